@@ -1,0 +1,299 @@
+"""How kernels are compiled, and where compiled kernels are kept: the only module that names `numba.njit`.
+
+`kernel` compiles a function that other kernels call, `entry` one that Python calls, and `by_dtype` chooses
+between two functions by the type of their argument. Nothing here compiles or touches the disk when fastnn is
+imported.
+
+Imports numba, llvmlite (for its version), numpy and fastnn.folders.
+
+Why not Numba's own cache: it notices a change in the file of an entry but not in the files of the kernels
+that the entry calls, it stops with an exception where it finds a damaged file or nowhere to write, and two
+processes that compile at once can leave an index that names the wrong code. Here a folder belongs to one
+state of *all* kernel files, a file holds one compiled signature together with its checksum, and whatever
+cannot be read is compiled again.
+"""
+
+import contextlib
+import functools
+import hashlib
+import inspect
+import os
+import pathlib
+import pickle
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import llvmlite
+import numba
+import numpy as np
+from numba import prange
+from numba.extending import overload
+
+from fastnn.folders import cache_folder
+
+__all__ = [
+    "ENTRIES",
+    "FASTMATH",
+    "JIT_DISABLED",
+    "Entry",
+    "by_dtype",
+    "entry",
+    "formula",
+    "kernel",
+    "kernel_cache_folder",
+    "kernel_set_hash",
+    "prange",
+]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# The LLVM fastmath flags of every kernel. None: kernels ask for a fused multiply-add where they want one and
+# are strict IEEE otherwise, so that every element of a result is one fixed sequence of operations, whatever
+# the vectoriser or the number of threads does: the same bits. Whatever is added here, "nnan" and "ninf" must
+# not be: with them the compiler may assume that there is no NaN and no infinity, and checks for them vanish.
+FASTMATH: frozenset[str] = frozenset()
+
+# With NUMBA_DISABLE_JIT=1 every kernel is the plain Python function.
+JIT_DISABLED: bool = bool(vars(numba.config)["DISABLE_JIT"])
+
+# Parallel regions are written down as prange. Left alone, Numba starts one for each array expression, too.
+_PRANGE_ONLY = dict.fromkeys(
+    ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False
+)
+
+# Settings of Numba that change the code it makes from the same source.
+_CODE_SETTINGS = ("BOUNDSCHECK", "DEBUGINFO_DEFAULT", "LOOP_VECTORIZE", "OPT", "SLP_VECTORIZE", "USING_SVML")
+
+# What Numba does not document, all of it used below; untyped.
+_internals: Any = numba.core
+
+_CHECKSUM_BYTES = hashlib.sha256().digest_size
+_HASH_LENGTH = 32
+_SECONDS_KEPT = 30 * 24 * 3600
+_TIME_OF_IMPORT = time.time()
+
+
+def kernel(function: Function) -> Function:
+    """Compile a module-level function that is called by kernels and entries."""
+    return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[no-any-return]
+
+
+def formula(function: Function) -> Function:
+    """Compile a scalar function into its callers: a loop around a call left standing does not vectorise.
+
+    (LLVM's own choice left `exp` standing in some loops: 3.9 ns an element instead of 0.4.)
+    """
+    return _compiled(function, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[no-any-return]
+
+
+class Entry:
+    """A compiled function that is called from Python, as two dispatchers of the same source.
+
+    Attributes
+    ----------
+    name : str
+        Name of the function.
+    serial : dispatcher
+        Compiled without threads: `prange` is `range`. Starts no thread pool.
+    parallel : dispatcher
+        Compiled with each `prange` as a parallel region. `fastnn.threads.run` chooses between the two.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.name: str = function.__name__
+        self.serial: Any = _cached(_compiled(function), function, "serial")
+        self.parallel: Any = self.serial
+        # Numba warns of parallel code without a parallel region, and it would be the same code.
+        if "prange" in function.__code__.co_names:
+            parallel = _compiled(
+                function, parallel=_internals.cpu_options.ParallelOptions(dict(_PRANGE_ONLY))
+            )
+            self.parallel = _cached(parallel, function, "parallel")
+
+
+ENTRIES: list[Entry] = []
+
+
+def entry(function: Callable[..., Any]) -> Entry:
+    """Compile a module-level function that is called from Python. Its first parameter is `n_threads` (intp).
+
+    What is compiled is kept on disk, so an entry and all it calls live in `fastnn/kernels` or in the entry's
+    own file: a change elsewhere would not be noticed.
+    """
+    made = Entry(function)
+    ENTRIES.append(made)
+    return made
+
+
+def by_dtype(float32_version: Function, float64_version: Function) -> Function:
+    """Return a function of scalars that calls one of two versions, by the type of its first argument.
+
+    In kernels the choice is made when they are compiled: `float32_version` for a float32, `float64_version`
+    for anything else. In plain Python: `float32_version` for an `np.float32`.
+    """
+
+    def choose(*arguments: Any) -> Any:
+        version = float32_version if isinstance(arguments[0], np.float32) else float64_version
+        return version(*arguments)
+
+    if JIT_DISABLED:
+        return choose  # type: ignore[return-value]
+
+    def compile_choice(*arguments: Any) -> Callable[..., Any]:
+        version = float32_version if arguments[0] == numba.float32 else float64_version
+
+        def call_version(*arguments: Any) -> Any:
+            return version(*arguments)
+
+        return call_version
+
+    overload(choose, jit_options={"forceinline": True})(compile_choice)
+    return choose  # type: ignore[return-value]
+
+
+def _compiled(function: Callable[..., Any], **options: Any) -> Any:
+    fastmath = set(FASTMATH) or False
+    return numba.njit(nogil=True, error_model="numpy", fastmath=fastmath, **options)(function)
+
+
+def _cached(dispatcher: Any, function: Callable[..., Any], variant: str) -> Any:
+    """Give a dispatcher its cache. Should Numba move the place for it, the dispatcher compiles in memory."""
+    if hasattr(dispatcher, "_cache"):
+        dispatcher._cache = _KernelCache(function, variant)
+    return dispatcher
+
+
+@functools.cache
+def kernel_set_hash() -> str:
+    """Return a hash of all that decides what the kernels compile to, apart from the processor."""
+    files = sorted(pathlib.Path(__file__).parent.glob("*.py"))
+    versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
+    settings = [str(getattr(numba.config, name, None)) for name in _CODE_SETTINGS]
+    contents = [(file.name, _file_hash(file)) for file in files]
+    return _hash(contents, versions, settings, os.environ.get("FASTNN_VECTOR_WIDTH"))
+
+
+@functools.cache
+def kernel_cache_folder() -> pathlib.Path | None:
+    """Return the folder of this version's compiled kernels, or None where they are kept in memory only.
+
+    FASTNN_CACHE=0 keeps nothing on disk, FASTNN_CACHE=<folder> keeps it there instead of in the user's cache
+    folder (the default, also FASTNN_CACHE=1). The folder is created, for the user alone. Folders of other
+    versions that were not used for 30 days are removed.
+    """
+    chosen = os.environ.get("FASTNN_CACHE", "")
+    base = cache_folder("kernels") if chosen in {"", "1"} else pathlib.Path(chosen).absolute()
+    if chosen == "0" or base is None or JIT_DISABLED:
+        return None
+    try:
+        folder = base / kernel_set_hash()
+        is_new = not folder.exists()
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if not _is_private(folder):
+            return None
+    except OSError:  # nowhere to write, or the sources cannot be read or have changed
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(folder)  # marks it as used
+    if is_new:
+        _remove_unused(base)
+    return folder
+
+
+def _is_private(folder: pathlib.Path) -> bool:
+    """Whether nobody but the user (and root) can write there. Cached code is unpickled and run."""
+    if sys.platform == "win32":
+        return True  # the mode says nothing there; folders of a user's profile are the user's own
+    status = folder.stat()
+    return status.st_uid in (0, os.geteuid()) and not status.st_mode & 0o022
+
+
+def _remove_unused(base: pathlib.Path) -> None:
+    """Remove the kernels of versions not used for long, and nothing that was not written here."""
+    for folder in base.glob("[0-9a-f]" * _HASH_LENGTH):
+        with contextlib.suppress(OSError):  # such as another process removing it at the same time
+            if folder.lstat().st_mtime < time.time() - _SECONDS_KEPT:
+                for file in folder.glob("*.nbc*"):
+                    file.unlink()
+                folder.rmdir()
+
+
+class _KernelCache(getattr(_internals.caching, "NullCache", object)):  # type: ignore[misc]
+    """The compiled signatures of one dispatcher on disk; called by Numba under its compiler lock."""
+
+    def __init__(self, function: Callable[..., Any], variant: str) -> None:
+        self._function, self._variant = function, variant
+
+    @property
+    def cache_path(self) -> str:
+        return str(kernel_cache_folder())
+
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
+        """Return the compiled code of a signature, or None: then Numba compiles it."""
+        try:
+            target_context.refresh()
+            return self._load(signature, target_context)
+        except Exception:  # absent, truncated, or not as this version of Numba expects it
+            _announce_compilation()
+            return None
+
+    def save_overload(self, signature: Any, compiled: Any) -> None:
+        """Keep the compiled code of a signature where that is possible."""
+        with contextlib.suppress(Exception):  # such as a full disk
+            self._save(signature, compiled)
+
+    def _load(self, signature: Any, target_context: Any) -> Any:
+        stored = self._file(signature, target_context.codegen()).read_bytes()
+        checksum, data = stored[:_CHECKSUM_BYTES], stored[_CHECKSUM_BYTES:]
+        if hashlib.sha256(data).digest() != checksum:
+            raise ValueError("damaged file")
+        return _internals.compiler.CompileResult._rebuild(target_context, *pickle.loads(data))
+
+    def _save(self, signature: Any, compiled: Any) -> None:
+        if compiled.library.has_dynamic_globals:  # addresses of this process
+            return
+        data = _internals.serialize.dumps(compiled._reduce())
+        file = self._file(signature, compiled.codegen)
+        descriptor, unfinished = tempfile.mkstemp(prefix=file.name, dir=file.parent)
+        try:
+            with open(descriptor, "wb") as stream:
+                stream.write(hashlib.sha256(data).digest() + data)
+            os.replace(unfinished, file)
+        except BaseException:
+            os.unlink(unfinished)
+            raise
+
+    def _file(self, signature: Any, codegen: Any) -> pathlib.Path:
+        """Return the file of a signature; its name says what its folder's does not."""
+        folder, function = kernel_cache_folder(), self._function
+        if folder is None or function.__closure__ is not None:  # what a closure holds is in no file
+            raise FileNotFoundError("not kept on disk")
+        place = (function.__module__, function.__qualname__, function.__code__.co_firstlineno)
+        source = _file_hash(pathlib.Path(inspect.getfile(function)))
+        key = _hash(place, source, str(signature), codegen.magic_tuple())
+        return folder / f"{function.__name__}.{self._variant}.{key}.nbc"
+
+
+@functools.cache  # once in a process
+def _announce_compilation() -> None:
+    folder = kernel_cache_folder()
+    kept = folder is not None and os.access(folder, os.W_OK)
+    where = f"once; kept in {folder}" if kept else "this process only: no cache folder"
+    if sys.stderr is not None:  # a program without a console has none
+        print(f"fastnn: compiling kernels for this machine ({where})", file=sys.stderr)
+
+
+def _hash(*parts: Any) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:_HASH_LENGTH]
+
+
+@functools.cache
+def _file_hash(file: pathlib.Path) -> str:
+    """Return a hash of a file, which must be as it was when it was imported: that is what gets compiled."""
+    if file.stat().st_mtime > _TIME_OF_IMPORT:
+        raise OSError(f"{file} was edited after it was imported")
+    return hashlib.sha256(file.read_bytes()).hexdigest()
