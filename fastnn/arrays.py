@@ -1,0 +1,400 @@
+"""The gate: the only module that accepts, converts or refuses a user's array.
+
+Behind it every array is float32, float64 or intp, C-contiguous, aligned, in native byte order and flagged
+writable, because compiled code checks nothing. What can be converted exactly is converted, with at most one
+copy; the rest is refused in a sentence that says what was expected, what came and what to do.
+Imports numpy and fastnn.checks, whose scalar checks are offered here too.
+"""
+
+import numbers
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn, TypeAlias, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn import checks
+from fastnn.checks import FLOAT32, FLOAT64, Shape
+from fastnn.checks import choice as choice
+from fastnn.checks import float_dtype as float_dtype
+from fastnn.checks import generator as generator
+from fastnn.checks import integer as integer
+from fastnn.checks import real as real
+
+Array: TypeAlias = npt.NDArray[Any]
+LabelArray: TypeAlias = npt.NDArray[np.intp]
+DType: TypeAlias = np.dtype[Any]
+
+INTP = np.dtype(np.intp)
+FINITE_BLOCK = 1 << 17  # values tested at once, so that what np.isfinite returns stays in the cache
+SUM_TOLERANCE = {FLOAT32: 1e-3, FLOAT64: 1e-6}  # how far the sum of a row of probabilities may be from 1
+
+
+def floats(
+    name: str,
+    value: Any,
+    shape: Shape | None = None,
+    *,
+    dtype: npt.DTypeLike | None = None,
+    rounding: bool = False,
+    finite: bool = False,
+    allow_empty: bool = False,
+) -> Array:
+    """`value` as a float array that compiled code can take; the very same object if it is one already.
+
+    Without `dtype`, float32 and float64 are kept, float16 becomes float32, integers and bools become float64.
+    With `dtype`, the result has it: float16, bools, integers and lists are converted if every value is exact,
+    float64 to float32 and back only if `rounding`, because mixing the two is nearly always a slip.
+    A read-only array comes back as an alias of its memory, flagged writable, that nobody may write to.
+
+    Parameters
+    ----------
+    shape : tuple of int and str, optional
+        ("N", 784) accepts any number of rows of 784; None accepts any rank from 1 up.
+    rounding : bool
+        Allow float64 to float32, rounded to nearest, and float32 to float64. Integers must still be exact.
+    finite : bool
+        Refuse NaN and infinity.
+    allow_empty : bool
+        Allow 0 rows; the other dimensions are never 0.
+
+    Raises
+    ------
+    TypeError
+        For the other float dtype, and for what is no array of real numbers: complex, longdouble, object,
+        text, dates, structured, masked, np.matrix, sparse, scalar, None, dict, set, iterator, ragged list.
+    ValueError
+        For a wrong shape, an empty array, values that `dtype` cannot hold, and NaN or infinity if `finite`.
+    """
+    if (
+        type(value) is np.ndarray
+        and (value.dtype is dtype or (dtype is None and (value.dtype is FLOAT32 or value.dtype is FLOAT64)))
+        and value.flags.carray  # C-contiguous, aligned and writable
+        and value.size
+        and value.ndim
+        and (shape is None or checks.fits(value.shape, shape))
+    ):
+        array = value
+    else:
+        wanted = None if dtype is None else np.dtype(dtype)
+        array = _convert(name, value, shape, wanted, rounding, allow_empty)
+    if finite:
+        _check_finite(name, array)
+    return array
+
+
+def labels(name: str, value: Any, rows: int, classes: int) -> LabelArray:
+    """`value` as class labels: an intp array of shape (rows,) with 0 <= label < classes.
+
+    Integers, bools and whole floats are accepted, as arrays or lists.
+
+    Raises
+    ------
+    TypeError
+        For what is not an array of real numbers.
+    ValueError
+        For a wrong shape, and for the first label that is not whole (NaN included) or out of range.
+    """
+    if (
+        type(value) is np.ndarray
+        and value.dtype is INTP
+        and value.shape == (rows,)
+        and value.flags.carray
+        and rows
+        and value.view(np.uintp).max() < classes  # one pass: without its sign a negative label is a huge one
+    ):
+        return value
+    expected = f"{name}: expected labels of shape ({rows},), integers from 0 to {classes - 1}"
+    array, expression = _as_array(name, value, expected), checks.expression_for(name, value)
+    if not _is_real(array.dtype):
+        remedy = f"number the classes, for example by np.unique({name}, return_inverse=True)[1]"
+        raise TypeError(f"{expected}, got dtype {array.dtype}; {remedy}")
+    if array.shape != (rows,):
+        remedy = checks.shape_remedy(expression, array.shape, (rows,))
+        if array.shape == (rows, classes) and classes > 1:
+            remedy = f"; from one-hot targets pass {expression}.argmax(axis=1)"
+        raise ValueError(f"{expected}, got shape {array.shape}{remedy}")
+    whole = array == np.floor(array) if array.dtype.kind == "f" else np.ones(rows, dtype=bool)
+    good = whole & (array >= 0) & (array < classes)  # before the cast, which could wrap
+    if not good.all():
+        first = int(good.argmin())
+        remedy = "check the labels, or the number of classes"
+        if whole.all() and array.min() >= 1 and array.max() == classes:
+            remedy = f"labels start at 0, so pass {expression} - 1"
+        raise ValueError(f"{expected}, got {array[first]} at {name}[{first}]; {remedy}")
+    return _plain(array, INTP)
+
+
+def targets(name: str, value: Any, rows: int, classes: int, dtype: npt.DTypeLike) -> tuple[LabelArray, Array]:
+    """The targets of a classifier: labels (rows,), or a one-hot or probability matrix (rows, classes).
+
+    Returns (labels, empty (0, classes)) or (empty (0,), matrix); the rank alone decides which. The matrix is
+    rounded to `dtype`. Nothing in it is below 0, nothing above 1 and every row sums to 1, the latter two
+    within 1e-3 in float32 and 1e-6 in float64.
+
+    Raises
+    ------
+    TypeError
+        For what is not an array of real numbers.
+    ValueError
+        For a wrong shape, a bad label (see `labels`), and the first row that is no probability distribution.
+    """
+    dtype = np.dtype(dtype)
+    expected = f"{name}: expected labels of shape ({rows},) or probabilities of shape ({rows}, {classes})"
+    actual = _as_array(name, value, expected).shape
+    if actual == (rows,):
+        return labels(name, value, rows, classes), np.empty((0, classes), dtype)
+    if actual != (rows, classes):
+        text = checks.expression_for(name, value)
+        remedy = checks.shape_remedy(text, actual, (rows,)) or checks.shape_remedy(
+            text, actual, (rows, classes)
+        )
+        raise ValueError(f"{expected}, got shape {actual}{remedy}")
+    dense = floats(name, value, (rows, classes), dtype=dtype, rounding=True, allow_empty=rows == 0)
+    _check_probabilities(name, dense)
+    return np.empty(0, INTP), dense
+
+
+def regression_targets(
+    name: str, value: Any, rows: int, columns: int, dtype: npt.DTypeLike, finite: bool = True
+) -> Array:
+    """Targets of shape (rows, columns), rounded to `dtype`; for one column, shape (rows,) is accepted too.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `floats`.
+    """
+    shape: Shape = (rows, columns)
+    expected = checks.expectation(name, shape, np.dtype(dtype))
+    array = _as_array(name, value, expected)
+    if array.shape == (rows,) and columns > 1 and array.dtype.kind in "biu":
+        remedy = f"pass fastnn.datasets.one_hot({name}, {columns})"
+        raise ValueError(f"{expected}, got integer labels of shape ({rows},); {remedy}")
+    if array.shape == (rows,) and columns == 1:
+        shape = (rows,)
+    dense = floats(name, value, shape, dtype=dtype, rounding=True, finite=finite, allow_empty=rows == 0)
+    return dense.reshape(rows, columns)
+
+
+def output(
+    name: str,
+    out: Any,
+    shape: tuple[int, ...],
+    dtype: npt.DTypeLike,
+    inputs: Sequence[tuple[str, Array]] = (),
+    *,
+    in_place: Sequence[str] = (),
+) -> Array:
+    """Memory for a result: a new array where `out` is None, otherwise `out` if it is exactly right.
+
+    `inputs` are arrays from the gate that `out` must not overlap; it may be exactly the memory of one named
+    in `in_place`. To keep several outputs apart, add each to the inputs of the next.
+
+    Raises
+    ------
+    TypeError
+        For what is not a plain ndarray of that dtype in native byte order.
+    ValueError
+        For a wrong shape, for memory that is not C-contiguous, aligned and writable, and for an overlap.
+    """
+    dtype = np.dtype(dtype)
+    if out is None:
+        return np.empty(shape, dtype)
+    if not _is_buffer(out, shape, dtype):
+        remedy = f"pass np.empty({shape}, dtype=np.{dtype.name}) or {name}=None"
+        _refuse_buffer(name, out, shape, dtype, remedy)
+    for other_name, other in inputs:
+        # Comparing bounds is exact, as both are contiguous; np.shares_memory can take exponential time.
+        if not np.may_share_memory(out, other):
+            continue
+        same = out.nbytes == other.nbytes and out.ctypes.data == other.ctypes.data
+        if same and other_name in in_place:
+            continue
+        itself = f"{other_name} itself, " if other_name in in_place else ""
+        came = f"an array that overlaps {other_name}; pass {itself}another array or {name}=None"
+        raise ValueError(f"{name}: expected memory that no input uses, got {came}")
+    return out
+
+
+def writable(name: str, value: Any, shape: Shape | None = None, dtype: npt.DTypeLike | None = None) -> Array:
+    """`value` itself, an array about to be updated in place; never converted, as the update would be lost.
+
+    Raises
+    ------
+    TypeError
+        For what is not a plain ndarray of float32 or float64 (of `dtype` if given) in native byte order.
+    ValueError
+        For a wrong shape, and for memory that is not C-contiguous, aligned and writable.
+    """
+    wanted = None if dtype is None else np.dtype(dtype)
+    if not _is_buffer(value, shape, wanted):
+        _refuse_buffer(name, value, shape, wanted, "it is updated in place, so convert it yourself")
+    return value
+
+
+class _WritableAlias:
+    """A read-only array's memory, described as writable. NumPy keeps this object, and it keeps the array."""
+
+    def __init__(self, array: Array) -> None:
+        interface = array.__array_interface__
+        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
+        self.owner = array
+
+
+def _convert(
+    name: str, value: Any, shape: Shape | None, dtype: DType | None, rounding: bool, allow_empty: bool
+) -> Array:
+    """The long way through `floats`: everything but the test for finite values."""
+    expected = checks.expectation(name, shape, dtype)
+    array, expression = _as_array(name, value, expected), checks.expression_for(name, value)
+    given = array.dtype
+    if not _is_real(given):
+        _refuse_dtype(name, given, expected)
+    checks.check_shape(expression, array.shape, shape, expected, allow_empty)
+    target = dtype or (FLOAT32 if given.char in "ef" else FLOAT64)
+    exact = isinstance(value, list | tuple | range) and not rounding
+    if given.kind == "f" and given.char not in ("e", target.char) and not (rounding or exact):
+        raise TypeError(f"{expected}, got {given.name}; pass {expression}.astype(np.{target.name})")
+    converted = _plain(array, target)
+    if given.kind in "iu" or exact:
+        _check_exact(name, array, converted)
+    elif given.char == "d" and target.char == "f":
+        overflowed = np.isinf(converted) & np.isfinite(array)
+        if overflowed.any():
+            came = checks.place(name, array, int(overflowed.argmax()))
+            raise ValueError(f"{expected}, got {came}, which overflows; rescale {name} or use float64")
+    return converted
+
+
+def _as_array(name: str, value: Any, expected: str) -> Array:
+    """`value` as a plain ndarray of whatever dtype, without a copy if there is an array inside."""
+    if type(value) is np.ndarray:
+        return value
+    _refuse_foreign(name, value, expected)
+    is_list = isinstance(value, list | tuple | range)
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # from NumPy, or from the object's own __array__
+        unreadable = f"{checks.shown(value)} that NumPy cannot read ({error}); pass an array"
+        came = "a ragged list; make its rows equally long and deep" if is_list else unreadable
+        raise TypeError(f"{expected}, got {came}") from error
+    if is_list and array.dtype == FLOAT64 and (np.abs(array) >= 2.0**53).any():
+        # In a list with fractions, NumPy has rounded large integers without a word.
+        _check_exact(name, np.asarray(value, dtype=object), array)
+    return array
+
+
+def _plain(array: Array, dtype: DType) -> Array:
+    """`array` in this dtype, C-contiguous, aligned, native and flagged writable; itself if it is all that."""
+    with np.errstate(all="ignore"):  # the caller looks for what overflowed
+        plain = array.astype(dtype, order="C", copy=not array.flags.aligned)
+    if plain.flags.writeable:
+        return plain
+    # To Numba a read-only array is another type, for which every kernel would be compiled once more. Nor is a
+    # copy needed: kernels never write to their inputs.
+    return np.asarray(_WritableAlias(plain))
+
+
+def _is_real(dtype: DType) -> bool:
+    """Whether these are bools, integers or float16, float32 or float64, in any byte order."""
+    return dtype.kind in "biu" or dtype.char in "efd"
+
+
+def _check_exact(name: str, array: Array, converted: Array) -> None:
+    """Refuse the first number that the conversion rounded; in an object array only integers are looked at."""
+    digits = np.finfo(converted.dtype).nmant + 1
+    if array.dtype.kind == "b" or (array.dtype.kind in "iu" and np.iinfo(array.dtype).bits <= digits):
+        return
+    if array.dtype.kind == "f":
+        suspects = (converted != array) & ~np.isnan(array)
+    else:  # comparing as above would convert the integers first, and find nothing changed
+        suspects = np.abs(converted) >= 2.0**digits
+    for position in np.flatnonzero(suspects):
+        number = array.flat[position]
+        is_integer = isinstance(number, int | np.integer)
+        if array.dtype.kind == "f" or (is_integer and int(number) != int(converted.flat[position])):
+            expected = f"{name}: expected values that {converted.dtype.name} holds exactly"
+            remedy = f"to round them pass np.array({name}, dtype=np.{converted.dtype.name})"
+            raise ValueError(f"{expected}, got {checks.place(name, array, int(position))}; {remedy}")
+
+
+def _check_finite(name: str, array: Array) -> None:
+    flat = array.reshape(-1)
+    for start in range(0, flat.size, FINITE_BLOCK):
+        finite = np.isfinite(flat[start : start + FINITE_BLOCK])
+        if not finite.all():
+            came = checks.place(name, array, start + int(finite.argmin()))
+            remedy = "mend the data, or pass check_finite=False"
+            raise ValueError(f"{name}: expected finite values, got {came}; {remedy}")
+
+
+def _check_probabilities(name: str, dense: Array) -> None:
+    tolerance = SUM_TOLERANCE[dense.dtype]
+    with np.errstate(all="ignore"):  # inf - inf
+        sums = dense.sum(axis=1)
+    inside = (dense.min(axis=1) >= 0) & (dense.max(axis=1) <= 1 + tolerance)  # not so for NaN
+    good = inside & (np.abs(sums - 1) <= tolerance)
+    if good.all():
+        return
+    row = int(good.argmin())
+    if inside[row]:
+        came = f"{sums[row]} in row {row}; divide every row by its sum"
+        raise ValueError(f"{name}: expected rows that sum to 1 within {tolerance}, got {came}")
+    first = int(((dense >= 0) & (dense <= 1 + tolerance)).argmin())
+    remedy = "pass labels, one-hot rows or probabilities"
+    raise ValueError(
+        f"{name}: expected probabilities from 0 to 1, got {checks.place(name, dense, first)}; {remedy}"
+    )
+
+
+def _is_buffer(value: Any, shape: Shape | None, dtype: DType | None) -> TypeGuard[Array]:
+    return (
+        type(value) is np.ndarray
+        and (value.dtype in (FLOAT32, FLOAT64) if dtype is None else value.dtype == dtype)
+        and value.flags.carray
+        and (shape is None or checks.fits(value.shape, shape))
+    )
+
+
+def _refuse_buffer(name: str, value: Any, shape: Shape | None, dtype: DType | None, remedy: str) -> NoReturn:
+    expected = checks.expectation(name, shape, dtype)
+    if type(value) is not np.ndarray:
+        raise TypeError(f"{expected}, got {checks.shown(value)}; {remedy}")
+    if value.dtype not in ((FLOAT32, FLOAT64) if dtype is None else (dtype,)):
+        foreign = "" if value.dtype.isnative else " in foreign byte order"
+        raise TypeError(f"{expected}, got dtype {value.dtype.name}{foreign}; {remedy}")
+    if shape is not None and not checks.fits(value.shape, shape):
+        raise ValueError(f"{expected}, got shape {value.shape}; {remedy}")
+    aligned = "read-only" if value.flags.aligned else "not aligned"
+    fault = aligned if value.flags.c_contiguous else "not C-contiguous"
+    raise ValueError(f"{expected}, got one that is {fault}; {remedy}")
+
+
+def _refuse_dtype(name: str, dtype: DType, expected: str) -> NoReturn:
+    came, remedy = f"dtype {dtype}", f"if it holds numbers pass np.array({name}, dtype=np.float64)"
+    if dtype.kind == "c":
+        remedy = f"pass np.real({name})"
+    elif dtype.fields is not None:
+        came, remedy = "a structured array", "pass one field at a time"
+    raise TypeError(f"{expected}, got {came}; {remedy}")
+
+
+def _refuse_foreign(name: str, value: Any, expected: str) -> None:
+    """Refuse what is no array, no list and nothing that NumPy can see as an array of numbers."""
+    if isinstance(value, list | tuple | range):
+        return
+    came, remedy = checks.shown(value), "pass an array or a list of numbers"
+    if isinstance(value, np.ma.MaskedArray):
+        came, remedy = "a masked array", f"pass {name}.filled(0), or drop the masked rows"
+    elif isinstance(value, np.matrix):
+        came, remedy = "a np.matrix", f"pass np.asarray({name})"
+    elif hasattr(value, "toarray") and hasattr(value, "nnz"):
+        came, remedy = "a sparse matrix", f"use {name}.toarray()"
+    elif isinstance(value, numbers.Number | np.generic):
+        remedy = f"pass np.array([{name}])"
+    elif hasattr(type(value), "__array__") or hasattr(value, "__array_interface__"):
+        return
+    elif isinstance(value, Iterator):
+        remedy = f"pass list({name})"
+    raise TypeError(f"{expected}, got {came}; {remedy}")

@@ -1,0 +1,207 @@
+"""The small checks of the gate: scalars, names, dtypes, seeds and shapes. Imports numpy, nothing of fastnn.
+
+The scalar checks take the argument's name first and return a plain Python value. They raise TypeError for
+what is not of the right kind, ValueError for what is of the right kind but not allowed.
+"""
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Shape: TypeAlias = tuple[int | str, ...]  # a number is required; a letter is free, and printed in messages
+
+FLOAT32 = np.dtype(np.float32)
+FLOAT64 = np.dtype(np.float64)
+NOT_NUMBERS = (bool, np.timedelta64)  # subclasses of int and np.integer
+
+
+def integer(name: str, value: Any, minimum: int | None = None, maximum: int | None = None) -> int:
+    """`value` as an int within [minimum, maximum]; Python and NumPy integers, never bools or floats.
+
+    Raises
+    ------
+    TypeError
+        For anything that is not an integer, 3.0 and True included.
+    ValueError
+        For an integer out of range.
+    """
+    expected = f"{name}: expected an integer" + _bounds(minimum, maximum, None, None)
+    if not isinstance(value, int | np.integer) or isinstance(value, NOT_NUMBERS):
+        raise TypeError(f"{expected}, got {shown(value)}")
+    number = int(value)
+    if (minimum is not None and number < minimum) or (maximum is not None and number > maximum):
+        raise ValueError(f"{expected}, got {shown(number)}")
+    return number
+
+
+def real(
+    name: str,
+    value: Any,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> float:
+    """`value` as a finite float with minimum <= value <= maximum and above < value < below.
+
+    Raises
+    ------
+    TypeError
+        For anything that is not a real number: bools, strings, arrays and complex numbers included.
+    ValueError
+        For NaN, infinity, or a number out of range.
+    """
+    expected = f"{name}: expected a finite number" + _bounds(minimum, maximum, above, below)
+    if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, NOT_NUMBERS):
+        raise TypeError(f"{expected}, got {shown(value)}")
+    try:
+        number = float(value)
+    except OverflowError as error:  # an int beyond the largest float
+        raise ValueError(f"{expected}, got {shown(value)}") from error
+    too_low = (minimum is not None and number < minimum) or (above is not None and number <= above)
+    too_high = (maximum is not None and number > maximum) or (below is not None and number >= below)
+    if not math.isfinite(number) or too_low or too_high:
+        raise ValueError(f"{expected}, got {number}")
+    return number
+
+
+def choice(name: str, value: Any, options: Iterable[str]) -> str:
+    """`value`, one of the names in `options`.
+
+    Raises
+    ------
+    TypeError
+        For anything that is not a string.
+    ValueError
+        For an unknown name; the message lists the options and suggests the nearest.
+    """
+    known = list(options)
+    expected = f"{name}: expected one of " + ", ".join(map(repr, known))
+    if not isinstance(value, str):
+        raise TypeError(f"{expected}, got {shown(value)}")
+    if value in known:
+        return value
+    by_lower_case = {option.lower(): option for option in known}
+    near = difflib.get_close_matches(value.lower(), by_lower_case, n=1)
+    question = f"; did you mean {by_lower_case[near[0]]!r}?" if near else ""
+    raise ValueError(f"{expected}, got {shown(value)}{question}")
+
+
+def float_dtype(name: str, value: Any) -> np.dtype[Any]:
+    """np.dtype("float32") or np.dtype("float64"), from its name, its scalar type or the dtype itself.
+
+    Raises
+    ------
+    TypeError
+        For anything else; Python's float is float64.
+    """
+    for dtype in (FLOAT32, FLOAT64):
+        if value is dtype.type or (isinstance(value, np.dtype) and value == dtype):
+            return dtype
+        if isinstance(value, str) and value == dtype.name:
+            return dtype
+    if value is float:
+        return FLOAT64
+    raise TypeError(f"{name}: expected 'float32' or 'float64', got {shown(value)}")
+
+
+def generator(name: str, value: Any) -> np.random.Generator:
+    """A random generator: `value` itself, a new one from the seed `value`, or an unpredictable one for None.
+
+    Raises
+    ------
+    TypeError
+        For anything else, np.random.RandomState and np.random itself included.
+    ValueError
+        For a negative seed.
+    """
+    expected = f"{name}: expected None, a seed of at least 0 or a np.random.Generator"
+    if isinstance(value, np.random.Generator):
+        return value
+    if value is not None and (not isinstance(value, int | np.integer) or isinstance(value, NOT_NUMBERS)):
+        raise TypeError(f"{expected}, got {shown(value)}; pass np.random.default_rng(seed)")
+    if value is not None and value < 0:
+        raise ValueError(f"{expected}, got {shown(int(value))}")
+    return np.random.default_rng(value)
+
+
+def fits(actual: tuple[int, ...], shape: Shape) -> bool:
+    """Whether the shape of an array is the one required; a letter fits any size."""
+    if len(actual) != len(shape):
+        return False
+    for axis, wanted in enumerate(shape):  # noqa: SIM110 - all() takes twice as long, on every call of the gate
+        if type(wanted) is not str and wanted != actual[axis]:
+            return False
+    return True
+
+
+def check_shape(
+    expression: str, actual: tuple[int, ...], shape: Shape | None, expected: str, allow_empty: bool
+) -> None:
+    """Refuse what is not of `shape` (None: any rank from 1 up) or empty; `allow_empty` allows 0 rows."""
+    if shape is None and not actual:
+        raise ValueError(f"{expected}, got shape (); pass {expression}.reshape(1)")
+    if shape is not None and not fits(actual, shape):
+        raise ValueError(f"{expected}, got shape {actual}{shape_remedy(expression, actual, shape)}")
+    if 0 in (actual[1:] if allow_empty else actual):
+        which = "every dimension but the first" if allow_empty else "every dimension"
+        raise ValueError(f"{expected}, got the empty shape {actual}; {which} must be at least 1")
+
+
+def shape_remedy(expression: str, actual: tuple[int, ...], shape: Shape) -> str:
+    """What turns `actual` into `shape`, as the end of a sentence; empty where nothing obvious does."""
+    size = math.prod(actual)
+    if size == 0:
+        return ""
+    if fits((1, *actual), shape) and shape[0] in ("N", 1):
+        condition = "for a single sample " if shape[0] == "N" else ""
+        return f"; {condition}pass {expression}[None{', :' * len(actual)}]"
+    if fits((*actual, 1), shape) and shape[-1] == 1:
+        return f"; pass {expression}[{':, ' * len(actual)}None]"
+    if len(actual) == 2 and fits(actual[::-1], shape):
+        return f"; pass {expression}.T"
+    if len(shape) == 1 and max(actual, default=1) == size and fits((size,), shape):
+        return f"; pass {expression}.ravel()"
+    if len(shape) == 2 < len(actual) and fits((actual[0], size // actual[0]), shape):
+        return f"; pass {expression}.reshape(len({expression}), -1)"
+    return ""
+
+
+def expression_for(name: str, value: Any) -> str:
+    """How a remedy writes the argument: methods such as .ravel() are there only on arrays."""
+    return name if isinstance(value, np.ndarray) else f"np.asarray({name})"
+
+
+def expectation(name: str, shape: Shape | None, dtype: np.dtype[Any] | None) -> str:
+    """The beginning of a message about an array, up to what came."""
+    kind = "float32 or float64" if dtype is None else dtype.name
+    if shape is None:
+        return f"{name}: expected a {kind} array"
+    sizes = f"{shape[0]}," if len(shape) == 1 else ", ".join(map(str, shape))
+    return f"{name}: expected a {kind} array of shape ({sizes})"
+
+
+def shown(value: Any) -> str:
+    """What came, in a few words: small plain values as they are written, all others by their type."""
+    if isinstance(value, int) and value.bit_length() > 256:  # Python refuses to write out very long ones
+        return f"an integer of {value.bit_length()} bits"
+    if value is None or isinstance(value, bool | int | float | complex | str | type | np.dtype | np.generic):
+        text = repr(value)
+        return text if len(text) <= 80 else text[:77] + "..."
+    return f"an object of type {type(value).__name__}"
+
+
+def place(name: str, array: npt.NDArray[Any], position: int) -> str:
+    """The value at a position in C order, and where it is: "nan at x[3, 7]"."""
+    index = ", ".join(map(str, np.unravel_index(position, array.shape)))
+    return f"{array.flat[position]} at {name}[{index}]"
+
+
+def _bounds(minimum: float | None, maximum: float | None, above: float | None, below: float | None) -> str:
+    limits = (("of at least", minimum), ("above", above), ("of at most", maximum), ("below", below))
+    texts = [f"{words} {limit}" for words, limit in limits if limit is not None]
+    return " " + " and ".join(texts) if texts else ""
