@@ -1,0 +1,65 @@
+"""The 1,797 handwritten 8x8 digits that ship inside the package. Imports the gate and the splits.
+
+DIGITS.md beside this file has their source, their licence and how the file was built.
+"""
+
+import pathlib
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn import arrays
+from fastnn.datasets import splits
+
+FILE = pathlib.Path(__file__).with_name("digits.npz")
+BRIGHTEST = 16
+CLASSES = 10
+
+
+def load_digits(
+    test_fraction: float = 0.2,
+    rng: int | np.random.Generator | None = 0,
+    normalize: bool = True,
+    one_hot: bool = False,
+    dtype: npt.DTypeLike = "float32",
+) -> splits.TwoParts:
+    """The handwritten digits, shuffled and split so that both parts hold the classes in equal shares.
+
+    Parameters
+    ----------
+    test_fraction : float
+        The share of the 1,797 samples in the test part, 0 <= test_fraction < 1; 0 gives test arrays of no
+        rows.
+    rng : int, numpy.random.Generator or None
+        Decides the shuffle; the same integer gives the same split. None is a different split at every call.
+    normalize : bool
+        True divides the pixels, 0 to 16, by 16.
+    one_hot : bool
+        True gives targets (N, 10) of `dtype` instead of labels.
+    dtype : "float32" or "float64"
+        Of x, and of t where one_hot is True.
+
+    Returns
+    -------
+    ((x_train, t_train), (x_test, t_test))
+        x: (N, 64), a row of pixels after the other; t: int64 labels (N,) from 0 to 9, or one-hot.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of another type or out of range.
+
+    Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, the test set, UCI Machine
+    Learning Repository, 1998, https://doi.org/10.24432/C50P49; licence CC BY 4.0.
+    """
+    kind = arrays.float_dtype("dtype", dtype)
+    with np.load(FILE, allow_pickle=False) as file:
+        images, labels = file["images"], file["labels"]
+    x = images.reshape(len(images), -1).astype(kind)
+    if normalize:
+        x /= BRIGHTEST
+    train, test = splits.train_test_split(x, labels.astype(np.int64), test_fraction, rng)
+    if one_hot:
+        train = train[0], splits.one_hot(train[1], CLASSES, dtype)
+        test = test[0], splits.one_hot(test[1], CLASSES, dtype)
+    return train, test

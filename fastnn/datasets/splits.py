@@ -1,0 +1,131 @@
+"""Samples split into a training and a test part, and labels as one-hot rows. Imports the gate and NumPy."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn import arrays
+
+Part: TypeAlias = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+TwoParts: TypeAlias = tuple[Part, Part]
+
+MOST_CLASSES = 2**20  # where the labels alone say how many there are, a wild one must not fill the memory
+
+
+def train_test_split(
+    x: npt.ArrayLike,
+    t: npt.ArrayLike,
+    test_fraction: float = 0.2,
+    rng: int | np.random.Generator | None = None,
+    stratify: bool = True,
+) -> TwoParts:
+    """Shuffle the samples and split them in two; every sample lands in exactly one part.
+
+    With `stratify`, a class of c samples gives the test part c n / N of them, rounded down or up, where n is
+    the size of the test part and N that of the whole.
+
+    Parameters
+    ----------
+    x : (N, ...)
+        Samples of any dtype, which is kept.
+    t : (N,) or (N, ...)
+        Labels, or whatever sorts, such as regression targets; of any shape where `stratify` is False.
+    test_fraction : float
+        0 <= test_fraction < 1; the test part has n = round(test_fraction N) samples. 0 gives test arrays of
+        no rows.
+    rng : int, numpy.random.Generator or None
+        Decides the shuffle; the same integer gives the same split. None is a different split at every call.
+    stratify : bool
+        Whether both parts hold the classes in equal shares.
+
+    Returns
+    -------
+    ((x_train, t_train), (x_test, t_test))
+        Copies; x and t are not changed. Both parts are in random order.
+
+    Raises
+    ------
+    TypeError, ValueError
+        x and t differ in rows, `stratify` is True and t is not (N,), an argument is out of range, or a part
+        that was asked for would be empty.
+    """
+    samples, targets = np.asarray(x), np.asarray(t)
+    _check_rows(samples, targets, stratify)
+    rows = len(samples)
+    tested = _size_of_test_part(rows, arrays.real("test_fraction", test_fraction, minimum=0, below=1))
+    generator = arrays.generator("rng", rng)
+    order = generator.permutation(rows)
+    if stratify:
+        order = order[np.argsort(targets[order], kind="stable")]
+    # evenly spaced places in an order sorted by class take every class's share
+    places = (np.arange(tested) * rows + rows // 2) // max(tested, 1)
+    in_test = np.zeros(rows, dtype=bool)
+    in_test[places] = True
+    train, test = generator.permutation(order[~in_test]), generator.permutation(order[in_test])
+    return (samples[train], targets[train]), (samples[test], targets[test])
+
+
+def _check_rows(samples: npt.NDArray[Any], targets: npt.NDArray[Any], stratify: bool) -> None:
+    if samples.ndim == 0:
+        raise ValueError("x: expected an array with a row for each sample, got a single value; pass x[None]")
+    if targets.shape[:1] != samples.shape[:1]:
+        raise ValueError(
+            f"t: expected a row for each of the {len(samples)} samples of x, got shape {targets.shape}; "
+            "pass the targets of the same samples"
+        )
+    if stratify and targets.ndim != 1:
+        raise ValueError(
+            f"t: expected labels of shape ({len(samples)},) to stratify by, got shape {targets.shape}; "
+            "pass labels and encode them after the split, or pass stratify=False"
+        )
+
+
+def _size_of_test_part(rows: int, fraction: float) -> int:
+    tested = round(rows * fraction)
+    if fraction > 0 and tested in (0, rows):
+        empty = "test" if tested == 0 else "training"
+        raise ValueError(
+            f"test_fraction: expected a fraction that leaves both parts a sample, got {fraction} of {rows} "
+            f"samples, which leaves the {empty} part empty; pass more samples, or 0 for no test part"
+        )
+    return tested
+
+
+def one_hot(
+    t: npt.ArrayLike, classes: int | None = None, dtype: npt.DTypeLike = "float32"
+) -> npt.NDArray[Any]:
+    """Labels as rows of zeros with a one at the label: y[n, k] = 1 where k = t[n], else 0.
+
+    Parameters
+    ----------
+    t : (N,)
+        Labels: integers from 0 to classes - 1.
+    classes : int or None
+        K, the length of a row; None takes the largest label plus one, a label being then below 2**20.
+    dtype : "float32" or "float64"
+        Of the result.
+
+    Returns
+    -------
+    (N, K) array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        t holds something other than such labels, or an argument is out of range.
+    """
+    kind = arrays.float_dtype("dtype", dtype)
+    known = MOST_CLASSES if classes is None else arrays.integer("classes", classes, minimum=1)
+    labels = arrays.labels("t", t, _rows(t), known)
+    columns = known if classes is not None else int(labels.max(initial=-1)) + 1
+    rows = np.zeros((len(labels), columns), dtype=kind)
+    rows[np.arange(len(labels)), labels] = 1
+    return rows
+
+
+def _rows(value: Any) -> int:
+    try:
+        return len(value)
+    except TypeError:  # a single value, which the gate refuses
+        return 1
