@@ -1,0 +1,306 @@
+"""Vectors: the only LLVM IR in fastnn. Each operation has a scalar twin in NumPy, used with NUMBA_DISABLE_JIT=1.
+
+Imports numba's extension interface, llvmlite, numpy and the kernels' compile module.
+
+A *vector* is as many elements as one register of this machine holds (`LANES`). A *mask* selects its first lanes. A *row* is a tuple
+of adjacent vectors of which the last is masked; a *tile* is a tuple of equal rows, the accumulators of a matrix product, held
+in registers. Arrays are addressed by the linear index of an element: index i of a C-contiguous array is `array.ravel()[i]`.
+
+Numba cannot express any of this: its vectoriser must be lucky to keep 24 accumulators in registers. With one fused multiply-add
+per step (`fma`), and no fastmath, each element of a product is one fixed chain of operations, the same bits at any width, in any
+tile and on any thread.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import binding, ir
+from numba import config, types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+from fastnn.kernels.compile import JIT_DISABLED
+
+
+def _features() -> set[str]:
+    """Names of the processor features that Numba compiles for."""
+    if config.CPU_FEATURES is not None:
+        return {name[1:] for name in config.CPU_FEATURES.split(",") if name.startswith("+")}
+    if config.CPU_NAME == "generic":
+        return set()
+    return {name for name, present in binding.get_host_cpu_features().items() if present}
+
+
+def _vector_bytes(features: set[str]) -> int:
+    """Width of the widest vectors worth using; FASTNN_VECTOR_WIDTH (4, 8 or 16 float32 lanes) can lower it for tests."""
+    natural = 64 if "avx512f" in features else 32 if "avx2" in features else 16
+    asked = os.environ.get("FASTNN_VECTOR_WIDTH", "")
+    return min(natural, 4 * int(asked)) if asked in {"4", "8", "16"} else natural
+
+
+FEATURES = _features()
+VECTOR_BYTES = _vector_bytes(FEATURES)
+LANES = {np.dtype(np.float32): VECTOR_BYTES // 4, np.dtype(np.float64): VECTOR_BYTES // 8}
+REGISTERS = 32 if VECTOR_BYTES == 64 or "neon" in FEATURES else 16
+# Without the instruction LLVM would call libm's software fma for each element: multiply and add instead.
+HAS_FMA = bool({"fma", "avx512f", "neon"} & FEATURES)
+
+_INDEX = ir.IntType(64)
+_LANE = ir.IntType(32)
+
+
+class Vector(types.Type):  # type: ignore[misc]  # numba's type classes are untyped
+    """Numba's view of an LLVM vector of `lanes` elements of `dtype` (types.boolean for masks)."""
+
+    def __init__(self, dtype: types.Type, lanes: int) -> None:
+        self.dtype, self.lanes = dtype, lanes
+        super().__init__(name=f"Vector({dtype}, {lanes})")
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, dmm: Any, fe_type: Vector) -> None:
+        element = ir.IntType(1) if fe_type.dtype == types.boolean else dmm.lookup(fe_type.dtype).get_value_type()
+        super().__init__(dmm, fe_type, ir.VectorType(element, fe_type.lanes))
+
+
+def _lanes(dtype: types.Type) -> int:
+    return VECTOR_BYTES // (dtype.bitwidth // 8)
+
+
+def _vector(dtype: types.Type) -> Vector:
+    return Vector(dtype, _lanes(dtype))
+
+
+def _lowered(typing: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Replace a NumPy twin by its LLVM form, unless Numba is switched off."""
+    return lambda twin: twin if JIT_DISABLED else intrinsic(prefer_literal=True)(typing)
+
+
+def _pointer(context: Any, builder: Any, array_type: types.Array, array: Any, index: Any) -> Any:
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [index])
+
+
+def _call(builder: Any, name: str, result: ir.Type, arguments: list[Any]) -> Any:
+    function_type = ir.FunctionType(result, [argument.type for argument in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), arguments)
+
+
+def _suffix(vector: ir.Type) -> str:
+    """LLVM's name of a type inside the name of an overloaded intrinsic: f32, v16f32."""
+    lanes, element = (f"v{vector.count}", vector.element) if isinstance(vector, ir.VectorType) else ("", vector)
+    return lanes + ("f32" if isinstance(element, ir.FloatType) else "f64")
+
+
+def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    if HAS_FMA:
+        return _call(builder, f"llvm.fma.{_suffix(a.type)}", a.type, [a, b, c])
+    return builder.fadd(builder.fmul(a, b), c)
+
+
+def _splat(builder: Any, scalar: Any, lanes: int) -> Any:
+    undefined = ir.Constant(ir.VectorType(scalar.type, lanes), ir.Undefined)
+    lane = builder.insert_element(undefined, scalar, ir.Constant(_LANE, 0))
+    return builder.shuffle_vector(lane, undefined, ir.Constant(ir.VectorType(_LANE, lanes), [0] * lanes))
+
+
+def _load(builder: Any, pointer: Any, vector: ir.VectorType, alignment: int, mask: Any = None) -> Any:
+    if mask is None:
+        value = builder.load(builder.bitcast(pointer, vector.as_pointer()))
+        value.align = alignment
+        return value
+    name = f"llvm.masked.load.{_suffix(vector)}.p0"
+    pointer = builder.bitcast(pointer, vector.as_pointer())
+    zero = ir.Constant(vector, None)
+    return _call(builder, name, vector, [pointer, ir.Constant(_LANE, alignment), mask, zero])
+
+
+def _store(builder: Any, value: Any, pointer: Any, alignment: int, mask: Any = None) -> None:
+    pointer = builder.bitcast(pointer, value.type.as_pointer())
+    if mask is None:
+        builder.store(value, pointer).align = alignment
+        return
+    name = f"llvm.masked.store.{_suffix(value.type)}.p0"
+    _call(builder, name, ir.VoidType(), [value, pointer, ir.Constant(_LANE, alignment), mask])
+
+
+def _lower_fma(context: Any, a: types.Type, b: types.Type, c: types.Type) -> Any:
+    return a(a, a, a), lambda context, builder, signature, args: _multiply_add(builder, *args)
+
+
+@_lowered(_lower_fma)
+def fma(a: Any, b: Any, c: Any) -> Any:
+    """a * b + c in one rounding, for scalars or vectors of one dtype. (The twin, and processors without it, round twice.)"""
+    return a * b + c
+
+
+def _lower_bits(context: Any, x: types.Float) -> Any:
+    result = types.int32 if x.bitwidth == 32 else types.int64
+    return result(x), lambda context, builder, signature, args: builder.bitcast(args[0], ir.IntType(x.bitwidth))
+
+
+@_lowered(_lower_bits)
+def bits(x: Any) -> Any:
+    """The bit pattern of a float as an integer of its size."""
+    return x.view(np.int32 if x.itemsize == 4 else np.int64)
+
+
+def _lower_from_bits(context: Any, pattern: types.Integer) -> Any:
+    result = types.float32 if pattern.bitwidth == 32 else types.float64
+    value_type = ir.FloatType() if pattern.bitwidth == 32 else ir.DoubleType()
+    return result(pattern), lambda context, builder, signature, args: builder.bitcast(args[0], value_type)
+
+
+@_lowered(_lower_from_bits)
+def from_bits(pattern: Any) -> Any:
+    """The float with this bit pattern: the inverse of `bits`."""
+    return pattern.view(np.float32 if pattern.itemsize == 4 else np.float64)
+
+
+def _lower_lanes(context: Any, array: types.Array) -> Any:
+    count = _lanes(array.dtype)
+    return types.intp(array), lambda context, builder, signature, args: ir.Constant(_INDEX, count)
+
+
+@_lowered(_lower_lanes)
+def lanes(array: Any) -> Any:
+    """How many elements of this array's dtype one vector holds."""
+    return LANES[array.dtype]
+
+
+def _lower_mask(context: Any, array: types.Array, count: types.Integer) -> Any:
+    width = _lanes(array.dtype)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        lane_numbers = ir.Constant(ir.VectorType(_INDEX, width), list(range(width)))
+        return builder.icmp_signed("<", lane_numbers, _splat(builder, args[1], width))
+
+    return Vector(types.boolean, width)(array, types.intp), codegen
+
+
+@_lowered(_lower_mask)
+def mask(array: Any, count: Any) -> Any:
+    """Selects the first `count` lanes of a vector of this array's dtype."""
+    return np.arange(LANES[array.dtype]) < count
+
+
+def _lower_zero_tile(context: Any, array: types.Array, rows: types.Type, vectors: types.Type) -> Any:
+    shape = types.UniTuple(types.UniTuple(_vector(array.dtype), vectors.literal_value), rows.literal_value)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return ir.Constant(context.get_value_type(shape), None)
+
+    return shape(array, rows, vectors), codegen
+
+
+@_lowered(_lower_zero_tile)
+def zero_tile(array: Any, rows: int, vectors: int) -> Any:
+    """A tile of zeros; `rows` and `vectors` are literal integers."""
+    zero = np.zeros(LANES[array.dtype], array.dtype)
+    return ((zero,) * vectors,) * rows
+
+
+def _lower_load_row(context: Any, tile: types.UniTuple, array: types.Array, start: types.Integer, last: Vector) -> Any:
+    row = tile.dtype
+    size = array.dtype.bitwidth // 8
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = _pointer(context, builder, array, args[1], args[2])
+        vector = context.get_value_type(row.dtype)
+        result = ir.Constant(context.get_value_type(row), ir.Undefined)
+        for v in range(row.count):
+            at = builder.gep(pointer, [ir.Constant(_INDEX, v * row.dtype.lanes)])
+            value = _load(builder, at, vector, size, args[3] if v == row.count - 1 else None)
+            result = builder.insert_value(result, value, v)
+        return result
+
+    return row(tile, array, types.intp, last), codegen
+
+
+@_lowered(_lower_load_row)
+def load_row(tile: Any, array: Any, start: int, last: Any) -> Any:
+    """One row of the tile's shape from `array[start:]`; the mask `last` governs its last vector, whose other lanes are 0."""
+    flat, width = array.reshape(-1), last.size
+    full = [flat[start + v * width : start + (v + 1) * width].copy() for v in range(len(tile[0]) - 1)]
+    tail = np.zeros(width, array.dtype)
+    begin = start + len(full) * width
+    tail[last] = flat[begin : begin + last.sum()]
+    return (*full, tail)
+
+
+def _lower_fill_tile(context: Any, tile: types.UniTuple, row: types.UniTuple) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        result = ir.Constant(context.get_value_type(tile), ir.Undefined)
+        for r in range(tile.count):
+            result = builder.insert_value(result, args[1], r)
+        return result
+
+    return tile(tile, row), codegen
+
+
+@_lowered(_lower_fill_tile)
+def fill_tile(tile: Any, row: Any) -> Any:
+    """A tile of this shape all of whose rows are `row`."""
+    return (row,) * len(tile)
+
+
+def _lower_multiply_add(
+    context: Any, tile: types.UniTuple, row: types.UniTuple, array: types.Array, start: types.Integer, step: types.Integer
+) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        sums, row_value, data, begin, stride = args
+        pointer = _pointer(context, builder, array, data, begin)
+        vectors = [builder.extract_value(row_value, v) for v in range(row.count)]
+        for r in range(tile.count):
+            at = builder.gep(pointer, [builder.mul(stride, ir.Constant(_INDEX, r))])
+            scalar = _splat(builder, builder.load(at), row.dtype.lanes)
+            for v in range(row.count):
+                total = _multiply_add(builder, scalar, vectors[v], builder.extract_value(sums, [r, v]))
+                sums = builder.insert_value(sums, total, [r, v])
+        return sums
+
+    return tile(tile, row, array, types.intp, types.intp), codegen
+
+
+@_lowered(_lower_multiply_add)
+def multiply_add(tile: Any, row: Any, array: Any, start: int, step: int) -> Any:
+    """tile[r] + array[start + r * step] * row for every row r of the tile: one step of a matrix product."""
+    flat = array.reshape(-1)
+    return tuple(
+        tuple(flat[start + r * step] * vector + total for vector, total in zip(row, sums, strict=True))
+        for r, sums in enumerate(tile)
+    )
+
+
+def _lower_store_tile(
+    context: Any, tile: types.UniTuple, array: types.Array, start: types.Integer, step: types.Integer, last: Vector
+) -> Any:
+    size = array.dtype.bitwidth // 8
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        sums, data, begin, stride, mask_value = args
+        pointer = _pointer(context, builder, array, data, begin)
+        vectors = tile.dtype.count
+        for r in range(tile.count):
+            row = builder.gep(pointer, [builder.mul(stride, ir.Constant(_INDEX, r))])
+            for v in range(vectors):
+                at = builder.gep(row, [ir.Constant(_INDEX, v * tile.dtype.dtype.lanes)])
+                value = builder.extract_value(sums, [r, v])
+                _store(builder, value, at, size, mask_value if v == vectors - 1 else None)
+        return context.get_dummy_value()
+
+    return types.void(tile, array, types.intp, types.intp, last), codegen
+
+
+@_lowered(_lower_store_tile)
+def store_tile(tile: Any, array: Any, start: int, step: int, last: Any) -> None:
+    """array[start + r * step :] = tile[r] for every row r; the mask `last` governs the last vector of each row."""
+    flat, width = array.reshape(-1), last.size
+    for r, row in enumerate(tile):
+        for v, vector in enumerate(row):
+            count = last.sum() if v == len(row) - 1 else width
+            begin = start + r * step + v * width
+            flat[begin : begin + count] = vector[:count]
