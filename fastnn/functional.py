@@ -1,0 +1,313 @@
+"""Operations on arrays: each checks its arguments, allocates or checks its output, and calls one compiled kernel.
+
+Arrays are float32 or float64, all of one dtype, C-contiguous (others are converted where that is exact, see fastnn.arrays). NaN and
+infinities pass through as in NumPy. Results have the same bits on any number of threads. Imports arrays, threads and kernels.
+Shape letters: N batch, D inputs and H outputs of a layer, K classes.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from fastnn import arrays, threads
+from fastnn.arrays import Array
+from fastnn.kernels import losses, operations
+from fastnn.kernels.activations import ACTIVATIONS
+from fastnn.kernels.matmul import PANEL_COLUMNS
+
+Arrays: TypeAlias = Array | Mapping[str, Array] | Sequence[Array]
+
+FLOP_PER_ACTIVATION = 20  # of the dearest ones; decides only whether threads pay
+
+
+def affine_forward(x: Any, W: Any, b: Any, *, out: Any = None) -> Array:
+    """y = x W + b.
+
+    Parameters
+    ----------
+    x : array (N, D)
+    W : array (D, H)
+    b : array (H,)
+    out : array (N, H), optional
+        Receives y; must not overlap an input.
+
+    Returns
+    -------
+    array (N, H)
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a wrong type, dtype or shape; the message says what was expected.
+    """
+    x = arrays.floats("x", x, ("N", "D"))
+    W = arrays.floats("W", W, (x.shape[1], "H"), dtype=x.dtype)
+    b = arrays.floats("b", b, (W.shape[1],), dtype=x.dtype)
+    y = arrays.output("out", out, (x.shape[0], W.shape[1]), x.dtype, (("x", x), ("W", W), ("b", b)))
+    threads.run(operations.affine_forward, 2.0 * x.size * W.shape[1], x, W, b, y)
+    return y
+
+
+def affine_backward(
+    dy: Any, x: Any, W: Any, *, need_dx: bool = True, out: tuple[Any, Any, Any] | None = None
+) -> tuple[Array | None, Array, Array]:
+    """dx = dy W^T, dW = x^T dy, db = the sum of dy over the batch: the gradients of y = x W + b, divided by nothing.
+
+    Parameters
+    ----------
+    dy : array (N, H)
+        Gradient of the loss by y.
+    x : array (N, D)
+    W : array (D, H)
+    need_dx : bool
+        False leaves dx out (None is returned): a first layer has no use for it.
+    out : (dx, dW, db), optional
+        Receive the results; each may be None, and must overlap neither an input nor another.
+
+    Returns
+    -------
+    dx (N, D) or None, dW (D, H), db (H,)
+
+    Notes
+    -----
+    Source: Rumelhart, Hinton and Williams, Nature 323 (1986), 533-536.
+    """
+    x = arrays.floats("x", x, ("N", "D"))
+    W = arrays.floats("W", W, (x.shape[1], "H"), dtype=x.dtype)
+    dy = arrays.floats("dy", dy, (x.shape[0], W.shape[1]), dtype=x.dtype)
+    dx_out, dW_out, db_out = (None, None, None) if out is None else _three("out", out)
+    taken = [("dy", dy), ("x", x), ("W", W)]
+    dx = arrays.output("out[0]", dx_out, x.shape, x.dtype, taken) if need_dx else np.empty((0, x.shape[1]), x.dtype)
+    dW = arrays.output("out[1]", dW_out, W.shape, x.dtype, [*taken, ("out[0]", dx)])
+    db = arrays.output("out[2]", db_out, W.shape[1:], x.dtype, [*taken, ("out[0]", dx), ("out[1]", dW)])
+    panel = np.empty((threads.get_num_threads(), W.shape[1] * PANEL_COLUMNS if need_dx else 0), x.dtype)
+    work = (4.0 if need_dx else 2.0) * x.size * W.shape[1]
+    threads.run(operations.affine_backward, work, dy, x, W, panel, dx, dW, db)
+    return dx if need_dx else None, dW, db
+
+
+def activation_forward(name: str, x: Any, *, slope: float = 0.01, alpha: float = 1.0, out: Any = None) -> Array:
+    """y = f(x), element by element; for softmax along the last axis.
+
+    Parameters
+    ----------
+    name : str
+        identity: x. step: 1 where x > 0, else 0. sigmoid: 1 / (1 + exp(-x)). tanh. relu: max(0, x).
+        leaky_relu: x where x > 0, else slope x. elu: x where x > 0, else alpha (exp(x) - 1).
+        softmax: exp(x) / sum(exp(x)).
+    x : array of any shape
+    slope, alpha : float
+        Of leaky_relu and of elu.
+    out : array like x, optional
+        Receives y; may be x itself.
+
+    Returns
+    -------
+    array like x
+    """
+    name = arrays.choice("name", name, ACTIVATIONS)
+    parameter = _activation_parameter(name, slope, alpha)
+    x = arrays.floats("x", x)
+    y = arrays.output("out", out, x.shape, x.dtype, (("x", x),), in_place=("x",))
+    rows = (-1, x.shape[-1])
+    work = float(FLOP_PER_ACTIVATION * x.size)
+    threads.run(operations.activation_forward, work, ACTIVATIONS[name].code, parameter, x.reshape(rows), y.reshape(rows))
+    return y
+
+
+def activation_backward(
+    name: str, dy: Any, x: Any, y: Any, *, slope: float = 0.01, alpha: float = 1.0, out: Any = None
+) -> Array:
+    """dx = dy f'(x), with y = activation_forward(name, x); for softmax dy times its Jacobian.
+
+    At x = 0 the derivative is that of the negative side: 0 for relu and step, slope for leaky_relu, alpha for elu.
+
+    Parameters
+    ----------
+    name : str
+        As for `activation_forward`.
+    dy, x, y : arrays of one shape
+    out : array like x, optional
+        Receives dx; may be dy itself.
+
+    Returns
+    -------
+    array like x
+    """
+    name = arrays.choice("name", name, ACTIVATIONS)
+    parameter = _activation_parameter(name, slope, alpha)
+    x = arrays.floats("x", x)
+    dy = arrays.floats("dy", dy, x.shape, dtype=x.dtype)
+    y = arrays.floats("y", y, x.shape, dtype=x.dtype)
+    dx = arrays.output("out", out, x.shape, x.dtype, (("dy", dy), ("x", x), ("y", y)), in_place=("dy",))
+    shaped = [array.reshape(-1, x.shape[-1]) for array in (dy, x, y, dx)]
+    work = float(FLOP_PER_ACTIVATION * x.size)
+    threads.run(operations.activation_backward, work, ACTIVATIONS[name].code, parameter, *shaped)
+    return dx
+
+
+def _activation_parameter(name: str, slope: float, alpha: float) -> float:
+    given = {"slope": arrays.real("slope", slope), "alpha": arrays.real("alpha", alpha)}
+    return given.get(ACTIVATIONS[name].parameter, 0.0)
+
+
+def softmax(x: Any, *, out: Any = None) -> Array:
+    """y = exp(x - max x) / sum(exp(x - max x)) along the last axis.
+
+    Right for finite x of any size. A row that holds +inf or NaN, or -inf alone, becomes NaN.
+
+    Parameters
+    ----------
+    x : array of any shape
+    out : array like x, optional
+        Receives y; may be x itself.
+
+    Returns
+    -------
+    array like x
+    """
+    return activation_forward("softmax", x, out=out)
+
+
+def softmax_cross_entropy(x: Any, t: Any, *, out: Any = None) -> tuple[float, Array]:
+    """loss = -(1/N) sum of t log(softmax(x)), by log-sum-exp and unclipped; dx = (softmax(x) - t) / N.
+
+    Parameters
+    ----------
+    x : array (N, K)
+        Logits.
+    t : array (N,) or (N, K)
+        Labels 0 to K-1, or one-hot rows or probabilities, which sum to 1 in each row.
+    out : array (N, K), optional
+        Receives dx; must not overlap an input.
+
+    Returns
+    -------
+    loss : float
+        In nats; natural logarithms.
+    dx : array (N, K)
+
+    Notes
+    -----
+    Source: Bishop, Pattern Recognition and Machine Learning (2006), equations 4.108 and 4.109.
+    """
+    x = arrays.floats("x", x, ("N", "K"))
+    labels, dense = arrays.targets("t", t, x.shape[0], x.shape[1], x.dtype)
+    return _loss(losses.SOFTMAX_CROSS_ENTROPY, "x", x, labels, dense, out)
+
+
+def mean_squared_error(y: Any, t: Any, *, out: Any = None) -> tuple[float, Array]:
+    """loss = sum((y - t)^2) / (2 N), half the squared distance, averaged over the batch; dy = (y - t) / N.
+
+    Parameters
+    ----------
+    y : array (N, K)
+        Outputs.
+    t : array (N, K)
+        Targets.
+    out : array (N, K), optional
+        Receives dy; must not overlap an input.
+
+    Returns
+    -------
+    loss : float
+    dy : array (N, K)
+    """
+    y = arrays.floats("y", y, ("N", "K"))
+    dense = arrays.floats("t", t, y.shape, dtype=y.dtype)
+    return _loss(losses.MEAN_SQUARED_ERROR, "y", y, np.empty(0, np.intp), dense, out)
+
+
+def _loss(code: int, name: str, y: Array, labels: Array, dense: Array, out: Any) -> tuple[float, Array]:
+    dy = arrays.output("out", out, y.shape, y.dtype, ((name, y), ("t", labels), ("t", dense)))
+    rows = np.empty(y.shape[0])
+    work = float(FLOP_PER_ACTIVATION * y.size)
+    return threads.run(operations.loss, work, code, y, labels, dense, dy, rows) / y.shape[0], dy
+
+
+def sgd_update(params: Any, grads: Any, lr: float) -> None:
+    """params -= lr * grads, in place.
+
+    Parameters
+    ----------
+    params, grads : array, or mapping or sequence of arrays
+        With the same keys, or as many; `params` are overwritten.
+    lr : float
+        Learning rate, at least 0.
+
+    Notes
+    -----
+    Source: Robbins and Monro, Annals of Mathematical Statistics 22 (1951), 400-407.
+    """
+    lr = arrays.real("lr", lr, minimum=0.0)
+    for p, g in _matched(("params", params), ("grads", grads)):
+        threads.run(operations.sgd_update, 2.0 * p.size, p.reshape(-1), g.reshape(-1), lr)
+
+
+def momentum_update(params: Any, grads: Any, velocity: Any, lr: float, momentum: float = 0.9) -> None:
+    """velocity = momentum * velocity - lr * grads, then params += velocity, both in place.
+
+    Parameters
+    ----------
+    params, grads, velocity : array, or mapping or sequence of arrays
+        With the same keys, or as many; `params` and `velocity` are overwritten.
+    lr : float
+        Learning rate, at least 0.
+    momentum : float
+        In [0, 1).
+
+    Notes
+    -----
+    Source: Polyak, USSR Computational Mathematics and Mathematical Physics 4 (1964), 1-17.
+    """
+    lr, momentum = arrays.real("lr", lr, minimum=0.0), arrays.real("momentum", momentum, minimum=0.0, below=1.0)
+    for p, g, v in _matched(("params", params), ("grads", grads), ("velocity", velocity)):
+        threads.run(operations.momentum_update, 4.0 * p.size, p.reshape(-1), g.reshape(-1), v.reshape(-1), lr, momentum)
+
+
+def _matched(*groups: tuple[str, Any]) -> list[tuple[Array, ...]]:
+    """Arrays that belong together, all checked before the first is changed. Groups are (name, array, mapping or sequence).
+
+    The second is read only (grads), the others are updated in place.
+    """
+    first_name, first = groups[0]
+    if isinstance(first, Mapping):
+        keys: list[Any] = list(first)
+    elif isinstance(first, list | tuple):
+        keys = list(range(len(first)))
+    else:
+        return [_matched_arrays("", groups)]
+    for name, group in groups[1:]:
+        kind = Mapping if isinstance(first, Mapping) else (list, tuple)
+        if not isinstance(group, kind):
+            raise TypeError(f"{name}: expected a {type(first).__name__} like {first_name}, got {type(group).__name__}; pass both alike")
+        got = list(group) if isinstance(group, Mapping) else list(range(len(group)))
+        if set(got) != set(keys):
+            raise ValueError(f"{name}: expected the keys of {first_name}, {keys}, got {got}; pass one array for each")
+    return [_matched_arrays(f"[{key!r}]", [(name, group[key]) for name, group in groups]) for key in keys]
+
+
+def _matched_arrays(key: str, groups: Sequence[tuple[str, Any]]) -> tuple[Array, ...]:
+    first = arrays.writable(groups[0][0] + key, groups[0][1])
+    matched = [first]
+    for i, (name, value) in enumerate(groups[1:]):
+        array: Array = (
+            arrays.floats(name + key, value, first.shape, dtype=first.dtype, allow_empty=True)
+            if i == 0
+            else arrays.writable(name + key, value, first.shape, first.dtype)
+        )
+        for other_name, other in zip([n for n, _ in groups], matched, strict=False):
+            if np.may_share_memory(array, other):
+                raise ValueError(
+                    f"{name}{key}: expected memory of its own, got an array that overlaps {other_name}{key}; pass a copy"
+                )
+        matched.append(array)
+    return tuple(matched)
+
+
+def _three(name: str, out: Any) -> tuple[Any, Any, Any]:
+    if not isinstance(out, list | tuple) or len(out) != 3:
+        came = f"a {type(out).__name__}" + (f" of {len(out)}" if isinstance(out, list | tuple) else "")
+        raise TypeError(f"{name}: expected a tuple (dx, dW, db), got {came}; pass three arrays, or None for those to allocate")
+    return out[0], out[1], out[2]

@@ -1,0 +1,199 @@
+"""Activations: each formula and its derivative once, as scalar functions. Imports compile, simd and vector_math.
+
+To add one: its formula, its derivative, a row in ACTIVATIONS, a branch in `activation_forward` and `activation_backward`, and its
+twin in reference.py. The layers, the interpreter, the tests and the benchmarks find it in ACTIVATIONS.
+
+A formula is f(x, p), a derivative f'(x, y, p) with y = f(x, p); p is the activation's one parameter (unused by most).
+"""
+
+from typing import Any, NamedTuple
+
+from fastnn.kernels.compile import formula, kernel
+from fastnn.kernels.vector_math import constant, exp, expm1, sigmoid, tanh
+
+
+class Activation(NamedTuple):
+    """What the rest of fastnn needs to know of an activation."""
+
+    code: int
+    parameter: str = ""  # the keyword of its parameter, if any
+    default: float = 0.0
+
+
+IDENTITY, STEP, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTMAX = range(8)
+
+ACTIVATIONS = {
+    "identity": Activation(IDENTITY),
+    "step": Activation(STEP),
+    "sigmoid": Activation(SIGMOID),
+    "tanh": Activation(TANH),
+    "relu": Activation(RELU),
+    "leaky_relu": Activation(LEAKY_RELU, "slope", 0.01),
+    "elu": Activation(ELU, "alpha", 1.0),
+    "softmax": Activation(SOFTMAX),
+}
+
+
+@formula
+def _identity(x: Any, p: Any) -> Any:
+    return x
+
+
+@formula
+def _identity_derivative(x: Any, y: Any, p: Any) -> Any:
+    return constant(x, 1.0)
+
+
+@formula
+def _step(x: Any, p: Any) -> Any:
+    """1 where x > 0, else 0: the M-P neuron's threshold (McCulloch and Pitts, 1943)."""
+    return constant(x, 1.0) if x > constant(x, 0.0) else constant(x, 0.0)
+
+
+@formula
+def _step_derivative(x: Any, y: Any, p: Any) -> Any:
+    return constant(x, 0.0)
+
+
+@formula
+def _sigmoid(x: Any, p: Any) -> Any:
+    return sigmoid(x)
+
+
+@formula
+def _sigmoid_derivative(x: Any, y: Any, p: Any) -> Any:
+    return y * (constant(y, 1.0) - y)
+
+
+@formula
+def _tanh(x: Any, p: Any) -> Any:
+    return tanh(x)
+
+
+@formula
+def _tanh_derivative(x: Any, y: Any, p: Any) -> Any:
+    return constant(y, 1.0) - y * y
+
+
+@formula
+def _relu(x: Any, p: Any) -> Any:
+    """max(0, x), written so that NaN passes: it is not below 0."""
+    return constant(x, 0.0) if x < constant(x, 0.0) else x
+
+
+@formula
+def _relu_derivative(x: Any, y: Any, p: Any) -> Any:
+    """1 where x > 0, else 0; 0 at the kink."""
+    return constant(x, 1.0) if x > constant(x, 0.0) else constant(x, 0.0)
+
+
+@formula
+def _leaky_relu(x: Any, p: Any) -> Any:
+    """x where x > 0, else slope x (Maas, Hannun and Ng, 2013)."""
+    return x if x > constant(x, 0.0) else p * x
+
+
+@formula
+def _leaky_relu_derivative(x: Any, y: Any, p: Any) -> Any:
+    """1 where x > 0, else slope; slope at the kink."""
+    return constant(x, 1.0) if x > constant(x, 0.0) else p
+
+
+@formula
+def _elu(x: Any, p: Any) -> Any:
+    """x where x > 0, else alpha (exp(x) - 1) (Clevert, Unterthiner and Hochreiter, 2016)."""
+    return x if x > constant(x, 0.0) else p * expm1(x)
+
+
+@formula
+def _elu_derivative(x: Any, y: Any, p: Any) -> Any:
+    """1 where x > 0, else alpha exp(x) = y + alpha; alpha at 0."""
+    return constant(x, 1.0) if x > constant(x, 0.0) else y + p
+
+
+@kernel
+def softmax_row(x: Any, y: Any) -> Any:
+    """y = exp(x - max x) / sum(exp(x - max x)) of one row; y may be x. Returns (max x, the sum in float64)."""
+    highest = x[0]
+    for k in range(1, x.size):
+        highest = x[k] if x[k] > highest else highest
+    for k in range(x.size):
+        y[k] = exp(x[k] - highest)
+    total = 0.0
+    for k in range(x.size):
+        total += y[k]
+    divisor = y.dtype.type(total)
+    for k in range(x.size):
+        y[k] /= divisor
+    return highest, total
+
+
+@kernel
+def _softmax_row_backward(dy: Any, y: Any, dx: Any) -> None:
+    """dx = y (dy - sum(dy y)) of one row, the product of dy with the Jacobian diag(y) - y y^T."""
+    total = 0.0
+    for k in range(y.size):
+        total += dy[k] * y[k]
+    shift = y.dtype.type(total)
+    for k in range(y.size):
+        dx[k] = y[k] * (dy[k] - shift)
+
+
+@kernel
+def _each(function: Any, p: Any, x: Any, y: Any) -> None:
+    for i in range(x.size):
+        y[i] = function(x[i], p)
+
+
+@kernel
+def _each_backward(derivative: Any, p: Any, dy: Any, x: Any, y: Any, dx: Any) -> None:
+    for i in range(x.size):
+        dx[i] = dy[i] * derivative(x[i], y[i], p)
+
+
+@kernel
+def activation_forward(code: int, parameter: float, x: Any, y: Any) -> None:
+    """y = f(x). x, y (N, D), C-contiguous and distinct; y overwritten. code: one of the numbers above."""
+    p = x.dtype.type(parameter)
+    x_flat, y_flat = x.reshape(x.size), y.reshape(y.size)
+    if code == IDENTITY:
+        _each(_identity, p, x_flat, y_flat)
+    elif code == STEP:
+        _each(_step, p, x_flat, y_flat)
+    elif code == SIGMOID:
+        _each(_sigmoid, p, x_flat, y_flat)
+    elif code == TANH:
+        _each(_tanh, p, x_flat, y_flat)
+    elif code == RELU:
+        _each(_relu, p, x_flat, y_flat)
+    elif code == LEAKY_RELU:
+        _each(_leaky_relu, p, x_flat, y_flat)
+    elif code == ELU:
+        _each(_elu, p, x_flat, y_flat)
+    elif code == SOFTMAX:
+        for n in range(x.shape[0]):
+            softmax_row(x[n], y[n])
+
+
+@kernel
+def activation_backward(code: int, parameter: float, dy: Any, x: Any, y: Any, dx: Any) -> None:
+    """dx = dy f'(x), for softmax dy times its Jacobian. All (N, D), C-contiguous; y = f(x); dx overwritten, distinct."""
+    p = x.dtype.type(parameter)
+    dy_flat, x_flat, y_flat, dx_flat = dy.reshape(x.size), x.reshape(x.size), y.reshape(x.size), dx.reshape(x.size)
+    if code == IDENTITY:
+        _each_backward(_identity_derivative, p, dy_flat, x_flat, y_flat, dx_flat)
+    elif code == STEP:
+        _each_backward(_step_derivative, p, dy_flat, x_flat, y_flat, dx_flat)
+    elif code == SIGMOID:
+        _each_backward(_sigmoid_derivative, p, dy_flat, x_flat, y_flat, dx_flat)
+    elif code == TANH:
+        _each_backward(_tanh_derivative, p, dy_flat, x_flat, y_flat, dx_flat)
+    elif code == RELU:
+        _each_backward(_relu_derivative, p, dy_flat, x_flat, y_flat, dx_flat)
+    elif code == LEAKY_RELU:
+        _each_backward(_leaky_relu_derivative, p, dy_flat, x_flat, y_flat, dx_flat)
+    elif code == ELU:
+        _each_backward(_elu_derivative, p, dy_flat, x_flat, y_flat, dx_flat)
+    elif code == SOFTMAX:
+        for n in range(x.shape[0]):
+            _softmax_row_backward(dy[n], y[n], dx[n])

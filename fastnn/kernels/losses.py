@@ -1,0 +1,88 @@
+"""Losses of a network's outputs, row by row. Imports compile and activations.
+
+Each kernel writes one loss a row, in float64, and the gradient of their mean; the caller adds the rows in order, so that the mean has
+the same bits however the rows were shared among threads. To add a loss: its kernel, a row in LOSSES, a branch in `loss_rows`,
+and its twin in reference.py.
+
+Targets come in two forms, of which one is empty: labels (N,) intp, or dense (N, K) one-hot rows, probabilities or values.
+"""
+
+import math
+from typing import Any
+
+from fastnn.kernels.activations import softmax_row
+from fastnn.kernels.compile import kernel
+
+SOFTMAX_CROSS_ENTROPY, MEAN_SQUARED_ERROR = range(2)
+
+LOSSES = {"softmax_cross_entropy": SOFTMAX_CROSS_ENTROPY, "mean_squared_error": MEAN_SQUARED_ERROR}
+
+
+@kernel
+def _softmax_cross_entropy_label(x: Any, label: int, batch: int, dx: Any) -> float:
+    """-log softmax(x)[label] of one row by log-sum-exp, for logits of any size; dx = (softmax(x) - one_hot(label)) / batch."""
+    score = x[label]
+    highest, total = softmax_row(x, dx)
+    count = dx.dtype.type(batch)
+    dx[label] -= dx.dtype.type(1.0)
+    for k in range(x.size):
+        dx[k] /= count
+    return math.log(total) + (highest - score)
+
+
+@kernel
+def _softmax_cross_entropy_dense(x: Any, t: Any, batch: int, dx: Any) -> float:
+    """-sum(t log softmax(x)) of one row; dx = (softmax(x) - t) / batch. A class with t = 0 adds 0 whatever its logit."""
+    highest, total = softmax_row(x, dx)
+    log_total = math.log(total)
+    count = dx.dtype.type(batch)
+    loss = 0.0
+    for k in range(x.size):
+        if t[k] != dx.dtype.type(0.0):
+            loss += t[k] * (log_total + (highest - x[k]))
+        dx[k] = (dx[k] - t[k]) / count
+    return loss
+
+
+@kernel
+def _squared_error(y: Any, t: Any, batch: int, dy: Any) -> float:
+    """sum((y - t)^2) / 2 of one row; dy = (y - t) / batch."""
+    count = dy.dtype.type(batch)
+    loss = 0.0
+    for k in range(y.size):
+        difference = y[k] - t[k]
+        loss += 0.5 * difference * difference
+        dy[k] = difference / count
+    return loss
+
+
+@kernel
+def loss_rows(loss: int, y: Any, labels: Any, dense: Any, batch: int, dy: Any, losses: Any) -> None:
+    """losses[n] and dy[n] for each row of y (M, K), a part of a batch of `batch` rows.
+
+    labels (M,) or dense (M, K), the other one with no rows; dy (M, K) and losses (M,) float64 are overwritten.
+    """
+    for n in range(y.shape[0]):
+        if loss == SOFTMAX_CROSS_ENTROPY and labels.size > 0:
+            losses[n] = _softmax_cross_entropy_label(y[n], labels[n], batch, dy[n])
+        elif loss == SOFTMAX_CROSS_ENTROPY:
+            losses[n] = _softmax_cross_entropy_dense(y[n], dense[n], batch, dy[n])
+        elif loss == MEAN_SQUARED_ERROR:
+            losses[n] = _squared_error(y[n], dense[n], batch, dy[n])
+
+
+@kernel
+def hit_rows(y: Any, labels: Any, dense: Any, hits: Any) -> None:
+    """hits[n] = 1 where the largest output of row n is the label's (the largest target's; the first of equals), else 0."""
+    for n in range(y.shape[0]):
+        wanted = labels[n] if labels.size > 0 else _first_largest(dense[n])
+        hits[n] = 1 if _first_largest(y[n]) == wanted else 0
+
+
+@kernel
+def _first_largest(row: Any) -> int:
+    best = 0
+    for k in range(1, row.size):
+        if row[k] > row[best]:
+            best = k
+    return best

@@ -1,0 +1,123 @@
+"""The kernels behind fastnn.functional: one entry for each operation, its rows shared among threads. Imports the other kernels.
+
+Parts write disjoint rows; sums over the batch run in index order. So the bits do not depend on n_threads.
+"""
+
+from typing import Any
+
+from fastnn.kernels import updates
+from fastnn.kernels.activations import SOFTMAX
+from fastnn.kernels.activations import activation_backward as _activation_backward
+from fastnn.kernels.activations import activation_forward as _activation_forward
+from fastnn.kernels.compile import entry, kernel, prange
+from fastnn.kernels.losses import hit_rows, loss_rows
+from fastnn.kernels.matmul import multiply, multiply_transposed_left, multiply_transposed_right, share
+
+
+@kernel
+def bias_gradient(dy: Any, db: Any) -> None:
+    """db = the sum of dy over the batch, in float64, so that long batches lose nothing. dy (N, H), db (H,) overwritten."""
+    for j in range(db.size):
+        total = 0.0
+        for n in range(dy.shape[0]):
+            total += dy[n, j]
+        db[j] = total
+
+
+@kernel
+def sum_in_order(values: Any) -> float:
+    """The sum of a float64 vector, first element first."""
+    total = 0.0
+    for i in range(values.size):
+        total += values[i]
+    return total
+
+
+@kernel
+def _as_row(flat: Any, first: int, last: int) -> Any:
+    return flat[first:last].reshape((1, last - first))
+
+
+@entry
+def affine_forward(n_threads: int, x: Any, W: Any, b: Any, y: Any) -> None:
+    """y = x W + b. x (N, D), W (D, H), b (H,), y (N, H) overwritten, distinct from the others."""
+    for part in prange(n_threads):
+        first, last = share(x.shape[0], part, n_threads), share(x.shape[0], part + 1, n_threads)
+        multiply(x[first:last], W, b, y[first:last])
+
+
+@entry
+def affine_backward(n_threads: int, dy: Any, x: Any, W: Any, panel: Any, dx: Any, dW: Any, db: Any) -> None:
+    """dx = dy W^T (left out when dx has no rows), dW = x^T dy, db = the sum of dy over the batch.
+
+    dy (N, H), x (N, D), W (D, H); dx (N, D), dW (D, H), db (H,) overwritten; panel (n_threads, H * PANEL_COLUMNS) scratch.
+    """
+    for part in prange(n_threads):
+        first, last = share(dx.shape[0], part, n_threads), share(dx.shape[0], part + 1, n_threads)
+        multiply_transposed_right(dy[first:last], W, panel[part], panel[part, :0], dx[first:last])
+        first, last = share(x.shape[1], part, n_threads), share(x.shape[1], part + 1, n_threads)
+        multiply_transposed_left(x, dy, panel[part, :0], dW, first, last)
+        if part == n_threads - 1:
+            bias_gradient(dy, db)
+
+
+@entry
+def activation_forward(n_threads: int, code: int, parameter: float, x: Any, y: Any) -> None:
+    """y = f(x). x, y (N, D) distinct, y overwritten; only softmax sees the rows, the others see N D elements."""
+    x_flat, y_flat = x.reshape(x.size), y.reshape(x.size)
+    for part in prange(n_threads):
+        if code == SOFTMAX:
+            first, last = share(x.shape[0], part, n_threads), share(x.shape[0], part + 1, n_threads)
+            _activation_forward(code, parameter, x[first:last], y[first:last])
+        else:
+            first, last = share(x.size, part, n_threads), share(x.size, part + 1, n_threads)
+            _activation_forward(code, parameter, _as_row(x_flat, first, last), _as_row(y_flat, first, last))
+
+
+@entry
+def activation_backward(n_threads: int, code: int, parameter: float, dy: Any, x: Any, y: Any, dx: Any) -> None:
+    """dx = dy f'(x) with y = f(x). All (N, D) and distinct, dx overwritten."""
+    dy_flat, x_flat, y_flat, dx_flat = dy.reshape(x.size), x.reshape(x.size), y.reshape(x.size), dx.reshape(x.size)
+    for part in prange(n_threads):
+        if code == SOFTMAX:
+            first, last = share(x.shape[0], part, n_threads), share(x.shape[0], part + 1, n_threads)
+            _activation_backward(code, parameter, dy[first:last], x[first:last], y[first:last], dx[first:last])
+        else:
+            first, last = share(x.size, part, n_threads), share(x.size, part + 1, n_threads)
+            dy_part, x_part = _as_row(dy_flat, first, last), _as_row(x_flat, first, last)
+            y_part, dx_part = _as_row(y_flat, first, last), _as_row(dx_flat, first, last)
+            _activation_backward(code, parameter, dy_part, x_part, y_part, dx_part)
+
+
+@entry
+def loss(n_threads: int, code: int, y: Any, labels: Any, dense: Any, dy: Any, losses: Any) -> float:
+    """Sum of the losses of outputs y (N, K); dy (N, K), the gradient of their mean, and losses (N,) float64 overwritten.
+
+    labels (N,) intp or dense (N, K), the other one empty. Serial: a network's outputs are little beside its layers.
+    """
+    loss_rows(code, y, labels, dense, y.shape[0], dy, losses)
+    return sum_in_order(losses)
+
+
+@entry
+def hits(n_threads: int, y: Any, labels: Any, dense: Any, marks: Any) -> None:
+    """marks[n] = 1 where the largest of y[n] is at the label (at the largest of dense[n]), else 0. marks (N,) intp. Serial."""
+    hit_rows(y, labels, dense, marks)
+
+
+@entry
+def sgd_update(n_threads: int, params: Any, grads: Any, lr: float) -> None:
+    """params -= lr * grads. (P,) each, distinct."""
+    rate = params.dtype.type(lr)
+    for part in prange(n_threads):
+        first, last = share(params.size, part, n_threads), share(params.size, part + 1, n_threads)
+        updates.sgd_update(params[first:last], grads[first:last], rate)
+
+
+@entry
+def momentum_update(n_threads: int, params: Any, grads: Any, velocity: Any, lr: float, momentum: float) -> None:
+    """velocity = momentum * velocity - lr * grads; params += velocity. (P,) each, distinct."""
+    rate, keep = params.dtype.type(lr), params.dtype.type(momentum)
+    for part in prange(n_threads):
+        first, last = share(params.size, part, n_threads), share(params.size, part + 1, n_threads)
+        updates.momentum_update(params[first:last], grads[first:last], velocity[first:last], rate, keep)
