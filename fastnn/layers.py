@@ -1,0 +1,128 @@
+"""Layers: small frozen descriptions of what a network is made of. They hold no arrays and compute nothing.
+
+`fastnn.network` turns a list of them into a plan. Imports the gate, initializers and the kernels' tables.
+"""
+
+from dataclasses import dataclass, fields
+
+from fastnn import arrays, initializers
+from fastnn.kernels.activations import ACTIVATIONS
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What all layers share."""
+
+    def __str__(self) -> str:
+        given = ", ".join(repr(getattr(self, field.name)) for field in fields(self) if getattr(self, field.name) is not None)
+        return f"{type(self).__name__}({given})"
+
+
+@dataclass(frozen=True)
+class Affine(Layer):
+    """y = x W + b, with W (inputs, outputs) and b (outputs,).
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Widths D and H, at least 1.
+    init : str or float
+        How W begins: "he", "xavier", "zeros" or a standard deviation. None: "he" before an activation of the ReLU family,
+        else "xavier". b begins at 0.
+    """
+
+    inputs: int
+    outputs: int
+    init: str | float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", arrays.integer("inputs", self.inputs, minimum=1))
+        object.__setattr__(self, "outputs", arrays.integer("outputs", self.outputs, minimum=1))
+        if self.init is not None:
+            object.__setattr__(self, "init", initializers.check("init", self.init))
+
+
+@dataclass(frozen=True)
+class Activation(Layer):
+    """What activation layers share: `activation`, the name of their formula in fastnn.functional.activation_forward."""
+
+    activation = ""
+
+    @property
+    def parameter(self) -> float:
+        """The value of the activation's one parameter; 0 where it has none."""
+        keyword = ACTIVATIONS[self.activation].parameter
+        return float(getattr(self, keyword)) if keyword else 0.0
+
+    def __post_init__(self) -> None:
+        keyword = ACTIVATIONS[self.activation].parameter
+        if keyword:
+            object.__setattr__(self, keyword, arrays.real(keyword, getattr(self, keyword)))
+
+
+@dataclass(frozen=True)
+class Identity(Activation):
+    """y = x."""
+
+    activation = "identity"
+
+
+@dataclass(frozen=True)
+class Step(Activation):
+    """y = 1 where x > 0, else 0. Its derivative is 0: layers before it learn nothing by gradients."""
+
+    activation = "step"
+
+
+@dataclass(frozen=True)
+class Sigmoid(Activation):
+    """y = 1 / (1 + exp(-x))."""
+
+    activation = "sigmoid"
+
+
+@dataclass(frozen=True)
+class Tanh(Activation):
+    """y = tanh(x)."""
+
+    activation = "tanh"
+
+
+@dataclass(frozen=True)
+class Relu(Activation):
+    """y = max(0, x)."""
+
+    activation = "relu"
+
+
+@dataclass(frozen=True)
+class LeakyRelu(Activation):
+    """y = x where x > 0, else slope x."""
+
+    slope: float = 0.01
+
+    activation = "leaky_relu"
+
+
+@dataclass(frozen=True)
+class Elu(Activation):
+    """y = x where x > 0, else alpha (exp(x) - 1)."""
+
+    alpha: float = 1.0
+
+    activation = "elu"
+
+
+@dataclass(frozen=True)
+class Softmax(Activation):
+    """y = exp(x) / sum(exp(x)) over each row. For a classifier's last layer use the loss softmax_cross_entropy instead."""
+
+    activation = "softmax"
+
+
+RELU_FAMILY = (Relu, LeakyRelu, Elu)
+
+# By class name, for model files and the command line.
+LAYERS: dict[str, type[Layer]] = {
+    layer.__name__: layer for layer in (Affine, Identity, Step, Sigmoid, Tanh, Relu, LeakyRelu, Elu, Softmax)
+}
