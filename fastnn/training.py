@@ -1,0 +1,194 @@
+"""The fit loop and its History. No arithmetic of its own: kernels train, this hands them mini-batches and keeps the record.
+
+Imports network, the gate, optimizers, progress and numpy.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fastnn import arrays
+from fastnn.arrays import Array
+from fastnn.errors import TrainingDivergedError
+from fastnn.kernels.network import Data
+from fastnn.network import Network, check_optimizer
+from fastnn.optimizers import SGD, Optimizer
+from fastnn.progress import Progress
+
+# A compiled call cannot be interrupted, so a run is cut into calls of about this long: Ctrl-C answers within 0.1 s.
+SECONDS_PER_CALL = 0.05
+
+
+@dataclass
+class History:
+    """What `fit` measured, one entry for each epoch.
+
+    Attributes
+    ----------
+    loss : list of float
+        Mean training loss, each batch before its update.
+    accuracy : list of float
+        Fraction of training samples whose largest output was the target's, measured likewise; empty where targets are no classes.
+    validation_loss, validation_accuracy : list of float
+        On validation_data after the epoch; empty without it.
+    seconds : list of float
+        Duration of the epoch, validation included.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    validation_accuracy: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def epochs(self) -> int:
+        """Number of completed epochs."""
+        return len(self.loss)
+
+    def last(self) -> dict[str, float]:
+        """The figures of the last completed epoch by name."""
+        return {name: values[-1] for name, values in vars(self).items() if values}
+
+    def __str__(self) -> str:
+        figures = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in self.last().items())
+        return f"{self.epochs} epochs: {figures}" if figures else "no completed epoch"
+
+
+Callback = Callable[[Network, History], object]
+
+
+def fit(
+    network: Network,
+    x: Any,
+    t: Any,
+    *,
+    epochs: int = 10,
+    batch_size: int | None = 100,
+    optimizer: Optimizer | None = None,
+    validation_data: tuple[Any, Any] | None = None,
+    shuffle: bool = True,
+    rng: int | np.random.Generator | None = None,
+    progress: bool = True,
+    callbacks: Sequence[Callback] = (),
+    check_finite: bool = True,
+) -> History:
+    """Train a network on mini-batches; as a method, `network.fit(x, t, ...)`.
+
+    Parameters
+    ----------
+    x : array (N, D)
+    t : array (N,) or (N, K)
+        Targets as the network's loss takes them.
+    epochs : int
+        Passes over the data.
+    batch_size : int or None
+        Samples for one update; None for all of them. The last batch of an epoch may be smaller.
+    optimizer : Optimizer, optional
+        SGD(lr=0.1) if not given.
+    validation_data : (x, t), optional
+        Measured after each epoch.
+    shuffle : bool
+        Take the samples in a new random order in each epoch.
+    rng : int or numpy Generator, optional
+        For the order. With the same number, the same network and the same data, training gives the same bits.
+    progress : bool
+        Show a progress bar while standard output is a terminal.
+    callbacks : sequence of callables
+        Each is called as callback(network, history) after every epoch; a true result stops the training.
+    check_finite : bool
+        Refuse NaN and infinity in the data.
+
+    Returns
+    -------
+    History
+        Also kept as `network.history`, up to the last completed epoch where fit was interrupted or failed.
+
+    Raises
+    ------
+    TrainingDivergedError
+        When the loss or a parameter is no longer finite. The network keeps its last finite parameters.
+    """
+    epochs = arrays.integer("epochs", epochs, minimum=0)
+    optimizer = SGD(lr=0.1) if optimizer is None else check_optimizer(optimizer)
+    generator = arrays.generator("rng", rng)
+    x, labels, dense = network.prepare(x, t, check_finite)
+    size = len(x) if batch_size is None else min(len(x), arrays.integer("batch_size", batch_size, minimum=1))
+    validation = _validation(network, validation_data, check_finite)
+    classes = _are_classes(labels, dense)
+    history = network.history = History()
+    run = _Run(network, optimizer, size)
+    order = np.arange(len(x), dtype=np.intp)
+    for epoch in range(1, epochs + 1):
+        start = time.perf_counter()
+        if shuffle:
+            generator.shuffle(order)
+        with Progress(len(x), f"epoch {epoch}/{epochs}", enabled=progress) as bar:
+            loss, accuracy = run.epoch(Data(x, labels, dense, order), epoch, bar)
+        history.loss.append(loss)
+        if classes:
+            history.accuracy.append(accuracy)
+        if validation is not None:
+            loss, accuracy = network.evaluate(*validation)
+            history.validation_loss.append(loss)
+            if classes:
+                history.validation_accuracy.append(accuracy)
+        history.seconds.append(time.perf_counter() - start)
+        if any([bool(callback(network, history)) for callback in callbacks]):
+            break
+    return history
+
+
+class _Run:
+    """Epochs over one network, cut into compiled calls; keeps the last finite parameters to go back to."""
+
+    def __init__(self, network: Network, optimizer: Optimizer, batch_size: int) -> None:
+        self.network, self.optimizer, self.batch_size = network, optimizer, batch_size
+        self.batches_per_call = 1
+        self.calls = 0
+        self.saved = network.snapshot()
+
+    def epoch(self, data: Data, epoch: int, bar: Progress) -> tuple[float, float]:
+        """One pass over data.order: (mean loss, accuracy)."""
+        batches = -(-len(data.order) // self.batch_size)
+        first, samples, losses, hits = 0, 0, 0.0, 0
+        while first < batches:
+            last = min(batches, first + self.batches_per_call)
+            start = time.perf_counter()
+            result = self.network.run_batches(data, self.optimizer, self.batch_size, first, last)
+            self._pace(last - first, time.perf_counter() - start)
+            if not (result[3] and self.network.is_finite()):
+                self.network.restore(self.saved)
+                raise TrainingDivergedError(
+                    f"loss: expected finite numbers, got NaN or infinity in epoch {epoch}, batches {first + 1} to {last} of "
+                    f"{batches}; the network keeps its last finite parameters: lower the learning rate or scale the data"
+                )
+            self.network.snapshot(self.saved)
+            samples, losses, hits, first = samples + result[0], losses + result[1], hits + result[2], last
+            bar.update(result[0], loss=losses / samples)
+        return losses / samples, hits / samples
+
+    def _pace(self, batches: int, seconds: float) -> None:
+        """Choose the next call's batches; the first call is left out, as it may have compiled."""
+        self.calls += 1
+        if self.calls > 1:
+            wanted = int(SECONDS_PER_CALL * batches / max(seconds, 1e-9))
+            self.batches_per_call = max(1, min(wanted, 8 * self.batches_per_call))
+
+
+def _validation(network: Network, data: Any, check_finite: bool) -> tuple[Array, Array, Array] | None:
+    if data is None:
+        return None
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise TypeError(f"validation_data: expected a pair (x, t), got {type(data).__name__}; pass validation_data=(x, t)")
+    return network.prepare(data[0], data[1], check_finite, names=("validation_data[0]", "validation_data[1]"))
+
+
+def _are_classes(labels: Array, dense: Array) -> bool:
+    """Whether an accuracy means anything: labels, or rows of zeros with a single one."""
+    if labels.size:
+        return True
+    return dense.shape[1] > 1 and bool(((dense == 0) | (dense == 1)).all() and (dense.sum(axis=1) == 1).all())
