@@ -26,8 +26,10 @@ LabelArray: TypeAlias = npt.NDArray[np.intp]
 DType: TypeAlias = np.dtype[Any]
 
 INTP = np.dtype(np.intp)
+PLAIN = 0x501  # in ndarray.flags.num: C-contiguous, aligned and writable
+PLAIN_MASK = PLAIN | 1 << 31  # the last bit: it would warn when asked whether it is writable
 FINITE_BLOCK = 1 << 17  # values tested at once, so that what np.isfinite returns stays in the cache
-SUM_TOLERANCE = {FLOAT32: 1e-3, FLOAT64: 1e-6}  # how far the sum of a row of probabilities may be from 1
+SUM_TOLERANCE = {"float32": 1e-3, "float64": 1e-6}  # how far the sum of a row of probabilities may be from 1
 
 
 def floats(
@@ -69,7 +71,7 @@ def floats(
     if (
         type(value) is np.ndarray
         and (value.dtype is dtype or (dtype is None and (value.dtype is FLOAT32 or value.dtype is FLOAT64)))
-        and value.flags.carray  # C-contiguous, aligned and writable
+        and value.flags.num & PLAIN_MASK == PLAIN
         and value.size
         and value.ndim
         and (shape is None or checks.fits(value.shape, shape))
@@ -99,7 +101,7 @@ def labels(name: str, value: Any, rows: int, classes: int) -> LabelArray:
         type(value) is np.ndarray
         and value.dtype is INTP
         and value.shape == (rows,)
-        and value.flags.carray
+        and value.flags.num & PLAIN_MASK == PLAIN
         and rows
         and value.view(np.uintp).max() < classes  # one pass: without its sign a negative label is a huge one
     ):
@@ -146,9 +148,7 @@ def targets(name: str, value: Any, rows: int, classes: int, dtype: npt.DTypeLike
         return labels(name, value, rows, classes), np.empty((0, classes), dtype)
     if actual != (rows, classes):
         text = checks.expression_for(name, value)
-        remedy = checks.shape_remedy(text, actual, (rows,)) or checks.shape_remedy(
-            text, actual, (rows, classes)
-        )
+        remedy = checks.shape_remedy(text, actual, (rows,)) or checks.shape_remedy(text, actual, (rows, classes))
         raise ValueError(f"{expected}, got shape {actual}{remedy}")
     dense = floats(name, value, (rows, classes), dtype=dtype, rounding=True, allow_empty=rows == 0)
     _check_probabilities(name, dense)
@@ -252,7 +252,7 @@ def _convert(
     if not _is_real(given):
         _refuse_dtype(name, given, expected)
     checks.check_shape(expression, array.shape, shape, expected, allow_empty)
-    target = dtype or (FLOAT32 if given.char in "ef" else FLOAT64)
+    target = dtype if dtype is not None else FLOAT32 if given.char in "ef" else FLOAT64
     exact = isinstance(value, list | tuple | range) and not rounding
     if given.kind == "f" and given.char not in ("e", target.char) and not (rounding or exact):
         raise TypeError(f"{expected}, got {given.name}; pass {expression}.astype(np.{target.name})")
@@ -289,7 +289,7 @@ def _plain(array: Array, dtype: DType) -> Array:
     """`array` in this dtype, C-contiguous, aligned, native and flagged writable; itself if it is all that."""
     with np.errstate(all="ignore"):  # the caller looks for what overflowed
         plain = array.astype(dtype, order="C", copy=not array.flags.aligned)
-    if plain.flags.writeable:
+    if plain.flags.num & PLAIN_MASK == PLAIN:
         return plain
     # To Numba a read-only array is another type, for which every kernel would be compiled once more. Nor is a
     # copy needed: kernels never write to their inputs.
@@ -330,7 +330,7 @@ def _check_finite(name: str, array: Array) -> None:
 
 
 def _check_probabilities(name: str, dense: Array) -> None:
-    tolerance = SUM_TOLERANCE[dense.dtype]
+    tolerance = SUM_TOLERANCE[dense.dtype.name]
     with np.errstate(all="ignore"):  # inf - inf
         sums = dense.sum(axis=1)
     inside = (dense.min(axis=1) >= 0) & (dense.max(axis=1) <= 1 + tolerance)  # not so for NaN
@@ -341,18 +341,16 @@ def _check_probabilities(name: str, dense: Array) -> None:
     if inside[row]:
         came = f"{sums[row]} in row {row}; divide every row by its sum"
         raise ValueError(f"{name}: expected rows that sum to 1 within {tolerance}, got {came}")
-    first = int(((dense >= 0) & (dense <= 1 + tolerance)).argmin())
+    came = checks.place(name, dense, int(((dense >= 0) & (dense <= 1 + tolerance)).argmin()))
     remedy = "pass labels, one-hot rows or probabilities"
-    raise ValueError(
-        f"{name}: expected probabilities from 0 to 1, got {checks.place(name, dense, first)}; {remedy}"
-    )
+    raise ValueError(f"{name}: expected probabilities from 0 to 1, got {came}; {remedy}")
 
 
 def _is_buffer(value: Any, shape: Shape | None, dtype: DType | None) -> TypeGuard[Array]:
     return (
         type(value) is np.ndarray
         and (value.dtype in (FLOAT32, FLOAT64) if dtype is None else value.dtype == dtype)
-        and value.flags.carray
+        and value.flags.num & PLAIN_MASK == PLAIN
         and (shape is None or checks.fits(value.shape, shape))
     )
 
@@ -384,7 +382,7 @@ def _refuse_foreign(name: str, value: Any, expected: str) -> None:
     """Refuse what is no array, no list and nothing that NumPy can see as an array of numbers."""
     if isinstance(value, list | tuple | range):
         return
-    came, remedy = checks.shown(value), "pass an array or a list of numbers"
+    came, remedy = checks.shown(value), "pass a NumPy array or a list of numbers"
     if isinstance(value, np.ma.MaskedArray):
         came, remedy = "a masked array", f"pass {name}.filled(0), or drop the masked rows"
     elif isinstance(value, np.matrix):
@@ -393,8 +391,8 @@ def _refuse_foreign(name: str, value: Any, expected: str) -> None:
         came, remedy = "a sparse matrix", f"use {name}.toarray()"
     elif isinstance(value, numbers.Number | np.generic):
         remedy = f"pass np.array([{name}])"
-    elif hasattr(type(value), "__array__") or hasattr(value, "__array_interface__"):
-        return
     elif isinstance(value, Iterator):
         remedy = f"pass list({name})"
+    elif hasattr(type(value), "__array__") or isinstance(getattr(value, "__array_interface__", 0), dict):
+        return
     raise TypeError(f"{expected}, got {came}; {remedy}")

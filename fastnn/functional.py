@@ -1,8 +1,8 @@
 """Operations on arrays: each checks its arguments, allocates or checks its output, and calls one compiled kernel.
 
-Arrays are float32 or float64, all of one dtype, C-contiguous (others are converted where that is exact, see fastnn.arrays). NaN and
-infinities pass through as in NumPy. Results have the same bits on any number of threads. Imports arrays, threads and kernels.
-Shape letters: N batch, D inputs and H outputs of a layer, K classes.
+Arrays are float32 or float64, all of one dtype, C-contiguous (others are converted where that is exact, see
+fastnn.arrays). NaN and infinities pass through as in NumPy. Results have the same bits on any number of threads.
+Imports arrays, threads and kernels. Shape letters: N batch, D inputs and H outputs of a layer, K classes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -112,7 +112,8 @@ def activation_forward(name: str, x: Any, *, slope: float = 0.01, alpha: float =
     y = arrays.output("out", out, x.shape, x.dtype, (("x", x),), in_place=("x",))
     rows = (-1, x.shape[-1])
     work = float(FLOP_PER_ACTIVATION * x.size)
-    threads.run(operations.activation_forward, work, ACTIVATIONS[name].code, parameter, x.reshape(rows), y.reshape(rows))
+    shaped = x.reshape(rows), y.reshape(rows)
+    threads.run(operations.activation_forward, work, ACTIVATIONS[name].code, parameter, *shaped)
     return y
 
 
@@ -267,9 +268,9 @@ def momentum_update(params: Any, grads: Any, velocity: Any, lr: float, momentum:
 
 
 def _matched(*groups: tuple[str, Any]) -> list[tuple[Array, ...]]:
-    """Arrays that belong together, all checked before the first is changed. Groups are (name, array, mapping or sequence).
+    """Arrays that belong together, all checked before the first is changed.
 
-    The second is read only (grads), the others are updated in place.
+    Groups are (name, array or mapping or sequence of arrays). The second (grads) is only read.
     """
     first_name, first = groups[0]
     if isinstance(first, Mapping):
@@ -281,7 +282,8 @@ def _matched(*groups: tuple[str, Any]) -> list[tuple[Array, ...]]:
     for name, group in groups[1:]:
         kind = Mapping if isinstance(first, Mapping) else (list, tuple)
         if not isinstance(group, kind):
-            raise TypeError(f"{name}: expected a {type(first).__name__} like {first_name}, got {type(group).__name__}; pass both alike")
+            came = type(group).__name__
+            raise TypeError(f"{name}: expected a {type(first).__name__} like {first_name}, got {came}; pass both alike")
         got = list(group) if isinstance(group, Mapping) else list(range(len(group)))
         if set(got) != set(keys):
             raise ValueError(f"{name}: expected the keys of {first_name}, {keys}, got {got}; pass one array for each")
@@ -299,9 +301,8 @@ def _matched_arrays(key: str, groups: Sequence[tuple[str, Any]]) -> tuple[Array,
         )
         for other_name, other in zip([n for n, _ in groups], matched, strict=False):
             if np.may_share_memory(array, other):
-                raise ValueError(
-                    f"{name}{key}: expected memory of its own, got an array that overlaps {other_name}{key}; pass a copy"
-                )
+                came = f"an array that overlaps {other_name}{key}"
+                raise ValueError(f"{name}{key}: expected memory of its own, got {came}; pass a copy")
         matched.append(array)
     return tuple(matched)
 
@@ -309,5 +310,6 @@ def _matched_arrays(key: str, groups: Sequence[tuple[str, Any]]) -> tuple[Array,
 def _three(name: str, out: Any) -> tuple[Any, Any, Any]:
     if not isinstance(out, list | tuple) or len(out) != 3:
         came = f"a {type(out).__name__}" + (f" of {len(out)}" if isinstance(out, list | tuple) else "")
-        raise TypeError(f"{name}: expected a tuple (dx, dW, db), got {came}; pass three arrays, or None for those to allocate")
+        remedy = "pass three arrays, or None for those to allocate"
+        raise TypeError(f"{name}: expected a tuple (dx, dW, db), got {came}; {remedy}")
     return out[0], out[1], out[2]

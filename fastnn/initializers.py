@@ -11,7 +11,7 @@ from fastnn import arrays
 SCALES = {
     # He, Zhang, Ren and Sun, ICCV 2015, equation 10: keeps the variance through ReLU.
     "he": lambda inputs, outputs: math.sqrt(2.0 / inputs),
-    # Glorot and Bengio, AISTATS 2010, equation 12: keeps it, forward and backward, where the activation is nearly linear.
+    # Glorot and Bengio, AISTATS 2010, equation 12: keeps it, forward and backward, where the activation is near linear.
     "xavier": lambda inputs, outputs: math.sqrt(2.0 / (inputs + outputs)),
     "zeros": lambda inputs, outputs: 0.0,
 }

@@ -14,7 +14,9 @@ class Layer:
     """What all layers share."""
 
     def __str__(self) -> str:
-        given = ", ".join(repr(getattr(self, field.name)) for field in fields(self) if getattr(self, field.name) is not None)
+        given = ", ".join(
+            repr(getattr(self, field.name)) for field in fields(self) if getattr(self, field.name) is not None
+        )
         return f"{type(self).__name__}({given})"
 
 
@@ -27,8 +29,8 @@ class Affine(Layer):
     inputs, outputs : int
         Widths D and H, at least 1.
     init : str or float
-        How W begins: "he", "xavier", "zeros" or a standard deviation. None: "he" before an activation of the ReLU family,
-        else "xavier". b begins at 0.
+        How W begins: "he", "xavier", "zeros" or a standard deviation. None: "he" before an activation of the ReLU
+        family, else "xavier". b begins at 0.
     """
 
     inputs: int
@@ -115,7 +117,7 @@ class Elu(Activation):
 
 @dataclass(frozen=True)
 class Softmax(Activation):
-    """y = exp(x) / sum(exp(x)) over each row. For a classifier's last layer use the loss softmax_cross_entropy instead."""
+    """y = exp(x) / sum(exp(x)) over each row. As a classifier's last layer use the loss softmax_cross_entropy."""
 
     activation = "softmax"
 

@@ -1,11 +1,11 @@
-"""Network: layers compiled into a plan, one flat vector of parameters, one of gradients, and the scratch that kernels need.
+"""Network: layers compiled into a plan, flat vectors of parameters and gradients, and the scratch that kernels need.
 
-Imports the gate, threads, the small descriptions (layers, optimizers, initializers) and the interpreter in kernels/network.py.
+Imports the gate, threads, the descriptions (layers, optimizers, initializers) and the interpreter, kernels/network.py.
 `fit` and `save` hand over to fastnn.training and fastnn.persistence, which import this module.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fastnn.training import History
 
 INDEX = np.dtype(np.intp)
+Snapshot: TypeAlias = tuple[Array, Array, str | None]  # parameters (P,), state (vectors, P), whose update it is
 
 
 class Parameters(Mapping[str, Array]):
@@ -97,8 +98,8 @@ class Network:
         self.loss_name = arrays.choice("loss", loss, LOSSES)
         if LOSSES[self.loss_name] == SOFTMAX_CROSS_ENTROPY and isinstance(self.layers[-1], Softmax):
             raise ValueError(
-                "layers: expected logits from the last layer, got Softmax(), which the loss softmax_cross_entropy applies "
-                "itself; leave the Softmax layer out"
+                "layers: expected logits from the last layer, got Softmax(), which the loss softmax_cross_entropy "
+                "applies itself; leave the Softmax layer out"
             )
         self.dtype = arrays.float_dtype("dtype", dtype)
         self.n_threads = None if n_threads is None else arrays.integer("n_threads", n_threads, minimum=1)
@@ -106,10 +107,10 @@ class Network:
         self._values = np.zeros(size, self.dtype)
         self._gradients = np.zeros(size, self.dtype)
         self._state = np.zeros((0, size), self.dtype)
-        self._state_owner: type[Optimizer] | None = None
+        self._state_owner: str | None = None
         self._workspace: kernels.Workspace | None = None
         self.params = Parameters(self._values, self._places)
-        self.history: "History | None" = None
+        self.history: History | None = None
         self.initialize(rng)
 
     def initialize(self, rng: int | np.random.Generator | None = None) -> None:
@@ -161,7 +162,9 @@ class Network:
     def accuracy(self, x: Any, t: Any, *, check_finite: bool = True) -> float:
         """The fraction of samples whose largest output is that of the target: labels (N,) or one-hot rows (N, K)."""
         if self.outputs == 1:
-            raise ValueError("accuracy: expected a network of at least 2 outputs, one for each class, got 1; compare the outputs")
+            raise ValueError(
+                "accuracy: expected a network of at least 2 outputs, one for each class, got 1; compare the outputs"
+            )
         x = arrays.floats("x", x, ("N", self.inputs), dtype=self.dtype, rounding=True, finite=check_finite)
         labels, dense = arrays.targets("t", t, len(x), self.outputs, self.dtype)
         return self._accuracy(self.predict(x, check_finite=False), labels, dense)
@@ -237,16 +240,16 @@ class Network:
         total = self._run(operations.loss, 0.0, self._plan.loss, y, labels, dense, np.empty_like(y), losses)
         return float(total) / len(y), accuracy
 
-    def snapshot(self, into: tuple[Array, Array] | None = None) -> tuple[Array, Array]:
-        """A copy of the parameters and the optimizer's state."""
+    def snapshot(self, into: Snapshot | None = None) -> Snapshot:
+        """A copy of the parameters and the optimizer's state, in the arrays of `into` where they fit."""
         if into is None or into[1].shape != self._state.shape:
-            return self._values.copy(), self._state.copy()
+            return self._values.copy(), self._state.copy(), self._state_owner
         into[0][:], into[1][:] = self._values, self._state
-        return into
+        return into[0], into[1], self._state_owner
 
-    def restore(self, saved: tuple[Array, Array]) -> None:
+    def restore(self, saved: Snapshot) -> None:
         """Go back to a snapshot."""
-        self._values[:], self._state = saved[0], saved[1].copy()
+        self._values[:], self._state, self._state_owner = saved[0], saved[1].copy(), saved[2]
 
     def is_finite(self) -> bool:
         """Whether all parameters are finite."""
@@ -255,7 +258,7 @@ class Network:
     def run_batches(
         self, data: kernels.Data, optimizer: Optimizer | None, batch_size: int, first: int, last: int
     ) -> tuple[int, float, int, bool]:
-        """Train on the mini-batches [first, last) of data.order: (samples, sum of losses, hits, whether all were finite)."""
+        """Train on the mini-batches [first, last) of data.order: (samples, sum of losses, hits, all finite)."""
         workspace = self._workspace_for(batch_size)
         if optimizer is None:
             update = (UPDATES["none"].code, np.zeros(1))
@@ -310,9 +313,15 @@ class Network:
 
     def _state_for(self, optimizer: Optimizer) -> None:
         """A fresh state for another kind of optimizer; the same kind, with whatever learning rate, goes on."""
-        if self._state_owner is not type(optimizer):
+        if self._state_owner != optimizer.update:
             self._state = np.zeros((UPDATES[optimizer.update].state_vectors, self._values.size), self.dtype)
-            self._state_owner = type(optimizer)
+            self._state_owner = optimizer.update
+
+
+def parameter_shapes(layers: Sequence[Layer]) -> dict[str, tuple[int, ...]]:
+    """The parameters of a network of these layers, by name in the order of its flat vector, without making one."""
+    places = _compile_plan(_check_layers(layers), 0)[1]
+    return {name: shape for name, (_, shape) in places.items()}
 
 
 def _check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
@@ -321,7 +330,9 @@ def _check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
             came = f"the class {layer.__name__}" if isinstance(layer, type) else repr(layer)
-            raise TypeError(f"layers[{i}]: expected a layer such as Affine(4, 3) or Relu(), got {came}; create it with ()")
+            raise TypeError(
+                f"layers[{i}]: expected a layer such as Affine(4, 3) or Relu(), got {came}; create it with ()"
+            )
     if not layers or not isinstance(layers[0], Affine):
         came = str(layers[0]) if layers else "an empty list"
         raise ValueError(f"layers: expected an Affine layer first, got {came}; it says how many inputs there are")
@@ -371,5 +382,3 @@ def _compile_plan(
         operations.append(row)
     plan = kernels.Plan(np.array(operations, INDEX), np.array(numbers), loss)
     return plan, places, columns, size
-
-

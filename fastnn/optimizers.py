@@ -1,4 +1,7 @@
-"""Optimizers: frozen descriptions of an update. Their state lives in the network, their arithmetic in kernels/updates.py."""
+"""Optimizers: frozen descriptions of an update. Imports the gate.
+
+Their state lives in the network, their arithmetic in kernels/updates.py.
+"""
 
 from dataclasses import dataclass
 
@@ -14,7 +17,9 @@ class Optimizer:
     @property
     def numbers(self) -> tuple[float, ...]:
         """The numbers that the update takes, the learning rate first."""
-        raise TypeError(f"optimizer: expected one such as SGD, got the base class {type(self).__name__}; use a subclass")
+        raise TypeError(
+            f"optimizer: expected one such as SGD, got the base class {type(self).__name__}; use a subclass"
+        )
 
 
 @dataclass(frozen=True)

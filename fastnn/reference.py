@@ -174,9 +174,7 @@ def _activation(name: str) -> tuple[Forward, Backward]:
 
 
 @quiet
-def activation_forward(
-    name: str, x: Array, *, slope: float = 0.01, alpha: float = 1.0, out: Out = None
-) -> Array:
+def activation_forward(name: str, x: Array, *, slope: float = 0.01, alpha: float = 1.0, out: Out = None) -> Array:
     """y = f(x) for the activation `name` of ACTIVATIONS; x and y are of one shape.
 
     slope is for leaky_relu, alpha for elu. softmax takes the last axis for the classes, the others work entry
@@ -282,9 +280,7 @@ def sgd_update(params: Arrays, grads: Arrays, lr: float) -> None:
 
 
 @quiet
-def momentum_update(
-    params: Arrays, grads: Arrays, velocity: Arrays, lr: float, momentum: float = 0.9
-) -> None:
+def momentum_update(params: Arrays, grads: Arrays, velocity: Arrays, lr: float, momentum: float = 0.9) -> None:
     """v = momentum v - lr g, then p += v, both in place, for arrays or mappings or sequences of arrays.
     Source: Polyak, USSR Computational Mathematics and Mathematical Physics 4 (1964), 1-17.
     """

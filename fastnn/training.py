@@ -1,4 +1,4 @@
-"""The fit loop and its History. No arithmetic of its own: kernels train, this hands them mini-batches and keeps the record.
+"""The fit loop and its History. No arithmetic of its own: it hands mini-batches to kernels and keeps the record.
 
 Imports network, the gate, optimizers, progress and numpy.
 """
@@ -31,7 +31,8 @@ class History:
     loss : list of float
         Mean training loss, each batch before its update.
     accuracy : list of float
-        Fraction of training samples whose largest output was the target's, measured likewise; empty where targets are no classes.
+        Fraction of training samples whose largest output was the target's, measured likewise; empty where the
+        targets are no classes.
     validation_loss, validation_accuracy : list of float
         On validation_data after the epoch; empty without it.
     seconds : list of float
@@ -137,7 +138,8 @@ def fit(
             if classes:
                 history.validation_accuracy.append(accuracy)
         history.seconds.append(time.perf_counter() - start)
-        if any([bool(callback(network, history)) for callback in callbacks]):
+        stop = [bool(callback(network, history)) for callback in callbacks]  # a list, so that each is called
+        if any(stop):
             break
     return history
 
@@ -163,8 +165,9 @@ class _Run:
             if not (result[3] and self.network.is_finite()):
                 self.network.restore(self.saved)
                 raise TrainingDivergedError(
-                    f"loss: expected finite numbers, got NaN or infinity in epoch {epoch}, batches {first + 1} to {last} of "
-                    f"{batches}; the network keeps its last finite parameters: lower the learning rate or scale the data"
+                    f"loss: expected finite numbers, got NaN or infinity in epoch {epoch}, batches {first + 1} to "
+                    f"{last} of {batches}; the network keeps its last finite parameters: lower the learning rate or "
+                    "scale the data"
                 )
             self.network.snapshot(self.saved)
             samples, losses, hits, first = samples + result[0], losses + result[1], hits + result[2], last
@@ -183,7 +186,9 @@ def _validation(network: Network, data: Any, check_finite: bool) -> tuple[Array,
     if data is None:
         return None
     if not isinstance(data, tuple | list) or len(data) != 2:
-        raise TypeError(f"validation_data: expected a pair (x, t), got {type(data).__name__}; pass validation_data=(x, t)")
+        raise TypeError(
+            f"validation_data: expected a pair (x, t), got {type(data).__name__}; pass validation_data=(x, t)"
+        )
     return network.prepare(data[0], data[1], check_finite, names=("validation_data[0]", "validation_data[1]"))
 
 

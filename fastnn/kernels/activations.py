@@ -1,7 +1,8 @@
 """Activations: each formula and its derivative once, as scalar functions. Imports compile, simd and vector_math.
 
-To add one: its formula, its derivative, a row in ACTIVATIONS, a branch in `activation_forward` and `activation_backward`, and its
-twin in reference.py. The layers, the interpreter, the tests and the benchmarks find it in ACTIVATIONS.
+To add one: its formula, its derivative, a row in ACTIVATIONS, a branch in `activation_forward` and
+`activation_backward`, and its twin in reference.py. The layers, the interpreter, the tests and the benchmarks find it
+in ACTIVATIONS.
 
 A formula is f(x, p), a derivative f'(x, y, p) with y = f(x, p); p is the activation's one parameter (unused by most).
 """
@@ -177,7 +178,10 @@ def activation_forward(code: int, parameter: float, x: Any, y: Any) -> None:
 
 @kernel
 def activation_backward(code: int, parameter: float, dy: Any, x: Any, y: Any, dx: Any) -> None:
-    """dx = dy f'(x), for softmax dy times its Jacobian. All (N, D), C-contiguous; y = f(x); dx overwritten, distinct."""
+    """dx = dy f'(x), for softmax dy times its Jacobian.
+
+    All (N, D), C-contiguous; y = f(x); dx overwritten, distinct.
+    """
     p = x.dtype.type(parameter)
     dy_flat, x_flat, y_flat, dx_flat = dy.reshape(x.size), x.reshape(x.size), y.reshape(x.size), dx.reshape(x.size)
     if code == IDENTITY:

@@ -1,10 +1,11 @@
 """Losses of a network's outputs, row by row. Imports compile and activations.
 
-Each kernel writes one loss a row, in float64, and the gradient of their mean; the caller adds the rows in order, so that the mean has
-the same bits however the rows were shared among threads. To add a loss: its kernel, a row in LOSSES, a branch in `loss_rows`,
-and its twin in reference.py.
+Each kernel writes one loss a row, in float64, and the gradient of their mean; the caller adds the rows in order, so
+that the mean has the same bits however the rows were shared among threads. To add a loss: its kernel, a row in
+LOSSES, a branch in `loss_rows`, and its twin in reference.py.
 
-Targets come in two forms, of which one is empty: labels (N,) intp, or dense (N, K) one-hot rows, probabilities or values.
+Targets come in two forms, of which one is empty: labels (N,) intp, or dense (N, K) one-hot rows, probabilities or
+values.
 """
 
 import math
@@ -20,7 +21,10 @@ LOSSES = {"softmax_cross_entropy": SOFTMAX_CROSS_ENTROPY, "mean_squared_error": 
 
 @kernel
 def _softmax_cross_entropy_label(x: Any, label: int, batch: int, dx: Any) -> float:
-    """-log softmax(x)[label] of one row by log-sum-exp, for logits of any size; dx = (softmax(x) - one_hot(label)) / batch."""
+    """-log softmax(x)[label] of one row by log-sum-exp, for logits of any size.
+
+    dx = (softmax(x) - one_hot(label)) / batch.
+    """
     score = x[label]
     highest, total = softmax_row(x, dx)
     count = dx.dtype.type(batch)
@@ -32,7 +36,10 @@ def _softmax_cross_entropy_label(x: Any, label: int, batch: int, dx: Any) -> flo
 
 @kernel
 def _softmax_cross_entropy_dense(x: Any, t: Any, batch: int, dx: Any) -> float:
-    """-sum(t log softmax(x)) of one row; dx = (softmax(x) - t) / batch. A class with t = 0 adds 0 whatever its logit."""
+    """-sum(t log softmax(x)) of one row; dx = (softmax(x) - t) / batch.
+
+    A class with t = 0 adds 0 whatever its logit.
+    """
     highest, total = softmax_row(x, dx)
     log_total = math.log(total)
     count = dx.dtype.type(batch)
@@ -73,7 +80,10 @@ def loss_rows(loss: int, y: Any, labels: Any, dense: Any, batch: int, dy: Any, l
 
 @kernel
 def hit_rows(y: Any, labels: Any, dense: Any, hits: Any) -> None:
-    """hits[n] = 1 where the largest output of row n is the label's (the largest target's; the first of equals), else 0."""
+    """hits[n] = 1 where the largest output of row n is that of its label or largest target, else 0.
+
+    Of equal outputs, or targets, the first counts.
+    """
     for n in range(y.shape[0]):
         wanted = labels[n] if labels.size > 0 else _first_largest(dense[n])
         hits[n] = 1 if _first_largest(y[n]) == wanted else 0

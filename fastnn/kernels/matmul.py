@@ -1,13 +1,16 @@
 """Matrix products: a b (+ bias), a^T b and a b^T over C-contiguous matrices. Imports compile and simd.
 
-The output is computed tile by tile: a few rows by a few vectors of columns, kept in registers while one loop runs over the depth
-(the summed dimension) and adds, per step, a column of the left operand times a row of the right one. Nothing is packed, except that
-a b^T copies each panel of b transposed into `panel`, so that its rows lie side by side.
+The output is computed tile by tile: a few rows by a few vectors of columns, kept in registers while one loop runs
+over the depth (the summed dimension) and adds, per step, a column of the left operand times a row of the right one.
+Nothing is packed, except that a b^T copies each panel of b transposed into `panel`, so that its rows lie side by
+side.
 
-Each element of an output is the chain fma(..., fma(left[1], right[1], fma(left[0], right[0], start))) in order of depth, whatever
-tile, panel or thread computes it. Rows and columns may therefore be split in any way without changing a bit.
+Each element of an output is the chain fma(..., fma(left[1], right[1], fma(left[0], right[0], start))) in order of
+depth, whatever tile, panel or thread computes it. Rows and columns may therefore be split in any way without changing
+a bit.
 
-Reference: F. Van Zee, R. van de Geijn, BLIS: A Framework for Rapidly Instantiating BLAS Functionality, ACM TOMS 41(3), 2015.
+Reference: F. Van Zee, R. van de Geijn, BLIS: A Framework for Rapidly Instantiating BLAS Functionality, ACM TOMS
+41(3), 2015.
 """
 
 from typing import Any
@@ -17,8 +20,9 @@ import numpy as np
 from fastnn.kernels import simd
 from fastnn.kernels.compile import kernel
 
-# Tiles as wide as the columns need, then as many rows as the registers hold: rows x vectors accumulators, one vector for each
-# of the right operand's, one for the left element. The widest reached 175 of 180 GFLOP/s in float32 (AVX-512, one core).
+# Tiles as wide as the columns need, then as many rows as the registers hold: rows x vectors accumulators, one vector
+# for each of the right operand's, one for the left element. The widest reached 175 of 180 GFLOP/s in float32
+# (AVX-512, one core).
 MAX_VECTORS = 4 if simd.REGISTERS == 32 else 2
 ROWS_1, ROWS_2, ROWS_3, ROWS_4 = (16, 12, 8, 6) if simd.REGISTERS == 32 else (8, 6, 4, 3)
 FEW_ROWS = 4  # for what remains of the rows, before single ones
@@ -27,7 +31,10 @@ PANEL_COLUMNS = MAX_VECTORS * simd.VECTOR_BYTES // 4  # of the widest tile, in f
 
 @kernel
 def share(count: int, part: int, parts: int) -> int:
-    """Where part number `part` begins when `count` rows are shared among `parts`, in multiples of 4: few rows are left over."""
+    """Where part number `part` begins when `count` rows are shared among `parts`, in multiples of 4.
+
+    So at most one part has rows that fill no tile.
+    """
     return min(count, (count * part // parts + 3) // 4 * 4)
 
 
@@ -35,8 +42,8 @@ def share(count: int, part: int, parts: int) -> int:
 def _tile_rows(tile: Any, depth: int, left: Any, right: Any, initial: Any, out: Any, first: int, last: int) -> int:
     """Compute the rows of one panel from `first` on, as long as whole tiles of this height fit before `last`.
 
-    left is (array, start, step between rows, step in depth); right is (array, start, step in depth, mask of the last vector);
-    out is (array, start, step between rows); initial is a row of vectors. Returns the first row not done.
+    left is (array, start, step between rows, step in depth); right is (array, start, step in depth, mask of the last
+    vector); out is (array, start, step between rows); initial is a row of vectors. Returns the first row not done.
     """
     left_array, left_start, left_row, left_depth = left
     right_array, right_start, right_depth, mask = right
@@ -57,7 +64,10 @@ def _tile_rows(tile: Any, depth: int, left: Any, right: Any, initial: Any, out: 
 
 @kernel
 def _panel(tall: Any, low: Any, single: Any, depth: int, left: Any, right: Any, bias: Any, out: Any, rows: Any) -> None:
-    """All rows (first, last) of one panel, in tiles of three heights. bias is (array, start), without effect when empty."""
+    """All rows (first, last) of one panel, in tiles of three heights.
+
+    bias is (array, start), without effect when empty.
+    """
     bias_array, bias_start = bias
     initial = tall[0]
     if bias_array.size > 0:
@@ -104,10 +114,13 @@ def _product(depth: int, left: Any, right: Any, bias: Any, c: Any, first: int, l
 
 @kernel
 def multiply(a: Any, b: Any, bias: Any, c: Any) -> None:
-    """c = a b + bias. a (M, K), b (K, N), bias (N,) or empty for none, c (M, N) overwritten, distinct from the others."""
+    """c = a b + bias.
+
+    a (M, K), b (K, N), bias (N,) or empty for none, c (M, N) overwritten, distinct from the others.
+    """
     rows, depth = a.shape
     left = (a.reshape(a.size), depth, np.intp(1))
-    _product(depth, left, b.reshape(b.size), bias, c, np.intp(0), rows)
+    _product(depth, left, b.reshape(b.size), bias, c, 0, rows)
 
 
 @kernel
@@ -120,7 +133,10 @@ def multiply_transposed_left(a: Any, b: Any, none: Any, c: Any, first: int, last
 
 @kernel
 def multiply_transposed_right(a: Any, b: Any, panel: Any, none: Any, c: Any) -> None:
-    """c = a b^T. a (M, K), b (N, K), c (M, N), distinct; panel: scratch of at least K * PANEL_COLUMNS; none: an empty vector."""
+    """c = a b^T.
+
+    a (M, K), b (N, K), c (M, N), distinct; panel: scratch of at least K * PANEL_COLUMNS; none: an empty vector.
+    """
     rows, depth = a.shape
     columns = b.shape[0]
     zero = np.intp(0)

@@ -1,12 +1,14 @@
 """One interpreter for every network: forward, loss, backward, update. Imports the other kernels.
 
-A network is data: `Plan.operations` has one row of integers for each operation, so a new architecture compiles nothing. A tensor of
-width w whose plan column is c lives, for a batch of at most `capacity` rows, at buffer[capacity * c :], row after row; its gradient
-at the same place of a second buffer. Weights, biases and their gradients are ranges of flat vectors.
+A network is data: `Plan.operations` has one row of integers for each operation, so a new architecture compiles
+nothing. A tensor of width w whose plan column is c lives, for a batch of at most `capacity` rows, at
+buffer[capacity * c :], row after row; its gradient at the same place of a second buffer. Weights, biases and their
+gradients are ranges of flat vectors.
 
-A step has two parallel regions. In the first each part takes some *rows of the batch* through all operations forward, through the
-loss and backward; in the second each part takes some *rows of each weight matrix*, sums its gradient over the batch and updates it.
-Every element is computed by one part in an order that does not depend on the parts: the same bits on any number of threads.
+A step has two parallel regions. In the first each part takes some *rows of the batch* through all operations forward,
+through the loss and backward; in the second each part takes some *rows of each weight matrix*, sums its gradient over
+the batch and updates it. Every element is computed by one part in an order that does not depend on the parts: the
+same bits on any number of threads.
 """
 
 import math
@@ -17,14 +19,14 @@ from fastnn.kernels.compile import entry, kernel, prange
 from fastnn.kernels.losses import hit_rows, loss_rows
 from fastnn.kernels.matmul import multiply, multiply_transposed_left, multiply_transposed_right, share
 from fastnn.kernels.operations import bias_gradient, sum_in_order
-from fastnn.kernels.updates import NO_UPDATE, update_range
+from fastnn.kernels.updates import update_range
 
 # Columns of a plan's row. SOURCE and TARGET are plan columns of tensors, SOURCE is INPUT for the network's input.
 KIND, SOURCE, TARGET, INPUTS, OUTPUTS, WEIGHT, BIAS, ACTIVATION = range(8)
 INPUT = -1
 AFFINE, ACTIVATE = range(2)  # kinds of operations
 
-# Rows taken through all layers together, so that what one layer writes is still in the cache when the next one reads it.
+# Rows taken through all layers together: what one layer writes is in the cache when the next one reads it.
 BLOCK_ROWS = 64
 
 
@@ -120,8 +122,13 @@ def _backward_rows(plan: Plan, values: Any, x: Any, workspace: Workspace, panel:
 
 
 @kernel
-def _batch_part(plan: Plan, values: Any, data: Data, workspace: Workspace, start: int, count: int, part: int, parts: int) -> None:
-    """The first region: gather, forward, loss and backward for one part's rows of the batch order[start : start + count]."""
+def _batch_part(
+    plan: Plan, values: Any, data: Data, workspace: Workspace, start: int, count: int, part: int, parts: int
+) -> None:
+    """The first region: gather, forward, loss and backward for one part's rows of a mini-batch.
+
+    The mini-batch is data.order[start : start + count].
+    """
     capacity = workspace.inputs.shape[0]
     begin, end = share(count, part, parts), share(count, part + 1, parts)
     for first in range(begin, end, BLOCK_ROWS):
@@ -177,10 +184,11 @@ def train(
     workspace: Workspace,
     batches: Any,
 ) -> Any:
-    """Take the mini-batches [first, last) of `data.order`, each followed by an update: (samples, loss sum, hits, finite).
+    """Take mini-batches of `data.order`, each followed by an update; returns (samples, loss sum, hits, finite).
 
-    batches: (first, last, rows of a batch). update: (code, numbers) of kernels/updates.py. Stops after the first batch whose
-    loss is not finite. Overwrites the workspace and parameters.gradients; updates parameters.values and .state.
+    batches: (first, last, rows of a batch). update: (code, numbers) of kernels/updates.py. Stops after the first
+    batch whose loss is not finite. Overwrites the workspace and parameters.gradients; updates parameters.values and
+    .state.
     """
     first, last, size = batches
     samples, losses, hits = 0, 0.0, 0

@@ -1,4 +1,6 @@
-"""The kernels behind fastnn.functional: one entry for each operation, its rows shared among threads. Imports the other kernels.
+"""The kernels behind fastnn.functional: one entry for each operation, its rows shared among threads.
+
+Imports the other kernels.
 
 Parts write disjoint rows; sums over the batch run in index order. So the bits do not depend on n_threads.
 """
@@ -16,7 +18,10 @@ from fastnn.kernels.matmul import multiply, multiply_transposed_left, multiply_t
 
 @kernel
 def bias_gradient(dy: Any, db: Any) -> None:
-    """db = the sum of dy over the batch, in float64, so that long batches lose nothing. dy (N, H), db (H,) overwritten."""
+    """db = the sum of dy over the batch, in float64, so that long batches lose nothing.
+
+    dy (N, H), db (H,) overwritten.
+    """
     for j in range(db.size):
         total = 0.0
         for n in range(dy.shape[0]):
@@ -50,7 +55,8 @@ def affine_forward(n_threads: int, x: Any, W: Any, b: Any, y: Any) -> None:
 def affine_backward(n_threads: int, dy: Any, x: Any, W: Any, panel: Any, dx: Any, dW: Any, db: Any) -> None:
     """dx = dy W^T (left out when dx has no rows), dW = x^T dy, db = the sum of dy over the batch.
 
-    dy (N, H), x (N, D), W (D, H); dx (N, D), dW (D, H), db (H,) overwritten; panel (n_threads, H * PANEL_COLUMNS) scratch.
+    dy (N, H), x (N, D), W (D, H); dx (N, D), dW (D, H), db (H,) overwritten; panel (n_threads, H * PANEL_COLUMNS)
+    scratch.
     """
     for part in prange(n_threads):
         first, last = share(dx.shape[0], part, n_threads), share(dx.shape[0], part + 1, n_threads)
@@ -91,9 +97,10 @@ def activation_backward(n_threads: int, code: int, parameter: float, dy: Any, x:
 
 @entry
 def loss(n_threads: int, code: int, y: Any, labels: Any, dense: Any, dy: Any, losses: Any) -> float:
-    """Sum of the losses of outputs y (N, K); dy (N, K), the gradient of their mean, and losses (N,) float64 overwritten.
+    """The sum of the losses of outputs y (N, K).
 
-    labels (N,) intp or dense (N, K), the other one empty. Serial: a network's outputs are little beside its layers.
+    dy (N, K), the gradient of their mean, and losses (N,) float64 are overwritten. labels (N,) intp or dense (N, K),
+    the other one empty. Serial: a network's outputs are little beside its layers.
     """
     loss_rows(code, y, labels, dense, y.shape[0], dy, losses)
     return sum_in_order(losses)
@@ -101,7 +108,10 @@ def loss(n_threads: int, code: int, y: Any, labels: Any, dense: Any, dy: Any, lo
 
 @entry
 def hits(n_threads: int, y: Any, labels: Any, dense: Any, marks: Any) -> None:
-    """marks[n] = 1 where the largest of y[n] is at the label (at the largest of dense[n]), else 0. marks (N,) intp. Serial."""
+    """marks[n] = 1 where the largest of y[n] is at the label (at the largest of dense[n]), else 0. Serial.
+
+    marks (N,) intp is overwritten.
+    """
     hit_rows(y, labels, dense, marks)
 
 

@@ -2,13 +2,14 @@
 
 Imports numba's extension interface, llvmlite, numpy and the kernels' compile module.
 
-A *vector* is as many elements as one register of this machine holds (`LANES`). A *mask* selects its first lanes. A *row* is a tuple
-of adjacent vectors of which the last is masked; a *tile* is a tuple of equal rows, the accumulators of a matrix product, held
-in registers. Arrays are addressed by the linear index of an element: index i of a C-contiguous array is `array.ravel()[i]`.
+A *vector* is as many elements as one register of this machine holds (`LANES`). A *mask* selects its first lanes. A
+*row* is a tuple of adjacent vectors of which the last is masked; a *tile* is a tuple of equal rows, the accumulators
+of a matrix product, held in registers. Arrays are addressed by the linear index of an element: index i of a
+C-contiguous array is `array.ravel()[i]`.
 
-Numba cannot express any of this: its vectoriser must be lucky to keep 24 accumulators in registers. With one fused multiply-add
-per step (`fma`), and no fastmath, each element of a product is one fixed chain of operations, the same bits at any width, in any
-tile and on any thread.
+Numba cannot express any of this: its vectoriser must be lucky to keep 24 accumulators in registers. With one fused
+multiply-add per step (`fma`), and no fastmath, each element of a product is one fixed chain of operations, the same
+bits at any width, in any tile and on any thread.
 """
 
 import os
@@ -34,7 +35,10 @@ def _features() -> set[str]:
 
 
 def _vector_bytes(features: set[str]) -> int:
-    """Width of the widest vectors worth using; FASTNN_VECTOR_WIDTH (4, 8 or 16 float32 lanes) can lower it for tests."""
+    """Width of the widest vectors worth using.
+
+    FASTNN_VECTOR_WIDTH (4, 8 or 16 float32 lanes) can lower it for tests.
+    """
     natural = 64 if "avx512f" in features else 32 if "avx2" in features else 16
     asked = os.environ.get("FASTNN_VECTOR_WIDTH", "")
     return min(natural, 4 * int(asked)) if asked in {"4", "8", "16"} else natural
@@ -51,7 +55,7 @@ _INDEX = ir.IntType(64)
 _LANE = ir.IntType(32)
 
 
-class Vector(types.Type):  # type: ignore[misc]  # numba's type classes are untyped
+class Vector(types.Type):
     """Numba's view of an LLVM vector of `lanes` elements of `dtype` (types.boolean for masks)."""
 
     def __init__(self, dtype: types.Type, lanes: int) -> None:
@@ -60,7 +64,7 @@ class Vector(types.Type):  # type: ignore[misc]  # numba's type classes are unty
 
 
 @register_model(Vector)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, dmm: Any, fe_type: Vector) -> None:
         element = ir.IntType(1) if fe_type.dtype == types.boolean else dmm.lookup(fe_type.dtype).get_value_type()
         super().__init__(dmm, fe_type, ir.VectorType(element, fe_type.lanes))
@@ -133,7 +137,10 @@ def _lower_fma(context: Any, a: types.Type, b: types.Type, c: types.Type) -> Any
 
 @_lowered(_lower_fma)
 def fma(a: Any, b: Any, c: Any) -> Any:
-    """a * b + c in one rounding, for scalars or vectors of one dtype. (The twin, and processors without it, round twice.)"""
+    """a * b + c in one rounding, for scalars or vectors of one dtype.
+
+    (The twin, and processors without it, round twice.)
+    """
     return a * b + c
 
 
@@ -222,7 +229,10 @@ def _lower_load_row(context: Any, tile: types.UniTuple, array: types.Array, star
 
 @_lowered(_lower_load_row)
 def load_row(tile: Any, array: Any, start: int, last: Any) -> Any:
-    """One row of the tile's shape from `array[start:]`; the mask `last` governs its last vector, whose other lanes are 0."""
+    """One row of the tile's shape from `array[start:]`.
+
+    The mask `last` governs its last vector, whose other lanes are 0.
+    """
     flat, width = array.reshape(-1), last.size
     full = [flat[start + v * width : start + (v + 1) * width].copy() for v in range(len(tile[0]) - 1)]
     tail = np.zeros(width, array.dtype)
@@ -248,7 +258,12 @@ def fill_tile(tile: Any, row: Any) -> Any:
 
 
 def _lower_multiply_add(
-    context: Any, tile: types.UniTuple, row: types.UniTuple, array: types.Array, start: types.Integer, step: types.Integer
+    context: Any,
+    tile: types.UniTuple,
+    row: types.UniTuple,
+    array: types.Array,
+    start: types.Integer,
+    step: types.Integer,
 ) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         sums, row_value, data, begin, stride = args

@@ -1,7 +1,7 @@
 """Updates of the flat parameter vector: one pass over a range of it. Imports compile.
 
-The in-place exception to the contract that outputs are overwritten unread: parameters and state are read and written. To add one:
-its kernel, a row in UPDATES, a branch in `update_range`, and its twin in reference.py.
+The in-place exception to the contract that outputs are overwritten unread: parameters and state are read and written.
+To add one: its kernel, a row in UPDATES, a branch in `update_range`, and its twin in reference.py.
 """
 
 from typing import Any, NamedTuple

@@ -1,8 +1,9 @@
 """exp, expm1, tanh and sigmoid, written so that LLVM's vectoriser can use whole registers. Imports compile and simd.
 
-libm's functions are scalar calls inside Numba (about 5 ns an element; no SVML since numba 0.62). These are branch-free: range
-reduction after Cody and Waite, a polynomial of fused multiply-adds, a scale built from the exponent's bits. The rounding to an
-integer adds 1.5 * 2^23 (2^52), whose low mantissa bits then hold the integer; no float-to-integer conversion, so NaN passes through.
+libm's functions are scalar calls inside Numba (about 5 ns an element; no SVML since numba 0.62). These are
+branch-free: range reduction after Cody and Waite, a polynomial of fused multiply-adds, a scale built from the
+exponent's bits. The rounding to an integer adds 1.5 * 2^23 (2^52), whose low mantissa bits then hold the integer; no
+float-to-integer conversion, so NaN passes through.
 
 Reference: J.-M. Muller, Elementary Functions, 3rd edition, chapter 11 (range reduction).
 """
