@@ -1,0 +1,399 @@
+"""Saving and loading networks: files without pickle, written whole or not at all, checked before they are believed.
+
+A model file is a zip archive that `numpy.load` opens too. Its three members are stored uncompressed:
+
+    header.json          format, version, layers, loss, dtype, names and shapes of parameters, the optimizer's update
+    parameters.npy       the parameters in the order of the header, each in C order: one vector (P,), little-endian
+    optimizer_state.npy  what the optimizer keeps, (vectors, P), likewise
+
+This is format version 1, of which tests/data holds a file. What cannot be said in it, such as a new field of a layer,
+takes a new version number, beside which version 1 stays readable.
+
+Imports network, layers, the tables of losses and updates, the gate and numpy.
+"""
+
+import contextlib
+import itertools
+import json
+import math
+import os
+import pathlib
+import re
+import secrets
+import stat
+import struct
+import sys
+import time
+import zipfile
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from fastnn import arrays, checks
+from fastnn.arrays import Array, DType
+from fastnn.errors import ModelFileError
+from fastnn.kernels.losses import LOSSES
+from fastnn.kernels.updates import UPDATES
+from fastnn.layers import LAYERS, Layer
+from fastnn.network import Network, parameter_shapes
+from fastnn.optimizers import OPTIMIZERS
+from fastnn.version import __version__
+
+FORMAT, FORMAT_VERSION = "fastnn network", 1
+HEADER, PARAMETERS, STATE = MEMBERS = ("header.json", "parameters.npy", "optimizer_state.npy")
+FIELDS = ("format", "format_version", "fastnn_version", "layers", "loss", "dtype", "parameters", "optimizer")
+LARGEST_HEADER = 2**20  # bytes, enough for some 7,000 affine layers
+
+# A temporary file carries the number of its process. It is abandoned if that process is gone; the wait is for processes
+# that only another machine or container, writing into the same folder, can see.
+TEMPORARY = re.compile(r"\.fastnn-([1-9]\d*)-[0-9a-f]{16}\.tmp")
+SECONDS_UNTIL_ABANDONED = 600.0
+SECONDS_UNTIL_ABANDONED_FOR_SURE = 86400.0
+
+REMEDY = "pass a file saved by Network.save"
+REPAIR = "use an intact copy, or save the network again"
+# What reading a damaged zip archive raises. RuntimeError: encryption, methods that zipfile does not know, deep nesting.
+DAMAGE = (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError, OverflowError, struct.error)
+
+
+def save(network: Network, path: str | os.PathLike[str]) -> None:
+    """Write a network to a file that `load` reads: layers, loss, dtype, parameters and the optimizer's state.
+
+    Not stored: the history, the number of threads, and how data were prepared. The new file is written beside the old
+    one, brought to the disk and then put in its place: at any moment, power failure included, `path` is the old file or
+    the new one, whole. Equal networks give equal files.
+
+    Parameters
+    ----------
+    network : Network
+        Of fastnn's own layers.
+    path : str or os.PathLike
+        The file's name, used as it is; nothing is appended. An existing file is replaced, keeping its permissions; of a
+        symbolic link, the file that it points to.
+
+    Raises
+    ------
+    TypeError
+        For what is no network or no path, and for layers defined outside fastnn: a model file holds no code.
+    ValueError
+        For an empty path, and one that names a device or a pipe.
+    OSError
+        FileNotFoundError for a missing folder, IsADirectoryError for a folder, PermissionError where writing is not
+        allowed, and others. The old file, if there was one, is as it was.
+    """
+    if not isinstance(network, Network):
+        raise TypeError(f"network: expected a fastnn.Network, got {checks.shown(network)}; pass the network to save")
+    target = pathlib.Path(os.path.realpath(_file_name(path)))
+    values, state, update = network.snapshot()
+    state = state[:0] if update is None else state
+    dtype = network.dtype.newbyteorder("<")
+    contents: dict[str, list[Any]] = {
+        HEADER: [_describe(network, update)],
+        PARAMETERS: [_npy_header(dtype, values.shape), values.astype(dtype, copy=False)],
+        STATE: [_npy_header(dtype, state.shape), state.astype(dtype, copy=False)],
+    }
+    try:
+        if target.exists():
+            open(target, "r+b").close()  # os.replace would not ask whether the file is write-protected
+        _replace(target, contents)
+    except OSError as error:
+        remedy = "free some space, or choose another folder"
+        if isinstance(error, FileNotFoundError):
+            remedy = f"create the folder {target.parent} first"
+        elif isinstance(error, PermissionError):
+            remedy = "choose a file and a folder that you may write to"
+        sentence = f"path: expected to be able to write {target}, got {error.strerror or error!s}; {remedy}"
+        raise _restated(error, sentence) from error
+
+
+def load(path: str | os.PathLike[str]) -> Network:
+    """Read a network that `save` wrote. It predicts, and goes on training with the same optimizer, with the same bits.
+
+    The file may come from a stranger: nothing in it is executed, everything in it is checked, and no more memory is
+    taken than its true size accounts for. Parameters may be NaN or infinite, as those of the network may have been.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no path, and for an empty one.
+    ModelFileError
+        For a file that `save` did not write, that is damaged, or of a format version that this fastnn does not know.
+    OSError
+        FileNotFoundError for a missing file, IsADirectoryError for a folder, PermissionError, and others.
+    """
+    name = _file_name(path)
+    try:
+        file = open(name, "rb")  # noqa: SIM115 - closed below; here only what open itself raises is of interest
+    except OSError as error:
+        remedy = f"check the name and the folder {os.path.dirname(os.path.abspath(name))}"
+        sentence = f"path: expected a readable file, got {error.strerror} for {name}; {remedy}"
+        raise _restated(error, sentence) from error
+    with file:
+        try:
+            return _read(file)
+        except ModelFileError as error:
+            raise ModelFileError(f"{name}: {error}") from error.__cause__
+        except DAMAGE as error:
+            came = f"one that is not, or is cut short or damaged ({error})"
+            raise ModelFileError(f"{name}: expected a file written by Network.save, got {came}; {REPAIR}") from error
+
+
+# --- paths ---
+
+
+def _file_name(path: Any) -> str:
+    """`path` as a string that can name a file."""
+    name = os.fspath(path) if isinstance(path, os.PathLike) else path
+    if not isinstance(name, str):
+        raise TypeError(
+            f"path: expected a string or an os.PathLike, got {checks.shown(path)}; pass a name such as 'digits.npz'"
+        )
+    if not name or "\0" in name:
+        raise ValueError(f"path: expected the name of a file, got {checks.shown(name)}; pass one such as 'digits.npz'")
+    if os.path.isdir(name) or name.endswith(("/", os.sep)):
+        raise IsADirectoryError(
+            f"path: expected the name of a file, got the folder {name}; add a name such as 'digits.npz'"
+        )
+    if os.path.exists(name) and not os.path.isfile(name):  # which os.replace would replace, and reading could wait for
+        raise ValueError(f"path: expected the name of a file, got {name}, a device or a pipe; pass another name")
+    return name
+
+
+def _restated(error: OSError, sentence: str) -> OSError:
+    """The same kind of error, with a sentence that says what to do."""
+    restated = type(error)(sentence)
+    restated.errno = error.errno
+    return restated
+
+
+# --- writing ---
+
+
+def _describe(network: Network, update: str | None) -> bytes:
+    """The header of a network's file."""
+    for i, layer in enumerate(network.layers):
+        if LAYERS.get(type(layer).__name__) is not type(layer):
+            came = f"{type(layer).__name__} of the module {type(layer).__module__}"
+            remedy = "a model file holds no code: use one of fastnn's layers"
+            raise TypeError(f"network.layers[{i}]: expected one of {', '.join(LAYERS)}, got {came}; {remedy}")
+    values = (
+        FORMAT,
+        FORMAT_VERSION,
+        __version__,
+        [{"class": type(layer).__name__, **vars(layer)} for layer in network.layers],
+        network.loss_name,
+        network.dtype.name,
+        _parameter_table(network.layers),
+        update,
+    )
+    text = json.dumps(dict(zip(FIELDS, values, strict=True)), allow_nan=False).encode()
+    if len(text) > LARGEST_HEADER:
+        came = f"{len(network.layers)} layers that take {len(text)}"
+        raise ValueError(
+            f"network: expected a description of at most {LARGEST_HEADER} bytes, got {came}; use fewer layers"
+        )
+    return text
+
+
+def _parameter_table(layers: Iterable[Layer]) -> list[dict[str, Any]]:
+    return [{"name": name, "shape": list(shape)} for name, shape in parameter_shapes(tuple(layers)).items()]
+
+
+def _npy_header(dtype: DType, shape: tuple[int, ...]) -> bytes:
+    """What stands before an array in a .npy file of version 1.0, in the one form that is written and accepted here.
+
+    Source: numpy.lib.format, "Format Version 1.0".
+    """
+    text = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': {shape}, }}"
+    length = len(text) + 1 + -(len(text) + 11) % 64  # a newline, and spaces up to a multiple of 64 with what is before
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", length) + text.ljust(length - 1).encode() + b"\n"
+
+
+def _replace(target: pathlib.Path, contents: dict[str, list[Any]]) -> None:
+    """Write the members to a temporary file beside `target`, bring it to the disk and put it in the target's place."""
+    _remove_abandoned(target.parent)
+    temporary = target.parent / f".fastnn-{os.getpid()}-{secrets.token_hex(8)}.tmp"
+    try:
+        with open(temporary, "xb") as file:  # with the permissions that any new file gets
+            _write(file, contents)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileNotFoundError):
+            os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
+        os.replace(temporary, target)
+    finally:
+        with contextlib.suppress(OSError):  # usually gone by now; and what failed before is to be heard of, not this
+            temporary.unlink()
+    _synchronize_folder(target.parent)
+
+
+def _write(file: IO[bytes], contents: dict[str, list[Any]]) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, parts in contents.items():
+            member = zipfile.ZipInfo(name)  # dated 1980, so that equal networks give equal files
+            member.create_system, member.external_attr = 3, 0o644 << 16  # as on Unix, wherever it is written
+            with archive.open(member, "w", force_zip64=True) as stream:
+                for part in parts:
+                    stream.write(part)
+
+
+def _synchronize_folder(folder: pathlib.Path) -> None:
+    """Bring the new name to the disk, where the system can: Windows cannot, some network file systems neither."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _remove_abandoned(folder: pathlib.Path) -> None:
+    """Remove the temporary files of saves that were killed. Where that fails, saving does not."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = TEMPORARY.fullmatch(entry.name)
+            with contextlib.suppress(OSError):  # one that is gone by now, or of a process that is somebody else's
+                if match and _is_abandoned(int(match[1]), time.time() - entry.stat(follow_symlinks=False).st_mtime):
+                    os.unlink(entry.path)
+
+
+def _is_abandoned(process: int, seconds: float) -> bool:
+    """Whether a temporary file of this process, untouched for so long, belongs to no save that is still going on."""
+    if seconds > SECONDS_UNTIL_ABANDONED_FOR_SURE:
+        return True
+    if seconds < SECONDS_UNTIL_ABANDONED or sys.platform == "win32":  # where signal 0 is no question but Ctrl-C
+        return False
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    return False
+
+
+# --- reading ---
+
+
+class _Description(NamedTuple):
+    """What a header says, checked."""
+
+    layers: list[Layer]
+    loss: str
+    dtype: DType
+    update: str | None
+    size: int  # P
+
+
+def _read(file: IO[bytes]) -> Network:
+    with zipfile.ZipFile(file) as archive:
+        members = _check_members(archive.infolist(), os.fstat(file.fileno()).st_size)
+        described = _parse_header(archive.read(members[HEADER]))
+        vectors = UPDATES[described.update or "none"].state_vectors
+        shapes = {PARAMETERS: (described.size,), STATE: (vectors, described.size)}
+        values, state = (_array(archive, members[name], described.dtype, shape) for name, shape in shapes.items())
+    network = Network(described.layers, described.loss, dtype=described.dtype, rng=0)
+    network.restore((values, state, described.update))
+    return network
+
+
+def _check_members(found: list[zipfile.ZipInfo], file_size: int) -> dict[str, zipfile.ZipInfo]:
+    """The members by name: just those of a model file, uncompressed, none larger than the whole file."""
+    names = [member.filename for member in found]
+    if sorted(names) != sorted(MEMBERS):
+        came = f"{checks.shown(', '.join(names))}; {REMEDY}"
+        raise ModelFileError(f"expected an archive of {', '.join(MEMBERS)}, got {came}")
+    for member in found:
+        largest = min(file_size, LARGEST_HEADER) if member.filename == HEADER else file_size
+        if member.compress_type != zipfile.ZIP_STORED or member.file_size > largest:
+            expected = f"at most {largest} bytes without compression (method 0)"
+            came = f"{member.file_size} bytes by method {member.compress_type}"
+            raise ModelFileError(f"{member.filename}: expected {expected}, got {came}; {REPAIR}")
+    return dict(zip(names, found, strict=True))
+
+
+def _parse_header(text: bytes) -> _Description:
+    try:
+        header = json.loads(text.decode())
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"{HEADER}: expected JSON, got text that is not ({error}); {REPAIR}") from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        came = checks.shown(header.get("format") if isinstance(header, dict) else header)
+        raise ModelFileError(f"{HEADER}: expected the format {FORMAT!r}, got {came}; {REMEDY}")
+    version = header.get("format_version")
+    if type(version) is not int or version != FORMAT_VERSION:
+        came = f"{checks.shown(version)}, written by fastnn {checks.shown(header.get('fastnn_version'))}"
+        remedy = f"update fastnn, which is {__version__} here"
+        raise ModelFileError(f"{HEADER}: expected the format version {FORMAT_VERSION}, got {came}; {remedy}")
+    if header.keys() != set(FIELDS):
+        came = f"too few or too many: {checks.shown(', '.join(sorted(header.keys() ^ set(FIELDS))))}"
+        raise ModelFileError(f"{HEADER}: expected the fields {', '.join(FIELDS)}, got {came}; {REPAIR}")
+    try:
+        return _check_fields(header)
+    except (TypeError, ValueError) as error:
+        raise ModelFileError(f"{HEADER}: {error}; {REPAIR}") from error
+    except OverflowError as error:
+        raise ModelFileError(f"{HEADER}: expected layers that a memory can hold, got larger ones; {REPAIR}") from error
+
+
+def _check_fields(header: dict[str, Any]) -> _Description:
+    """The header's fields as what they describe. Raises TypeError, ValueError or OverflowError."""
+    if not isinstance(header["fastnn_version"], str):
+        raise TypeError(f"fastnn_version: expected a text, got {checks.shown(header['fastnn_version'])}")
+    for name in ("layers", "parameters"):
+        if not isinstance(header[name], list):
+            raise TypeError(f"{name}: expected a list, got {checks.shown(header[name])}")
+    layers = [_layer(f"layers[{i}]", entry) for i, entry in enumerate(header["layers"])]
+    table = _parameter_table(layers)
+    for i, pair in enumerate(itertools.zip_longest(table, header["parameters"])):
+        wanted, came = (json.dumps(entry, sort_keys=True) for entry in pair)  # texts: to Python True and 1.0 equal 1
+        if wanted != came:
+            raise ValueError(f"parameters[{i}]: expected {wanted}, as the layers say, got {checks.shown(came)}")
+    update = header["optimizer"]
+    return _Description(
+        layers,
+        arrays.choice("loss", header["loss"], LOSSES),
+        arrays.float_dtype("dtype", header["dtype"]),
+        None if update is None else arrays.choice("optimizer", update, OPTIMIZERS),
+        sum(math.prod(entry["shape"]) for entry in table),
+    )
+
+
+def _layer(name: str, entry: Any) -> Layer:
+    if not isinstance(entry, dict):
+        raise TypeError(f"{name}: expected an object with the field class, got {checks.shown(entry)}")
+    layer = LAYERS[arrays.choice(f"{name}.class", entry.get("class"), LAYERS)]
+    expected = ["class", *(field.name for field in fields(layer))]
+    if sorted(entry) != sorted(expected):
+        raise ValueError(f"{name}: expected the fields {', '.join(expected)}, got {checks.shown(', '.join(entry))}")
+    try:
+        return layer(**{field: value for field, value in entry.items() if field != "class"})
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}.{error}") from error
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, dtype: DType, shape: tuple[int, ...]) -> Array:
+    """The array of a member, refused unless it is of this dtype and shape before memory is taken for it."""
+    expected = _npy_header(dtype.newbyteorder("<"), shape)
+    size = len(expected) + math.prod(shape) * dtype.itemsize
+    with archive.open(member) as stream:
+        found = stream.read(len(expected))
+        if found != expected or member.file_size != size:
+            wanted = f"{size} bytes that begin with {checks.shown(_text(expected))}"
+            came = f"{member.file_size} that begin with {checks.shown(_text(found))}"
+            raise ModelFileError(f"{member.filename}: expected {wanted}, got {came}; {REPAIR}")
+        values = np.frombuffer(stream.read(), dtype.newbyteorder("<"))  # at the end zipfile compares the checksum
+    return values.reshape(shape).astype(dtype)
+
+
+def _text(npy_header: bytes) -> str:
+    """What a header of a .npy file says."""
+    return npy_header[10:].decode("latin-1").rstrip()
