@@ -41,11 +41,10 @@ def assert_close(
         difference = np.abs(got - want)
         allowed = atol + rtol * np.abs(want)
         good = np.where(special, same, difference <= allowed)
-    if not good.all():
         excess = np.where(good, -np.inf, np.where(special, np.inf, difference - allowed))
+    if not good.all():
         worst = np.unravel_index(int(np.argmax(excess)), excess.shape)
         raise AssertionError(
             f"{np.count_nonzero(~good)} of {good.size} entries differ; worst at {tuple(map(int, worst))}: "
-            f"expected {want[worst]!r}, got {got[worst]!r}, difference {difference[worst]:.3g}, "
-            f"allowed {allowed[worst]:.3g}"
+            f"expected {want[worst]}, got {got[worst]}, off by {difference[worst]:.3g}, allowed {allowed[worst]:.3g}"
         )
