@@ -224,7 +224,7 @@ def _loss(code: int, name: str, y: Array, labels: Array, dense: Array, out: Any)
     dy = arrays.output("out", out, y.shape, y.dtype, ((name, y), ("t", labels), ("t", dense)))
     rows = np.empty(y.shape[0])
     work = float(FLOP_PER_ACTIVATION * y.size)
-    return threads.run(operations.loss, work, code, y, labels, dense, dy, rows) / y.shape[0], dy
+    return float(threads.run(operations.loss, work, code, y, labels, dense, dy, rows)) / y.shape[0], dy
 
 
 def sgd_update(params: Any, grads: Any, lr: float) -> None:

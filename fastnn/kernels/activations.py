@@ -9,6 +9,8 @@ A formula is f(x, p), a derivative f'(x, y, p) with y = f(x, p); p is the activa
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fastnn.kernels.compile import formula, kernel
 from fastnn.kernels.vector_math import constant, exp, expm1, sigmoid, tanh
 
@@ -120,7 +122,7 @@ def softmax_row(x: Any, y: Any) -> Any:
         highest = x[k] if x[k] > highest else highest
     for k in range(x.size):
         y[k] = exp(x[k] - highest)
-    total = 0.0
+    total = np.float64(0.0)
     for k in range(x.size):
         total += y[k]
     divisor = y.dtype.type(total)
@@ -132,7 +134,7 @@ def softmax_row(x: Any, y: Any) -> Any:
 @kernel
 def _softmax_row_backward(dy: Any, y: Any, dx: Any) -> None:
     """dx = y (dy - sum(dy y)) of one row, the product of dy with the Jacobian diag(y) - y y^T."""
-    total = 0.0
+    total = np.float64(0.0)
     for k in range(y.size):
         total += dy[k] * y[k]
     shift = y.dtype.type(total)

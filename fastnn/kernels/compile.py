@@ -162,8 +162,12 @@ class Entry:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.name: str = function.__name__
-        self.serial: Any = _cached(_compiled(function), function, "serial")
-        self.parallel: Any = self.serial
+        self.serial: Any
+        self.parallel: Any
+        if JIT_DISABLED:  # NumPy would warn of overflows that compiled code passes through
+            self.serial = self.parallel = np.errstate(all="ignore")(function)
+            return
+        self.serial = self.parallel = _cached(_compiled(function), function, "serial")
         # Numba warns of parallel code without a parallel region, and it would be the same code.
         if "prange" in function.__code__.co_names:
             parallel = _compiled(function, parallel=_internals.cpu_options.ParallelOptions(dict(_PRANGE_ONLY)))

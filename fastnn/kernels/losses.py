@@ -11,6 +11,8 @@ values.
 import math
 from typing import Any
 
+import numpy as np
+
 from fastnn.kernels.activations import softmax_row
 from fastnn.kernels.compile import kernel
 
@@ -31,7 +33,7 @@ def _softmax_cross_entropy_label(x: Any, label: int, batch: int, dx: Any) -> flo
     dx[label] -= dx.dtype.type(1.0)
     for k in range(x.size):
         dx[k] /= count
-    return math.log(total) + (highest - score)
+    return math.log(total) + (np.float64(highest) - score)
 
 
 @kernel
@@ -43,10 +45,10 @@ def _softmax_cross_entropy_dense(x: Any, t: Any, batch: int, dx: Any) -> float:
     highest, total = softmax_row(x, dx)
     log_total = math.log(total)
     count = dx.dtype.type(batch)
-    loss = 0.0
+    loss = np.float64(0.0)
     for k in range(x.size):
         if t[k] != dx.dtype.type(0.0):
-            loss += t[k] * (log_total + (highest - x[k]))
+            loss += t[k] * (log_total + (np.float64(highest) - x[k]))
         dx[k] = (dx[k] - t[k]) / count
     return loss
 
@@ -55,7 +57,7 @@ def _softmax_cross_entropy_dense(x: Any, t: Any, batch: int, dx: Any) -> float:
 def _squared_error(y: Any, t: Any, batch: int, dy: Any) -> float:
     """sum((y - t)^2) / 2 of one row; dy = (y - t) / batch."""
     count = dy.dtype.type(batch)
-    loss = 0.0
+    loss = np.float64(0.0)
     for k in range(y.size):
         difference = y[k] - t[k]
         loss += 0.5 * difference * difference

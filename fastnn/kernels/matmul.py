@@ -143,7 +143,7 @@ def multiply_transposed_right(a: Any, b: Any, panel: Any, none: Any, c: Any) -> 
     left = (a.reshape(a.size), zero, depth, np.intp(1))
     flat = c.reshape(c.size)
     step = MAX_VECTORS * simd.lanes(b)
-    for j in range(0, columns, step):
+    for j in range(0, columns if rows > 0 else 0, step):
         width = min(step, columns - j)
         for i in range(width):
             for k in range(depth):

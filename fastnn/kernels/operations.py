@@ -7,6 +7,8 @@ Parts write disjoint rows; sums over the batch run in index order. So the bits d
 
 from typing import Any
 
+import numpy as np
+
 from fastnn.kernels import updates
 from fastnn.kernels.activations import SOFTMAX
 from fastnn.kernels.activations import activation_backward as _activation_backward
@@ -23,7 +25,7 @@ def bias_gradient(dy: Any, db: Any) -> None:
     dy (N, H), db (H,) overwritten.
     """
     for j in range(db.size):
-        total = 0.0
+        total = np.float64(0.0)
         for n in range(dy.shape[0]):
             total += dy[n, j]
         db[j] = total

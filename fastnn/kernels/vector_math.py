@@ -23,7 +23,7 @@ _ROUND_32, _ROUND_64 = np.float32(12582912.0), 6755399441055744.0
 _ROUND_BITS_32, _ROUND_BITS_64 = np.int32(0x4B400000), np.int64(0x4338000000000000)
 # Beyond these exp is 0 or infinity in the dtype, and n still fits the exponents used to scale.
 _LOWEST_32, _HIGHEST_32 = np.float32(-104.0), np.float32(89.0)
-_LOWEST_64, _HIGHEST_64 = -746.0, 710.0
+_LOWEST_64, _HIGHEST_64 = np.float64(-746.0), np.float64(710.0)
 # 1/2!, 1/3!, ...: with |r| <= ln(2) / 2 the next term is below 1e-8 (float32) and 1e-17 (float64).
 _TERMS_32 = tuple(np.float32(v) for v in (1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040))
 _TERMS_64 = (1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040, 1 / 40320, 1 / 362880, 1 / 3628800, 1 / 39916800,
@@ -98,7 +98,7 @@ def _expm1_32(x: Any) -> Any:
 
 @formula
 def _expm1_64(x: Any) -> Any:
-    fraction, n = _reduce_64(_clamp(x, -38.0, _HIGHEST_64))
+    fraction, n = _reduce_64(_clamp(x, np.float64(-38.0), _HIGHEST_64))
     half = n >> np.int64(1)
     first, rest = _power_of_two_64(half), n - half
     return fma(first, fraction, first - _power_of_two_64(-rest)) * _power_of_two_64(rest)

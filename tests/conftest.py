@@ -1,0 +1,32 @@
+"""What every test runs under: how hypothesis searches, and fixtures that several files share."""
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+from fastnn import threads
+from fastnn.kernels.compile import JIT_DISABLED
+
+# The same examples in every run, without a time limit, which the first call of a kernel would break: it compiles.
+settings.register_profile(
+    "fastnn", deadline=None, derandomize=True, database=None, max_examples=10 if JIT_DISABLED else 60
+)
+settings.load_profile("fastnn")
+
+# Hypothesis also keeps what it learns from reading the sources, and would do so in the checkout.
+if "HYPOTHESIS_STORAGE_DIRECTORY" not in os.environ:
+    os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = tempfile.mkdtemp(prefix="hypothesis-")
+    atexit.register(shutil.rmtree, os.environ["HYPOTHESIS_STORAGE_DIRECTORY"], ignore_errors=True)
+
+
+@pytest.fixture
+def chosen_threads() -> Iterator[None]:
+    """Put the number of threads back to what it was."""
+    chosen = threads._chosen
+    yield
+    threads._chosen = chosen

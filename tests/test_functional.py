@@ -1,0 +1,398 @@
+"""Every public operation against its twin in NumPy, evaluated in float64: results, `out`, special values, threads."""
+
+import inspect
+import math
+import re
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import functional, reference, threads
+from fastnn.kernels.activations import ACTIVATIONS
+from fastnn.kernels.compile import JIT_DISABLED
+from tests.shapes import (
+    DTYPES,
+    PROBLEMS,
+    SHAPES,
+    SMALL_SHAPE,
+    THREADED_SHAPE,
+    Array,
+    FloatType,
+    Guarded,
+    Problem,
+    Shape,
+    bits,
+    numbers,
+    special_numbers,
+)
+from tests.tolerances import assert_close
+
+OPERATIONS = {
+    name: function
+    for name, function in vars(functional).items()
+    if inspect.isfunction(function) and function.__module__ == functional.__name__ and not name.startswith("_")
+}
+WITH_OUT = [label for label in PROBLEMS if "update" not in label]
+
+every_problem = pytest.mark.parametrize("label", PROBLEMS)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+
+
+def problem_of(label: str, dtype: FloatType, shape: Shape = SMALL_SHAPE) -> Problem:
+    return PROBLEMS[label](shape, dtype, numbers)
+
+
+IN_PLACE = [label for label in WITH_OUT if problem_of(label, np.float32).in_place]
+
+
+def refused(error: type[Exception], message: str) -> Any:
+    return pytest.raises(error, match=f"^{re.escape(message)}$")
+
+
+def check_solution(solution: tuple[Any, ...], expected: tuple[Any, ...], dtype: FloatType) -> None:
+    assert len(solution) == len(expected)
+    for part, wanted in zip(solution, expected, strict=True):
+        assert (part is None) == (wanted is None)
+        if wanted is not None:
+            assert_close(part, wanted, dtype)
+
+
+# --- the operations and their twins -------------------------------------------------------------------------------
+
+
+def test_the_problems_cover_every_operation() -> None:
+    assert {problem_of(label, np.float32).operation for label in PROBLEMS} == set(OPERATIONS)
+    for parameter in ("forward", "backward"):
+        names = {problem_of(label, np.float32).options["name"] for label in PROBLEMS if label.endswith(f" {parameter}")}
+        assert names == set(ACTIVATIONS) == set(reference.ACTIVATIONS)
+    assert all(getattr(fastnn, name) is function for name, function in OPERATIONS.items())
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_signatures_agree(name: str) -> None:
+    def described(function: Any) -> list[tuple[Any, ...]]:
+        parameters = inspect.signature(function).parameters.values()
+        return [(parameter.name, parameter.kind, parameter.default) for parameter in parameters]
+
+    assert described(OPERATIONS[name]) == described(getattr(reference, name))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@every_dtype
+@every_problem
+def test_agrees_with_reference(label: str, dtype: FloatType, shape: Shape) -> None:
+    problem = problem_of(label, dtype, shape)
+    expected = problem.in_float64().copy().solve(reference)
+    inputs = problem.inputs()
+    for array in inputs.values():
+        array.flags.writeable = False
+    before = bits(tuple(inputs.values()))
+    solution = problem.solve(functional)
+    check_solution(solution, expected, dtype)
+    assert bits(tuple(inputs.values())) == before
+    for part in problem.outputs(solution):
+        assert part.flags.carray
+        assert not any(np.shares_memory(part, array) for array in inputs.values())
+
+
+@every_dtype
+@pytest.mark.parametrize("name", ["activation_forward", "softmax"])
+@pytest.mark.parametrize("shape", [(17,), (2, 3, 5), (3, 1, 1, 4)])
+def test_any_rank(shape: tuple[int, ...], name: str, dtype: FloatType) -> None:
+    x = numbers(1, *shape, dtype=dtype)
+    named = {"name": "softmax"} if name == "activation_forward" else {}
+    problem = Problem(name, {"x": x}, named)
+    check_solution(problem.solve(functional), problem.in_float64().solve(reference), dtype)
+
+
+@every_problem
+def test_arrays_of_any_layout(label: str) -> None:
+    problem = problem_of(label, np.float64)
+    expected = bits(problem.copy().solve(functional))
+
+    def strided(name: str, array: Array) -> Array:
+        if name in problem.updated:
+            return array.copy()
+        return np.repeat(np.asfortranarray(array), 2, axis=0)[::2]
+
+    scattered = problem._replace(arrays={name: strided(name, array) for name, array in problem.arrays.items()})
+    assert bits(scattered.solve(functional)) == expected
+
+
+@every_dtype
+def test_sums_over_the_batch_are_added_in_order_in_float64(dtype: FloatType) -> None:
+    dy = numbers(1, 1000, 3, dtype=dtype)
+    sums, total = np.zeros(3), 0.0
+    for row in dy.astype(np.float64):
+        sums += row
+    db = functional.affine_backward(dy, np.ones((1000, 2), dtype), np.ones((2, 3), dtype))[2]
+    assert bits((db,)) == bits((sums.astype(dtype),))
+    for value in dy[:, 0].tolist():
+        total += value * value / 2
+    y = dy[:, :1].copy()
+    loss = functional.mean_squared_error(y, np.zeros_like(y))[0]
+    assert type(loss) is float
+    assert loss == total / 1000 or dtype is np.float32  # in float32 the squares are rounded
+    assert_close(loss, total / 1000, dtype)
+
+
+# --- out ------------------------------------------------------------------------------------------------------------
+
+
+@every_dtype
+@pytest.mark.parametrize("label", WITH_OUT)
+@pytest.mark.parametrize("shape", SHAPES[::2], ids=str)
+def test_out_is_filled_and_nothing_around_it(shape: Shape, label: str, dtype: FloatType) -> None:
+    problem = problem_of(label, dtype, shape)
+    fresh = problem.solve(functional)
+    guarded = [Guarded(result, dtype) for result in problem.results]
+    solution = problem.solve(functional, out=problem.as_out([each.array for each in guarded]))
+    assert bits(solution) == bits(fresh)
+    for each, part in zip(guarded, problem.outputs(solution), strict=True):
+        assert part is each.array
+        each.check()
+
+
+@every_dtype
+@pytest.mark.parametrize("label", ["sgd_update", "momentum_update"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_updates_touch_nothing_around_the_arrays(shape: Shape, label: str, dtype: FloatType) -> None:
+    problem = problem_of(label, dtype, shape)
+    guarded = {name: Guarded(problem.arrays[name].shape, dtype) for name in problem.updated}
+    for name, each in guarded.items():
+        each.array[...] = problem.arrays[name]
+    updated = problem._replace(arrays=problem.arrays | {name: each.array for name, each in guarded.items()})
+    assert bits(updated.solve(functional)) == bits(problem.copy().solve(functional))
+    for each in guarded.values():
+        each.check()
+
+
+def test_some_of_three_outs() -> None:
+    problem = problem_of("affine_backward", np.float32)
+    dW = np.full_like(problem.arrays["W"], np.nan)
+    solution = problem.solve(functional, out=(None, dW, None))
+    assert solution[1] is dW
+    assert bits(solution) == bits(problem.solve(functional))
+    dx = np.full_like(problem.arrays["x"], np.nan)
+    not_asked = problem._replace(options={"need_dx": False}).solve(functional, out=(dx, None, None))
+    assert not_asked[0] is None
+    assert np.isnan(dx).all()
+
+
+@every_dtype
+@pytest.mark.parametrize("label", IN_PLACE)
+def test_in_place(label: str, dtype: FloatType) -> None:
+    problem = problem_of(label, dtype, (17, 7, 33))
+    fresh = bits(problem.solve(functional))
+    own = problem.copy()
+    solution = own.solve(functional, out=own.arrays[problem.in_place])
+    assert solution[0] is own.arrays[problem.in_place]
+    assert bits(solution) == fresh
+    others = [name for name in problem.arrays if name != problem.in_place]
+    assert all(np.array_equal(own.arrays[name], problem.arrays[name]) for name in others)
+
+
+def moved_over(array: Array, result: tuple[int, ...], dtype: FloatType) -> tuple[Array, Array]:
+    """A copy of the array, and an array for a result that begins 8 bytes after it in the same memory."""
+    size = math.prod(result) * np.dtype(dtype).itemsize
+    memory = np.zeros((max(array.nbytes, 8 + size) + 7) // 8 * 8, np.uint8)
+    copy = memory[: array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy, memory[8 : 8 + size].view(dtype).reshape(result)
+
+
+@every_dtype
+@pytest.mark.parametrize("label", WITH_OUT)
+def test_out_that_overlaps_an_input_is_refused(label: str, dtype: FloatType) -> None:
+    problem = problem_of(label, dtype)
+    for name, array in problem.arrays.items():
+        for position, result in enumerate(problem.results):
+            copy, out = moved_over(array, result, dtype)
+            outs = [np.empty(shape, dtype) for shape in problem.results]
+            outs[position] = out
+            number = position + 3 - len(outs)
+            out_name = f"out[{number}]" if problem.operation == "affine_backward" else "out"
+            itself = f"{name} itself, " if name == problem.in_place else ""
+            message = (
+                f"{out_name}: expected memory that no input uses, got an array that overlaps {name}; "
+                f"pass {itself}another array or {out_name}=None"
+            )
+            overlapping = problem._replace(arrays=problem.arrays | {name: copy})
+            with refused(ValueError, message):
+                overlapping.solve(functional, out=problem.as_out(outs))
+            assert np.array_equal(copy, array)
+
+
+def test_outs_that_overlap_each_other_are_refused() -> None:
+    problem = problem_of("affine_backward", np.float32, (5, 5, 5))
+    same = np.empty((5, 5), np.float32)
+    for number, out in ((1, (same, same, None)), (2, (None, same, same[2]))):
+        message = (
+            f"out[{number}]: expected memory that no input uses, got an array that overlaps out[{number - 1}]; "
+            f"pass another array or out[{number}]=None"
+        )
+        with refused(ValueError, message):
+            problem.solve(functional, out=out)
+
+
+@pytest.mark.parametrize(
+    ("out", "came"), [(np.empty((5, 5)), "a ndarray"), ((None, None), "a tuple of 2"), ([None] * 4, "a list of 4")]
+)
+def test_out_of_affine_backward_that_is_not_three(out: Any, came: str) -> None:
+    message = f"out: expected a tuple (dx, dW, db), got {came}; pass three arrays, or None for those to allocate"
+    with refused(TypeError, message):
+        problem_of("affine_backward", np.float64).solve(functional, out=out)
+
+
+# --- special values ---------------------------------------------------------------------------------------------------
+
+
+@every_dtype
+@every_problem
+def test_special_values_as_in_numpy(label: str, dtype: FloatType) -> None:
+    problem = PROBLEMS[label]((17, 10, 9), dtype, special_numbers)
+    with np.errstate(all="ignore"):
+        expected = problem.in_float64().copy().solve(reference)
+    check_solution(problem.solve(functional), expected, dtype)
+
+
+@every_dtype
+@pytest.mark.parametrize("name", ["identity", "relu", "leaky_relu", "elu", "tanh"])
+def test_subnormals_are_kept(name: str, dtype: FloatType) -> None:
+    x: Array = np.arange(1, 40).astype(dtype)
+    x *= np.finfo(dtype).smallest_subnormal
+    assert np.array_equal(functional.activation_forward(name, x), x)
+    if name != "relu":
+        slope_of_1 = functional.activation_forward(name, -x, slope=1.0)
+        assert np.array_equal(slope_of_1, -x)
+    params = x.copy()
+    functional.sgd_update(params, x, 1.0)
+    assert not params.any()
+
+
+LARGE = {np.float32: (1e4, 1e30, 1e38), np.float64: (1e4, 1e30, 1e307)}
+
+
+@every_dtype
+@pytest.mark.parametrize("kind", ["labels", "one_hot", "probabilities"])
+def test_cross_entropy_of_large_logits(kind: str, dtype: FloatType) -> None:
+    problem = PROBLEMS[f"cross entropy of {kind}"]((8, 1, 5), dtype, numbers)
+    for size in LARGE[dtype]:
+        x = np.sign(problem.arrays["x"]) * dtype(size) / dtype(2)
+        x[::2, 1:3] = dtype(size)  # equal logits, and the others far below
+        large = problem._replace(arrays=problem.arrays | {"x": x})
+        loss, dx = large.solve(functional)
+        assert 0 < loss < math.inf
+        check_solution((loss, dx), large.in_float64().solve(reference), dtype)
+        assert_close(functional.softmax(x), reference.softmax(x.astype(np.float64)), dtype)
+
+
+@every_dtype
+def test_cross_entropy_of_infinite_logits(dtype: FloatType) -> None:
+    x = np.array([[-np.inf, 1.0, 2.0]], dtype)
+    likely = math.log1p(math.exp(-1.0))
+    for t in (np.array([2]), np.array([[0.0, 0.0, 1.0]], dtype)):
+        loss, dx = functional.softmax_cross_entropy(x, t)  # a class with t = 0 adds nothing, whatever its logit
+        assert_close(loss, likely, dtype)
+        assert_close(dx, [[0.0, 1 / (1 + math.e), -1 / (1 + math.e)]], dtype)
+    for t in (np.array([0]), np.array([[1.0, 0.0, 0.0]], dtype)):
+        assert functional.softmax_cross_entropy(x, t)[0] == math.inf
+    for row in ([np.inf, 1.0, 2.0], [-np.inf] * 3, [1.0, np.nan, 2.0]):
+        x = np.array([row], dtype)
+        assert np.isnan(functional.softmax(x)).all()
+        loss, dx = functional.softmax_cross_entropy(x, np.array([1]))
+        assert math.isnan(loss)
+        assert np.isnan(dx).all()
+
+
+# --- updates of several arrays ------------------------------------------------------------------------------------
+
+
+def mapping_of(seed: int) -> dict[str, Array]:
+    return {"W1": numbers(seed, 3, 2), "b1": numbers(seed + 1, 2), "none": np.empty((0, 2))}
+
+
+@pytest.mark.parametrize(
+    "group", [dict, lambda mapping: list(mapping.values()), lambda mapping: tuple(mapping.values())]
+)
+def test_updates_of_mappings_and_sequences(group: Any) -> None:
+    for name, count, options in (("sgd_update", 2, {"lr": 0.1}), ("momentum_update", 3, {"lr": 0.1, "momentum": 0.5})):
+        groups = [[group(mapping_of(10 * i)) for i in range(count)] for _ in range(2)]
+        for module, arguments in zip((functional, reference), groups, strict=True):
+            getattr(module, name)(*arguments, **options)
+        for got, wanted in zip(*groups, strict=True):
+            for key in got if isinstance(got, dict) else range(len(got)):
+                assert_close(got[key], wanted[key])
+
+
+def test_updates_of_groups_that_do_not_match() -> None:
+    params = mapping_of(1)
+    before = {key: array.copy() for key, array in params.items()}
+    kind = "grads: expected a dict like params, got list; pass both alike"
+    with refused(TypeError, kind):
+        functional.sgd_update(params, list(params.values()), 0.1)
+    keys = "grads: expected the keys of params, ['W1', 'b1', 'none'], got ['W1']; pass one array for each"
+    with refused(ValueError, keys):
+        functional.sgd_update(params, {"W1": params["W1"].copy()}, 0.1)
+    length = "velocity: expected the keys of params, [0, 1], got [0]; pass one array for each"
+    with refused(ValueError, length):
+        functional.momentum_update([np.ones(1)] * 2, [np.ones(1)] * 2, [np.ones(1)], 0.1)
+    overlap = "grads['b1']: expected memory of its own, got an array that overlaps params['b1']; pass a copy"
+    with refused(ValueError, overlap):  # found before the first array is changed
+        functional.sgd_update(params, mapping_of(2) | {"b1": params["b1"]}, 0.1)
+    x = np.ones(3)
+    with refused(ValueError, "velocity: expected memory of its own, got an array that overlaps grads; pass a copy"):
+        functional.momentum_update(np.ones(2), x[:2], x[1:], 0.1)
+    assert all(np.array_equal(params[key], before[key]) for key in params)
+
+
+# --- threads --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, float, tuple[Any, ...]]]:
+    """The calls of entries, (entry, work, arguments before the call), with scratch for 16 threads."""
+    made: list[tuple[Any, float, tuple[Any, ...]]] = []
+
+    def run(entry: Any, work: float, *arguments: Any) -> Any:
+        made.append((entry, work, own(arguments)))
+        return entry.serial(1, *arguments)
+
+    monkeypatch.setattr(threads, "run", run)
+    monkeypatch.setattr(threads, "get_num_threads", lambda: 16)
+    return made
+
+
+def own(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(each.copy() if isinstance(each, np.ndarray) else each for each in arguments)
+
+
+@every_dtype
+@every_problem
+def test_same_bits_for_any_number_of_threads(
+    label: str, dtype: FloatType, calls: list[tuple[Any, float, tuple[Any, ...]]]
+) -> None:
+    problem_of(label, dtype, THREADED_SHAPE).solve(functional)
+    ((entry, work, arguments),) = calls
+    assert JIT_DISABLED or work >= threads.SMALL_WORK
+    seen = set()
+    for n_threads in (1, 2, 3, 16):
+        for run in (entry.serial, entry.parallel):
+            given_arguments = own(arguments)
+            returned = run(n_threads, *given_arguments)
+            scratch = (3,) if entry.name == "affine_backward" else ()
+            seen.add(tuple(bits((returned, *(a for i, a in enumerate(given_arguments) if i not in scratch)))))
+    assert len(seen) == 1
+
+
+@every_dtype
+@every_problem
+def test_same_bits_by_set_num_threads(label: str, dtype: FloatType, chosen_threads: None) -> None:
+    solutions = []
+    for n_threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
+        fastnn.set_num_threads(n_threads)
+        solutions.append(bits(problem_of(label, dtype, THREADED_SHAPE).solve(functional)))
+    assert solutions[0] == solutions[1]

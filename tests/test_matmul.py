@@ -1,0 +1,284 @@
+"""The three matrix products: their order of additions, the memory they touch, and the same bits at any vector width."""
+
+import ctypes
+import hashlib
+import json
+import mmap
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import functional
+from fastnn.kernels import operations, simd
+from fastnn.kernels.compile import JIT_DISABLED
+from fastnn.kernels.matmul import MAX_VECTORS, PANEL_COLUMNS, share
+from tests.shapes import DTYPES, PROBLEMS, SHAPES, Array, FloatType, Problem, bits, numbers
+
+PROT_NONE = 0  # of <sys/mman.h>; not in Python's mmap
+
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+needs_mprotect = pytest.mark.skipif(sys.platform != "linux", reason="pages are protected by Linux's mprotect here")
+
+
+def forward(x: Array, W: Array, b: Array, y: Array | None = None) -> Array:
+    """X W + b by the compiled code without threads."""
+    y = np.full((len(x), W.shape[1]), np.nan, x.dtype) if y is None else y
+    operations.affine_forward.serial(1, x, W, b, y)
+    return y
+
+
+def backward(dy: Array, x: Array, W: Array) -> tuple[Array, Array, Array]:
+    """dy W^T, x^T dy and the sums of dy, likewise."""
+    panel = np.full((1, W.shape[1] * PANEL_COLUMNS), np.nan, x.dtype)
+    results = np.empty_like(x), np.empty_like(W), np.empty_like(W[0])
+    operations.affine_backward.serial(1, dy, x, W, panel, *results)
+    return results
+
+
+def three_ways(a: Array, b: Array) -> tuple[Array, Array, Array]:
+    """A b as a b, as (a^T)^T b and as a (b^T)^T."""
+    rows, columns = len(a), b.shape[1]
+    other = np.zeros((rows, columns), a.dtype)
+    plain = forward(a, b, np.zeros(columns, a.dtype))
+    transposed_left = backward(b, a.T.copy(), other)[1]
+    transposed_right = backward(a, other, b.T.copy())[0]
+    return plain, transposed_left, transposed_right
+
+
+# --- bits -------------------------------------------------------------------------------------------------------------
+
+
+@every_dtype
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_the_three_products_have_the_same_bits(shape: tuple[int, int, int], dtype: FloatType) -> None:
+    m, k, n = shape
+    a, b = numbers(1, m, k, dtype=dtype), numbers(2, k, n, dtype=dtype)
+    products = three_ways(a, b)
+    assert bits(products[:1]) == bits(products[1:2]) == bits(products[2:])
+
+
+@every_dtype
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_sums_are_added_in_order(shape: tuple[int, int, int], dtype: FloatType) -> None:
+    """Factors of half the digits: each product is exact, so that the twins, which round it, do the same."""
+    m, k, n = shape
+    scale = 2.0 ** (np.finfo(dtype).nmant // 2)
+    a, b = (np.round(numbers(seed, *size) * scale).astype(dtype) for seed, size in ((1, (m, k)), (2, (k, n))))
+    a, b = np.clip(a, -scale, scale), np.clip(b, -scale, scale)
+    bias = numbers(3, n, dtype=dtype)
+    total = np.tile(bias, (m, 1))
+    for i in range(k):
+        total += np.multiply.outer(a[:, i], b[i])
+    assert bits((forward(a, b, bias),)) == bits((total,))
+
+
+@every_dtype
+def test_products_are_not_rounded_before_they_are_added(dtype: FloatType) -> None:
+    """But they are by the twins, and by processors without the instruction."""
+    step = np.ldexp(dtype(1), -np.finfo(dtype).nmant // 2 - 1)
+    a = np.array([[1.0, 1 + step]], dtype)
+    b = np.array([[-(1 + 2 * step)], [1 + step]], dtype)
+    one_rounding = simd.HAS_FMA and not JIT_DISABLED
+    for product in three_ways(a, b):
+        assert product.item() == (step * step if one_rounding else 0)
+
+
+def test_shares_are_all_rows_in_order() -> None:
+    for count in (0, 1, 3, 4, 5, 17, 100, 101):
+        for parts in (1, 2, 3, 16):
+            starts = [_share(count, part, parts) for part in range(parts + 1)]
+            assert starts[0] == 0
+            assert starts[-1] == count
+            assert starts == sorted(starts)
+            assert all(start % 4 == 0 or start == count for start in starts)
+
+
+def _share(count: int, part: int, parts: int) -> int:
+    return int(getattr(share, "py_func", share)(count, part, parts))
+
+
+# --- other processes -------------------------------------------------------------------------------------------------
+
+
+def in_another_process(call: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Evaluate a call of a function of this file in a fresh process, which prints the result as JSON."""
+    folders = [str(pathlib.Path(file).parents[1]) for file in (fastnn.__file__, __file__)]
+    return subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-c",
+            f"import json; from tests import test_matmul as t; print(json.dumps({call}))",
+        ],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(folders), **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def result_of(process: "subprocess.CompletedProcess[str]") -> Any:
+    assert process.returncode == 0, f"exit code {process.returncode}: {process.stderr[-2000:]}"
+    return json.loads(process.stdout)
+
+
+class Fenced:
+    """Memory between two pages whose every access ends the process."""
+
+    def __init__(self, capacity: int) -> None:
+        page = mmap.PAGESIZE
+        size = -(-capacity // page) * page
+        mapping = mmap.mmap(-1, size + 2 * page)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(mapping))
+        for start in (address, address + page + size):
+            if ctypes.CDLL(None).mprotect(ctypes.c_void_p(start), ctypes.c_size_t(page), PROT_NONE):
+                raise OSError("mprotect failed")
+        self._memory = np.frombuffer(mapping, np.uint8)[page : page + size]
+
+    def place(self, array: Array, at_end: bool) -> Array:
+        """A copy of the array that touches the page behind the memory, or the page before it."""
+        start = self._memory.size - array.nbytes if at_end else 0
+        # A slice without elements would begin at the start whatever it says.
+        placed: Array = np.ndarray(array.shape, array.dtype, self._memory.data, start)
+        placed[...] = array
+        return placed
+
+    def beyond(self) -> int:
+        """What is in the byte behind the memory; the process does not survive this."""
+        return ctypes.c_ubyte.from_address(self._memory.ctypes.data + self._memory.size).value
+
+
+def read_beyond() -> int:
+    return Fenced(8).beyond()
+
+
+def tails(dtype: FloatType) -> Iterator[tuple[int, int, int]]:
+    """Shapes (N, D, H) around whole tiles: every number of rows, and columns around each number of vectors."""
+    lanes = simd.LANES[np.dtype(dtype)]
+    around = {max(1, vectors * lanes + extra) for vectors in range(MAX_VECTORS + 1) for extra in (-1, 0, 1)}
+    rows = [1, 5] if JIT_DISABLED else [*range(1, 22), 33]
+    for n in rows:
+        for h in sorted(around)[:6] if JIT_DISABLED else [*sorted(around), (MAX_VECTORS + 1) * lanes + 3]:
+            yield from ((n, 1, h), (n, 3, h), (h, 2, n), (2, h, n))
+
+
+def products_between_fences(dtype: FloatType) -> int:
+    """Compute products of all tails with every array at the end and at the start of fenced memory; their number."""
+    fences = [Fenced(2**21) for _ in range(8)]
+    generator = np.random.default_rng(0)
+    count = 0
+    for n, d, h in tails(dtype):
+        shapes = ((n, d), (d, h), (h,), (n, h))
+        inputs: list[Array] = [generator.integers(-9, 9, shape).astype(dtype) for shape in shapes]  # exact products
+        x, W, b, dy = inputs
+        expected = (x @ W + b, dy @ W.T, x.T @ dy, dy.sum(axis=0))
+        for at_end in (True, False):
+            fenced = [fence.place(array, at_end) for fence, array in zip(fences, inputs, strict=False)]
+            results = _products_between(fences[4:], at_end, *fenced)
+            assert all(np.array_equal(result, wanted) for result, wanted in zip(results, expected, strict=True))
+            assert all(np.array_equal(array, before) for array, before in zip(fenced, inputs, strict=True))
+            count += 1
+    return count
+
+
+def _products_between(fences: list[Fenced], at_end: bool, x: Array, W: Array, b: Array, dy: Array) -> list[Array]:
+    def place(fence: int, *shape: int) -> Array:
+        return fences[fence].place(np.full(shape, np.nan, x.dtype), at_end)
+
+    y = forward(x, W, b, place(0, *dy.shape)).copy()
+    dx, dW, db, panel = place(0, *x.shape), place(1, *W.shape), place(2, *b.shape), place(3, 1, b.size * PANEL_COLUMNS)
+    operations.affine_backward.serial(1, dy, x, W, panel, dx, dW, db)
+    results = [y, *(array.copy() for array in (dx, dW, db))]
+    dx, dW, db, panel = place(0, 0, x.shape[1]), place(1, *W.shape), place(2, *b.shape), place(3, 1, 0)
+    operations.affine_backward.serial(1, dy, x, W, panel, dx, dW, db)  # without dx, and so without a panel
+    assert bits((dW, db)) == bits(tuple(results[2:]))
+    return results
+
+
+def operations_between_fences(dtype: FloatType) -> int:
+    """The same for the public operations that are no products; their number."""
+    fences = [Fenced(2**16) for _ in range(4)]
+    count = 0
+    for label, make in PROBLEMS.items():
+        if label.startswith("affine"):
+            continue
+        for h in (1, 7, 33) if JIT_DISABLED else range(1, 68):
+            for n in (1, 3):
+                problem = make((n, 2, h), dtype, numbers)
+                expected = bits(problem.copy().solve(functional))
+                for at_end in (True, False):
+                    assert bits(_solve_between(fences, problem, at_end, dtype)) == expected, f"{label}, {(n, h)}"
+                    count += 1
+    return count
+
+
+def _solve_between(fences: list[Fenced], problem: Problem, at_end: bool, dtype: FloatType) -> tuple[Any, ...]:
+    placed = zip(fences, problem.arrays.items(), strict=False)
+    fenced = problem._replace(arrays={name: fence.place(array, at_end) for fence, (name, array) in placed})
+    if problem.updated:
+        return fenced.solve(functional)
+    return fenced.solve(functional, out=fences[3].place(np.full(problem.results[0], np.nan, dtype), at_end))
+
+
+@needs_mprotect
+def test_the_fence_kills() -> None:
+    assert in_another_process("t.read_beyond()").returncode == -signal.SIGSEGV
+
+
+@needs_mprotect
+@every_dtype
+def test_nothing_outside_the_arrays_is_touched(dtype: FloatType) -> None:
+    name = f"t.np.{np.dtype(dtype).name}"
+    calls = f"[t.products_between_fences({name}), t.operations_between_fences({name})]"
+    products, others = result_of(in_another_process(calls))
+    assert products == 2 * len(list(tails(dtype)))
+    assert others > 100
+
+
+# --- vector widths ----------------------------------------------------------------------------------------------------
+
+
+def product_hash(dtype: FloatType) -> str:
+    """A hash of the bits of the products of all shapes."""
+    found = hashlib.sha256()
+    for n, d, h in SHAPES:
+        x, W, b = (numbers(i, *shape, dtype=dtype) for i, shape in enumerate([(n, d), (d, h), (h,)]))
+        found.update(forward(x, W, b).tobytes())
+        if dtype is np.float32:  # half the time for compiling
+            for part in backward(numbers(3, n, h, dtype=dtype), x, W):
+                found.update(part.tobytes())
+    return found.hexdigest()
+
+
+def training_hash() -> str:
+    """A hash of the bits of the parameters of a network after three steps."""
+    layers = [fastnn.Affine(33, 17), fastnn.Sigmoid(), fastnn.Affine(17, 50), fastnn.Relu(), fastnn.Affine(50, 10)]
+    network = fastnn.Network(layers, rng=0, n_threads=1)
+    x, t = numbers(1, 21, 33, dtype=np.float32), np.arange(21) % 10
+    losses = [network.step(x, t, fastnn.Momentum(lr=0.1)) for _ in range(3)]
+    assert losses[2] < losses[0]
+    return hashlib.sha256(b"".join(array.tobytes() for array in network.params.values())).hexdigest()
+
+
+@pytest.mark.parametrize("width", [4, 8, 16])
+def test_same_bits_at_any_vector_width(width: int) -> None:
+    """Kernels of each width are kept apart in the cache, as those of each version are."""
+    calls = "t.simd.VECTOR_BYTES, t.product_hash(t.np.float32), t.product_hash(t.np.float64)"
+    if sys.platform == "linux":
+        calls += ", t.products_between_fences(t.np.float32)"  # other tiles than at the natural width
+    expected = [min(simd.VECTOR_BYTES, 4 * width), product_hash(np.float32), product_hash(np.float64)]
+    if width == 8:
+        calls += ", t.training_hash()"
+        expected.append(training_hash())
+    got = result_of(in_another_process(f"[{calls}]", FASTNN_VECTOR_WIDTH=str(width)))
+    assert [value for i, value in enumerate(got) if i != 3 or sys.platform != "linux"] == expected

@@ -1,0 +1,120 @@
+"""exp, expm1, tanh and sigmoid against extended precision: error bounds over the whole range, and special values."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from fastnn.kernels import vector_math
+from fastnn.kernels.compile import JIT_DISABLED
+from tests.shapes import DTYPES, Array, FloatType
+
+LongDouble = npt.NDArray[np.longdouble]
+
+COUNT = 2_000 if JIT_DISABLED else 200_000
+NAMES = ["exp", "expm1", "tanh", "sigmoid"]
+BOUNDS = {"exp": 1.1, "expm1": 2.0, "tanh": 2.6, "sigmoid": 2.2}  # in units in the last place
+
+EXACT: dict[str, Callable[[LongDouble], LongDouble]] = {
+    "exp": np.exp,
+    "expm1": np.expm1,
+    "tanh": np.tanh,
+    "sigmoid": lambda x: np.where(x < 0, np.exp(-np.abs(x)), np.longdouble(1)) / (1 + np.exp(-np.abs(x))),
+}
+
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+every_function = pytest.mark.parametrize("name", NAMES)
+
+
+def over_an_array(function: Any) -> Any:
+    def apply(x: Array, y: Array) -> None:
+        for i in range(x.size):
+            y[i] = function(x[i])
+
+    return numba.njit(error_model="numpy")(apply)
+
+
+COMPILED = {name: over_an_array(getattr(vector_math, name)) for name in NAMES}
+
+
+def applied(name: str, x: Array) -> Array:
+    y = np.full_like(x, 7)
+    with np.errstate(all="ignore"):  # exp overflows, in plain Python with a warning
+        COMPILED[name](x, y)
+    return y
+
+
+def extended(dtype: FloatType) -> None:
+    if np.finfo(np.longdouble).nmant < np.finfo(dtype).nmant + 10:
+        pytest.skip("long double has no more digits than the dtype on this platform")
+
+
+def samples(dtype: FloatType) -> Array:
+    """Numbers over the whole range: even steps, even ratios, the turning points of the reduction, and limits."""
+    info = np.finfo(dtype)
+    limit = 110.0 if dtype is np.float32 else 760.0
+    ratios = np.geomspace(float(info.smallest_subnormal), limit, COUNT)
+    turns = np.log(2) / 2 * np.arange(-4 * limit, 4 * limit, 1.0)
+    small = np.random.default_rng(1).uniform(-1, 1, COUNT)
+    some = np.concatenate([np.linspace(-limit, limit, COUNT), ratios, -ratios, turns, small]).astype(dtype)
+    edges = np.concatenate([some, np.log(np.array([info.max, info.tiny, info.smallest_subnormal], dtype))])
+    return np.concatenate([edges, np.nextafter(some, dtype(np.inf)), np.array([info.max, info.min, info.tiny], dtype)])
+
+
+def ulps(y: Array, exact: LongDouble) -> LongDouble:
+    """|y - exact| in units of the last place of the dtype at the exact value; infinite for a wrong infinity."""
+    info = np.finfo(y.dtype)
+    _, exponent = np.frexp(exact)
+    unit = np.ldexp(np.longdouble(1), np.maximum(exponent - 1, info.minexp) - info.nmant)
+    overflowed = np.abs(exact) >= np.longdouble(info.max) * (1 + np.longdouble(info.epsneg) / 2)
+    wanted = np.where(overflowed, np.copysign(np.longdouble(np.inf), exact), exact)
+    with np.errstate(invalid="ignore"):
+        return np.where(y == wanted, 0, np.abs(y - wanted) / unit)
+
+
+@every_dtype
+@every_function
+def test_error_bound(name: str, dtype: FloatType) -> None:
+    extended(dtype)
+    x = samples(dtype)
+    with np.errstate(all="ignore"):
+        errors = ulps(applied(name, x), EXACT[name](x.astype(np.longdouble)))
+    worst = int(np.argmax(errors))
+    assert errors[worst] <= BOUNDS[name], f"{errors[worst]:.3f} units in the last place at x = {x[worst]!r}"
+
+
+@every_dtype
+def test_special_values(dtype: FloatType) -> None:
+    tiny = np.finfo(dtype).smallest_subnormal
+    x = np.array([np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0, tiny, -tiny, 1e4, -1e4, 1e30, -1e30], dtype)
+    expected = {
+        "exp": [np.nan, np.nan, np.inf, 0.0, 1.0, 1.0, 1.0, 1.0, np.inf, 0.0, np.inf, 0.0],
+        "expm1": [np.nan, np.nan, np.inf, -1.0, 0.0, 0.0, tiny, -tiny, np.inf, -1.0, np.inf, -1.0],
+        "tanh": [np.nan, np.nan, 1.0, -1.0, 0.0, 0.0, tiny, -tiny, 1.0, -1.0, 1.0, -1.0],
+        "sigmoid": [np.nan, np.nan, 1.0, 0.0, 0.5, 0.5, 0.5, 0.5, 1.0, 0.0, 1.0, 0.0],
+    }
+    for name in NAMES:
+        assert np.array_equal(applied(name, x), np.array(expected[name], dtype), equal_nan=True), name
+
+
+@every_dtype
+@every_function
+def test_an_element_has_the_same_bits_in_a_vector_and_alone(name: str, dtype: FloatType) -> None:
+    x = np.random.default_rng(2).uniform(-30, 30, 200).astype(dtype)
+    whole = applied(name, x)
+    for first, last in ((0, 1), (1, 4), (4, 21), (21, 86), (86, 200)):
+        assert applied(name, x[first:last].copy()).tobytes() == whole[first:last].tobytes()
+
+
+@every_dtype
+def test_constant_has_the_dtype_of_its_argument(dtype: FloatType) -> None:
+    def tenth(x: Array, y: Array) -> None:
+        for i in range(x.size):
+            y[i] = vector_math.constant(x[i], 0.1) - dtype(0.1)
+
+    y = np.ones(1)
+    numba.njit(tenth)(np.zeros(1, dtype), y)
+    assert y[0] == 0  # in float32, 0.1 rounded to float32 minus the same
