@@ -1,0 +1,60 @@
+"""fastnn: neural-network kernels on the CPU, at the speed the hardware allows and as simple as NumPy."""
+
+from fastnn import datasets
+from fastnn.environment import show_config, warmup
+from fastnn.errors import DatasetError, ModelFileError, TrainingDivergedError
+from fastnn.functional import (
+    activation_backward,
+    activation_forward,
+    affine_backward,
+    affine_forward,
+    mean_squared_error,
+    momentum_update,
+    sgd_update,
+    softmax,
+    softmax_cross_entropy,
+)
+from fastnn.gradients import numerical_gradient
+from fastnn.layers import Affine, Elu, Identity, LeakyRelu, Relu, Sigmoid, Softmax, Step, Tanh
+from fastnn.network import Network
+from fastnn.optimizers import SGD, Momentum
+from fastnn.persistence import load
+from fastnn.threads import get_num_threads, set_num_threads
+from fastnn.training import History
+from fastnn.version import __version__
+
+__all__ = [
+    "SGD",
+    "Affine",
+    "DatasetError",
+    "Elu",
+    "History",
+    "Identity",
+    "LeakyRelu",
+    "ModelFileError",
+    "Momentum",
+    "Network",
+    "Relu",
+    "Sigmoid",
+    "Softmax",
+    "Step",
+    "Tanh",
+    "TrainingDivergedError",
+    "__version__",
+    "activation_backward",
+    "activation_forward",
+    "affine_backward",
+    "affine_forward",
+    "datasets",
+    "get_num_threads",
+    "load",
+    "mean_squared_error",
+    "momentum_update",
+    "numerical_gradient",
+    "set_num_threads",
+    "sgd_update",
+    "show_config",
+    "softmax",
+    "softmax_cross_entropy",
+    "warmup",
+]

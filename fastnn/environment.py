@@ -1,0 +1,161 @@
+"""What fastnn runs on, and compiling ahead of time.
+
+Imports the public operations, network, threads and, for what they found, the settings of the kernels.
+"""
+
+import os
+import platform
+from typing import Any
+
+import llvmlite
+import numba
+import numpy as np
+from llvmlite import binding
+
+from fastnn import arrays, functional, threads
+from fastnn.folders import cache_folder
+from fastnn.kernels import simd
+from fastnn.kernels.activations import ACTIVATIONS
+from fastnn.kernels.compile import JIT_DISABLED, kernel_cache_folder
+from fastnn.layers import Affine, Sigmoid
+from fastnn.network import Network
+from fastnn.optimizers import SGD
+from fastnn.version import __version__
+
+# Environment variables that change what fastnn or its competitor, NumPy's matrix product, does.
+VARIABLES = (
+    "FASTNN_CACHE",
+    "FASTNN_DATA",
+    "FASTNN_VECTOR_WIDTH",
+    "NUMBA_CPU_NAME",
+    "NUMBA_DISABLE_JIT",
+    "NUMBA_NUM_THREADS",
+    "NUMBA_THREADING_LAYER",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
+    "OPENBLAS_NUM_THREADS",
+)
+
+
+def config() -> dict[str, Any]:
+    """What fastnn runs on, as dictionaries of strings and numbers that `json.dumps` takes.
+
+    Nothing is compiled or started: Numba's threading layer is "not started" before the first parallel work.
+
+    Returns
+    -------
+    dict
+        versions, platform, processor (its name as LLVM has it, the width of its vectors, whether it multiplies and adds
+        in one instruction), compiled, threads, folders (None where nothing is kept on disk), blas (NumPy's), variables
+        (those of VARIABLES that are set).
+    """
+    data = os.environ.get("FASTNN_DATA") or cache_folder("mnist")
+    kernels = kernel_cache_folder()
+    return {
+        "versions": {
+            "fastnn": __version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "numba": numba.__version__,
+            "llvmlite": llvmlite.__version__,
+        },
+        "platform": platform.platform(),
+        "processor": {
+            "name": str(binding.get_host_cpu_name()),
+            "vector_bytes": simd.VECTOR_BYTES,
+            "float32_lanes": simd.LANES[arrays.float_dtype("dtype", "float32")],
+            "fma": simd.HAS_FMA,
+        },
+        "compiled": not JIT_DISABLED,
+        "threads": threads.describe(),
+        "folders": {
+            "kernels": None if kernels is None else str(kernels),
+            "data": None if data is None else str(data),
+        },
+        "blas": _blas(),
+        "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
+    }
+
+
+def show_config() -> None:
+    """Print what fastnn runs on; `fastnn.environment.config` has the same as dictionaries."""
+    rows = _rows(config())
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"{name:<{width}}  {value}")
+
+
+def warmup(dtype: Any = "float32") -> None:
+    """Compile now, or load from disk, all that networks and the functional operations need for one dtype.
+
+    Without it each kernel is compiled or loaded when it is first called. Both forms are made, the serial one and, where
+    more than one thread is configured, the parallel one.
+
+    Parameters
+    ----------
+    dtype : "float32" or "float64"
+    """
+    kind = arrays.float_dtype("dtype", dtype)
+    _use_everything(kind, rows=2)
+    if threads.get_num_threads() > 1 and not JIT_DISABLED:
+        _use_everything(kind, rows=threads.SMALL_WORK)  # each operation does at least one FLOP a row
+
+
+def _use_everything(dtype: arrays.DType, rows: int) -> None:
+    """Call each kernel once, with work in proportion to `rows`. To kernels, all forms of data are of one type."""
+    x, W, b = np.zeros((rows, 2), dtype), np.zeros((2, 2), dtype), np.zeros(2, dtype)
+    t = np.zeros(rows, np.intp)
+    functional.affine_forward(x, W, b)
+    functional.affine_backward(x, x, W)
+    name = next(iter(ACTIVATIONS))  # one kernel for all of them
+    functional.activation_forward(name, x)
+    functional.activation_backward(name, x, x, x)
+    functional.softmax_cross_entropy(x, t)
+    functional.sgd_update(x.copy(), x, 0.0)
+    functional.momentum_update(x.copy(), x, x.copy(), 0.0)
+    network = Network([Affine(2, 2), Sigmoid()], rng=0, dtype=dtype)
+    network.step(x, t, SGD(0.0))
+    network.loss(x, t)
+
+
+def _blas() -> dict[str, str | None]:
+    """NumPy's library for matrix products: what NumPy was built with, and the kernels that it chose here."""
+    built: dict[str, Any] = {}
+    found: Any = np.show_config(mode="dicts")  # typed as None
+    if found is not None:
+        built = found.get("Build Dependencies", {}).get("blas", {})
+    return {"name": built.get("name"), "version": built.get("version"), "kernels": _blas_kernels()}
+
+
+def _blas_kernels() -> str | None:
+    """For which processor the kernels are that NumPy's BLAS runs; None where that cannot be known."""
+    try:
+        import threadpoolctl
+    except ImportError:
+        return None
+    pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    # There may be several copies, as SciPy brings its own: NumPy's lies beside NumPy.
+    pools.sort(key=lambda pool: "numpy" not in pool["filepath"])
+    return pools[0].get("architecture") if pools else None
+
+
+def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """The table of `show_config`: names and values."""
+    processor, blas = found["processor"], found["blas"]
+    library = " ".join(filter(None, (blas["name"], blas["version"]))) or "unknown"
+    kernels = "install threadpoolctl to see its kernels" if blas["kernels"] is None else f"{blas['kernels']} kernels"
+    fma = "fused multiply-add" if processor["fma"] else "no fused multiply-add"
+    vectors = f"vectors of {processor['vector_bytes']} bytes ({processor['float32_lanes']} float32), {fma}"
+    return [
+        *found["versions"].items(),
+        ("platform", found["platform"]),
+        ("processor", f"{processor['name']}: {vectors}"),
+        ("kernels", "compiled" if found["compiled"] else "plain Python, slow: NUMBA_DISABLE_JIT is set"),
+        ("threads", found["threads"]["reason"]),
+        ("threading layer", found["threads"]["threading_layer"]),
+        ("kernel cache", found["folders"]["kernels"] or "none: kernels are compiled anew in each process"),
+        ("data folder", found["folders"]["data"] or "none: the user has no home folder"),
+        ("NumPy's BLAS", f"{library}, {kernels}"),
+        *((name, f"{value} (environment variable)") for name, value in found["variables"].items()),
+    ]

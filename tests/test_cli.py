@@ -1,0 +1,227 @@
+"""The command line: help, usage, exit codes; a mistake, Ctrl-C or a closed pipe ends it in one line."""
+
+import ast
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import IO, Any
+
+import pytest
+
+import fastnn
+from fastnn import cli, environment
+from fastnn.cli import main
+from fastnn.kernels.activations import ACTIVATIONS
+from fastnn.optimizers import OPTIMIZERS
+from tests.commands import PYTHON_M, Output, assert_error, printed_json, variables, without_compiling
+
+COMMANDS = ("demo", "train", "info")
+
+needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT and SIGPIPE")
+
+
+@pytest.fixture(autouse=True)
+def eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+# --- help, version and usage ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], *[[command, "--help"] for command in COMMANDS]])
+def test_help_is_short_and_in_our_words(arguments: list[str], capsys: Output) -> None:
+    assert main(arguments) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.startswith("usage: fastnn ")
+    assert all(len(line) <= 80 and line == line.rstrip() for line in out.splitlines())
+    assert not re.search(r"\b(dense|linear|fc|iterations?|minibatch|weights?)\b", out)
+
+
+def test_help_names_every_command(capsys: Output) -> None:
+    assert main([]) == 0
+    assert capsys.readouterr().out == (
+        "usage: fastnn COMMAND [options]\n"
+        "\n"
+        "Neural networks on the CPU, trained by compiled kernels.\n"
+        "\n"
+        "commands:\n"
+        "  demo    Train on handwritten digits, check the gradient, time a step\n"
+        "  train   Train a network on digits, MNIST or your own files\n"
+        "  info    Show versions, processor, threads and folders\n"
+        "\n"
+        "options:\n"
+        "  -h, --help  show this help message and exit\n"
+        "  --version   show the version\n"
+        "\n"
+        "'fastnn COMMAND --help' shows the options of a command.\n"
+    )
+
+
+def test_version(capsys: Output) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"fastnn {fastnn.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command", "message"),
+    [
+        (["--foo"], "", "unrecognized arguments: --foo"),
+        (["info", "--foo", "x"], " info", "unrecognized arguments: --foo x"),
+        (["train", "--epoch", "3"], " train", "unrecognized arguments: --epoch 3"),
+        (["train", "--epochs"], " train", "argument --epochs: expected one argument"),
+        (["train", "--epochs", "many"], " train", "argument --epochs: invalid int value: 'many'"),
+        (["train", "--lr", "x"], " train", "argument --lr: invalid float value: 'x'"),
+        (["train", "--momentum", "0.5"], " train", "argument --momentum: only together with --optimizer momentum"),
+        *[
+            (
+                ["train", "--hidden", text],
+                " train",
+                f"argument --hidden: expected widths such as 50 or 100,50, or 0 for none, got '{text}'",
+            )
+            for text in ("50,x", "50,0", "1.5", "50;20", ",")
+        ],
+    ],
+)
+def test_usage_errors(arguments: list[str], command: str, message: str, capsys: Output) -> None:
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    usage = f"fastnn{command} [options]" if command else "fastnn COMMAND [options]"
+    assert out == ""
+    assert err == f"usage: {usage}\nfastnn{command}: error: {message}\nTry 'fastnn{command} --help'.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "argument", "choices"),
+    [
+        (["trian"], "COMMAND", COMMANDS),
+        (["train", "--activation", "rely"], "--activation", cli.ACTIVATIONS),
+        (["train", "--optimizer", "adam"], "--optimizer", cli.OPTIMIZERS),
+        (["train", "--dtype", "float16"], "--dtype", cli.DTYPES),
+    ],
+)
+def test_usage_errors_list_the_choices(
+    arguments: list[str], argument: str, choices: tuple[str, ...], capsys: Output
+) -> None:
+    assert main(arguments) == 2
+    message = capsys.readouterr().err.splitlines()[1]
+    assert f": error: argument {argument}: invalid choice: '{arguments[-1]}' (choose from " in message
+    assert re.findall(r"\w+", message.partition("choose from")[2]) == list(choices)
+
+
+def test_choices_are_those_of_fastnn() -> None:
+    assert set(cli.ACTIVATIONS) == set(ACTIVATIONS) - {"step", "softmax"}  # which teach a hidden layer nothing
+    assert set(cli.OPTIMIZERS) == set(OPTIMIZERS)
+
+
+def test_module_imports_nothing_that_loads_numba() -> None:
+    tree = ast.parse(pathlib.Path(str(cli.__file__)).read_text())
+    imported = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {node.module or "" if isinstance(node, ast.ImportFrom) else node.names[0].name for node in imported}
+    ours = {name for name in names if name.partition(".")[0] not in sys.stdlib_module_names}
+    assert ours == {"fastnn.errors", "fastnn.version"}
+
+
+# --- info ----------------------------------------------------------------------------------------------------------
+
+
+def test_info_is_the_configuration(capsys: Output) -> None:
+    assert main(["info", "--json"]) == 0
+    found = printed_json(capsys)
+    assert found == environment.config()
+    assert found["threads"]["threading_layer"] != "not started"
+    assert main(["info"]) == 0
+    table = capsys.readouterr().out
+    fastnn.show_config()
+    assert table == capsys.readouterr().out
+
+
+# --- errors, Ctrl-C and closed pipes --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (MemoryError("Unable to allocate 2.33 TiB"), "Unable to allocate 2.33 TiB"),
+        (MemoryError(), "MemoryError"),
+        (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+        (ValueError("x: two\n  lines"), "x: two lines"),
+    ],
+)
+def test_errors_are_shown_in_one_line(
+    error: Exception, line: str, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    def fail(options: Any) -> int:
+        raise error
+
+    monkeypatch.setattr(cli, "_info", fail)
+    assert_error(["info"], line, capsys)
+
+
+def test_interrupt(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    def interrupt(options: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_info", interrupt)
+    assert main(["info"]) == 130
+    assert capsys.readouterr() == ("", "fastnn: interrupted\n")
+
+
+@pytest.fixture
+def endless() -> Iterator[subprocess.Popen[str]]:
+    """A training that does not end by itself, after its first epoch."""
+    command = [*PYTHON_M, "train", "--hidden", "0", "--epochs", "100000000", "--batch-size", "500"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables())
+    with process:
+        assert process.stdout is not None
+        while not process.stdout.readline().startswith("epoch"):
+            assert process.poll() is None
+        yield process
+        process.kill()
+
+
+def error_output(process: subprocess.Popen[str]) -> str:
+    stream: IO[str] | None = process.stderr
+    assert stream is not None
+    return without_compiling(stream.read())
+
+
+@needs_signals
+def test_interrupt_of_a_training(endless: subprocess.Popen[str]) -> None:
+    endless.send_signal(signal.SIGINT)
+    _, err = endless.communicate(timeout=60)
+    assert (endless.returncode, without_compiling(err)) == (130, "fastnn: interrupted\n")
+
+
+@needs_signals
+def test_closed_pipe_during_a_training(endless: subprocess.Popen[str]) -> None:
+    assert endless.stdout is not None
+    endless.stdout.close()
+    assert error_output(endless) == ""
+    assert endless.wait(60) == 141
+
+
+@needs_signals
+@pytest.mark.parametrize("arguments", [["--help"], ["info"], ["info", "--json"]])
+def test_closed_pipe_before_the_first_line(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with subprocess.Popen(
+        [*PYTHON_M, *arguments], stdout=writing, stderr=subprocess.PIPE, text=True, env=variables()
+    ) as process:
+        os.close(writing)
+        assert error_output(process) == ""
+    assert process.returncode == 141
+
+
+# --- as a module ---------------------------------------------------------------------------------------------------
+
+
+def test_module_form() -> None:
+    for arguments, code, out in ((["--version"], 0, f"fastnn {fastnn.__version__}\n"), (["trian"], 2, "")):
+        done = subprocess.run([*PYTHON_M, *arguments], capture_output=True, text=True, env=variables(), check=False)
+        assert (done.returncode, done.stdout) == (code, out)

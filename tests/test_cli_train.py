@@ -1,0 +1,255 @@
+"""`fastnn train`: the same training as through Python, what it prints and saves, and mistakes in its options."""
+
+import gzip
+import io
+import os
+import pathlib
+import re
+import struct
+import sys
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import fastnn
+from fastnn import cli
+from fastnn.cli import main
+from tests.commands import AT_LEAST_0, Output, assert_error, printed_json, without_compiling
+
+# Enough to see that a network was trained, and not much work for plain Python.
+SHORT = ["train", "--epochs", "2", "--batch-size", "200", "--hidden", "0"]
+
+
+# --- train ---------------------------------------------------------------------------------------------------------
+
+
+def expected_training(**changes: Any) -> tuple[fastnn.Network, Any]:
+    """What SHORT does, through the Python API: the trained network and the test samples."""
+    rng = np.random.default_rng(changes.get("seed", 0))
+    (x, t), test = fastnn.datasets.load_digits(dtype=changes.get("dtype", "float32"))
+    (x, t), validation = fastnn.datasets.train_test_split(x, t, 0.1, rng)
+    layers = changes.get("layers", [fastnn.Affine(64, 10)])
+    net = fastnn.Network(layers, rng=rng, dtype=changes.get("dtype", "float32"))
+    optimizer = changes.get("optimizer", fastnn.SGD(0.1))
+    net.fit(x, t, epochs=2, batch_size=200, optimizer=optimizer, validation_data=validation, rng=rng, progress=False)
+    return net, test
+
+
+@pytest.mark.parametrize(
+    ("options", "changes"),
+    [
+        ([], {}),
+        (["--seed", "7"], {"seed": 7}),
+        (["--dtype", "float64", "--lr", "0.5"], {"dtype": "float64", "optimizer": fastnn.SGD(0.5)}),
+        (["--optimizer", "momentum"], {"optimizer": fastnn.Momentum(0.1, 0.9)}),
+        (["--optimizer", "momentum", "--momentum", "0.5"], {"optimizer": fastnn.Momentum(0.1, 0.5)}),
+        (
+            ["--hidden", "8,5", "--activation", "leaky_relu"],
+            {
+                "layers": [
+                    fastnn.Affine(64, 8),
+                    fastnn.LeakyRelu(),
+                    fastnn.Affine(8, 5),
+                    fastnn.LeakyRelu(),
+                    fastnn.Affine(5, 10),
+                ]
+            },
+        ),
+    ],
+)
+def test_train_does_what_the_python_api_does(options: list[str], changes: dict[str, Any], capsys: Output) -> None:
+    assert main([*SHORT, "--json", *options]) == 0
+    found = printed_json(capsys)
+    net, test = expected_training(**changes)
+    assert net.history is not None
+    assert found["layers"] == [str(layer) for layer in net.layers]
+    assert found["test_accuracy"] == net.accuracy(*test)
+    assert found["test_loss"] == net.loss(*test)
+    for name in ("accuracy", "validation_loss", "validation_accuracy"):
+        assert found["history"][name] == getattr(net.history, name)
+    # the mean over an epoch depends in its last bit on how many batches were handed over at once
+    assert found["history"]["loss"] == pytest.approx(net.history.loss, rel=1e-14)
+    assert len(found["history"]["seconds"]) == 2
+    assert (found["data"], found["seed"], found["saved"]) == ("digits", changes.get("seed", 0), None)
+
+
+@pytest.mark.parametrize("activation", cli.ACTIVATIONS)
+def test_train_knows_every_activation(activation: str, capsys: Output) -> None:
+    options = ["--hidden", "2", "--activation", activation, "--epochs", "0", "--json"]
+    assert main(["train", *options]) == 0
+    _, layer, _ = printed_json(capsys)["layers"]
+    assert layer.partition("(")[0].lower() == activation.replace("_", "")
+
+
+def test_train_prints_a_table(capsys: Output) -> None:
+    assert main(SHORT) == 0
+    out, err = capsys.readouterr()
+    net, test = expected_training()
+    assert net.history is not None
+    summary, data, table, result = out.rstrip("\n").split("\n\n")
+    assert without_compiling(err) == ""
+    assert summary == net.summary()
+    assert data == "digits: 1,294 samples to train, 144 to validate, 359 to test"
+    header, *lines = table.splitlines()
+    assert header == "epoch      loss  accuracy  validation loss  validation accuracy   seconds"
+    for epoch, line in enumerate(lines):
+        columns = [net.history.loss, net.history.accuracy, net.history.validation_loss, net.history.validation_accuracy]
+        figures = [f"{column[epoch]:.4f}" for column in columns]
+        assert line.split()[:-1] == [str(epoch + 1), *figures]
+        assert len(line) == len(header)
+    assert len(lines) == 2
+    assert re.fullmatch(rf"test accuracy {net.accuracy(*test):.4f} after \d+\.\d s of training", result)
+
+
+def test_train_prints_losses_of_any_size_in_their_columns(capsys: Output) -> None:
+    history = fastnn.History(loss=[1.5e30], seconds=[0.25])
+    cli._print_epoch(fastnn.Network([fastnn.Affine(1, 1)], rng=0), history)
+    assert capsys.readouterr().out == "epoch      loss   seconds\n    1   1.5e+30    0.2500\n"
+
+
+def test_train_without_validation(capsys: Output) -> None:
+    assert main([*SHORT, "--validation", "0"]) == 0
+    out = capsys.readouterr().out
+    assert "digits: 1,438 samples to train, 0 to validate, 359 to test\n" in out
+    assert "epoch      loss  accuracy   seconds\n" in out
+
+
+def test_train_quietly(capsys: Output) -> None:
+    assert main([*SHORT, "--quiet"]) == 0
+    net, test = expected_training()
+    assert capsys.readouterr().out == f"{net.accuracy(*test):.4f}\n"
+
+
+def test_train_saves_the_network(tmp_path: pathlib.Path, capsys: Output) -> None:
+    file = str(tmp_path / "net.npz")
+    assert main([*SHORT, "--save", file]) == 0
+    assert capsys.readouterr().out.endswith(f" s of training\nsaved; read it with fastnn.load({file!r})\n")
+    net, _ = expected_training()
+    loaded = fastnn.load(file)
+    assert all(np.array_equal(loaded.params[name], net.params[name]) for name in net.params)
+    assert main([*SHORT, "--json", "--save", file]) == 0  # over the old file
+    assert printed_json(capsys)["saved"] == file
+
+
+def test_train_sets_the_threads(chosen_threads: None, capsys: Output) -> None:
+    losses = []
+    for n in {1, fastnn.get_num_threads()}:
+        assert main([*SHORT, "--threads", str(n), "--json"]) == 0
+        assert fastnn.get_num_threads() == n
+        losses.append(printed_json(capsys)["history"]["validation_loss"])
+    assert losses[0] == losses[-1]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("options", "shown"), [([], True), (["--quiet"], False), (["--json"], False)])
+def test_train_shows_progress_on_a_terminal(options: list[str], shown: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert main([*SHORT, *options]) == 0
+    assert ("\repoch 1/2" in terminal.getvalue()) == shown
+
+
+# --- train on files ------------------------------------------------------------------------------------------------
+
+
+def idx(array: npt.NDArray[np.uint8]) -> bytes:
+    """A file in the format of MNIST's."""
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+    return header + array.tobytes()
+
+
+@pytest.fixture
+def images(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A folder with 40 and 20 images, each with a bright row that tells the class."""
+    for part, count in (("train", 40), ("t10k", 20)):
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        pixels = np.zeros((count, 28, 28), np.uint8)
+        pixels[np.arange(count), 2 * labels] = 255
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(idx(pixels))
+        with gzip.open(tmp_path / f"{part}-labels-idx1-ubyte.gz", "wb") as file:
+            file.write(idx(labels))
+    return tmp_path
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_train_on_files_in_the_format_of_mnist(
+    named: bool, images: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.setenv("FASTNN_DATA", "" if named else str(images))
+    data = str(images) if named else "mnist"
+    options = ["--data", data, "--hidden", "0", "--epochs", "3", "--batch-size", "10", "--validation", "0.25", "--json"]
+    assert main(["train", *options]) == 0
+    found = printed_json(capsys)
+    assert found["layers"] == ["Affine(784, 10)"]
+    assert found["test_accuracy"] == 1.0
+    assert found["data"] == data
+
+
+def test_train_names_a_missing_file(images: pathlib.Path, capsys: Output) -> None:
+    (images / "t10k-images-idx3-ubyte").unlink()
+    sentence = (
+        f"--data: expected four files, plain or .gz, in {images}, got no t10k-images-idx3-ubyte; add what is missing, "
+        "or name no folder to have MNIST downloaded"
+    )
+    assert_error(["train", "--data", str(images)], sentence, capsys)
+
+
+# --- a user's mistakes ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--data", "mnits"], "--data: expected digits, mnist or a folder, got 'mnits'; there is no such folder"),
+        (["--lr", "-1"], "--lr: expected a finite number of at least 0.0, got -1.0"),
+        (["--lr", "nan"], "--lr: expected a finite number of at least 0.0, got nan"),
+        (
+            ["--optimizer", "momentum", "--momentum", "1"],
+            "--momentum: expected a finite number of at least 0.0 and below 1.0, got 1.0",
+        ),
+        (["--epochs", "-1"], f"--epochs: {AT_LEAST_0}"),
+        (["--batch-size", "0"], "--batch-size: expected an integer of at least 1, got 0"),
+        (["--validation", "1"], "--validation: expected a finite number of at least 0 and below 1, got 1.0"),
+        (["--seed", "-1"], f"--seed: {AT_LEAST_0}"),
+        (["--save", "."], "--save: expected a file name, got the folder .; add a name to it"),
+        (["--save", "no/f.npz"], "--save: expected an existing folder, got no; create it first"),
+    ],
+)
+def test_mistakes_end_in_one_line(options: list[str], sentence: str, capsys: Output) -> None:
+    assert_error([*SHORT, *options], sentence, capsys)
+    assert capsys.readouterr().out == ""
+
+
+def test_too_many_threads(capsys: Output) -> None:
+    assert main([*SHORT, "--threads", "100000"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"fastnn: error: --threads: expected an integer from 1 to \d+, got 100000; .*\n", err)
+
+
+def test_a_file_that_may_not_be_written(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    file = tmp_path / "net.npz"
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # the superuser may write anywhere
+    assert_error(
+        [*SHORT, "--save", str(file)], f"--save: expected a file that you may write, got {file}; choose another", capsys
+    )
+    assert not file.exists()
+
+
+def test_diverged_training(tmp_path: pathlib.Path, capsys: Output) -> None:
+    file = tmp_path / "net.npz"
+    assert main([*SHORT, "--hidden", "5", "--lr", "1e30", "--save", str(file)]) == 1
+    sentence = (
+        r"fastnn: error: loss: expected finite numbers, got NaN or infinity in epoch 1, batches \d to \d of 7; "
+        r"the network keeps its last finite parameters: lower the learning rate or scale the data\n"
+    )
+    assert re.fullmatch(sentence, without_compiling(capsys.readouterr().err))
+    assert not file.exists()
