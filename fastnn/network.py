@@ -218,6 +218,14 @@ class Network:
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_workspace": None}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Arrays may arrive in read-only memory, such as joblib's: kernels write to them, and know no other type.
+        vars(self).update(state, dtype=arrays.float_dtype("dtype", state["dtype"]))
+        self._plan = _compile_plan(self.layers, LOSSES[self.loss_name])[0]
+        self._values, self._state = np.array(self._values, self.dtype), np.array(self._state, self.dtype)
+        self._gradients = np.zeros_like(self._values)
+        self.params = Parameters(self._values, self._places)
+
     # --- for fastnn.training and fastnn.persistence ---
 
     def prepare(
@@ -292,8 +300,8 @@ class Network:
         _, total, _, finite = self.run_batches(data, optimizer, len(x), 0, 1)
         if not finite and optimizer is not None:
             raise TrainingDivergedError(
-                f"loss: expected a finite number, got {total} on a batch of {len(x)}; the parameters were left as they "
-                "were: lower the learning rate, scale the data, or initialize() again"
+                f"loss: expected a finite number, got NaN or infinity on a batch of {len(x)}; the parameters were left "
+                "as they were: lower the learning rate, scale the data, or initialize() again"
             )
         return total / len(x)
 
@@ -328,7 +336,7 @@ def _check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     if isinstance(layers, Layer) or not isinstance(layers, Sequence):
         raise TypeError(f"layers: expected a list of layers, got {type(layers).__name__}; pass [Affine(4, 3), ...]")
     for i, layer in enumerate(layers):
-        if not isinstance(layer, Layer):
+        if not isinstance(layer, Affine | Activation):
             came = f"the class {layer.__name__}" if isinstance(layer, type) else repr(layer)
             raise TypeError(
                 f"layers[{i}]: expected a layer such as Affine(4, 3) or Relu(), got {came}; create it with ()"
@@ -349,7 +357,8 @@ def _check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
 
 
 def check_optimizer(optimizer: Any) -> Optimizer:
-    if not isinstance(optimizer, Optimizer):
+    """`optimizer` itself, refused if it is none, or one whose update the kernels do not know."""
+    if not isinstance(optimizer, Optimizer) or optimizer.update not in UPDATES:
         raise TypeError(f"optimizer: expected an optimizer such as fastnn.SGD(lr=0.1), got {optimizer!r}; create one")
     return optimizer
 

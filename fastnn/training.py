@@ -56,7 +56,7 @@ class History:
 
     def __str__(self) -> str:
         figures = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in self.last().items())
-        return f"{self.epochs} epochs: {figures}" if figures else "no completed epoch"
+        return f"{self.epochs} epoch{'s' * (self.epochs > 1)}: {figures}" if figures else "no completed epoch"
 
 
 Callback = Callable[[Network, History], object]
@@ -119,6 +119,8 @@ def fit(
     x, labels, dense = network.prepare(x, t, check_finite)
     size = len(x) if batch_size is None else min(len(x), arrays.integer("batch_size", batch_size, minimum=1))
     validation = _validation(network, validation_data, check_finite)
+    if not isinstance(callbacks, list | tuple) or not all(map(callable, callbacks)):
+        raise TypeError(f"callbacks: expected a list of functions, got {callbacks!r}; pass callbacks=[function]")
     classes = _are_classes(labels, dense)
     history = network.history = History()
     run = _Run(network, optimizer, size)
@@ -129,14 +131,15 @@ def fit(
             generator.shuffle(order)
         with Progress(len(x), f"epoch {epoch}/{epochs}", enabled=progress) as bar:
             loss, accuracy = run.epoch(Data(x, labels, dense, order), epoch, bar)
+        # Before anything is recorded: Ctrl-C must not leave half a row.
+        measured = None if validation is None else network.evaluate(*validation)
         history.loss.append(loss)
         if classes:
             history.accuracy.append(accuracy)
-        if validation is not None:
-            loss, accuracy = network.evaluate(*validation)
-            history.validation_loss.append(loss)
+        if measured is not None:
+            history.validation_loss.append(measured[0])
             if classes:
-                history.validation_accuracy.append(accuracy)
+                history.validation_accuracy.append(measured[1])
         history.seconds.append(time.perf_counter() - start)
         stop = [bool(callback(network, history)) for callback in callbacks]  # a list, so that each is called
         if any(stop):
@@ -169,7 +172,7 @@ class _Run:
                     f"{last} of {batches}; the network keeps its last finite parameters: lower the learning rate or "
                     "scale the data"
                 )
-            self.network.snapshot(self.saved)
+            self.saved = self.network.snapshot(self.saved)
             samples, losses, hits, first = samples + result[0], losses + result[1], hits + result[2], last
             bar.update(result[0], loss=losses / samples)
         return losses / samples, hits / samples

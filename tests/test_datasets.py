@@ -81,8 +81,7 @@ def test_split_without_a_test_part_and_of_other_targets() -> None:
         ((1.0, [1]), "x: expected an array with a row for each sample, got a single value; pass x[None]"),
         (
             ([1, 2], [1]),
-            "t: expected a row for each of the 2 samples of x, got shape (1,); "
-            "pass the targets of the same samples",
+            "t: expected a row for each of the 2 samples of x, got shape (1,); pass the targets of the same samples",
         ),
         (
             ([1, 2], [[1, 0], [0, 1]]),
@@ -116,9 +115,7 @@ def test_split_refuses(arguments: tuple[Any, ...], message: str) -> None:
 
 def test_split_refuses_a_generator_of_another_kind() -> None:
     old: Any = np.random.RandomState(0)
-    with pytest.raises(
-        TypeError, match=r"^rng: expected None, a seed of at least 0 or a np\.random\.Generator, got"
-    ):
+    with pytest.raises(TypeError, match=r"^rng: expected None, a seed of at least 0 or a np\.random\.Generator, got"):
         datasets.train_test_split([1, 2], [0, 1], 0.5, old)
 
 
@@ -167,9 +164,7 @@ def test_digits_are_those_of_the_source() -> None:
 
 
 def test_digits_equal_scikit_learns_copy() -> None:
-    source = pytest.importorskip(
-        "sklearn.datasets", reason="scikit-learn, whose copy is compared, is not installed"
-    )
+    source = pytest.importorskip("sklearn.datasets", reason="scikit-learn, whose copy is compared, is not installed")
     copy = source.load_digits()
     with np.load(digits.FILE, allow_pickle=False) as file:
         np.testing.assert_array_equal(file["images"], copy.images)
@@ -265,9 +260,7 @@ NO_IDX = "an IDX file, which begins with 00 00, its type and its rank"
     ],
 )
 @pytest.mark.parametrize("packed", [False, True])
-def test_read_idx_refuses(
-    tmp_path: pathlib.Path, content: bytes, expected: str, got: str, packed: bool
-) -> None:
+def test_read_idx_refuses(tmp_path: pathlib.Path, content: bytes, expected: str, got: str, packed: bool) -> None:
     path = tmp_path / ("a.gz" if packed else "a")
     path.write_bytes(gzip.compress(content) if packed else content)
     with pytest.raises(DatasetError, match=whole(f"{path}: expected {expected}, got {got}; {REPAIR}")):
@@ -290,9 +283,7 @@ def damaged_middle(packed: bytes) -> bytes:
 def test_read_idx_refuses_a_damaged_gzip_file(tmp_path: pathlib.Path, packed: bytes, got: str) -> None:
     path = tmp_path / "a.gz"
     path.write_bytes(packed)
-    with pytest.raises(
-        DatasetError, match=whole(f"{path}: expected an intact gzip file, got {got}; {REPAIR}")
-    ):
+    with pytest.raises(DatasetError, match=whole(f"{path}: expected an intact gzip file, got {got}; {REPAIR}")):
         datasets.read_idx(path)
 
 
@@ -306,9 +297,7 @@ def test_read_idx_refuses_a_wrong_gzip_checksum(tmp_path: pathlib.Path) -> None:
 
 def test_read_idx_of_an_absent_file(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "absent"
-    message = (
-        f"{path}: expected a readable file, got [Errno 2] No such file or directory: '{path}'; check the path"
-    )
+    message = f"{path}: expected a readable file, got [Errno 2] No such file or directory: '{path}'; check the path"
     with pytest.raises(DatasetError, match=whole(message)):
         datasets.read_idx(path)
 

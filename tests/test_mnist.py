@@ -102,9 +102,7 @@ def test_load_mnist_from_a_folder(tmp_path: pathlib.Path) -> None:
 def test_load_mnist_in_other_forms(tmp_path: pathlib.Path) -> None:
     folder = write_all(tmp_path, small_mnist())
     x_train, t_train, _, t_test = map(stored, mnist.CHECKSUMS)
-    (x, t), (x_other, t_other) = datasets.load_mnist(
-        str(folder), normalize=False, flatten=False, one_hot=True
-    )
+    (x, t), (x_other, t_other) = datasets.load_mnist(str(folder), normalize=False, flatten=False, one_hot=True)
     np.testing.assert_array_equal(x, x_train.reshape(6, 1, 28, 28), strict=True)
     assert x_other.shape == (3, 1, 28, 28)
     np.testing.assert_array_equal(t, np.eye(10, dtype=np.float32)[t_train], strict=True)
@@ -346,9 +344,7 @@ def test_an_interrupted_download_leaves_nothing(
     assert list(cache.iterdir()) == []
 
 
-def test_a_download_is_on_the_disk_before_it_gets_its_name(
-    mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_download_is_on_the_disk_before_it_gets_its_name(mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
 
     def recorded(name: str) -> Callable[..., None]:

@@ -67,9 +67,7 @@ def test_line_shows_label_bar_per_cent_figures_time_left_and_rate(clock: Clock) 
     clock.now += 2
     line.update(50, loss=0.12341, accuracy=0.5)
     bar = "#" * 7 + "-" * 23
-    assert terminal.lines() == [
-        f"epoch 1/10  {bar}  25%  loss 0.1234  accuracy 0.5000  0:06 left  25 samples/s"
-    ]
+    assert terminal.lines() == [f"epoch 1/10  {bar}  25%  loss 0.1234  accuracy 0.5000  0:06 left  25 samples/s"]
 
 
 def test_unit_and_slow_rate(clock: Clock) -> None:
@@ -145,9 +143,7 @@ def test_redraws_at_most_ten_times_a_second(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("columns", [1, 2, 8, 20, 40, 60, 80, 200])
-def test_fits_the_terminal_and_drops_whole_parts(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch, columns: int
-) -> None:
+def test_fits_the_terminal_and_drops_whole_parts(clock: Clock, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     terminal = Terminal()
     line = Progress(200, "epoch", stream=terminal)

@@ -186,9 +186,7 @@ def test_serial_where_launches_cannot_be(
     assert threads.run(fake, LARGE, "x") == ("serial", 1, "x")
 
 
-def test_serial_while_the_workqueue_is_busy(
-    fake_launch: None, fake: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_serial_while_the_workqueue_is_busy(fake_launch: None, fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with threads._workqueue_busy:
         assert threads.run(fake, LARGE, "x") == ("serial", 1, "x")
         monkeypatch.setattr(threads, "_layer", "omp")

@@ -142,14 +142,16 @@ def _softmax_row_backward(dy: Any, y: Any, dx: Any) -> None:
         dx[k] = y[k] * (dy[k] - shift)
 
 
-@kernel
+@formula
 def _each(function: Any, p: Any, x: Any, y: Any) -> None:
+    """y = function(x, p), element by element. Vectors of one length."""
     for i in range(x.size):
         y[i] = function(x[i], p)
 
 
-@kernel
+@formula
 def _each_backward(derivative: Any, p: Any, dy: Any, x: Any, y: Any, dx: Any) -> None:
+    """dx = dy derivative(x, y, p), element by element. Vectors of one length."""
     for i in range(x.size):
         dx[i] = dy[i] * derivative(x[i], y[i], p)
 

@@ -93,6 +93,7 @@ def hit_rows(y: Any, labels: Any, dense: Any, hits: Any) -> None:
 
 @kernel
 def _first_largest(row: Any) -> int:
+    """Where the largest element is; the first of equals."""
     best = 0
     for k in range(1, row.size):
         if row[k] > row[best]:

@@ -19,7 +19,7 @@ from fastnn.kernels.compile import entry, kernel, prange
 from fastnn.kernels.losses import hit_rows, loss_rows
 from fastnn.kernels.matmul import multiply, multiply_transposed_left, multiply_transposed_right, share
 from fastnn.kernels.operations import bias_gradient, sum_in_order
-from fastnn.kernels.updates import update_range
+from fastnn.kernels.updates import NO_UPDATE, update_range
 
 # Columns of a plan's row. SOURCE and TARGET are plan columns of tensors, SOURCE is INPUT for the network's input.
 KIND, SOURCE, TARGET, INPUTS, OUTPUTS, WEIGHT, BIAS, ACTIVATION = range(8)
@@ -75,12 +75,14 @@ def _tensor(buffer: Any, capacity: int, column: int, width: int, first: int, las
 
 @kernel
 def _weight(vector: Any, operation: Any) -> Any:
+    """The weight matrix of an affine operation, out of a flat vector."""
     size = operation[INPUTS] * operation[OUTPUTS]
     return vector[operation[WEIGHT] : operation[WEIGHT] + size].reshape((operation[INPUTS], operation[OUTPUTS]))
 
 
 @kernel
 def _bias(vector: Any, operation: Any) -> Any:
+    """The bias of an affine operation, out of a flat vector."""
     return vector[operation[BIAS] : operation[BIAS] + operation[OUTPUTS]]
 
 
@@ -191,6 +193,7 @@ def train(
     .state.
     """
     first, last, size = batches
+    code = update[0]
     samples, losses, hits = 0, 0.0, 0
     for batch in range(first, last):
         start = batch * size
@@ -198,7 +201,7 @@ def train(
         for part in prange(n_threads):
             _batch_part(plan, parameters.values, data, workspace, start, count, part, n_threads)
         total = sum_in_order(workspace.losses[:count])
-        if not math.isfinite(total):
+        if code != NO_UPDATE and not math.isfinite(total):  # a gradient by itself passes NaN on, as in NumPy
             return samples, losses, hits, False
         samples += count
         losses += total
@@ -206,7 +209,7 @@ def train(
             hits += workspace.hits[n]
         for part in prange(n_threads):
             _parameter_part(plan, parameters, update, workspace, count, part, n_threads)
-    return samples, losses, hits, True
+    return samples, losses, hits, math.isfinite(losses)
 
 
 @entry

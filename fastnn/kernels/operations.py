@@ -42,6 +42,7 @@ def sum_in_order(values: Any) -> float:
 
 @kernel
 def _as_row(flat: Any, first: int, last: int) -> Any:
+    """The elements [first, last) of a vector as a matrix of one row."""
     return flat[first:last].reshape((1, last - first))
 
 

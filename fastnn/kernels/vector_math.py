@@ -50,6 +50,7 @@ def _reduce_32(x: Any) -> Any:
 
 @formula
 def _reduce_64(x: Any) -> Any:
+    """As _reduce_32."""
     shifted = fma(x, _LOG2_E_64, _ROUND_64)
     n = shifted - _ROUND_64
     r = fma(n, -_LN2_LOW_64, fma(n, -_LN2_HIGH_64, x))
@@ -75,6 +76,7 @@ def _clamp(x: Any, lowest: Any, highest: Any) -> Any:
 
 @formula
 def _exp_32(x: Any) -> Any:
+    """2^n (1 + (exp(r) - 1))."""
     fraction, n = _reduce_32(_clamp(x, _LOWEST_32, _HIGHEST_32))
     half = np.int32(n >> np.int32(1))  # two factors, because 2^n alone may be subnormal or beyond the largest float
     return (np.float32(1) + fraction) * _power_of_two_32(half) * _power_of_two_32(np.int32(n - half))
@@ -82,6 +84,7 @@ def _exp_32(x: Any) -> Any:
 
 @formula
 def _exp_64(x: Any) -> Any:
+    """As _exp_32."""
     fraction, n = _reduce_64(_clamp(x, _LOWEST_64, _HIGHEST_64))
     half = n >> np.int64(1)
     return (1.0 + fraction) * _power_of_two_64(half) * _power_of_two_64(n - half)
@@ -98,6 +101,7 @@ def _expm1_32(x: Any) -> Any:
 
 @formula
 def _expm1_64(x: Any) -> Any:
+    """As _expm1_32."""
     fraction, n = _reduce_64(_clamp(x, np.float64(-38.0), _HIGHEST_64))
     half = n >> np.int64(1)
     first, rest = _power_of_two_64(half), n - half

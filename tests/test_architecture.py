@@ -1,0 +1,394 @@
+"""The rules of the house, read from the source: who imports whom, what kernels may do, how long things may be."""
+
+import ast
+import fnmatch
+import functools
+import importlib
+import inspect
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import fastnn
+from fastnn.kernels.compile import ENTRIES, FASTMATH, JIT_DISABLED
+
+PACKAGE = pathlib.Path(fastnn.__file__).parent
+TESTS = pathlib.Path(__file__).parent
+MODULES = {  # by name within the package, which itself is __init__
+    ".".join(file.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): file
+    for file in sorted(PACKAGE.rglob("*.py"))
+}
+KERNEL_MODULES = [name for name in MODULES if name.startswith("kernels.")]
+OTHER_SOURCES = sorted([*TESTS.rglob("*.py"), *(TESTS.parent / "benchmarks").rglob("*.py")])
+
+# What a module may import of fastnn. Arrows point one way: a module stands below all that it imports.
+ARROWS = {
+    "version": "",
+    "errors": "",
+    "folders": "",
+    "checks": "",
+    "reference": "",
+    "arrays": "checks",
+    "progress": "arrays",
+    "datasets.splits": "arrays",
+    "datasets.digits": "arrays datasets.splits",
+    "datasets.mnist": "arrays datasets.splits errors folders progress",
+    "datasets": "datasets.*",
+    "kernels": "",
+    "kernels.compile": "folders",
+    "kernels.simd": "kernels.compile",
+    "kernels.vector_math": "kernels.compile kernels.simd",
+    "kernels.matmul": "kernels.compile kernels.simd",
+    "kernels.activations": "kernels.compile kernels.simd kernels.vector_math",
+    "kernels.losses": "kernels.compile kernels.activations kernels.vector_math",
+    "kernels.updates": "kernels.compile",
+    "kernels.operations": "kernels.compile kernels.activations kernels.losses kernels.matmul kernels.updates",
+    "kernels.network": "kernels.compile kernels.activations kernels.losses kernels.matmul kernels.updates "
+    "kernels.operations",
+    "threads": "kernels.compile",
+    "initializers": "arrays",
+    "layers": "arrays initializers kernels.activations",
+    "optimizers": "arrays",
+    "functional": "arrays threads kernels.*",
+    "network": "arrays errors initializers layers optimizers threads kernels.*",
+    "gradients": "arrays threads network kernels.*",
+    "training": "arrays errors network optimizers progress kernels.network",
+    "persistence": "arrays checks errors layers network optimizers version kernels.losses kernels.updates",
+    "environment": "arrays folders functional layers network optimizers threads version kernels.*",
+    "demo": "arrays datasets environment gradients layers network optimizers training reference",
+    "cli": "errors version",
+    "__main__": "cli",
+    "__init__": "datasets environment errors functional gradients layers network optimizers persistence threads "
+    "training version",
+}
+# What a function of a module may import when it is called: against the arrows, or to start quickly.
+LATE_ARROWS = {
+    "network": "training persistence",
+    "cli": "arrays datasets datasets.* demo environment layers network optimizers persistence threads training",
+}
+# Who may import more than NumPy and the standard library, anywhere in the file.
+COMPILERS = {
+    "kernels.compile": {"numba", "llvmlite"},
+    "kernels.simd": {"numba", "llvmlite"},
+    "threads": {"numba"},
+    "environment": {"numba", "llvmlite"},
+    "cli": {"numba"},
+}
+ASKS_NUMBA_TO_COMPILE = {"njit", "jit", "vectorize", "guvectorize", "cfunc", "stencil", "generated_jit", "jit_module"}
+
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@functools.cache
+def tree(file: pathlib.Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def imports(file: pathlib.Path) -> Iterator[tuple[str, bool]]:
+    """Each imported name with its module, and whether it is imported late. What only type checkers see is left out."""
+
+    def visit(node: ast.AST, late: bool) -> Iterator[tuple[str, bool]]:
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, late) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: imports are absolute"
+            yield from ((f"{node.module}.{alias.name}", late) for alias in node.names)
+        elif not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)):
+            for child in ast.iter_child_nodes(node):
+                yield from visit(child, late or isinstance(node, FunctionNode))
+
+    return visit(tree(file), late=False)
+
+
+def own_module(imported: str) -> str | None:
+    """The module of fastnn that `fastnn.arrays.Array` names: arrays. None for other libraries."""
+    parts = imported.split(".")
+    if parts[0] != "fastnn":
+        return None
+    for end in range(len(parts), 1, -1):
+        name = ".".join(parts[1:end])
+        if name in MODULES:
+            return name
+    return "__init__"
+
+
+def functions(file: pathlib.Path) -> list[FunctionNode]:
+    return [node for node in ast.walk(tree(file)) if isinstance(node, FunctionNode)]
+
+
+def compiled_functions() -> list[tuple[str, str, FunctionNode]]:
+    """Module, decorator and definition of every kernel, formula and entry."""
+    return [
+        (name, decorator.id, node)
+        for name in KERNEL_MODULES
+        for node in functions(MODULES[name])
+        for decorator in node.decorator_list
+        if isinstance(decorator, ast.Name) and decorator.id in {"kernel", "formula", "entry"}
+    ]
+
+
+# --- imports -----------------------------------------------------------------------------------------
+
+
+def test_every_module_has_its_row() -> None:
+    assert set(ARROWS) == set(MODULES), "the table ARROWS says for each module what it may import"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_arrows(module: str) -> None:
+    allowed = ARROWS.get(module, "").split()
+    allowed_late = allowed + LATE_ARROWS.get(module, "").split()
+    found = [(own_module(imported), late) for imported, late in imports(MODULES[module])]
+    wrong = {
+        name
+        for name, late in found
+        if name is not None and not any(fnmatch.fnmatch(name, row) for row in (allowed_late if late else allowed))
+    }
+    assert not wrong, f"{module} imports {', '.join(sorted(wrong))}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_other_libraries(module: str) -> None:
+    """NumPy everywhere, Numba and llvmlite where the table says, others only inside the function that needs them."""
+    compilers = COMPILERS.get(module, set())
+    at_once = {name.split(".")[0] for name, late in imports(MODULES[module]) if not late}
+    at_any_time = {name.split(".")[0] for name, _ in imports(MODULES[module])}
+    assert at_once - set(sys.stdlib_module_names) <= {"numpy", "fastnn"} | compilers
+    assert at_any_time & {"numba", "llvmlite"} <= compilers
+
+
+def test_the_arrows_have_no_circle() -> None:
+    """Without the late imports: a module can be imported before those that import it."""
+    waiting = dict(ARROWS)
+    while waiting:
+        others = {name: set(waiting) - {name} for name in waiting}
+        ready = [name for name, row in waiting.items() if not any(fnmatch.filter(others[name], p) for p in row.split())]
+        assert ready, f"a circle among {', '.join(waiting)}"
+        for name in ready:
+            del waiting[name]
+
+
+def test_one_module_asks_numba_to_compile() -> None:
+    named = set()
+    for name, file in MODULES.items():
+        for node in ast.walk(tree(file)):
+            words = {getattr(node, "id", None), getattr(node, "attr", None)}
+            if isinstance(node, ast.ImportFrom):
+                words |= {alias.name for alias in node.names}
+            if words & ASKS_NUMBA_TO_COMPILE:
+                named.add(name)
+    assert named == {"kernels.compile"}
+
+
+def test_one_module_writes_llvm_code() -> None:
+    found = {name for name, file in MODULES.items() if "llvmlite.ir" in dict(imports(file))}
+    assert found == {"kernels.simd"}
+
+
+def test_no_code_is_made_from_text() -> None:
+    for name, file in MODULES.items():
+        calls = [node.func for node in ast.walk(tree(file)) if isinstance(node, ast.Call)]
+        assert not {call.id for call in calls if isinstance(call, ast.Name)} & {"exec", "eval", "compile"}, name
+
+
+# --- the kernel contract -----------------------------------------------------------------------------
+
+# NumPy in compiled code: scalar types only. All else that it offers takes or makes arrays.
+SCALARS = {"intp", "int32", "int64", "uint32", "uint64", "float32", "float64"}
+FORBIDDEN_CALLS = {"print", "list", "dict", "set", "sorted", "open", "getattr", "isinstance"}
+ALLOCATING_METHODS = {"copy", "astype", "flatten", "ravel", "tolist", "sum", "dot"}
+FORBIDDEN_SYNTAX = (
+    *(ast.Raise, ast.Assert, ast.Try, ast.With, ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Lambda),
+    *(ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp, ast.JoinedStr),
+    *(ast.Yield, ast.Await, ast.MatMult),
+)
+
+
+def breaches(function: FunctionNode) -> Iterator[str]:
+    """What a compiled function does though it must not allocate, raise, print, convert or hold on to anything."""
+    for node in ast.walk(function):
+        if isinstance(node, FORBIDDEN_SYNTAX) or (isinstance(node, FunctionNode) and node is not function):
+            yield type(node).__name__
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        attribute = called.rpartition(".")[2]
+        in_numpy = called.startswith("np.") and attribute not in SCALARS
+        if in_numpy or called in FORBIDDEN_CALLS or (attribute != called and attribute in ALLOCATING_METHODS):
+            yield f"{called}()"
+
+
+def test_compiled_functions_are_found() -> None:
+    assert {decorator for _, decorator, _ in compiled_functions()} == {"kernel", "formula", "entry"}
+    assert len(compiled_functions()) > 50
+
+
+def test_kernels_keep_their_contract() -> None:
+    found = {f"{module}.{node.name}": sorted(breaches(node)) for module, _, node in compiled_functions()}
+    assert {name: what for name, what in found.items() if what} == {}
+
+
+def test_breaches_are_noticed() -> None:
+    source = "def f(x):\n    y = np.zeros(3)\n    print([x.copy()])\n    z = np.intp(1)\n    raise ValueError"
+    function = ast.parse(source).body[0]
+    assert isinstance(function, ast.FunctionDef)
+    assert sorted(breaches(function)) == ["List", "Raise", "np.zeros()", "print()", "x.copy()"]
+
+
+def test_compiled_functions_stand_in_the_module() -> None:
+    """No closures: what one holds is in no file, and so in no cache."""
+    for module, _, node in compiled_functions():
+        assert node in tree(MODULES[module]).body, f"{module}.{node.name}"
+
+
+@pytest.mark.skipif(JIT_DISABLED, reason="nothing is compiled with NUMBA_DISABLE_JIT=1")
+def test_one_set_of_compiler_flags() -> None:
+    assert not FASTMATH & {"fast", "nnan", "ninf"}
+    from numba.core.dispatcher import Dispatcher
+
+    found = [version for entry in ENTRIES for version in (entry.serial, entry.parallel)]
+    for name in KERNEL_MODULES:
+        values = vars(importlib.import_module(f"fastnn.{name}")).values()
+        found += [value for value in values if isinstance(value, Dispatcher)]
+    assert len(found) > 50
+    for dispatcher in found:
+        options = dispatcher.targetoptions
+        flags = options["fastmath"]
+        assert set(flags or ()) == FASTMATH, dispatcher
+        assert flags is not True
+        assert options["nogil"] is True
+        assert options["error_model"] == "numpy"
+
+
+# --- documentation and size --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_say_what_they_are_for(module: str) -> None:
+    assert ast.get_docstring(tree(MODULES[module]))
+
+
+def test_kernels_are_documented() -> None:
+    """All but formulas of one line, which say it themselves."""
+    missing = [
+        f"{module}.{node.name}"
+        for module, decorator, node in compiled_functions()
+        if not ast.get_docstring(node) and (decorator != "formula" or len(node.body) > 1)
+    ]
+    assert missing == []
+
+
+def public_objects(module: str) -> Iterator[tuple[str, Any]]:
+    """Public functions and classes defined in a module, and the public methods and properties of the classes."""
+    loaded = importlib.import_module(f"fastnn.{module}")
+    for name, value in vars(loaded).items():
+        if name.startswith("_") or getattr(value, "__module__", None) != loaded.__name__:
+            continue
+        if inspect.isfunction(value) or inspect.isclass(value):
+            yield name, value
+        if inspect.isclass(value):
+            members = [(key, member) for key, member in vars(value).items() if not key.startswith("_")]
+            callables = [(key, member) for key, member in members if callable(member) or isinstance(member, property)]
+            yield from ((f"{name}.{key}", getattr(value, key)) for key, _ in callables)
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name not in {"__main__", "__init__"}])
+def test_public_functions_and_classes_are_documented(module: str) -> None:
+    """A method that overrides another one may leave it to that one."""
+    missing = [name for name, value in public_objects(module) if not inspect.getdoc(value)]
+    assert missing == []
+
+
+def test_public_names() -> None:
+    imported = {name.rpartition(".")[2] for name, _ in imports(MODULES["__init__"])}
+    assert imported == set(fastnn.__all__)
+    assert len(fastnn.__all__) == len(set(fastnn.__all__))
+    for name in fastnn.__all__:
+        assert name == "__version__" or inspect.getdoc(getattr(fastnn, name)), name
+    kinds = {type(node) for node in tree(MODULES["__init__"]).body}
+    assert kinds == {ast.Expr, ast.ImportFrom, ast.Assign}, "the package's __init__ holds no logic"
+
+
+def code_lines(file: pathlib.Path) -> set[int]:
+    """The lines that hold more than comments, strings that stand alone, and white space."""
+    idle = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    lines: set[int] = set()
+    with tokenize.open(file) as source:
+        for token in tokenize.generate_tokens(source.readline):
+            if token.type not in idle:
+                lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            lines.difference_update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return lines
+
+
+@pytest.mark.parametrize(
+    "file", [*MODULES.values(), *OTHER_SOURCES], ids=lambda file: f"{file.parent.name}/{file.name}"
+)
+def test_sizes(file: pathlib.Path) -> None:
+    lines = len(file.read_text(encoding="utf-8").splitlines())
+    assert lines <= 400, f"{lines} lines"
+    code = code_lines(file)
+    sizes = [(node.name, len(code & set(range(node.lineno, (node.end_lineno or 0) + 1)))) for node in functions(file)]
+    assert [(name, size) for name, size in sizes if size > 60] == []
+
+
+# --- importing ---------------------------------------------------------------------------------------
+
+IMPORT = """
+import os, sys, threading
+import numba, numpy  # NumPy's library of matrix products starts threads of its own
+from numba.core import event
+
+def threads():
+    tasks = "/proc/self/task"
+    return threading.active_count(), len(os.listdir(tasks)) if os.path.isdir(tasks) else None
+
+before = threads(), dict(os.environ), set(sys.modules)
+with event.install_recorder("numba:compile") as compiled:
+    import fastnn
+assert not compiled.buffer, compiled.buffer
+assert (threads(), dict(os.environ)) == before[:2], threads()
+from fastnn.kernels.compile import ENTRIES, JIT_DISABLED
+assert JIT_DISABLED or not any(version.signatures for entry in ENTRIES for version in (entry.serial, entry.parallel))
+unwanted = {"matplotlib", "scipy", "torch", "jax", "sklearn", "pandas", "threadpoolctl", "fastnn.cli"}
+assert not (set(sys.modules) - before[2]) & unwanted, set(sys.modules) & unwanted
+print(fastnn.__file__)
+"""
+
+
+def import_in_a_fresh_process(parent: pathlib.Path, environment: dict[str, str]) -> None:
+    command = [sys.executable, "-B", "-W", "error", "-c", IMPORT]
+    options = {"cwd": parent, "env": environment | {"PYTHONPATH": str(parent)}}
+    done = subprocess.run(command, **options, capture_output=True, text=True, timeout=120)  # type: ignore[call-overload]
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert pathlib.Path(done.stdout.strip()).parents[1] == parent
+
+
+def test_import_does_nothing() -> None:
+    import_in_a_fresh_process(PACKAGE.parent, dict(os.environ))
+
+
+def test_import_from_a_read_only_folder_without_a_home(tmp_path: pathlib.Path) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "fastnn", ignore=shutil.ignore_patterns("__pycache__"))
+    homes = {"HOME", "USERPROFILE", "XDG_CACHE_HOME", "LOCALAPPDATA", "FASTNN_CACHE", "NUMBA_CACHE_DIR"}
+    environment = {name: value for name, value in os.environ.items() if name not in homes}
+    paths = [tmp_path, *sorted(tmp_path.rglob("*"))]
+    modes = [path.stat().st_mode for path in paths]
+    for path in paths:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        import_in_a_fresh_process(tmp_path, environment)
+    finally:
+        for path, mode in zip(paths, modes, strict=True):
+            path.chmod(mode)
+    assert [tmp_path, *sorted(tmp_path.rglob("*"))] == paths

@@ -1,0 +1,227 @@
+"""Layers, initializers and optimizers: small frozen descriptions, what they refuse, and how weights begin."""
+
+import dataclasses
+import math
+import pickle
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import SGD, Affine, Elu, LeakyRelu, Momentum, Network, Relu, Sigmoid, Softmax, Tanh, initializers
+from fastnn.kernels.activations import ACTIVATIONS
+from fastnn.kernels.updates import UPDATES
+from fastnn.layers import LAYERS, RELU_FAMILY, Activation, Layer
+from fastnn.optimizers import OPTIMIZERS, Optimizer
+from tests.tolerances import assert_close
+
+DESCRIPTIONS: list[Layer | Optimizer] = [
+    Affine(4, 3),
+    Affine(4, 3, "he"),
+    Affine(4, 3, 0.01),
+    *(cls() for cls in LAYERS.values() if cls is not Affine),
+    LeakyRelu(0.5),
+    Elu(alpha=2.0),
+    *(cls() for cls in OPTIMIZERS.values()),
+    Momentum(0.1, momentum=0.5),
+]
+
+
+@pytest.mark.parametrize("description", DESCRIPTIONS, ids=repr)
+def test_descriptions_are_plain_values(description: Layer | Optimizer) -> None:
+    names = {name: getattr(fastnn, name) for name in fastnn.__all__}
+    assert eval(repr(description), names) == description
+    assert eval(str(description), names) == description
+    assert pickle.loads(pickle.dumps(description)) == description
+    assert len({description, dataclasses.replace(description)}) == 1
+    for field in dataclasses.fields(description):
+        with pytest.raises(dataclasses.FrozenInstanceError, match=f"^cannot assign to field '{field.name}'$"):
+            setattr(description, field.name, 1)
+
+
+def test_text_of_layers() -> None:
+    layers = [Affine(4, 3), Affine(4, 3, "he"), Relu(), LeakyRelu(), Elu(2)]
+    assert list(map(str, layers)) == ["Affine(4, 3)", "Affine(4, 3, 'he')", "Relu()", "LeakyRelu(0.01)", "Elu(2.0)"]
+
+
+def test_every_activation_has_a_layer() -> None:
+    """What adding an activation or an update to the kernels' tables asks for."""
+    layers = [cls for cls in LAYERS.values() if issubclass(cls, Activation)]
+    assert {cls.activation for cls in layers} == set(ACTIVATIONS)
+    assert len(layers) == len(ACTIVATIONS)
+    assert all(LAYERS[name].__name__ == name and getattr(fastnn, name) is LAYERS[name] for name in LAYERS)
+    assert set(OPTIMIZERS) == set(UPDATES) - {"none"}
+
+
+@pytest.mark.parametrize("cls", [cls for cls in LAYERS.values() if issubclass(cls, Activation)])
+def test_parameter_of_an_activation(cls: type[Activation]) -> None:
+    """Its name and default are those of the kernels' table; it is kept as a Python float."""
+    row = ACTIVATIONS[cls.activation]
+    assert cls().parameter == row.default
+    assert [field.name for field in dataclasses.fields(cls)] == ([row.parameter] if row.parameter else [])
+    if row.parameter:
+        layer = cls(**{row.parameter: np.float32(0.5)})
+        assert layer.parameter == 0.5
+        assert type(getattr(layer, row.parameter)) is float
+
+
+def test_numbers_are_plain() -> None:
+    four: Any = np.int64(4)
+    half: Any = np.float32(0.5)
+    layer, optimizer = Affine(four, four, half), Momentum(half, 0)
+    assert [type(value) for value in (layer.inputs, layer.outputs, layer.init)] == [int, int, float]
+    assert [type(value) for value in (optimizer.lr, optimizer.momentum)] == [float, float]
+    assert SGD(0.1).numbers == (0.1,)
+    assert Momentum(0.1, 0.5).numbers == (0.1, 0.5)
+
+
+# --- how weights begin -------------------------------------------------------------------------------
+
+
+def test_initial_weights() -> None:
+    """The same seed gives the same weights in both dtypes; biases are 0."""
+    layers = [Affine(200, 100), Relu(), Affine(100, 300), Tanh(), Affine(300, 5, "zeros"), Affine(5, 400, 0.25)]
+    net, double = Network(layers, rng=3), Network(layers, rng=np.random.default_rng(3), dtype="float64")
+    for name in net.params:
+        assert net.params[name].tobytes() == double.params[name].astype(np.float32).tobytes()
+    deviations = [math.sqrt(2 / 200), math.sqrt(2 / 400), 0.0, 0.25]
+    for number, expected in enumerate(deviations, start=1):
+        assert_close(float(net.params[f"W{number}"].std()), expected, rtol=0.05)  # of at least 2000 draws
+        assert not net.params[f"b{number}"].any()
+    before = net.params["W1"].copy()
+    net.initialize(4)
+    assert (net.params["W1"] != before).all()
+    net.initialize(3)
+    assert (net.params["W1"] == before).all()
+
+
+@pytest.mark.parametrize("follows", [cls() for cls in LAYERS.values() if cls is not Affine], ids=str)
+def test_default_initializer(follows: Layer) -> None:
+    """He's before an activation of the ReLU family, else Xavier's, which is also that of the last layer."""
+    chosen = "he" if isinstance(follows, RELU_FAMILY) else "xavier"
+    default = Network([Affine(3, 5), follows, Affine(5, 2)], rng=0)
+    explicit = Network([Affine(3, 5, chosen), follows, Affine(5, 2, "xavier")], rng=0)
+    for name, p in default.params.items():
+        assert p.tobytes() == explicit.params[name].tobytes()
+
+
+def test_weights_are_scaled_draws() -> None:
+    draws = np.random.default_rng(0).standard_normal((6, 2))
+    for initializer, scale in (("he", math.sqrt(2 / 6)), ("xavier", math.sqrt(2 / 8)), ("zeros", 0.0), (0.01, 0.01)):
+        found = initializers.weights(initializer, 6, 2, np.random.default_rng(0))
+        assert_close(found, scale * draws, "float64")
+
+
+# --- networks of layers ------------------------------------------------------------------------------
+
+
+def test_text_of_a_network() -> None:
+    net = Network([Affine(64, 50), LeakyRelu(0.1), Affine(50, 1000)], rng=0)
+    assert repr(net) == (
+        'Network([Affine(64, 50), LeakyRelu(0.1), Affine(50, 1000)], loss="softmax_cross_entropy", dtype="float32")'
+    )
+    assert eval(repr(net), {name: getattr(fastnn, name) for name in fastnn.__all__}).layers == net.layers
+    assert (net.inputs, net.outputs) == (64, 1000)
+    assert net.summary().splitlines() == [
+        "layer                                outputs  parameters",
+        "--------------------------------------------------------",
+        "Affine(64, 50)                            50       3,250",
+        "LeakyRelu(0.1)                            50           -",
+        "Affine(50, 1000)                       1,000      51,000",
+        "--------------------------------------------------------",
+        "loss softmax_cross_entropy, float32               54,250",
+    ]
+
+
+def refuses(call: Callable[[], Any], error: type[Exception], sentence: str) -> None:
+    with pytest.raises(error, match=f"^{re.escape(sentence)}$"):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("layers", "error", "sentence"),
+    [
+        (Affine(2, 3), TypeError, "expected a list of layers, got Affine; pass [Affine(4, 3), ...]"),
+        (iter([Affine(2, 3)]), TypeError, "expected a list of layers, got list_iterator; pass [Affine(4, 3), ...]"),
+        ([], ValueError, "expected an Affine layer first, got an empty list; it says how many inputs there are"),
+        ([Relu()], ValueError, "expected an Affine layer first, got Relu(); it says how many inputs there are"),
+        (
+            [Affine(2, 3), Softmax()],
+            ValueError,
+            "expected logits from the last layer, got Softmax(), which the loss softmax_cross_entropy applies itself; "
+            "leave the Softmax layer out",
+        ),
+    ],
+)
+def test_refused_lists_of_layers(layers: Any, error: type[Exception], sentence: str) -> None:
+    refuses(lambda: Network(layers), error, f"layers: {sentence}")
+
+
+@pytest.mark.parametrize(("layer", "came"), [(Relu, "the class Relu"), ("relu", "'relu'"), (Layer(), "Layer()")])
+def test_refused_layers(layer: Any, came: str) -> None:
+    """The base class too, of which a plan could make nothing."""
+    sentence = f"layers[1]: expected a layer such as Affine(4, 3) or Relu(), got {came}; create it with ()"
+    refuses(lambda: Network([Affine(2, 3), layer]), TypeError, sentence)
+
+
+def test_widths_must_agree() -> None:
+    sentence = (
+        "layers[2]: expected Affine(3, 4), as the layer before has 3 outputs, got Affine(2, 4); make the widths agree"
+    )
+    refuses(lambda: Network([Affine(2, 3), Sigmoid(), Affine(2, 4)]), ValueError, sentence)
+
+
+REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    (lambda: Affine(0, 3), ValueError, "inputs: expected an integer of at least 1, got 0"),
+    (lambda: Affine(2, 3.0), TypeError, "outputs: expected an integer of at least 1, got 3.0"),  # type: ignore[arg-type]
+    (
+        lambda: Affine(2, 3, "hee"),
+        ValueError,
+        "init: expected one of 'he', 'xavier', 'zeros', got 'hee'; did you mean 'he'?",
+    ),
+    (lambda: Affine(2, 3, -1), ValueError, "init: expected a finite number of at least 0.0, got -1.0"),
+    (lambda: LeakyRelu("a"), TypeError, "slope: expected a finite number, got 'a'"),  # type: ignore[arg-type]
+    (lambda: Elu(math.nan), ValueError, "alpha: expected a finite number, got nan"),
+    (lambda: SGD(-1), ValueError, "lr: expected a finite number of at least 0.0, got -1.0"),
+    (lambda: SGD(math.inf), ValueError, "lr: expected a finite number of at least 0.0, got inf"),
+    (lambda: Momentum("a"), TypeError, "lr: expected a finite number of at least 0.0, got 'a'"),  # type: ignore[arg-type]
+    (
+        lambda: Momentum(0.1, 1),
+        ValueError,
+        "momentum: expected a finite number of at least 0.0 and below 1.0, got 1.0",
+    ),
+    (
+        lambda: Optimizer().numbers,
+        TypeError,
+        "optimizer: expected one such as SGD, got the base class Optimizer; use a subclass",
+    ),
+    (
+        lambda: Network([Affine(2, 3)], loss="cross_entropy"),
+        ValueError,
+        "loss: expected one of 'softmax_cross_entropy', 'mean_squared_error', got 'cross_entropy'; "
+        "did you mean 'softmax_cross_entropy'?",
+    ),
+    (
+        lambda: Network([Affine(2, 3)], dtype="float16"),
+        TypeError,
+        "dtype: expected 'float32' or 'float64', got 'float16'",
+    ),
+    (
+        lambda: Network([Affine(2, 3)], n_threads=0),
+        ValueError,
+        "n_threads: expected an integer of at least 1, got 0",
+    ),
+    (
+        lambda: Network([Affine(2, 3)], rng=-1),
+        ValueError,
+        "rng: expected None, a seed of at least 0 or a np.random.Generator, got -1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "sentence"), REFUSED, ids=[row[2] for row in REFUSED])
+def test_refused_arguments(call: Callable[[], Any], error: type[Exception], sentence: str) -> None:
+    refuses(call, error, sentence)

@@ -1,0 +1,69 @@
+"""The README: its script runs as printed, its names exist, its commands are the ones that are promised."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import fastnn
+from fastnn.kernels.activations import ACTIVATIONS
+from fastnn.kernels.losses import LOSSES
+
+README = (pathlib.Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+INSTALL = "python3 -m venv .venv && .venv/bin/python -m pip install -e"
+
+
+def _table() -> dict[str, str]:
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", README, re.MULTILINE)
+    return {what.strip(): names for what, names in rows}
+
+
+def test_script_runs_as_printed(tmp_path: pathlib.Path) -> None:
+    block = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert block is not None
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "0"}
+    command = [sys.executable, "-W", "error", "-c", block.group(1)]
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    accuracy = re.search(r"test accuracy: ([\d.]+)", run.stdout)
+    assert accuracy is not None
+    assert float(accuracy.group(1)) >= 0.95
+    assert (tmp_path / "digits.npz").exists()
+
+
+def test_script_fits_one_screen() -> None:
+    block = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert block is not None
+    assert block.group(1).count("\n") <= 40
+
+
+def test_two_commands() -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    assert blocks == [
+        f"{INSTALL} . && .venv/bin/fastnn demo\n",
+        f'{INSTALL} ".[test]" && .venv/bin/python -m pytest\n',
+    ]
+
+
+def test_table_names_exist_and_are_complete() -> None:
+    table = _table()
+    named = {name for cell in table.values() for name in re.findall(r"`([A-Za-z_.]+)`", cell)}
+    members = set(table["networks"].replace("`", "").replace(";", ",").split(", ")) if "networks" in table else set()
+    for name in named:
+        parts = name.split(".")
+        found = fastnn
+        for part in parts:
+            found = getattr(found, part, None)  # type: ignore[assignment]
+        assert found is not None or hasattr(fastnn.Network, name) or name == "params", name
+    assert members
+    listed = {name.split(".")[0] for name in named}
+    errors_and_types = {"DatasetError", "History", "ModelFileError", "TrainingDivergedError", "__version__"}
+    assert set(fastnn.__all__) - errors_and_types <= listed
+
+
+def test_table_lists_every_activation_and_loss() -> None:
+    table = _table()
+    assert re.findall(r"[a-z_]+(?=,| \(|$)", table["activations"].strip()) == list(ACTIVATIONS)
+    for loss in LOSSES:
+        assert loss in table["losses of a network"]
