@@ -81,9 +81,10 @@ def affine_backward(
     dx = arrays.output("out[0]", dx_out, x.shape, x.dtype, taken) if need_dx else np.empty((0, x.shape[1]), x.dtype)
     dW = arrays.output("out[1]", dW_out, W.shape, x.dtype, [*taken, ("out[0]", dx)])
     db = arrays.output("out[2]", db_out, W.shape[1:], x.dtype, [*taken, ("out[0]", dx), ("out[1]", dW)])
-    panel = np.empty((threads.get_num_threads(), W.shape[1] * PANEL_COLUMNS if need_dx else 0), x.dtype)
+    parts = threads.get_num_threads()
+    panel = np.empty((parts, W.shape[1] * PANEL_COLUMNS if need_dx else 0), x.dtype)
     work = (4.0 if need_dx else 2.0) * x.size * W.shape[1]
-    threads.run(operations.affine_backward, work, dy, x, W, panel, dx, dW, db)
+    threads.run(operations.affine_backward, work, dy, x, W, panel, dx, dW, db, n_threads=parts)
     return dx if need_dx else None, dW, db
 
 

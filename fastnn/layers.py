@@ -57,6 +57,8 @@ class Activation(Layer):
         return float(getattr(self, keyword)) if keyword else 0.0
 
     def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            raise TypeError(f"layer: expected one such as Relu(), got {type(self).__name__}(); use a subclass")
         keyword = ACTIVATIONS[self.activation].parameter
         if keyword:
             object.__setattr__(self, keyword, arrays.real(keyword, getattr(self, keyword)))

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from fastnn.training import History
 
 INDEX = np.dtype(np.intp)
+# A compiled call cannot be interrupted: predictions are cut into calls of at most this, 0.1 s at 20 GFLOP/s.
+FLOP_PER_CALL = 2e9
 Snapshot: TypeAlias = tuple[Array, Array, str | None]  # parameters (P,), state (vectors, P), whose update it is
 
 
@@ -38,14 +40,20 @@ class Parameters(Mapping[str, Array]):
         self._vector, self._places = vector, places
 
     def __getitem__(self, name: str) -> Array:
-        start, shape = self._places[name]
+        start, shape = self._place(name)
         return self._vector[start : start + int(np.prod(shape))].reshape(shape)
 
     def __setitem__(self, name: str, value: Any) -> None:
-        if name not in self._places:
-            raise KeyError(f"params: expected one of {', '.join(self._places)}, got {name!r}")
         view = self[name]
         view[...] = arrays.floats(f"params[{name!r}]", value, view.shape, dtype=view.dtype, rounding=True)
+
+    def _place(self, name: str) -> tuple[int, tuple[int, ...]]:
+        if name not in self._places:
+            raise KeyError(f"params: expected one of {', '.join(self._places)}, got {name!r}; pass one of these names")
+        return self._places[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
@@ -73,7 +81,7 @@ class Network:
     dtype : "float32" or "float64"
         Of parameters, gradients and outputs; data are converted to it.
     n_threads : int, optional
-        For this network, in place of `fastnn.set_num_threads`. Results have the same bits whatever it is.
+        At most so many for this network, in place of `fastnn.set_num_threads`. Results do not depend on it.
 
     Attributes
     ----------
@@ -150,9 +158,14 @@ class Network:
         shape = ("N", self.inputs)
         x = arrays.floats("x", x, shape, dtype=self.dtype, rounding=True, finite=check_finite, allow_empty=True)
         y = arrays.output("out", out, (x.shape[0], self.outputs), self.dtype, (("x", x),))
-        if x.shape[0] > 0:
-            tensors = np.empty((self._parts, kernels.BLOCK_ROWS * self._columns), self.dtype)
-            self._run(kernels.predict, 2.0 * x.shape[0], self._plan, self._values, x, tensors, y)
+        parts = threads.at_most(self.n_threads)
+        tensors = np.empty((parts, kernels.BLOCK_ROWS * self._columns), self.dtype)
+        flop = 2.0 * self._values.size  # of one sample
+        rows = max(kernels.BLOCK_ROWS, int(FLOP_PER_CALL / flop))
+        for n in range(0, x.shape[0], rows):
+            some, out_rows = x[n : n + rows], y[n : n + rows]
+            arguments = (self._plan, self._values, some, tensors, out_rows)
+            threads.run(kernels.predict, flop * len(some), *arguments, n_threads=parts)
         return y
 
     def loss(self, x: Any, t: Any, *, check_finite: bool = True) -> float:
@@ -245,7 +258,7 @@ class Network:
         y = self.predict(x, check_finite=False)
         accuracy = self._accuracy(y, labels, dense)
         losses = np.empty(len(y))
-        total = self._run(operations.loss, 0.0, self._plan.loss, y, labels, dense, np.empty_like(y), losses)
+        total = operations.loss.serial(1, self._plan.loss, y, labels, dense, np.empty_like(y), losses)
         return float(total) / len(y), accuracy
 
     def snapshot(self, into: Snapshot | None = None) -> Snapshot:
@@ -267,7 +280,8 @@ class Network:
         self, data: kernels.Data, optimizer: Optimizer | None, batch_size: int, first: int, last: int
     ) -> tuple[int, float, int, bool]:
         """Train on the mini-batches [first, last) of data.order: (samples, sum of losses, hits, all finite)."""
-        workspace = self._workspace_for(batch_size)
+        parts = threads.at_most(self.n_threads)
+        workspace = self._workspace_for(batch_size, parts)
         if optimizer is None:
             update = (UPDATES["none"].code, np.zeros(1))
         else:
@@ -275,23 +289,16 @@ class Network:
             self._state_for(optimizer)
         parameters = kernels.Parameters(self._values, self._gradients, self._state)
         batches = (first, last, batch_size)
-        samples, total, hits, finite = self._run(
-            kernels.train, 6.0 * batch_size, self._plan, parameters, update, data, workspace, batches
-        )
+        arguments = (self._plan, parameters, update, data, workspace, batches)
+        work = 6.0 * batch_size * self._values.size  # of one batch: a parallel region is about as long as that
+        samples, total, hits, finite = threads.run(kernels.train, work, *arguments, n_threads=parts)
         return int(samples), float(total), int(hits), bool(finite)
 
     # --- inside ---
 
-    @property
-    def _parts(self) -> int:
-        return threads.get_num_threads() if self.n_threads is None else self.n_threads
-
-    def _run(self, entry: Any, flop_per_parameter: float, *args: Any) -> Any:
-        return threads.run(entry, flop_per_parameter * self._values.size, *args, n_threads=self.n_threads)
-
     def _accuracy(self, y: Array, labels: Array, dense: Array) -> float:
         marks = np.empty(len(y), INDEX)
-        self._run(operations.hits, 0.0, y, labels, dense, marks)
+        operations.hits.serial(1, y, labels, dense, marks)
         return float(marks.mean())
 
     def _train_batch(self, x: Any, t: Any, optimizer: Optimizer | None, check_finite: bool) -> float:
@@ -305,15 +312,15 @@ class Network:
             )
         return total / len(x)
 
-    def _workspace_for(self, rows: int) -> kernels.Workspace:
+    def _workspace_for(self, rows: int, parts: int) -> kernels.Workspace:
         workspace = self._workspace
-        if workspace is None or len(workspace.losses) < rows or len(workspace.panel) < self._parts:
+        if workspace is None or len(workspace.losses) < rows or len(workspace.panel) < parts:
             depth = int(self._plan.operations[:, kernels.OUTPUTS].max())
             workspace = self._workspace = kernels.Workspace(
                 inputs=np.zeros((rows, self.inputs), self.dtype),
                 tensors=np.zeros(rows * self._columns, self.dtype),
                 gradients=np.zeros(rows * self._columns, self.dtype),
-                panel=np.zeros((self._parts, depth * PANEL_COLUMNS), self.dtype),
+                panel=np.zeros((parts, depth * PANEL_COLUMNS), self.dtype),
                 losses=np.zeros(rows),
                 hits=np.zeros(rows, INDEX),
             )

@@ -60,6 +60,11 @@ def set_num_threads(n: int) -> None:
     _chosen = _checked("n", n)
 
 
+def at_most(n: int | None) -> int:
+    """Return the number of threads for work that wants at most `n`; None wants that of `get_num_threads`."""
+    return get_num_threads() if n is None else min(n, _LIMIT)
+
+
 def describe() -> dict[str, int | str]:
     """Return the number of threads, a sentence on why that many, and Numba's threading layer."""
     try:

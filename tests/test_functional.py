@@ -357,7 +357,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, float, tuple[Any, 
     """The calls of entries, (entry, work, arguments before the call), with scratch for 16 threads."""
     made: list[tuple[Any, float, tuple[Any, ...]]] = []
 
-    def run(entry: Any, work: float, *arguments: Any) -> Any:
+    def run(entry: Any, work: float, *arguments: Any, n_threads: int | None = None) -> Any:
         made.append((entry, work, own(arguments)))
         return entry.serial(1, *arguments)
 

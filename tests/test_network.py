@@ -72,7 +72,7 @@ def test_assigning_a_parameter_copies() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "error", "sentence"),
     [
-        ("W9", 1, KeyError, "params: expected one of W1, b1, W2, b2, got 'W9'"),
+        ("W9", 1, KeyError, "params: expected one of W1, b1, W2, b2, got 'W9'; pass one of these names"),
         (
             "W1",
             np.zeros((3, 4)),

@@ -93,9 +93,9 @@ def hit_rows(y: Any, labels: Any, dense: Any, hits: Any) -> None:
 
 @kernel
 def _first_largest(row: Any) -> int:
-    """Where the largest element is; the first of equals."""
+    """Where the largest element is; the first of equals, and a NaN counts as largest, as in NumPy."""
     best = 0
     for k in range(1, row.size):
-        if row[k] > row[best]:
+        if row[k] > row[best] or (row[k] != row[k] and row[best] == row[best]):
             best = k
     return best
