@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import pathlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from hypothesis import settings
 
 from fastnn import threads
 from fastnn.kernels.compile import JIT_DISABLED
+from tests.compiled_package import Package
+from tests.model_files import small_network
 
 # The same examples in every run, without a time limit, which the first call of a kernel would break: it compiles.
 settings.register_profile(
@@ -30,3 +33,19 @@ def chosen_threads() -> Iterator[None]:
     chosen = threads._chosen
     yield
     threads._chosen = chosen
+
+
+@pytest.fixture
+def path(tmp_path: pathlib.Path) -> pathlib.Path:
+    return tmp_path / "model.npz"
+
+
+@pytest.fixture
+def saved(path: pathlib.Path) -> pathlib.Path:
+    small_network().save(path)
+    return path
+
+
+@pytest.fixture
+def package(tmp_path: pathlib.Path) -> Package:
+    return Package(tmp_path)

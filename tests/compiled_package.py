@@ -1,0 +1,138 @@
+"""What the tests of compiling share: a tiny package with kernels of its own, and how to run it in fresh processes."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+from fastnn.kernels import compile as compiling
+
+FOLDERS_FILE = pathlib.Path(compiling.__file__).parents[1] / "folders.py"
+
+CALLEE = """
+import numpy as np
+from fastnn.kernels.compile import by_dtype, formula, kernel
+
+@kernel
+def increased32(x):
+    return x + np.float32(1)
+
+@kernel
+def increased64(x):
+    return x + 2.0
+
+@formula
+def scaled32(x, factor):
+    return factor * x
+
+@formula
+def scaled64(x, factor):
+    return 10.0 * factor * x
+
+increased = by_dtype(increased32, increased64)
+scaled = by_dtype(scaled32, scaled64)
+"""
+
+CALLER = """
+from fastnn.kernels.callee import increased, scaled
+from fastnn.kernels.compile import entry, prange
+
+@entry
+def increase(n_threads, x, out):
+    out[:] = 0  # must not become a parallel region of its own
+    for i in prange(x.size):
+        out[i] += scaled(increased(x[i]), x[i] * 0 + 3)
+
+@entry
+def total(n_threads, x):
+    result = 0.0
+    for i in range(x.size):
+        result += x[i]
+    return result
+"""
+
+# Prints what the entries return, and how many signatures were found in the cache or compiled.
+MAIN = """
+import json
+import numpy as np
+from fastnn.kernels import compile as compiling
+from fastnn.kernels.caller import increase, total
+
+results = []
+for dtype in (np.float32, np.float64):
+    for run in (increase.serial, increase.parallel):
+        x = np.arange(3, dtype=dtype)
+        out = np.full_like(x, np.nan)
+        run(1, x, out)
+        results.append(out.tolist())
+results.append([total.serial(1, np.ones(3)), total.parallel(1, np.ones(3))])
+report = {"results": results}
+if not compiling.JIT_DISABLED:
+    stats = [run.stats for entry in compiling.ENTRIES for run in {entry.serial, entry.parallel}]
+    report["hits"] = sum(one.cache_hits.total() for one in stats)
+    report["misses"] = sum(one.cache_misses.total() for one in stats)
+print(json.dumps(report))
+"""
+
+# increased32 adds 1, increased64 adds 2, and scaled64 multiplies by 10; the last row is a sum of three ones.
+RESULTS = [[3.0, 6.0, 9.0], [3.0, 6.0, 9.0], [60.0, 90.0, 120.0], [60.0, 90.0, 120.0], [3.0, 3.0]]
+SIGNATURES = 5
+
+IN_MEMORY = "fastnn: compiling kernels for this machine (this process only: no cache folder)\n"
+
+
+class Package:
+    """A copy of the compile module with the tiny kernels above, and the folder where it keeps them."""
+
+    def __init__(self, root: pathlib.Path) -> None:
+        self.root, self.cache = root, root / "cache"
+        self.kernels = root / "package" / "fastnn" / "kernels"
+        self.kernels.mkdir(parents=True)
+        shutil.copy(FOLDERS_FILE, self.kernels.parent)
+        shutil.copy(compiling.__file__, self.kernels)
+        for file in (self.kernels.parent / "__init__.py", self.kernels / "__init__.py"):
+            file.touch()
+        (self.kernels / "callee.py").write_text(CALLEE)
+        (self.kernels / "caller.py").write_text(CALLER)
+
+    def start(self, script: str = MAIN, **environment: str | None) -> "subprocess.Popen[str]":
+        """Start a fresh process in which every warning is an error; a variable of None is taken out."""
+        changed: dict[str, str | None] = {
+            "FASTNN_CACHE": str(self.cache),
+            "FASTNN_VECTOR_WIDTH": None,
+            "NUMBA_DISABLE_JIT": "0",
+            "PYTHONPATH": str(self.root / "package"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **environment,
+        }
+        merged = {**os.environ, **changed}
+        return subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", script],
+            env={name: value for name, value in merged.items() if value is not None},
+            cwd=self.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, script: str = MAIN, **environment: str | None) -> tuple[Any, str]:
+        """Return the report and the standard error of a process, which must succeed."""
+        return finished(self.start(script, **environment))
+
+    def files(self) -> list[pathlib.Path]:
+        """Return the kept files in order."""
+        return sorted(path for path in self.cache.rglob("*") if path.is_file())
+
+    def first_message(self) -> str:
+        """Return the line that announces compilation into this cache."""
+        (folder,) = self.cache.iterdir()
+        return f"fastnn: compiling kernels for this machine (once; kept in {folder})\n"
+
+
+def finished(process: "subprocess.Popen[str]") -> tuple[Any, str]:
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    return json.loads(output), errors

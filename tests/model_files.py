@@ -1,0 +1,68 @@
+"""What the tests of model files share: a small network, the members of its file, and how a file is refused."""
+
+import json
+import pathlib
+import re
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn.arrays import Array
+from fastnn.layers import Affine, LeakyRelu
+from fastnn.network import Network
+from fastnn.optimizers import Momentum
+
+HEADER, PARAMETERS, STATE = "header.json", "parameters.npy", "optimizer_state.npy"
+REPAIR = "use an intact copy, or save the network again"
+REMEDY = "pass a file saved by Network.save"
+
+
+def whole(sentence: str) -> str:
+    return f"^{re.escape(sentence)}$"
+
+
+def small_network(momentum: bool = True, dtype: str = "float32") -> Network:
+    """Three inputs, two outputs, 26 parameters; with `momentum`, once trained, so that there is a state to keep."""
+    network = Network([Affine(3, 4), LeakyRelu(0.1), Affine(4, 2)], "mean_squared_error", rng=0, dtype=dtype)
+    if momentum:
+        network.step(*batch("mean_squared_error"), Momentum(lr=0.1))
+    return network
+
+
+def batch(loss: str) -> tuple[Array, Array]:
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((7, 3))
+    return x, rng.integers(0, 2, 7) if loss == "softmax_cross_entropy" else rng.standard_normal((7, 2))
+
+
+def bits(network: Network) -> tuple[bytes, bytes, str | None]:
+    values, state, update = network.snapshot()
+    return values.tobytes(), state.tobytes(), update
+
+
+def members(path: pathlib.Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def write_members(path: pathlib.Path, contents: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> None:
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+
+
+def edit_header(path: pathlib.Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    contents = members(path)
+    header = json.loads(contents[HEADER])
+    edit(header)
+    write_members(path, {**contents, HEADER: json.dumps(header).encode()})
+
+
+def refused(path: pathlib.Path, sentence: str) -> None:
+    """Loading must fail with this sentence, which follows the file's name."""
+    with pytest.raises(fastnn.ModelFileError, match=whole(f"{path}: {sentence}")):
+        fastnn.load(path)
