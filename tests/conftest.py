@@ -37,15 +37,18 @@ def chosen_threads() -> Iterator[None]:
 
 @pytest.fixture
 def path(tmp_path: pathlib.Path) -> pathlib.Path:
+    """The name of a model file that is not there yet, alone in its folder."""
     return tmp_path / "model.npz"
 
 
 @pytest.fixture
 def saved(path: pathlib.Path) -> pathlib.Path:
+    """The file of a small network, at `path`."""
     small_network().save(path)
     return path
 
 
 @pytest.fixture
 def package(tmp_path: pathlib.Path) -> Package:
+    """The tiny package, with an empty cache."""
     return Package(tmp_path)

@@ -1,4 +1,4 @@
-"""Model files: the same bits after loading, and what is in the file. How it is refused and saved: the files beside."""
+"""Model files: the same bits after loading, what is in the file, and files of earlier versions."""
 
 import json
 import os
