@@ -14,7 +14,7 @@ from fastnn import arrays, threads
 from fastnn.arrays import Array
 from fastnn.kernels import losses, operations
 from fastnn.kernels.activations import ACTIVATIONS
-from fastnn.kernels.matmul import PANEL_COLUMNS
+from fastnn.kernels.matmul import scratch_size
 
 Arrays: TypeAlias = Array | Mapping[str, Array] | Sequence[Array]
 
@@ -45,7 +45,9 @@ def affine_forward(x: Any, W: Any, b: Any, *, out: Any = None) -> Array:
     W = arrays.floats("W", W, (x.shape[1], "H"), dtype=x.dtype)
     b = arrays.floats("b", b, (W.shape[1],), dtype=x.dtype)
     y = arrays.output("out", out, (x.shape[0], W.shape[1]), x.dtype, (("x", x), ("W", W), ("b", b)))
-    threads.run(operations.affine_forward, 2.0 * x.size * W.shape[1], x, W, b, y)
+    parts = threads.get_num_threads()
+    scratch = np.empty((parts, scratch_size(*W.shape)), x.dtype)
+    threads.run(operations.affine_forward, 2.0 * x.size * W.shape[1], x, W, b, scratch, y, n_threads=parts)
     return y
 
 
@@ -82,9 +84,13 @@ def affine_backward(
     dW = arrays.output("out[1]", dW_out, W.shape, x.dtype, [*taken, ("out[0]", dx)])
     db = arrays.output("out[2]", db_out, W.shape[1:], x.dtype, [*taken, ("out[0]", dx), ("out[1]", dW)])
     parts = threads.get_num_threads()
-    panel = np.empty((parts, W.shape[1] * PANEL_COLUMNS if need_dx else 0), x.dtype)
+    sizes = (
+        scratch_size(W.shape[1], W.shape[0], "right") if need_dx else 0,
+        scratch_size(dy.shape[0], dy.shape[1], "left"),
+    )
+    scratch = np.empty((parts, max(sizes)), x.dtype)
     work = (4.0 if need_dx else 2.0) * x.size * W.shape[1]
-    threads.run(operations.affine_backward, work, dy, x, W, panel, dx, dW, db, n_threads=parts)
+    threads.run(operations.affine_backward, work, dy, x, W, scratch, dx, dW, db, n_threads=parts)
     return dx if need_dx else None, dW, db
 
 
@@ -223,9 +229,9 @@ def mean_squared_error(y: Any, t: Any, *, out: Any = None) -> tuple[float, Array
 
 def _loss(code: int, name: str, y: Array, labels: Array, dense: Array, out: Any) -> tuple[float, Array]:
     dy = arrays.output("out", out, y.shape, y.dtype, ((name, y), ("t", labels), ("t", dense)))
-    rows = np.empty(y.shape[0])
+    order, rows, hits = np.arange(y.shape[0]), np.empty(y.shape[0]), np.empty(y.shape[0], np.intp)
     work = float(FLOP_PER_ACTIVATION * y.size)
-    return float(threads.run(operations.loss, work, code, y, labels, dense, dy, rows)) / y.shape[0], dy
+    return float(threads.run(operations.loss, work, code, y, labels, dense, order, dy, rows, hits)) / y.shape[0], dy
 
 
 def sgd_update(params: Any, grads: Any, lr: float) -> None:

@@ -1,6 +1,6 @@
-"""Network: layers compiled into a plan, flat vectors of parameters and gradients, and the scratch that kernels need.
+"""Network: a plan, flat vectors of parameters and gradients, and the scratch that kernels need.
 
-Imports the gate, threads, the descriptions (layers, optimizers, initializers) and the interpreter, kernels/network.py.
+Imports the gate, threads, the descriptions (layers, optimizers, initializers), plan and the interpreter in kernels.
 `fit` and `save` hand over to fastnn.training and fastnn.persistence, which import this module.
 """
 
@@ -14,12 +14,12 @@ from fastnn.arrays import Array
 from fastnn.errors import TrainingDivergedError
 from fastnn.kernels import network as kernels
 from fastnn.kernels import operations
-from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.kernels.losses import LOSSES, SOFTMAX_CROSS_ENTROPY
-from fastnn.kernels.matmul import PANEL_COLUMNS
+from fastnn.kernels.matmul import ROW_BLOCK, scratch_size
 from fastnn.kernels.updates import UPDATES
-from fastnn.layers import RELU_FAMILY, Activation, Affine, Layer, Softmax
+from fastnn.layers import RELU_FAMILY, Affine, Layer, Softmax
 from fastnn.optimizers import Optimizer
+from fastnn.plan import check_layers, compile_plan
 
 if TYPE_CHECKING:
     from fastnn.training import History
@@ -102,7 +102,7 @@ class Network:
         dtype: Any = "float32",
         n_threads: int | None = None,
     ) -> None:
-        self.layers = _check_layers(layers)
+        self.layers = check_layers(layers)
         self.loss_name = arrays.choice("loss", loss, LOSSES)
         if LOSSES[self.loss_name] == SOFTMAX_CROSS_ENTROPY and isinstance(self.layers[-1], Softmax):
             raise ValueError(
@@ -111,7 +111,7 @@ class Network:
             )
         self.dtype = arrays.float_dtype("dtype", dtype)
         self.n_threads = None if n_threads is None else arrays.integer("n_threads", n_threads, minimum=1)
-        self._plan, self._places, self._columns, size = _compile_plan(self.layers, LOSSES[self.loss_name])
+        self._plan, self._places, self._columns, size = compile_plan(self.layers, LOSSES[self.loss_name])
         self._values = np.zeros(size, self.dtype)
         self._gradients = np.zeros(size, self.dtype)
         self._state = np.zeros((0, size), self.dtype)
@@ -160,11 +160,12 @@ class Network:
         y = arrays.output("out", out, (x.shape[0], self.outputs), self.dtype, (("x", x),))
         parts = threads.at_most(self.n_threads)
         tensors = np.empty((parts, kernels.BLOCK_ROWS * self._columns), self.dtype)
+        scratch = np.empty((parts, self._scratch_size(0)), self.dtype)
         flop = 2.0 * self._values.size  # of one sample
         rows = max(kernels.BLOCK_ROWS, int(FLOP_PER_CALL / flop))
         for n in range(0, x.shape[0], rows):
             some, out_rows = x[n : n + rows], y[n : n + rows]
-            arguments = (self._plan, self._values, some, tensors, out_rows)
+            arguments = (self._plan, self._values, some, tensors, scratch, out_rows)
             threads.run(kernels.predict, flop * len(some), *arguments, n_threads=parts)
         return y
 
@@ -180,7 +181,7 @@ class Network:
             )
         x = arrays.floats("x", x, ("N", self.inputs), dtype=self.dtype, rounding=True, finite=check_finite)
         labels, dense = arrays.targets("t", t, len(x), self.outputs, self.dtype)
-        return self._accuracy(self.predict(x, check_finite=False), labels, dense)
+        return self.evaluate(x, labels, dense)[1]
 
     def gradient(self, x: Any, t: Any, *, check_finite: bool = True) -> dict[str, Array]:
         """The gradient of the mean loss by every parameter, by back-propagation; new arrays keyed like `params`."""
@@ -234,7 +235,7 @@ class Network:
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Arrays may arrive in read-only memory, such as joblib's: kernels write to them, and know no other type.
         vars(self).update(state, dtype=arrays.float_dtype("dtype", state["dtype"]))
-        self._plan = _compile_plan(self.layers, LOSSES[self.loss_name])[0]
+        self._plan = compile_plan(self.layers, LOSSES[self.loss_name])[0]
         self._values, self._state = np.array(self._values, self.dtype), np.array(self._state, self.dtype)
         self._gradients = np.zeros_like(self._values)
         self.params = Parameters(self._values, self._places)
@@ -256,10 +257,10 @@ class Network:
     def evaluate(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
         """Mean loss and accuracy on prepared data."""
         y = self.predict(x, check_finite=False)
-        accuracy = self._accuracy(y, labels, dense)
-        losses = np.empty(len(y))
-        total = operations.loss.serial(1, self._plan.loss, y, labels, dense, np.empty_like(y), losses)
-        return float(total) / len(y), accuracy
+        losses, hits = np.empty(len(y)), np.empty(len(y), INDEX)
+        rows = np.arange(len(y), dtype=INDEX)
+        total = operations.loss.serial(1, self._plan.loss, y, labels, dense, rows, np.empty_like(y), losses, hits)
+        return float(total) / len(y), float(hits.mean())
 
     def snapshot(self, into: Snapshot | None = None) -> Snapshot:
         """A copy of the parameters and the optimizer's state, in the arrays of `into` where they fit."""
@@ -277,9 +278,17 @@ class Network:
         return bool(np.isfinite(self._values).all())
 
     def run_batches(
-        self, data: kernels.Data, optimizer: Optimizer | None, batch_size: int, first: int, last: int
+        self,
+        data: kernels.Data,
+        optimizer: Optimizer | None,
+        batches: tuple[int, int, int],
+        losses: float = 0.0,
     ) -> tuple[int, float, int, bool]:
-        """Train on the mini-batches [first, last) of data.order: (samples, sum of losses, hits, all finite)."""
+        """Train on mini-batches of data.order, (first, last, rows of one): (samples, sum of losses, hits, all finite).
+
+        The sum goes on from `losses`.
+        """
+        batch_size = batches[2]
         parts = threads.at_most(self.n_threads)
         workspace = self._workspace_for(batch_size, parts)
         if optimizer is None:
@@ -288,23 +297,17 @@ class Network:
             update = (UPDATES[optimizer.update].code, np.array(optimizer.numbers, np.float64))
             self._state_for(optimizer)
         parameters = kernels.Parameters(self._values, self._gradients, self._state)
-        batches = (first, last, batch_size)
-        arguments = (self._plan, parameters, update, data, workspace, batches)
+        arguments = (self._plan, parameters, update, data, workspace, batches, losses)
         work = 6.0 * batch_size * self._values.size  # of one batch: a parallel region is about as long as that
         samples, total, hits, finite = threads.run(kernels.train, work, *arguments, n_threads=parts)
         return int(samples), float(total), int(hits), bool(finite)
 
     # --- inside ---
 
-    def _accuracy(self, y: Array, labels: Array, dense: Array) -> float:
-        marks = np.empty(len(y), INDEX)
-        operations.hits.serial(1, y, labels, dense, marks)
-        return float(marks.mean())
-
     def _train_batch(self, x: Any, t: Any, optimizer: Optimizer | None, check_finite: bool) -> float:
         x, labels, dense = self.prepare(x, t, check_finite)
-        data = kernels.Data(x, labels, dense, np.arange(len(x), dtype=INDEX))
-        _, total, _, finite = self.run_batches(data, optimizer, len(x), 0, 1)
+        data = kernels.Data(x, labels, dense, np.arange(len(x), dtype=INDEX), False)
+        _, total, _, finite = self.run_batches(data, optimizer, (0, 1, len(x)))
         if not finite and optimizer is not None:
             raise TrainingDivergedError(
                 f"loss: expected a finite number, got NaN or infinity on a batch of {len(x)}; the parameters were left "
@@ -314,17 +317,29 @@ class Network:
 
     def _workspace_for(self, rows: int, parts: int) -> kernels.Workspace:
         workspace = self._workspace
-        if workspace is None or len(workspace.losses) < rows or len(workspace.panel) < parts:
-            depth = int(self._plan.operations[:, kernels.OUTPUTS].max())
+        if workspace is None or len(workspace.losses) < rows or len(workspace.scratch) < parts:
+            weights = [layer for layer in self.layers if isinstance(layer, Affine)]
+            largest = max(min(ROW_BLOCK, layer.inputs) * layer.outputs for layer in weights)
             workspace = self._workspace = kernels.Workspace(
                 inputs=np.zeros((rows, self.inputs), self.dtype),
                 tensors=np.zeros(rows * self._columns, self.dtype),
                 gradients=np.zeros(rows * self._columns, self.dtype),
-                panel=np.zeros((parts, depth * PANEL_COLUMNS), self.dtype),
                 losses=np.zeros(rows),
                 hits=np.zeros(rows, INDEX),
+                scratch=np.zeros((parts, self._scratch_size(rows)), self.dtype),
+                updates=np.zeros((parts, largest), self.dtype),
             )
         return workspace
+
+    def _scratch_size(self, rows: int) -> int:
+        """Scratch of the matrix products for a training batch of so many rows; for predictions alone with 0."""
+        sizes = []
+        for i, layer in enumerate(self.layers):
+            if isinstance(layer, Affine):
+                sizes.append(scratch_size(layer.inputs, layer.outputs))
+                sizes.append(scratch_size(rows, layer.outputs, "left"))
+                sizes.append(scratch_size(layer.outputs, layer.inputs, "right") if i and rows else 0)
+        return max(sizes)
 
     def _state_for(self, optimizer: Optimizer) -> None:
         """A fresh state for another kind of optimizer; the same kind, with whatever learning rate, goes on."""
@@ -333,68 +348,8 @@ class Network:
             self._state_owner = optimizer.update
 
 
-def parameter_shapes(layers: Sequence[Layer]) -> dict[str, tuple[int, ...]]:
-    """The parameters of a network of these layers, by name in the order of its flat vector, without making one."""
-    places = _compile_plan(_check_layers(layers), 0)[1]
-    return {name: shape for name, (_, shape) in places.items()}
-
-
-def _check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    if isinstance(layers, Layer) or not isinstance(layers, Sequence):
-        raise TypeError(f"layers: expected a list of layers, got {type(layers).__name__}; pass [Affine(4, 3), ...]")
-    for i, layer in enumerate(layers):
-        if not isinstance(layer, Affine | Activation):
-            came = f"the class {layer.__name__}" if isinstance(layer, type) else repr(layer)
-            raise TypeError(
-                f"layers[{i}]: expected a layer such as Affine(4, 3) or Relu(), got {came}; create it with ()"
-            )
-    if not layers or not isinstance(layers[0], Affine):
-        came = str(layers[0]) if layers else "an empty list"
-        raise ValueError(f"layers: expected an Affine layer first, got {came}; it says how many inputs there are")
-    width = layers[0].inputs
-    for i, layer in enumerate(layers):
-        if isinstance(layer, Affine):
-            if layer.inputs != width:
-                raise ValueError(
-                    f"layers[{i}]: expected Affine({width}, {layer.outputs}), as the layer before has {width} outputs, "
-                    f"got {layer}; make the widths agree"
-                )
-            width = layer.outputs
-    return tuple(layers)
-
-
 def check_optimizer(optimizer: Any) -> Optimizer:
     """`optimizer` itself, refused if it is none, or one whose update the kernels do not know."""
     if not isinstance(optimizer, Optimizer) or optimizer.update not in UPDATES:
         raise TypeError(f"optimizer: expected an optimizer such as fastnn.SGD(lr=0.1), got {optimizer!r}; create one")
     return optimizer
-
-
-def _compile_plan(
-    layers: Sequence[Layer], loss: int
-) -> tuple[kernels.Plan, dict[str, tuple[int, tuple[int, ...]]], int, int]:
-    """The plan, the place of each parameter (start, shape), the plan's columns, and the number of parameters."""
-    operations: list[list[int]] = []
-    numbers: list[float] = []
-    places: dict[str, tuple[int, tuple[int, ...]]] = {}
-    source, columns, size, width = kernels.INPUT, 0, 0, 0
-    for layer in layers:
-        row = [0] * 8
-        if isinstance(layer, Affine):
-            row[kernels.KIND], width = kernels.AFFINE, layer.outputs
-            row[kernels.INPUTS], row[kernels.WEIGHT] = layer.inputs, size
-            row[kernels.BIAS] = size + layer.inputs * layer.outputs
-            number = len(places) // 2 + 1
-            places[f"W{number}"] = (size, (layer.inputs, layer.outputs))
-            places[f"b{number}"] = (row[kernels.BIAS], (layer.outputs,))
-            size = row[kernels.BIAS] + layer.outputs
-            numbers.append(0.0)
-        elif isinstance(layer, Activation):
-            row[kernels.KIND], row[kernels.INPUTS] = kernels.ACTIVATE, width
-            row[kernels.ACTIVATION] = ACTIVATIONS[layer.activation].code
-            numbers.append(layer.parameter)
-        row[kernels.SOURCE], row[kernels.TARGET], row[kernels.OUTPUTS] = source, columns, width
-        source, columns = columns, columns + width
-        operations.append(row)
-    plan = kernels.Plan(np.array(operations, INDEX), np.array(numbers), loss)
-    return plan, places, columns, size

@@ -37,8 +37,9 @@ from fastnn.errors import ModelFileError
 from fastnn.kernels.losses import LOSSES
 from fastnn.kernels.updates import UPDATES
 from fastnn.layers import LAYERS, Layer
-from fastnn.network import Network, parameter_shapes
+from fastnn.network import Network
 from fastnn.optimizers import OPTIMIZERS
+from fastnn.plan import parameter_shapes
 from fastnn.version import __version__
 
 FORMAT, FORMAT_VERSION = "fastnn network", 1

@@ -130,7 +130,7 @@ def fit(
         if shuffle:
             generator.shuffle(order)
         with Progress(len(x), f"epoch {epoch}/{epochs}", enabled=progress) as bar:
-            loss, accuracy = run.epoch(Data(x, labels, dense, order), epoch, bar)
+            loss, accuracy = run.epoch(Data(x, labels, dense, order, shuffle), epoch, bar)
         # Before anything is recorded: Ctrl-C must not leave half a row.
         measured = None if validation is None else network.evaluate(*validation)
         history.loss.append(loss)
@@ -163,7 +163,7 @@ class _Run:
         while first < batches:
             last = min(batches, first + self.batches_per_call)
             start = time.perf_counter()
-            result = self.network.run_batches(data, self.optimizer, self.batch_size, first, last)
+            result = self.network.run_batches(data, self.optimizer, (first, last, self.batch_size), losses)
             self._pace(last - first, time.perf_counter() - start)
             if not (result[3] and self.network.is_finite()):
                 self.network.restore(self.saved)
@@ -173,7 +173,7 @@ class _Run:
                     "scale the data"
                 )
             self.saved = self.network.snapshot(self.saved)
-            samples, losses, hits, first = samples + result[0], losses + result[1], hits + result[2], last
+            samples, losses, hits, first = samples + result[0], result[1], hits + result[2], last
             bar.update(result[0], loss=losses / samples)
         return losses / samples, hits / samples
 

@@ -25,13 +25,13 @@ def tile_functions(rows: int, vectors: int) -> tuple[Any, Any]:
     def copy(x: Array, start: int, out: Array, to: int, step: int, count: int) -> None:
         tile = simd.zero_tile(x, rows, vectors)
         mask = simd.mask(x, count)
-        tile = simd.fill_tile(tile, simd.load_row(tile, x, start, mask))
+        tile = simd.fill_tile(tile, simd.load_tile(simd.zero_tile(x, 1, vectors), x, start, 0, mask))
         simd.store_tile(tile, out, to, step, mask)
 
     def accumulate(x: Array, left: Array, start: int, left_step: int, out: Array, count: int) -> None:
         tile = simd.zero_tile(x, rows, vectors)
         mask = simd.mask(x, count)
-        row = simd.load_row(tile, x, 0, mask)
+        row = simd.load_tile(simd.zero_tile(x, 1, vectors), x, 0, 0, mask)
         tile = simd.multiply_add(simd.fill_tile(tile, row), row, left, start, left_step)
         simd.store_tile(tile, out, 0, x.size, mask)
 

@@ -66,29 +66,27 @@ def _squared_error(y: Any, t: Any, batch: int, dy: Any) -> float:
 
 
 @kernel
-def loss_rows(loss: int, y: Any, labels: Any, dense: Any, batch: int, dy: Any, losses: Any) -> None:
-    """losses[n] and dy[n] for each row of y (M, K), a part of a batch of `batch` rows.
+def loss_rows(
+    loss: int, y: Any, labels: Any, dense: Any, rows: Any, batch: int, dy: Any, losses: Any, hits: Any
+) -> None:
+    """losses[n], dy[n] and hits[n] for each row of y (M, K), a part of a batch of `batch` rows.
 
-    labels (M,) or dense (M, K), the other one with no rows; dy (M, K) and losses (M,) float64 are overwritten.
+    Row n has the target labels[rows[n]] or dense[rows[n]], of which one is empty. hits[n] = 1 where the largest output
+    is that of the label or largest target, else 0; of equal ones the first counts. dy (M, K), losses (M,) float64 and
+    hits (M,) intp are overwritten.
     """
     for n in range(y.shape[0]):
-        if loss == SOFTMAX_CROSS_ENTROPY and labels.size > 0:
-            losses[n] = _softmax_cross_entropy_label(y[n], labels[n], batch, dy[n])
-        elif loss == SOFTMAX_CROSS_ENTROPY:
-            losses[n] = _softmax_cross_entropy_dense(y[n], dense[n], batch, dy[n])
-        elif loss == MEAN_SQUARED_ERROR:
-            losses[n] = _squared_error(y[n], dense[n], batch, dy[n])
-
-
-@kernel
-def hit_rows(y: Any, labels: Any, dense: Any, hits: Any) -> None:
-    """hits[n] = 1 where the largest output of row n is that of its label or largest target, else 0.
-
-    Of equal outputs, or targets, the first counts.
-    """
-    for n in range(y.shape[0]):
-        wanted = labels[n] if labels.size > 0 else _first_largest(dense[n])
-        hits[n] = 1 if _first_largest(y[n]) == wanted else 0
+        if labels.size > 0:
+            label = labels[rows[n]]
+            losses[n] = _softmax_cross_entropy_label(y[n], label, batch, dy[n])
+        else:
+            t = dense[rows[n]]
+            label = _first_largest(t)
+            if loss == SOFTMAX_CROSS_ENTROPY:
+                losses[n] = _softmax_cross_entropy_dense(y[n], t, batch, dy[n])
+            elif loss == MEAN_SQUARED_ERROR:
+                losses[n] = _squared_error(y[n], t, batch, dy[n])
+        hits[n] = 1 if _first_largest(y[n]) == label else 0
 
 
 @kernel

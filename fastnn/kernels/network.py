@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 
 from fastnn.kernels.activations import activation_backward, activation_forward
 from fastnn.kernels.compile import entry, kernel, prange
-from fastnn.kernels.losses import hit_rows, loss_rows
-from fastnn.kernels.matmul import multiply, multiply_transposed_left, multiply_transposed_right, share
+from fastnn.kernels.losses import loss_rows
+from fastnn.kernels.matmul import ROW_BLOCK, multiply, multiply_transposed_left, multiply_transposed_right, share
 from fastnn.kernels.operations import bias_gradient, sum_in_order
+from fastnn.kernels.simd import matrix
 from fastnn.kernels.updates import NO_UPDATE, update_range
 
 # Columns of a plan's row. SOURCE and TARGET are plan columns of tensors, SOURCE is INPUT for the network's input.
@@ -47,37 +48,37 @@ class Parameters(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """Scratch of a plan, `capacity` rows for each tensor; `panel` has one row for each part."""
+    """Scratch of a plan: `capacity` rows for each tensor, one row for each part in the last three."""
 
     inputs: Any  # (capacity, D), the gathered rows of a mini-batch
     tensors: Any  # (capacity * plan columns,)
     gradients: Any  # the same
-    panel: Any  # (parts, largest depth * PANEL_COLUMNS)
     losses: Any  # (capacity,) float64
     hits: Any  # (capacity,) intp
+    scratch: Any  # (parts, the largest scratch_size of the matrix products)
+    updates: Any  # (parts, ROW_BLOCK * widest output), gradients about to be used
 
 
 class Data(NamedTuple):
-    """Samples and targets of one kind; `order` holds the row numbers in the order in which they are taken."""
+    """Samples and targets of one kind, and the numbers of the rows in the order in which they are taken."""
 
     x: Any  # (samples, D)
     labels: Any  # (samples,) intp, or empty
     dense: Any  # (samples, K), or empty
     order: Any  # (samples,) intp
+    shuffled: Any  # whether the order is another than 0, 1, 2, ...
 
 
 @kernel
 def _tensor(buffer: Any, capacity: int, column: int, width: int, first: int, last: int) -> Any:
     """Rows [first, last) of the tensor at a plan column, as a matrix."""
-    start = capacity * column + first * width
-    return buffer[start : start + (last - first) * width].reshape((last - first, width))
+    return matrix(buffer, capacity * column + first * width, last - first, width)
 
 
 @kernel
 def _weight(vector: Any, operation: Any) -> Any:
     """The weight matrix of an affine operation, out of a flat vector."""
-    size = operation[INPUTS] * operation[OUTPUTS]
-    return vector[operation[WEIGHT] : operation[WEIGHT] + size].reshape((operation[INPUTS], operation[OUTPUTS]))
+    return matrix(vector, operation[WEIGHT], operation[INPUTS], operation[OUTPUTS])
 
 
 @kernel
@@ -87,7 +88,9 @@ def _bias(vector: Any, operation: Any) -> Any:
 
 
 @kernel
-def _forward_rows(plan: Plan, values: Any, x: Any, tensors: Any, capacity: int, first: int, last: int) -> Any:
+def _forward_rows(
+    plan: Plan, values: Any, x: Any, tensors: Any, capacity: int, first: int, last: int, scratch: Any
+) -> Any:
     """All operations forward for the rows [first, last) of a batch; x holds these rows alone. Returns the outputs."""
     outputs = x
     for i in range(plan.operations.shape[0]):
@@ -97,14 +100,14 @@ def _forward_rows(plan: Plan, values: Any, x: Any, tensors: Any, capacity: int, 
             source = _tensor(tensors, capacity, operation[SOURCE], operation[INPUTS], first, last)
         outputs = _tensor(tensors, capacity, operation[TARGET], operation[OUTPUTS], first, last)
         if operation[KIND] == AFFINE:
-            multiply(source, _weight(values, operation), _bias(values, operation), outputs)
+            multiply(source, _weight(values, operation), _bias(values, operation), scratch, outputs)
         else:
             activation_forward(operation[ACTIVATION], plan.numbers[i], source, outputs)
     return outputs
 
 
 @kernel
-def _backward_rows(plan: Plan, values: Any, x: Any, workspace: Workspace, panel: Any, first: int, last: int) -> None:
+def _backward_rows(plan: Plan, values: Any, x: Any, workspace: Workspace, scratch: Any, first: int, last: int) -> None:
     """Gradients of the loss by every tensor of the rows [first, last), from that of the outputs; not by the input."""
     capacity = workspace.inputs.shape[0]
     for i in range(plan.operations.shape[0] - 1, -1, -1):
@@ -118,9 +121,21 @@ def _backward_rows(plan: Plan, values: Any, x: Any, workspace: Workspace, panel:
         target = _tensor(workspace.tensors, capacity, operation[TARGET], operation[OUTPUTS], first, last)
         d_target = _tensor(workspace.gradients, capacity, operation[TARGET], operation[OUTPUTS], first, last)
         if operation[KIND] == AFFINE:
-            multiply_transposed_right(d_target, _weight(values, operation), panel, panel[:0], d_source)
+            multiply_transposed_right(d_target, _weight(values, operation), scratch[:0], scratch, d_source)
         elif operation[SOURCE] != INPUT:
             activation_backward(operation[ACTIVATION], plan.numbers[i], d_target, source, target, d_source)
+
+
+@kernel
+def _inputs(data: Data, workspace: Workspace, start: int, first: int, last: int) -> Any:
+    """Rows [first, last) of the mini-batch at data.order[start], gathered where they are not side by side."""
+    if not data.shuffled:
+        return data.x[start + first : start + last]
+    for n in range(first, last):
+        row = data.order[start + n]
+        for i in range(data.x.shape[1]):
+            workspace.inputs[n, i] = data.x[row, i]
+    return workspace.inputs[first:last]
 
 
 @kernel
@@ -132,48 +147,77 @@ def _batch_part(
     The mini-batch is data.order[start : start + count].
     """
     capacity = workspace.inputs.shape[0]
+    scratch = workspace.scratch[part]
+    final = plan.operations[plan.operations.shape[0] - 1]
     begin, end = share(count, part, parts), share(count, part + 1, parts)
     for first in range(begin, end, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, end)
-        for n in range(first, last):
-            workspace.inputs[n] = data.x[data.order[start + n]]
-        x = workspace.inputs[first:last]
-        y = _forward_rows(plan, values, x, workspace.tensors, capacity, first, last)
-        final = plan.operations[plan.operations.shape[0] - 1]
+        x = _inputs(data, workspace, start, first, last)
+        y = _forward_rows(plan, values, x, workspace.tensors, capacity, first, last, scratch)
         dy = _tensor(workspace.gradients, capacity, final[TARGET], final[OUTPUTS], first, last)
-        for n in range(first, last):
-            row, at = data.order[start + n], n - first
-            labels, dense = data.labels[row : row + 1], data.dense[row : row + 1]
-            loss_rows(plan.loss, y[at : at + 1], labels, dense, count, dy[at : at + 1], workspace.losses[n : n + 1])
-            hit_rows(y[at : at + 1], labels, dense, workspace.hits[n : n + 1])
-        _backward_rows(plan, values, x, workspace, workspace.panel[part], first, last)
+        rows, losses, hits = data.order[start + first :], workspace.losses[first:last], workspace.hits[first:last]
+        loss_rows(plan.loss, y, data.labels, data.dense, rows, count, dy, losses, hits)
+        _backward_rows(plan, values, x, workspace, scratch, first, last)
+
+
+@kernel
+def _update_weights(
+    plan_row: Any,
+    parameters: Parameters,
+    update: Any,
+    x: Any,
+    dy: Any,
+    buffer: Any,
+    scratch: Any,
+    first: int,
+    last: int,
+) -> None:
+    """Rows [first, last) of one weight matrix: the gradient x^T dy, used at once for the update.
+
+    So the gradient is read from the cache, and never written to the flat vector. x (N, D), dy (N, H).
+    """
+    code, numbers = update
+    width = plan_row[OUTPUTS]
+    for i in range(first, last, ROW_BLOCK):
+        end = min(last, i + ROW_BLOCK)
+        gradient = matrix(buffer, 0, end - i, width)
+        multiply_transposed_left(x, dy, scratch[:0], scratch, gradient, i)
+        place = plan_row[WEIGHT] + i * width
+        count = (end - i) * width
+        values, state = parameters.values[place : place + count], parameters.state[:, place : place + count]
+        update_range(code, numbers, values, buffer[:count], state)
 
 
 @kernel
 def _parameter_part(
-    plan: Plan, parameters: Parameters, update: Any, workspace: Workspace, count: int, part: int, parts: int
+    plan: Plan, parameters: Parameters, update: Any, data: Data, workspace: Workspace, batch: Any, part: int, parts: int
 ) -> None:
     """The second region: one part's rows of each weight matrix, and of each bias, summed over the batch and updated."""
+    start, count = batch
     capacity = workspace.inputs.shape[0]
-    gradients = parameters.gradients
+    gradients, scratch = parameters.gradients, workspace.scratch[part]
     code, numbers = update
     for i in range(plan.operations.shape[0]):
         operation = plan.operations[i]
         if operation[KIND] != AFFINE:
             continue
-        x = workspace.inputs[:count]
+        x = data.x[start : start + count]
         if operation[SOURCE] != INPUT:
             x = _tensor(workspace.tensors, capacity, operation[SOURCE], operation[INPUTS], 0, count)
+        elif data.shuffled:
+            x = workspace.inputs[:count]
         dy = _tensor(workspace.gradients, capacity, operation[TARGET], operation[OUTPUTS], 0, count)
         begin, end = share(operation[INPUTS], part, parts), share(operation[INPUTS], part + 1, parts)
-        multiply_transposed_left(x, dy, gradients[:0], _weight(gradients, operation), begin, end)
-        first = operation[WEIGHT] + begin * operation[OUTPUTS]
-        last = operation[WEIGHT] + end * operation[OUTPUTS]
-        update_range(code, numbers, parameters.values, gradients, parameters.state, first, last)
+        if code == NO_UPDATE:
+            dW = _weight(gradients, operation)[begin:end]
+            multiply_transposed_left(x, dy, scratch[:0], scratch, dW, begin)
+        else:
+            _update_weights(operation, parameters, update, x, dy, workspace.updates[part], scratch, begin, end)
         if part == parts - 1:  # a bias is H sums beside the D H of its weights: one part takes it
-            bias_gradient(dy, _bias(gradients, operation))
+            db = _bias(gradients, operation)
+            bias_gradient(dy, db)
             first, last = operation[BIAS], operation[BIAS] + operation[OUTPUTS]
-            update_range(code, numbers, parameters.values, gradients, parameters.state, first, last)
+            update_range(code, numbers, parameters.values[first:last], db, parameters.state[:, first:last])
 
 
 @entry
@@ -185,16 +229,17 @@ def train(
     data: Data,
     workspace: Workspace,
     batches: Any,
+    losses: float,
 ) -> Any:
     """Take mini-batches of `data.order`, each followed by an update; returns (samples, loss sum, hits, finite).
 
-    batches: (first, last, rows of a batch). update: (code, numbers) of kernels/updates.py. Stops after the first
-    batch whose loss is not finite. Overwrites the workspace and parameters.gradients; updates parameters.values and
-    .state.
+    batches: (first, last, rows of a batch). losses: the sum so far, so that its bits do not depend on how an epoch is
+    cut into calls. update: (code, numbers) of kernels/updates.py. Stops after the first batch whose loss is not finite.
+    Overwrites the workspace and, where nothing is updated, parameters.gradients; updates parameters.values and .state.
     """
     first, last, size = batches
     code = update[0]
-    samples, losses, hits = 0, 0.0, 0
+    samples, hits = 0, 0
     for batch in range(first, last):
         start = batch * size
         count = min(size, data.order.size - start)
@@ -208,17 +253,22 @@ def train(
         for n in range(count):
             hits += workspace.hits[n]
         for part in prange(n_threads):
-            _parameter_part(plan, parameters, update, workspace, count, part, n_threads)
+            _parameter_part(plan, parameters, update, data, workspace, (start, count), part, n_threads)
     return samples, losses, hits, math.isfinite(losses)
 
 
 @entry
-def predict(n_threads: int, plan: Plan, values: Any, x: Any, tensors: Any, out: Any) -> None:
-    """out (N, K) = the network's outputs for x (N, D). tensors: (parts, BLOCK_ROWS * plan columns), overwritten."""
+def predict(n_threads: int, plan: Plan, values: Any, x: Any, tensors: Any, scratch: Any, out: Any) -> None:
+    """out (N, K) = the network's outputs for x (N, D).
+
+    tensors: (parts, BLOCK_ROWS * plan columns) and scratch, as in Workspace, are overwritten.
+    """
     count = x.shape[0]
     for part in prange(n_threads):
         begin, end = share(count, part, n_threads), share(count, part + 1, n_threads)
         for first in range(begin, end, BLOCK_ROWS):
             last = min(first + BLOCK_ROWS, end)
-            y = _forward_rows(plan, values, x[first:last], tensors[part], BLOCK_ROWS, 0, last - first)
-            out[first:last] = y
+            y = _forward_rows(plan, values, x[first:last], tensors[part], BLOCK_ROWS, 0, last - first, scratch[part])
+            for n in range(first, last):
+                for k in range(out.shape[1]):
+                    out[n, k] = y[n - first, k]

@@ -14,7 +14,7 @@ from fastnn.kernels.activations import SOFTMAX
 from fastnn.kernels.activations import activation_backward as _activation_backward
 from fastnn.kernels.activations import activation_forward as _activation_forward
 from fastnn.kernels.compile import entry, kernel, prange
-from fastnn.kernels.losses import hit_rows, loss_rows
+from fastnn.kernels.losses import loss_rows
 from fastnn.kernels.matmul import multiply, multiply_transposed_left, multiply_transposed_right, share
 
 
@@ -47,25 +47,25 @@ def _as_row(flat: Any, first: int, last: int) -> Any:
 
 
 @entry
-def affine_forward(n_threads: int, x: Any, W: Any, b: Any, y: Any) -> None:
+def affine_forward(n_threads: int, x: Any, W: Any, b: Any, scratch: Any, y: Any) -> None:
     """y = x W + b. x (N, D), W (D, H), b (H,), y (N, H) overwritten, distinct from the others."""
     for part in prange(n_threads):
         first, last = share(x.shape[0], part, n_threads), share(x.shape[0], part + 1, n_threads)
-        multiply(x[first:last], W, b, y[first:last])
+        multiply(x[first:last], W, b, scratch[part], y[first:last])
 
 
 @entry
-def affine_backward(n_threads: int, dy: Any, x: Any, W: Any, panel: Any, dx: Any, dW: Any, db: Any) -> None:
+def affine_backward(n_threads: int, dy: Any, x: Any, W: Any, scratch: Any, dx: Any, dW: Any, db: Any) -> None:
     """dx = dy W^T (left out when dx has no rows), dW = x^T dy, db = the sum of dy over the batch.
 
-    dy (N, H), x (N, D), W (D, H); dx (N, D), dW (D, H), db (H,) overwritten; panel (n_threads, H * PANEL_COLUMNS)
-    scratch.
+    dy (N, H), x (N, D), W (D, H); dx (N, D), dW (D, H), db (H,) overwritten; scratch: one row for
+    each part, see matmul.scratch_size.
     """
     for part in prange(n_threads):
         first, last = share(dx.shape[0], part, n_threads), share(dx.shape[0], part + 1, n_threads)
-        multiply_transposed_right(dy[first:last], W, panel[part], panel[part, :0], dx[first:last])
+        multiply_transposed_right(dy[first:last], W, scratch[part, :0], scratch[part], dx[first:last])
         first, last = share(x.shape[1], part, n_threads), share(x.shape[1], part + 1, n_threads)
-        multiply_transposed_left(x, dy, panel[part, :0], dW, first, last)
+        multiply_transposed_left(x, dy, scratch[part, :0], scratch[part], dW[first:last], first)
         if part == n_threads - 1:
             bias_gradient(dy, db)
 
@@ -99,23 +99,12 @@ def activation_backward(n_threads: int, code: int, parameter: float, dy: Any, x:
 
 
 @entry
-def loss(n_threads: int, code: int, y: Any, labels: Any, dense: Any, dy: Any, losses: Any) -> float:
-    """The sum of the losses of outputs y (N, K).
-
-    dy (N, K), the gradient of their mean, and losses (N,) float64 are overwritten. labels (N,) intp or dense (N, K),
-    the other one empty. Serial: a network's outputs are little beside its layers.
-    """
-    loss_rows(code, y, labels, dense, y.shape[0], dy, losses)
+def loss(
+    n_threads: int, code: int, y: Any, labels: Any, dense: Any, rows: Any, dy: Any, losses: Any, hits: Any
+) -> float:
+    """The sum of the losses of outputs y (N, K). Serial."""
+    loss_rows(code, y, labels, dense, rows, y.shape[0], dy, losses, hits)
     return sum_in_order(losses)
-
-
-@entry
-def hits(n_threads: int, y: Any, labels: Any, dense: Any, marks: Any) -> None:
-    """marks[n] = 1 where the largest of y[n] is at the label (at the largest of dense[n]), else 0. Serial.
-
-    marks (N,) intp is overwritten.
-    """
-    hit_rows(y, labels, dense, marks)
 
 
 @entry

@@ -210,42 +210,45 @@ def zero_tile(array: Any, rows: int, vectors: int) -> Any:
     return ((zero,) * vectors,) * rows
 
 
-def _lower_load_row(context: Any, tile: types.UniTuple, array: types.Array, start: types.Integer, last: Vector) -> Any:
-    row = tile.dtype
+def _lower_load_tile(
+    context: Any, tile: types.UniTuple, array: types.Array, start: types.Integer, step: types.Integer, last: Vector
+) -> Any:
     size = array.dtype.bitwidth // 8
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = _pointer(context, builder, array, args[1], args[2])
-        vector = context.get_value_type(row.dtype)
-        result = ir.Constant(context.get_value_type(row), ir.Undefined)
-        for v in range(row.count):
-            at = builder.gep(pointer, [ir.Constant(_INDEX, v * row.dtype.lanes)])
-            value = _load(builder, at, vector, size, args[3] if v == row.count - 1 else None)
-            result = builder.insert_value(result, value, v)
+        vector = context.get_value_type(tile.dtype.dtype)
+        result = ir.Constant(context.get_value_type(tile), ir.Undefined)
+        for r in range(tile.count):
+            row = builder.gep(pointer, [builder.mul(args[3], ir.Constant(_INDEX, r))])
+            for v in range(tile.dtype.count):
+                at = builder.gep(row, [ir.Constant(_INDEX, v * tile.dtype.dtype.lanes)])
+                value = _load(builder, at, vector, size, args[4] if v == tile.dtype.count - 1 else None)
+                result = builder.insert_value(result, value, [r, v])
         return result
 
-    return row(tile, array, types.intp, last), codegen
+    return tile(tile, array, types.intp, types.intp, last), codegen
 
 
-@_lowered(_lower_load_row)
-def load_row(tile: Any, array: Any, start: int, last: Any) -> Any:
-    """One row of the tile's shape from `array[start:]`.
-
-    The mask `last` governs its last vector, whose other lanes are 0.
-    """
-    flat, width = array.reshape(-1), last.size
-    full = [flat[start + v * width : start + (v + 1) * width].copy() for v in range(len(tile[0]) - 1)]
-    tail = np.zeros(width, array.dtype)
-    begin = start + len(full) * width
-    tail[last] = flat[begin : begin + last.sum()]
-    return (*full, tail)
+@_lowered(_lower_load_tile)
+def load_tile(tile: Any, array: Any, start: int, step: int, last: Any) -> Any:
+    """A tile of this shape from array[start + r * step :] for its rows r; the mask `last` governs each last vector."""
+    flat, width, vectors = array.reshape(-1), last.size, len(tile[0])
+    rows = []
+    for r in range(len(tile)):
+        row = np.zeros(vectors * width, array.dtype)
+        count = (vectors - 1) * width + last.sum()
+        row[:count] = flat[start + r * step : start + r * step + count]
+        rows.append(tuple(row.reshape(vectors, width)))
+    return tuple(rows)
 
 
 def _lower_fill_tile(context: Any, tile: types.UniTuple, row: types.UniTuple) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         result = ir.Constant(context.get_value_type(tile), ir.Undefined)
+        vectors = builder.extract_value(args[1], 0)
         for r in range(tile.count):
-            result = builder.insert_value(result, args[1], r)
+            result = builder.insert_value(result, vectors, r)
         return result
 
     return tile(tile, row), codegen
@@ -253,8 +256,8 @@ def _lower_fill_tile(context: Any, tile: types.UniTuple, row: types.UniTuple) ->
 
 @_lowered(_lower_fill_tile)
 def fill_tile(tile: Any, row: Any) -> Any:
-    """A tile of this shape all of whose rows are `row`."""
-    return (row,) * len(tile)
+    """A tile of this shape all of whose rows are that of `row`, a tile of one row."""
+    return row * len(tile)
 
 
 def _lower_multiply_add(
@@ -268,12 +271,12 @@ def _lower_multiply_add(
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         sums, row_value, data, begin, stride = args
         pointer = _pointer(context, builder, array, data, begin)
-        vectors = [builder.extract_value(row_value, v) for v in range(row.count)]
+        vectors = [builder.extract_value(row_value, [0, v]) for v in range(tile.dtype.count)]
         for r in range(tile.count):
             at = builder.gep(pointer, [builder.mul(stride, ir.Constant(_INDEX, r))])
-            scalar = _splat(builder, builder.load(at), row.dtype.lanes)
-            for v in range(row.count):
-                total = _multiply_add(builder, scalar, vectors[v], builder.extract_value(sums, [r, v]))
+            scalar = _splat(builder, builder.load(at), tile.dtype.dtype.lanes)
+            for v, vector in enumerate(vectors):
+                total = _multiply_add(builder, scalar, vector, builder.extract_value(sums, [r, v]))
                 sums = builder.insert_value(sums, total, [r, v])
         return sums
 
@@ -282,10 +285,10 @@ def _lower_multiply_add(
 
 @_lowered(_lower_multiply_add)
 def multiply_add(tile: Any, row: Any, array: Any, start: int, step: int) -> Any:
-    """tile[r] + array[start + r * step] * row for every row r of the tile: one step of a matrix product."""
+    """tile[r] + array[start + r * step] * row for every row r: one step of a product. `row` is a tile of one row."""
     flat = array.reshape(-1)
     return tuple(
-        tuple(flat[start + r * step] * vector + total for vector, total in zip(row, sums, strict=True))
+        tuple(flat[start + r * step] * vector + total for vector, total in zip(row[0], sums, strict=True))
         for r, sums in enumerate(tile)
     )
 
@@ -319,3 +322,78 @@ def store_tile(tile: Any, array: Any, start: int, step: int, last: Any) -> None:
             count = last.sum() if v == len(row) - 1 else width
             begin = start + r * step + v * width
             flat[begin : begin + count] = vector[:count]
+
+
+def _lower_transpose(
+    context: Any,
+    source: types.Array,
+    start: types.Integer,
+    step: types.Integer,
+    target: types.Array,
+    target_start: types.Integer,
+    target_step: types.Integer,
+) -> Any:
+    lanes, size = _lanes(source.dtype), source.dtype.bitwidth // 8
+
+    def exchange(builder: Any, a: Any, b: Any, distance: int) -> Any:
+        """Swap the blocks of `distance` lanes that lie across the diagonal of two rows that are `distance` apart."""
+        first = [k if not k & distance else lanes + k - distance for k in range(lanes)]
+        second = [k + distance if not k & distance else lanes + k for k in range(lanes)]
+        masks = [ir.Constant(ir.VectorType(_LANE, lanes), lane_numbers) for lane_numbers in (first, second)]
+        return tuple(builder.shuffle_vector(a, b, numbers) for numbers in masks)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        read = _pointer(context, builder, source, args[0], args[1])
+        write = _pointer(context, builder, target, args[3], args[4])
+        vector = context.get_value_type(_vector(source.dtype))
+        offsets = [ir.Constant(_INDEX, r) for r in range(lanes)]
+        rows = [_load(builder, builder.gep(read, [builder.mul(args[2], r)]), vector, size) for r in offsets]
+        distance = lanes // 2
+        while distance:
+            for r in range(lanes):
+                if not r & distance:
+                    rows[r], rows[r + distance] = exchange(builder, rows[r], rows[r + distance], distance)
+            distance //= 2
+        for r, row in zip(offsets, rows, strict=True):
+            _store(builder, row, builder.gep(write, [builder.mul(args[5], r)]), size)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, types.intp, target, types.intp, types.intp), codegen
+
+
+@_lowered(_lower_transpose)
+def transpose(source: Any, start: int, step: int, target: Any, target_start: int, target_step: int) -> None:
+    """Copy a square block of `lanes` rows and columns, transposed: target row r is the source's column r."""
+    count = LANES[source.dtype]
+    flat, out = source.reshape(-1), target.reshape(-1)
+    for r in range(count):
+        for k in range(count):
+            out[target_start + r * target_step + k] = flat[start + k * step + r]
+
+
+def _lower_matrix(
+    context: Any, vector: types.Array, start: types.Integer, rows: types.Integer, columns: types.Integer
+) -> Any:
+    view = types.Array(vector.dtype, 2, "C")
+    size = vector.dtype.bitwidth // 8
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        result = context.make_array(view)(context, builder)
+        item = ir.Constant(_INDEX, size)
+        context.populate_array(
+            result,
+            data=_pointer(context, builder, vector, args[0], args[1]),
+            shape=[args[2], args[3]],
+            strides=[builder.mul(args[3], item), item],
+            itemsize=item,
+            meminfo=None,
+        )
+        return result._getvalue()
+
+    return view(vector, types.intp, types.intp, types.intp), codegen
+
+
+@_lowered(_lower_matrix)
+def matrix(vector: Any, start: int, rows: int, columns: int) -> Any:
+    """vector[start : start + rows * columns] as a matrix: unchecked, no reference counted, for kernels only."""
+    return vector.reshape(-1)[start : start + rows * columns].reshape(rows, columns)

@@ -37,14 +37,13 @@ def momentum_update(params: Any, grads: Any, velocity: Any, lr: Any, momentum: A
 
 
 @kernel
-def update_range(code: int, numbers: Any, params: Any, grads: Any, state: Any, first: int, last: int) -> None:
-    """Apply an update to the entries [first, last) of the flat vectors. numbers: lr, then the update's own (float64).
+def update_range(code: int, numbers: Any, params: Any, grads: Any, state: Any) -> None:
+    """Apply an update to a range of the flat vectors. numbers: lr, then the update's own (float64).
 
     params and grads (P,), state (vectors of state, P).
     """
-    p, g = params[first:last], grads[first:last]
-    lr = p.dtype.type(numbers[0])
+    lr = params.dtype.type(numbers[0])
     if code == SGD:
-        sgd_update(p, g, lr)
+        sgd_update(params, grads, lr)
     elif code == MOMENTUM:
-        momentum_update(p, g, state[0, first:last], lr, p.dtype.type(numbers[1]))
+        momentum_update(params, grads, state[0], lr, params.dtype.type(numbers[1]))

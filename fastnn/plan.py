@@ -1,0 +1,70 @@
+"""Layers compiled into a plan: the tables of integers that kernels/network.py runs. Imports layers and kernels."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastnn.kernels import network as kernels
+from fastnn.kernels.activations import ACTIVATIONS
+from fastnn.layers import Activation, Affine, Layer
+
+Places = dict[str, tuple[int, tuple[int, ...]]]
+
+
+def parameter_shapes(layers: Sequence[Layer]) -> dict[str, tuple[int, ...]]:
+    """The parameters of a network of these layers, by name in the order of its flat vector, without making one."""
+    places = compile_plan(check_layers(layers), 0)[1]
+    return {name: shape for name, (_, shape) in places.items()}
+
+
+def check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """The layers as a tuple; refused if they are none, or do not fit one another."""
+    if isinstance(layers, Layer) or not isinstance(layers, Sequence):
+        raise TypeError(f"layers: expected a list of layers, got {type(layers).__name__}; pass [Affine(4, 3), ...]")
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, Affine | Activation):
+            came = f"the class {layer.__name__}" if isinstance(layer, type) else repr(layer)
+            raise TypeError(
+                f"layers[{i}]: expected a layer such as Affine(4, 3) or Relu(), got {came}; create it with ()"
+            )
+    if not layers or not isinstance(layers[0], Affine):
+        came = str(layers[0]) if layers else "an empty list"
+        raise ValueError(f"layers: expected an Affine layer first, got {came}; it says how many inputs there are")
+    width = layers[0].inputs
+    for i, layer in enumerate(layers):
+        if isinstance(layer, Affine):
+            if layer.inputs != width:
+                raise ValueError(
+                    f"layers[{i}]: expected Affine({width}, {layer.outputs}), as the layer before has {width} outputs, "
+                    f"got {layer}; make the widths agree"
+                )
+            width = layer.outputs
+    return tuple(layers)
+
+
+def compile_plan(layers: Sequence[Layer], loss: int) -> tuple[kernels.Plan, Places, int, int]:
+    """The plan, the place of each parameter (start, shape), the plan's columns, and the number of parameters."""
+    operations: list[list[int]] = []
+    numbers: list[float] = []
+    places: Places = {}
+    source, columns, size, width = kernels.INPUT, 0, 0, 0
+    for layer in layers:
+        row = [0] * 8
+        if isinstance(layer, Affine):
+            row[kernels.KIND], width = kernels.AFFINE, layer.outputs
+            row[kernels.INPUTS], row[kernels.WEIGHT] = layer.inputs, size
+            row[kernels.BIAS] = size + layer.inputs * layer.outputs
+            number = len(places) // 2 + 1
+            places[f"W{number}"] = (size, (layer.inputs, layer.outputs))
+            places[f"b{number}"] = (row[kernels.BIAS], (layer.outputs,))
+            size = row[kernels.BIAS] + layer.outputs
+            numbers.append(0.0)
+        elif isinstance(layer, Activation):
+            row[kernels.KIND], row[kernels.INPUTS] = kernels.ACTIVATE, width
+            row[kernels.ACTIVATION] = ACTIVATIONS[layer.activation].code
+            numbers.append(layer.parameter)
+        row[kernels.SOURCE], row[kernels.TARGET], row[kernels.OUTPUTS] = source, columns, width
+        source, columns = columns, columns + width
+        operations.append(row)
+    plan = kernels.Plan(np.array(operations, np.intp), np.array(numbers), loss)
+    return plan, places, columns, size
