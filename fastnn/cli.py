@@ -1,8 +1,7 @@
 """The command line: `fastnn demo`, `fastnn train`, `fastnn info`.
 
 A command is a function that declares its options and names the function that runs it; COMMANDS lists them. A function
-that runs a command takes the options and returns the exit code. What loads Numba is imported inside these functions,
-so that help and errors in the options come at once.
+that runs a command takes the options and returns the exit code. What a command alone needs is imported inside it.
 
 Exit codes: 0; 1 for an error of the user's or a check that failed; 2 for options that cannot be understood; 130 after
 Ctrl-C; 141 where the reader of the output has gone away.

@@ -2,7 +2,10 @@
 
 
 class TrainingDivergedError(ValueError):
-    """The loss or a parameter stopped being finite; the network keeps its last finite parameters."""
+    """The loss, or in `fit` a parameter, stopped being finite.
+
+    `fit` goes back to the last finite parameters; `step` leaves them as they were before it.
+    """
 
 
 class ModelFileError(ValueError):

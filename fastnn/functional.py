@@ -15,6 +15,7 @@ from fastnn.arrays import Array
 from fastnn.kernels import losses, operations
 from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.kernels.matmul import scratch_size
+from fastnn.kernels.network import SUMS
 
 Arrays: TypeAlias = Array | Mapping[str, Array] | Sequence[Array]
 
@@ -90,7 +91,8 @@ def affine_backward(
     )
     scratch = np.empty((parts, max(sizes)), x.dtype)
     work = (4.0 if need_dx else 2.0) * x.size * W.shape[1]
-    threads.run(operations.affine_backward, work, dy, x, W, scratch, dx, dW, db, n_threads=parts)
+    sums = np.empty((parts, SUMS))
+    threads.run(operations.affine_backward, work, dy, x, W, scratch, sums, dx, dW, db, n_threads=parts)
     return dx if need_dx else None, dW, db
 
 
@@ -230,8 +232,8 @@ def mean_squared_error(y: Any, t: Any, *, out: Any = None) -> tuple[float, Array
 def _loss(code: int, name: str, y: Array, labels: Array, dense: Array, out: Any) -> tuple[float, Array]:
     dy = arrays.output("out", out, y.shape, y.dtype, ((name, y), ("t", labels), ("t", dense)))
     order, rows, hits = np.arange(y.shape[0]), np.empty(y.shape[0]), np.empty(y.shape[0], np.intp)
-    work = float(FLOP_PER_ACTIVATION * y.size)
-    return float(threads.run(operations.loss, work, code, y, labels, dense, order, dy, rows, hits)) / y.shape[0], dy
+    total = operations.loss.serial(1, code, y, labels, dense, order, dy, rows, hits)
+    return float(total) / y.shape[0], dy
 
 
 def sgd_update(params: Any, grads: Any, lr: float) -> None:

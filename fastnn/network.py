@@ -4,7 +4,8 @@ Imports the gate, threads, the descriptions (layers, optimizers, initializers), 
 `fit` and `save` hand over to fastnn.training and fastnn.persistence, which import this module.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -19,51 +20,17 @@ from fastnn.kernels.matmul import ROW_BLOCK, scratch_size
 from fastnn.kernels.updates import UPDATES
 from fastnn.layers import RELU_FAMILY, Affine, Layer, Softmax
 from fastnn.optimizers import Optimizer
+from fastnn.parameters import Parameters
 from fastnn.plan import check_layers, compile_plan
 
 if TYPE_CHECKING:
-    from fastnn.training import History
+    from fastnn.training import Callback, History
 
 INDEX = np.dtype(np.intp)
 # A compiled call cannot be interrupted: predictions are cut into calls of at most this, 0.1 s at 20 GFLOP/s.
 FLOP_PER_CALL = 2e9
+LARGEST_KEPT = 1 << 26  # bytes of activations of a batch; the workspace of a larger one is given back after it
 Snapshot: TypeAlias = tuple[Array, Array, str | None]  # parameters (P,), state (vectors, P), whose update it is
-
-
-class Parameters(Mapping[str, Array]):
-    """The parameters (or gradients) of a network by name: W1, b1, W2, ... Each is a view into one flat vector.
-
-    Writing into a view, or assigning `params["W1"] = array` (copied, same shape), changes the network.
-    """
-
-    def __init__(self, vector: Array, places: dict[str, tuple[int, tuple[int, ...]]]) -> None:
-        self._vector, self._places = vector, places
-
-    def __getitem__(self, name: str) -> Array:
-        start, shape = self._place(name)
-        return self._vector[start : start + int(np.prod(shape))].reshape(shape)
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        view = self[name]
-        view[...] = arrays.floats(f"params[{name!r}]", value, view.shape, dtype=view.dtype, rounding=True)
-
-    def _place(self, name: str) -> tuple[int, tuple[int, ...]]:
-        if name not in self._places:
-            raise KeyError(f"params: expected one of {', '.join(self._places)}, got {name!r}; pass one of these names")
-        return self._places[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._places
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def __repr__(self) -> str:
-        shapes = ", ".join(f"{name} {shape}" for name, (_, shape) in self._places.items())
-        return f"<{self._vector.size:,} {self._vector.dtype} parameters: {shapes}>"
 
 
 class Network:
@@ -89,6 +56,8 @@ class Network:
         Views into the parameters: W1 (inputs, outputs), b1 (outputs,), W2, ...
     history : History or None
         Of the last `fit`.
+
+    One network may be used by several Python threads: predictions run side by side, training one batch after another.
 
     Methods that take data accept NaN and infinity only with check_finite=False.
     """
@@ -117,7 +86,7 @@ class Network:
         self._state = np.zeros((0, size), self.dtype)
         self._state_owner: str | None = None
         self._workspace: kernels.Workspace | None = None
-        self.params = Parameters(self._values, self._places)
+        self._lock = threading.RLock()
         self.history: History | None = None
         self.initialize(rng)
 
@@ -131,6 +100,11 @@ class Network:
             self.params[f"W{number}"][...] = initializers.weights(init, layer.inputs, layer.outputs, generator)
             self.params[f"b{number}"][...] = 0.0
         self._state_owner = None
+
+    @property
+    def params(self) -> Parameters:
+        """The parameters by name, views to read and to write to."""
+        return Parameters(self._values, self._places)
 
     @property
     def inputs(self) -> int:
@@ -157,7 +131,9 @@ class Network:
         """
         shape = ("N", self.inputs)
         x = arrays.floats("x", x, shape, dtype=self.dtype, rounding=True, finite=check_finite, allow_empty=True)
-        y = arrays.output("out", out, (x.shape[0], self.outputs), self.dtype, (("x", x),))
+        y = arrays.output(
+            "out", out, (x.shape[0], self.outputs), self.dtype, (("x", x), ("the parameters", self._values))
+        )
         parts = threads.at_most(self.n_threads)
         tensors = np.empty((parts, kernels.BLOCK_ROWS * self._columns), self.dtype)
         scratch = np.empty((parts, self._scratch_size(0)), self.dtype)
@@ -171,7 +147,7 @@ class Network:
 
     def loss(self, x: Any, t: Any, *, check_finite: bool = True) -> float:
         """The mean loss over the batch x (N, D) with targets t (see `Network`)."""
-        return self.evaluate(*self.prepare(x, t, check_finite))[0]
+        return self._evaluate(*self._prepare(x, t, check_finite))[0]
 
     def accuracy(self, x: Any, t: Any, *, check_finite: bool = True) -> float:
         """The fraction of samples whose largest output is that of the target: labels (N,) or one-hot rows (N, K)."""
@@ -181,12 +157,13 @@ class Network:
             )
         x = arrays.floats("x", x, ("N", self.inputs), dtype=self.dtype, rounding=True, finite=check_finite)
         labels, dense = arrays.targets("t", t, len(x), self.outputs, self.dtype)
-        return self.evaluate(x, labels, dense)[1]
+        return self._evaluate(x, labels, dense)[1]
 
     def gradient(self, x: Any, t: Any, *, check_finite: bool = True) -> dict[str, Array]:
         """The gradient of the mean loss by every parameter, by back-propagation; new arrays keyed like `params`."""
-        self._train_batch(x, t, None, check_finite)
-        return dict(Parameters(self._gradients.copy(), self._places))
+        with self._lock:
+            self._train_batch(x, t, None, check_finite)
+            return dict(Parameters(self._gradients.copy(), self._places))
 
     def step(self, x: Any, t: Any, optimizer: Optimizer, *, check_finite: bool = True) -> float:
         """One update of the parameters from the batch x, t; returns the mean loss before it.
@@ -198,11 +175,38 @@ class Network:
         """
         return self._train_batch(x, t, check_optimizer(optimizer), check_finite)
 
-    def fit(self, x: Any, t: Any, **settings: Any) -> "History":
-        """Train on mini-batches; see `fastnn.training.fit`, which takes the same arguments after the network."""
+    def fit(
+        self,
+        x: Any,
+        t: Any,
+        *,
+        epochs: int = 10,
+        batch_size: int | None = 100,
+        optimizer: Optimizer | None = None,
+        validation_data: tuple[Any, Any] | None = None,
+        shuffle: bool = True,
+        rng: int | np.random.Generator | None = None,
+        progress: bool = True,
+        callbacks: "Sequence[Callback]" = (),
+        check_finite: bool = True,
+    ) -> "History":
+        """Train on mini-batches; see `fastnn.training.fit`, whose arguments these are."""
         from fastnn.training import fit
 
-        return fit(self, x, t, **settings)
+        return fit(
+            self,
+            x,
+            t,
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            validation_data=validation_data,
+            shuffle=shuffle,
+            rng=rng,
+            progress=progress,
+            callbacks=callbacks,
+            check_finite=check_finite,
+        )
 
     def save(self, path: Any) -> None:
         """Write the network to a file that `fastnn.load` reads; see `fastnn.persistence.save`."""
@@ -230,7 +234,7 @@ class Network:
         return f'Network([{layers}], loss="{self.loss_name}", dtype="{self.dtype}")'
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_workspace": None}
+        return {**vars(self), "_workspace": None, "_lock": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Arrays may arrive in read-only memory, such as joblib's: kernels write to them, and know no other type.
@@ -238,11 +242,11 @@ class Network:
         self._plan = compile_plan(self.layers, LOSSES[self.loss_name])[0]
         self._values, self._state = np.array(self._values, self.dtype), np.array(self._state, self.dtype)
         self._gradients = np.zeros_like(self._values)
-        self.params = Parameters(self._values, self._places)
+        self._lock = threading.RLock()
 
     # --- for fastnn.training and fastnn.persistence ---
 
-    def prepare(
+    def _prepare(
         self, x: Any, t: Any, check_finite: bool, names: tuple[str, str] = ("x", "t")
     ) -> tuple[Array, Array, Array]:
         """Data and targets as kernels take them: x (N, D), labels (N,) or empty, dense (N, K) or empty."""
@@ -254,7 +258,7 @@ class Network:
         dense = arrays.regression_targets(names[1], t, rows, columns, self.dtype, finite=check_finite)
         return x, np.empty(0, INDEX), dense
 
-    def evaluate(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
+    def _evaluate(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
         """Mean loss and accuracy on prepared data."""
         y = self.predict(x, check_finite=False)
         losses, hits = np.empty(len(y)), np.empty(len(y), INDEX)
@@ -262,22 +266,22 @@ class Network:
         total = operations.loss.serial(1, self._plan.loss, y, labels, dense, rows, np.empty_like(y), losses, hits)
         return float(total) / len(y), float(hits.mean())
 
-    def snapshot(self, into: Snapshot | None = None) -> Snapshot:
+    def _snapshot(self, into: Snapshot | None = None) -> Snapshot:
         """A copy of the parameters and the optimizer's state, in the arrays of `into` where they fit."""
         if into is None or into[1].shape != self._state.shape:
             return self._values.copy(), self._state.copy(), self._state_owner
         into[0][:], into[1][:] = self._values, self._state
         return into[0], into[1], self._state_owner
 
-    def restore(self, saved: Snapshot) -> None:
+    def _restore(self, saved: Snapshot) -> None:
         """Go back to a snapshot."""
         self._values[:], self._state, self._state_owner = saved[0], saved[1].copy(), saved[2]
 
-    def is_finite(self) -> bool:
+    def _is_finite(self) -> bool:
         """Whether all parameters are finite."""
         return bool(np.isfinite(self._values).all())
 
-    def run_batches(
+    def _run_batches(
         self,
         data: kernels.Data,
         optimizer: Optimizer | None,
@@ -288,26 +292,27 @@ class Network:
 
         The sum goes on from `losses`.
         """
-        batch_size = batches[2]
+        numbers = np.zeros(1) if optimizer is None else _numbers(optimizer, self.dtype)
+        update = (UPDATES["none" if optimizer is None else optimizer.update].code, numbers)
         parts = threads.at_most(self.n_threads)
-        workspace = self._workspace_for(batch_size, parts)
-        if optimizer is None:
-            update = (UPDATES["none"].code, np.zeros(1))
-        else:
-            update = (UPDATES[optimizer.update].code, np.array(optimizer.numbers, np.float64))
-            self._state_for(optimizer)
-        parameters = kernels.Parameters(self._values, self._gradients, self._state)
-        arguments = (self._plan, parameters, update, data, workspace, batches, losses)
-        work = 6.0 * batch_size * self._values.size  # of one batch: a parallel region is about as long as that
-        samples, total, hits, finite = threads.run(kernels.train, work, *arguments, n_threads=parts)
+        with self._lock:  # one batch at a time goes through the workspace
+            workspace = self._workspace_for(batches[2], parts, bool(data.shuffled))
+            if optimizer is not None:
+                self._state_for(optimizer)
+            vectors = kernels.Vectors(self._values, self._gradients, self._state)
+            arguments = (self._plan, vectors, update, data, workspace, batches, losses)
+            work = 6.0 * batches[2] * self._values.size  # of one batch: a parallel region is about as long as that
+            samples, total, hits, finite = threads.run(kernels.train, work, *arguments, n_threads=parts)
+            if workspace.tensors.nbytes > LARGEST_KEPT:
+                self._workspace = None
         return int(samples), float(total), int(hits), bool(finite)
 
     # --- inside ---
 
     def _train_batch(self, x: Any, t: Any, optimizer: Optimizer | None, check_finite: bool) -> float:
-        x, labels, dense = self.prepare(x, t, check_finite)
+        x, labels, dense = self._prepare(x, t, check_finite)
         data = kernels.Data(x, labels, dense, np.arange(len(x), dtype=INDEX), False)
-        _, total, _, finite = self.run_batches(data, optimizer, (0, 1, len(x)))
+        _, total, _, finite = self._run_batches(data, optimizer, (0, 1, len(x)))
         if not finite and optimizer is not None:
             raise TrainingDivergedError(
                 f"loss: expected a finite number, got NaN or infinity on a batch of {len(x)}; the parameters were left "
@@ -315,13 +320,19 @@ class Network:
             )
         return total / len(x)
 
-    def _workspace_for(self, rows: int, parts: int) -> kernels.Workspace:
+    def _workspace_for(self, rows: int, parts: int, shuffled: bool) -> kernels.Workspace:
         workspace = self._workspace
-        if workspace is None or len(workspace.losses) < rows or len(workspace.scratch) < parts:
+        if (
+            workspace is None
+            or len(workspace.losses) < rows
+            or len(workspace.scratch) < parts
+            or (shuffled and len(workspace.inputs) < rows)
+        ):
             weights = [layer for layer in self.layers if isinstance(layer, Affine)]
             largest = max(min(ROW_BLOCK, layer.inputs) * layer.outputs for layer in weights)
             workspace = self._workspace = kernels.Workspace(
-                inputs=np.zeros((rows, self.inputs), self.dtype),
+                inputs=np.zeros((rows if shuffled else 0, self.inputs), self.dtype),
+                sums=np.zeros((parts, kernels.SUMS)),
                 tensors=np.zeros(rows * self._columns, self.dtype),
                 gradients=np.zeros(rows * self._columns, self.dtype),
                 losses=np.zeros(rows),
@@ -353,3 +364,11 @@ def check_optimizer(optimizer: Any) -> Optimizer:
     if not isinstance(optimizer, Optimizer) or optimizer.update not in UPDATES:
         raise TypeError(f"optimizer: expected an optimizer such as fastnn.SGD(lr=0.1), got {optimizer!r}; create one")
     return optimizer
+
+
+def _numbers(optimizer: Optimizer, dtype: np.dtype[Any]) -> Array:
+    """The numbers of an update in float64, refused where `dtype` makes infinity of them."""
+    numbers = np.array(optimizer.numbers, np.float64)
+    for number in numbers:
+        arrays.real("optimizer", number, maximum=float(np.finfo(dtype).max))
+    return numbers

@@ -87,7 +87,7 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     if not isinstance(network, Network):
         raise TypeError(f"network: expected a fastnn.Network, got {checks.shown(network)}; pass the network to save")
     target = pathlib.Path(os.path.realpath(_file_name(path)))
-    values, state, update = network.snapshot()
+    values, state, update = network._snapshot()
     state = state[:0] if update is None else state
     dtype = network.dtype.newbyteorder("<")
     contents: dict[str, list[Any]] = {
@@ -302,7 +302,7 @@ def _read(file: IO[bytes]) -> Network:
         shapes = {PARAMETERS: (described.size,), STATE: (vectors, described.size)}
         values, state = (_array(archive, members[name], described.dtype, shape) for name, shape in shapes.items())
     network = Network(described.layers, described.loss, dtype=described.dtype, rng=0)
-    network.restore((values, state, described.update))
+    network._restore((values, state, described.update))
     return network
 
 

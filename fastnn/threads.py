@@ -23,6 +23,9 @@ from fastnn.kernels.compile import JIT_DISABLED, Entry
 
 # Below so many floating-point operations a launch costs more than a second thread gains.
 SMALL_WORK = 200_000
+# A launch of the workqueue layer takes 100 us, of OpenMP 1 us: 100 x 784-50-10 (23 MFLOP) took 611 us instead of 238.
+SMALL_WORK_ON = {"workqueue": 100_000_000}
+NO_LAYER = "none"
 
 _numba: Any = numba  # its own types do not tell of all that is used here
 _LIMIT: int = _numba.config.NUMBA_NUM_THREADS
@@ -93,7 +96,10 @@ def run(entry: Entry, work: float, *args: Any, n_threads: int | None = None) -> 
     # GNU OpenMP kills a child process that uses the threads of its parent.
     if _forked_from_openmp:
         return entry.serial(1, *args)
-    if _started_layer() != "workqueue":
+    layer = _started_layer()
+    if layer == NO_LAYER or work < SMALL_WORK_ON.get(layer, 0):
+        return entry.serial(1, *args)
+    if layer != "workqueue":
         return _launch(entry, n, args)
     # The workqueue layer ends the process when two Python threads launch at the same time.
     if not _workqueue_busy.acquire(blocking=False):
@@ -116,19 +122,23 @@ def _launch(entry: Entry, n: int, args: tuple[Any, ...]) -> Any:
 
 
 def _started_layer() -> str:
-    """Return the name of Numba's threading layer; start its threads if they are not."""
+    """Return the name of Numba's threading layer, or NO_LAYER; start its threads if they are not."""
     global _layer
     if _layer is None:
         with _starting, warnings.catch_warnings():
             warnings.simplefilter("ignore", numba.NumbaWarning)  # such as a TBB that is too old for Numba
-            numba.get_num_threads()
-            _layer = str(_numba.threading_layer())
+            try:
+                numba.get_num_threads()
+                _layer = str(_numba.threading_layer())
+            except ValueError:  # the layer that NUMBA_THREADING_LAYER asks for is not there
+                _layer = NO_LAYER
     return _layer
 
 
 def _note_fork() -> None:
     """In a forked child: remember whether there is a pool of OpenMP threads, which did not come along."""
-    global _forked_from_openmp
+    global _forked_from_openmp, _starting, _workqueue_busy
+    _starting, _workqueue_busy = threading.Lock(), threading.Lock()  # another thread may have held them
     with contextlib.suppress(ValueError):  # no pool
         _forked_from_openmp = _numba.threading_layer() == "omp"
 

@@ -116,7 +116,7 @@ def fit(
     epochs = arrays.integer("epochs", epochs, minimum=0)
     optimizer = SGD(lr=0.1) if optimizer is None else check_optimizer(optimizer)
     generator = arrays.generator("rng", rng)
-    x, labels, dense = network.prepare(x, t, check_finite)
+    x, labels, dense = network._prepare(x, t, check_finite)
     size = len(x) if batch_size is None else min(len(x), arrays.integer("batch_size", batch_size, minimum=1))
     validation = _validation(network, validation_data, check_finite)
     if not isinstance(callbacks, list | tuple) or not all(map(callable, callbacks)):
@@ -132,7 +132,7 @@ def fit(
         with Progress(len(x), f"epoch {epoch}/{epochs}", enabled=progress) as bar:
             loss, accuracy = run.epoch(Data(x, labels, dense, order, shuffle), epoch, bar)
         # Before anything is recorded: Ctrl-C must not leave half a row.
-        measured = None if validation is None else network.evaluate(*validation)
+        measured = None if validation is None else network._evaluate(*validation)
         history.loss.append(loss)
         if classes:
             history.accuracy.append(accuracy)
@@ -154,7 +154,7 @@ class _Run:
         self.network, self.optimizer, self.batch_size = network, optimizer, batch_size
         self.batches_per_call = 1
         self.calls = 0
-        self.saved = network.snapshot()
+        self.saved = network._snapshot()
 
     def epoch(self, data: Data, epoch: int, bar: Progress) -> tuple[float, float]:
         """One pass over data.order: (mean loss, accuracy)."""
@@ -163,16 +163,16 @@ class _Run:
         while first < batches:
             last = min(batches, first + self.batches_per_call)
             start = time.perf_counter()
-            result = self.network.run_batches(data, self.optimizer, (first, last, self.batch_size), losses)
+            result = self.network._run_batches(data, self.optimizer, (first, last, self.batch_size), losses)
             self._pace(last - first, time.perf_counter() - start)
-            if not (result[3] and self.network.is_finite()):
-                self.network.restore(self.saved)
+            if not (result[3] and self.network._is_finite()):
+                self.network._restore(self.saved)
                 raise TrainingDivergedError(
                     f"loss: expected finite numbers, got NaN or infinity in epoch {epoch}, batches {first + 1} to "
                     f"{last} of {batches}; the network keeps its last finite parameters: lower the learning rate or "
                     "scale the data"
                 )
-            self.saved = self.network.snapshot(self.saved)
+            self.saved = self.network._snapshot(self.saved)
             samples, losses, hits, first = samples + result[0], result[1], hits + result[2], last
             bar.update(result[0], loss=losses / samples)
         return losses / samples, hits / samples
@@ -192,7 +192,7 @@ def _validation(network: Network, data: Any, check_finite: bool) -> tuple[Array,
         raise TypeError(
             f"validation_data: expected a pair (x, t), got {type(data).__name__}; pass validation_data=(x, t)"
         )
-    return network.prepare(data[0], data[1], check_finite, names=("validation_data[0]", "validation_data[1]"))
+    return network._prepare(data[0], data[1], check_finite, names=("validation_data[0]", "validation_data[1]"))
 
 
 def _are_classes(labels: Array, dense: Array) -> bool:

@@ -40,7 +40,7 @@ def batch(loss: str) -> tuple[Array, Array]:
 
 
 def bits(network: Network) -> tuple[bytes, bytes, str | None]:
-    values, state, update = network.snapshot()
+    values, state, update = network._snapshot()
     return values.tobytes(), state.tobytes(), update
 
 

@@ -65,10 +65,10 @@ def test_momentum_is_what_continued_training_needs(saved: pathlib.Path) -> None:
     """The tests above would pass without the state if it made no difference."""
     x, t = batch("mean_squared_error")
     loaded, forgetful = fastnn.load(saved), fastnn.load(saved)
-    values, state, update = forgetful.snapshot()
+    values, state, update = forgetful._snapshot()
     assert update == "momentum"
     assert np.abs(state).max() > 0
-    forgetful.restore((values, 0 * state, update))
+    forgetful._restore((values, 0 * state, update))
     loaded.step(x, t, Momentum(lr=0.1))
     forgetful.step(x, t, Momentum(lr=0.1))
     assert bits(loaded) != bits(forgetful)
@@ -78,7 +78,7 @@ def test_an_untrained_network_and_one_initialized_again_have_no_state(path: path
     network = small_network(momentum=True)
     network.initialize(3)
     network.save(path)
-    values, state, update = fastnn.load(path).snapshot()
+    values, state, update = fastnn.load(path)._snapshot()
     assert (values.tobytes(), state.shape, update) == (bits(network)[0], (0, 26), None)
 
 
@@ -119,7 +119,7 @@ def test_the_file_is_read_by_numpy_and_little_endian(dtype: str, stored: str, pa
         assert file.files == [HEADER, "parameters", "optimizer_state"]
         expected = np.concatenate([array.ravel() for array in network.params.values()])
         np.testing.assert_array_equal(file["parameters"], expected, strict=True)
-        np.testing.assert_array_equal(file["optimizer_state"], network.snapshot()[1], strict=True)
+        np.testing.assert_array_equal(file["optimizer_state"], network._snapshot()[1], strict=True)
     for name in (PARAMETERS, STATE):
         assert f"'descr': '{stored}'".encode() in members(path)[name]
 
@@ -205,7 +205,7 @@ def test_files_of_format_version_1_load_for_ever(name: str, layers: tuple[Layer,
 
 def test_format_version_1_predicts_as_it_did() -> None:
     network = fastnn.load(DATA / "network_format_1.npz")
-    values, state, update = network.snapshot()
+    values, state, update = network._snapshot()
     k = np.arange(39)
     np.testing.assert_array_equal(values, (k * 7 % 39 - 19) / 16)
     np.testing.assert_array_equal(state, (k[None] - 19) / 32)
@@ -217,4 +217,4 @@ def test_format_version_1_predicts_as_it_did() -> None:
     gates = fastnn.load(DATA / "network_format_1_gates.npz")
     exclusive_or = [[0.25, -0.25], [-0.75, 0.75], [-0.75, 0.75], [0.75, -0.75]]
     np.testing.assert_array_equal(gates.predict([[0, 0], [0, 1], [1, 0], [1, 1]]), exclusive_or)
-    assert (gates.snapshot()[1].shape, gates.snapshot()[2]) == ((0, 12), None)
+    assert (gates._snapshot()[1].shape, gates._snapshot()[2]) == ((0, 12), None)

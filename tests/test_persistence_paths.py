@@ -266,7 +266,7 @@ import fastnn
 
 path, folder = sys.argv[1], os.path.dirname(sys.argv[1])
 networks = {name: fastnn.Network([fastnn.Affine(300, 300)], rng=seed) for seed, name in enumerate(("one", "two"))}
-vectors = {network.snapshot()[0].tobytes(): name for name, network in networks.items()}
+vectors = {network._snapshot()[0].tobytes(): name for name, network in networks.items()}
 networks["one"].save(path)
 found, moments = collections.Counter(), random.Random(0)
 for _ in range(40):
@@ -287,7 +287,7 @@ for _ in range(40):
         raise SystemExit("the child did not save")
     os.close(ready)
     os.close(begun)
-    found[vectors[fastnn.load(path).snapshot()[0].tobytes()]] += 1
+    found[vectors[fastnn.load(path)._snapshot()[0].tobytes()]] += 1
 print(json.dumps([found, os.listdir(folder)]))
 """
 

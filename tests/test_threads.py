@@ -15,7 +15,7 @@ import fastnn
 from fastnn import threads
 
 PACKAGE_PARENT = str(pathlib.Path(fastnn.__file__).parents[1])
-LARGE = threads.SMALL_WORK
+LARGE = max(threads.SMALL_WORK, *threads.SMALL_WORK_ON.values())  # on any layer
 
 KERNELS = """
 from fastnn.kernels.compile import entry, prange
@@ -172,7 +172,7 @@ def test_large_work_is_parallel(fake_launch: None, fake: Any) -> None:
 
 
 def test_small_work_and_one_thread_are_serial(fake_launch: None, fake: Any) -> None:
-    assert threads.run(fake, LARGE - 1, "x", "out") == ("serial", 1, "x", "out")
+    assert threads.run(fake, threads.SMALL_WORK - 1, "x", "out") == ("serial", 1, "x", "out")
     assert threads.run(fake, LARGE, "x", n_threads=1) == ("serial", 1, "x")
     threads.set_num_threads(1)
     assert threads.run(fake, LARGE, "x") == ("serial", 1, "x")

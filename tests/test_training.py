@@ -74,7 +74,7 @@ def test_same_bits_as_a_loop_of_steps(shuffle: bool, batch_size: int | None, opt
 
 def test_same_seed_same_bits() -> None:
     nets = [small_network(), small_network(), small_network()]
-    for net, rng in zip(nets, (3, np.random.default_rng(3), 4), strict=True):
+    for net, rng in zip(nets, list[Any]([3, np.random.default_rng(3), 4]), strict=True):
         net.fit(X, T, epochs=2, batch_size=16, rng=rng)
     assert parameter_bits(nets[0]) == parameter_bits(nets[1])
     assert parameter_bits(nets[0]) != parameter_bits(nets[2])
@@ -179,7 +179,7 @@ def test_interrupted_by_a_callback() -> None:
     assert net.fit(X, T, epochs=1).epochs == 1
 
 
-@pytest.mark.parametrize("method", ["run_batches", "evaluate"])
+@pytest.mark.parametrize("method", ["_run_batches", "_evaluate"])
 def test_interrupted_within_an_epoch(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the second epoch, while batches are trained or the validation data measured: the first is recorded whole."""
     net = small_network()
@@ -326,7 +326,7 @@ def test_refusals_change_nothing(settings: dict[str, Any], error: type[Exception
     history = net.fit(X, T, epochs=1)
     before = parameter_bits(net)
     with pytest.raises(error, match=f"^{re.escape(sentence)}$"):
-        net.fit(**({"x": X, "t": T, "epochs": 1} | settings))
+        net.fit(**{"x": X, "t": T, "epochs": 1, **settings})
     assert parameter_bits(net) == before
     assert net.history is history
 

@@ -2,14 +2,14 @@
 
 - Free functions named `<operation>_<direction>`; inputs first, outputs last. They return nothing, a number or a tuple
   of numbers.
-- They never allocate, raise, print or convert: arrays come from the gate or from a network, checked, C-contiguous and
-  writable.
+- They never allocate, raise, print or convert arrays: these come from the gate or from a network, checked,
+  C-contiguous and writable.
 - Outputs are overwritten unread, and are distinct from the inputs unless the docstring says otherwise. Parameters and
   optimizer state in `updates` are the one exception.
 - One scalar function for each formula, shared by the forward pass, the backward pass and whatever else needs it.
 - No fastmath; sums run in a fixed order; a parallel region writes disjoint rows: the same bits on any number of
   threads.
-- Indices are intp; float32 and float64 are the only other types.
+- Indices are intp; arrays are float32 or float64, and float64 where losses and sums are collected.
 
 `compile` is the only module that names numba.njit, `simd` the only one with LLVM code. A function is a `kernel`
 (called by compiled code), a `formula` (a scalar function, inlined) or an `entry` (called from Python, compiled with

@@ -1,8 +1,8 @@
 """Activations: each formula and its derivative once, as scalar functions. Imports compile, simd and vector_math.
 
 To add one: its formula, its derivative, a row in ACTIVATIONS, a branch in `activation_forward` and
-`activation_backward`, and its twin in reference.py. The layers, the interpreter, the tests and the benchmarks find it
-in ACTIVATIONS.
+`activation_backward`, its twin in reference.py and its layer in layers.py. The interpreter, the tests and the
+benchmarks find it in these tables.
 
 A formula is f(x, p), a derivative f'(x, y, p) with y = f(x, p); p is the activation's one parameter (unused by most).
 """
@@ -15,8 +15,8 @@ from fastnn.kernels.compile import formula, kernel
 from fastnn.kernels.vector_math import constant, exp, expm1, sigmoid, tanh
 
 
-class Activation(NamedTuple):
-    """What the rest of fastnn needs to know of an activation."""
+class Row(NamedTuple):
+    """What the rest of fastnn needs to know of an activation: a row of ACTIVATIONS."""
 
     code: int
     parameter: str = ""  # the keyword of its parameter, if any
@@ -26,14 +26,14 @@ class Activation(NamedTuple):
 IDENTITY, STEP, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTMAX = range(8)
 
 ACTIVATIONS = {
-    "identity": Activation(IDENTITY),
-    "step": Activation(STEP),
-    "sigmoid": Activation(SIGMOID),
-    "tanh": Activation(TANH),
-    "relu": Activation(RELU),
-    "leaky_relu": Activation(LEAKY_RELU, "slope", 0.01),
-    "elu": Activation(ELU, "alpha", 1.0),
-    "softmax": Activation(SOFTMAX),
+    "identity": Row(IDENTITY),
+    "step": Row(STEP),
+    "sigmoid": Row(SIGMOID),
+    "tanh": Row(TANH),
+    "relu": Row(RELU),
+    "leaky_relu": Row(LEAKY_RELU, "slope", 0.01),
+    "elu": Row(ELU, "alpha", 1.0),
+    "softmax": Row(SOFTMAX),
 }
 
 
@@ -110,7 +110,10 @@ def _elu(x: Any, p: Any) -> Any:
 
 @formula
 def _elu_derivative(x: Any, y: Any, p: Any) -> Any:
-    """1 where x > 0, else alpha exp(x) = y + alpha; alpha at 0."""
+    """1 where x > 0, else alpha exp(x) = y + alpha; alpha at 0.
+
+    The sum is off by a rounding of alpha, which is nothing beside the derivative 1 of the other side.
+    """
     return constant(x, 1.0) if x > constant(x, 0.0) else y + p
 
 
@@ -158,7 +161,7 @@ def _each_backward(derivative: Any, p: Any, dy: Any, x: Any, y: Any, dx: Any) ->
 
 @kernel
 def activation_forward(code: int, parameter: float, x: Any, y: Any) -> None:
-    """y = f(x). x, y (N, D), C-contiguous and distinct; y overwritten. code: one of the numbers above."""
+    """y = f(x). x, y (N, D), C-contiguous; y overwritten, and may be x. code: one of the numbers above."""
     p = x.dtype.type(parameter)
     x_flat, y_flat = x.reshape(x.size), y.reshape(y.size)
     if code == IDENTITY:
@@ -184,7 +187,7 @@ def activation_forward(code: int, parameter: float, x: Any, y: Any) -> None:
 def activation_backward(code: int, parameter: float, dy: Any, x: Any, y: Any, dx: Any) -> None:
     """dx = dy f'(x), for softmax dy times its Jacobian.
 
-    All (N, D), C-contiguous; y = f(x); dx overwritten, distinct.
+    All (N, D), C-contiguous; y = f(x); dx overwritten, and may be dy.
     """
     p = x.dtype.type(parameter)
     dy_flat, x_flat, y_flat, dx_flat = dy.reshape(x.size), x.reshape(x.size), y.reshape(x.size), dx.reshape(x.size)

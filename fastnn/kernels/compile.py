@@ -124,8 +124,9 @@ def _merging_compiler() -> Any:
                 self.state.library = _MergedLibrary(codegen, self.state.func_id.func_qualname)
             return super().define_pipelines()
 
-    overridden = (library_class._optimize_final_module, library_class._finalize_final_module)
-    return _KernelCompiler if all(map(callable, overridden)) else compiler_class
+    used = ("_optimize_final_module", "_finalize_final_module", "_finalize_dynamic_globals", "_ensure_finalized")
+    here = all(hasattr(library_class, name) for name in (*used, "get_pointer_to_function"))
+    return _KernelCompiler if here and hasattr(compiler_class, "define_pipelines") else compiler_class
 
 
 # Options of functions that are merged into others: no entrance for Python or C, no machine code of their own.
@@ -170,8 +171,14 @@ class Entry:
         self.serial = self.parallel = _cached(_compiled(function), function, "serial")
         # Numba warns of parallel code without a parallel region, and it would be the same code.
         if "prange" in function.__code__.co_names:
-            parallel = _compiled(function, parallel=_internals.cpu_options.ParallelOptions(dict(_PRANGE_ONLY)))
+            parallel = _compiled(function, parallel=_prange_only())
             self.parallel = _cached(parallel, function, "parallel")
+
+
+def _prange_only() -> Any:
+    """Numba's option for it: a dict would be emptied with the first signature."""
+    options = getattr(_internals.cpu_options, "ParallelOptions", None)
+    return True if options is None else options(dict(_PRANGE_ONLY))
 
 
 ENTRIES: list[Entry] = []

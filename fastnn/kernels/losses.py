@@ -25,8 +25,13 @@ LOSSES = {"softmax_cross_entropy": SOFTMAX_CROSS_ENTROPY, "mean_squared_error": 
 def _softmax_cross_entropy_label(x: Any, label: int, batch: int, dx: Any) -> float:
     """-log softmax(x)[label] of one row by log-sum-exp, for logits of any size.
 
-    dx = (softmax(x) - one_hot(label)) / batch.
+    dx = (softmax(x) - one_hot(label)) / batch. NaN for a label that is none: the gate has checked it, but the array is
+    the user's, who may have changed it since.
     """
+    if label < 0 or label >= x.size:
+        for k in range(x.size):
+            dx[k] = np.nan
+        return np.nan
     score = x[label]
     highest, total = softmax_row(x, dx)
     count = dx.dtype.type(batch)

@@ -29,6 +29,7 @@ AFFINE, ACTIVATE = range(2)  # kinds of operations
 
 # Rows taken through all layers together: what one layer writes is in the cache when the next one reads it.
 BLOCK_ROWS = 64
+SUMS = 64  # columns of a bias gradient summed at once
 
 
 class Plan(NamedTuple):
@@ -39,7 +40,7 @@ class Plan(NamedTuple):
     loss: Any
 
 
-class Parameters(NamedTuple):
+class Vectors(NamedTuple):
     """The flat vectors: parameters (P,), gradients (P,), optimiser state (vectors, P)."""
 
     values: Any
@@ -50,12 +51,13 @@ class Parameters(NamedTuple):
 class Workspace(NamedTuple):
     """Scratch of a plan: `capacity` rows for each tensor, one row for each part in the last three."""
 
-    inputs: Any  # (capacity, D), the gathered rows of a mini-batch
+    inputs: Any  # (capacity, D), the gathered rows of a mini-batch; no rows where nothing is shuffled
     tensors: Any  # (capacity * plan columns,)
     gradients: Any  # the same
     losses: Any  # (capacity,) float64
     hits: Any  # (capacity,) intp
     scratch: Any  # (parts, the largest scratch_size of the matrix products)
+    sums: Any  # (parts, SUMS) float64, of bias gradients
     updates: Any  # (parts, ROW_BLOCK * widest output), gradients about to be used
 
 
@@ -109,7 +111,7 @@ def _forward_rows(
 @kernel
 def _backward_rows(plan: Plan, values: Any, x: Any, workspace: Workspace, scratch: Any, first: int, last: int) -> None:
     """Gradients of the loss by every tensor of the rows [first, last), from that of the outputs; not by the input."""
-    capacity = workspace.inputs.shape[0]
+    capacity = workspace.losses.shape[0]
     for i in range(plan.operations.shape[0] - 1, -1, -1):
         operation = plan.operations[i]
         if operation[SOURCE] == INPUT and operation[KIND] == AFFINE:
@@ -146,7 +148,7 @@ def _batch_part(
 
     The mini-batch is data.order[start : start + count].
     """
-    capacity = workspace.inputs.shape[0]
+    capacity = workspace.losses.shape[0]
     scratch = workspace.scratch[part]
     final = plan.operations[plan.operations.shape[0] - 1]
     begin, end = share(count, part, parts), share(count, part + 1, parts)
@@ -163,7 +165,7 @@ def _batch_part(
 @kernel
 def _update_weights(
     plan_row: Any,
-    parameters: Parameters,
+    parameters: Vectors,
     update: Any,
     x: Any,
     dy: Any,
@@ -190,11 +192,11 @@ def _update_weights(
 
 @kernel
 def _parameter_part(
-    plan: Plan, parameters: Parameters, update: Any, data: Data, workspace: Workspace, batch: Any, part: int, parts: int
+    plan: Plan, parameters: Vectors, update: Any, data: Data, workspace: Workspace, batch: Any, part: int, parts: int
 ) -> None:
     """The second region: one part's rows of each weight matrix, and of each bias, summed over the batch and updated."""
     start, count = batch
-    capacity = workspace.inputs.shape[0]
+    capacity = workspace.losses.shape[0]
     gradients, scratch = parameters.gradients, workspace.scratch[part]
     code, numbers = update
     for i in range(plan.operations.shape[0]):
@@ -213,18 +215,18 @@ def _parameter_part(
             multiply_transposed_left(x, dy, scratch[:0], scratch, dW, begin)
         else:
             _update_weights(operation, parameters, update, x, dy, workspace.updates[part], scratch, begin, end)
-        if part == parts - 1:  # a bias is H sums beside the D H of its weights: one part takes it
-            db = _bias(gradients, operation)
-            bias_gradient(dy, db)
-            first, last = operation[BIAS], operation[BIAS] + operation[OUTPUTS]
-            update_range(code, numbers, parameters.values[first:last], db, parameters.state[:, first:last])
+        begin, end = share(operation[OUTPUTS], part, parts), share(operation[OUTPUTS], part + 1, parts)
+        bias_gradient(dy, workspace.sums[part], _bias(gradients, operation), begin, end)
+        begin, end = operation[BIAS] + begin, operation[BIAS] + end
+        values, state = parameters.values[begin:end], parameters.state[:, begin:end]
+        update_range(code, numbers, values, gradients[begin:end], state)
 
 
 @entry
 def train(
     n_threads: int,
     plan: Plan,
-    parameters: Parameters,
+    parameters: Vectors,
     update: Any,
     data: Data,
     workspace: Workspace,

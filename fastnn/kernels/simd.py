@@ -13,13 +13,14 @@ bits at any width, in any tile and on any thread.
 """
 
 import os
+import platform
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import config, types
-from numba.core import cgutils
+from numba.core import cgutils, codegen
 from numba.extending import intrinsic, models, register_model
 
 from fastnn.kernels.compile import JIT_DISABLED
@@ -27,11 +28,11 @@ from fastnn.kernels.compile import JIT_DISABLED
 
 def _features() -> set[str]:
     """Names of the processor features that Numba compiles for."""
-    if config.CPU_FEATURES is not None:
-        return {name[1:] for name in config.CPU_FEATURES.split(",") if name.startswith("+")}
-    if config.CPU_NAME == "generic":
-        return set()
-    return {name for name, present in binding.get_host_cpu_features().items() if present}
+    names = config.CPU_FEATURES
+    if names is None:  # as Numba chooses: without AVX where NUMBA_ENABLE_AVX=0, none where LLVM cannot tell
+        names = "" if config.CPU_NAME == "generic" else codegen.get_host_cpu_features()
+    features = {name[1:] for name in names.split(",") if name.startswith("+")}
+    return features | {"neon", "fma"} if platform.machine().lower() in {"aarch64", "arm64"} else features
 
 
 def _vector_bytes(features: set[str]) -> int:

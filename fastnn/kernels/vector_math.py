@@ -96,7 +96,8 @@ def _expm1_32(x: Any) -> Any:
     fraction, n = _reduce_32(_clamp(x, np.float32(-18.0), _HIGHEST_32))
     half = np.int32(n >> np.int32(1))
     first, rest = _power_of_two_32(half), np.int32(n - half)
-    return fma(first, fraction, first - _power_of_two_32(np.int32(-rest))) * _power_of_two_32(rest)
+    y = fma(first, fraction, first - _power_of_two_32(np.int32(-rest))) * _power_of_two_32(rest)
+    return x if x == np.float32(0) else y  # the sign of zero
 
 
 @formula
@@ -105,7 +106,8 @@ def _expm1_64(x: Any) -> Any:
     fraction, n = _reduce_64(_clamp(x, np.float64(-38.0), _HIGHEST_64))
     half = n >> np.int64(1)
     first, rest = _power_of_two_64(half), n - half
-    return fma(first, fraction, first - _power_of_two_64(-rest)) * _power_of_two_64(rest)
+    y = fma(first, fraction, first - _power_of_two_64(-rest)) * _power_of_two_64(rest)
+    return x if x == 0.0 else y  # the sign of zero
 
 
 @formula
@@ -131,7 +133,8 @@ def tanh(x: Any) -> Any:
     magnitude = limit if magnitude > limit else magnitude
     e = expm1(magnitude + magnitude)
     y = e / (e + constant(x, 2.0))
-    return -y if x < constant(x, 0.0) else y
+    y = -y if x < constant(x, 0.0) else y
+    return x if x == constant(x, 0.0) else y  # the sign of zero
 
 
 @formula

@@ -1,0 +1,45 @@
+"""Parameters (or gradients) by name: views into one flat vector. Imports the gate."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from fastnn import arrays
+from fastnn.arrays import Array
+
+
+class Parameters(Mapping[str, Array]):
+    """The parameters (or gradients) of a network by name: W1, b1, W2, ... Each is a view into one flat vector.
+
+    Writing into a view, or assigning `params["W1"] = array` (copied, same shape), changes the network.
+    """
+
+    def __init__(self, vector: Array, places: dict[str, tuple[int, tuple[int, ...]]]) -> None:
+        self._vector, self._places = vector, places
+
+    def __getitem__(self, name: str) -> Array:
+        start, shape = self._place(name)
+        return self._vector[start : start + int(np.prod(shape))].reshape(shape)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        view = self[name]
+        view[...] = arrays.floats(f"params[{name!r}]", value, view.shape, dtype=view.dtype, rounding=True)
+
+    def _place(self, name: str) -> tuple[int, tuple[int, ...]]:
+        if name not in self._places:
+            raise KeyError(f"params: expected one of {', '.join(self._places)}, got {name!r}; pass one of these names")
+        return self._places[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name} {shape}" for name, (_, shape) in self._places.items())
+        return f"<{self._vector.size:,} {self._vector.dtype} parameters: {shapes}>"

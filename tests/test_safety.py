@@ -1,0 +1,148 @@
+"""What must not happen: a crash, a hang or wrong numbers, whatever threads, processes and callbacks do."""
+
+import concurrent.futures
+import contextlib
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastnn import SGD, Affine, Momentum, Network, Relu, Sigmoid, TrainingDivergedError, threads
+from fastnn.kernels.compile import JIT_DISABLED
+from tests.shapes import numbers, targets
+
+REPEATS = 20 if JIT_DISABLED else 400
+needs_compiler = pytest.mark.skipif(JIT_DISABLED, reason="about compiled code")
+
+
+def network(**settings: Any) -> Network:
+    return Network([Affine(20, 16), Sigmoid(), Affine(16, 5)], rng=0, **settings)
+
+
+def labels(rows: int, classes: int = 5) -> Any:
+    return targets("labels", rows, classes, np.float32)
+
+
+def run(code: str, **environment: str) -> Any:
+    """What a Python process of its own prints as JSON."""
+    settings = {**os.environ, "NUMBA_DISABLE_JIT": "0", **environment}
+    command = [sys.executable, "-W", "error", "-c", code]
+    process = subprocess.run(command, env=settings, capture_output=True, text=True, check=False, timeout=300)
+    assert process.returncode == 0, process.stderr[-2000:]
+    return json.loads(process.stdout)
+
+
+@pytest.mark.parametrize("bad", [5, -1, 2**40, -(2**40)])
+def test_labels_changed_after_their_check(bad: int) -> None:
+    net, x, t = network(), numbers(1, 50, 20), labels(50)
+
+    def change(*_: Any) -> None:
+        t[:] = bad
+
+    with pytest.raises(TrainingDivergedError):
+        net.fit(x, t, epochs=2, callbacks=[change])
+    assert all(np.isfinite(value).all() for value in net.params.values())
+
+
+def test_concurrent_gradients_are_those_of_their_data() -> None:
+    net = network()
+    data = [(numbers(seed, 30, 20), labels(30)) for seed in range(4)]
+    expected = [net.gradient(x, t)["W1"].tobytes() for x, t in data]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        results = list(
+            pool.map(lambda i: net.gradient(*data[i % 4])["W1"].tobytes(), range(40 if JIT_DISABLED else 400))
+        )
+    assert all(result == expected[i % 4] for i, result in enumerate(results))
+
+
+def test_concurrent_steps_of_different_optimizers() -> None:
+    net, x, t = network(), numbers(1, 30, 20), labels(30)
+    optimizers = [SGD(lr=0.01), Momentum(lr=0.01)]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        losses = list(pool.map(lambda i: net.step(x, t, optimizers[i % 2]), range(REPEATS)))
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
+
+
+def test_a_learning_rate_that_the_dtype_cannot_hold() -> None:
+    net, x, t = network(), numbers(1, 30, 20), labels(30)
+    before = net.params["W1"].copy()
+    with pytest.raises(
+        ValueError, match=re.escape("optimizer: expected a finite number of at most 3.4028234663852886e+38")
+    ):
+        net.step(x, t, SGD(lr=1e39))
+    assert net.params["W1"].tobytes() == before.tobytes()
+
+
+def test_a_parameter_as_output() -> None:
+    net = Network([Affine(4, 4), Relu(), Affine(4, 4)], rng=0)
+    with pytest.raises(ValueError, match="out: expected memory that no input uses, got an array that overlaps"):
+        net.predict(numbers(1, 4, 4, dtype="float32"), out=net.params["W1"])
+
+
+@needs_compiler
+def test_the_workspace_of_a_huge_batch_is_given_back() -> None:
+    net = Network([Affine(2, 400), Relu(), Affine(400, 3)], rng=0)
+    net.gradient(numbers(1, 50_000, 2), labels(50_000, 3))
+    assert net._workspace is None
+
+
+@needs_compiler
+def test_without_the_asked_threading_layer_work_is_serial() -> None:
+    code = (
+        "import fastnn, json, numpy as np\n"
+        "x = np.ones((600, 64), np.float32)\n"
+        "y = fastnn.affine_forward(x, np.ones((64, 50), np.float32), np.zeros(50, np.float32))\n"
+        "print(json.dumps(float(y.sum())))"
+    )
+    with contextlib.suppress(ImportError):
+        importlib.import_module("numba.np.ufunc.tbbpool")
+        pytest.skip("TBB is installed here")
+    assert run(code, NUMBA_THREADING_LAYER="tbb") == 600 * 50 * 64
+
+
+@needs_compiler
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_work_too_small_for_the_layer_is_serial(layer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_started_layer", lambda: layer)
+    monkeypatch.setattr(threads, "_launch", lambda *_: "parallel")
+    entry: Any = type("Entry", (), {"serial": staticmethod(lambda *_: "serial")})
+    assert threads.run(entry, 23e6, n_threads=1) == "serial"
+    if threads._LIMIT > 1:
+        assert threads.run(entry, 23e6, n_threads=2) == ("parallel" if layer == "omp" else "serial")
+
+
+@needs_compiler
+def test_features_are_those_that_numba_compiles_for() -> None:
+    code = "import json\nfrom fastnn.kernels import simd\nprint(json.dumps([simd.VECTOR_BYTES, simd.HAS_FMA]))"
+    assert run(code, NUMBA_ENABLE_AVX="0")[0] == 16
+    assert run(code, NUMBA_CPU_NAME="generic") in ([16, False], [16, True])  # ARM has it always
+
+
+@needs_compiler
+def test_a_processor_without_fused_multiply_add() -> None:
+    code = (
+        "import fastnn, json, numpy as np\n"
+        "x = np.arange(21, dtype=np.float32).reshape(3, 7) / 8\n"
+        "y = fastnn.affine_forward(x, x.T.copy(), np.zeros(3, np.float32))\n"
+        "print(json.dumps([float(y.sum()), float(fastnn.activation_forward('sigmoid', x).sum())]))"
+    )
+    assert run(code, NUMBA_CPU_NAME="generic") == pytest.approx(run(code), rel=1e-6)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_locks_that_another_thread_holds_are_free_after_a_fork() -> None:
+    with threads._starting, threads._workqueue_busy:
+        child = os.fork()
+        if child == 0:
+            free = threads._starting.acquire(blocking=False) and threads._workqueue_busy.acquire(blocking=False)
+            os._exit(0 if free else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    assert threading.active_count() >= 1
