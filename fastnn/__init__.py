@@ -1,6 +1,6 @@
 """fastnn: neural-network kernels on the CPU, at the speed the hardware allows and as simple as NumPy."""
 
-from fastnn import datasets
+from fastnn import datasets, reference
 from fastnn.environment import show_config, warmup
 from fastnn.errors import DatasetError, ModelFileError, TrainingDivergedError
 from fastnn.functional import (
@@ -51,6 +51,7 @@ __all__ = [
     "mean_squared_error",
     "momentum_update",
     "numerical_gradient",
+    "reference",
     "set_num_threads",
     "sgd_update",
     "show_config",

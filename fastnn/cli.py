@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
+from fastnn import bench
 from fastnn.errors import DatasetError
 from fastnn.version import __version__
 
@@ -170,7 +171,7 @@ def _info(options: argparse.Namespace) -> int:
 
     from fastnn import environment
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.suppress(ValueError):  # no threading layer at all
         warnings.simplefilter("ignore", numba.NumbaWarning)  # such as a TBB that is too old for Numba
         numba.get_num_threads()  # starts the threads; until then Numba does not say on which layer they are
     if options.json:
@@ -234,17 +235,23 @@ def _train(options: argparse.Namespace) -> int:
     if talks:
         parts = f"{len(x):,} samples to train, {len(validation[0]):,} to validate, {len(test[0]):,} to test"
         print(f"{network.summary()}\n\n{options.data}: {parts}\n", flush=True)
-    network.fit(
-        x,
-        t,
-        epochs=epochs,
-        batch_size=batch_size,
-        optimizer=optimizer,
-        validation_data=validation if len(validation[0]) else None,
-        rng=generator,
-        progress=talks,
-        callbacks=[_print_epoch] if talks else [],
-    )
+    try:
+        network.fit(
+            x,
+            t,
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            validation_data=validation if len(validation[0]) else None,
+            rng=generator,
+            progress=talks,
+            callbacks=[_print_epoch] if talks else [],
+        )
+    except KeyboardInterrupt:
+        if options.save is not None:  # what has been learnt is not lost
+            network.save(options.save)
+            print(f"fastnn: the network as it was is in {options.save}", file=sys.stderr)
+        raise
     if options.save is not None:
         network.save(options.save)
     _report(network, test, options)
@@ -321,4 +328,4 @@ def _report(network: "Network", test: Any, options: argparse.Namespace) -> None:
         print(f"saved; read it with fastnn.load({options.save!r})")
 
 
-COMMANDS = (_add_demo, _add_train, _add_info)
+COMMANDS = (_add_demo, _add_train, _add_info, bench.add)

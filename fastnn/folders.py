@@ -19,5 +19,7 @@ def cache_folder(name: str) -> pathlib.Path | None:
     elif sys.platform == "darwin":
         base = str(home / "Library" / "Caches")
     else:
-        base = os.environ.get("XDG_CACHE_HOME") or str(home / ".cache")
+        base = os.environ.get("XDG_CACHE_HOME", "")
+        if not os.path.isabs(base):  # as the specification of these folders has it
+            base = str(home / ".cache")
     return pathlib.Path(base) / "fastnn" / name

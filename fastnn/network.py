@@ -78,12 +78,12 @@ class Network:
                 "layers: expected logits from the last layer, got Softmax(), which the loss softmax_cross_entropy "
                 "applies itself; leave the Softmax layer out"
             )
-        self.dtype = arrays.float_dtype("dtype", dtype)
+        dtype = arrays.float_dtype("dtype", dtype)
         self.n_threads = None if n_threads is None else arrays.integer("n_threads", n_threads, minimum=1)
         self._plan, self._places, self._columns, size = compile_plan(self.layers, LOSSES[self.loss_name])
-        self._values = np.zeros(size, self.dtype)
-        self._gradients = np.zeros(size, self.dtype)
-        self._state = np.zeros((0, size), self.dtype)
+        self._values = np.zeros(size, dtype)
+        self._gradients = np.zeros(size, dtype)
+        self._state = np.zeros((0, size), dtype)
         self._state_owner: str | None = None
         self._workspace: kernels.Workspace | None = None
         self._lock = threading.RLock()
@@ -100,6 +100,12 @@ class Network:
             self.params[f"W{number}"][...] = initializers.weights(init, layer.inputs, layer.outputs, generator)
             self.params[f"b{number}"][...] = 0.0
         self._state_owner = None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64: that of the parameters, gradients and outputs."""
+        dtype: np.dtype[Any] = self._values.dtype
+        return dtype
 
     @property
     def params(self) -> Parameters:
@@ -238,9 +244,13 @@ class Network:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Arrays may arrive in read-only memory, such as joblib's: kernels write to them, and know no other type.
-        vars(self).update(state, dtype=arrays.float_dtype("dtype", state["dtype"]))
+        vars(self).update(state)
+        dtype = arrays.float_dtype("dtype", self._values.dtype)  # NumPy's own object, which the gate looks for
         self._plan = compile_plan(self.layers, LOSSES[self.loss_name])[0]
-        self._values, self._state = np.array(self._values, self.dtype), np.array(self._state, self.dtype)
+        for name in ("_values", "_state"):
+            came = getattr(self, name)
+            setattr(self, name, np.empty(came.shape, dtype))
+            getattr(self, name)[...] = came
         self._gradients = np.zeros_like(self._values)
         self._lock = threading.RLock()
 

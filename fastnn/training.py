@@ -121,10 +121,13 @@ def fit(
     validation = _validation(network, validation_data, check_finite)
     if not isinstance(callbacks, list | tuple) or not all(map(callable, callbacks)):
         raise TypeError(f"callbacks: expected a list of functions, got {callbacks!r}; pass callbacks=[function]")
+    if not network._is_finite():
+        raise ValueError("params: expected finite parameters, got NaN or infinity; call network.initialize() first")
     classes = _are_classes(labels, dense)
     history = network.history = History()
     run = _Run(network, optimizer, size)
     order = np.arange(len(x), dtype=np.intp)
+    run.compile(Data(x, labels, dense, order, shuffle))
     for epoch in range(1, epochs + 1):
         start = time.perf_counter()
         if shuffle:
@@ -153,8 +156,11 @@ class _Run:
     def __init__(self, network: Network, optimizer: Optimizer, batch_size: int) -> None:
         self.network, self.optimizer, self.batch_size = network, optimizer, batch_size
         self.batches_per_call = 1
-        self.calls = 0
         self.saved = network._snapshot()
+
+    def compile(self, data: Data) -> None:
+        """Load or compile the kernels by training on no batch, so that the first epoch's seconds are its own."""
+        self.network._run_batches(data, self.optimizer, (0, 0, self.batch_size))
 
     def epoch(self, data: Data, epoch: int, bar: Progress) -> tuple[float, float]:
         """One pass over data.order: (mean loss, accuracy)."""
@@ -178,11 +184,9 @@ class _Run:
         return losses / samples, hits / samples
 
     def _pace(self, batches: int, seconds: float) -> None:
-        """Choose the next call's batches; the first call is left out, as it may have compiled."""
-        self.calls += 1
-        if self.calls > 1:
-            wanted = int(SECONDS_PER_CALL * batches / max(seconds, 1e-9))
-            self.batches_per_call = max(1, min(wanted, 8 * self.batches_per_call))
+        """Choose the next call's batches."""
+        wanted = int(SECONDS_PER_CALL * batches / max(seconds, 1e-9))
+        self.batches_per_call = max(1, min(wanted, 8 * self.batches_per_call))
 
 
 def _validation(network: Network, data: Any, check_finite: bool) -> tuple[Array, Array, Array] | None:

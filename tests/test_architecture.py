@@ -65,10 +65,11 @@ ARROWS = {
     "persistence": "arrays checks errors layers network optimizers plan version kernels.losses kernels.updates",
     "environment": "arrays folders functional layers network optimizers threads version kernels.*",
     "demo": "arrays datasets environment gradients layers network optimizers training reference",
-    "cli": "errors version",
+    "bench": "",
+    "cli": "bench errors version",
     "__main__": "cli",
-    "__init__": "datasets environment errors functional gradients layers network optimizers persistence threads "
-    "training version",
+    "__init__": "datasets environment errors functional gradients layers network optimizers persistence reference "
+    "threads training version",
 }
 # What a function of a module may import when it is called: against the arrows, or to start quickly.
 LATE_ARROWS = {

@@ -51,7 +51,9 @@ def forward(x: Array, W: Array, b: Array, y: Array | None = None) -> Array:
 def backward(dy: Array, x: Array, W: Array) -> tuple[Array, Array, Array]:
     """dy W^T, x^T dy and the sums of dy, likewise."""
     results = np.empty_like(x), np.empty_like(W), np.empty_like(W[0])
-    operations.affine_backward.serial(1, dy, x, W, scratch((1, backward_scratch(dy, W)), x.dtype), *results)
+    operations.affine_backward.serial(
+        1, dy, x, W, scratch((1, backward_scratch(dy, W)), x.dtype), np.empty((1, 3)), *results
+    )
     return results
 
 
@@ -209,10 +211,12 @@ def _products_between(fences: list[Fenced], at_end: bool, x: Array, W: Array, b:
 
     y = forward(x, W, b, place(0, *dy.shape)).copy()
     dx, dW, db = place(0, *x.shape), place(1, *W.shape), place(2, *b.shape)
-    operations.affine_backward.serial(1, dy, x, W, place(3, 1, backward_scratch(dy, W)), dx, dW, db)
+    operations.affine_backward.serial(1, dy, x, W, place(3, 1, backward_scratch(dy, W)), np.empty((1, 3)), dx, dW, db)
     results = [y, *(array.copy() for array in (dx, dW, db))]
     dx, dW, db = place(0, 0, x.shape[1]), place(1, *W.shape), place(2, *b.shape)
-    operations.affine_backward.serial(1, dy, x, W, place(3, 1, backward_scratch(dy, W, False)), dx, dW, db)
+    operations.affine_backward.serial(
+        1, dy, x, W, place(3, 1, backward_scratch(dy, W, False)), np.empty((1, 3)), dx, dW, db
+    )
     assert bits((dW, db)) == bits(tuple(results[2:]))
     return results
 

@@ -146,3 +146,17 @@ def test_locks_that_another_thread_holds_are_free_after_a_fork() -> None:
             os._exit(0 if free else 1)
         assert os.waitpid(child, 0)[1] == 0
     assert threading.active_count() >= 1
+
+
+def test_training_from_parameters_that_are_not_finite() -> None:
+    net = network()
+    net.params["W1"][...] = np.nan
+    sentence = "params: expected finite parameters, got NaN or infinity; call network.initialize() first"
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        net.fit(numbers(1, 30, 20), labels(30), epochs=1)
+
+
+@pytest.mark.parametrize("name", ["dtype", "params"])
+def test_what_a_network_is_made_of_cannot_be_replaced(name: str) -> None:
+    with pytest.raises(AttributeError):
+        setattr(network(), name, "float64")

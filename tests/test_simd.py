@@ -1,8 +1,8 @@
 """Vectors, masks, rows and tiles against NumPy, through functions compiled here; without the compiler, the twins."""
 
+import platform
 from typing import Any
 
-import llvmlite.binding
 import numba
 import numpy as np
 import pytest
@@ -165,11 +165,14 @@ def test_width_of_vectors(features: set[str], asked: str, expected: int, monkeyp
 
 
 def test_features_are_those_numba_compiles_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(numba.config, "CPU_FEATURES", "+avx2,-avx512f,+fma")
     assert simd._features() == {"avx2", "fma"}
     monkeypatch.setattr(numba.config, "CPU_FEATURES", None)
     monkeypatch.setattr(numba.config, "CPU_NAME", "generic")
     assert simd._features() == set()
     monkeypatch.setattr(numba.config, "CPU_NAME", None)
-    monkeypatch.setattr(llvmlite.binding, "get_host_cpu_features", lambda: {"avx2": True, "avx512f": False})
+    monkeypatch.setattr(numba.core.codegen, "get_host_cpu_features", lambda: "+avx2,-avx512f")
     assert simd._features() == {"avx2"}
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    assert simd._features() == {"avx2", "neon", "fma"}

@@ -187,7 +187,7 @@ def test_interrupted_within_an_epoch(method: str, monkeypatch: pytest.MonkeyPatc
 
     def interrupted(*args: Any) -> Any:
         calls.append(args)
-        if len(calls) == 2:
+        if len(calls) == {"_run_batches": 3, "_evaluate": 2}[method]:  # the first batches are none: they compile
             raise KeyboardInterrupt
         return original(*args)
 

@@ -1,0 +1,344 @@
+"""Markdown from the figures: a whole report, and the README's section. Imports the table; nothing is measured here.
+
+`python -m benchmarks.report README` writes the README's section from benchmarks/results/published.json; with the
+name of another result file behind it, that one becomes the published one first.
+"""
+
+import json
+import math
+import pathlib
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from benchmarks import peers
+from benchmarks.cases import BY_NAME, CASES, GROUPS, Case
+
+README = peers.ROOT / "README.md"
+RESULTS = peers.ROOT / "benchmarks" / "results"
+PUBLISHED = RESULTS / "published.json"
+BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+FORMAT = 1
+STATUSES = ("timed", "differs", "failed", "left out", "absent")
+README_GROUPS = ("steps", "epochs", "inference")
+BUSY = 0.5  # a load average above which the figures are not to be relied on
+OWN = ("fastnn", "fastnn_run")
+
+Row = dict[str, Any]
+Rows = dict[tuple[str, str, int], Row]
+
+HOW = """Each library runs in a process of its own, with the threads that the table says, without OPENBLAS_CORETYPE and
+OPENBLAS_L2_SIZE. All start from the same float32 data and parameters, and what they compute is compared with NumPy in
+float64 before anything is timed. The first calls, which compile, are not part of the times. A time is the 10th
+percentile of the samples; the JSON beside this page has medians and quartiles. Outputs go into arrays that exist where
+the library offers that (NumPy, PyTorch's products and activations, fastnn). "In a run" is a step as part of many
+that one call makes. A ratio is the time of the fastest other library, divided by that of fastnn; runs count only
+against runs. MKL, and so PyTorch, keeps to AVX2 on AMD processors."""
+
+
+# --- reading -------------------------------------------------------------------------------------------
+
+
+def rows_of(result: dict[str, Any]) -> Rows:
+    """The rows by case, implementation and threads.
+
+    Raises
+    ------
+    ValueError
+        For a row that the table does not know, or that stands there twice.
+    """
+    if result.get("format") != FORMAT:
+        raise ValueError(f"format: expected {FORMAT}, got {result.get('format')!r}; run the benchmarks again")
+    found: Rows = {}
+    for row in result["rows"]:
+        case, name, key = row["case"], row["implementation"], (row["case"], row["implementation"], row["threads"])
+        if case not in BY_NAME or name not in BY_NAME[case].implementations:
+            raise ValueError(f"rows: expected rows of the table, got {name!r} for {case!r}; run the benchmarks again")
+        if row["status"] not in STATUSES:
+            raise ValueError(f"rows: expected a status out of {', '.join(STATUSES)}, got {row['status']!r} for {key}")
+        if key in found:
+            raise ValueError(f"rows: expected one row for {key}, got two; run the benchmarks again")
+        found[key] = row
+    return found
+
+
+def seconds(rows: Rows, case: str, name: str, threads: int) -> float | None:
+    """The time of a row; None where there is none."""
+    row = rows.get((case, name, threads), {})
+    return float(row["seconds"]) if row.get("status") == "timed" else None
+
+
+def limits(result: dict[str, Any], threads: int) -> tuple[float, float]:
+    """FLOP and bytes a second that the machine can do; 0 where they were not measured."""
+    found = [limit for limit in result["limits"] if limit["threads"] == threads]
+    peak = max((limit["fma_flop_per_second"]["float32"] for limit in found), default=0.0)
+    return peak, max((max(limit["bytes_per_second"].values()) for limit in found), default=0.0)
+
+
+def ratio(rows: Rows, case: str, own: str, threads: int) -> float | None:
+    """The time of the fastest peer divided by fastnn's; many steps in a call count only against their like."""
+    mine = seconds(rows, case, own, threads)
+    names = [name for name in peers.IMPLEMENTATIONS if name not in (*OWN, "both")]
+    rivals = [name for name in names if own == "fastnn_run" or not name.endswith("_run")]
+    times = [time for name in rivals if (time := seconds(rows, case, name, threads)) is not None]
+    return min(times) / mine if times and mine else None
+
+
+# --- words ---------------------------------------------------------------------------------------------
+
+
+def duration(value: float) -> str:
+    """Seconds with three digits: 1.23 us, 45.6 ms, 1.50 s."""
+    factor, unit = next(((f, u) for f, u in ((1e6, "us"), (1e3, "ms")) if value * f < 999.5), (1.0, "s"))
+    number = value * factor
+    return f"{number:.{2 if number < 9.995 else 1 if number < 99.95 else 0}f} {unit}"
+
+
+def outcome(row: Row) -> str:
+    """What a row says: a time, or why there is none."""
+    return duration(row["seconds"]) if row["status"] == "timed" else f"{row['status']} ({row['reason']})"
+
+
+def _cell(rows: Rows, case: Case, name: str, threads: int) -> str:
+    if name not in case.implementations:
+        return "-"
+    row = rows.get((case.name, name, threads))
+    if row is None:
+        return ""
+    return duration(row["seconds"]) if row["status"] == "timed" else str(row["status"])
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' * (count != 1)}"
+
+
+def _times(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
+def _rate(result: dict[str, Any], rows: Rows, case: Case, threads: int) -> str:
+    """What fastnn does in a second, and which share that is of the processor's peak."""
+    time = seconds(rows, case.name, "fastnn", threads)
+    if time is None:
+        return ""
+    if not case.flop:
+        return f"{case.bytes / time * 1e-9:.3g} GB/s" if case.bytes else ""
+    peak, _ = limits(result, threads)
+    return f"{case.flop / time * 1e-9:.3g} GFLOP/s" + (f", {case.flop / time / peak:.0%} of peak" if peak else "")
+
+
+def _table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (header, rule, *lines))
+
+
+# --- tables --------------------------------------------------------------------------------------------
+
+
+def _group_table(result: dict[str, Any], rows: Rows, group: str, threads: int, with_rate: bool = True) -> str:
+    cases = [case for case in CASES if case.group == group and any(key[0] == case.name for key in rows)]
+    names = [name for name in peers.IMPLEMENTATIONS if any((case.name, name, threads) in rows for case in cases)]
+    names.sort(key=lambda name: name in OWN)  # fastnn last, beside its ratios
+    header = [group, *(peers.IMPLEMENTATIONS[name].label for name in names)]
+    has_runs = "fastnn_run" in names
+    header += ["best other / fastnn", *(["in a run"] if has_runs else []), *(["fastnn's rate"] if with_rate else [])]
+    lines = []
+    for case in cases:
+        line = [case.name, *(_cell(rows, case, name, threads) for name in names)]
+        line += [_times(ratio(rows, case.name, own, threads)) for own in OWN[: 1 + has_runs]]
+        lines.append([*line, *([_rate(result, rows, case, threads)] if with_rate else [])])
+    return _table(header, lines)
+
+
+def _contention_table(rows: Rows) -> str:
+    """What two libraries in turn cost more than the two alone."""
+    lines = []
+    for case in (case for case in CASES if case.group == "contention"):
+        for threads in sorted({key[2] for key in rows if key[0] == case.name}, reverse=True):
+            cells = [_cell(rows, case, name, threads) for name in ("numpy", "fastnn", "both")]
+            times = [seconds(rows, case.name, name, threads) for name in ("numpy", "fastnn", "both")]
+            known = [time for time in times if time is not None]
+            factor = known[2] / (known[0] + known[1]) if len(known) == 3 else None
+            lines.append([case.name, str(threads), *cells, _times(factor)])
+    header = ["contention", "threads", "NumPy alone", "fastnn alone", "in turn", "in turn / sum of both"]
+    return _table(header, lines)
+
+
+def _first_calls(rows: Rows) -> str:
+    """What the first call of a case takes: compiling, or reading what was compiled."""
+    lines = []
+    for name, implementation in peers.IMPLEMENTATIONS.items():
+        found = [row for key, row in rows.items() if key[1] == name and "first_call_seconds" in row]
+        if found:
+            slowest = max(found, key=lambda row: (row["first_call_seconds"], row["case"]))
+            total = math.fsum(row["first_call_seconds"] for row in found)
+            cells = [duration(total), duration(slowest["first_call_seconds"]), slowest["case"]]
+            lines.append([implementation.label, str(len(found)), *cells])
+    return _table(["first calls", "rows", "all together", "the longest", "of the case"], lines)
+
+
+def _startup_table(result: dict[str, Any]) -> str:
+    whats = list(dict.fromkeys(row["what"] for row in result["startup"]))
+    names = list(dict.fromkeys(row["library"] for row in result["startup"]))
+    found = {(row["what"], row["library"]): row["seconds"] for row in result["startup"]}
+    lines = [[name, *(_seconds_or_blank(found.get((what, name))) for what in whats)] for name in names]
+    return _table(["from the start of Python", *whats], lines)
+
+
+def _seconds_or_blank(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f} s"
+
+
+def _memory_table(result: dict[str, Any]) -> str:
+    lines = []
+    for row in result["memory"]:
+        label, case = peers.IMPLEMENTATIONS[row["implementation"]].label, row["case"]
+        if row["status"] == "timed":
+            lines.append([label, *(f"{row[key] / 2**20:,.0f} MiB" for key in ("bytes_before", "bytes")), case])
+        else:
+            lines.append([label, "", str(row["status"]), case])
+    return _table(["peak memory", "with the data loaded", "after an epoch", "of the case"], lines)
+
+
+def _remarks(result: dict[str, Any], rows: Rows) -> list[str]:
+    """What is absent, what went wrong and where a peer is faster, by name."""
+    remarks = [f"Absent: {peers.IMPLEMENTATIONS[name].label}: {why}." for name, why in sorted(result["absent"].items())]
+    others = [found.label for name, found in peers.IMPLEMENTATIONS.items() if all(key[1] != name for key in rows)]
+    remarks += [f"Not part of this run: {', '.join(others)}."] if others else []
+    troubles: dict[tuple[str, int, str], list[str]] = {}
+    for case, name, threads in sorted(rows, key=_place):
+        row = rows[case, name, threads]
+        if row["status"] not in {"timed", "absent"}:
+            troubles.setdefault((peers.IMPLEMENTATIONS[name].label, threads, outcome(row)), []).append(case)
+    for (label, threads, trouble), found in troubles.items():
+        remarks.append(f"{label}, {_threads(threads)}: {trouble}: {'; '.join(found)}.")
+    slower = [
+        f"{case} on {threads} ({_times(value)})"
+        for case, name, threads in sorted(rows, key=_place)
+        if name == "fastnn" and (value := ratio(rows, case, name, threads)) is not None and value < 1
+    ]
+    count = f"In {len(slower)} of {sum(key[1] == 'fastnn' for key in rows)} rows a peer is faster than fastnn"
+    return [*remarks, f"{count}{': ' if slower else ''}{'; '.join(slower)}."]
+
+
+def _place(key: tuple[str, str, int]) -> tuple[int, int, int]:
+    """The order of the rows: that of the table, of the implementations, the most threads first."""
+    case, name, threads = key
+    return list(BY_NAME).index(case), list(peers.IMPLEMENTATIONS).index(name), -threads
+
+
+# --- pages ---------------------------------------------------------------------------------------------
+
+
+def _where(result: dict[str, Any]) -> str:
+    """The machine in a sentence or two."""
+    found = result["machine"]
+    caches = ", ".join(f"{name} {size}" for name, size in found["caches"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    lanes = f"{found['processor']['float32_lanes']} float32 in a vector"
+    place = f"{found['cpu']} ({found['processor']['name']}, {lanes}; {caches or 'caches unknown'})"
+    return f"{place}; {versions}; commit {found['commit'] or 'unknown'}; {found['date']}."
+
+
+def _limits_lines(result: dict[str, Any]) -> list[str]:
+    lines = []
+    for threads in result["threads"]:
+        peak, bandwidth = limits(result, threads)
+        if peak:
+            rates = f"{peak * 1e-9:.0f} GFLOP/s of multiply-adds in registers, {bandwidth * 1e-9:.1f} GB/s of memory"
+            lines.append(f"- Limits with {_threads(threads)}: {rates}.")
+    return lines
+
+
+def _library_lines(result: dict[str, Any]) -> list[str]:
+    """Versions, and for those that use NumPy's BLAS, which kernels it has chosen."""
+    lines: dict[str, str] = {}
+    for row in result["libraries"]:
+        implementation = peers.IMPLEMENTATIONS[row["implementation"]]
+        pools = [pool for pool in row["pools"] or [] if pool["user_api"] == "blas" and implementation.blas]
+        blas = "; ".join(sorted(f"{p['internal_api']} {p['version']}, {p['architecture']} kernels" for p in pools))
+        # one line for a package, from the first of its implementations
+        lines.setdefault(implementation.package, f"- {implementation.package} {row['version']}{blas and f' ({blas})'}")
+    return list(lines.values())
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The whole report."""
+    rows = rows_of(result)
+    kind = "quick " if result.get("quick") else ""
+    parts = [f"# Results of a {kind}run of fastnn's benchmarks", _where(result)]
+    data = [f"- Epochs on {result['epoch_data']}."] if result["epoch_data"] else []
+    load = result["machine"]["load_average"]
+    busy = (
+        [f"- The machine had other work at the start: a load average of {load[0]:.1f}."]
+        if load and load[0] > BUSY
+        else []
+    )
+    parts += ["\n".join([*_limits_lines(result), *data, *busy, *_library_lines(result)]), HOW]
+    parts.append("\n".join(f"- {remark}" for remark in _remarks(result, rows)))
+    for group in (group for group in GROUPS if any(BY_NAME[key[0]].group == group for key in rows)):
+        if group == "contention":
+            parts += ["## contention", _contention_table(rows)]
+            continue
+        for threads in result["threads"]:
+            parts += [f"## {group}, {_threads(threads)}", _group_table(result, rows, group, threads)]
+    parts += ["## Beside the times", _first_calls(rows)]
+    parts += [_startup_table(result)] if result["startup"] else []
+    parts += [_memory_table(result)] if result["memory"] else []
+    return "\n\n".join(parts) + "\n"
+
+
+def readme_section(result: dict[str, Any]) -> str:
+    """What stands in the README between the two markers."""
+    rows, threads = rows_of(result), max(result["threads"])
+    link = f"benchmarks/results/{PUBLISHED.stem}"
+    parts = [f"Measured by `fastnn bench` with {_threads(threads)} on {_where(result)}"]
+    parts += [_group_table(result, rows, group, threads, with_rate=False) for group in README_GROUPS]
+    parts += [_startup_table(result), _memory_table(result)]
+    parts.append(f"![Fraction of the processor's peak against the size of a product]({link}-peak.svg)")
+    parts.append(f"How it was measured, and all rows, also those that fastnn loses: [{PUBLISHED.stem}.md]({link}.md).")
+    return "\n\n".join(parts)
+
+
+def split_readme(text: str) -> tuple[str, str, str]:
+    """The README before, between and after the markers.
+
+    Raises
+    ------
+    ValueError
+        If the markers are not there, once each.
+    """
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ValueError(f"README.md: expected one {BEGIN} and one {END}, got others; put them where the tables belong")
+    before, _, rest = text.partition(BEGIN)
+    section, _, after = rest.partition(END)
+    return before, section.strip("\n"), after
+
+
+def publish(file: pathlib.Path) -> None:
+    """Make a result file the one that the README shows."""
+    from benchmarks import plots
+
+    result = json.loads(file.read_text(encoding="utf-8"))
+    text = markdown(result)
+    if not plots.draw(result, RESULTS, PUBLISHED.stem):
+        raise ModuleNotFoundError("matplotlib: expected it for the plots, got none; pip install matplotlib")
+    PUBLISHED.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    PUBLISHED.with_suffix(".md").write_text(text, encoding="utf-8")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`README [FILE]`: see the top of this module."""
+    if not 1 <= len(arguments) <= 2 or arguments[0] != "README":
+        print("usage: python -m benchmarks.report README [FILE]", file=sys.stderr)
+        return 2
+    if len(arguments) == 2:
+        publish(pathlib.Path(arguments[1]))
+    before, _, after = split_readme(README.read_text(encoding="utf-8"))
+    section = readme_section(json.loads(PUBLISHED.read_text(encoding="utf-8")))
+    README.write_text(f"{before}{BEGIN}\n\n{section}\n\n{END}{after}", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,140 @@
+"""The cases in fastnn, through its public functions. Imports the table, numpy and fastnn."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import fastnn
+from benchmarks.cases import COMPARED_STEPS, LEARNING_RATE, MOMENTUM, ORDER_SEED, Case, Data
+from benchmarks.peers import Target
+
+EPOCHS_PER_CALL = 3  # a call of `fit` checks its data once
+# Of one call of `fit` that is timed as a run of steps.
+RUN_FLOP, RUN_BYTES, FEWEST_STEPS, MOST_STEPS = 2e9, 64e6, 8, 4000
+
+
+def affine_forward(case: Case, data: Data, threads: int) -> Target:
+    x, W, b = data["x"], data["W"], data["b"]
+    y = np.empty((len(x), len(b)), np.float32)
+    return Target(lambda: fastnn.affine_forward(x, W, b, out=y), lambda results: [y])
+
+
+def affine_backward(case: Case, data: Data, threads: int) -> Target:
+    x, W, dy = data["x"], data["W"], data["dy"]
+    out = np.empty_like(x), np.empty_like(W), np.empty_like(data["b"])
+    return Target(lambda: fastnn.affine_backward(dy, x, W, out=out), lambda results: out)
+
+
+def activation(case: Case, data: Data, threads: int) -> Target:
+    x, y = data["x"], np.empty_like(data["x"])
+    return Target(lambda: fastnn.activation_forward(case.variant, x, out=y), lambda results: [y])
+
+
+def softmax_cross_entropy(case: Case, data: Data, threads: int) -> Target:
+    x, t, dx = data["x"], data["t"], np.empty_like(data["x"])
+    return Target(lambda: fastnn.softmax_cross_entropy(x, t, out=dx), lambda results: [results[0][0], dx])
+
+
+def sgd_update(case: Case, data: Data, threads: int) -> Target:
+    p, g = data["p"].copy(), data["g"]
+    return Target(lambda: fastnn.sgd_update(p, g, LEARNING_RATE), lambda results: [p])
+
+
+def momentum_update(case: Case, data: Data, threads: int) -> Target:
+    p, g, v = data["p"].copy(), data["g"], data["v"].copy()
+    return Target(lambda: fastnn.momentum_update(p, g, v, LEARNING_RATE, MOMENTUM), lambda results: [p, v])
+
+
+def network(widths: tuple[int, ...], data: Data, n_threads: int | None = None) -> fastnn.Network:
+    """A network with ReLU between its affine layers and the table's initial parameters."""
+    layers = [layer for pair in itertools.pairwise(widths) for layer in (fastnn.Affine(*pair), fastnn.Relu())]
+    made = fastnn.Network(layers[:-1], rng=0, n_threads=n_threads)
+    for name, value in data["params"].items():
+        made.params[name] = value
+    return made
+
+
+def step(case: Case, data: Data, threads: int) -> Target:
+    return _steps(network(case.sizes[1:], data), data)
+
+
+def _steps(made: fastnn.Network, data: Data) -> Target:
+    x, t, optimizer = data["x"], data["t"], fastnn.SGD(LEARNING_RATE)
+    return Target(
+        lambda: made.step(x, t, optimizer),
+        lambda losses: [np.array(losses), *made.params.values()],
+        compared=COMPARED_STEPS,
+    )
+
+
+def run_of_steps(case: Case, data: Data, threads: int) -> Target:
+    """The same batch again and again, as the data of one epoch."""
+    rows = case.sizes[0]
+    room = RUN_BYTES / data["x"].nbytes
+    steps = int(min(max(RUN_FLOP / case.flop, FEWEST_STEPS), max(room, FEWEST_STEPS), MOST_STEPS))
+    made, losses = network(case.sizes[1:], data), []
+    rng, settings = np.random.default_rng(ORDER_SEED), _settings(rows)
+
+    def keep_loss(made: fastnn.Network, history: fastnn.History) -> None:
+        losses.append(history.loss[-1])
+
+    def compared() -> object:
+        return made.fit(data["x"], data["t"], epochs=COMPARED_STEPS, shuffle=False, callbacks=[keep_loss], **settings)
+
+    x, t = np.tile(data["x"], (steps, 1)), np.tile(data["t"], steps)
+    return Target(
+        compared,
+        lambda results: [np.array(losses), *made.params.values()],
+        timed=lambda: made.fit(x, t, epochs=1, rng=rng, **settings),
+        divisor=steps,
+    )
+
+
+def _settings(batch_size: int) -> dict[str, Any]:
+    return {"batch_size": batch_size, "optimizer": fastnn.SGD(LEARNING_RATE), "progress": False}
+
+
+def epoch(case: Case, data: Data, threads: int) -> Target:
+    made, settings, rng = network(case.sizes[2:], data), _settings(case.sizes[1]), np.random.default_rng(ORDER_SEED)
+    return Target(
+        lambda: made.fit(data["x"], data["t"], epochs=1, rng=rng, **settings).loss[0],
+        lambda losses: [losses[0], *made.params.values()],
+        timed=lambda: made.fit(data["x"], data["t"], epochs=EPOCHS_PER_CALL, rng=rng, **settings),
+        divisor=EPOCHS_PER_CALL,
+    )
+
+
+def predict(case: Case, data: Data, threads: int) -> Target:
+    made, x = network(case.sizes[1:], data), data["x"]
+    y = np.empty((len(x), case.sizes[-1]), np.float32)
+    return Target(lambda: made.predict(x, out=y), lambda results: [y])
+
+
+def contention(case: Case, data: Data, threads: int) -> Target:
+    """The step alone."""
+    target = contention_step(case, data)
+    return Target(target.call, target.outputs, compared=target.compared, part=(1, None))
+
+
+def contention_step(case: Case, data: Data) -> Target:
+    """The step of a contention case."""
+    n_threads = 1 if case.variant == "fastnn on one thread" else None
+    return _steps(network(case.sizes[2:], data, n_threads), data)
+
+
+_FASTNN: dict[str, Callable[[Case, Data, int], Target]] = {
+    "affine_forward": affine_forward,
+    "affine_backward": affine_backward,
+    "product": affine_forward,
+    "activation": activation,
+    "softmax_cross_entropy": softmax_cross_entropy,
+    "sgd_update": sgd_update,
+    "momentum_update": momentum_update,
+    "step": step,
+    "epoch": epoch,
+    "predict": predict,
+    "contention": contention,
+}
+FACTORIES = {"fastnn": _FASTNN, "fastnn_run": {"step": run_of_steps}}

@@ -1,0 +1,163 @@
+"""The cases in JAX: one jitted function each, whose buffers are donated where it overwrites them; scans for runs.
+
+Imports the table, numpy and jax.
+"""
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.cases import COMPARED_STEPS, LEARNING_RATE, MOMENTUM, ORDER_SEED, Case, Data, epoch_order
+from benchmarks.peers import Target
+
+jax: Any = importlib.import_module("jax")
+jnp: Any = jax.numpy
+
+# Of one scan that is timed as a run of steps.
+RUN_FLOP, FEWEST_STEPS, MOST_STEPS = 2e9, 8, 4000
+
+
+def _pure(function: Callable[..., Any], *arguments: Any) -> Target:
+    """A function without state; its result, an array or several, is allocated by each call."""
+    compiled, placed = jax.jit(function), jax.tree.map(jnp.array, arguments)
+    return Target(
+        lambda: jax.block_until_ready(compiled(*placed)), lambda results: list(map(np.array, _several(results[0])))
+    )
+
+
+def _several(result: Any) -> tuple[Any, ...]:
+    return result if isinstance(result, tuple) else (result,)
+
+
+def affine_forward(case: Case, data: Data, threads: int) -> Target:
+    """Also the products, whose bias is zero: without it."""
+    if case.kind == "product":
+        return _pure(jnp.matmul, data["x"], data["W"])
+    return _pure(lambda x, W, b: x @ W + b, data["x"], data["W"], data["b"])
+
+
+def affine_backward(case: Case, data: Data, threads: int) -> Target:
+    return _pure(lambda dy, x, W: (dy @ W.T, x.T @ dy, dy.sum(0)), data["dy"], data["x"], data["W"])
+
+
+def activation(case: Case, data: Data, threads: int) -> Target:
+    return _pure(getattr(jax.nn, case.variant), data["x"])
+
+
+def _cross_entropy(x: Any, t: Any) -> Any:
+    return -jnp.take_along_axis(jax.nn.log_softmax(x), t[:, None], axis=1).mean()
+
+
+def softmax_cross_entropy(case: Case, data: Data, threads: int) -> Target:
+    return _pure(jax.value_and_grad(_cross_entropy), data["x"], data["t"])
+
+
+def sgd_update(case: Case, data: Data, threads: int) -> Target:
+    return _stateful(lambda p, g: p - LEARNING_RATE * g, data["p"], data["g"])
+
+
+def momentum_update(case: Case, data: Data, threads: int) -> Target:
+    def update(state: Any, g: Any) -> Any:
+        p, v = state
+        v = MOMENTUM * v - LEARNING_RATE * g
+        return p + v, v
+
+    return _stateful(update, (data["p"], data["v"]), data["g"])
+
+
+def _stateful(function: Callable[..., Any], state: Any, g: Any) -> Target:
+    """A function (state, g) -> state, whose first argument is donated."""
+    update = jax.jit(function, donate_argnums=0)
+    kept, g = [jax.tree.map(jnp.array, state)], jnp.array(g)
+
+    def call() -> None:
+        kept[0] = jax.block_until_ready(update(kept[0], g))
+
+    return Target(call, lambda results: list(map(np.array, _several(kept[0]))))
+
+
+def _logits(params: list[Any], x: Any) -> Any:
+    for i in range(0, len(params) - 2, 2):
+        x = jax.nn.relu(x @ params[i] + params[i + 1])
+    return x @ params[-2] + params[-1]
+
+
+def _step(params: list[Any], x: Any, t: Any) -> tuple[list[Any], Any]:
+    loss, gradients = jax.value_and_grad(lambda params: _cross_entropy(_logits(params, x), t))(params)
+    return [param - LEARNING_RATE * gradient for param, gradient in zip(params, gradients, strict=True)], loss
+
+
+class _Training:
+    """Parameters, and the calls that replace them by better ones."""
+
+    def __init__(self, data: Data) -> None:
+        self.params = [jnp.array(value) for value in data["params"].values()]
+        self._step = jax.jit(_step, donate_argnums=0)
+        self._run = jax.jit(self._scan, donate_argnums=0)
+
+    @staticmethod
+    def _scan(params: list[Any], x: Any, t: Any, order: Any) -> tuple[list[Any], Any]:
+        return jax.lax.scan(lambda params, rows: _step(params, x[rows], t[rows]), params, order)  # type: ignore[no-any-return]
+
+    def step(self, x: Any, t: Any) -> float:
+        self.params, loss = jax.block_until_ready(self._step(self.params, x, t))
+        return float(loss)
+
+    def run(self, x: Any, t: Any, order: Any) -> Any:
+        """Steps on the batches whose row numbers are the rows of `order`; the loss of each."""
+        self.params, losses = jax.block_until_ready(self._run(self.params, x, t, order))
+        return np.array(losses)
+
+    def outputs(self, losses: Any) -> list[Any]:
+        return [np.array(losses), *map(np.array, self.params)]
+
+
+def step(case: Case, data: Data, threads: int) -> Target:
+    training, x, t = _Training(data), jnp.array(data["x"]), jnp.array(data["t"])
+    return Target(lambda: training.step(x, t), training.outputs, compared=COMPARED_STEPS)
+
+
+def run_of_steps(case: Case, data: Data, threads: int) -> Target:
+    """The same batch again and again, gathered anew for each step."""
+    steps = int(min(max(RUN_FLOP / case.flop, FEWEST_STEPS), MOST_STEPS))
+    training, x, t = _Training(data), jnp.array(data["x"]), jnp.array(data["t"])
+    few, many = (np.tile(np.arange(case.sizes[0]), (count, 1)) for count in (COMPARED_STEPS, steps))
+    return Target(
+        lambda: training.run(x, t, few),
+        lambda results: training.outputs(results[0]),
+        timed=lambda: training.run(x, t, many),
+        divisor=steps,
+    )
+
+
+def epoch(case: Case, data: Data, threads: int) -> Target:
+    training, rng = _Training(data), np.random.default_rng(ORDER_SEED)
+    x, t = jnp.array(data["x"]), jnp.array(data["t"])
+
+    def call() -> float:
+        return float(training.run(x, t, epoch_order(rng, len(x)).reshape(-1, case.sizes[1])).mean())
+
+    return Target(call, lambda losses: training.outputs(losses[0]))
+
+
+def predict(case: Case, data: Data, threads: int) -> Target:
+    return _pure(_logits, list(data["params"].values()), data["x"])
+
+
+FACTORIES = {
+    "jax": {
+        "affine_forward": affine_forward,
+        "affine_backward": affine_backward,
+        "product": affine_forward,
+        "activation": activation,
+        "softmax_cross_entropy": softmax_cross_entropy,
+        "sgd_update": sgd_update,
+        "momentum_update": momentum_update,
+        "step": step,
+        "epoch": epoch,
+        "predict": predict,
+    },
+    "jax_run": {"step": run_of_steps},
+}

@@ -1,0 +1,186 @@
+"""The cases in PyTorch, eager and compiled. Imports the table, numpy and torch.
+
+The lowest calls of the public interface: no optimizer object, gradients by torch.autograd.grad, weights as
+torch.nn.Linear keeps them, (outputs, inputs). Compiled: one graph for the whole step, update included.
+"""
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.cases import COMPARED_STEPS, LEARNING_RATE, MOMENTUM, ORDER_SEED, Case, Data, epoch_order
+from benchmarks.peers import Target
+
+torch: Any = importlib.import_module("torch")
+functional: Any = torch.nn.functional
+
+
+def _tensor(array: Any) -> Any:
+    return torch.from_numpy(array.copy())
+
+
+def _without_gradients(data: Data, threads: int) -> list[Any]:
+    torch.set_num_threads(threads)
+    torch.set_grad_enabled(False)
+    return [_tensor(value) for value in data.values()]
+
+
+def affine_forward(case: Case, data: Data, threads: int) -> Target:
+    """Also the products, whose bias is zero: without it."""
+    x, W, b, dy = _without_gradients(data, threads)
+    y = torch.empty_like(dy)
+    if case.kind == "product":
+        return Target(lambda: torch.mm(x, W, out=y), lambda results: [y.numpy()])
+    return Target(lambda: torch.addmm(b, x, W, out=y), lambda results: [y.numpy()])
+
+
+def affine_backward(case: Case, data: Data, threads: int) -> Target:
+    x, W, b, dy = _without_gradients(data, threads)
+    dx, dW, db = torch.empty_like(x), torch.empty_like(W), torch.empty_like(b)
+
+    def call() -> None:
+        torch.mm(dy, W.T, out=dx)
+        torch.mm(x.T, dy, out=dW)
+        torch.sum(dy, 0, out=db)
+
+    return Target(call, lambda results: [dx.numpy(), dW.numpy(), db.numpy()])
+
+
+def activation(case: Case, data: Data, threads: int) -> Target:
+    (x,) = _without_gradients(data, threads)
+    y = torch.empty_like(x)
+    calls: dict[str, Callable[[], Any]] = {
+        "sigmoid": lambda: torch.sigmoid(x, out=y),
+        "tanh": lambda: torch.tanh(x, out=y),
+        "relu": lambda: torch.clamp_min(x, 0.0, out=y),
+        "elu": lambda: functional.elu(x),
+    }
+    return Target(calls[case.variant], lambda results: [results[0].numpy()])
+
+
+def softmax_cross_entropy(case: Case, data: Data, threads: int) -> Target:
+    x, t = _without_gradients(data, threads)
+    torch.set_grad_enabled(True)
+    x.requires_grad_()
+
+    def call() -> Any:
+        loss = functional.cross_entropy(x, t)
+        (dx,) = torch.autograd.grad(loss, x)
+        return loss, dx
+
+    return Target(call, lambda results: [results[0][0].detach().numpy(), results[0][1].numpy()])
+
+
+def sgd_update(case: Case, data: Data, threads: int) -> Target:
+    p, g, _ = _without_gradients(data, threads)
+    return Target(lambda: p.add_(g, alpha=-LEARNING_RATE), lambda results: [p.numpy()])
+
+
+def momentum_update(case: Case, data: Data, threads: int) -> Target:
+    p, g, v = _without_gradients(data, threads)
+    call: Callable[[], Any] = lambda: p.add_(v.mul_(MOMENTUM).add_(g, alpha=-LEARNING_RATE))  # noqa: E731
+    return Target(call, lambda results: [p.numpy(), v.numpy()])
+
+
+def _parameters(data: Data, threads: int) -> list[Any]:
+    torch.set_num_threads(threads)
+    return [_tensor(np.ascontiguousarray(value.T)) for value in data["params"].values()]
+
+
+def _as_in_table(params: list[Any]) -> list[Any]:
+    return [param.detach().numpy().T for param in params]
+
+
+def _logits(params: list[Any], x: Any) -> Any:
+    for i in range(0, len(params) - 2, 2):
+        x = torch.relu(functional.linear(x, params[i], params[i + 1]))
+    return functional.linear(x, params[-2], params[-1])
+
+
+def _loss(params: list[Any], x: Any, t: Any) -> Any:
+    return functional.cross_entropy(_logits(params, x), t)
+
+
+def _eager_step(params: list[Any]) -> Callable[[Any, Any], Any]:
+    """The function (x, t) -> loss that updates the parameters."""
+    torch.set_grad_enabled(True)
+    for param in params:
+        param.requires_grad_()
+
+    def step(x: Any, t: Any) -> Any:
+        loss = _loss(params, x, t)
+        gradients = torch.autograd.grad(loss, params)
+        with torch.no_grad():
+            torch._foreach_add_(params, gradients, alpha=-LEARNING_RATE)
+        return loss.detach()
+
+    return step
+
+
+def _compiled_step(params: list[Any]) -> Callable[[Any, Any], Any]:
+    torch.set_grad_enabled(False)
+    torch._dynamo.reset()
+
+    @torch.compile(fullgraph=True, dynamic=False)  # type: ignore[untyped-decorator, unused-ignore]
+    def step(params: list[Any], x: Any, t: Any) -> Any:
+        gradients, loss = torch.func.grad_and_value(_loss)(params, x, t)
+        for param, gradient in zip(params, gradients, strict=True):
+            param.sub_(gradient, alpha=LEARNING_RATE)
+        return loss
+
+    return lambda x, t: step(params, x, t)
+
+
+def _step(make: Callable[[list[Any]], Callable[[Any, Any], Any]], case: Case, data: Data, threads: int) -> Target:
+    params, x, t = _parameters(data, threads), _tensor(data["x"]), _tensor(data["t"])
+    step = make(params)
+    return Target(
+        lambda: step(x, t).item(),
+        lambda losses: [np.array(losses), *_as_in_table(params)],
+        compared=COMPARED_STEPS,
+    )
+
+
+def _epoch(make: Callable[[list[Any]], Callable[[Any, Any], Any]], case: Case, data: Data, threads: int) -> Target:
+    params, x, t = _parameters(data, threads), torch.from_numpy(data["x"]), torch.from_numpy(data["t"])
+    step, rng = make(params), np.random.default_rng(ORDER_SEED)
+
+    def call() -> float:
+        order = torch.from_numpy(epoch_order(rng, len(x)))
+        losses = [step(x.index_select(0, rows), t.index_select(0, rows)) for rows in order.split(case.sizes[1])]
+        return float(torch.stack(losses).mean())
+
+    return Target(call, lambda losses: [losses[0], *_as_in_table(params)])
+
+
+def _predict(compile_it: bool, case: Case, data: Data, threads: int) -> Target:
+    params, x = _parameters(data, threads), _tensor(data["x"])
+    torch.set_grad_enabled(False)
+    logits = _logits
+    if compile_it:
+        torch._dynamo.reset()
+        logits = torch.compile(_logits, fullgraph=True, dynamic=False)
+    return Target(lambda: logits(params, x), lambda results: [results[0].numpy()])
+
+
+FACTORIES: dict[str, dict[str, Callable[[Case, Data, int], Target]]] = {
+    "torch": {
+        "affine_forward": affine_forward,
+        "affine_backward": affine_backward,
+        "product": affine_forward,
+        "activation": activation,
+        "softmax_cross_entropy": softmax_cross_entropy,
+        "sgd_update": sgd_update,
+        "momentum_update": momentum_update,
+        "step": lambda case, data, threads: _step(_eager_step, case, data, threads),
+        "epoch": lambda case, data, threads: _epoch(_eager_step, case, data, threads),
+        "predict": lambda case, data, threads: _predict(False, case, data, threads),
+    },
+    "torch_compiled": {
+        "step": lambda case, data, threads: _step(_compiled_step, case, data, threads),
+        "epoch": lambda case, data, threads: _epoch(_compiled_step, case, data, threads),
+        "predict": lambda case, data, threads: _predict(True, case, data, threads),
+    },
+}

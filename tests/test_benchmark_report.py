@@ -1,0 +1,264 @@
+"""The report of the benchmarks and the README's section: nothing unknown, nothing left out, always in one order."""
+
+import copy
+import importlib.util
+import json
+import pathlib
+import random
+import re
+from typing import Any
+
+import pytest
+
+from benchmarks import peers, plots, report
+from benchmarks.cases import CASES
+
+POOL = {"user_api": "blas", "internal_api": "openblas", "version": "0.3", "architecture": "Zen"}
+STEP = "step 100, 784-50-10"
+OWN_ROWS = sum(2 if case.least_threads == 1 else 1 for case in CASES)
+TIMES = {
+    "numpy": 200e-6,
+    "fastnn": 40e-6,
+    "fastnn_run": 20e-6,
+    "both": 400e-6,
+    "torch": 300e-6,
+    "jax": 100e-6,
+    "jax_run": 30e-6,
+    "sklearn": 1e-3,
+    "torch_compiled": 150e-6,
+}
+
+
+def row(case: str, name: str, threads: int, **found: Any) -> dict[str, Any]:
+    timed = {"status": "timed", "seconds": TIMES[name], "first_call_seconds": 0.5}
+    return {"case": case, "implementation": name, "threads": threads, **(found or timed)}
+
+
+def full_result() -> dict[str, Any]:
+    """A row for everything."""
+    rows = [
+        row(case.name, name, threads)
+        for case in CASES
+        for name in case.implementations
+        for threads in (2, 1)
+        if threads >= case.least_threads
+    ]
+    limit = {"fma_flop_per_second": {"float32": 4e11}, "bytes_per_second": {"copy": 2e10, "triad": 3e10}}
+    return {
+        "format": 1,
+        "threads": [2, 1],
+        "machine": {
+            "cpu": "A processor",
+            "processor": {"name": "zen", "float32_lanes": 16},
+            "caches": {"L1 data": "48K"},
+            "versions": {"fastnn": "0.1.0"},
+            "commit": "abc",
+            "load_average": [0.1, 0.2, 0.3],
+            "date": "2026-01-02",
+        },
+        "libraries": [
+            {"implementation": "numpy", "threads": 2, "version": "2.4", "pools": [POOL]},
+            {"implementation": "numpy", "threads": 1, "version": "2.4", "pools": [POOL]},
+            {"implementation": "torch", "threads": 2, "version": "2.13", "pools": [POOL]},
+            {"implementation": "jax", "threads": 2, "version": "0.10", "pools": None},
+        ],
+        "absent": {},
+        "limits": [{"threads": 2, **limit}, {"threads": 1, **limit}],
+        "epoch_data": "MNIST",
+        "rows": rows,
+        "startup": [{"what": "import", "library": "fastnn", "seconds": 0.4, "repeats": 5}],
+        "memory": [{**row(CASES[-1].name, "fastnn", 2), "bytes_before": 2**28, "bytes": 2**29}],
+    }
+
+
+def change(result: dict[str, Any], case: str, name: str, threads: int, **found: Any) -> None:
+    for each in result["rows"]:
+        if (each["case"], each["implementation"], each["threads"]) == (case, name, threads):
+            each.update(found)
+
+
+def line_of(text: str, start: str) -> list[str]:
+    """The cells of the first line of a table that begins so."""
+    found = re.search(rf"^\| {re.escape(start)} \|.*$", text, re.MULTILINE)
+    assert found is not None, text
+    return [cell.strip() for cell in found.group().strip("|").split("|")]
+
+
+def test_ratios() -> None:
+    rows = report.rows_of(full_result())
+    assert report.ratio(rows, STEP, "fastnn", 2) == pytest.approx(100 / 40)
+    assert report.ratio(rows, STEP, "fastnn_run", 2) == pytest.approx(30 / 20)
+    assert report.ratio(rows, "product 32x32x32", "fastnn_run", 2) is None
+
+
+def test_a_line_of_the_report() -> None:
+    text = report.markdown(full_result())
+    assert line_of(text, "steps") == [
+        *("steps", "NumPy", "PyTorch", "JAX", "JAX, in a run", "scikit-learn", "PyTorch, compiled"),
+        *("fastnn", "fastnn, in a run", "best other / fastnn", "in a run", "fastnn's rate"),
+    ]
+    assert line_of(text, STEP) == [
+        *(STEP, "200 us", "300 us", "100 us", "30.0 us", "1.00 ms", "150 us"),
+        *("40.0 us", "20.0 us", "2.5", "1.5", "399 GFLOP/s, 100% of peak"),
+    ]
+    contention = CASES[-3].name
+    assert line_of(text, contention) == [contention, "2", "200 us", "40.0 us", "400 us", "1.67"]
+    assert line_of(text, "JAX") == ["JAX", "124", "62.0 s", "500 ms", "tanh 10,000"]
+    assert f"In 0 of {OWN_ROWS} rows a peer is faster than fastnn." in text
+
+
+def test_libraries_and_limits() -> None:
+    lines = report.markdown(full_result()).splitlines()
+    assert "- numpy 2.4 (openblas 0.3, Zen kernels)" in lines
+    assert "- torch 2.13" in lines  # NumPy's BLAS is in its process only for what is expected
+    assert "- jax 0.10" in lines
+    limits = "400 GFLOP/s of multiply-adds in registers, 30.0 GB/s of memory"
+    assert f"- Limits with 2 threads: {limits}." in lines and f"- Limits with 1 thread: {limits}." in lines
+
+
+def test_every_row_is_in_the_report() -> None:
+    text = report.markdown(full_result())
+    for case in CASES:
+        assert text.count(f"\n| {case.name} |") == (2 if case.least_threads == 1 else 1), case.name
+
+
+def test_rows_that_fastnn_loses_stay() -> None:
+    result = full_result()
+    change(result, STEP, "numpy", 2, seconds=10e-6)
+    text = report.markdown(result)
+    assert line_of(text, STEP)[9] == "0.25"
+    assert f"In 1 of {OWN_ROWS} rows a peer is faster than fastnn: {STEP} on 2 (0.25)." in text
+
+
+def test_what_went_wrong_is_said() -> None:
+    result = full_result()
+    change(result, STEP, "torch", 2, status="failed", reason="a crash")
+    change(result, "step 1, 784-50-10", "torch", 2, status="failed", reason="a crash")
+    for case in CASES:
+        for threads in (1, 2):
+            change(result, case.name, "sklearn", threads, status="absent", reason="sklearn is not installed")
+    result["absent"] = {"sklearn": "sklearn is not installed"}
+    result["rows"] = [each for each in result["rows"] if each["implementation"] != "jax_run"]
+    result["machine"]["load_average"] = [2.0, 0.1, 0.1]
+    text = report.markdown(result)
+    assert "- The machine had other work at the start: a load average of 2.0." in text
+    assert line_of(text, STEP)[2] == "failed" and line_of(text, STEP)[4] == "absent"
+    assert "- Absent: scikit-learn: sklearn is not installed." in text
+    assert "- Not part of this run: JAX, in a run." in text
+    assert f"- PyTorch, 2 threads: failed (a crash): step 1, 784-50-10; {STEP}." in text
+
+
+def test_the_order_of_the_rows_does_not_matter() -> None:
+    result = full_result()
+    change(result, STEP, "torch", 2, status="failed", reason="a crash")
+    shuffled = copy.deepcopy(result)
+    random.Random(0).shuffle(shuffled["rows"])
+    assert report.markdown(shuffled) == report.markdown(result)
+    assert report.readme_section(shuffled) == report.readme_section(result)
+
+
+AGAIN = "run the benchmarks again"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (
+            row("product of nothing", "numpy", 1),
+            f"rows: expected rows of the table, got 'numpy' for 'product of nothing'; {AGAIN}",
+        ),
+        (row(STEP, "numpy", 2), f"rows: expected one row for ('{STEP}', 'numpy', 2), got two; {AGAIN}"),
+        (row(STEP, "both", 1), f"rows: expected rows of the table, got 'both' for '{STEP}'; {AGAIN}"),
+        (
+            {**row(STEP, "numpy", 9), "status": "good"},
+            "rows: expected a status out of timed, differs, failed, left out, absent, got 'good' for "
+            f"('{STEP}', 'numpy', 9)",
+        ),
+    ],
+)
+def test_unknown_rows_are_refused(wrong: dict[str, Any], sentence: str) -> None:
+    result = full_result()
+    result["rows"].append(wrong)
+    for page in (report.markdown, report.readme_section):
+        with pytest.raises(ValueError, match=re.escape(sentence)):
+            page(result)
+
+
+def test_another_format_is_refused() -> None:
+    with pytest.raises(ValueError, match=re.escape(f"format: expected 1, got 0; {AGAIN}")):
+        report.markdown({**full_result(), "format": 0})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(1.234e-6, "1.23 us"), (99.96e-6, "100 us"), (0.9996e-3, "1.00 ms"), (0.0456, "45.6 ms"), (1.5, "1.50 s")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert report.duration(seconds) == text
+
+
+# --- the README ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not report.PUBLISHED.exists(), reason="benchmarks/results holds no published figures yet")
+def test_readme_shows_the_published_figures() -> None:
+    """If this fails: python -m benchmarks.report README"""
+    result = json.loads(report.PUBLISHED.read_text(encoding="utf-8"))
+    _, section, _ = report.split_readme(report.README.read_text(encoding="utf-8"))
+    assert section == report.readme_section(result)
+    assert report.PUBLISHED.with_suffix(".md").read_text(encoding="utf-8") == report.markdown(result)
+    for link in re.findall(r"\]\((benchmarks/[^)]+)\)", section):
+        assert (peers.ROOT / link).is_file(), link
+
+
+def test_publishing(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n\n{report.BEGIN}\nold\n{report.END}\n\nafter\n")
+    (tmp_path / "latest.json").write_text(json.dumps(full_result()))
+    monkeypatch.setattr(report, "README", readme)
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    monkeypatch.setattr(report, "PUBLISHED", tmp_path / "published.json")
+    monkeypatch.setattr(plots, "draw", lambda result, folder, name: [f"{folder}/{name}"])
+    for arguments in (["README", str(tmp_path / "latest.json")], ["README"]):
+        assert report.main(arguments) == 0
+        before, section, after = report.split_readme(readme.read_text())
+        assert (before, after) == ("before\n\n", "\n\nafter\n")
+        assert section == report.readme_section(full_result())
+    assert json.loads((tmp_path / "published.json").read_text()) == full_result()
+    assert (tmp_path / "published.md").read_text() == report.markdown(full_result())
+
+
+def test_a_readme_without_markers_is_refused() -> None:
+    sentence = (
+        "README.md: expected one <!-- benchmarks --> and one <!-- /benchmarks -->, got others; put them where the "
+        "tables belong"
+    )
+    for text in ("", report.BEGIN, f"{report.BEGIN}{report.END}{report.END}"):
+        with pytest.raises(ValueError, match=re.escape(sentence)):
+            report.split_readme(text)
+
+
+def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert report.main([]) == report.main(["READ"]) == 2
+    assert capsys.readouterr().err == 2 * "usage: python -m benchmarks.report README [FILE]\n"
+
+
+def test_every_implementation_has_a_colour() -> None:
+    assert len(plots.COLOURS) == len(set(plots.COLOURS)) == len(peers.IMPLEMENTATIONS)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="matplotlib is not installed")
+def test_plots_are_always_the_same(tmp_path: pathlib.Path) -> None:
+    files = plots.draw(full_result(), tmp_path, "one")
+    assert files == ["one-time.svg", "one-peak.svg"]
+    again = plots.draw(full_result(), tmp_path, "two")
+    for one, two in zip(files, again, strict=True):
+        text = (tmp_path / one).read_text()
+        assert text == (tmp_path / two).read_text()
+        assert "fastnn" in text
+
+
+def test_no_plots_without_matplotlib(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert plots.draw(full_result(), tmp_path, "one") == []
+    assert list(tmp_path.iterdir()) == []
