@@ -81,6 +81,7 @@ class Network:
         dtype = arrays.float_dtype("dtype", dtype)
         self.n_threads = None if n_threads is None else arrays.integer("n_threads", n_threads, minimum=1)
         self._plan, self._places, self._columns, size = compile_plan(self.layers, LOSSES[self.loss_name])
+        self._prediction_scratch = self._scratch_size(0)
         self._values = np.zeros(size, dtype)
         self._gradients = np.zeros(size, dtype)
         self._state = np.zeros((0, size), dtype)
@@ -142,7 +143,7 @@ class Network:
         )
         parts = threads.at_most(self.n_threads)
         tensors = np.empty((parts, kernels.BLOCK_ROWS * self._columns), self.dtype)
-        scratch = np.empty((parts, self._scratch_size(0)), self.dtype)
+        scratch = np.empty((parts, self._prediction_scratch), self.dtype)
         flop = 2.0 * self._values.size  # of one sample
         rows = max(kernels.BLOCK_ROWS, int(FLOP_PER_CALL / flop))
         for n in range(0, x.shape[0], rows):

@@ -27,8 +27,9 @@ KIND, SOURCE, TARGET, INPUTS, OUTPUTS, WEIGHT, BIAS, ACTIVATION = range(8)
 INPUT = -1
 AFFINE, ACTIVATE = range(2)  # kinds of operations
 
-# Rows taken through all layers together: what one layer writes is in the cache when the next one reads it.
-BLOCK_ROWS = 64
+# Rows taken through all layers together: what one layer writes is in the cache when the next one reads it, and a
+# copied panel of weights serves many tiles (of 64, 128 and 256 rows, 128 did best or as well at all sizes tried).
+BLOCK_ROWS = 128
 SUMS = 64  # columns of a bias gradient summed at once
 
 
