@@ -16,8 +16,10 @@ import pytest
 
 from fastnn import SGD, Affine, Momentum, Network, Relu, Sigmoid, TrainingDivergedError, threads
 from fastnn.kernels.compile import JIT_DISABLED
+from fastnn.layers import Activation
 from tests.shapes import numbers, targets
 
+TOO_LARGE = "optimizer: expected a finite number of at most 3.4028234663852886e+38, got 1e+39"
 REPEATS = 20 if JIT_DISABLED else 400
 needs_compiler = pytest.mark.skipif(JIT_DISABLED, reason="about compiled code")
 
@@ -74,9 +76,7 @@ def test_concurrent_steps_of_different_optimizers() -> None:
 def test_a_learning_rate_that_the_dtype_cannot_hold() -> None:
     net, x, t = network(), numbers(1, 30, 20), labels(30)
     before = net.params["W1"].copy()
-    with pytest.raises(
-        ValueError, match=re.escape("optimizer: expected a finite number of at most 3.4028234663852886e+38")
-    ):
+    with pytest.raises(ValueError, match=f"^{re.escape(TOO_LARGE)}$"):
         net.step(x, t, SGD(lr=1e39))
     assert net.params["W1"].tobytes() == before.tobytes()
 
@@ -160,3 +160,9 @@ def test_training_from_parameters_that_are_not_finite() -> None:
 def test_what_a_network_is_made_of_cannot_be_replaced(name: str) -> None:
     with pytest.raises(AttributeError):
         setattr(network(), name, "float64")
+
+
+def test_the_base_of_activations_is_no_layer() -> None:
+    sentence = "layer: expected one such as Relu(), got Activation(); use a subclass"
+    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
+        Activation()
