@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import threads
-from fastnn.kernels import simd
+from fastnn.kernels import processor, simd
 from fastnn.kernels.compile import entry, kernel, prange
 from fastnn.kernels.matmul import share
 
@@ -28,12 +28,11 @@ def _chains(repeats: int, factors: Any, out: Any, start: int) -> None:
     The chains start apart and then all add the same product, whose factors so stay in registers.
     """
     width = simd.lanes(factors)
-    whole = simd.mask(factors, width)
-    total = simd.load_tile(simd.zero_tile(factors, CHAINS, 1), factors, 0, 1, whole)
-    row = simd.load_tile(simd.zero_tile(factors, 1, 1), factors, CHAINS, 0, whole)
+    total = simd.load_tile(simd.zero_tile(factors, CHAINS, 1), factors, 0, 1, width)
+    row = simd.load_tile(simd.zero_tile(factors, 1, 1), factors, CHAINS, 0, width)
     for _ in range(repeats):
         total = simd.multiply_add(total, row, factors, CHAINS + width, 0)
-    simd.store_tile(total, out, start, width, whole)
+    simd.store_tile(total, out, start, width, width)
 
 
 @entry
@@ -61,7 +60,7 @@ def triad(n_threads: int, a: Any, b: Any, c: Any, factor: Any) -> None:
 
 def fma_peak(dtype: Any, n_threads: int, repeats: int = FMA_REPEATS) -> float:
     """FLOP a second of fused multiply-adds on registers: the best of some rounds."""
-    lanes = simd.LANES[np.dtype(dtype)]
+    lanes = processor.LANES[np.dtype(dtype)]
     factors = np.linspace(0.5, 1.0, CHAINS + 1 + lanes).astype(dtype)
     out = np.zeros((n_threads, CHAINS * lanes), dtype)
     seconds = _best(fma_chains, n_threads, repeats, factors, out)

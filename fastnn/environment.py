@@ -14,7 +14,7 @@ from llvmlite import binding
 
 from fastnn import arrays, functional, threads
 from fastnn.folders import cache_folder
-from fastnn.kernels import simd
+from fastnn.kernels import processor
 from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.kernels.compile import JIT_DISABLED, kernel_cache_folder
 from fastnn.layers import Affine, Sigmoid
@@ -63,9 +63,9 @@ def config() -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": {
             "name": str(binding.get_host_cpu_name()),
-            "vector_bytes": simd.VECTOR_BYTES,
-            "float32_lanes": simd.LANES[arrays.float_dtype("dtype", "float32")],
-            "fma": simd.HAS_FMA,
+            "vector_bytes": processor.VECTOR_BYTES,
+            "float32_lanes": processor.LANES[arrays.float_dtype("dtype", "float32")],
+            "fma": processor.HAS_FMA,
         },
         "compiled": not JIT_DISABLED,
         "threads": threads.describe(),

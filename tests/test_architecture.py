@@ -43,9 +43,10 @@ ARROWS = {
     "datasets": "datasets.*",
     "kernels": "",
     "kernels.compile": "folders",
-    "kernels.simd": "kernels.compile",
+    "kernels.processor": "",
+    "kernels.simd": "kernels.compile kernels.processor",
     "kernels.vector_math": "kernels.compile kernels.simd",
-    "kernels.matmul": "kernels.compile kernels.simd",
+    "kernels.matmul": "kernels.compile kernels.processor kernels.simd",
     "kernels.activations": "kernels.compile kernels.simd kernels.vector_math",
     "kernels.losses": "kernels.compile kernels.activations kernels.vector_math",
     "kernels.updates": "kernels.compile",
@@ -79,6 +80,7 @@ LATE_ARROWS = {
 # Who may import more than NumPy and the standard library, anywhere in the file.
 COMPILERS = {
     "kernels.compile": {"numba", "llvmlite"},
+    "kernels.processor": {"numba"},
     "kernels.simd": {"numba", "llvmlite"},
     "threads": {"numba"},
     "environment": {"numba", "llvmlite"},

@@ -19,7 +19,7 @@ from benchmarks import driver, machine, peers, rates, startup, worker
 from benchmarks.cases import BY_NAME, CASES, GROUPS, KINDS, Case
 from fastnn import bench
 from fastnn.datasets.mnist import CHECKSUMS
-from fastnn.kernels import simd
+from fastnn.kernels import processor
 
 PRODUCT = BY_NAME["product 32x32x32"]
 
@@ -206,7 +206,7 @@ def test_rates(dtype: str) -> None:
 
 def test_multiply_adds_are_as_many_as_counted() -> None:
     factors = np.arange(40.0)
-    lanes = simd.LANES[factors.dtype]
+    lanes = processor.LANES[factors.dtype]
     out = np.zeros((1, rates.CHAINS * lanes))
     rates.fma_chains.serial(1, 5, factors, out)
     added = factors[rates.CHAINS : rates.CHAINS + lanes] * factors[rates.CHAINS + lanes]

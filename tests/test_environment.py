@@ -16,7 +16,7 @@ import pytest
 
 import fastnn
 from fastnn import environment, threads
-from fastnn.kernels import simd
+from fastnn.kernels import processor
 from fastnn.kernels.compile import JIT_DISABLED, kernel_cache_folder
 
 PACKAGE_PARENT = str(pathlib.Path(fastnn.__file__).parents[1])
@@ -69,11 +69,11 @@ def test_config_names_versions_and_processor() -> None:
         "numba": numba.__version__,
         "llvmlite": llvmlite.__version__,
     }
-    processor = found["processor"]
-    assert processor["name"] == llvmlite.binding.get_host_cpu_name()
-    assert processor["vector_bytes"] == simd.VECTOR_BYTES
-    assert processor["float32_lanes"] * np.dtype(np.float32).itemsize == simd.VECTOR_BYTES
-    assert processor["fma"] is simd.HAS_FMA
+    said = found["processor"]
+    assert said["name"] == llvmlite.binding.get_host_cpu_name()
+    assert said["vector_bytes"] == processor.VECTOR_BYTES
+    assert said["float32_lanes"] * np.dtype(np.float32).itemsize == processor.VECTOR_BYTES
+    assert said["fma"] is processor.HAS_FMA
     assert found["compiled"] is not JIT_DISABLED
 
 
@@ -172,8 +172,8 @@ def test_show_config_is_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 
 def test_show_config_says_what_is_absent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    processor = {"name": "generic", "vector_bytes": 16, "float32_lanes": 4, "fma": False}
-    absent = {"processor": processor, "compiled": False, "folders": {"kernels": None, "data": None}}
+    generic = {"name": "generic", "vector_bytes": 16, "float32_lanes": 4, "fma": False}
+    absent = {"processor": generic, "compiled": False, "folders": {"kernels": None, "data": None}}
     monkeypatch.setattr(environment, "config", lambda: {**FIXED, **absent})
     table = shown(capsys)
     assert "\nprocessor        generic: vectors of 16 bytes (4 float32), no fused multiply-add\n" in table

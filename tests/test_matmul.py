@@ -17,7 +17,7 @@ import pytest
 
 import fastnn
 from fastnn import functional
-from fastnn.kernels import operations, simd
+from fastnn.kernels import operations, processor
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.kernels.matmul import DEPTH_BLOCK, MAX_VECTORS, PANEL_COLUMNS, ROW_BLOCK, scratch_size, share
 from tests.shapes import DTYPES, PROBLEMS, SHAPES, Array, FloatType, Problem, bits, numbers
@@ -100,7 +100,7 @@ def test_products_are_not_rounded_before_they_are_added(dtype: FloatType) -> Non
     step = np.ldexp(dtype(1), -np.finfo(dtype).nmant // 2 - 1)
     a = np.array([[1.0, 1 + step]], dtype)
     b = np.array([[-(1 + 2 * step)], [1 + step]], dtype)
-    one_rounding = simd.HAS_FMA and not JIT_DISABLED
+    one_rounding = processor.HAS_FMA and not JIT_DISABLED
     for product in three_ways(a, b):
         assert product.item() == (step * step if one_rounding else 0)
 
@@ -178,7 +178,7 @@ def read_beyond() -> int:
 
 def tails(dtype: FloatType) -> Iterator[tuple[int, int, int]]:
     """Shapes (N, D, H) around whole tiles: every number of rows, and columns around each number of vectors."""
-    lanes = simd.LANES[np.dtype(dtype)]
+    lanes = processor.LANES[np.dtype(dtype)]
     around = {max(1, vectors * lanes + extra) for vectors in range(MAX_VECTORS + 1) for extra in (-1, 0, 1)}
     rows = [1, 5] if JIT_DISABLED else [*range(1, 22), 33]
     for n in rows:
@@ -289,10 +289,10 @@ def training_hash() -> str:
 @pytest.mark.parametrize("width", [4, 8, 16])
 def test_same_bits_at_any_vector_width(width: int) -> None:
     """Kernels of each width are kept apart in the cache, as those of each version are."""
-    calls = "t.simd.VECTOR_BYTES, t.product_hash(t.np.float32), t.product_hash(t.np.float64)"
+    calls = "t.processor.VECTOR_BYTES, t.product_hash(t.np.float32), t.product_hash(t.np.float64)"
     if sys.platform == "linux":
         calls += ", t.products_between_fences(t.np.float32)"  # other tiles than at the natural width
-    expected = [min(simd.VECTOR_BYTES, 4 * width), product_hash(np.float32), product_hash(np.float64)]
+    expected = [min(processor.VECTOR_BYTES, 4 * width), product_hash(np.float32), product_hash(np.float64)]
     if width == 8:
         calls += ", t.training_hash()"
         expected.append(training_hash())

@@ -121,7 +121,7 @@ def test_work_too_small_for_the_layer_is_serial(layer: str, monkeypatch: pytest.
 
 @needs_compiler
 def test_features_are_those_that_numba_compiles_for() -> None:
-    code = "import json\nfrom fastnn.kernels import simd\nprint(json.dumps([simd.VECTOR_BYTES, simd.HAS_FMA]))"
+    code = "import json\nfrom fastnn.kernels.processor import *\nprint(json.dumps([VECTOR_BYTES, HAS_FMA]))"
     assert run(code, NUMBA_ENABLE_AVX="0")[0] == 16
     assert run(code, NUMBA_CPU_NAME="generic") in ([16, False], [16, True])  # ARM has it always
 

@@ -1,4 +1,4 @@
-"""Vectors, masks, rows and tiles against NumPy, through functions compiled here; without the compiler, the twins."""
+"""Vectors, rows and tiles against NumPy, through functions compiled here; without the compiler, the twins."""
 
 import platform
 from typing import Any
@@ -7,7 +7,7 @@ import numba
 import numpy as np
 import pytest
 
-from fastnn.kernels import simd
+from fastnn.kernels import processor, simd
 from fastnn.kernels.compile import JIT_DISABLED
 from tests.shapes import DTYPES, Array, FloatType, Guarded, numbers
 
@@ -24,16 +24,14 @@ def tile_functions(rows: int, vectors: int) -> tuple[Any, Any]:
 
     def copy(x: Array, start: int, out: Array, to: int, step: int, count: int) -> None:
         tile = simd.zero_tile(x, rows, vectors)
-        mask = simd.mask(x, count)
-        tile = simd.fill_tile(tile, simd.load_tile(simd.zero_tile(x, 1, vectors), x, start, 0, mask))
-        simd.store_tile(tile, out, to, step, mask)
+        tile = simd.fill_tile(tile, simd.load_tile(simd.zero_tile(x, 1, vectors), x, start, 0, count))
+        simd.store_tile(tile, out, to, step, count)
 
     def accumulate(x: Array, left: Array, start: int, left_step: int, out: Array, count: int) -> None:
         tile = simd.zero_tile(x, rows, vectors)
-        mask = simd.mask(x, count)
-        row = simd.load_tile(simd.zero_tile(x, 1, vectors), x, 0, 0, mask)
+        row = simd.load_tile(simd.zero_tile(x, 1, vectors), x, 0, 0, count)
         tile = simd.multiply_add(simd.fill_tile(tile, row), row, left, start, left_step)
-        simd.store_tile(tile, out, 0, x.size, mask)
+        simd.store_tile(tile, out, 0, x.size, count)
 
     return compiled(copy), compiled(accumulate)
 
@@ -71,7 +69,7 @@ def test_fma_adds_the_whole_product(dtype: FloatType) -> None:
     out = np.full_like(a, 7)
     with np.errstate(invalid="ignore"):  # inf - inf, in plain Python
         fused(a, b, c, out)
-    one_rounding = simd.HAS_FMA and not JIT_DISABLED
+    one_rounding = processor.HAS_FMA and not JIT_DISABLED
     assert out[0] == (step * step if one_rounding else 0)
     assert np.array_equal(out[1:], [-5.5, np.nan, np.nan, np.nan, 0.0], equal_nan=True)
 
@@ -90,7 +88,7 @@ def test_bits_and_back(dtype: FloatType) -> None:
 @every_dtype
 def test_lanes(dtype: FloatType) -> None:
     x = np.zeros(1, dtype)
-    assert lanes_of(x) == simd.LANES[x.dtype] == simd.VECTOR_BYTES // x.itemsize
+    assert lanes_of(x) == processor.LANES[x.dtype] == processor.VECTOR_BYTES // x.itemsize
 
 
 # --- vectors ----------------------------------------------------------------------------------------------------------
@@ -98,9 +96,9 @@ def test_lanes(dtype: FloatType) -> None:
 
 @every_dtype
 @every_tile
-def test_every_mask_moves_its_lanes_and_no_others(rows: int, vectors: int, dtype: FloatType) -> None:
+def test_every_count_moves_its_elements_and_no_others(rows: int, vectors: int, dtype: FloatType) -> None:
     copy, _ = TILES[rows, vectors]
-    lanes = simd.LANES[np.dtype(dtype)]
+    lanes = processor.LANES[np.dtype(dtype)]
     for count in range(1, lanes + 1):
         width = (vectors - 1) * lanes + count
         x = numbers(1, 3 + width, dtype=dtype)
@@ -117,7 +115,7 @@ def test_every_mask_moves_its_lanes_and_no_others(rows: int, vectors: int, dtype
 @every_tile
 def test_multiply_add_walks_by_any_step(rows: int, vectors: int, dtype: FloatType) -> None:
     _, accumulate = TILES[rows, vectors]
-    lanes = simd.LANES[np.dtype(dtype)]
+    lanes = processor.LANES[np.dtype(dtype)]
     for count in (1, lanes):
         x: Array = np.arange(1, (vectors - 1) * lanes + count + 1).astype(dtype)
         left: Array = (np.arange(40) - 20).astype(dtype)  # small integers: exact, in one rounding or two
@@ -132,7 +130,7 @@ def test_multiply_add_walks_by_any_step(rows: int, vectors: int, dtype: FloatTyp
 @every_dtype
 def test_special_values_stay_in_their_lane(dtype: FloatType) -> None:
     copy, accumulate = TILES[4, 1]
-    lanes = simd.LANES[np.dtype(dtype)]
+    lanes = processor.LANES[np.dtype(dtype)]
     x = np.resize(np.array([np.nan, 1.0, np.inf, -0.0], dtype), lanes)
     out = np.zeros((4, lanes), dtype)
     copy(x, 0, out, 0, lanes, lanes)
@@ -161,18 +159,18 @@ def test_special_values_stay_in_their_lane(dtype: FloatType) -> None:
 )
 def test_width_of_vectors(features: set[str], asked: str, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTNN_VECTOR_WIDTH", asked)
-    assert simd._vector_bytes(features) == expected
+    assert processor.vector_bytes(features) == expected
 
 
 def test_features_are_those_numba_compiles_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(numba.config, "CPU_FEATURES", "+avx2,-avx512f,+fma")
-    assert simd._features() == {"avx2", "fma"}
+    assert processor.features() == {"avx2", "fma"}
     monkeypatch.setattr(numba.config, "CPU_FEATURES", None)
     monkeypatch.setattr(numba.config, "CPU_NAME", "generic")
-    assert simd._features() == set()
+    assert processor.features() == set()
     monkeypatch.setattr(numba.config, "CPU_NAME", None)
     monkeypatch.setattr(numba.core.codegen, "get_host_cpu_features", lambda: "+avx2,-avx512f")
-    assert simd._features() == {"avx2"}
+    assert processor.features() == {"avx2"}
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
-    assert simd._features() == {"avx2", "neon", "fma"}
+    assert processor.features() == {"avx2", "neon", "fma"}

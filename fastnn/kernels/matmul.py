@@ -1,4 +1,4 @@
-"""Matrix products: a b (+ bias), a^T b and a b^T over C-contiguous matrices. Imports compile and simd.
+"""Matrix products: a b (+ bias), a^T b and a b^T over C-contiguous matrices. Imports compile, processor and simd.
 
 The output is computed tile by tile: a few rows by a few vectors of columns, kept in registers while one loop runs
 over the depth (the summed dimension) and adds, per step, a column of the left operand times a row of the right one.
@@ -17,27 +17,29 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import simd
+from fastnn.kernels import processor, simd
 from fastnn.kernels.compile import kernel
 
-# Tiles as wide as the columns need, then as many rows as the registers hold: rows x vectors accumulators, one vector
-# for each of the right operand's, one for the left element. The widest reached 175 of 180 GFLOP/s in float32
-# (AVX-512, one core).
-MAX_VECTORS = 4 if simd.REGISTERS == 32 else 2
-ROWS_1, ROWS_2, ROWS_3, ROWS_4 = (16, 12, 8, 6) if simd.REGISTERS == 32 else (8, 6, 4, 3)
-FEW_ROWS = 4  # for what remains of the rows, before single ones
-PANEL_COLUMNS = MAX_VECTORS * simd.VECTOR_BYTES // 4  # of the widest tile, in float32
+# Tiles of two vectors' width and as many rows as the registers hold: rows x vectors accumulators, one vector for each
+# of the right operand's, one for the left element. Wider ones of fewer rows read the right operand from the
+# second-level cache faster than it delivers. One row, with fewer chains than an FMA takes cycles, takes four vectors.
+MAX_VECTORS = 2
+ROWS = 12 if processor.REGISTERS == 32 else 6
+FEW_ROWS = 4  # for what remains of the rows, before single ones: chains enough to keep the FMA units busy
+REST_ROWS = 12  # more than remain after tiles of ROWS
+ROW_VECTORS = 4
+PANEL_COLUMNS = MAX_VECTORS * processor.VECTOR_BYTES // 4  # of the widest tile, in float32
 DEPTH_BLOCK = 1024  # steps in depth taken at once, so that a panel of the right operand stays in the second-level cache
+ROW_BLOCK = 240  # rows of the left operand, transposed, that are copied at once
 PACK_ROWS = 24  # rows for which copying a panel of a wider matrix pays
-ROW_BLOCK = 4 * PANEL_COLUMNS  # rows whose left operand, transposed, is copied at once
 
 
 def scratch_size(depth: int, columns: int, transposed: str = "") -> int:
     """Elements of scratch for a product of this depth and so many columns of c; transposed: "", "left" or "right"."""
     wide = columns > PANEL_COLUMNS // 2  # float64 has half the columns
     panel = PANEL_COLUMNS if wide or transposed == "right" else 0
-    block = ROW_BLOCK if wide and transposed == "left" else 0
-    return min(depth, DEPTH_BLOCK) * (panel + block)
+    block = ROW_BLOCK + REST_ROWS if wide and transposed == "left" else 0
+    return min(depth, DEPTH_BLOCK) * (panel + block) + processor.VECTOR_BYTES // 4
 
 
 @kernel
@@ -50,110 +52,130 @@ def share(count: int, part: int, parts: int) -> int:
 
 
 @kernel
+def _whole_tiles(rows: int) -> int:
+    """How many tiles of ROWS rows to take of so many.
+
+    One less where FEW_ROWS then leave fewer single rows, each of which takes as long as a tile: 8 rows are two tiles of
+    4, not one of 6 and 2 single ones.
+    """
+    tiles = rows // ROWS
+    rest = rows - tiles * ROWS
+    if tiles > 0 and rest % FEW_ROWS >= 2 and (rest + ROWS) % FEW_ROWS < 2:
+        tiles -= 1
+    return tiles
+
+
+@kernel
 def _tile_rows(
-    tile: Any,
-    single: Any,
-    depth: int,
-    left: Any,
-    right: Any,
-    initial: Any,
-    out: Any,
-    first: int,
-    last: int,
-    resume: bool,
-) -> int:
+    tile: Any, single: Any, depth: int, left: Any, right: Any, initial: Any, out: Any, first: Any, last: int
+) -> Any:
     """Compute the rows of one panel from `first` on, as long as whole tiles of this height fit before `last`.
 
-    left is (array, start, step between rows, step in depth); right is (array, start, step in depth, mask of the last
-    vector); out is (array, start, step between rows); initial is a row of vectors. Returns the first row not done.
+    left is (array, start, step between rows, step in depth, step between tiles); right is (array, start, step in depth,
+    how many steps can read whole vectors without reading past its end); out is (array, start, step between rows,
+    elements of the last vector, whether to add to what is there); initial is a row of vectors. Returns the first row
+    not done.
     """
-    left_array, left_start, left_row, left_depth = left
-    right_array, right_start, right_depth, mask = right
-    out_array, out_start, out_row = out
-    height = len(tile)
+    left_array, at_tile, left_row, left_depth, left_next = left
+    right_array, right_start, right_depth, whole = right
+    out_array, out_start, out_row, count, resume = out
+    height, lanes = len(tile), simd.lanes(right_array)
     while first + height <= last:
         total = simd.fill_tile(tile, initial)
         if resume:
-            total = simd.load_tile(tile, out_array, out_start + first * out_row, out_row, mask)
-        at_left, at_right = left_start + first * left_row, right_start
-        for _ in range(depth):
-            row = simd.load_tile(single, right_array, at_right, 0, mask)
+            total = simd.load_tile(tile, out_array, out_start + first * out_row, out_row, count)
+        at_left, at_right = at_tile, right_start
+        for _ in range(whole):  # what lies behind the columns of the panel is multiplied, too, and not stored
+            row = simd.load_tile(single, right_array, at_right, 0, lanes)
             total = simd.multiply_add(total, row, left_array, at_left, left_row)
             at_left += left_depth
             at_right += right_depth
-        simd.store_tile(total, out_array, out_start + first * out_row, out_row, mask)
+        for _ in range(depth - whole):
+            row = simd.load_tile(single, right_array, at_right, 0, count)
+            total = simd.multiply_add(total, row, left_array, at_left, left_row)
+            at_left += left_depth
+            at_right += right_depth
+        simd.store_tile(total, out_array, out_start + first * out_row, out_row, count)
         first += height
+        at_tile += left_next
     return first
 
 
 @kernel
-def _panel(
-    tall: Any, low: Any, single: Any, depth: int, left: Any, right: Any, bias: Any, out: Any, rows: Any, resume: bool
-) -> None:
-    """All rows (first, last) of one panel, in tiles of three heights.
+def _panel(tall: Any, low: Any, single: Any, depth: int, left: Any, right: Any, bias: Any, out: Any, rows: int) -> None:
+    """All rows of one panel, in tiles of three heights.
 
-    bias is (array, start), without effect when empty.
+    left is (array, start, step between rows, step in depth) of the rows that fill tall tiles, then (step between tall
+    tiles, start and step in depth of the rest); right and out are as in _tile_rows; bias is (array, start), without
+    effect when empty.
     """
+    array, start, row, step, step_of_tiles, rest, rest_step = left
     bias_array, bias_start = bias
     initial = single
     if bias_array.size > 0:
-        initial = simd.load_tile(single, bias_array, bias_start, 0, right[3])
-    first, last = rows
-    first = _tile_rows(tall, single, depth, left, right, initial, out, first, last, resume)
-    first = _tile_rows(low, single, depth, left, right, initial, out, first, last, resume)
-    _tile_rows(single, single, depth, left, right, initial, out, first, last, resume)
+        initial = simd.load_tile(single, bias_array, bias_start, 0, out[3])
+    first: Any = np.intp(0)
+    end = _whole_tiles(rows) * len(tall)
+    tiles = (array, start, row, step, step_of_tiles)
+    first = _tile_rows(tall, single, depth, tiles, right, initial, out, first, end)
+    tiles = (array, rest, row, rest_step, row * len(low))
+    first = _tile_rows(low, single, depth, tiles, right, initial, out, first, rows)
+    tiles = (array, rest + (first - end) * row, row, rest_step, row)
+    _tile_rows(single, single, depth, tiles, right, initial, out, first, rows)
 
 
 @kernel
-def _columns(width: int, depth: int, left: Any, right: Any, bias: Any, out: Any, rows: Any, resume: bool) -> None:
-    """One panel of `width` columns; right and out are (array, start, step), as in _tile_rows without the mask."""
-    array, start, step = right
-    lanes = simd.lanes(array)
-    vectors = (width + lanes - 1) // lanes
-    masked = (array, start, step, simd.mask(array, width - (vectors - 1) * lanes))
+def _row_panel(single: Any, depth: int, left: Any, right: Any, bias: Any, out: Any, rows: int) -> None:
+    """As _panel, for too few rows for a tall tile: one after another."""
+    array, _, row, _, _, start, step = left
+    bias_array, bias_start = bias
+    initial = single
+    if bias_array.size > 0:
+        initial = simd.load_tile(single, bias_array, bias_start, 0, out[3])
+    _tile_rows(single, single, depth, (array, start, row, step, row), right, initial, out, np.intp(0), rows)
+
+
+@kernel
+def _columns(vectors: int, depth: int, left: Any, right: Any, bias: Any, out: Any, rows: int) -> None:
+    """One panel of so many vectors; left, right and out as in _panel."""
+    array = right[0]
+    one, two = simd.zero_tile(array, 1, 1), simd.zero_tile(array, 1, 2)
     if vectors == 1:
-        tall, low = simd.zero_tile(array, ROWS_1, 1), simd.zero_tile(array, FEW_ROWS, 1)
-        _panel(tall, low, simd.zero_tile(array, 1, 1), depth, left, masked, bias, out, rows, resume)
+        tall, low = simd.zero_tile(array, ROWS, 1), simd.zero_tile(array, FEW_ROWS, 1)
+        _panel(tall, low, one, depth, left, right, bias, out, rows)
     elif vectors == 2:
-        tall, low = simd.zero_tile(array, ROWS_2, 2), simd.zero_tile(array, FEW_ROWS, 2)
-        _panel(tall, low, simd.zero_tile(array, 1, 2), depth, left, masked, bias, out, rows, resume)
-    elif MAX_VECTORS == 4 and vectors == 3:
-        tall, low = simd.zero_tile(array, ROWS_3, 3), simd.zero_tile(array, FEW_ROWS, 3)
-        _panel(tall, low, simd.zero_tile(array, 1, 3), depth, left, masked, bias, out, rows, resume)
-    elif MAX_VECTORS == 4:
-        tall, low = simd.zero_tile(array, ROWS_4, 4), simd.zero_tile(array, FEW_ROWS, 4)
-        _panel(tall, low, simd.zero_tile(array, 1, 4), depth, left, masked, bias, out, rows, resume)
+        tall, low = simd.zero_tile(array, ROWS, 2), simd.zero_tile(array, FEW_ROWS, 2)
+        _panel(tall, low, two, depth, left, right, bias, out, rows)
+    elif vectors == 3:
+        _row_panel(simd.zero_tile(array, 1, 3), depth, left, right, bias, out, rows)
+    else:
+        _row_panel(simd.zero_tile(array, 1, 4), depth, left, right, bias, out, rows)
 
 
 @kernel
-def _copy(source: Any, target: Any, width: int, depth: int) -> None:
-    """Copy the first `width` elements of `depth` rows into rows as long as the widest tile.
+def _copy(source: Any, target: Any, stride: int, width: int, depth: int) -> None:
+    """Copy the first `width` elements of `depth` rows into rows of `stride`.
 
-    source: (vector, start, step between its rows).
+    source: (vector, start, step between its rows). Whole vectors are written: behind the last row, too.
     """
     array, start, step = source
     lanes = simd.lanes(array)
-    stride = MAX_VECTORS * lanes
     vectors = (width + lanes - 1) // lanes
-    mask = simd.mask(array, width - (vectors - 1) * lanes)
-    full = simd.mask(array, lanes)
     one = simd.zero_tile(array, 1, 1)
     for k in range(depth):
         for v in range(vectors):
-            m = mask if v == vectors - 1 else full
-            row = simd.load_tile(one, array, start + k * step + v * lanes, 0, m)
-            simd.store_tile(row, target, k * stride + v * lanes, 0, full)
+            row = simd.load_tile(one, array, start + k * step + v * lanes, 0, min(lanes, width - v * lanes))
+            simd.store_tile(row, target, k * stride + v * lanes, 0, lanes)
 
 
 @kernel
-def _copy_transposed(source: Any, target: Any, width: int, depth: int) -> None:
-    """Copy the first `depth` elements of `width` rows as columns into rows as long as the widest tile.
+def _copy_transposed(source: Any, target: Any, stride: int, width: int, depth: int) -> None:
+    """Copy the first `depth` elements of `width` rows as columns into rows of `stride`.
 
     source: (vector, start, step between its rows).
     """
     array, start, step = source
     lanes = simd.lanes(array)
-    stride = MAX_VECTORS * lanes
     whole_width, whole_depth = width // lanes * lanes, depth // lanes * lanes
     for i in range(0, whole_width, lanes):
         for k in range(0, whole_depth, lanes):
@@ -161,6 +183,25 @@ def _copy_transposed(source: Any, target: Any, width: int, depth: int) -> None:
     for i in range(width):
         for k in range(whole_depth if i < whole_width else 0, depth):
             target[k * stride + i] = array[start + i * step + k]
+
+
+@kernel
+def _copy_left(array: Any, start: int, step: int, target: Any, rows: int, depth: int) -> None:
+    """Copy `depth` rows of `rows` elements for _panel: of each tile the elements of all steps side by side."""
+    tiles = _whole_tiles(rows)
+    for tile in range(tiles):
+        _copy((array, start + tile * ROWS, step), target[tile * ROWS * depth :], ROWS, ROWS, depth)
+    done = tiles * ROWS
+    _copy((array, start + done, step), target[done * depth :], REST_ROWS, rows - done, depth)
+
+
+@kernel
+def _whole_steps(steps: int, later: int, columns: int, beyond: int) -> int:
+    """How many steps can read `beyond` elements behind a row of the right operand without reading past its end.
+
+    later: steps that lie behind these.
+    """
+    return max(0, min(steps, steps + later - (beyond + columns - 1) // columns))
 
 
 @kernel
@@ -176,35 +217,39 @@ def _product(left: Any, right: Any, bias: Any, c: Any, scratch: Any) -> None:
     left_array, left_row, left_step, left_transposed = left
     right_array, depth, right_step, transposed = right
     zero, unit = np.intp(0), np.intp(1)  # a literal in a tuple would be a type of its own, compiled once more
-    width = MAX_VECTORS * simd.lanes(c)
+    lanes = simd.lanes(c)
+    width = MAX_VECTORS * lanes
     copy_left = left_transposed and columns > width
     copy_right = transposed or (columns > width and rows >= PACK_ROWS)
-    height = ROW_BLOCK if copy_left else rows
+    if not copy_right and rows < FEW_ROWS:
+        width = ROW_VECTORS * lanes
     flat, block = c.reshape(c.size), scratch[min(depth, DEPTH_BLOCK) * width if copy_right else 0 :]
+    height = ROW_BLOCK if copy_left else rows
     for k in range(0, depth, DEPTH_BLOCK):
         steps = min(DEPTH_BLOCK, depth - k)
         for i in range(0, rows, height):
-            last = min(rows, i + height)
+            count = min(height, rows - i)
+            tiles = _whole_tiles(count)
+            start = k * left_step + i * left_row
+            rest = start + tiles * ROWS * left_row
+            operand: Any = (left_array, start, left_row, left_step, ROWS * left_row, rest, left_step)
             if copy_left:
-                for v in range(i, last, width):
-                    source = (left_array, k * left_step + v, left_step)
-                    _copy(source, block[(v - i) * steps :], min(width, last - v), steps)
+                _copy_left(left_array, start, left_step, block, count, steps)
+                operand = (block, zero, unit, np.intp(ROWS), ROWS * steps, tiles * ROWS * steps, np.intp(REST_ROWS))
             for j in range(0, columns, width):
-                panel_width = min(width, columns - j)
-                operand: Any = (right_array, k * right_step + j, right_step)
-                if copy_right:
-                    if transposed:
-                        _copy_transposed((right_array, j * right_step + k, right_step), scratch, panel_width, steps)
-                    else:
-                        _copy(operand, scratch, panel_width, steps)
-                    operand = (scratch, zero, width)
-                for v in range(i, last, width if copy_left else height):
-                    end = min(last, v + (width if copy_left else height))
-                    rows_of_left: Any = (left_array, k * left_step + v * left_row, left_row, left_step)
-                    if copy_left:
-                        rows_of_left = (block, (v - i) * steps, unit, width)
-                    out = (flat, v * columns + j, columns)
-                    _columns(panel_width, steps, rows_of_left, operand, (bias, j), out, (zero, end - v), k > 0)
+                panel = min(width, columns - j)
+                vectors = (panel + lanes - 1) // lanes
+                out = (flat, i * columns + j, columns, panel - (vectors - 1) * lanes, k > 0)
+                if copy_right and transposed:
+                    _copy_transposed((right_array, j * right_step + k, right_step), scratch, width, panel, steps)
+                elif copy_right:
+                    _copy((right_array, k * right_step + j, right_step), scratch, width, panel, steps)
+                source: Any = (scratch, zero, width, steps)
+                if not copy_right:
+                    beyond = max(zero, j + vectors * lanes - columns)
+                    whole = _whole_steps(steps, depth - k - steps, columns, beyond)
+                    source = (right_array, k * right_step + j, right_step, whole)
+                _columns(vectors, steps, operand, source, (bias, j), out, count)
 
 
 @kernel

@@ -1,82 +1,48 @@
 """Vectors: the only LLVM IR in fastnn. Each operation has a scalar twin in NumPy, used with NUMBA_DISABLE_JIT=1.
 
-Imports numba's extension interface, llvmlite, numpy and the kernels' compile module.
+Imports numba's extension interface, llvmlite, numpy, and the kernels' compile and processor modules.
 
-A *vector* is as many elements as one register of this machine holds (`LANES`). A *mask* selects its first lanes. A
-*row* is a tuple of adjacent vectors of which the last is masked; a *tile* is a tuple of equal rows, the accumulators
-of a matrix product, held in registers. Arrays are addressed by the linear index of an element: index i of a
-C-contiguous array is `array.ravel()[i]`.
+A *vector* is as many elements as one register of this machine holds (`LANES`). A *row* is a tuple of adjacent vectors
+of which only the first `count` elements of the last one are read or written; a *tile* is a tuple of equal rows, the
+accumulators of a matrix product, held in registers. Index i of an array is `array.ravel()[i]`.
 
 Numba cannot express any of this: its vectoriser must be lucky to keep 24 accumulators in registers. With one fused
 multiply-add per step (`fma`), and no fastmath, each element of a product is one fixed chain of operations, the same
 bits at any width, in any tile and on any thread.
 """
 
-import os
-import platform
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import config, types
-from numba.core import cgutils, codegen
+from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 from fastnn.kernels.compile import JIT_DISABLED
-
-
-def _features() -> set[str]:
-    """Names of the processor features that Numba compiles for."""
-    names = config.CPU_FEATURES
-    if names is None:  # as Numba chooses: without AVX where NUMBA_ENABLE_AVX=0, none where LLVM cannot tell
-        names = "" if config.CPU_NAME == "generic" else codegen.get_host_cpu_features()
-    features = {name[1:] for name in names.split(",") if name.startswith("+")}
-    return features | {"neon", "fma"} if platform.machine().lower() in {"aarch64", "arm64"} else features
-
-
-def _vector_bytes(features: set[str]) -> int:
-    """Width of the widest vectors worth using.
-
-    FASTNN_VECTOR_WIDTH (4, 8 or 16 float32 lanes) can lower it for tests.
-    """
-    natural = 64 if "avx512f" in features else 32 if "avx2" in features else 16
-    asked = os.environ.get("FASTNN_VECTOR_WIDTH", "")
-    return min(natural, 4 * int(asked)) if asked in {"4", "8", "16"} else natural
-
-
-FEATURES = _features()
-VECTOR_BYTES = _vector_bytes(FEATURES)
-LANES = {np.dtype(np.float32): VECTOR_BYTES // 4, np.dtype(np.float64): VECTOR_BYTES // 8}
-REGISTERS = 32 if VECTOR_BYTES == 64 or "neon" in FEATURES else 16
-# Without the instruction LLVM would call libm's software fma for each element: multiply and add instead.
-HAS_FMA = bool({"fma", "avx512f", "neon"} & FEATURES)
+from fastnn.kernels.processor import HAS_FMA, HAS_MASKED_STORE, LANES, VECTOR_BYTES
 
 _INDEX = ir.IntType(64)
 _LANE = ir.IntType(32)
-
-
-class Vector(types.Type):
-    """Numba's view of an LLVM vector of `lanes` elements of `dtype` (types.boolean for masks)."""
-
-    def __init__(self, dtype: types.Type, lanes: int) -> None:
-        self.dtype, self.lanes = dtype, lanes
-        super().__init__(name=f"Vector({dtype}, {lanes})")
-
-
-@register_model(Vector)
-class _VectorModel(models.PrimitiveModel):
-    def __init__(self, dmm: Any, fe_type: Vector) -> None:
-        element = ir.IntType(1) if fe_type.dtype == types.boolean else dmm.lookup(fe_type.dtype).get_value_type()
-        super().__init__(dmm, fe_type, ir.VectorType(element, fe_type.lanes))
 
 
 def _lanes(dtype: types.Type) -> int:
     return VECTOR_BYTES // (dtype.bitwidth // 8)
 
 
-def _vector(dtype: types.Type) -> Vector:
-    return Vector(dtype, _lanes(dtype))
+class Vector(types.Type):
+    """Numba's view of an LLVM vector of elements of `dtype`."""
+
+    def __init__(self, dtype: types.Type) -> None:
+        self.dtype, self.lanes = dtype, _lanes(dtype)
+        super().__init__(name=f"Vector({dtype}, {self.lanes})")
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, dmm: Any, fe_type: Vector) -> None:
+        super().__init__(dmm, fe_type, ir.VectorType(dmm.lookup(fe_type.dtype).get_value_type(), fe_type.lanes))
 
 
 def _lowered(typing: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -112,24 +78,54 @@ def _splat(builder: Any, scalar: Any, lanes: int) -> Any:
     return builder.shuffle_vector(lane, undefined, ir.Constant(ir.VectorType(_LANE, lanes), [0] * lanes))
 
 
+def _first_lanes(builder: Any, vector: ir.VectorType, count: Any) -> Any:
+    """A mask of the first `count` lanes."""
+    integer = _LANE if isinstance(vector.element, ir.FloatType) else _INDEX  # as wide as a lane
+    numbers = ir.Constant(ir.VectorType(integer, vector.count), list(range(vector.count)))
+    count = count if integer is _INDEX else builder.trunc(count, integer)
+    return builder.icmp_signed("<", numbers, _splat(builder, count, vector.count))
+
+
 def _load(builder: Any, pointer: Any, vector: ir.VectorType, alignment: int, mask: Any = None) -> Any:
+    pointer = builder.bitcast(pointer, vector.as_pointer())
     if mask is None:
-        value = builder.load(builder.bitcast(pointer, vector.as_pointer()))
+        value = builder.load(pointer)
         value.align = alignment
         return value
     name = f"llvm.masked.load.{_suffix(vector)}.p0"
-    pointer = builder.bitcast(pointer, vector.as_pointer())
     zero = ir.Constant(vector, None)
     return _call(builder, name, vector, [pointer, ir.Constant(_LANE, alignment), mask, zero])
 
 
-def _store(builder: Any, value: Any, pointer: Any, alignment: int, mask: Any = None) -> None:
-    pointer = builder.bitcast(pointer, value.type.as_pointer())
-    if mask is None:
-        builder.store(value, pointer).align = alignment
+def _store(builder: Any, value: Any, pointer: Any, alignment: int) -> None:
+    builder.store(value, builder.bitcast(pointer, value.type.as_pointer())).align = alignment
+
+
+def _store_first(builder: Any, values: list[Any], pointers: list[Any], alignment: int, count: Any) -> None:
+    """Store the first `count` lanes, fewer than all, of each value.
+
+    Without AVX-512, half a vector where count has that bit, then a quarter of one, ...: the masked store of AVX2 is
+    slow on some processors (12 cycles on Zen 3).
+    """
+    vector = values[0].type
+    if HAS_MASKED_STORE:
+        name, mask = f"llvm.masked.store.{_suffix(vector)}.p0", _first_lanes(builder, vector, count)
+        for value, pointer in zip(values, pointers, strict=True):
+            pointer = builder.bitcast(pointer, vector.as_pointer())
+            _call(builder, name, ir.VoidType(), [value, pointer, ir.Constant(_LANE, alignment), mask])
         return
-    name = f"llvm.masked.store.{_suffix(value.type)}.p0"
-    _call(builder, name, ir.VoidType(), [value, pointer, ir.Constant(_LANE, alignment), mask])
+    size = vector.count // 2
+    while size:
+        has = builder.icmp_signed("!=", builder.and_(count, ir.Constant(_INDEX, size)), ir.Constant(_INDEX, 0))
+        numbers = [ir.Constant(ir.VectorType(_LANE, size), list(range(i, i + size))) for i in (0, size)]
+        halves = [[builder.shuffle_vector(value, value, number) for number in numbers] for value in values]
+        with builder.if_then(has):
+            for (low, _), pointer in zip(halves, pointers, strict=True):
+                _store(builder, low, pointer, alignment)
+        values = [builder.select(has, high, low) for low, high in halves]
+        step = builder.select(has, ir.Constant(_INDEX, size), ir.Constant(_INDEX, 0))
+        pointers = [builder.gep(pointer, [step]) for pointer in pointers]
+        size //= 2
 
 
 def _lower_fma(context: Any, a: types.Type, b: types.Type, c: types.Type) -> Any:
@@ -179,24 +175,8 @@ def lanes(array: Any) -> Any:
     return LANES[array.dtype]
 
 
-def _lower_mask(context: Any, array: types.Array, count: types.Integer) -> Any:
-    width = _lanes(array.dtype)
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        lane_numbers = ir.Constant(ir.VectorType(_INDEX, width), list(range(width)))
-        return builder.icmp_signed("<", lane_numbers, _splat(builder, args[1], width))
-
-    return Vector(types.boolean, width)(array, types.intp), codegen
-
-
-@_lowered(_lower_mask)
-def mask(array: Any, count: Any) -> Any:
-    """Selects the first `count` lanes of a vector of this array's dtype."""
-    return np.arange(LANES[array.dtype]) < count
-
-
 def _lower_zero_tile(context: Any, array: types.Array, rows: types.Type, vectors: types.Type) -> Any:
-    shape = types.UniTuple(types.UniTuple(_vector(array.dtype), vectors.literal_value), rows.literal_value)
+    shape = types.UniTuple(types.UniTuple(Vector(array.dtype), vectors.literal_value), rows.literal_value)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return ir.Constant(context.get_value_type(shape), None)
@@ -212,34 +192,39 @@ def zero_tile(array: Any, rows: int, vectors: int) -> Any:
 
 
 def _lower_load_tile(
-    context: Any, tile: types.UniTuple, array: types.Array, start: types.Integer, step: types.Integer, last: Vector
+    context: Any,
+    tile: types.UniTuple,
+    array: types.Array,
+    start: types.Integer,
+    step: types.Integer,
+    count: types.Integer,
 ) -> Any:
     size = array.dtype.bitwidth // 8
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = _pointer(context, builder, array, args[1], args[2])
         vector = context.get_value_type(tile.dtype.dtype)
+        mask = _first_lanes(builder, vector, args[4])
         result = ir.Constant(context.get_value_type(tile), ir.Undefined)
         for r in range(tile.count):
             row = builder.gep(pointer, [builder.mul(args[3], ir.Constant(_INDEX, r))])
             for v in range(tile.dtype.count):
-                at = builder.gep(row, [ir.Constant(_INDEX, v * tile.dtype.dtype.lanes)])
-                value = _load(builder, at, vector, size, args[4] if v == tile.dtype.count - 1 else None)
+                at = builder.gep(row, [ir.Constant(_INDEX, v * vector.count)])
+                value = _load(builder, at, vector, size, mask if v == tile.dtype.count - 1 else None)
                 result = builder.insert_value(result, value, [r, v])
         return result
 
-    return tile(tile, array, types.intp, types.intp, last), codegen
+    return tile(tile, array, types.intp, types.intp, types.intp), codegen
 
 
 @_lowered(_lower_load_tile)
-def load_tile(tile: Any, array: Any, start: int, step: int, last: Any) -> Any:
-    """A tile of this shape from array[start + r * step :] for its rows r; the mask `last` governs each last vector."""
-    flat, width, vectors = array.reshape(-1), last.size, len(tile[0])
+def load_tile(tile: Any, array: Any, start: int, step: int, count: int) -> Any:
+    """A tile of this shape from array[start + r * step :] for its rows r; of each last vector `count` elements."""
+    flat, vectors, width = array.reshape(-1), len(tile[0]), LANES[array.dtype]
     rows = []
     for r in range(len(tile)):
-        row = np.zeros(vectors * width, array.dtype)
-        count = (vectors - 1) * width + last.sum()
-        row[:count] = flat[start + r * step : start + r * step + count]
+        row, size = np.zeros(vectors * width, array.dtype), (vectors - 1) * width + count
+        row[:size] = flat[start + r * step : start + r * step + size]
         rows.append(tuple(row.reshape(vectors, width)))
     return tuple(rows)
 
@@ -295,34 +280,49 @@ def multiply_add(tile: Any, row: Any, array: Any, start: int, step: int) -> Any:
 
 
 def _lower_store_tile(
-    context: Any, tile: types.UniTuple, array: types.Array, start: types.Integer, step: types.Integer, last: Vector
+    context: Any,
+    tile: types.UniTuple,
+    array: types.Array,
+    start: types.Integer,
+    step: types.Integer,
+    count: types.Integer,
 ) -> Any:
-    size = array.dtype.bitwidth // 8
+    size, lanes = array.dtype.bitwidth // 8, _lanes(array.dtype)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        sums, data, begin, stride, mask_value = args
+        sums, data, begin, stride, count_value = args
         pointer = _pointer(context, builder, array, data, begin)
-        vectors = tile.dtype.count
+        values, pointers = [], []
         for r in range(tile.count):
             row = builder.gep(pointer, [builder.mul(stride, ir.Constant(_INDEX, r))])
-            for v in range(vectors):
-                at = builder.gep(row, [ir.Constant(_INDEX, v * tile.dtype.dtype.lanes)])
+            for v in range(tile.dtype.count):
+                at = builder.gep(row, [ir.Constant(_INDEX, v * lanes)])
                 value = builder.extract_value(sums, [r, v])
-                _store(builder, value, at, size, mask_value if v == vectors - 1 else None)
+                if v < tile.dtype.count - 1:
+                    _store(builder, value, at, size)
+                else:
+                    values.append(value)
+                    pointers.append(at)
+        whole = builder.icmp_signed("==", count_value, ir.Constant(_INDEX, lanes))
+        with builder.if_else(whole, likely=True) as (all_lanes, some_lanes):
+            with all_lanes:
+                for value, at in zip(values, pointers, strict=True):
+                    _store(builder, value, at, size)
+            with some_lanes:
+                _store_first(builder, values, pointers, size, count_value)
         return context.get_dummy_value()
 
-    return types.void(tile, array, types.intp, types.intp, last), codegen
+    return types.void(tile, array, types.intp, types.intp, types.intp), codegen
 
 
 @_lowered(_lower_store_tile)
-def store_tile(tile: Any, array: Any, start: int, step: int, last: Any) -> None:
-    """array[start + r * step :] = tile[r] for every row r; the mask `last` governs the last vector of each row."""
-    flat, width = array.reshape(-1), last.size
+def store_tile(tile: Any, array: Any, start: int, step: int, count: int) -> None:
+    """array[start + r * step :] = tile[r] for every row r; of each last vector `count` elements."""
+    flat = array.reshape(-1)
     for r, row in enumerate(tile):
-        for v, vector in enumerate(row):
-            count = last.sum() if v == len(row) - 1 else width
-            begin = start + r * step + v * width
-            flat[begin : begin + count] = vector[:count]
+        values = np.concatenate(row)
+        size = values.size - len(row[-1]) + count
+        flat[start + r * step : start + r * step + size] = values[:size]
 
 
 def _lower_transpose(
@@ -346,7 +346,7 @@ def _lower_transpose(
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         read = _pointer(context, builder, source, args[0], args[1])
         write = _pointer(context, builder, target, args[3], args[4])
-        vector = context.get_value_type(_vector(source.dtype))
+        vector = context.get_value_type(Vector(source.dtype))
         offsets = [ir.Constant(_INDEX, r) for r in range(lanes)]
         rows = [_load(builder, builder.gep(read, [builder.mul(args[2], r)]), vector, size) for r in offsets]
         distance = lanes // 2
