@@ -11,6 +11,7 @@ multiply-add per step (`fma`), and no fastmath, each element of a product is one
 bits at any width, in any tile and on any thread.
 """
 
+import ctypes
 from collections.abc import Callable
 from typing import Any
 
@@ -191,14 +192,7 @@ def zero_tile(array: Any, rows: int, vectors: int) -> Any:
     return ((zero,) * vectors,) * rows
 
 
-def _lower_load_tile(
-    context: Any,
-    tile: types.UniTuple,
-    array: types.Array,
-    start: types.Integer,
-    step: types.Integer,
-    count: types.Integer,
-) -> Any:
+def _lower_load_tile(context: Any, tile: Any, array: Any, start: Any, step: Any, count: Any) -> Any:
     size = array.dtype.bitwidth // 8
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -246,14 +240,7 @@ def fill_tile(tile: Any, row: Any) -> Any:
     return row * len(tile)
 
 
-def _lower_multiply_add(
-    context: Any,
-    tile: types.UniTuple,
-    row: types.UniTuple,
-    array: types.Array,
-    start: types.Integer,
-    step: types.Integer,
-) -> Any:
+def _lower_multiply_add(context: Any, tile: Any, row: Any, array: Any, start: Any, step: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         sums, row_value, data, begin, stride = args
         pointer = _pointer(context, builder, array, data, begin)
@@ -279,30 +266,19 @@ def multiply_add(tile: Any, row: Any, array: Any, start: int, step: int) -> Any:
     )
 
 
-def _lower_store_tile(
-    context: Any,
-    tile: types.UniTuple,
-    array: types.Array,
-    start: types.Integer,
-    step: types.Integer,
-    count: types.Integer,
-) -> Any:
+def _lower_store_tile(context: Any, tile: Any, array: Any, start: Any, step: Any, count: Any) -> Any:
     size, lanes = array.dtype.bitwidth // 8, _lanes(array.dtype)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         sums, data, begin, stride, count_value = args
         pointer = _pointer(context, builder, array, data, begin)
-        values, pointers = [], []
-        for r in range(tile.count):
-            row = builder.gep(pointer, [builder.mul(stride, ir.Constant(_INDEX, r))])
-            for v in range(tile.dtype.count):
-                at = builder.gep(row, [ir.Constant(_INDEX, v * lanes)])
-                value = builder.extract_value(sums, [r, v])
-                if v < tile.dtype.count - 1:
+        rows = [builder.gep(pointer, [builder.mul(stride, ir.Constant(_INDEX, r))]) for r in range(tile.count)]
+        for v in range(tile.dtype.count):
+            pointers = [builder.gep(row, [ir.Constant(_INDEX, v * lanes)]) for row in rows]
+            values = [builder.extract_value(sums, [r, v]) for r in range(tile.count)]
+            if v < tile.dtype.count - 1:
+                for value, at in zip(values, pointers, strict=True):
                     _store(builder, value, at, size)
-                else:
-                    values.append(value)
-                    pointers.append(at)
         whole = builder.icmp_signed("==", count_value, ir.Constant(_INDEX, lanes))
         with builder.if_else(whole, likely=True) as (all_lanes, some_lanes):
             with all_lanes:
@@ -372,24 +348,20 @@ def transpose(source: Any, start: int, step: int, target: Any, target_start: int
             out[target_start + r * target_step + k] = flat[start + k * step + r]
 
 
-def _lower_matrix(
-    context: Any, vector: types.Array, start: types.Integer, rows: types.Integer, columns: types.Integer
-) -> Any:
+def _view(context: Any, builder: Any, view: types.Array, data: Any, shape: list[Any]) -> Any:
+    """An array of this type over memory that somebody else keeps."""
+    result = context.make_array(view)(context, builder)
+    item = ir.Constant(_INDEX, view.dtype.bitwidth // 8)
+    strides = [builder.mul(shape[1], item), item] if view.ndim == 2 else [item]
+    context.populate_array(result, data=data, shape=shape, strides=strides, itemsize=item, meminfo=None)
+    return result._getvalue()
+
+
+def _lower_matrix(context: Any, vector: Any, start: Any, rows: Any, columns: Any) -> Any:
     view = types.Array(vector.dtype, 2, "C")
-    size = vector.dtype.bitwidth // 8
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        result = context.make_array(view)(context, builder)
-        item = ir.Constant(_INDEX, size)
-        context.populate_array(
-            result,
-            data=_pointer(context, builder, vector, args[0], args[1]),
-            shape=[args[2], args[3]],
-            strides=[builder.mul(args[3], item), item],
-            itemsize=item,
-            meminfo=None,
-        )
-        return result._getvalue()
+        return _view(context, builder, view, _pointer(context, builder, vector, args[0], args[1]), list(args[2:]))
 
     return view(vector, types.intp, types.intp, types.intp), codegen
 
@@ -398,3 +370,21 @@ def _lower_matrix(
 def matrix(vector: Any, start: int, rows: int, columns: int) -> Any:
     """vector[start : start + rows * columns] as a matrix: unchecked, no reference counted, for kernels only."""
     return vector.reshape(-1)[start : start + rows * columns].reshape(rows, columns)
+
+
+def _lower_vector_at(context: Any, address: types.Integer, size: types.Integer, like: types.Number) -> Any:
+    view = types.Array(like, 1, "C")
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(args[0], context.get_data_type(like).as_pointer())
+        return _view(context, builder, view, pointer, [args[1]])
+
+    return view(types.intp, types.intp, like), codegen
+
+
+@_lowered(_lower_vector_at)
+def vector_at(address: int, size: int, like: Any) -> Any:
+    """The vector of `size` elements of the dtype of the number `like` at an address: unchecked, as `matrix`."""
+    dtype = np.dtype(type(like))
+    memory = (ctypes.c_byte * int(size * dtype.itemsize)).from_address(int(address))
+    return np.frombuffer(memory, dtype) if size else np.empty(0, dtype)

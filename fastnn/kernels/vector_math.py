@@ -1,4 +1,4 @@
-"""exp, expm1, tanh and sigmoid, written so that LLVM's vectoriser can use whole registers. Imports compile and simd.
+"""exp, expm1, log, tanh and sigmoid, written so that LLVM's vectoriser can use whole registers. Imports compile and simd.
 
 libm's functions are scalar calls inside Numba (about 5 ns an element; no SVML since numba 0.62). These are
 branch-free: range reduction after Cody and Waite, a polynomial of fused multiply-adds, a scale built from the
@@ -28,6 +28,10 @@ _LOWEST_64, _HIGHEST_64 = np.float64(-746.0), np.float64(710.0)
 _TERMS_32 = tuple(np.float32(v) for v in (1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040))
 _TERMS_64 = (1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040, 1 / 40320, 1 / 362880, 1 / 3628800, 1 / 39916800,
              1 / 479001600, 1 / 6227020800)  # fmt: skip
+# expm1 reduces nothing below this, where 2^n (exp(r) - 1) + (2^n - 1) would lose a digit: two more terms.
+_UNREDUCED = 0.55
+_MORE_TERMS_32 = (*_TERMS_32, np.float32(1 / 40320), np.float32(1 / 362880))
+_MORE_TERMS_64 = (*_TERMS_64, 1 / 87178291200, 1 / 1307674368000)
 
 
 @formula
@@ -40,21 +44,23 @@ def _polynomial(terms: Any, x: Any) -> Any:
 
 
 @formula
-def _reduce_32(x: Any) -> Any:
-    """(exp(r) - 1, n) with x = r + n ln 2 and |r| <= ln(2) / 2."""
+def _reduce_32(x: Any, terms: Any, unreduced: Any) -> Any:
+    """(exp(r) - 1, n) with x = r + n ln 2 and |r| <= ln(2) / 2, or n = 0 for |x| < unreduced."""
     shifted = fma(x, _LOG2_E_32, _ROUND_32)
+    shifted = _ROUND_32 if abs(x) < np.float32(unreduced) else shifted
     n = shifted - _ROUND_32
     r = fma(n, -_LN2_LOW_32, fma(n, -_LN2_HIGH_32, x))
-    return fma(r * r, _polynomial(_TERMS_32, r), r), np.int32(bits(shifted) - _ROUND_BITS_32)
+    return fma(r * r, _polynomial(terms, r), r), np.int32(bits(shifted) - _ROUND_BITS_32)
 
 
 @formula
-def _reduce_64(x: Any) -> Any:
+def _reduce_64(x: Any, terms: Any, unreduced: Any) -> Any:
     """As _reduce_32."""
     shifted = fma(x, _LOG2_E_64, _ROUND_64)
+    shifted = _ROUND_64 if abs(x) < unreduced else shifted
     n = shifted - _ROUND_64
     r = fma(n, -_LN2_LOW_64, fma(n, -_LN2_HIGH_64, x))
-    return fma(r * r, _polynomial(_TERMS_64, r), r), bits(shifted) - _ROUND_BITS_64
+    return fma(r * r, _polynomial(terms, r), r), bits(shifted) - _ROUND_BITS_64
 
 
 @formula
@@ -77,7 +83,7 @@ def _clamp(x: Any, lowest: Any, highest: Any) -> Any:
 @formula
 def _exp_32(x: Any) -> Any:
     """2^n (1 + (exp(r) - 1))."""
-    fraction, n = _reduce_32(_clamp(x, _LOWEST_32, _HIGHEST_32))
+    fraction, n = _reduce_32(_clamp(x, _LOWEST_32, _HIGHEST_32), _TERMS_32, 0.0)
     half = np.int32(n >> np.int32(1))  # two factors, because 2^n alone may be subnormal or beyond the largest float
     return (np.float32(1) + fraction) * _power_of_two_32(half) * _power_of_two_32(np.int32(n - half))
 
@@ -85,7 +91,7 @@ def _exp_32(x: Any) -> Any:
 @formula
 def _exp_64(x: Any) -> Any:
     """As _exp_32."""
-    fraction, n = _reduce_64(_clamp(x, _LOWEST_64, _HIGHEST_64))
+    fraction, n = _reduce_64(_clamp(x, _LOWEST_64, _HIGHEST_64), _TERMS_64, 0.0)
     half = n >> np.int64(1)
     return (1.0 + fraction) * _power_of_two_64(half) * _power_of_two_64(n - half)
 
@@ -93,7 +99,7 @@ def _exp_64(x: Any) -> Any:
 @formula
 def _expm1_32(x: Any) -> Any:
     """2^n (exp(r) - 1) + (2^n - 1), the power split as in _exp_32."""
-    fraction, n = _reduce_32(_clamp(x, np.float32(-18.0), _HIGHEST_32))
+    fraction, n = _reduce_32(_clamp(x, np.float32(-18.0), _HIGHEST_32), _MORE_TERMS_32, _UNREDUCED)
     half = np.int32(n >> np.int32(1))
     first, rest = _power_of_two_32(half), np.int32(n - half)
     y = fma(first, fraction, first - _power_of_two_32(np.int32(-rest))) * _power_of_two_32(rest)
@@ -103,7 +109,7 @@ def _expm1_32(x: Any) -> Any:
 @formula
 def _expm1_64(x: Any) -> Any:
     """As _expm1_32."""
-    fraction, n = _reduce_64(_clamp(x, np.float64(-38.0), _HIGHEST_64))
+    fraction, n = _reduce_64(_clamp(x, np.float64(-38.0), _HIGHEST_64), _MORE_TERMS_64, _UNREDUCED)
     half = n >> np.int64(1)
     first, rest = _power_of_two_64(half), n - half
     y = fma(first, fraction, first - _power_of_two_64(-rest)) * _power_of_two_64(rest)
@@ -125,6 +131,50 @@ expm1 = by_dtype(_expm1_32, _expm1_64)
 constant = by_dtype(_constant_32, _constant_64)  # constant(x, value): the value in the dtype of x
 
 
+# log(1 + f) - f + f^2 / 2 as s (f^2 / 2 + s^2 (terms in s^2)) with s = f / (2 + f): 2/3, 2/5, ..., fitted on [-0.3, 0.42].
+_LOG_TERMS = (6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01, 2.222219843214978396e-01,
+              1.818357216161805012e-01, 1.531383769920937332e-01, 1.479819860511658591e-01)  # fmt: skip
+_SUBNORMAL_SCALE = 18014398509481984.0  # 2^54
+
+
+@formula
+def _log_64(x: Any) -> Any:
+    """n ln 2 + log(m), x = 2^n m and m in [sqrt(1/2), sqrt(2)); after fdlibm's e_log.c (Sun Microsystems, 1993)."""
+    tiny = x < 2.2250738585072014e-308
+    scaled = x * _SUBNORMAL_SCALE if tiny else x
+    # The exponent, moved up by one where the fraction is above sqrt(2).
+    pattern = bits(scaled) + np.int64(0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
+    n = np.int64(pattern >> np.int64(52)) - np.int64(1023)
+    f = from_bits(np.int64(pattern & np.int64(0x000FFFFFFFFFFFFF)) + np.int64(0x3FE6A09E667F3BCD)) - 1.0
+    # An integer below 2^51 is the low bits of the float 1.5 * 2^52 + n.
+    exponent = from_bits(np.int64(n + _ROUND_BITS_64)) - _ROUND_64 - (54.0 if tiny else 0.0)
+    s = f / (2.0 + f)
+    square = 0.5 * f * f
+    rest = s * (square + s * s * _polynomial(_LOG_TERMS, s * s))
+    y = fma(exponent, _LN2_HIGH_64, f - (square - fma(exponent, _LN2_LOW_64, rest)))
+    y = y if x < np.inf else x + x  # infinity, NaN
+    y = -np.inf if x == 0.0 else y
+    return np.nan if x < 0.0 else y
+
+
+@formula
+def _log_32(x: Any) -> Any:
+    return np.float32(_log_64(np.float64(x)))
+
+
+log = by_dtype(_log_32, _log_64)
+
+
+@formula
+def _quotient(a: Any, b: Any, c: Any) -> Any:
+    """a / (b + c) for b >= c, with the rounding of the sum and of the reciprocal made good."""
+    total = b + c
+    lost = c - (total - b)
+    inverse = constant(a, 1.0) / total
+    error = fma(-inverse, total, constant(a, 1.0)) - inverse * lost
+    return a * fma(inverse, error, inverse)
+
+
 @formula
 def tanh(x: Any) -> Any:
     """tanh|x| = e / (e + 2) with e = expm1(2 |x|), then the sign of x; exact to rounding near 0."""
@@ -132,7 +182,8 @@ def tanh(x: Any) -> Any:
     magnitude = -x if x < constant(x, 0.0) else x
     magnitude = limit if magnitude > limit else magnitude
     e = expm1(magnitude + magnitude)
-    y = e / (e + constant(x, 2.0))
+    two = constant(x, 2.0)
+    y = _quotient(e, two if e < two else e, e if e < two else two)
     y = -y if x < constant(x, 0.0) else y
     return x if x == constant(x, 0.0) else y  # the sign of zero
 
@@ -143,4 +194,4 @@ def sigmoid(x: Any) -> Any:
     one = constant(x, 1.0)
     negative = x < constant(x, 0.0)
     e = exp(x if negative else -x)
-    return (e if negative else one) / (one + e)
+    return _quotient(e if negative else one, one, e)
