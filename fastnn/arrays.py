@@ -68,21 +68,22 @@ def floats(
     ValueError
         For a wrong shape, an empty array, values that `dtype` cannot hold, and NaN or infinity if `finite`.
     """
-    if (
-        type(value) is np.ndarray
-        and (value.dtype is dtype or (dtype is None and (value.dtype is FLOAT32 or value.dtype is FLOAT64)))
-        and value.flags.num & PLAIN_MASK == PLAIN
-        and value.size
-        and value.ndim
-        and (shape is None or checks.fits(value.shape, shape))
-    ):
-        array = value
+    kept: tuple[Any, ...] = (FLOAT32, FLOAT64) if dtype is None else (dtype,)
+    if any(is_plain(value, one) for one in kept) and value.ndim and (shape is None or checks.fits(value.shape, shape)):
+        array: Array = value
     else:
         wanted = None if dtype is None else np.dtype(dtype)
         array = _convert(name, value, shape, wanted, rounding, allow_empty)
     if finite:
-        _check_finite(name, array)
+        check_finite(name, array)
     return array
+
+
+def is_plain(value: Any, dtype: DType) -> TypeGuard[Array]:
+    """Whether this is an array, not empty, that compiled code can take as it is: the gate's shortest way."""
+    return (
+        type(value) is np.ndarray and value.dtype is dtype and value.flags.num & PLAIN_MASK == PLAIN and value.size > 0
+    )
 
 
 def labels(name: str, value: Any, rows: int, classes: int) -> LabelArray:
@@ -97,14 +98,8 @@ def labels(name: str, value: Any, rows: int, classes: int) -> LabelArray:
     ValueError
         For a wrong shape, and for the first label that is not whole (NaN included) or out of range.
     """
-    if (
-        type(value) is np.ndarray
-        and value.dtype is INTP
-        and value.shape == (rows,)
-        and value.flags.num & PLAIN_MASK == PLAIN
-        and rows
-        and value.view(np.uintp).max() < classes  # one pass: without its sign a negative label is a huge one
-    ):
+    # One pass over the labels: without its sign a negative one is huge.
+    if is_plain(value, INTP) and value.shape == (rows,) and value.view(np.uintp).max() < classes:
         return value
     expected = f"{name}: expected labels of shape ({rows},), integers from 0 to {classes - 1}"
     array, expression = _as_array(name, value, expected), checks.expression_for(name, value)
@@ -319,7 +314,8 @@ def _check_exact(name: str, array: Array, converted: Array) -> None:
             raise ValueError(f"{expected}, got {checks.place(name, array, int(position))}; {remedy}")
 
 
-def _check_finite(name: str, array: Array) -> None:
+def check_finite(name: str, array: Array) -> None:
+    """Refuse NaN and infinity; `array` is one that came through the gate."""
     flat = array.reshape(-1)
     for start in range(0, flat.size, FINITE_BLOCK):
         finite = np.isfinite(flat[start : start + FINITE_BLOCK])

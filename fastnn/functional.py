@@ -231,8 +231,9 @@ def mean_squared_error(y: Any, t: Any, *, out: Any = None) -> tuple[float, Array
 
 def _loss(code: int, name: str, y: Array, labels: Array, dense: Array, out: Any) -> tuple[float, Array]:
     dy = arrays.output("out", out, y.shape, y.dtype, ((name, y), ("t", labels), ("t", dense)))
-    order, rows, hits = np.arange(y.shape[0]), np.empty(y.shape[0]), np.empty(y.shape[0], np.intp)
-    total = operations.loss.serial(1, code, y, labels, dense, order, dy, rows, hits)
+    rows, hits = np.arange(y.shape[0]), np.empty(y.shape[0], np.intp)
+    scratch = np.empty((2, y.shape[0]))
+    total = operations.loss.serial(1, code, y, labels, dense, rows, dy, scratch[0], scratch[1], hits)
     return float(total) / y.shape[0], dy
 
 

@@ -1,9 +1,10 @@
 """Network: a plan, flat vectors of parameters and gradients, and the scratch that kernels need.
 
-Imports the gate, threads, the descriptions (layers, optimizers, initializers), plan and the interpreter in kernels.
+Imports the gate, threads, the descriptions (layers, optimizers, initializers), plan, workspace and kernels.
 `fit` and `save` hand over to fastnn.training and fastnn.persistence, which import this module.
 """
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -16,17 +17,17 @@ from fastnn.errors import TrainingDivergedError
 from fastnn.kernels import network as kernels
 from fastnn.kernels import operations
 from fastnn.kernels.losses import LOSSES, SOFTMAX_CROSS_ENTROPY
-from fastnn.kernels.matmul import ROW_BLOCK, scratch_size
 from fastnn.kernels.updates import UPDATES
 from fastnn.layers import RELU_FAMILY, Affine, Layer, Softmax
 from fastnn.optimizers import Optimizer
 from fastnn.parameters import Parameters
 from fastnn.plan import check_layers, compile_plan
+from fastnn.workspace import INDEX, Workspace
 
 if TYPE_CHECKING:
     from fastnn.training import Callback, History
 
-INDEX = np.dtype(np.intp)
+NO_ORDER = np.empty(0, INDEX)  # samples as they come
 # A compiled call cannot be interrupted: predictions are cut into calls of at most this, 0.1 s at 20 GFLOP/s.
 FLOP_PER_CALL = 2e9
 LARGEST_KEPT = 1 << 26  # bytes of activations of a batch; the workspace of a larger one is given back after it
@@ -81,12 +82,15 @@ class Network:
         dtype = arrays.float_dtype("dtype", dtype)
         self.n_threads = None if n_threads is None else arrays.integer("n_threads", n_threads, minimum=1)
         self._plan, self._places, self._columns, size = compile_plan(self.layers, LOSSES[self.loss_name])
-        self._prediction_scratch = self._scratch_size(0)
         self._values = np.zeros(size, dtype)
         self._gradients = np.zeros(size, dtype)
+        self._no_targets = np.empty((0, self.outputs), dtype)
         self._state = np.zeros((0, size), dtype)
         self._state_owner: str | None = None
-        self._workspace: kernels.Workspace | None = None
+        self._workspace: Workspace | None = None
+        self._prediction_workspaces: list[Workspace] = []  # those that no thread is using
+        self._rates: tuple[Optimizer | None, Array] = (None, np.zeros(1))
+        self._inputs, self._outputs = self.inputs, self.outputs
         self._lock = threading.RLock()
         self.history: History | None = None
         self.initialize(rng)
@@ -136,21 +140,24 @@ class Network:
         -------
         array (N, K)
         """
-        shape = ("N", self.inputs)
-        x = arrays.floats("x", x, shape, dtype=self.dtype, rounding=True, finite=check_finite, allow_empty=True)
-        y = arrays.output(
-            "out", out, (x.shape[0], self.outputs), self.dtype, (("x", x), ("the parameters", self._values))
-        )
+        plain = arrays.is_plain(x, self.dtype) and x.ndim == 2 and x.shape[1] == self._inputs
+        if not plain:
+            x = arrays.floats("x", x, ("N", self._inputs), dtype=self.dtype, rounding=True, allow_empty=True)
+        shape = (x.shape[0], self._outputs)
+        result: Array = out
+        if not (arrays.is_plain(out, self.dtype) and out.shape == shape and not self._overlaps(out, x)):
+            result = arrays.output("out", out, shape, self.dtype, (("x", x), ("the parameters", self._values)))
         parts = threads.at_most(self.n_threads)
-        tensors = np.empty((parts, kernels.BLOCK_ROWS * self._columns), self.dtype)
-        scratch = np.empty((parts, self._prediction_scratch), self.dtype)
         flop = 2.0 * self._values.size  # of one sample
+        workspace = self._prediction_workspace(parts)
         rows = max(kernels.BLOCK_ROWS, int(FLOP_PER_CALL / flop))
-        for n in range(0, x.shape[0], rows):
-            some, out_rows = x[n : n + rows], y[n : n + rows]
-            arguments = (self._plan, self._values, some, tensors, scratch, out_rows)
-            threads.run(kernels.predict, flop * len(some), *arguments, n_threads=parts)
-        return y
+        for n in range(0, shape[0], rows):
+            some, y = (x, result) if shape[0] <= rows else (x[n : n + rows], result[n : n + rows])
+            work = flop * some.shape[0]
+            if threads.run(kernels.predict, work, workspace.job, some, check_finite, y, n_threads=parts):
+                arrays.check_finite("x", x)
+        self._prediction_workspaces.append(workspace)
+        return result
 
     def loss(self, x: Any, t: Any, *, check_finite: bool = True) -> float:
         """The mean loss over the batch x (N, D) with targets t (see `Network`)."""
@@ -241,7 +248,7 @@ class Network:
         return f'Network([{layers}], loss="{self.loss_name}", dtype="{self.dtype}")'
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_workspace": None, "_lock": None}
+        return {**vars(self), "_workspace": None, "_prediction_workspaces": [], "_lock": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Arrays may arrive in read-only memory, such as joblib's: kernels write to them, and know no other type.
@@ -253,6 +260,7 @@ class Network:
             setattr(self, name, np.empty(came.shape, dtype))
             getattr(self, name)[...] = came
         self._gradients = np.zeros_like(self._values)
+        self._no_targets = np.empty((0, self.outputs), dtype)
         self._lock = threading.RLock()
 
     # --- for fastnn.training and fastnn.persistence ---
@@ -272,9 +280,10 @@ class Network:
     def _evaluate(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
         """Mean loss and accuracy on prepared data."""
         y = self.predict(x, check_finite=False)
-        losses, hits = np.empty(len(y)), np.empty(len(y), INDEX)
+        losses, hits = np.empty((2, len(y))), np.empty(len(y), INDEX)
         rows = np.arange(len(y), dtype=INDEX)
-        total = operations.loss.serial(1, self._plan.loss, y, labels, dense, rows, np.empty_like(y), losses, hits)
+        arguments = (self._plan.loss, y, labels, dense, rows, np.empty_like(y), losses[0], losses[1], hits)
+        total = operations.loss.serial(1, *arguments)
         return float(total) / len(y), float(hits.mean())
 
     def _snapshot(self, into: Snapshot | None = None) -> Snapshot:
@@ -294,82 +303,80 @@ class Network:
 
     def _run_batches(
         self,
-        data: kernels.Data,
+        data: tuple[Array, Array, Array, Array],
         optimizer: Optimizer | None,
         batches: tuple[int, int, int],
         losses: float = 0.0,
-    ) -> tuple[int, float, int, bool]:
-        """Train on mini-batches of data.order, (first, last, rows of one): (samples, sum of losses, hits, all finite).
+        check: tuple[bool, bool] = (False, False),
+    ) -> tuple[int, float, int, int]:
+        """Train on mini-batches, (first, last, rows of one), of (x, labels, dense, order); see kernels.network.train.
 
-        The sum goes on from `losses`.
+        The sum of losses goes on from `losses`. check: (labels, finite inputs).
         """
-        numbers = np.zeros(1) if optimizer is None else _numbers(optimizer, self.dtype)
-        update = (UPDATES["none" if optimizer is None else optimizer.update].code, numbers)
-        parts = threads.at_most(self.n_threads)
+        parts, rows = threads.at_most(self.n_threads), batches[2]
+        # A tenth of one batch's operations: products take that much less time for them than other work. On two
+        # threads 32 samples of 64-32-10 (0.46 MFLOP) took 12.5 us instead of 8.9.
+        work = 0.6 * rows * self._values.size
         with self._lock:  # one batch at a time goes through the workspace
-            workspace = self._workspace_for(batches[2], parts, bool(data.shuffled))
-            if optimizer is not None:
-                self._state_for(optimizer)
-            vectors = kernels.Vectors(self._values, self._gradients, self._state)
-            arguments = (self._plan, vectors, update, data, workspace, batches, losses)
-            # A tenth of one batch's operations: products take that much less time for them than other work. On two
-            # threads 32 samples of 64-32-10 (0.46 MFLOP) took 12.5 us instead of 8.9.
-            work = 0.6 * batches[2] * self._values.size
-            samples, total, hits, finite = threads.run(kernels.train, work, *arguments, n_threads=parts)
-            if workspace.tensors.nbytes > LARGEST_KEPT:
+            if optimizer is not None and self._state_owner != optimizer.update:
+                # Another kind of optimizer starts afresh; the same kind, with whatever learning rate, goes on.
+                self._state = np.zeros((UPDATES[optimizer.update].state_vectors, self._values.size), self.dtype)
+                self._state_owner = optimizer.update
+            if optimizer is not self._rates[0]:
+                self._rates = optimizer, np.zeros(1) if optimizer is None else _numbers(optimizer, self.dtype)
+            workspace = self._workspace_for(rows, parts, data[3].size > 0)
+            workspace.set_update(UPDATES["none" if optimizer is None else optimizer.update].code, self._rates[1])
+            arguments = (workspace.job, *data, *batches, losses, *check)
+            result: tuple[int, float, int, int] = threads.run(kernels.train, work, *arguments, n_threads=parts)
+            if workspace.nbytes > LARGEST_KEPT:
                 self._workspace = None
-        return int(samples), float(total), int(hits), bool(finite)
+        return result
 
     # --- inside ---
 
     def _train_batch(self, x: Any, t: Any, optimizer: Optimizer | None, check_finite: bool) -> float:
-        x, labels, dense = self._prepare(x, t, check_finite)
-        data = kernels.Data(x, labels, dense, np.arange(len(x), dtype=INDEX), False)
-        _, total, _, finite = self._run_batches(data, optimizer, (0, 1, len(x)))
-        if not finite and optimizer is not None:
+        """One batch. What is plain is checked by the kernel, which takes a tenth of the gate's time for few samples."""
+        plain = (
+            self._plan.loss == SOFTMAX_CROSS_ENTROPY
+            and arrays.is_plain(x, self.dtype)
+            and x.ndim == 2
+            and x.shape[1] == self._inputs
+            and arrays.is_plain(t, INDEX)
+            and t.shape == x.shape[:1]
+        )
+        result: tuple[int, float, int, int] = (0, 0.0, 0, kernels.REFUSED)
+        if plain:
+            data = (x, t, self._no_targets, NO_ORDER)
+            result = self._run_batches(data, optimizer, (0, 1, len(x)), check=(True, check_finite))
+        if result[3] == kernels.REFUSED:  # here the gate says why
+            x, labels, dense = self._prepare(x, t, check_finite)
+            result = self._run_batches((x, labels, dense, NO_ORDER), optimizer, (0, 1, len(x)))
+        if result[3] != kernels.DONE and optimizer is not None:
             raise TrainingDivergedError(
                 f"loss: expected a finite number, got NaN or infinity on a batch of {len(x)}; the parameters were left "
                 "as they were: lower the learning rate, scale the data, or initialize() again"
             )
-        return total / len(x)
+        return result[1] / len(x)
 
-    def _workspace_for(self, rows: int, parts: int, shuffled: bool) -> kernels.Workspace:
-        workspace = self._workspace
-        if (
-            workspace is None
-            or len(workspace.losses) < rows
-            or len(workspace.scratch) < parts
-            or (shuffled and len(workspace.inputs) < rows)
-        ):
-            weights = [layer for layer in self.layers if isinstance(layer, Affine)]
-            largest = max(min(ROW_BLOCK, layer.inputs) * layer.outputs for layer in weights)
-            workspace = self._workspace = kernels.Workspace(
-                inputs=np.zeros((rows if shuffled else 0, self.inputs), self.dtype),
-                sums=np.zeros((parts, kernels.SUMS)),
-                tensors=np.zeros(rows * self._columns, self.dtype),
-                gradients=np.zeros(rows * self._columns, self.dtype),
-                losses=np.zeros(rows),
-                hits=np.zeros(rows, INDEX),
-                scratch=np.zeros((parts, self._scratch_size(rows)), self.dtype),
-                updates=np.zeros((parts, largest), self.dtype),
-            )
+    def _workspace_for(self, rows: int, parts: int, shuffled: bool) -> Workspace:
+        vectors, workspace = (self._values, self._gradients, self._state), self._workspace
+        if workspace is None or not workspace.suits(vectors, rows, parts, shuffled):
+            made = Workspace(self.layers, self._plan, self._columns, vectors, rows, parts, shuffled=shuffled)
+            workspace = self._workspace = made
         return workspace
 
-    def _scratch_size(self, rows: int) -> int:
-        """Scratch of the matrix products for a training batch of so many rows; for predictions alone with 0."""
-        sizes = []
-        for i, layer in enumerate(self.layers):
-            if isinstance(layer, Affine):
-                sizes.append(scratch_size(layer.inputs, layer.outputs))
-                sizes.append(scratch_size(rows, layer.outputs, "left"))
-                sizes.append(scratch_size(layer.outputs, layer.inputs, "right") if i and rows else 0)
-        return max(sizes)
+    def _prediction_workspace(self, parts: int) -> Workspace:
+        """One that no other Python thread is using."""
+        vectors = (self._values, self._gradients, self._state)
+        while self._prediction_workspaces:
+            with contextlib.suppress(IndexError):  # another thread was faster
+                workspace = self._prediction_workspaces.pop()
+                if workspace.suits(vectors, 0, parts, False):
+                    return workspace
+        return Workspace(self.layers, self._plan, self._columns, vectors, 0, parts, training=False)
 
-    def _state_for(self, optimizer: Optimizer) -> None:
-        """A fresh state for another kind of optimizer; the same kind, with whatever learning rate, goes on."""
-        if self._state_owner != optimizer.update:
-            self._state = np.zeros((UPDATES[optimizer.update].state_vectors, self._values.size), self.dtype)
-            self._state_owner = optimizer.update
+    def _overlaps(self, out: Array, x: Array) -> bool:
+        return np.may_share_memory(out, x) or np.may_share_memory(out, self._values)
 
 
 def check_optimizer(optimizer: Any) -> Optimizer:

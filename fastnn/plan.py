@@ -49,7 +49,7 @@ def compile_plan(layers: Sequence[Layer], loss: int) -> tuple[kernels.Plan, Plac
     places: Places = {}
     source, columns, size, width = kernels.INPUT, 0, 0, 0
     for layer in layers:
-        row = [0] * 8
+        row = [0] * kernels.PLAN_COLUMNS
         if isinstance(layer, Affine):
             row[kernels.KIND], width = kernels.AFFINE, layer.outputs
             row[kernels.INPUTS], row[kernels.WEIGHT] = layer.inputs, size

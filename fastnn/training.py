@@ -6,15 +6,15 @@ Imports network, the gate, optimizers, progress and numpy.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from fastnn import arrays
 from fastnn.arrays import Array
 from fastnn.errors import TrainingDivergedError
-from fastnn.kernels.network import Data
-from fastnn.network import Network, check_optimizer
+from fastnn.kernels.network import DONE
+from fastnn.network import NO_ORDER, Network, check_optimizer
 from fastnn.optimizers import SGD, Optimizer
 from fastnn.progress import Progress
 
@@ -60,6 +60,7 @@ class History:
 
 
 Callback = Callable[[Network, History], object]
+Data: TypeAlias = tuple[Array, Array, Array, Array]  # x, labels, dense, order; see kernels.network.Data
 
 
 def fit(
@@ -127,13 +128,14 @@ def fit(
     history = network.history = History()
     run = _Run(network, optimizer, size)
     order = np.arange(len(x), dtype=np.intp)
-    run.compile(Data(x, labels, dense, order, shuffle))
+    data = (x, labels, dense, order if shuffle else NO_ORDER)
+    run.compile(data)
     for epoch in range(1, epochs + 1):
         start = time.perf_counter()
         if shuffle:
             generator.shuffle(order)
         with Progress(len(x), f"epoch {epoch}/{epochs}", enabled=progress) as bar:
-            loss, accuracy = run.epoch(Data(x, labels, dense, order, shuffle), epoch, bar)
+            loss, accuracy = run.epoch(data, epoch, bar)
         # Before anything is recorded: Ctrl-C must not leave half a row.
         measured = None if validation is None else network._evaluate(*validation)
         history.loss.append(loss)
@@ -164,14 +166,14 @@ class _Run:
 
     def epoch(self, data: Data, epoch: int, bar: Progress) -> tuple[float, float]:
         """One pass over data.order: (mean loss, accuracy)."""
-        batches = -(-len(data.order) // self.batch_size)
+        batches = -(-len(data[0]) // self.batch_size)
         first, samples, losses, hits = 0, 0, 0.0, 0
         while first < batches:
             last = min(batches, first + self.batches_per_call)
             start = time.perf_counter()
             result = self.network._run_batches(data, self.optimizer, (first, last, self.batch_size), losses)
             self._pace(last - first, time.perf_counter() - start)
-            if not (result[3] and self.network._is_finite()):
+            if not (result[3] == DONE and self.network._is_finite()):
                 self.network._restore(self.saved)
                 raise TrainingDivergedError(
                     f"loss: expected finite numbers, got NaN or infinity in epoch {epoch}, batches {first + 1} to "

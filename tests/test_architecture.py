@@ -50,9 +50,9 @@ ARROWS = {
     "kernels.activations": "kernels.compile kernels.simd kernels.vector_math",
     "kernels.losses": "kernels.compile kernels.activations kernels.vector_math",
     "kernels.updates": "kernels.compile",
-    "kernels.operations": "kernels.compile kernels.activations kernels.losses kernels.matmul kernels.updates",
-    "kernels.network": "kernels.compile kernels.simd kernels.activations kernels.losses kernels.matmul "
-    "kernels.updates kernels.operations",
+    "kernels.operations": "kernels.compile kernels.simd kernels.activations kernels.losses kernels.matmul "
+    "kernels.updates",
+    "kernels.network": "kernels.*",
     "threads": "kernels.compile",
     "initializers": "arrays",
     "layers": "arrays initializers kernels.activations",
@@ -60,7 +60,8 @@ ARROWS = {
     "functional": "arrays threads kernels.*",
     "plan": "layers kernels.activations kernels.network",
     "parameters": "arrays",
-    "network": "arrays errors initializers layers optimizers parameters plan threads kernels.*",
+    "workspace": "arrays layers kernels.matmul kernels.network",
+    "network": "workspace arrays errors initializers layers optimizers parameters plan threads kernels.*",
     "gradients": "arrays threads network kernels.*",
     "training": "arrays errors network optimizers progress kernels.network",
     "persistence": "arrays checks errors layers network optimizers plan version kernels.losses kernels.updates",

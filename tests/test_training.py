@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import gc
 import os
 import pathlib
 import re
@@ -10,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -366,35 +364,3 @@ def test_progress_on_a_terminal(more: str, shown: bool) -> None:
         ("epoch 1/2" in output.decode()) == ("epoch 2/2" in output.decode()) == ("loss 0." in output.decode()) == shown
     )
     assert output.decode().rsplit("\r", 2)[-2].endswith("done")
-
-
-# --- memory ------------------------------------------------------------------------------------------
-
-
-def test_a_fit_in_float32_allocates_little() -> None:
-    """Its scratch, a copy of the parameters, an order of the samples; no float64 array the size of a batch."""
-    rows, batch, inputs, outputs = (120, 100, 400, 2) if JIT_DISABLED else (1000, 250, 400, 10)
-    x, t = np.ones((rows, inputs), np.float32), np.zeros(rows, int)
-    net = Network([Affine(inputs, outputs)], rng=0)
-    net.fit(x[:1], t[:1], epochs=1, progress=False)  # compiles, and leaves scratch for one row alone
-    tracemalloc.start()
-    try:
-        net.fit(x, t, epochs=2, batch_size=batch, progress=False)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    parameters = (inputs + 1) * outputs
-    scratch = 4 * batch * (inputs + 2 * outputs) + 16 * batch + 4 * 64 * outputs
-    assert peak < scratch + 8 * rows + 3 * 4 * parameters + 140_000  # what the gate tests for finite values at once
-    assert peak < 8 * batch * inputs
-
-
-def test_memory_does_not_grow() -> None:
-    """Whatever a step left behind would be a block of memory, an array two; caches take up to a hundred."""
-    net, blocks = small_network(), []
-    for steps in (5, 200) if JIT_DISABLED else (1000, 500):
-        for _ in range(steps):
-            net.step(X, T, Momentum(0.01))
-        gc.collect()
-        blocks.append(sys.getallocatedblocks())
-    assert blocks[1] - blocks[0] < steps

@@ -1,4 +1,4 @@
-"""exp, expm1, log, tanh and sigmoid against extended precision: error bounds over the whole range, and special values."""
+"""exp, expm1, log, tanh and sigmoid against extended precision: error bounds over the range, special values."""
 
 import re
 from collections.abc import Callable

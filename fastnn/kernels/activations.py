@@ -118,20 +118,44 @@ def _elu_derivative(x: Any, y: Any, p: Any) -> Any:
 
 
 @kernel
-def softmax_row(x: Any, y: Any) -> Any:
-    """y = exp(x - max x) / sum(exp(x - max x)) of one row; y may be x. Returns (max x, the sum in float64)."""
-    highest = x[0]
-    for k in range(1, x.size):
-        highest = x[k] if x[k] > highest else highest
+def first_largest(row: Any) -> int:
+    """Where the largest element is; the first of equals, and a NaN counts as largest, as in NumPy."""
+    best = 0
+    highest = row[0]
+    for k in range(1, row.size):
+        if row[k] > highest or (row[k] != row[k] and highest == highest):
+            best, highest = k, row[k]
+    return best
+
+
+@kernel
+def subtract_largest(x: Any, y: Any) -> int:
+    """y = x - max x of one row; y may be x. Returns where the largest is."""
+    best = first_largest(x)
+    highest = x[best]
     for k in range(x.size):
-        y[k] = exp(x[k] - highest)
+        y[k] = x[k] - highest
+    return best
+
+
+@kernel
+def exp_in_place(y: Any) -> None:
+    """y = exp(y). All rows at once: a loop over the few columns of one row would hardly fill a vector."""
+    flat = y.reshape(y.size)
+    for i in range(flat.size):
+        flat[i] = exp(flat[i])
+
+
+@kernel
+def divide_by_sum(y: Any) -> float:
+    """y = y / sum y of one row, the sum in float64, which is returned."""
     total = np.float64(0.0)
-    for k in range(x.size):
+    for k in range(y.size):
         total += y[k]
     divisor = y.dtype.type(total)
-    for k in range(x.size):
+    for k in range(y.size):
         y[k] /= divisor
-    return highest, total
+    return total
 
 
 @kernel
@@ -180,7 +204,10 @@ def activation_forward(code: int, parameter: float, x: Any, y: Any) -> None:
         _each(_elu, p, x_flat, y_flat)
     elif code == SOFTMAX:
         for n in range(x.shape[0]):
-            softmax_row(x[n], y[n])
+            subtract_largest(x[n], y[n])
+        exp_in_place(y)
+        for n in range(x.shape[0]):
+            divide_by_sum(y[n])
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""Losses of a network's outputs, row by row. Imports compile and activations.
+"""Losses of a network's outputs, row by row. Imports compile, activations and vector_math.
 
 Each kernel writes one loss a row, in float64, and the gradient of their mean; the caller adds the rows in order, so
 that the mean has the same bits however the rows were shared among threads. To add a loss: its kernel, a row in
@@ -8,13 +8,13 @@ Targets come in two forms, of which one is empty: labels (N,) intp, or dense (N,
 values.
 """
 
-import math
 from typing import Any
 
 import numpy as np
 
-from fastnn.kernels.activations import softmax_row
+from fastnn.kernels.activations import divide_by_sum, exp_in_place, first_largest, subtract_largest
 from fastnn.kernels.compile import kernel
+from fastnn.kernels.vector_math import log
 
 SOFTMAX_CROSS_ENTROPY, MEAN_SQUARED_ERROR = range(2)
 
@@ -22,83 +22,71 @@ LOSSES = {"softmax_cross_entropy": SOFTMAX_CROSS_ENTROPY, "mean_squared_error": 
 
 
 @kernel
-def _softmax_cross_entropy_label(x: Any, label: int, batch: int, dx: Any) -> float:
-    """-log softmax(x)[label] of one row by log-sum-exp, for logits of any size.
+def _softmax_cross_entropy(y: Any, labels: Any, dense: Any, rows: Any, batch: int, dy: Any, out: Any) -> None:
+    """-sum(t log softmax(y)) of each row by log-sum-exp, for logits of any size; dy = (softmax(y) - t) / batch.
 
-    dx = (softmax(x) - one_hot(label)) / batch. NaN for a label that is none: the gate has checked it, but the array is
-    the user's, who may have changed it since.
+    A class with t = 0 adds 0 whatever its logit. NaN for a label that is none: the gate has checked it, but the array
+    is the user's, who may have changed it since.
     """
-    if label < 0 or label >= x.size:
-        for k in range(x.size):
-            dx[k] = np.nan
-        return np.nan
-    score = x[label]
-    highest, total = softmax_row(x, dx)
-    count = dx.dtype.type(batch)
-    dx[label] -= dx.dtype.type(1.0)
-    for k in range(x.size):
-        dx[k] /= count
-    return math.log(total) + (np.float64(highest) - score)
-
-
-@kernel
-def _softmax_cross_entropy_dense(x: Any, t: Any, batch: int, dx: Any) -> float:
-    """-sum(t log softmax(x)) of one row; dx = (softmax(x) - t) / batch.
-
-    A class with t = 0 adds 0 whatever its logit.
-    """
-    highest, total = softmax_row(x, dx)
-    log_total = math.log(total)
-    count = dx.dtype.type(batch)
-    loss = np.float64(0.0)
-    for k in range(x.size):
-        if t[k] != dx.dtype.type(0.0):
-            loss += t[k] * (log_total + (np.float64(highest) - x[k]))
-        dx[k] = (dx[k] - t[k]) / count
-    return loss
-
-
-@kernel
-def _squared_error(y: Any, t: Any, batch: int, dy: Any) -> float:
-    """sum((y - t)^2) / 2 of one row; dy = (y - t) / batch."""
+    losses, sums, hits = out
     count = dy.dtype.type(batch)
-    loss = np.float64(0.0)
-    for k in range(y.size):
-        difference = y[k] - t[k]
-        loss += 0.5 * difference * difference
-        dy[k] = difference / count
-    return loss
+    for n in range(y.shape[0]):
+        hits[n] = subtract_largest(y[n], dy[n])
+    exp_in_place(dy)
+    for n in range(y.shape[0]):
+        sums[n] = divide_by_sum(dy[n])
+    for n in range(y.shape[0]):
+        sums[n] = log(sums[n])
+    for n in range(y.shape[0]):
+        row, highest = y[n], np.float64(y[n, hits[n]])
+        if labels.size > 0:
+            label = labels[rows[n]]
+            if label < 0 or label >= row.size:
+                dy[n, :] = np.nan
+                losses[n], hits[n] = np.nan, 0
+                continue
+            losses[n] = sums[n] + (highest - row[label])
+            dy[n, label] -= dy.dtype.type(1.0)
+        else:
+            t = dense[rows[n]]
+            label = first_largest(t)
+            loss = np.float64(0.0)
+            for k in range(row.size):
+                if t[k] != dy.dtype.type(0.0):
+                    loss += t[k] * (sums[n] + (highest - row[k]))
+                dy[n, k] -= t[k]
+            losses[n] = loss
+        hits[n] = 1 if hits[n] == label else 0
+    flat = dy.reshape(dy.size)
+    for i in range(flat.size):
+        flat[i] /= count
 
 
 @kernel
-def loss_rows(
-    loss: int, y: Any, labels: Any, dense: Any, rows: Any, batch: int, dy: Any, losses: Any, hits: Any
-) -> None:
+def _mean_squared_error(y: Any, dense: Any, rows: Any, batch: int, dy: Any, out: Any) -> None:
+    """sum((y - t)^2) / 2 of each row; dy = (y - t) / batch."""
+    losses, _, hits = out
+    count = dy.dtype.type(batch)
+    for n in range(y.shape[0]):
+        t = dense[rows[n]]
+        loss = np.float64(0.0)
+        for k in range(t.size):
+            difference = y[n, k] - t[k]
+            loss += 0.5 * difference * difference
+            dy[n, k] = difference / count
+        losses[n] = loss
+        hits[n] = 1 if first_largest(y[n]) == first_largest(t) else 0
+
+
+@kernel
+def loss_rows(loss: int, y: Any, labels: Any, dense: Any, rows: Any, batch: int, dy: Any, out: Any) -> None:
     """losses[n], dy[n] and hits[n] for each row of y (M, K), a part of a batch of `batch` rows.
 
     Row n has the target labels[rows[n]] or dense[rows[n]], of which one is empty. hits[n] = 1 where the largest output
-    is that of the label or largest target, else 0; of equal ones the first counts. dy (M, K), losses (M,) float64 and
-    hits (M,) intp are overwritten.
+    is that of the label or largest target, else 0; of equal ones the first counts. dy (M, K) and out = (losses (M,)
+    float64, sums (M,) float64 for scratch, hits (M,) intp) are overwritten.
     """
-    for n in range(y.shape[0]):
-        if labels.size > 0:
-            label = labels[rows[n]]
-            losses[n] = _softmax_cross_entropy_label(y[n], label, batch, dy[n])
-        else:
-            t = dense[rows[n]]
-            label = _first_largest(t)
-            if loss == SOFTMAX_CROSS_ENTROPY:
-                losses[n] = _softmax_cross_entropy_dense(y[n], t, batch, dy[n])
-            elif loss == MEAN_SQUARED_ERROR:
-                losses[n] = _squared_error(y[n], t, batch, dy[n])
-        hits[n] = 1 if _first_largest(y[n]) == label else 0
-
-
-@kernel
-def _first_largest(row: Any) -> int:
-    """Where the largest element is; the first of equals, and a NaN counts as largest, as in NumPy."""
-    best = 0
-    for k in range(1, row.size):
-        if row[k] > row[best] or (row[k] != row[k] and row[best] == row[best]):
-            best = k
-    return best
+    if loss == SOFTMAX_CROSS_ENTROPY or labels.size > 0:
+        _softmax_cross_entropy(y, labels, dense, rows, batch, dy, out)
+    elif loss == MEAN_SQUARED_ERROR:
+        _mean_squared_error(y, dense, rows, batch, dy, out)

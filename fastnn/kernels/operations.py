@@ -7,6 +7,8 @@ Parts write disjoint rows; sums over the batch run in index order. So the bits d
 
 from typing import Any
 
+import numpy as np
+
 from fastnn.kernels import updates
 from fastnn.kernels.activations import SOFTMAX
 from fastnn.kernels.activations import activation_backward as _activation_backward
@@ -14,22 +16,29 @@ from fastnn.kernels.activations import activation_forward as _activation_forward
 from fastnn.kernels.compile import entry, kernel, prange
 from fastnn.kernels.losses import loss_rows
 from fastnn.kernels.matmul import multiply, multiply_transposed_left, multiply_transposed_right, share
+from fastnn.kernels.simd import bits
 
 
 @kernel
 def bias_gradient(dy: Any, sums: Any, db: Any, first: int, last: int) -> None:
-    """db[first:last] = the sum of dy over the batch, in float64, so that long batches lose nothing.
+    """db[first:last] = the sum of dy over the batch: eight rows pairwise, eights in float64, so that little is lost.
 
-    dy (N, H), db (H,); sums: any number of float64, scratch. Row after row, a few columns at once: down one column at a
-    time took ten times as long.
+    dy (N, H), db (H,); sums: any number of float64, scratch. A few columns at once, row after row: down one column at a
+    time took ten times as long, every row in float64 four times.
     """
+    whole = dy.shape[0] // 8 * 8
     for begin in range(first, last, sums.size):
         count = min(sums.size, last - begin)
         for j in range(count):
             sums[j] = 0.0
-        for n in range(dy.shape[0]):
-            for j in range(count):
-                sums[j] += dy[n, begin + j]
+        for n in range(0, whole, 8):
+            for j in range(begin, begin + count):
+                low = (dy[n, j] + dy[n + 1, j]) + (dy[n + 2, j] + dy[n + 3, j])
+                high = (dy[n + 4, j] + dy[n + 5, j]) + (dy[n + 6, j] + dy[n + 7, j])
+                sums[j - begin] += low + high
+        for n in range(whole, dy.shape[0]):
+            for j in range(begin, begin + count):
+                sums[j - begin] += dy[n, j]
         for j in range(count):
             db[begin + j] = sums[j]
 
@@ -41,6 +50,18 @@ def sum_in_order(values: Any) -> float:
     for i in range(values.size):
         total += values[i]
     return total
+
+
+@kernel
+def all_finite(values: Any) -> bool:
+    """Whether no element of a vector is NaN or infinite: the largest bit pattern without its sign is that of a number.
+
+    Integers, because LLVM vectorises the maximum of integers only.
+    """
+    largest = bits(values.dtype.type(0.0))
+    for i in range(values.size):
+        largest = max(largest, bits(abs(values[i])))
+    return largest < bits(values.dtype.type(np.inf))
 
 
 @kernel
@@ -105,10 +126,10 @@ def activation_backward(n_threads: int, code: int, parameter: float, dy: Any, x:
 
 @entry
 def loss(
-    n_threads: int, code: int, y: Any, labels: Any, dense: Any, rows: Any, dy: Any, losses: Any, hits: Any
+    n_threads: int, code: int, y: Any, labels: Any, dense: Any, rows: Any, dy: Any, losses: Any, sums: Any, hits: Any
 ) -> float:
-    """The sum of the losses of outputs y (N, K). Serial."""
-    loss_rows(code, y, labels, dense, rows, y.shape[0], dy, losses, hits)
+    """The sum of the losses of outputs y (N, K). Serial. sums: (N,) float64, scratch."""
+    loss_rows(code, y, labels, dense, rows, y.shape[0], dy, (losses, sums, hits))
     return sum_in_order(losses)
 
 

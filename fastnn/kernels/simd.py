@@ -386,5 +386,5 @@ def _lower_vector_at(context: Any, address: types.Integer, size: types.Integer, 
 def vector_at(address: int, size: int, like: Any) -> Any:
     """The vector of `size` elements of the dtype of the number `like` at an address: unchecked, as `matrix`."""
     dtype = np.dtype(type(like))
-    memory = (ctypes.c_byte * int(size * dtype.itemsize)).from_address(int(address))
+    memory: Any = (ctypes.c_byte * int(size * dtype.itemsize)).from_address(int(address))
     return np.frombuffer(memory, dtype) if size else np.empty(0, dtype)

@@ -1,4 +1,4 @@
-"""exp, expm1, log, tanh and sigmoid, written so that LLVM's vectoriser can use whole registers. Imports compile and simd.
+"""exp, expm1, log, tanh and sigmoid, written to fill whole registers when LLVM vectorises. Imports compile and simd.
 
 libm's functions are scalar calls inside Numba (about 5 ns an element; no SVML since numba 0.62). These are
 branch-free: range reduction after Cody and Waite, a polynomial of fused multiply-adds, a scale built from the
@@ -131,7 +131,7 @@ expm1 = by_dtype(_expm1_32, _expm1_64)
 constant = by_dtype(_constant_32, _constant_64)  # constant(x, value): the value in the dtype of x
 
 
-# log(1 + f) - f + f^2 / 2 as s (f^2 / 2 + s^2 (terms in s^2)) with s = f / (2 + f): 2/3, 2/5, ..., fitted on [-0.3, 0.42].
+# log(1 + f) - f + f^2 / 2 as s (f^2 / 2 + s^2 (terms in s^2)), s = f / (2 + f): 2/3, 2/5, ..., fitted on [-0.3, 0.42].
 _LOG_TERMS = (6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01, 2.222219843214978396e-01,
               1.818357216161805012e-01, 1.531383769920937332e-01, 1.479819860511658591e-01)  # fmt: skip
 _SUBNORMAL_SCALE = 18014398509481984.0  # 2^54

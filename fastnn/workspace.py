@@ -1,0 +1,110 @@
+"""The memory that the kernels of a network work in, and the job by which they find it. Imports kernels and plan."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn.arrays import Array
+from fastnn.kernels import network as kernels
+from fastnn.kernels.matmul import ROW_BLOCK, scratch_size
+from fastnn.layers import Affine, Layer
+
+INDEX = np.dtype(np.intp)
+
+
+class Workspace:
+    """Scratch for batches of at most `rows` rows on at most `parts` threads.
+
+    Parameters
+    ----------
+    layers, plan, columns
+        The network's layers, and what `compile_plan` made of them.
+    values, gradients, state : arrays
+        The network's flat vectors. The job names their memory, so it is made anew when one of them is another array.
+    rows, parts : int
+    training : bool
+        False: for predictions alone, which take kernels.BLOCK_ROWS rows on each thread.
+    shuffled : bool
+        Whether batches are gathered.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        plan: kernels.Plan,
+        columns: int,
+        vectors: tuple[Array, Array, Array],
+        rows: int,
+        parts: int,
+        training: bool = True,
+        shuffled: bool = False,
+    ) -> None:
+        self.vectors, self.rows, self.parts, self.shuffled = vectors, rows, parts, shuffled
+        values, gradients, state = vectors
+        dtype, inputs = values.dtype, plan.operations[0, kernels.INPUTS]
+        weights = [layer for layer in layers if isinstance(layer, Affine)]
+        some = rows if training else 0
+        tensors = rows * columns if training else parts * kernels.BLOCK_ROWS * columns
+        largest = max(min(layer.inputs * layer.outputs, _update_size(layer)) for layer in weights) if training else 0
+        self.rates = np.zeros(8)
+        self.arrays: dict[str, Array] = {
+            "operations": plan.operations,
+            "numbers": plan.numbers,
+            "rates": self.rates,
+            "values": values,
+            "gradients": gradients,
+            "state": state,
+            "inputs": np.zeros(some * inputs if shuffled else 0, dtype),
+            "tensors": np.zeros(tensors, dtype),
+            "tensor_gradients": np.zeros(some * columns, dtype),
+            "scratch": np.zeros(parts * _scratch_size(weights, some), dtype),
+            "updates": np.zeros(parts * largest, dtype),
+            "bias_sums": np.zeros(parts * kernels.SUMS),
+            "losses": np.zeros(some),
+            "loss_sums": np.zeros(some),
+            "hits": np.zeros(some, INDEX),
+            "numbers_of_rows": np.arange(some, dtype=INDEX),
+        }
+        self.job = np.zeros(kernels.JOB_SIZE, INDEX)
+        self.job[[kernels.LOSS, kernels.STATE_VECTORS]] = plan.loss, len(state)
+        self.job[[kernels.CAPACITY, kernels.PARTS]] = rows, parts
+        for name, place in kernels.PLACES.items():
+            self.job[place : place + 2] = self.arrays[name].ctypes.data, self.arrays[name].size
+
+    @property
+    def nbytes(self) -> int:
+        """Of the tensors."""
+        return self.arrays["tensors"].nbytes
+
+    def set_update(self, code: int, rates: Array) -> None:
+        """Choose the update that training makes."""
+        self.job[kernels.UPDATE] = code
+        self.rates[: len(rates)] = rates
+
+    def suits(self, vectors: tuple[Any, Any, Any], rows: int, parts: int, shuffled: bool) -> bool:
+        """Whether it can be used for that."""
+        mine = self.vectors
+        return (
+            mine[0] is vectors[0]
+            and mine[1] is vectors[1]
+            and mine[2] is vectors[2]
+            and self.rows >= rows
+            and self.parts >= parts
+            and self.shuffled >= shuffled
+        )
+
+
+def _update_size(layer: Affine) -> int:
+    """Gradients of a layer that are computed at once."""
+    return max(kernels.UPDATE_SIZE, min(ROW_BLOCK, kernels.FEWEST_ROWS) * layer.outputs)
+
+
+def _scratch_size(weights: Sequence[Affine], rows: int) -> int:
+    """Scratch of the matrix products for a training batch of so many rows; for predictions alone with 0."""
+    sizes = []
+    for i, layer in enumerate(weights):
+        sizes.append(scratch_size(layer.inputs, layer.outputs))
+        sizes.append(scratch_size(rows, layer.outputs, "left"))
+        sizes.append(scratch_size(layer.outputs, layer.inputs, "right") if i and rows else 0)
+    return max(sizes)

@@ -1,0 +1,89 @@
+"""What training and predicting allocate."""
+
+import gc
+import sys
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+from numba.core.runtime import _nrt_python, rtsys
+
+from fastnn import SGD, Affine, Momentum, Network, Relu, threads
+from fastnn.kernels.compile import JIT_DISABLED
+from tests.shapes import Array, numbers
+
+ARRAYS_OF_A_STEP = 5  # job, x, labels, dense, order
+ARRAYS_OF_A_PREDICTION = 3  # job, x, out
+
+
+def network() -> Network:
+    return Network([Affine(20, 16), Relu(), Affine(16, 5)], rng=0)
+
+
+def batch(net: Network, rows: int) -> tuple[Array, Array]:
+    return numbers(1, rows, net.inputs, dtype=net.dtype), np.arange(rows, dtype=np.intp) % net.outputs
+
+
+@pytest.mark.skipif(JIT_DISABLED, reason="plain Python allocates")
+@pytest.mark.parametrize("rows", [1, 12, 600])  # of which the last are shared among threads
+def test_a_warm_step_and_a_warm_prediction_allocate_nothing(rows: int) -> None:
+    """No arrays. Numba makes a header for each array that it is passed, and Python what it needs for a call."""
+    net, optimizer = network(), SGD(0.01)
+    x, labels = batch(net, rows)
+    out = np.empty((rows, net.outputs), np.float32)
+
+    def work() -> Any:
+        net.step(x, labels, optimizer)
+        net.predict(x, out=out)
+
+    for _ in range(3):
+        work()
+    _nrt_python.memsys_enable_stats()
+    before = rtsys.get_allocation_stats()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        work()
+        first = tracemalloc.get_traced_memory()[0]
+        for _ in range(50):
+            work()
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    after = rtsys.get_allocation_stats()
+    assert after.alloc - before.alloc == after.free - before.free
+    assert after.alloc - before.alloc == 51 * (ARRAYS_OF_A_STEP + ARRAYS_OF_A_PREDICTION)
+    assert kept - first < 64
+    assert peak < 4_000, "less than the smallest array of the workspace"
+
+
+def test_a_fit_in_float32_allocates_little() -> None:
+    """Its scratch, a copy of the parameters, an order of the samples; no float64 array the size of a batch."""
+    rows, batch, inputs, outputs = (120, 100, 400, 2) if JIT_DISABLED else (1000, 250, 400, 10)
+    x, t = np.ones((rows, inputs), np.float32), np.zeros(rows, int)
+    net, another = (Network([Affine(inputs, outputs)], rng=0) for _ in range(2))
+    another.fit(x, t, epochs=1, batch_size=batch, progress=False)  # loads the kernels
+    tracemalloc.start()
+    try:
+        net.fit(x, t, epochs=2, batch_size=batch, progress=False)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    parameters = (inputs + 1) * outputs
+    products = threads.get_num_threads() * 4 * (batch * 128 + 4096)  # copied panels, and gradients about to be used
+    scratch = 4 * batch * (inputs + 2 * outputs) + 32 * batch + products
+    assert peak < scratch + 8 * rows + 3 * 4 * parameters + 140_000  # what the gate tests for finite values at once
+    assert peak < 8 * batch * inputs
+
+
+def test_memory_does_not_grow() -> None:
+    """Whatever a step left behind would be a block of memory, an array two; caches take up to a hundred."""
+    net, blocks = network(), []
+    x, labels = batch(net, 12)
+    for steps in (5, 200) if JIT_DISABLED else (1000, 500):
+        for _ in range(steps):
+            net.step(x, labels, Momentum(0.01))
+        gc.collect()
+        blocks.append(sys.getallocatedblocks())
+    assert blocks[1] - blocks[0] < steps
