@@ -4,7 +4,6 @@ Imports the gate, threads, the descriptions (layers, optimizers, initializers), 
 `fit` and `save` hand over to fastnn.training and fastnn.persistence, which import this module.
 """
 
-import contextlib
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -140,19 +139,22 @@ class Network:
         -------
         array (N, K)
         """
-        plain = arrays.is_plain(x, self.dtype) and x.ndim == 2 and x.shape[1] == self._inputs
-        if not plain:
-            x = arrays.floats("x", x, ("N", self._inputs), dtype=self.dtype, rounding=True, allow_empty=True)
-        shape = (x.shape[0], self._outputs)
+        dtype = self._values.dtype
+        if not (arrays.is_plain(x, dtype) and x.ndim == 2 and x.shape[1] == self._inputs):
+            x = arrays.floats("x", x, ("N", self._inputs), dtype=dtype, rounding=True, allow_empty=True)
+        count = x.shape[0]
         result: Array = out
-        if not (arrays.is_plain(out, self.dtype) and out.shape == shape and not self._overlaps(out, x)):
-            result = arrays.output("out", out, shape, self.dtype, (("x", x), ("the parameters", self._values)))
+        # Two arrays that own their memory do not share it.
+        apart = arrays.is_plain(out, dtype) and out.base is None and x.base is None and out is not x
+        if not (apart and out is not self._values and out.shape == (count, self._outputs)):
+            inputs = (("x", x), ("the parameters", self._values))
+            result = arrays.output("out", out, (count, self._outputs), dtype, inputs)
         parts = threads.at_most(self.n_threads)
         flop = 2.0 * self._values.size  # of one sample
         workspace = self._prediction_workspace(parts)
         rows = max(kernels.BLOCK_ROWS, int(FLOP_PER_CALL / flop))
-        for n in range(0, shape[0], rows):
-            some, y = (x, result) if shape[0] <= rows else (x[n : n + rows], result[n : n + rows])
+        for n in range(0, count, rows):
+            some, y = (x, result) if count <= rows else (x[n : n + rows], result[n : n + rows])
             work = flop * some.shape[0]
             if threads.run(kernels.predict, work, workspace.job, some, check_finite, y, n_threads=parts):
                 arrays.check_finite("x", x)
@@ -368,15 +370,13 @@ class Network:
     def _prediction_workspace(self, parts: int) -> Workspace:
         """One that no other Python thread is using."""
         vectors = (self._values, self._gradients, self._state)
-        while self._prediction_workspaces:
-            with contextlib.suppress(IndexError):  # another thread was faster
-                workspace = self._prediction_workspaces.pop()
-                if workspace.suits(vectors, 0, parts, False):
-                    return workspace
+        try:
+            workspace = self._prediction_workspaces.pop()
+        except IndexError:
+            workspace = None
+        if workspace is not None and workspace.suits(vectors, 0, parts, False):
+            return workspace
         return Workspace(self.layers, self._plan, self._columns, vectors, 0, parts, training=False)
-
-    def _overlaps(self, out: Array, x: Array) -> bool:
-        return np.may_share_memory(out, x) or np.may_share_memory(out, self._values)
 
 
 def check_optimizer(optimizer: Any) -> Optimizer:

@@ -30,7 +30,7 @@ REST_ROWS = 12  # more than remain after tiles of ROWS
 ROW_VECTORS = 4
 PANEL_COLUMNS = MAX_VECTORS * processor.VECTOR_BYTES // 4  # of the widest tile, in float32
 DEPTH_BLOCK = 1024  # steps in depth taken at once, so that a panel of the right operand stays in the second-level cache
-ROW_BLOCK = 96  # rows of the left operand, transposed, that are copied at once
+ROW_BLOCK = 192  # rows of the left operand, transposed, that are copied at once
 FEW_STEPS = 2
 PACK_ROWS = 24  # rows for which copying a panel of a wider matrix pays
 

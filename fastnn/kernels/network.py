@@ -64,7 +64,7 @@ JOB_SIZE = PARTS + 1 + 2 * len(ARRAYS)
 BLOCK_ROWS = 128
 SUMS = 64  # columns of a bias gradient summed at once
 UPDATE_SIZE = 4096
-FEWEST_ROWS = 96  # but for deep sums, so that copying their operands pays
+FEWEST_ROWS = 192  # but for deep sums, so that copying their operands pays
 
 # What becomes of an entry's data, in its last result.
 DONE, NOT_FINITE, REFUSED = range(3)
