@@ -18,7 +18,7 @@ from fastnn.kernels import operations
 from fastnn.kernels.losses import LOSSES, SOFTMAX_CROSS_ENTROPY
 from fastnn.kernels.updates import UPDATES
 from fastnn.layers import RELU_FAMILY, Affine, Layer, Softmax
-from fastnn.optimizers import Optimizer
+from fastnn.optimizers import Optimizer, numbers_in
 from fastnn.parameters import Parameters
 from fastnn.plan import check_layers, compile_plan
 from fastnn.workspace import INDEX, Workspace
@@ -88,7 +88,7 @@ class Network:
         self._state_owner: str | None = None
         self._workspace: Workspace | None = None
         self._prediction_workspaces: list[Workspace] = []  # those that no thread is using
-        self._rates: tuple[Optimizer | None, Array] = (None, np.zeros(1))
+        self._rates: tuple[tuple[float, ...], Array] = ((), np.zeros(1))  # an optimizer's numbers, and checked
         self._inputs, self._outputs = self.inputs, self.outputs
         self._lock = threading.RLock()
         self.history: History | None = None
@@ -145,20 +145,25 @@ class Network:
         count = x.shape[0]
         result: Array = out
         # Two arrays that own their memory do not share it.
-        apart = arrays.is_plain(out, dtype) and out.base is None and x.base is None and out is not x
-        if not (apart and out is not self._values and out.shape == (count, self._outputs)):
+        apart = arrays.is_plain(out, dtype) and out.flags.owndata and x.flags.owndata and out is not x
+        if not (apart and out.shape == (count, self._outputs)):
             inputs = (("x", x), ("the parameters", self._values))
             result = arrays.output("out", out, (count, self._outputs), dtype, inputs)
         parts = threads.at_most(self.n_threads)
         flop = 2.0 * self._values.size  # of one sample
         workspace = self._prediction_workspace(parts)
         rows = max(kernels.BLOCK_ROWS, int(FLOP_PER_CALL / flop))
+        check = check_finite and count <= rows  # by the kernel, before it writes anything
+        if check_finite and not check:
+            arrays.check_finite("x", x)
         for n in range(0, count, rows):
             some, y = (x, result) if count <= rows else (x[n : n + rows], result[n : n + rows])
             work = flop * some.shape[0]
-            if threads.run(kernels.predict, work, workspace.job, some, check_finite, y, n_threads=parts):
-                arrays.check_finite("x", x)
-        self._prediction_workspaces.append(workspace)
+            if threads.run(kernels.predict, work, workspace.job, some, check, y, n_threads=parts):
+                arrays.check_finite("x", x)  # says where, unless another thread has mended x
+                threads.run(kernels.predict, work, workspace.job, some, False, y, n_threads=parts)
+        if workspace.nbytes <= LARGEST_KEPT:
+            self._prediction_workspaces.append(workspace)
         return result
 
     def loss(self, x: Any, t: Any, *, check_finite: bool = True) -> float:
@@ -320,16 +325,21 @@ class Network:
         # threads 32 samples of 64-32-10 (0.46 MFLOP) took 12.5 us instead of 8.9.
         work = 0.6 * rows * self._values.size
         with self._lock:  # one batch at a time goes through the workspace
-            if optimizer is not None and self._state_owner != optimizer.update:
+            numbers = () if optimizer is None else optimizer.numbers
+            if numbers != self._rates[0]:
+                self._rates = numbers, numbers_in(self.dtype, numbers)
+            update = UPDATES["none" if optimizer is None else optimizer.update]
+            state, owner = self._state, self._state_owner
+            if optimizer is not None and (owner != optimizer.update or len(state) != update.state_vectors):
                 # Another kind of optimizer starts afresh; the same kind, with whatever learning rate, goes on.
-                self._state = np.zeros((UPDATES[optimizer.update].state_vectors, self._values.size), self.dtype)
-                self._state_owner = optimizer.update
-            if optimizer is not self._rates[0]:
-                self._rates = optimizer, np.zeros(1) if optimizer is None else _numbers(optimizer, self.dtype)
-            workspace = self._workspace_for(rows, parts, data[3].size > 0)
-            workspace.set_update(UPDATES["none" if optimizer is None else optimizer.update].code, self._rates[1])
+                state = np.zeros((update.state_vectors, self._values.size), self.dtype)
+                owner = optimizer.update
+            workspace = self._workspace_for(state, rows, parts, data[3].size > 0)
+            workspace.set_update(update.code, self._rates[1])
             arguments = (workspace.job, *data, *batches, losses, *check)
             result: tuple[int, float, int, int] = threads.run(kernels.train, work, *arguments, n_threads=parts)
+            if result[3] != kernels.REFUSED:  # which must leave everything as it was
+                self._state, self._state_owner = state, owner
             if workspace.nbytes > LARGEST_KEPT:
                 self._workspace = None
         return result
@@ -360,8 +370,8 @@ class Network:
             )
         return result[1] / len(x)
 
-    def _workspace_for(self, rows: int, parts: int, shuffled: bool) -> Workspace:
-        vectors, workspace = (self._values, self._gradients, self._state), self._workspace
+    def _workspace_for(self, state: Array, rows: int, parts: int, shuffled: bool) -> Workspace:
+        vectors, workspace = (self._values, self._gradients, state), self._workspace
         if workspace is None or not workspace.suits(vectors, rows, parts, shuffled):
             made = Workspace(self.layers, self._plan, self._columns, vectors, rows, parts, shuffled=shuffled)
             workspace = self._workspace = made
@@ -369,7 +379,7 @@ class Network:
 
     def _prediction_workspace(self, parts: int) -> Workspace:
         """One that no other Python thread is using."""
-        vectors = (self._values, self._gradients, self._state)
+        vectors = (self._values, self._no_targets, self._no_targets)  # neither gradients nor state
         try:
             workspace = self._prediction_workspaces.pop()
         except IndexError:
@@ -384,11 +394,3 @@ def check_optimizer(optimizer: Any) -> Optimizer:
     if not isinstance(optimizer, Optimizer) or optimizer.update not in UPDATES:
         raise TypeError(f"optimizer: expected an optimizer such as fastnn.SGD(lr=0.1), got {optimizer!r}; create one")
     return optimizer
-
-
-def _numbers(optimizer: Optimizer, dtype: np.dtype[Any]) -> Array:
-    """The numbers of an update in float64, refused where `dtype` makes infinity of them."""
-    numbers = np.array(optimizer.numbers, np.float64)
-    for number in numbers:
-        arrays.real("optimizer", number, maximum=float(np.finfo(dtype).max))
-    return numbers

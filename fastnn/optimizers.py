@@ -1,11 +1,15 @@
-"""Optimizers: frozen descriptions of an update. Imports the gate.
+"""Optimizers: frozen descriptions of an update. Imports the gate and numpy.
 
 Their state lives in the network, their arithmetic in kernels/updates.py.
 """
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from fastnn import arrays
+from fastnn.arrays import Array
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,12 @@ class Momentum(Optimizer):
     @property
     def numbers(self) -> tuple[float, ...]:
         return (self.lr, self.momentum)
+
+
+def numbers_in(dtype: Any, numbers: tuple[float, ...]) -> Array:
+    """The numbers of an update in float64, refused where `dtype` makes infinity of them."""
+    largest = float(np.finfo(dtype).max)
+    return np.array([arrays.real("optimizer", number, maximum=largest) for number in numbers], np.float64)
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {optimizer.update: optimizer for optimizer in (SGD, Momentum)}

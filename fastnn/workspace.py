@@ -7,7 +7,7 @@ import numpy as np
 
 from fastnn.arrays import Array
 from fastnn.kernels import network as kernels
-from fastnn.kernels.matmul import ROW_BLOCK, scratch_size
+from fastnn.kernels.matmul import scratch_size
 from fastnn.layers import Affine, Layer
 
 INDEX = np.dtype(np.intp)
@@ -97,7 +97,7 @@ class Workspace:
 
 def _update_size(layer: Affine) -> int:
     """Gradients of a layer that are computed at once."""
-    return max(kernels.UPDATE_SIZE, min(ROW_BLOCK, kernels.FEWEST_ROWS) * layer.outputs)
+    return max(kernels.UPDATE_SIZE, kernels.FEWEST_ROWS * layer.outputs)
 
 
 def _scratch_size(weights: Sequence[Affine], rows: int) -> int:

@@ -2,9 +2,11 @@
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import importlib
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -166,3 +168,51 @@ def test_the_base_of_activations_is_no_layer() -> None:
     sentence = "layer: expected one such as Relu(), got Activation(); use a subclass"
     with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
         Activation()
+
+
+# --- what is refused changes nothing ------------------------------------------------------------
+
+
+def test_a_refused_step_leaves_the_state_of_the_optimizer() -> None:
+    """Also where it asked for another optimizer."""
+    trained, disturbed = network(), network()
+    x, labels = numbers(1, 12, 20, dtype=np.float32), np.arange(12) % 5
+    bad_x, bad_labels = x.copy(), labels.copy()
+    bad_x[3, 4], bad_labels[5] = np.nan, 9
+    for _ in range(3):
+        for net in (trained, disturbed):
+            net.step(x, labels, Momentum(0.1))
+        for refused in ((x, bad_labels, SGD(0.1)), (bad_x, labels, SGD(0.1)), (x, labels, SGD(1e300))):
+            with pytest.raises(ValueError, match="expected"):
+                disturbed.step(*refused)
+    for name, value in trained.params.items():
+        assert value.tobytes() == disturbed.params[name].tobytes()
+
+
+def test_a_refused_prediction_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastnn.network.FLOP_PER_CALL", 1.0)  # several calls
+    x, out = numbers(1, 300, 20, dtype=np.float32), np.full((300, 5), 7, np.float32)
+    x[299, 0] = np.inf
+    with pytest.raises(ValueError, match="expected finite values, got inf at x\\[299, 0\\]"):
+        network().predict(x, out=out)
+    assert (out == 7).all()
+
+
+def test_an_optimizer_may_change_its_numbers_and_be_local() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Halving(SGD):
+        rates: tuple[float, ...] = (0.5, 0.0)
+
+        @property
+        def numbers(self) -> tuple[float, ...]:
+            return (self.rates[len(seen)],)
+
+    seen: list[float] = []
+    net = network()
+    x, labels = numbers(1, 12, 20, dtype=np.float32), np.arange(12) % 5
+    optimizer = Halving()
+    seen.append(net.step(x, labels, optimizer))
+    before = net.params["W1"].copy()
+    net.step(x, labels, optimizer)
+    assert np.array_equal(net.params["W1"], before)
+    assert np.array_equal(pickle.loads(pickle.dumps(net)).predict(x), net.predict(x))

@@ -23,7 +23,7 @@ import numpy as np
 from fastnn.kernels.activations import activation_backward, activation_forward
 from fastnn.kernels.compile import entry, kernel, prange
 from fastnn.kernels.losses import loss_rows
-from fastnn.kernels.matmul import multiply, multiply_transposed_left, multiply_transposed_right, share
+from fastnn.kernels.matmul import FEW_STEPS, multiply, multiply_transposed_left, multiply_transposed_right, share
 from fastnn.kernels.operations import all_finite, bias_gradient, sum_in_order
 from fastnn.kernels.simd import matrix, vector_at
 from fastnn.kernels.updates import NO_UPDATE, update_range
@@ -47,7 +47,7 @@ ARRAYS = (
     "tensors",  # (capacity * plan columns,)
     "tensor_gradients",  # (capacity * plan columns,)
     "scratch",  # (parts, the largest scratch_size of the matrix products)
-    "updates",  # (parts, UPDATE_SIZE or the widest layer), gradients about to be used
+    "updates",  # (parts, at least FEWEST_ROWS of each layer or all its rows), gradients about to be used
     "bias_sums",  # (parts, SUMS) float64
     "losses",  # (capacity,) float64
     "loss_sums",  # (capacity,) float64
@@ -273,7 +273,7 @@ def _update_weights(
     So the gradient is read from the cache, and never written to the flat vector. x (N, D), dy (N, H).
     """
     width = operation[OUTPUTS]
-    height = min(buffer.size // width, max(UPDATE_SIZE // width, FEWEST_ROWS if x.shape[0] > 2 else 1))
+    height = min(buffer.size // width, max(UPDATE_SIZE // width, FEWEST_ROWS if x.shape[0] > FEW_STEPS else 1))
     for i in range(first, last, height):
         end = min(last, i + height)
         gradient = matrix(buffer, 0, end - i, width)
@@ -298,11 +298,11 @@ def _parameter_part(job: Any, data: Any, gathered: bool, start: int, count: int,
         if operation[KIND] != AFFINE:
             continue
         inputs, outputs = operation[INPUTS], operation[OUTPUTS]
-        x = matrix(workspace.inputs, 0, count, inputs)
+        x = matrix(data, 0 if gathered else start * inputs, 0 if gathered else count, inputs)
         if operation[SOURCE] != INPUT:
             x = _tensor(workspace.tensors, workspace.capacity, operation[SOURCE], inputs, 0, count)
-        elif not gathered:
-            x = matrix(data, start * inputs, count, inputs)
+        elif gathered:
+            x = matrix(workspace.inputs, 0, count, inputs)
         dy = _tensor(workspace.gradients, workspace.capacity, operation[TARGET], outputs, 0, count)
         begin, end = share(inputs, part, parts), share(inputs, part + 1, parts)
         if vectors.update == NO_UPDATE:
