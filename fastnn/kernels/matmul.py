@@ -9,6 +9,8 @@ Each element of an output is the chain fma(..., fma(left[1], right[1], fma(left[
 depth, whatever tile, panel, block or thread computes it. Rows and columns may therefore be split in any way without
 changing a bit.
 
+Every dimension is at least 1.
+
 Reference: F. Van Zee, R. van de Geijn, BLIS: A Framework for Rapidly Instantiating BLAS Functionality, ACM TOMS
 41(3), 2015.
 """
@@ -31,7 +33,9 @@ ROW_VECTORS = 4
 PANEL_COLUMNS = MAX_VECTORS * processor.VECTOR_BYTES // 4  # of the widest tile, in float32
 DEPTH_BLOCK = 1024  # steps in depth taken at once, so that a panel of the right operand stays in the second-level cache
 ROW_BLOCK = 192  # rows of the left operand, transposed, that are copied at once
-FEW_STEPS = 2
+FEW_STEPS = 2  # in depth, for which a tile does not pay
+# The layout of an operand. Numbers: True and False in a tuple are two types, and all would be compiled three times.
+AS_IT_IS, TRANSPOSED = np.intp(0), np.intp(1)
 PACK_ROWS = 24  # rows for which copying a panel of a wider matrix pays
 
 
@@ -81,17 +85,19 @@ def _tile_rows(
     right_array, right_start, right_depth, whole = right
     out_array, out_start, out_row, count, resume = out
     height, lanes = len(tile), simd.lanes(right_array)
+    end_whole, end = right_start + whole * right_depth, right_start + depth * right_depth
     while first + height <= last:
         total = simd.fill_tile(tile, initial)
         if resume:
             total = simd.load_tile(tile, out_array, out_start + first * out_row, out_row, count)
         at_left, at_right = at_tile, right_start
-        for _ in range(whole):  # what lies behind the columns of the panel is multiplied, too, and not stored
+        # Loops whose number of steps LLVM cannot tell: it would unroll them, and take half as long again to compile.
+        while at_right < end_whole:  # what lies behind the columns of the panel is multiplied, too, and not stored
             row = simd.load_tile(single, right_array, at_right, 0, lanes)
             total = simd.multiply_add(total, row, left_array, at_left, left_row)
             at_left += left_depth
             at_right += right_depth
-        for _ in range(depth - whole):
+        while at_right < end:
             row = simd.load_tile(single, right_array, at_right, 0, count)
             total = simd.multiply_add(total, row, left_array, at_left, left_row)
             at_left += left_depth
@@ -215,18 +221,19 @@ def _whole_steps(steps: int, later: int, columns: int, beyond: int) -> int:
 def _product(left: Any, right: Any, bias: Any, c: Any, scratch: Any) -> None:
     """c (M, N), block by block in depth, rows and columns; operands are copied where that pays.
 
-    left: (vector, step between rows, step in depth, whether transposed); right: (vector, depth, step between rows of
-    the matrix as it lies in memory, whether transposed).
+    left: (vector, step between rows, step in depth, layout); right: (vector, depth, step between rows of the matrix as
+    it lies in memory, layout).
     """
     rows, columns = c.shape
     if rows == 0:
         return
-    left_array, left_row, left_step, left_transposed = left
-    right_array, depth, right_step, transposed = right
+    left_array, left_row, left_step, left_layout = left
+    right_array, depth, right_step, right_layout = right
+    transposed = right_layout == TRANSPOSED
     zero, unit = np.intp(0), np.intp(1)  # a literal in a tuple would be a type of its own, compiled once more
     lanes = simd.lanes(c)
     width = MAX_VECTORS * lanes
-    copy_left = left_transposed and columns > width
+    copy_left = left_layout == TRANSPOSED and columns > width
     copy_right = transposed or (columns > width and rows >= PACK_ROWS)
     if not copy_right and rows < FEW_ROWS:
         width = ROW_VECTORS * lanes
@@ -284,8 +291,8 @@ def multiply(a: Any, b: Any, bias: Any, scratch: Any, c: Any) -> None:
     a (M, K), b (K, N), bias (N,) or empty for none, c (M, N) overwritten, distinct from the others; scratch:
     scratch_size(K, N), overwritten.
     """
-    left = (a.reshape(a.size), a.shape[1], np.intp(1), False)
-    _product(left, (b.reshape(b.size), b.shape[0], b.shape[1], False), bias, c, scratch)
+    left = (a.reshape(a.size), a.shape[1], np.intp(1), AS_IT_IS)
+    _product(left, (b.reshape(b.size), b.shape[0], b.shape[1], AS_IT_IS), bias, c, scratch)
 
 
 @kernel
@@ -298,8 +305,8 @@ def multiply_transposed_left(a: Any, b: Any, none: Any, scratch: Any, c: Any, fi
     if a.shape[0] <= FEW_STEPS:
         _few_steps(a, b, c, first)
         return
-    left = (a.reshape(a.size)[first:], np.intp(1), a.shape[1], True)
-    _product(left, (b.reshape(b.size), b.shape[0], b.shape[1], False), none, c, scratch)
+    left = (a.reshape(a.size)[first:], np.intp(1), a.shape[1], TRANSPOSED)
+    _product(left, (b.reshape(b.size), b.shape[0], b.shape[1], AS_IT_IS), none, c, scratch)
 
 
 @kernel
@@ -309,5 +316,5 @@ def multiply_transposed_right(a: Any, b: Any, none: Any, scratch: Any, c: Any) -
     a (M, K), b (N, K), c (M, N) overwritten, distinct from the others; none: an empty vector of their dtype; scratch:
     scratch_size(K, N, "right"), overwritten.
     """
-    left = (a.reshape(a.size), a.shape[1], np.intp(1), False)
-    _product(left, (b.reshape(b.size), b.shape[1], b.shape[1], True), none, c, scratch)
+    left = (a.reshape(a.size), a.shape[1], np.intp(1), AS_IT_IS)
+    _product(left, (b.reshape(b.size), b.shape[1], b.shape[1], TRANSPOSED), none, c, scratch)
