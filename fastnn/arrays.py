@@ -68,8 +68,8 @@ def floats(
     ValueError
         For a wrong shape, an empty array, values that `dtype` cannot hold, and NaN or infinity if `finite`.
     """
-    kept: tuple[Any, ...] = (FLOAT32, FLOAT64) if dtype is None else (dtype,)
-    if any(is_plain(value, one) for one in kept) and value.ndim and (shape is None or checks.fits(value.shape, shape)):
+    plain = is_plain(value, FLOAT32) or is_plain(value, FLOAT64) if dtype is None else is_plain(value, dtype)
+    if plain and value.ndim and (shape is None or checks.fits(value.shape, shape)):
         array: Array = value
     else:
         wanted = None if dtype is None else np.dtype(dtype)
@@ -79,7 +79,7 @@ def floats(
     return array
 
 
-def is_plain(value: Any, dtype: DType) -> TypeGuard[Array]:
+def is_plain(value: Any, dtype: Any) -> TypeGuard[Array]:
     """Whether this is an array, not empty, that compiled code can take as it is: the gate's shortest way."""
     return (
         type(value) is np.ndarray and value.dtype is dtype and value.flags.num & PLAIN_MASK == PLAIN and value.size > 0
@@ -200,8 +200,10 @@ def output(
         remedy = f"pass np.empty({shape}, dtype=np.{dtype.name}) or {name}=None"
         _refuse_buffer(name, out, shape, dtype, remedy)
     for other_name, other in inputs:
-        # Comparing bounds is exact, as both are contiguous; np.shares_memory can take exponential time.
-        if not np.may_share_memory(out, other):
+        # Two that own their memory do not share it. Otherwise comparing bounds is exact, as both are contiguous;
+        # np.shares_memory can take exponential time.
+        apart = out is not other and out.flags.owndata and other.flags.owndata
+        if apart or not np.may_share_memory(out, other):
             continue
         same = out.nbytes == other.nbytes and out.ctypes.data == other.ctypes.data
         if same and other_name in in_place:

@@ -298,11 +298,12 @@ def _parameter_part(job: Any, data: Any, gathered: bool, start: int, count: int,
         if operation[KIND] != AFFINE:
             continue
         inputs, outputs = operation[INPUTS], operation[OUTPUTS]
-        x = matrix(data, 0 if gathered else start * inputs, 0 if gathered else count, inputs)
         if operation[SOURCE] != INPUT:
             x = _tensor(workspace.tensors, workspace.capacity, operation[SOURCE], inputs, 0, count)
         elif gathered:
             x = matrix(workspace.inputs, 0, count, inputs)
+        else:
+            x = matrix(data, start * inputs, count, inputs)
         dy = _tensor(workspace.gradients, workspace.capacity, operation[TARGET], outputs, 0, count)
         begin, end = share(inputs, part, parts), share(inputs, part + 1, parts)
         if vectors.update == NO_UPDATE:

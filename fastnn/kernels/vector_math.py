@@ -19,7 +19,7 @@ _LOG2_E_32, _LOG2_E_64 = np.float32(1.4426950408889634), 1.4426950408889634
 # ln 2 as a sum: the first part has trailing zero bits, so its product with the integer n is exact.
 _LN2_HIGH_32, _LN2_LOW_32 = np.float32(0.693145751953125), np.float32(1.42860682030941723212e-6)
 _LN2_HIGH_64, _LN2_LOW_64 = 6.93147180369123816490e-01, 1.90821492927058770002e-10
-_ROUND_32, _ROUND_64 = np.float32(12582912.0), 6755399441055744.0
+_ROUND_32, _ROUND_64 = np.float32(12582912.0), np.float64(6755399441055744.0)
 _ROUND_BITS_32, _ROUND_BITS_64 = np.int32(0x4B400000), np.int64(0x4338000000000000)
 # Beyond these exp is 0 or infinity in the dtype, and n still fits the exponents used to scale.
 _LOWEST_32, _HIGHEST_32 = np.float32(-104.0), np.float32(89.0)
