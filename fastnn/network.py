@@ -337,12 +337,12 @@ class Network:
             workspace = self._workspace_for(state, rows, parts, data[3].size > 0)
             workspace.set_update(update.code, self._rates[1])
             arguments = (workspace.job, *data, *batches, losses, *check)
-            result: tuple[int, float, int, int] = threads.run(kernels.train, work, *arguments, n_threads=parts)
-            if result[3] != kernels.REFUSED:  # which must leave everything as it was
+            samples, total, hits, outcome = threads.run(kernels.train, work, *arguments, n_threads=parts)
+            if outcome != kernels.REFUSED:  # which must leave everything as it was
                 self._state, self._state_owner = state, owner
             if workspace.nbytes > LARGEST_KEPT:
                 self._workspace = None
-        return result
+        return int(samples), float(total), int(hits), int(outcome)  # NumPy's own without the compiler
 
     # --- inside ---
 
