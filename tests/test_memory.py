@@ -55,7 +55,7 @@ def test_a_warm_step_and_a_warm_prediction_allocate_nothing(rows: int) -> None:
     assert after.alloc - before.alloc == after.free - before.free
     assert after.alloc - before.alloc == 51 * (ARRAYS_OF_A_STEP + ARRAYS_OF_A_PREDICTION)
     assert kept - first < 64
-    assert peak < 4_000, "less than the smallest array of the workspace"
+    assert peak < 4_000
 
 
 def test_a_fit_in_float32_allocates_little() -> None:
