@@ -68,12 +68,12 @@ def floats(
     ValueError
         For a wrong shape, an empty array, values that `dtype` cannot hold, and NaN or infinity if `finite`.
     """
-    plain = is_plain(value, FLOAT32) or is_plain(value, FLOAT64) if dtype is None else is_plain(value, dtype)
-    if plain and value.ndim and (shape is None or checks.fits(value.shape, shape)):
+    wanted = getattr(value, "dtype", None) if dtype is None else dtype
+    plain = (wanted is FLOAT32 or wanted is FLOAT64) and is_plain(value, wanted)
+    if plain and (value.ndim if shape is None else checks.fits(value.shape, shape)):
         array: Array = value
     else:
-        wanted = None if dtype is None else np.dtype(dtype)
-        array = _convert(name, value, shape, wanted, rounding, allow_empty)
+        array = _convert(name, value, shape, None if dtype is None else np.dtype(dtype), rounding, allow_empty)
     if finite:
         check_finite(name, array)
     return array
@@ -193,9 +193,9 @@ def output(
     ValueError
         For a wrong shape, for memory that is not C-contiguous, aligned and writable, and for an overlap.
     """
-    dtype = np.dtype(dtype)
     if out is None:
         return np.empty(shape, dtype)
+    dtype = np.dtype(dtype)
     if not _is_buffer(out, shape, dtype):
         remedy = f"pass np.empty({shape}, dtype=np.{dtype.name}) or {name}=None"
         _refuse_buffer(name, out, shape, dtype, remedy)

@@ -6,7 +6,7 @@ what is not of the right kind, ValueError for what is of the right kind but not 
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -55,21 +55,25 @@ def real(
     ValueError
         For NaN, infinity, or a number out of range.
     """
-    expected = f"{name}: expected a finite number" + _bounds(minimum, maximum, above, below)
-    if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, NOT_NUMBERS):
-        raise TypeError(f"{expected}, got {shown(value)}")
+    # What is in order comes first and makes no sentence: an update of few parameters takes no longer than one.
+    allowed = type(value) is float or (
+        isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, NOT_NUMBERS)
+    )
     try:
-        number = float(value)
-    except OverflowError as error:  # an int beyond the largest float
-        raise ValueError(f"{expected}, got {shown(value)}") from error
+        number = float(value) if allowed else math.nan
+    except OverflowError:  # an int beyond the largest float
+        number = math.inf
     too_low = (minimum is not None and number < minimum) or (above is not None and number <= above)
     too_high = (maximum is not None and number > maximum) or (below is not None and number >= below)
-    if not math.isfinite(number) or too_low or too_high:
-        raise ValueError(f"{expected}, got {number}")
-    return number
+    if allowed and math.isfinite(number) and not too_low and not too_high:
+        return number
+    expected = f"{name}: expected a finite number" + _bounds(minimum, maximum, above, below)
+    problem = ValueError if allowed else TypeError
+    beyond = isinstance(value, int) and math.isinf(number)
+    raise problem(f"{expected}, got {number if allowed and not beyond else shown(value)}")
 
 
-def choice(name: str, value: Any, options: Iterable[str]) -> str:
+def choice(name: str, value: Any, options: Collection[str]) -> str:
     """`value`, one of the names in `options`.
 
     Raises
@@ -79,6 +83,8 @@ def choice(name: str, value: Any, options: Iterable[str]) -> str:
     ValueError
         For an unknown name; the message lists the options and suggests the nearest.
     """
+    if type(value) is str and value in options:
+        return value
     known = list(options)
     expected = f"{name}: expected one of " + ", ".join(map(repr, known))
     if not isinstance(value, str):

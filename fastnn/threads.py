@@ -60,7 +60,14 @@ def set_num_threads(n: int) -> None:
         If `n` is not an integer from 1 to NUMBA_NUM_THREADS.
     """
     global _chosen
-    _chosen = _checked("n", n)
+    is_integer = hasattr(n, "__index__") and not isinstance(n, bool)
+    if not (is_integer and 1 <= n <= _LIMIT):
+        problem = ValueError if is_integer else TypeError
+        raise problem(
+            f"n: expected an integer from 1 to {_LIMIT}, got {n!r}; "
+            "for more threads, set the environment variable NUMBA_NUM_THREADS before Python starts."
+        )
+    _chosen = operator.index(n)
 
 
 def at_most(n: int | None) -> int:
@@ -88,10 +95,12 @@ def run(entry: Entry, work: float, *args: Any, n_threads: int | None = None) -> 
     work
         Its floating-point operations; a call with fewer than SMALL_WORK is serial.
     n_threads
-        Number of threads for this call; None for that of `get_num_threads`.
+        Number of threads for this call, checked before; None for that of `get_num_threads`.
     """
-    n = get_num_threads() if n_threads is None else _checked("n_threads", n_threads)
-    if n == 1 or work < SMALL_WORK or JIT_DISABLED:
+    if work < SMALL_WORK:
+        return entry.serial(1, *args)
+    n = get_num_threads() if n_threads is None else n_threads
+    if n == 1 or JIT_DISABLED:
         return entry.serial(1, *args)
     # GNU OpenMP kills a child process that uses the threads of its parent.
     if _forked_from_openmp:
@@ -145,17 +154,6 @@ def _note_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_note_fork)
-
-
-def _checked(name: str, n: int) -> int:
-    is_integer = hasattr(n, "__index__") and not isinstance(n, bool)
-    if is_integer and 1 <= n <= _LIMIT:
-        return operator.index(n)
-    problem = ValueError if is_integer else TypeError
-    raise problem(
-        f"{name}: expected an integer from 1 to {_LIMIT}, got {n!r}; "
-        "for more threads, set the environment variable NUMBA_NUM_THREADS before Python starts."
-    )
 
 
 @functools.cache

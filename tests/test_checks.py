@@ -128,7 +128,7 @@ def test_choices(value: str, question: str) -> None:
     with refused(ValueError, f"{expected}, got {value!r}{question}"):
         checks.choice("activation", value, NAMES)
     with refused(TypeError, f"{expected}, got None"):
-        checks.choice("activation", None, iter(NAMES))
+        checks.choice("activation", None, NAMES)
 
 
 @pytest.mark.parametrize("name", ["float32", "float64"])

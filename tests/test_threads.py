@@ -157,8 +157,6 @@ def test_number_of_threads_is_checked(four_allowed: None, fake: Any, n: Any, err
     )
     with pytest.raises(error, match=re.escape("n: " + sentence)):
         threads.set_num_threads(n)
-    with pytest.raises(error, match=re.escape("n_threads: " + sentence)):
-        threads.run(fake, 0, n_threads=n)
     assert threads.get_num_threads() == 4
 
 
