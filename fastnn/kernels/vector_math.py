@@ -175,17 +175,41 @@ def _quotient(a: Any, b: Any, c: Any) -> Any:
     return a * fma(inverse, error, inverse)
 
 
+# (tanh(x) / x - 1) / x^2 in powers of x^2, fitted on |x| <= 0.625, where it is within 5e-9 of tanh.
+_TANH_TERMS = tuple(np.float32(v) for v in (-0.33333281901720796, 0.1333144441483485, -0.0537400214029694,
+                                            0.020640277986402937, -0.005706422617509348))  # fmt: skip
+
+
 @formula
-def tanh(x: Any) -> Any:
+def _tanh_32(x: Any) -> Any:
+    """x + x^3 (terms in x^2) for |x| <= 0.625; beyond, 1 - 2 / (exp(2 |x|) + 1) with the sign of x.
+
+    A third of the time of the formula for float64, which loses no digit where the two meet here.
+    """
+    magnitude = abs(x)
+    square = x * x
+    near = fma(x * square, _polynomial(_TANH_TERMS, square), x)
+    limit = np.float32(20.0)  # tanh(20) rounds to 1
+    fraction, n = _reduce_32((limit if magnitude > limit else magnitude) * np.float32(2.0), _TERMS_32, 0.0)
+    power = _power_of_two_32(n)
+    far = np.float32(1.0) - np.float32(2.0) / (fma(power, fraction, power) + np.float32(1.0))
+    far = -far if x < np.float32(0.0) else far
+    y = far if magnitude > np.float32(0.625) else near
+    return x if x == np.float32(0.0) else y  # the sign of zero
+
+
+@formula
+def _tanh_64(x: Any) -> Any:
     """tanh|x| = e / (e + 2) with e = expm1(2 |x|), then the sign of x; exact to rounding near 0."""
-    limit = constant(x, 20.0)  # tanh(20) rounds to 1 in both dtypes
-    magnitude = -x if x < constant(x, 0.0) else x
-    magnitude = limit if magnitude > limit else magnitude
+    magnitude = abs(x)
+    magnitude = 20.0 if magnitude > 20.0 else magnitude  # tanh(20) rounds to 1
     e = expm1(magnitude + magnitude)
-    two = constant(x, 2.0)
-    y = _quotient(e, two if e < two else e, e if e < two else two)
-    y = -y if x < constant(x, 0.0) else y
-    return x if x == constant(x, 0.0) else y  # the sign of zero
+    y = _quotient(e, 2.0 if e < 2.0 else e, e if e < 2.0 else 2.0)
+    y = -y if x < 0.0 else y
+    return x if x == 0.0 else y  # the sign of zero
+
+
+tanh = by_dtype(_tanh_32, _tanh_64)
 
 
 @formula
