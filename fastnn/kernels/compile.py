@@ -33,6 +33,7 @@ from numba import prange
 from numba.extending import overload
 
 from fastnn.folders import cache_folder
+from fastnn.kernels.pipelines import merging_compilers
 
 __all__ = [
     "ENTRIES",
@@ -76,63 +77,11 @@ _SECONDS_KEPT = 30 * 24 * 3600
 _TIME_OF_IMPORT = time.time()
 
 
-def _merging_compiler() -> Any:
-    """A compiler for kernels that leaves optimising and machine code to the entry that they are merged into.
-
-    Numba optimises and translates every function by itself and once more inside each of its callers, up to nine times
-    for the innermost kernels. Without that the first training step comes after 7 s instead of 21 (one thread), 12
-    instead of 31 (two), on one busy machine. What is overridden is internal to Numba: where it has moved, Numba's own
-    compiler does.
-    """
-    library_class: Any = _internals.codegen.JITCodeLibrary
-    compiler_class: Any = _internals.compiler.Compiler
-
-    class _CodeGenerator:
-        """Numba's, without the Python environment of a function, which needs the address of its machine code."""
-
-        def __init__(self, codegen: Any) -> None:
-            self._codegen = codegen
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._codegen, name)
-
-        def set_env(self, name: str, environment: Any) -> None:
-            pass
-
-    class _MergedLibrary(library_class):
-        """The code of one kernel, only to be linked into others."""
-
-        @property
-        def codegen(self) -> Any:
-            return _CodeGenerator(self._codegen)
-
-        def _optimize_final_module(self) -> None:
-            pass
-
-        def _finalize_final_module(self) -> None:
-            self._finalize_dynamic_globals()
-            self._finalized = True
-
-        def get_pointer_to_function(self, name: str) -> int:
-            self._ensure_finalized()
-            return 0
-
-    class _KernelCompiler(compiler_class):
-        def define_pipelines(self) -> Any:
-            if self.state.library is None:
-                codegen = self.state.targetctx.codegen()
-                self.state.library = _MergedLibrary(codegen, self.state.func_id.func_qualname)
-            return super().define_pipelines()
-
-    used = ("_optimize_final_module", "_finalize_final_module", "_finalize_dynamic_globals", "_ensure_finalized")
-    here = all(hasattr(library_class, name) for name in (*used, "get_pointer_to_function"))
-    return _KernelCompiler if here and hasattr(compiler_class, "define_pipelines") else compiler_class
-
-
 # Options of functions that are merged into others: no entrance for Python or C, no machine code of their own.
 _MERGED: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_PARALLEL: dict[str, Any] = {}
 with contextlib.suppress(AttributeError):
-    _MERGED["pipeline_class"] = _merging_compiler()
+    _MERGED["pipeline_class"], _PARALLEL["pipeline_class"] = merging_compilers()
 
 
 def kernel(function: Function) -> Function:
@@ -171,7 +120,7 @@ class Entry:
         self.serial = self.parallel = _cached(_compiled(function), function, "serial")
         # Numba warns of parallel code without a parallel region, and it would be the same code.
         if "prange" in function.__code__.co_names:
-            parallel = _compiled(function, parallel=_prange_only())
+            parallel = _compiled(function, parallel=_prange_only(), **_PARALLEL)
             self.parallel = _cached(parallel, function, "parallel")
 
 
@@ -223,7 +172,16 @@ def by_dtype(float32_version: Function, float64_version: Function) -> Function:
 
 def _compiled(function: Callable[..., Any], **options: Any) -> Any:
     fastmath = set(FASTMATH) or False
-    return numba.njit(nogil=True, error_model="numpy", fastmath=fastmath, **options)(function)
+    made = numba.njit(nogil=True, error_model="numpy", fastmath=fastmath, **options)(function)
+    with contextlib.suppress(AttributeError):  # without the compiler, or where Numba has moved it
+        given = made.get_call_template
+        made.get_call_template = lambda args, kws: given(_without_literals(args), kws)
+    return made
+
+
+def _without_literals(arguments: Any) -> tuple[Any, ...]:
+    """Types of arguments, that of a constant as of any number: else a kernel is compiled for every constant."""
+    return tuple(numba.types.unliteral(argument) for argument in arguments)
 
 
 def _cached(dispatcher: Any, function: Callable[..., Any], variant: str) -> Any:
