@@ -13,12 +13,12 @@ import numpy as np
 from fastnn import arrays, initializers, threads
 from fastnn.arrays import Array
 from fastnn.errors import TrainingDivergedError
+from fastnn.kernels import job, operations
 from fastnn.kernels import network as kernels
-from fastnn.kernels import operations
 from fastnn.kernels.losses import LOSSES, SOFTMAX_CROSS_ENTROPY
 from fastnn.kernels.updates import UPDATES
 from fastnn.layers import RELU_FAMILY, Affine, Layer, Softmax
-from fastnn.optimizers import Optimizer, numbers_in
+from fastnn.optimizers import Optimizer
 from fastnn.parameters import Parameters
 from fastnn.plan import check_layers, compile_plan
 from fastnn.workspace import INDEX, Workspace
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 NO_ORDER = np.empty(0, INDEX)  # samples as they come
 # A compiled call cannot be interrupted: predictions are cut into calls of at most this, 0.1 s at 20 GFLOP/s.
 FLOP_PER_CALL = 2e9
+FLOP_PER_LOSS = 20.0  # for each output; decides only whether threads pay
 LARGEST_KEPT = 1 << 26  # bytes of activations of a batch; the workspace of a larger one is given back after it
 Snapshot: TypeAlias = tuple[Array, Array, str | None]  # parameters (P,), state (vectors, P), whose update it is
 
@@ -88,7 +89,6 @@ class Network:
         self._state_owner: str | None = None
         self._workspace: Workspace | None = None
         self._prediction_workspaces: list[Workspace] = []  # those that no thread is using
-        self._rates: tuple[tuple[float, ...], Array] = ((), np.zeros(1))  # an optimizer's numbers, and checked
         self._inputs, self._outputs = self.inputs, self.outputs
         self._lock = threading.RLock()
         self.history: History | None = None
@@ -119,12 +119,12 @@ class Network:
     @property
     def inputs(self) -> int:
         """Number of inputs D."""
-        return int(self._plan.operations[0, kernels.INPUTS])
+        return int(self._plan.operations[0, job.INPUTS])
 
     @property
     def outputs(self) -> int:
         """Number of outputs K."""
-        return int(self._plan.operations[-1, kernels.OUTPUTS])
+        return int(self._plan.operations[-1, job.OUTPUTS])
 
     def predict(self, x: Any, *, out: Any = None, check_finite: bool = True) -> Array:
         """The outputs of the last layer; for a classifier logits, of which `fastnn.softmax` makes probabilities.
@@ -290,7 +290,8 @@ class Network:
         losses, hits = np.empty((2, len(y))), np.empty(len(y), INDEX)
         rows = np.arange(len(y), dtype=INDEX)
         arguments = (self._plan.loss, y, labels, dense, rows, np.empty_like(y), losses[0], losses[1], hits)
-        total = operations.loss.serial(1, *arguments)
+        parts = threads.at_most(self.n_threads)
+        total = threads.run(operations.loss, FLOP_PER_LOSS * y.size, *arguments, n_threads=parts)
         return float(total) / len(y), float(hits.mean())
 
     def _snapshot(self, into: Snapshot | None = None) -> Snapshot:
@@ -325,9 +326,6 @@ class Network:
         # threads 32 samples of 64-32-10 (0.46 MFLOP) took 12.5 us instead of 8.9.
         work = 0.6 * rows * self._values.size
         with self._lock:  # one batch at a time goes through the workspace
-            numbers = () if optimizer is None else optimizer.numbers
-            if numbers != self._rates[0]:
-                self._rates = numbers, numbers_in(self.dtype, numbers)
             update = UPDATES["none" if optimizer is None else optimizer.update]
             state, owner = self._state, self._state_owner
             if optimizer is not None and (owner != optimizer.update or len(state) != update.state_vectors):
@@ -335,7 +333,9 @@ class Network:
                 state = np.zeros((update.state_vectors, self._values.size), self.dtype)
                 owner = optimizer.update
             workspace = self._workspace_for(state, rows, parts, data[3].size > 0)
-            workspace.set_update(update.code, self._rates[1])
+            numbers = () if optimizer is None else optimizer.numbers
+            if workspace.update != (update.code, numbers):
+                workspace.set_update(update.code, numbers)
             arguments = (workspace.job, *data, *batches, losses, *check)
             samples, total, hits, outcome = threads.run(kernels.train, work, *arguments, n_threads=parts)
             if outcome != kernels.REFUSED:  # which must leave everything as it was

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastnn.kernels import network as kernels
+from fastnn.kernels import job as kernels
 from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.layers import Activation, Affine, Layer
 

@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 
 from fastnn.arrays import Array
+from fastnn.kernels import job
 from fastnn.kernels import network as kernels
 from fastnn.kernels.matmul import scratch_size
+from fastnn.kernels.sparse import sparse_scratch_size
 from fastnn.layers import Affine, Layer
+from fastnn.optimizers import numbers_in
 
 INDEX = np.dtype(np.intp)
 
@@ -32,7 +35,7 @@ class Workspace:
     def __init__(
         self,
         layers: Sequence[Layer],
-        plan: kernels.Plan,
+        plan: job.Plan,
         columns: int,
         vectors: tuple[Array, Array, Array],
         rows: int,
@@ -42,12 +45,13 @@ class Workspace:
     ) -> None:
         self.vectors, self.rows, self.parts, self.shuffled = vectors, rows, parts, shuffled
         values, gradients, state = vectors
-        dtype, inputs = values.dtype, plan.operations[0, kernels.INPUTS]
+        dtype, inputs = values.dtype, plan.operations[0, job.INPUTS]
         weights = [layer for layer in layers if isinstance(layer, Affine)]
         some = rows if training else 0
         tensors = rows * columns if training else parts * kernels.BLOCK_ROWS * columns
         largest = max(min(layer.inputs * layer.outputs, _update_size(layer)) for layer in weights) if training else 0
         self.rates = np.zeros(8)
+        self.update: tuple[int, tuple[float, ...]] | None = None  # the code and the numbers of the update it makes
         self.arrays: dict[str, Array] = {
             "operations": plan.operations,
             "numbers": plan.numbers,
@@ -66,10 +70,10 @@ class Workspace:
             "hits": np.zeros(some, INDEX),
             "numbers_of_rows": np.arange(some, dtype=INDEX),
         }
-        self.job = np.zeros(kernels.JOB_SIZE, INDEX)
-        self.job[[kernels.LOSS, kernels.STATE_VECTORS]] = plan.loss, len(state)
-        self.job[[kernels.CAPACITY, kernels.PARTS]] = rows, parts
-        for name, place in kernels.PLACES.items():
+        self.job = np.zeros(job.JOB_SIZE, INDEX)
+        self.job[[job.LOSS, job.STATE_VECTORS]] = plan.loss, len(state)
+        self.job[[job.CAPACITY, job.PARTS]] = rows, parts
+        for name, place in job.PLACES.items():
             self.job[place : place + 2] = self.arrays[name].ctypes.data, self.arrays[name].size
 
     @property
@@ -77,10 +81,11 @@ class Workspace:
         """Of the tensors."""
         return self.arrays["tensors"].nbytes
 
-    def set_update(self, code: int, rates: Array) -> None:
-        """Choose the update that training makes."""
-        self.job[kernels.UPDATE] = code
-        self.rates[: len(rates)] = rates
+    def set_update(self, code: int, numbers: tuple[float, ...]) -> None:
+        """Choose the update that training makes, and its numbers; refused if their dtype cannot hold one."""
+        self.rates[: len(numbers)] = numbers_in(self.vectors[0].dtype, numbers)
+        self.job[job.UPDATE] = code
+        self.update = (code, numbers)
 
     def suits(self, vectors: tuple[Any, Any, Any], rows: int, parts: int, shuffled: bool) -> bool:
         """Whether it can be used for that."""
@@ -102,7 +107,7 @@ def _update_size(layer: Affine) -> int:
 
 def _scratch_size(weights: Sequence[Affine], rows: int) -> int:
     """Scratch of the matrix products for a training batch of so many rows; for predictions alone with 0."""
-    sizes = []
+    sizes = [sparse_scratch_size(weights[0].inputs), sparse_scratch_size(rows)]
     for i, layer in enumerate(weights):
         sizes.append(scratch_size(layer.inputs, layer.outputs))
         sizes.append(scratch_size(rows, layer.outputs, "left"))

@@ -28,24 +28,23 @@ MODULES = {  # by name within the package, which itself is __init__
 KERNEL_MODULES = [name for name in MODULES if name.startswith("kernels.")]
 OTHER_SOURCES = sorted([*TESTS.rglob("*.py"), *(TESTS.parent / "benchmarks").rglob("*.py")])
 
+BELOW_ALL: tuple[str, ...] = ("version", "errors", "folders", "checks", "reference", "bench")
+BELOW_ALL += ("kernels", "kernels.pipelines", "kernels.processor")
 # What a module may import of fastnn. Arrows point one way: a module stands below all that it imports.
 ARROWS = {
-    "version": "",
-    "errors": "",
-    "folders": "",
-    "checks": "",
-    "reference": "",
+    **dict.fromkeys(BELOW_ALL, ""),
     "arrays": "checks",
     "progress": "arrays",
     "datasets.splits": "arrays",
     "datasets.digits": "arrays datasets.splits",
     "datasets.mnist": "arrays datasets.splits errors folders progress",
     "datasets": "datasets.*",
-    "kernels": "",
-    "kernels.compile": "folders",
-    "kernels.processor": "",
+    "kernels.compile": "folders kernels.pipelines",
     "kernels.simd": "kernels.compile kernels.processor",
     "kernels.vector_math": "kernels.compile kernels.simd",
+    "kernels.views": "kernels.simd",
+    "kernels.job": "kernels.compile kernels.views",
+    "kernels.sparse": "kernels.compile kernels.matmul kernels.processor kernels.simd",
     "kernels.matmul": "kernels.compile kernels.processor kernels.simd",
     "kernels.activations": "kernels.compile kernels.simd kernels.vector_math",
     "kernels.losses": "kernels.compile kernels.activations kernels.vector_math",
@@ -58,16 +57,15 @@ ARROWS = {
     "layers": "arrays initializers kernels.activations",
     "optimizers": "arrays",
     "functional": "arrays threads kernels.*",
-    "plan": "layers kernels.activations kernels.network",
+    "plan": "layers kernels.activations kernels.job",
     "parameters": "arrays",
-    "workspace": "arrays layers kernels.matmul kernels.network",
+    "workspace": "arrays layers optimizers kernels.job kernels.matmul kernels.network kernels.sparse",
     "network": "workspace arrays errors initializers layers optimizers parameters plan threads kernels.*",
     "gradients": "arrays threads network kernels.*",
     "training": "arrays errors network optimizers progress kernels.network",
     "persistence": "arrays checks errors layers network optimizers plan version kernels.losses kernels.updates",
     "environment": "arrays folders functional layers network optimizers threads version kernels.*",
     "demo": "arrays datasets environment gradients layers network optimizers training reference",
-    "bench": "",
     "cli": "bench errors version",
     "__main__": "cli",
     "__init__": "datasets environment errors functional gradients layers network optimizers persistence reference "
@@ -81,8 +79,10 @@ LATE_ARROWS = {
 # Who may import more than NumPy and the standard library, anywhere in the file.
 COMPILERS = {
     "kernels.compile": {"numba", "llvmlite"},
+    "kernels.pipelines": {"numba"},
     "kernels.processor": {"numba"},
     "kernels.simd": {"numba", "llvmlite"},
+    "kernels.views": {"numba"},
     "threads": {"numba"},
     "environment": {"numba", "llvmlite"},
     "cli": {"numba"},
@@ -207,7 +207,7 @@ def test_no_code_is_made_from_text() -> None:
 # --- the kernel contract -----------------------------------------------------------------------------
 
 # NumPy in compiled code: scalar types only. All else that it offers takes or makes arrays.
-SCALARS = {"intp", "int32", "int64", "uint32", "uint64", "float32", "float64"}
+SCALARS = {"intp", "uintp", "uint16", "int32", "int64", "uint32", "uint64", "float32", "float64"}
 FORBIDDEN_CALLS = {"print", "list", "dict", "set", "sorted", "open", "getattr", "isinstance"}
 ALLOCATING_METHODS = {"copy", "astype", "flatten", "ravel", "tolist", "sum", "dot"}
 FORBIDDEN_SYNTAX = (

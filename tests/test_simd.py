@@ -56,6 +56,11 @@ def there_and_back(x: Array, patterns: Array, out: Array) -> None:
 
 
 @compiled
+def nonzero(x: Array, start: int) -> Any:
+    return simd.nonzero_lanes(x, start)
+
+
+@compiled
 def lanes_of(x: Array) -> Any:
     return simd.lanes(x)
 
@@ -83,6 +88,17 @@ def test_bits_and_back(dtype: FloatType) -> None:
     there_and_back(x, patterns, out)
     assert np.array_equal(patterns, x.view(integer))
     assert out.tobytes() == x.tobytes()
+
+
+@every_dtype
+def test_nonzero_lanes(dtype: FloatType) -> None:
+    lanes = processor.LANES[np.dtype(dtype)]
+    x = np.zeros(2 * lanes, dtype)
+    assert nonzero(x, 1) == 0
+    for lane, value in ((0, 1e-45), (lanes - 1, np.nan), (1, -np.inf)):
+        x[1 + lane] = dtype(value) or np.finfo(dtype).smallest_subnormal
+    x[3] = -0.0 if lanes > 4 else x[3]
+    assert nonzero(x, 1) == sum(1 << lane for lane in {0, 1, lanes - 1})
 
 
 @every_dtype

@@ -160,7 +160,7 @@ def _columns(vectors: int, depth: int, left: Any, right: Any, bias: Any, out: An
 
 
 @kernel
-def _copy(source: Any, target: Any, stride: int, width: int, depth: int) -> None:
+def copy_rows(source: Any, target: Any, stride: int, width: int, depth: int) -> None:
     """Copy the first `width` elements of `depth` rows into rows of `stride`.
 
     source: (vector, start, step between its rows). Whole vectors are read where they are elements of the array, and the
@@ -203,9 +203,9 @@ def _copy_left(array: Any, start: int, step: int, target: Any, rows: int, depth:
     """Copy `depth` rows of `rows` elements for _panel: of each tile the elements of all steps side by side."""
     tiles = _whole_tiles(rows)
     for tile in range(tiles):
-        _copy((array, start + tile * ROWS, step), target[tile * ROWS * depth :], ROWS, ROWS, depth)
+        copy_rows((array, start + tile * ROWS, step), target[tile * ROWS * depth :], ROWS, ROWS, depth)
     done = tiles * ROWS
-    _copy((array, start + done, step), target[done * depth :], REST_ROWS, rows - done, depth)
+    copy_rows((array, start + done, step), target[done * depth :], REST_ROWS, rows - done, depth)
 
 
 @kernel
@@ -257,7 +257,7 @@ def _product(left: Any, right: Any, bias: Any, c: Any, scratch: Any) -> None:
                 if copy_right and transposed:
                     _copy_transposed((right_array, j * right_step + k, right_step), scratch, width, panel, steps)
                 elif copy_right:
-                    _copy((right_array, k * right_step + j, right_step), scratch, width, panel, steps)
+                    copy_rows((right_array, k * right_step + j, right_step), scratch, width, panel, steps)
                 source: Any = (scratch, zero, width, steps)
                 if not copy_right:
                     beyond = max(zero, j + vectors * lanes - columns)

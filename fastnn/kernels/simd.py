@@ -11,7 +11,6 @@ multiply-add per step (`fma`), and no fastmath, each element of a product is one
 bits at any width, in any tile and on any thread.
 """
 
-import ctypes
 from collections.abc import Callable
 from typing import Any
 
@@ -46,12 +45,13 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(dmm, fe_type, ir.VectorType(dmm.lookup(fe_type.dtype).get_value_type(), fe_type.lanes))
 
 
-def _lowered(typing: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def lowered(typing: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Replace a NumPy twin by its LLVM form, unless Numba is switched off."""
     return lambda twin: twin if JIT_DISABLED else intrinsic(prefer_literal=True)(typing)
 
 
-def _pointer(context: Any, builder: Any, array_type: types.Array, array: Any, index: Any) -> Any:
+def pointer_to(context: Any, builder: Any, array_type: types.Array, array: Any, index: Any) -> Any:
+    """The address of an element, in LLVM."""
     data = context.make_array(array_type)(context, builder, array).data
     return builder.gep(data, [index])
 
@@ -133,7 +133,7 @@ def _lower_fma(context: Any, a: types.Type, b: types.Type, c: types.Type) -> Any
     return a(a, a, a), lambda context, builder, signature, args: _multiply_add(builder, *args)
 
 
-@_lowered(_lower_fma)
+@lowered(_lower_fma)
 def fma(a: Any, b: Any, c: Any) -> Any:
     """a * b + c in one rounding, for scalars or vectors of one dtype.
 
@@ -147,7 +147,7 @@ def _lower_bits(context: Any, x: types.Float) -> Any:
     return result(x), lambda context, builder, signature, args: builder.bitcast(args[0], ir.IntType(x.bitwidth))
 
 
-@_lowered(_lower_bits)
+@lowered(_lower_bits)
 def bits(x: Any) -> Any:
     """The bit pattern of a float as an integer of its size."""
     return x.view(np.int32 if x.itemsize == 4 else np.int64)
@@ -159,7 +159,7 @@ def _lower_from_bits(context: Any, pattern: types.Integer) -> Any:
     return result(pattern), lambda context, builder, signature, args: builder.bitcast(args[0], value_type)
 
 
-@_lowered(_lower_from_bits)
+@lowered(_lower_from_bits)
 def from_bits(pattern: Any) -> Any:
     """The float with this bit pattern: the inverse of `bits`."""
     return pattern.view(np.float32 if pattern.itemsize == 4 else np.float64)
@@ -170,7 +170,7 @@ def _lower_lanes(context: Any, array: types.Array) -> Any:
     return types.intp(array), lambda context, builder, signature, args: ir.Constant(_INDEX, count)
 
 
-@_lowered(_lower_lanes)
+@lowered(_lower_lanes)
 def lanes(array: Any) -> Any:
     """How many elements of this array's dtype one vector holds."""
     return LANES[array.dtype]
@@ -185,7 +185,7 @@ def _lower_zero_tile(context: Any, array: types.Array, rows: types.Type, vectors
     return shape(array, rows, vectors), codegen
 
 
-@_lowered(_lower_zero_tile)
+@lowered(_lower_zero_tile)
 def zero_tile(array: Any, rows: int, vectors: int) -> Any:
     """A tile of zeros; `rows` and `vectors` are literal integers."""
     zero = np.zeros(LANES[array.dtype], array.dtype)
@@ -196,7 +196,7 @@ def _lower_load_tile(context: Any, tile: Any, array: Any, start: Any, step: Any,
     size = array.dtype.bitwidth // 8
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _pointer(context, builder, array, args[1], args[2])
+        pointer = pointer_to(context, builder, array, args[1], args[2])
         vector = context.get_value_type(tile.dtype.dtype)
         mask = _first_lanes(builder, vector, args[4])
         result = ir.Constant(context.get_value_type(tile), ir.Undefined)
@@ -211,7 +211,7 @@ def _lower_load_tile(context: Any, tile: Any, array: Any, start: Any, step: Any,
     return tile(tile, array, types.intp, types.intp, types.intp), codegen
 
 
-@_lowered(_lower_load_tile)
+@lowered(_lower_load_tile)
 def load_tile(tile: Any, array: Any, start: int, step: int, count: int) -> Any:
     """A tile of this shape from array[start + r * step :] for its rows r; of each last vector `count` elements."""
     flat, vectors, width = array.reshape(-1), len(tile[0]), LANES[array.dtype]
@@ -234,7 +234,7 @@ def _lower_fill_tile(context: Any, tile: types.UniTuple, row: types.UniTuple) ->
     return tile(tile, row), codegen
 
 
-@_lowered(_lower_fill_tile)
+@lowered(_lower_fill_tile)
 def fill_tile(tile: Any, row: Any) -> Any:
     """A tile of this shape all of whose rows are that of `row`, a tile of one row."""
     return row * len(tile)
@@ -243,11 +243,11 @@ def fill_tile(tile: Any, row: Any) -> Any:
 def _lower_multiply_add(context: Any, tile: Any, row: Any, array: Any, start: Any, step: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         sums, row_value, data, begin, stride = args
-        pointer = _pointer(context, builder, array, data, begin)
+        pointer = pointer_to(context, builder, array, data, begin)
         vectors = [builder.extract_value(row_value, [0, v]) for v in range(tile.dtype.count)]
         for r in range(tile.count):
-            at = builder.gep(pointer, [builder.mul(stride, ir.Constant(_INDEX, r))])
-            scalar = _splat(builder, builder.load(at), tile.dtype.dtype.lanes)
+            scalar = _splat(builder, builder.load(pointer), tile.dtype.dtype.lanes)
+            pointer = builder.gep(pointer, [stride])
             for v, vector in enumerate(vectors):
                 total = _multiply_add(builder, scalar, vector, builder.extract_value(sums, [r, v]))
                 sums = builder.insert_value(sums, total, [r, v])
@@ -256,7 +256,7 @@ def _lower_multiply_add(context: Any, tile: Any, row: Any, array: Any, start: An
     return tile(tile, row, array, types.intp, types.intp), codegen
 
 
-@_lowered(_lower_multiply_add)
+@lowered(_lower_multiply_add)
 def multiply_add(tile: Any, row: Any, array: Any, start: int, step: int) -> Any:
     """tile[r] + array[start + r * step] * row for every row r: one step of a product. `row` is a tile of one row."""
     flat = array.reshape(-1)
@@ -271,7 +271,7 @@ def _lower_store_tile(context: Any, tile: Any, array: Any, start: Any, step: Any
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         sums, data, begin, stride, count_value = args
-        pointer = _pointer(context, builder, array, data, begin)
+        pointer = pointer_to(context, builder, array, data, begin)
         rows = [builder.gep(pointer, [builder.mul(stride, ir.Constant(_INDEX, r))]) for r in range(tile.count)]
         for v in range(tile.dtype.count):
             pointers = [builder.gep(row, [ir.Constant(_INDEX, v * lanes)]) for row in rows]
@@ -291,7 +291,7 @@ def _lower_store_tile(context: Any, tile: Any, array: Any, start: Any, step: Any
     return types.void(tile, array, types.intp, types.intp, types.intp), codegen
 
 
-@_lowered(_lower_store_tile)
+@lowered(_lower_store_tile)
 def store_tile(tile: Any, array: Any, start: int, step: int, count: int) -> None:
     """array[start + r * step :] = tile[r] for every row r; of each last vector `count` elements."""
     flat = array.reshape(-1)
@@ -299,6 +299,23 @@ def store_tile(tile: Any, array: Any, start: int, step: int, count: int) -> None
         values = np.concatenate(row)
         size = values.size - len(row[-1]) + count
         flat[start + r * step : start + r * step + size] = values[:size]
+
+
+def _lower_nonzero_lanes(context: Any, array: types.Array, start: types.Integer) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = context.get_value_type(Vector(array.dtype))
+        value = _load(builder, pointer_to(context, builder, array, args[0], args[1]), vector, array.dtype.bitwidth // 8)
+        found = builder.fcmp_unordered("!=", value, ir.Constant(vector, None))
+        return builder.zext(builder.bitcast(found, ir.IntType(vector.count)), _INDEX)
+
+    return types.uintp(array, types.intp), codegen
+
+
+@lowered(_lower_nonzero_lanes)
+def nonzero_lanes(array: Any, start: int) -> Any:
+    """Bit l of the result says whether element start + l of the array is not 0, for all lanes l of one vector."""
+    values = array.reshape(-1)[start : start + LANES[array.dtype]]
+    return np.uintp(sum(1 << lane for lane in np.flatnonzero(values)))
 
 
 def _lower_transpose(
@@ -320,8 +337,8 @@ def _lower_transpose(
         return tuple(builder.shuffle_vector(a, b, numbers) for numbers in masks)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        read = _pointer(context, builder, source, args[0], args[1])
-        write = _pointer(context, builder, target, args[3], args[4])
+        read = pointer_to(context, builder, source, args[0], args[1])
+        write = pointer_to(context, builder, target, args[3], args[4])
         vector = context.get_value_type(Vector(source.dtype))
         offsets = [ir.Constant(_INDEX, r) for r in range(lanes)]
         rows = [_load(builder, builder.gep(read, [builder.mul(args[2], r)]), vector, size) for r in offsets]
@@ -338,7 +355,7 @@ def _lower_transpose(
     return types.void(source, types.intp, types.intp, target, types.intp, types.intp), codegen
 
 
-@_lowered(_lower_transpose)
+@lowered(_lower_transpose)
 def transpose(source: Any, start: int, step: int, target: Any, target_start: int, target_step: int) -> None:
     """Copy a square block of `lanes` rows and columns, transposed: target row r is the source's column r."""
     count = LANES[source.dtype]
@@ -346,45 +363,3 @@ def transpose(source: Any, start: int, step: int, target: Any, target_start: int
     for r in range(count):
         for k in range(count):
             out[target_start + r * target_step + k] = flat[start + k * step + r]
-
-
-def _view(context: Any, builder: Any, view: types.Array, data: Any, shape: list[Any]) -> Any:
-    """An array of this type over memory that somebody else keeps."""
-    result = context.make_array(view)(context, builder)
-    item = ir.Constant(_INDEX, view.dtype.bitwidth // 8)
-    strides = [builder.mul(shape[1], item), item] if view.ndim == 2 else [item]
-    context.populate_array(result, data=data, shape=shape, strides=strides, itemsize=item, meminfo=None)
-    return result._getvalue()
-
-
-def _lower_matrix(context: Any, vector: Any, start: Any, rows: Any, columns: Any) -> Any:
-    view = types.Array(vector.dtype, 2, "C")
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _view(context, builder, view, _pointer(context, builder, vector, args[0], args[1]), list(args[2:]))
-
-    return view(vector, types.intp, types.intp, types.intp), codegen
-
-
-@_lowered(_lower_matrix)
-def matrix(vector: Any, start: int, rows: int, columns: int) -> Any:
-    """vector[start : start + rows * columns] as a matrix: unchecked, no reference counted, for kernels only."""
-    return vector.reshape(-1)[start : start + rows * columns].reshape(rows, columns)
-
-
-def _lower_vector_at(context: Any, address: types.Integer, size: types.Integer, like: types.Number) -> Any:
-    view = types.Array(like, 1, "C")
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = builder.inttoptr(args[0], context.get_data_type(like).as_pointer())
-        return _view(context, builder, view, pointer, [args[1]])
-
-    return view(types.intp, types.intp, like), codegen
-
-
-@_lowered(_lower_vector_at)
-def vector_at(address: int, size: int, like: Any) -> Any:
-    """The vector of `size` elements of the dtype of the number `like` at an address: unchecked, as `matrix`."""
-    dtype = np.dtype(type(like))
-    memory: Any = (ctypes.c_byte * int(size * dtype.itemsize)).from_address(int(address))
-    return np.frombuffer(memory, dtype) if size else np.empty(0, dtype)
