@@ -6,8 +6,7 @@ copy; the rest is refused in a sentence that says what was expected, what came a
 Imports numpy and fastnn.checks, whose scalar checks are offered here too.
 """
 
-import numbers
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn, TypeAlias, TypeGuard
 
 import numpy as np
@@ -230,6 +229,27 @@ def writable(name: str, value: Any, shape: Shape | None = None, dtype: npt.DType
     return value
 
 
+def perturbable(name: str, value: Any) -> Array:
+    """`value` itself, an array whose entries are about to be moved and put back: of any shape, order and float dtype.
+
+    Raises
+    ------
+    TypeError
+        For what is no array of real floating-point numbers; integers would swallow the step.
+    ValueError
+        For an empty array, and for memory that is not writable.
+    """
+    expected = f"{name}: expected an array of floats, writable and not empty"
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{expected}, got {checks.shown(value)}; pass np.array({name}, dtype=np.float64)")
+    if value.dtype.kind != "f" or not value.dtype.isnative:
+        raise TypeError(f"{expected}, got dtype {value.dtype}; pass {name}.astype(np.float64)")
+    if not value.size or not value.flags.writeable:
+        came = "a read-only array; pass a copy" if value.size else f"shape {value.shape}"
+        raise ValueError(f"{expected}, got {came}")
+    return value
+
+
 class _WritableAlias:
     """A read-only array's memory, described as writable. NumPy keeps this object, and it keeps the array."""
 
@@ -247,7 +267,7 @@ def _convert(
     array, expression = _as_array(name, value, expected), checks.expression_for(name, value)
     given = array.dtype
     if not _is_real(given):
-        _refuse_dtype(name, given, expected)
+        checks.refuse_dtype(name, given, expected)
     checks.check_shape(expression, array.shape, shape, expected, allow_empty)
     target = dtype if dtype is not None else FLOAT32 if given.char in "ef" else FLOAT64
     exact = isinstance(value, list | tuple | range) and not rounding
@@ -268,7 +288,7 @@ def _as_array(name: str, value: Any, expected: str) -> Array:
     """`value` as a plain ndarray of whatever dtype, without a copy if there is an array inside."""
     if type(value) is np.ndarray:
         return value
-    _refuse_foreign(name, value, expected)
+    checks.refuse_foreign(name, value, expected)
     is_list = isinstance(value, list | tuple | range)
     try:
         array = np.asarray(value)
@@ -365,32 +385,3 @@ def _refuse_buffer(name: str, value: Any, shape: Shape | None, dtype: DType | No
     aligned = "read-only" if value.flags.aligned else "not aligned"
     fault = aligned if value.flags.c_contiguous else "not C-contiguous"
     raise ValueError(f"{expected}, got one that is {fault}; {remedy}")
-
-
-def _refuse_dtype(name: str, dtype: DType, expected: str) -> NoReturn:
-    came, remedy = f"dtype {dtype}", f"if it holds numbers pass np.array({name}, dtype=np.float64)"
-    if dtype.kind == "c":
-        remedy = f"pass np.real({name})"
-    elif dtype.fields is not None:
-        came, remedy = "a structured array", "pass one field at a time"
-    raise TypeError(f"{expected}, got {came}; {remedy}")
-
-
-def _refuse_foreign(name: str, value: Any, expected: str) -> None:
-    """Refuse what is no array, no list and nothing that NumPy can see as an array of numbers."""
-    if isinstance(value, list | tuple | range):
-        return
-    came, remedy = checks.shown(value), "pass a NumPy array or a list of numbers"
-    if isinstance(value, np.ma.MaskedArray):
-        came, remedy = "a masked array", f"pass {name}.filled(0), or drop the masked rows"
-    elif isinstance(value, np.matrix):
-        came, remedy = "a np.matrix", f"pass np.asarray({name})"
-    elif hasattr(value, "toarray") and hasattr(value, "nnz"):
-        came, remedy = "a sparse matrix", f"use {name}.toarray()"
-    elif isinstance(value, numbers.Number | np.generic):
-        remedy = f"pass np.array([{name}])"
-    elif isinstance(value, Iterator):
-        remedy = f"pass list({name})"
-    elif hasattr(type(value), "__array__") or isinstance(getattr(value, "__array_interface__", 0), dict):
-        return
-    raise TypeError(f"{expected}, got {came}; {remedy}")

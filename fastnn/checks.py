@@ -6,8 +6,9 @@ what is not of the right kind, ValueError for what is of the right kind but not 
 
 import difflib
 import math
-from collections.abc import Collection
-from typing import Any, TypeAlias
+import numbers
+from collections.abc import Collection, Iterator
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -211,3 +212,33 @@ def _bounds(minimum: float | None, maximum: float | None, above: float | None, b
     limits = (("of at least", minimum), ("above", above), ("of at most", maximum), ("below", below))
     texts = [f"{words} {limit}" for words, limit in limits if limit is not None]
     return " " + " and ".join(texts) if texts else ""
+
+
+def refuse_dtype(name: str, dtype: np.dtype[Any], expected: str) -> NoReturn:
+    """Raise a TypeError for an array's dtype that holds no real numbers."""
+    came, remedy = f"dtype {dtype}", f"if it holds numbers pass np.array({name}, dtype=np.float64)"
+    if dtype.kind == "c":
+        remedy = f"pass np.real({name})"
+    elif dtype.fields is not None:
+        came, remedy = "a structured array", "pass one field at a time"
+    raise TypeError(f"{expected}, got {came}; {remedy}")
+
+
+def refuse_foreign(name: str, value: Any, expected: str) -> None:
+    """Refuse what is no array, no list and nothing that NumPy can see as an array of numbers."""
+    if isinstance(value, list | tuple | range):
+        return
+    came, remedy = shown(value), "pass a NumPy array or a list of numbers"
+    if isinstance(value, np.ma.MaskedArray):
+        came, remedy = "a masked array", f"pass {name}.filled(0), or drop the masked rows"
+    elif isinstance(value, np.matrix):
+        came, remedy = "a np.matrix", f"pass np.asarray({name})"
+    elif hasattr(value, "toarray") and hasattr(value, "nnz"):
+        came, remedy = "a sparse matrix", f"use {name}.toarray()"
+    elif isinstance(value, numbers.Number | np.generic):
+        remedy = f"pass np.array([{name}])"
+    elif isinstance(value, Iterator):
+        remedy = f"pass list({name})"
+    elif hasattr(type(value), "__array__") or isinstance(getattr(value, "__array_interface__", 0), dict):
+        return
+    raise TypeError(f"{expected}, got {came}; {remedy}")

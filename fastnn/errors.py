@@ -1,4 +1,4 @@
-"""The errors that fastnn raises beside TypeError and ValueError. Imports nothing."""
+"""The errors that fastnn raises beside TypeError and ValueError, and its warning. Imports nothing."""
 
 
 class TrainingDivergedError(ValueError):
@@ -14,3 +14,7 @@ class ModelFileError(ValueError):
 
 class DatasetError(ValueError):
     """A data set cannot be read or fetched: absent, truncated, corrupt, or no network."""
+
+
+class PrecisionWarning(UserWarning):
+    """A result is mostly rounding."""

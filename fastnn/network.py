@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from fastnn import arrays, initializers, threads
+from fastnn import arrays, initializers, observation, threads
 from fastnn.arrays import Array
 from fastnn.errors import TrainingDivergedError
 from fastnn.kernels import job, operations
@@ -18,10 +18,11 @@ from fastnn.kernels import network as kernels
 from fastnn.kernels.losses import LOSSES, SOFTMAX_CROSS_ENTROPY
 from fastnn.kernels.updates import UPDATES
 from fastnn.layers import RELU_FAMILY, Affine, Layer, Softmax
-from fastnn.optimizers import Optimizer
+from fastnn.optimizers import Optimizer, check_optimizer
 from fastnn.parameters import Parameters
-from fastnn.plan import check_layers, compile_plan
-from fastnn.workspace import INDEX, Workspace
+from fastnn.perturbation import METHODS, Perturbation, step_size
+from fastnn.plan import check_layers, compile_plan, table_of_layers
+from fastnn.workspace import INDEX, Workspace, take_for_prediction
 
 if TYPE_CHECKING:
     from fastnn.training import Callback, History
@@ -59,7 +60,6 @@ class Network:
         Of the last `fit`.
 
     One network may be used by several Python threads: predictions run side by side, training one batch after another.
-
     Methods that take data accept NaN and infinity only with check_finite=False.
     """
 
@@ -92,6 +92,7 @@ class Network:
         self._inputs, self._outputs = self.inputs, self.outputs
         self._lock = threading.RLock()
         self.history: History | None = None
+        observation.register(self)
         self.initialize(rng)
 
     def initialize(self, rng: int | np.random.Generator | None = None) -> None:
@@ -151,7 +152,9 @@ class Network:
             result = arrays.output("out", out, (count, self._outputs), dtype, inputs)
         parts = threads.at_most(self.n_threads)
         flop = 2.0 * self._values.size  # of one sample
-        workspace = self._prediction_workspace(parts)
+        vectors = (self._values, self._no_targets, self._no_targets)  # neither gradients nor state
+        description = (self.layers, self._plan, self._columns)
+        workspace = take_for_prediction(self._prediction_workspaces, description, vectors, parts)
         rows = max(kernels.BLOCK_ROWS, int(FLOP_PER_CALL / flop))
         check = check_finite and count <= rows  # by the kernel, before it writes anything
         if check_finite and not check:
@@ -168,14 +171,16 @@ class Network:
 
     def loss(self, x: Any, t: Any, *, check_finite: bool = True) -> float:
         """The mean loss over the batch x (N, D) with targets t (see `Network`)."""
-        return self._evaluate(*self._prepare(x, t, check_finite))[0]
+        data = self._prepare(x, t, check_finite)
+        loss = self._evaluate(*data)[0]
+        observation.note_loss(self, data, loss)
+        return loss
 
     def accuracy(self, x: Any, t: Any, *, check_finite: bool = True) -> float:
         """The fraction of samples whose largest output is that of the target: labels (N,) or one-hot rows (N, K)."""
         if self.outputs == 1:
-            raise ValueError(
-                "accuracy: expected a network of at least 2 outputs, one for each class, got 1; compare the outputs"
-            )
+            expected = "accuracy: expected a network of at least 2 outputs, one for each class"
+            raise ValueError(f"{expected}, got 1; compare the outputs")
         x = arrays.floats("x", x, ("N", self.inputs), dtype=self.dtype, rounding=True, finite=check_finite)
         labels, dense = arrays.targets("t", t, len(x), self.outputs, self.dtype)
         return self._evaluate(x, labels, dense)[1]
@@ -185,6 +190,24 @@ class Network:
         with self._lock:
             self._train_batch(x, t, None, check_finite)
             return dict(Parameters(self._gradients.copy(), self._places))
+
+    def numerical_gradient(
+        self, x: Any, t: Any, h: float | str = 1e-4, method: str = "central", *, check_finite: bool = True
+    ) -> dict[str, Array]:
+        """The difference quotient of the mean loss by every parameter; new float64 arrays keyed like `params`.
+
+        Each is (L(p + h) - L(p - h)) / (2 h), or another method's, at the parameter p alone moved, all evaluated in
+        float64 from what the move changes: the inputs that it reaches, one column, then what follows. It shares nothing
+        with `gradient` but the forward pass. Parameters keep their bits.
+
+        Parameters
+        ----------
+        h, method
+            As for `fastnn.numerical_gradient`.
+        """
+        method = arrays.choice("method", method, METHODS)
+        size, relative = step_size(h, METHODS[method])
+        return Perturbation(self, self._prepare(x, t, check_finite)).gradient(method, size, relative)[0]
 
     def step(self, x: Any, t: Any, optimizer: Optimizer, *, check_finite: bool = True) -> float:
         """One update of the parameters from the batch x, t; returns the mean loss before it.
@@ -210,6 +233,7 @@ class Network:
         progress: bool = True,
         callbacks: "Sequence[Callback]" = (),
         check_finite: bool = True,
+        gradient: str = "analytic",
     ) -> "History":
         """Train on mini-batches; see `fastnn.training.fit`, whose arguments these are."""
         from fastnn.training import fit
@@ -227,6 +251,7 @@ class Network:
             progress=progress,
             callbacks=callbacks,
             check_finite=check_finite,
+            gradient=gradient,
         )
 
     def save(self, path: Any) -> None:
@@ -237,18 +262,7 @@ class Network:
 
     def summary(self) -> str:
         """A table of the layers: outputs, parameters, and the activation's number if it has one."""
-        rows = [("layer", "outputs", "parameters")]
-        width = self.inputs
-        for layer in self.layers:
-            size = 0
-            if isinstance(layer, Affine):
-                width, size = layer.outputs, (layer.inputs + 1) * layer.outputs
-            rows.append((str(layer), f"{width:,}", f"{size:,}" if size else "-"))
-        rows.append((f"loss {self.loss_name}, {self.dtype}", "", f"{self._values.size:,}"))
-        widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        lines = [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
-        rule = "-" * len(lines[0])
-        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+        return table_of_layers(self.layers, f"loss {self.loss_name}, {self.dtype}")
 
     def __repr__(self) -> str:
         layers = ", ".join(str(layer) for layer in self.layers)
@@ -269,6 +283,7 @@ class Network:
         self._gradients = np.zeros_like(self._values)
         self._no_targets = np.empty((0, self.outputs), dtype)
         self._lock = threading.RLock()
+        observation.register(self)
 
     # --- for fastnn.training and fastnn.persistence ---
 
@@ -305,6 +320,13 @@ class Network:
         """Go back to a snapshot."""
         self._values[:], self._state, self._state_owner = saved[0], saved[1].copy(), saved[2]
 
+    def _update(self, gradients: Array, optimizer: Optimizer) -> None:
+        """One update of the parameters by these gradients (P,)."""
+        with self._lock:
+            self._state, self._state_owner, workspace = self._ready_for(optimizer, 1, 1, False)
+            self._gradients[:] = gradients
+            kernels.update.serial(1, workspace.job, self._values)
+
     def _is_finite(self) -> bool:
         """Whether all parameters are finite."""
         return bool(np.isfinite(self._values).all())
@@ -322,20 +344,10 @@ class Network:
         The sum of losses goes on from `losses`. check: (labels, finite inputs).
         """
         parts, rows = threads.at_most(self.n_threads), batches[2]
-        # A tenth of one batch's operations: products take that much less time for them than other work. On two
-        # threads 32 samples of 64-32-10 (0.46 MFLOP) took 12.5 us instead of 8.9.
+        # A tenth of a batch's operations, as products are that much faster than other work: 0.46 MFLOP gain nothing.
         work = 0.6 * rows * self._values.size
         with self._lock:  # one batch at a time goes through the workspace
-            update = UPDATES["none" if optimizer is None else optimizer.update]
-            state, owner = self._state, self._state_owner
-            if optimizer is not None and (owner != optimizer.update or len(state) != update.state_vectors):
-                # Another kind of optimizer starts afresh; the same kind, with whatever learning rate, goes on.
-                state = np.zeros((update.state_vectors, self._values.size), self.dtype)
-                owner = optimizer.update
-            workspace = self._workspace_for(state, rows, parts, data[3].size > 0)
-            numbers = () if optimizer is None else optimizer.numbers
-            if workspace.update != (update.code, numbers):
-                workspace.set_update(update.code, numbers)
+            state, owner, workspace = self._ready_for(optimizer, rows, parts, data[3].size > 0)
             arguments = (workspace.job, *data, *batches, losses, *check)
             samples, total, hits, outcome = threads.run(kernels.train, work, *arguments, n_threads=parts)
             if outcome != kernels.REFUSED:  # which must leave everything as it was
@@ -364,33 +376,25 @@ class Network:
             x, labels, dense = self._prepare(x, t, check_finite)
             result = self._run_batches((x, labels, dense, NO_ORDER), optimizer, (0, 1, len(x)))
         if result[3] != kernels.DONE and optimizer is not None:
-            raise TrainingDivergedError(
-                f"loss: expected a finite number, got NaN or infinity on a batch of {len(x)}; the parameters were left "
-                "as they were: lower the learning rate, scale the data, or initialize() again"
-            )
+            came = f"NaN or infinity on a batch of {len(x)}; the parameters were left as they were"
+            remedy = "lower the learning rate, scale the data, or initialize() again"
+            raise TrainingDivergedError(f"loss: expected a finite number, got {came}: {remedy}")
         return result[1] / len(x)
 
-    def _workspace_for(self, state: Array, rows: int, parts: int, shuffled: bool) -> Workspace:
+    def _ready_for(
+        self, optimizer: Optimizer | None, rows: int, parts: int, shuffled: bool
+    ) -> tuple[Array, str | None, Workspace]:
+        """The optimizer's state, whose it is, and a workspace that makes its update of that state."""
+        update = UPDATES["none" if optimizer is None else optimizer.update]
+        state, owner = self._state, self._state_owner
+        if optimizer is not None and (owner != optimizer.update or len(state) != update.state_vectors):
+            # Another kind of optimizer starts afresh; the same kind, with whatever learning rate, goes on.
+            state, owner = np.zeros((update.state_vectors, self._values.size), self.dtype), optimizer.update
         vectors, workspace = (self._values, self._gradients, state), self._workspace
         if workspace is None or not workspace.suits(vectors, rows, parts, shuffled):
             made = Workspace(self.layers, self._plan, self._columns, vectors, rows, parts, shuffled=shuffled)
             workspace = self._workspace = made
-        return workspace
-
-    def _prediction_workspace(self, parts: int) -> Workspace:
-        """One that no other Python thread is using."""
-        vectors = (self._values, self._no_targets, self._no_targets)  # neither gradients nor state
-        try:
-            workspace = self._prediction_workspaces.pop()
-        except IndexError:
-            workspace = None
-        if workspace is not None and workspace.suits(vectors, 0, parts, False):
-            return workspace
-        return Workspace(self.layers, self._plan, self._columns, vectors, 0, parts, training=False)
-
-
-def check_optimizer(optimizer: Any) -> Optimizer:
-    """`optimizer` itself, refused if it is none, or one whose update the kernels do not know."""
-    if not isinstance(optimizer, Optimizer) or optimizer.update not in UPDATES:
-        raise TypeError(f"optimizer: expected an optimizer such as fastnn.SGD(lr=0.1), got {optimizer!r}; create one")
-    return optimizer
+        numbers = () if optimizer is None else optimizer.numbers
+        if workspace.update != (update.code, numbers):
+            workspace.set_update(update.code, numbers)
+        return state, owner, workspace

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastnn import arrays
 from fastnn.arrays import Array
+from fastnn.kernels.updates import UPDATES
 
 
 @dataclass(frozen=True)
@@ -81,3 +82,10 @@ def numbers_in(dtype: Any, numbers: tuple[float, ...]) -> Array:
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {optimizer.update: optimizer for optimizer in (SGD, Momentum)}
+
+
+def check_optimizer(optimizer: Any) -> Optimizer:
+    """`optimizer` itself, refused if it is none, or one whose update the kernels do not know."""
+    if not isinstance(optimizer, Optimizer) or optimizer.update not in UPDATES:
+        raise TypeError(f"optimizer: expected an optimizer such as fastnn.SGD(lr=0.1), got {optimizer!r}; create one")
+    return optimizer

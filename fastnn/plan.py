@@ -68,3 +68,20 @@ def compile_plan(layers: Sequence[Layer], loss: int) -> tuple[kernels.Plan, Plac
         operations.append(row)
     plan = kernels.Plan(np.array(operations, np.intp), np.array(numbers), loss)
     return plan, places, columns, size
+
+
+def table_of_layers(layers: Sequence[Layer], title: str) -> str:
+    """A table of layers, their outputs and parameters; the title stands in its last line."""
+    rows = [("layer", "outputs", "parameters")]
+    width, total = 0, 0
+    for layer in layers:
+        size = 0
+        if isinstance(layer, Affine):
+            width, size = layer.outputs, (layer.inputs + 1) * layer.outputs
+        total += size
+        rows.append((str(layer), f"{width:,}", f"{size:,}" if size else "-"))
+    rows.append((title, "", f"{total:,}"))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    lines = [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])

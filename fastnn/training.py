@@ -13,13 +13,15 @@ import numpy as np
 from fastnn import arrays
 from fastnn.arrays import Array
 from fastnn.errors import TrainingDivergedError
-from fastnn.kernels.network import DONE
-from fastnn.network import NO_ORDER, Network, check_optimizer
-from fastnn.optimizers import SGD, Optimizer
+from fastnn.kernels.network import DONE, NOT_FINITE
+from fastnn.network import NO_ORDER, Network
+from fastnn.optimizers import SGD, Optimizer, check_optimizer
+from fastnn.perturbation import Perturbation
 from fastnn.progress import Progress
 
 # A compiled call cannot be interrupted, so a run is cut into calls of about this long: Ctrl-C answers within 0.1 s.
 SECONDS_PER_CALL = 0.05
+GRADIENTS = ("analytic", "numerical")
 
 
 @dataclass
@@ -77,6 +79,7 @@ def fit(
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
     check_finite: bool = True,
+    gradient: str = "analytic",
 ) -> History:
     """Train a network on mini-batches; as a method, `network.fit(x, t, ...)`.
 
@@ -103,6 +106,8 @@ def fit(
         Each is called as callback(network, history) after every epoch; a true result stops the training.
     check_finite : bool
         Refuse NaN and infinity in the data.
+    gradient : str
+        "analytic": back-propagation. "numerical": central differences with h = 1e-4, see `Network.numerical_gradient`.
 
     Returns
     -------
@@ -124,9 +129,10 @@ def fit(
         raise TypeError(f"callbacks: expected a list of functions, got {callbacks!r}; pass callbacks=[function]")
     if not network._is_finite():
         raise ValueError("params: expected finite parameters, got NaN or infinity; call network.initialize() first")
+    numerical = arrays.choice("gradient", gradient, GRADIENTS) == "numerical"
     classes = _are_classes(labels, dense)
     history = network.history = History()
-    run = _Run(network, optimizer, size)
+    run = _Run(network, optimizer, size, numerical)
     order = np.arange(len(x), dtype=np.intp)
     data = (x, labels, dense, order if shuffle else NO_ORDER)
     run.compile(data)
@@ -155,14 +161,15 @@ def fit(
 class _Run:
     """Epochs over one network, cut into compiled calls; keeps the last finite parameters to go back to."""
 
-    def __init__(self, network: Network, optimizer: Optimizer, batch_size: int) -> None:
+    def __init__(self, network: Network, optimizer: Optimizer, batch_size: int, numerical: bool) -> None:
         self.network, self.optimizer, self.batch_size = network, optimizer, batch_size
+        self.run_batches = self._run_numerical if numerical else network._run_batches
         self.batches_per_call = 1
         self.saved = network._snapshot()
 
     def compile(self, data: Data) -> None:
         """Load or compile the kernels by training on no batch, so that the first epoch's seconds are its own."""
-        self.network._run_batches(data, self.optimizer, (0, 0, self.batch_size))
+        self.run_batches(data, self.optimizer, (0, 0, self.batch_size))
 
     def epoch(self, data: Data, epoch: int, bar: Progress) -> tuple[float, float]:
         """One pass over data.order: (mean loss, accuracy)."""
@@ -171,7 +178,7 @@ class _Run:
         while first < batches:
             last = min(batches, first + self.batches_per_call)
             start = time.perf_counter()
-            result = self.network._run_batches(data, self.optimizer, (first, last, self.batch_size), losses)
+            result = self.run_batches(data, self.optimizer, (first, last, self.batch_size), losses)
             self._pace(last - first, time.perf_counter() - start)
             if not (result[3] == DONE and self.network._is_finite()):
                 self.network._restore(self.saved)
@@ -184,6 +191,23 @@ class _Run:
             samples, losses, hits, first = samples + result[0], result[1], hits + result[2], last
             bar.update(result[0], loss=losses / samples)
         return losses / samples, hits / samples
+
+    def _run_numerical(
+        self, data: Data, optimizer: Optimizer, batches: tuple[int, int, int], losses: float = 0.0
+    ) -> tuple[int, float, int, int]:
+        """As `Network._run_batches`, by numerical gradients."""
+        network, samples, hits, size = self.network, 0, 0, batches[2]
+        for start in range(batches[0] * size, batches[1] * size, size):
+            some: Any = slice(start, min(start + size, len(data[0])))
+            some = data[3][some] if data[3].size else some
+            x, labels, dense = (part[some] if len(part) else part for part in data[:3])
+            loss, accuracy = network._evaluate(x, labels, dense)
+            if not np.isfinite(loss):
+                return samples, losses, hits, NOT_FINITE
+            gradients, _ = Perturbation(network, (x, labels, dense)).gradient()
+            network._update(np.concatenate([part.ravel() for part in gradients.values()]), optimizer)
+            samples, losses, hits = samples + len(x), losses + loss * len(x), hits + round(accuracy * len(x))
+        return samples, losses, hits, DONE
 
     def _pace(self, batches: int, seconds: float) -> None:
         """Choose the next call's batches."""

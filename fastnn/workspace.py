@@ -100,6 +100,25 @@ class Workspace:
         )
 
 
+def take_for_prediction(
+    pool: list[Workspace],
+    network: tuple[Sequence[Layer], job.Plan, int],
+    vectors: tuple[Array, Array, Array],
+    parts: int,
+) -> Workspace:
+    """One of the pool, so that no other Python thread uses it; a new one where none fits.
+
+    network: layers, plan, columns.
+    """
+    try:
+        workspace = pool.pop()
+    except IndexError:
+        workspace = None
+    if workspace is not None and workspace.suits(vectors, 0, parts, False):
+        return workspace
+    return Workspace(*network, vectors, 0, parts, training=False)
+
+
 def _update_size(layer: Affine) -> int:
     """Gradients of a layer that are computed at once."""
     return max(kernels.UPDATE_SIZE, kernels.FEWEST_ROWS * layer.outputs)

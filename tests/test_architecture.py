@@ -18,6 +18,7 @@ import pytest
 
 import fastnn
 from fastnn.kernels.compile import ENTRIES, FASTMATH, JIT_DISABLED
+from tests.arrows import ARROWS, COMPILERS, LATE_ARROWS
 
 PACKAGE = pathlib.Path(fastnn.__file__).parent
 TESTS = pathlib.Path(__file__).parent
@@ -28,65 +29,6 @@ MODULES = {  # by name within the package, which itself is __init__
 KERNEL_MODULES = [name for name in MODULES if name.startswith("kernels.")]
 OTHER_SOURCES = sorted([*TESTS.rglob("*.py"), *(TESTS.parent / "benchmarks").rglob("*.py")])
 
-BELOW_ALL: tuple[str, ...] = ("version", "errors", "folders", "checks", "reference", "bench")
-BELOW_ALL += ("kernels", "kernels.pipelines", "kernels.processor")
-# What a module may import of fastnn. Arrows point one way: a module stands below all that it imports.
-ARROWS = {
-    **dict.fromkeys(BELOW_ALL, ""),
-    "arrays": "checks",
-    "progress": "arrays",
-    "datasets.splits": "arrays",
-    "datasets.digits": "arrays datasets.splits",
-    "datasets.mnist": "arrays datasets.splits errors folders progress",
-    "datasets": "datasets.*",
-    "kernels.compile": "folders kernels.pipelines",
-    "kernels.simd": "kernels.compile kernels.processor",
-    "kernels.vector_math": "kernels.compile kernels.simd",
-    "kernels.views": "kernels.simd",
-    "kernels.job": "kernels.compile kernels.views",
-    "kernels.sparse": "kernels.compile kernels.matmul kernels.processor kernels.simd",
-    "kernels.matmul": "kernels.compile kernels.processor kernels.simd",
-    "kernels.activations": "kernels.compile kernels.simd kernels.vector_math",
-    "kernels.losses": "kernels.compile kernels.activations kernels.vector_math",
-    "kernels.updates": "kernels.compile",
-    "kernels.operations": "kernels.compile kernels.simd kernels.activations kernels.losses kernels.matmul "
-    "kernels.updates",
-    "kernels.network": "kernels.*",
-    "threads": "kernels.compile",
-    "initializers": "arrays",
-    "layers": "arrays initializers kernels.activations",
-    "optimizers": "arrays",
-    "functional": "arrays threads kernels.*",
-    "plan": "layers kernels.activations kernels.job",
-    "parameters": "arrays",
-    "workspace": "arrays layers optimizers kernels.job kernels.matmul kernels.network kernels.sparse",
-    "network": "workspace arrays errors initializers layers optimizers parameters plan threads kernels.*",
-    "gradients": "arrays threads network kernels.*",
-    "training": "arrays errors network optimizers progress kernels.network",
-    "persistence": "arrays checks errors layers network optimizers plan version kernels.losses kernels.updates",
-    "environment": "arrays folders functional layers network optimizers threads version kernels.*",
-    "demo": "arrays datasets environment gradients layers network optimizers training reference",
-    "cli": "bench errors version",
-    "__main__": "cli",
-    "__init__": "datasets environment errors functional gradients layers network optimizers persistence reference "
-    "threads training version",
-}
-# What a function of a module may import when it is called: against the arrows, or to start quickly.
-LATE_ARROWS = {
-    "network": "training persistence",
-    "cli": "arrays datasets datasets.* demo environment layers network optimizers persistence threads training",
-}
-# Who may import more than NumPy and the standard library, anywhere in the file.
-COMPILERS = {
-    "kernels.compile": {"numba", "llvmlite"},
-    "kernels.pipelines": {"numba"},
-    "kernels.processor": {"numba"},
-    "kernels.simd": {"numba", "llvmlite"},
-    "kernels.views": {"numba"},
-    "threads": {"numba"},
-    "environment": {"numba", "llvmlite"},
-    "cli": {"numba"},
-}
 ASKS_NUMBA_TO_COMPILE = {"njit", "jit", "vectorize", "guvectorize", "cfunc", "stencil", "generated_jit", "jit_module"}
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from fastnn.kernels.activations import divide_by_sum, exp_in_place, first_largest, subtract_largest
-from fastnn.kernels.compile import kernel
-from fastnn.kernels.vector_math import log
+from fastnn.kernels.compile import formula, kernel
+from fastnn.kernels.simd import bits, fma, from_bits
+from fastnn.kernels.vector_math import exp, log, polynomial
 
 SOFTMAX_CROSS_ENTROPY, MEAN_SQUARED_ERROR = range(2)
 
@@ -90,3 +91,126 @@ def loss_rows(loss: int, y: Any, labels: Any, dense: Any, rows: Any, batch: int,
         _softmax_cross_entropy(y, labels, dense, rows, batch, dy, out)
     elif loss == MEAN_SQUARED_ERROR:
         _mean_squared_error(y, dense, rows, batch, dy, out)
+
+
+# --- changes: what the perturbation engine asks for ---
+
+# Below this a change of the logits is small: exp and log are short series, exact to float64's rounding.
+_SMALL = 1.0 / 64.0
+_EXPM1_TERMS = (1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040)
+_ARTANH_TERMS = (1 / 3, 1 / 5, 1 / 7, 1 / 9)
+
+
+@kernel
+def largest_magnitude(values: Any) -> float:
+    """The largest absolute value of a float64 vector, by bit patterns, which vectorises; NaN counts as largest."""
+    largest = bits(np.float64(0.0))
+    for i in range(values.size):
+        largest = max(largest, bits(abs(values[i])))
+    return from_bits(np.int64(largest))
+
+
+@formula
+def _small_expm1(d: Any) -> Any:
+    """exp(d) - 1 = d + d^2 / 2! + ... + d^7 / 7!, |d| <= 1 / 64."""
+    return fma(d * d, polynomial(_EXPM1_TERMS, d), d)
+
+
+@formula
+def _small_log1p(u: Any) -> Any:
+    """log(1 + u) = 2 artanh(s) = 2 (s + s^3 / 3 + ... + s^9 / 9) with s = u / (2 + u), |u| <= 1 / 63."""
+    s = u / (2.0 + u)
+    return 2.0 * fma(s * s * s, polynomial(_ARTANH_TERMS, s * s), s)
+
+
+@kernel
+def _softmax_cross_entropy_change(d: Any, first: int, y: Any, p: Any, t: Any, work: Any, out: Any) -> None:
+    """sum(t) log(sum(p exp(d))) - sum(t d): no difference of two losses, so nothing is lost where d is small.
+
+    Where it is not, log-sum-exp of y + d less that of y.
+    """
+    mass, bound, sums, largest, size = 0.0, 0.0, work[0], work[1], out.size
+    for k in range(t.size):
+        mass += t[k]
+        magnitude = largest_magnitude(d[k, first : first + size])
+        bound = bound if bound > magnitude else magnitude
+    if bound <= _SMALL:
+        for c in range(size):
+            sums[c] = 0.0
+        for k in range(t.size):
+            share, row = p[k], d[k, first : first + size]
+            for c in range(size):
+                sums[c] = fma(share, _small_expm1(row[c]), sums[c])
+        for c in range(size):
+            out[c] = mass * _small_log1p(sums[c])
+    else:
+        before = _log_sum_exp(y)
+        for c in range(size):
+            largest[c] = y[0] + d[0, first + c]
+            sums[c] = 0.0
+        for k in range(1, t.size):
+            for c in range(size):
+                value = y[k] + d[k, first + c]
+                largest[c] = value if value > largest[c] else largest[c]
+        for k in range(t.size):
+            for c in range(size):
+                sums[c] += exp(y[k] + d[k, first + c] - largest[c])
+        for c in range(size):
+            out[c] = mass * (largest[c] + log(sums[c]) - before)
+    for k in range(t.size):
+        if t[k] != 0.0:
+            target, row = t[k], d[k, first : first + size]
+            for c in range(size):
+                out[c] -= target * row[c]
+
+
+@kernel
+def _log_sum_exp(y: Any) -> float:
+    """log(sum(exp(y))) of a float64 vector."""
+    highest = y[first_largest(y)]
+    total = 0.0
+    for k in range(y.size):
+        total += exp(y[k] - highest)
+    return highest + log(total)
+
+
+@kernel
+def _mean_squared_error_change(d: Any, first: int, y: Any, t: Any, out: Any) -> None:
+    """sum((y + d - t)^2 - (y - t)^2) / 2 = sum(d (d / 2 + y - t))."""
+    for c in range(out.size):
+        out[c] = 0.0
+    for k in range(t.size):
+        difference, row = y[k] - t[k], d[k, first : first + out.size]
+        for c in range(out.size):
+            out[c] += row[c] * (0.5 * row[c] + difference)
+
+
+@kernel
+def loss_change(loss: int, d: Any, first: int, y: Any, p: Any, t: Any, work: Any, out: Any) -> None:
+    """out[c] = loss of (y + d[:, first + c]) - loss of y, for one sample's outputs y (K,) and targets t (K,).
+
+    d (K, any), p (K,) = softmax(y), out (C,) overwritten, work (2, C) scratch. All float64.
+    """
+    if loss == SOFTMAX_CROSS_ENTROPY:
+        _softmax_cross_entropy_change(d, first, y, p, t, work, out)
+    elif loss == MEAN_SQUARED_ERROR:
+        _mean_squared_error_change(d, first, y, t, out)
+
+
+@kernel
+def loss_change_of_one(loss: int, d: Any, y: Any, p: Any, t: Any, mass: float, out: Any) -> bool:
+    """As loss_change where only output c changes, by d[c]: d, y, p, t, out (C,); mass is the sum of all targets.
+
+    False where d is too large for the formula; then nothing is written.
+    """
+    if loss == SOFTMAX_CROSS_ENTROPY:
+        if not largest_magnitude(d) <= _SMALL:
+            return False
+        for c in range(d.size):
+            out[c] = mass * _small_log1p(p[c] * _small_expm1(d[c])) - t[c] * d[c]
+        return True
+    if loss == MEAN_SQUARED_ERROR:
+        for c in range(d.size):
+            out[c] = d[c] * (0.5 * d[c] + (y[c] - t[c]))
+        return True
+    return False

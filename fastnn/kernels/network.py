@@ -73,7 +73,7 @@ def _skips_zeros(plan: Plan, values: Any, x: Any, rows: int) -> bool:
 
 
 @kernel
-def _forward_rows(
+def forward_rows(
     plan: Plan,
     values: Any,
     x: Any,
@@ -172,7 +172,7 @@ def _batch_part(
         inputs = _inputs(data, workspace, start, first, last)
         y = tensor_rows(workspace.tensors, capacity, final[TARGET], final[OUTPUTS], first, last)
         dy = tensor_rows(workspace.gradients, capacity, final[TARGET], final[OUTPUTS], first, last)
-        _forward_rows(plan, values, inputs, workspace.tensors, capacity, first, last, scratch, y, skip_zeros)
+        forward_rows(plan, values, inputs, workspace.tensors, capacity, first, last, scratch, y, skip_zeros)
         some_labels, some_dense, rows = _targets(data, workspace, start, first)
         out = (workspace.losses[first:last], workspace.loss_sums[first:last], workspace.hits[first:last])
         loss_rows(plan.loss, y, some_labels, some_dense, rows, count, dy, out)
@@ -322,7 +322,7 @@ def _predict_part(job: Any, x: Any, y: Any, skip_zeros: bool, part: int, parts: 
     for first in range(begin, end, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, end)
         rows, outputs = x[first:last], y[first:last]
-        _forward_rows(plan, values, rows, tensors, BLOCK_ROWS, 0, last - first, scratch, outputs, skip_zeros)
+        forward_rows(plan, values, rows, tensors, BLOCK_ROWS, 0, last - first, scratch, outputs, skip_zeros)
 
 
 @entry
@@ -334,3 +334,10 @@ def predict(n_threads: int, job: Any, x: Any, check_finite: bool, y: Any) -> int
     for part in prange(n_threads):
         _predict_part(job, x, y, skip_zeros, part, n_threads)
     return DONE
+
+
+@entry
+def update(n_threads: int, job: Any, values: Any) -> None:
+    """Update the parameters `values` of a job by its gradients. Serial."""
+    vectors = get_vectors(job, values.dtype.type(0.0))
+    update_range(vectors.update, vectors.rates, values, vectors.gradients, vectors.state)

@@ -35,7 +35,7 @@ _MORE_TERMS_64 = (*_TERMS_64, 1 / 87178291200, 1 / 1307674368000)
 
 
 @formula
-def _polynomial(terms: Any, x: Any) -> Any:
+def polynomial(terms: Any, x: Any) -> Any:
     """terms[0] + terms[1] x + terms[2] x^2 + ... by Horner's rule."""
     total = terms[-1]
     for i in range(len(terms) - 2, -1, -1):
@@ -50,7 +50,7 @@ def _reduce_32(x: Any, terms: Any, unreduced: Any) -> Any:
     shifted = _ROUND_32 if abs(x) < np.float32(unreduced) else shifted
     n = shifted - _ROUND_32
     r = fma(n, -_LN2_LOW_32, fma(n, -_LN2_HIGH_32, x))
-    return fma(r * r, _polynomial(terms, r), r), np.int32(bits(shifted) - _ROUND_BITS_32)
+    return fma(r * r, polynomial(terms, r), r), np.int32(bits(shifted) - _ROUND_BITS_32)
 
 
 @formula
@@ -60,7 +60,7 @@ def _reduce_64(x: Any, terms: Any, unreduced: Any) -> Any:
     shifted = _ROUND_64 if abs(x) < unreduced else shifted
     n = shifted - _ROUND_64
     r = fma(n, -_LN2_LOW_64, fma(n, -_LN2_HIGH_64, x))
-    return fma(r * r, _polynomial(terms, r), r), bits(shifted) - _ROUND_BITS_64
+    return fma(r * r, polynomial(terms, r), r), bits(shifted) - _ROUND_BITS_64
 
 
 @formula
@@ -150,7 +150,7 @@ def _log_64(x: Any) -> Any:
     exponent = from_bits(np.int64(n + _ROUND_BITS_64)) - _ROUND_64 - (54.0 if tiny else 0.0)
     s = f / (2.0 + f)
     square = 0.5 * f * f
-    rest = s * (square + s * s * _polynomial(_LOG_TERMS, s * s))
+    rest = s * (square + s * s * polynomial(_LOG_TERMS, s * s))
     y = fma(exponent, _LN2_HIGH_64, f - (square - fma(exponent, _LN2_LOW_64, rest)))
     y = y if x < np.inf else x + x  # infinity, NaN
     y = -np.inf if x == 0.0 else y
@@ -188,7 +188,7 @@ def _tanh_32(x: Any) -> Any:
     """
     magnitude = abs(x)
     square = x * x
-    near = fma(x * square, _polynomial(_TANH_TERMS, square), x)
+    near = fma(x * square, polynomial(_TANH_TERMS, square), x)
     limit = np.float32(20.0)  # tanh(20) rounds to 1
     fraction, n = _reduce_32((limit if magnitude > limit else magnitude) * np.float32(2.0), _TERMS_32, 0.0)
     power = _power_of_two_32(n)

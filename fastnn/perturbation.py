@@ -1,0 +1,204 @@
+"""The numerical gradient of a network: what kernels/perturbation.py needs, and the quotients of what it gives.
+
+Imports the gate, errors, threads, kernels and numpy.
+"""
+
+import itertools
+import math
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastnn import arrays, threads
+from fastnn.arrays import Array
+from fastnn.errors import PrecisionWarning
+from fastnn.kernels import job
+from fastnn.kernels import perturbation as kernels
+from fastnn.kernels.matmul import scratch_size
+
+# A block of changes should stay in the cache: this many elements, and no more columns than that.
+BLOCK_SIZE, MOST_COLUMNS = 1 << 16, 2048
+TENSOR_BYTES = 1 << 26  # of the unperturbed tensors; more samples are taken in turn
+SECONDS_PER_CALL = 0.05  # so that Ctrl-C answers within 0.1 s
+FIRST_FLOP = 2e8  # of the first call, which sets the pace of the next
+
+
+class Method(NamedTuple):
+    """A difference quotient: the points at which the loss is evaluated, in steps, and the step by itself."""
+
+    points: tuple[float, ...]
+    order: int  # of the truncation error; the step that balances it with rounding is eps ** (1 / (order + 1))
+
+
+METHODS = {
+    "forward": Method((1.0,), 1),
+    "central": Method((1.0, -1.0), 2),
+    "five_point": Method((1.0, -1.0, 2.0, -2.0), 4),
+    "richardson": Method((1.0, -1.0, 0.5, -0.5, 0.25, -0.25), 6),
+}
+
+
+def step_size(h: float | str, rule: Method, dtype: Any = np.float64) -> tuple[float, bool]:
+    """The step as a number, and whether it is relative to max(1, |x|).
+
+    "auto": what balances the quotient's truncation with the rounding of f, eps^(1 / (order + 1)).
+    """
+    if isinstance(h, str):
+        if h != "auto":
+            raise ValueError(f'h: expected a number above 0 or "auto", got {h!r}')
+        return float(np.finfo(dtype).eps ** (1 / (rule.order + 1))), True
+    return arrays.real("h", h, above=0.0), False
+
+
+def quotient(method: str, changes: Array, steps: Array) -> tuple[Array, Array | None]:
+    """The difference quotient, and for "richardson" an estimate of its error.
+
+    changes, steps: (points, ...), what f changes by, and the steps really taken, at each of the method's points.
+    """
+    if method == "forward":
+        return changes[0] / steps[0], None
+    pairs = [(changes[i] - changes[i + 1]) / (steps[i] - steps[i + 1]) for i in range(0, len(changes), 2)]
+    if method == "central":
+        return pairs[0], None
+    if method == "five_point":
+        return (4 * pairs[0] - pairs[1]) / 3, None
+    better = [(4 * pairs[i + 1] - pairs[i]) / 3 for i in range(2)]
+    best = (16 * better[1] - better[0]) / 15
+    return best, np.abs(best - better[1])
+
+
+def divisors(steps: Array, points: Sequence[float], h: float) -> Array:
+    """The steps taken (points, ...); where one was lost in rounding, the one asked for, and a warning.
+
+    There the points are the same, so the quotient is 0: wrong, and what the formula gives.
+    """
+    lost = steps == 0.0
+    if not lost.any():
+        return steps
+    count = np.count_nonzero(lost.any(axis=0))
+    warnings.warn(
+        f"h: a step of {h:g} is lost in the rounding of {count} entries, whose quotients are 0; pass a larger one",
+        PrecisionWarning,
+        stacklevel=4,
+    )
+    return np.where(lost, np.array(points).reshape(-1, *[1] * (steps.ndim - 1)) * h, steps)
+
+
+class Perturbation:
+    """A network in float64 on some data, ready to be perturbed.
+
+    Parameters
+    ----------
+    network : Network
+    data : (x, labels, dense)
+        What `Network._prepare` made of samples and targets.
+
+    Notes
+    -----
+    Memory: TENSOR_BYTES for the tensors, or one sample's; (points + 5) P; a few blocks of BLOCK_SIZE for each thread.
+    """
+
+    def __init__(self, network: Any, data: tuple[Array, Array, Array]) -> None:
+        self.plan, self.plan_columns, self.places = network._plan, network._columns, network._places
+        self.parts = threads.at_most(network.n_threads)
+        self.values = network._values.astype(np.float64)
+        self.x, self.labels, self.dense = data
+        plan = self.plan
+        self.affine = [o for o in range(len(plan.operations)) if plan.operations[o, job.KIND] == job.AFFINE]
+        self.transposed = np.zeros_like(self.values)
+        for o in self.affine:
+            inputs, outputs, start = (int(plan.operations[o, c]) for c in (job.INPUTS, job.OUTPUTS, job.WEIGHT))
+            weights = self.values[start : start + inputs * outputs].reshape(inputs, outputs)
+            self.transposed[start : start + inputs * outputs] = weights.T.ravel()
+
+    def gradient(
+        self, method: str = "central", h: float = 1e-4, relative: bool = False, only: str | None = None
+    ) -> tuple[dict[str, Array], dict[str, Array] | None]:
+        """The difference quotients of the mean loss, and estimates of their errors or None; by parameters' names.
+
+        only: the name of a parameter, for that alone.
+        """
+        changes, steps = self.changes(METHODS[method].points, h, relative, only)
+        values, error = quotient(method, changes, steps)
+        return self.by_name(values, only), None if error is None else self.by_name(error, only)
+
+    def changes(
+        self, points: Sequence[float], h: float, relative: bool, only: str | None = None
+    ) -> tuple[Array, Array]:
+        """The changes of the mean loss at each point of every parameter (points, P), and the steps taken."""
+        multiples, step = np.array(points, np.float64), np.array([h, float(relative)])
+        scale = h * np.maximum(1.0, np.abs(self.values)) if relative else h
+        steps = np.stack([(self.values + multiple * scale) - self.values for multiple in points])
+        changes = np.zeros((len(points), self.values.size))
+        rows = max(1, min(len(self.x), TENSOR_BYTES // (8 * self.plan_columns)))
+        for first in range(0, len(self.x), rows):
+            self._add(multiples, step, slice(first, first + rows), only, changes)
+        changes /= len(self.x)
+        return changes, divisors(steps, points, h)
+
+    def by_name(self, values: Array, only: str | None = None) -> dict[str, Array]:
+        """A vector like the parameters, cut into arrays."""
+        names = self.places if only is None else {only: self.places[only]}
+        return {name: values[start : start + math.prod(shape)].reshape(shape) for name, (start, shape) in names.items()}
+
+    def _add(self, points: Array, step: Array, some: slice, only: str | None, changes: Array) -> None:
+        """The changes of the losses of some samples, added to `changes`."""
+        x = np.ascontiguousarray(self.x[some], np.float64)
+        operations, outputs = self.plan.operations, int(self.plan.operations[-1, job.OUTPUTS])
+        targets = self._targets(some, outputs)
+        tensors, softmax = np.empty(len(x) * self.plan_columns), np.empty((len(x), outputs))
+        widest = int(operations[:, job.OUTPUTS].max())
+        columns = max(len(points), min(MOST_COLUMNS, BLOCK_SIZE // widest))
+        products = self._products(columns)
+        memory = np.empty((self.parts, kernels.space_size(widest, columns, products)))
+        network = (operations, self.plan.numbers, self.plan.loss, self.values)
+        flop = 2.0 * self.values.size * len(x)
+        arguments = (x, memory, tensors, softmax)
+        threads.run(kernels.prepare, flop, *network, *arguments, n_threads=self.parts)
+        data = (*network, self.transposed, x, tensors, softmax, targets, points, step)
+        samples = np.empty((self.parts, len(x)), np.intp)
+        for o, first, end in self._inputs(only):
+            work = self._work(o, len(x), len(points))  # of one input
+            size = max(1, int(FIRST_FLOP / work))
+            while first < end:
+                last, start = min(end, first + size), time.perf_counter()
+                rest = (o, first, last, columns, memory, samples, changes)
+                threads.run(kernels.perturb, work * (last - first), *data, *rest, n_threads=self.parts)
+                seconds = max(1e-9, time.perf_counter() - start)
+                size = max(1, min(4 * size, int(SECONDS_PER_CALL * (last - first) / seconds)))
+                first = last
+
+    def _inputs(self, only: str | None) -> list[tuple[int, int, int]]:
+        """(operation, first input, end) of all parameters or of one; the last input of an operation is its bias's."""
+        inputs = [int(self.plan.operations[o, job.INPUTS]) for o in self.affine]
+        if only is None:
+            return [(o, 0, count + 1) for o, count in zip(self.affine, inputs, strict=True)]
+        number = int(only[1:]) - 1
+        first, end = (0, inputs[number]) if only[0] == "W" else (inputs[number], inputs[number] + 1)
+        return [(self.affine[number], first, end)]
+
+    def _targets(self, some: slice, outputs: int) -> Array:
+        """Dense targets in float64."""
+        if not self.labels.size:
+            return np.ascontiguousarray(self.dense[some], np.float64)
+        labels = self.labels[some]
+        targets = np.zeros((len(labels), outputs))
+        targets[np.arange(len(labels)), labels] = 1.0
+        return targets
+
+    def _products(self, columns: int) -> int:
+        """Scratch for the matrix products: those of a forward pass, and those of blocks."""
+        shapes = [
+            (int(self.plan.operations[o, job.INPUTS]), int(self.plan.operations[o, job.OUTPUTS])) for o in self.affine
+        ]
+        forward = [scratch_size(inputs, outputs) for inputs, outputs in shapes]
+        return max(forward + [scratch_size(inputs, columns, "left") for inputs, _ in shapes])
+
+    def _work(self, o: int, rows: int, points: int) -> float:
+        """About how many operations one input of operation o takes."""
+        after = [int(self.plan.operations[later, job.OUTPUTS]) for later in self.affine if later > o]
+        changed = sum(20.0 * width for width in after) + sum(2.0 * a * b for a, b in itertools.pairwise(after))
+        return rows * points * float(self.plan.operations[o, job.OUTPUTS]) * (60.0 + changed)

@@ -1,0 +1,71 @@
+"""Who may import whom in fastnn; the table that test_architecture.py holds the source against."""
+
+BELOW_ALL: tuple[str, ...] = ("version", "errors", "folders", "checks", "reference", "bench")
+BELOW_ALL += ("kernels", "kernels.pipelines", "kernels.processor")
+# What a module may import of fastnn. Arrows point one way: a module stands below all that it imports.
+ARROWS = {
+    **dict.fromkeys(BELOW_ALL, ""),
+    "arrays": "checks",
+    "progress": "arrays",
+    "datasets.splits": "arrays",
+    "datasets.digits": "arrays datasets.splits",
+    "datasets.mnist": "arrays datasets.splits errors folders progress",
+    "datasets": "datasets.*",
+    "kernels.compile": "folders kernels.pipelines",
+    "kernels.simd": "kernels.compile kernels.processor",
+    "kernels.vector_math": "kernels.compile kernels.simd",
+    "kernels.views": "kernels.simd",
+    "kernels.job": "kernels.compile kernels.views",
+    "kernels.sparse": "kernels.compile kernels.matmul kernels.processor kernels.simd",
+    "kernels.matmul": "kernels.compile kernels.processor kernels.simd",
+    "kernels.activations": "kernels.compile kernels.simd kernels.vector_math",
+    "kernels.losses": "kernels.compile kernels.activations kernels.simd kernels.vector_math",
+    "kernels.updates": "kernels.compile",
+    "kernels.operations": "kernels.compile kernels.simd kernels.activations kernels.losses kernels.matmul "
+    "kernels.updates",
+    "kernels.network": "kernels.activations kernels.compile kernels.job kernels.losses kernels.matmul "
+    "kernels.operations kernels.sparse kernels.updates kernels.views",
+    "kernels.perturbation": "kernels.activations kernels.compile kernels.job kernels.losses kernels.matmul "
+    "kernels.network kernels.views",
+    "kernels.differences": "kernels.compile",
+    "threads": "kernels.compile",
+    "initializers": "arrays",
+    "layers": "arrays initializers kernels.activations",
+    "optimizers": "arrays kernels.updates",
+    "perturbation": "arrays errors threads kernels.*",
+    "observation": "arrays perturbation",
+    "functional": "arrays threads kernels.*",
+    "plan": "layers kernels.activations kernels.job",
+    "parameters": "arrays",
+    "workspace": "arrays layers optimizers kernels.job kernels.matmul kernels.network kernels.sparse",
+    "network": "workspace arrays errors initializers layers observation optimizers parameters perturbation plan "
+    "threads kernels.*",
+    "gradients": "arrays errors observation perturbation threads kernels.*",
+    "gradient_check": "arrays perturbation",
+    "training": "arrays errors network optimizers perturbation progress kernels.network",
+    "persistence": "arrays checks errors layers network optimizers plan version kernels.losses kernels.updates",
+    "environment": "arrays folders functional layers network optimizers threads training version kernels.*",
+    "demo": "arrays datasets environment gradients layers network optimizers training reference",
+    "cli": "bench errors version",
+    "__main__": "cli",
+    "__init__": "datasets environment errors functional gradient_check gradients layers network optimizers "
+    "persistence reference threads training version",
+}
+# What a function of a module may import when it is called: against the arrows, or to start quickly.
+LATE_ARROWS = {
+    "network": "training persistence",
+    "cli": "arrays datasets datasets.* demo environment gradient_check layers network optimizers persistence threads "
+    "training",
+}
+# Who may import more than NumPy and the standard library, anywhere in the file.
+COMPILERS = {
+    "kernels.compile": {"numba", "llvmlite"},
+    "kernels.pipelines": {"numba"},
+    "kernels.differences": {"numba"},
+    "kernels.processor": {"numba"},
+    "kernels.simd": {"numba", "llvmlite"},
+    "kernels.views": {"numba"},
+    "threads": {"numba"},
+    "environment": {"numba", "llvmlite"},
+    "cli": {"numba"},
+}
