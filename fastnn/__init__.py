@@ -2,7 +2,7 @@
 
 from fastnn import datasets, reference
 from fastnn.environment import show_config, warmup
-from fastnn.errors import DatasetError, ModelFileError, TrainingDivergedError
+from fastnn.errors import DatasetError, ModelFileError, PrecisionWarning, TrainingDivergedError
 from fastnn.functional import (
     activation_backward,
     activation_forward,
@@ -14,7 +14,8 @@ from fastnn.functional import (
     softmax,
     softmax_cross_entropy,
 )
-from fastnn.gradients import numerical_gradient
+from fastnn.gradient_check import check_gradients
+from fastnn.gradients import directional_derivative, gradient_descent, numerical_diff, numerical_gradient
 from fastnn.layers import Affine, Elu, Identity, LeakyRelu, Relu, Sigmoid, Softmax, Step, Tanh
 from fastnn.network import Network
 from fastnn.optimizers import SGD, Momentum
@@ -34,6 +35,7 @@ __all__ = [
     "ModelFileError",
     "Momentum",
     "Network",
+    "PrecisionWarning",
     "Relu",
     "Sigmoid",
     "Softmax",
@@ -45,11 +47,15 @@ __all__ = [
     "activation_forward",
     "affine_backward",
     "affine_forward",
+    "check_gradients",
     "datasets",
+    "directional_derivative",
     "get_num_threads",
+    "gradient_descent",
     "load",
     "mean_squared_error",
     "momentum_update",
+    "numerical_diff",
     "numerical_gradient",
     "reference",
     "set_num_threads",

@@ -1,4 +1,4 @@
-"""The command line: `fastnn demo`, `fastnn train`, `fastnn info`.
+"""The command line: `fastnn demo`, `fastnn train`, `fastnn gradcheck`, `fastnn info`.
 
 A command is a function that declares its options and names the function that runs it; COMMANDS lists them. A function
 that runs a command takes the options and returns the exit code. What a command alone needs is imported inside it.
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "identity")
 OPTIMIZERS = ("sgd", "momentum")
 DTYPES = ("float32", "float64")
+CROSS_ENTROPY = "softmax_cross_entropy"
+LOSSES = (CROSS_ENTROPY, "mean_squared_error")
+GRADIENTS = ("analytic", "numerical")
 CLASSES = 10  # of the digits, of MNIST and of files in its format
 # From the argument's name, with which fastnn's errors begin, to the option's.
 OPTIONS = {
@@ -111,7 +114,7 @@ def _parser() -> Parser:
     lines = [DESCRIPTION, "", "commands:"]  # argparse's own list would begin with a line that says nothing
     for name, command in commands.choices.items():
         sentence = str(command.description).partition(".")[0]
-        lines.append(f"  {name:<8}{sentence}")
+        lines.append(f"  {name:<11}{sentence}")
     parser.description = "\n".join(lines)
     return parser
 
@@ -199,6 +202,7 @@ def _add_train(commands: Commands) -> None:
     add("--validation", type=float, default=0.1, metavar="X", help="share of the training samples set aside (0.1)")
     add("--dtype", choices=DTYPES, default="float32", metavar="NAME", help="float32 or float64 (float32)")
     add("--threads", type=int, metavar="N", help="number of threads, which changes no result (all processors)")
+    add("--gradient", choices=GRADIENTS, default="analytic", metavar="NAME", help="analytic or numerical (analytic)")
     add("--save", metavar="FILE", help="write the network to a file that fastnn.load reads")
     add("--quiet", action="store_true", help="print the test accuracy alone")
     _add_seed(parser)
@@ -206,12 +210,12 @@ def _add_train(commands: Commands) -> None:
 
 def _widths(text: str) -> list[int]:
     try:
-        widths = [int(part) for part in text.split(",")] if text.strip() not in {"", "0"} else []
+        numbers = [int(part) for part in text.split(",")] if text.strip() not in {"", "0"} else []
     except ValueError:
-        widths = [0]
-    if any(width < 1 for width in widths):
+        numbers = [0]
+    if any(number < 1 for number in numbers):
         raise argparse.ArgumentTypeError(f"expected widths such as 50 or 100,50, or 0 for none, got {text!r}")
-    return widths
+    return numbers
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -244,6 +248,7 @@ def _train(options: argparse.Namespace) -> int:
             optimizer=optimizer,
             validation_data=validation if len(validation[0]) else None,
             rng=generator,
+            gradient=options.gradient,
             progress=talks,
             callbacks=[_print_epoch] if talks else [],
         )
@@ -279,7 +284,13 @@ def _load(data: str, dtype: str) -> "TwoParts":
     return datasets.load_mnist(None if data == "mnist" else data)
 
 
-def _network(inputs: int, options: argparse.Namespace, generator: "np.random.Generator") -> "Network":
+def _network(
+    inputs: int,
+    options: argparse.Namespace,
+    generator: "np.random.Generator",
+    loss: str = CROSS_ENTROPY,
+) -> "Network":
+    """The network that --hidden, --activation and --dtype ask for."""
     from fastnn.layers import LAYERS, Activation, Affine, Layer
     from fastnn.network import Network
 
@@ -290,7 +301,7 @@ def _network(inputs: int, options: argparse.Namespace, generator: "np.random.Gen
         layers += [Affine(inputs, width), activation()]
         inputs = width
     layers.append(Affine(inputs, CLASSES))
-    return Network(layers, rng=generator, dtype=options.dtype)
+    return Network(layers, loss, rng=generator, dtype=options.dtype)
 
 
 def _optimizer(options: argparse.Namespace) -> "Optimizer":
@@ -328,4 +339,46 @@ def _report(network: "Network", test: Any, options: argparse.Namespace) -> None:
         print(f"saved; read it with fastnn.load({options.save!r})")
 
 
-COMMANDS = (_add_demo, _add_train, _add_info, bench.add)
+# --- fastnn gradcheck -----------------------------------------------------------------------------------------------
+
+
+def _add_gradcheck(commands: Commands) -> None:
+    description = "Compare a network's gradient with difference quotients. On some of the digits."
+    parser = _command(commands, "gradcheck", _gradcheck, f"{description} The exit code is 1 unless they agree.")
+    add = parser.add_argument
+    add("--hidden", type=_widths, default=[20], metavar="H,H", help="widths of hidden layers; 0 for none (20)")
+    names = f"one of {', '.join(ACTIVATIONS)} (sigmoid)"
+    add("--activation", choices=ACTIVATIONS, default="sigmoid", metavar="NAME", help=names)
+    add(
+        "--loss", choices=LOSSES, default=CROSS_ENTROPY, metavar="NAME", help=f"{' or '.join(LOSSES)} ({CROSS_ENTROPY})"
+    )
+    add("--samples", type=int, default=50, metavar="N", help="how many digits (50)")
+    add("--h", type=float, default=1e-4, metavar="X", help="the largest of three steps (1e-4)")
+    add("--dtype", choices=DTYPES, default="float32", metavar="NAME", help="float32 or float64 (float32)")
+    add("--plot", metavar="FILE", help="draw the errors of all entries as a heat map (needs matplotlib)")
+    _add_seed(parser)
+
+
+def _gradcheck(options: argparse.Namespace) -> int:
+    from fastnn import arrays, datasets
+    from fastnn.gradient_check import check_gradients
+
+    samples = arrays.integer("samples", options.samples, minimum=1)
+    generator = arrays.generator("seed", arrays.integer("seed", options.seed, minimum=0))
+    (x, t), _ = datasets.load_digits(dtype=options.dtype)
+    some = generator.permutation(len(x))[:samples]
+    network = _network(x.shape[1], options, generator, loss=options.loss)
+    targets = t[some] if options.loss == CROSS_ENTROPY else datasets.one_hot(t[some], network.outputs)
+    report = check_gradients(network, x[some], targets, h=options.h)
+    if options.plot is not None:
+        report.plot(options.plot)
+    if options.json:
+        _print_json(report.to_dict())
+    else:
+        print(f"{network.summary()}\n\n{report}")
+        if options.plot is not None:
+            print(f"drawn in {options.plot}")
+    return 0 if report.passed else 1
+
+
+COMMANDS = (_add_demo, _add_train, _add_gradcheck, _add_info, bench.add)

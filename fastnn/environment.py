@@ -20,6 +20,7 @@ from fastnn.kernels.compile import JIT_DISABLED, kernel_cache_folder
 from fastnn.layers import Affine, Sigmoid
 from fastnn.network import Network
 from fastnn.optimizers import SGD
+from fastnn.training import fit
 from fastnn.version import __version__
 
 # Environment variables that change what fastnn or its competitor, NumPy's matrix product, does.
@@ -86,7 +87,7 @@ def show_config() -> None:
         print(f"{name:<{width}}  {value}")
 
 
-def warmup(dtype: Any = "float32") -> None:
+def warmup(dtype: Any = "float32", numerical_gradients: bool = False) -> None:
     """Compile now, or load from disk, all that networks and the functional operations need for one dtype.
 
     Without it each kernel is compiled or loaded when it is first called. Both forms are made, the serial one and, where
@@ -95,11 +96,19 @@ def warmup(dtype: Any = "float32") -> None:
     Parameters
     ----------
     dtype : "float32" or "float64"
+    numerical_gradients : bool
+        Also what numerical gradients of networks need.
     """
     kind = arrays.float_dtype("dtype", dtype)
-    _use_everything(kind, rows=2)
+    sizes = [2]
     if threads.get_num_threads() > 1 and not JIT_DISABLED:
-        _use_everything(kind, rows=threads.SMALL_WORK)  # each operation does at least one FLOP a row
+        sizes.append(threads.SMALL_WORK)  # each operation does at least one FLOP a row
+    for rows in sizes:
+        _use_everything(kind, rows)
+        if numerical_gradients:
+            x, t = np.zeros((rows, 2), kind), np.zeros(rows, np.intp)
+            network = Network([Affine(2, 2), Sigmoid(), Affine(2, 2)], rng=0, dtype=kind)
+            fit(network, x, t, epochs=1, batch_size=None, gradient="numerical", progress=False)
 
 
 def _use_everything(dtype: arrays.DType, rows: int) -> None:

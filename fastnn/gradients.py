@@ -1,42 +1,341 @@
-"""Numerical differentiation: the difference quotient as courses teach it. Imports the gate."""
+"""Numerical differentiation of any function, and gradient descent, as courses teach them.
 
+A function compiled by Numba runs in compiled loops; the loss of a fastnn network is recognised and evaluated by
+fastnn/perturbation.py; any other function is called for every point. Imports the gate, network, perturbation, threads
+and kernels.
+"""
+
+import time
+import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn import arrays
+from fastnn import arrays, observation, threads
 from fastnn.arrays import Array
+from fastnn.errors import PrecisionWarning, TrainingDivergedError
+from fastnn.kernels import differences
+from fastnn.perturbation import METHODS, Method, divisors, quotient, step_size
+
+SECONDS_PER_CALL = 0.05  # of compiled code, so that Ctrl-C answers within 0.1 s
+FLOP_PER_SECOND = 1e10  # to tell from a function's time whether threads pay
 
 
-def numerical_gradient(f: Callable[[Array], Any], x: Array, h: float = 1e-4) -> Array:
-    """The gradient of f at x by central differences, (f(x + h e_i) - f(x - h e_i)) / (2 h) for each entry i.
+class NumericalGradient(NamedTuple):
+    """All that a numerical gradient knows of itself.
+
+    Attributes
+    ----------
+    values : array like x
+        NaN where no difference was evaluated.
+    error : array like x, or None
+        For the method "richardson" an estimate of each value's absolute error.
+    evaluations : int
+        How many times f was called; of a network's loss, how many losses its differences stand for.
+    """
+
+    values: Array
+    error: Array | None
+    evaluations: int
+
+
+def numerical_diff(f: Callable[[Any], Any], x: Any, h: float | str = 1e-4, method: str = "central") -> Any:
+    """The derivative of a function of one variable at x by a difference quotient.
 
     Parameters
     ----------
     f : callable
-        Called twice for each entry with x itself, one entry of it moved; returns a number.
-    x : array of float32 or float64, writable
-        Each entry is put back to its own bits, also when f raises.
-    h : float
-        Step, above 0. In float32 a quotient with h = 1e-4 is mostly rounding: use float64.
+        Called with a float; or with an array, where x is one, whose elements it takes one by one.
+    x : float or array
+    h : float or "auto"
+        Step, above 0. "auto": relative to max(1, |x|), the best for the method by theory.
+    method : str
+        "central": (f(x + h) - f(x - h)) / (2 h). "forward": (f(x + h) - f(x)) / h. "five_point" and "richardson":
+        combinations of central ones, exact for polynomials up to the degrees 4 and 6. The divisor is the step really
+        taken, (x + h) - x in floating-point numbers.
 
     Returns
     -------
-    array like x
+    float, or array like x
+
+    Notes
+    -----
+    Source: Burden and Faires, Numerical Analysis, 10th edition (2016), sections 4.1 and 4.2.
     """
-    x = arrays.writable("x", x)
-    h = arrays.real("h", h, above=0.0)
-    gradient = np.empty_like(x)
-    entries, out = x.reshape(-1), gradient.reshape(-1)
-    for i in range(x.size):
-        kept = entries[i]
+    rule = METHODS[arrays.choice("method", method, METHODS)]
+    many = isinstance(x, np.ndarray | list)
+    point: Any = arrays.floats("x", x, dtype="float64", rounding=True) if many else np.float64(arrays.real("x", x))
+    size, relative = step_size(h, rule)
+    scale = size * np.maximum(1.0, np.abs(point)) if relative else size
+    moved = [point + multiple * scale for multiple in rule.points]
+    base = np.asarray(f(point if many else float(point)), np.float64) if method == "forward" else 0.0
+    values = [np.asarray(f(m if many else float(m)), np.float64) for m in moved]
+    steps = np.stack([np.asarray(m - point) for m in moved])
+    result = quotient(method, np.stack(values) - base, divisors(steps, rule.points, size))[0]
+    return result if many else float(result)
+
+
+def numerical_gradient(
+    f: Callable[[Array], Any],
+    x: Any,
+    h: float | str = 1e-4,
+    *,
+    method: str = "central",
+    subset: Any = None,
+    max_entries: int | None = None,
+    rng: int | np.random.Generator | None = None,
+    full_output: bool = False,
+) -> Any:
+    """The gradient of f at x by difference quotients, one entry of x at a time.
+
+    Parameters
+    ----------
+    f : callable
+        Takes x and returns a number. One of three kinds. Compiled by `numba.njit`: called in compiled loops on all
+        threads, each with a copy of x. The loss of a fastnn network, such as `lambda W: net.loss(x, t)` where x is
+        `net.params["W1"]`: found out by one call more, and evaluated by `Network.numerical_gradient`. Any other:
+        called exactly once for each point of each entry, with x itself, one entry of it moved.
+    x : array of float16, float32 or float64
+        Of any shape and order, writable. Each entry is put back to its own bits, also when f raises or Ctrl-C comes.
+    h, method
+        See `numerical_diff`.
+    subset : array of bool like x, or indices into x.ravel(), optional
+        Only these entries.
+    max_entries : int, optional
+        Only so many entries, drawn at random without repetition.
+    rng : int or numpy Generator, optional
+        For the draw.
+    full_output : bool
+        Return a `NumericalGradient`: values, error and evaluations.
+
+    Returns
+    -------
+    array like x, or NumericalGradient
+        NaN where subset or max_entries leave an entry out.
+
+    Warns
+    -----
+    PrecisionWarning
+        If x has so few digits that the quotient is mostly rounding.
+    """
+    rule = METHODS[arrays.choice("method", method, METHODS)]
+    x = arrays.perturbable("x", x)
+    size, relative = step_size(h, rule, x.dtype)
+    entries = _entries(x, subset, max_entries, rng)
+    found = None if differences.is_compiled(f) else observation.network_gradient(f, x, size, relative, method)
+    if found is None:
+        _warn_of_rounding(x.dtype, size, rule)
+        evaluate = _evaluate_compiled if differences.is_compiled(f) else _evaluate
+        values, steps, evaluations = evaluate(f, x, entries, rule, size, relative)
+        gradient, error = quotient(method, values, divisors(steps, rule.points, size))
+    else:
+        gradient, error = found[0][entries], None if found[1] is None else found[1][entries]
+        evaluations = len(rule.points) * len(entries)
+    result = _spread(x, entries, gradient)
+    if not full_output:
+        return result
+    return NumericalGradient(result, None if error is None else _spread(x, entries, error), evaluations)
+
+
+def directional_derivative(
+    f: Callable[[Array], Any], x: Any, v: Any, h: float | str = 1e-4, *, method: str = "central"
+) -> float:
+    """The derivative of f at x in the direction v, the gradient's scalar product with v, by one difference quotient.
+
+    Parameters
+    ----------
+    f, x, h, method
+        As for `numerical_gradient`; f is called with x itself, moved by multiples of h v.
+    v : array like x
+
+    Returns
+    -------
+    float
+    """
+    rule = METHODS[arrays.choice("method", method, METHODS)]
+    x = arrays.perturbable("x", x)
+    v = np.asarray(v)
+    if v.shape != x.shape or v.dtype.kind not in "fiub":
+        raise ValueError(f"v: expected numbers of shape {x.shape}, got {v.dtype} of shape {v.shape}; pass one like x")
+    size, _ = step_size(h, rule, x.dtype)
+    _warn_of_rounding(x.dtype, size, rule)
+    kept = x.copy()
+    base = _number(f(x)) if method == "forward" else 0.0
+    values = []
+    try:
+        for multiple in rule.points:
+            x[...] = kept + multiple * size * v
+            values.append(_number(f(x)) - base)
+    finally:
+        x[...] = kept
+    steps = np.array(rule.points) * size
+    return float(quotient(method, np.array(values), steps)[0])
+
+
+def gradient_descent(
+    f: Callable[[Array], Any],
+    init_x: Any,
+    lr: float = 0.01,
+    step_num: int = 100,
+    *,
+    gradient: Callable[[Array], Any] | None = None,
+    stop: Callable[[Array], Any] | float | None = None,
+    h: float | str = 1e-4,
+    method: str = "central",
+) -> tuple[Array, Array]:
+    """Minimise f by steps against its gradient: x = x - lr * gradient of f at x.
+
+    Parameters
+    ----------
+    f : callable
+        As for `numerical_gradient`.
+    init_x : array
+        Where to start; it is not changed.
+    lr : float
+        Learning rate, above 0.
+    step_num : int
+        At most so many steps.
+    gradient : callable, optional
+        The analytic gradient, x -> array like x, in place of the numerical one.
+    stop : callable or float, optional
+        A condition on x, after a step, that ends the descent; or the magnitude below which all entries of the gradient
+        end it.
+    h, method
+        See `numerical_diff`.
+
+    Returns
+    -------
+    x : array like init_x
+        The last position.
+    path : array (steps + 1, *shape)
+        All positions, from init_x to x.
+
+    Raises
+    ------
+    TrainingDivergedError
+        If a position is not finite.
+
+    Notes
+    -----
+    Source: Cauchy, Comptes rendus 25 (1847), 536-538.
+    """
+    x = np.array(arrays.floats("init_x", init_x))
+    lr = arrays.real("lr", lr, above=0.0)
+    step_num = arrays.integer("step_num", step_num, minimum=0)
+    tolerance = None if stop is None or callable(stop) else arrays.real("stop", stop, minimum=0.0)
+    path = [x.copy()]
+    for step in range(1, step_num + 1):
+        slope = numerical_gradient(f, x, h, method=method) if gradient is None else np.asarray(gradient(x))
+        if slope.shape != x.shape:
+            raise ValueError(f"gradient: expected an array of shape {x.shape}, got {slope.shape}; return one like x")
+        if tolerance is not None and np.abs(slope).max() < tolerance:
+            break
+        x -= lr * slope
+        if not np.isfinite(x).all():
+            raise TrainingDivergedError(
+                f"x: expected finite positions, got NaN or infinity after step {step}; lower the learning rate"
+            )
+        path.append(x.copy())
+        if callable(stop) and stop(x):
+            break
+    return x, np.array(path)
+
+
+def _warn_of_rounding(dtype: Any, h: float, rule: Method) -> None:
+    """A tenth of the best step leaves a relative error of rounding ten times as large as with the best."""
+    best, _ = step_size("auto", rule, dtype)
+    if dtype != np.float64 and h < best / 10:
+        warnings.warn(
+            f"x: {dtype} holds too few digits for h={h:g}, the quotient is mostly rounding; pass x in float64, "
+            'or h="auto"',
+            PrecisionWarning,
+            stacklevel=3,
+        )
+
+
+def _entries(x: Array, subset: Any, max_entries: int | None, rng: Any) -> Array:
+    """The flat indices of the entries to evaluate, in order."""
+    entries = np.arange(x.size)
+    if subset is not None:
+        chosen = np.asarray(subset)
+        mask = chosen.dtype == bool and chosen.shape == x.shape
+        if not mask and not (chosen.dtype.kind in "iu" and chosen.ndim == 1):
+            came = f"{chosen.dtype} of shape {chosen.shape}"
+            raise ValueError(f"subset: expected bools of shape {x.shape} or a list of flat indices, got {came}")
+        entries = np.flatnonzero(chosen) if mask else np.unique(chosen.astype(np.intp))
+        if entries.size and (entries[0] < 0 or entries[-1] >= x.size):
+            raise ValueError(f"subset: expected indices from 0 to {x.size - 1}, got {entries[[0, -1]].tolist()}")
+    if max_entries is not None and arrays.integer("max_entries", max_entries, minimum=1) < entries.size:
+        entries = np.sort(arrays.generator("rng", rng).choice(entries, max_entries, replace=False))
+    return entries
+
+
+def _spread(x: Array, entries: Array, values: Any) -> Array:
+    """Values of some entries as an array like x, NaN elsewhere."""
+    result = np.full(x.shape, np.nan, x.dtype)
+    result.reshape(-1)[entries] = values
+    return result
+
+
+def _number(value: Any) -> float:
+    """What f returned."""
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "fiub":
+        came = (
+            f"a {type(value).__name__}" if array.dtype.kind not in "fiubc" else f"{array.dtype} of shape {array.shape}"
+        )
+        raise TypeError(f"f: expected a function that returns one number, got {came}; return a float")
+    return float(array.reshape(-1)[0])
+
+
+def _evaluate(
+    f: Callable[[Array], Any], x: Array, entries: Array, rule: Method, h: float, relative: bool
+) -> tuple[Array, Array, int]:
+    """f and the steps taken at each point of each entry, (points, entries); for "forward" less f at x itself."""
+    values = np.empty((len(rule.points), entries.size))
+    steps = np.empty_like(values)
+    base = _number(f(x)) if len(rule.points) == 1 else 0.0
+    for column, entry in enumerate(entries):
+        place = np.unravel_index(entry, x.shape)
+        kept = x[place]
+        scale = h * max(1.0, abs(float(kept))) if relative else h
         try:
-            entries[i] = kept + h
-            above = f(x)
-            entries[i] = kept - h
-            below = f(x)
+            for row, multiple in enumerate(rule.points):
+                x[place] = kept + multiple * scale
+                steps[row, column] = float(x[place]) - float(kept)
+                values[row, column] = _number(f(x)) - base
         finally:
-            entries[i] = kept
-        out[i] = (above - below) / (2 * h)
-    return gradient
+            x[place] = kept
+    return values, steps, values.size + (len(rule.points) == 1)
+
+
+def _evaluate_compiled(
+    f: Any, x: Array, entries: Array, rule: Method, h: float, relative: bool
+) -> tuple[Array, Array, int]:
+    """As _evaluate, by a compiled loop."""
+    x = np.ascontiguousarray(x)
+    parts = 1 if differences.is_parallel(f) else threads.get_num_threads()
+    copies = np.stack([x] * parts)
+    values = np.full((len(rule.points), entries.size), np.nan)
+    steps = np.zeros_like(values)
+    points = np.array(rule.points)
+    base = _number(f(copies[0]))
+    start = time.perf_counter()
+    f(copies[0])
+    seconds = max(1e-7, time.perf_counter() - start)
+    first, size = 0, max(1, int(SECONDS_PER_CALL / seconds / len(points)))
+    while first < entries.size:
+        last, start = min(entries.size, first + size), time.perf_counter()
+        work = FLOP_PER_SECOND * seconds * len(points) * (last - first)
+        arguments = (f, copies, entries, first, last, points, h, relative, values, steps)
+        threads.run(differences.evaluate, work, *arguments, n_threads=parts)
+        if np.isnan(
+            values[:, first:last]
+        ).any():  # a thread loses the exception that ended it, the serial loop does not
+            differences.evaluate.serial(1, *arguments)
+        if first > 0:  # the first call compiled
+            seconds = max(1e-9, (time.perf_counter() - start) / (last - first) / len(points) * parts)
+            size = max(1, min(4 * size, int(SECONDS_PER_CALL * parts / seconds / len(points))))
+        first = last
+    return values - (base if len(points) == 1 else 0.0), steps, values.size + 2

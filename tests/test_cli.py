@@ -19,7 +19,7 @@ from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.optimizers import OPTIMIZERS
 from tests.commands import PYTHON_M, Output, assert_error, printed_json, variables, without_compiling
 
-COMMANDS = ("demo", "train", "info", "bench")
+COMMANDS = ("demo", "train", "gradcheck", "info", "bench")
 
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT and SIGPIPE")
 
@@ -50,10 +50,11 @@ def test_help_names_every_command(capsys: Output) -> None:
         "Neural networks on the CPU, trained by compiled kernels.\n"
         "\n"
         "commands:\n"
-        "  demo    Train on handwritten digits, check the gradient, time a step\n"
-        "  train   Train a network on digits, MNIST or your own files\n"
-        "  info    Show versions, processor, threads and folders\n"
-        "  bench   Time fastnn beside NumPy, PyTorch, JAX and scikit-learn\n"
+        "  demo       Train on handwritten digits, check the gradient, time a step\n"
+        "  train      Train a network on digits, MNIST or your own files\n"
+        "  gradcheck  Compare a network's gradient with difference quotients\n"
+        "  info       Show versions, processor, threads and folders\n"
+        "  bench      Time fastnn beside NumPy, PyTorch, JAX and scikit-learn\n"
         "\n"
         "options:\n"
         "  -h, --help  show this help message and exit\n"

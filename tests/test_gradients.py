@@ -106,7 +106,7 @@ def test_partial_derivatives_of_a_polynomial() -> None:
 
 
 @pytest.mark.parametrize("shape", [(5,), (2, 3), (2, 1, 3), (1,)])
-def test_same_bits_as_the_plain_loop(shape: tuple[int, ...]) -> None:
+def test_same_as_the_plain_loop(shape: tuple[int, ...]) -> None:
     weights = np.random.default_rng(0).standard_normal(shape)
     x = np.random.default_rng(1).standard_normal(shape)
     before = x.tobytes()
@@ -115,7 +115,8 @@ def test_same_bits_as_the_plain_loop(shape: tuple[int, ...]) -> None:
         return float(np.sin(v * weights).sum())
 
     found = fastnn.numerical_gradient(f, x, h=1e-3)
-    assert found.tobytes() == reference.numerical_gradient(f, x, h=1e-3).tobytes()
+    # But for the divisor, the step really taken, which is a rounding of x away from 2 h.
+    assert_close(found, reference.numerical_gradient(f, x, h=1e-3), rtol=1e-12)
     assert found.shape == shape
     assert x.tobytes() == before
 
@@ -166,32 +167,30 @@ READ_ONLY.flags.writeable = False
             [1.0, 2.0],
             1e-4,
             TypeError,
-            "x: expected a float32 or float64 array, got an object of type list; "
-            "it is updated in place, so convert it yourself",
+            "x: expected an array of floats, writable and not empty, got an object of type list; "
+            "pass np.array(x, dtype=np.float64)",
         ),
         (
             np.arange(3),
             1e-4,
             TypeError,
-            "x: expected a float32 or float64 array, got dtype int64; it is updated in place, so convert it yourself",
+            "x: expected an array of floats, writable and not empty, got dtype int64; pass x.astype(np.float64)",
         ),
         (
             READ_ONLY,
             1e-4,
             ValueError,
-            "x: expected a float32 or float64 array, got one that is read-only; "
-            "it is updated in place, so convert it yourself",
+            "x: expected an array of floats, writable and not empty, got a read-only array; pass a copy",
         ),
         (
-            np.zeros((4, 4))[:, ::2],
+            np.zeros((0, 4)),
             1e-4,
             ValueError,
-            "x: expected a float32 or float64 array, got one that is not C-contiguous; "
-            "it is updated in place, so convert it yourself",
+            "x: expected an array of floats, writable and not empty, got shape (0, 4)",
         ),
         (np.zeros(2), 0.0, ValueError, "h: expected a finite number above 0.0, got 0.0"),
         (np.zeros(2), np.nan, ValueError, "h: expected a finite number above 0.0, got nan"),
-        (np.zeros(2), "1", TypeError, "h: expected a finite number above 0.0, got '1'"),
+        (np.zeros(2), "1", ValueError, "h: expected a number above 0 or \"auto\", got '1'"),
     ],
 )
 def test_refusals(x: Any, h: Any, error: type[Exception], sentence: str) -> None:

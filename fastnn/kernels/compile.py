@@ -42,6 +42,7 @@ __all__ = [
     "Entry",
     "by_dtype",
     "entry",
+    "entry_of_functions",
     "formula",
     "kernel",
     "kernel_cache_folder",
@@ -110,18 +111,18 @@ class Entry:
         Compiled with each `prange` as a parallel region. `fastnn.threads.run` chooses between the two.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], keep: bool = True) -> None:
         self.name: str = function.__name__
         self.serial: Any
         self.parallel: Any
         if JIT_DISABLED:  # NumPy would warn of overflows that compiled code passes through
             self.serial = self.parallel = np.errstate(all="ignore")(function)
             return
-        self.serial = self.parallel = _cached(_compiled(function), function, "serial")
+        self.serial = self.parallel = _cached(_compiled(function), function, "serial", keep)
         # Numba warns of parallel code without a parallel region, and it would be the same code.
         if "prange" in function.__code__.co_names:
             parallel = _compiled(function, parallel=_prange_only(), **_PARALLEL)
-            self.parallel = _cached(parallel, function, "parallel")
+            self.parallel = _cached(parallel, function, "parallel", keep)
 
 
 def _prange_only() -> Any:
@@ -140,6 +141,13 @@ def entry(function: Callable[..., Any]) -> Entry:
     own file: a change elsewhere would not be noticed.
     """
     made = Entry(function)
+    ENTRIES.append(made)
+    return made
+
+
+def entry_of_functions(function: Callable[..., Any]) -> Entry:
+    """As `entry`, for one that takes a user's compiled function: compiled for each, and not kept on disk."""
+    made = Entry(function, keep=False)
     ENTRIES.append(made)
     return made
 
@@ -184,9 +192,9 @@ def _without_literals(arguments: Any) -> tuple[Any, ...]:
     return tuple(numba.types.unliteral(argument) for argument in arguments)
 
 
-def _cached(dispatcher: Any, function: Callable[..., Any], variant: str) -> Any:
+def _cached(dispatcher: Any, function: Callable[..., Any], variant: str, keep: bool) -> Any:
     """Give a dispatcher its cache. Should Numba move the place for it, the dispatcher compiles in memory."""
-    if hasattr(dispatcher, "_cache"):
+    if keep and hasattr(dispatcher, "_cache"):
         dispatcher._cache = _KernelCache(function, variant)
     return dispatcher
 

@@ -1,0 +1,316 @@
+"""Difference quotients of any function: compiled, plain, or a network's loss; directions, subsets, descents."""
+
+import math
+import warnings
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import PrecisionWarning
+from fastnn.kernels.compile import JIT_DISABLED
+from fastnn.perturbation import METHODS
+from tests.shapes import Array
+from tests.tolerances import assert_close
+
+
+def compiled(function: Any) -> Any:
+    return function if JIT_DISABLED else numba.njit(function)
+
+
+def rosenbrock(x: Array) -> float:
+    total = 0.0
+    for i in range(x.size - 1):
+        total += 100.0 * (x[i + 1] - x[i] ** 2) ** 2 + (1.0 - x[i]) ** 2
+    return total
+
+
+def sum_of_products(x: Array) -> float:
+    total = 0.0
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            total += x[i, j] ** 2 * (i + 2 * j + 1)
+    return total
+
+
+def squares(x: Array) -> Any:
+    return (x * x).sum()
+
+
+# --- one variable -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_derivative_of_one_variable(method: str) -> None:
+    assert fastnn.numerical_diff(math.exp, 1.0, 1e-3, method) == pytest.approx(
+        math.e, rel={"forward": 1e-3, "central": 1e-6}.get(method, 1e-10)
+    )
+    assert fastnn.numerical_diff(math.exp, 1.0, "auto", method) == pytest.approx(math.e, rel=1e-7)
+
+
+def test_derivatives_of_many_points_at_once() -> None:
+    x = np.array([0.0, 1.0, -2.0])
+    assert_close(fastnn.numerical_diff(np.sin, x, method="five_point"), np.cos(x), atol=1e-11)
+    assert isinstance(fastnn.numerical_diff(lambda v: 0.01 * v**2 + 0.1 * v, 5), float)
+    assert fastnn.numerical_diff(lambda v: 0.01 * v**2 + 0.1 * v, 5) == pytest.approx(0.2, rel=1e-9)
+
+
+# --- compiled functions -----------------------------------------------------------------------------------------------
+
+
+def test_a_compiled_function_gives_what_the_plain_loop_gives() -> None:
+    x = np.random.default_rng(0).random(23)
+    before = x.tobytes()
+    found = fastnn.numerical_gradient(compiled(rosenbrock), x, full_output=True)
+    expected = fastnn.numerical_gradient(rosenbrock, x)
+    np.testing.assert_allclose(found.values, expected, rtol=1e-9)
+    assert x.tobytes() == before
+    assert found.evaluations == 2 * x.size + (0 if JIT_DISABLED else 2)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_compiled_functions_of_matrices(dtype: str, order: Any) -> None:
+    x = np.asarray(np.random.default_rng(0).random((4, 5)), dtype, order=order)
+    weights = np.add.outer(np.arange(4), 2 * np.arange(5)) + 1
+    found = fastnn.numerical_gradient(compiled(sum_of_products), x, h=2.0**-6)
+    assert_close(found, (2 * x * weights).astype(dtype), rtol=1e-9, atol=2e-2 if dtype == "float32" else 1e-12)
+
+
+@pytest.mark.skipif(JIT_DISABLED, reason="needs compiled kernels and two threads")
+def test_compiled_functions_have_the_same_bits_on_any_number_of_threads() -> None:
+    x = np.random.default_rng(0).random(3000)
+    f = compiled(rosenbrock)
+    results = []
+    kept = fastnn.get_num_threads()
+    try:
+        for n in (1, 2):
+            fastnn.set_num_threads(n)
+            results.append(fastnn.numerical_gradient(f, x).tobytes())
+    finally:
+        fastnn.set_num_threads(kept)
+    assert results[0] == results[1]
+
+
+@pytest.mark.skipif(JIT_DISABLED, reason="nothing is compiled")
+def test_a_compiled_function_that_raises_raises() -> None:
+    def refuses(x: Array) -> float:
+        total = 0.0
+        for i in range(x.size):
+            total += math.sin(x[i])
+        if x[1] > 1.0:
+            raise ValueError("too large")
+        return total
+
+    for size in (3, 3000):  # on one thread and on several
+        x = np.ones(size)
+        with pytest.raises(ValueError, match="too large"):
+            fastnn.numerical_gradient(compiled(refuses), x)
+        assert (x == 1).all()
+
+
+# --- plain functions --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_evaluations_are_counted(method: str) -> None:
+    calls: list[Array] = []
+
+    def f(x: Array) -> Any:
+        calls.append(x)
+        return squares(x)
+
+    x = np.array([[1.0, 2.0], [3.0, 4.0]])[:, ::-1]  # not contiguous
+    result = fastnn.numerical_gradient(f, x, 1e-3, method=method, full_output=True)
+    assert_close(result.values, 2 * x, atol=2e-3 if method == "forward" else 1e-9)
+    assert result.evaluations == len(calls) == len(METHODS[method].points) * 4 + (method == "forward")
+    assert all(one is x for one in calls)
+    assert (result.error is not None) == (method == "richardson")
+    if result.error is not None:
+        assert (np.abs(result.values - 2 * x) <= result.error + 1e-10).all()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "longdouble"])
+def test_other_dtypes(dtype: str) -> None:
+    x = np.array([1.0, -2.0], dtype)
+    found = fastnn.numerical_gradient(squares, x, h="auto" if dtype != "longdouble" else 1e-4)
+    assert found.dtype == x.dtype
+    np.testing.assert_allclose(found.astype(float), [2, -4], rtol=2e-2 if dtype == "float16" else 1e-3)
+
+
+def test_too_few_digits_for_the_step() -> None:
+    x = np.ones(2, np.float32)
+    with pytest.warns(
+        PrecisionWarning, match=r"^x: float32 holds too few digits for h=0\.0001, the quotient is mostly"
+    ):
+        fastnn.numerical_gradient(squares, x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fastnn.numerical_gradient(squares, x, h=1e-2)
+
+
+def test_subsets() -> None:
+    x = np.arange(6.0).reshape(2, 3)
+    mask = x > 3
+    for subset in (mask, [4, 5], np.array([5, 4, 4])):
+        found = fastnn.numerical_gradient(squares, x, subset=subset)
+        assert (np.isnan(found) == ~mask).all()
+        assert_close(found[mask], 2 * x[mask], atol=1e-9)
+    found = fastnn.numerical_gradient(squares, x, max_entries=2, rng=0)
+    assert np.isnan(found).sum() == 4
+    assert np.array_equal(found, fastnn.numerical_gradient(squares, x, max_entries=2, rng=0), equal_nan=True)
+    for bad in ([6], [-1], [[0]], mask[:1], [0.5]):
+        with pytest.raises(ValueError, match=r"^subset: expected"):
+            fastnn.numerical_gradient(squares, x, subset=bad)
+
+
+def test_x_is_put_back_after_ctrl_c() -> None:
+    x = np.array([0.1, 0.2, 0.3])
+    before = x.tobytes()
+
+    def f(v: Array) -> float:
+        if v[1] != 0.2:
+            raise KeyboardInterrupt
+        return 0.0
+
+    for call in (lambda: fastnn.numerical_gradient(f, x), lambda: fastnn.directional_derivative(f, x, np.ones(3))):
+        with pytest.raises(KeyboardInterrupt):
+            call()
+        assert x.tobytes() == before
+
+
+@pytest.mark.parametrize("value", [None, "1", np.ones(2), [1.0, 2.0], 1j])
+def test_f_must_return_a_number(value: Any) -> None:
+    with pytest.raises(TypeError, match=r"^f: expected a function that returns one number, got"):
+        fastnn.numerical_gradient(lambda x: value, np.ones(2))
+
+
+def test_directional_derivative() -> None:
+    x, v = np.random.default_rng(0).random((2, 7))
+    expected = float((fastnn.numerical_gradient(rosenbrock, x, 1e-3, method="five_point") * v).sum())
+    for method, rtol in (("central", 1e-6), ("five_point", 1e-9), ("forward", 1e-2)):
+        assert fastnn.directional_derivative(rosenbrock, x, v, method=method) == pytest.approx(expected, rel=rtol)
+    with pytest.raises(ValueError, match=r"^v: expected numbers of shape \(7,\), got"):
+        fastnn.directional_derivative(rosenbrock, x, v[:3])
+
+
+# --- the loss of a network --------------------------------------------------------------------------------------------
+
+
+def problem(dtype: str = "float64") -> tuple[fastnn.Network, Array, Array]:
+    net = fastnn.Network([fastnn.Affine(4, 5), fastnn.Tanh(), fastnn.Affine(5, 3)], rng=0, dtype=dtype)
+    x = np.random.default_rng(1).standard_normal((6, 4)).astype(dtype)
+    return net, x, np.arange(6) % 3
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_networks_loss_is_recognised(dtype: str) -> None:
+    net, x, t = problem(dtype)
+    engine = net.numerical_gradient(x, t)
+    before = net._values.tobytes()
+    for name, parameter in net.params.items():
+        calls: list[None] = []
+
+        def loss(_: Array, calls: list[None] = calls) -> float:
+            calls.append(None)
+            return net.loss(x, t)
+
+        found = fastnn.numerical_gradient(loss, parameter)
+        assert len(calls) == 1
+        assert found.dtype == np.dtype(dtype)
+        assert found.tobytes() == engine[name].astype(dtype).tobytes()
+    assert net._values.tobytes() == before
+
+
+def test_what_is_no_networks_loss_is_evaluated() -> None:
+    net, x, t = problem()
+    W, b = net.params["W1"], net.params["b1"]
+    other = fastnn.Network([fastnn.Affine(4, 3)], rng=1, dtype="float64")
+    expected = net.numerical_gradient(x, t)["W1"]
+    functions = {
+        "twice the loss": (lambda _: 2 * net.loss(x, t), 2 * expected),
+        "two losses": (lambda _: net.loss(x, t) + net.loss(x[:3], t[:3]) * 0, expected),
+        "with a penalty": (lambda W: net.loss(x, t) + 0.5 * float((W * W).sum()), expected + W),
+        "another network's loss": (lambda _: other.loss(x, t), np.zeros_like(W)),
+        "a constant": (lambda _: 1.0, np.zeros_like(W)),
+    }
+    for name, (f, wanted) in functions.items():
+        np.testing.assert_allclose(fastnn.numerical_gradient(f, W), wanted, rtol=1e-6, atol=1e-8, err_msg=name)
+    # A part of a parameter, and a copy.
+    np.testing.assert_allclose(
+        fastnn.numerical_gradient(lambda _: net.loss(x, t), W[:, 1:2]), expected[:, 1:2], atol=1e-9
+    )
+    assert (fastnn.numerical_gradient(lambda _: net.loss(x, t), W.copy()) == 0).all()
+    assert b.shape == (5,)
+
+
+def test_an_error_while_watching_is_the_users() -> None:
+    net, x, t = problem()
+
+    def fails(_: Array) -> float:
+        net.loss(x, t)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fastnn.numerical_gradient(fails, net.params["W1"])
+    assert net.loss(x, t) > 0  # nobody is watching any more
+
+
+# --- descents ---------------------------------------------------------------------------------------------------------
+
+
+def bowl(x: Array) -> float:
+    return float(x[0] ** 2 + x[1] ** 2)
+
+
+def test_descent_into_a_bowl() -> None:
+    start = np.array([-3.0, 4.0])
+    x, path = fastnn.gradient_descent(bowl, start, lr=0.1, step_num=100)
+    assert x == pytest.approx([-6.11e-10, 8.15e-10], abs=1e-9)
+    assert path.shape == (101, 2)
+    assert (path[0] == [-3, 4]).all()
+    assert (path[-1] == x).all()
+    assert (start == [-3, 4]).all()
+
+
+def test_descent_until_the_value_is_small() -> None:
+    """x^2 from 1.2 with the rate 0.3, until it is below 0.001."""
+    _, path = fastnn.gradient_descent(lambda x: float(x[0] ** 2), [1.2], lr=0.3, stop=lambda x: x[0] ** 2 < 1e-3)
+    assert path[1:, 0] == pytest.approx([0.48, 0.192, 0.0768, 0.03072], rel=1e-9)
+
+
+def test_descent_in_two_variables() -> None:
+    """x^2 + sin^2 y from (3, 1) with the rate 0.1, until it is below 0.01."""
+
+    def f(v: Array) -> float:
+        return float(v[0] ** 2 + math.sin(v[1]) ** 2)
+
+    _, path = fastnn.gradient_descent(f, [3.0, 1.0], lr=0.1, stop=lambda v: f(v) < 0.01)
+    assert [*path[1], f(path[1])] == pytest.approx([2.4, 0.909070, 6.382415], abs=1e-6)
+    assert [*path[15], f(path[15])] == pytest.approx([0.105553, 0.063481, 0.015166], abs=1e-6)
+    assert [*path[16], f(path[16])] == pytest.approx([0.084442, 0.050819, 0.009711], abs=1e-6)
+    assert len(path) == 17
+
+
+def test_descent_on_an_analytic_gradient_until_it_is_flat() -> None:
+    calls: list[Array] = []
+
+    def slope(v: Array) -> Array:
+        calls.append(v)
+        return 2 * v
+
+    x, path = fastnn.gradient_descent(bowl, [1.0, 1.0], 0.25, 100, gradient=slope, stop=0.1)
+    assert np.abs(2 * x).max() < 0.1
+    assert np.abs(2 * path[-2]).max() >= 0.1
+    assert len(calls) == len(path)
+
+
+def test_descent_refuses() -> None:
+    with pytest.raises(fastnn.TrainingDivergedError, match=r"^x: expected finite positions, got NaN or infinity after"):
+        fastnn.gradient_descent(bowl, [10.0], lr=1.0, step_num=1100, gradient=lambda x: np.full_like(x, np.inf))
+    with pytest.raises(ValueError, match=r"^gradient: expected an array of shape \(2,\), got \(3,\)"):
+        fastnn.gradient_descent(bowl, [1.0, 2.0], gradient=lambda x: np.ones(3))
+    with pytest.raises(ValueError, match=r"^lr: expected a finite number above 0\.0, got 0\.0"):
+        fastnn.gradient_descent(bowl, [1.0, 2.0], lr=0.0)
