@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-Data = dict[str, Any]
+from benchmarks import data
+from benchmarks.data import Data, some_entries
 
-GROUPS = ("operations", "products", "steps", "epochs", "inference", "contention")
+GROUPS = ("gradients", "operations", "products", "steps", "epochs", "inference", "contention")
 LEARNING_RATE, MOMENTUM = 0.01, 0.9
 COMPARED_STEPS = 3
+STEP = 1e-4  # of difference quotients
 ORDER_SEED = 1  # of the random order of an epoch, which is part of what is timed
-ZEROS = 0.81  # the share of MNIST's pixels that are 0
 REDUCED_SIZE = 24
 FLOAT = 4  # bytes
 
@@ -71,10 +72,12 @@ class Case:
     def data(self, mnist: pathlib.Path | None = None) -> Data:
         """Inputs and initial parameters in float32, always the same; `mnist` is a file for the cases that use it."""
         rng = np.random.default_rng(0)
+        if self.kind == "numerical_gradient":
+            return data.gradient(rng, self.sizes, "dense" in self.variant, mnist)
         if self.kind == "epoch" and mnist is not None:
             with np.load(mnist) as stored:
                 samples = stored["x"][: self.sizes[0], : self.sizes[2]], stored["t"][: self.sizes[0]]
-            return {"x": samples[0], "t": samples[1], "params": _parameters(rng, self.sizes[2:])}
+            return {"x": samples[0], "t": samples[1], "params": data.parameters(rng, self.sizes[2:])}
         return KINDS[self.kind].data(rng, self.sizes)
 
     def expected(self, data: Data) -> list[Any]:
@@ -101,72 +104,34 @@ class Kind:
     bytes: Callable[[tuple[int, ...]], float] = lambda sizes: 0.0
 
 
-# --- data --------------------------------------------------------------------------------------------
-
-
-def _normal(rng: np.random.Generator, *shape: int) -> Any:
-    return rng.standard_normal(shape, dtype=np.float32)
-
-
-def _affine(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
-    N, D, H = sizes
-    return {"x": _normal(rng, N, D), "W": _normal(rng, D, H), "b": _normal(rng, H), "dy": _normal(rng, N, H)}
-
-
-def _product(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
-    return {**_affine(rng, sizes), "b": np.zeros(sizes[2], np.float32)}
-
-
-def _elements(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
-    return {"x": 3.0 * _normal(rng, *sizes)}
-
-
-def _logits(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
-    return {"x": 3.0 * _normal(rng, *sizes), "t": rng.integers(0, sizes[1], sizes[0])}
-
-
-def _update(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
-    return {"p": _normal(rng, *sizes), "g": _normal(rng, *sizes), "v": _normal(rng, *sizes)}
-
-
-def _parameters(rng: np.random.Generator, widths: tuple[int, ...]) -> dict[str, Any]:
-    """Weights for ReLU (He et al., 2015) and zero biases: W1, b1, W2, ..."""
-    params: dict[str, Any] = {}
-    for number, (inputs, outputs) in enumerate(itertools.pairwise(widths), start=1):
-        params[f"W{number}"] = _normal(rng, inputs, outputs) * np.float32(math.sqrt(2.0 / inputs))
-        params[f"b{number}"] = np.zeros(outputs, np.float32)
-    return params
-
-
-def _batch(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
-    N, *widths = sizes
-    x, t = rng.random((N, widths[0]), np.float32), rng.integers(0, widths[-1], N)
-    return {"x": x, "t": t, "params": _parameters(rng, tuple(widths))}
-
-
-def _samples(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
-    """Samples with as many zeros as MNIST, labelled by a random linear map; made in blocks to keep the memory low."""
-    count, _, *widths = sizes
-    x = np.empty((count, widths[0]), np.float32)
-    t = np.empty(count, np.int64)
-    teacher = _normal(rng, widths[0], widths[-1])
-    for block in np.array_split(np.arange(count), max(1, count // 1000)):
-        pixels = rng.random((len(block), widths[0]), np.float32)
-        x[block] = np.where(pixels < ZEROS, 0, (pixels - ZEROS) / (1 - ZEROS))
-        t[block] = np.argmax(x[block] @ teacher, axis=1)
-    return {"x": x, "t": t, "params": _parameters(rng, tuple(widths))}
-
-
-def _contention(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
-    return {"a": _normal(rng, sizes[0], sizes[0]), **_batch(rng, sizes[1:])}
-
-
 # --- what must come out --------------------------------------------------------------------------------
 
 
 def network_layers(widths: tuple[int, ...]) -> list[tuple[Any, ...]]:
     """Affine layers of these widths with ReLU between them, as fastnn.reference takes them."""
     return [layer for pair in itertools.pairwise(widths) for layer in (("affine", *pair), ("relu",))][:-1]
+
+
+def gradient_layers(case: Case) -> list[tuple[Any, ...]]:
+    """As network_layers, with the case's activation."""
+    activation = (case.variant.split(",")[0],)
+    return [activation if layer == ("relu",) else layer for layer in network_layers(case.sizes[1:])]
+
+
+def _expected_gradient(case: Case, data: Data) -> list[Any]:
+    """By back-propagation, from which the quotient differs by its truncation and at kinks: some entries, then all."""
+    _, found = reference.network_gradient(gradient_layers(case), data["weights"], data["x"], data["t"])
+    gradient = np.concatenate([value.ravel() for value in found.values()])
+    return [gradient[some_entries(gradient.size)], gradient]
+
+
+def _expected_function(case: Case, data: Data) -> list[Any]:
+    x = data["x"]
+    inner = 200.0 * (x[1:] - x[:-1] ** 2)
+    gradient = np.zeros_like(x)
+    gradient[1:] += inner
+    gradient[:-1] -= 2.0 * x[:-1] * inner + 2.0 * (1.0 - x[:-1])
+    return [gradient[some_entries(x.size)], gradient]
 
 
 def _double(value: Any) -> Any:
@@ -278,27 +243,31 @@ _STEP_IMPLEMENTATIONS = ("numpy", "fastnn", "fastnn_run", "torch", "torch_compil
 
 # The sizes: D inputs, H outputs, K classes, N samples, P parameters, M rows; widths are D, H, ..., K.
 KINDS = {
+    # N, widths
+    "numerical_gradient": Kind(("numpy", "numpy_loop", "fastnn"), data.batch, _expected_gradient, 1e-2),
+    # variables
+    "function_gradient": Kind(("numpy", "fastnn", "scipy", "numdifftools"), data.point, _expected_function, 1e-4),
     # N, D, H
-    "affine_forward": Kind(_ARRAY_LIBRARIES, _affine, _expected_affine_forward, 1e-5, flop=_product_flop),
+    "affine_forward": Kind(_ARRAY_LIBRARIES, data.affine, _expected_affine_forward, 1e-5, flop=_product_flop),
     "affine_backward": Kind(
-        _ARRAY_LIBRARIES, _affine, _expected_affine_backward, 1e-5, flop=lambda s: 2 * _product_flop(s)
+        _ARRAY_LIBRARIES, data.affine, _expected_affine_backward, 1e-5, flop=lambda s: 2 * _product_flop(s)
     ),
-    "product": Kind(_ARRAY_LIBRARIES, _product, _expected_affine_forward, 1e-5, flop=_product_flop),
+    "product": Kind(_ARRAY_LIBRARIES, data.product, _expected_affine_forward, 1e-5, flop=_product_flop),
     # elements
-    "activation": Kind(_ARRAY_LIBRARIES, _elements, _expected_activation, 1e-6, bytes=_arrays(2)),
+    "activation": Kind(_ARRAY_LIBRARIES, data.elements, _expected_activation, 1e-6, bytes=_arrays(2)),
     # N, K
-    "softmax_cross_entropy": Kind(_ARRAY_LIBRARIES, _logits, _expected_loss, 1e-5, bytes=_arrays(2)),
+    "softmax_cross_entropy": Kind(_ARRAY_LIBRARIES, data.logits, _expected_loss, 1e-5, bytes=_arrays(2)),
     # P
-    "sgd_update": Kind(_ARRAY_LIBRARIES, _update, _expected_sgd, 1e-6, bytes=_arrays(3)),
-    "momentum_update": Kind(_ARRAY_LIBRARIES, _update, _expected_momentum, 1e-6, bytes=_arrays(5)),
+    "sgd_update": Kind(_ARRAY_LIBRARIES, data.update, _expected_sgd, 1e-6, bytes=_arrays(3)),
+    "momentum_update": Kind(_ARRAY_LIBRARIES, data.update, _expected_momentum, 1e-6, bytes=_arrays(5)),
     # N, widths
-    "step": Kind(_STEP_IMPLEMENTATIONS, _batch, _expected_steps, 1e-3, flop=_step_flop),
+    "step": Kind(_STEP_IMPLEMENTATIONS, data.batch, _expected_steps, 1e-3, flop=_step_flop),
     # samples, N, widths
-    "epoch": Kind(_NETWORK_LIBRARIES, _samples, _expected_epoch, 1e-3, flop=_epoch_flop),
+    "epoch": Kind(_NETWORK_LIBRARIES, data.samples, _expected_epoch, 1e-3, flop=_epoch_flop),
     # N, widths
-    "predict": Kind(_NETWORK_LIBRARIES[:-1], _batch, _expected_predict, 1e-5, flop=_predict_flop),
+    "predict": Kind(_NETWORK_LIBRARIES[:-1], data.batch, _expected_predict, 1e-5, flop=_predict_flop),
     # M of a square product, then N and widths of a step
-    "contention": Kind(("numpy", "fastnn", "both"), _contention, _expected_contention, 1e-3),
+    "contention": Kind(("numpy", "fastnn", "both"), data.contention, _expected_contention, 1e-3),
 }
 
 
@@ -339,7 +308,31 @@ _STEPS: list[tuple[bool, int, tuple[int, ...]]] = [
 ]
 _IN_TURN = ("", "fastnn on one thread", "NumPy on one thread")
 
+# Widths and the activation; True for those that --quick takes.
+_GRADIENTS: list[tuple[bool, tuple[int, ...], str]] = [
+    (True, (784, 50, 10), "sigmoid"),
+    (False, (784, 50, 10), "sigmoid, dense inputs"),
+    (False, (784, 100, 100, 10), "relu"),
+]
+
 CASES: tuple[Case, ...] = (
+    *(
+        Case(
+            f"numerical gradient 100, {'-'.join(map(str, widths))}, {variant}",
+            "gradients",
+            "numerical_gradient",
+            (100, *widths),
+            variant,
+            quick,
+        )
+        for quick, widths, variant in _GRADIENTS
+    ),
+    *(
+        Case(f"gradient of a {variant} f of {n:,}", "gradients", "function_gradient", (n,), variant, quick=n == 1000)
+        for variant in ("compiled", "plain")
+        for n in (10, 100, 1000, 10_000)
+        if variant == "compiled" or n <= 1000
+    ),
     *_by_shape("operations", "affine_forward", _AFFINE, [(100, 784, 50)]),
     *_by_shape("operations", "affine_backward", _AFFINE, [(100, 784, 50)]),
     *_by_count("activation", [10_000, 1_000_000], "sigmoid", quick=10_000),

@@ -30,6 +30,7 @@ class Implementation:
 
 IMPLEMENTATIONS = {
     "numpy": Implementation("NumPy", "numpy", "with_numpy", "numpy", blas=True),
+    "numpy_loop": Implementation("NumPy, plain loop", "numpy", "with_numpy", "numpy", blas=True),
     "fastnn": Implementation("fastnn", "fastnn", "with_fastnn", "fastnn"),
     "fastnn_run": Implementation("fastnn, in a run", "fastnn", "with_fastnn", "fastnn"),
     "both": Implementation("in turn", "fastnn", "with_both", "fastnn", blas=True),
@@ -37,6 +38,8 @@ IMPLEMENTATIONS = {
     "jax": Implementation("JAX", "jax", "with_jax", "jax"),
     "jax_run": Implementation("JAX, in a run", "jax", "with_jax", "jax"),
     "sklearn": Implementation("scikit-learn", "sklearn", "with_sklearn", "sklearn", blas=True),
+    "scipy": Implementation("SciPy", "scipy", "with_scipy", "scipy"),
+    "numdifftools": Implementation("numdifftools", "numdifftools", "with_scipy", "numdifftools"),
     "torch_compiled": Implementation("PyTorch, compiled", "torch", "with_torch", "torch_compiled"),
 }
 ALWAYS = ("fastnn", "numpy")  # of --peers
@@ -58,7 +61,7 @@ class Target:
     timed
         What is timed if it is not `call`: more steps than are compared, for instance.
     divisor
-        How many times the case is contained in one timed call.
+        How many times the case is contained in one timed call; below 1 where only part of it is timed.
     part
         Where the arrays that `outputs` has begin and end among those of the table, where it does only part of the work.
     """
@@ -67,7 +70,7 @@ class Target:
     outputs: Callable[[list[Any]], Sequence[Any]]
     compared: int = 1
     timed: Callable[[], Any] | None = None
-    divisor: int = 1
+    divisor: float = 1
     part: tuple[int, int | None] = (0, None)
 
 

@@ -9,7 +9,10 @@ from benchmarks import peers, report
 from benchmarks.cases import CASES
 
 # For people who do not tell red from green (Wong, Nature Methods 8, 441, 2011), in the order of the implementations.
-COLOURS = ("#000000", "#d55e00", "#e69f00", "#999999", "#0072b2", "#009e73", "#56b4e9", "#cc79a7", "#f0e442")
+COLOURS = (
+    *("#000000", "#666666", "#d55e00", "#e69f00", "#999999", "#0072b2"),
+    *("#009e73", "#56b4e9", "#cc79a7", "#882255", "#44aa99", "#f0e442"),
+)
 
 
 def draw(result: dict[str, Any], folder: pathlib.Path, name: str) -> list[str]:

@@ -20,7 +20,7 @@ PUBLISHED = RESULTS / "published.json"
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 FORMAT = 1
 STATUSES = ("timed", "differs", "failed", "left out", "absent")
-README_GROUPS = ("steps", "epochs", "inference")
+README_GROUPS = ("gradients", "steps", "epochs", "inference")
 BUSY = 0.5  # a load average above which the figures are not to be relied on
 OWN = ("fastnn", "fastnn_run")
 
@@ -33,7 +33,8 @@ float64 before anything is timed. The first calls, which compile, are not part o
 percentile of the samples; the JSON beside this page has medians and quartiles. Outputs go into arrays that exist where
 the library offers that (NumPy, PyTorch's products and activations, fastnn). "In a run" is a step as part of many
 that one call makes. A ratio is the time of the fastest other library, divided by that of fastnn; runs count only
-against runs. MKL, and so PyTorch, keeps to AVX2 on AMD processors."""
+against runs. The plain loop of a numerical gradient is timed on 20 entries, from which its time for all is calculated.
+MKL, and so PyTorch, keeps to AVX2 on AMD processors."""
 
 
 # --- reading -------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cases import Case, Data
+from benchmarks.cases import Case
+from benchmarks.data import Data
 from benchmarks.peers import Target
 
 ROUNDS = 5

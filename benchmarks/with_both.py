@@ -6,7 +6,8 @@ Imports the two implementations.
 from typing import Any
 
 from benchmarks import with_fastnn, with_numpy
-from benchmarks.cases import Case, Data
+from benchmarks.cases import Case
+from benchmarks.data import Data
 from benchmarks.peers import Target
 
 

@@ -4,15 +4,40 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import numba
 import numpy as np
 
 import fastnn
-from benchmarks.cases import COMPARED_STEPS, LEARNING_RATE, MOMENTUM, ORDER_SEED, Case, Data
+from benchmarks.cases import COMPARED_STEPS, LEARNING_RATE, MOMENTUM, ORDER_SEED, STEP, Case
+from benchmarks.data import Data, rosenbrock, rosenbrock_loop, some_entries
 from benchmarks.peers import Target
 
 EPOCHS_PER_CALL = 3  # a call of `fit` checks its data once
 # Of one call of `fit` that is timed as a run of steps.
 RUN_FLOP, RUN_BYTES, FEWEST_STEPS, MOST_STEPS = 2e9, 64e6, 8, 4000
+
+
+def numerical_gradient(case: Case, data: Data, threads: int) -> Target:
+    widths = case.sizes[1:]
+    activation = {"sigmoid": fastnn.Sigmoid(), "relu": fastnn.Relu()}[case.variant.split(",")[0]]
+    layers = [layer for pair in itertools.pairwise(widths) for layer in (fastnn.Affine(*pair), activation)]
+    made = fastnn.Network(layers[:-1], rng=0, dtype="float64")
+    for name, value in data["weights"].items():
+        made.params[name] = value
+    return Target(
+        lambda: made.numerical_gradient(data["x"], data["t"], h=STEP),
+        lambda results: _some_and_all(np.concatenate([part.ravel() for part in results[0].values()])),
+    )
+
+
+def _some_and_all(gradient: Any) -> list[Any]:
+    return [gradient[some_entries(gradient.size)], gradient]
+
+
+def function_gradient(case: Case, data: Data, threads: int) -> Target:
+    x = data["x"].copy()
+    f = numba.njit(rosenbrock_loop) if case.variant == "compiled" else rosenbrock
+    return Target(lambda: fastnn.numerical_gradient(f, x, h=STEP), lambda results: _some_and_all(results[0]))
 
 
 def affine_forward(case: Case, data: Data, threads: int) -> Target:
@@ -125,6 +150,8 @@ def contention_step(case: Case, data: Data) -> Target:
 
 
 _FASTNN: dict[str, Callable[[Case, Data, int], Target]] = {
+    "numerical_gradient": numerical_gradient,
+    "function_gradient": function_gradient,
     "affine_forward": affine_forward,
     "affine_backward": affine_backward,
     "product": affine_forward,

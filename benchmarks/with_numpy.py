@@ -14,13 +14,107 @@ from benchmarks.cases import (
     LEARNING_RATE,
     MOMENTUM,
     ORDER_SEED,
+    STEP,
     Case,
-    Data,
     epoch_order,
+    gradient_layers,
     network_layers,
     reference,
 )
+from benchmarks.data import Data, rosenbrock, some_entries
 from benchmarks.peers import Target
+
+
+def numerical_gradient(case: Case, data: Data, threads: int) -> Target:
+    """As a user who sees the structure writes it: for each input of a layer the losses of all its weights at once.
+
+    Both ways, a row of changed outputs for each sample that the input reaches and each weight, taken through the rest
+    of the network.
+    """
+    layers, weights, x, t = gradient_layers(case), data["weights"], data["x"], data["t"]
+
+    def call() -> Any:
+        return np.concatenate([part.ravel() for part in _structured(layers, weights, x, t).values()])
+
+    return Target(call, lambda results: [results[0][some_entries(results[0].size)], results[0]])
+
+
+def _structured(layers: Any, weights: Any, x: Any, t: Any) -> dict[str, Any]:
+    names = [layer[0] for layer in layers]
+    inputs, found = x, {}
+    for place, name in enumerate(names):
+        if name != "affine":
+            inputs = reference.activation_forward(name, inputs)
+            continue
+        number = names[: place + 1].count("affine")
+        W, b = weights[f"W{number}"], weights[f"b{number}"]
+        z = inputs @ W + b
+        rest = (names[place + 1 :], weights, number + 1)
+        found[f"W{number}"] = np.array([_row(z, inputs[:, i], rest, t) for i in range(len(W))])
+        found[f"b{number}"] = _row(z, np.ones(len(x)), rest, t)
+        inputs = z
+    return found
+
+
+def _row(z: Any, column: Any, rest: Any, t: Any) -> Any:
+    """The quotients of all weights of one input, whose values are `column`."""
+    rows = np.flatnonzero(column)
+    if not rows.size:
+        return np.zeros(z.shape[1])
+    losses = []
+    for sign in (1.0, -1.0):
+        outputs = np.repeat(z[rows, None, :], z.shape[1], axis=1)
+        outputs[:, np.arange(z.shape[1]), np.arange(z.shape[1])] += sign * STEP * column[rows, None]
+        losses.append(_losses(outputs, rest, t[rows]))
+    return (losses[0] - losses[1]).sum(axis=0) / (2 * STEP * len(z))
+
+
+def _losses(outputs: Any, rest: Any, t: Any) -> Any:
+    """The loss of each sample and perturbation from the outputs (samples, perturbations, width) of a layer."""
+    names, weights, number = rest
+    for name in names:
+        if name == "affine":
+            outputs = outputs @ weights[f"W{number}"] + weights[f"b{number}"]
+            number += 1
+        else:
+            outputs = reference.activation_forward(name, outputs)
+    outputs = outputs - outputs.max(axis=2, keepdims=True)
+    return np.log(np.exp(outputs).sum(axis=2)) - outputs[np.arange(len(t)), :, t]
+
+
+def plain_loop(case: Case, data: Data, threads: int) -> Target:
+    """The textbook's loop over some entries, two forward passes for each."""
+    layers, x, t = gradient_layers(case), data["x"], data["t"]
+    weights = {name: value.copy() for name, value in data["weights"].items()}
+    places = [(value, i) for value in weights.values() for i in range(value.size)]
+    chosen = [places[entry] for entry in some_entries(len(places))]
+
+    def loss() -> float:
+        return float(reference.softmax_cross_entropy(reference.network_forward(layers, weights, x), t)[0])
+
+    def call() -> Any:
+        return np.array([_quotient(loss, value.reshape(-1), i) for value, i in chosen])
+
+    return Target(call, lambda results: results, part=(0, 1), divisor=len(chosen) / len(places))
+
+
+def _quotient(f: Callable[[], float], entries: Any, i: int) -> float:
+    kept = entries[i]
+    entries[i] = kept + STEP
+    above = f()
+    entries[i] = kept - STEP
+    below = f()
+    entries[i] = kept
+    return (above - below) / (2 * STEP)
+
+
+def function_gradient(case: Case, data: Data, threads: int) -> Target:
+    """The textbook's loop, f in NumPy."""
+    x = data["x"].copy()
+    return Target(
+        lambda: np.array([_quotient(lambda: rosenbrock(x), x, i) for i in range(x.size)]),
+        lambda results: [results[0][some_entries(x.size)], results[0]],
+    )
 
 
 def affine_forward(case: Case, data: Data, threads: int) -> Target:
@@ -109,7 +203,10 @@ def square(case: Case, data: Data) -> tuple[Callable[[], object], Any]:
 
 
 FACTORIES = {
+    "numpy_loop": {"numerical_gradient": plain_loop},
     "numpy": {
+        "numerical_gradient": numerical_gradient,
+        "function_gradient": function_gradient,
         "affine_forward": affine_forward,
         "affine_backward": affine_backward,
         "product": affine_forward,
@@ -121,5 +218,5 @@ FACTORIES = {
         "epoch": epoch,
         "predict": predict,
         "contention": contention,
-    }
+    },
 }

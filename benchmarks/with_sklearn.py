@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cases import COMPARED_STEPS, LEARNING_RATE, ORDER_SEED, Case, Data, epoch_order
+from benchmarks.cases import COMPARED_STEPS, LEARNING_RATE, ORDER_SEED, Case, epoch_order
+from benchmarks.data import Data
 from benchmarks.peers import Target
 
 

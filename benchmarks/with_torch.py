@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cases import COMPARED_STEPS, LEARNING_RATE, MOMENTUM, ORDER_SEED, Case, Data, epoch_order
+from benchmarks.cases import COMPARED_STEPS, LEARNING_RATE, MOMENTUM, ORDER_SEED, Case, epoch_order
+from benchmarks.data import Data
 from benchmarks.peers import Target
 
 torch: Any = importlib.import_module("torch")

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 Commands: TypeAlias = Any
 
 ROOT = pathlib.Path(__file__).parents[1]
-GROUPS = "operations, products, steps, epochs, inference, contention"
-PEERS = "torch, torch_compiled, jax, sklearn"
+GROUPS = "gradients, operations, products, steps, epochs, inference, contention"
+PEERS = "torch, torch_compiled, jax, sklearn, scipy, numdifftools"
 
 
 def add(commands: Commands) -> None:

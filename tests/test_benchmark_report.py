@@ -18,6 +18,9 @@ STEP = "step 100, 784-50-10"
 OWN_ROWS = sum(2 if case.least_threads == 1 else 1 for case in CASES)
 TIMES = {
     "numpy": 200e-6,
+    "numpy_loop": 0.1,
+    "scipy": 250e-6,
+    "numdifftools": 2e-3,
     "fastnn": 40e-6,
     "fastnn_run": 20e-6,
     "both": 400e-6,

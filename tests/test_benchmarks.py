@@ -63,7 +63,7 @@ def test_bytes() -> None:
     assert BY_NAME["sigmoid 10,000"].bytes == 2 * 4 * 10_000
     assert BY_NAME["sgd_update 40,000"].bytes == 3 * 4 * 40_000
     assert BY_NAME["momentum_update 40,000"].bytes == 5 * 4 * 40_000
-    assert all((case.flop > 0) != (case.bytes > 0) for case in CASES if case.group != "contention")
+    assert all((case.flop > 0) != (case.bytes > 0) for case in CASES if case.group not in {"contention", "gradients"})
 
 
 def test_synthetic_samples_are_as_empty_as_mnist() -> None:
@@ -257,11 +257,13 @@ def test_help_names_what_there_is() -> None:
     [
         (
             ["--peers", "numpy,keras"],
-            "--peers: expected names out of numpy, fastnn, torch, jax, sklearn, torch_compiled, got keras; see --help",
+            "--peers: expected names out of numpy, fastnn, torch, jax, sklearn, scipy, numdifftools, torch_compiled, "
+            "got keras; see --help",
         ),
         (
             ["--groups", "steps,nothing"],
-            "--groups: expected names out of operations, products, steps, epochs, inference, contention, got nothing; "
+            "--groups: expected names out of gradients, operations, products, steps, epochs, inference, contention, "
+            "got nothing; "
             "see --help",
         ),
         (["--threads", "0"], "--threads: expected integers from 1 to "),

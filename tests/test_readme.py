@@ -1,5 +1,6 @@
 """The README: its script runs as printed, its names exist, its commands are the ones that are promised."""
 
+import json
 import os
 import pathlib
 import re
@@ -7,6 +8,7 @@ import subprocess
 import sys
 
 import fastnn
+from benchmarks import numerical_training
 from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.kernels.losses import LOSSES
 
@@ -19,17 +21,24 @@ def _table() -> dict[str, str]:
     return {what.strip(): names for what, names in rows}
 
 
-def test_script_runs_as_printed(tmp_path: pathlib.Path) -> None:
-    block = re.search(r"```python\n(.*?)```", README, re.DOTALL)
-    assert block is not None
+def test_scripts_run_as_printed(tmp_path: pathlib.Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) == 2  # the second goes on where the first one ends
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "0"}
-    command = [sys.executable, "-W", "error", "-c", block.group(1)]
+    command = [sys.executable, "-W", "error", "-c", "\n".join(blocks)]
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     accuracy = re.search(r"test accuracy: ([\d.]+)", run.stdout)
     assert accuracy is not None
     assert float(accuracy.group(1)) >= 0.95
     assert (tmp_path / "digits.npz").exists()
+    assert "\nagree (h = 0.0001;" in run.stdout
+
+
+def test_numerical_training_is_as_measured() -> None:
+    file = pathlib.Path(numerical_training.__file__).parent / "results" / f"{numerical_training.NAME}.json"
+    assert numerical_training.sentence(json.loads(file.read_text(encoding="utf-8"))) in README
+    assert file.with_suffix(".svg").exists()
 
 
 def test_script_fits_one_screen() -> None:
@@ -40,7 +49,7 @@ def test_script_fits_one_screen() -> None:
 
 def test_two_commands() -> None:
     blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    assert blocks == [
+    assert blocks[:2] == [
         f"{INSTALL} . && .venv/bin/fastnn demo\n",
         f'{INSTALL} ".[test]" && .venv/bin/python -m pytest\n',
     ]
