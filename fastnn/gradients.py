@@ -280,6 +280,8 @@ def _spread(x: Array, entries: Array, values: Any) -> Array:
 
 def _number(value: Any) -> float:
     """What f returned."""
+    if isinstance(value, float):  # NumPy's float64, too
+        return float(value)
     array = np.asarray(value)
     if array.size != 1 or array.dtype.kind not in "fiub":
         came = (
@@ -296,17 +298,17 @@ def _evaluate(
     values = np.empty((len(rule.points), entries.size))
     steps = np.empty_like(values)
     base = _number(f(x)) if len(rule.points) == 1 else 0.0
-    for column, entry in enumerate(entries):
-        place = np.unravel_index(entry, x.shape)
-        kept = x[place]
+    flat: Any = x.reshape(-1) if x.flags.c_contiguous else x.flat
+    for column, entry in enumerate(entries.tolist()):
+        kept = flat[entry]
         scale = h * max(1.0, abs(float(kept))) if relative else h
         try:
             for row, multiple in enumerate(rule.points):
-                x[place] = kept + multiple * scale
-                steps[row, column] = float(x[place]) - float(kept)
+                flat[entry] = moved = kept + multiple * scale
+                steps[row, column] = moved - kept
                 values[row, column] = _number(f(x)) - base
         finally:
-            x[place] = kept
+            flat[entry] = kept
     return values, steps, values.size + (len(rule.points) == 1)
 
 
