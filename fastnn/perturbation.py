@@ -161,14 +161,20 @@ class Perturbation:
         data = (*network, self.transposed, x, tensors, softmax, targets, points, step)
         samples = np.empty((self.parts, len(x)), np.intp)
         for o, first, end in self._inputs(only):
-            work = self._work(o, len(x), len(points))  # of one input
-            size = max(1, int(FIRST_FLOP / work))
+            outputs = int(operations[o, job.OUTPUTS])
+            one = self._work(o, len(x), len(points))  # of one input and one output
+            pace = FIRST_FLOP  # operations in one call
             while first < end:
-                last, start = min(end, first + size), time.perf_counter()
-                rest = (o, first, last, columns, memory, samples, changes)
-                threads.run(kernels.perturb, work * (last - first), *data, *rest, n_threads=self.parts)
-                seconds = max(1e-9, time.perf_counter() - start)
-                size = max(1, min(4 * size, int(SECONDS_PER_CALL * (last - first) / seconds)))
+                # Whole inputs where they are short enough; else some outputs of as many as there are threads.
+                count = max(self.parts, int(pace / (one * outputs)))
+                width = max(1, min(outputs, int(pace / (one * min(count, end - first)))))
+                last = min(end, first + count)
+                for begin in range(0, outputs, width):
+                    rest = (o, first, last, begin, min(begin + width, outputs), columns, memory, samples, changes)
+                    work, start = one * width * (last - first), time.perf_counter()
+                    threads.run(kernels.perturb, work, *data, *rest, n_threads=self.parts)
+                    rate = work / max(1e-9, time.perf_counter() - start)
+                    pace = min(2 * pace, rate * SECONDS_PER_CALL)
                 first = last
 
     def _inputs(self, only: str | None) -> list[tuple[int, int, int]]:
@@ -198,7 +204,7 @@ class Perturbation:
         return max(forward + [scratch_size(inputs, columns, "left") for inputs, _ in shapes])
 
     def _work(self, o: int, rows: int, points: int) -> float:
-        """About how many operations one input of operation o takes."""
+        """About how many operations one parameter of operation o takes."""
         after = [int(self.plan.operations[later, job.OUTPUTS]) for later in self.affine if later > o]
         changed = sum(20.0 * width for width in after) + sum(2.0 * a * b for a, b in itertools.pairwise(after))
-        return rows * points * float(self.plan.operations[o, job.OUTPUTS]) * (60.0 + changed)
+        return rows * points * (60.0 + changed)

@@ -25,7 +25,8 @@ ARROWS = {
     "kernels.updates",
     "kernels.network": "kernels.activations kernels.compile kernels.job kernels.losses kernels.matmul "
     "kernels.operations kernels.sparse kernels.updates kernels.views",
-    "kernels.perturbation": "kernels.activations kernels.compile kernels.job kernels.losses kernels.matmul "
+    "kernels.changes": "kernels.activations kernels.compile kernels.job kernels.losses kernels.matmul kernels.views",
+    "kernels.perturbation": "kernels.activations kernels.changes kernels.compile kernels.job kernels.matmul "
     "kernels.network kernels.views",
     "kernels.differences": "kernels.compile",
     "threads": "kernels.compile",

@@ -201,6 +201,17 @@ def test_blocks_of_any_size_give_the_same(monkeypatch: pytest.MonkeyPatch) -> No
             assert found.tobytes() == whole[name].tobytes()
 
 
+@pytest.mark.parametrize("operations", [1.0, 2e4, 1e5])
+def test_calls_of_any_length_give_the_same(operations: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short enough for Ctrl-C, some outputs of some inputs at once where a network is wide."""
+    net, x, t = network((4, 6, 5, 3), fastnn.Sigmoid(), "softmax_cross_entropy"), samples(9, 4), np.arange(9) % 3
+    whole = net.numerical_gradient(x, t)
+    monkeypatch.setattr("fastnn.perturbation.FIRST_FLOP", operations)
+    monkeypatch.setattr("fastnn.perturbation.SECONDS_PER_CALL", 0.0)
+    for name, found in net.numerical_gradient(x, t).items():
+        assert found.tobytes() == whole[name].tobytes()
+
+
 def test_one_parameter_alone() -> None:
     net, x, t = network((4, 5, 3), fastnn.Tanh(), "softmax_cross_entropy"), samples(6, 4), np.arange(6) % 3
     whole = net.numerical_gradient(x, t)
