@@ -151,6 +151,7 @@ def contention_step(case: Case, data: Data) -> Target:
 
 _FASTNN: dict[str, Callable[[Case, Data, int], Target]] = {
     "numerical_gradient": numerical_gradient,
+    "deep_gradient": numerical_gradient,
     "function_gradient": function_gradient,
     "affine_forward": affine_forward,
     "affine_backward": affine_backward,

@@ -203,7 +203,7 @@ def square(case: Case, data: Data) -> tuple[Callable[[], object], Any]:
 
 
 FACTORIES = {
-    "numpy_loop": {"numerical_gradient": plain_loop},
+    "numpy_loop": {"numerical_gradient": plain_loop, "deep_gradient": plain_loop},
     "numpy": {
         "numerical_gradient": numerical_gradient,
         "function_gradient": function_gradient,
