@@ -206,6 +206,8 @@ def check_gradients(
     -----
     Source: Karpathy, CS231n course notes (2016), "Gradient checks"; the rules that it gives by hand are applied here.
     """
+    if not hasattr(net, "numerical_gradient"):
+        raise TypeError(f"net: expected a fastnn.Network, got {net!r}; for a function call fastnn.numerical_gradient")
     h = arrays.real("h", h, above=0.0)
     defaults = TOLERANCES[net.dtype.name]
     rtol = defaults[0] if rtol is None else arrays.real("rtol", rtol, minimum=0.0)

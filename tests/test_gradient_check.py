@@ -159,6 +159,8 @@ def test_refusals(arguments: dict[str, Any], sentence: str) -> None:
     net, x, t = problem(fastnn.Relu(), 1)
     with pytest.raises(ValueError, match=f"^{sentence}"):
         fastnn.check_gradients(net, x, t, **arguments)
+    with pytest.raises(TypeError, match=r"^net: expected a fastnn\.Network, got 3; for a function call"):
+        fastnn.check_gradients(3, x, t)
     wrong = {**net.gradient(x, t), "b1": np.zeros(3)}
     with pytest.raises(ValueError, match=r"^gradient\['b1'\]: expected shape \(8,\), got shape \(3,\)"):
         fastnn.check_gradients(net, x, t, gradient=wrong)
