@@ -239,13 +239,23 @@ def test_in_a_pseudo_terminal(clock: Clock) -> None:
     pty = pytest.importorskip("pty", reason="pseudo terminals are a matter of POSIX")
     leader, follower = pty.openpty()
     with open(follower, "w", encoding="utf-8") as stream, Progress(4, "epoch", stream=stream) as line:
+        shown = "\repoch  " + "█" * 7 + "░" * 23 + "  25%"
+        blanks = "\r" + " " * (len(shown) - 1) + "\r"
         line.update(1)
-        drawn = os.read(leader, 1000).decode()
+        drawn = _read(leader, len(shown.encode()))
         line.close()
-        cleared = os.read(leader, 1000).decode()
+        cleared = _read(leader, len(blanks))
     os.close(leader)
-    assert drawn == "\repoch  " + "█" * 7 + "░" * 23 + "  25%"
-    assert cleared == "\r" + " " * (len(drawn) - 1) + "\r"
+    assert drawn == shown
+    assert cleared == blanks
+
+
+def _read(terminal: int, length: int) -> str:
+    """So many bytes, which a terminal may hand over in parts."""
+    found = b""
+    while len(found) < length:
+        found += os.read(terminal, length - len(found))
+    return found.decode()
 
 
 def test_total_is_checked() -> None:
