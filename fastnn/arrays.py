@@ -15,7 +15,9 @@ import numpy.typing as npt
 from fastnn import checks
 from fastnn.checks import FLOAT32, FLOAT64, Shape
 from fastnn.checks import choice as choice
+from fastnn.checks import flag as flag
 from fastnn.checks import float_dtype as float_dtype
+from fastnn.checks import function as function
 from fastnn.checks import generator as generator
 from fastnn.checks import integer as integer
 from fastnn.checks import real as real
@@ -76,6 +78,15 @@ def floats(
     if finite:
         check_finite(name, array)
     return array
+
+
+def shared_dtype(*values: Any) -> DType | None:
+    """That of the first array of float32 or float64: integers before it are to have it, too. None if none is one."""
+    for value in values:
+        dtype = getattr(value, "dtype", None)
+        if dtype is FLOAT32 or dtype is FLOAT64:
+            return dtype
+    return None
 
 
 def is_plain(value: Any, dtype: Any) -> TypeGuard[Array]:

@@ -70,8 +70,34 @@ def real(
         return number
     expected = f"{name}: expected a finite number" + _bounds(minimum, maximum, above, below)
     problem = ValueError if allowed else TypeError
-    beyond = isinstance(value, int) and math.isinf(number)
-    raise problem(f"{expected}, got {number if allowed and not beyond else shown(value)}")
+    raise problem(f"{expected}, got {shown(value.item() if isinstance(value, np.generic) else value)}")
+
+
+def flag(name: str, value: Any) -> bool:
+    """`value`, True or False, as a bool.
+
+    Raises
+    ------
+    TypeError
+        For anything else: "no" would count as true.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}: expected True or False, got {shown(value)}")
+    return bool(value)
+
+
+def function(name: str, value: Any) -> Any:
+    """`value` itself, something that can be called with x.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    """
+    if not callable(value):
+        remedy = "pass one such as lambda x: (x**2).sum()"
+        raise TypeError(f"{name}: expected a function of x, got {shown(value)}; {remedy}")
+    return value
 
 
 def choice(name: str, value: Any, options: Collection[str]) -> str:

@@ -56,7 +56,7 @@ def affine_forward(x: Any, W: Any, b: Any, *, out: Any = None) -> Array:
     TypeError, ValueError
         For a wrong type, dtype or shape; the message says what was expected.
     """
-    x = arrays.floats("x", x, ("N", "D"))
+    x = arrays.floats("x", x, ("N", "D"), dtype=arrays.shared_dtype(x, W))
     W = arrays.floats("W", W, (x.shape[1], "H"), dtype=x.dtype)
     b = arrays.floats("b", b, (W.shape[1],), dtype=x.dtype)
     y = arrays.output("out", out, (x.shape[0], W.shape[1]), x.dtype, (("x", x), ("W", W), ("b", b)))
@@ -91,7 +91,7 @@ def affine_backward(
     -----
     Source: Rumelhart, Hinton and Williams, Nature 323 (1986), 533-536.
     """
-    x = arrays.floats("x", x, ("N", "D"))
+    x = arrays.floats("x", x, ("N", "D"), dtype=arrays.shared_dtype(x, W))
     W = arrays.floats("W", W, (x.shape[1], "H"), dtype=x.dtype)
     dy = arrays.floats("dy", dy, (x.shape[0], W.shape[1]), dtype=x.dtype)
     dx_out, dW_out, db_out = (None, None, None) if out is None else _three("out", out)
@@ -118,7 +118,7 @@ def activation_forward(name: str, x: Any, *, slope: float = 0.01, alpha: float =
     Parameters
     ----------
     name : str
-        identity: x. step: 1 where x > 0, else 0. sigmoid: 1 / (1 + exp(-x)). tanh. relu: max(0, x).
+        identity: x. step: 1 where x > 0, else 0, also for NaN. sigmoid: 1 / (1 + exp(-x)). tanh. relu: max(0, x).
         leaky_relu: x where x > 0, else slope x. elu: x where x > 0, else alpha (exp(x) - 1).
         softmax: exp(x) / sum(exp(x)).
     x : array of any shape
@@ -163,7 +163,7 @@ def activation_backward(
     """
     name = arrays.choice("name", name, ACTIVATIONS)
     parameter = _activation_parameter(name, slope, alpha)
-    x = arrays.floats("x", x)
+    x = arrays.floats("x", x, dtype=arrays.shared_dtype(x, dy, y))
     dy = arrays.floats("dy", dy, x.shape, dtype=x.dtype)
     y = arrays.floats("y", y, x.shape, dtype=x.dtype)
     dx = arrays.output("out", out, x.shape, x.dtype, (("dy", dy), ("x", x), ("y", y)), in_place=("dy",))
@@ -240,7 +240,7 @@ def mean_squared_error(y: Any, t: Any, *, out: Any = None) -> tuple[float, Array
     loss : float
     dy : array (N, K)
     """
-    y = arrays.floats("y", y, ("N", "K"))
+    y = arrays.floats("y", y, ("N", "K"), dtype=arrays.shared_dtype(y, t))
     dense = arrays.floats("t", t, y.shape, dtype=y.dtype)
     return _loss(losses.MEAN_SQUARED_ERROR, "y", y, np.empty(0, np.intp), dense, out)
 

@@ -64,6 +64,7 @@ def numerical_diff(f: Callable[[Any], Any], x: Any, h: float | str = 1e-4, metho
     Source: Burden and Faires, Numerical Analysis, 10th edition (2016), sections 4.1 and 4.2.
     """
     rule = METHODS[arrays.choice("method", method, METHODS)]
+    arrays.function("f", f)
     many = isinstance(x, np.ndarray | list)
     point: Any = arrays.floats("x", x, dtype="float64", rounding=True) if many else np.float64(arrays.real("x", x))
     size, relative = step_size(h, rule)
@@ -120,7 +121,7 @@ def numerical_gradient(
         If x has so few digits that the quotient is mostly rounding.
     """
     rule = METHODS[arrays.choice("method", method, METHODS)]
-    x = arrays.perturbable("x", x)
+    f, x = arrays.function("f", f), arrays.perturbable("x", x)
     size, relative = step_size(h, rule, x.dtype)
     entries = _entries(x, subset, max_entries, rng)
     found = None if differences.is_compiled(f) else observation.network_gradient(f, x, size, relative, method)
@@ -154,7 +155,7 @@ def directional_derivative(
     float
     """
     rule = METHODS[arrays.choice("method", method, METHODS)]
-    x = arrays.perturbable("x", x)
+    f, x = arrays.function("f", f), arrays.perturbable("x", x)
     v = np.asarray(v)
     if v.shape != x.shape or v.dtype.kind not in "fiub":
         raise ValueError(f"v: expected numbers of shape {x.shape}, got {v.dtype} of shape {v.shape}; pass one like x")
@@ -220,7 +221,9 @@ def gradient_descent(
     -----
     Source: Cauchy, Comptes rendus 25 (1847), 536-538.
     """
-    x = np.array(arrays.floats("init_x", init_x))
+    f, x = arrays.function("f", f), np.array(arrays.floats("init_x", init_x))
+    if gradient is not None:
+        arrays.function("gradient", gradient)
     lr = arrays.real("lr", lr, above=0.0)
     step_num = arrays.integer("step_num", step_num, minimum=0)
     tolerance = None if stop is None or callable(stop) else arrays.real("stop", stop, minimum=0.0)

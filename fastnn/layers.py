@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from fastnn import arrays, initializers
 from fastnn.kernels.activations import ACTIVATIONS
 
+WIDEST = 2**31 - 1  # so that the size of a layer's weights is an int64
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -27,7 +29,7 @@ class Affine(Layer):
     Parameters
     ----------
     inputs, outputs : int
-        Widths D and H, at least 1.
+        Widths D and H, from 1 to 2^31 - 1.
     init : str or float
         How W begins: "he", "xavier", "zeros" or a standard deviation. None: "he" before an activation of the ReLU
         family, else "xavier". b begins at 0.
@@ -38,8 +40,8 @@ class Affine(Layer):
     init: str | float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "inputs", arrays.integer("inputs", self.inputs, minimum=1))
-        object.__setattr__(self, "outputs", arrays.integer("outputs", self.outputs, minimum=1))
+        object.__setattr__(self, "inputs", arrays.integer("inputs", self.inputs, 1, WIDEST))
+        object.__setattr__(self, "outputs", arrays.integer("outputs", self.outputs, 1, WIDEST))
         if self.init is not None:
             object.__setattr__(self, "init", initializers.check("init", self.init))
 

@@ -19,7 +19,7 @@ from fastnn.kernels.losses import LOSSES, SOFTMAX_CROSS_ENTROPY
 from fastnn.kernels.updates import UPDATES
 from fastnn.layers import RELU_FAMILY, Affine, Layer, Softmax
 from fastnn.optimizers import Optimizer, check_optimizer
-from fastnn.parameters import Parameters
+from fastnn.parameters import Parameters, vector
 from fastnn.perturbation import METHODS, Perturbation, step_size
 from fastnn.plan import check_layers, compile_plan, table_of_layers
 from fastnn.workspace import INDEX, Workspace, take_for_prediction
@@ -82,8 +82,7 @@ class Network:
         dtype = arrays.float_dtype("dtype", dtype)
         self.n_threads = None if n_threads is None else arrays.integer("n_threads", n_threads, minimum=1)
         self._plan, self._places, self._columns, size = compile_plan(self.layers, LOSSES[self.loss_name])
-        self._values = np.zeros(size, dtype)
-        self._gradients = np.zeros(size, dtype)
+        self._values, self._gradients = vector(size, dtype), vector(size, dtype)
         self._no_targets = np.empty((0, self.outputs), dtype)
         self._state = np.zeros((0, size), dtype)
         self._state_owner: str | None = None
@@ -291,13 +290,14 @@ class Network:
         self, x: Any, t: Any, check_finite: bool, names: tuple[str, str] = ("x", "t")
     ) -> tuple[Array, Array, Array]:
         """Data and targets as kernels take them: x (N, D), labels (N,) or empty, dense (N, K) or empty."""
-        shape = ("N", self.inputs)
-        x = arrays.floats(names[0], x, shape, dtype=self.dtype, rounding=True, finite=check_finite)
+        x = arrays.floats(names[0], x, ("N", self.inputs), dtype=self.dtype, rounding=True, finite=check_finite)
+        if np.may_share_memory(x, self._values):  # parameters as data: they move while they are read
+            x = x.copy()
         rows, columns = x.shape[0], self.outputs
         if self._plan.loss == SOFTMAX_CROSS_ENTROPY:
             return (x, *arrays.targets(names[1], t, rows, columns, self.dtype))
         dense = arrays.regression_targets(names[1], t, rows, columns, self.dtype, finite=check_finite)
-        return x, np.empty(0, INDEX), dense
+        return x, np.empty(0, INDEX), dense.copy() if np.may_share_memory(dense, self._values) else dense
 
     def _evaluate(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
         """Mean loss and accuracy on prepared data."""
@@ -305,8 +305,8 @@ class Network:
         losses, hits = np.empty((2, len(y))), np.empty(len(y), INDEX)
         rows = np.arange(len(y), dtype=INDEX)
         arguments = (self._plan.loss, y, labels, dense, rows, np.empty_like(y), losses[0], losses[1], hits)
-        parts = threads.at_most(self.n_threads)
-        total = threads.run(operations.loss, FLOP_PER_LOSS * y.size, *arguments, n_threads=parts)
+        work, parts = FLOP_PER_LOSS * y.size, threads.at_most(self.n_threads)
+        total = threads.run(operations.loss, work, *arguments, n_threads=parts)
         return float(total) / len(y), float(hits.mean())
 
     def _snapshot(self, into: Snapshot | None = None) -> Snapshot:
@@ -369,7 +369,7 @@ class Network:
             and t.shape == x.shape[:1]
         )
         result: tuple[int, float, int, int] = (0, 0.0, 0, kernels.REFUSED)
-        if plain:
+        if plain and x.base is not self._values:
             data = (x, t, self._no_targets, NO_ORDER)
             result = self._run_batches(data, optimizer, (0, 1, len(x)), check=(True, check_finite))
         if result[3] == kernels.REFUSED:  # here the gate says why

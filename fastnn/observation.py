@@ -3,6 +3,7 @@
 `Network` registers itself, and its `loss` reports each call to whoever is watching in the same thread.
 """
 
+import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -63,3 +64,13 @@ def _is_same(parameter: Array, x: Array) -> bool:
     """Whether both are the same view."""
     same_memory = parameter.ctypes.data == x.ctypes.data and parameter.strides == x.strides
     return same_memory and parameter.shape == x.shape
+
+
+def _renew_locks() -> None:
+    """In a forked child: another thread of the parent may have held a network's lock, and have been at work."""
+    for network in list(_networks.values()):
+        network._lock, network._workspace = threading.RLock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)

@@ -26,6 +26,13 @@ class Parameters(Mapping[str, Array]):
         view = self[name]
         view[...] = arrays.floats(f"params[{name!r}]", value, view.shape, dtype=view.dtype, rounding=True)
 
+    def __delitem__(self, name: str) -> None:
+        self._place(name)
+        raise TypeError(
+            f"params: expected all parameters to stay, got del params[{name!r}]; assign to params[{name!r}][...], or "
+            "make another network"
+        )
+
     def _place(self, name: str) -> tuple[int, tuple[int, ...]]:
         if name not in self._places:
             raise KeyError(f"params: expected one of {', '.join(self._places)}, got {name!r}; pass one of these names")
@@ -43,3 +50,13 @@ class Parameters(Mapping[str, Array]):
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name} {shape}" for name, (_, shape) in self._places.items())
         return f"<{self._vector.size:,} {self._vector.dtype} parameters: {shapes}>"
+
+
+def vector(size: int, dtype: np.dtype[Any]) -> Array:
+    """A vector for so many parameters, zeros."""
+    try:
+        return np.zeros(size, dtype)
+    except (MemoryError, ValueError) as error:  # ValueError: beyond the address space
+        came = f"{size:,} of them, {size * dtype.itemsize / 2**30:,.0f} GiB"
+        sentence = f"layers: expected parameters that fit into memory, got {came}; use narrower layers"
+        raise MemoryError(sentence) from error

@@ -137,7 +137,7 @@ def load(path: str | os.PathLike[str]) -> Network:
         file = open(name, "rb")  # noqa: SIM115 - closed below; here only what open itself raises is of interest
     except OSError as error:
         remedy = f"check the name and the folder {os.path.dirname(os.path.abspath(name))}"
-        sentence = f"path: expected a readable file, got {error.strerror} for {name}; {remedy}"
+        sentence = f"path: expected a readable file, got {name} ({error.strerror}); {remedy}"
         raise _restated(error, sentence) from error
     with file:
         try:

@@ -152,8 +152,17 @@ def _note_fork() -> None:
         _forked_from_openmp = _numba.threading_layer() == "omp"
 
 
+def _release_compiler() -> None:
+    with contextlib.suppress(RuntimeError):  # Ctrl-C came while it was waited for
+        _compiler.release()
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_note_fork)
+    # A fork waits for the end of a compilation in another thread: its lock, and LLVM's, would never be free in the
+    # child. As `logging` does with its own.
+    _compiler: Any = _numba.core.compiler_lock.global_compiler_lock
+    os.register_at_fork(before=_compiler.acquire, after_in_parent=_release_compiler, after_in_child=_release_compiler)
 
 
 @functools.cache

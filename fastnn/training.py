@@ -130,6 +130,7 @@ def fit(
     if not network._is_finite():
         raise ValueError("params: expected finite parameters, got NaN or infinity; call network.initialize() first")
     numerical = arrays.choice("gradient", gradient, GRADIENTS) == "numerical"
+    shuffle, progress = arrays.flag("shuffle", shuffle), arrays.flag("progress", progress)
     classes = _are_classes(labels, dense)
     history = network.history = History()
     run = _Run(network, optimizer, size, numerical)

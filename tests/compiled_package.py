@@ -81,7 +81,7 @@ print(json.dumps(report))
 RESULTS = [[3.0, 6.0, 9.0], [3.0, 6.0, 9.0], [60.0, 90.0, 120.0], [60.0, 90.0, 120.0], [3.0, 3.0]]
 SIGNATURES = 5
 
-IN_MEMORY = "fastnn: compiling kernels for this machine (this process only: no cache folder)\n"
+IN_MEMORY = "fastnn: compiling kernels for this machine (for this process only: {})\n"
 
 
 class Package:

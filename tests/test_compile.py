@@ -49,7 +49,7 @@ print(json.dumps([regions(increase.parallel), regions(increase.serial)]))
 """
     regions, errors = package.run(script, FASTNN_CACHE="0")
     assert regions == [[1, 1], [0, 0]]
-    assert errors == IN_MEMORY
+    assert errors == IN_MEMORY.format("FASTNN_CACHE=0")
 
 
 def test_by_dtype_in_plain_python_looks_at_the_first_argument() -> None:

@@ -314,3 +314,17 @@ def test_descent_refuses() -> None:
         fastnn.gradient_descent(bowl, [1.0, 2.0], gradient=lambda x: np.ones(3))
     with pytest.raises(ValueError, match=r"^lr: expected a finite number above 0\.0, got 0\.0"):
         fastnn.gradient_descent(bowl, [1.0, 2.0], lr=0.0)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: fastnn.numerical_diff(3, 1.0),  # type: ignore[arg-type]
+        lambda: fastnn.numerical_gradient(3, np.ones(2)),  # type: ignore[arg-type]
+        lambda: fastnn.directional_derivative(3, np.ones(2), np.ones(2)),  # type: ignore[arg-type]
+        lambda: fastnn.gradient_descent(3, np.ones(2)),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_function(call: Any) -> None:
+    with pytest.raises(TypeError, match=r"^f: expected a function of x, got 3; pass one such as lambda x: \(x\*\*2\)"):
+        call()

@@ -122,3 +122,15 @@ def test_momentum_0_is_gradient_descent(dtype: FloatType, n: int, k: int, lr: fl
     functional.sgd_update(params, grads, lr)
     functional.momentum_update(with_momentum, grads, velocity, lr, momentum=0.0)
     assert np.array_equal(with_momentum, params)
+
+
+@every_dtype
+def test_integers_take_the_dtype_of_the_floats_beside_them(dtype: FloatType) -> None:
+    x, W, b = integers(1, 9, 6, 4), numbers(2, 4, 3, dtype=dtype), numbers(3, 3, dtype=dtype)
+    y = functional.affine_forward(x, W, b)
+    assert y.tobytes() == functional.affine_forward(x.astype(dtype), W, b).tobytes()
+    for result in functional.affine_backward(integers(4, 9, 6, 3), x, W):
+        assert result is not None
+        assert result.dtype == dtype
+    assert functional.mean_squared_error(x[:, :3], y)[1].dtype == dtype
+    assert functional.activation_backward("tanh", y, x[:, :3], y).dtype == dtype

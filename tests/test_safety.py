@@ -150,6 +150,64 @@ def test_locks_that_another_thread_holds_are_free_after_a_fork() -> None:
     assert threading.active_count() >= 1
 
 
+def in_a_fork(code: str, **environment: str) -> Any:
+    """What a process prints whose child, forked while a thread runs `busy`, runs `use`; it must end within a minute."""
+    forked = """
+import json, os, signal, threading, time
+import numpy as np
+import fastnn
+from fastnn.kernels.compile import entry
+{code}
+thread = threading.Thread(target=busy, daemon=True)
+thread.start()
+time.sleep(0.2)
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    use()
+    os._exit(0)
+print(json.dumps(os.waitpid(child, 0)[1]), flush=True)
+os._exit(0)
+"""
+    # Python warns that a fork beside a thread may end in a deadlock: this is about ours.
+    return run("import warnings\nwarnings.simplefilter('ignore')" + forked.replace("{code}", code), **environment)
+
+
+@needs_compiler
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_forked_while_a_thread_trains_can_use_the_network() -> None:
+    code = """
+net = fastnn.Network([fastnn.Affine(300, 300), fastnn.Sigmoid(), fastnn.Affine(300, 10)], rng=0)
+x, t = np.ones((3000, 300), np.float32), np.zeros(3000, np.intp)
+net.step(x[:10], t[:10], fastnn.SGD(0.1))
+def busy():
+    net.fit(x, t, epochs=10**6, batch_size=None, progress=False)
+def use():
+    net.step(x[:10], t[:10], fastnn.SGD(0.1))
+    net.gradient(x[:10], t[:10])
+"""
+    assert in_a_fork(code, NUMBA_NUM_THREADS="1") == 0
+
+
+@needs_compiler
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_forked_while_a_thread_compiles_can_compile() -> None:
+    code = """
+import numba
+def function(x):
+    for i in range(4):
+        x = np.sort(x) + np.linalg.norm(x)
+    return x
+def busy():
+    for k in range(1000):
+        numba.njit(lambda x: function(x) + k if k < 0 else np.sort(x) + np.median(x))(np.ones(3))
+def use():
+    assert numba.njit(lambda x: x + 1)(1) == 2
+    fastnn.softmax(np.ones((2, 2)))
+"""
+    assert in_a_fork(code) == 0
+
+
 def test_training_from_parameters_that_are_not_finite() -> None:
     net = network()
     net.params["W1"][...] = np.nan
@@ -168,6 +226,42 @@ def test_the_base_of_activations_is_no_layer() -> None:
     sentence = "layer: expected one such as Relu(), got Activation(); use a subclass"
     with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
         Activation()
+
+
+def test_data_that_are_the_parameters_are_copied() -> None:
+    """Else they would move while they are read."""
+    net, other = (Network([Affine(20, 20), Sigmoid(), Affine(20, 5)], rng=0) for _ in range(2))
+    x, t = net.params["W1"], labels(20)
+    losses = net.fit(x, t, epochs=3, batch_size=4, rng=0, progress=False).loss
+    assert losses == other.fit(other.params["W1"].copy(), t, epochs=3, batch_size=4, rng=0, progress=False).loss
+    values = Network([Affine(20, 20)], "mean_squared_error", rng=0)
+    expected = Network([Affine(20, 20)], "mean_squared_error", rng=0)
+    values.step(values.params["W1"], values.params["W1"], SGD(0.1))
+    expected.step(expected.params["W1"].copy(), expected.params["W1"].copy(), SGD(0.1))
+    assert np.array_equal(values.params["W1"], expected.params["W1"])
+
+
+@pytest.mark.parametrize("name", ["shuffle", "progress"])
+def test_a_flag_that_is_none(name: str) -> None:
+    settings: Any = {name: "no"}
+    with pytest.raises(TypeError, match=f"^{name}: expected True or False, got 'no'$"):
+        network().fit(numbers(1, 30, 20), labels(30), epochs=1, **settings)
+
+
+def test_networks_beyond_all_memory() -> None:
+    sentence = "inputs: expected an integer of at least 1 and of at most 2147483647, got " + "1" + 30 * "0"
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        Affine(10**30, 2)
+    sentence = "layers: expected parameters that fit into memory, got 1,000,000,001,000,000,000 of them, "
+    with pytest.raises(MemoryError, match=f"^{re.escape(sentence)}3,725,290,302 GiB; use narrower layers$"):
+        Network([Affine(10**9, 10**9)])
+
+
+def test_parameters_cannot_be_removed() -> None:
+    with pytest.raises(TypeError, match=r"^params: expected all parameters to stay, got del params\['W1'\]; assign to"):
+        del network().params["W1"]
+    with pytest.raises(KeyError, match="expected one of W1, b1, W2, b2, got 'W9'"):
+        del network().params["W9"]
 
 
 # --- what is refused changes nothing ------------------------------------------------------------

@@ -165,7 +165,6 @@ def test_special_values_stay_in_their_lane(dtype: FloatType) -> None:
         ({"avx512f", "avx2", "fma"}, "16", 64),
         ({"avx512f", "avx2", "fma"}, "8", 32),
         ({"avx512f", "avx2", "fma"}, "4", 16),
-        ({"avx512f", "avx2", "fma"}, "5", 64),
         ({"avx2", "fma"}, "", 32),
         ({"avx2", "fma"}, "16", 32),
         ({"avx2", "fma"}, "4", 16),
@@ -176,6 +175,12 @@ def test_special_values_stay_in_their_lane(dtype: FloatType) -> None:
 def test_width_of_vectors(features: set[str], asked: str, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTNN_VECTOR_WIDTH", asked)
     assert processor.vector_bytes(features) == expected
+
+
+def test_a_width_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTNN_VECTOR_WIDTH", "5")
+    with pytest.warns(UserWarning, match="^FASTNN_VECTOR_WIDTH: expected 4, 8 or 16, got '5', which is ignored$"):
+        assert processor.vector_bytes({"avx2", "fma"}) == 32
 
 
 def test_features_are_those_numba_compiles_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -209,7 +209,6 @@ def kernel_set_hash() -> str:
     return _hash(contents, versions, settings, os.environ.get("FASTNN_VECTOR_WIDTH"))
 
 
-@functools.cache
 def kernel_cache_folder() -> pathlib.Path | None:
     """Return the folder of this version's compiled kernels, or None where they are kept in memory only.
 
@@ -217,24 +216,32 @@ def kernel_cache_folder() -> pathlib.Path | None:
     folder (the default, also FASTNN_CACHE=1). The folder is created, for the user alone. Folders of other
     versions that were not used for 30 days are removed.
     """
+    return _folder_or_reason()[0]
+
+
+@functools.cache
+def _folder_or_reason() -> tuple[pathlib.Path | None, str]:
+    """The folder for compiled kernels, or None and why there is none."""
     chosen = os.environ.get("FASTNN_CACHE", "")
     base = cache_folder("kernels") if chosen in {"", "1"} else pathlib.Path(chosen).absolute()
-    if chosen == "0" or base is None or JIT_DISABLED:
-        return None
+    if JIT_DISABLED or chosen == "0":
+        return None, f"FASTNN_CACHE={chosen}"
+    if base is None:
+        return None, "the user has no home folder; FASTNN_CACHE can name another"
     try:
         folder = base / kernel_set_hash()
         is_new = not folder.exists()
         base.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         if not _is_private(folder):
-            return None
-    except OSError:  # nowhere to write, or the sources cannot be read or have changed
-        return None
+            return None, f"others may write to {folder}"
+    except OSError as error:  # nowhere to write, or the sources cannot be read or have changed
+        return None, str(error)
     with contextlib.suppress(OSError):
         os.utime(folder)  # marks it as used
     if is_new:
         _remove_unused(base)
-    return folder
+    return folder, ""
 
 
 def _is_private(folder: pathlib.Path) -> bool:
@@ -313,9 +320,10 @@ class _KernelCache(getattr(_internals.caching, "NullCache", object)):  # type: i
 
 @functools.cache  # once in a process
 def _announce_compilation() -> None:
-    folder = kernel_cache_folder()
-    kept = folder is not None and os.access(folder, os.W_OK)
-    where = f"once; kept in {folder}" if kept else "this process only: no cache folder"
+    folder, reason = _folder_or_reason()
+    if folder is not None and not os.access(folder, os.W_OK):
+        reason = f"{folder} cannot be written to"
+    where = f"for this process only: {reason}" if reason else f"once; kept in {folder}"
     if sys.stderr is not None:  # a program without a console has none
         print(f"fastnn: compiling kernels for this machine ({where})", file=sys.stderr)
 

@@ -5,6 +5,7 @@ FASTNN_VECTOR_WIDTH lowers the width for tests.
 
 import os
 import platform
+import warnings
 
 import numpy as np
 from numba import config
@@ -27,7 +28,10 @@ def vector_bytes(features: set[str]) -> int:
     """
     natural = 64 if "avx512f" in features else 32 if "avx2" in features else 16
     asked = os.environ.get("FASTNN_VECTOR_WIDTH", "")
-    return min(natural, 4 * int(asked)) if asked in {"4", "8", "16"} else natural
+    if asked not in {"", "4", "8", "16"}:
+        warnings.warn(f"FASTNN_VECTOR_WIDTH: expected 4, 8 or 16, got {asked!r}, which is ignored", stacklevel=2)
+        return natural
+    return min(natural, 4 * int(asked)) if asked else natural
 
 
 FEATURES = features()
