@@ -70,7 +70,7 @@ def real(
         return number
     expected = f"{name}: expected a finite number" + _bounds(minimum, maximum, above, below)
     problem = ValueError if allowed else TypeError
-    raise problem(f"{expected}, got {shown(value.item() if isinstance(value, np.generic) else value)}")
+    raise problem(f"{expected}, got {shown(value.item() if allowed and isinstance(value, np.generic) else value)}")
 
 
 def flag(name: str, value: Any) -> bool:

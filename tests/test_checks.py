@@ -102,7 +102,7 @@ def test_what_is_no_real_number(value: Any, came: str) -> None:
         pytest.param(HUGE, {}, ", got an integer of 29898 bits", id="huge"),
         (-0.1, {"minimum": 0}, " of at least 0, got -0.1"),
         (1.1, {"maximum": 1}, " of at most 1, got 1.1"),
-        (0, {"above": 0}, " above 0, got 0.0"),
+        (0, {"above": 0}, " above 0, got 0"),
         (1.0, {"minimum": 0.0, "below": 1.0}, " of at least 0.0 and below 1.0, got 1.0"),
         (np.nan, {"minimum": 0, "maximum": 1}, " of at least 0 and of at most 1, got nan"),
     ],

@@ -100,7 +100,7 @@ def test_split_without_a_test_part_and_of_other_targets() -> None:
         ),
         (
             ([1, 2], [0, 1], 1),
-            "test_fraction: expected a finite number of at least 0 and below 1, got 1.0",
+            "test_fraction: expected a finite number of at least 0 and below 1, got 1",
         ),
         (
             ([1, 2], [0, 1], float("nan")),

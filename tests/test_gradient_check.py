@@ -26,7 +26,8 @@ HEADINGS = [
     "kinks",
     "verdict",
 ]
-SEEDS = 5 if JIT_DISABLED else 100
+SEEDS = 1 if JIT_DISABLED else 100
+DTYPES = ["float32"] if JIT_DISABLED else ["float32", "float64"]
 
 
 def problem(
@@ -39,7 +40,7 @@ def problem(
     return net, generator.standard_normal((20, inputs)), generator.integers(0, outputs, 20)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", [fastnn.Relu(), fastnn.Tanh(), fastnn.Sigmoid(), fastnn.LeakyRelu()], ids=str)
 def test_no_false_alarm(activation: Activation, dtype: str) -> None:
     for seed in range(SEEDS):
@@ -49,10 +50,10 @@ def test_no_false_alarm(activation: Activation, dtype: str) -> None:
         report.assert_agree()
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", [fastnn.Relu(), fastnn.Tanh(), fastnn.Sigmoid()], ids=str)
 def test_one_per_cent_in_any_tensor_is_found(activation: Activation, dtype: str) -> None:
-    for seed in range(SEEDS // 5):
+    for seed in range(max(1, SEEDS // 5)):
         net, x, t = problem(activation, seed, dtype)
         for name, right in net.gradient(x, t).items():
             wrong = {**net.gradient(x, t), name: right * 1.01}
@@ -152,7 +153,7 @@ def test_as_a_picture(tmp_path: pathlib.Path) -> None:
     [
         ({"gradient": {}}, r"gradient: expected the keys \['W1', 'b1', .*\], got \[\]; pass one array for each"),
         ({"h": 0}, r"h: expected a finite number above 0.0, got 0"),
-        ({"rtol": -1}, r"rtol: expected a finite number of at least 0.0, got -1.0"),
+        ({"rtol": -1}, r"rtol: expected a finite number of at least 0.0, got -1"),
     ],
 )
 def test_refusals(arguments: dict[str, Any], sentence: str) -> None:

@@ -174,24 +174,25 @@ def test_widths_must_agree() -> None:
     refuses(lambda: Network([Affine(2, 3), Sigmoid(), Affine(2, 4)]), ValueError, sentence)
 
 
+WIDTH = "expected an integer of at least 1 and of at most 2147483647"
 REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
-    (lambda: Affine(0, 3), ValueError, "inputs: expected an integer of at least 1, got 0"),
-    (lambda: Affine(2, 3.0), TypeError, "outputs: expected an integer of at least 1, got 3.0"),  # type: ignore[arg-type]
+    (lambda: Affine(0, 3), ValueError, f"inputs: {WIDTH}, got 0"),
+    (lambda: Affine(2, 3.0), TypeError, f"outputs: {WIDTH}, got 3.0"),  # type: ignore[arg-type]
     (
         lambda: Affine(2, 3, "hee"),
         ValueError,
         "init: expected one of 'he', 'xavier', 'zeros', got 'hee'; did you mean 'he'?",
     ),
-    (lambda: Affine(2, 3, -1), ValueError, "init: expected a finite number of at least 0.0, got -1.0"),
+    (lambda: Affine(2, 3, -1), ValueError, "init: expected a finite number of at least 0.0, got -1"),
     (lambda: LeakyRelu("a"), TypeError, "slope: expected a finite number, got 'a'"),  # type: ignore[arg-type]
     (lambda: Elu(math.nan), ValueError, "alpha: expected a finite number, got nan"),
-    (lambda: SGD(-1), ValueError, "lr: expected a finite number of at least 0.0, got -1.0"),
+    (lambda: SGD(-1), ValueError, "lr: expected a finite number of at least 0.0, got -1"),
     (lambda: SGD(math.inf), ValueError, "lr: expected a finite number of at least 0.0, got inf"),
     (lambda: Momentum("a"), TypeError, "lr: expected a finite number of at least 0.0, got 'a'"),  # type: ignore[arg-type]
     (
         lambda: Momentum(0.1, 1),
         ValueError,
-        "momentum: expected a finite number of at least 0.0 and below 1.0, got 1.0",
+        "momentum: expected a finite number of at least 0.0 and below 1.0, got 1",
     ),
     (
         lambda: Optimizer().numbers,

@@ -13,6 +13,7 @@ from tests.shapes import DTYPES, Array, FloatType, bits, numbers
 from tests.test_matmul import Fenced, in_another_process, needs_mprotect, result_of, tails
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+ROWS = 100 if JIT_DISABLED else 400  # of training data
 SHAPES = [(1, 1, 1), (5, 3, 2), (24, 50, 10), (47, 100, 33), (131, 29, 50)] + ([] if JIT_DISABLED else [(7, 1051, 18)])
 assert matmul.DEPTH_BLOCK < 1051 and sparse.ROW_BLOCK < 131
 
@@ -138,10 +139,10 @@ def trained(x: Array, n_threads: int, **arguments: Any) -> tuple[Any, ...]:
     return (*net.params.values(), *gradient.values(), net.predict(x))
 
 
-@pytest.mark.parametrize("batch_size", [50, 400])
+@pytest.mark.parametrize("batch_size", [25, ROWS])
 def test_training_on_zeros(batch_size: int) -> None:
     """The same bits on any number of threads, and the numbers of dense training."""
-    x = mostly_zeros(5, 400, 60, dtype=np.float32)
+    x = mostly_zeros(5, ROWS, 60, dtype=np.float32)
     assert is_mostly_zero(x)
     results = [bits(trained(x, n, batch_size=batch_size)) for n in (1, 2)]
     assert results[0] == results[1]
