@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from fastnn import bench
+from fastnn.dropin import script
 from fastnn.errors import DatasetError
 from fastnn.version import __version__
 
@@ -381,4 +382,4 @@ def _gradcheck(options: argparse.Namespace) -> int:
     return 0 if report.passed else 1
 
 
-COMMANDS = (_add_demo, _add_train, _add_gradcheck, _add_info, bench.add)
+COMMANDS = (_add_demo, _add_train, _add_gradcheck, script.add, _add_info, bench.add)

@@ -16,7 +16,7 @@ import numpy as np
 
 from fastnn import arrays
 from fastnn.arrays import Array
-from fastnn.perturbation import METHODS, Perturbation, quotient
+from fastnn.perturbation import METHODS, quotient
 
 AGREE, DIFFER, CANNOT_TELL = "agree", "differ", "cannot tell"
 # How far the analytic gradient may be off by its own rounding: of the entry, and of the tensor's largest.
@@ -216,7 +216,7 @@ def check_gradients(
     given = net.gradient(*_public(data)) if gradient is None else gradient
     if set(given) != set(net.params):
         raise ValueError(f"gradient: expected the keys {list(net.params)}, got {list(given)}; pass one array for each")
-    perturbation = Perturbation(net, data)
+    perturbation = net._perturbation(data)
     changes, steps = perturbation.changes(METHODS["richardson"].points, h, False)
     best, estimate = quotient("richardson", changes, steps)
     assert estimate is not None

@@ -20,7 +20,7 @@ from fastnn.kernels.updates import UPDATES
 from fastnn.layers import RELU_FAMILY, Affine, Layer, Softmax
 from fastnn.optimizers import Optimizer, check_optimizer
 from fastnn.parameters import Parameters, vector
-from fastnn.perturbation import METHODS, Perturbation, step_size
+from fastnn.perturbation import METHODS, Model, Perturbation, step_size
 from fastnn.plan import check_layers, compile_plan, table_of_layers
 from fastnn.workspace import INDEX, Workspace, take_for_prediction
 
@@ -206,7 +206,7 @@ class Network:
         """
         method = arrays.choice("method", method, METHODS)
         size, relative = step_size(h, METHODS[method])
-        return Perturbation(self, self._prepare(x, t, check_finite)).gradient(method, size, relative)[0]
+        return self._perturbation(self._prepare(x, t, check_finite)).gradient(method, size, relative)[0]
 
     def step(self, x: Any, t: Any, optimizer: Optimizer, *, check_finite: bool = True) -> float:
         """One update of the parameters from the batch x, t; returns the mean loss before it.
@@ -309,6 +309,10 @@ class Network:
         total = threads.run(operations.loss, work, *arguments, n_threads=parts)
         return float(total) / len(y), float(hits.mean())
 
+    def _perturbation(self, data: tuple[Array, Array, Array]) -> Perturbation:
+        """The network on prepared data, for numerical gradients."""
+        return Perturbation(Model(self._plan, self._places, self._columns, self._values), data, self.n_threads)
+
     def _snapshot(self, into: Snapshot | None = None) -> Snapshot:
         """A copy of the parameters and the optimizer's state, in the arrays of `into` where they fit."""
         if into is None or into[1].shape != self._state.shape:
@@ -326,10 +330,6 @@ class Network:
             self._state, self._state_owner, workspace = self._ready_for(optimizer, 1, 1, False)
             self._gradients[:] = gradients
             kernels.update.serial(1, workspace.job, self._values)
-
-    def _is_finite(self) -> bool:
-        """Whether all parameters are finite."""
-        return bool(np.isfinite(self._values).all())
 
     def _run_batches(
         self,

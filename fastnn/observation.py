@@ -1,4 +1,4 @@
-"""Recognises, from one call of a function, that it is the loss of a fastnn network. Imports perturbation and numpy.
+"""Recognises, from one call of a function, that it is the loss of a fastnn network. Imports the gate.
 
 `Network` registers itself, and its `loss` reports each call to whoever is watching in the same thread.
 """
@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 from fastnn.arrays import Array
-from fastnn.perturbation import Perturbation
 
 # By the identity of its vector of parameters, into which `params` gives views.
 _networks: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
@@ -56,7 +55,7 @@ def network_gradient(
         _watch.calls = None
     if len(calls) != 1 or calls[0][0] is not network or result is not calls[0][2]:
         return None
-    values, error = Perturbation(network, calls[0][1]).gradient(method, h, relative, only=names[0])
+    values, error = network._perturbation(calls[0][1]).gradient(method, h, relative, only=names[0])
     return values[names[0]].ravel(), None if error is None else error[names[0]].ravel()
 
 

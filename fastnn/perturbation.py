@@ -87,24 +87,35 @@ def divisors(steps: Array, points: Sequence[float], h: float) -> Array:
     return np.where(lost, np.array(points).reshape(-1, *[1] * (steps.ndim - 1)) * h, steps)
 
 
+class Model(NamedTuple):
+    """A network as far as its gradients go: what `compile_plan` gives, and the parameters (P,)."""
+
+    plan: job.Plan
+    places: dict[str, tuple[int, tuple[int, ...]]]
+    columns: int
+    values: Array
+
+
 class Perturbation:
     """A network in float64 on some data, ready to be perturbed.
 
     Parameters
     ----------
-    network : Network
+    model : Model
     data : (x, labels, dense)
-        What `Network._prepare` made of samples and targets.
+        Samples and targets of the kinds that `Network._prepare` returns.
+    n_threads : int or None
+        At most so many threads.
 
     Notes
     -----
     Memory: TENSOR_BYTES for the tensors, or one sample's; (points + 5) P; a few blocks of BLOCK_SIZE for each thread.
     """
 
-    def __init__(self, network: Any, data: tuple[Array, Array, Array]) -> None:
-        self.plan, self.plan_columns, self.places = network._plan, network._columns, network._places
-        self.parts = threads.at_most(network.n_threads)
-        self.values = network._values.astype(np.float64)
+    def __init__(self, model: Model, data: tuple[Array, Array, Array], n_threads: int | None = None) -> None:
+        self.plan, self.places, self.plan_columns, values = model
+        self.parts = threads.at_most(n_threads)
+        self.values = values.astype(np.float64)
         self.x, self.labels, self.dense = data
         plan = self.plan
         self.affine = [o for o in range(len(plan.operations)) if plan.operations[o, job.KIND] == job.AFFINE]

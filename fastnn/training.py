@@ -16,7 +16,6 @@ from fastnn.errors import TrainingDivergedError
 from fastnn.kernels.network import DONE, NOT_FINITE
 from fastnn.network import NO_ORDER, Network
 from fastnn.optimizers import SGD, Optimizer, check_optimizer
-from fastnn.perturbation import Perturbation
 from fastnn.progress import Progress
 
 # A compiled call cannot be interrupted, so a run is cut into calls of about this long: Ctrl-C answers within 0.1 s.
@@ -127,7 +126,7 @@ def fit(
     validation = _validation(network, validation_data, check_finite)
     if not isinstance(callbacks, list | tuple) or not all(map(callable, callbacks)):
         raise TypeError(f"callbacks: expected a list of functions, got {callbacks!r}; pass callbacks=[function]")
-    if not network._is_finite():
+    if not np.isfinite(network._values).all():
         raise ValueError("params: expected finite parameters, got NaN or infinity; call network.initialize() first")
     numerical = arrays.choice("gradient", gradient, GRADIENTS) == "numerical"
     shuffle, progress = arrays.flag("shuffle", shuffle), arrays.flag("progress", progress)
@@ -181,7 +180,7 @@ class _Run:
             start = time.perf_counter()
             result = self.run_batches(data, self.optimizer, (first, last, self.batch_size), losses)
             self._pace(last - first, time.perf_counter() - start)
-            if not (result[3] == DONE and self.network._is_finite()):
+            if not (result[3] == DONE and np.isfinite(self.network._values).all()):
                 self.network._restore(self.saved)
                 raise TrainingDivergedError(
                     f"loss: expected finite numbers, got NaN or infinity in epoch {epoch}, batches {first + 1} to "
@@ -205,7 +204,7 @@ class _Run:
             loss, accuracy = network._evaluate(x, labels, dense)
             if not np.isfinite(loss):
                 return samples, losses, hits, NOT_FINITE
-            gradients, _ = Perturbation(network, (x, labels, dense)).gradient()
+            gradients, _ = network._perturbation((x, labels, dense)).gradient()
             network._update(np.concatenate([part.ravel() for part in gradients.values()]), optimizer)
             samples, losses, hits = samples + len(x), losses + loss * len(x), hits + round(accuracy * len(x))
         return samples, losses, hits, DONE

@@ -19,7 +19,7 @@ from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.optimizers import OPTIMIZERS
 from tests.commands import PYTHON_M, Output, assert_error, printed_json, variables, without_compiling
 
-COMMANDS = ("demo", "train", "gradcheck", "info", "bench")
+COMMANDS = ("demo", "train", "gradcheck", "dropin", "info", "bench")
 
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT and SIGPIPE")
 
@@ -53,6 +53,7 @@ def test_help_names_every_command(capsys: Output) -> None:
         "  demo       Train on handwritten digits, check the gradient, time a step\n"
         "  train      Train a network on digits, MNIST or your own files\n"
         "  gradcheck  Compare a network's gradient with difference quotients\n"
+        '  dropin     Run a script of "Deep Learning from Scratch" on fastnn\n'
         "  info       Show versions, processor, threads and folders\n"
         "  bench      Time fastnn beside NumPy, PyTorch, JAX and scikit-learn\n"
         "\n"
@@ -125,7 +126,7 @@ def test_module_imports_nothing_that_loads_numba() -> None:
     imported = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {node.module or "" if isinstance(node, ast.ImportFrom) else node.names[0].name for node in imported}
     ours = {name for name in names if name.partition(".")[0] not in sys.stdlib_module_names}
-    assert ours == {"fastnn", "fastnn.errors", "fastnn.version"}  # the first for fastnn.bench
+    assert ours == {"fastnn", "fastnn.dropin", "fastnn.errors", "fastnn.version"}  # the first for fastnn.bench
 
 
 # --- info ----------------------------------------------------------------------------------------------------------

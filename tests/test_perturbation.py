@@ -13,7 +13,7 @@ from fastnn import reference
 from fastnn.kernels import network as kernels
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.layers import Activation, Layer
-from fastnn.perturbation import METHODS, Perturbation
+from fastnn.perturbation import METHODS
 from tests.shapes import Array
 from tests.test_gradients import ACTIVATION_LAYERS, batch_targets
 from tests.tolerances import assert_close
@@ -216,7 +216,7 @@ def test_one_parameter_alone() -> None:
     net, x, t = network((4, 5, 3), fastnn.Tanh(), "softmax_cross_entropy"), samples(6, 4), np.arange(6) % 3
     whole = net.numerical_gradient(x, t)
     for name in net.params:
-        found, _ = Perturbation(net, net._prepare(x, t, True)).gradient(only=name)
+        found, _ = net._perturbation(net._prepare(x, t, True)).gradient(only=name)
         assert list(found) == [name]
         assert found[name].tobytes() == whole[name].tobytes()
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from fastnn.kernels.activations import SOFTMAX, activation_forward
 from fastnn.kernels.compile import kernel
 from fastnn.kernels.job import ACTIVATION, AFFINE, INPUTS, KIND, OUTPUTS, SOURCE, TARGET, WEIGHT, Plan, weight_of
-from fastnn.kernels.losses import loss_change, loss_change_of_one
+from fastnn.kernels.losses import loss_change, loss_change_of_one, of_target
 from fastnn.kernels.matmul import multiply_transposed_left
 from fastnn.kernels.views import matrix
 
@@ -144,13 +144,13 @@ def _losses_of_single(base: Base, samples: Any, run: int, j: int, width: int, d:
     for s in range(samples.size):
         n = samples[s]
         y = _row(base, final[TARGET], final[OUTPUTS], n)
-        mass = 0.0
+        mass, probability = 0.0, of_target(base.softmax[n], base.targets[n])
         for k in range(final[OUTPUTS]):
             mass += base.targets[n, k]
         for start in range(s * run, (s + 1) * run, width):
             some, out = d[start : start + width], losses[start : start + width]
             p, t = base.softmax[n, j : j + width], base.targets[n, j : j + width]
-            if not loss_change_of_one(base.plan.loss, some, y[j : j + width], p, t, mass, out):
+            if not loss_change_of_one(base.plan.loss, some, y[j : j + width], p, t, mass, probability, out):
                 return False
     return True
 

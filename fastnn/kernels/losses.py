@@ -17,9 +17,13 @@ from fastnn.kernels.compile import formula, kernel
 from fastnn.kernels.simd import bits, fma, from_bits
 from fastnn.kernels.vector_math import exp, log, polynomial
 
-SOFTMAX_CROSS_ENTROPY, MEAN_SQUARED_ERROR = range(2)
+SOFTMAX_CROSS_ENTROPY, MEAN_SQUARED_ERROR, OFFSET_CROSS_ENTROPY = range(3)
 
 LOSSES = {"softmax_cross_entropy": SOFTMAX_CROSS_ENTROPY, "mean_squared_error": MEAN_SQUARED_ERROR}
+
+# -log(softmax(y)_t + OFFSET) for one-hot targets: what courses write so that log(0) does not happen (Saito, Deep
+# Learning from Scratch, 2016, chapter 4). It has changes alone: what it is for is their numerical gradient.
+OFFSET = 1e-7
 
 
 @kernel
@@ -186,31 +190,55 @@ def _mean_squared_error_change(d: Any, first: int, y: Any, t: Any, out: Any) -> 
 
 
 @kernel
+def _with_offset(probability: float, out: Any) -> None:
+    """Make of changes of -log(p), out, those of -log(p + OFFSET): -log(1 + p / (p + OFFSET) (exp(-out) - 1))."""
+    share = probability / (probability + OFFSET)
+    if largest_magnitude(out) <= _SMALL:
+        for c in range(out.size):
+            out[c] = -_small_log1p(share * _small_expm1(-out[c]))
+    else:
+        for c in range(out.size):
+            out[c] = -log((1.0 - share) + share * exp(-out[c]))
+
+
+@kernel
+def of_target(p: Any, t: Any) -> float:
+    """The probability of a one-hot target."""
+    total = 0.0
+    for k in range(t.size):
+        total += p[k] * t[k]
+    return total
+
+
+@kernel
 def loss_change(loss: int, d: Any, first: int, y: Any, p: Any, t: Any, work: Any, out: Any) -> None:
     """out[c] = loss of (y + d[:, first + c]) - loss of y, for one sample's outputs y (K,) and targets t (K,).
 
     d (K, any), p (K,) = softmax(y), out (C,) overwritten, work (2, C) scratch. All float64.
     """
-    if loss == SOFTMAX_CROSS_ENTROPY:
-        _softmax_cross_entropy_change(d, first, y, p, t, work, out)
-    elif loss == MEAN_SQUARED_ERROR:
+    if loss == MEAN_SQUARED_ERROR:
         _mean_squared_error_change(d, first, y, t, out)
+        return
+    _softmax_cross_entropy_change(d, first, y, p, t, work, out)
+    if loss == OFFSET_CROSS_ENTROPY:
+        _with_offset(of_target(p, t), out)
 
 
 @kernel
-def loss_change_of_one(loss: int, d: Any, y: Any, p: Any, t: Any, mass: float, out: Any) -> bool:
-    """As loss_change where only output c changes, by d[c]: d, y, p, t, out (C,); mass is the sum of all targets.
+def loss_change_of_one(loss: int, d: Any, y: Any, p: Any, t: Any, mass: float, probability: float, out: Any) -> bool:
+    """As loss_change where only output c changes, by d[c]: d, y, p, t, out (C,); mass is the sum of all targets,
+    probability that of a one-hot one.
 
     False where d is too large for the formula; then nothing is written.
     """
-    if loss == SOFTMAX_CROSS_ENTROPY:
-        if not largest_magnitude(d) <= _SMALL:
-            return False
-        for c in range(d.size):
-            out[c] = mass * _small_log1p(p[c] * _small_expm1(d[c])) - t[c] * d[c]
-        return True
     if loss == MEAN_SQUARED_ERROR:
         for c in range(d.size):
             out[c] = d[c] * (0.5 * d[c] + (y[c] - t[c]))
         return True
-    return False
+    if not largest_magnitude(d) <= _SMALL:
+        return False
+    for c in range(d.size):
+        out[c] = mass * _small_log1p(p[c] * _small_expm1(d[c])) - t[c] * d[c]
+    if loss == OFFSET_CROSS_ENTROPY:
+        _with_offset(probability, out)
+    return True

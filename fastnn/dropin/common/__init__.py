@@ -1,0 +1,1 @@
+"""The package `common` of the first volume: functions, gradient, layers, networks, optimizers, trainer, util."""

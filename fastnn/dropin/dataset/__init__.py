@@ -1,0 +1,1 @@
+"""The package `dataset` of the first volume: mnist."""

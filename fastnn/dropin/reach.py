@@ -1,0 +1,283 @@
+"""What a function can reach: where it holds an array, and a memory of all that it may change. Imports tape.
+
+A function reaches what is in its closure, its defaults and the globals that it names, the attributes of objects, the
+items of dictionaries and lists, and so on from there. NumPy's arrays, and what belongs to Python or NumPy, are not
+looked into.
+"""
+
+import collections
+import functools
+import math
+import random
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from fastnn.dropin.tape import StandIn
+
+ROUNDING = 1e-9  # relative; the same numbers by another way, such as a kernel in the place of NumPy
+MOST = 20_000  # things to look at; what reaches more is not worth it
+
+_MISSING: Any = object()
+# Packages with objects that are not looked into: whole libraries hang on them.
+_FOREIGN = frozenset(sys.stdlib_module_names) | {"numpy", "scipy", "matplotlib", "pandas", "torch", "numba", "sklearn"}
+_FOREIGN |= {"fastnn"}
+
+
+class UnreachableError(Exception):
+    """The function reaches too much, or something whose state cannot be kept."""
+
+
+class Place:
+    """Somewhere that holds a value: an item of a dictionary or a list, or a cell of a closure."""
+
+    __slots__ = ("container", "key")
+
+    def __init__(self, container: Any, key: Any) -> None:
+        self.container, self.key = container, key
+
+    def put(self, value: Any) -> None:
+        """Have it hold another value."""
+        if isinstance(self.container, types.CellType):
+            self.container.cell_contents = value
+        else:
+            self.container[self.key] = value
+
+
+class Reach:
+    """All that `f` reaches, found once.
+
+    Attributes
+    ----------
+    dictionaries, lists : list
+        Of objects' attributes too.
+    globals : list of (dict, name)
+    classes : list of (class, name), attributes of classes
+    cells : list of closure cells
+    arrays : list of arrays
+    fixed : list of tuples and sets
+    """
+
+    def __init__(self, f: Any) -> None:
+        self.dictionaries: list[dict[Any, Any]] = []
+        self.lists: list[Any] = []
+        self.globals: list[tuple[dict[str, Any], str]] = []
+        self.cells: list[types.CellType] = []
+        self.arrays: list[np.ndarray[Any, Any]] = []
+        self.fixed: list[Any] = []
+        self.generators: list[np.random.Generator] = []
+        self.classes: list[tuple[type, str]] = []
+        self._seen: dict[int, Any] = {}  # by identity; kept alive, as an identity may be used again
+        pending: collections.deque[Any] = collections.deque([f])
+        while pending:
+            thing = pending.popleft()
+            if id(thing) in self._seen or isinstance(thing, int | float | str | bytes | complex | None | np.generic):
+                continue
+            self._seen[id(thing)] = thing
+            if len(self._seen) > MOST:
+                raise UnreachableError(f"it reaches more than {MOST:,} objects")
+            pending.extend(self._parts(thing))
+
+    def _parts(self, thing: Any) -> Iterator[Any]:
+        """Keep a thing where it belongs, and give what hangs on it."""
+        if isinstance(thing, np.ndarray):
+            self.arrays.append(thing)
+        elif isinstance(thing, types.FunctionType):
+            yield from self._parts_of_function(thing)
+        elif isinstance(thing, types.MethodType):
+            yield from (thing.__self__, thing.__func__)
+        elif isinstance(thing, functools.partial):
+            yield from (thing.func, thing.args, thing.keywords)
+        elif isinstance(thing, dict):
+            self.dictionaries.append(thing)
+            yield from thing.values()
+        elif isinstance(thing, list | collections.deque):
+            self.lists.append(thing)
+            yield from thing
+        elif isinstance(thing, tuple | set | frozenset):
+            self.fixed.append(thing)
+            yield from thing
+        elif isinstance(thing, np.random.Generator):
+            self.generators.append(thing)
+        elif isinstance(thing, type):
+            yield from self._parts_of_class(thing)
+        elif hasattr(type(thing), "__next__"):
+            raise UnreachableError(f"it reaches an iterator, a {type(thing).__name__}")
+        elif not isinstance(thing, types.ModuleType) and not (_is_foreign(type(thing)) and not _is_ours(type(thing))):
+            if isinstance(getattr(thing, "__dict__", None), dict):
+                yield thing.__dict__
+            elif getattr(type(thing), "__slots__", ()):
+                raise UnreachableError(f"it reaches a {type(thing).__name__}, which has __slots__")
+            yield type(thing)
+
+    def _parts_of_class(self, kind: type) -> Iterator[Any]:
+        for base in kind.__mro__:
+            if _is_foreign(base):
+                continue
+            for name, value in vars(base).items():
+                function = getattr(value, "__func__", getattr(value, "fget", value))
+                if isinstance(function, types.FunctionType):
+                    yield function
+                elif not name.startswith("__"):
+                    self.classes.append((base, name))
+                    yield value
+
+    def _parts_of_function(self, function: types.FunctionType) -> Iterator[Any]:
+        if _is_foreign(function):
+            return
+        for cell in function.__closure__ or ():
+            self.cells.append(cell)
+            try:
+                yield cell.cell_contents
+            except ValueError:  # not yet set
+                continue
+        yield from function.__defaults__ or ()
+        yield from (function.__kwdefaults__ or {}).values()
+        codes = [function.__code__]
+        while codes:
+            code = codes.pop()
+            codes += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+            for name in code.co_names:
+                value = function.__globals__.get(name, _MISSING)
+                if value is not _MISSING:
+                    self.globals.append((function.__globals__, name))
+                    if not isinstance(value, types.ModuleType):
+                        yield value
+                    elif value.__name__.partition(".")[0] not in _FOREIGN:
+                        self.globals += [(vars(value), other) for other in code.co_names if other in vars(value)]
+                        yield from (vars(value)[other] for other in code.co_names if other in vars(value))
+
+    def places(self, array: Any) -> list[Place]:
+        """Where this very array is held."""
+        found = [Place(d, key) for d in self.dictionaries for key, value in d.items() if value is array]
+        found += [Place(some, i) for some in self.lists for i, value in enumerate(some) if value is array]
+        found += [Place(cell, None) for cell in self.cells if _contents(cell) is array]
+        names = {(id(d), name): (d, name) for d, name in self.globals if d[name] is array}
+        return found + [Place(d, name) for d, name in names.values()]
+
+    def is_held_fixed(self, array: Any) -> bool:
+        """Whether a tuple or a set holds it, where nothing can stand in for it."""
+        return any(value is array for thing in self.fixed for value in thing)
+
+
+def _is_foreign(thing: Any) -> bool:
+    """Whether a class or a function belongs to Python, or to a library that is not looked into."""
+    return (thing.__module__ or "").partition(".")[0] in _FOREIGN
+
+
+def _is_ours(kind: type) -> bool:
+    """Whether this is a class of the replaced modules, whose objects hold the user's arrays."""
+    return kind.__module__.startswith("fastnn.dropin.")
+
+
+def _contents(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return _MISSING
+
+
+class Memory:
+    """What all that a function reaches held at one moment, and the states of random generators; not arrays' values."""
+
+    def __init__(self, reach: Reach) -> None:
+        self.reach = reach
+        self.dictionaries = [dict(one) for one in reach.dictionaries]
+        self.lists = [list(one) for one in reach.lists]
+        self.cells = [_contents(cell) for cell in reach.cells]
+        self.globals = [d.get(name, _MISSING) for d, name in reach.globals]
+        self.classes = [vars(kind).get(name, _MISSING) for kind, name in reach.classes]
+        self.numpy, self.python = np.random.get_state(), random.getstate()  # noqa: NPY002 - the global one
+        self.generators = [generator.bit_generator.state for generator in reach.generators]
+
+    def drew_random_numbers(self) -> bool:
+        """Whether a generator has been used since."""
+        now: Any = np.random.get_state()  # noqa: NPY002
+        before: Any = self.numpy
+        same = now[2:] == before[2:] and np.array_equal(now[1], before[1]) and random.getstate() == self.python
+        states = [generator.bit_generator.state for generator in self.reach.generators]
+        return not (same and _is_equal(states, self.generators))
+
+    def restore(self) -> None:
+        """Put everything back."""
+        for now, before in zip(self.reach.dictionaries, self.dictionaries, strict=True):
+            if not (len(now) == len(before) and all(key in now and now[key] is before[key] for key in before)):
+                now.clear()
+                now.update(before)
+        for some, kept in zip(self.reach.lists, self.lists, strict=True):
+            if not (len(some) == len(kept) and all(a is b for a, b in zip(some, kept, strict=True))):
+                some.clear()
+                some.extend(kept)
+        for cell, contents in zip(self.reach.cells, self.cells, strict=True):
+            if contents is not _MISSING and _contents(cell) is not contents:
+                cell.cell_contents = contents
+        for (namespace, name), value in zip(self.reach.globals, self.globals, strict=True):
+            if namespace.get(name, _MISSING) is not value:
+                namespace[name] = value
+        for (kind, name), value in zip(self.reach.classes, self.classes, strict=True):
+            if vars(kind).get(name, _MISSING) is not value:
+                setattr(kind, name, value)
+        np.random.set_state(self.numpy)  # noqa: NPY002
+        random.setstate(self.python)
+        for generator, state in zip(self.reach.generators, self.generators, strict=True):
+            generator.bit_generator.state = state
+
+    def equals(self, other: "Memory") -> bool:
+        """Whether everything is as at another moment, to rounding; a stand-in counts as its value.
+
+        Then what one call of the function leaves, the next one leaves.
+        """
+        mine = (self.dictionaries, self.lists, self.cells, self.globals, self.classes)
+        others = (other.dictionaries, other.lists, other.cells, other.globals, other.classes)
+        return _is_equal(mine, others)
+
+
+def _is_equal(a: Any, b: Any, depth: int = 6) -> bool:
+    """Whether two values are the same as far as a function's result goes."""
+    if isinstance(a, StandIn):
+        a = a.node.value
+    if a is b:
+        return True
+    if depth == 0 or type(a) is not type(b):
+        return False
+    if isinstance(a, np.ndarray):
+        same = a.shape == b.shape and a.dtype == b.dtype
+        if not same or a.dtype.kind not in "fc":
+            return same and bool(np.array_equal(a, b))
+        return bool(np.allclose(a, b, rtol=ROUNDING, atol=ROUNDING, equal_nan=True))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_is_equal(a[key], b[key], depth - 1) for key in a)
+    if isinstance(a, list | tuple | collections.deque):
+        return len(a) == len(b) and all(_is_equal(x, y, depth - 1) for x, y in zip(a, b, strict=True))
+    if isinstance(a, float | np.floating):
+        return math.isclose(a, b, rel_tol=ROUNDING, abs_tol=ROUNDING) or bool(a != a and b != b)
+    if isinstance(a, int | complex | str | bytes | np.generic):
+        return bool(a == b)
+    return isinstance(a, types.FunctionType | types.MethodType | types.CodeType)
+
+
+class ReadOnly:
+    """A context in which arrays cannot be written to, except `x`, which a stand-in replaces."""
+
+    def __init__(self, arrays: list[Any]) -> None:
+        self.arrays = [array for array in arrays if array.flags.writeable]
+
+    def __enter__(self) -> None:
+        for array in self.arrays:
+            array.flags.writeable = False
+
+    def __exit__(self, *_: object) -> None:
+        pending = self.arrays
+        while pending:  # a view can be written to only after what it is a view of
+            left = []
+            for array in pending:
+                try:
+                    array.flags.writeable = True
+                except ValueError:
+                    left.append(array)
+            if len(left) == len(pending):
+                break
+            pending = left

@@ -1,0 +1,308 @@
+"""Recognises in a tape the network that the engine of fastnn/perturbation.py can perturb. Imports tape and the gate.
+
+A part of the tape is taken for what it computes by evaluating it again at other values: an activation at numbers over
+the whole range that matters, a loss at several random outputs. So it is found however it was written.
+"""
+
+import itertools
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastnn.arrays import Array
+from fastnn.dropin.tape import Node, NotUnderstoodError, ancestors, evaluate, leaves
+from fastnn.kernels.losses import MEAN_SQUARED_ERROR, OFFSET, OFFSET_CROSS_ENTROPY, SOFTMAX_CROSS_ENTROPY
+from fastnn.layers import Activation, Affine, Elu, Identity, Layer, LeakyRelu, Relu, Sigmoid, Softmax, Step, Tanh
+
+TOLERANCE = 1e-11  # relative: by a few operations' rounding, far below the offset of the logarithm, 1e-7
+PRODUCTS = frozenset(["dot", "matmul"])
+LARGEST_PROBE = 12.0
+PROBES = 2
+SEED = 20161024  # of a generator of our own: the global one belongs to the script
+
+
+class Chain(NamedTuple):
+    """A network that ends in a loss, as far as it depends on one array.
+
+    loss of f = scale * loss(network(x), targets) + decay * sum(array^2) + constant
+    """
+
+    layers: tuple[Layer, ...]
+    parameters: tuple[tuple[Array, Array], ...]  # weights and bias of each affine layer
+    name: str  # of the array among the parameters: "W1" or "b1"
+    x: Array  # (N, D)
+    loss: int
+    targets: tuple[Array, Array]  # labels or dense, of which one is empty
+    scale: float
+    decay: float
+
+    def __str__(self) -> str:
+        names = [type(layer).__name__ for layer in self.layers if not isinstance(layer, Identity)]
+        losses = {SOFTMAX_CROSS_ENTROPY: "cross entropy", OFFSET_CROSS_ENTROPY: "cross entropy with 1e-7"}
+        text = ", ".join([*names, losses.get(self.loss, "squared error")])
+        return text + (", weight decay" if self.decay else "")
+
+
+def recognise(leaf: Node, root: Node) -> Chain:
+    """The chain from the array to the value of f.
+
+    Raises
+    ------
+    NotUnderstoodError
+        If it is none.
+    """
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        terms = _terms(root)
+        decay, data = 0.0, []
+        for term, factor in terms:
+            if any(node.name in PRODUCTS for node in ancestors(term)) or leaf.value.ndim < 2:
+                data.append((term, factor))
+            else:
+                decay += factor * _square(leaf, term)
+        if len(data) != 1:
+            raise NotUnderstoodError(f"{len(data)} losses in place of one")
+        return _chain(leaf, *data[0], decay)
+
+
+def _terms(root: Node) -> list[tuple[Node, float]]:
+    """f as a sum of numbers times nodes; what does not depend on the array is left out."""
+    terms: list[tuple[Node, float]] = []
+    pending = [(root, 1.0)]
+    while pending:
+        node, factor = pending.pop()
+        arguments = node.arguments
+        numbers = [float(a) for a in arguments if not isinstance(a, Node) and np.size(a) == 1 and _is_number(a)]
+        simple = not node.keywords and np.size(node.value) == 1 and all(np.size(n.value) == 1 for n in node.inputs)
+        if simple and node.name in ("add", "subtract") and len(numbers) + len(node.inputs) == 2:
+            signs = (1.0, 1.0 if node.name == "add" else -1.0)
+            pending += [(a, factor * sign) for a, sign in zip(arguments, signs, strict=True) if isinstance(a, Node)]
+        elif simple and node.name == "negative":
+            pending.append((arguments[0], -factor))
+        elif simple and node.name == "multiply" and len(numbers) == 1:
+            pending.append((node.inputs[0], factor * numbers[0]))
+        elif simple and node.name in ("divide", "true_divide") and isinstance(arguments[0], Node) and numbers:
+            pending.append((arguments[0], factor / numbers[0]))
+        else:
+            terms.append((node, factor))
+    return terms
+
+
+def _is_number(value: Any) -> bool:
+    return np.asarray(value).dtype.kind in "fiu"
+
+
+def _square(leaf: Node, term: Node) -> float:
+    """The factor of a term that is sum(array^2) times it."""
+    generator = np.random.default_rng(SEED)
+    probes = [generator.normal(size=leaf.value.shape) for _ in range(PROBES)]
+    factors = [float(evaluate(term, {leaf: probe})) / float(np.sum(probe**2)) for probe in probes]
+    if not np.isclose(factors[0], factors[1], rtol=TOLERANCE, atol=0):
+        raise NotUnderstoodError(f"a term ({term.name}) that is no weight decay")
+    return factors[0]
+
+
+def _chain(leaf: Node, term: Node, factor: float, decay: float) -> Chain:
+    nodes = ancestors(term)
+    uses = [node for node in nodes if leaf in node.inputs]
+    if len(uses) != 1:
+        raise NotUnderstoodError(f"{len(uses)} uses of the array in the loss")
+    x, weights, bias, current = _first(leaf, uses[0])
+    layers: list[Layer] = []
+    parameters: list[tuple[Array, Array]] = []
+    name = "b1" if uses[0].name == "add" else "W1"
+    while True:
+        if bias is None:
+            bias, current = _bias(current, nodes, weights.shape[1])
+        layers.append(Affine(*weights.shape))
+        parameters.append((weights, bias))
+        product = _next_product(current, nodes)
+        if product is None:
+            break
+        source = product.arguments[0]
+        layers.append(_activation(current, source))
+        weights, bias, current = np.asarray(product.arguments[1], np.float64), None, product
+    end = _loss(current, term)
+    kind, output, targets, scale = end
+    if output is not None:
+        layers.append(output)
+    return Chain(tuple(layers), tuple(parameters), name, x, kind, targets, factor * scale, decay)
+
+
+def _first(leaf: Node, use: Node) -> tuple[Array, Array, Array | None, Node]:
+    """Inputs, weights, bias (None: to be found) and what they give, where the array is the weights or the bias."""
+    if len(use.arguments) != 2 or use.keywords or any(isinstance(a, Node) and a is not leaf for a in use.arguments):
+        raise NotUnderstoodError(f"the array in {use.name}")
+    other = use.arguments[0] if use.arguments[1] is leaf else use.arguments[1]
+    if not (isinstance(other, np.ndarray) and _is_number(other) and other.size):
+        raise NotUnderstoodError(f"the array in {use.name} with a {type(other).__name__}")
+    if use.name in PRODUCTS and use.arguments[1] is leaf and leaf.value.ndim == 2 and other.ndim in (1, 2):
+        return _rows(other), leaf.value, None, use
+    if use.name == "add" and leaf.value.ndim == 1 and other.shape[-1:] == leaf.value.shape and other.ndim in (1, 2):
+        # x + b is the identity's product with x, plus b.
+        return _rows(other), np.eye(leaf.value.size), leaf.value, use
+    raise NotUnderstoodError(f"the array in {use.name} with shape {other.shape}")
+
+
+def _rows(array: Any) -> Array:
+    """As (N, D), in float64."""
+    return np.ascontiguousarray(np.atleast_2d(array), np.float64)
+
+
+def _users(node: Node, nodes: list[Node]) -> list[Node]:
+    return [other for other in nodes if node in other.inputs]
+
+
+def _bias(product: Node, nodes: list[Node], width: int) -> tuple[Array, Node]:
+    """The bias that is added to a product, and the sum; zeros, and the product, where there is none."""
+    users = _users(product, nodes)
+    if len(users) == 1 and users[0].name == "add" and not users[0].keywords:
+        constants = users[0].constants
+        if len(constants) == 1 and np.shape(constants[0]) in ((width,), (1, width)):
+            return np.asarray(constants[0], np.float64).reshape(width), users[0]
+    return np.zeros(width), product
+
+
+def _next_product(current: Node, nodes: list[Node]) -> Node | None:
+    """The first product with constant weights after a node."""
+    for node in nodes:
+        if node.name in PRODUCTS and node is not current and current in ancestors(node):
+            arguments = node.arguments
+            good = len(arguments) == 2 and isinstance(arguments[0], Node) and not node.keywords
+            if not (good and isinstance(arguments[1], np.ndarray) and arguments[1].ndim == 2):
+                raise NotUnderstoodError("a product that is not one with constant weights")
+            return node
+    return None
+
+
+def _depends_only_on(node: Node, source: Node) -> None:
+    """Refuse what depends on the array in another way than through `source`."""
+    if any(one.function is None for one in ancestors(node, (source,)) if one is not source):
+        raise NotUnderstoodError("a way from the array past a layer")
+
+
+def _activation(source: Node, result: Node) -> Activation:
+    """The activation that makes `result` of `source`, whatever operations it is written with."""
+    if result is source:
+        return Identity()
+    _depends_only_on(result, source)
+    shape = source.value.shape
+    bound = LARGEST_PROBE + 2 * float(np.max(np.abs(source.value)))
+    rounds = max(1, -(-64 // source.value.size))
+    points, values = [], []
+    for number in range(min(rounds, 16)):
+        probe = _probe(shape, bound, SEED + number)
+        points.append(probe.ravel())
+        values.append(np.asarray(evaluate(result, {source: probe}), np.float64).ravel())
+    x, y = np.concatenate(points), np.concatenate(values)
+    if x.shape != y.shape:
+        raise NotUnderstoodError("an activation that changes the shape")
+    negative = int(np.argmin(np.abs(x + 1.0)))
+    slope = float(y[negative] / x[negative])
+    alpha = float(y[negative] / np.expm1(x[negative]))
+    formulas: list[tuple[Activation, Callable[[Array], Array]]] = [
+        (Relu(), lambda v: np.maximum(v, 0.0)),
+        (Sigmoid(), lambda v: 1.0 / (1.0 + np.exp(-v))),
+        (Tanh(), np.tanh),
+        (Identity(), lambda v: v),
+        (Step(), lambda v: (v > 0) * 1.0),
+    ]
+    if np.isfinite([slope, alpha]).all():
+        formulas += [
+            (LeakyRelu(slope), lambda v: np.where(v > 0, v, slope * v)),
+            (Elu(alpha), lambda v: np.where(v > 0, v, alpha * np.expm1(v))),
+        ]
+    for activation, formula in formulas:
+        if np.allclose(y, formula(x), rtol=TOLERANCE, atol=1e-15):
+            return activation
+    raise NotUnderstoodError("an activation that fastnn does not have")
+
+
+def _probe(shape: tuple[int, ...], bound: float, seed: int) -> Array:
+    """Numbers of both signs and of all magnitudes up to a bound."""
+    generator = np.random.default_rng(seed)
+    magnitude = bound ** generator.uniform(-2.0, 1.0, shape)
+    probe: Array = magnitude * generator.choice([-1.0, 1.0], shape)
+    return probe
+
+
+def _loss(outputs: Node, term: Node) -> tuple[int, Activation | None, tuple[Array, Array], float]:
+    """Which loss `term` is of `outputs`: its code, an activation before it, its targets and its factor."""
+    _depends_only_on(term, outputs)
+    shape = outputs.value.shape
+    rows, columns = shape if len(shape) == 2 else (1, shape[0])
+    generator = np.random.default_rng(SEED)
+    probes = [2.0 * generator.normal(size=shape) for _ in range(PROBES)]
+    try:
+        values = [float(evaluate(term, {outputs: probe})) for probe in probes]
+    except (TypeError, ValueError) as error:
+        raise NotUnderstoodError(f"a loss that is no number ({error})") from error
+    candidates = _candidates(_targets(outputs, term, rows, columns))
+    for kind, output, targets, formula in candidates:
+        factors = [v / formula(p.reshape(rows, columns)) for p, v in zip(probes, values, strict=True)]
+        if np.isfinite(factors).all() and np.ptp(factors) <= TOLERANCE * abs(factors[0]):
+            return kind, output, targets, factors[0]
+    raise NotUnderstoodError(f"a loss ({term.name}) that is neither a cross entropy nor a squared error")
+
+
+def _targets(outputs: Node, term: Node, rows: int, columns: int) -> list[Array]:
+    """Constants in the loss that can be labels (N,) or dense targets (N, K)."""
+    found: list[Array] = []
+    for node in ancestors(term, (outputs,)):
+        if node is outputs:
+            continue
+        for constant in leaves(node.constants):
+            if not isinstance(constant, np.ndarray) or constant.dtype.kind not in "fiub":
+                continue
+            if constant.size == rows * columns:
+                found.append(np.asarray(constant, np.float64).reshape(rows, columns))
+            if constant.size == rows and constant.dtype.kind in "iu":
+                labels = constant.reshape(rows).astype(np.intp)
+                if labels.min() >= -columns and labels.max() < columns:
+                    found.append(labels % columns)
+    return found
+
+
+def _softmax(y: Array) -> Array:
+    shares: Array = np.exp(y - y.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _candidates(found: list[Array]) -> list[tuple[int, Activation | None, tuple[Array, Array], Callable[[Array], Any]]]:
+    """Losses that have one of the targets found, as mean over the batch."""
+    candidates: list[Any] = []
+    no_labels = np.empty(0, np.intp)
+    for target, offset in itertools.product(found, (OFFSET, 0.0)):
+        kind = OFFSET_CROSS_ENTROPY if offset else SOFTMAX_CROSS_ENTROPY
+        if target.ndim == 1:
+            some = (target, np.empty((0, 0)))
+            candidates.append((kind, None, some, _cross_entropy(target, offset)))
+        elif np.isin(target, (0.0, 1.0)).all() and (target.sum(axis=1) == 1).all():
+            labels = target.argmax(axis=1)
+            candidates.append((kind, None, (labels, np.empty((0, 0))), _cross_entropy(labels, offset)))
+        elif not offset and (target >= 0).all():
+            candidates.append((kind, None, (no_labels, target), _cross_entropy_of_shares(target)))
+    outputs: list[tuple[Activation | None, Callable[[Array], Array]]] = [
+        (None, lambda y: y),
+        (Softmax(), _softmax),
+        (Sigmoid(), lambda y: 1.0 / (1.0 + np.exp(-y))),
+    ]
+    for target, (output, formula) in itertools.product(found, outputs):
+        if target.ndim == 2:
+            candidates.append((MEAN_SQUARED_ERROR, output, (no_labels, target), _squared_error(target, formula)))
+    return candidates
+
+
+def _cross_entropy(labels: Array, offset: float) -> Callable[[Array], Any]:
+    return lambda y: -np.mean(np.log(_softmax(y)[np.arange(len(labels)), labels] + offset))
+
+
+def _cross_entropy_of_shares(target: Array) -> Callable[[Array], Any]:
+    return lambda y: -np.sum(target * np.log(_softmax(y))) / len(target)
+
+
+def _squared_error(target: Array, output: Callable[[Array], Array]) -> Callable[[Array], Any]:
+    return lambda y: np.sum((output(y) - target) ** 2) / (2 * len(target))

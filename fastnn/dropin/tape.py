@@ -1,0 +1,241 @@
+"""A stand-in for an array that writes down what NumPy is asked to do with it. Imports NumPy alone.
+
+It computes like the array, by NumPy's own protocols (NEP 13 and NEP 18), and each operation becomes a node of a tape.
+The tape can be evaluated again with other values in the place of any node, which is how `recognition` finds out what a
+part of it computes, however it was written.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+class NotUnderstoodError(Exception):
+    """What was asked of the stand-in is nothing that it can write down."""
+
+
+class Node:
+    """One operation: `function` called with `arguments`, in which nodes stand for their values."""
+
+    __slots__ = ("arguments", "constants", "function", "inputs", "keywords", "name", "value")
+
+    def __init__(
+        self, name: str, function: Callable[..., Any] | None, arguments: Any, keywords: dict[str, Any], value: Any
+    ) -> None:
+        self.name, self.function, self.arguments, self.keywords, self.value = name, function, arguments, keywords, value
+        self.inputs: list[Node] = []  # the nodes among the arguments
+        self.constants: list[Any] = []  # what else there is among them
+        for leaf in leaves((arguments, keywords)):
+            (self.inputs if isinstance(leaf, Node) else self.constants).append(leaf)
+
+
+def leaves(thing: Any) -> list[Any]:
+    """What is in tuples, lists and dictionaries of them."""
+    if isinstance(thing, tuple | list):
+        return [leaf for part in thing for leaf in leaves(part)]
+    if isinstance(thing, dict):
+        return [leaf for part in thing.values() for leaf in leaves(part)]
+    return [thing]
+
+
+def replaced(thing: Any, kind: type, value: Callable[[Any], Any]) -> Any:
+    """Tuples, lists and dictionaries anew, with value(leaf) for each leaf of a kind."""
+    if isinstance(thing, kind):
+        return value(thing)
+    if isinstance(thing, tuple | list):
+        return type(thing)([replaced(part, kind, value) for part in thing])
+    if isinstance(thing, dict):
+        return {key: replaced(part, kind, value) for key, part in thing.items()}
+    return thing
+
+
+def evaluate(node: Node, values: dict[Node, Any]) -> Any:
+    """The value of a node where some others have the values given. Those are not looked behind."""
+    known = dict(values)
+    pending = [node]
+    while pending:
+        last = pending[-1]
+        missing = [one for one in last.inputs if one not in known]
+        if last in known or last.function is None:
+            if last not in known:
+                known[last] = last.value
+            pending.pop()
+        elif missing:
+            pending += missing
+        else:
+            arguments = replaced(last.arguments, Node, known.__getitem__)
+            keywords = replaced(last.keywords, Node, known.__getitem__)
+            known[last] = last.function(*arguments, **keywords)
+            pending.pop()
+    return known[node]
+
+
+def ancestors(node: Node, cut: tuple[Node, ...] = ()) -> list[Node]:
+    """The node and all that it depends on, each before those that depend on it, down to `cut`."""
+    order: list[Node] = []
+    seen: set[Node] = set()
+    pending = [(node, False)]
+    while pending:
+        one, done = pending.pop()
+        if done:
+            order.append(one)
+        elif one not in seen:
+            seen.add(one)
+            pending.append((one, True))
+            if one not in cut:
+                pending += [(source, False) for source in one.inputs]
+    return order
+
+
+def _item(array: Any, key: Any) -> Any:
+    return array[key]
+
+
+def _with_item(array: Any, key: Any, value: Any) -> Any:
+    changed = array.copy()
+    changed[key] = value
+    return changed
+
+
+def _method(array: Any, name: str, *arguments: Any, **keywords: Any) -> Any:
+    return getattr(array, name)(*arguments, **keywords)
+
+
+# Methods of arrays that return another array or a number, and change nothing.
+METHODS = frozenset(
+    [
+        *("astype", "clip", "cumsum", "flatten", "max", "mean", "min", "prod", "ravel", "repeat", "reshape", "round"),
+        *("squeeze", "std", "sum", "swapaxes", "take", "transpose", "var"),
+    ]
+)
+
+
+class StandIn(np.lib.mixins.NDArrayOperatorsMixin):
+    """Computes like the array that it stands for, and keeps the node that made it."""
+
+    def __init__(self, node: Node, is_own: bool = False) -> None:
+        self.node = node
+        self.is_own = is_own  # no other stand-in may have the same memory, so that it may be changed in place
+
+    @property
+    def shape(self) -> Any:
+        """That of the array."""
+        return self.node.value.shape
+
+    @property
+    def ndim(self) -> Any:
+        """That of the array."""
+        return self.node.value.ndim
+
+    @property
+    def size(self) -> Any:
+        """That of the array."""
+        return self.node.value.size
+
+    @property
+    def dtype(self) -> Any:
+        """That of the array."""
+        return self.node.value.dtype
+
+    @property
+    def T(self) -> "StandIn":  # noqa: N802 - NumPy's name
+        """Its axes in reverse."""
+        return _record("transpose", np.transpose, (self,), {})
+
+    def copy(self, order: str = "C") -> "StandIn":
+        """One that may be changed in place."""
+        return StandIn(self.node, is_own=True)
+
+    def __len__(self) -> int:
+        return len(self.node.value)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
+        out = keywords.pop("out", None)
+        function = ufunc if method == "__call__" else getattr(ufunc, method)
+        if method not in ("__call__", "reduce") or ufunc.nout != 1:
+            raise NotUnderstoodError(f"{ufunc.__name__}.{method} of the array")
+        name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+        result = _record(name, function, inputs, keywords)
+        if out is None:
+            return result
+        if not (isinstance(out[0], StandIn) and out[0].is_own and out[0].shape == result.shape):
+            raise NotUnderstoodError(f"{ufunc.__name__} into another array")
+        if out[0].dtype != result.dtype:
+            raise NotUnderstoodError(f"{ufunc.__name__} into an array of another type")
+        out[0].node = result.node
+        return out[0]
+
+    def __array_function__(self, function: Any, types: Any, arguments: Any, keywords: Any) -> Any:
+        if "out" in keywords:
+            raise NotUnderstoodError(f"{function.__name__} into another array")
+        return _record(function.__name__, function, tuple(arguments), dict(keywords))
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise NotUnderstoodError("a conversion of the array")
+
+    def __getitem__(self, key: Any) -> "StandIn":
+        return _record("getitem", _item, (self, key), {})
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if not self.is_own:
+            raise NotUnderstoodError("a change of the array, or of what may be a view")
+        self.node = _record("setitem", _with_item, (self, key, value), {}).node
+
+    def dot(self, other: Any) -> "StandIn":
+        """The product with another array."""
+        return _record("dot", np.dot, (self, other), {})
+
+    def __getattr__(self, name: str) -> Any:
+        if name in METHODS:
+            return lambda *arguments, **keywords: _record(name, _method, (self, name, *arguments), keywords)
+        raise NotUnderstoodError(f"the array's attribute {name}")
+
+    def __iter__(self) -> Any:
+        raise NotUnderstoodError("a loop over the array")
+
+    def __bool__(self) -> bool:
+        raise NotUnderstoodError("a decision that depends on the array")
+
+    def __float__(self) -> float:
+        raise NotUnderstoodError("a conversion to a number")
+
+    __int__ = __index__ = __complex__ = __float__
+
+    def __repr__(self) -> str:
+        return f"<stand-in for an array {self.node.value.shape}>"
+
+
+# What returns views of its argument, or may.
+VIEWS = frozenset(
+    [
+        *("astype", "atleast_1d", "atleast_2d", "broadcast_to", "getitem", "ravel", "reshape", "squeeze", "swapaxes"),
+        "transpose",
+    ]
+)
+
+
+def stand_in(array: Any) -> StandIn:
+    """For the array that is perturbed."""
+    return StandIn(Node("the array", None, (), {}, array))
+
+
+def _node_of(value: StandIn) -> Node:
+    return value.node
+
+
+def _record(name: str, function: Callable[..., Any], arguments: Any, keywords: dict[str, Any]) -> StandIn:
+    """Call a function with the values, and write it down with the nodes."""
+    if name in VIEWS:  # after it, a change in place would be one of two arrays
+        for source in leaves((arguments, keywords)):
+            if isinstance(source, StandIn):
+                source.is_own = False
+    arguments = replaced(arguments, StandIn, _node_of)
+    keywords = replaced(keywords, StandIn, _node_of)
+    value = function(
+        *replaced(arguments, Node, lambda node: node.value), **replaced(keywords, Node, lambda node: node.value)
+    )
+    if not isinstance(value, np.ndarray | np.generic):
+        raise NotUnderstoodError(f"{name} of the array, which gives a {type(value).__name__}")
+    node = Node(name, function, arguments, keywords, value)
+    return StandIn(node, is_own=name not in VIEWS)

@@ -1,0 +1,37 @@
+"""What models of the second volume are: parameters in a list, kept in a pickle as float16. Imports base and util."""
+
+import os
+import pickle
+from typing import Any
+
+import numpy as np
+
+from fastnn.dropin.base import Layer
+from fastnn.dropin.volume2.common.config import GPU
+from fastnn.dropin.volume2.common.util import to_cpu, to_gpu
+
+__all__ = ["GPU", "BaseModel", "np", "os", "pickle", "to_cpu", "to_gpu"]
+
+
+class BaseModel(Layer):
+    """A model with `params` and `grads`, lists of arrays."""
+
+    def __init__(self) -> None:
+        self.params: Any = None
+        self.grads: Any = None
+
+    def save_params(self, file_name: str | None = None) -> None:
+        """Write the parameters as float16 to a pickle; its name is that of the class unless given."""
+        with open(file_name or f"{type(self).__name__}.pkl", "wb") as file:
+            pickle.dump([param.astype(np.float16) for param in self.params], file)
+
+    def load_params(self, file_name: str | None = None) -> None:
+        """Read parameters from a pickle, which can run any code: only from a file you trust. They become float32."""
+        name = file_name or f"{type(self).__name__}.pkl"
+        name = name.replace("/", os.sep)
+        if not os.path.exists(name):
+            raise OSError(f"file_name: expected a file, got {name}, which does not exist; call save_params first")
+        with open(name, "rb") as file:
+            values = pickle.load(file)
+        for param, value in zip(self.params, values, strict=False):
+            param[...] = value.astype(np.float32)

@@ -1,0 +1,3 @@
+"""Settings of the second volume."""
+
+GPU = False
