@@ -111,12 +111,37 @@ METHODS = frozenset(
 )
 
 
+class Family:
+    """Stand-ins for arrays that share their memory; fixed where it must not be changed."""
+
+    def __init__(self, is_fixed: bool = False) -> None:
+        self.members: list[StandIn] = []
+        self.is_fixed = is_fixed
+
+
 class StandIn(np.lib.mixins.NDArrayOperatorsMixin):
     """Computes like the array that it stands for, and keeps the node that made it."""
 
-    def __init__(self, node: Node, is_own: bool = False) -> None:
-        self.node = node
-        self.is_own = is_own  # no other stand-in may have the same memory, so that it may be changed in place
+    def __init__(self, node: Node, family: "Family | None" = None) -> None:
+        self._node = node
+        self.is_stale = False
+        self.family = Family() if family is None else family
+        self.family.members.append(self)
+
+    @property
+    def node(self) -> Node:
+        """What made it."""
+        if self.is_stale:
+            raise NotUnderstoodError("an array that was changed through another one that shares its memory")
+        return self._node
+
+    def change(self, node: Node) -> None:
+        """Have it stand for its array after a change in place; all that share its memory can no longer be used."""
+        if self.family.is_fixed:
+            raise NotUnderstoodError("a change of the array, or of one that was there before")
+        for other in self.family.members:
+            other.is_stale = other is not self
+        self._node, self.family.members = node, [self]
 
     @property
     def shape(self) -> Any:
@@ -145,7 +170,7 @@ class StandIn(np.lib.mixins.NDArrayOperatorsMixin):
 
     def copy(self, order: str = "C") -> "StandIn":
         """One that may be changed in place."""
-        return StandIn(self.node, is_own=True)
+        return StandIn(self.node)
 
     def __len__(self) -> int:
         return len(self.node.value)
@@ -159,11 +184,11 @@ class StandIn(np.lib.mixins.NDArrayOperatorsMixin):
         result = _record(name, function, inputs, keywords)
         if out is None:
             return result
-        if not (isinstance(out[0], StandIn) and out[0].is_own and out[0].shape == result.shape):
+        if not (isinstance(out[0], StandIn) and out[0].shape == result.shape):
             raise NotUnderstoodError(f"{ufunc.__name__} into another array")
         if out[0].dtype != result.dtype:
             raise NotUnderstoodError(f"{ufunc.__name__} into an array of another type")
-        out[0].node = result.node
+        out[0].change(result.node)
         return out[0]
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, keywords: Any) -> Any:
@@ -178,9 +203,7 @@ class StandIn(np.lib.mixins.NDArrayOperatorsMixin):
         return _record("getitem", _item, (self, key), {})
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        if not self.is_own:
-            raise NotUnderstoodError("a change of the array, or of what may be a view")
-        self.node = _record("setitem", _with_item, (self, key, value), {}).node
+        self.change(_record("setitem", _with_item, (self, key, value), {}).node)
 
     def dot(self, other: Any) -> "StandIn":
         """The product with another array."""
@@ -206,18 +229,9 @@ class StandIn(np.lib.mixins.NDArrayOperatorsMixin):
         return f"<stand-in for an array {self.node.value.shape}>"
 
 
-# What returns views of its argument, or may.
-VIEWS = frozenset(
-    [
-        *("astype", "atleast_1d", "atleast_2d", "broadcast_to", "getitem", "ravel", "reshape", "squeeze", "swapaxes"),
-        "transpose",
-    ]
-)
-
-
 def stand_in(array: Any) -> StandIn:
     """For the array that is perturbed."""
-    return StandIn(Node("the array", None, (), {}, array))
+    return StandIn(Node("the array", None, (), {}, array), Family(is_fixed=True))
 
 
 def _node_of(value: StandIn) -> Node:
@@ -226,10 +240,7 @@ def _node_of(value: StandIn) -> Node:
 
 def _record(name: str, function: Callable[..., Any], arguments: Any, keywords: dict[str, Any]) -> StandIn:
     """Call a function with the values, and write it down with the nodes."""
-    if name in VIEWS:  # after it, a change in place would be one of two arrays
-        for source in leaves((arguments, keywords)):
-            if isinstance(source, StandIn):
-                source.is_own = False
+    given = leaves((arguments, keywords))
     arguments = replaced(arguments, StandIn, _node_of)
     keywords = replaced(keywords, StandIn, _node_of)
     value = function(
@@ -238,4 +249,10 @@ def _record(name: str, function: Callable[..., Any], arguments: Any, keywords: d
     if not isinstance(value, np.ndarray | np.generic):
         raise NotUnderstoodError(f"{name} of the array, which gives a {type(value).__name__}")
     node = Node(name, function, arguments, keywords, value)
-    return StandIn(node, is_own=name not in VIEWS)
+    family: Family | None = None
+    for source in given:
+        if isinstance(source, StandIn) and np.may_share_memory(value, source.node.value):
+            family = source.family
+        elif isinstance(source, np.ndarray) and np.may_share_memory(value, source):
+            family = Family(is_fixed=True)
+    return StandIn(node, family)

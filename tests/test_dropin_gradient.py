@@ -1,0 +1,436 @@
+"""Numerical gradients of unmodified code: what the engine evaluates, and what is left to the plain loop, exactly."""
+
+import collections
+import random
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastnn import Affine, Network, PrecisionWarning, Sigmoid
+from fastnn.dropin import record
+from fastnn.dropin.common.gradient import numerical_gradient, numerical_gradient_2d
+from fastnn.dropin.common.layers import BatchNormalization, Dropout
+from fastnn.dropin.common.multi_layer_net import MultiLayerNet
+from fastnn.dropin.common.multi_layer_net_extend import MultiLayerNetExtend
+from fastnn.dropin.engine import CHECKS
+from tests.book_style import Decaying, Layered, OwnFormulas, Parameters, Squared, TwoLayers, plain_loop
+
+WIDTHS = (7, 9, 8)  # every array has more entries than the plain loop is quicker for
+OBSERVED = 2  # calls under observation and without, before anything is decided
+
+
+@pytest.fixture(autouse=True)
+def fresh_record() -> None:
+    record.reset()
+
+
+def batch(rows: int = 6, inputs: int = 7, classes: int = 8) -> tuple[Any, Any]:
+    generator = np.random.default_rng(rows)
+    x = generator.normal(size=(rows, inputs))
+    x[:, 2] = 0.0
+    return x, generator.integers(0, classes, rows)
+
+
+def ways() -> list[str]:
+    return [entry.way for entry in record.entries()]
+
+
+def reasons() -> str:
+    return "; ".join(entry.reason for entry in record.entries())
+
+
+def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert list(found) == list(expected)
+    for name, array in expected.items():
+        assert found[name].dtype == array.dtype
+        np.testing.assert_allclose(found[name], array, rtol=0, atol=1e-9, err_msg=name)
+
+
+def bits(net: Parameters) -> dict[str, bytes]:
+    return {name: array.tobytes() for name, array in net.params.items()}
+
+
+KINDS: dict[str, tuple[type[Parameters], str]] = {
+    "functions": (TwoLayers, "one-hot"),
+    "functions, labels": (TwoLayers, "labels"),
+    "own formulas": (OwnFormulas, "labels"),
+    "squared": (Squared, "one-hot"),
+    "layers": (Layered, "one-hot"),
+    "layers, labels": (Layered, "labels"),
+    "decay": (Decaying, "labels"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("widths", [WIDTHS, (7, 9, 10, 8)], ids=str)
+def test_the_engine_gives_what_the_plain_loop_gives(kind: str, widths: tuple[int, ...]) -> None:
+    made, targets = KINDS[kind]
+    if made not in (Layered, Decaying):
+        widths = WIDTHS
+    net = made(widths)
+    x, t = batch()
+    if targets == "one-hot":
+        t = np.eye(8)[t]
+    before = bits(net)
+    found = net.numerical_gradient(x, t)
+    assert bits(net) == before
+    assert set(ways()) == {"engine"}, reasons()
+    assert_same(found, net.plain_gradient(x, t))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+def test_images_of_any_kind(dtype: str) -> None:
+    net, (x, t) = TwoLayers(WIDTHS), batch()
+    x = (3 * x).astype("int8").view("uint8") % 7 if dtype == "uint8" else x.astype(dtype)
+    found = net.numerical_gradient(x, t.astype(np.uint8))
+    assert "engine" in ways(), reasons()
+    assert_same(found, net.plain_gradient(x, t))
+
+
+def test_a_single_sample() -> None:
+    net, (x, t) = TwoLayers(WIDTHS), batch()
+    one_hot = np.eye(8)[t[0]]
+    found = net.numerical_gradient(x[0], one_hot)
+    assert "engine" in ways(), reasons()
+    assert_same(found, net.plain_gradient(x[0], one_hot))
+    assert_same(net.numerical_gradient(x[:1], t[:1].reshape(1, 1)), net.plain_gradient(x[:1], t[:1].reshape(1, 1)))
+
+
+def test_labels_that_broadcast_are_left_to_the_plain_loop() -> None:
+    """(N, 1) labels pair each with each: wrong, and what the book's function gives."""
+    net, (x, t) = TwoLayers(WIDTHS), batch()
+    found = net.numerical_gradient(x, t.reshape(-1, 1))
+    assert set(ways()) == {"plain loop"}
+    assert_same(found, net.plain_gradient(x, t.reshape(-1, 1)))
+
+
+def test_extra_calls_are_those_documented() -> None:
+    net, (x, t) = TwoLayers(WIDTHS), batch()
+    calls: list[Any] = []
+    W = net.params["W1"]
+
+    class Counted:
+        def __call__(self, W: Any) -> Any:
+            calls.append(type(W).__name__)  # a list in a closure: state, so the plain loop's
+            return net.loss(x, t)
+
+    numerical_gradient(Counted(), W)
+    assert ways() == ["plain loop"]
+    assert len(calls) == 2 * W.size
+    traced = TwoLayers(WIDTHS)
+    seen = traced_calls(traced, x, t)
+    assert ways()[-1] == "engine", reasons()
+    assert seen == OBSERVED + 2 * CHECKS
+
+
+def traced_calls(net: TwoLayers, x: Any, t: Any) -> int:
+    """How often f is called, counted from outside: where it prints."""
+    import contextlib
+    import io
+
+    def f(_: Any) -> Any:
+        print("called")
+        return net.loss(x, t)
+
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        numerical_gradient(f, net.params["W1"])
+    return output.getvalue().count("called")
+
+
+class Dropping(Layered):
+    """Its masks are drawn from the global generator."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__(widths)
+        self.layers.insert(2, Dropout(0.3))
+
+
+class Normalising(Layered):
+    """Its running values change with every call."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__(widths)
+        self.layers.insert(1, BatchNormalization(np.ones(widths[1]), np.zeros(widths[1])))
+
+
+class Counting(Layered):
+    """Counts its calls."""
+
+    calls = 0
+
+    def loss(self, x: Any, t: Any) -> Any:
+        self.calls += 1
+        return super().loss(x, t)
+
+
+class Remembering(Layered):
+    """Keeps its losses."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__(widths)
+        self.losses: list[float] = []
+
+    def loss(self, x: Any, t: Any) -> Any:
+        self.losses.append(super().loss(x, t))
+        return self.losses[-1]
+
+
+class Updating(Layered):
+    """Changes an array in place."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__(widths)
+        self.sum = np.zeros(1)
+
+    def loss(self, x: Any, t: Any) -> Any:
+        self.sum += 1
+        return super().loss(x, t)
+
+
+CALLS = {"global": 0}
+
+
+class Global(Layered):
+    """Counts its calls in a global dictionary."""
+
+    def loss(self, x: Any, t: Any) -> Any:
+        CALLS["global"] += 1
+        return super().loss(x, t)
+
+
+class OfClass(Layered):
+    """Counts the calls of all its objects."""
+
+    total = 0
+
+    def loss(self, x: Any, t: Any) -> Any:
+        OfClass.total += 1
+        return super().loss(x, t)
+
+
+def state(net: Any) -> list[Any]:
+    """Everything that the calls may have changed."""
+    legacy: Any = np.random.get_state()  # noqa: NPY002
+    kept: list[Any] = [legacy[1:3], random.getstate(), CALLS["global"], OfClass.total]
+    for owner in [net, *net.layers, net.last_layer]:
+        kept += [(name, value) for name, value in sorted(vars(owner).items()) if name not in ("params", "layers")]
+    return kept
+
+
+def assert_equal_states(a: Any, b: Any) -> None:
+    if isinstance(a, list | tuple):
+        assert len(a) == len(b)
+        for x, y in zip(a, b, strict=True):
+            assert_equal_states(x, y)
+    elif isinstance(a, np.ndarray):
+        np.testing.assert_array_equal(a, b)
+    elif not hasattr(a, "__dict__"):
+        assert a == b
+
+
+@pytest.mark.parametrize(
+    "kind", [Dropping, Normalising, Counting, Remembering, Updating, Global, OfClass], ids=lambda kind: kind.__name__
+)
+def test_what_has_side_effects_comes_out_as_of_the_plain_loop(kind: type[Layered]) -> None:
+    x, t = batch()
+    results, states = [], []
+    for gradient in ("numerical_gradient", "plain_gradient"):
+        np.random.seed(7)  # noqa: NPY002
+        random.seed(7)
+        CALLS["global"] = OfClass.total = 0
+        net = kind(WIDTHS)
+        results.append(getattr(net, gradient)(x, t))
+        states.append(state(net))
+    assert set(ways()) == {"plain loop"}
+    for name, array in results[1].items():
+        np.testing.assert_array_equal(results[0][name], array)
+    assert_equal_states(*states)
+
+
+def test_the_layers_are_left_as_the_plain_loop_leaves_them() -> None:
+    x, t = batch()
+    nets = [Decaying(WIDTHS), Decaying(WIDTHS)]
+    numerical_gradient(lambda _: nets[0].loss(x, t), nets[0].params["W1"])
+    plain_loop(lambda _: nets[1].loss(x, t), nets[1].params["W1"])
+    assert ways() == ["engine"]
+    assert_equal_states(state(nets[0]), state(nets[1]))
+
+
+def test_iterators_are_not_asked_for_more() -> None:
+    net, (x, t) = TwoLayers(WIDTHS), batch()
+    batches = iter([(x, t)] * 1000)
+    numerical_gradient(lambda _: net.loss(*next(batches)), net.params["W1"])
+    assert ways() == ["plain loop"] and "iterator" in reasons()
+    assert len(list(batches)) == 1000 - 2 * 63
+
+
+@pytest.mark.parametrize(
+    ("f", "reason"),
+    [
+        (lambda x: np.sum(x**2), "losses"),
+        (lambda x: float(np.sum(x**2)), "conversion"),
+        (lambda x: np.sum(x**2) if x[0, 0] > 0 else 0.0 * np.sum(x), "decision"),
+        (lambda x: np.sum(np.linalg.inv(x @ x.T + np.eye(5))), ""),
+        (lambda x: sum(float(v) for row in x for v in row), "loop"),
+        (lambda x: np.sum(np.cumsum(x, axis=1)), ""),
+    ],
+)
+def test_other_functions_are_the_plain_loops(f: Any, reason: str) -> None:
+    x = np.random.default_rng(3).normal(size=(5, 4))
+    before = x.copy()
+    found = numerical_gradient(f, x)
+    np.testing.assert_array_equal(x, before)
+    np.testing.assert_array_equal(found, plain_loop(f, x))
+    assert ways() == ["plain loop"] and reason in reasons()
+
+
+def test_a_view_that_is_kept_elsewhere_is_noticed() -> None:
+    """The stand-in is not seen through it, so the spot checks or the record have to tell."""
+    net, (x, t) = TwoLayers(WIDTHS), batch()
+    kept = {"W": net.params["W1"].T}
+
+    def f(_: Any) -> Any:
+        hidden = np.tanh(np.dot(x, kept["W"].T)) + np.tanh(np.dot(x, net.params["W1"]))
+        y = np.exp(hidden[:, :8])
+        return -np.mean(np.log(y[np.arange(len(t)), t] / y.sum(axis=1)))
+
+    found = numerical_gradient(f, net.params["W1"])
+    assert ways() == ["plain loop"]
+    np.testing.assert_array_equal(found, plain_loop(f, net.params["W1"]))
+
+
+def test_an_exception_of_f_is_its_own() -> None:
+    net = TwoLayers(WIDTHS)
+
+    def f(_: Any) -> Any:
+        raise ZeroDivisionError("of the script")
+
+    with pytest.raises(ZeroDivisionError, match="of the script"):
+        numerical_gradient(f, net.params["W1"])
+    assert all(type(array) is np.ndarray for array in net.params.values())
+    assert all(array.flags.writeable for array in net.params.values())
+
+
+def test_a_loss_of_a_fastnn_network() -> None:
+    net = Network([Affine(7, 5), Sigmoid(), Affine(5, 8)], rng=0, dtype="float64")
+    x, t = batch()
+    found = numerical_gradient(lambda W: net.loss(x, t), net.params["W1"])
+    assert ways() == ["engine"] and reasons() == "a fastnn network"
+    np.testing.assert_allclose(found, plain_loop(lambda W: net.loss(x, t), net.params["W1"]), rtol=0, atol=1e-9)
+
+
+def test_the_layout_of_the_array_is_kept() -> None:
+    net, (x, t) = TwoLayers(WIDTHS), batch()
+    net.params["W1"] = np.asfortranarray(net.params["W1"])
+    found = net.numerical_gradient(x, t)["W1"]
+    assert ways()[0] == "engine"
+    assert found.flags.f_contiguous
+    np.testing.assert_allclose(found, net.plain_gradient(x, t)["W1"], rtol=0, atol=1e-9)
+
+
+# --- the plain loop's contract --------------------------------------------------------------------
+
+
+def test_order_and_object_of_the_calls() -> None:
+    x = np.asfortranarray(np.arange(6.0).reshape(2, 3))
+    moved: list[tuple[int, ...]] = []
+
+    def f(array: Any) -> float:
+        assert array is x
+        moved.append(tuple(np.argwhere(array != np.arange(6.0).reshape(2, 3))[0]))
+        return float(array.sum())
+
+    numerical_gradient(f, x)
+    columns_first = [(0, 0), (1, 0), (0, 1), (1, 1), (0, 2), (1, 2)]
+    assert moved == [place for place in columns_first for _ in range(2)]
+
+
+@pytest.mark.filterwarnings("ignore::fastnn.PrecisionWarning")
+@pytest.mark.parametrize(
+    ("x", "expected"),
+    [
+        (np.array([3, 4]), [25000, 35000]),
+        (np.array([3.0, 4.0], np.float16), [0, 0]),
+        (np.array(3.0), 6.0),
+    ],
+)
+def test_what_the_book_gives_for_other_arrays(x: Any, expected: Any) -> None:
+    found = numerical_gradient(lambda v: np.sum(v**2), x)
+    assert found.dtype == x.dtype and found.shape == x.shape
+    np.testing.assert_allclose(found, expected, rtol=1e-7)
+
+
+def test_float32_is_left_to_the_plain_loop() -> None:
+    found = numerical_gradient(lambda v: np.sum(v**2), np.array([3.0, 4.0], np.float32))
+    assert found.dtype == np.float32
+    assert abs(found - [5.989, 8.001]).max() < 0.02
+
+
+def test_integers_warn() -> None:
+    with pytest.warns(PrecisionWarning, match=r"^x: expected floats, got int64, which cannot hold x \+ 0.0001"):
+        numerical_gradient(lambda v: np.sum(v**2), np.array([3, 4], np.int64))
+
+
+def test_what_is_no_array_of_entries() -> None:
+    with pytest.raises((TypeError, ValueError)):
+        numerical_gradient(np.sum, [3.0, 4.0])
+    with pytest.raises(ValueError, match="size"):
+        numerical_gradient(np.sum, np.empty(0))
+    locked = np.ones(30)
+    locked.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        numerical_gradient(np.sum, locked)
+
+
+def test_rows_one_at_a_time() -> None:
+    X = np.arange(6.0).reshape(2, 3)
+    shapes: collections.Counter[Any] = collections.Counter()
+
+    def f(row: Any) -> Any:
+        shapes[row.shape] += 1
+        return np.sum(row**2)
+
+    np.testing.assert_allclose(numerical_gradient_2d(f, X), 2 * X, atol=1e-9)
+    assert shapes == {(3,): 12}
+    np.testing.assert_allclose(numerical_gradient_2d(f, X[0]), 2 * X[0], atol=1e-9)
+    assert numerical_gradient_2d(f, np.empty(0)).shape == (0,)
+    with pytest.raises(TypeError, match=re.escape("X: expected one or two dimensions, got 3")):
+        numerical_gradient_2d(f, np.ones((2, 2, 2)))
+
+
+# --- the networks that the book's scripts import --------------------------------------------------
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
+@pytest.mark.parametrize("decay", [0, 0.1])
+def test_multi_layer_net(activation: str, decay: float) -> None:
+    np.random.seed(1)  # noqa: NPY002
+    net: Any = MultiLayerNet(7, [6, 5], 8, activation=activation, weight_decay_lambda=decay)
+    x, t = batch()
+    plain = {k: plain_loop(lambda _: net.loss(x, t), net.params[k]) for k in net.params}
+    assert_same(net.numerical_gradient(x, np.eye(8)[t]), plain)
+    assert_same(net.numerical_gradient(x, t), plain)
+    assert set(ways()) == {"engine"}
+    for name, array in net.gradient(x, t).items():
+        np.testing.assert_allclose(array, plain[name], atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{}, {"use_batchnorm": True}, {"use_dropout": True, "dropout_ration": 0.2}])
+def test_multi_layer_net_extend(settings: dict[str, Any]) -> None:
+    x, t = batch()
+    nets: list[Any] = []
+    for _ in range(2):
+        np.random.seed(1)  # noqa: NPY002
+        nets.append(MultiLayerNetExtend(7, [6, 5], 8, weight_decay_lambda=0.1, **settings))
+    state_of_the_generator = np.random.get_state()  # noqa: NPY002
+    found = nets[0].numerical_gradient(x, t)
+    np.random.set_state(state_of_the_generator)  # noqa: NPY002
+    plain = {k: plain_loop(lambda _: nets[1].loss(x, t, train_flg=True), nets[1].params[k]) for k in found}
+    assert set(ways()) == ({"plain loop"} if settings else {"engine"}), reasons()
+    assert set(found) == set(nets[0].params)
+    assert_same(found, plain)
+    if "use_dropout" not in settings:
+        for name, array in nets[0].gradient(x, t).items():
+            np.testing.assert_allclose(array, plain[name], atol=1e-5)
