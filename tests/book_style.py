@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.dropin import record
 from fastnn.dropin.common.functions import cross_entropy_error, sigmoid, softmax
 from fastnn.dropin.common.gradient import numerical_gradient
 from fastnn.dropin.common.layers import Affine, Relu, SoftmaxWithLoss
@@ -110,3 +111,25 @@ class Decaying(Layered):
     """As Layered, with weight decay."""
 
     decay = 0.1
+
+
+def batch(rows: int = 6, inputs: int = 7, classes: int = 8) -> tuple[Any, Any]:
+    generator = np.random.default_rng(rows)
+    x = generator.normal(size=(rows, inputs))
+    x[:, 2] = 0.0
+    return x, generator.integers(0, classes, rows)
+
+
+def ways() -> list[str]:
+    return [entry.way for entry in record.entries()]
+
+
+def reasons() -> str:
+    return "; ".join(entry.reason for entry in record.entries())
+
+
+def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert list(found) == list(expected)
+    for name, array in expected.items():
+        assert found[name].dtype == array.dtype
+        np.testing.assert_allclose(found[name], array, rtol=0, atol=1e-9, err_msg=name)

@@ -33,7 +33,7 @@ def numerical_gradient(f: Any, x: Any) -> Any:
     start = time.perf_counter()
     result, way, reason = _by_engine(f, x)
     if result is None:
-        result = _by_loop(f, x)
+        result = plain_numerical_gradient(f, x)
     record.note(np.shape(x), way, reason, time.perf_counter() - start)
     return result
 
@@ -41,7 +41,7 @@ def numerical_gradient(f: Any, x: Any) -> Any:
 def numerical_gradient_2d(f: Any, X: Any) -> Any:
     """As numerical_gradient for one dimension; of two, f sees one row at a time."""
     if X.ndim == 1:
-        return _by_loop(f, X) if X.size else np.zeros_like(X)
+        return plain_numerical_gradient(f, X) if X.size else np.zeros_like(X)
     if X.ndim != 2:
         raise TypeError(f"X: expected one or two dimensions, got {X.ndim}; use numerical_gradient")
     result = np.zeros_like(X)
@@ -69,8 +69,10 @@ def _by_engine(f: Any, x: Any) -> tuple[Any, str, str]:
     return out, "engine", str(chain)
 
 
-def _by_loop(f: Any, x: Any) -> Any:
-    """Exactly 2 x.size calls of f, plus before minus, entry after entry as they lie in memory."""
+def plain_numerical_gradient(f: Any, x: Any) -> Any:
+    """As numerical_gradient, never by the engine: exactly 2 x.size calls of f, plus before minus, entry after entry as
+    they lie in memory. If f raises, its entry stays moved, as in the book.
+    """
     if getattr(x, "dtype", np.dtype(float)).kind in "iu":
         warnings.warn(
             f"x: expected floats, got {x.dtype}, which cannot hold x + {engine.STEP}: the quotients are wrong; "
