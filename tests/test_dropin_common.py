@@ -107,7 +107,7 @@ def test_cross_entropy_error() -> None:
 @every_dtype
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_affine(size: tuple[int, int], dtype: Any, order: Any) -> None:
-    x, W, b = numbers(1, *size, dtype=dtype), numbers(2, size[1], 30, dtype=dtype), numbers(3, 30, dtype=dtype)
+    x, W, b = numbers(1, *size, dtype=dtype), numbers(2, size[1], 200, dtype=dtype), numbers(3, 200, dtype=dtype)
     W = np.asarray(W, order=order)
     layer = layers.Affine(W, b)
     assert layer.W is W and layer.b is b and layer.dW is None

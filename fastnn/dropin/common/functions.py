@@ -63,8 +63,10 @@ def softmax(x: Any) -> Any:
     y = backend.activation("softmax", x)
     if y is not None:
         return y
-    shifted = np.exp(x - np.max(x, axis=-1, keepdims=True))
-    return shifted / np.sum(shifted, axis=-1, keepdims=True)
+    if isinstance(x, list | tuple):
+        x = np.array(x)
+    shares = np.exp(x - x.max(axis=-1, keepdims=True))
+    return shares / shares.sum(axis=-1, keepdims=True)
 
 
 def sum_squared_error(y: Any, t: Any) -> Any:
@@ -81,7 +83,7 @@ def cross_entropy_error(y: Any, t: Any) -> Any:
         y, t = y.reshape(1, y.size), t.reshape(1, t.size)
     labels = t.argmax(axis=1) if t.size == y.size else t
     count = y.shape[0]
-    return -np.sum(np.log(y[np.arange(count), labels] + 1e-7)) / count
+    return -np.log(y[np.arange(count), labels] + 1e-7).sum() / count
 
 
 def softmax_loss(X: Any, t: Any) -> Any:
