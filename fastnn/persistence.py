@@ -341,7 +341,7 @@ def _parse_header(text: bytes) -> _Description:
         return _check_fields(header)
     except (TypeError, ValueError) as error:
         raise ModelFileError(f"{HEADER}: {error}; {REPAIR}") from error
-    except OverflowError as error:
+    except MemoryError as error:
         raise ModelFileError(f"{HEADER}: expected layers that a memory can hold, got larger ones; {REPAIR}") from error
 
 

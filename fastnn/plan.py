@@ -8,6 +8,7 @@ from fastnn.kernels import job as kernels
 from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.layers import Activation, Affine, Layer
 
+MOST_PARAMETERS = 2**60  # in a table of int64
 Places = dict[str, tuple[int, tuple[int, ...]]]
 
 
@@ -66,6 +67,9 @@ def compile_plan(layers: Sequence[Layer], loss: int) -> tuple[kernels.Plan, Plac
         row[kernels.SOURCE], row[kernels.TARGET], row[kernels.OUTPUTS] = source, columns, width
         source, columns = columns, columns + width
         operations.append(row)
+    if size > MOST_PARAMETERS:
+        came = f"{size:,} of them; use narrower layers"
+        raise MemoryError(f"layers: expected parameters that fit into memory, got {came}")
     plan = kernels.Plan(np.array(operations, np.intp), np.array(numbers), loss)
     return plan, places, columns, size
 

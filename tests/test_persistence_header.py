@@ -40,6 +40,7 @@ KNOWN_LOSSES, KNOWN_OPTIMIZERS, CLASSES = (", ".join(map(repr, table)) for table
 W2 = '{"name": "W2", "shape": [4, 2]}'
 
 
+WIDTH = "expected an integer of at least 1 and of at most 2147483647"
 WRONG_HEADERS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (change(format="other"), f"expected the format 'fastnn network', got 'other'; {REMEDY}"),
     (change(format=None), f"expected the format 'fastnn network', got None; {REMEDY}"),
@@ -65,14 +66,14 @@ WRONG_HEADERS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
         in_layer(1, **{"class": ["Relu"]}),
         f"layers[1].class: expected one of {CLASSES}, got an object of type list; {REPAIR}",
     ),
-    (in_layer(0, outputs=0), f"layers[0].outputs: expected an integer of at least 1, got 0; {REPAIR}"),
-    (in_layer(0, inputs=3.0), f"layers[0].inputs: expected an integer of at least 1, got 3.0; {REPAIR}"),
-    (in_layer(0, inputs=True), f"layers[0].inputs: expected an integer of at least 1, got True; {REPAIR}"),
+    (in_layer(0, outputs=0), f"layers[0].outputs: {WIDTH}, got 0; {REPAIR}"),
+    (in_layer(0, inputs=3.0), f"layers[0].inputs: {WIDTH}, got 3.0; {REPAIR}"),
+    (in_layer(0, inputs=True), f"layers[0].inputs: {WIDTH}, got True; {REPAIR}"),
     (
         in_layer(0, init="he2"),
         f"layers[0].init: expected one of 'he', 'xavier', 'zeros', got 'he2'; did you mean 'he'?; {REPAIR}",
     ),
-    (in_layer(0, init=-1), f"layers[0].init: expected a finite number of at least 0.0, got -1.0; {REPAIR}"),
+    (in_layer(0, init=-1), f"layers[0].init: expected a finite number of at least 0.0, got -1; {REPAIR}"),
     (in_layer(1, slope=None), f"layers[1].slope: expected a finite number, got None; {REPAIR}"),
     (in_layer(1, slope=float("nan")), f"layers[1].slope: expected a finite number, got nan; {REPAIR}"),
     (in_layer(1, slope=float("inf")), f"layers[1].slope: expected a finite number, got inf; {REPAIR}"),

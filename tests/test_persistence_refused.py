@@ -192,8 +192,8 @@ def test_layers_larger_than_the_arrays(saved: pathlib.Path) -> None:
 
 
 def test_layers_larger_than_any_memory(saved: pathlib.Path) -> None:
-    layer = {"class": "Affine", "inputs": 10**30, "outputs": 1, "init": None}
-    edit_header(saved, lambda header: header.update(layers=[layer]))
+    layer = {"class": "Affine", "inputs": 2**31 - 1, "outputs": 2**31 - 1, "init": None}
+    edit_header(saved, lambda header: header.update(layers=[layer] * 3))
     without_memory(saved, f"{HEADER}: expected layers that a memory can hold, got larger ones; {REPAIR}")
 
 

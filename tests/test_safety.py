@@ -255,6 +255,8 @@ def test_networks_beyond_all_memory() -> None:
     sentence = "layers: expected parameters that fit into memory, got 1,000,000,001,000,000,000 of them, "
     with pytest.raises(MemoryError, match=f"^{re.escape(sentence)}3,725,290,302 GiB; use narrower layers$"):
         Network([Affine(10**9, 10**9)])
+    with pytest.raises(MemoryError, match=r"of them; use narrower layers$"):
+        Network([Affine(2**31 - 1, 2**31 - 1)] * 3)
 
 
 def test_parameters_cannot_be_removed() -> None:
