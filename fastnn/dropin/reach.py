@@ -54,10 +54,12 @@ class Reach:
     dictionaries, lists : list
         Of objects' attributes too.
     globals : list of (dict, name)
-    classes : list of (class, name), attributes of classes
+        Also of names that do not exist yet.
+    classes : list of type
     cells : list of closure cells
     arrays : list of arrays
-    fixed : list of tuples and sets
+    fixed, sets : lists of tuples, of sets
+    generators : list of random generators
     """
 
     def __init__(self, f: Any) -> None:
@@ -67,8 +69,9 @@ class Reach:
         self.cells: list[types.CellType] = []
         self.arrays: list[np.ndarray[Any, Any]] = []
         self.fixed: list[Any] = []
-        self.generators: list[np.random.Generator] = []
-        self.classes: list[tuple[type, str]] = []
+        self.sets: list[set[Any]] = []
+        self.generators: list[Any] = []
+        self.classes: list[type] = []
         self._seen: dict[int, Any] = {}  # by identity; kept alive, as an identity may be used again
         pending: collections.deque[Any] = collections.deque([f])
         while pending:
@@ -96,10 +99,13 @@ class Reach:
         elif isinstance(thing, list | collections.deque):
             self.lists.append(thing)
             yield from thing
-        elif isinstance(thing, tuple | set | frozenset):
+        elif isinstance(thing, tuple | frozenset):
             self.fixed.append(thing)
             yield from thing
-        elif isinstance(thing, np.random.Generator):
+        elif isinstance(thing, set):
+            self.sets.append(thing)
+            yield from thing
+        elif isinstance(thing, np.random.Generator | np.random.RandomState | random.Random):
             self.generators.append(thing)
         elif isinstance(thing, type):
             yield from self._parts_of_class(thing)
@@ -114,14 +120,14 @@ class Reach:
 
     def _parts_of_class(self, kind: type) -> Iterator[Any]:
         for base in kind.__mro__:
-            if _is_foreign(base):
+            if _is_foreign(base) or base in self.classes:
                 continue
+            self.classes.append(base)
             for name, value in vars(base).items():
                 function = getattr(value, "__func__", getattr(value, "fget", value))
                 if isinstance(function, types.FunctionType):
                     yield function
                 elif not name.startswith("__"):
-                    self.classes.append((base, name))
                     yield value
 
     def _parts_of_function(self, function: types.FunctionType) -> Iterator[Any]:
@@ -141,20 +147,19 @@ class Reach:
             codes += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
             for name in code.co_names:
                 value = function.__globals__.get(name, _MISSING)
-                if value is not _MISSING:
-                    self.globals.append((function.__globals__, name))
-                    if not isinstance(value, types.ModuleType):
-                        yield value
-                    elif value.__name__.partition(".")[0] not in _FOREIGN:
-                        self.globals += [(vars(value), other) for other in code.co_names if other in vars(value)]
-                        yield from (vars(value)[other] for other in code.co_names if other in vars(value))
+                self.globals.append((function.__globals__, name))
+                if not isinstance(value, types.ModuleType):
+                    yield value
+                elif value.__name__.partition(".")[0] not in _FOREIGN:
+                    self.globals += [(vars(value), other) for other in code.co_names]
+                    yield from (vars(value)[other] for other in code.co_names if other in vars(value))
 
     def places(self, array: Any) -> list[Place]:
         """Where this very array is held."""
         found = [Place(d, key) for d in self.dictionaries for key, value in d.items() if value is array]
         found += [Place(some, i) for some in self.lists for i, value in enumerate(some) if value is array]
         found += [Place(cell, None) for cell in self.cells if _contents(cell) is array]
-        names = {(id(d), name): (d, name) for d, name in self.globals if d[name] is array}
+        names = {(id(d), name): (d, name) for d, name in self.globals if d.get(name) is array}
         return found + [Place(d, name) for d, name in names.values()]
 
     def is_held_fixed(self, array: Any) -> bool:
@@ -188,16 +193,17 @@ class Memory:
         self.lists = [list(one) for one in reach.lists]
         self.cells = [_contents(cell) for cell in reach.cells]
         self.globals = [d.get(name, _MISSING) for d, name in reach.globals]
-        self.classes = [vars(kind).get(name, _MISSING) for kind, name in reach.classes]
+        self.classes = [dict(vars(kind)) for kind in reach.classes]
+        self.sets = [set(one) for one in reach.sets]
         self.numpy, self.python = np.random.get_state(), random.getstate()  # noqa: NPY002 - the global one
-        self.generators = [generator.bit_generator.state for generator in reach.generators]
+        self.generators = [_state(generator) for generator in reach.generators]
 
     def drew_random_numbers(self) -> bool:
         """Whether a generator has been used since."""
         now: Any = np.random.get_state()  # noqa: NPY002
         before: Any = self.numpy
         same = now[2:] == before[2:] and np.array_equal(now[1], before[1]) and random.getstate() == self.python
-        states = [generator.bit_generator.state for generator in self.reach.generators]
+        states = [_state(generator) for generator in self.reach.generators]
         return not (same and _is_equal(states, self.generators))
 
     def restore(self) -> None:
@@ -214,24 +220,48 @@ class Memory:
             if contents is not _MISSING and _contents(cell) is not contents:
                 cell.cell_contents = contents
         for (namespace, name), value in zip(self.reach.globals, self.globals, strict=True):
-            if namespace.get(name, _MISSING) is not value:
+            if value is _MISSING:
+                namespace.pop(name, None)
+            elif namespace.get(name, _MISSING) is not value:
                 namespace[name] = value
-        for (kind, name), value in zip(self.reach.classes, self.classes, strict=True):
-            if vars(kind).get(name, _MISSING) is not value:
-                setattr(kind, name, value)
+        for kind, attributes in zip(self.reach.classes, self.classes, strict=True):
+            for name in set(vars(kind)) - set(attributes):
+                delattr(kind, name)
+            for name, value in attributes.items():
+                if vars(kind).get(name, _MISSING) is not value:
+                    setattr(kind, name, value)
+        for one, members in zip(self.reach.sets, self.sets, strict=True):
+            one.clear()
+            one.update(members)
         np.random.set_state(self.numpy)  # noqa: NPY002
         random.setstate(self.python)
         for generator, state in zip(self.reach.generators, self.generators, strict=True):
-            generator.bit_generator.state = state
+            _set_state(generator, state)
 
     def equals(self, other: "Memory") -> bool:
         """Whether everything is as at another moment; what a stand-in stands for, to rounding.
 
         Then what one call of the function leaves, the next one leaves.
         """
-        mine = (self.dictionaries, self.lists, self.cells, self.globals, self.classes)
-        others = (other.dictionaries, other.lists, other.cells, other.globals, other.classes)
-        return _is_equal(mine, others)
+        names = ("dictionaries", "lists", "cells", "globals", "classes")
+        same = all(_is_equal(getattr(self, name), getattr(other, name)) for name in names)
+        return same and self.sets == other.sets
+
+
+def _state(generator: Any) -> Any:
+    """Of a random generator of NumPy's, old or new, or of Python's."""
+    if isinstance(generator, np.random.Generator):
+        return generator.bit_generator.state
+    return generator.get_state() if isinstance(generator, np.random.RandomState) else generator.getstate()
+
+
+def _set_state(generator: Any, state: Any) -> None:
+    if isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = state
+    elif isinstance(generator, np.random.RandomState):
+        generator.set_state(state)
+    else:
+        generator.setstate(state)
 
 
 def _is_equal(a: Any, b: Any, depth: int = 6) -> bool:
@@ -252,7 +282,7 @@ def _is_equal(a: Any, b: Any, depth: int = 6) -> bool:
         return len(a) == len(b) and all(_is_equal(x, y, depth - 1) for x, y in zip(a, b, strict=True))
     if isinstance(a, int | float | complex | str | bytes | np.generic):
         return bool(a == b) or bool(a != a and b != b)
-    return isinstance(a, types.FunctionType | types.MethodType | types.CodeType)
+    return isinstance(a, types.FunctionType | types.MethodType | types.CodeType | types.GetSetDescriptorType)
 
 
 class ReadOnly:
