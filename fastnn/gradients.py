@@ -70,8 +70,8 @@ def numerical_diff(f: Callable[[Any], Any], x: Any, h: float | str = 1e-4, metho
     size, relative = step_size(h, rule)
     scale = size * np.maximum(1.0, np.abs(point)) if relative else size
     moved = [point + multiple * scale for multiple in rule.points]
-    base = np.asarray(f(point if many else float(point)), np.float64) if method == "forward" else 0.0
-    values = [np.asarray(f(m if many else float(m)), np.float64) for m in moved]
+    base = _values(f, point, many) if method == "forward" else 0.0
+    values = [_values(f, m, many) for m in moved]
     steps = np.stack([np.asarray(m - point) for m in moved])
     result = quotient(method, np.stack(values) - base, divisors(steps, rule.points, size))[0]
     return result if many else float(result)
@@ -261,7 +261,7 @@ def _entries(x: Array, subset: Any, max_entries: int | None, rng: Any) -> Array:
     """The flat indices of the entries to evaluate, in order."""
     entries = np.arange(x.size)
     if subset is not None:
-        chosen = np.asarray(subset)
+        chosen = np.asarray(subset, int if np.size(subset) == 0 else None)
         mask = chosen.dtype == bool and chosen.shape == x.shape
         if not mask and not (chosen.dtype.kind in "iu" and chosen.ndim == 1):
             came = f"{chosen.dtype} of shape {chosen.shape}"
@@ -279,6 +279,17 @@ def _spread(x: Array, entries: Array, values: Any) -> Array:
     result = np.full(x.shape, np.nan, x.dtype)
     result.reshape(-1)[entries] = values
     return result
+
+
+def _values(f: Callable[[Any], Any], point: Any, many: bool) -> Any:
+    """f at a number, or at each element of an array."""
+    if not many:
+        return np.float64(_number(f(float(point))))
+    values = np.asarray(f(point))
+    if values.shape != point.shape or values.dtype.kind not in "fiub":
+        came = f"{values.dtype} of shape {values.shape}"
+        raise TypeError(f"f: expected a function that returns numbers of shape {point.shape}, got {came}")
+    return values.astype(np.float64)
 
 
 def _number(value: Any) -> float:
@@ -319,6 +330,9 @@ def _evaluate_compiled(
     f: Any, x: Array, entries: Array, rule: Method, h: float, relative: bool
 ) -> tuple[Array, Array, int]:
     """As _evaluate, by a compiled loop."""
+    if x.dtype not in (np.float32, np.float64):
+        remedy = "pass x.astype(np.float64)"
+        raise TypeError(f"x: expected float32 or float64 for a compiled f, got {x.dtype}; {remedy}")
     x = np.ascontiguousarray(x)
     parts = 1 if differences.is_parallel(f) else threads.get_num_threads()
     copies = np.stack([x] * parts)

@@ -1,6 +1,7 @@
 """Difference quotients of any function: compiled, plain, or a network's loss; directions, subsets, descents."""
 
 import math
+import re
 import warnings
 from typing import Any
 
@@ -328,3 +329,27 @@ def test_descent_refuses() -> None:
 def test_what_is_no_function(call: Any) -> None:
     with pytest.raises(TypeError, match=r"^f: expected a function of x, got 3; pass one such as lambda x: \(x\*\*2\)"):
         call()
+
+
+def test_what_a_compiled_function_cannot_take() -> None:
+    message = r"^x: expected float32 or float64 for a compiled f, got float16; pass x.astype\(np.float64\)$"
+    if not JIT_DISABLED:
+        with pytest.raises(TypeError, match=message):
+            fastnn.numerical_gradient(compiled(rosenbrock), np.ones(3, np.float16), h="auto")
+
+
+def test_nothing_chosen() -> None:
+    assert np.isnan(fastnn.numerical_gradient(rosenbrock, np.ones(3), subset=[])).all()
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "came"),
+    [
+        (lambda v: np.array([v, v]), 1.0, "one number, got float64 of shape (2,); return a float"),
+        (lambda v: 1j, 1.0, "one number, got complex128 of shape (); return a float"),
+        (lambda v: v.sum(), np.ones(3), "numbers of shape (3,), got float64 of shape ()"),
+    ],
+)
+def test_what_a_derivative_needs(f: Any, x: Any, came: str) -> None:
+    with pytest.raises(TypeError, match=f"^{re.escape(f'f: expected a function that returns {came}')}$"):
+        fastnn.numerical_diff(f, x)
