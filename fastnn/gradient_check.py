@@ -14,14 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arrays
+from fastnn import arrays, checks, observation
 from fastnn.arrays import Array
+from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.perturbation import METHODS, quotient
 
 AGREE, DIFFER, CANNOT_TELL = "agree", "differ", "cannot tell"
 # How far the analytic gradient may be off by its own rounding: of the entry, and of the tensor's largest.
 TOLERANCES = {"float32": (1e-3, 1e-4), "float64": (1e-6, 1e-7)}
 KINK = 0.1  # times the tolerance: what is left of the difference of one-sided slopes where there is a kink
+SMOOTH = 0.05  # how near to 8 that has to shrink at half the step where there is none
+MOST_SAMPLES = 256  # whose own gradients are looked at
 
 
 @dataclass(frozen=True)
@@ -206,14 +209,18 @@ def check_gradients(
     -----
     Source: Karpathy, CS231n course notes (2016), "Gradient checks"; the rules that it gives by hand are applied here.
     """
-    if not hasattr(net, "numerical_gradient"):
-        raise TypeError(f"net: expected a fastnn.Network, got {net!r}; for a function call fastnn.numerical_gradient")
+    if not observation.is_network(net):
+        came = f"{checks.shown(net)}; for a function call fastnn.numerical_gradient"
+        raise TypeError(f"net: expected a fastnn.Network, got {came}")
     h = arrays.real("h", h, above=0.0)
     defaults = TOLERANCES[net.dtype.name]
     rtol = defaults[0] if rtol is None else arrays.real("rtol", rtol, minimum=0.0)
     atol = defaults[1] if atol is None else arrays.real("atol", atol, minimum=0.0)
     data = net._prepare(x, t, True)
     given = net.gradient(*_public(data)) if gradient is None else gradient
+    if not isinstance(given, Mapping):
+        came = f"{checks.shown(given)}; name the arrays"
+        raise TypeError(f"gradient: expected a dictionary like net.params, got {came}")
     if set(given) != set(net.params):
         raise ValueError(f"gradient: expected the keys {list(net.params)}, got {list(given)}; pass one array for each")
     perturbation = net._perturbation(data)
@@ -222,17 +229,13 @@ def check_gradients(
     assert estimate is not None
     slopes = changes / steps
     parts = {name: [perturbation.by_name(rows)[name] for rows in (best, estimate, *slopes)] for name in net.params}
-    unsure = _unresolved(net, data)
+    unsure, cancelled = _unresolved(net, data), _cancelled(net, data)
+    has_kinks = any(ACTIVATIONS[getattr(layer, "activation", "identity")].has_kink for layer in net.layers)
     tensors, errors = {}, {}
     for name, (numerical, noise, *sides) in parts.items():
-        analytic = np.asarray(given[name], np.float64)
-        if analytic.shape != numerical.shape:
-            came = f"shape {analytic.shape}"
-            raise ValueError(
-                f"gradient[{name!r}]: expected shape {numerical.shape}, got {came}; pass it like the parameter"
-            )
-        unknown = 4 * noise + unsure * float(np.abs(numerical).max())
-        judged = _judge(name, analytic, numerical, noise, unknown, np.stack(sides), (rtol, atol))
+        analytic = arrays.floats(f"gradient[{name!r}]", given[name], numerical.shape, dtype="float64", rounding=True)
+        unknown = 4 * noise + unsure * float(np.abs(numerical).max()) + cancelled[name]
+        judged = _judge(name, analytic, numerical, noise, unknown, np.stack(sides), (rtol, atol), has_kinks)
         tensors[name], errors[name] = judged
     return GradientReport(tensors, errors, h)
 
@@ -261,6 +264,21 @@ def _unresolved(net: Any, data: tuple[Array, Array, Array]) -> float:
     return 8 * float(np.finfo(net.dtype).eps) * scale / max(largest, 1e-300)
 
 
+def _cancelled(net: Any, data: tuple[Array, Array, Array]) -> dict[str, Array]:
+    """The rounding of the sum over the samples: 8 eps times the mean magnitude of their own gradients.
+
+    At a minimum they cancel, and of the analytic gradient nothing else is left.
+    """
+    chosen = np.linspace(0, len(data[0]) - 1, min(len(data[0]), MOST_SAMPLES)).astype(np.intp)
+    magnitudes = {name: np.zeros(array.shape) for name, array in net.params.items()}
+    for n in chosen:
+        one = tuple(part[n : n + 1] if len(part) else part for part in data)
+        for name, array in net.gradient(*_public((one[0], one[1], one[2]))).items():
+            magnitudes[name] += np.abs(array)
+    factor = 8 * float(np.finfo(net.dtype).eps) / len(chosen)
+    return {name: factor * magnitude for name, magnitude in magnitudes.items()}
+
+
 def _judge(
     name: str,
     analytic: Array,
@@ -269,21 +287,23 @@ def _judge(
     unknown: Array,
     sides: Array,
     tolerances: tuple[float, float],
+    has_kinks: bool,
 ) -> tuple[TensorReport, Array]:
     """One tensor's report and relative errors.
 
     noise: of the quotients; unknown: below which an error says nothing; sides: one-sided slopes over h, -h, h/2, -h/2,
-    h/4, -h/4.
+    h/4, -h/4; has_kinks: whether the network can have any.
     """
     rtol, atol = tolerances
     magnitude = np.maximum(np.abs(analytic), np.abs(numerical))
     floor = atol * float(np.abs(numerical).max()) + 1e-300
     allowed = rtol * magnitude + floor
     # A smooth loss's slopes to both sides differ by h times its curvature: half as much at half the step. What then
-    # remains at h / 4 beyond that is a kink's. (jumps: at h, h / 2, h / 4)
+    # remains beyond that is a kink's, unless it shrinks by 8 as the next term of a smooth loss does. (at h, h/2, h/4)
     jumps = np.abs(sides[0::2] - sides[1::2])
-    curvature = np.maximum(np.abs(2 * jumps[2] - jumps[1]), np.abs(2 * jumps[1] - jumps[0]))
-    kink = curvature > KINK * allowed
+    first, second = np.abs(2 * jumps[1] - jumps[0]), np.abs(2 * jumps[2] - jumps[1])
+    is_smooth = np.abs(8 * second - first) <= SMOOTH * first
+    kink = (np.maximum(first, second) > KINK * allowed) & ~is_smooth & has_kinks
     # Between the points, and at the kink itself, to which both sides are continued in a straight line.
     bounds = np.concatenate([sides, 2 * sides[2:] - sides[:-2]])
     lowest, highest = bounds.min(axis=0), bounds.max(axis=0)

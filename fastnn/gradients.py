@@ -32,7 +32,8 @@ class NumericalGradient(NamedTuple):
     error : array like x, or None
         For the method "richardson" an estimate of each value's absolute error.
     evaluations : int
-        How many times f was called; of a network's loss, how many losses its differences stand for.
+        How many times f was called, those to find out what it is included; of a network's loss, how many losses its
+        differences stand for.
     """
 
     values: Array
@@ -65,7 +66,8 @@ def numerical_diff(f: Callable[[Any], Any], x: Any, h: float | str = 1e-4, metho
     """
     rule = METHODS[arrays.choice("method", method, METHODS)]
     arrays.function("f", f)
-    many = isinstance(x, np.ndarray | list)
+    many = isinstance(x, list) or (isinstance(x, np.ndarray) and x.ndim > 0)
+    x = x.item() if isinstance(x, np.ndarray) and not many else x
     point: Any = arrays.floats("x", x, dtype="float64", rounding=True) if many else np.float64(arrays.real("x", x))
     size, relative = step_size(h, rule)
     scale = size * np.maximum(1.0, np.abs(point)) if relative else size
@@ -95,8 +97,9 @@ def numerical_gradient(
     f : callable
         Takes x and returns a number. One of three kinds. Compiled by `numba.njit`: called in compiled loops on all
         threads, each with a copy of x. The loss of a fastnn network, such as `lambda W: net.loss(x, t)` where x is
-        `net.params["W1"]`: found out by one call more, and evaluated by `Network.numerical_gradient`. Any other:
-        called exactly once for each point of each entry, with x itself, one entry of it moved.
+        `net.params["W1"]`: found out by two calls, one of them with all of x moved, and evaluated by
+        `Network.numerical_gradient`. Any other: called exactly once for each point of each entry, with x itself, one
+        entry of it moved.
     x : array of float16, float32 or float64
         Of any shape and order, writable. Each entry is put back to its own bits, also when f raises or Ctrl-C comes.
     h, method
@@ -124,11 +127,14 @@ def numerical_gradient(
     f, x = arrays.function("f", f), arrays.perturbable("x", x)
     size, relative = step_size(h, rule, x.dtype)
     entries = _entries(x, subset, max_entries, rng)
-    found = None if differences.is_compiled(f) else observation.network_gradient(f, x, size, relative, method)
+    watched = not differences.is_compiled(f) and observation.may_be_loss(x)
+    # A network is evaluated in float64, whatever its dtype: so is the best step.
+    found = observation.network_gradient(f, x, *step_size(h, rule), method) if watched else None
     if found is None:
         _warn_of_rounding(x.dtype, size, rule)
         evaluate = _evaluate_compiled if differences.is_compiled(f) else _evaluate
         values, steps, evaluations = evaluate(f, x, entries, rule, size, relative)
+        evaluations += observation.EXTRA_CALLS if watched else 0
         gradient, error = quotient(method, values, divisors(steps, rule.points, size))
     else:
         gradient, error = found[0][entries], None if found[1] is None else found[1][entries]
@@ -159,19 +165,21 @@ def directional_derivative(
     v = np.asarray(v)
     if v.shape != x.shape or v.dtype.kind not in "fiub":
         raise ValueError(f"v: expected numbers of shape {x.shape}, got {v.dtype} of shape {v.shape}; pass one like x")
-    size, _ = step_size(h, rule, x.dtype)
+    size, relative = step_size(h, rule, x.dtype)
     _warn_of_rounding(x.dtype, size, rule)
+    scale = size * max(1.0, float(np.abs(x).max())) if relative else size
     kept = x.copy()
     base = _number(f(x)) if method == "forward" else 0.0
-    values = []
+    values, steps = [], []
+    square = float(np.sum(np.square(v, dtype=np.float64))) or 1.0
     try:
         for multiple in rule.points:
-            x[...] = kept + multiple * size * v
+            x[...] = kept + multiple * scale * v
+            steps.append(float(np.sum((x - kept) * v)) / square)  # what rounding leaves of it, in the direction of v
             values.append(_number(f(x)) - base)
     finally:
         x[...] = kept
-    steps = np.array(rule.points) * size
-    return float(quotient(method, np.array(values), steps)[0])
+    return float(quotient(method, np.array(values), divisors(np.array(steps), rule.points, scale))[0])
 
 
 def gradient_descent(
@@ -334,7 +342,7 @@ def _evaluate_compiled(
         remedy = "pass x.astype(np.float64)"
         raise TypeError(f"x: expected float32 or float64 for a compiled f, got {x.dtype}; {remedy}")
     x = np.ascontiguousarray(x)
-    parts = 1 if differences.is_parallel(f) else threads.get_num_threads()
+    parts = 1 if differences.is_parallel(f) or threads.may_not_nest() else threads.get_num_threads()
     copies = np.stack([x] * parts)
     values = np.full((len(rule.points), entries.size), np.nan)
     steps = np.zeros_like(values)

@@ -1,4 +1,4 @@
-"""Recognises, from one call of a function, that it is the loss of a fastnn network. Imports the gate.
+"""Recognises, from two calls of a function, that it is the loss of a fastnn network. Imports the gate.
 
 `Network` registers itself, and its `loss` reports each call to whoever is watching in the same thread.
 """
@@ -7,7 +7,9 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from fastnn.arrays import Array
 
@@ -15,8 +17,17 @@ from fastnn.arrays import Array
 _networks: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
+class Call(NamedTuple):
+    """One call of `Network.loss` that was watched."""
+
+    network: Any
+    data: tuple[Array, Array, Array]
+    parameters: Array  # a copy of all of them, as they were then
+    loss: float
+
+
 class _Watch(threading.local):
-    calls: list[tuple[Any, tuple[Array, Array, Array], float]] | None = None
+    calls: list[Call] | None = None
 
 
 _watch = _Watch()
@@ -30,7 +41,21 @@ def register(network: Any) -> None:
 def note_loss(network: Any, data: tuple[Array, Array, Array], loss: float) -> None:
     """Called by `Network.loss` with its data, as they came through the gate, and its result."""
     if _watch.calls is not None:
-        _watch.calls.append((network, data, loss))
+        _watch.calls.append(Call(network, data, network._values.copy(), loss))
+
+
+def is_network(thing: Any) -> bool:
+    """Whether this is a network."""
+    return thing is not None and _networks.get(id(getattr(thing, "_values", None))) is thing
+
+
+EXTRA_CALLS = 2  # of a function that may be a network's loss
+
+
+def may_be_loss(x: Array) -> bool:
+    """Whether x is one of a network's parameters, so that f is called EXTRA_CALLS times to see what it is."""
+    network = _networks.get(id(x.base))
+    return network is not None and network._values is x.base and _name(network, x) is not None
 
 
 def network_gradient(
@@ -38,25 +63,55 @@ def network_gradient(
 ) -> tuple[Array, Array | None] | None:
     """The numerical gradient of f by x, flat, and an estimate of its error; None if f is no network's loss.
 
-    f is called only if x is one of a network's parameters, and then once. It is taken for the loss if it returns what
-    its only call of `Network.loss` returned, the same object.
+    f is called only if x is one of a network's parameters, and then twice: with x as it is, and with all of x moved. It
+    is taken for the loss if each time it returns what its only call of `Network.loss` returned, that was on the same
+    data, and all other parameters were and are what they were before.
     """
-    network = _networks.get(id(x.base))
-    if network is None or network._values is not x.base:
+    if not may_be_loss(x):
         return None
-    names = [name for name, parameter in network.params.items() if _is_same(parameter, x)]
-    if not names:
+    network = _networks[id(x.base)]
+    before = network._values.copy()
+    kept, generator = x.copy(), np.random.default_rng(0)
+    try:
+        first = _watched(f, x)
+        if first is None or not _is_untouched(network, first, before):
+            return None
+        x += (0.01 * generator.standard_normal(x.shape)).astype(x.dtype)
+        moved = network._values.copy()
+        second = _watched(f, x)
+        if second is None or not _is_untouched(network, second, moved):
+            return None
+    finally:
+        x[...] = kept
+    if any(not np.array_equal(a, b, equal_nan=True) for a, b in zip(first.data, second.data, strict=True)):
         return None
-    _watch.calls = []
+    name = _name(network, x)
+    assert name is not None
+    values, error = network._perturbation(first.data).gradient(method, h, relative, only=name)
+    return values[name].ravel(), None if error is None else error[name].ravel()
+
+
+def _watched(f: Callable[[Array], Any], x: Array) -> Call | None:
+    """The one call of a network's loss whose result f returns; None if there is none such."""
+    outer = _watch.calls
+    calls: list[Call] = []
+    _watch.calls = calls
     try:
         result = f(x)
-        calls = _watch.calls
     finally:
-        _watch.calls = None
-    if len(calls) != 1 or calls[0][0] is not network or result is not calls[0][2]:
-        return None
-    values, error = network._perturbation(calls[0][1]).gradient(method, h, relative, only=names[0])
-    return values[names[0]].ravel(), None if error is None else error[names[0]].ravel()
+        _watch.calls = outer
+    return calls[0] if len(calls) == 1 and result is calls[0].loss else None
+
+
+def _is_untouched(network: Any, call: Call, expected: Array) -> bool:
+    """Whether a call was of this network, with these parameters, which it still has."""
+    same = call.network is network and np.array_equal(call.parameters, expected, equal_nan=True)
+    return same and np.array_equal(network._values, expected, equal_nan=True)
+
+
+def _name(network: Any, x: Array) -> str | None:
+    """Of the parameter that x is."""
+    return next((name for name, parameter in network.params.items() if _is_same(parameter, x)), None)
 
 
 def _is_same(parameter: Array, x: Array) -> bool:

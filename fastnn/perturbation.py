@@ -17,6 +17,7 @@ from fastnn.arrays import Array
 from fastnn.errors import PrecisionWarning
 from fastnn.kernels import job
 from fastnn.kernels import perturbation as kernels
+from fastnn.kernels.losses import MEAN_SQUARED_ERROR
 from fastnn.kernels.matmul import scratch_size
 
 # A block of changes should stay in the cache: this many elements, and no more columns than that.
@@ -24,6 +25,7 @@ BLOCK_SIZE, MOST_COLUMNS = 1 << 16, 2048
 TENSOR_BYTES = 1 << 26  # of the unperturbed tensors; more samples are taken in turn
 SECONDS_PER_CALL = 0.05  # so that Ctrl-C answers within 0.1 s
 FIRST_FLOP = 2e8  # of the first call, which sets the pace of the next
+MOST_FLOP = 1e9  # of one parameter, for which a call cannot be shorter; more samples are taken in turn
 
 
 class Method(NamedTuple):
@@ -70,19 +72,20 @@ def quotient(method: str, changes: Array, steps: Array) -> tuple[Array, Array | 
     return best, np.abs(best - better[1])
 
 
-def divisors(steps: Array, points: Sequence[float], h: float) -> Array:
-    """The steps taken (points, ...); where one was lost in rounding, the one asked for, and a warning.
+def divisors(steps: Array, points: Sequence[float], h: float, stacklevel: int = 3) -> Array:
+    """The steps taken (points, ...); where rounding makes the points of a pair one, those asked for, and a warning.
 
-    There the points are the same, so the quotient is 0: wrong, and what the formula gives.
+    There the quotient is 0: wrong, and what the formula gives. Of "forward" the pair is the point and x.
     """
-    lost = steps == 0.0
+    pairs = [steps] if len(points) == 1 else [steps[0::2] - steps[1::2]] * 2
+    lost = np.stack(pairs, axis=1).reshape(steps.shape) == 0.0
     if not lost.any():
         return steps
     count = np.count_nonzero(lost.any(axis=0))
     warnings.warn(
-        f"h: a step of {h:g} is lost in the rounding of {count} entries, whose quotients are 0; pass a larger one",
+        f"h: a step of {h:g} is lost in the rounding of {count} entries, whose quotients are wrong; pass a larger one",
         PrecisionWarning,
-        stacklevel=4,
+        stacklevel=stacklevel + 1,
     )
     return np.where(lost, np.array(points).reshape(-1, *[1] * (steps.ndim - 1)) * h, steps)
 
@@ -144,11 +147,12 @@ class Perturbation:
         scale = h * np.maximum(1.0, np.abs(self.values)) if relative else h
         steps = np.stack([(self.values + multiple * scale) - self.values for multiple in points])
         changes = np.zeros((len(points), self.values.size))
-        rows = max(1, min(len(self.x), TENSOR_BYTES // (8 * self.plan_columns)))
+        most = MOST_FLOP / max(self._work(o, 1, len(points)) for o in self.affine)
+        rows = max(1, min(len(self.x), TENSOR_BYTES // (8 * self.plan_columns), int(most)))
         for first in range(0, len(self.x), rows):
             self._add(multiples, step, slice(first, first + rows), only, changes)
         changes /= len(self.x)
-        return changes, divisors(steps, points, h)
+        return changes, divisors(steps, points, h, stacklevel=5)
 
     def by_name(self, values: Array, only: str | None = None) -> dict[str, Array]:
         """A vector like the parameters, cut into arrays."""
@@ -169,6 +173,9 @@ class Perturbation:
         flop = 2.0 * self.values.size * len(x)
         arguments = (x, memory, tensors, softmax)
         threads.run(kernels.prepare, flop, *network, *arguments, n_threads=self.parts)
+        if not np.isfinite(_losses(self.plan.loss, tensors[-targets.size :].reshape(targets.shape), targets)).all():
+            changes += np.nan  # the mean of the losses is not finite, whatever is moved
+            return
         data = (*network, self.transposed, x, tensors, softmax, targets, points, step)
         samples = np.empty((self.parts, len(x)), np.intp)
         for o, first, end in self._inputs(only):
@@ -219,3 +226,12 @@ class Perturbation:
         after = [int(self.plan.operations[later, job.OUTPUTS]) for later in self.affine if later > o]
         changed = sum(20.0 * width for width in after) + sum(2.0 * a * b for a, b in itertools.pairwise(after))
         return rows * points * (60.0 + changed)
+
+
+def _losses(loss: int, y: Array, t: Array) -> Array:
+    """The loss of each sample, as far as it matters whether it is finite."""
+    with np.errstate(all="ignore"):
+        if loss == MEAN_SQUARED_ERROR:
+            return np.asarray(np.sum((y - t) ** 2, axis=1))
+        y = y - y.max(axis=1, keepdims=True)
+        return np.asarray(np.log(np.exp(y).sum(axis=1)) * t.sum(axis=1) - np.where(t == 0, 0.0, t * y).sum(axis=1))

@@ -119,6 +119,11 @@ def run(entry: Entry, work: float, *args: Any, n_threads: int | None = None) -> 
         _workqueue_busy.release()
 
 
+def may_not_nest() -> bool:
+    """Whether code that runs on several threads must not start threads: the workqueue layer ends the process."""
+    return not JIT_DISABLED and _started_layer() == "workqueue"
+
+
 def _launch(entry: Entry, n: int, args: tuple[Any, ...]) -> Any:
     mask = numba.get_num_threads()
     if mask == n:

@@ -170,6 +170,13 @@ class _Run:
     def compile(self, data: Data) -> None:
         """Load or compile the kernels by training on no batch, so that the first epoch's seconds are its own."""
         self.run_batches(data, self.optimizer, (0, 0, self.batch_size))
+        if self.run_batches == self._run_numerical:
+            x, labels, dense = (part[: self.batch_size] for part in data[:3])
+            gradients = self.network._perturbation((x, labels, dense)).gradient()[0]
+            self.network._evaluate(x, labels, dense)
+            vector = np.concatenate([part.ravel() for part in gradients.values()])
+            self.network._update(0.0 * vector, self.optimizer)
+            self.network._restore(self.saved)
 
     def epoch(self, data: Data, epoch: int, bar: Progress) -> tuple[float, float]:
         """One pass over data.order: (mean loss, accuracy)."""

@@ -42,7 +42,7 @@ ARROWS = {
     "network": "workspace arrays errors initializers layers observation optimizers parameters perturbation plan "
     "threads kernels.*",
     "gradients": "arrays errors observation perturbation threads kernels.*",
-    "gradient_check": "arrays perturbation",
+    "gradient_check": "arrays checks observation perturbation kernels.activations",
     "training": "arrays errors network optimizers progress kernels.network",
     "persistence": "arrays checks errors layers network optimizers plan version kernels.losses kernels.updates",
     "environment": "arrays folders functional layers network optimizers threads training version kernels.*",

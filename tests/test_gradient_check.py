@@ -163,7 +163,9 @@ def test_refusals(arguments: dict[str, Any], sentence: str) -> None:
     with pytest.raises(TypeError, match=r"^net: expected a fastnn\.Network, got 3; for a function call"):
         fastnn.check_gradients(3, x, t)
     wrong = {**net.gradient(x, t), "b1": np.zeros(3)}
-    with pytest.raises(ValueError, match=r"^gradient\['b1'\]: expected shape \(8,\), got shape \(3,\)"):
+    with pytest.raises(
+        ValueError, match=r"^gradient\['b1'\]: expected a float64 array of shape \(8,\), got shape \(3,\)"
+    ):
         fastnn.check_gradients(net, x, t, gradient=wrong)
 
 
@@ -179,3 +181,43 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path)
     assert cli.main(["gradcheck", *some, "--plot", str(picture)]) == 0
     assert f"drawn in {picture}" in capsys.readouterr().out
     assert picture.exists()
+
+
+@pytest.mark.parametrize("factor", [1.0001, 1.001, 1.01])
+def test_inputs_that_are_not_scaled(factor: float) -> None:
+    """Large inputs bend the loss within a step; that is no kink, and hides nothing."""
+    generator = np.random.default_rng(0)
+    net = fastnn.Network([fastnn.Affine(16, 8), fastnn.Sigmoid(), fastnn.Affine(8, 3)], rng=0, dtype="float64")
+    x, t = generator.uniform(0, 255, (10, 16)), generator.integers(0, 3, 10)
+    net.params["W1"] *= 0.05
+    assert fastnn.check_gradients(net, x, t).verdict == "agree"
+    gradient = net.gradient(x, t)
+    place = np.unravel_index(np.abs(gradient["W1"]).argmax(), (16, 8))
+    gradient["W1"][place] *= factor
+    report = fastnn.check_gradients(net, x, t, gradient=gradient)
+    assert report.verdict == "differ"
+    assert not report.tensors["W1"].kinks
+
+
+def test_at_a_minimum_nothing_is_claimed() -> None:
+    """There the float32 gradient is the rounding of what cancels."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(40, 5)).astype(np.float32)
+    t = generator.normal(size=(40, 1)).astype(np.float32)
+    net = fastnn.Network([fastnn.Affine(5, 1)], "mean_squared_error", rng=0)
+    solution = np.linalg.lstsq(np.c_[x, np.ones(40)].astype(np.float64), t.astype(np.float64), rcond=None)[0]
+    net.params["W1"], net.params["b1"] = solution[:5].astype(np.float32), solution[5].astype(np.float32)
+    assert fastnn.check_gradients(net, x, t).verdict in ("agree", "cannot tell")
+
+
+@pytest.mark.parametrize("net", [fastnn.Network, fastnn, 3, None])
+def test_what_is_no_network(net: Any) -> None:
+    with pytest.raises(TypeError, match=r"^net: expected a fastnn.Network, got "):
+        fastnn.check_gradients(net, np.ones((1, 1)), [0])
+
+
+@pytest.mark.parametrize("gradient", [[np.ones(2)], 3, "W1"])
+def test_what_is_no_gradient(gradient: Any) -> None:
+    net, x, t = problem(fastnn.Tanh(), 0)
+    with pytest.raises(TypeError, match=r"^gradient: expected a dictionary like net.params, got "):
+        fastnn.check_gradients(net, x, t, gradient=gradient)

@@ -246,3 +246,41 @@ def test_training_by_numerical_gradient_alone() -> None:
     assert losses["numerical"][-1] < losses["numerical"][0]
     with pytest.raises(ValueError, match=r"^gradient: expected one of 'analytic', 'numerical', got 'numeric'"):
         net.fit(x, t, gradient="numeric")
+
+
+@pytest.mark.parametrize("logits", [(25.0, 0.0), (30.0, 0.0), (330.0, 300.0)])
+def test_a_sure_network_with_large_inputs(logits: tuple[float, float]) -> None:
+    """A large change of the logits, of a loss that is all but 0: exact where the plain loop is not."""
+    net = fastnn.Network([fastnn.Affine(1, 2)], rng=0, dtype="float64")
+    x, t = np.array([[255.0]]), np.array([0])
+    net.params["W1"] = np.array([logits]) / 255.0
+    found = net.numerical_gradient(x, t)["W1"][0]
+    gap = np.longdouble(logits[0]) - np.longdouble(logits[1])
+    step = np.longdouble(255) * np.longdouble(1e-4)
+    losses = [np.log1p(np.exp(-gap - sign * step)) for sign in (1, -1)]
+    expected = float((losses[0] - losses[1]) / np.longdouble(2e-4))
+    np.testing.assert_allclose(found, [expected, -expected], rtol=1e-9)
+
+
+def test_columns_of_all_sizes_have_the_same_bits_however_they_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small and large changes of the loss side by side in one block."""
+    generator = np.random.default_rng(2)
+    net = fastnn.Network([fastnn.Affine(3, 40), fastnn.Tanh(), fastnn.Affine(40, 10)], rng=0, dtype="float64")
+    net.params["W2"] *= 10.0 ** generator.uniform(-2, 3, (40, 1))
+    x, t = generator.normal(size=(30, 3)) * 10.0 ** generator.uniform(-2, 2, (30, 1)), generator.integers(0, 10, 30)
+    expected = {name: value.tobytes() for name, value in net.numerical_gradient(x, t).items()}
+    for parts, flop, size in ((1, 1e3, 1 << 16), (2, 1e5, 1 << 12), (2, 2e8, 1 << 9)):
+        net.n_threads = parts
+        monkeypatch.setattr("fastnn.perturbation.FIRST_FLOP", flop)
+        monkeypatch.setattr("fastnn.perturbation.BLOCK_SIZE", size)
+        assert {name: value.tobytes() for name, value in net.numerical_gradient(x, t).items()} == expected
+
+
+@pytest.mark.parametrize("loss", ["softmax_cross_entropy", "mean_squared_error"])
+def test_a_loss_that_is_not_finite_makes_all_quotients_nan(loss: str) -> None:
+    net = fastnn.Network([fastnn.Affine(3, 2)], loss, rng=0, dtype="float64")
+    x = np.random.default_rng(1).normal(size=(4, 3))
+    x[2] = [np.nan, 0.0, 1.0]
+    t = np.zeros(4, int) if loss == "softmax_cross_entropy" else np.zeros((4, 2))
+    for value in net.numerical_gradient(x, t, check_finite=False).values():
+        assert np.isnan(value).all()

@@ -161,3 +161,14 @@ def test_a_zero_times_an_infinite_weight_is_nan() -> None:
     net.params["W1"][7, 1] = np.inf
     assert np.isnan(net.predict(x)[:, 1]).all()
     assert np.isfinite(net.predict(x)[:, [0, 2]]).all()
+
+
+def test_a_zero_times_an_infinite_gradient_is_nan() -> None:
+    """The loss is summed in float64 and finite, while the hidden gradient overflows float32."""
+    net = fastnn.Network([fastnn.Affine(40, 8), fastnn.Sigmoid(), fastnn.Affine(8, 4)], "mean_squared_error", rng=0)
+    net.params["W2"] = np.full((8, 4), 1e30)
+    x, t = mostly_zeros(5, ROWS, 40, dtype=np.float32), np.zeros((ROWS, 4), np.float32)
+    x[:, 7] = 0
+    assert is_mostly_zero(x)
+    assert np.isfinite(net.loss(x, t))
+    assert np.isnan(net.gradient(x, t)["W1"][7]).all()

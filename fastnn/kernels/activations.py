@@ -21,18 +21,19 @@ class Row(NamedTuple):
     code: int
     parameter: str = ""  # the keyword of its parameter, if any
     default: float = 0.0
+    has_kink: bool = False  # whether its derivative jumps
 
 
 IDENTITY, STEP, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTMAX = range(8)
 
 ACTIVATIONS = {
     "identity": Row(IDENTITY),
-    "step": Row(STEP),
+    "step": Row(STEP, has_kink=True),
     "sigmoid": Row(SIGMOID),
     "tanh": Row(TANH),
-    "relu": Row(RELU),
-    "leaky_relu": Row(LEAKY_RELU, "slope", 0.01),
-    "elu": Row(ELU, "alpha", 1.0),
+    "relu": Row(RELU, has_kink=True),
+    "leaky_relu": Row(LEAKY_RELU, "slope", 0.01, True),
+    "elu": Row(ELU, "alpha", 1.0, True),
     "softmax": Row(SOFTMAX),
 }
 

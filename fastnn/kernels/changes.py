@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from fastnn.kernels.activations import SOFTMAX, activation_forward
 from fastnn.kernels.compile import kernel
 from fastnn.kernels.job import ACTIVATION, AFFINE, INPUTS, KIND, OUTPUTS, SOURCE, TARGET, WEIGHT, Plan, weight_of
-from fastnn.kernels.losses import loss_change, loss_change_of_one, of_target
+from fastnn.kernels.losses import loss_change, loss_change_of_one
 from fastnn.kernels.matmul import multiply_transposed_left
 from fastnn.kernels.views import matrix
 
@@ -34,7 +34,7 @@ class Space(NamedTuple):
     columns: Any
     one: Any  # (largest width * columns,), a block
     other: Any  # likewise
-    work: Any  # (2 * columns,)
+    work: Any  # (columns,)
     changes: Any  # (columns,)
     losses: Any  # (columns,)
     steps: Any  # (columns,)
@@ -138,21 +138,18 @@ def _is_single(operation: Any) -> bool:
 
 
 @kernel
-def _losses_of_single(base: Base, samples: Any, run: int, j: int, width: int, d: Any, losses: Any) -> bool:
-    """The changes of the loss where element j of each sample's outputs changes by d; False where d is too large."""
+def _losses_of_single(base: Base, samples: Any, run: int, j: int, width: int, d: Any, losses: Any) -> None:
+    """The changes of the loss where element j of each sample's outputs changes by d."""
     final = base.plan.operations[base.plan.operations.shape[0] - 1]
     for s in range(samples.size):
         n = samples[s]
         y = _row(base, final[TARGET], final[OUTPUTS], n)
-        mass, probability = 0.0, of_target(base.softmax[n], base.targets[n])
+        mass = 0.0
         for k in range(final[OUTPUTS]):
             mass += base.targets[n, k]
         for start in range(s * run, (s + 1) * run, width):
             some, out = d[start : start + width], losses[start : start + width]
-            p, t = base.softmax[n, j : j + width], base.targets[n, j : j + width]
-            if not loss_change_of_one(base.plan.loss, some, y[j : j + width], p, t, mass, probability, out):
-                return False
-    return True
+            loss_change_of_one(base.plan.loss, some, j, y, base.softmax[n], base.targets[n], mass, out)
 
 
 @kernel
@@ -167,9 +164,10 @@ def follow(base: Base, first: int, samples: Any, run: int, j: int, width: int, d
     while i < count and _is_single(operations[i]):
         _change_columns(base, i, samples, run, j, width, d, space.other)
         i += 1
-    if i == count and _losses_of_single(base, samples, run, j, width, d, losses):
+    if i == count:
+        _losses_of_single(base, samples, run, j, width, d, losses)
         return
-    mixes = i < count and operations[i, KIND] == AFFINE
+    mixes = operations[i, KIND] == AFFINE
     rows = operations[i if mixes else i - 1, OUTPUTS]
     one, other = space.one, space.other
     block = matrix(one, 0, rows, columns)
@@ -187,5 +185,5 @@ def follow(base: Base, first: int, samples: Any, run: int, j: int, width: int, d
     for s in range(samples.size):
         n = samples[s]
         y = _row(base, final[TARGET], final[OUTPUTS], n)
-        work, out = matrix(space.work, 0, 2, run), losses[s * run : (s + 1) * run]
-        loss_change(base.plan.loss, block, s * run, y, base.softmax[n], base.targets[n], work, out)
+        out = losses[s * run : (s + 1) * run]
+        loss_change(base.plan.loss, block, s * run, y, base.softmax[n], base.targets[n], space.work[:run], out)

@@ -15,7 +15,7 @@ import numpy as np
 from fastnn.kernels.activations import divide_by_sum, exp_in_place, first_largest, subtract_largest
 from fastnn.kernels.compile import formula, kernel
 from fastnn.kernels.simd import bits, fma, from_bits
-from fastnn.kernels.vector_math import exp, log, polynomial
+from fastnn.kernels.vector_math import exp, expm1, log, polynomial
 
 SOFTMAX_CROSS_ENTROPY, MEAN_SQUARED_ERROR, OFFSET_CROSS_ENTROPY = range(3)
 
@@ -128,44 +128,40 @@ def _small_log1p(u: Any) -> Any:
 
 
 @kernel
-def _softmax_cross_entropy_change(d: Any, first: int, y: Any, p: Any, t: Any, work: Any, out: Any) -> None:
-    """sum(t) log(sum(p exp(d))) - sum(t d): no difference of two losses, so nothing is lost where d is small.
+def _log1p(u: Any) -> float:
+    """log(1 + u) for u > -1/2, exact to rounding: what the sum loses is in (1 + u) - 1, too."""
+    w = 1.0 + u
+    return u if w == 1.0 else log(w) * (u / (w - 1.0))
 
-    Where it is not, log-sum-exp of y + d less that of y.
+
+@kernel
+def _change_at(d: Any, k: int, column: int, only: int) -> float:
+    """The change of output k in a column, where all change (only < 0), or one alone, by d[0, column]."""
+    if only < 0:
+        return d[k, column]
+    return d[0, column] if k == only else 0.0
+
+
+@kernel
+def _large_change(d: Any, column: int, only: int, y: Any, p: Any, t: Any, mass: float) -> float:
+    """mass log(sum(p exp(d))) - sum(t d) of one column, whatever its size.
+
+    All is relative to the target's output, so that nothing cancels where the network is sure of it. Where the change is
+    large itself, log-sum-exp of y + d less that of y, as shares p may be too small to be numbers.
     """
-    mass, bound, sums, largest, size = 0.0, 0.0, work[0], work[1], out.size
+    target = _change_at(d, first_largest(t), column, only)
+    total, highest, rest = 0.0, -np.inf, 0.0
     for k in range(t.size):
-        mass += t[k]
-        magnitude = largest_magnitude(d[k, first : first + size])
-        bound = bound if bound > magnitude else magnitude
-    if bound <= _SMALL:
-        for c in range(size):
-            sums[c] = 0.0
-        for k in range(t.size):
-            share, row = p[k], d[k, first : first + size]
-            for c in range(size):
-                sums[c] = fma(share, _small_expm1(row[c]), sums[c])
-        for c in range(size):
-            out[c] = mass * _small_log1p(sums[c])
-    else:
-        before = _log_sum_exp(y)
-        for c in range(size):
-            largest[c] = y[0] + d[0, first + c]
-            sums[c] = 0.0
-        for k in range(1, t.size):
-            for c in range(size):
-                value = y[k] + d[k, first + c]
-                largest[c] = value if value > largest[c] else largest[c]
-        for k in range(t.size):
-            for c in range(size):
-                sums[c] += exp(y[k] + d[k, first + c] - largest[c])
-        for c in range(size):
-            out[c] = mass * (largest[c] + log(sums[c]) - before)
+        change = _change_at(d, k, column, only) - target
+        highest = y[k] + change if y[k] + change > highest else highest
+        total += p[k] * expm1(change)
+        rest += t[k] * change if t[k] != 0.0 else 0.0
+    if total > -0.5 and total < np.inf:
+        return mass * _log1p(total) - rest
+    total = 0.0
     for k in range(t.size):
-        if t[k] != 0.0:
-            target, row = t[k], d[k, first : first + size]
-            for c in range(size):
-                out[c] -= target * row[c]
+        total += exp(y[k] + (_change_at(d, k, column, only) - target) - highest)
+    return mass * (highest + log(total) - _log_sum_exp(y)) - rest
 
 
 @kernel
@@ -176,6 +172,40 @@ def _log_sum_exp(y: Any) -> float:
     for k in range(y.size):
         total += exp(y[k] - highest)
     return highest + log(total)
+
+
+@kernel
+def _softmax_cross_entropy_change(d: Any, first: int, y: Any, p: Any, t: Any, sums: Any, out: Any) -> None:
+    """sum(t) log(sum(p exp(d))) - sum(t d): no difference of two losses, so nothing is lost where d is small.
+
+    Columns of small changes by short series, all of them at once; the others one by one. Which it is depends on a
+    column alone, and so do its bits.
+    """
+    mass, bound, size = 0.0, bits(np.float64(0.0)), out.size
+    for c in range(size):
+        sums[c] = 0.0
+    for k in range(t.size):
+        share, row = p[k], d[k, first : first + size]
+        mass += t[k]
+        bound = max(bound, bits(largest_magnitude(row)))
+        for c in range(size):
+            sums[c] = fma(share, _small_expm1(row[c]), sums[c])
+    for c in range(size):
+        out[c] = mass * _small_log1p(sums[c])
+    for k in range(t.size):
+        if t[k] != 0.0:
+            target, row = t[k], d[k, first : first + size]
+            for c in range(size):
+                out[c] -= target * row[c]
+    if from_bits(np.int64(bound)) <= _SMALL:
+        return
+    for c in range(size):
+        largest = 0.0
+        for k in range(t.size):
+            magnitude = abs(d[k, first + c])
+            largest = largest if magnitude <= largest else magnitude
+        if not largest <= _SMALL:
+            out[c] = _large_change(d, first + c, -1, y, p, t, mass)
 
 
 @kernel
@@ -193,12 +223,17 @@ def _mean_squared_error_change(d: Any, first: int, y: Any, t: Any, out: Any) -> 
 def _with_offset(probability: float, out: Any) -> None:
     """Make of changes of -log(p), out, those of -log(p + OFFSET): -log(1 + p / (p + OFFSET) (exp(-out) - 1))."""
     share = probability / (probability + OFFSET)
-    if largest_magnitude(out) <= _SMALL:
+    if largest_magnitude(out) <= _SMALL:  # a loop without a choice, which vectorises
         for c in range(out.size):
             out[c] = -_small_log1p(share * _small_expm1(-out[c]))
-    else:
-        for c in range(out.size):
-            out[c] = -log((1.0 - share) + share * exp(-out[c]))
+        return
+    for c in range(out.size):
+        change = -out[c]
+        if abs(change) <= _SMALL:
+            out[c] = -_small_log1p(share * _small_expm1(change))
+        else:
+            u = share * expm1(change)
+            out[c] = -_log1p(u) if u > -0.5 else -log((1.0 - share) + share * exp(change))
 
 
 @kernel
@@ -214,7 +249,7 @@ def of_target(p: Any, t: Any) -> float:
 def loss_change(loss: int, d: Any, first: int, y: Any, p: Any, t: Any, work: Any, out: Any) -> None:
     """out[c] = loss of (y + d[:, first + c]) - loss of y, for one sample's outputs y (K,) and targets t (K,).
 
-    d (K, any), p (K,) = softmax(y), out (C,) overwritten, work (2, C) scratch. All float64.
+    d (K, any), p (K,) = softmax(y), out (C,) overwritten, work (C,) scratch. All float64.
     """
     if loss == MEAN_SQUARED_ERROR:
         _mean_squared_error_change(d, first, y, t, out)
@@ -225,20 +260,19 @@ def loss_change(loss: int, d: Any, first: int, y: Any, p: Any, t: Any, work: Any
 
 
 @kernel
-def loss_change_of_one(loss: int, d: Any, y: Any, p: Any, t: Any, mass: float, probability: float, out: Any) -> bool:
-    """As loss_change where only output c changes, by d[c]: d, y, p, t, out (C,); mass is the sum of all targets,
-    probability that of a one-hot one.
-
-    False where d is too large for the formula; then nothing is written.
-    """
+def loss_change_of_one(loss: int, d: Any, first: int, y: Any, p: Any, t: Any, mass: float, out: Any) -> None:
+    """As loss_change where in column c output first + c alone changes, by d[c]. d, out (C,); mass: the sum of t."""
+    some, shares, targets = y[first : first + d.size], p[first : first + d.size], t[first : first + d.size]
     if loss == MEAN_SQUARED_ERROR:
         for c in range(d.size):
-            out[c] = d[c] * (0.5 * d[c] + (y[c] - t[c]))
-        return True
-    if not largest_magnitude(d) <= _SMALL:
-        return False
+            out[c] = d[c] * (0.5 * d[c] + (some[c] - targets[c]))
+        return
     for c in range(d.size):
-        out[c] = mass * _small_log1p(p[c] * _small_expm1(d[c])) - t[c] * d[c]
+        out[c] = mass * _small_log1p(shares[c] * _small_expm1(d[c])) - targets[c] * d[c]
+    if not largest_magnitude(d) <= _SMALL:
+        row = d.reshape(1, d.size)
+        for c in range(d.size):
+            if not abs(d[c]) <= _SMALL:
+                out[c] = _large_change(row, c, first + c, y, p, t, mass)
     if loss == OFFSET_CROSS_ENTROPY:
-        _with_offset(probability, out)
-    return True
+        _with_offset(of_target(p, t), out)

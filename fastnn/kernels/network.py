@@ -197,7 +197,7 @@ def _update_weights(
     So the gradient is read from the cache, and never written to the flat vector. x (N, D), dy (N, H). skip: zeros of x.
     """
     width = operation[OUTPUTS]
-    if x.shape[0] == 1 and vectors.update == SGD:
+    if x.shape[0] == 1 and vectors.update == SGD and all_finite(dy[0]):  # it leaves out zeros of x
         rows = matrix(vectors.values, operation[WEIGHT] + first * width, last - first, width)
         sgd_update_of_one_sample(rows, x[0, first:last], dy[0], x.dtype.type(vectors.rates[0]))
         return
@@ -258,6 +258,14 @@ def _acceptable(x: Any, labels: Any, classes: int, check_finite: bool) -> bool:
     return not check_finite or all_finite(x.reshape(x.size))
 
 
+@kernel
+def _first_gradient(job: Any, x: Any, count: int) -> Any:
+    """The gradient by the outputs of the first operation, of the rows of a batch, as a vector."""
+    workspace, operation = get_workspace(job, x.dtype.type(0.0)), get_plan(job).operations[0]
+    dy = tensor_rows(workspace.gradients, workspace.capacity, operation[TARGET], operation[OUTPUTS], 0, count)
+    return dy.reshape(dy.size)
+
+
 @entry
 def train(
     n_threads: int,
@@ -308,7 +316,7 @@ def train(
         losses += total
         for n in range(count):
             hits += hits_of_rows[n]
-        skip = skip_zeros and math.isfinite(total)  # 0 times NaN is NaN
+        skip = skip_zeros and all_finite(_first_gradient(job, x, count))  # 0 times NaN is NaN
     return samples, losses, hits, DONE if math.isfinite(losses) else NOT_FINITE
 
 

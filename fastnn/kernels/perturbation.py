@@ -31,18 +31,18 @@ def _space(memory: Any, samples: Any, widest: int, columns: int) -> Space:
         columns,
         memory[:block],
         memory[block:at],
-        memory[at : at + 2 * columns],
+        memory[at : at + columns],
+        memory[at + columns : at + 2 * columns],
         memory[at + 2 * columns : at + 3 * columns],
         memory[at + 3 * columns : at + 4 * columns],
-        memory[at + 4 * columns : at + 5 * columns],
-        memory[at + 5 * columns :],
+        memory[at + 4 * columns :],
         samples,
     )
 
 
 def space_size(widest: int, columns: int, products: int) -> int:
     """Elements of one part's scratch; products: of the matrix products."""
-    return (2 * widest + 5) * columns + products
+    return (2 * widest + 4) * columns + products
 
 
 @kernel
