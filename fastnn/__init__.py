@@ -16,7 +16,7 @@ from fastnn.functional import (
 )
 from fastnn.gradient_check import check_gradients
 from fastnn.gradients import directional_derivative, gradient_descent, numerical_diff, numerical_gradient
-from fastnn.layers import Affine, Elu, Identity, LeakyRelu, Relu, Sigmoid, Softmax, Step, Tanh
+from fastnn.layers import Affine, Elu, Gelu, Identity, LeakyRelu, Relu, Sigmoid, Silu, Softmax, Softplus, Step, Tanh
 from fastnn.network import Network
 from fastnn.optimizers import SGD, Momentum
 from fastnn.persistence import load
@@ -29,6 +29,7 @@ __all__ = [
     "Affine",
     "DatasetError",
     "Elu",
+    "Gelu",
     "History",
     "Identity",
     "LeakyRelu",
@@ -38,7 +39,9 @@ __all__ = [
     "PrecisionWarning",
     "Relu",
     "Sigmoid",
+    "Silu",
     "Softmax",
+    "Softplus",
     "Step",
     "Tanh",
     "TrainingDivergedError",

@@ -120,6 +120,7 @@ def activation_forward(name: str, x: Any, *, slope: float = 0.01, alpha: float =
     name : str
         identity: x. step: 1 where x > 0, else 0, also for NaN. sigmoid: 1 / (1 + exp(-x)). tanh. relu: max(0, x).
         leaky_relu: x where x > 0, else slope x. elu: x where x > 0, else alpha (exp(x) - 1).
+        gelu: x Phi(x) with the normal distribution Phi. silu: x / (1 + exp(-x)). softplus: log(1 + exp(x)).
         softmax: exp(x) / sum(exp(x)).
     x : array of any shape
     slope, alpha : float

@@ -120,15 +120,37 @@ class Elu(Activation):
 
 
 @dataclass(frozen=True)
+class Gelu(Activation):
+    """y = x Phi(x) with the standard normal distribution Phi, (1 + erf(x / sqrt(2))) / 2."""
+
+    activation = "gelu"
+
+
+@dataclass(frozen=True)
+class Silu(Activation):
+    """y = x / (1 + exp(-x))."""
+
+    activation = "silu"
+
+
+@dataclass(frozen=True)
+class Softplus(Activation):
+    """y = log(1 + exp(x))."""
+
+    activation = "softplus"
+
+
+@dataclass(frozen=True)
 class Softmax(Activation):
     """y = exp(x) / sum(exp(x)) over each row. As a classifier's last layer use the loss softmax_cross_entropy."""
 
     activation = "softmax"
 
 
-RELU_FAMILY = (Relu, LeakyRelu, Elu)
+RELU_FAMILY = (Relu, LeakyRelu, Elu, Gelu, Silu, Softplus)
 
 # By class name, for model files and the command line.
 LAYERS: dict[str, type[Layer]] = {
-    layer.__name__: layer for layer in (Affine, Identity, Step, Sigmoid, Tanh, Relu, LeakyRelu, Elu, Softmax)
+    layer.__name__: layer
+    for layer in (Affine, Identity, Step, Sigmoid, Tanh, Relu, LeakyRelu, Elu, Gelu, Silu, Softplus, Softmax)
 }

@@ -1,9 +1,9 @@
 """Every public operation in plain NumPy: the oracle of the tests and the baseline of the benchmarks.
 
-Imports numpy alone, nothing of fastnn. Names, parameters and defaults are those of `fastnn.functional`. Any
-float dtype goes in and comes out: in float64 the operations are the oracle, in float32 they are what a
-competent NumPy user writes (BLAS products, `out=`, no loop over samples). Nothing is validated here: shapes
-that do not fit fail as NumPy fails. NaN and infinities are what arithmetic gives, without warnings.
+Imports numpy and reference_activations, nothing else of fastnn. Names, parameters and defaults are those of
+`fastnn.functional`. Any float dtype goes in and comes out: in float64 the operations are the oracle, in float32
+they are what a competent NumPy user writes (BLAS products, `out=`, no loop over samples). Nothing is validated
+here: shapes that do not fit fail as NumPy fails. NaN and infinities are what arithmetic gives, without warnings.
 
 Shape letters: N batch, D inputs and H outputs of a layer, K classes. `out` receives the result and is
 returned; it may be any of the inputs of an activation, and the first input of softmax and the losses.
@@ -15,17 +15,16 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-Array: TypeAlias = npt.NDArray[np.floating[Any]]
-Out: TypeAlias = Array | None
+from fastnn.reference_activations import ACTIVATIONS as ACTIVATIONS
+from fastnn.reference_activations import Array, Out, activation, quiet
+from fastnn.reference_activations import activation_backward as activation_backward
+from fastnn.reference_activations import activation_forward as activation_forward
+from fastnn.reference_activations import softmax as softmax
+
 Targets: TypeAlias = npt.NDArray[Any]
 Params: TypeAlias = Mapping[str, Array]
 Arrays: TypeAlias = Array | Params | Sequence[Array]
 Layers: TypeAlias = Sequence[tuple[Any, ...]]
-Forward: TypeAlias = Callable[[Array, Array, float, float], None]
-Backward: TypeAlias = Callable[[Array, Array, Array, Array, float, float], None]
-
-# An exp that overflows gives sigmoid its 0, inf - inf gives the NaN we document: results, not accidents.
-quiet = np.errstate(over="ignore", under="ignore", invalid="ignore")
 
 
 # --- affine ---------------------------------------------------------------------------------------
@@ -50,165 +49,6 @@ def affine_backward(
     dx_out, dW_out, db_out = out if out is not None else (None, None, None)
     dx = np.matmul(dy, W.T, out=dx_out) if need_dx else None
     return dx, np.matmul(x.T, dy, out=dW_out), dy.sum(axis=0, out=db_out)
-
-
-# --- activations ----------------------------------------------------------------------------------
-# Each is a pair: forward(x, y, slope, alpha) writes y, and backward(dy, x, y, dx, slope, alpha) writes dx,
-# taking the derivative from x or y, whichever is cheaper. At x = 0 it is that of the negative side. Masks are
-# multiplied in, because np.where takes about ten times as long.
-
-
-def _identity_forward(x: Array, y: Array, slope: float, alpha: float) -> None:
-    """y = x."""
-    np.positive(x, out=y)
-
-
-def _identity_backward(dy: Array, x: Array, y: Array, dx: Array, slope: float, alpha: float) -> None:
-    """dx = dy."""
-    np.positive(dy, out=dx)
-
-
-def _step_forward(x: Array, y: Array, slope: float, alpha: float) -> None:
-    """y = 1 where x > 0, else 0."""
-    np.greater(x, 0, out=y)
-
-
-def _step_backward(dy: Array, x: Array, y: Array, dx: Array, slope: float, alpha: float) -> None:
-    """dx = 0 dy."""
-    np.multiply(dy, 0, out=dx)
-
-
-def _sigmoid_forward(x: Array, y: Array, slope: float, alpha: float) -> None:
-    """y = 1 / (1 + exp(-x))."""
-    np.negative(x, out=y)
-    np.exp(y, out=y)  # infinite for a very negative x, and 1 / inf is the right 0
-    y += 1
-    np.reciprocal(y, out=y)
-
-
-def _sigmoid_backward(dy: Array, x: Array, y: Array, dx: Array, slope: float, alpha: float) -> None:
-    """dx = dy y (1 - y)."""
-    np.multiply(dy, (1 - y) * y, out=dx)
-
-
-def _tanh_forward(x: Array, y: Array, slope: float, alpha: float) -> None:
-    """y = tanh(x)."""
-    np.tanh(x, out=y)
-
-
-def _tanh_backward(dy: Array, x: Array, y: Array, dx: Array, slope: float, alpha: float) -> None:
-    """dx = dy (1 - y^2)."""
-    np.multiply(dy, 1 - y * y, out=dx)
-
-
-def _relu_forward(x: Array, y: Array, slope: float, alpha: float) -> None:
-    """y = max(x, 0)."""
-    np.maximum(x, 0, out=y)
-
-
-def _relu_backward(dy: Array, x: Array, y: Array, dx: Array, slope: float, alpha: float) -> None:
-    """dx = dy where x > 0, else 0 dy."""
-    np.multiply(dy, x > 0, out=dx)
-
-
-def _leaky_relu_forward(x: Array, y: Array, slope: float, alpha: float) -> None:
-    """y = x where x > 0, else slope x.  Source: Maas et al., ICML workshops (2013)."""
-    negative_part = slope * np.minimum(x, 0)
-    np.maximum(x, 0, out=y)
-    y += negative_part
-
-
-def _leaky_relu_backward(dy: Array, x: Array, y: Array, dx: Array, slope: float, alpha: float) -> None:
-    """dx = dy where x > 0, else slope dy."""
-    positive = x > 0
-    derivative = np.multiply(~positive, slope, dtype=x.dtype) + positive
-    np.multiply(dy, derivative, out=dx)
-
-
-def _elu_forward(x: Array, y: Array, slope: float, alpha: float) -> None:
-    """y = x where x > 0, else alpha (exp(x) - 1).  Source: Clevert et al., ICLR (2016)."""
-    negative_part = alpha * np.expm1(np.minimum(x, 0))
-    np.maximum(x, 0, out=y)
-    y += negative_part
-
-
-def _elu_backward(dy: Array, x: Array, y: Array, dx: Array, slope: float, alpha: float) -> None:
-    """dx = dy where x > 0, else alpha exp(x) dy."""
-    positive = x > 0
-    # exp(x) again, though y + alpha is cheaper: that difference cancels where x is very negative.
-    derivative = ~positive * (alpha * np.exp(np.minimum(x, 0))) + positive
-    np.multiply(dy, derivative, out=dx)
-
-
-def _softmax_forward(x: Array, y: Array, slope: float, alpha: float) -> None:
-    """y = exp(x - m) / sum(exp(x - m)), m = max(x), over the last axis."""
-    np.subtract(x, x.max(axis=-1, keepdims=True), out=y)
-    np.exp(y, out=y)
-    y /= y.sum(axis=-1, keepdims=True)
-
-
-def _softmax_backward(dy: Array, x: Array, y: Array, dx: Array, slope: float, alpha: float) -> None:
-    """dx = y (dy - sum(dy y)) over the last axis."""
-    np.multiply(y, dy - (dy * y).sum(axis=-1, keepdims=True), out=dx)
-
-
-# To add an activation, write its pair above and enter it here: tests and benchmarks go through this table.
-ACTIVATIONS: dict[str, tuple[Forward, Backward]] = {
-    "identity": (_identity_forward, _identity_backward),
-    "step": (_step_forward, _step_backward),
-    "sigmoid": (_sigmoid_forward, _sigmoid_backward),
-    "tanh": (_tanh_forward, _tanh_backward),
-    "relu": (_relu_forward, _relu_backward),
-    "leaky_relu": (_leaky_relu_forward, _leaky_relu_backward),
-    "elu": (_elu_forward, _elu_backward),
-    "softmax": (_softmax_forward, _softmax_backward),
-}
-
-
-def _activation(name: str) -> tuple[Forward, Backward]:
-    try:
-        return ACTIVATIONS[name]
-    except KeyError:
-        names = ", ".join(ACTIVATIONS)
-        raise ValueError(f"name: expected one of {names}, got {name!r}; pass a name from that list") from None
-
-
-@quiet
-def activation_forward(name: str, x: Array, *, slope: float = 0.01, alpha: float = 1.0, out: Out = None) -> Array:
-    """y = f(x) for the activation `name` of ACTIVATIONS; x and y are of one shape.
-
-    slope is for leaky_relu, alpha for elu. softmax takes the last axis for the classes, the others work entry
-    by entry. f(NaN) is NaN, but step(NaN) is 0. ValueError for an unknown name.
-    """
-    forward, _ = _activation(name)
-    y = np.empty_like(x) if out is None else out
-    forward(x, y, float(slope), float(alpha))
-    return y
-
-
-@quiet
-def activation_backward(
-    name: str, dy: Array, x: Array, y: Array, *, slope: float = 0.01, alpha: float = 1.0, out: Out = None
-) -> Array:
-    """dx = dy f'(x), where y = activation_forward(name, x); all four are of one shape.
-
-    A NaN or infinity in dy gives NaN where f'(x) = 0. Where x is NaN, relu and leaky_relu take the derivative
-    of the negative side. ValueError for an unknown name.
-    """
-    _, backward = _activation(name)
-    dx = np.empty_like(dy) if out is None else out
-    backward(dy, x, y, dx, float(slope), float(alpha))
-    return dx
-
-
-def softmax(x: Array, *, out: Out = None) -> Array:
-    """y = exp(x - m) / sum(exp(x - m)), m = max(x), over the last axis; x of any rank from 1.
-
-    Right for finite logits of any size; a logit -inf beside a finite one gives 0. A row with a +inf, with a
-    NaN or of -inf alone becomes NaN throughout, because inf - inf is NaN.
-    Source: Goodfellow, Bengio and Courville, Deep Learning (2016), section 4.1.
-    """
-    return activation_forward("softmax", x, out=out)
 
 
 # --- losses ---------------------------------------------------------------------------------------
@@ -312,7 +152,7 @@ def _layer_values(layers: Layers, params: Params, x: Array) -> list[Array]:
             y = values[-1] @ params[f"W{number}"]
             y += params[f"b{number}"]
         else:
-            forward, _ = _activation(name)
+            forward, _ = activation(name)
             y = np.empty_like(values[-1])
             forward(values[-1], y, *_constants(**dict(*options)))
         values.append(y)
@@ -340,7 +180,7 @@ def network_gradient(
     for index in reversed(range(len(layers))):
         name, *options = layers[index]
         if name != "affine":
-            _, backward = _activation(name)
+            _, backward = activation(name)
             backward(dy, values[index], values[index + 1], dy, *_constants(**dict(*options)))
             continue
         grads[f"b{number}"], grads[f"W{number}"] = dy.sum(axis=0), values[index].T @ dy

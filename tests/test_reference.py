@@ -13,20 +13,11 @@ import numpy.typing as npt
 import pytest
 
 from fastnn import reference
+from tests.formulas import FORMULAS
 from tests.tolerances import TOLERANCE, assert_close
 
 Array = npt.NDArray[Any]
 
-# name: (f(x, p), f'(x, p)) of one number; p is the slope or alpha
-FORMULAS: dict[str, tuple[Callable[[float, float], float], Callable[[float, float], float]]] = {
-    "identity": (lambda x, p: x, lambda x, p: 1.0),
-    "step": (lambda x, p: 1.0 if x > 0 else 0.0, lambda x, p: 0.0),
-    "sigmoid": (lambda x, p: 1 / (1 + math.exp(-x)), lambda x, p: math.exp(-x) / (1 + math.exp(-x)) ** 2),
-    "tanh": (lambda x, p: math.tanh(x), lambda x, p: 1 / math.cosh(x) ** 2),
-    "relu": (lambda x, p: x if x > 0 else 0.0, lambda x, p: 1.0 if x > 0 else 0.0),
-    "leaky_relu": (lambda x, p: x if x > 0 else p * x, lambda x, p: 1.0 if x > 0 else p),
-    "elu": (lambda x, p: x if x > 0 else p * math.expm1(x), lambda x, p: 1.0 if x > 0 else p * math.exp(x)),
-}
 TARGETS = ["labels", "one_hot", "probabilities"]
 CENTRAL: dict[str, Any] = {"rtol": 1e-6, "atol": 0.0}  # central differences are in error by about h^2 = 1e-8
 NETWORKS: list[tuple[str, list[tuple[Any, ...]]]] = [
@@ -207,6 +198,7 @@ def test_nan_and_infinity_in_activations(dtype: Any) -> None:
         "relu": ([nan, inf, 0, big, 0], [0, 1, 0, 1, 0]),
         "leaky_relu": ([nan, inf, -inf, big, -0.01 * big], [0.01, 1, 0.01, 1, 0.01]),
         "elu": ([nan, inf, -1, big, -1], [nan, 1, 0, 1, 0]),
+        **dict.fromkeys(("gelu", "silu", "softplus"), ([nan, inf, 0, big, 0], [nan, 1, 0, 1, 0])),
     }
     for name, (values, derivatives) in table.items():
         with np.errstate(all="raise"):

@@ -16,7 +16,7 @@ from tests.shapes import DTYPES, Array, FloatType
 LongDouble = npt.NDArray[np.longdouble]
 
 COUNT = 2_000 if JIT_DISABLED else 200_000
-NAMES = ["exp", "expm1", "log", "tanh", "sigmoid"]
+NAMES = ["exp", "expm1", "log", "tanh", "sigmoid", "softplus", "normal_distribution", "normal_density"]
 FUSED = processor.HAS_FMA and not JIT_DISABLED  # otherwise each multiply-add is rounded twice
 BOUNDS = {
     "exp": 1.1,
@@ -24,7 +24,32 @@ BOUNDS = {
     "log": 1.0,
     "tanh": 2.0 if FUSED else 2.1,
     "sigmoid": 2.0,
+    "softplus": 2.6,
+    "normal_distribution": 4.3,
+    "normal_density": 2.6,
 }  # in units in the last place
+
+
+def normal_distribution(x: LongDouble) -> LongDouble:
+    """Up to 2.5 by the series of terms x^(2n + 1) / (1 3 5 ... (2n + 1)), beyond by Laplace's continued fraction."""
+    magnitude = np.minimum(np.abs(x), np.longdouble(300))
+    near, far = np.minimum(magnitude, np.longdouble(2.5)), np.maximum(magnitude, np.longdouble(2.5))
+    term, total = near.copy(), near.copy()
+    for n in range(1, 80):
+        term = term * near * near / (2 * n + 1)
+        total = total + term
+    fraction = np.zeros_like(far)
+    for n in range(250, 0, -1):
+        fraction = n / (far + fraction)
+    tail = np.where(magnitude < 2.5, 0.5 - normal_density(near) * total, normal_density(far) / (far + fraction))
+    result: LongDouble = np.where(x > 0, 1 - tail, tail)
+    return result
+
+
+def normal_density(x: LongDouble) -> LongDouble:
+    density: LongDouble = np.exp(-x * x / 2) / np.sqrt(2 * np.longdouble("3.14159265358979323846264338327950288"))
+    return density
+
 
 EXACT: dict[str, Callable[[LongDouble], LongDouble]] = {
     "exp": np.exp,
@@ -32,6 +57,9 @@ EXACT: dict[str, Callable[[LongDouble], LongDouble]] = {
     "log": np.log,
     "tanh": np.tanh,
     "sigmoid": lambda x: np.where(x < 0, np.exp(-np.abs(x)), np.longdouble(1)) / (1 + np.exp(-np.abs(x))),
+    "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
+    "normal_distribution": normal_distribution,
+    "normal_density": normal_density,
 }
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -106,6 +134,9 @@ def test_special_values(dtype: FloatType) -> None:
         "log": [np.nan, np.nan, np.inf, np.nan, -np.inf, -np.inf, log[0], np.nan, log[1], np.nan, log[2], np.nan],
         "tanh": [np.nan, np.nan, 1.0, -1.0, 0.0, 0.0, tiny, -tiny, 1.0, -1.0, 1.0, -1.0],
         "sigmoid": [np.nan, np.nan, 1.0, 0.0, 0.5, 0.5, 0.5, 0.5, 1.0, 0.0, 1.0, 0.0],
+        "softplus": [np.nan, np.nan, np.inf, 0.0, *[np.log(dtype(2))] * 4, 1e4, 0.0, 1e30, 0.0],
+        "normal_distribution": [np.nan, np.nan, 1.0, 0.0, 0.5, 0.5, 0.5, 0.5, 1.0, 0.0, 1.0, 0.0],
+        "normal_density": [np.nan, np.nan, 0.0, 0.0, *[1 / np.sqrt(2 * np.pi)] * 4, 0.0, 0.0, 0.0, 0.0],
     }
     for name in NAMES:
         assert np.array_equal(applied(name, x), np.array(expected[name], dtype), equal_nan=True), name

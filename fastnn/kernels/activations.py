@@ -12,7 +12,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn.kernels.compile import formula, kernel
-from fastnn.kernels.vector_math import constant, exp, expm1, sigmoid, tanh
+from fastnn.kernels.vector_math import (
+    constant,
+    exp,
+    expm1,
+    normal_density,
+    normal_distribution,
+    sigmoid,
+    softplus,
+    tanh,
+)
 
 
 class Row(NamedTuple):
@@ -24,7 +33,7 @@ class Row(NamedTuple):
     has_kink: bool = False  # whether its derivative jumps
 
 
-IDENTITY, STEP, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTMAX = range(8)
+IDENTITY, STEP, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTMAX, GELU, SILU, SOFTPLUS = range(11)
 
 ACTIVATIONS = {
     "identity": Row(IDENTITY),
@@ -34,6 +43,9 @@ ACTIVATIONS = {
     "relu": Row(RELU, has_kink=True),
     "leaky_relu": Row(LEAKY_RELU, "slope", 0.01, True),
     "elu": Row(ELU, "alpha", 1.0, True),
+    "gelu": Row(GELU),
+    "silu": Row(SILU),
+    "softplus": Row(SOFTPLUS),
     "softmax": Row(SOFTMAX),
 }
 
@@ -116,6 +128,52 @@ def _elu_derivative(x: Any, y: Any, p: Any) -> Any:
     The sum is off by a rounding of alpha, which is nothing beside the derivative 1 of the other side.
     """
     return constant(x, 1.0) if x > constant(x, 0.0) else y + p
+
+
+@formula
+def _within(x: Any, bound: Any) -> Any:
+    """x within [-bound, bound], so that no infinity is multiplied by 0; NaN stays NaN."""
+    limit = constant(x, bound)
+    x = limit if x > limit else x
+    return -limit if x < -limit else x
+
+
+@formula
+def _gelu(x: Any, p: Any) -> Any:
+    """x times the normal distribution at x; 0 at -infinity (Hendrycks and Gimpel, 2016)."""
+    lowest = constant(x, -50.0)
+    return (lowest if x < lowest else x) * normal_distribution(x)
+
+
+@formula
+def _gelu_derivative(x: Any, y: Any, p: Any) -> Any:
+    return normal_distribution(x) + _within(x, 50.0) * normal_density(x)
+
+
+@formula
+def _silu(x: Any, p: Any) -> Any:
+    """x sigmoid(x); 0 at -infinity (Elfwing, Uchibe and Doya, 2018)."""
+    lowest = constant(x, -1000.0)
+    return (lowest if x < lowest else x) * sigmoid(x)
+
+
+@formula
+def _silu_derivative(x: Any, y: Any, p: Any) -> Any:
+    """s (1 + x (1 - s)) with s = sigmoid(x)."""
+    s = sigmoid(x)
+    one = constant(x, 1.0)
+    return s * (one + _within(x, 1000.0) * (one - s))
+
+
+@formula
+def _softplus(x: Any, p: Any) -> Any:
+    """log(1 + exp(x)) (Dugas et al., 2001)."""
+    return softplus(x)
+
+
+@formula
+def _softplus_derivative(x: Any, y: Any, p: Any) -> Any:
+    return sigmoid(x)
 
 
 @kernel
@@ -203,6 +261,12 @@ def activation_forward(code: int, parameter: float, x: Any, y: Any) -> None:
         _each(_leaky_relu, p, x_flat, y_flat)
     elif code == ELU:
         _each(_elu, p, x_flat, y_flat)
+    elif code == GELU:
+        _each(_gelu, p, x_flat, y_flat)
+    elif code == SILU:
+        _each(_silu, p, x_flat, y_flat)
+    elif code == SOFTPLUS:
+        _each(_softplus, p, x_flat, y_flat)
     elif code == SOFTMAX:
         for n in range(x.shape[0]):
             subtract_largest(x[n], y[n])
@@ -233,6 +297,12 @@ def activation_backward(code: int, parameter: float, dy: Any, x: Any, y: Any, dx
         _each_backward(_leaky_relu_derivative, p, dy_flat, x_flat, y_flat, dx_flat)
     elif code == ELU:
         _each_backward(_elu_derivative, p, dy_flat, x_flat, y_flat, dx_flat)
+    elif code == GELU:
+        _each_backward(_gelu_derivative, p, dy_flat, x_flat, y_flat, dx_flat)
+    elif code == SILU:
+        _each_backward(_silu_derivative, p, dy_flat, x_flat, y_flat, dx_flat)
+    elif code == SOFTPLUS:
+        _each_backward(_softplus_derivative, p, dy_flat, x_flat, y_flat, dx_flat)
     elif code == SOFTMAX:
         for n in range(x.shape[0]):
             _softmax_row_backward(dy[n], y[n], dx[n])

@@ -1,4 +1,4 @@
-"""exp, expm1, log, tanh and sigmoid, written to fill whole registers when LLVM vectorises. Imports compile and simd.
+"""exp, log, tanh and their like, written to fill whole registers when LLVM vectorises. Imports compile and simd.
 
 libm's functions are scalar calls inside Numba (about 5 ns an element; no SVML since numba 0.62). These are
 branch-free: range reduction after Cody and Waite, a polynomial of fused multiply-adds, a scale built from the
@@ -8,6 +8,7 @@ float-to-integer conversion, so NaN passes through.
 Reference: J.-M. Muller, Elementary Functions, 3rd edition, chapter 11 (range reduction).
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -219,3 +220,118 @@ def sigmoid(x: Any) -> Any:
     negative = x < constant(x, 0.0)
     e = exp(x if negative else -x)
     return _quotient(e if negative else one, one, e)
+
+
+# log(1 + u) as 2 (s + s^3 (terms in s^2)) with s = u / (2 + u) <= 1 / 3: 1/3, 1/5, ..., as far as the dtype can tell.
+_LOG1P_TERMS = tuple(1 / n for n in range(3, 37, 2))
+_LOG1P_TERMS_32 = tuple(np.float32(term) for term in _LOG1P_TERMS[:6])
+
+
+@formula
+def _log1p_terms_32(square: Any) -> Any:
+    return polynomial(_LOG1P_TERMS_32, square)
+
+
+@formula
+def _log1p_terms_64(square: Any) -> Any:
+    return polynomial(_LOG1P_TERMS, square)
+
+
+_log1p_terms = by_dtype(_log1p_terms_32, _log1p_terms_64)
+
+
+@formula
+def softplus(x: Any) -> Any:
+    """log(1 + exp(x)) as max(x, 0) + log(1 + exp(-|x|)), exact to rounding where it is small."""
+    zero, two = constant(x, 0.0), constant(x, 2.0)
+    u = exp(-abs(x))
+    s = u / (two + u)
+    square = s * s
+    rest = two * fma(s * square, _log1p_terms(square), s)
+    return rest + (zero if x < zero else x)
+
+
+# The normal distribution's tail beyond x >= 0 as exp(-x^2 / 2) p(y) / (1 + sqrt(pi / 2) x): p in y = (x - K) / (x + K),
+# which is within [-1, 1] for all x; interpolated at Chebyshev's points. After M. Shepherd and J. Laframboise,
+# Mathematics of Computation 36 (1981), 249-253.
+_TAIL_SLOPE = 1.2533141373155003
+_TAIL_TERMS_32 = tuple(np.float32(v) for v in (
+    0.5783993964207171, -0.06869363696036118, -0.05180931398944499, 0.06831067312673103,
+    -0.030040763715459905, 0.0007219714186138088, 0.004020835279844113, -0.00036890451768595344,
+    -0.0006787623975766432, 2.688066995790677e-05, 0.00012395042908405966, 3.0169726924665776e-06,
+    -1.5342592014148526e-05))  # fmt: skip
+_TAIL_TERMS_64 = (
+    0.5755730505955997, -0.07240215184466843, -0.04086330552132107, 0.06660161392750615,
+    -0.03740275711482939, 0.007012093269653897, 0.0030087353631949917, -0.001413410113725239,
+    -0.00038242321153162203, 0.00023281387881900217, 8.477838228605586e-05, -3.384578339999065e-05,
+    -2.271343175408098e-05, 2.265737534894973e-06, 5.5369117353785706e-06, 1.0833684123261116e-06,
+    -9.647067268257505e-07, -6.125119878740661e-07, 2.6020130203407798e-08, 1.792079548921825e-07,
+    5.249208604880519e-08, -3.186092961767045e-08, -1.811196944922172e-08, 2.7248299995079624e-09,
+    2.333100137231663e-09)  # fmt: skip
+
+
+@formula
+def _tail_32(x: Any) -> Any:
+    """exp(-x^2 / 2) p(y) / (1 + sqrt(pi / 2) x) for x >= 0; 0 beyond 15."""
+    x = np.float32(15.0) if x > np.float32(15.0) else x
+    y = (x - np.float32(3.0)) / (x + np.float32(3.0))
+    share = polynomial(_TAIL_TERMS_32, y) / fma(x, np.float32(_TAIL_SLOPE), np.float32(1.0))
+    return share * _exp_of_half_square(x)
+
+
+@formula
+def _tail_64(x: Any) -> Any:
+    """As _tail_32; 0 beyond 40."""
+    x = 40.0 if x > 40.0 else x
+    y = (x - 3.25) / (x + 3.25)
+    share = polynomial(_TAIL_TERMS_64, y) / fma(x, _TAIL_SLOPE, 1.0)
+    return share * _exp_of_half_square(x)
+
+
+@formula
+def _exp_of_half_square(x: Any) -> Any:
+    """exp(-x^2 / 2), the rounding of the square made good."""
+    half = constant(x, 0.5)
+    square = x * x
+    lost = fma(x, x, -square)
+    e = exp(-half * square)
+    return fma(-half * lost, e, e)
+
+
+_tail = by_dtype(_tail_32, _tail_64)
+
+# Near 0 the distribution is 1/2 + x (terms in x^2): (-1/2)^n / (n! (2 n + 1) sqrt(2 pi)), as far as the dtype can tell.
+_NEAR = 0.7
+_NEAR_TERMS = tuple((-0.5) ** n / (math.factorial(n) * (2 * n + 1) * math.sqrt(2 * math.pi)) for n in range(13))
+_NEAR_TERMS_32 = tuple(np.float32(term) for term in _NEAR_TERMS[:8])
+
+
+@formula
+def _near_terms_32(square: Any) -> Any:
+    return polynomial(_NEAR_TERMS_32, square)
+
+
+@formula
+def _near_terms_64(square: Any) -> Any:
+    return polynomial(_NEAR_TERMS, square)
+
+
+_near_terms = by_dtype(_near_terms_32, _near_terms_64)
+
+
+@formula
+def normal_distribution(x: Any) -> Any:
+    """The probability that a standard normal number is below x, (1 + erf(x / sqrt(2))) / 2."""
+    magnitude = abs(x)
+    tail = _tail(magnitude)
+    far = constant(x, 1.0) - tail if x > constant(x, 0.0) else tail
+    near = fma(x, _near_terms(x * x), constant(x, 0.5))
+    return near if magnitude < constant(x, _NEAR) else far
+
+
+@formula
+def normal_density(x: Any) -> Any:
+    """exp(-x^2 / 2) / sqrt(2 pi)."""
+    limit = constant(x, 40.0)
+    magnitude = abs(x)
+    return constant(x, 0.3989422804014327) * _exp_of_half_square(limit if magnitude > limit else magnitude)
