@@ -319,6 +319,30 @@ def test_other_functions_are_the_plain_loops(f: Any, reason: str) -> None:
     assert ways() == ["plain loop"] and reason in reasons()
 
 
+@pytest.mark.parametrize(
+    ("activation", "name"),
+    [
+        (lambda v: np.log(1 + np.exp(-np.abs(v))) + np.maximum(v, 0), "Softplus"),
+        (lambda v: v / (1 + np.exp(-v)), "Silu"),
+        (lambda v: np.where(v > 0, v, 0.7 * (np.exp(v) - 1)), "Elu"),
+        (lambda v: (np.exp(2 * v) - 1) / (np.exp(2 * v) + 1), "Tanh"),
+        (lambda v: v * (v > 0), "Relu"),
+    ],
+)
+def test_activations_however_they_are_written(activation: Any, name: str) -> None:
+    net, (x, t) = TwoLayers(WIDTHS), batch()
+    p = net.params
+
+    def f(_: Any) -> Any:
+        scores = activation(np.dot(x, p["W1"]) + p["b1"]) @ p["W2"]
+        shares = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+        return -np.mean(np.log(shares[np.arange(len(t)), t]))
+
+    found = numerical_gradient(f, p["W1"])
+    assert ways() == ["engine"] and name in reasons()
+    np.testing.assert_allclose(found, plain_loop(f, p["W1"]), rtol=0, atol=1e-9)
+
+
 def test_a_view_that_is_kept_elsewhere_is_noticed() -> None:
     """The stand-in is not seen through it, so the spot checks or the record have to tell."""
     net, (x, t) = TwoLayers(WIDTHS), batch()

@@ -14,7 +14,21 @@ import numpy as np
 from fastnn.arrays import Array
 from fastnn.dropin.tape import Node, NotUnderstoodError, ancestors, evaluate, leaves
 from fastnn.kernels.losses import MEAN_SQUARED_ERROR, OFFSET, OFFSET_CROSS_ENTROPY, SOFTMAX_CROSS_ENTROPY
-from fastnn.layers import Activation, Affine, Elu, Identity, Layer, LeakyRelu, Relu, Sigmoid, Softmax, Step, Tanh
+from fastnn.layers import (
+    Activation,
+    Affine,
+    Elu,
+    Identity,
+    Layer,
+    LeakyRelu,
+    Relu,
+    Sigmoid,
+    Silu,
+    Softmax,
+    Softplus,
+    Step,
+    Tanh,
+)
 
 TOLERANCE = 1e-11  # relative: by a few operations' rounding, far below the offset of the logarithm, 1e-7
 PRODUCTS = frozenset(["dot", "matmul"])
@@ -208,6 +222,8 @@ def _activation(source: Node, result: Node) -> Activation:
         (Tanh(), np.tanh),
         (Identity(), lambda v: v),
         (Step(), lambda v: (v > 0) * 1.0),
+        (Silu(), lambda v: v / (1.0 + np.exp(-v))),
+        (Softplus(), lambda v: np.logaddexp(v, 0.0)),
     ]
     if np.isfinite([slope, alpha]).all():
         formulas += [
