@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fastnn.optimizers import Optimizer
     from fastnn.training import History
 
-ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "identity")
+ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "identity")
 OPTIMIZERS = ("sgd", "momentum")
 DTYPES = ("float32", "float64")
 CROSS_ENTROPY = "softmax_cross_entropy"
