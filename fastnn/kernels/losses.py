@@ -77,7 +77,8 @@ def _mean_squared_error(y: Any, dense: Any, rows: Any, batch: int, dy: Any, out:
         loss = np.float64(0.0)
         for k in range(t.size):
             difference = y[n, k] - t[k]
-            loss += 0.5 * difference * difference
+            exact = np.float64(difference)
+            loss += 0.5 * exact * exact
             dy[n, k] = difference / count
         losses[n] = loss
         hits[n] = 1 if first_largest(y[n]) == first_largest(t) else 0

@@ -282,18 +282,34 @@ def _tail_32(x: Any) -> Any:
 @formula
 def _tail_64(x: Any) -> Any:
     """As _tail_32; 0 beyond 40."""
-    x = 40.0 if x > 40.0 else x
+    x = np.float64(40.0) if x > 40.0 else x
     y = (x - 3.25) / (x + 3.25)
     share = polynomial(_TAIL_TERMS_64, y) / fma(x, _TAIL_SLOPE, 1.0)
     return share * _exp_of_half_square(x)
 
 
 @formula
+def _head_32(x: Any) -> Any:
+    """The first 12 bits of x, whose square is exact."""
+    return from_bits(np.int32(bits(x) & np.int32(-4096)))
+
+
+@formula
+def _head_64(x: Any) -> Any:
+    """The first 26 bits of x, whose square is exact."""
+    return from_bits(np.int64(bits(x) & np.int64(-134217728)))
+
+
+_head = by_dtype(_head_32, _head_64)
+
+
+@formula
 def _exp_of_half_square(x: Any) -> Any:
-    """exp(-x^2 / 2), the rounding of the square made good."""
+    """exp(-x^2 / 2), the rounding of the square made good (after Dekker, 1971: also where nothing is fused)."""
     half = constant(x, 0.5)
+    head = _head(x)
     square = x * x
-    lost = fma(x, x, -square)
+    lost = (head * head - square) + (x - head) * (x + head)
     e = exp(-half * square)
     return fma(-half * lost, e, e)
 
