@@ -19,7 +19,7 @@ from fastnn.kernels import differences
 from fastnn.perturbation import METHODS, Method, divisors, quotient, step_size
 
 SECONDS_PER_CALL = 0.05  # of compiled code, so that Ctrl-C answers within 0.1 s
-FLOP_PER_SECOND = 1e10  # to tell from a function's time whether threads pay
+FLOP_PER_SECOND = 2e9  # tells from the time of one call whether threads pay: from 0.1 ms on, as it is timed once
 
 
 class NumericalGradient(NamedTuple):
