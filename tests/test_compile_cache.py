@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 
 from fastnn.kernels import compile as compiling
+from fastnn.kernels.compile import JIT_DISABLED
 from tests.compiled_package import CALLEE, IN_MEMORY, MAIN, RESULTS, SIGNATURES, Package, finished
+
+pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="its processes compile, with and without the compiler here")
 
 
 @pytest.fixture(scope="module")

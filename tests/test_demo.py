@@ -63,6 +63,7 @@ Next:
     )
 
 
+@needs_compiler
 @pytest.mark.usefixtures("small_demo")
 def test_demo_as_json_prints_nothing_else(capsys: Output) -> None:
     assert main(["demo", "--json", "--seed", "3"]) == 0
@@ -84,6 +85,7 @@ def test_demo_as_json_prints_nothing_else(capsys: Output) -> None:
         assert again[part][name] == found[part][name]
 
 
+@needs_compiler
 @pytest.mark.usefixtures("small_demo")
 def test_demo_fails_below_the_expected_accuracy(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
     monkeypatch.setattr(demo, "EXPECTED_ACCURACY", 1.01)
