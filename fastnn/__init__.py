@@ -17,6 +17,7 @@ from fastnn.functional import (
 from fastnn.gradient_check import check_gradients
 from fastnn.gradients import directional_derivative, gradient_descent, numerical_diff, numerical_gradient
 from fastnn.layers import Affine, Elu, Gelu, Identity, LeakyRelu, Relu, Sigmoid, Silu, Softmax, Softplus, Step, Tanh
+from fastnn.metrics import classification_scores, confusion_matrix
 from fastnn.network import Network
 from fastnn.optimizers import SGD, Momentum
 from fastnn.persistence import load
@@ -51,6 +52,8 @@ __all__ = [
     "affine_backward",
     "affine_forward",
     "check_gradients",
+    "classification_scores",
+    "confusion_matrix",
     "datasets",
     "directional_derivative",
     "get_num_threads",

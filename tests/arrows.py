@@ -11,7 +11,10 @@ ARROWS = {
     "datasets.splits": "arrays",
     "datasets.digits": "arrays datasets.splits",
     "datasets.mnist": "arrays datasets.splits errors folders progress",
+    "datasets.folds": "arrays datasets.splits",
+    "datasets.standardize": "arrays",
     "datasets": "datasets.*",
+    "metrics": "arrays",
     "kernels.compile": "folders kernels.pipelines",
     "kernels.simd": "kernels.compile kernels.processor",
     "kernels.vector_math": "kernels.compile kernels.simd",
@@ -85,8 +88,8 @@ ARROWS = {
     "demo": "arrays datasets environment gradients layers network optimizers training reference",
     "cli": "bench errors version dropin.script",
     "__main__": "cli",
-    "__init__": "datasets environment errors functional gradient_check gradients layers network optimizers "
-    "persistence reference threads training version",
+    "__init__": "datasets environment errors functional gradient_check gradients layers metrics network "
+    "optimizers persistence reference threads training version",
 }
 # What a function of a module may import when it is called: against the arrows, or to start quickly.
 LATE_ARROWS = {

@@ -1,10 +1,21 @@
-"""Data to train on: the digits that ship inside the package, MNIST, splitting and encoding. No logic here.
+"""Data to train on: the digits in the package, MNIST, splits and folds, scaling, encoding. No logic here.
 
 The modules of this folder import the gate, the errors, the progress line and the cache folder; no kernels.
 """
 
 from fastnn.datasets.digits import load_digits
+from fastnn.datasets.folds import k_fold, leave_one_out
 from fastnn.datasets.mnist import load_mnist, read_idx
 from fastnn.datasets.splits import one_hot, train_test_split
+from fastnn.datasets.standardize import Standardize
 
-__all__ = ["load_digits", "load_mnist", "one_hot", "read_idx", "train_test_split"]
+__all__ = [
+    "Standardize",
+    "k_fold",
+    "leave_one_out",
+    "load_digits",
+    "load_mnist",
+    "one_hot",
+    "read_idx",
+    "train_test_split",
+]

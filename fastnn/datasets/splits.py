@@ -51,7 +51,7 @@ def train_test_split(
         that was asked for would be empty.
     """
     samples, targets = np.asarray(x), np.asarray(t)
-    _check_rows(samples, targets, stratify)
+    check_rows(samples, targets, stratify)
     rows = len(samples)
     tested = _size_of_test_part(rows, arrays.real("test_fraction", test_fraction, minimum=0, below=1))
     generator = arrays.generator("rng", rng)
@@ -66,7 +66,8 @@ def train_test_split(
     return (samples[train], targets[train]), (samples[test], targets[test])
 
 
-def _check_rows(samples: npt.NDArray[Any], targets: npt.NDArray[Any], stratify: bool) -> None:
+def check_rows(samples: npt.NDArray[Any], targets: npt.NDArray[Any], stratify: bool) -> None:
+    """Raise ValueError where x is no row of samples, t has another number of rows, or none to stratify by."""
     if samples.ndim == 0:
         raise ValueError("x: expected an array with a row for each sample, got a single value; pass x[None]")
     if targets.shape[:1] != samples.shape[:1]:

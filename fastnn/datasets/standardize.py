@@ -1,0 +1,62 @@
+"""Standardize: columns shifted and scaled to mean 0 and deviation 1, as learned on one part. Imports the gate."""
+
+from typing import Any
+
+import numpy as np
+
+from fastnn import arrays
+from fastnn.arrays import Array
+
+
+class Standardize:
+    """z = (x - mean) / deviation by column, with the mean and the standard deviation of the samples of `fit`.
+
+    Fit it on the training part alone and transform both parts: what is learned from the test part leaks into the
+    result. A column that does not vary is shifted only. Source: Hastie, Tibshirani and Friedman, The Elements of
+    Statistical Learning, 2nd ed. (2009), section 7.10.2.
+
+    Attributes
+    ----------
+    mean, deviation : float64 array (D,)
+        After `fit`; the deviation is that of N samples (divided by N, not N - 1), and 1 where they do not vary.
+    """
+
+    mean: Array
+    deviation: Array
+
+    def fit(self, x: Any) -> "Standardize":
+        """Learn mean and deviation from x (N, D), in float64; returns itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For what is no (N, D) array of finite real numbers with at least one row.
+        """
+        samples = arrays.floats("x", x, ("N", "D"), finite=True).astype(np.float64)
+        scale = np.abs(samples).max(axis=0)
+        scale[scale == 0] = 1.0
+        samples /= scale  # squares of large numbers stay finite
+        deviation = samples.std(axis=0)
+        # A column of one value has a deviation of its mean's rounding, which must not be blown up to 1.
+        varies = samples.min(axis=0) != samples.max(axis=0)
+        self.mean, self.deviation = samples.mean(axis=0) * scale, np.where(varies, deviation * scale, 1.0)
+        return self
+
+    def transform(self, x: Any) -> Array:
+        """(x - mean) / deviation of x (N, D) as a new array of its dtype; float64 where x holds integers.
+
+        Raises
+        ------
+        RuntimeError
+            Before `fit`.
+        TypeError, ValueError
+            For what is no (N, D) array of finite real numbers with as many columns as `fit` saw.
+        """
+        if not hasattr(self, "mean"):
+            raise RuntimeError("Standardize: expected to be fitted before, got no samples; call fit(x_train) first")
+        samples = arrays.floats("x", x, ("N", len(self.mean)), finite=True, allow_empty=True)
+        result: Array = ((samples - self.mean) / self.deviation).astype(samples.dtype)
+        return result
+
+    def __repr__(self) -> str:
+        return f"Standardize(columns={len(self.mean)})" if hasattr(self, "mean") else "Standardize()"
