@@ -54,18 +54,20 @@ ARROWS = {
     "dropin.base": "",
     "dropin.record": "",
     "dropin.tape": "",
-    "dropin.reach": "dropin.tape",
+    "dropin.turns": "",
+    "dropin.reach": "network dropin.tape",
     "dropin.backend": "arrays functional threads kernels.convolution",
     "dropin.recognition": "arrays layers dropin.tape kernels.losses",
-    "dropin.engine": "arrays layers perturbation plan dropin.reach dropin.recognition dropin.record dropin.tape "
+    "dropin.engine": "arrays observation perturbation plan dropin.reach dropin.recognition dropin.tape",
+    "dropin.direct": "arrays layers dropin.engine dropin.recognition dropin.record dropin.tape dropin.turns "
     "dropin.common.layers kernels.losses",
     "dropin.common.functions": "dropin.backend",
     "dropin.common.util": "dropin.backend",
     "dropin.common.optimizer": "dropin.backend dropin.base",
     "dropin.common.layers": "dropin.backend dropin.base dropin.common.functions dropin.common.util",
-    "dropin.common.gradient": "errors observation dropin.engine dropin.record dropin.tape",
-    "dropin.common.multi_layer_net": "dropin.engine dropin.common.gradient dropin.common.layers",
-    "dropin.common.multi_layer_net_extend": "dropin.engine dropin.common.gradient dropin.common.layers "
+    "dropin.common.gradient": "errors dropin.engine dropin.record dropin.tape dropin.turns",
+    "dropin.common.multi_layer_net": "dropin.direct dropin.common.gradient dropin.common.layers",
+    "dropin.common.multi_layer_net_extend": "dropin.direct dropin.common.gradient dropin.common.layers "
     "dropin.common.multi_layer_net",
     "dropin.common.trainer": "dropin.common.optimizer",
     "dropin.common": "",

@@ -6,21 +6,19 @@ is recognised, two more for each of CHECKS entries.
 
 import contextlib
 import functools
-import time
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from fastnn import observation
 from fastnn.arrays import Array
-from fastnn.dropin import record
-from fastnn.dropin.common import layers as book
-from fastnn.dropin.reach import Memory, Reach, ReadOnly, UnreachableError
+from fastnn.dropin.reach import Memory, Reach, ReadOnly
 from fastnn.dropin.recognition import Chain, recognise
 from fastnn.dropin.tape import NotUnderstoodError, StandIn, stand_in
-from fastnn.kernels.losses import OFFSET_CROSS_ENTROPY
-from fastnn.layers import Activation, Affine, Relu, Sigmoid
 from fastnn.perturbation import Model, Perturbation
-from fastnn.plan import compile_plan
+from fastnn.plan import check_layers, compile_plan
 
 STEP = 1e-4  # the book's h
 CHECKS = 2
@@ -28,7 +26,11 @@ CHECKS = 2
 ABSOLUTE, RELATIVE = 1e-9, 1e-6
 
 
-def gradient(f: Any, x: Array, h: float) -> tuple[Array, Chain]:
+# Decides which entries are compared: others in each call, and not from the global generator, which is the script's.
+_generator = np.random.default_rng(20161024)
+
+
+def gradient(f: Any, x: Array, h: float) -> tuple[Array, str]:
     """The difference quotients of f at the array x, and what f was recognised as.
 
     Raises
@@ -37,26 +39,34 @@ def gradient(f: Any, x: Array, h: float) -> tuple[Array, Chain]:
         With the reason, where the plain loop has to do it; then everything is as it was.
     """
     with _one_thread_for_numpy():
-        return _gradient(f, x, h)
+        if observation.may_be_loss(x):
+            return _gradient_of_network(f, x, h)
+        chain, base = _observe(f, x)
+        result = _understood(lambda: of_chain(chain, h) + 2.0 * chain.decay * x)
+        compare(f, x, h, result, base)
+        return result, str(chain)
 
 
-def _gradient(f: Any, x: Array, h: float) -> tuple[Array, Chain]:
-    chain, base = _observe(f, x)
-    result = of_chain(chain, h) + 2.0 * chain.decay * x
-    if not np.isfinite(result).all():
-        raise NotUnderstoodError("it gives numbers that are not finite")
-    _compare(f, x, h, result, base)
-    return result, chain
+def _understood(function: Callable[[], Any]) -> Any:
+    """The value of a function of ours that works on what f computes; whatever it raises, the plain loop can do it."""
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as that the step is lost in a large number, which the book does not
+            return function()
+    except NotUnderstoodError:
+        raise
+    except Exception as error:
+        raise NotUnderstoodError(f"{type(error).__name__} while it was recognised") from error
 
 
 def of_chain(chain: Chain, h: float) -> Array:
     """The difference quotients of scale * loss by the array that the chain is about."""
-    return chain.scale * _gradients(chain, h, chain.name)[chain.name]
+    return chain.scale * gradients(chain, h, chain.name)[chain.name]
 
 
-def _gradients(chain: Chain, h: float, only: str | None) -> dict[str, Array]:
+def gradients(chain: Chain, h: float, only: str | None) -> dict[str, Array]:
     """The difference quotients of the chain's loss by one of its parameters, or by all."""
-    plan, places, columns, size = compile_plan(chain.layers, chain.loss)
+    plan, places, columns, size = compile_plan(check_layers(chain.layers), chain.loss)
     values = np.zeros(size)
     for number, (weights, bias) in enumerate(chain.parameters, start=1):
         for name, array in ((f"W{number}", weights), (f"b{number}", bias)):
@@ -67,69 +77,43 @@ def _gradients(chain: Chain, h: float, only: str | None) -> dict[str, Array]:
     return perturbation.gradient("central", h, only=only)[0]
 
 
-ACTIVATIONS: dict[type, type[Activation]] = {book.Sigmoid: Sigmoid, book.Relu: Relu}
-
-
-def of_layers(layers: dict[str, Any], params: dict[str, Any], x: Any, t: Any, decay: float) -> dict[str, Array] | None:
-    """The difference quotients of a network of the book's layers by all its parameters, by name.
-
-    The loss is the cross entropy of the softmax, plus decay / 2 sum(W^2). None where one of the layers or arrays is
-    another than the engine evaluates.
-    """
-    start = time.perf_counter()
-    found: list[Any] = []
-    pairs: list[tuple[Array, Array]] = []
-    for layer in layers.values():
-        if type(layer) is book.Affine:
-            name = f"{len(pairs) + 1}"
-            pair = (params.get(f"W{name}"), params.get(f"b{name}"))
-            same = layer.W is pair[0] and layer.b is pair[1]
-            if not (same and all(isinstance(array, np.ndarray) and array.dtype == np.float64 for array in pair)):
-                return None
-            pairs.append(pair)  # type: ignore[arg-type]
-            found.append(Affine(*layer.W.shape))
-        elif type(layer) in ACTIVATIONS:
-            found.append(ACTIVATIONS[type(layer)]())
-        else:
-            return None
-    x, t = np.asarray(x), np.asarray(t)
-    labels = t.argmax(axis=1) if t.ndim == 2 and t.shape == (len(x), len(pairs[-1][1])) else t
-    if labels.shape != x.shape[:1] or labels.dtype.kind not in "iu" or len(params) != 2 * len(pairs):
-        return None
-    rows = np.ascontiguousarray(x.reshape(len(x), -1), np.float64)
-    targets = (labels.astype(np.intp), np.empty((0, 0)))
-    chain = Chain(tuple(found), tuple(pairs), "", rows, OFFSET_CROSS_ENTROPY, targets, 1.0, decay / 2)
-    if rows.shape[1] != pairs[0][0].shape[0] or not 0 <= labels.min() <= labels.max() < len(pairs[-1][1]):
-        return None
-    result = _gradients(chain, STEP, None)
-    for name, array in params.items():
-        if name[0] == "W":
-            result[name] += decay * array
-    size = sum(array.size for array in result.values())
-    record.note((size,), "engine", f"{chain}; all parameters at once", time.perf_counter() - start)
-    return {name: result[name] for name in params}
-
-
 def _observe(f: Any, x: Array) -> tuple[Chain, float]:
     """Call f with a stand-in for x and with x, put everything back, recognise what it did; also the value of f."""
-    try:
-        reach = Reach(f)
-    except UnreachableError as error:
-        raise NotUnderstoodError(str(error)) from error
-    if reach.is_held_fixed(x):
-        raise NotUnderstoodError("a tuple holds the array")
-    places = reach.places(x)
-    before, substitute = Memory(reach), stand_in(x)
+    reach = Reach(f)
+    reach.refuse_aliases(x)
+    substitute = stand_in(x)
+
+    def observed() -> Any:
+        places = reach.places(x)
+        for place in places:
+            place.put(substitute)
+        root = f(substitute)
+        for place in places:
+            place.put(x)
+        return root
+
+    root, value = _call_twice(reach, x, observed, lambda: f(x))
+    if not isinstance(root, StandIn):
+        raise NotUnderstoodError("its value does not depend on the array, as far as one can see")
+    if np.shape(root.node.value) != () or np.shape(value) != ():
+        raise NotUnderstoodError(f"its value has the shape {np.shape(root.node.value)}")
+    base, observed_value = float(value), float(root.node.value)
+    if not np.isfinite(base):
+        raise NotUnderstoodError("its value is not finite")
+    if not abs(base - observed_value) <= ABSOLUTE * max(1.0, abs(base)):
+        raise NotUnderstoodError("observed it gives another value")
+    return _understood(lambda: recognise(substitute.node, root.node)), base
+
+
+def _call_twice(reach: Reach, x: Array, first: Callable[[], Any], second: Callable[[], Any]) -> tuple[Any, Any]:
+    """The results of two calls of f, after which everything is put back; refused where f is no function of x alone."""
+    before = Memory(reach)
     try:
         with ReadOnly([*reach.arrays, x]):
-            for place in places:
-                place.put(substitute)
-            root = f(substitute)
-            first = Memory(reach)
-            for place in places:
-                place.put(x)
-            value = f(x)
-            second = Memory(reach)
+            one = first()
+            after_one = Memory(reach)
+            two = second()
+            after_two = Memory(reach)
         drew = before.drew_random_numbers()
     except NotUnderstoodError:
         raise
@@ -139,29 +123,53 @@ def _observe(f: Any, x: Array) -> tuple[Chain, float]:
         before.restore()
     if drew:
         raise NotUnderstoodError("it draws random numbers")
-    if not first.equals(second):
+    if not after_one.equals(after_two):
         raise NotUnderstoodError(
             "a second call leaves something else than the first: it counts, or keeps running values"
         )
-    if not isinstance(root, StandIn):
-        raise NotUnderstoodError("its value does not depend on the array, as far as one can see")
-    if np.shape(root.node.value) != () or np.shape(value) != ():
-        raise NotUnderstoodError(f"its value has the shape {np.shape(root.node.value)}")
-    base, observed = float(value), float(root.node.value)
-    if not abs(base - observed) <= ABSOLUTE * max(1.0, abs(base)):
-        raise NotUnderstoodError(f"observed it gives {observed!r}, not {base!r}")
-    return recognise(substitute.node, root.node), base
+    return one, two
 
 
-def _compare(f: Any, x: Array, h: float, result: Array, base: float) -> None:
-    """Compare a few entries with the plain quotient. The last one comes last, so that f leaves what the loop leaves."""
-    generator = np.random.default_rng(x.size)
-    chosen = [*generator.integers(0, x.size, CHECKS - 1).tolist(), x.size - 1]
-    for entry in chosen:
-        place = np.unravel_index(entry, x.shape)
-        plain = float(quotient(f, x, place, h))
+def _gradient_of_network(f: Any, x: Array, h: float) -> tuple[Array, str]:
+    """As gradient, where x is one of a fastnn network's parameters; f is called four times, then for the comparison."""
+    reach = Reach(f)
+    base, _ = _call_twice(reach, x, lambda: f(x), lambda: f(x))
+    before = Memory(reach)
+    try:
+        found = observation.network_gradient(f, x, h, False, "central")
+    except Exception as error:
+        raise NotUnderstoodError(f"observed, it raises {type(error).__name__}: {error}") from error
+    finally:
+        before.restore()
+    if found is None:
+        raise NotUnderstoodError("it reads a network's parameters, and is not the network's loss")
+    result = found[0].reshape(x.shape)
+    compare(f, x, h, result, base)
+    return result, "a fastnn network"
+
+
+def compare(f: Any, x: Array, h: float, result: Array, base: float) -> None:
+    """Compare CHECKS entries with the plain quotient, refused where one differs.
+
+    One by chance among those whose quotient is not 0, where a difference would show; then the last one of the plain
+    loop, so that f leaves what the loop leaves.
+    """
+    if not np.isfinite(result).all():
+        raise NotUnderstoodError("it gives numbers that are not finite")
+    candidates = np.flatnonzero(result)
+    chosen = int(candidates[_generator.integers(candidates.size)]) if candidates.size else 0
+    # In memory the last, as nditer goes, which the loop uses.
+    last = tuple(0 if stride < 0 else size - 1 for size, stride in zip(x.shape, x.strides, strict=True))
+    for place in (np.unravel_index(chosen, x.shape), last):
+        kept = x[place]
+        try:
+            plain = float(quotient(f, x, place, h))
+        except Exception as error:
+            raise NotUnderstoodError(f"moved, it raises {type(error).__name__}: {error}") from error
+        finally:
+            x[place] = kept
         if not abs(plain - result[place]) <= ABSOLUTE * max(1.0, abs(base)) + RELATIVE * abs(plain):
-            raise NotUnderstoodError(f"entry {place} is {plain!r} by the plain quotient, not {float(result[place])!r}")
+            raise NotUnderstoodError("the plain quotient differs at an entry that was compared")
 
 
 def quotient(f: Any, x: Array, place: Any, h: float) -> Any:

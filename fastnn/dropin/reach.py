@@ -1,13 +1,22 @@
-"""What a function can reach: where it holds an array, and a memory of all that it may change. Imports tape.
+"""What a function can reach: where it holds an array, and a memory of all that it may change. Imports tape and network.
 
-A function reaches what is in its closure, its defaults and the globals that it names, the attributes of objects, the
-items of dictionaries and lists, and so on from there. NumPy's arrays, and what belongs to Python or NumPy, are not
-looked into.
+A function reaches what is in its closure, its defaults, its attributes and the globals that it names, the attributes of
+objects, the items of dictionaries and lists, and so on from there. What is of none of the types known here may have a
+state that nobody can keep, so a function that reaches it is refused. Modules and functions of libraries are taken to
+have none.
 """
 
+import argparse
 import collections
+import datetime
+import decimal
+import enum
+import fractions
 import functools
+import logging
+import pathlib
 import random
+import re
 import sys
 import types
 from collections.abc import Iterator
@@ -15,19 +24,57 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.dropin.tape import StandIn
+from fastnn.dropin.tape import NotUnderstoodError, StandIn
+from fastnn.network import Network
 
 ROUNDING = 1e-9  # relative; what a stand-in stands for is computed by NumPy, where else a kernel may do it
+REPLACED = "fastnn.dropin."  # the modules whose objects hold the user's arrays
 MOST = 20_000  # things to look at; what reaches more is not worth it
 
 _MISSING: Any = object()
-# Packages with objects that are not looked into: whole libraries hang on them.
-_FOREIGN = frozenset(sys.stdlib_module_names) | {"numpy", "scipy", "matplotlib", "pandas", "torch", "numba", "sklearn"}
-_FOREIGN |= {"fastnn"}
-
-
-class UnreachableError(Exception):
-    """The function reaches too much, or something whose state cannot be kept."""
+# Libraries whose functions and classes are not looked into.
+_LIBRARIES = frozenset(sys.stdlib_module_names) | {
+    "numpy",
+    "scipy",
+    "matplotlib",
+    "pandas",
+    "torch",
+    "numba",
+    "sklearn",
+}
+_LIBRARIES |= {"fastnn"}
+# What cannot change, and what changes the outside alone.
+_VALUES: tuple[Any, ...] = (
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    range,
+    slice,
+    np.generic,
+    np.dtype,
+    type(None),
+    type(Ellipsis),
+    enum.Enum,
+)
+_VALUES += (type(NotImplemented), decimal.Decimal, fractions.Fraction, pathlib.PurePath, datetime.date, datetime.time)
+_VALUES += (datetime.timedelta, re.Pattern, types.ModuleType, types.CodeType, logging.Logger, np.ufunc, type(np.dot))
+_INTERFACES = ("abc", "typing", "collections.abc")  # modules of base classes without a state
+_GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
+_LISTS = (list, collections.deque)
+# The classes of libraries whose objects are what they contain, and their attributes.
+_CONTAINERS = frozenset(
+    [
+        *(object, dict, list, tuple, set, frozenset, np.ndarray, np.matrix, np.ma.MaskedArray),
+        *(collections.deque, collections.OrderedDict, collections.defaultdict, collections.Counter),
+        *(collections.UserDict, collections.UserList, collections.ChainMap),
+        *(types.SimpleNamespace, argparse.Namespace),
+    ]
+)
+# Parts of a class that only say how its objects are made or found.
+_DESCRIPTORS: tuple[Any, ...] = (types.GetSetDescriptorType, types.MemberDescriptorType, types.WrapperDescriptorType)
+_DESCRIPTORS += (types.MethodDescriptorType, types.ClassMethodDescriptorType, functools.cached_property)
 
 
 class Place:
@@ -51,15 +98,16 @@ class Reach:
 
     Attributes
     ----------
-    dictionaries, lists : list
-        Of objects' attributes too.
+    dictionaries, lists, sets : list
+        Dictionaries of objects' attributes too.
     globals : list of (dict, name)
         Also of names that do not exist yet.
     classes : list of type
     cells : list of closure cells
     arrays : list of arrays
-    fixed, sets : lists of tuples, of sets
+    fixed : list of tuples and frozen sets
     generators : list of random generators
+    networks : list of Network
     """
 
     def __init__(self, f: Any) -> None:
@@ -72,85 +120,99 @@ class Reach:
         self.sets: list[set[Any]] = []
         self.generators: list[Any] = []
         self.classes: list[type] = []
+        self.networks: list[Network] = []
         self._seen: dict[int, Any] = {}  # by identity; kept alive, as an identity may be used again
         pending: collections.deque[Any] = collections.deque([f])
         while pending:
             thing = pending.popleft()
-            if id(thing) in self._seen or isinstance(thing, int | float | str | bytes | complex | None | np.generic):
+            if id(thing) in self._seen or isinstance(thing, _VALUES):
                 continue
             self._seen[id(thing)] = thing
             if len(self._seen) > MOST:
-                raise UnreachableError(f"it reaches more than {MOST:,} objects")
+                raise NotUnderstoodError(f"it reaches more than {MOST:,} objects")
             pending.extend(self._parts(thing))
 
     def _parts(self, thing: Any) -> Iterator[Any]:
         """Keep a thing where it belongs, and give what hangs on it."""
+        if isinstance(thing, types.FunctionType):
+            yield from self._parts_of_function(thing)
+        elif isinstance(thing, type):
+            yield from self._parts_of_class(thing)
+        elif isinstance(thing, types.MethodType):
+            yield from ((thing.__self__,), thing.__func__)
+        elif isinstance(thing, types.BuiltinFunctionType | types.MethodWrapperType):
+            yield (thing.__self__,)  # of `some.append` the list; of a function its module
+        elif isinstance(thing, functools.partial):
+            yield from (thing.func, thing.args, thing.keywords, thing.__dict__)
+        elif isinstance(thing, _GENERATORS):
+            self.generators.append(thing)
+        elif isinstance(thing, Network):  # its own state is observed by its losses
+            self.networks.append(thing)
+        else:
+            yield from self._parts_of_object(thing)
+
+    def _parts_of_object(self, thing: Any) -> Iterator[Any]:
+        """Its items, its attributes, and its class."""
+        kind = type(thing)
+        if hasattr(kind, "__next__"):
+            raise NotUnderstoodError(f"it reaches an iterator, a {kind.__name__}")
+        bases = [base for base in kind.__mro__ if base not in _CONTAINERS and base.__module__ not in _INTERFACES]
+        if any(_is_of_library(base) or vars(base).get("__slots__") for base in bases):
+            raise NotUnderstoodError(f"it reaches a {kind.__name__}, whose state is unknown")
         if isinstance(thing, np.ndarray):
             self.arrays.append(thing)
-        elif isinstance(thing, types.FunctionType):
-            yield from self._parts_of_function(thing)
-        elif isinstance(thing, types.MethodType):
-            yield from (thing.__self__, thing.__func__)
-        elif isinstance(thing, functools.partial):
-            yield from (thing.func, thing.args, thing.keywords)
+            yield tuple(thing.ravel().tolist()) if thing.dtype.hasobject else ()
         elif isinstance(thing, dict):
             self.dictionaries.append(thing)
             yield from thing.values()
-        elif isinstance(thing, list | collections.deque):
-            self.lists.append(thing)
+        elif isinstance(thing, list | tuple | set | frozenset | collections.deque):
+            kept: Any = self.lists if isinstance(thing, _LISTS) else self.sets if isinstance(thing, set) else self.fixed
+            kept.append(thing)
             yield from thing
-        elif isinstance(thing, tuple | frozenset):
-            self.fixed.append(thing)
-            yield from thing
-        elif isinstance(thing, set):
-            self.sets.append(thing)
-            yield from thing
-        elif isinstance(thing, np.random.Generator | np.random.RandomState | random.Random):
-            self.generators.append(thing)
-        elif isinstance(thing, type):
-            yield from self._parts_of_class(thing)
-        elif hasattr(type(thing), "__next__"):
-            raise UnreachableError(f"it reaches an iterator, a {type(thing).__name__}")
-        elif not isinstance(thing, types.ModuleType) and not (_is_foreign(type(thing)) and not _is_ours(type(thing))):
-            if isinstance(getattr(thing, "__dict__", None), dict):
-                yield thing.__dict__
-            elif getattr(type(thing), "__slots__", ()):
-                raise UnreachableError(f"it reaches a {type(thing).__name__}, which has __slots__")
-            yield type(thing)
+        attributes = getattr(thing, "__dict__", None)
+        if isinstance(attributes, dict):
+            yield attributes
+        yield kind
 
     def _parts_of_class(self, kind: type) -> Iterator[Any]:
         for base in kind.__mro__:
-            if _is_foreign(base) or base in self.classes:
+            if _is_of_library(base) or base in self.classes:
                 continue
             self.classes.append(base)
+            yield type(base)
             for name, value in vars(base).items():
-                function = getattr(value, "__func__", getattr(value, "fget", value))
-                if isinstance(function, types.FunctionType):
-                    yield function
-                elif not name.startswith("__"):
+                if isinstance(value, staticmethod | classmethod):
+                    yield value.__func__
+                elif isinstance(value, property):
+                    yield from (value.fget, value.fset)
+                elif isinstance(value, types.FunctionType) or not (
+                    name.startswith(("__", "_abc_impl")) or isinstance(value, _DESCRIPTORS)
+                ):
                     yield value
 
     def _parts_of_function(self, function: types.FunctionType) -> Iterator[Any]:
-        if _is_foreign(function):
+        own = function.__module__ or ""
+        if _is_of_library(function) and not own.startswith(REPLACED):
             return
         for cell in function.__closure__ or ():
             self.cells.append(cell)
-            try:
-                yield cell.cell_contents
-            except ValueError:  # not yet set
-                continue
-        yield from function.__defaults__ or ()
-        yield from (function.__kwdefaults__ or {}).values()
+            if _contents(cell) is not _MISSING:
+                yield _contents(cell)
+        if _is_of_library(function):
+            return
+        yield from (function.__defaults__, function.__kwdefaults__, function.__dict__)
         codes = [function.__code__]
         while codes:
             code = codes.pop()
             codes += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
             for name in code.co_names:
                 value = function.__globals__.get(name, _MISSING)
+                if value is _MISSING and name in sys.modules:  # as f may import it
+                    value = sys.modules[name]
                 self.globals.append((function.__globals__, name))
                 if not isinstance(value, types.ModuleType):
-                    yield value
-                elif value.__name__.partition(".")[0] not in _FOREIGN:
+                    yield from () if value is _MISSING else (value,)
+                elif value.__name__.partition(".")[0] not in _LIBRARIES:
                     self.globals += [(vars(value), other) for other in code.co_names]
                     yield from (vars(value)[other] for other in code.co_names if other in vars(value))
 
@@ -162,19 +224,27 @@ class Reach:
         names = {(id(d), name): (d, name) for d, name in self.globals if d.get(name) is array}
         return found + [Place(d, name) for d, name in names.values()]
 
-    def is_held_fixed(self, array: Any) -> bool:
-        """Whether a tuple or a set holds it, where nothing can stand in for it."""
-        return any(value is array for thing in self.fixed for value in thing)
+    def refuse_aliases(self, array: Any) -> None:
+        """Refuse an array that is reached where nothing can stand in for it."""
+        if any(value is array for thing in self.fixed for value in thing):
+            raise NotUnderstoodError("a tuple or a default holds the array")
+        if any(value is array for kind in self.classes for value in vars(kind).values()):
+            raise NotUnderstoodError("a class holds the array")
+        if any(other is not array and np.may_share_memory(other, array) for other in self.arrays):
+            raise NotUnderstoodError("another array shares the array's memory")
+        if any(np.may_share_memory(network._values, array) for network in self.networks):
+            raise NotUnderstoodError("a network holds the array")
 
 
-def _is_foreign(thing: Any) -> bool:
-    """Whether a class or a function belongs to Python, or to a library that is not looked into."""
-    return (thing.__module__ or "").partition(".")[0] in _FOREIGN
+def _is_of_library(thing: Any) -> bool:
+    """Whether a class or a function belongs to Python, or to a library that is not looked into.
 
-
-def _is_ours(kind: type) -> bool:
-    """Whether this is a class of the replaced modules, whose objects hold the user's arrays."""
-    return kind.__module__.startswith("fastnn.dropin.")
+    The classes of the replaced modules are not such: their objects hold the user's arrays.
+    """
+    module = thing.__module__ or ""
+    if not isinstance(module, str):  # of a function type of Cython's
+        return True
+    return module.partition(".")[0] in _LIBRARIES and not (isinstance(thing, type) and module.startswith(REPLACED))
 
 
 def _contents(cell: types.CellType) -> Any:
@@ -195,16 +265,13 @@ class Memory:
         self.globals = [d.get(name, _MISSING) for d, name in reach.globals]
         self.classes = [dict(vars(kind)) for kind in reach.classes]
         self.sets = [set(one) for one in reach.sets]
-        self.numpy, self.python = np.random.get_state(), random.getstate()  # noqa: NPY002 - the global one
+        self.global_states = _global_states()
         self.generators = [_state(generator) for generator in reach.generators]
 
     def drew_random_numbers(self) -> bool:
         """Whether a generator has been used since."""
-        now: Any = np.random.get_state()  # noqa: NPY002
-        before: Any = self.numpy
-        same = now[2:] == before[2:] and np.array_equal(now[1], before[1]) and random.getstate() == self.python
         states = [_state(generator) for generator in self.reach.generators]
-        return not (same and _is_equal(states, self.generators))
+        return not (_is_equal(_global_states(), self.global_states) and _is_equal(states, self.generators))
 
     def restore(self) -> None:
         """Put everything back."""
@@ -233,8 +300,10 @@ class Memory:
         for one, members in zip(self.reach.sets, self.sets, strict=True):
             one.clear()
             one.update(members)
-        np.random.set_state(self.numpy)  # noqa: NPY002
-        random.setstate(self.python)
+        if not self.drew_random_numbers():
+            return
+        np.random.set_state(self.global_states[0])  # noqa: NPY002
+        random.setstate(self.global_states[1])
         for generator, state in zip(self.reach.generators, self.generators, strict=True):
             _set_state(generator, state)
 
@@ -246,6 +315,11 @@ class Memory:
         names = ("dictionaries", "lists", "cells", "globals", "classes")
         same = all(_is_equal(getattr(self, name), getattr(other, name)) for name in names)
         return same and self.sets == other.sets
+
+
+def _global_states() -> tuple[Any, Any]:
+    """Of NumPy's global generator and of Python's."""
+    return np.random.get_state(), random.getstate()  # noqa: NPY002 - the one that scripts draw from
 
 
 def _state(generator: Any) -> Any:
@@ -286,7 +360,7 @@ def _is_equal(a: Any, b: Any, depth: int = 6) -> bool:
 
 
 class ReadOnly:
-    """A context in which arrays cannot be written to, except `x`, which a stand-in replaces."""
+    """A context in which arrays cannot be written to."""
 
     def __init__(self, arrays: list[Any]) -> None:
         self.arrays = [array for array in arrays if array.flags.writeable]

@@ -5,7 +5,6 @@ the whole range that matters, a loss at several random outputs. So it is found h
 """
 
 import itertools
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -31,6 +30,7 @@ from fastnn.layers import (
 )
 
 TOLERANCE = 1e-11  # relative: by a few operations' rounding, far below the offset of the logarithm, 1e-7
+ROUNDING = 1e-13  # absolute, in units of a loss: of a logarithm of a share near 1
 PRODUCTS = frozenset(["dot", "matmul"])
 LARGEST_PROBE = 12.0
 PROBES = 2
@@ -67,18 +67,16 @@ def recognise(leaf: Node, root: Node) -> Chain:
     NotUnderstoodError
         If it is none.
     """
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        terms = _terms(root)
-        decay, data = 0.0, []
-        for term, factor in terms:
-            if any(node.name in PRODUCTS for node in ancestors(term)) or leaf.value.ndim < 2:
-                data.append((term, factor))
-            else:
-                decay += factor * _square(leaf, term)
-        if len(data) != 1:
-            raise NotUnderstoodError(f"{len(data)} losses in place of one")
-        return _chain(leaf, *data[0], decay)
+    decay, data = 0.0, []
+    for term, factor in _terms(root):
+        if any(node.name in PRODUCTS for node in ancestors(term)) or leaf.value.ndim < 2:
+            data.append((term, factor))
+        else:
+            decay += factor * _square(leaf, term)
+    if len(data) != 1:
+        came = "no product of it leads to the value" if not data else f"{len(data)} losses are added"
+        raise NotUnderstoodError(f"it is no network: {came}")
+    return _chain(leaf, *data[0], decay)
 
 
 def _terms(root: Node) -> list[tuple[Node, float]]:
@@ -97,7 +95,7 @@ def _terms(root: Node) -> list[tuple[Node, float]]:
             pending.append((arguments[0], -factor))
         elif simple and node.name == "multiply" and len(numbers) == 1:
             pending.append((node.inputs[0], factor * numbers[0]))
-        elif simple and node.name in ("divide", "true_divide") and isinstance(arguments[0], Node) and numbers:
+        elif simple and node.name == "divide" and isinstance(arguments[0], Node) and numbers:
             pending.append((arguments[0], factor / numbers[0]))
         else:
             terms.append((node, factor))
@@ -111,9 +109,13 @@ def _is_number(value: Any) -> bool:
 def _square(leaf: Node, term: Node) -> float:
     """The factor of a term that is sum(array^2) times it."""
     generator = np.random.default_rng(SEED)
-    probes = [generator.normal(size=leaf.value.shape) for _ in range(PROBES)]
+    probes = [scale * generator.normal(size=leaf.value.shape) for scale in (1.0, 30.0)]
     factors = [float(evaluate(term, {leaf: probe})) / float(np.sum(probe**2)) for probe in probes]
-    if not np.isclose(factors[0], factors[1], rtol=TOLERANCE, atol=0):
+    here = factors[0] * float(np.sum(leaf.value**2))
+    if not (
+        np.isclose(factors[0], factors[1], rtol=TOLERANCE, atol=0)
+        and np.isclose(here, term.value, rtol=TOLERANCE, atol=1e-300)
+    ):
         raise NotUnderstoodError(f"a term ({term.name}) that is no weight decay")
     return factors[0]
 
@@ -130,6 +132,8 @@ def _chain(leaf: Node, term: Node, factor: float, decay: float) -> Chain:
     while True:
         if bias is None:
             bias, current = _bias(current, nodes, weights.shape[1])
+        if current.value.shape != (*_leading(x, current), weights.shape[1]):
+            raise NotUnderstoodError("a product whose rows are not the samples")
         layers.append(Affine(*weights.shape))
         parameters.append((weights, bias))
         product = _next_product(current, nodes)
@@ -137,6 +141,8 @@ def _chain(leaf: Node, term: Node, factor: float, decay: float) -> Chain:
             break
         source = product.arguments[0]
         layers.append(_activation(current, source))
+        if source.value.shape != current.value.shape:
+            raise NotUnderstoodError("a layer that changes the shape")
         weights, bias, current = np.asarray(product.arguments[1], np.float64), None, product
     end = _loss(current, term)
     kind, output, targets, scale = end
@@ -158,6 +164,11 @@ def _first(leaf: Node, use: Node) -> tuple[Array, Array, Array | None, Node]:
         # x + b is the identity's product with x, plus b.
         return _rows(other), np.eye(leaf.value.size), leaf.value, use
     raise NotUnderstoodError(f"the array in {use.name} with shape {other.shape}")
+
+
+def _leading(x: Array, outputs: Node) -> tuple[int, ...]:
+    """The shape of what a layer gives, less the last axis: none for a single sample in one dimension."""
+    return () if outputs.value.ndim == 1 and len(x) == 1 else (len(x),)
 
 
 def _rows(array: Any) -> Array:
@@ -202,18 +213,18 @@ def _activation(source: Node, result: Node) -> Activation:
     if result is source:
         return Identity()
     _depends_only_on(result, source)
-    shape = source.value.shape
-    bound = LARGEST_PROBE + 2 * float(np.max(np.abs(source.value)))
-    rounds = max(1, -(-64 // source.value.size))
-    points, values = [], []
-    for number in range(min(rounds, 16)):
-        probe = _probe(shape, bound, SEED + number)
-        points.append(probe.ravel())
-        values.append(np.asarray(evaluate(result, {source: probe}), np.float64).ravel())
+    observed = np.asarray(source.value, np.float64)
+    bound = LARGEST_PROBE + 2 * float(np.max(np.abs(observed)))
+    points, values = [observed.ravel()], [np.asarray(result.value, np.float64).ravel()]
+    for number in range(max(1, min(8, 32 // observed.size))):
+        probe = _probe(observed.shape, bound, SEED + number)
+        for one in (probe, -probe):  # so that each element is seen on both sides of 0
+            points.append(one.ravel())
+            values.append(np.asarray(evaluate(result, {source: one}), np.float64).ravel())
     x, y = np.concatenate(points), np.concatenate(values)
     if x.shape != y.shape:
         raise NotUnderstoodError("an activation that changes the shape")
-    negative = int(np.argmin(np.abs(x + 1.0)))
+    negative = int(np.argmin(np.abs(x[observed.size :] + 1.0))) + observed.size
     slope = float(y[negative] / x[negative])
     alpha = float(y[negative] / np.expm1(x[negative]))
     formulas: list[tuple[Activation, Callable[[Array], Array]]] = [
@@ -250,16 +261,21 @@ def _loss(outputs: Node, term: Node) -> tuple[int, Activation | None, tuple[Arra
     shape = outputs.value.shape
     rows, columns = shape if len(shape) == 2 else (1, shape[0])
     generator = np.random.default_rng(SEED)
-    probes = [2.0 * generator.normal(size=shape) for _ in range(PROBES)]
+    # The outputs observed come first, then others as large, smaller, and so large that shares round to 0 and 1.
+    observed = np.asarray(outputs.value, np.float64)
+    probes = [observed, 0.1 * observed, 30.0 * observed, *(s * generator.normal(size=shape) for s in (2.0, 2.0, 40.0))]
     try:
         values = [float(evaluate(term, {outputs: probe})) for probe in probes]
     except (TypeError, ValueError) as error:
         raise NotUnderstoodError(f"a loss that is no number ({error})") from error
-    candidates = _candidates(_targets(outputs, term, rows, columns))
-    for kind, output, targets, formula in candidates:
-        factors = [v / formula(p.reshape(rows, columns)) for p, v in zip(probes, values, strict=True)]
-        if np.isfinite(factors).all() and np.ptp(factors) <= TOLERANCE * abs(factors[0]):
-            return kind, output, targets, factors[0]
+    for kind, output, targets, formula in _candidates(_targets(outputs, term, rows, columns)):
+        wanted = [float(formula(probe.reshape(rows, columns))) for probe in probes]
+        # Where large outputs overflow in the script's own formula, it says nothing.
+        pairs = [(v, w) for v, w in zip(values, wanted, strict=True) if np.isfinite(v)]
+        factor = next((v / w for v, w in pairs if w), 0.0)
+        same = all(abs(v - factor * w) <= TOLERANCE * abs(v) + ROUNDING * abs(factor) for v, w in pairs)
+        if same and len(pairs) >= 3 and factor and np.isfinite(values[0]):
+            return kind, output, targets, factor
     raise NotUnderstoodError(f"a loss ({term.name}) that is neither a cross entropy nor a squared error")
 
 

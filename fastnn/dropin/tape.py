@@ -178,7 +178,7 @@ class StandIn(np.lib.mixins.NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
         out = keywords.pop("out", None)
         function = ufunc if method == "__call__" else getattr(ufunc, method)
-        if method not in ("__call__", "reduce") or ufunc.nout != 1:
+        if method not in ("__call__", "reduce") or ufunc.nout != 1 or "where" in keywords:
             raise NotUnderstoodError(f"{ufunc.__name__}.{method} of the array")
         name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
         result = _record(name, function, inputs, keywords)
@@ -194,6 +194,8 @@ class StandIn(np.lib.mixins.NDArrayOperatorsMixin):
     def __array_function__(self, function: Any, types: Any, arguments: Any, keywords: Any) -> Any:
         if "out" in keywords:
             raise NotUnderstoodError(f"{function.__name__} into another array")
+        if function in (np.shape, np.ndim, np.size):
+            return function(*replaced(arguments, StandIn, lambda one: one.node.value), **keywords)
         return _record(function.__name__, function, tuple(arguments), dict(keywords))
 
     def __array__(self, *_: Any, **__: Any) -> Any:

@@ -1,5 +1,5 @@
 """Numerical gradients as the first volume has them (Saito, 2016, chapter 4), evaluated by the engine where f is a
-network that it recognises. Imports the engine, observation and the record.
+network that it recognises. Imports the engine and the record.
 """
 
 import time
@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import observation
-from fastnn.dropin import engine, record
+from fastnn.dropin import engine, record, turns
 from fastnn.dropin.tape import NotUnderstoodError
 from fastnn.errors import PrecisionWarning
 
@@ -31,10 +30,17 @@ def numerical_gradient(f: Any, x: Any) -> Any:
         If x is an array of integers, which swallow the step.
     """
     start = time.perf_counter()
-    result, way, reason = _by_engine(f, x)
-    if result is None:
-        result = plain_numerical_gradient(f, x)
-    record.note(np.shape(x), way, reason, time.perf_counter() - start)
+    with turns.engine() as free:
+        result, way, reason = _by_engine(f, x) if free else (None, "plain loop", "another thread is at it")
+    try:
+        if result is None:
+            with turns.plain_loop():
+                result = plain_numerical_gradient(f, x)
+    except Exception as error:
+        reason = f"it raises {type(error).__name__}"
+        raise
+    finally:
+        record.note(np.shape(x), way, reason, time.perf_counter() - start)
     return result
 
 
@@ -57,23 +63,22 @@ def _by_engine(f: Any, x: Any) -> tuple[Any, str, str]:
         return None, way, f"{getattr(x, 'dtype', type(x).__name__)} in place of float64"
     if x.size <= SMALL or not x.flags.writeable:
         return None, way, f"no more than {SMALL} entries" if x.size <= SMALL else "the array is read-only"
-    found = observation.network_gradient(f, x, engine.STEP, False, "central")
-    if found is not None:
-        return found[0].reshape(x.shape), "engine", "a fastnn network"
     try:
-        result, chain = engine.gradient(f, x, engine.STEP)
+        result, recognised = engine.gradient(f, x, engine.STEP)
     except NotUnderstoodError as error:
         return None, way, str(error)
     out = np.zeros_like(x)
     out[...] = result
-    return out, "engine", str(chain)
+    return out, "engine", recognised
 
 
 def plain_numerical_gradient(f: Any, x: Any) -> Any:
     """As numerical_gradient, never by the engine: exactly 2 x.size calls of f, plus before minus, entry after entry as
     they lie in memory. If f raises, its entry stays moved, as in the book.
     """
-    if getattr(x, "dtype", np.dtype(float)).kind in "iu":
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"x: expected an array, got {type(x).__name__}; pass np.array(x, float)")
+    if x.dtype.kind in "iu":
         warnings.warn(
             f"x: expected floats, got {x.dtype}, which cannot hold x + {engine.STEP}: the quotients are wrong; "
             "pass x.astype(float)",
@@ -81,7 +86,7 @@ def plain_numerical_gradient(f: Any, x: Any) -> Any:
             stacklevel=3,
         )
     result = np.zeros_like(x)
-    entries = np.nditer(x, flags=["multi_index"], op_flags=[["readwrite"]])
+    entries = np.nditer(x, flags=["multi_index"], op_flags=["readwrite"])
     for _ in entries:
         result[entries.multi_index] = engine.quotient(f, x, entries.multi_index, engine.STEP)
     return result

@@ -1,11 +1,11 @@
-"""A multi-layer perceptron as the first volume has it (Saito, 2016, chapter 6). Imports the layers and the engine."""
+"""A multi-layer perceptron as the first volume has it (Saito, 2016, chapter 6). Imports the layers and direct."""
 
 from collections import OrderedDict
 from typing import Any
 
 import numpy as np
 
-from fastnn.dropin import engine
+from fastnn.dropin import direct
 from fastnn.dropin.common.gradient import numerical_gradient
 from fastnn.dropin.common.layers import Affine, Relu, Sigmoid, SoftmaxWithLoss
 
@@ -80,7 +80,7 @@ class MultiLayerNet:
 
     def numerical_gradient(self, x: Any, t: Any) -> dict[str, Any]:
         """The difference quotients of the loss by all parameters, by name."""
-        found = engine.of_layers(self.layers, self.params, x, t, self.weight_decay_lambda)
+        found = direct.of_network(self, x, t) if type(self) is MultiLayerNet else None
         if found is not None:
             return found
         return {name: numerical_gradient(lambda _: self.loss(x, t), array) for name, array in self.params.items()}
