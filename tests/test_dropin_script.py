@@ -128,6 +128,18 @@ def test_install(installed: None, volume: int) -> None:
     assert "common" not in sys.modules
 
 
+def test_one_volume_at_a_time(installed: None) -> None:
+    import fastnn.dropin.common as ours
+
+    path = list(ours.__path__)
+    dropin.install()
+    with pytest.raises(RuntimeError, match=r"^install: expected one volume, got volume 2 after another one; call"):
+        dropin.install(2)
+    dropin.uninstall()
+    assert ours.__path__ == path
+    dropin.install(2)
+
+
 def test_star_imports_of_the_first_volume(installed: None) -> None:
     dropin.install()
     namespace: dict[str, Any] = {}

@@ -93,6 +93,8 @@ def test_optimizers_over_lists(size: int) -> None:
         np.testing.assert_allclose(params, value, rtol=1e-5, err_msg=name)
         made.update(params, [np.ones(size), np.ones(size)])
         assert all(a is b for a, b in zip(params, kept, strict=True))
+        states = [value for name, value in vars(made).items() if name in ("v", "h", "m")]
+        assert all(isinstance(value, list) and len(value) == 2 for value in states) and bool(states) == (name != "SGD")
 
 
 class Model(base_model.BaseModel):
@@ -190,6 +192,11 @@ def test_texts(capsys: pytest.CaptureFixture[str]) -> None:
     util.analogy("you", "say", "i", word_to_id, id_to_word, util.normalize(information + 1), top=1, answer="hello")
     out = capsys.readouterr().out
     assert "[query] you" in out and "nobody is not found" in out and "[analogy] you:say = i:?" in out
+    information = util.ppmi(np.array([[0, 2, 0], [2, 0, 0], [0, 0, 0]], np.int32))  # the last word does not occur
+    np.testing.assert_allclose(information, [[0, 1, 0], [1, 0, 0], [0, 0, 0]], atol=1e-7)
+    unknown = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [np.nan, np.nan]])
+    util.analogy("a", "b", "c", {"a": 0, "b": 1, "c": 2, "d": 3}, dict(enumerate("abcd")), unknown)
+    assert "nan" not in capsys.readouterr().out
     assert util.to_cpu(corpus) is corpus
     with pytest.raises(RuntimeError, match=r"^to_gpu: expected GPU = False"):
         util.to_gpu(corpus)

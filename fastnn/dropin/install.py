@@ -4,7 +4,7 @@ import importlib
 import pathlib
 import sys
 from collections.abc import Iterator
-from types import ModuleType
+from typing import Any
 
 HERE = "fastnn.dropin"
 VOLUME_1 = {
@@ -34,7 +34,7 @@ VOLUME_2 = {
 }
 VOLUMES = {1: VOLUME_1, 2: VOLUME_2}
 
-_replaced: dict[str, ModuleType | None] = {}
+_replaced: dict[str, Any] = {}  # the __path__ of each of our packages before, None of modules
 
 
 class FallThrough:
@@ -73,11 +73,15 @@ def install(volume: int = 1) -> None:
     ValueError
         For another volume.
     RuntimeError
-        If one of the modules has been imported already, from elsewhere: names taken from it would stay the old ones.
+        If one of the modules has been imported already, from elsewhere, or the other volume is installed: names taken
+        from it would stay the old ones.
     """
     if volume not in VOLUMES:
         raise ValueError(f"volume: expected 1 or 2, got {volume!r}; pass the number of the book")
     names = VOLUMES[volume]
+    if _replaced and _replaced.keys() != names.keys():
+        came = f"volume {volume} after another one"
+        raise RuntimeError(f"install: expected one volume, got {came}; call fastnn.dropin.uninstall() in between")
     for name, ours in names.items():
         module = sys.modules.get(name)
         if module is not None and module.__name__ != ours and name not in _replaced:
@@ -88,16 +92,16 @@ def install(volume: int = 1) -> None:
             )
     uninstall()
     for name, ours in names.items():
-        module = importlib.import_module(ours)
-        _replaced[name] = sys.modules.get(name)
-        sys.modules[name] = module
+        package: Any = importlib.import_module(ours)
+        _replaced[name] = None if "." in name else package.__path__
+        sys.modules[name] = package
         if "." not in name:
-            own = str(pathlib.Path(str(module.__file__)).parent)
-            module.__path__ = FallThrough(name, own)  # type: ignore[assignment]
+            package.__path__ = FallThrough(name, str(pathlib.Path(package.__file__).parent))
 
 
 def uninstall() -> None:
     """Take the replacements back; what has been imported from them stays with its importers."""
     for name in list(_replaced):
-        sys.modules.pop(name, None)
-        _replaced.pop(name)
+        module, path = sys.modules.pop(name, None), _replaced.pop(name)
+        if module is not None and path is not None:
+            module.__path__ = path

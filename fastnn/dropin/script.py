@@ -24,7 +24,7 @@ def add(commands: Commands) -> None:
     option("--volume", type=int, choices=(1, 2), default=1, help="1 or 2, the volume that the script is from (1)")
     option("--report", action="store_true", help="print at the end how numerical gradients were evaluated, and why so")
     option("script", metavar="SCRIPT", help="a file of Python")
-    option("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    option("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS).required = False
     parser.set_defaults(run=run, parser=parser)
 
 

@@ -21,6 +21,9 @@ class _Listed(Optimizer):
     def update(self, params: Any, grads: Any) -> None:
         named: dict[Any, Any] = dict(enumerate(params))
         super().update(named, dict(enumerate(grads)))
+        for name, state in vars(self).items():
+            if isinstance(state, dict):
+                setattr(self, name, list(state.values()))
         for i, value in named.items():
             if value is not params[i]:  # a Python number
                 params[i] = value

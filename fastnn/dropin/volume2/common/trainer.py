@@ -68,7 +68,7 @@ class RnnlmTrainer:
         """The next time_size places of each row, whose rows begin evenly spread over the sequence, as int32."""
         starts = np.arange(batch_size)[:, None] * (len(x) // batch_size)
         places = (starts + self.time_idx + np.arange(time_size)) % len(x)
-        self.time_idx = (self.time_idx or 0) + time_size
+        self.time_idx += time_size
         return np.asarray(x)[places].astype("i"), np.asarray(t)[places].astype("i")
 
     def fit(

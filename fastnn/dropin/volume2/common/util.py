@@ -58,7 +58,7 @@ def most_similar(
 
 
 def _print_largest(scores: Any, id_to_word: dict[int, str], left_out: set[str], top: int) -> None:
-    words = [i for i in (-1 * scores).argsort() if id_to_word[int(i)] not in left_out]
+    words = [i for i in (-1 * scores).argsort() if id_to_word[int(i)] not in left_out and not np.isnan(scores[i])]
     for i in words[:top]:
         print(f" {id_to_word[int(i)]}: {scores[i]}")
 
@@ -87,7 +87,7 @@ def ppmi(C: Any, verbose: bool = False, eps: float = 1e-8) -> Any:
         information = np.log2(C * total / (sums[None, :] * sums[:, None]) + eps)
     if verbose:
         print("100.0% done")
-    return np.maximum(0, information).astype(np.float32)
+    return np.where(information > 0, information, 0).astype(np.float32)  # 0 also for a word that does not occur
 
 
 def create_contexts_target(corpus: Any, window_size: int = 1) -> tuple[Any, Any]:
