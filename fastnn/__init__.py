@@ -1,6 +1,6 @@
 """fastnn: neural-network kernels on the CPU, at the speed the hardware allows and as simple as NumPy."""
 
-from fastnn import datasets, reference
+from fastnn import datasets, models, reference
 from fastnn.environment import show_config, warmup
 from fastnn.errors import DatasetError, ModelFileError, PrecisionWarning, TrainingDivergedError
 from fastnn.functional import (
@@ -60,6 +60,7 @@ __all__ = [
     "gradient_descent",
     "load",
     "mean_squared_error",
+    "models",
     "momentum_update",
     "numerical_diff",
     "numerical_gradient",

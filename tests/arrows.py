@@ -33,6 +33,7 @@ ARROWS = {
     "kernels.perturbation": "kernels.activations kernels.changes kernels.compile kernels.job kernels.matmul "
     "kernels.network kernels.views",
     "kernels.differences": "kernels.compile",
+    "kernels.rules": "kernels.compile kernels.matmul kernels.updates",
     "threads": "kernels.compile",
     "initializers": "arrays",
     "layers": "arrays initializers kernels.activations",
@@ -48,6 +49,9 @@ ARROWS = {
     "gradients": "arrays errors observation perturbation threads kernels.*",
     "gradient_check": "arrays checks observation perturbation kernels.activations",
     "training": "arrays errors network optimizers progress kernels.network",
+    "models.neuron": "arrays functional",
+    "models.perceptron": "arrays errors models.neuron kernels.matmul kernels.rules",
+    "models": "models.*",
     "persistence": "arrays checks errors layers network optimizers plan version kernels.losses kernels.updates",
     "environment": "arrays folders functional layers network optimizers threads training version kernels.*",
     "kernels.convolution": "kernels.activations kernels.compile kernels.matmul",
@@ -90,7 +94,7 @@ ARROWS = {
     "demo": "arrays datasets environment gradients layers network optimizers training reference",
     "cli": "bench errors version dropin.script",
     "__main__": "cli",
-    "__init__": "datasets environment errors functional gradient_check gradients layers metrics network "
+    "__init__": "datasets environment errors functional gradient_check gradients layers metrics models network "
     "optimizers persistence reference threads training version",
 }
 # What a function of a module may import when it is called: against the arrows, or to start quickly.

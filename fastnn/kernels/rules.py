@@ -1,0 +1,31 @@
+"""Learning rules that change the weights after each sample. Imports compile, matmul and updates."""
+
+from typing import Any
+
+from fastnn.kernels.compile import entry
+from fastnn.kernels.matmul import multiply
+from fastnn.kernels.updates import sgd_update, sgd_update_of_one_sample
+
+
+@entry
+def perceptron_samples(
+    n_threads: int, x: Any, t: Any, order: Any, first: int, last: int, lr: float, scratch: Any, y: Any, W: Any, b: Any
+) -> int:
+    """W += lr (t - y) x and b += lr (t - y) for the samples order[first:last], one after another; how many were wrong.
+
+    y = 1 where x W + b > 0, else 0, by the product that `operations.affine_forward` uses: at the boundary, too, what
+    was learned is what is predicted. x (N, D), t (N,) of 0 and 1, order (any,), all float64 but order, which is intp;
+    scratch: matmul.scratch_size(D, 1); y (1, 1), overwritten; W (D, 1) and b (1,), read and written. All distinct.
+    Source: Rosenblatt, Psychological Review 65 (1958), 386-408.
+    """
+    mistakes = 0
+    for i in range(first, last):
+        n = order[i]
+        multiply(x[n : n + 1], W, b, scratch, y)
+        error = (1.0 if y[0, 0] > 0.0 else 0.0) - t[n]
+        if error != 0.0:
+            y[0, 0] = error
+            sgd_update_of_one_sample(W, x[n], y[0], lr)
+            sgd_update(b, y[0], lr)
+            mistakes += 1
+    return mistakes

@@ -1,0 +1,82 @@
+"""The threshold neuron of McCulloch and Pitts, and logic gates made of it. Imports the gate and functional."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnn import arrays, functional
+from fastnn.arrays import Array, LabelArray
+
+
+@dataclass(frozen=True)
+class McCullochPittsNeuron:
+    """y = 1 where the sum of w x is above the threshold, else 0; also 0 where it equals the threshold.
+
+    That is step(x w - threshold), with the step of `fastnn.activation_forward`, in float64.
+
+    Parameters
+    ----------
+    weights : array or sequence of float (D,)
+        Kept as a tuple. A negative weight inhibits.
+    threshold : float
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what are no finite real numbers.
+
+    Notes
+    -----
+    Source: McCulloch and Pitts, Bulletin of Mathematical Biophysics 5 (1943), 115-133. There an active inhibitory input
+    keeps the neuron from firing whatever the others are; here, as in textbooks since, it counts as a weight below 0.
+    """
+
+    weights: Sequence[float] | Array
+    threshold: float
+
+    def __post_init__(self) -> None:
+        weights = arrays.floats("weights", self.weights, ("D",), dtype="float64", rounding=True, finite=True)
+        object.__setattr__(self, "weights", tuple(weights.tolist()))
+        object.__setattr__(self, "threshold", arrays.real("threshold", self.threshold))
+
+    def predict(self, x: Any) -> LabelArray:
+        """The outputs for x (N, D): labels 0 and 1 (N,).
+
+        Raises
+        ------
+        TypeError, ValueError
+            For what is no (N, D) array of finite real numbers.
+        """
+        samples = arrays.floats("x", x, ("N", len(self.weights)), dtype="float64", rounding=True, finite=True)
+        return fires(samples, np.array(self.weights), -self.threshold)
+
+
+def fires(x: Array, weights: Array, bias: float) -> LabelArray:
+    """step(x w + b): 1 where it is above 0, else 0. x (N, D) and weights (D,) in float64, through the gate; (N,)."""
+    sums = functional.affine_forward(x, weights.reshape(-1, 1), np.array([bias]))
+    return functional.activation_forward("step", sums, out=sums).reshape(-1).astype(np.intp)
+
+
+AND = McCullochPittsNeuron((1.0, 1.0), 1.5)
+OR = McCullochPittsNeuron((1.0, 1.0), 0.5)
+NAND = McCullochPittsNeuron((-1.0, -1.0), -1.5)
+NOT = McCullochPittsNeuron((-1.0,), -0.5)
+
+
+def xor(x: Any) -> LabelArray:
+    """Exclusive or of x (N, 2), of 0 and 1, by two layers: AND of the outputs of OR and NAND; labels (N,).
+
+    No single neuron computes it: no straight line parts (0, 1) and (1, 0) from (0, 0) and (1, 1).
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no (N, 2) array of finite real numbers.
+
+    Notes
+    -----
+    Source: Minsky and Papert, Perceptrons (1969).
+    """
+    return AND.predict(np.column_stack((OR.predict(x), NAND.predict(x))))

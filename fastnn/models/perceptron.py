@@ -1,0 +1,194 @@
+"""Rosenblatt's perceptron: one threshold neuron that learns from its mistakes. Imports the gate, neuron and kernels."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnn import arrays
+from fastnn.arrays import Array, LabelArray
+from fastnn.errors import TrainingDivergedError
+from fastnn.kernels import rules
+from fastnn.kernels.matmul import scratch_size
+from fastnn.models.neuron import fires
+
+# A compiled call cannot be interrupted: this is some 0.05 s, a sample costing about as much as so many inputs more.
+INPUTS_PER_CALL = 20_000_000
+INPUTS_PER_SAMPLE = 100
+
+
+@dataclass(frozen=True)
+class PerceptronHistory:
+    """What `Perceptron.fit` found.
+
+    Attributes
+    ----------
+    mistakes : list of int
+        For each epoch, how many samples were wrong when their turn came.
+    best_mistakes : int
+        How many of all samples the weights that were kept have wrong.
+    samples : int
+        N.
+    """
+
+    mistakes: list[int]
+    best_mistakes: int
+    samples: int
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs."""
+        return len(self.mistakes)
+
+    @property
+    def converged(self) -> bool:
+        """Whether there was an epoch without a mistake, which is then the last."""
+        return self.mistakes[-1:] == [0]
+
+    def __str__(self) -> str:
+        outcome = "converged" if self.converged else "not converged"
+        right = f"{self.samples - self.best_mistakes:,} of {self.samples:,} samples right"
+        kept = "" if self.converged else " with the best weights"
+        return f"{self.epochs:,} epoch{'s' * (self.epochs != 1)}: {outcome}, {right}{kept}"
+
+
+class Perceptron:
+    """Two classes parted by a plane: y = 1 where x w + b > 0, else 0, learned sample by sample.
+
+    The rule is w += lr (t - y) x and b += lr (t - y), so only samples that are wrong change anything. Where a plane
+    parts the classes, the rule finds one after finitely many mistakes (Novikoff, Symposium on the Mathematical Theory
+    of Automata (1962), 615-622); where none does, the weights never come to rest.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, above 0. As the weights begin at 0 it only scales them. With 1, sums of whole numbers are exact;
+        with 0.1 they are rounded, which decides where a sample lies on the boundary itself.
+
+    Notes
+    -----
+    Sources: Rosenblatt, Psychological Review 65 (1958), 386-408; for keeping the best weights, Gallant, IEEE
+    Transactions on Neural Networks 1 (1990), 179-191, whose pocket algorithm counts the mistakes of weights that were
+    right many times in a row. Here they are counted at the end of each epoch.
+    """
+
+    def __init__(self, lr: float = 1.0) -> None:
+        self.lr = arrays.real("lr", lr, above=0.0)
+        self._best: tuple[Array, float] | None = None
+
+    def fit(
+        self, x: Any, t: Any, *, epochs: int = 100, shuffle: bool = False, rng: int | np.random.Generator | None = None
+    ) -> PerceptronHistory:
+        """Train from weights 0 until an epoch makes no mistake, and keep the weights with the fewest on all samples.
+
+        The weights compared are those at the beginning and at the end of each epoch; of equals the first are kept.
+
+        Parameters
+        ----------
+        x : array (N, D)
+        t : array (N,)
+            Labels 0 and 1; from -1 and 1 pass (t + 1) // 2.
+        epochs : int
+            At most so many passes over the data.
+        shuffle : bool
+            Take the samples in a new random order in each epoch. In a fixed order classes that no plane parts can make
+            the weights go round in a circle that misses the best, as those of XOR do.
+        rng : int or numpy Generator, optional
+            For the order.
+
+        Returns
+        -------
+        PerceptronHistory
+
+        Raises
+        ------
+        TypeError, ValueError
+            For bad arguments, before anything is changed.
+        TrainingDivergedError
+            Where sums of the data overflow. The best weights until then are kept, as they are after Ctrl-C.
+        """
+        samples = arrays.floats("x", x, ("N", "D"), dtype="float64", rounding=True, finite=True)
+        labels = arrays.labels("t", t, len(samples), 2)
+        epochs, shuffle = arrays.integer("epochs", epochs, minimum=0), arrays.flag("shuffle", shuffle)
+        generator = arrays.generator("rng", rng)
+        run = _Run(samples, labels, self.lr)
+        self._best, best_mistakes = run.weights(), run.wrong()
+        mistakes: list[int] = []
+        while len(mistakes) < epochs and mistakes[-1:] != [0]:
+            mistakes.append(run.epoch(generator if shuffle else None))
+            wrong = run.wrong()
+            if wrong < best_mistakes:
+                self._best, best_mistakes = run.weights(), wrong
+        return PerceptronHistory(mistakes, best_mistakes, len(samples))
+
+    @property
+    def weights(self) -> Array:
+        """w, a float64 array (D,); RuntimeError before `fit`."""
+        return self._fitted()[0]
+
+    @property
+    def bias(self) -> float:
+        """b; RuntimeError before `fit`."""
+        return self._fitted()[1]
+
+    def predict(self, x: Any) -> LabelArray:
+        """The labels 0 and 1 (N,) of x (N, D).
+
+        Raises
+        ------
+        RuntimeError
+            Before `fit`.
+        TypeError, ValueError
+            For what is no (N, D) array of finite real numbers.
+        """
+        weights, bias = self._fitted()
+        samples = arrays.floats("x", x, ("N", weights.size), dtype="float64", rounding=True, finite=True)
+        return fires(samples, weights, bias)
+
+    def accuracy(self, x: Any, t: Any) -> float:
+        """The fraction of samples x (N, D) whose label in t (N,) is predicted; errors as of `predict` and `fit`."""
+        predicted = self.predict(x)
+        return float(np.mean(predicted == arrays.labels("t", t, len(predicted), 2)))
+
+    def _fitted(self) -> tuple[Array, float]:
+        if self._best is None:
+            raise RuntimeError("Perceptron: expected to be fitted before, got no samples; call fit(x, t) first")
+        return self._best
+
+    def __repr__(self) -> str:
+        return f"Perceptron(lr={self.lr})"
+
+
+class _Run:
+    """Epochs over prepared data, cut into compiled calls."""
+
+    def __init__(self, x: Array, labels: LabelArray, lr: float) -> None:
+        self.x, self.labels, self.lr = x, labels, lr
+        self.t, self.order = labels.astype(np.float64), np.arange(len(x))
+        self.W, self.b = np.zeros((x.shape[1], 1)), np.zeros(1)
+        self.scratch, self.y = np.empty(scratch_size(x.shape[1], 1)), np.empty((1, 1))
+        self.rows = max(1, INPUTS_PER_CALL // (x.shape[1] + INPUTS_PER_SAMPLE))
+
+    def epoch(self, generator: np.random.Generator | None) -> int:
+        """Learn from each sample once, with a generator in a new order; how many were wrong."""
+        if generator is not None:
+            generator.shuffle(self.order)
+        mistakes = 0
+        for first in range(0, len(self.x), self.rows):
+            last = min(first + self.rows, len(self.x))
+            samples = (self.x, self.t, self.order, first, last)
+            mistakes += rules.perceptron_samples.serial(1, *samples, self.lr, self.scratch, self.y, self.W, self.b)
+        if not (np.isfinite(self.W).all() and np.isfinite(self.b).all()):
+            raise TrainingDivergedError(
+                "weights: expected finite numbers, got NaN or infinity, as sums of x overflow; the best weights until "
+                "then are kept: scale the data"
+            )
+        return mistakes
+
+    def wrong(self) -> int:
+        """How many of all samples the present weights have wrong."""
+        return int(np.count_nonzero(fires(self.x, *self.weights()) != self.labels))
+
+    def weights(self) -> tuple[Array, float]:
+        """A copy of the present weights (D,), and the bias."""
+        return self.W[:, 0].copy(), float(self.b[0])

@@ -1,0 +1,93 @@
+"""Threshold neurons and gates, by their truth tables and the formula."""
+
+import dataclasses
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastnn import models
+from tests.shapes import numbers
+
+PAIRS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+
+
+@pytest.mark.parametrize(
+    ("gate", "outputs"), [(models.AND, [0, 0, 0, 1]), (models.OR, [0, 1, 1, 1]), (models.NAND, [1, 1, 1, 0])]
+)
+@pytest.mark.parametrize("kind", [np.int64, bool, np.float32, np.float64, list])
+def test_gates_of_two(gate: models.McCullochPittsNeuron, outputs: list[int], kind: Any) -> None:
+    result = gate.predict(PAIRS.tolist() if kind is list else PAIRS.astype(kind))
+    assert result.dtype == np.intp
+    assert result.tolist() == outputs
+
+
+def test_not() -> None:
+    assert models.NOT.predict([[0], [1]]).tolist() == [1, 0]
+
+
+def test_xor() -> None:
+    result = models.xor(PAIRS)
+    assert result.dtype == np.intp
+    assert result.tolist() == [0, 1, 1, 0]
+
+
+def test_at_the_threshold_it_does_not_fire() -> None:
+    neuron = models.McCullochPittsNeuron([1.0, 2.0], 3.0)
+    above = np.nextafter(1.0, 2.0)
+    assert neuron.predict([[1.0, 1.0], [1.0, above], [0.5, 1.0]]).tolist() == [0, 1, 0]
+
+
+def test_formula() -> None:
+    x, weights = numbers(1, 50, 7), numbers(2, 7)
+    sums = x @ weights
+    threshold = float(np.median(sums))
+    assert 0 < np.count_nonzero(sums > threshold) < 50
+    sure = np.abs(sums - threshold) > 1e-9  # of 50 sums, two lie beside the median
+    assert sure.sum() >= 48
+    predicted = models.McCullochPittsNeuron(weights, threshold).predict(x)
+    np.testing.assert_array_equal(predicted[sure], (sums > threshold)[sure])
+
+
+def test_neurons_are_values() -> None:
+    neuron = models.McCullochPittsNeuron(np.array([1, 1], np.float32), 1.5)
+    assert neuron == models.AND
+    assert hash(neuron) == hash(models.AND)
+    assert repr(models.AND) == "McCullochPittsNeuron(weights=(1.0, 1.0), threshold=1.5)"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        neuron.threshold = 2.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "sentence"),
+    [
+        (
+            lambda: models.McCullochPittsNeuron(np.ones((1, 1)), 0.0),
+            ValueError,
+            "weights: expected a float64 array of shape (D,), got shape (1, 1); pass weights.ravel()",
+        ),
+        (lambda: models.McCullochPittsNeuron([np.nan], 0.0), ValueError, "weights: expected finite values, got nan"),
+        (
+            lambda: models.McCullochPittsNeuron([1.0], np.inf),
+            ValueError,
+            "threshold: expected a finite number, got inf",
+        ),
+        (lambda: models.McCullochPittsNeuron([1.0], True), TypeError, "threshold: expected a finite number, got True"),
+        (
+            lambda: models.AND.predict([[1, 0, 1]]),
+            ValueError,
+            "x: expected a float64 array of shape (N, 2), got shape (1, 3)",
+        ),
+        (
+            lambda: models.AND.predict([0, 1]),
+            ValueError,
+            "x: expected a float64 array of shape (N, 2), got shape (2,); for a single sample pass",
+        ),
+        (lambda: models.OR.predict([[0.0, np.nan]]), ValueError, "x: expected finite values, got nan at x[0, 1]"),
+        (lambda: models.xor([[1]]), ValueError, "x: expected a float64 array of shape (N, 2), got shape (1, 1)"),
+    ],
+)
+def test_refusals(call: Any, error: type[Exception], sentence: str) -> None:
+    with pytest.raises(error, match=f"^{re.escape(sentence)}"):
+        call()
