@@ -51,6 +51,7 @@ ARROWS = {
     "training": "arrays errors network optimizers progress kernels.network",
     "models.neuron": "arrays functional",
     "models.perceptron": "arrays errors models.neuron kernels.matmul kernels.rules",
+    "models.rules": "arrays functional",
     "models": "models.*",
     "persistence": "arrays checks errors layers network optimizers plan version kernels.losses kernels.updates",
     "environment": "arrays folders functional layers network optimizers threads training version kernels.*",

@@ -1,10 +1,11 @@
-"""Classic models: threshold neurons and the perceptron.
+"""Learning rules and classic models: threshold neurons, the perceptron, Hebb's rule, the delta rule.
 
-No logic here. Shape letters: N batch, D inputs.
+No logic here. Shape letters: N batch, D inputs, H outputs.
 """
 
 from fastnn.models.neuron import AND, NAND, NOT, OR, McCullochPittsNeuron, xor
 from fastnn.models.perceptron import Perceptron, PerceptronHistory
+from fastnn.models.rules import delta_update, hebbian_update
 
 __all__ = [
     "AND",
@@ -14,5 +15,7 @@ __all__ = [
     "McCullochPittsNeuron",
     "Perceptron",
     "PerceptronHistory",
+    "delta_update",
+    "hebbian_update",
     "xor",
 ]
