@@ -52,6 +52,7 @@ ARROWS = {
     "models.neuron": "arrays functional",
     "models.perceptron": "arrays errors models.neuron kernels.matmul kernels.rules",
     "models.rules": "arrays functional",
+    "models.linear_regression": "arrays layers network optimizers training",
     "models": "models.*",
     "persistence": "arrays checks errors layers network optimizers plan version kernels.losses kernels.updates",
     "environment": "arrays folders functional layers network optimizers threads training version kernels.*",

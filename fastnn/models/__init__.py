@@ -1,8 +1,11 @@
-"""Learning rules and classic models: threshold neurons, the perceptron, Hebb's rule, the delta rule.
+"""Learning rules and classic models: threshold neurons, the perceptron, Hebb's rule, the delta rule, regression.
 
-No logic here. Shape letters: N batch, D inputs, H outputs.
+No logic here. For networks of several layers back-propagation is `fastnn.Network.fit`: standard back-propagation, one
+update after each sample, is fit(..., batch_size=1); accumulated back-propagation, one update for the mean gradient of
+all samples, is fit(..., batch_size=None). Shape letters: N batch, D inputs, H outputs, K targets of a sample.
 """
 
+from fastnn.models.linear_regression import LinearRegression
 from fastnn.models.neuron import AND, NAND, NOT, OR, McCullochPittsNeuron, xor
 from fastnn.models.perceptron import Perceptron, PerceptronHistory
 from fastnn.models.rules import delta_update, hebbian_update
@@ -12,6 +15,7 @@ __all__ = [
     "NAND",
     "NOT",
     "OR",
+    "LinearRegression",
     "McCullochPittsNeuron",
     "Perceptron",
     "PerceptronHistory",

@@ -1,0 +1,173 @@
+"""Linear regression, by gradient descent and in closed form. Imports the gate, layers, network and optimizers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import arrays
+from fastnn.arrays import Array
+from fastnn.layers import Affine
+from fastnn.network import Network
+from fastnn.optimizers import SGD
+from fastnn.training import Callback, History
+
+
+class LinearRegression:
+    """y = x W + b with the least squared error, in float64: a network of one affine layer.
+
+    `fit` finds W and b by gradient descent, `closed_form` by solving for them. Targets are (N, K), or (N,) for one
+    value of each sample; predictions have the form of the targets.
+
+    Attributes
+    ----------
+    network : fastnn.Network or None
+        The layer, with mean_squared_error as its loss; None before `fit` or `closed_form`.
+
+    Notes
+    -----
+    Source: Bishop, Pattern Recognition and Machine Learning (2006), section 3.1.
+    """
+
+    def __init__(self) -> None:
+        self.network: Network | None = None
+        self._one_value = False
+
+    def fit(
+        self,
+        x: Any,
+        t: Any,
+        *,
+        epochs: int = 100,
+        batch_size: int | None = None,
+        lr: float = 0.1,
+        shuffle: bool = True,
+        rng: int | np.random.Generator | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> History:
+        """Gradient descent on the mean squared error from weights 0, by `Network.fit`.
+
+        Parameters
+        ----------
+        x : array (N, D)
+        t : array (N,) or (N, K)
+        epochs : int
+            Passes over the data.
+        batch_size : int or None
+            Samples for one update. None, all of them: batch gradient descent. 1: stochastic. Others: mini-batch.
+        lr : float
+            Learning rate, at least 0. Batch descent converges where it is below 2 over the largest eigenvalue of
+            x^T x / N, x with a column of ones; columns of mean 0 and deviation 1 (`fastnn.datasets.Standardize`) help.
+        shuffle : bool
+            Take the samples in a new random order in each epoch.
+        rng : int or numpy Generator, optional
+            For the order.
+        callbacks : sequence of callables
+            Each is called as callback(network, history) after every epoch, `network.params["W1"]` and
+            `network.params["b1"]` being the path's next point; a true result stops the training.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        TypeError, ValueError
+            For bad arguments, before anything is changed.
+        TrainingDivergedError
+            When the loss or a weight is no longer finite. The last finite weights are kept.
+        """
+        network, x, t, one_value = _prepare(x, t)
+        try:
+            return network.fit(
+                x,
+                t,
+                epochs=epochs,
+                batch_size=batch_size,
+                optimizer=SGD(lr),
+                shuffle=shuffle,
+                rng=rng,
+                callbacks=callbacks,
+                progress=False,
+            )
+        finally:
+            if network.history is not None:  # training has begun: what it reached is kept, also after an error
+                self.network, self._one_value = network, one_value
+
+    def closed_form(self, x: Any, t: Any) -> "LinearRegression":
+        """The W and b of the least squared error, by `numpy.linalg.lstsq` on centred data; returns itself.
+
+        W solves (x - mean x) W = t - mean t, and b = mean t - mean x W. Where several W do, as with more columns than
+        samples, it is that of the smallest norm.
+
+        Parameters
+        ----------
+        x : array (N, D)
+        t : array (N,) or (N, K)
+
+        Raises
+        ------
+        TypeError, ValueError
+            For bad arguments, and for data whose sums overflow; before anything is changed.
+        """
+        network, x, t, one_value = _prepare(x, t)
+        with np.errstate(all="ignore"):  # what overflows is refused below
+            x_mean, t_mean = x.mean(axis=0), t.mean(axis=0)
+            x, t = x - x_mean, t - t_mean
+            if not (np.isfinite(x).all() and np.isfinite(t).all()):
+                raise ValueError("x, t: expected numbers whose sums are finite, got some that overflow; scale the data")
+            W = np.linalg.lstsq(x, t, rcond=None)[0]
+            b = t_mean - x_mean @ W
+        if not (np.isfinite(W).all() and np.isfinite(b).all()):
+            raise ValueError("x, t: expected data whose weights are finite, got infinity or NaN; scale the data")
+        network.params["W1"][...], network.params["b1"][...] = W, b
+        self.network, self._one_value = network, one_value
+        return self
+
+    @property
+    def weights(self) -> Array:
+        """W, a float64 array (D, K), K = 1 for targets (N,); RuntimeError before `fit` or `closed_form`."""
+        return self._fitted().params["W1"]
+
+    @property
+    def bias(self) -> Array:
+        """b, a float64 array (K,); RuntimeError before `fit` or `closed_form`."""
+        return self._fitted().params["b1"]
+
+    def predict(self, x: Any) -> Array:
+        """x W + b for x (N, D): (N, K), or (N,) where the targets were (N,).
+
+        Raises
+        ------
+        RuntimeError
+            Before `fit` or `closed_form`.
+        TypeError, ValueError
+            For what is no (N, D) array of finite real numbers.
+        """
+        y = self._fitted().predict(x)
+        return y.reshape(-1) if self._one_value else y
+
+    def loss(self, x: Any, t: Any) -> float:
+        """sum((y - t)^2) / (2 N), half the squared error, averaged over the batch; errors as of `predict`."""
+        return self._fitted().loss(x, t)
+
+    def _fitted(self) -> Network:
+        if self.network is None:
+            came = "got no samples; call fit(x, t) or closed_form(x, t) first"
+            raise RuntimeError(f"LinearRegression: expected to be fitted before, {came}")
+        return self.network
+
+    def __repr__(self) -> str:
+        return "LinearRegression()"
+
+
+def _prepare(x: Any, t: Any) -> tuple[Network, Array, Array, bool]:
+    """A network with weights 0 for these data, x (N, D), t (N, K), and whether t came as (N,)."""
+    samples = arrays.floats("x", x, ("N", "D"), dtype="float64", rounding=True, finite=True)
+    targets = arrays.floats("t", t, dtype="float64", rounding=True)
+    values = targets.shape[1] if targets.ndim == 2 else 1
+    dense = arrays.regression_targets("t", targets, len(samples), values, "float64")
+    network = Network(
+        [Affine(samples.shape[1], values, init="zeros")], loss="mean_squared_error", rng=0, dtype="float64"
+    )
+    return network, samples, dense, targets.ndim == 1
