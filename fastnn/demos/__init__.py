@@ -1,0 +1,33 @@
+"""Worked examples, `fastnn demo NAME`: each a module with a function run(say) that prints a table and what it shows.
+
+They are written as a user would write them, on the public names of fastnn. Adding one is a module and a line here; the
+modules are imported when they are asked for.
+"""
+
+import functools
+import importlib
+
+# What `fastnn demo --list` prints. The module is named like the example, with _ for -.
+DEMOS = {
+    "descent": "gradient descent in one and two variables, update by update",
+    "learning-rates": "four learning rates on x^2: oscillating, fast, slow",
+    "three-descents": "batch, stochastic and mini-batch descent on one line fit",
+    "line-fit": "a line fitted to points: the loss over w and b, and the path",
+    "saturated-sigmoid": "squared error and cross-entropy on a saturated sigmoid",
+    "gradients": "the numerical gradient beside back-propagation",
+    "k-fold": "5-fold cross-validation on the digits and a hold-out split",
+    "over-fitting": "a network that learns its few samples by heart, and cures",
+}
+
+
+def listed() -> str:
+    """The names, each with what it shows."""
+    return "\n".join(f"{name:<17}  {what}" for name, what in DEMOS.items())
+
+
+def run(name: str) -> None:
+    """Run the example of that name, one of DEMOS, and print it."""
+    module = importlib.import_module(f"fastnn.demos.{name.replace('-', '_')}")
+    say = functools.partial(print, flush=True)
+    say(f"{name}: {DEMOS[name]}\n")
+    module.run(say)

@@ -1,0 +1,63 @@
+"""`fastnn demo saturated-sigmoid`: why a sigmoid output learns by cross-entropy, on a single neuron.
+
+Source: Nielsen, Neural Networks and Deep Learning (2015), chapter 3.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+import fastnn
+from fastnn.arrays import Array
+from fastnn.demos.tables import table
+
+X, T = np.array([[1.0]]), np.array([[0.0]])
+START, RATE, EPOCHS, SHOWN = 2.0, 0.15, 300, 50
+LEARNED = 0.2
+
+
+def by_squared_error() -> Array:
+    """The output before and after each epoch, (epochs + 1,); its gradient by the logit is (y - t) y (1 - y)."""
+    layers = [fastnn.Affine(1, 1), fastnn.Sigmoid()]
+    network = fastnn.Network(layers, loss="mean_squared_error", dtype="float64", rng=0)
+    network.params["W1"][...] = network.params["b1"][...] = START
+    outputs = [network.predict(X).item()]
+    for _ in range(EPOCHS):
+        network.step(X, T, fastnn.SGD(lr=RATE))
+        outputs.append(network.predict(X).item())
+    return np.array(outputs)
+
+
+def by_cross_entropy() -> Array:
+    """The same with -t log y - (1 - t) log(1 - y), whose gradient by the logit is y - t."""
+    W, b = np.array([[START]]), np.array([START])
+    outputs = []
+    for _ in range(EPOCHS + 1):
+        y = fastnn.activation_forward("sigmoid", fastnn.affine_forward(X, W, b))
+        outputs.append(y.item())
+        _, dW, db = fastnn.affine_backward(y - T, X, W)
+        fastnn.sgd_update([W, b], [dW, db], lr=RATE)
+    return np.array(outputs)
+
+
+def epochs_needed(outputs: Array) -> str:
+    """After how many epochs the output is below LEARNED for the first time."""
+    below = np.flatnonzero(outputs < LEARNED)
+    return str(below[0]) if below.size else f"more than {EPOCHS}"
+
+
+def run(say: Callable[[str], None]) -> None:
+    """Print the outputs of both side by side, and how fast each learns."""
+    squared, entropy = by_squared_error(), by_cross_entropy()
+    say(f"One sigmoid neuron, input 1, target 0, from w = b = {START:g}; lr {RATE}")
+    rows = [[str(n), f"{squared[n]:.4f}", f"{entropy[n]:.4f}"] for n in range(0, EPOCHS + 1, SHOWN)]
+    say(table(("epochs", "squared error", "cross-entropy"), rows))
+    say(f"\nepochs until the output is below {LEARNED}")
+    say(f"  squared error  {epochs_needed(squared)}")
+    say(f"  cross-entropy  {epochs_needed(entropy)}")
+    first = squared[0]
+    say(
+        f"\nAt the start the output is {first:.2f}, wrong and saturated: the gradient of the\n"
+        f"squared error has the factor y (1 - y) = {first * (1 - first):.3f} and hardly learns; that of the\n"
+        f"cross-entropy is y - t = {first:.2f}, the larger the more wrong the output is."
+    )
