@@ -14,9 +14,10 @@ from fastnn import arrays
 from fastnn.arrays import Array
 from fastnn.errors import TrainingDivergedError
 from fastnn.kernels.network import DONE, NOT_FINITE
-from fastnn.network import NO_ORDER, Network
+from fastnn.network import Network
 from fastnn.optimizers import SGD, Optimizer, check_optimizer
 from fastnn.progress import Progress
+from fastnn.runner import NO_ORDER
 
 # A compiled call cannot be interrupted, so a run is cut into calls of about this long: Ctrl-C answers within 0.1 s.
 SECONDS_PER_CALL = 0.05

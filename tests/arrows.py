@@ -44,11 +44,12 @@ ARROWS = {
     "plan": "layers kernels.activations kernels.job",
     "parameters": "arrays",
     "workspace": "arrays layers optimizers kernels.job kernels.matmul kernels.network kernels.sparse",
-    "network": "workspace arrays errors initializers layers observation optimizers parameters perturbation plan "
-    "threads kernels.*",
+    "runner": "workspace arrays layers observation optimizers parameters perturbation plan threads kernels.*",
+    "network": "arrays errors initializers layers observation optimizers parameters perturbation plan runner "
+    "workspace kernels.*",
     "gradients": "arrays errors observation perturbation threads kernels.*",
     "gradient_check": "arrays checks observation perturbation kernels.activations",
-    "training": "arrays errors network optimizers progress kernels.network",
+    "training": "arrays errors network optimizers progress runner kernels.network",
     "models.neuron": "arrays functional",
     "models.perceptron": "arrays errors models.neuron kernels.matmul kernels.rules",
     "models.rules": "arrays functional",

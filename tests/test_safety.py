@@ -286,7 +286,7 @@ def test_a_refused_step_leaves_the_state_of_the_optimizer() -> None:
 
 
 def test_a_refused_prediction_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastnn.network.FLOP_PER_CALL", 1.0)  # several calls
+    monkeypatch.setattr("fastnn.runner.FLOP_PER_CALL", 1.0)  # several calls
     x, out = numbers(1, 300, 20, dtype=np.float32), np.full((300, 5), 7, np.float32)
     x[299, 0] = np.inf
     with pytest.raises(ValueError, match="expected finite values, got inf at x\\[299, 0\\]"):

@@ -1,0 +1,219 @@
+"""Runner: a plan with its flat vectors, the scratch that kernels need, and the compiled calls on them.
+
+Imports the gate, threads, layers, optimizers, plan, workspace, perturbation, observation and kernels. What users see of
+it is `Network`, which derives from it.
+"""
+
+import threading
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from fastnn import arrays, observation, threads
+from fastnn.arrays import Array
+from fastnn.kernels import job, operations
+from fastnn.kernels import network as kernels
+from fastnn.kernels.losses import LOSSES, SOFTMAX_CROSS_ENTROPY
+from fastnn.kernels.updates import UPDATES
+from fastnn.layers import Layer
+from fastnn.optimizers import Optimizer
+from fastnn.parameters import Parameters, vector
+from fastnn.perturbation import Model, Perturbation
+from fastnn.plan import check_layers, compile_plan
+from fastnn.workspace import INDEX, Workspace, take_for_prediction
+
+NO_ORDER = np.empty(0, INDEX)  # samples as they come
+# A compiled call cannot be interrupted: predictions are cut into calls of at most this, 0.1 s at 20 GFLOP/s.
+FLOP_PER_CALL = 2e9
+FLOP_PER_LOSS = 20.0  # for each output; decides only whether threads pay
+LARGEST_KEPT = 1 << 26  # bytes of activations of a batch; the workspace of a larger one is given back after it
+Snapshot: TypeAlias = tuple[Array, Array, str | None]  # parameters (P,), state (vectors, P), whose update it is
+
+
+class Runner:
+    """A network's layers and loss as compiled code runs them. Arguments as for `Network`."""
+
+    def __init__(self, layers: Sequence[Layer], loss: str, dtype: Any, n_threads: int | None) -> None:
+        self.layers = check_layers(layers)
+        self.loss_name = arrays.choice("loss", loss, LOSSES)
+        dtype = arrays.float_dtype("dtype", dtype)
+        self.n_threads = None if n_threads is None else arrays.integer("n_threads", n_threads, minimum=1)
+        self._plan, self._places, self._columns, size = compile_plan(self.layers, LOSSES[self.loss_name])
+        self._values, self._gradients = vector(size, dtype), vector(size, dtype)
+        self._no_targets = np.empty((0, self.outputs), dtype)
+        self._state = np.zeros((0, size), dtype)
+        self._state_owner: str | None = None
+        self._workspace: Workspace | None = None
+        self._prediction_workspaces: list[Workspace] = []  # those that no thread is using
+        self._inputs, self._outputs = self.inputs, self.outputs
+        self._lock = threading.RLock()
+        observation.register(self)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64: that of the parameters, gradients and outputs."""
+        dtype: np.dtype[Any] = self._values.dtype
+        return dtype
+
+    @property
+    def params(self) -> Parameters:
+        """The parameters by name, views to read and to write to."""
+        return Parameters(self._values, self._places)
+
+    @property
+    def inputs(self) -> int:
+        """Number of inputs D."""
+        return int(self._plan.operations[0, job.INPUTS])
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs K."""
+        return int(self._plan.operations[-1, job.OUTPUTS])
+
+    def predict(self, x: Any, *, out: Any = None, check_finite: bool = True) -> Array:
+        """The outputs of the last layer; for a classifier logits, of which `fastnn.softmax` makes probabilities.
+
+        Parameters
+        ----------
+        x : array (N, D)
+        out : array (N, K), optional
+            Receives the outputs; must not overlap x.
+
+        Returns
+        -------
+        array (N, K)
+        """
+        dtype = self._values.dtype
+        if not (arrays.is_plain(x, dtype) and x.ndim == 2 and x.shape[1] == self._inputs):
+            x = arrays.floats("x", x, ("N", self._inputs), dtype=dtype, rounding=True, allow_empty=True)
+        count = x.shape[0]
+        result: Array = out
+        # Two arrays that own their memory do not share it.
+        apart = arrays.is_plain(out, dtype) and out.flags.owndata and x.flags.owndata and out is not x
+        if not (apart and out.shape == (count, self._outputs)):
+            inputs = (("x", x), ("the parameters", self._values))
+            result = arrays.output("out", out, (count, self._outputs), dtype, inputs)
+        parts = threads.at_most(self.n_threads)
+        flop = 2.0 * self._values.size  # of one sample
+        vectors = (self._values, self._no_targets, self._no_targets)  # neither gradients nor state
+        description = (self.layers, self._plan, self._columns)
+        workspace = take_for_prediction(self._prediction_workspaces, description, vectors, parts)
+        rows = max(kernels.BLOCK_ROWS, int(FLOP_PER_CALL / flop))
+        check = check_finite and count <= rows  # by the kernel, before it writes anything
+        if check_finite and not check:
+            arrays.check_finite("x", x)
+        for n in range(0, count, rows):
+            some, y = (x, result) if count <= rows else (x[n : n + rows], result[n : n + rows])
+            work = flop * some.shape[0]
+            if threads.run(kernels.predict, work, workspace.job, some, check, y, n_threads=parts):
+                arrays.check_finite("x", x)  # says where, unless another thread has mended x
+                threads.run(kernels.predict, work, workspace.job, some, False, y, n_threads=parts)
+        if workspace.nbytes <= LARGEST_KEPT:
+            self._prediction_workspaces.append(workspace)
+        return result
+
+    def _prepare(
+        self, x: Any, t: Any, check_finite: bool, names: tuple[str, str] = ("x", "t")
+    ) -> tuple[Array, Array, Array]:
+        """Data and targets as kernels take them: x (N, D), labels (N,) or empty, dense (N, K) or empty."""
+        x = arrays.floats(names[0], x, ("N", self.inputs), dtype=self.dtype, rounding=True, finite=check_finite)
+        if np.may_share_memory(x, self._values):  # parameters as data: they move while they are read
+            x = x.copy()
+        rows, columns = x.shape[0], self.outputs
+        if self._plan.loss == SOFTMAX_CROSS_ENTROPY:
+            return (x, *arrays.targets(names[1], t, rows, columns, self.dtype))
+        dense = arrays.regression_targets(names[1], t, rows, columns, self.dtype, finite=check_finite)
+        return x, np.empty(0, INDEX), dense.copy() if np.may_share_memory(dense, self._values) else dense
+
+    def _evaluate(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
+        """Mean loss and accuracy on prepared data."""
+        y = self.predict(x, check_finite=False)
+        losses, hits = np.empty((2, len(y))), np.empty(len(y), INDEX)
+        rows = np.arange(len(y), dtype=INDEX)
+        arguments = (self._plan.loss, y, labels, dense, rows, np.empty_like(y), losses[0], losses[1], hits)
+        work, parts = FLOP_PER_LOSS * y.size, threads.at_most(self.n_threads)
+        total = threads.run(operations.loss, work, *arguments, n_threads=parts)
+        return float(total) / len(y), float(hits.mean())
+
+    def _perturbation(self, data: tuple[Array, Array, Array]) -> Perturbation:
+        """The network on prepared data, for numerical gradients."""
+        return Perturbation(Model(self._plan, self._places, self._columns, self._values), data, self.n_threads)
+
+    def _snapshot(self, into: Snapshot | None = None) -> Snapshot:
+        """A copy of the parameters and the optimizer's state, in the arrays of `into` where they fit."""
+        if into is None or into[1].shape != self._state.shape:
+            return self._values.copy(), self._state.copy(), self._state_owner
+        into[0][:], into[1][:] = self._values, self._state
+        return into[0], into[1], self._state_owner
+
+    def _restore(self, saved: Snapshot) -> None:
+        """Go back to a snapshot."""
+        self._values[:], self._state, self._state_owner = saved[0], saved[1].copy(), saved[2]
+
+    def _update(self, gradients: Array, optimizer: Optimizer) -> None:
+        """One update of the parameters by these gradients (P,)."""
+        with self._lock:
+            self._state, self._state_owner, workspace = self._ready_for(optimizer, 1, 1, False)
+            self._gradients[:] = gradients
+            kernels.update.serial(1, workspace.job, self._values)
+
+    def _run_batches(
+        self,
+        data: tuple[Array, Array, Array, Array],
+        optimizer: Optimizer | None,
+        batches: tuple[int, int, int],
+        losses: float = 0.0,
+        check: tuple[bool, bool] = (False, False),
+    ) -> tuple[int, float, int, int]:
+        """Train on mini-batches, (first, last, rows of one), of (x, labels, dense, order); see kernels.network.train.
+
+        The sum of losses goes on from `losses`. check: (labels, finite inputs).
+        """
+        parts, rows = threads.at_most(self.n_threads), batches[2]
+        # A tenth of a batch's operations, as products are that much faster than other work: 0.46 MFLOP gain nothing.
+        work = 0.6 * rows * self._values.size
+        with self._lock:  # one batch at a time goes through the workspace
+            state, owner, workspace = self._ready_for(optimizer, rows, parts, data[3].size > 0)
+            arguments = (workspace.job, *data, *batches, losses, *check)
+            samples, total, hits, outcome = threads.run(kernels.train, work, *arguments, n_threads=parts)
+            if outcome != kernels.REFUSED:  # which must leave everything as it was
+                self._state, self._state_owner = state, owner
+            if workspace.nbytes > LARGEST_KEPT:
+                self._workspace = None
+        return int(samples), float(total), int(hits), int(outcome)  # NumPy's own without the compiler
+
+    def _ready_for(
+        self, optimizer: Optimizer | None, rows: int, parts: int, shuffled: bool
+    ) -> tuple[Array, str | None, Workspace]:
+        """The optimizer's state, whose it is, and a workspace that makes its update of that state."""
+        update = UPDATES["none" if optimizer is None else optimizer.update]
+        state, owner = self._state, self._state_owner
+        if optimizer is not None and (owner != optimizer.update or len(state) != update.state_vectors):
+            # Another kind of optimizer starts afresh; the same kind, with whatever learning rate, goes on.
+            state, owner = np.zeros((update.state_vectors, self._values.size), self.dtype), optimizer.update
+        vectors, workspace = (self._values, self._gradients, state), self._workspace
+        if workspace is None or not workspace.suits(vectors, rows, parts, shuffled):
+            made = Workspace(self.layers, self._plan, self._columns, vectors, rows, parts, shuffled=shuffled)
+            workspace = self._workspace = made
+        numbers = () if optimizer is None else optimizer.numbers
+        if workspace.update != (update.code, numbers):
+            workspace.set_update(update.code, numbers)
+        return state, owner, workspace
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_workspace": None, "_prediction_workspaces": [], "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Arrays may arrive in read-only memory, such as joblib's: kernels write to them, and know no other type.
+        vars(self).update(state)
+        dtype = arrays.float_dtype("dtype", self._values.dtype)  # NumPy's own object, which the gate looks for
+        self._plan = compile_plan(self.layers, LOSSES[self.loss_name])[0]
+        for name in ("_values", "_state"):
+            came = getattr(self, name)
+            setattr(self, name, np.empty(came.shape, dtype))
+            getattr(self, name)[...] = came
+        self._gradients = np.zeros_like(self._values)
+        self._no_targets = np.empty((0, self.outputs), dtype)
+        self._lock = threading.RLock()
+        observation.register(self)
