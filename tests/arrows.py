@@ -13,6 +13,7 @@ ARROWS = {
     "datasets.mnist": "arrays datasets.splits errors folders progress",
     "datasets.folds": "arrays datasets.splits",
     "datasets.standardize": "arrays",
+    "datasets.augmentation": "arrays datasets.splits",
     "datasets": "datasets.*",
     "metrics": "arrays",
     "kernels.compile": "folders kernels.pipelines",

@@ -1,8 +1,9 @@
-"""Data to train on: the digits in the package, MNIST, splits and folds, scaling, encoding. No logic here.
+"""Data to train on: the digits in the package, MNIST, splits and folds, scaling, variation, encoding. No logic here.
 
 The modules of this folder import the gate, the errors, the progress line and the cache folder; no kernels.
 """
 
+from fastnn.datasets.augmentation import add_noise, minibatches, shift_images
 from fastnn.datasets.digits import load_digits
 from fastnn.datasets.folds import k_fold, leave_one_out
 from fastnn.datasets.mnist import load_mnist, read_idx
@@ -11,11 +12,14 @@ from fastnn.datasets.standardize import Standardize
 
 __all__ = [
     "Standardize",
+    "add_noise",
     "k_fold",
     "leave_one_out",
     "load_digits",
     "load_mnist",
+    "minibatches",
     "one_hot",
     "read_idx",
+    "shift_images",
     "train_test_split",
 ]
