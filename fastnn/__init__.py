@@ -23,6 +23,7 @@ from fastnn.optimizers import SGD, Momentum
 from fastnn.persistence import load
 from fastnn.threads import get_num_threads, set_num_threads
 from fastnn.training import History
+from fastnn.validation import cross_validate
 from fastnn.version import __version__
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "check_gradients",
     "classification_scores",
     "confusion_matrix",
+    "cross_validate",
     "datasets",
     "directional_derivative",
     "get_num_threads",

@@ -56,6 +56,8 @@ ARROWS = {
     "models.rules": "arrays functional",
     "models.linear_regression": "arrays layers network optimizers training",
     "models": "models.*",
+    "factories": "arrays checks network threads training",
+    "validation": "arrays checks datasets.folds datasets.splits datasets.standardize factories network training",
     "persistence": "arrays checks errors layers network optimizers plan version kernels.losses kernels.updates",
     "environment": "arrays folders functional layers network optimizers threads training version kernels.*",
     "kernels.convolution": "kernels.activations kernels.compile kernels.matmul",
@@ -108,8 +110,8 @@ ARROWS = {
     "demos.three_descents": "__init__ arrays demos.line_fit demos.tables",
     "cli": "bench demos errors version dropin.script",
     "__main__": "cli",
-    "__init__": "datasets environment errors functional gradient_check gradients layers metrics models network "
-    "optimizers persistence reference threads training version",
+    "__init__": "datasets environment errors functional gradient_check gradients layers metrics network "
+    "optimizers persistence reference threads training validation version",
 }
 # What a function of a module may import when it is called: against the arrows, or to start quickly.
 LATE_ARROWS = {
