@@ -1,6 +1,7 @@
 """fastnn: neural-network kernels on the CPU, at the speed the hardware allows and as simple as NumPy."""
 
 from fastnn import datasets, models, reference
+from fastnn.ensembles import Bagging, random_restarts, simulated_annealing
 from fastnn.environment import show_config, warmup
 from fastnn.errors import DatasetError, ModelFileError, PrecisionWarning, TrainingDivergedError
 from fastnn.functional import (
@@ -29,6 +30,7 @@ from fastnn.version import __version__
 __all__ = [
     "SGD",
     "Affine",
+    "Bagging",
     "DatasetError",
     "Elu",
     "Gelu",
@@ -66,10 +68,12 @@ __all__ = [
     "momentum_update",
     "numerical_diff",
     "numerical_gradient",
+    "random_restarts",
     "reference",
     "set_num_threads",
     "sgd_update",
     "show_config",
+    "simulated_annealing",
     "softmax",
     "softmax_cross_entropy",
     "warmup",

@@ -58,6 +58,7 @@ ARROWS = {
     "models": "models.*",
     "factories": "arrays checks network threads training",
     "validation": "arrays checks datasets.folds datasets.splits datasets.standardize factories network training",
+    "ensembles": "arrays datasets.splits errors factories functional layers network training",
     "persistence": "arrays checks errors layers network optimizers plan version kernels.losses kernels.updates",
     "environment": "arrays folders functional layers network optimizers threads training version kernels.*",
     "kernels.convolution": "kernels.activations kernels.compile kernels.matmul",
@@ -110,7 +111,7 @@ ARROWS = {
     "demos.three_descents": "__init__ arrays demos.line_fit demos.tables",
     "cli": "bench demos errors version dropin.script",
     "__main__": "cli",
-    "__init__": "datasets environment errors functional gradient_check gradients layers metrics network "
+    "__init__": "datasets ensembles environment errors functional gradient_check gradients layers metrics network "
     "optimizers persistence reference threads training validation version",
 }
 # What a function of a module may import when it is called: against the arrows, or to start quickly.
