@@ -111,8 +111,8 @@ ARROWS = {
     "demos.three_descents": "__init__ arrays demos.line_fit demos.tables",
     "cli": "bench demos errors version dropin.script",
     "__main__": "cli",
-    "__init__": "datasets ensembles environment errors functional gradient_check gradients layers metrics network "
-    "optimizers persistence reference threads training validation version",
+    "__init__": "datasets ensembles environment errors functional gradient_check gradients layers metrics models "
+    "network optimizers persistence reference threads training validation version",
 }
 # What a function of a module may import when it is called: against the arrows, or to start quickly.
 LATE_ARROWS = {
