@@ -1,6 +1,6 @@
 """fastnn: neural-network kernels on the CPU, at the speed the hardware allows and as simple as NumPy."""
 
-from fastnn import datasets, models, reference
+from fastnn import datasets, losses, models, reference
 from fastnn.ensembles import Bagging, random_restarts, simulated_annealing
 from fastnn.environment import show_config, warmup
 from fastnn.errors import DatasetError, ModelFileError, PrecisionWarning, TrainingDivergedError
@@ -18,9 +18,10 @@ from fastnn.functional import (
 from fastnn.gradient_check import check_gradients
 from fastnn.gradients import directional_derivative, gradient_descent, numerical_diff, numerical_gradient
 from fastnn.layers import Affine, Elu, Gelu, Identity, LeakyRelu, Relu, Sigmoid, Silu, Softmax, Softplus, Step, Tanh
+from fastnn.losses import Regularization
 from fastnn.metrics import classification_scores, confusion_matrix
 from fastnn.network import Network
-from fastnn.optimizers import SGD, Momentum
+from fastnn.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSProp
 from fastnn.persistence import load
 from fastnn.threads import get_num_threads, set_num_threads
 from fastnn.training import History
@@ -29,6 +30,9 @@ from fastnn.version import __version__
 
 __all__ = [
     "SGD",
+    "AdaGrad",
+    "Adam",
+    "AdamW",
     "Affine",
     "Bagging",
     "DatasetError",
@@ -39,8 +43,11 @@ __all__ = [
     "LeakyRelu",
     "ModelFileError",
     "Momentum",
+    "Nesterov",
     "Network",
     "PrecisionWarning",
+    "RMSProp",
+    "Regularization",
     "Relu",
     "Sigmoid",
     "Silu",
@@ -63,6 +70,7 @@ __all__ = [
     "get_num_threads",
     "gradient_descent",
     "load",
+    "losses",
     "mean_squared_error",
     "models",
     "momentum_update",

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fastnn.training import History
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "identity")
-OPTIMIZERS = ("sgd", "momentum")
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
 DTYPES = ("float32", "float64")
 CROSS_ENTROPY = "softmax_cross_entropy"
 LOSSES = (CROSS_ENTROPY, "mean_squared_error")
@@ -208,9 +208,9 @@ def _add_train(commands: Commands) -> None:
     add("--activation", choices=ACTIVATIONS, default="relu", metavar="NAME", help=f"after each hidden layer: {names}")
     add("--epochs", type=int, default=20, metavar="N", help="passes over the training samples (20)")
     add("--batch-size", type=int, default=32, metavar="N", help="samples for one step (32)")
-    add("--optimizer", choices=OPTIMIZERS, default="sgd", metavar="NAME", help="sgd or momentum (sgd)")
-    add("--lr", type=float, default=0.1, metavar="X", help="learning rate (0.1)")
-    add("--momentum", type=float, metavar="X", help="share of the velocity that is kept, for momentum (0.9)")
+    add("--optimizer", choices=OPTIMIZERS, default="sgd", metavar="NAME", help=f"one of {', '.join(OPTIMIZERS)} (sgd)")
+    add("--lr", type=float, metavar="X", help="learning rate (0.1; adagrad 0.01, rmsprop and adam 0.001)")
+    add("--momentum", type=float, metavar="X", help="share of the velocity kept, for momentum and nesterov (0.9)")
     add("--validation", type=float, default=0.1, metavar="X", help="share of the training samples set aside (0.1)")
     add("--dtype", choices=DTYPES, default="float32", metavar="NAME", help="float32 or float64 (float32)")
     add("--threads", type=int, metavar="N", help="number of threads, which changes no result (all processors)")
@@ -231,8 +231,8 @@ def _widths(text: str) -> list[int]:
 
 
 def _train(options: argparse.Namespace) -> int:
-    if options.momentum is not None and options.optimizer != "momentum":
-        options.parser.error("argument --momentum: only together with --optimizer momentum")
+    if options.momentum is not None and options.optimizer not in ("momentum", "nesterov"):
+        options.parser.error("argument --momentum: only together with --optimizer momentum or nesterov")
     if options.save is not None:
         _check_place(options.save)
     from fastnn import arrays, threads
@@ -317,11 +317,13 @@ def _network(
 
 
 def _optimizer(options: argparse.Namespace) -> "Optimizer":
-    from fastnn.optimizers import SGD, Momentum
+    from fastnn import optimizers
 
-    if options.optimizer == "sgd":
-        return SGD(options.lr)
-    return Momentum(options.lr) if options.momentum is None else Momentum(options.lr, options.momentum)
+    given = {"lr": options.lr, "momentum": options.momentum}
+    if options.lr is None and options.optimizer in ("sgd", "momentum", "nesterov"):
+        given["lr"] = 0.1
+    kind = optimizers.OPTIMIZERS[options.optimizer]
+    return kind(**{name: value for name, value in given.items() if value is not None})
 
 
 def _print_epoch(network: "Network", history: "History") -> None:

@@ -251,7 +251,8 @@ def _loss(code: int, name: str, y: Array, labels: Array, dense: Array, out: Any)
     rows, hits = np.arange(y.shape[0]), np.empty(y.shape[0], np.intp)
     scratch = np.empty((2, y.shape[0]))
     work = float(FLOP_PER_ACTIVATION * y.size)
-    total = threads.run(operations.loss, work, code, y, labels, dense, rows, dy, scratch[0], scratch[1], hits)
+    arguments = (code, 0.0, y, labels, dense, rows, len(y), dy, scratch[0], scratch[1], hits)
+    total = threads.run(operations.loss, work, *arguments)
     return float(total) / y.shape[0], dy
 
 

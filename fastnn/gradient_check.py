@@ -217,7 +217,7 @@ def check_gradients(
     rtol = defaults[0] if rtol is None else arrays.real("rtol", rtol, minimum=0.0)
     atol = defaults[1] if atol is None else arrays.real("atol", atol, minimum=0.0)
     data = net._prepare(x, t, True)
-    given = net.gradient(*_public(data)) if gradient is None else gradient
+    given = net._gradient_of(data) if gradient is None else gradient
     if not isinstance(given, Mapping):
         came = f"{checks.shown(given)}; name the arrays"
         raise TypeError(f"gradient: expected a dictionary like net.params, got {came}")
@@ -230,7 +230,8 @@ def check_gradients(
     slopes = changes / steps
     parts = {name: [perturbation.by_name(rows)[name] for rows in (best, estimate, *slopes)] for name in net.params}
     unsure, cancelled = _unresolved(net, data), _cancelled(net, data)
-    has_kinks = any(ACTIVATIONS[getattr(layer, "activation", "identity")].has_kink for layer in net.layers)
+    has_kinks = net._loss.has_kink or net.regularization.l1 > 0.0
+    has_kinks |= any(ACTIVATIONS[getattr(layer, "activation", "identity")].has_kink for layer in net.layers)
     tensors, errors = {}, {}
     for name, (numerical, noise, *sides) in parts.items():
         analytic = arrays.floats(f"gradient[{name!r}]", given[name], numerical.shape, dtype="float64", rounding=True)
@@ -238,11 +239,6 @@ def check_gradients(
         judged = _judge(name, analytic, numerical, noise, unknown, np.stack(sides), (rtol, atol), has_kinks)
         tensors[name], errors[name] = judged
     return GradientReport(tensors, errors, h)
-
-
-def _public(data: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-    """Prepared data as arguments x and t."""
-    return data[0], data[1] if data[1].size else data[2]
 
 
 def _unresolved(net: Any, data: tuple[Array, Array, Array]) -> float:
@@ -273,7 +269,7 @@ def _cancelled(net: Any, data: tuple[Array, Array, Array]) -> dict[str, Array]:
     magnitudes = {name: np.zeros(array.shape) for name, array in net.params.items()}
     for n in chosen:
         one = tuple(part[n : n + 1] if len(part) else part for part in data)
-        for name, array in net.gradient(*_public((one[0], one[1], one[2]))).items():
+        for name, array in net._gradient_of((one[0], one[1], one[2])).items():
             magnitudes[name] += np.abs(array)
     factor = 8 * float(np.finfo(net.dtype).eps) / len(chosen)
     return {name: factor * magnitude for name, magnitude in magnitudes.items()}

@@ -11,9 +11,9 @@ import numpy as np
 from fastnn import arrays, initializers, observation
 from fastnn.arrays import Array
 from fastnn.errors import TrainingDivergedError
-from fastnn.kernels import network as kernels
-from fastnn.kernels.losses import LOSSES, SOFTMAX_CROSS_ENTROPY
-from fastnn.layers import RELU_FAMILY, Affine, Layer, Softmax
+from fastnn.kernels.forward import DONE, REFUSED
+from fastnn.layers import RELU_FAMILY, Affine, Layer
+from fastnn.losses import Loss, Regularization
 from fastnn.optimizers import Optimizer, check_optimizer
 from fastnn.parameters import Parameters
 from fastnn.perturbation import METHODS, step_size
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from fastnn.training import Callback, History
 
 
+BINARY = ("sigmoid_cross_entropy", "hinge", "exponential")  # losses of two classes by one output
+
+
 class Network(Runner):
     """A feed-forward network of layers with a loss.
 
@@ -32,15 +35,19 @@ class Network(Runner):
     ----------
     layers : sequence of Layer
         The first is an Affine layer; each Affine takes as many inputs as the one before it has outputs.
-    loss : str
-        "softmax_cross_entropy" (the network's outputs are logits; targets are labels, one-hot rows or probabilities) or
-        "mean_squared_error" (half the squared distance, averaged over the batch; targets are values (N, K)).
+    loss : str or fastnn.losses.Loss
+        One of `fastnn.losses`, or its name: "softmax_cross_entropy" (the network's outputs are logits; targets are
+        labels, one-hot rows or probabilities), "mean_squared_error" (half the squared distance; targets are values
+        (N, K)), "sigmoid_cross_entropy", "absolute_error", "huber", "hinge", "exponential", "kl_divergence". Averaged
+        over the batch.
     rng : int or numpy Generator, optional
         For the initial weights. The same number gives the same weights.
     dtype : "float32" or "float64"
         Of parameters, gradients and outputs; data are converted to it.
     n_threads : int, optional
         At most so many for this network, in place of `fastnn.set_num_threads`. Results do not depend on it.
+    regularization : Regularization, optional
+        What is added to the mean loss, so that weights stay small.
 
     Attributes
     ----------
@@ -56,17 +63,19 @@ class Network(Runner):
     def __init__(
         self,
         layers: Sequence[Layer],
-        loss: str = "softmax_cross_entropy",
+        loss: str | Loss = "softmax_cross_entropy",
         *,
         rng: int | np.random.Generator | None = None,
         dtype: Any = "float32",
         n_threads: int | None = None,
+        regularization: Regularization | None = None,
     ) -> None:
-        super().__init__(layers, loss, dtype, n_threads)
-        if LOSSES[self.loss_name] == SOFTMAX_CROSS_ENTROPY and isinstance(self.layers[-1], Softmax):
+        super().__init__(layers, loss, dtype, n_threads, regularization)
+        last = self.layers[-1]
+        if self._loss.applies and getattr(last, "activation", "") == self._loss.applies:
             raise ValueError(
-                "layers: expected logits from the last layer, got Softmax(), which the loss softmax_cross_entropy "
-                "applies itself; leave the Softmax layer out"
+                f"layers: expected logits from the last layer, got {last}, which the loss {self.loss_name} "
+                f"applies itself; leave the {type(last).__name__} layer out"
             )
         self.history: History | None = None
         self.initialize(rng)
@@ -90,13 +99,27 @@ class Network(Runner):
         return loss
 
     def accuracy(self, x: Any, t: Any, *, check_finite: bool = True) -> float:
-        """The fraction of samples whose largest output is that of the target: labels (N,) or one-hot rows (N, K)."""
-        if self.outputs == 1:
+        """The fraction of samples whose largest output is that of the target: labels (N,) or one-hot rows (N, K).
+
+        Of one output, where the loss is one of two classes, of those on the side of 0 that their target says.
+        """
+        if self.outputs == 1 and self.loss_name not in BINARY:
             expected = "accuracy: expected a network of at least 2 outputs, one for each class"
             raise ValueError(f"{expected}, got 1; compare the outputs")
+        if self.outputs == 1:
+            return self._evaluate(*self._prepare(x, t, check_finite))[1]
         x = arrays.floats("x", x, ("N", self.inputs), dtype=self.dtype, rounding=True, finite=check_finite)
         labels, dense = arrays.targets("t", t, len(x), self.outputs, self.dtype)
         return self._evaluate(x, labels, dense)[1]
+
+    def _counts_hits(self, labels: Array, dense: Array) -> bool:
+        """Whether an accuracy on such targets, as `_prepare` gives them, means anything: whether they are classes."""
+        if labels.size or self._loss.smooths_labels:
+            return True
+        if dense.shape[1] == 1:
+            return self.loss_name in BINARY
+        ones = (dense == 1).sum(axis=1) == 1
+        return bool(((dense <= 0) | (dense == 1)).all() and ones.all() and np.unique(dense).size <= 2)
 
     def gradient(self, x: Any, t: Any, *, check_finite: bool = True) -> dict[str, Array]:
         """The gradient of the mean loss by every parameter, by back-propagation; new arrays keyed like `params`."""
@@ -184,21 +207,22 @@ class Network(Runner):
     def _train_batch(self, x: Any, t: Any, optimizer: Optimizer | None, check_finite: bool) -> float:
         """One batch. What is plain is checked by the kernel, which takes a tenth of the gate's time for few samples."""
         plain = (
-            self._plan.loss == SOFTMAX_CROSS_ENTROPY
+            self._loss.takes_labels
+            and self._outputs > 1
             and arrays.is_plain(x, self.dtype)
             and x.ndim == 2
             and x.shape[1] == self._inputs
             and arrays.is_plain(t, INDEX)
             and t.shape == x.shape[:1]
         )
-        result: tuple[int, float, int, int] = (0, 0.0, 0, kernels.REFUSED)
+        result: tuple[int, float, int, int] = (0, 0.0, 0, REFUSED)
         if plain and x.base is not self._values:
             data = (x, t, self._no_targets, NO_ORDER)
             result = self._run_batches(data, optimizer, (0, 1, len(x)), check=(True, check_finite))
-        if result[3] == kernels.REFUSED:  # here the gate says why
+        if result[3] == REFUSED:  # here the gate says why
             x, labels, dense = self._prepare(x, t, check_finite)
             result = self._run_batches((x, labels, dense, NO_ORDER), optimizer, (0, 1, len(x)))
-        if result[3] != kernels.DONE and optimizer is not None:
+        if result[3] != DONE and optimizer is not None:
             came = f"NaN or infinity on a batch of {len(x)}; the parameters were left as they were"
             remedy = "lower the learning rate, scale the data, or initialize() again"
             raise TrainingDivergedError(f"loss: expected a finite number, got {came}: {remedy}")

@@ -2,19 +2,17 @@
 
 A model file is a zip archive that `numpy.load` opens too. Its three members are stored uncompressed:
 
-    header.json          format, version, layers, loss, dtype, names and shapes of parameters, the optimizer's update
+    header.json          what the network is: see model_header
     parameters.npy       the parameters in the order of the header, each in C order: one vector (P,), little-endian
     optimizer_state.npy  what the optimizer keeps, (vectors, P), likewise
 
-This is format version 1, of which tests/data holds a file. What cannot be said in it, such as a new field of a layer,
-takes a new version number, beside which version 1 stays readable.
+This is format version 2; tests/data holds files of version 1. What cannot be said in it, such as a new field of a
+layer, takes a new version number, beside which the earlier ones stay readable.
 
-Imports network, layers, the tables of losses and updates, the gate and numpy.
+Imports network, model_header, the table of updates, the gate and numpy.
 """
 
 import contextlib
-import itertools
-import json
 import math
 import os
 import pathlib
@@ -25,27 +23,18 @@ import struct
 import sys
 import time
 import zipfile
-from collections.abc import Iterable
-from dataclasses import fields
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 
-from fastnn import arrays, checks
+from fastnn import checks, model_header
 from fastnn.arrays import Array, DType
 from fastnn.errors import ModelFileError
-from fastnn.kernels.losses import LOSSES
 from fastnn.kernels.updates import UPDATES
-from fastnn.layers import LAYERS, Layer
+from fastnn.model_header import LARGEST_HEADER, REMEDY, REPAIR
 from fastnn.network import Network
-from fastnn.optimizers import OPTIMIZERS
-from fastnn.plan import parameter_shapes
-from fastnn.version import __version__
 
-FORMAT, FORMAT_VERSION = "fastnn network", 1
-HEADER, PARAMETERS, STATE = MEMBERS = ("header.json", "parameters.npy", "optimizer_state.npy")
-FIELDS = ("format", "format_version", "fastnn_version", "layers", "loss", "dtype", "parameters", "optimizer")
-LARGEST_HEADER = 2**20  # bytes, enough for some 7,000 affine layers
+HEADER, PARAMETERS, STATE = MEMBERS = (model_header.NAME, "parameters.npy", "optimizer_state.npy")
 
 # A temporary file carries the number of its process. It is abandoned if that process is gone; the wait is for processes
 # that only another machine or container, writing into the same folder, can see.
@@ -53,8 +42,6 @@ TEMPORARY = re.compile(r"\.fastnn-([1-9]\d*)-[0-9a-f]{16}\.tmp")
 SECONDS_UNTIL_ABANDONED = 600.0
 SECONDS_UNTIL_ABANDONED_FOR_SURE = 86400.0
 
-REMEDY = "pass a file saved by Network.save"
-REPAIR = "use an intact copy, or save the network again"
 # What reading a damaged zip archive raises. RuntimeError: encryption, methods that zipfile does not know, deep nesting.
 DAMAGE = (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError, OverflowError, struct.error)
 
@@ -87,11 +74,11 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     if not isinstance(network, Network):
         raise TypeError(f"network: expected a fastnn.Network, got {checks.shown(network)}; pass the network to save")
     target = pathlib.Path(os.path.realpath(_file_name(path)))
-    values, state, update = network._snapshot()
+    values, state, update, steps = network._snapshot()
     state = state[:0] if update is None else state
     dtype = network.dtype.newbyteorder("<")
     contents: dict[str, list[Any]] = {
-        HEADER: [_describe(network, update)],
+        HEADER: [model_header.describe(network, update, steps)],
         PARAMETERS: [_npy_header(dtype, values.shape), values.astype(dtype, copy=False)],
         STATE: [_npy_header(dtype, state.shape), state.astype(dtype, copy=False)],
     }
@@ -180,36 +167,6 @@ def _restated(error: OSError, sentence: str) -> OSError:
 # --- writing ---
 
 
-def _describe(network: Network, update: str | None) -> bytes:
-    """The header of a network's file."""
-    for i, layer in enumerate(network.layers):
-        if LAYERS.get(type(layer).__name__) is not type(layer):
-            came = f"{type(layer).__name__} of the module {type(layer).__module__}"
-            remedy = "a model file holds no code: use one of fastnn's layers"
-            raise TypeError(f"network.layers[{i}]: expected one of {', '.join(LAYERS)}, got {came}; {remedy}")
-    values = (
-        FORMAT,
-        FORMAT_VERSION,
-        __version__,
-        [{"class": type(layer).__name__, **vars(layer)} for layer in network.layers],
-        network.loss_name,
-        network.dtype.name,
-        _parameter_table(network.layers),
-        update,
-    )
-    text = json.dumps(dict(zip(FIELDS, values, strict=True)), allow_nan=False).encode()
-    if len(text) > LARGEST_HEADER:
-        came = f"{len(network.layers)} layers that take {len(text)}"
-        raise ValueError(
-            f"network: expected a description of at most {LARGEST_HEADER} bytes, got {came}; use fewer layers"
-        )
-    return text
-
-
-def _parameter_table(layers: Iterable[Layer]) -> list[dict[str, Any]]:
-    return [{"name": name, "shape": list(shape)} for name, shape in parameter_shapes(tuple(layers)).items()]
-
-
 def _npy_header(dtype: DType, shape: tuple[int, ...]) -> bytes:
     """What stands before an array in a .npy file of version 1.0, in the one form that is written and accepted here.
 
@@ -284,25 +241,17 @@ def _is_abandoned(process: int, seconds: float) -> bool:
 # --- reading ---
 
 
-class _Description(NamedTuple):
-    """What a header says, checked."""
-
-    layers: list[Layer]
-    loss: str
-    dtype: DType
-    update: str | None
-    size: int  # P
-
-
 def _read(file: IO[bytes]) -> Network:
     with zipfile.ZipFile(file) as archive:
         members = _check_members(archive.infolist(), os.fstat(file.fileno()).st_size)
-        described = _parse_header(archive.read(members[HEADER]))
+        described = model_header.parse(archive.read(members[HEADER]))
         vectors = UPDATES[described.update or "none"].state_vectors
         shapes = {PARAMETERS: (described.size,), STATE: (vectors, described.size)}
         values, state = (_array(archive, members[name], described.dtype, shape) for name, shape in shapes.items())
-    network = Network(described.layers, described.loss, dtype=described.dtype, rng=0)
-    network._restore((values, state, described.update))
+    network = Network(
+        described.layers, described.loss, dtype=described.dtype, rng=0, regularization=described.regularization
+    )
+    network._restore((values, state, described.update, described.steps))
     return network
 
 
@@ -319,66 +268,6 @@ def _check_members(found: list[zipfile.ZipInfo], file_size: int) -> dict[str, zi
             came = f"{member.file_size} bytes by method {member.compress_type}"
             raise ModelFileError(f"{member.filename}: expected {expected}, got {came}; {REPAIR}")
     return dict(zip(names, found, strict=True))
-
-
-def _parse_header(text: bytes) -> _Description:
-    try:
-        header = json.loads(text.decode())
-    except (ValueError, RecursionError) as error:
-        raise ModelFileError(f"{HEADER}: expected JSON, got text that is not ({error}); {REPAIR}") from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        came = checks.shown(header.get("format") if isinstance(header, dict) else header)
-        raise ModelFileError(f"{HEADER}: expected the format {FORMAT!r}, got {came}; {REMEDY}")
-    version = header.get("format_version")
-    if type(version) is not int or version != FORMAT_VERSION:
-        came = f"{checks.shown(version)}, written by fastnn {checks.shown(header.get('fastnn_version'))}"
-        remedy = f"update fastnn, which is {__version__} here"
-        raise ModelFileError(f"{HEADER}: expected the format version {FORMAT_VERSION}, got {came}; {remedy}")
-    if header.keys() != set(FIELDS):
-        came = f"too few or too many: {checks.shown(', '.join(sorted(header.keys() ^ set(FIELDS))))}"
-        raise ModelFileError(f"{HEADER}: expected the fields {', '.join(FIELDS)}, got {came}; {REPAIR}")
-    try:
-        return _check_fields(header)
-    except (TypeError, ValueError) as error:
-        raise ModelFileError(f"{HEADER}: {error}; {REPAIR}") from error
-    except MemoryError as error:
-        raise ModelFileError(f"{HEADER}: expected layers that a memory can hold, got larger ones; {REPAIR}") from error
-
-
-def _check_fields(header: dict[str, Any]) -> _Description:
-    """The header's fields as what they describe. Raises TypeError, ValueError or OverflowError."""
-    if not isinstance(header["fastnn_version"], str):
-        raise TypeError(f"fastnn_version: expected a text, got {checks.shown(header['fastnn_version'])}")
-    for name in ("layers", "parameters"):
-        if not isinstance(header[name], list):
-            raise TypeError(f"{name}: expected a list, got {checks.shown(header[name])}")
-    layers = [_layer(f"layers[{i}]", entry) for i, entry in enumerate(header["layers"])]
-    table = _parameter_table(layers)
-    for i, pair in enumerate(itertools.zip_longest(table, header["parameters"])):
-        wanted, came = (json.dumps(entry, sort_keys=True) for entry in pair)  # texts: to Python True and 1.0 equal 1
-        if wanted != came:
-            raise ValueError(f"parameters[{i}]: expected {wanted}, as the layers say, got {checks.shown(came)}")
-    update = header["optimizer"]
-    return _Description(
-        layers,
-        arrays.choice("loss", header["loss"], LOSSES),
-        arrays.float_dtype("dtype", header["dtype"]),
-        None if update is None else arrays.choice("optimizer", update, OPTIMIZERS),
-        sum(math.prod(entry["shape"]) for entry in table),
-    )
-
-
-def _layer(name: str, entry: Any) -> Layer:
-    if not isinstance(entry, dict):
-        raise TypeError(f"{name}: expected an object with the field class, got {checks.shown(entry)}")
-    layer = LAYERS[arrays.choice(f"{name}.class", entry.get("class"), LAYERS)]
-    expected = ["class", *(field.name for field in fields(layer))]
-    if sorted(entry) != sorted(expected):
-        raise ValueError(f"{name}: expected the fields {', '.join(expected)}, got {checks.shown(', '.join(entry))}")
-    try:
-        return layer(**{field: value for field, value in entry.items() if field != "class"})
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{name}.{error}") from error
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, dtype: DType, shape: tuple[int, ...]) -> Array:

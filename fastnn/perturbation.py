@@ -15,9 +15,9 @@ import numpy as np
 from fastnn import arrays, threads
 from fastnn.arrays import Array
 from fastnn.errors import PrecisionWarning
-from fastnn.kernels import job
+from fastnn.kernels import job, operations
 from fastnn.kernels import perturbation as kernels
-from fastnn.kernels.losses import MEAN_SQUARED_ERROR
+from fastnn.kernels.losses import HINGE, MULTICLASS_HINGE
 from fastnn.kernels.matmul import scratch_size
 
 # A block of changes should stay in the cache: this many elements, and no more columns than that.
@@ -151,8 +151,29 @@ class Perturbation:
         rows = max(1, min(len(self.x), TENSOR_BYTES // (8 * self.plan_columns), int(most)))
         for first in range(0, len(self.x), rows):
             self._add(multiples, step, slice(first, first + rows), only, changes)
-        changes /= len(self.x)
+        changes *= self.plan.numbers[-job.PLAN_NUMBERS + job.DATA_SHARE] / len(self.x)
+        self._add_penalty(steps, only, changes)
         return changes, divisors(steps, points, h, stacklevel=5)
+
+    def _add_penalty(self, steps: Array, only: str | None, changes: Array) -> None:
+        """Add what the penalty on weights changes by: l1 (|w + s| - |w|) + l2 s (w + s / 2)."""
+        l1, l2 = (float(self.plan.numbers[-job.PLAN_NUMBERS + which]) for which in (job.L1, job.L2))
+        if l1 == l2 == 0.0:
+            return
+        for name, (start, shape) in self.places.items():
+            if name[0] == "W" and only in (None, name):
+                some = slice(start, start + math.prod(shape))
+                w, s = self.values[some], steps[:, some]
+                changes[:, some] += l1 * (np.abs(w + s) - np.abs(w)) + l2 * s * (w + 0.5 * s)
+
+    def _loss(self, y: Array, some: slice) -> float:
+        """The sum of the losses of some samples, whose outputs are y."""
+        labels = self.labels[some]
+        dense = np.ascontiguousarray(self.dense[some], np.float64)
+        losses, hits, rows = np.empty((2, len(y))), np.empty(len(y), np.intp), np.arange(len(y))
+        parameter = float(self.plan.numbers[-job.PLAN_NUMBERS + job.LOSS_PARAMETER])
+        arguments = (self.plan.loss, parameter, y, labels, dense, rows, len(y), np.empty_like(y), *losses, hits)
+        return float(operations.loss.serial(1, *arguments))
 
     def by_name(self, values: Array, only: str | None = None) -> dict[str, Array]:
         """A vector like the parameters, cut into arrays."""
@@ -162,24 +183,25 @@ class Perturbation:
     def _add(self, points: Array, step: Array, some: slice, only: str | None, changes: Array) -> None:
         """The changes of the losses of some samples, added to `changes`."""
         x = np.ascontiguousarray(self.x[some], np.float64)
-        operations, outputs = self.plan.operations, int(self.plan.operations[-1, job.OUTPUTS])
+        table, outputs = self.plan.operations, int(self.plan.operations[-1, job.OUTPUTS])
         targets = self._targets(some, outputs)
         tensors, softmax = np.empty(len(x) * self.plan_columns), np.empty((len(x), outputs))
-        widest = int(operations[:, job.OUTPUTS].max())
+        widest = int(table[:, job.OUTPUTS].max())
         columns = max(len(points), min(MOST_COLUMNS, BLOCK_SIZE // widest))
         products = self._products(columns)
         memory = np.empty((self.parts, kernels.space_size(widest, columns, products)))
-        network = (operations, self.plan.numbers, self.plan.loss, self.values)
+        loss = MULTICLASS_HINGE if self.plan.loss == HINGE and self.labels.size else self.plan.loss
+        network = (table, self.plan.numbers, loss, self.values)
         flop = 2.0 * self.values.size * len(x)
         arguments = (x, memory, tensors, softmax)
         threads.run(kernels.prepare, flop, *network, *arguments, n_threads=self.parts)
-        if not np.isfinite(_losses(self.plan.loss, tensors[-targets.size :].reshape(targets.shape), targets)).all():
+        if not np.isfinite(self._loss(tensors[-targets.size :].reshape(targets.shape), some)):
             changes += np.nan  # the mean of the losses is not finite, whatever is moved
             return
         data = (*network, self.transposed, x, tensors, softmax, targets, points, step)
         samples = np.empty((self.parts, len(x)), np.intp)
         for o, first, end in self._inputs(only):
-            outputs = int(operations[o, job.OUTPUTS])
+            outputs = int(table[o, job.OUTPUTS])
             one = self._work(o, len(x), len(points))  # of one input and one output
             pace = FIRST_FLOP  # operations in one call
             while first < end:
@@ -226,12 +248,3 @@ class Perturbation:
         after = [int(self.plan.operations[later, job.OUTPUTS]) for later in self.affine if later > o]
         changed = sum(20.0 * width for width in after) + sum(2.0 * a * b for a, b in itertools.pairwise(after))
         return rows * points * (60.0 + changed)
-
-
-def _losses(loss: int, y: Array, t: Array) -> Array:
-    """The loss of each sample, as far as it matters whether it is finite."""
-    with np.errstate(all="ignore"):
-        if loss == MEAN_SQUARED_ERROR:
-            return np.asarray(np.sum((y - t) ** 2, axis=1))
-        y = y - y.max(axis=1, keepdims=True)
-        return np.asarray(np.log(np.exp(y).sum(axis=1)) * t.sum(axis=1) - np.where(t == 0, 0.0, t * y).sum(axis=1))

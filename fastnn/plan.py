@@ -8,6 +8,8 @@ from fastnn.kernels import job as kernels
 from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.layers import Activation, Affine, Layer
 
+# The loss's parameter, the share of the data in the loss, l1 and l2.
+NO_LOSS_NUMBERS = (0.0, 1.0, 0.0, 0.0)
 MOST_PARAMETERS = 2**60  # in a table of int64
 Places = dict[str, tuple[int, tuple[int, ...]]]
 
@@ -43,8 +45,13 @@ def check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def compile_plan(layers: Sequence[Layer], loss: int) -> tuple[kernels.Plan, Places, int, int]:
-    """The plan, the place of each parameter (start, shape), the plan's columns, and the number of parameters."""
+def compile_plan(
+    layers: Sequence[Layer], loss: int, loss_numbers: Sequence[float] = NO_LOSS_NUMBERS
+) -> tuple[kernels.Plan, Places, int, int]:
+    """The plan, the place of each parameter (start, shape), the plan's columns, and the number of parameters.
+
+    loss_numbers: the plan's own, see kernels/job.py.
+    """
     operations: list[list[int]] = []
     numbers: list[float] = []
     places: Places = {}
@@ -70,7 +77,7 @@ def compile_plan(layers: Sequence[Layer], loss: int) -> tuple[kernels.Plan, Plac
     if size > MOST_PARAMETERS:
         came = f"{size:,} of them; use narrower layers"
         raise MemoryError(f"layers: expected parameters that fit into memory, got {came}")
-    plan = kernels.Plan(np.array(operations, np.intp), np.array(numbers), loss)
+    plan = kernels.Plan(np.array(operations, np.intp), np.array([*numbers, *loss_numbers], np.float64), loss)
     return plan, places, columns, size
 
 

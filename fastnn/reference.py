@@ -1,7 +1,7 @@
 """Every public operation in plain NumPy: the oracle of the tests and the baseline of the benchmarks.
 
-Imports numpy and reference_activations, nothing else of fastnn. Names, parameters and defaults are those of
-`fastnn.functional`. Any float dtype goes in and comes out: in float64 the operations are the oracle, in float32
+Imports numpy and the other modules called reference, nothing else of fastnn. Names, parameters and defaults are those
+of `fastnn.functional`. Any float dtype goes in and comes out: in float64 the operations are the oracle, in float32
 they are what a competent NumPy user writes (BLAS products, `out=`, no loop over samples). Nothing is validated
 here: shapes that do not fit fail as NumPy fails. NaN and infinities are what arithmetic gives, without warnings.
 
@@ -20,10 +20,24 @@ from fastnn.reference_activations import Array, Out, activation, quiet
 from fastnn.reference_activations import activation_backward as activation_backward
 from fastnn.reference_activations import activation_forward as activation_forward
 from fastnn.reference_activations import softmax as softmax
+from fastnn.reference_losses import LOSSES as LOSSES
+from fastnn.reference_losses import absolute_error as absolute_error
+from fastnn.reference_losses import exponential as exponential
+from fastnn.reference_losses import hinge as hinge
+from fastnn.reference_losses import huber as huber
+from fastnn.reference_losses import kl_divergence as kl_divergence
+from fastnn.reference_losses import mean_squared_error as mean_squared_error
+from fastnn.reference_losses import sigmoid_cross_entropy as sigmoid_cross_entropy
+from fastnn.reference_losses import softmax_cross_entropy as softmax_cross_entropy
+from fastnn.reference_updates import adagrad_update as adagrad_update
+from fastnn.reference_updates import adam_update as adam_update
+from fastnn.reference_updates import momentum_update as momentum_update
+from fastnn.reference_updates import nesterov_update as nesterov_update
+from fastnn.reference_updates import rmsprop_update as rmsprop_update
+from fastnn.reference_updates import sgd_update as sgd_update
 
 Targets: TypeAlias = npt.NDArray[Any]
 Params: TypeAlias = Mapping[str, Array]
-Arrays: TypeAlias = Array | Params | Sequence[Array]
 Layers: TypeAlias = Sequence[tuple[Any, ...]]
 
 
@@ -49,86 +63,6 @@ def affine_backward(
     dx_out, dW_out, db_out = out if out is not None else (None, None, None)
     dx = np.matmul(dy, W.T, out=dx_out) if need_dx else None
     return dx, np.matmul(x.T, dy, out=dW_out), dy.sum(axis=0, out=db_out)
-
-
-# --- losses ---------------------------------------------------------------------------------------
-@quiet
-def softmax_cross_entropy(x: Array, t: Targets, *, out: Out = None) -> tuple[float, Array]:
-    """loss = -1/N sum over i and k of t[i, k] log(softmax(x)[i, k]), dx = (softmax(x) - t) / N.
-
-    x: logits (N, K). t: labels (N,), one-hot or probabilities (N, K) whose rows sum to 1. The logarithm is a
-    log-sum-exp, nothing is clipped. A class with t = 0 adds nothing, also where its logit is -inf; rows that
-    softmax makes NaN make the loss NaN. `out` receives dx.
-    Source: Blanchard, Higham and Higham, IMA Journal of Numerical Analysis 41 (2021), 2311-2330.
-    """
-    dx: Array = np.subtract(x, x.max(axis=1, keepdims=True), out=out)
-    if t.ndim == 1:
-        at_labels = np.arange(len(x)), t
-        expected_logits = dx[at_labels]
-    else:
-        t = t.astype(dx.dtype, copy=False)
-        expected_logits = (dx * t).sum(axis=1, where=t != 0)  # where=, because 0 * -inf is NaN
-    np.exp(dx, out=dx)
-    sums = dx.sum(axis=1, keepdims=True)
-    losses = np.log(sums[:, 0])
-    dx /= sums
-    if t.ndim == 1:
-        dx[at_labels] -= 1
-    else:
-        dx -= t
-        losses *= t.sum(axis=1)
-    dx /= len(x)
-    losses -= expected_logits
-    return float(losses.sum() / len(x)), dx
-
-
-@quiet
-def mean_squared_error(y: Array, t: Targets, *, out: Out = None) -> tuple[float, Array]:
-    """loss = sum((y - t)^2) / (2 N), dy = (y - t) / N.
-
-    y and t (N, ...), N the length of the first axis. `out` receives dy.
-    """
-    dy: Array = np.subtract(y, t, out=out, dtype=y.dtype)
-    loss = np.vdot(dy, dy) / (2 * len(y))
-    dy /= len(y)
-    return float(loss), dy
-
-
-# To add a loss, write it above and enter it here.
-LOSSES: dict[str, Callable[[Array, Targets], tuple[float, Array]]] = {
-    "softmax_cross_entropy": softmax_cross_entropy,
-    "mean_squared_error": mean_squared_error,
-}
-
-
-# --- updates --------------------------------------------------------------------------------------
-def _matched(*groups: Arrays) -> list[tuple[Array, ...]]:
-    """The arrays that belong together, [(p, g), ...]; the first group gives the keys or the length."""
-    first: Any = groups[0]
-    if isinstance(first, np.ndarray):
-        return [groups]  # type: ignore[list-item]
-    keys: Any = first if isinstance(first, Mapping) else range(len(first))
-    return [tuple(group[key] for group in groups) for key in keys]
-
-
-@quiet
-def sgd_update(params: Arrays, grads: Arrays, lr: float) -> None:
-    """p -= lr g in place, for one array or a mapping or sequence of arrays."""
-    lr = float(lr)  # a NumPy scalar would promote float32
-    for p, g in _matched(params, grads):
-        p -= lr * g
-
-
-@quiet
-def momentum_update(params: Arrays, grads: Arrays, velocity: Arrays, lr: float, momentum: float = 0.9) -> None:
-    """v = momentum v - lr g, then p += v, both in place, for arrays or mappings or sequences of arrays.
-    Source: Polyak, USSR Computational Mathematics and Mathematical Physics 4 (1964), 1-17.
-    """
-    lr, momentum = float(lr), float(momentum)
-    for p, g, v in _matched(params, grads, velocity):
-        v *= momentum
-        v -= lr * g
-        p += v
 
 
 # --- a plain network ------------------------------------------------------------------------------

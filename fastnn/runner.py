@@ -12,11 +12,12 @@ import numpy as np
 
 from fastnn import arrays, observation, threads
 from fastnn.arrays import Array
-from fastnn.kernels import job, operations
+from fastnn.kernels import forward, job, operations
 from fastnn.kernels import network as kernels
-from fastnn.kernels.losses import LOSSES, SOFTMAX_CROSS_ENTROPY
+from fastnn.kernels.penalty import penalty
 from fastnn.kernels.updates import UPDATES
 from fastnn.layers import Layer
+from fastnn.losses import Loss, Regularization, check_loss
 from fastnn.optimizers import Optimizer
 from fastnn.parameters import Parameters, vector
 from fastnn.perturbation import Model, Perturbation
@@ -28,27 +29,50 @@ NO_ORDER = np.empty(0, INDEX)  # samples as they come
 FLOP_PER_CALL = 2e9
 FLOP_PER_LOSS = 20.0  # for each output; decides only whether threads pay
 LARGEST_KEPT = 1 << 26  # bytes of activations of a batch; the workspace of a larger one is given back after it
-Snapshot: TypeAlias = tuple[Array, Array, str | None]  # parameters (P,), state (vectors, P), whose update it is
+# Parameters (P,), state (vectors, P), whose update it is, and how many updates it has seen.
+Snapshot: TypeAlias = tuple[Array, Array, str | None, int]
 
 
 class Runner:
     """A network's layers and loss as compiled code runs them. Arguments as for `Network`."""
 
-    def __init__(self, layers: Sequence[Layer], loss: str, dtype: Any, n_threads: int | None) -> None:
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        loss: str | Loss,
+        dtype: Any,
+        n_threads: int | None,
+        regularization: Regularization | None,
+    ) -> None:
         self.layers = check_layers(layers)
-        self.loss_name = arrays.choice("loss", loss, LOSSES)
+        self._loss = check_loss(loss)
+        if regularization is not None and not isinstance(regularization, Regularization):
+            came = f"{regularization!r}; pass fastnn.Regularization(l2=1e-4)"
+            raise TypeError(f"regularization: expected a fastnn.Regularization or None, got {came}")
+        self.regularization = Regularization() if regularization is None else regularization
         dtype = arrays.float_dtype("dtype", dtype)
         self.n_threads = None if n_threads is None else arrays.integer("n_threads", n_threads, minimum=1)
-        self._plan, self._places, self._columns, size = compile_plan(self.layers, LOSSES[self.loss_name])
+        self._plan, self._places, self._columns, size = compile_plan(*self._description)
         self._values, self._gradients = vector(size, dtype), vector(size, dtype)
         self._no_targets = np.empty((0, self.outputs), dtype)
         self._state = np.zeros((0, size), dtype)
         self._state_owner: str | None = None
+        self._steps = 0  # updates that the state has seen
         self._workspace: Workspace | None = None
         self._prediction_workspaces: list[Workspace] = []  # those that no thread is using
         self._inputs, self._outputs = self.inputs, self.outputs
         self._lock = threading.RLock()
         observation.register(self)
+
+    @property
+    def loss_name(self) -> str:
+        """The name of the loss."""
+        return self._loss.name
+
+    @property
+    def _description(self) -> tuple[Sequence[Layer], int, tuple[float, ...]]:
+        """What a plan is compiled from."""
+        return self.layers, self._loss.code, (self._loss.parameter, *self.regularization.numbers)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -99,16 +123,16 @@ class Runner:
         vectors = (self._values, self._no_targets, self._no_targets)  # neither gradients nor state
         description = (self.layers, self._plan, self._columns)
         workspace = take_for_prediction(self._prediction_workspaces, description, vectors, parts)
-        rows = max(kernels.BLOCK_ROWS, int(FLOP_PER_CALL / flop))
+        rows = max(forward.BLOCK_ROWS, int(FLOP_PER_CALL / flop))
         check = check_finite and count <= rows  # by the kernel, before it writes anything
         if check_finite and not check:
             arrays.check_finite("x", x)
         for n in range(0, count, rows):
             some, y = (x, result) if count <= rows else (x[n : n + rows], result[n : n + rows])
             work = flop * some.shape[0]
-            if threads.run(kernels.predict, work, workspace.job, some, check, y, n_threads=parts):
+            if threads.run(forward.predict, work, workspace.job, some, check, y, n_threads=parts):
                 arrays.check_finite("x", x)  # says where, unless another thread has mended x
-                threads.run(kernels.predict, work, workspace.job, some, False, y, n_threads=parts)
+                threads.run(forward.predict, work, workspace.job, some, False, y, n_threads=parts)
         if workspace.nbytes <= LARGEST_KEPT:
             self._prediction_workspaces.append(workspace)
         return result
@@ -121,20 +145,26 @@ class Runner:
         if np.may_share_memory(x, self._values):  # parameters as data: they move while they are read
             x = x.copy()
         rows, columns = x.shape[0], self.outputs
-        if self._plan.loss == SOFTMAX_CROSS_ENTROPY:
-            return (x, *arrays.targets(names[1], t, rows, columns, self.dtype))
-        dense = arrays.regression_targets(names[1], t, rows, columns, self.dtype, finite=check_finite)
-        return x, np.empty(0, INDEX), dense.copy() if np.may_share_memory(dense, self._values) else dense
+        labels, dense = self._loss.targets(names[1], t, rows, columns, self.dtype, check_finite)
+        return x, labels, dense.copy() if np.may_share_memory(dense, self._values) else dense
 
     def _evaluate(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
         """Mean loss and accuracy on prepared data."""
         y = self.predict(x, check_finite=False)
         losses, hits = np.empty((2, len(y))), np.empty(len(y), INDEX)
         rows = np.arange(len(y), dtype=INDEX)
-        arguments = (self._plan.loss, y, labels, dense, rows, np.empty_like(y), losses[0], losses[1], hits)
+        arguments = (self._plan.loss, self._loss.parameter, y, labels, dense, rows, len(y), np.empty_like(y))
         work, parts = FLOP_PER_LOSS * y.size, threads.at_most(self.n_threads)
-        total = threads.run(operations.loss, work, *arguments, n_threads=parts)
-        return float(total) / len(y), float(hits.mean())
+        total = threads.run(operations.loss, work, *arguments, losses[0], losses[1], hits, n_threads=parts)
+        return self.regularization.data * float(total) / len(y) + self._penalty(), float(hits.mean())
+
+    def _penalty(self) -> float:
+        """What regularization adds to the loss."""
+        l1, l2 = self.regularization.l1, self.regularization.l2
+        if l1 == l2 == 0.0:
+            return 0.0
+        weights = [array.reshape(-1) for name, array in self.params.items() if name[0] == "W"]
+        return sum(float(penalty.serial(1, array, l1, l2)) for array in weights)
 
     def _perturbation(self, data: tuple[Array, Array, Array]) -> Perturbation:
         """The network on prepared data, for numerical gradients."""
@@ -143,13 +173,13 @@ class Runner:
     def _snapshot(self, into: Snapshot | None = None) -> Snapshot:
         """A copy of the parameters and the optimizer's state, in the arrays of `into` where they fit."""
         if into is None or into[1].shape != self._state.shape:
-            return self._values.copy(), self._state.copy(), self._state_owner
+            return self._values.copy(), self._state.copy(), self._state_owner, self._steps
         into[0][:], into[1][:] = self._values, self._state
-        return into[0], into[1], self._state_owner
+        return into[0], into[1], self._state_owner, self._steps
 
     def _restore(self, saved: Snapshot) -> None:
         """Go back to a snapshot."""
-        self._values[:], self._state, self._state_owner = saved[0], saved[1].copy(), saved[2]
+        self._values[:], self._state, self._state_owner, self._steps = saved[0], saved[1].copy(), *saved[2:]
 
     def _update(self, gradients: Array, optimizer: Optimizer) -> None:
         """One update of the parameters by these gradients (P,)."""
@@ -157,6 +187,13 @@ class Runner:
             self._state, self._state_owner, workspace = self._ready_for(optimizer, 1, 1, False)
             self._gradients[:] = gradients
             kernels.update.serial(1, workspace.job, self._values)
+            self._steps = workspace.steps
+
+    def _gradient_of(self, data: tuple[Array, Array, Array]) -> dict[str, Array]:
+        """The gradient of the mean loss on prepared data; new arrays."""
+        with self._lock:
+            self._run_batches((*data, NO_ORDER), None, (0, 1, len(data[0])))
+            return dict(Parameters(self._gradients.copy(), self._places))
 
     def _run_batches(
         self,
@@ -177,8 +214,9 @@ class Runner:
             state, owner, workspace = self._ready_for(optimizer, rows, parts, data[3].size > 0)
             arguments = (workspace.job, *data, *batches, losses, *check)
             samples, total, hits, outcome = threads.run(kernels.train, work, *arguments, n_threads=parts)
-            if outcome != kernels.REFUSED:  # which must leave everything as it was
+            if outcome != forward.REFUSED:  # which must leave everything as it was
                 self._state, self._state_owner = state, owner
+                self._steps = workspace.steps if optimizer is not None else self._steps
             if workspace.nbytes > LARGEST_KEPT:
                 self._workspace = None
         return int(samples), float(total), int(hits), int(outcome)  # NumPy's own without the compiler
@@ -188,10 +226,11 @@ class Runner:
     ) -> tuple[Array, str | None, Workspace]:
         """The optimizer's state, whose it is, and a workspace that makes its update of that state."""
         update = UPDATES["none" if optimizer is None else optimizer.update]
-        state, owner = self._state, self._state_owner
+        state, owner, steps = self._state, self._state_owner, self._steps
         if optimizer is not None and (owner != optimizer.update or len(state) != update.state_vectors):
             # Another kind of optimizer starts afresh; the same kind, with whatever learning rate, goes on.
             state, owner = np.zeros((update.state_vectors, self._values.size), self.dtype), optimizer.update
+            steps = 0
         vectors, workspace = (self._values, self._gradients, state), self._workspace
         if workspace is None or not workspace.suits(vectors, rows, parts, shuffled):
             made = Workspace(self.layers, self._plan, self._columns, vectors, rows, parts, shuffled=shuffled)
@@ -199,6 +238,7 @@ class Runner:
         numbers = () if optimizer is None else optimizer.numbers
         if workspace.update != (update.code, numbers):
             workspace.set_update(update.code, numbers)
+        workspace.steps = steps
         return state, owner, workspace
 
     def __getstate__(self) -> dict[str, Any]:
@@ -208,7 +248,7 @@ class Runner:
         # Arrays may arrive in read-only memory, such as joblib's: kernels write to them, and know no other type.
         vars(self).update(state)
         dtype = arrays.float_dtype("dtype", self._values.dtype)  # NumPy's own object, which the gate looks for
-        self._plan = compile_plan(self.layers, LOSSES[self.loss_name])[0]
+        self._plan = compile_plan(*self._description)[0]
         for name in ("_values", "_state"):
             came = getattr(self, name)
             setattr(self, name, np.empty(came.shape, dtype))

@@ -13,7 +13,7 @@ import numpy as np
 from fastnn import arrays
 from fastnn.arrays import Array
 from fastnn.errors import TrainingDivergedError
-from fastnn.kernels.network import DONE, NOT_FINITE
+from fastnn.kernels.forward import DONE, NOT_FINITE
 from fastnn.network import Network
 from fastnn.optimizers import SGD, Optimizer, check_optimizer
 from fastnn.progress import Progress
@@ -131,7 +131,7 @@ def fit(
         raise ValueError("params: expected finite parameters, got NaN or infinity; call network.initialize() first")
     numerical = arrays.choice("gradient", gradient, GRADIENTS) == "numerical"
     shuffle, progress = arrays.flag("shuffle", shuffle), arrays.flag("progress", progress)
-    classes = _are_classes(labels, dense)
+    classes = network._counts_hits(labels, dense)
     history = network.history = History()
     run = _Run(network, optimizer, size, numerical)
     order = np.arange(len(x), dtype=np.intp)
@@ -231,10 +231,3 @@ def _validation(network: Network, data: Any, check_finite: bool) -> tuple[Array,
             f"validation_data: expected a pair (x, t), got {type(data).__name__}; pass validation_data=(x, t)"
         )
     return network._prepare(data[0], data[1], check_finite, names=("validation_data[0]", "validation_data[1]"))
-
-
-def _are_classes(labels: Array, dense: Array) -> bool:
-    """Whether an accuracy means anything: labels, or rows of zeros with a single one."""
-    if labels.size:
-        return True
-    return dense.shape[1] > 1 and bool(((dense == 0) | (dense == 1)).all() and (dense.sum(axis=1) == 1).all())

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from fastnn.arrays import Array
-from fastnn.kernels import job
+from fastnn.kernels import forward, job
 from fastnn.kernels import network as kernels
 from fastnn.kernels.matmul import scratch_size
 from fastnn.kernels.sparse import sparse_scratch_size
+from fastnn.kernels.updates import NUMBERS, STEP
 from fastnn.layers import Affine, Layer
 from fastnn.optimizers import numbers_in
 
@@ -27,7 +28,7 @@ class Workspace:
         The network's flat vectors. The job names their memory, so it is made anew when one of them is another array.
     rows, parts : int
     training : bool
-        False: for predictions alone, which take kernels.BLOCK_ROWS rows on each thread.
+        False: for predictions alone, which take forward.BLOCK_ROWS rows on each thread.
     shuffled : bool
         Whether batches are gathered.
     """
@@ -48,9 +49,9 @@ class Workspace:
         dtype, inputs = values.dtype, plan.operations[0, job.INPUTS]
         weights = [layer for layer in layers if isinstance(layer, Affine)]
         some = rows if training else 0
-        tensors = rows * columns if training else parts * kernels.BLOCK_ROWS * columns
+        tensors = rows * columns if training else parts * forward.BLOCK_ROWS * columns
         largest = max(min(layer.inputs * layer.outputs, _update_size(layer)) for layer in weights) if training else 0
-        self.rates = np.zeros(8)
+        self.rates = np.zeros(NUMBERS)
         self.update: tuple[int, tuple[float, ...]] | None = None  # the code and the numbers of the update it makes
         self.arrays: dict[str, Array] = {
             "operations": plan.operations,
@@ -86,6 +87,15 @@ class Workspace:
         self.rates[: len(numbers)] = numbers_in(self.vectors[0].dtype, numbers)
         self.job[job.UPDATE] = code
         self.update = (code, numbers)
+
+    @property
+    def steps(self) -> int:
+        """How many updates have been made."""
+        return int(self.rates[STEP])
+
+    @steps.setter
+    def steps(self, count: int) -> None:
+        self.rates[STEP] = count
 
     def suits(self, vectors: tuple[Any, Any, Any], rows: int, parts: int, shuffled: bool) -> bool:
         """Whether it can be used for that."""

@@ -6,7 +6,9 @@ BELOW_ALL += ("kernels", "kernels.pipelines", "kernels.processor")
 ARROWS = {
     **dict.fromkeys(BELOW_ALL, ""),
     "arrays": "checks",
-    "reference": "reference_activations",
+    "reference_losses": "reference_activations",
+    "reference_updates": "reference_activations",
+    "reference": "reference_activations reference_losses reference_updates",
     "progress": "arrays",
     "datasets.splits": "arrays",
     "datasets.digits": "arrays datasets.splits",
@@ -24,33 +26,39 @@ ARROWS = {
     "kernels.sparse": "kernels.compile kernels.matmul kernels.processor kernels.simd",
     "kernels.matmul": "kernels.compile kernels.processor kernels.simd",
     "kernels.activations": "kernels.compile kernels.simd kernels.vector_math",
-    "kernels.losses": "kernels.compile kernels.activations kernels.simd kernels.vector_math",
+    "kernels.penalty": "kernels.compile",
+    "kernels.losses": "kernels.compile kernels.activations kernels.vector_math",
     "kernels.updates": "kernels.compile",
     "kernels.operations": "kernels.compile kernels.simd kernels.activations kernels.losses kernels.matmul "
     "kernels.updates",
-    "kernels.network": "kernels.activations kernels.compile kernels.job kernels.losses kernels.matmul "
-    "kernels.operations kernels.sparse kernels.updates kernels.views",
-    "kernels.changes": "kernels.activations kernels.compile kernels.job kernels.losses kernels.matmul kernels.views",
-    "kernels.perturbation": "kernels.activations kernels.changes kernels.compile kernels.job kernels.matmul "
-    "kernels.network kernels.views",
+    "kernels.forward": "kernels.activations kernels.compile kernels.job kernels.matmul kernels.operations "
+    "kernels.sparse",
+    "kernels.network": "kernels.activations kernels.compile kernels.forward kernels.job kernels.losses kernels.matmul "
+    "kernels.operations kernels.penalty kernels.sparse kernels.updates kernels.views",
+    "kernels.loss_changes": "kernels.activations kernels.compile kernels.losses kernels.simd kernels.vector_math",
+    "kernels.changes": "kernels.activations kernels.compile kernels.job kernels.loss_changes kernels.matmul "
+    "kernels.views",
+    "kernels.perturbation": "kernels.activations kernels.changes kernels.compile kernels.forward kernels.job "
+    "kernels.matmul kernels.views",
     "kernels.differences": "kernels.compile",
     "kernels.rules": "kernels.compile kernels.matmul kernels.updates",
     "threads": "kernels.compile",
     "initializers": "arrays",
     "layers": "arrays initializers kernels.activations",
     "optimizers": "arrays kernels.updates",
+    "losses": "arrays kernels.losses",
     "perturbation": "arrays errors threads kernels.*",
     "observation": "arrays",
     "functional": "arrays threads kernels.*",
     "plan": "layers kernels.activations kernels.job",
     "parameters": "arrays",
-    "workspace": "arrays layers optimizers kernels.job kernels.matmul kernels.network kernels.sparse",
-    "runner": "workspace arrays layers observation optimizers parameters perturbation plan threads kernels.*",
-    "network": "arrays errors initializers layers observation optimizers parameters perturbation plan runner "
+    "workspace": "arrays layers optimizers kernels.*",
+    "runner": "workspace arrays layers losses observation optimizers parameters perturbation plan threads kernels.*",
+    "network": "arrays errors initializers layers losses observation optimizers parameters perturbation plan runner "
     "workspace kernels.*",
     "gradients": "arrays errors observation perturbation threads kernels.*",
     "gradient_check": "arrays checks observation perturbation kernels.activations",
-    "training": "arrays errors network optimizers progress runner kernels.network",
+    "training": "arrays errors network optimizers progress runner kernels.forward",
     "models.neuron": "arrays functional",
     "models.perceptron": "arrays errors models.neuron kernels.matmul kernels.rules",
     "models.rules": "arrays functional",
@@ -59,7 +67,8 @@ ARROWS = {
     "factories": "arrays checks network threads training",
     "validation": "arrays checks datasets.folds datasets.splits datasets.standardize factories network training",
     "ensembles": "arrays datasets.splits errors factories functional layers network training",
-    "persistence": "arrays checks errors layers network optimizers plan version kernels.losses kernels.updates",
+    "model_header": "arrays checks errors layers losses network optimizers plan version",
+    "persistence": "checks errors arrays model_header network kernels.updates",
     "environment": "arrays folders functional layers network optimizers threads training version kernels.*",
     "kernels.convolution": "kernels.activations kernels.compile kernels.matmul",
     "dropin.base": "",
@@ -111,7 +120,8 @@ ARROWS = {
     "demos.three_descents": "__init__ arrays demos.line_fit demos.tables",
     "cli": "bench demos errors version dropin.script",
     "__main__": "cli",
-    "__init__": "datasets ensembles environment errors functional gradient_check gradients layers metrics models "
+    "__init__": "datasets ensembles environment errors functional gradient_check gradients layers losses metrics "
+    "models "
     "network optimizers persistence reference threads training validation version",
 }
 # What a function of a module may import when it is called: against the arrows, or to start quickly.

@@ -15,6 +15,7 @@ from fastnn.arrays import Array
 from fastnn.layers import Affine, LeakyRelu
 from fastnn.network import Network
 from fastnn.optimizers import Momentum
+from tests import shapes
 
 HEADER, PARAMETERS, STATE = "header.json", "parameters.npy", "optimizer_state.npy"
 REPAIR = "use an intact copy, or save the network again"
@@ -36,11 +37,13 @@ def small_network(momentum: bool = True, dtype: str = "float32") -> Network:
 def batch(loss: str) -> tuple[Array, Array]:
     rng = np.random.default_rng(5)
     x = rng.standard_normal((7, 3))
-    return x, rng.integers(0, 2, 7) if loss == "softmax_cross_entropy" else rng.standard_normal((7, 2))
+    if loss == "mean_squared_error":
+        return x, rng.standard_normal((7, 2))
+    return x, shapes.targets_of(loss, 7, 2, np.float64)
 
 
 def bits(network: Network) -> tuple[bytes, bytes, str | None]:
-    values, state, update = network._snapshot()
+    values, state, update, _ = network._snapshot()
     return values.tobytes(), state.tobytes(), update
 
 

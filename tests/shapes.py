@@ -159,6 +159,16 @@ def targets(kind: str, n: int, k: int, dtype: FloatType) -> Array:
     return reference.softmax(3 * numbers(5, n, k)).astype(dtype)
 
 
+def targets_of(loss: str, n: int, k: int, dtype: FloatType) -> Array:
+    """Targets that a network's loss takes, of k outputs."""
+    if loss in ("softmax_cross_entropy", "hinge"):
+        return targets("labels", n, k, dtype)
+    shares = targets("probabilities", n, k, dtype)
+    if loss in ("kl_divergence", "sigmoid_cross_entropy"):
+        return shares
+    return np.sign(numbers(6, n, k)).astype(dtype) if loss == "exponential" else numbers(6, n, k, dtype=dtype)
+
+
 def _softmax_cross_entropy(kind: str) -> Callable[[Shape, FloatType, Numbers], Problem]:
     def problem(shape: Shape, dtype: FloatType, make: Numbers) -> Problem:
         n, _, k = shape

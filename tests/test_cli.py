@@ -79,7 +79,11 @@ def test_version(capsys: Output) -> None:
         (["train", "--epochs"], " train", "argument --epochs: expected one argument"),
         (["train", "--epochs", "many"], " train", "argument --epochs: invalid int value: 'many'"),
         (["train", "--lr", "x"], " train", "argument --lr: invalid float value: 'x'"),
-        (["train", "--momentum", "0.5"], " train", "argument --momentum: only together with --optimizer momentum"),
+        (
+            ["train", "--momentum", "0.5"],
+            " train",
+            "argument --momentum: only together with --optimizer momentum or nesterov",
+        ),
         *[
             (
                 ["train", "--hidden", text],
@@ -103,7 +107,7 @@ def test_usage_errors(arguments: list[str], command: str, message: str, capsys: 
     [
         (["trian"], "COMMAND", COMMANDS),
         (["train", "--activation", "rely"], "--activation", cli.ACTIVATIONS),
-        (["train", "--optimizer", "adam"], "--optimizer", cli.OPTIMIZERS),
+        (["train", "--optimizer", "lbfgs"], "--optimizer", cli.OPTIMIZERS),
         (["train", "--dtype", "float16"], "--dtype", cli.DTYPES),
     ],
 )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import SGD, Affine, Elu, LeakyRelu, Momentum, Network, Relu, Sigmoid, Softmax, Tanh, initializers
+from fastnn import SGD, AdamW, Affine, Elu, LeakyRelu, Momentum, Network, Relu, Sigmoid, Softmax, Tanh, initializers
 from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.kernels.updates import UPDATES
 from fastnn.layers import LAYERS, RELU_FAMILY, Activation, Layer
@@ -27,6 +27,8 @@ DESCRIPTIONS: list[Layer | Optimizer] = [
     Elu(alpha=2.0),
     *(cls() for cls in OPTIMIZERS.values()),
     Momentum(0.1, momentum=0.5),
+    AdamW(weight_decay=0.1, clip_norm=1.0),
+    SGD(clip_value=0.5),
 ]
 
 
@@ -74,8 +76,9 @@ def test_numbers_are_plain() -> None:
     layer, optimizer = Affine(four, four, half), Momentum(half, 0)
     assert [type(value) for value in (layer.inputs, layer.outputs, layer.init)] == [int, int, float]
     assert [type(value) for value in (optimizer.lr, optimizer.momentum)] == [float, float]
-    assert SGD(0.1).numbers == (0.1,)
-    assert Momentum(0.1, 0.5).numbers == (0.1, 0.5)
+    assert SGD(0.1).numbers[:2] == (0.1, 0.0)
+    assert Momentum(0.1, 0.5).numbers[:2] == (0.1, 0.5)
+    assert all(type(number) is float for number in Momentum(0.1, 0.5, clip_norm=half).numbers)
 
 
 # --- how weights begin -------------------------------------------------------------------------------
@@ -195,14 +198,15 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "momentum: expected a finite number of at least 0.0 and below 1.0, got 1",
     ),
     (
-        lambda: Optimizer().numbers,
+        lambda: Optimizer(),
         TypeError,
         "optimizer: expected one such as SGD, got the base class Optimizer; use a subclass",
     ),
     (
         lambda: Network([Affine(2, 3)], loss="cross_entropy"),
         ValueError,
-        "loss: expected one of 'softmax_cross_entropy', 'mean_squared_error', got 'cross_entropy'; "
+        "loss: expected one of 'softmax_cross_entropy', 'sigmoid_cross_entropy', 'mean_squared_error', "
+        "'absolute_error', 'huber', 'hinge', 'exponential', 'kl_divergence', got 'cross_entropy'; "
         "did you mean 'softmax_cross_entropy'?",
     ),
     (

@@ -33,7 +33,7 @@ def in_layer(number: int, **values: Any) -> Callable[[dict[str, Any]], object]:
     return lambda header: header["layers"][number].update(values)
 
 
-VERSION_EXPECTED = "expected the format version 1"
+VERSION_EXPECTED = "expected the format version 1 to 2"
 UPDATE_FASTNN = f"update fastnn, which is {fastnn.__version__} here"
 HERE = repr(fastnn.__version__)
 KNOWN_LOSSES, KNOWN_OPTIMIZERS, CLASSES = (", ".join(map(repr, table)) for table in (LOSSES, OPTIMIZERS, LAYERS))
@@ -44,10 +44,10 @@ WIDTH = "expected an integer of at least 1 and of at most 2147483647"
 WRONG_HEADERS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (change(format="other"), f"expected the format 'fastnn network', got 'other'; {REMEDY}"),
     (change(format=None), f"expected the format 'fastnn network', got None; {REMEDY}"),
-    (change(format_version=2), f"{VERSION_EXPECTED}, got 2, written by fastnn {HERE}; {UPDATE_FASTNN}"),
+    (change(format_version=3), f"{VERSION_EXPECTED}, got 3, written by fastnn {HERE}; {UPDATE_FASTNN}"),
     (
-        change(format_version=2, fastnn_version="9.1", layers={}, weights=[]),
-        f"{VERSION_EXPECTED}, got 2, written by fastnn '9.1'; {UPDATE_FASTNN}",
+        change(format_version=3, fastnn_version="9.1", layers={}, weights=[]),
+        f"{VERSION_EXPECTED}, got 3, written by fastnn '9.1'; {UPDATE_FASTNN}",
     ),
     (change(format_version=0), f"{VERSION_EXPECTED}, got 0, written by fastnn {HERE}; {UPDATE_FASTNN}"),
     (change(format_version=True), f"{VERSION_EXPECTED}, got True, written by fastnn {HERE}; {UPDATE_FASTNN}"),
@@ -108,12 +108,12 @@ WRONG_HEADERS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
         lambda header: header["parameters"][2].update(name="W3"),
         f"parameters[2]: expected {W2}, as the layers say, got " + "'" + W2.replace("W2", "W3") + f"'; {REPAIR}",
     ),
-    (change(loss="hinges"), f"loss: expected one of {KNOWN_LOSSES}, got 'hinges'; {REPAIR}"),
+    (change(loss="zzz"), f"loss: expected one of {KNOWN_LOSSES}, got 'zzz'; {REPAIR}"),
     (change(loss=0), f"loss: expected one of {KNOWN_LOSSES}, got 0; {REPAIR}"),
     (change(dtype="float16"), f"dtype: expected 'float32' or 'float64', got 'float16'; {REPAIR}"),
     (change(dtype="O"), f"dtype: expected 'float32' or 'float64', got 'O'; {REPAIR}"),
     (change(dtype=None), f"dtype: expected 'float32' or 'float64', got None; {REPAIR}"),
-    (change(optimizer="adam"), f"optimizer: expected one of {KNOWN_OPTIMIZERS}, got 'adam'; {REPAIR}"),
+    (change(optimizer="lbfgs"), f"optimizer: expected one of {KNOWN_OPTIMIZERS}, got 'lbfgs'; {REPAIR}"),
     (change(optimizer="none"), f"optimizer: expected one of {KNOWN_OPTIMIZERS}, got 'none'; {REPAIR}"),
     (change(optimizer=[]), f"optimizer: expected one of {KNOWN_OPTIMIZERS}, got an object of type list; {REPAIR}"),
 ]
@@ -127,7 +127,10 @@ def test_a_header_with_a_wrong_field(
     refused(saved, f"{HEADER}: {sentence}")
 
 
-FIELDS = "format, format_version, fastnn_version, layers, loss, dtype, parameters, optimizer"
+FIELDS = (
+    "format, format_version, fastnn_version, layers, loss, dtype, parameters, optimizer, loss_options, "
+    "regularization, steps"
+)
 
 
 @pytest.mark.parametrize("field", FIELDS.split(", ")[1:])

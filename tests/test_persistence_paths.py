@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import persistence
+from fastnn import model_header, persistence
 from fastnn.layers import LAYERS, Affine
 from fastnn.network import Network
 from tests.model_files import HEADER, bits, members, small_network, whole
@@ -159,7 +159,7 @@ def test_a_description_that_load_would_refuse_is_not_saved(path: pathlib.Path, m
     network.save(path)
     size = len(members(path)[HEADER])
     path.unlink()
-    monkeypatch.setattr(persistence, "LARGEST_HEADER", size - 1)
+    monkeypatch.setattr(model_header, "LARGEST_HEADER", size - 1)
     came = f"3 layers that take {size}; use fewer layers"
     with pytest.raises(
         ValueError, match=whole(f"network: expected a description of at most {size - 1} bytes, got {came}")

@@ -28,7 +28,7 @@ NETWORKS: list[tuple[str, list[tuple[Any, ...]]]] = [
 ]
 ONE = np.ones((1, 2))
 UNKNOWN = f"name: expected one of {', '.join([*FORMULAS, 'softmax'])}, got 'Relu'; pass a name from that list"
-UNKNOWN_LOSS = "loss: expected one of softmax_cross_entropy, mean_squared_error, got 'mse'; pass a name from that list"
+UNKNOWN_LOSS = f"loss: expected one of {', '.join(reference.LOSSES)}, got 'mse'; pass a name from that list"
 DIFFERENT = "1 of 1 entries differ; worst at (): expected 1.0, got nan, off by nan, allowed 1.1e-12"
 SENTENCES = [
     (reference.activation_forward, ["Relu", ONE], UNKNOWN),

@@ -10,8 +10,21 @@ from typing import Any, NamedTuple
 
 from fastnn.kernels.activations import SOFTMAX, activation_forward
 from fastnn.kernels.compile import kernel
-from fastnn.kernels.job import ACTIVATION, AFFINE, INPUTS, KIND, OUTPUTS, SOURCE, TARGET, WEIGHT, Plan, weight_of
-from fastnn.kernels.losses import loss_change, loss_change_of_one
+from fastnn.kernels.job import (
+    ACTIVATION,
+    AFFINE,
+    INPUTS,
+    KIND,
+    LOSS_PARAMETER,
+    OUTPUTS,
+    SOURCE,
+    TARGET,
+    WEIGHT,
+    Plan,
+    plan_number,
+    weight_of,
+)
+from fastnn.kernels.loss_changes import loss_change, loss_change_of_one
 from fastnn.kernels.matmul import multiply_transposed_left
 from fastnn.kernels.views import matrix
 
@@ -141,6 +154,7 @@ def _is_single(operation: Any) -> bool:
 def _losses_of_single(base: Base, samples: Any, run: int, j: int, width: int, d: Any, losses: Any) -> None:
     """The changes of the loss where element j of each sample's outputs changes by d."""
     final = base.plan.operations[base.plan.operations.shape[0] - 1]
+    parameter = plan_number(base.plan, LOSS_PARAMETER)
     for s in range(samples.size):
         n = samples[s]
         y = _row(base, final[TARGET], final[OUTPUTS], n)
@@ -149,7 +163,7 @@ def _losses_of_single(base: Base, samples: Any, run: int, j: int, width: int, d:
             mass += base.targets[n, k]
         for start in range(s * run, (s + 1) * run, width):
             some, out = d[start : start + width], losses[start : start + width]
-            loss_change_of_one(base.plan.loss, some, j, y, base.softmax[n], base.targets[n], mass, out)
+            loss_change_of_one(base.plan.loss, parameter, some, j, y, base.softmax[n], base.targets[n], mass, out)
 
 
 @kernel
@@ -181,9 +195,11 @@ def follow(base: Base, first: int, samples: Any, run: int, j: int, width: int, d
             block, one, other = after, other, one
         else:
             _change_block(base, later, samples, run, block, other)
-    final = operations[count - 1]
+    final, parameter = operations[count - 1], plan_number(base.plan, LOSS_PARAMETER)
     for s in range(samples.size):
         n = samples[s]
         y = _row(base, final[TARGET], final[OUTPUTS], n)
         out = losses[s * run : (s + 1) * run]
-        loss_change(base.plan.loss, block, s * run, y, base.softmax[n], base.targets[n], space.work[:run], out)
+        loss_change(
+            base.plan.loss, parameter, block, s * run, y, base.softmax[n], base.targets[n], space.work[:run], out
+        )

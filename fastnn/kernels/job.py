@@ -23,11 +23,15 @@ INPUT = -1
 AFFINE, ACTIVATE = range(2)  # kinds of operations
 PLAN_COLUMNS = 8
 
+# What a plan's numbers hold behind the activations' parameters.
+LOSS_PARAMETER, DATA_SHARE, L1, L2 = range(4)
+PLAN_NUMBERS = 4
+
 # A job: numbers, then for each array its address and its size.
 LOSS, UPDATE, STATE_VECTORS, CAPACITY, PARTS = range(5)
 ARRAYS = (
     "operations",  # intp, those of the plan
-    "numbers",  # float64, the activations' parameters
+    "numbers",  # float64, those of the plan
     "rates",  # float64, the update's numbers
     "values",  # (P,) parameters
     "gradients",  # (P,)
@@ -51,10 +55,10 @@ JOB_SIZE = PARTS + 1 + 2 * len(ARRAYS)
 
 
 class Plan(NamedTuple):
-    """A network as tables: integers, the activations' parameters, the number of its loss."""
+    """A network as tables: integers, numbers, and the number of its loss."""
 
     operations: Any  # (operations, PLAN_COLUMNS) intp
-    numbers: Any  # (operations,) float64
+    numbers: Any  # (operations + PLAN_NUMBERS,) float64: the activations' parameters, then those above
     loss: Any
 
 
@@ -111,7 +115,13 @@ def get_plan(job: Any) -> Plan:
     """The plan of a job."""
     operations = get_vector(job, AT_OPERATIONS, np.intp(0))
     numbers = get_vector(job, AT_NUMBERS, np.float64(0.0))
-    return Plan(rows_of(operations, numbers.size), numbers, job[LOSS])
+    return Plan(rows_of(operations, numbers.size - PLAN_NUMBERS), numbers, job[LOSS])
+
+
+@kernel
+def plan_number(plan: Plan, which: int) -> float:
+    """One of a plan's own numbers, such as LOSS_PARAMETER."""
+    return plan.numbers[plan.operations.shape[0] + which]
 
 
 @kernel

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels.activations import activation_backward, activation_forward
+from fastnn.kernels.activations import activation_backward
 from fastnn.kernels.compile import entry, kernel, prange
+from fastnn.kernels.forward import BLOCK_ROWS, DONE, NOT_FINITE, REFUSED, forward_rows, skips_zeros
 from fastnn.kernels.job import (
     ACTIVATION,
     AFFINE,
@@ -20,9 +21,13 @@ from fastnn.kernels.job import (
     AT_LOSSES,
     AT_VALUES,
     BIAS,
+    DATA_SHARE,
     INPUT,
     INPUTS,
     KIND,
+    L1,
+    L2,
+    LOSS_PARAMETER,
     OUTPUTS,
     SOURCE,
     TARGET,
@@ -37,73 +42,30 @@ from fastnn.kernels.job import (
     get_vector,
     get_vectors,
     get_workspace,
-    rows_of,
+    plan_number,
     tensor_rows,
     weight_of,
 )
 from fastnn.kernels.losses import loss_rows
-from fastnn.kernels.matmul import FEW_STEPS, multiply, multiply_transposed_left, multiply_transposed_right, share
+from fastnn.kernels.matmul import FEW_STEPS, multiply_transposed_left, multiply_transposed_right, share
 from fastnn.kernels.operations import all_finite, bias_gradient, sum_in_order
-from fastnn.kernels.sparse import FEWEST_ROWS as FEWEST_SPARSE_ROWS
-from fastnn.kernels.sparse import mostly_zero, sparse_multiply, sparse_multiply_transposed_left
-from fastnn.kernels.updates import NO_UPDATE, SGD, sgd_update_of_one_sample, update_range
+from fastnn.kernels.penalty import add_penalty_gradient, penalty_of
+from fastnn.kernels.sparse import sparse_multiply_transposed_left
+from fastnn.kernels.updates import (
+    CLIP_NORM,
+    CLIP_VALUE,
+    NO_UPDATE,
+    SGD,
+    STEP,
+    clip_to_norm,
+    sgd_update_of_one_sample,
+    update_range,
+)
 from fastnn.kernels.views import matrix
 
-# Rows taken through all layers together: what one layer writes is in the cache when the next one reads it, and a
-# copied panel of weights serves many tiles (of 64, 128 and 256 rows, 128 did best or as well at all sizes tried).
-BLOCK_ROWS = 128
 SUMS = 64  # columns of a bias gradient summed at once
 UPDATE_SIZE = 4096
 FEWEST_ROWS = 192  # but for deep sums, so that copying their operands pays
-
-# What becomes of an entry's data, in its last result.
-DONE, NOT_FINITE, REFUSED = range(3)
-
-
-@kernel
-def _skips_zeros(plan: Plan, values: Any, x: Any, rows: int) -> bool:
-    """Whether the first layer leaves out zeros of its inputs, in batches of so many rows of x.
-
-    Only beside finite weights: 0 times infinity is NaN, as in NumPy.
-    """
-    first = plan.operations[0]
-    if first[KIND] != AFFINE or rows < FEWEST_SPARSE_ROWS or not mostly_zero(x):
-        return False
-    return all_finite(values[first[WEIGHT] : first[WEIGHT] + first[INPUTS] * first[OUTPUTS]])
-
-
-@kernel
-def forward_rows(
-    plan: Plan,
-    values: Any,
-    x: Any,
-    tensors: Any,
-    capacity: int,
-    first: int,
-    last: int,
-    scratch: Any,
-    y: Any,
-    skip_zeros: bool,
-) -> None:
-    """All operations forward for the rows [first, last) of a batch; x and y, the outputs, hold these rows alone.
-
-    skip_zeros: see _skips_zeros.
-    """
-    count = plan.operations.shape[0]
-    for i in range(count):
-        operation = plan.operations[i]
-        source = x
-        if operation[SOURCE] != INPUT:
-            source = tensor_rows(tensors, capacity, operation[SOURCE], operation[INPUTS], first, last)
-        outputs = y
-        if i < count - 1:
-            outputs = tensor_rows(tensors, capacity, operation[TARGET], operation[OUTPUTS], first, last)
-        if operation[KIND] == AFFINE and skip_zeros and i == 0:
-            sparse_multiply(source, weight_of(values, operation), bias_of(values, operation), scratch, outputs)
-        elif operation[KIND] == AFFINE:
-            multiply(source, weight_of(values, operation), bias_of(values, operation), scratch, outputs)
-        else:
-            activation_forward(operation[ACTIVATION], plan.numbers[i], source, outputs)
 
 
 @kernel
@@ -164,7 +126,7 @@ def _batch_part(
     like = x.dtype.type(0.0)
     plan, workspace, data = get_plan(job), get_workspace(job, like), Data(x, labels, dense, order)
     values, capacity = get_vector(job, AT_VALUES, like), workspace.capacity
-    scratch = workspace.scratch[part]
+    scratch, parameter = workspace.scratch[part], plan_number(plan, LOSS_PARAMETER)
     final = plan.operations[plan.operations.shape[0] - 1]
     begin, end = share(count, part, parts), share(count, part + 1, parts)
     for first in range(begin, end, BLOCK_ROWS):
@@ -175,7 +137,8 @@ def _batch_part(
         forward_rows(plan, values, inputs, workspace.tensors, capacity, first, last, scratch, y, skip_zeros)
         some_labels, some_dense, rows = _targets(data, workspace, start, first)
         out = (workspace.losses[first:last], workspace.loss_sums[first:last], workspace.hits[first:last])
-        loss_rows(plan.loss, y, some_labels, some_dense, rows, count, dy, out)
+        divisor = count / plan_number(plan, DATA_SHARE)
+        loss_rows(plan.loss, parameter, y, some_labels, some_dense, rows, divisor, dy, out)
         _backward_rows(plan, values, inputs, workspace, scratch, first, last)
 
 
@@ -190,14 +153,25 @@ def _weight_gradient(x: Any, dy: Any, scratch: Any, gradient: Any, first: int, s
 
 @kernel
 def _update_weights(
-    operation: Any, vectors: Vectors, x: Any, dy: Any, buffer: Any, scratch: Any, first: int, last: int, skip: bool
+    operation: Any,
+    vectors: Vectors,
+    x: Any,
+    dy: Any,
+    buffer: Any,
+    scratch: Any,
+    first: int,
+    last: int,
+    skip: bool,
+    l1: float,
+    l2: float,
 ) -> None:
     """Rows [first, last) of one weight matrix: the gradient x^T dy, used at once for the update.
 
     So the gradient is read from the cache, and never written to the flat vector. x (N, D), dy (N, H). skip: zeros of x.
     """
     width = operation[OUTPUTS]
-    if x.shape[0] == 1 and vectors.update == SGD and all_finite(dy[0]):  # it leaves out zeros of x
+    plain = vectors.update == SGD and l1 == 0.0 and l2 == 0.0 and vectors.rates[CLIP_VALUE] == np.inf
+    if x.shape[0] == 1 and plain and all_finite(dy[0]):  # it leaves out zeros of x
         rows = matrix(vectors.values, operation[WEIGHT] + first * width, last - first, width)
         sgd_update_of_one_sample(rows, x[0, first:last], dy[0], x.dtype.type(vectors.rates[0]))
         return
@@ -209,6 +183,8 @@ def _update_weights(
         place = operation[WEIGHT] + i * width
         count = (end - i) * width
         values, state = vectors.values[place : place + count], vectors.state[:, place : place + count]
+        if l1 != 0.0 or l2 != 0.0:
+            add_penalty_gradient(values, l1, l2, buffer[:count])
         update_range(vectors.update, vectors.rates, values, buffer[:count], state)
 
 
@@ -223,6 +199,8 @@ def _parameter_part(
     like = data.dtype.type(0.0)
     plan, vectors, workspace = get_plan(job), get_vectors(job, like), get_workspace(job, like)
     scratch = workspace.scratch[part]
+    l1, l2 = plan_number(plan, L1), plan_number(plan, L2)
+    fused = vectors.update != NO_UPDATE and vectors.rates[CLIP_NORM] == np.inf
     for i in range(plan.operations.shape[0]):
         operation = plan.operations[i]
         if operation[KIND] != AFFINE:
@@ -236,17 +214,47 @@ def _parameter_part(
             x = matrix(data, start * inputs, count, inputs)
         dy = tensor_rows(workspace.gradients, workspace.capacity, operation[TARGET], outputs, 0, count)
         begin, end = share(inputs, part, parts), share(inputs, part + 1, parts)
-        if vectors.update == NO_UPDATE:
-            dW = matrix(vectors.gradients, operation[WEIGHT] + begin * outputs, end - begin, outputs)
-            _weight_gradient(x, dy, scratch, dW, begin, skip_zeros and i == 0)
-        else:
+        if fused:
             buffer = workspace.updates[part]
-            _update_weights(operation, vectors, x, dy, buffer, scratch, begin, end, skip_zeros and i == 0)
+            _update_weights(operation, vectors, x, dy, buffer, scratch, begin, end, skip_zeros and i == 0, l1, l2)
+        else:
+            place, size = operation[WEIGHT] + begin * outputs, (end - begin) * outputs
+            dW = vectors.gradients[place : place + size]
+            _weight_gradient(x, dy, scratch, matrix(dW, 0, end - begin, outputs), begin, skip_zeros and i == 0)
+            if l1 != 0.0 or l2 != 0.0:
+                add_penalty_gradient(vectors.values[place : place + size], l1, l2, dW)
         begin, end = share(outputs, part, parts), share(outputs, part + 1, parts)
         bias_gradient(dy, workspace.bias_sums[part], bias_of(vectors.gradients, operation), begin, end)
-        begin, end = operation[BIAS] + begin, operation[BIAS] + end
-        values, state = vectors.values[begin:end], vectors.state[:, begin:end]
-        update_range(vectors.update, vectors.rates, values, vectors.gradients[begin:end], state)
+        if fused:
+            _update_flat(vectors, operation[BIAS] + begin, operation[BIAS] + end)
+
+
+@kernel
+def _update_flat(vectors: Vectors, begin: int, end: int) -> None:
+    """Update a range of the flat vectors by the gradients that stand there."""
+    values, state = vectors.values[begin:end], vectors.state[:, begin:end]
+    update_range(vectors.update, vectors.rates, values, vectors.gradients[begin:end], state)
+
+
+@kernel
+def _clipped_part(job: Any, like: Any, part: int, parts: int) -> None:
+    """The third region, where the gradients were clipped to a norm: the update of one part of the parameters."""
+    vectors = get_vectors(job, like)
+    size = vectors.values.size
+    _update_flat(vectors, share(size, part, parts), share(size, part + 1, parts))
+
+
+@kernel
+def _penalty(plan: Plan, values: Any) -> float:
+    """The penalty on all weights, for one sample of the mean loss."""
+    l1, l2, total = plan_number(plan, L1), plan_number(plan, L2), 0.0
+    if l1 != 0.0 or l2 != 0.0:
+        for i in range(plan.operations.shape[0]):
+            operation = plan.operations[i]
+            if operation[KIND] == AFFINE:
+                place = operation[WEIGHT]
+                total += penalty_of(values[place : place + operation[INPUTS] * operation[OUTPUTS]], l1, l2)
+    return total
 
 
 @kernel
@@ -294,24 +302,33 @@ def train(
         return 0, losses, 0, REFUSED
     losses_of_rows = get_vector(job, AT_LOSSES, np.float64(0.0))
     hits_of_rows = get_vector(job, AT_HITS, np.intp(0))
-    skip_zeros = _skips_zeros(plan, get_vector(job, AT_VALUES, x.dtype.type(0.0)), x, size)
+    skip_zeros = skips_zeros(plan, get_vector(job, AT_VALUES, x.dtype.type(0.0)), x, size)
+    vectors = get_vectors(job, x.dtype.type(0.0))
+    by_norm = vectors.update != NO_UPDATE and vectors.rates[CLIP_NORM] < np.inf
+    regions = 3 if by_norm else 2
     samples, hits, skip = 0, 0, skip_zeros
-    for region in range(2 * first, 2 * last):
-        start = region // 2 * size
+    for region in range(regions * first, regions * last):
+        start = region // regions * size
         count = min(size, x.shape[0] - start)
-        # One parallel loop for both regions: Numba compiles each loop by itself, with all that it calls.
+        # One parallel loop for all regions: Numba compiles each loop by itself, with all that it calls.
         for part in prange(n_threads):
-            if region % 2 == 0:
+            if region % regions == 0:
                 _batch_part(job, x, labels, dense, order, start, count, skip, part, n_threads)
-            else:
+            elif region % regions == 1:
                 _parameter_part(job, x, order.size > 0, start, count, skip, part, n_threads)
-        if region % 2 == 1:
+            else:
+                _clipped_part(job, x.dtype.type(0.0), part, n_threads)
+        if region % regions > 0:
             skip = skip_zeros
+            if by_norm and region % regions == 1:
+                clip_to_norm(vectors.gradients, vectors.rates[CLIP_NORM])
             continue
-        total = sum_in_order(losses_of_rows[:count])
+        penalty = _penalty(plan, vectors.values)
+        total = plan_number(plan, DATA_SHARE) * sum_in_order(losses_of_rows[:count]) + count * penalty
         # A gradient by itself passes NaN on, as in NumPy.
         if job[UPDATE] != NO_UPDATE and not math.isfinite(total):
             return samples, losses, hits, NOT_FINITE
+        vectors.rates[STEP] += 1.0
         samples += count
         losses += total
         for n in range(count):
@@ -320,32 +337,11 @@ def train(
     return samples, losses, hits, DONE if math.isfinite(losses) else NOT_FINITE
 
 
-@kernel
-def _predict_part(job: Any, x: Any, y: Any, skip_zeros: bool, part: int, parts: int) -> None:
-    """One part's rows of a prediction; each part has BLOCK_ROWS rows of the tensors."""
-    like = x.dtype.type(0.0)
-    plan, values, workspace = get_plan(job), get_vector(job, AT_VALUES, like), get_workspace(job, like)
-    tensors, scratch = rows_of(workspace.tensors, workspace.parts)[part], workspace.scratch[part]
-    begin, end = share(x.shape[0], part, parts), share(x.shape[0], part + 1, parts)
-    for first in range(begin, end, BLOCK_ROWS):
-        last = min(first + BLOCK_ROWS, end)
-        rows, outputs = x[first:last], y[first:last]
-        forward_rows(plan, values, rows, tensors, BLOCK_ROWS, 0, last - first, scratch, outputs, skip_zeros)
-
-
-@entry
-def predict(n_threads: int, job: Any, x: Any, check_finite: bool, y: Any) -> int:
-    """y (N, K) = the network's outputs for x (N, D); REFUSED where x is to be finite and is not, otherwise DONE."""
-    if check_finite and not all_finite(x.reshape(x.size)):
-        return REFUSED
-    skip_zeros = _skips_zeros(get_plan(job), get_vector(job, AT_VALUES, x.dtype.type(0.0)), x, x.shape[0])
-    for part in prange(n_threads):
-        _predict_part(job, x, y, skip_zeros, part, n_threads)
-    return DONE
-
-
 @entry
 def update(n_threads: int, job: Any, values: Any) -> None:
     """Update the parameters `values` of a job by its gradients. Serial."""
     vectors = get_vectors(job, values.dtype.type(0.0))
+    vectors.rates[STEP] += 1.0
+    if vectors.rates[CLIP_NORM] < np.inf:
+        clip_to_norm(vectors.gradients, vectors.rates[CLIP_NORM])
     update_range(vectors.update, vectors.rates, values, vectors.gradients, vectors.state)

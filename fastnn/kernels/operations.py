@@ -126,13 +126,24 @@ def activation_backward(n_threads: int, code: int, parameter: float, dy: Any, x:
 
 @entry
 def loss(
-    n_threads: int, code: int, y: Any, labels: Any, dense: Any, rows: Any, dy: Any, losses: Any, sums: Any, hits: Any
+    n_threads: int,
+    code: int,
+    parameter: float,
+    y: Any,
+    labels: Any,
+    dense: Any,
+    rows: Any,
+    divisor: float,
+    dy: Any,
+    losses: Any,
+    sums: Any,
+    hits: Any,
 ) -> float:
-    """The sum of the losses of outputs y (N, K). sums: (N,) float64, scratch."""
+    """The sum of the losses of outputs y (N, K), whose gradient over `divisor` is dy. sums: (N,) float64, scratch."""
     for part in prange(n_threads):
         first, last = share(y.shape[0], part, n_threads), share(y.shape[0], part + 1, n_threads)
         out = (losses[first:last], sums[first:last], hits[first:last])
-        loss_rows(code, y[first:last], labels, dense, rows[first:last], y.shape[0], dy[first:last], out)
+        loss_rows(code, parameter, y[first:last], labels, dense, rows[first:last], divisor, dy[first:last], out)
     return sum_in_order(losses)
 
 

@@ -16,9 +16,9 @@ from typing import Any
 from fastnn.kernels.activations import SOFTMAX, activation_forward
 from fastnn.kernels.changes import Base, Space, follow
 from fastnn.kernels.compile import entry, kernel, prange
+from fastnn.kernels.forward import BLOCK_ROWS, forward_rows
 from fastnn.kernels.job import BIAS, INPUT, INPUTS, OUTPUTS, SOURCE, TARGET, WEIGHT, Plan, tensor_rows
 from fastnn.kernels.matmul import share
-from fastnn.kernels.network import BLOCK_ROWS, forward_rows
 from fastnn.kernels.views import matrix
 
 

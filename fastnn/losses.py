@@ -1,0 +1,277 @@
+"""Losses of a network: small frozen descriptions, and what targets each takes. Imports the gate and the kernels' table.
+
+Their arithmetic is in kernels/losses.py.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastnn import arrays
+from fastnn.arrays import Array, LabelArray
+from fastnn.kernels import losses as kernels
+
+Targets = tuple[LabelArray, Array]  # labels (N,) or empty, dense (N, K) or empty
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What all losses share: `name`, which is also how `Network(loss=...)` takes one with its usual parameter."""
+
+    name: ClassVar[str] = ""
+    applies: ClassVar[str] = ""  # the name of the activation that the loss applies to the outputs itself
+
+    def __post_init__(self) -> None:
+        if self.name not in kernels.LOSSES:
+            raise TypeError(f"loss: expected one such as losses.Huber(), got {type(self).__name__}(); use a subclass")
+
+    @property
+    def code(self) -> int:
+        """Its number in kernels/losses.py."""
+        return kernels.LOSSES[self.name].code
+
+    @property
+    def parameter(self) -> float:
+        """The value of its one parameter; 0 where it has none."""
+        keyword = kernels.LOSSES[self.name].parameter
+        return float(getattr(self, keyword)) if keyword else 0.0
+
+    @property
+    def has_kink(self) -> bool:
+        """Whether its derivative jumps."""
+        return kernels.LOSSES[self.name].has_kink
+
+    @property
+    def takes_labels(self) -> bool:
+        """Whether labels (N,) go to the kernel as they are."""
+        return False
+
+    @property
+    def smooths_labels(self) -> bool:
+        """Whether targets that were classes come out of `targets` as shares."""
+        return False
+
+    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
+        """Targets as kernels take them; refused with TypeError or ValueError where they are none of this loss."""
+        return np.empty(0, np.intp), arrays.regression_targets(name, t, rows, outputs, dtype, finite=finite)
+
+    def options(self) -> dict[str, float]:
+        """Its parameters by name."""
+        return {field.name: float(getattr(self, field.name)) for field in fields(self)}
+
+
+@dataclass(frozen=True)
+class SoftmaxCrossEntropy(Loss):
+    """-sum(t log softmax(y)); outputs are logits, targets labels (N,), one-hot rows or probabilities (N, K).
+
+    Parameters
+    ----------
+    label_smoothing : float
+        In [0, 1): targets t become (1 - s) t + s / K (Szegedy et al., 2016).
+    """
+
+    label_smoothing: float = 0.0
+
+    name = "softmax_cross_entropy"
+    applies = "softmax"
+
+    def __post_init__(self) -> None:
+        smoothing = arrays.real("label_smoothing", self.label_smoothing, minimum=0.0, below=1.0)
+        object.__setattr__(self, "label_smoothing", smoothing)
+
+    @property
+    def takes_labels(self) -> bool:
+        return self.label_smoothing == 0.0
+
+    @property
+    def smooths_labels(self) -> bool:
+        return self.label_smoothing > 0.0
+
+    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
+        labels, dense = arrays.targets(name, t, rows, outputs, dtype)
+        if self.label_smoothing == 0.0:
+            return labels, dense
+        if labels.size:
+            dense = np.zeros((rows, outputs), dtype)
+            dense[np.arange(rows), labels] = 1.0
+        smoothed = (1.0 - self.label_smoothing) * dense.astype(np.float64) + self.label_smoothing / outputs
+        return np.empty(0, np.intp), smoothed.astype(dtype)
+
+
+@dataclass(frozen=True)
+class KLDivergence(Loss):
+    """sum(t log(t / softmax(y))); outputs are logits, targets probabilities (N, K) or labels (N,).
+
+    The cross entropy less the entropy of the targets: at least 0, and 0 where both agree (Kullback and Leibler, 1951).
+    """
+
+    name = "kl_divergence"
+    applies = "softmax"
+
+    @property
+    def takes_labels(self) -> bool:
+        return True
+
+    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
+        return arrays.targets(name, t, rows, outputs, dtype)
+
+
+@dataclass(frozen=True)
+class SigmoidCrossEntropy(Loss):
+    """-sum(t log s + (1 - t) log(1 - s)) with s = sigmoid(y); outputs are logits, targets (N, K) in [0, 1].
+
+    For one output (N,) will do: the log loss of two classes 0 and 1.
+    """
+
+    name = "sigmoid_cross_entropy"
+    applies = "sigmoid"
+
+    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
+        labels, dense = super().targets(name, t, rows, outputs, dtype, finite)
+        _check(name, dense, (dense >= 0.0) & (dense <= 1.0), "shares from 0 to 1", "scale them, or label classes 0, 1")
+        return labels, dense
+
+
+@dataclass(frozen=True)
+class MeanSquaredError(Loss):
+    """sum((y - t)^2) / 2, targets (N, K)."""
+
+    name = "mean_squared_error"
+
+
+@dataclass(frozen=True)
+class AbsoluteError(Loss):
+    """sum(|y - t|), targets (N, K)."""
+
+    name = "absolute_error"
+
+
+@dataclass(frozen=True)
+class Huber(Loss):
+    """sum of (y - t)^2 / 2 where |y - t| <= delta, else of delta (|y - t| - delta / 2); targets (N, K) (Huber, 1964).
+
+    Parameters
+    ----------
+    delta : float
+        Above 0.
+    """
+
+    delta: float = 1.0
+
+    name = "huber"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "delta", arrays.real("delta", self.delta, above=0.0))
+
+
+def _signs(loss: Loss, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
+    labels, dense = Loss.targets(loss, name, t, rows, outputs, dtype, finite)
+    _check(name, dense, np.abs(dense) == 1.0, "-1 or 1", f"from classes 0 and 1 pass 2 * {name} - 1")
+    return labels, dense
+
+
+@dataclass(frozen=True)
+class Hinge(Loss):
+    """sum(max(0, 1 - t y)) for targets t (N, K) of -1 and 1 (Cortes and Vapnik, 1995).
+
+    For labels (N,) and several outputs the sum of max(0, 1 + y[k] - y[t]) over the other classes k (Weston and
+    Watkins, 1999).
+    """
+
+    name = "hinge"
+
+    @property
+    def takes_labels(self) -> bool:
+        return True
+
+    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
+        if outputs > 1 and np.ndim(t) == 1:
+            return arrays.labels(name, t, rows, outputs), np.empty((0, outputs), dtype)
+        return _signs(self, name, t, rows, outputs, dtype, finite)
+
+
+@dataclass(frozen=True)
+class Exponential(Loss):
+    """sum(exp(-t y)) for targets t (N, K) of -1 and 1 (Friedman, Hastie and Tibshirani, 2000)."""
+
+    name = "exponential"
+
+    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
+        return _signs(self, name, t, rows, outputs, dtype, finite)
+
+
+LOSSES: dict[str, type[Loss]] = {
+    loss.name: loss
+    for loss in (
+        SoftmaxCrossEntropy,
+        SigmoidCrossEntropy,
+        MeanSquaredError,
+        AbsoluteError,
+        Huber,
+        Hinge,
+        Exponential,
+        KLDivergence,
+    )
+}
+WITHOUT_GRADIENT = {"zero_one_loss": "0-1 loss", "zero_one": "0-1 loss", "accuracy": "accuracy"}
+
+
+def check_loss(loss: Any) -> Loss:
+    """A loss by its name or itself; refused if it is none."""
+    if isinstance(loss, Loss) and type(loss) is not Loss:
+        return loss
+    if isinstance(loss, str) and loss in WITHOUT_GRADIENT:
+        came = f"the {WITHOUT_GRADIENT[loss]}, whose gradient is 0 wherever there is one"
+        names = ", ".join(LOSSES)
+        raise ValueError(f"loss: expected one to descend on, got {came}; train on one of {names} and measure the other")
+    return LOSSES[arrays.choice("loss", loss, LOSSES)]()
+
+
+def _check(name: str, values: Array, good: Any, expected: str, remedy: str) -> None:
+    """Refuse targets of which one is not good; NaN is left to those that ask for finite numbers."""
+    bad = ~(good | np.isnan(values))
+    if bad.any():
+        place = tuple(int(i) for i in np.argwhere(bad)[0])
+        came = f"{float(values[place]):g} at {name}[{', '.join(map(str, place))}]"
+        raise ValueError(f"{name}: expected {expected}, got {came}; {remedy}")
+
+
+@dataclass(frozen=True)
+class Regularization:
+    """What is added to the mean loss, so that weights stay small: E = data loss + l1 sum |w| + l2 / 2 sum w^2.
+
+    Over all weights W1, W2, ..., not the biases. It is part of `loss`, of both gradients and of training.
+
+    Parameters
+    ----------
+    l1, l2 : float
+        At least 0 (Tibshirani, 1996; Hoerl and Kennard, 1970).
+    data : float
+        Above 0: what the mean loss itself is multiplied by.
+    """
+
+    l1: float = 0.0
+    l2: float = 0.0
+    data: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "l1", arrays.real("l1", self.l1, minimum=0.0))
+        object.__setattr__(self, "l2", arrays.real("l2", self.l2, minimum=0.0))
+        object.__setattr__(self, "data", arrays.real("data", self.data, above=0.0))
+
+    @classmethod
+    def blend(cls, share: float) -> "Regularization":
+        """share E + (1 - share) sum w^2, 0 < share <= 1, as some courses write it (Zhou, Machine Learning, 2016)."""
+        share = arrays.real("share", share, above=0.0, maximum=1.0)
+        return cls(l2=2.0 * (1.0 - share), data=share)
+
+    @property
+    def numbers(self) -> tuple[float, float, float]:
+        """data, l1 and l2, as a plan has them."""
+        return self.data, self.l1, self.l2
+
+    @property
+    def is_none(self) -> bool:
+        """Whether it changes nothing."""
+        return self.numbers == (1.0, 0.0, 0.0)

@@ -1,0 +1,263 @@
+"""Losses of networks: value, gradient, changes, targets, and the penalty on weights; beside NumPy and PyTorch."""
+
+import dataclasses
+import pickle
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import Affine, Network, Regularization, Relu, Softmax, Tanh, losses, reference
+from fastnn.kernels.compile import JIT_DISABLED
+from fastnn.kernels.losses import LOSSES as KERNELS
+from tests import shapes
+from tests.tolerances import assert_close
+
+N, D, H, K = 9, 5, 4, 3
+X = shapes.numbers(1, N, D)
+CASES = [*KERNELS, "hinge of signs"]
+
+
+def targets(case: str, dtype: Any = np.float64) -> Any:
+    if case == "hinge of signs":
+        return np.sign(shapes.numbers(6, N, K)).astype(dtype)
+    return shapes.targets_of(case, N, K, dtype)
+
+
+def network(case: str, dtype: Any = "float64", **options: Any) -> Network:
+    return Network([Affine(D, H), Tanh(), Affine(H, K)], case.split()[0], rng=0, dtype=dtype, **options)
+
+
+def test_every_loss_is_described_and_has_a_twin() -> None:
+    assert set(losses.LOSSES) == set(KERNELS) == set(reference.LOSSES)
+    for name, loss in losses.LOSSES.items():
+        row = KERNELS[name]
+        assert loss().code == row.code
+        assert [field.name for field in dataclasses.fields(loss)] in ([], [row.parameter], ["label_smoothing"])
+        assert loss().parameter == row.default
+        assert pickle.loads(pickle.dumps(loss())) == loss()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", CASES)
+def test_value_and_gradient_are_those_of_numpy(case: str, dtype: str) -> None:
+    net, x, t = network(case, dtype), X.astype(dtype), targets(case, dtype)
+    params = {name: array.astype(np.float64) for name, array in net.params.items()}
+    layers = [("affine", D, H), ("tanh",), ("affine", H, K)]
+    t64 = t if t.dtype.kind == "i" else t.astype(np.float64)
+    value, gradient = reference.network_gradient(layers, params, x.astype(np.float64), t64, net.loss_name)
+    assert_close(net.loss(x, t), value, dtype)
+    for name, array in net.gradient(x, t).items():
+        assert_close(array, gradient[name], dtype)
+    before = net.loss(x, t)
+    assert net.step(x, t, fastnn.SGD(0.1)) == before
+    for name, array in net.params.items():
+        assert_close(array, params[name] - 0.1 * gradient[name], dtype)
+
+
+@pytest.mark.parametrize("regularization", [None, Regularization(l1=0.02, l2=0.3), Regularization.blend(0.6)], ids=str)
+@pytest.mark.parametrize("case", CASES)
+def test_gradients_agree_with_difference_quotients(case: str, regularization: Regularization | None) -> None:
+    net, t = network(case, regularization=regularization), targets(case)
+    report = fastnn.check_gradients(net, X, t)
+    assert report.passed, str(report)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0])
+def test_numerical_gradients_are_the_plain_quotients(case: str, scale: float) -> None:
+    """Also where the network is sure, and where it is wrong, of its outputs."""
+    net, t = Network([Affine(D, K)], case.split()[0], rng=0, dtype="float64"), targets(case)
+    net.params["W1"][...] *= scale
+    if case == "exponential" and scale > 1:
+        net.params["W1"][...] /= 5.0
+    found = net.numerical_gradient(X, t)["W1"]
+    plain = reference.numerical_gradient(lambda _: net.loss(X, t), net.params["W1"])
+    np.testing.assert_allclose(found, plain, rtol=1e-6, atol=1e-9 * max(1.0, net.loss(X, t)))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_last_operation_may_be_an_activation(case: str) -> None:
+    net = Network([Affine(D, H), Tanh(), Affine(H, K), fastnn.LeakyRelu(0.5)], case.split()[0], rng=0, dtype="float64")
+    assert fastnn.check_gradients(net, X, targets(case)).passed
+
+
+def in_torch(case: str, y: Any, t: Any) -> Any:
+    torch = pytest.importorskip("torch")
+    functional = torch.nn.functional
+    formulas: dict[str, Callable[[], Any]] = {
+        "softmax_cross_entropy": lambda: functional.cross_entropy(y, t),
+        "sigmoid_cross_entropy": lambda: functional.binary_cross_entropy_with_logits(y, t, reduction="sum") / N,
+        "mean_squared_error": lambda: functional.mse_loss(y, t, reduction="sum") / (2 * N),
+        "absolute_error": lambda: functional.l1_loss(y, t, reduction="sum") / N,
+        "huber": lambda: functional.huber_loss(y, t, reduction="sum") / N,
+        "hinge": lambda: functional.multi_margin_loss(y, t) * K,
+        "kl_divergence": lambda: functional.kl_div(functional.log_softmax(y, 1), t, reduction="batchmean"),
+        "hinge of signs": lambda: torch.clamp(1 - t * y, min=0).sum() / N,
+        "exponential": lambda: torch.exp(-t * y).sum() / N,
+    }
+    return formulas[case]()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_value_and_gradient_are_those_of_torch(case: str) -> None:
+    torch = pytest.importorskip("torch")
+    net, t = network(case), targets(case)
+    params = {name: torch.tensor(array, requires_grad=True) for name, array in net.params.items()}
+    hidden = torch.tanh(torch.tensor(X) @ params["W1"] + params["b1"])
+    value = in_torch(case, hidden @ params["W2"] + params["b2"], torch.tensor(t))
+    value.backward()
+    np.testing.assert_allclose(net.loss(X, t), value.item(), rtol=1e-12)
+    for name, array in net.gradient(X, t).items():
+        np.testing.assert_allclose(array, params[name].grad.numpy(), rtol=1e-9, atol=1e-14)
+
+
+def test_label_smoothing() -> None:
+    torch = pytest.importorskip("torch")
+    loss, labels = losses.SoftmaxCrossEntropy(label_smoothing=0.2), targets("softmax_cross_entropy")
+    net = Network([Affine(D, K)], loss, rng=0, dtype="float64")
+    expected = torch.nn.functional.cross_entropy(
+        torch.tensor(net.predict(X)), torch.tensor(labels), label_smoothing=0.2
+    )
+    np.testing.assert_allclose(net.loss(X, labels), expected.item(), rtol=1e-12)
+    one_hot = fastnn.datasets.one_hot(labels, K, dtype="float64")
+    assert net.loss(X, one_hot) == net.loss(X, labels) == net.step(X, labels, fastnn.SGD(0.0))
+    assert fastnn.check_gradients(net, X, labels).passed
+    assert net.accuracy(X, labels) == Network([Affine(D, K)], rng=0, dtype="float64").accuracy(X, labels)
+
+
+@pytest.mark.parametrize("delta", [0.1, 2.0])
+def test_delta_of_huber(delta: float) -> None:
+    net, t = Network([Affine(D, K)], losses.Huber(delta), rng=0, dtype="float64"), targets("huber")
+    np.testing.assert_allclose(net.loss(X, t), reference.huber(net.predict(X), t, delta=delta)[0], rtol=1e-13)
+    assert fastnn.check_gradients(net, X, t).passed
+
+
+@pytest.mark.parametrize("name", ["sigmoid_cross_entropy", "hinge", "exponential"])
+def test_two_classes_by_one_output(name: str) -> None:
+    x = np.concatenate([shapes.numbers(1, 30, 2) - 3, shapes.numbers(2, 30, 2) + 3])
+    t = np.repeat([0.0, 1.0] if name == "sigmoid_cross_entropy" else [-1.0, 1.0], 30)
+    net = Network([Affine(2, 1)], name, rng=0, dtype="float64")
+    history = net.fit(x, t, epochs=3 if JIT_DISABLED else 40, optimizer=fastnn.SGD(0.1), rng=0, progress=False)
+    assert net.accuracy(x, t) == history.accuracy[-1] == 1.0
+    assert net.accuracy(x, -t if name != "sigmoid_cross_entropy" else 1 - t) == 0.0
+
+
+REFUSED: list[tuple[str, Any, str]] = [
+    ("sigmoid_cross_entropy", np.full((N, K), 1.5), "t: expected shares from 0 to 1, got 1.5 at t[0, 0]; scale them"),
+    ("hinge", np.full((N, K), 0.0), "t: expected -1 or 1, got 0 at t[0, 0]; from classes 0 and 1 pass 2 * t - 1"),
+    ("exponential", np.full((N, K), 2.0), "t: expected -1 or 1, got 2 at t[0, 0]"),
+    ("hinge", np.full(N, K), f"t: expected labels of shape ({N},), integers from 0 to 2, got 3 at t[0]"),
+    ("kl_divergence", np.full((N, K), 0.5), "t: "),
+    ("huber", np.arange(N) % K, "t: expected"),
+]
+
+
+@pytest.mark.parametrize(("name", "t", "sentence"), REFUSED, ids=[f"{row[0]} {i}" for i, row in enumerate(REFUSED)])
+def test_refused_targets(name: str, t: Any, sentence: str) -> None:
+    net = network(name)
+    before = net.predict(X)
+    for call in (net.loss, net.gradient, lambda x, t: net.step(x, t, fastnn.SGD())):
+        with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
+            call(X, t)
+    np.testing.assert_array_equal(net.predict(X), before)
+
+
+def test_refused_losses() -> None:
+    with pytest.raises(ValueError, match=r"^loss: expected one to descend on, got the 0-1 loss, whose gradient is 0"):
+        Network([Affine(2, 2)], "zero_one_loss")
+    with pytest.raises(ValueError, match=r"^layers: expected logits from the last layer, got Softmax\(\)"):
+        Network([Affine(2, 2), Softmax()], "kl_divergence")
+    with pytest.raises(ValueError, match=r"^layers: expected logits from the last layer, got Sigmoid\(\)"):
+        Network([Affine(2, 2), fastnn.Sigmoid()], "sigmoid_cross_entropy")
+    with pytest.raises(ValueError, match=r"^delta: expected a finite number above 0"):
+        losses.Huber(0)
+    with pytest.raises(ValueError, match=r"^label_smoothing: expected a finite number of at least 0.0 and below 1.0"):
+        losses.SoftmaxCrossEntropy(1.0)
+    with pytest.raises(TypeError, match=r"^loss: expected one such as losses.Huber\(\), got Loss"):
+        losses.Loss()
+    with pytest.raises(TypeError, match=r"^regularization: expected a fastnn.Regularization or None, got 0.1"):
+        Network([Affine(2, 2)], regularization=0.1)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^share: expected a finite number above 0"):
+        Regularization.blend(0)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_nan_is_passed_on(case: str) -> None:
+    net, t = network(case), targets(case)
+    x = X.copy()
+    x[2, 1] = np.nan
+    assert np.isnan(net.loss(x, t, check_finite=False))
+    with pytest.raises(fastnn.TrainingDivergedError):
+        net.step(x, t, fastnn.SGD(), check_finite=False)
+
+
+# --- the penalty on weights -----------------------------------------------------------------------------
+
+
+def test_the_penalty_is_on_weights_alone() -> None:
+    plain, t = network("mean_squared_error"), targets("mean_squared_error")
+    net = network("mean_squared_error", regularization=Regularization(l1=0.2, l2=0.5))
+    weights = [net.params["W1"], net.params["W2"]]
+    penalty = sum(0.2 * np.abs(W).sum() + 0.25 * (W**2).sum() for W in weights)
+    np.testing.assert_allclose(net.loss(X, t), plain.loss(X, t) + penalty, rtol=1e-13)
+    extra = {name: 0.2 * np.sign(W) + 0.5 * W for name, W in net.params.items() if name[0] == "W"}
+    for name, array in net.gradient(X, t).items():
+        np.testing.assert_allclose(array, plain.gradient(X, t)[name] + extra.get(name, 0.0), rtol=1e-12, atol=1e-15)
+
+
+def test_the_blend_of_the_courses() -> None:
+    plain, t = network("softmax_cross_entropy"), targets("softmax_cross_entropy")
+    net = network("softmax_cross_entropy", regularization=Regularization.blend(0.9))
+    squares = sum((W**2).sum() for name, W in net.params.items() if name[0] == "W")
+    np.testing.assert_allclose(net.loss(X, t), 0.9 * plain.loss(X, t) + 0.1 * squares, rtol=1e-13)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, None])
+@pytest.mark.parametrize("clip", [{}, {"clip_value": 0.01}, {"clip_norm": 0.05}], ids=str)
+def test_training_with_a_penalty_and_clipping(batch_size: int | None, clip: dict[str, float]) -> None:
+    """Against a plain loop, whatever path the kernels take."""
+    t, regularization = targets("softmax_cross_entropy"), Regularization(l1=0.01, l2=0.1, data=0.8)
+    net = network("softmax_cross_entropy", regularization=regularization)
+    params = {name: array.copy() for name, array in net.params.items()}
+    history = net.fit(
+        X, t, epochs=2, batch_size=batch_size, optimizer=fastnn.SGD(0.5, **clip), shuffle=False, progress=False
+    )
+    layers = [("affine", D, H), ("tanh",), ("affine", H, K)]
+    total = 0.0
+    for _ in range(2):
+        total = 0.0
+        for first in range(0, N, batch_size or N):
+            some = slice(first, first + (batch_size or N))
+            value, gradient = reference.network_gradient(layers, params, X[some], t[some])
+            weights = [W for name, W in params.items() if name[0] == "W"]
+            penalty = sum(0.01 * np.abs(W).sum() + 0.05 * (W**2).sum() for W in weights)
+            total += len(X[some]) * (0.8 * value + penalty)
+            for name, W in params.items():
+                gradient[name] = 0.8 * gradient[name]
+                if name[0] == "W":
+                    gradient[name] += 0.01 * np.sign(W) + 0.1 * W
+            norm = np.sqrt(sum((g**2).sum() for g in gradient.values()))
+            for name, W in params.items():
+                g = gradient[name] * min(1.0, clip.get("clip_norm", np.inf) / norm)
+                W -= 0.5 * np.clip(g, -clip.get("clip_value", np.inf), clip.get("clip_value", np.inf))
+    for name, array in net.params.items():
+        np.testing.assert_allclose(array, params[name], rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(history.loss[-1], total / N, rtol=1e-12)
+
+
+def test_a_large_gradient_does_not_overflow_when_it_is_clipped() -> None:
+    net = Network([Affine(D, K)], "mean_squared_error", rng=0)
+    x, t = 1e15 * X.astype(np.float32), np.zeros((N, K), np.float32)
+    before = net.params["W1"].copy()
+    net.step(x, t, fastnn.SGD(1.0, clip_norm=1.0))
+    moved = float(np.sqrt(sum(((a - b) ** 2).sum() for a, b in zip([net.params["W1"]], [before], strict=True))))
+    assert moved == pytest.approx(1.0, rel=1e-3)
+
+
+def test_relu_and_l1_have_kinks() -> None:
+    net = Network([Affine(D, H), Relu(), Affine(H, K)], "absolute_error", rng=0, regularization=Regularization(l1=0.1))
+    assert fastnn.check_gradients(net, X, targets("absolute_error")).passed
