@@ -23,6 +23,7 @@ from fastnn.metrics import classification_scores, confusion_matrix
 from fastnn.network import Network
 from fastnn.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSProp
 from fastnn.persistence import load
+from fastnn.surfaces import line_fit_losses
 from fastnn.threads import get_num_threads, set_num_threads
 from fastnn.training import History
 from fastnn.validation import cross_validate
@@ -69,6 +70,7 @@ __all__ = [
     "directional_derivative",
     "get_num_threads",
     "gradient_descent",
+    "line_fit_losses",
     "load",
     "losses",
     "mean_squared_error",

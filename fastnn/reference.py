@@ -65,6 +65,15 @@ def affine_backward(
     return dx, np.matmul(x.T, dy, out=dW_out), dy.sum(axis=0, out=db_out)
 
 
+@quiet
+def line_fit_losses(x: Array, t: Array, w: Array, b: Array, *, out: Out = None) -> Array:
+    """losses[i, j] = the mean squared error of the line y = w[i] x + b[j]: x, t (N,), w (I,), b (J,) -> (I, J)."""
+    losses: Array = np.empty((len(w), len(b))) if out is None else out
+    for i, j in np.ndindex(losses.shape):
+        losses[i, j] = mean_squared_error(w[i] * x + b[j], t)[0]
+    return losses
+
+
 # --- a plain network ------------------------------------------------------------------------------
 # layers: in order, ("affine", D, H) or an activation such as ("sigmoid",) or ("leaky_relu", {"slope": 0.1}).
 # params: W1, b1, W2, b2, ... numbered by affine layer. A step calls NumPy directly where it can: a small

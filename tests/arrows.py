@@ -42,6 +42,7 @@ ARROWS = {
     "kernels.matmul kernels.views",
     "kernels.differences": "kernels.compile",
     "kernels.rules": "kernels.compile kernels.matmul kernels.updates",
+    "kernels.surfaces": "kernels.compile kernels.matmul",
     "threads": "kernels.compile",
     "initializers": "arrays",
     "layers": "arrays initializers kernels.activations",
@@ -50,6 +51,7 @@ ARROWS = {
     "perturbation": "arrays errors threads kernels.*",
     "observation": "arrays",
     "functional": "arrays threads kernels.*",
+    "surfaces": "arrays threads kernels.surfaces",
     "plan": "layers kernels.activations kernels.job",
     "parameters": "arrays",
     "workspace": "arrays layers optimizers kernels.*",
@@ -121,8 +123,7 @@ ARROWS = {
     "cli": "bench demos errors version dropin.script",
     "__main__": "cli",
     "__init__": "datasets ensembles environment errors functional gradient_check gradients layers losses metrics "
-    "models "
-    "network optimizers persistence reference threads training validation version",
+    "models network optimizers persistence plots reference surfaces threads training validation version",
 }
 # What a function of a module may import when it is called: against the arrows, or to start quickly.
 LATE_ARROWS = {

@@ -1,0 +1,30 @@
+"""Losses over a grid of parameters. Imports compile and matmul.
+
+Parts write disjoint rows of the grid and each cell adds the points in order, so the bits do not depend on n_threads.
+"""
+
+from typing import Any
+
+from fastnn.kernels.compile import entry, kernel, prange
+from fastnn.kernels.matmul import share
+
+
+@kernel
+def _add_squares(x: Any, t: Any, w: float, b: Any, squares: Any) -> None:
+    """squares[j] += ((w x[n] + b[j]) - t[n])^2, point after point. x, t (N,); b, squares (J,)."""
+    for n in range(x.size):
+        product, target = w * x[n], t[n]
+        for j in range(b.size):
+            error = product + b[j] - target
+            squares[j] += error * error
+
+
+@entry
+def line_fit_losses(n_threads: int, x: Any, t: Any, w: Any, b: Any, squares: Any) -> None:
+    """squares[i, j] += sum over the points of ((w[i] x[n] + b[j]) - t[n])^2. All float64.
+
+    x, t (N,); w (I,), b (J,); squares (I, J), read and written: a long sum goes on from one call to the next.
+    """
+    for part in prange(n_threads):
+        for i in range(share(w.size, part, n_threads), share(w.size, part + 1, n_threads)):
+            _add_squares(x, t, w[i], b, squares[i])
