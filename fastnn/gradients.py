@@ -169,14 +169,14 @@ def directional_derivative(
     _warn_of_rounding(x.dtype, size, rule)
     scale = size * max(1.0, float(np.abs(x).max())) if relative else size
     kept = x.copy()
-    base = _number(f(x)) if method == "forward" else 0.0
+    base = number(f(x)) if method == "forward" else 0.0
     values, steps = [], []
     square = float(np.sum(np.square(v, dtype=np.float64))) or 1.0
     try:
         for multiple in rule.points:
             x[...] = kept + multiple * scale * v
             steps.append(float(np.sum((x - kept) * v)) / square)  # what rounding leaves of it, in the direction of v
-            values.append(_number(f(x)) - base)
+            values.append(number(f(x)) - base)
     finally:
         x[...] = kept
     return float(quotient(method, np.array(values), divisors(np.array(steps), rule.points, scale))[0])
@@ -292,7 +292,7 @@ def _spread(x: Array, entries: Array, values: Any) -> Array:
 def _values(f: Callable[[Any], Any], point: Any, many: bool) -> Any:
     """f at a number, or at each element of an array."""
     if not many:
-        return np.float64(_number(f(float(point))))
+        return np.float64(number(f(float(point))))
     values = np.asarray(f(point))
     if values.shape != point.shape or values.dtype.kind not in "fiub":
         came = f"{values.dtype} of shape {values.shape}"
@@ -300,8 +300,14 @@ def _values(f: Callable[[Any], Any], point: Any, many: bool) -> Any:
     return values.astype(np.float64)
 
 
-def _number(value: Any) -> float:
-    """What f returned."""
+def number(value: Any) -> float:
+    """What f returned, as a float.
+
+    Raises
+    ------
+    TypeError
+        For anything but one number.
+    """
     if isinstance(value, float):  # NumPy's float64, too
         return float(value)
     array = np.asarray(value)
@@ -319,7 +325,7 @@ def _evaluate(
     """f and the steps taken at each point of each entry, (points, entries); for "forward" less f at x itself."""
     values = np.empty((len(rule.points), entries.size))
     steps = np.empty_like(values)
-    base = _number(f(x)) if len(rule.points) == 1 else 0.0
+    base = number(f(x)) if len(rule.points) == 1 else 0.0
     flat: Any = x.reshape(-1) if x.flags.c_contiguous else x.flat
     for column, entry in enumerate(entries.tolist()):
         kept = flat[entry]
@@ -328,7 +334,7 @@ def _evaluate(
             for row, multiple in enumerate(rule.points):
                 flat[entry] = moved = kept + multiple * scale
                 steps[row, column] = moved - kept
-                values[row, column] = _number(f(x)) - base
+                values[row, column] = number(f(x)) - base
         finally:
             flat[entry] = kept
     return values, steps, values.size + (len(rule.points) == 1)
@@ -347,7 +353,7 @@ def _evaluate_compiled(
     values = np.full((len(rule.points), entries.size), np.nan)
     steps = np.zeros_like(values)
     points = np.array(rule.points)
-    base = _number(f(copies[0]))
+    base = number(f(copies[0]))
     start = time.perf_counter()
     f(copies[0])
     seconds = max(1e-7, time.perf_counter() - start)
