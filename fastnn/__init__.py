@@ -1,6 +1,6 @@
 """fastnn: neural-network kernels on the CPU, at the speed the hardware allows and as simple as NumPy."""
 
-from fastnn import datasets, losses, models, reference
+from fastnn import datasets, losses, models, plots, reference
 from fastnn.ensembles import Bagging, random_restarts, simulated_annealing
 from fastnn.environment import show_config, warmup
 from fastnn.errors import DatasetError, ModelFileError, PrecisionWarning, TrainingDivergedError
@@ -78,6 +78,7 @@ __all__ = [
     "momentum_update",
     "numerical_diff",
     "numerical_gradient",
+    "plots",
     "random_restarts",
     "reference",
     "set_num_threads",

@@ -1,6 +1,6 @@
 """check_gradients: the analytic gradient against difference quotients, tensor by tensor, with a verdict.
 
-Imports the gate, perturbation and numpy; matplotlib where a report is drawn.
+Imports the gate, perturbation and numpy; plots where a report is drawn.
 
 How it judges. Six points, h, h/2 and h/4 to both sides, give a Richardson extrapolation, an estimate of its error, and
 six one-sided slopes. Where the loss has a kink between the points, such as where a ReLU switches, the slopes differ and
@@ -108,7 +108,7 @@ class GradientReport:
             raise AssertionError(f"gradients: expected analytic and numerical ones to agree\n{self}")
 
     def plot(self, path: Any = None) -> Any:
-        """Draw the relative errors of all entries as heat maps; needs matplotlib, the extra "plot".
+        """Draw the relative errors of all entries as heat maps, see `fastnn.plots.gradient_check`; needs matplotlib.
 
         Parameters
         ----------
@@ -118,24 +118,12 @@ class GradientReport:
         Returns
         -------
         matplotlib.figure.Figure
+            None of pyplot's: nothing is shown, and nothing has to be closed.
         """
-        from matplotlib.colors import LogNorm
-        from matplotlib.figure import Figure
+        from fastnn.plots import networks, panels
 
-        count = len(self.errors)
-        figure = Figure(figsize=(8.0, 1.2 + 1.3 * count), layout="constrained")
-        figure.suptitle("Relative error of the analytic gradient")
-        norm, image = LogNorm(1e-10, 1.0, clip=True), None
-        for row, (name, error) in enumerate(self.errors.items(), start=1):
-            axes = figure.add_subplot(count, 1, row)
-            picture = np.atleast_2d(error)
-            picture = picture.T if picture.shape[0] > picture.shape[1] else picture
-            image = axes.imshow(np.maximum(picture, 1e-10), norm=norm, aspect="auto", interpolation="nearest")
-            axes.set_ylabel(f"{name}\n{error.shape}", rotation=0, ha="right", va="center")
-            axes.set_xticks([])
-            axes.set_yticks([])
-        if image is not None:
-            figure.colorbar(image, ax=figure.axes, shrink=0.8)
+        axes = panels.new(len(self.errors), 1, networks.TENSOR_SIZE, managed=False)
+        figure = networks.gradient_check(self, axes=axes)[0].figure
         if path is not None:
             figure.savefig(path)
         return figure

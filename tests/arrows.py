@@ -71,6 +71,10 @@ ARROWS = {
     "ensembles": "arrays datasets.splits errors factories functional layers network training",
     "model_header": "arrays checks errors layers losses network optimizers plan version",
     "persistence": "checks errors arrays model_header network kernels.updates",
+    "plots.panels": "arrays checks",
+    "plots.functions": "arrays errors functional gradients surfaces kernels.activations plots.panels",
+    "plots.networks": "arrays checks gradient_check observation training plots.panels",
+    "plots": "plots.*",
     "environment": "arrays folders functional layers network optimizers threads training version kernels.*",
     "kernels.convolution": "kernels.activations kernels.compile kernels.matmul",
     "dropin.base": "",
@@ -123,11 +127,13 @@ ARROWS = {
     "cli": "bench demos errors version dropin.script",
     "__main__": "cli",
     "__init__": "datasets ensembles environment errors functional gradient_check gradients layers losses metrics "
-    "models network optimizers persistence plots reference surfaces threads training validation version",
+    "models network optimizers persistence plots reference surfaces threads training validation "
+    "version",
 }
 # What a function of a module may import when it is called: against the arrows, or to start quickly.
 LATE_ARROWS = {
     "network": "training persistence",
+    "gradient_check": "plots plots.*",
     "cli": "arrays datasets datasets.* demo environment gradient_check layers network optimizers persistence threads "
     "training",
 }

@@ -52,3 +52,13 @@ def saved(path: pathlib.Path) -> pathlib.Path:
 def package(tmp_path: pathlib.Path) -> Package:
     """The tiny package, with an empty cache."""
     return Package(tmp_path)
+
+
+@pytest.fixture
+def closed_figures() -> Iterator[None]:
+    """Draw without a screen; no figure of pyplot's is open before, none after."""
+    pytest.importorskip("matplotlib").use("Agg")
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pyplot.close("all")
+    yield
+    pyplot.close("all")

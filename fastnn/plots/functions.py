@@ -1,0 +1,371 @@
+"""Pictures of functions: activations, descents, the loss of a line. Imports what computes them, and panels."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import arrays, gradients
+from fastnn.arrays import Array
+from fastnn.errors import TrainingDivergedError
+from fastnn.functional import activation_backward, activation_forward
+from fastnn.kernels.activations import ACTIVATIONS
+from fastnn.plots import panels
+from fastnn.plots.panels import COLOURS, GRID, MARKERS, Axes
+from fastnn.surfaces import line_fit_losses
+
+OF_ONE_NUMBER = [name for name in ACTIVATIONS if name != "softmax"]
+POINTS = 401  # of a curve
+CELLS = 101  # of contours, in each direction
+LEVELS = 15  # of contours
+MARKED = 100  # steps at most whose points are marked
+FAR = 1e6  # times its start: a descent that is there has diverged
+MARGIN = 0.15  # of what is drawn, on each side
+
+Function = Callable[[Array], Any]
+Bounds = list[tuple[float, float]]
+
+
+def activations(names: Sequence[str] | None = None, *, axes: Any = None) -> Array:
+    """Activations with their derivatives from -5 to 5, a panel each.
+
+    Parameters
+    ----------
+    names : sequence of str, optional
+        Those to draw; all but softmax, which is no function of one number, if not given. Slope and alpha are those of
+        `fastnn.activation_forward`.
+    axes : sequence of Axes, optional
+        One for each name.
+
+    Returns
+    -------
+    array of Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an unknown name, or Axes that are none or not as many.
+    """
+    names = [names] if isinstance(names, str) else OF_ONE_NUMBER if names is None else list(names)
+    names = [arrays.choice(f"names[{i}]", name, OF_ONE_NUMBER) for i, name in enumerate(names)]
+    if not names:
+        raise ValueError("names: expected at least one activation, got none; leave it out for all of them")
+    given = panels.given("axes", axes, len(names))
+    x = np.linspace(-5.0, 5.0, POINTS)
+    drawn = given or panels.new(len(names), 5, (2.5, 2.3))
+    for i, (ax, name) in enumerate(zip(drawn, names, strict=True)):
+        y = activation_forward(name, x)
+        ax.grid(**GRID)
+        ax.plot(x, y, color=COLOURS[0], linewidth=2, label="y = f(x)")
+        ax.plot(x, activation_backward(name, np.ones_like(x), x, y), "--", color=COLOURS[1], label="dy/dx")
+        row = ACTIVATIONS[name]
+        ax.set_title(f"{name} ({row.parameter} {row.default:g})" if row.parameter else name)
+        ax.set(xlabel="x", ylabel="y, dy/dx")
+        if i == 0:
+            ax.legend()
+    return panels.as_array(drawn)
+
+
+def descent_paths(
+    f: Function, paths: Any, *, bounds: Any = None, ax: Any = None, labels: Sequence[str] | None = None
+) -> Axes:
+    """Contours of a function of two variables, and over them the paths of descents.
+
+    Parameters
+    ----------
+    f : callable
+        Takes x (2,) and returns a number, as for `fastnn.gradient_descent`; called for 101 x 101 points. Where it is
+        not finite there are no contours.
+    paths : array (steps + 1, 2), or list of such arrays
+        As `fastnn.gradient_descent` returns them second.
+    bounds : ((low, high), (low, high)), optional
+        Of both variables; those of the paths and a margin if not given.
+    ax : Axes, optional
+    labels : sequence of str, optional
+        One for each path; "path 1", ... for several if not given.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what are no such function, paths, bounds, labels or Axes.
+    """
+    f, given = arrays.function("f", f), panels.given("ax", ax)
+    single = isinstance(paths, np.ndarray) and paths.ndim == 2
+    if not single and not (isinstance(paths, list | tuple | np.ndarray) and len(paths)):
+        raise TypeError("paths: expected an array (steps + 1, 2) or a list of such arrays; pass [path, ...]")
+    checked = [_path("paths" if single else f"paths[{i}]", path) for i, path in enumerate([paths] if single else paths)]
+    if labels is None:
+        labels = [] if len(checked) == 1 else [f"path {i}" for i in range(1, len(checked) + 1)]
+    elif isinstance(labels, str) or len(labels) != len(checked):
+        came = repr(labels) if isinstance(labels, str) else str(len(labels))
+        raise ValueError(f"labels: expected one for each of the {len(checked)} paths, got {came}; pass a list")
+    within = _window(np.concatenate(checked)) if bounds is None else _bounds(bounds)
+    grid = _grid(f, within)
+    ax = (given or panels.new(1, 1, (6.4, 4.8)))[0]
+    _draw_contours(ax, grid)
+    for i, path in enumerate(checked):
+        _draw_path(ax, path, i, labels[i] if labels else "descent", i == len(checked) - 1)
+    ax.legend()
+    ax.set(xlabel="$x_0$", ylabel="$x_1$", xlim=within[0], ylim=within[1], title="Descent over the contours of f")
+    return ax
+
+
+def learning_rates(
+    f: Function,
+    init_x: Any,
+    rates: Sequence[float] = (1.0, 0.8, 0.4, 0.1),
+    *,
+    step_num: int = 20,
+    axes: Any = None,
+) -> Array:
+    """The same descent at several learning rates, a panel each, by `fastnn.gradient_descent`.
+
+    All panels show the same part of f: where the descents are not higher above their start than others go below it.
+    What diverges leaves the picture, and its title says so.
+
+    Parameters
+    ----------
+    f : callable
+        As for `fastnn.gradient_descent`, of one variable (called with an array of 1) or two.
+    init_x : float, or array (1,) or (2,)
+        Where to start.
+    rates : sequence of float
+        Learning rates, above 0.
+    step_num : int
+        Steps of each.
+    axes : sequence of Axes, optional
+        One for each rate.
+
+    Returns
+    -------
+    array of Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what are no such function, start, rates or Axes.
+    """
+    f, given_rates = arrays.function("f", f), arrays.floats("rates", rates, ("R",), dtype="float64", rounding=True)
+    steps = [arrays.real(f"rates[{i}]", float(rate), above=0.0) for i, rate in enumerate(given_rates)]
+    given = panels.given("axes", axes, len(steps))
+    step_num = arrays.integer("step_num", step_num, minimum=1)
+    start = init_x if isinstance(init_x, list | tuple | np.ndarray) else [init_x]
+    start = arrays.floats("init_x", start, ("variables",), dtype="float64", rounding=True, finite=True)
+    if start.size > 2:
+        raise ValueError(f"init_x: expected one or two variables, got {start.size}; only these can be drawn")
+    if not np.isfinite(_values(f, start[None])).all():
+        raise ValueError(f"init_x: expected a start where f is finite, got {start.tolist()}; start elsewhere")
+    paths = [_descend(f, start, rate, step_num) for rate in steps]
+    heights = [_values(f, path) for path in paths]
+    shown = _near_start(heights)
+    within = _window(np.concatenate([path[near] for path, near in zip(paths, shown, strict=True)]))
+    if start.size == 2:
+        grid = _grid(f, within)
+    else:
+        line = np.linspace(*within[0], POINTS)
+        curve = _values(f, line[:, None])
+        reached = [height[near] for height, near in zip(heights, shown, strict=True)]
+        limits = _window(np.array([np.nanmin(curve), *map(np.min, reached), *map(np.max, reached)])[:, None])[0]
+    drawn = given or panels.new(len(steps), 4, (3.2, 3.2))
+    for ax, rate, path, height in zip(drawn, steps, paths, heights, strict=True):
+        if start.size == 2:
+            _draw_contours(ax, grid)
+            _draw_path(ax, path, 0, "descent", True)
+            ax.set(xlabel="$x_0$", ylabel="$x_1$", xlim=within[0], ylim=within[1])
+        else:
+            ax.grid(**GRID)
+            ax.plot(line, curve, color="0.4", label="f")
+            _draw_path(ax, np.column_stack([path, height]), 0, "descent", True)
+            ax.set(xlabel="x", ylabel="f(x)", xlim=within[0], ylim=limits)
+        ax.set_title(f"learning rate {rate:g}\n{_outcome(height, step_num)}", fontsize="medium")
+    drawn[-1].legend(fontsize="small")
+    return panels.as_array(drawn)
+
+
+def line_fit_surface(x: Any, t: Any, *, w: Any = None, b: Any = None, kind: str = "contour", ax: Any = None) -> Axes:
+    """The loss of a line y = w x + b over slopes and intercepts, by `fastnn.line_fit_losses`.
+
+    Parameters
+    ----------
+    x, t : array (N,)
+        The points.
+    w, b : array, optional
+        Slopes and intercepts, increasing. If not given, 200 around the least squares solution: as far as the loss is
+        that of w = b = 0, and a fifth more.
+    kind : "contour" or "3d"
+    ax : Axes, optional
+        For "3d" made with projection="3d".
+
+    Returns
+    -------
+    Axes
+        Its axes are w and b, also to draw a path over.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what are no such arrays or Axes, and if w or b is left out where all x are the same.
+    """
+    x = arrays.floats("x", x, ("N",), dtype="float64", rounding=True, finite=True)
+    t = arrays.floats("t", t, x.shape, dtype="float64", rounding=True, finite=True)
+    kind = arrays.choice("kind", kind, ("contour", "3d"))
+    projection = "3d" if kind == "3d" else None
+    given = panels.given("ax", ax, 1, projection or "rectilinear")
+    best, around = _least_squares(x, t)
+    if best is None and (w is None or b is None):
+        raise ValueError("x: expected at least two different values, got one; pass w and b to draw the loss there")
+    w = around[0] if w is None else _increasing("w", w)
+    b = around[1] if b is None else _increasing("b", b)
+    losses = line_fit_losses(x, t, w, b).T
+    if not np.isfinite(losses).all():
+        raise ValueError("t: expected losses that float64 holds, got infinity; scale the data, or w and b")
+    from matplotlib.colors import PowerNorm
+
+    ax = (given or panels.new(1, 1, (6.4, 4.8), projection=projection))[0]
+    levels = _levels(losses)
+    colours: dict[str, Any] = {"cmap": "viridis", "norm": PowerNorm(0.5, *levels[[0, -1]])}
+    if kind == "3d":
+        ax.plot_surface(w[None], b[:, None], losses, alpha=0.75, rcount=50, ccount=50, **colours)
+        ax.set_zlabel("loss", labelpad=8)
+    else:
+        filled = ax.contourf(w, b, losses, levels=levels, **colours)
+        ax.figure.colorbar(filled, ax=ax, label="loss", format="%.3g")
+    if best is not None and w[0] <= best[0] <= w[-1] and b[0] <= best[1] <= b[-1]:
+        place = (*best, float(line_fit_losses(x, t, [best[0]], [best[1]])[0, 0])) if kind == "3d" else best
+        label = f"least squares: w = {best[0]:.3g}, b = {best[1]:.3g}"
+        marked = {"color": COLOURS[1], "markeredgecolor": "white", "markersize": 14, "label": label}
+        ax.plot(*([value] for value in place), "*", **marked)
+        ax.legend()
+    ax.set(xlabel="w", ylabel="b", title=f"Mean of (w x + b - t)$^2$ / 2 over {x.size:,} points")
+    return ax
+
+
+# --- what they are made of --------------------------------------------------------------------------------------------
+
+
+def _path(name: str, value: Any) -> Array:
+    return arrays.floats(name, value, ("steps + 1", 2), dtype="float64", rounding=True, finite=True)
+
+
+def _bounds(value: Any) -> Bounds:
+    found = arrays.floats("bounds", value, (2, 2), dtype="float64", rounding=True, finite=True)
+    if not (found[:, 0] < found[:, 1]).all():
+        raise ValueError(f"bounds: expected ((low, high), (low, high)), got {found.tolist()}; low must be below high")
+    return [(float(low), float(high)) for low, high in found]
+
+
+def _increasing(name: str, value: Any) -> Array:
+    found = arrays.floats(name, value, (name.upper(),), dtype="float64", rounding=True, finite=True)
+    if found.size < 2 or not (np.diff(found) > 0).all():
+        raise ValueError(f"{name}: expected at least two increasing numbers; pass some such as np.linspace(-1, 1, 200)")
+    return found
+
+
+def _window(points: Array) -> Bounds:
+    """Bounds around points (M, variables), with a margin; a variable that hardly varies gets a fifth of the other's."""
+    lows, highs = points.min(axis=0), points.max(axis=0)
+    spans = highs - lows
+    widest = float(spans.max()) or max(1.0, float(np.abs(points).max()))
+    room = MARGIN * spans + np.maximum(0.2 * widest - spans, 0.0) / 2
+    return [(float(low), float(high)) for low, high in zip(lows - room, highs + room, strict=True)]
+
+
+def _values(f: Function, points: Array) -> Array:
+    """f at points (M, variables), each a copy."""
+    with np.errstate(all="ignore"):
+        return np.array([gradients.number(f(point.copy())) for point in points])
+
+
+def _grid(f: Function, within: Bounds) -> tuple[Array, Array, Array]:
+    """Both variables and f (second variable, first variable)."""
+    first, second = (np.linspace(low, high, CELLS) for low, high in within)
+    points = np.stack(np.meshgrid(first, second), axis=-1).reshape(-1, 2)
+    return first, second, _values(f, points).reshape(CELLS, CELLS)
+
+
+def _levels(values: Array) -> Array:
+    """Levels that lie evenly on a parabola; none where the values do not vary."""
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    levels = low + (high - low) * np.linspace(0.0, 1.0, LEVELS + 1) ** 2
+    return levels if (np.diff(levels) > 0).all() else np.empty(0)
+
+
+def _draw_contours(ax: Axes, grid: tuple[Array, Array, Array]) -> None:
+    first, second, values = grid
+    levels = _levels(values)
+    if levels.size:
+        style: dict[str, Any] = {"colors": "0.65", "linewidths": 0.8, "linestyles": "solid"}
+        lines = ax.contour(first, second, np.ma.masked_invalid(values), levels=levels, **style)
+        ax.clabel(lines, levels[3::3], fontsize=7, fmt="%.3g")
+
+
+def _draw_path(ax: Axes, path: Array, number: int, label: str, is_last: bool) -> None:
+    """A path (M, 2) with its two ends, which the last one explains."""
+    colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+    marker = marker if len(path) <= MARKED else ""
+    ax.plot(*path.T, "-", marker=marker, markersize=3.5, linewidth=1.4, color=colour, label=label)
+    ends = (("o", "white", 9, "start"), ("*", colour, 13, "end"))
+    for place, (shape, face, size, name) in zip(path[[0, -1]], ends, strict=True):
+        style = {"markerfacecolor": face, "markeredgecolor": colour, "markersize": size, "zorder": 3}
+        ax.plot(*place[:, None], shape, **style, label=name if is_last else None)
+
+
+def _descend(f: Function, start: Array, rate: float, step_num: int) -> Array:
+    """The path of a descent (steps + 1, variables), up to where it leaves for infinity."""
+    path = [start]
+    limit = FAR * max(1.0, float(np.abs(start).max()))
+    with np.errstate(all="ignore"):
+        while len(path) <= step_num and np.abs(path[-1]).max() <= limit:
+            try:
+                path.append(gradients.gradient_descent(f, path[-1], rate, 1)[0])
+            except TrainingDivergedError:
+                break
+    return np.array(path)
+
+
+def _near_start(heights: list[Array]) -> list[Array]:
+    """Which positions to show: those that are above the start by less than the descents go below it.
+
+    If all leave at once, their first step is shown.
+    """
+    start = float(heights[0][0])
+    limit = start + (start - min(float(np.nanmin(height)) for height in heights)) + _slack(start)
+    near = [height <= limit for height in heights]
+    if sum(int(one.sum()) for one in near) == len(near):
+        return [np.arange(height.size) < 2 for height in heights]
+    return near
+
+
+def _outcome(height: Array, step_num: int) -> str:
+    """What became of a descent, in a few words."""
+    steps = height.size - 1
+    after = f"f = {height[-1]:.3g} after {steps} step{'s' * (steps != 1)}"
+    return after if steps == step_num and height[-1] <= height[0] + _slack(height[0]) else f"diverges: {after}"
+
+
+def _slack(height: float) -> float:
+    """How much higher is as high: the gradient is numerical."""
+    return 1e-6 * max(1.0, abs(float(height)))
+
+
+def _least_squares(x: Array, t: Array) -> tuple[tuple[float, float] | None, tuple[Array, Array]]:
+    """(w, b) of the least loss, None where all x are the same, and 200 of each around them.
+
+    With H = ((mean x^2, mean x), (mean x, 1)) the loss is its least plus (w, b) H (w, b)^T / 2 of the distance: the
+    contour through w = b = 0 reaches sqrt(2 (loss there - least) H^-1[i, i]) to both sides.
+    """
+    if x.min() == x.max():
+        return None, (np.empty(0), np.empty(0))
+    with np.errstate(all="ignore"):  # overflows show in the losses
+        variance = float(x.var())
+        slope = float(((x - x.mean()) * (t - t.mean())).mean()) / variance
+        intercept = float(t.mean() - slope * x.mean())
+        excess = float(((slope * x + intercept) ** 2).mean()) or 1.0
+        reach = 1.2 * np.sqrt(excess * np.array([1.0, np.mean(x**2)]) / variance)
+        w, b = (np.linspace(m - r, m + r, 200) for m, r in zip((slope, intercept), reach, strict=True))
+    return (slope, intercept), (w, b)

@@ -1,0 +1,265 @@
+"""Pictures of training, of classifiers, of weights and of gradient checks. Imports the gate, training and panels."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastnn import arrays, observation
+from fastnn.arrays import Array
+from fastnn.checks import shown
+from fastnn.gradient_check import GradientReport
+from fastnn.plots import panels
+from fastnn.plots.panels import COLOURS, GRID, MARKERS, Axes
+from fastnn.training import History
+
+MARKED = 30  # epochs at most whose points are marked
+MOST_PICTURES = 64  # of weights, unless asked for
+TENSOR_SIZE = (8.0, 1.6)  # of the picture of one tensor's errors, in inches
+LEAST_ERROR = 1e-10  # the darkest
+
+
+def history(history: History, *, ax: Any = None) -> Axes:
+    """Loss and accuracy of a training run by epoch, of training and validation data.
+
+    Parameters
+    ----------
+    history : History
+        As `Network.fit` returns it.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        Those of the loss. The accuracy, if there is one, has others in the same place: `ax.figure.axes[-1]`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no history, or one without an epoch, and for what are no Axes.
+    """
+    if not isinstance(history, History):
+        raise TypeError(f"history: expected a fastnn.History, got {shown(history)}; pass what fit returns")
+    if not history.epochs:
+        raise ValueError("history: expected at least one completed epoch, got none; train first")
+    given = panels.given("ax", ax)
+    ax = (given or panels.new(1, 1, (6.4, 4.8)))[0]
+    figures = {"loss": (ax, history.loss, history.validation_loss)}
+    if history.accuracy:
+        figures["accuracy"] = (ax.twinx(), history.accuracy, history.validation_accuracy)
+    lines = []
+    for (name, (place, train, validation)), colour in zip(figures.items(), COLOURS, strict=False):
+        for values, style, data in ((train, "-", "training"), (validation, "--", "validation")):
+            if values:
+                epochs, marker = range(1, len(values) + 1), "o" if len(values) <= MARKED else ""
+                label = f"{name}, {data}"
+                lines += place.plot(epochs, values, style, marker=marker, markersize=4, color=colour, label=label)
+        place.set_ylabel(name, color=colour)
+        place.tick_params(axis="y", labelcolor=colour)
+    ax.grid(**GRID)
+    ax.set(xlim=(0.5, history.epochs + 0.5), ylim=(0.0, None))
+    ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    ax.set(xlabel="epoch", title=f"{' and '.join(figures).capitalize()} by epoch")
+    # In the axes on top, or the accuracy's lines would run through it.
+    next(reversed(figures.values()))[0].legend(handles=lines, loc="center right")
+    return ax
+
+
+def decision_regions(predict: Any, x: Any, t: Any, *, ax: Any = None, resolution: int = 200) -> Axes:
+    """The regions in which a classifier of two inputs predicts each class, and samples over them.
+
+    Parameters
+    ----------
+    predict : Network or callable
+        A network of 2 inputs, whose largest output counts; of one output, the nearer of the two numbers in t, so that
+        the threshold is 0.5 between 0 and 1. Or a function from samples (M, 2) to labels (M,). It is called once.
+    x : array (N, 2)
+        Samples.
+    t : array (N,)
+        Their labels, for a network of K > 1 outputs from 0 to K - 1; for others any that sort.
+    ax : Axes, optional
+    resolution : int
+        The grid has so many points in each direction.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what are no such classifier, samples, labels or Axes.
+    """
+    x = arrays.floats("x", x, ("N", 2), finite=True)
+    resolution = arrays.integer("resolution", resolution, minimum=2)
+    given, t = panels.given("ax", ax), np.asarray(t)
+    if t.shape != (len(x),):
+        raise ValueError(f"t: expected labels of shape ({len(x)},), got shape {t.shape}; pass one for each row of x")
+    classify = _network_labels(predict, t) if observation.is_network(predict) else _called_labels(predict)
+    lows, highs = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
+    room = np.where(highs > lows, 0.08 * (highs - lows), 1.0)
+    first, second = (np.linspace(low, high, resolution) for low, high in zip(lows - room, highs + room, strict=True))
+    points = np.stack(np.meshgrid(first, second), axis=-1).reshape(-1, 2)
+    predicted = classify(points)
+    classes = np.union1d(t, predicted)
+    colours = _class_colours(len(classes))
+    ax = (given or panels.new(1, 1, (6.4, 4.8)))[0]
+    regions = np.searchsorted(classes, predicted).reshape(resolution, resolution)
+    picture = np.array(colours)[regions]
+    picture = 1.0 - 0.3 * (1.0 - picture)  # pale
+    half = [(axis[1] - axis[0]) / 2 for axis in (first, second)]
+    extent = (first[0] - half[0], first[-1] + half[0], second[0] - half[1], second[-1] + half[1])
+    ax.imshow(picture, extent=extent, origin="lower", aspect="auto", interpolation="nearest")
+    for k, label in enumerate(classes):
+        style = {"marker": MARKERS[k % len(MARKERS)], "edgecolors": "black", "linewidths": 0.6, "s": 28}
+        ax.scatter(*x[t == label].T, color=colours[k], **style, label=f"class {label}")
+    ax.legend()
+    ax.set(xlabel="$x_0$", ylabel="$x_1$", title="Regions of the predicted classes")
+    return ax
+
+
+def first_layer_weights(
+    net: Any, shape: tuple[int, int] | None = None, *, count: int | None = None, axes: Any = None
+) -> Array:
+    """The columns of W1 as pictures: what each unit of the first affine layer adds up.
+
+    All have the colours of one scale, white at 0.
+
+    Parameters
+    ----------
+    net : Network
+    shape : (rows, columns), optional
+        Of a picture; if not given the number of inputs is the square of both.
+    count : int, optional
+        So many, from the first unit on; at most 64 if not given, or one for each of axes.
+    axes : sequence of Axes, optional
+
+    Returns
+    -------
+    array of Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no network or are no Axes, and if the inputs make no picture of that shape.
+    """
+    if not observation.is_network(net):
+        raise TypeError(f"net: expected a fastnn.Network, got {shown(net)}; pass one")
+    W = np.array(net.params["W1"])
+    rows, columns = _picture_shape(shape, len(W))
+    if count is not None:
+        count = arrays.integer("count", count, minimum=1, maximum=W.shape[1])
+    given = panels.given("axes", axes, count)
+    if len(given) > W.shape[1]:
+        raise ValueError(f"axes: expected at most one for each of the {W.shape[1]} units, got {len(given)}; pass fewer")
+    count = count or len(given) or min(W.shape[1], MOST_PICTURES)
+    in_a_row = min(count, max(4, math.ceil(math.sqrt(1.6 * count))))
+    width = max(1.15, 4.0 / in_a_row)
+    drawn = given or panels.new(count, in_a_row, (width, max(1.2, width * rows / columns) + 0.2))
+    largest = float(np.abs(W[:, :count]).max()) or 1.0
+    for unit, ax in enumerate(drawn):
+        picture = W[:, unit].reshape(rows, columns)
+        image = ax.imshow(picture, cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
+        ax.set_title(f"unit {unit}", fontsize=8)
+        ax.set_xticks([])
+        ax.set_yticks([])
+    if not given:
+        drawn[0].figure.suptitle(f"Columns of W1 as {rows} x {columns} inputs")
+    drawn[0].figure.colorbar(image, ax=drawn, label="weight in W1")
+    return panels.as_array(drawn)
+
+
+def gradient_check(report: GradientReport, *, axes: Any = None) -> Array:
+    """The relative errors of all entries as heat maps, a panel for each tensor.
+
+    Parameters
+    ----------
+    report : GradientReport
+        As `fastnn.check_gradients` returns it. Its `plot` makes the same picture, and saves it.
+    axes : sequence of Axes, optional
+        One for each tensor.
+
+    Returns
+    -------
+    array of Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no report, and for Axes that are none or not as many.
+    """
+    if not isinstance(report, GradientReport):
+        raise TypeError(f"report: expected a GradientReport, got {shown(report)}; pass what check_gradients returns")
+    given = panels.given("axes", axes, len(report.errors))
+    from matplotlib.colors import LogNorm
+
+    drawn = given or panels.new(len(report.errors), 1, TENSOR_SIZE)
+    norm = LogNorm(LEAST_ERROR, 1.0, clip=True)
+    for ax, (name, error) in zip(drawn, report.errors.items(), strict=True):
+        picture = np.atleast_2d(error)
+        picture = picture.T if picture.shape[0] > picture.shape[1] else picture
+        image = ax.imshow(np.maximum(picture, LEAST_ERROR), norm=norm, aspect="auto", interpolation="nearest")
+        ax.set_ylabel(f"{name}\n{error.shape}", rotation=0, ha="right", va="center")
+        ax.set_xticks([])
+        ax.set_yticks([])
+    drawn[0].set_title("Relative error of the analytic gradient")
+    drawn[0].figure.colorbar(image, ax=drawn, shrink=0.8, label="relative error")
+    return panels.as_array(drawn)
+
+
+# --- what they are made of --------------------------------------------------------------------------------------------
+
+
+def _network_labels(net: Any, t: Array) -> Callable[[Array], Array]:
+    """How a network classifies; t is checked to be such labels."""
+    if net.inputs != 2:
+        raise ValueError(f"predict: expected a network of 2 inputs, got {net.inputs}; pass a function for another")
+    if net.outputs > 1:
+        arrays.labels("t", t, len(t), net.outputs)
+        return lambda points: net.predict(points).argmax(axis=1)
+    classes = np.unique(t)
+    if len(classes) != 2 or classes.dtype.kind not in "biuf":
+        came = f"{len(classes)} different labels"
+        raise ValueError(f"t: expected two different numbers for a network of one output, got {came}; pass 0 and 1")
+    middle = (float(classes[0]) + float(classes[1])) / 2
+    return lambda points: classes[(net.predict(points)[:, 0] > middle).astype(np.intp)]
+
+
+def _called_labels(predict: Any) -> Callable[[Array], Array]:
+    """How a function classifies; what it returns is checked."""
+    if not callable(predict):
+        raise TypeError(f"predict: expected a Network or a function from (M, 2) to labels (M,), got {shown(predict)}")
+
+    def classify(points: Array) -> Array:
+        labels = np.asarray(predict(points))
+        if labels.shape != (len(points),):
+            came = f"shape {labels.shape}; of outputs return outputs.argmax(axis=1)"
+            raise ValueError(f"predict: expected a function that returns labels ({len(points)},), got {came}")
+        return labels
+
+    return classify
+
+
+def _class_colours(count: int) -> list[tuple[float, ...]]:
+    """Colours as (red, green, blue): those that everyone tells apart, or, for more classes, along viridis."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_rgb
+
+    if count <= len(COLOURS):
+        return [to_rgb(colour) for colour in COLOURS[:count]]
+    return [colormaps["viridis"](k / (count - 1))[:3] for k in range(count)]
+
+
+def _picture_shape(shape: Any, inputs: int) -> tuple[int, int]:
+    if shape is None:
+        side = math.isqrt(inputs)
+        if side * side != inputs:
+            raise ValueError(f"shape: expected (rows, columns) as {inputs} is not a square, got None; pass shape")
+        return side, side
+    if not isinstance(shape, tuple | list) or len(shape) != 2:
+        raise TypeError(f"shape: expected (rows, columns), got {shape!r}; pass two integers")
+    rows, columns = (arrays.integer(f"shape[{i}]", size, minimum=1) for i, size in enumerate(shape))
+    if rows * columns != inputs:
+        raise ValueError(f"shape: expected rows * columns = {inputs}, the inputs, got {rows} * {columns}; pass others")
+    return rows, columns

@@ -1,0 +1,106 @@
+"""What all pictures share: matplotlib itself, panels to draw on, colours and markers. Imports the gate and numpy."""
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+from fastnn.arrays import Array
+from fastnn.checks import shown
+
+# For people who do not tell red from green (Wong, Nature Methods 8, 441, 2011); without black and yellow.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+MARKERS = "os^DvP*X<>"
+GRID = {"color": "0.9", "linewidth": 0.8}
+
+Axes = Any  # of matplotlib, which need not be there
+
+
+def require_matplotlib() -> None:
+    """Import matplotlib.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed; the message says how to.
+    """
+    try:
+        importlib.import_module("matplotlib")
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":  # it is there, and misses something itself
+            raise
+        remedy = 'run pip install "matplotlib>=3.9", or install fastnn with its extra "plot"'
+        raise ImportError(f"matplotlib: expected it for pictures, got none; {remedy}") from error
+
+
+def given(name: str, value: Any, count: int | None = 1, projection: str | None = None) -> list[Axes]:
+    """The Axes that the user passed, or an empty list for None; asks for matplotlib in any case.
+
+    Parameters
+    ----------
+    count : int, optional
+        How many there have to be; any number if None.
+    projection : "3d", optional
+        Which kind they have to be.
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib.
+    TypeError, ValueError
+        For what are no Axes, not so many, or of the wrong kind.
+    """
+    require_matplotlib()
+    from matplotlib.axes import Axes as MatplotlibAxes
+
+    if value is None:
+        return []
+    wanted = "Axes" if count == 1 else f"a sequence of {'' if count is None else f'{count} '}Axes"
+    remedy = "pass what pyplot.subplots or Figure.subplots returns"
+    is_sequence = isinstance(value, list | tuple | np.ndarray)
+    found = list(np.ravel(np.array(value, dtype=object))) if is_sequence else [value]
+    for one in found:
+        if not isinstance(one, MatplotlibAxes):
+            raise TypeError(f"{name}: expected {wanted} of matplotlib, got {shown(one)}; {remedy}")
+        if projection is not None and one.name != projection:
+            came = f"{one.name} ones; make them by add_subplot(projection={projection!r})"
+            raise ValueError(f"{name}: expected {projection} Axes, got {came}")
+    if not found or (count is not None and len(found) != count):
+        raise ValueError(f"{name}: expected {wanted}, got {len(found)}; {remedy}")
+    return found
+
+
+def new(
+    count: int, columns: int, size: tuple[float, float], *, projection: str | None = None, managed: bool = True
+) -> list[Axes]:
+    """So many panels, row by row, in a new figure.
+
+    Parameters
+    ----------
+    columns : int
+        Panels in a row.
+    size : (width, height)
+        Of a panel, in inches.
+    managed : bool
+        Whether the figure is pyplot's.
+    """
+    require_matplotlib()
+    rows = -(-count // columns)
+    options: Any = {"figsize": (size[0] * min(columns, count), size[1] * rows), "layout": "constrained"}
+    figure: Any
+    if managed:
+        from matplotlib import pyplot
+
+        figure = pyplot.figure(**options)
+    else:
+        from matplotlib.figure import Figure
+
+        figure = Figure(**options)
+    places = range(1, count + 1)
+    return [figure.add_subplot(rows, min(columns, count), place, projection=projection) for place in places]
+
+
+def as_array(axes: list[Axes]) -> Array:
+    """Axes as NumPy's array of objects, as matplotlib itself returns several."""
+    found: Array = np.array(axes, dtype=object)
+    return found

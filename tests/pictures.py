@@ -1,0 +1,33 @@
+"""What the tests of several pictures share: functions, data, networks. Imports numpy and fastnn."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+import fastnn
+from fastnn.gradient_check import GradientReport
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+def bowl(x: Array) -> float:
+    return float(x[0] ** 2 / 20 + x[1] ** 2)
+
+
+def square(x: Array) -> float:
+    return float(x[0] ** 2)
+
+
+PATH = fastnn.gradient_descent(bowl, [-7.0, 2.0], 0.9, 8)[1]
+X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [2.0, 1.0]])
+LABELS = np.array([0, 1, 1, 0, 2])
+HISTORY = fastnn.History([2.0, 1.0, 0.5], [0.3, 0.5, 0.9], [2.1, 1.2, 0.8], [0.2, 0.4, 0.7], [1.0, 1.0, 1.0])
+
+
+def network(inputs: int = 2, outputs: int = 3, loss: str = "softmax_cross_entropy") -> fastnn.Network:
+    return fastnn.Network([fastnn.Affine(inputs, 6), fastnn.Tanh(), fastnn.Affine(6, outputs)], loss, rng=0)
+
+
+def report() -> GradientReport:
+    return fastnn.check_gradients(network(), X, LABELS)

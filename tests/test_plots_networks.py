@@ -1,0 +1,146 @@
+"""Pictures of training, classifiers, weights and gradient checks: what they show, against the arrays they are of."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import plots
+from tests.pictures import HISTORY, LABELS, Array, X, network, report
+
+pyplot = pytest.importorskip("matplotlib.pyplot")
+Figure = pytest.importorskip("matplotlib.figure").Figure
+
+pytestmark = pytest.mark.usefixtures("closed_figures")
+
+
+def test_history_by_epoch() -> None:
+    ax = plots.history(HISTORY)
+    twin = ax.figure.axes[-1]
+    assert twin is not ax
+    lines = [*ax.lines, *twin.lines]
+    drawn = [(line.get_label(), line.get_linestyle(), list(line.get_ydata())) for line in lines]
+    assert drawn == [
+        ("loss, training", "-", HISTORY.loss),
+        ("loss, validation", "--", HISTORY.validation_loss),
+        ("accuracy, training", "-", HISTORY.accuracy),
+        ("accuracy, validation", "--", HISTORY.validation_accuracy),
+    ]
+    assert all(list(line.get_xdata()) == [1, 2, 3] for line in lines)
+    assert (ax.get_ylabel(), twin.get_ylabel(), ax.get_xlabel()) == ("loss", "accuracy", "epoch")
+    assert len(twin.get_legend().get_texts()) == 4
+    assert all(float(tick).is_integer() for tick in ax.get_xticks())
+
+
+def test_history_of_one_epoch_of_a_regression() -> None:
+    ax = plots.history(fastnn.History([0.5], seconds=[1.0]))
+    assert [line.get_label() for line in ax.lines] == ["loss, training"]
+    assert ax.figure.axes == [ax]
+    assert ax.get_title() == "Loss by epoch"
+    assert [tick for tick in ax.get_xticks() if 0.5 <= tick <= 1.5] == [1.0]
+
+
+def regions(ax: Any) -> Array:
+    """The colours of the regions, numbered in the order of the samples' colours."""
+    picture = ax.images[0].get_array()
+    colours = [1.0 - 0.3 * (1.0 - points.get_facecolor()[0, :3]) for points in ax.collections]
+    distance = np.abs(picture[:, :, None, :] - np.array(colours)).max(axis=-1)
+    assert (distance.min(axis=-1) < 1e-12).all()
+    found: Array = distance.argmin(axis=-1)
+    return found
+
+
+def grid_of(ax: Any, resolution: int) -> Array:
+    left, right, bottom, top = ax.images[0].get_extent()
+    at = (np.arange(resolution) + 0.5) / resolution  # centres of pixels
+    first, second = left + at * (right - left), bottom + at * (top - bottom)
+    return np.stack(np.meshgrid(first, second), axis=-1)
+
+
+def test_regions_of_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = network()
+    calls, predict = [], net.predict
+
+    def counted(points: Array) -> Array:
+        calls.append(points)
+        return predict(points)
+
+    monkeypatch.setattr(net, "predict", counted)
+    ax = plots.decision_regions(net, X, LABELS, resolution=30)
+    (points,) = calls
+    np.testing.assert_allclose(points.reshape(30, 30, 2), grid_of(ax, 30), rtol=0, atol=1e-14)
+    assert ax.images[0].origin == "lower"
+    expected = predict(points).argmax(axis=1).reshape(30, 30)
+    assert len(np.unique(expected)) > 1
+    np.testing.assert_array_equal(regions(ax), expected)
+    for k, points in enumerate(ax.collections):
+        np.testing.assert_array_equal(points.get_offsets(), X[k == LABELS])
+        assert points.get_label() == f"class {k}"
+    left, right, bottom, top = ax.images[0].get_extent()
+    assert left < 0 < 2 < right
+    assert bottom < 0 < 1 < top
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-1, 1), (2.0, 7.0)])
+def test_regions_of_one_output(low: float, high: float) -> None:
+    net = fastnn.Network([fastnn.Affine(2, 1)], "mean_squared_error", rng=0)
+    net.params["W1"][:], net.params["b1"][:] = [[1.0], [0.0]], (low + high) / 2 - 1.0  # the middle at x[0] = 1
+    ax = plots.decision_regions(net, X, np.array([low, low, low, high, high]), resolution=24)
+    np.testing.assert_array_equal(regions(ax), grid_of(ax, 24)[..., 0] > 1.0)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [f"class {low}", f"class {high}"]
+
+
+def test_regions_of_a_function_and_of_names() -> None:
+    names = np.array(["left", "right"])
+
+    def predict(points: Array) -> Any:
+        return names[(points[:, 0] > 0.7).astype(int)]
+
+    ax = plots.decision_regions(predict, X, names[[0, 0, 1, 1, 1]], resolution=10)
+    np.testing.assert_array_equal(regions(ax), grid_of(ax, 10)[..., 0] > 0.7)
+    many = plots.decision_regions(lambda points: np.arange(len(points)) % 12, X, LABELS, resolution=5)
+    assert len(many.collections) == 12
+    assert (
+        len({tuple(np.ravel(points.get_facecolor())) for points in many.collections if points.get_offsets().size}) == 3
+    )
+
+
+def test_first_layer_weights_are_columns() -> None:
+    net = network(6)
+    axes = plots.first_layer_weights(net, (2, 3))
+    assert len(axes) == 6
+    largest = np.abs(net.params["W1"]).max()
+    for unit, ax in enumerate(axes):
+        assert ax.get_title() == f"unit {unit}"
+        np.testing.assert_array_equal(ax.images[0].get_array(), net.params["W1"][:, unit].reshape(2, 3))
+        np.testing.assert_allclose(ax.images[0].get_clim(), (-largest, largest))
+    kept = axes[0].images[0].get_array().copy()
+    net.params["W1"] += 1.0  # training goes on, the picture stays
+    np.testing.assert_array_equal(axes[0].images[0].get_array(), kept)
+
+
+def test_first_layer_weights_by_default() -> None:
+    wide = fastnn.Network([fastnn.Affine(9, 70)], "mean_squared_error", rng=0)
+    axes = plots.first_layer_weights(wide)
+    assert len(axes) == 64
+    assert axes[0].images[0].get_array().shape == (3, 3)
+    assert axes[0].figure.axes[-1].get_ylabel() == "weight in W1"
+    assert len(plots.first_layer_weights(wide, count=70)) == 70
+    given = Figure().subplots(1, 2)
+    assert list(plots.first_layer_weights(wide, axes=given)) == list(given)
+
+
+def test_gradient_check_shows_the_errors() -> None:
+    found = report()
+    axes = plots.gradient_check(found)
+    assert len(axes) == 4
+    for ax, (name, error) in zip(axes, found.errors.items(), strict=True):
+        picture = np.atleast_2d(error)
+        picture = picture.T if picture.shape[0] > picture.shape[1] else picture
+        np.testing.assert_array_equal(ax.images[0].get_array(), np.maximum(picture, 1e-10))
+        assert ax.get_ylabel() == f"{name}\n{error.shape}"
+    same = found.plot()
+    assert isinstance(same, Figure)
+    assert [ax.get_ylabel() for ax in same.axes] == [ax.get_ylabel() for ax in axes[0].figure.axes]
+    assert len(pyplot.get_fignums()) == 1  # the report's own is none of pyplot's
