@@ -1,6 +1,6 @@
 """fastnn: neural-network kernels on the CPU, at the speed the hardware allows and as simple as NumPy."""
 
-from fastnn import datasets, losses, models, plots, reference
+from fastnn import datasets, information, losses, models, plots, reference
 from fastnn.ensembles import Bagging, random_restarts, simulated_annealing
 from fastnn.environment import show_config, warmup
 from fastnn.errors import DatasetError, ModelFileError, PrecisionWarning, TrainingDivergedError
@@ -70,6 +70,7 @@ __all__ = [
     "directional_derivative",
     "get_num_threads",
     "gradient_descent",
+    "information",
     "line_fit_losses",
     "load",
     "losses",

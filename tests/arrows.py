@@ -18,6 +18,7 @@ ARROWS = {
     "datasets.augmentation": "arrays datasets.splits",
     "datasets": "datasets.*",
     "metrics": "arrays",
+    "information": "arrays checks",
     "kernels.compile": "folders kernels.pipelines",
     "kernels.simd": "kernels.compile kernels.processor",
     "kernels.vector_math": "kernels.compile kernels.simd",
@@ -126,9 +127,9 @@ ARROWS = {
     "demos.three_descents": "__init__ arrays demos.line_fit demos.tables",
     "cli": "bench demos errors version dropin.script",
     "__main__": "cli",
-    "__init__": "datasets ensembles environment errors functional gradient_check gradients layers losses metrics "
-    "models network optimizers persistence plots reference surfaces threads training validation "
-    "version",
+    "__init__": "datasets ensembles environment errors functional gradient_check gradients information layers "
+    "losses metrics models network optimizers persistence plots reference surfaces threads training "
+    "validation version",
 }
 # What a function of a module may import when it is called: against the arrows, or to start quickly.
 LATE_ARROWS = {
