@@ -1,6 +1,6 @@
 """fastnn: neural-network kernels on the CPU, at the speed the hardware allows and as simple as NumPy."""
 
-from fastnn import datasets, information, losses, models, plots, reference
+from fastnn import datasets, information, losses, models, plots, reference, schedules
 from fastnn.ensembles import Bagging, random_restarts, simulated_annealing
 from fastnn.environment import show_config, warmup
 from fastnn.errors import DatasetError, ModelFileError, PrecisionWarning, TrainingDivergedError
@@ -82,6 +82,7 @@ __all__ = [
     "plots",
     "random_restarts",
     "reference",
+    "schedules",
     "set_num_threads",
     "sgd_update",
     "show_config",

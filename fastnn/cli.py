@@ -327,8 +327,11 @@ def _optimizer(options: argparse.Namespace) -> "Optimizer":
 
 
 def _print_epoch(network: "Network", history: "History") -> None:
-    """One line of a table whose columns are as wide as their names, which stand above the first."""
-    figures = {name.replace("_", " "): value for name, value in history.last().items()}
+    """One line of a table whose columns are as wide as their names, which stand above the first.
+
+    Without the learning rate, which is the same in every epoch here.
+    """
+    figures = {name.replace("_", " "): value for name, value in history.last().items() if name != "learning_rate"}
     if history.epochs == 1:
         print("epoch  " + "  ".join(f"{name:>8}" for name in figures))
     texts = {name: f"{value:.4f}" if abs(value) < 1000 else f"{value:.3g}" for name, value in figures.items()}

@@ -22,7 +22,7 @@ from fastnn.runner import NO_ORDER, Runner
 from fastnn.workspace import INDEX
 
 if TYPE_CHECKING:
-    from fastnn.training import Callback, History
+    from fastnn.training import Callback, History, Schedule
 
 
 BINARY = ("sigmoid_cross_entropy", "hinge", "exponential")  # losses of two classes by one output
@@ -163,6 +163,7 @@ class Network(Runner):
         epochs: int = 10,
         batch_size: int | None = 100,
         optimizer: Optimizer | None = None,
+        schedule: "Schedule | None" = None,
         validation_data: tuple[Any, Any] | None = None,
         shuffle: bool = True,
         rng: int | np.random.Generator | None = None,
@@ -181,6 +182,7 @@ class Network(Runner):
             epochs=epochs,
             batch_size=batch_size,
             optimizer=optimizer,
+            schedule=schedule,
             validation_data=validation_data,
             shuffle=shuffle,
             rng=rng,

@@ -1,16 +1,16 @@
 """The fit loop and its History. No arithmetic of its own: it hands mini-batches to kernels and keeps the record.
 
-Imports network, the gate, optimizers, progress and numpy.
+Imports network, runner, the gate, optimizers, progress and numpy.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastnn import arrays
+from fastnn import arrays, checks
 from fastnn.arrays import Array
 from fastnn.errors import TrainingDivergedError
 from fastnn.kernels.forward import DONE, NOT_FINITE
@@ -39,6 +39,8 @@ class History:
         On validation_data after the epoch; empty without it.
     seconds : list of float
         Duration of the epoch, validation included.
+    learning_rate : list of float
+        The rate that the optimizer took in the epoch.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -46,6 +48,7 @@ class History:
     validation_loss: list[float] = field(default_factory=list)
     validation_accuracy: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
 
     @property
     def epochs(self) -> int:
@@ -57,11 +60,14 @@ class History:
         return {name: values[-1] for name, values in vars(self).items() if values}
 
     def __str__(self) -> str:
-        figures = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in self.last().items())
+        formats = {"learning_rate": ".4g"}  # which may be small
+        texts = {name: format(value, formats.get(name, ".4f")) for name, value in self.last().items()}
+        figures = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in texts.items())
         return f"{self.epochs} epoch{'s' * (self.epochs > 1)}: {figures}" if figures else "no completed epoch"
 
 
 Callback = Callable[[Network, History], object]
+Schedule = Callable[[int, History], float]
 Data: TypeAlias = tuple[Array, Array, Array, Array]  # x, labels, dense, order; see kernels.network.Data
 
 
@@ -73,6 +79,7 @@ def fit(
     epochs: int = 10,
     batch_size: int | None = 100,
     optimizer: Optimizer | None = None,
+    schedule: Schedule | None = None,
     validation_data: tuple[Any, Any] | None = None,
     shuffle: bool = True,
     rng: int | np.random.Generator | None = None,
@@ -94,6 +101,9 @@ def fit(
         Samples for one update; None for all of them. The last batch of an epoch may be smaller.
     optimizer : Optimizer, optional
         SGD(lr=0.1) if not given.
+    schedule : callable, optional
+        One of `fastnn.schedules`, or a function. Called as schedule(epoch, history) before each epoch, counted from 0;
+        the epoch's learning rate is the result, at least 0, times the optimizer's.
     validation_data : (x, t), optional
         Measured after each epoch.
     shuffle : bool
@@ -121,6 +131,7 @@ def fit(
     """
     epochs = arrays.integer("epochs", epochs, minimum=0)
     optimizer = SGD(lr=0.1) if optimizer is None else check_optimizer(optimizer)
+    schedule = None if schedule is None else check_schedule("schedule", schedule)
     generator = arrays.generator("rng", rng)
     x, labels, dense = network._prepare(x, t, check_finite)
     size = len(x) if batch_size is None else min(len(x), arrays.integer("batch_size", batch_size, minimum=1))
@@ -139,6 +150,7 @@ def fit(
     run.compile(data)
     for epoch in range(1, epochs + 1):
         start = time.perf_counter()
+        run.optimizer, rate = _scheduled(optimizer, schedule, epoch - 1, history)
         if shuffle:
             generator.shuffle(order)
         with Progress(len(x), f"epoch {epoch}/{epochs}", enabled=progress) as bar:
@@ -152,6 +164,7 @@ def fit(
             history.validation_loss.append(measured[0])
             if classes:
                 history.validation_accuracy.append(measured[1])
+        history.learning_rate.append(rate)
         history.seconds.append(time.perf_counter() - start)
         stop = [bool(callback(network, history)) for callback in callbacks]  # a list, so that each is called
         if any(stop):
@@ -221,6 +234,24 @@ class _Run:
         """Choose the next call's batches."""
         wanted = int(SECONDS_PER_CALL * batches / max(seconds, 1e-9))
         self.batches_per_call = max(1, min(wanted, 8 * self.batches_per_call))
+
+
+def check_schedule(name: str, schedule: Any) -> Schedule:
+    """`schedule` itself, if it can be called with an epoch and a history."""
+    if not callable(schedule) or isinstance(schedule, type):
+        came = f"the class {schedule.__name__}" if isinstance(schedule, type) else checks.shown(schedule)
+        remedy = "pass one such as fastnn.schedules.Cosine(epochs=10)"
+        raise TypeError(f"{name}: expected a function of (epoch, history), got {came}; {remedy}")
+    made: Schedule = schedule
+    return made
+
+
+def _scheduled(optimizer: Any, schedule: Schedule | None, epoch: int, history: History) -> tuple[Optimizer, float]:
+    """The optimizer of this epoch, and its learning rate."""
+    if schedule is not None:
+        factor = arrays.real(f"schedule(epoch={epoch}, history)", schedule(epoch, history), minimum=0.0)
+        optimizer = replace(optimizer, lr=optimizer.lr * factor)
+    return optimizer, optimizer.lr
 
 
 def _validation(network: Network, data: Any, check_finite: bool) -> tuple[Array, Array, Array] | None:

@@ -62,6 +62,7 @@ ARROWS = {
     "gradients": "arrays errors observation perturbation threads kernels.*",
     "gradient_check": "arrays checks observation perturbation kernels.activations",
     "training": "arrays errors network optimizers progress runner kernels.forward",
+    "schedules": "arrays training",
     "models.neuron": "arrays functional",
     "models.perceptron": "arrays errors models.neuron kernels.matmul kernels.rules",
     "models.rules": "arrays functional",
@@ -128,8 +129,8 @@ ARROWS = {
     "cli": "bench demos errors version dropin.script",
     "__main__": "cli",
     "__init__": "datasets ensembles environment errors functional gradient_check gradients information layers "
-    "losses metrics models network optimizers persistence plots reference surfaces threads training "
-    "validation version",
+    "losses metrics models network optimizers persistence plots reference schedules surfaces threads "
+    "training validation version",
 }
 # What a function of a module may import when it is called: against the arrows, or to start quickly.
 LATE_ARROWS = {

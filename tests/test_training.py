@@ -100,8 +100,9 @@ def test_history() -> None:
 
     history = net.fit(X, t, epochs=3, batch_size=16, validation_data=(X[:20], t[:20]), callbacks=[measure])
     assert list(zip(history.validation_loss, history.validation_accuracy, strict=True)) == seen
-    assert [len(row) for row in vars(history).values()] == [3] * 5
+    assert [len(row) for row in vars(history).values()] == [3] * 6
     assert history.epochs == 3
+    assert history.learning_rate == [0.1] * 3
     assert all(seconds > 0 for seconds in history.seconds)
     assert history.last() == {name: row[-1] for name, row in vars(history).items()}
     assert all(type(value) is float for row in vars(history).values() for value in row)
@@ -134,6 +135,8 @@ def test_text_of_a_history() -> None:
     assert str(history) == (
         "2 epochs: loss 0.5000, accuracy 0.7500, validation loss 1.5000, validation accuracy 0.6250, seconds 0.1000"
     )
+    history = History(loss=[0.5], learning_rate=[1.23456e-7])
+    assert str(history) == "1 epoch: loss 0.5000, learning rate 1.235e-07"
 
 
 # --- callbacks and interruptions ---------------------------------------------------------------------

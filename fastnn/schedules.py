@@ -1,0 +1,197 @@
+"""Learning rates that change with the epochs: small frozen descriptions for `fit(schedule=...)`.
+
+A schedule is called before each epoch as schedule(epoch, history), where epoch counts from 0 and history holds what the
+`epoch` epochs before it measured, and returns a factor: the epoch's learning rate is factor times the optimizer's. A
+factor, not a rate, so that one schedule suits every optimizer, whose rate remains the one number to tune. Any function
+will do, such as `lambda epoch, history: 0.9**epoch`. Schedules keep no state: one may serve several fits, also side by
+side. Imports the gate and training.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from fastnn import arrays
+from fastnn.training import History, Schedule, check_schedule
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The optimizer's learning rate in every epoch: factor 1."""
+
+    def __call__(self, epoch: int, history: History) -> float:
+        """The factor of this epoch."""
+        return 1.0
+
+
+@dataclass(frozen=True)
+class StepDecay:
+    """The rate falls at once after every so many epochs: factor^floor(epoch / every) (He et al., 2016).
+
+    Parameters
+    ----------
+    every : int
+        Epochs at the same rate, at least 1.
+    factor : float
+        In (0, 1).
+    """
+
+    every: int
+    factor: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "every", arrays.integer("every", self.every, minimum=1))
+        object.__setattr__(self, "factor", arrays.real("factor", self.factor, above=0.0, below=1.0))
+
+    def __call__(self, epoch: int, history: History) -> float:
+        """The factor of this epoch."""
+        return self.factor ** (epoch // self.every)
+
+
+@dataclass(frozen=True)
+class ExponentialDecay:
+    """The rate falls by the same fraction from epoch to epoch: exp(-rate epoch) (Senior et al., 2013).
+
+    Parameters
+    ----------
+    rate : float
+        At least 0; -log(0.95) takes 5 % off in each epoch.
+    """
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rate", arrays.real("rate", self.rate, minimum=0.0))
+
+    def __call__(self, epoch: int, history: History) -> float:
+        """The factor of this epoch."""
+        return math.exp(-self.rate * epoch)
+
+
+@dataclass(frozen=True)
+class InverseTime:
+    """The rate falls as one over time: 1 / (1 + decay epoch).
+
+    Its sum grows without bound while that of its squares does not, the conditions under which stochastic approximation
+    converges (Robbins and Monro, 1951).
+
+    Parameters
+    ----------
+    decay : float
+        At least 0; after 1 / decay epochs the rate is half the first.
+    """
+
+    decay: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "decay", arrays.real("decay", self.decay, minimum=0.0))
+
+    def __call__(self, epoch: int, history: History) -> float:
+        """The factor of this epoch."""
+        return 1.0 / (1.0 + self.decay * epoch)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Half a period of a cosine from 1 to `lowest`, and `lowest` from then on (Loshchilov and Hutter, 2017).
+
+    lowest + (1 - lowest) (1 + cos(pi epoch / epochs)) / 2, without the restarts of the source.
+
+    Parameters
+    ----------
+    epochs : int
+        At least 1. In fit(epochs=epochs) the last epoch is one short of the lowest rate, which may be 0.
+    lowest : float
+        In [0, 1].
+    """
+
+    epochs: int
+    lowest: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "epochs", arrays.integer("epochs", self.epochs, minimum=1))
+        object.__setattr__(self, "lowest", arrays.real("lowest", self.lowest, minimum=0.0, maximum=1.0))
+
+    def __call__(self, epoch: int, history: History) -> float:
+        """The factor of this epoch."""
+        done = min(1.0, epoch / self.epochs)
+        return self.lowest + (1.0 - self.lowest) * (1.0 + math.cos(math.pi * done)) / 2.0
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """The rate rises in equal steps, and then follows another schedule (Goyal et al., 2017).
+
+    In the first `epochs` epochs the factor is (epoch + 1) / (epochs + 1) times the first one of `then`. After them
+    `then` decides, with epochs counted and a history recorded from the end of the warm-up on.
+
+    Parameters
+    ----------
+    epochs : int
+        At least 1.
+    then : schedule
+        Constant() if not given.
+    """
+
+    epochs: int
+    then: Schedule = Constant()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "epochs", arrays.integer("epochs", self.epochs, minimum=1))
+        check_schedule("then", self.then)
+
+    def __call__(self, epoch: int, history: History) -> float:
+        """The factor of this epoch."""
+        later = {name: values[self.epochs :] for name, values in vars(history).items()}
+        factor = self.then(max(0, epoch - self.epochs), replace(history, **later))
+        return factor if epoch >= self.epochs else factor * (epoch + 1) / (self.epochs + 1)
+
+
+@dataclass(frozen=True)
+class ReduceOnPlateau:
+    """The rate falls whenever the loss has not: factor^k after k plateaus, computed anew from the history.
+
+    The loss is history.validation_loss where there is one, else history.loss. It has improved in an epoch where it is
+    below the least loss so far by more than min_delta; a plateau is `patience` epochs in a row without that. (PyTorch's
+    schedule of this name allows one epoch more.)
+
+    Parameters
+    ----------
+    factor : float
+        In (0, 1).
+    patience : int
+        At least 1.
+    min_delta : float
+        At least 0.
+    """
+
+    factor: float
+    patience: int
+    min_delta: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "factor", arrays.real("factor", self.factor, above=0.0, below=1.0))
+        object.__setattr__(self, "patience", arrays.integer("patience", self.patience, minimum=1))
+        object.__setattr__(self, "min_delta", arrays.real("min_delta", self.min_delta, minimum=0.0))
+
+    def __call__(self, epoch: int, history: History) -> float:
+        """The factor of this epoch."""
+        plateaus, waited = 0, 0
+        for improved in improvements(history.validation_loss or history.loss, self.min_delta):
+            waited = 0 if improved else waited + 1
+            if waited == self.patience:
+                plateaus, waited = plateaus + 1, 0
+        return self.factor**plateaus
+
+
+def improvements(figures: Sequence[float], min_delta: float) -> Iterator[bool]:
+    """Whether each figure is below the last one that was an improvement by more than min_delta; NaN never is.
+
+    The first is one if it is finite.
+    """
+    best = math.inf
+    for figure in figures:
+        improved = figure < best - min_delta
+        if improved:
+            best = figure
+        yield improved
