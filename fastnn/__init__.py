@@ -1,6 +1,7 @@
 """fastnn: neural-network kernels on the CPU, at the speed the hardware allows and as simple as NumPy."""
 
 from fastnn import datasets, information, losses, models, plots, reference, schedules
+from fastnn.early_stopping import EarlyStopping
 from fastnn.ensembles import Bagging, random_restarts, simulated_annealing
 from fastnn.environment import show_config, warmup
 from fastnn.errors import DatasetError, ModelFileError, PrecisionWarning, TrainingDivergedError
@@ -37,6 +38,7 @@ __all__ = [
     "Affine",
     "Bagging",
     "DatasetError",
+    "EarlyStopping",
     "Elu",
     "Gelu",
     "History",

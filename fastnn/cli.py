@@ -327,10 +327,7 @@ def _optimizer(options: argparse.Namespace) -> "Optimizer":
 
 
 def _print_epoch(network: "Network", history: "History") -> None:
-    """One line of a table whose columns are as wide as their names, which stand above the first.
-
-    Without the learning rate, which is the same in every epoch here.
-    """
+    """One line of a table whose columns are as wide as their names; without the learning rate, always the same here."""
     figures = {name.replace("_", " "): value for name, value in history.last().items() if name != "learning_rate"}
     if history.epochs == 1:
         print("epoch  " + "  ".join(f"{name:>8}" for name in figures))

@@ -113,7 +113,10 @@ def fit(
     progress : bool
         Show a progress bar while standard output is a terminal.
     callbacks : sequence of callables
-        Each is called as callback(network, history) after every epoch; a true result stops the training.
+        Each is called as callback(network, history) after every epoch; a true result stops the training. It may have
+        two methods more. begin(network, figures) is called before anything is changed, with the names of the figures
+        that the history will hold, and refuses by raising an error. end(network, history) is called when the training
+        has ended, also by an error or Ctrl-C. `fastnn.EarlyStopping` is such a callback.
     check_finite : bool
         Refuse NaN and infinity in the data.
     gradient : str
@@ -136,39 +139,37 @@ def fit(
     x, labels, dense = network._prepare(x, t, check_finite)
     size = len(x) if batch_size is None else min(len(x), arrays.integer("batch_size", batch_size, minimum=1))
     validation = _validation(network, validation_data, check_finite)
-    if not isinstance(callbacks, list | tuple) or not all(map(callable, callbacks)):
-        raise TypeError(f"callbacks: expected a list of functions, got {callbacks!r}; pass callbacks=[function]")
+    _check_callbacks(callbacks)
     if not np.isfinite(network._values).all():
         raise ValueError("params: expected finite parameters, got NaN or infinity; call network.initialize() first")
     numerical = arrays.choice("gradient", gradient, GRADIENTS) == "numerical"
     shuffle, progress = arrays.flag("shuffle", shuffle), arrays.flag("progress", progress)
-    classes = network._counts_hits(labels, dense)
+    figures = _figures(network._counts_hits(labels, dense), validation is not None)
+    _call(callbacks, "begin", network, figures)
     history = network.history = History()
     run = _Run(network, optimizer, size, numerical)
     order = np.arange(len(x), dtype=np.intp)
     data = (x, labels, dense, order if shuffle else NO_ORDER)
-    run.compile(data)
-    for epoch in range(1, epochs + 1):
-        start = time.perf_counter()
-        run.optimizer, rate = _scheduled(optimizer, schedule, epoch - 1, history)
-        if shuffle:
-            generator.shuffle(order)
-        with Progress(len(x), f"epoch {epoch}/{epochs}", enabled=progress) as bar:
-            loss, accuracy = run.epoch(data, epoch, bar)
-        # Before anything is recorded: Ctrl-C must not leave half a row.
-        measured = None if validation is None else network._evaluate(*validation)
-        history.loss.append(loss)
-        if classes:
-            history.accuracy.append(accuracy)
-        if measured is not None:
-            history.validation_loss.append(measured[0])
-            if classes:
-                history.validation_accuracy.append(measured[1])
-        history.learning_rate.append(rate)
-        history.seconds.append(time.perf_counter() - start)
-        stop = [bool(callback(network, history)) for callback in callbacks]  # a list, so that each is called
-        if any(stop):
-            break
+    try:
+        run.compile(data)
+        for epoch in range(1, epochs + 1):
+            start = time.perf_counter()
+            run.optimizer, rate = _scheduled(optimizer, schedule, epoch - 1, history)
+            if shuffle:
+                generator.shuffle(order)
+            with Progress(len(x), f"epoch {epoch}/{epochs}", enabled=progress) as bar:
+                loss, accuracy = run.epoch(data, epoch, bar)
+            row = {"loss": loss, "accuracy": accuracy, "learning_rate": rate}
+            if validation is not None:
+                row["validation_loss"], row["validation_accuracy"] = network._evaluate(*validation)
+            row["seconds"] = time.perf_counter() - start
+            for name in figures:  # not before all are known: Ctrl-C must not leave half a row
+                getattr(history, name).append(row[name])
+            stop = [bool(callback(network, history)) for callback in callbacks]  # a list, so that each is called
+            if any(stop):
+                break
+    finally:
+        _call(callbacks, "end", network, history)
     return history
 
 
@@ -252,6 +253,25 @@ def _scheduled(optimizer: Any, schedule: Schedule | None, epoch: int, history: H
         factor = arrays.real(f"schedule(epoch={epoch}, history)", schedule(epoch, history), minimum=0.0)
         optimizer = replace(optimizer, lr=optimizer.lr * factor)
     return optimizer, optimizer.lr
+
+
+def _check_callbacks(callbacks: Any) -> None:
+    functions = isinstance(callbacks, list | tuple) and all(map(callable, callbacks))
+    if not functions or any(isinstance(callback, type) for callback in callbacks):
+        raise TypeError(f"callbacks: expected a list of functions, got {callbacks!r}; pass callbacks=[function]")
+
+
+def _call(callbacks: Sequence[Callback], method: str, *arguments: Any) -> None:
+    """Call this method of those callbacks that have it."""
+    for callback in callbacks:
+        if hasattr(callback, method):
+            getattr(callback, method)(*arguments)
+
+
+def _figures(classes: bool, validated: bool) -> tuple[str, ...]:
+    """The names of what the history will hold."""
+    kinds = ("loss", "accuracy") if classes else ("loss",)
+    return (*kinds, *(f"validation_{kind}" for kind in kinds if validated), "seconds", "learning_rate")
 
 
 def _validation(network: Network, data: Any, check_finite: bool) -> tuple[Array, Array, Array] | None:

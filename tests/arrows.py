@@ -61,8 +61,9 @@ ARROWS = {
     "workspace kernels.*",
     "gradients": "arrays errors observation perturbation threads kernels.*",
     "gradient_check": "arrays checks observation perturbation kernels.activations",
-    "training": "arrays errors network optimizers progress runner kernels.forward",
+    "training": "arrays checks errors network optimizers progress runner kernels.forward",
     "schedules": "arrays training",
+    "early_stopping": "arrays network runner schedules training",
     "models.neuron": "arrays functional",
     "models.perceptron": "arrays errors models.neuron kernels.matmul kernels.rules",
     "models.rules": "arrays functional",
@@ -128,9 +129,9 @@ ARROWS = {
     "demos.three_descents": "__init__ arrays demos.line_fit demos.tables",
     "cli": "bench demos errors version dropin.script",
     "__main__": "cli",
-    "__init__": "datasets ensembles environment errors functional gradient_check gradients information layers "
-    "losses metrics models network optimizers persistence plots reference schedules surfaces threads "
-    "training validation version",
+    "__init__": "datasets early_stopping ensembles environment errors functional gradient_check gradients "
+    "information layers losses metrics models network optimizers persistence plots reference "
+    "schedules surfaces threads training validation version",
 }
 # What a function of a module may import when it is called: against the arrows, or to start quickly.
 LATE_ARROWS = {

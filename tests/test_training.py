@@ -318,6 +318,12 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
         "labels start at 0, so pass validation_data[1] - 1",
     ),
     ({"callbacks": [3]}, TypeError, "callbacks: expected a list of functions, got [3]; pass callbacks=[function]"),
+    (
+        {"callbacks": [fastnn.EarlyStopping]},
+        TypeError,
+        "callbacks: expected a list of functions, got [<class 'fastnn.early_stopping.EarlyStopping'>]; pass "
+        "callbacks=[function]",
+    ),
 ]
 
 

@@ -17,15 +17,10 @@ LAYERS = (fastnn.Affine(64, 100), fastnn.Relu(), fastnn.Affine(100, 10))
 Part = tuple[Any, Any]
 
 
-def has_stopped_improving(network: fastnn.Network, history: fastnn.History) -> bool:
-    """Whether the last PATIENCE epochs have not lowered the validation loss; a callback of `fit`."""
-    return history.epochs - 1 - int(np.argmin(history.validation_loss)) >= PATIENCE
-
-
 # A row of the table: what it adds to the plain training, as arguments of `train`.
 CURES: dict[str, dict[str, Any]] = {
     "none": {},
-    "early stopping": {"callbacks": [has_stopped_improving]},
+    "early stopping": {"callbacks": [fastnn.EarlyStopping(patience=PATIENCE)]},
 }
 
 
@@ -80,5 +75,6 @@ def run(say: Callable[[str], None]) -> None:
     say(
         "\nWithout a cure the network learns every sample by heart, the wrong labels, too,\n"
         "and gets worse on others. Early stopping ends once the validation loss has not\n"
-        f"fallen for {PATIENCE} epochs, before all of the wrong labels are learned."
+        f"fallen for {PATIENCE} epochs, and goes back to the epoch where it was least, before all\n"
+        "of the wrong labels are learned."
     )
