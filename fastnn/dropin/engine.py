@@ -14,7 +14,7 @@ import numpy as np
 
 from fastnn import observation
 from fastnn.arrays import Array
-from fastnn.dropin.reach import Memory, Reach, ReadOnly
+from fastnn.dropin.reach import Memory, RandomStates, Reach, ReadOnly
 from fastnn.dropin.recognition import Chain, recognise
 from fastnn.dropin.tape import NotUnderstoodError, StandIn, stand_in
 from fastnn.perturbation import Model, Perturbation
@@ -107,20 +107,20 @@ def _observe(f: Any, x: Array) -> tuple[Chain, float]:
 
 def _call_twice(reach: Reach, x: Array, first: Callable[[], Any], second: Callable[[], Any]) -> tuple[Any, Any]:
     """The results of two calls of f, after which everything is put back; refused where f is no function of x alone."""
-    before = Memory(reach)
+    before, states, drew = Memory(reach), RandomStates(reach), False
     try:
         with ReadOnly([*reach.arrays, x]):
             one = first()
             after_one = Memory(reach)
             two = second()
             after_two = Memory(reach)
-        drew = before.drew_random_numbers()
     except NotUnderstoodError:
         raise
     except Exception as error:
         raise NotUnderstoodError(f"observed, it raises {type(error).__name__}: {error}") from error
     finally:
         before.restore()
+        drew = states.restore()
     if drew:
         raise NotUnderstoodError("it draws random numbers")
     if not after_one.equals(after_two):
@@ -134,13 +134,14 @@ def _gradient_of_network(f: Any, x: Array, h: float) -> tuple[Array, str]:
     """As gradient, where x is one of a fastnn network's parameters; f is called four times, then for the comparison."""
     reach = Reach(f)
     base, _ = _call_twice(reach, x, lambda: f(x), lambda: f(x))
-    before = Memory(reach)
+    before, states = Memory(reach), RandomStates(reach)
     try:
         found = observation.network_gradient(f, x, h, False, "central")
     except Exception as error:
         raise NotUnderstoodError(f"observed, it raises {type(error).__name__}: {error}") from error
     finally:
         before.restore()
+        states.restore()
     if found is None:
         raise NotUnderstoodError("it reads a network's parameters, and is not the network's loss")
     result = found[0].reshape(x.shape)

@@ -255,7 +255,7 @@ def _contents(cell: types.CellType) -> Any:
 
 
 class Memory:
-    """What all that a function reaches held at one moment, and the states of random generators; not arrays' values."""
+    """What all that a function reaches held at one moment; neither arrays' values nor random generators' states."""
 
     def __init__(self, reach: Reach) -> None:
         self.reach = reach
@@ -265,13 +265,6 @@ class Memory:
         self.globals = [d.get(name, _MISSING) for d, name in reach.globals]
         self.classes = [dict(vars(kind)) for kind in reach.classes]
         self.sets = [set(one) for one in reach.sets]
-        self.global_states = _global_states()
-        self.generators = [_state(generator) for generator in reach.generators]
-
-    def drew_random_numbers(self) -> bool:
-        """Whether a generator has been used since."""
-        states = [_state(generator) for generator in self.reach.generators]
-        return not (_is_equal(_global_states(), self.global_states) and _is_equal(states, self.generators))
 
     def restore(self) -> None:
         """Put everything back."""
@@ -300,12 +293,6 @@ class Memory:
         for one, members in zip(self.reach.sets, self.sets, strict=True):
             one.clear()
             one.update(members)
-        if not self.drew_random_numbers():
-            return
-        np.random.set_state(self.global_states[0])  # noqa: NPY002
-        random.setstate(self.global_states[1])
-        for generator, state in zip(self.reach.generators, self.generators, strict=True):
-            _set_state(generator, state)
 
     def equals(self, other: "Memory") -> bool:
         """Whether everything is as at another moment; what a stand-in stands for, to rounding.
@@ -317,8 +304,30 @@ class Memory:
         return same and self.sets == other.sets
 
 
+class RandomStates:
+    """The states of all random generators that a function may draw from, at one moment."""
+
+    def __init__(self, reach: Reach) -> None:
+        self.reach = reach
+        self.global_states = _global_states()
+        self.generators = [_state(generator) for generator in reach.generators]
+
+    def restore(self) -> bool:
+        """Put them back; whether one was used."""
+        now, before = _global_states(), self.global_states
+        # Python's own comparison of 625 numbers: one by one they take a millisecond.
+        same = now[1] == before[1] and now[0][2:] == before[0][2:] and np.array_equal(now[0][1], before[0][1])
+        if same and _is_equal([_state(generator) for generator in self.reach.generators], self.generators):
+            return False
+        np.random.set_state(before[0])  # noqa: NPY002
+        random.setstate(before[1])
+        for generator, state in zip(self.reach.generators, self.generators, strict=True):
+            _set_state(generator, state)
+        return True
+
+
 def _global_states() -> tuple[Any, Any]:
-    """Of NumPy's global generator and of Python's."""
+    """Of NumPy's global generator, whose words are the second item, and of Python's."""
     return np.random.get_state(), random.getstate()  # noqa: NPY002 - the one that scripts draw from
 
 
