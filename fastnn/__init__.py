@@ -18,7 +18,21 @@ from fastnn.functional import (
 )
 from fastnn.gradient_check import check_gradients
 from fastnn.gradients import directional_derivative, gradient_descent, numerical_diff, numerical_gradient
-from fastnn.layers import Affine, Elu, Gelu, Identity, LeakyRelu, Relu, Sigmoid, Silu, Softmax, Softplus, Step, Tanh
+from fastnn.layers import (
+    Affine,
+    Dropout,
+    Elu,
+    Gelu,
+    Identity,
+    LeakyRelu,
+    Relu,
+    Sigmoid,
+    Silu,
+    Softmax,
+    Softplus,
+    Step,
+    Tanh,
+)
 from fastnn.losses import Regularization
 from fastnn.metrics import classification_scores, confusion_matrix
 from fastnn.network import Network
@@ -38,6 +52,7 @@ __all__ = [
     "Affine",
     "Bagging",
     "DatasetError",
+    "Dropout",
     "EarlyStopping",
     "Elu",
     "Gelu",

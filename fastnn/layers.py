@@ -147,10 +147,29 @@ class Softmax(Activation):
     activation = "softmax"
 
 
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """In training y = x / (1 - rate) or, with probability `rate`, 0; otherwise y = x.
+
+    Drawn anew for each element of each batch, by `Network.step` and `fit`. `predict`, `loss`, `gradient` and gradient
+    checks drop nothing (Srivastava et al., 2014).
+
+    Parameters
+    ----------
+    rate : float
+        The fraction that is dropped, in [0, 1).
+    """
+
+    rate: float = 0.5
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rate", arrays.real("rate", self.rate, minimum=0.0, below=1.0))
+
+
 RELU_FAMILY = (Relu, LeakyRelu, Elu, Gelu, Silu, Softplus)
 
 # By class name, for model files and the command line.
 LAYERS: dict[str, type[Layer]] = {
     layer.__name__: layer
-    for layer in (Affine, Identity, Step, Sigmoid, Tanh, Relu, LeakyRelu, Elu, Gelu, Silu, Softplus, Softmax)
+    for layer in (Affine, Identity, Step, Sigmoid, Tanh, Relu, LeakyRelu, Elu, Gelu, Silu, Softplus, Softmax, Dropout)
 }

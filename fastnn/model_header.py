@@ -1,8 +1,8 @@
 """The header of a model file: a network's description as JSON, written and checked.
 
 Format version 2 says of a network: its layers, its loss with its options, its regularization, its dtype, the names and
-shapes of its parameters, the optimizer's update and how many updates its state has seen. Version 1, which stays
-readable, has neither options of the loss nor regularization nor a number of updates.
+shapes of its parameters, the optimizer's update and how many updates its state has seen, dropout's seed and how often
+it has drawn. Version 1, which stays readable, has nothing of the loss's options, regularization, updates and dropout.
 
 Imports network, layers, losses, optimizers, plan and the gate.
 """
@@ -27,7 +27,8 @@ from fastnn.version import __version__
 NAME = "header.json"
 FORMAT, FORMAT_VERSION = "fastnn network", 2
 FIELDS = ("format", "format_version", "fastnn_version", "layers", "loss", "dtype", "parameters", "optimizer")
-NEW_FIELDS = {"loss_options": {}, "regularization": vars(Regularization()), "steps": 0}  # of version 2, and before it
+# Of version 2, and what they are before it.
+NEW_FIELDS = {"loss_options": {}, "regularization": vars(Regularization()), "steps": 0, "seed": 0, "draws": 0}
 MOST_STEPS = 2**53  # what a float64 counts
 LARGEST_HEADER = 2**20  # bytes, enough for some 7,000 affine layers
 
@@ -35,7 +36,7 @@ REMEDY = "pass a file saved by Network.save"
 REPAIR = "use an intact copy, or save the network again"
 
 
-def describe(network: Network, update: str | None, steps: int) -> bytes:
+def describe(network: Network, update: str | None, steps: int, draws: int) -> bytes:
     """The header of a network's file, whose optimizer's state is of an update that was made so many times."""
     for i, layer in enumerate(network.layers):
         if LAYERS.get(type(layer).__name__) is not type(layer):
@@ -57,6 +58,8 @@ def describe(network: Network, update: str | None, steps: int) -> bytes:
         network._loss.options(),
         vars(network.regularization),
         steps,
+        network._seed,
+        draws,
     )
     text = json.dumps(dict(zip((*FIELDS, *NEW_FIELDS), values, strict=True)), allow_nan=False).encode()
     if len(text) > LARGEST_HEADER:
@@ -80,6 +83,8 @@ class Description(NamedTuple):
     dtype: DType
     update: str | None
     steps: int
+    seed: int
+    draws: int
     size: int  # P
 
 
@@ -130,6 +135,8 @@ def _check_fields(header: dict[str, Any]) -> Description:
         arrays.float_dtype("dtype", header["dtype"]),
         None if update is None else arrays.choice("optimizer", update, OPTIMIZERS),
         arrays.integer("steps", header["steps"], 0, MOST_STEPS),
+        arrays.integer("seed", header["seed"], 0, 2**31 - 1),
+        arrays.integer("draws", header["draws"], 0, MOST_STEPS),
         sum(math.prod(entry["shape"]) for entry in table),
     )
 

@@ -12,7 +12,7 @@ from fastnn import arrays, initializers, observation
 from fastnn.arrays import Array
 from fastnn.errors import TrainingDivergedError
 from fastnn.kernels.forward import DONE, REFUSED
-from fastnn.layers import RELU_FAMILY, Affine, Layer
+from fastnn.layers import RELU_FAMILY, Affine, Dropout, Layer
 from fastnn.losses import Loss, Regularization
 from fastnn.optimizers import Optimizer, check_optimizer
 from fastnn.parameters import Parameters
@@ -81,7 +81,7 @@ class Network(Runner):
         self.initialize(rng)
 
     def initialize(self, rng: int | np.random.Generator | None = None) -> None:
-        """Draw the weights anew, set the biases to 0 and forget the optimizer's state."""
+        """Draw the weights and dropout's seed anew, set the biases to 0 and forget the optimizer's state."""
         generator = arrays.generator("rng", rng)
         affine = [(i, layer) for i, layer in enumerate(self.layers) if isinstance(layer, Affine)]
         for number, (i, layer) in enumerate(affine, start=1):
@@ -89,7 +89,9 @@ class Network(Runner):
             init = layer.init if layer.init is not None else "he" if isinstance(follows, RELU_FAMILY) else "xavier"
             self.params[f"W{number}"][...] = initializers.weights(init, layer.inputs, layer.outputs, generator)
             self.params[f"b{number}"][...] = 0.0
-        self._state_owner = None
+        self._state_owner, self._draws = None, 0
+        if any(isinstance(layer, Dropout) for layer in self.layers):
+            self._seed = int(generator.integers(2**31))
 
     def loss(self, x: Any, t: Any, *, check_finite: bool = True) -> float:
         """The mean loss over the batch x (N, D) with targets t (see `Network`)."""

@@ -33,6 +33,7 @@ from fastnn.errors import ModelFileError
 from fastnn.kernels.updates import UPDATES
 from fastnn.model_header import LARGEST_HEADER, REMEDY, REPAIR
 from fastnn.network import Network
+from fastnn.runner import Snapshot
 
 HEADER, PARAMETERS, STATE = MEMBERS = (model_header.NAME, "parameters.npy", "optimizer_state.npy")
 
@@ -74,11 +75,11 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     if not isinstance(network, Network):
         raise TypeError(f"network: expected a fastnn.Network, got {checks.shown(network)}; pass the network to save")
     target = pathlib.Path(os.path.realpath(_file_name(path)))
-    values, state, update, steps = network._snapshot()
+    values, state, update, steps, draws = network._snapshot()
     state = state[:0] if update is None else state
     dtype = network.dtype.newbyteorder("<")
     contents: dict[str, list[Any]] = {
-        HEADER: [model_header.describe(network, update, steps)],
+        HEADER: [model_header.describe(network, update, steps, draws)],
         PARAMETERS: [_npy_header(dtype, values.shape), values.astype(dtype, copy=False)],
         STATE: [_npy_header(dtype, state.shape), state.astype(dtype, copy=False)],
     }
@@ -251,7 +252,8 @@ def _read(file: IO[bytes]) -> Network:
     network = Network(
         described.layers, described.loss, dtype=described.dtype, rng=0, regularization=described.regularization
     )
-    network._restore((values, state, described.update, described.steps))
+    network._restore(Snapshot(values, state, described.update, described.steps, described.draws))
+    network._seed = described.seed
     return network
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastnn.kernels import job as kernels
-from fastnn.kernels.activations import ACTIVATIONS
-from fastnn.layers import Activation, Affine, Layer
+from fastnn.kernels.activations import ACTIVATIONS, IDENTITY
+from fastnn.layers import Activation, Affine, Dropout, Layer
 
 # The loss's parameter, the share of the data in the loss, l1 and l2.
 NO_LOSS_NUMBERS = (0.0, 1.0, 0.0, 0.0)
@@ -25,7 +25,7 @@ def check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     if isinstance(layers, Layer) or not isinstance(layers, Sequence):
         raise TypeError(f"layers: expected a list of layers, got {type(layers).__name__}; pass [Affine(4, 3), ...]")
     for i, layer in enumerate(layers):
-        if not isinstance(layer, Affine | Activation):
+        if not isinstance(layer, Affine | Activation | Dropout):
             came = f"the class {layer.__name__}" if isinstance(layer, type) else repr(layer)
             raise TypeError(
                 f"layers[{i}]: expected a layer such as Affine(4, 3) or Relu(), got {came}; create it with ()"
@@ -71,6 +71,9 @@ def compile_plan(
             row[kernels.KIND], row[kernels.INPUTS] = kernels.ACTIVATE, width
             row[kernels.ACTIVATION] = ACTIVATIONS[layer.activation].code
             numbers.append(layer.parameter)
+        elif isinstance(layer, Dropout):
+            row[kernels.KIND], row[kernels.INPUTS], row[kernels.ACTIVATION] = kernels.DROPOUT, width, IDENTITY
+            numbers.append(layer.rate)
         row[kernels.SOURCE], row[kernels.TARGET], row[kernels.OUTPUTS] = source, columns, width
         source, columns = columns, columns + width
         operations.append(row)

@@ -6,7 +6,7 @@ it is `Network`, which derives from it.
 
 import threading
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,8 +29,16 @@ NO_ORDER = np.empty(0, INDEX)  # samples as they come
 FLOP_PER_CALL = 2e9
 FLOP_PER_LOSS = 20.0  # for each output; decides only whether threads pay
 LARGEST_KEPT = 1 << 26  # bytes of activations of a batch; the workspace of a larger one is given back after it
-# Parameters (P,), state (vectors, P), whose update it is, and how many updates it has seen.
-Snapshot: TypeAlias = tuple[Array, Array, str | None, int]
+
+
+class Snapshot(NamedTuple):
+    """What training changes: the parameters, what the optimizer keeps, and what counts."""
+
+    parameters: Array  # (P,)
+    state: Array  # (vectors, P)
+    update: str | None  # whose state it is
+    steps: int  # updates that the state has seen
+    draws: int  # masks that dropout has made
 
 
 class Runner:
@@ -58,6 +66,7 @@ class Runner:
         self._state = np.zeros((0, size), dtype)
         self._state_owner: str | None = None
         self._steps = 0  # updates that the state has seen
+        self._seed, self._draws = 0, 0  # of dropout, and how many masks it has made
         self._workspace: Workspace | None = None
         self._prediction_workspaces: list[Workspace] = []  # those that no thread is using
         self._inputs, self._outputs = self.inputs, self.outputs
@@ -172,14 +181,16 @@ class Runner:
 
     def _snapshot(self, into: Snapshot | None = None) -> Snapshot:
         """A copy of the parameters and the optimizer's state, in the arrays of `into` where they fit."""
-        if into is None or into[1].shape != self._state.shape:
-            return self._values.copy(), self._state.copy(), self._state_owner, self._steps
-        into[0][:], into[1][:] = self._values, self._state
-        return into[0], into[1], self._state_owner, self._steps
+        if into is None or into.state.shape != self._state.shape:
+            into = Snapshot(self._values.copy(), self._state.copy(), None, 0, 0)
+        else:
+            into.parameters[:], into.state[:] = self._values, self._state
+        return into._replace(update=self._state_owner, steps=self._steps, draws=self._draws)
 
     def _restore(self, saved: Snapshot) -> None:
         """Go back to a snapshot."""
-        self._values[:], self._state, self._state_owner, self._steps = saved[0], saved[1].copy(), *saved[2:]
+        self._values[:], self._state = saved.parameters, saved.state.copy()
+        self._state_owner, self._steps, self._draws = saved.update, saved.steps, saved.draws
 
     def _update(self, gradients: Array, optimizer: Optimizer) -> None:
         """One update of the parameters by these gradients (P,)."""
@@ -216,7 +227,8 @@ class Runner:
             samples, total, hits, outcome = threads.run(kernels.train, work, *arguments, n_threads=parts)
             if outcome != forward.REFUSED:  # which must leave everything as it was
                 self._state, self._state_owner = state, owner
-                self._steps = workspace.steps if optimizer is not None else self._steps
+                if optimizer is not None:
+                    self._steps, self._draws = workspace.steps, int(workspace.job[job.DRAWS])
             if workspace.nbytes > LARGEST_KEPT:
                 self._workspace = None
         return int(samples), float(total), int(hits), int(outcome)  # NumPy's own without the compiler
@@ -239,6 +251,7 @@ class Runner:
         if workspace.update != (update.code, numbers):
             workspace.set_update(update.code, numbers)
         workspace.steps = steps
+        workspace.job[[job.SEED, job.DRAWS]] = self._seed, self._draws
         return state, owner, workspace
 
     def __getstate__(self) -> dict[str, Any]:

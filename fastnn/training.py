@@ -14,6 +14,7 @@ from fastnn import arrays, checks
 from fastnn.arrays import Array
 from fastnn.errors import TrainingDivergedError
 from fastnn.kernels.forward import DONE, NOT_FINITE
+from fastnn.layers import Dropout
 from fastnn.network import Network
 from fastnn.optimizers import SGD, Optimizer, check_optimizer
 from fastnn.progress import Progress
@@ -143,6 +144,10 @@ def fit(
     if not np.isfinite(network._values).all():
         raise ValueError("params: expected finite parameters, got NaN or infinity; call network.initialize() first")
     numerical = arrays.choice("gradient", gradient, GRADIENTS) == "numerical"
+    if numerical and any(isinstance(layer, Dropout) for layer in network.layers):
+        raise ValueError(
+            "gradient: expected 'analytic' for a network with Dropout, got 'numerical', which drops nothing"
+        )
     shuffle, progress = arrays.flag("shuffle", shuffle), arrays.flag("progress", progress)
     figures = _figures(network._counts_hits(labels, dense), validation is not None)
     _call(callbacks, "begin", network, figures)

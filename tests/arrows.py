@@ -32,15 +32,16 @@ ARROWS = {
     "kernels.updates": "kernels.compile",
     "kernels.operations": "kernels.compile kernels.simd kernels.activations kernels.losses kernels.matmul "
     "kernels.updates",
-    "kernels.forward": "kernels.activations kernels.compile kernels.job kernels.matmul kernels.operations "
-    "kernels.sparse",
-    "kernels.network": "kernels.activations kernels.compile kernels.forward kernels.job kernels.losses kernels.matmul "
-    "kernels.operations kernels.penalty kernels.sparse kernels.updates kernels.views",
+    "kernels.dropout": "kernels.compile",
+    "kernels.forward": "kernels.activations kernels.compile kernels.dropout kernels.job kernels.matmul "
+    "kernels.operations kernels.sparse",
+    "kernels.network": "kernels.activations kernels.compile kernels.dropout kernels.forward kernels.job "
+    "kernels.losses kernels.matmul kernels.operations kernels.penalty kernels.sparse kernels.updates kernels.views",
     "kernels.loss_changes": "kernels.activations kernels.compile kernels.losses kernels.simd kernels.vector_math",
     "kernels.changes": "kernels.activations kernels.compile kernels.job kernels.loss_changes kernels.matmul "
     "kernels.views",
-    "kernels.perturbation": "kernels.activations kernels.changes kernels.compile kernels.forward kernels.job "
-    "kernels.matmul kernels.views",
+    "kernels.perturbation": "kernels.activations kernels.changes kernels.compile kernels.dropout kernels.forward "
+    "kernels.job kernels.matmul kernels.views",
     "kernels.differences": "kernels.compile",
     "kernels.rules": "kernels.compile kernels.matmul kernels.updates",
     "kernels.surfaces": "kernels.compile kernels.matmul",
@@ -61,7 +62,7 @@ ARROWS = {
     "workspace kernels.*",
     "gradients": "arrays errors observation perturbation threads kernels.*",
     "gradient_check": "arrays checks observation perturbation kernels.activations",
-    "training": "arrays checks errors network optimizers progress runner kernels.forward",
+    "training": "arrays checks errors layers network optimizers progress runner kernels.forward",
     "schedules": "arrays training",
     "early_stopping": "arrays network runner schedules training",
     "models.neuron": "arrays functional",
@@ -73,7 +74,7 @@ ARROWS = {
     "validation": "arrays checks datasets.folds datasets.splits datasets.standardize factories network training",
     "ensembles": "arrays datasets.splits errors factories functional layers network training",
     "model_header": "arrays checks errors layers losses network optimizers plan version",
-    "persistence": "checks errors arrays model_header network kernels.updates",
+    "persistence": "checks errors arrays model_header network runner kernels.updates",
     "plots.panels": "arrays checks",
     "plots.functions": "arrays errors functional gradients surfaces kernels.activations plots.panels",
     "plots.networks": "arrays checks gradient_check observation training plots.panels",

@@ -43,7 +43,7 @@ def batch(loss: str) -> tuple[Array, Array]:
 
 
 def bits(network: Network) -> tuple[bytes, bytes, str | None]:
-    values, state, update, _ = network._snapshot()
+    values, state, update, *_ = network._snapshot()
     return values.tobytes(), state.tobytes(), update
 
 

@@ -65,10 +65,10 @@ def test_momentum_is_what_continued_training_needs(saved: pathlib.Path) -> None:
     """The tests above would pass without the state if it made no difference."""
     x, t = batch("mean_squared_error")
     loaded, forgetful = fastnn.load(saved), fastnn.load(saved)
-    values, state, update, steps = forgetful._snapshot()
-    assert update == "momentum"
-    assert np.abs(state).max() > 0
-    forgetful._restore((values, 0 * state, update, steps))
+    saved_state = forgetful._snapshot()
+    assert saved_state.update == "momentum"
+    assert np.abs(saved_state.state).max() > 0
+    forgetful._restore(saved_state._replace(state=0 * saved_state.state))
     loaded.step(x, t, Momentum(lr=0.1))
     forgetful.step(x, t, Momentum(lr=0.1))
     assert bits(loaded) != bits(forgetful)
@@ -78,7 +78,7 @@ def test_an_untrained_network_and_one_initialized_again_have_no_state(path: path
     network = small_network(momentum=True)
     network.initialize(3)
     network.save(path)
-    values, state, update, _ = fastnn.load(path)._snapshot()
+    values, state, update, *_ = fastnn.load(path)._snapshot()
     assert (values.tobytes(), state.shape, update) == (bits(network)[0], (0, 26), None)
 
 
@@ -146,6 +146,8 @@ def test_the_header_says_what_the_network_is(saved: pathlib.Path) -> None:
         "loss_options": {},
         "regularization": {"l1": 0.0, "l2": 0.0, "data": 1.0},
         "steps": 1,
+        "seed": 0,
+        "draws": 1,
     }
 
 
@@ -208,7 +210,7 @@ def test_files_of_format_version_1_load_for_ever(name: str, layers: tuple[Layer,
 
 def test_format_version_1_predicts_as_it_did() -> None:
     network = fastnn.load(DATA / "network_format_1.npz")
-    values, state, update, _ = network._snapshot()
+    values, state, update, *_ = network._snapshot()
     k = np.arange(39)
     np.testing.assert_array_equal(values, (k * 7 % 39 - 19) / 16)
     np.testing.assert_array_equal(state, (k[None] - 19) / 32)

@@ -129,7 +129,7 @@ def test_a_header_with_a_wrong_field(
 
 FIELDS = (
     "format, format_version, fastnn_version, layers, loss, dtype, parameters, optimizer, loss_options, "
-    "regularization, steps"
+    "regularization, steps, seed, draws"
 )
 
 

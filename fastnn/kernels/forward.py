@@ -4,10 +4,12 @@ from typing import Any
 
 from fastnn.kernels.activations import activation_forward
 from fastnn.kernels.compile import entry, kernel, prange
+from fastnn.kernels.dropout import OFF, drop
 from fastnn.kernels.job import (
     ACTIVATION,
     AFFINE,
     AT_VALUES,
+    DROPOUT,
     INPUT,
     INPUTS,
     KIND,
@@ -61,10 +63,11 @@ def forward_rows(
     scratch: Any,
     y: Any,
     skip_zeros: bool,
+    key: int,
 ) -> None:
     """All operations forward for the rows [first, last) of a batch; x and y, the outputs, hold these rows alone.
 
-    skip_zeros: see skips_zeros.
+    skip_zeros: see skips_zeros; key: of dropout.
     """
     count = plan.operations.shape[0]
     for i in range(count):
@@ -79,6 +82,8 @@ def forward_rows(
             sparse_multiply(source, weight_of(values, operation), bias_of(values, operation), scratch, outputs)
         elif operation[KIND] == AFFINE:
             multiply(source, weight_of(values, operation), bias_of(values, operation), scratch, outputs)
+        elif operation[KIND] == DROPOUT and key != OFF:
+            drop(source, plan.numbers[i], key, i, first, outputs)
         else:
             activation_forward(operation[ACTIVATION], plan.numbers[i], source, outputs)
 
@@ -93,7 +98,7 @@ def _predict_part(job: Any, x: Any, y: Any, skip_zeros: bool, part: int, parts: 
     for first in range(begin, end, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, end)
         rows, outputs = x[first:last], y[first:last]
-        forward_rows(plan, values, rows, tensors, BLOCK_ROWS, 0, last - first, scratch, outputs, skip_zeros)
+        forward_rows(plan, values, rows, tensors, BLOCK_ROWS, 0, last - first, scratch, outputs, skip_zeros, OFF)
 
 
 @entry

@@ -20,15 +20,15 @@ from fastnn.kernels.views import matrix, vector_at
 # Columns of a plan's row. SOURCE and TARGET are plan columns of tensors, SOURCE is INPUT for the network's input.
 KIND, SOURCE, TARGET, INPUTS, OUTPUTS, WEIGHT, BIAS, ACTIVATION = range(8)
 INPUT = -1
-AFFINE, ACTIVATE = range(2)  # kinds of operations
+AFFINE, ACTIVATE, DROPOUT = range(3)  # kinds of operations; dropout is the identity but in training
 PLAN_COLUMNS = 8
 
 # What a plan's numbers hold behind the activations' parameters.
 LOSS_PARAMETER, DATA_SHARE, L1, L2 = range(4)
 PLAN_NUMBERS = 4
 
-# A job: numbers, then for each array its address and its size.
-LOSS, UPDATE, STATE_VECTORS, CAPACITY, PARTS = range(5)
+# A job: numbers, then for each array its address and its size. SEED, DRAWS: of dropout, and how many masks it has made.
+LOSS, UPDATE, STATE_VECTORS, CAPACITY, PARTS, SEED, DRAWS = range(7)
 ARRAYS = (
     "operations",  # intp, those of the plan
     "numbers",  # float64, those of the plan
@@ -47,8 +47,8 @@ ARRAYS = (
     "hits",  # (capacity,) intp
     "numbers_of_rows",  # (capacity,) intp: 0, 1, 2, ...
 )
-PLACES = {name: PARTS + 1 + 2 * i for i, name in enumerate(ARRAYS)}
-JOB_SIZE = PARTS + 1 + 2 * len(ARRAYS)
+PLACES = {name: DRAWS + 1 + 2 * i for i, name in enumerate(ARRAYS)}
+JOB_SIZE = DRAWS + 1 + 2 * len(ARRAYS)
 (AT_OPERATIONS, AT_NUMBERS, AT_RATES, AT_VALUES, AT_GRADIENTS, AT_STATE, AT_INPUTS, AT_TENSORS, AT_TENSOR_GRADIENTS,
  AT_SCRATCH, AT_UPDATES, AT_BIAS_SUMS, AT_LOSSES, AT_LOSS_SUMS, AT_HITS,
  AT_NUMBERS_OF_ROWS) = PLACES.values()  # fmt: skip

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastnn.kernels.activations import activation_backward
 from fastnn.kernels.compile import entry, kernel, prange
+from fastnn.kernels.dropout import OFF, drop, key_of
 from fastnn.kernels.forward import BLOCK_ROWS, DONE, NOT_FINITE, REFUSED, forward_rows, skips_zeros
 from fastnn.kernels.job import (
     ACTIVATION,
@@ -22,6 +23,8 @@ from fastnn.kernels.job import (
     AT_VALUES,
     BIAS,
     DATA_SHARE,
+    DRAWS,
+    DROPOUT,
     INPUT,
     INPUTS,
     KIND,
@@ -29,6 +32,7 @@ from fastnn.kernels.job import (
     L2,
     LOSS_PARAMETER,
     OUTPUTS,
+    SEED,
     SOURCE,
     TARGET,
     UPDATE,
@@ -69,7 +73,9 @@ FEWEST_ROWS = 192  # but for deep sums, so that copying their operands pays
 
 
 @kernel
-def _backward_rows(plan: Plan, values: Any, x: Any, workspace: Workspace, scratch: Any, first: int, last: int) -> None:
+def _backward_rows(
+    plan: Plan, values: Any, x: Any, workspace: Workspace, scratch: Any, first: int, last: int, key: int
+) -> None:
     """Gradients of the loss by every tensor of the rows [first, last), from that of the outputs; not by the input."""
     capacity = workspace.capacity
     for i in range(plan.operations.shape[0] - 1, -1, -1):
@@ -84,6 +90,8 @@ def _backward_rows(plan: Plan, values: Any, x: Any, workspace: Workspace, scratc
         d_target = tensor_rows(workspace.gradients, capacity, operation[TARGET], operation[OUTPUTS], first, last)
         if operation[KIND] == AFFINE:
             multiply_transposed_right(d_target, weight_of(values, operation), scratch[:0], scratch, d_source)
+        elif operation[KIND] == DROPOUT and key != OFF:
+            drop(d_target, plan.numbers[i], key, i, first, d_source)
         elif operation[SOURCE] != INPUT:
             activation_backward(operation[ACTIVATION], plan.numbers[i], d_target, source, target, d_source)
 
@@ -128,18 +136,19 @@ def _batch_part(
     values, capacity = get_vector(job, AT_VALUES, like), workspace.capacity
     scratch, parameter = workspace.scratch[part], plan_number(plan, LOSS_PARAMETER)
     final = plan.operations[plan.operations.shape[0] - 1]
+    key = OFF if job[UPDATE] == NO_UPDATE else key_of(job[SEED], job[DRAWS])  # a gradient by itself drops nothing
     begin, end = share(count, part, parts), share(count, part + 1, parts)
     for first in range(begin, end, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, end)
         inputs = _inputs(data, workspace, start, first, last)
         y = tensor_rows(workspace.tensors, capacity, final[TARGET], final[OUTPUTS], first, last)
         dy = tensor_rows(workspace.gradients, capacity, final[TARGET], final[OUTPUTS], first, last)
-        forward_rows(plan, values, inputs, workspace.tensors, capacity, first, last, scratch, y, skip_zeros)
+        forward_rows(plan, values, inputs, workspace.tensors, capacity, first, last, scratch, y, skip_zeros, key)
         some_labels, some_dense, rows = _targets(data, workspace, start, first)
         out = (workspace.losses[first:last], workspace.loss_sums[first:last], workspace.hits[first:last])
         divisor = count / plan_number(plan, DATA_SHARE)
         loss_rows(plan.loss, parameter, y, some_labels, some_dense, rows, divisor, dy, out)
-        _backward_rows(plan, values, inputs, workspace, scratch, first, last)
+        _backward_rows(plan, values, inputs, workspace, scratch, first, last, key)
 
 
 @kernel
@@ -329,6 +338,7 @@ def train(
         if job[UPDATE] != NO_UPDATE and not math.isfinite(total):
             return samples, losses, hits, NOT_FINITE
         vectors.rates[STEP] += 1.0
+        job[DRAWS] += 1
         samples += count
         losses += total
         for n in range(count):

@@ -16,6 +16,7 @@ from typing import Any
 from fastnn.kernels.activations import SOFTMAX, activation_forward
 from fastnn.kernels.changes import Base, Space, follow
 from fastnn.kernels.compile import entry, kernel, prange
+from fastnn.kernels.dropout import OFF
 from fastnn.kernels.forward import BLOCK_ROWS, forward_rows
 from fastnn.kernels.job import BIAS, INPUT, INPUTS, OUTPUTS, SOURCE, TARGET, WEIGHT, Plan, tensor_rows
 from fastnn.kernels.matmul import share
@@ -123,7 +124,7 @@ def _prepare_part(
     for first in range(begin, end, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, end)
         y = tensor_rows(tensors, capacity, final[TARGET], final[OUTPUTS], first, last)
-        forward_rows(plan, values, x[first:last], tensors, capacity, first, last, scratch, y, False)
+        forward_rows(plan, values, x[first:last], tensors, capacity, first, last, scratch, y, False, OFF)
         activation_forward(SOFTMAX, 0.0, y, softmax[first:last])
 
 
