@@ -12,7 +12,7 @@ import numba
 import numpy as np
 from llvmlite import binding
 
-from fastnn import arrays, functional, threads
+from fastnn import arrays, functional, functional_losses, threads
 from fastnn.folders import cache_folder
 from fastnn.kernels import processor
 from fastnn.kernels.activations import ACTIVATIONS
@@ -120,7 +120,7 @@ def _use_everything(dtype: arrays.DType, rows: int) -> None:
     name = next(iter(ACTIVATIONS))  # one kernel for all of them
     functional.activation_forward(name, x)
     functional.activation_backward(name, x, x, x)
-    functional.softmax_cross_entropy(x, t)
+    functional_losses.softmax_cross_entropy(x, t)
     functional.sgd_update(x.copy(), x, 0.0)
     functional.momentum_update(x.copy(), x, x.copy(), 0.0)
     network = Network([Affine(2, 2), Sigmoid()], rng=0, dtype=dtype)

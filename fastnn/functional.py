@@ -12,7 +12,7 @@ import numpy as np
 
 from fastnn import arrays, threads
 from fastnn.arrays import Array
-from fastnn.kernels import losses, operations
+from fastnn.kernels import operations
 from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.kernels.matmul import scratch_size
 from fastnn.kernels.network import SUMS
@@ -195,65 +195,6 @@ def softmax(x: Any, *, out: Any = None) -> Array:
     array like x
     """
     return activation_forward("softmax", x, out=out)
-
-
-def softmax_cross_entropy(x: Any, t: Any, *, out: Any = None) -> tuple[float, Array]:
-    """loss = -(1/N) sum of t log(softmax(x)), by log-sum-exp and unclipped; dx = (softmax(x) - t) / N.
-
-    Parameters
-    ----------
-    x : array (N, K)
-        Logits.
-    t : array (N,) or (N, K)
-        Labels 0 to K-1, or one-hot rows or probabilities, which sum to 1 in each row.
-    out : array (N, K), optional
-        Receives dx; must not overlap an input.
-
-    Returns
-    -------
-    loss : float
-        In nats; natural logarithms.
-    dx : array (N, K)
-
-    Notes
-    -----
-    Source: Bishop, Pattern Recognition and Machine Learning (2006), equations 4.108 and 4.109.
-    """
-    x = arrays.floats("x", x, ("N", "K"))
-    labels, dense = arrays.targets("t", t, x.shape[0], x.shape[1], x.dtype)
-    return _loss(losses.SOFTMAX_CROSS_ENTROPY, "x", x, labels, dense, out)
-
-
-def mean_squared_error(y: Any, t: Any, *, out: Any = None) -> tuple[float, Array]:
-    """loss = sum((y - t)^2) / (2 N), half the squared distance, averaged over the batch; dy = (y - t) / N.
-
-    Parameters
-    ----------
-    y : array (N, K)
-        Outputs.
-    t : array (N, K)
-        Targets.
-    out : array (N, K), optional
-        Receives dy; must not overlap an input.
-
-    Returns
-    -------
-    loss : float
-    dy : array (N, K)
-    """
-    y = arrays.floats("y", y, ("N", "K"), dtype=arrays.shared_dtype(y, t))
-    dense = arrays.floats("t", t, y.shape, dtype=y.dtype)
-    return _loss(losses.MEAN_SQUARED_ERROR, "y", y, np.empty(0, np.intp), dense, out)
-
-
-def _loss(code: int, name: str, y: Array, labels: Array, dense: Array, out: Any) -> tuple[float, Array]:
-    dy = arrays.output("out", out, y.shape, y.dtype, ((name, y), ("t", labels), ("t", dense)))
-    rows, hits = np.arange(y.shape[0]), np.empty(y.shape[0], np.intp)
-    scratch = np.empty((2, y.shape[0]))
-    work = float(FLOP_PER_ACTIVATION * y.size)
-    arguments = (code, 0.0, y, labels, dense, rows, len(y), dy, scratch[0], scratch[1], hits)
-    total = threads.run(operations.loss, work, *arguments)
-    return float(total) / y.shape[0], dy
 
 
 def sgd_update(params: Any, grads: Any, lr: float) -> None:

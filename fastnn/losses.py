@@ -48,6 +48,11 @@ class Loss:
         return False
 
     @property
+    def takes_classes(self) -> bool:
+        """Whether targets may be labels, or shares of classes that sum to 1."""
+        return self.takes_labels
+
+    @property
     def smooths_labels(self) -> bool:
         """Whether targets that were classes come out of `targets` as shares."""
         return False
@@ -83,6 +88,10 @@ class SoftmaxCrossEntropy(Loss):
     @property
     def takes_labels(self) -> bool:
         return self.label_smoothing == 0.0
+
+    @property
+    def takes_classes(self) -> bool:
+        return True
 
     @property
     def smooths_labels(self) -> bool:
@@ -201,6 +210,61 @@ class Exponential(Loss):
         return _signs(self, name, t, rows, outputs, dtype, finite)
 
 
+@dataclass(frozen=True)
+class CrossEntropy(Loss):
+    """-sum(t log(y + offset)); outputs are probabilities, as of a last layer Softmax(), targets as of softmax's.
+
+    From logits, `SoftmaxCrossEntropy` is exact where a probability rounds to 0, and faster.
+
+    Parameters
+    ----------
+    offset : float
+        At least 0. Courses write 1e-7, so that log(0) does not happen (Saito, Deep Learning from Scratch, 2016).
+    """
+
+    offset: float = 0.0
+
+    name = "cross_entropy"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "offset", arrays.real("offset", self.offset, minimum=0.0))
+
+    @property
+    def takes_classes(self) -> bool:
+        return True
+
+    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
+        labels, dense = arrays.targets(name, t, rows, outputs, dtype)
+        if labels.size:
+            dense = np.zeros((rows, outputs), dtype)
+            dense[np.arange(rows), labels] = 1.0
+        return np.empty(0, np.intp), dense
+
+
+@dataclass(frozen=True)
+class LogLoss(Loss):
+    """-sum(t log(y + offset) + (1 - t) log(1 - y + offset)); outputs are probabilities, as of a last layer Sigmoid().
+
+    Targets (N, K) in [0, 1], for one output also (N,). From logits, `SigmoidCrossEntropy` is exact where a probability
+    rounds to 0 or 1.
+
+    Parameters
+    ----------
+    offset : float
+        At least 0.
+    """
+
+    offset: float = 0.0
+
+    name = "log_loss"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "offset", arrays.real("offset", self.offset, minimum=0.0))
+
+    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
+        return SigmoidCrossEntropy().targets(name, t, rows, outputs, dtype, finite)
+
+
 LOSSES: dict[str, type[Loss]] = {
     loss.name: loss
     for loss in (
@@ -212,6 +276,8 @@ LOSSES: dict[str, type[Loss]] = {
         Hinge,
         Exponential,
         KLDivergence,
+        CrossEntropy,
+        LogLoss,
     )
 }
 WITHOUT_GRADIENT = {"zero_one_loss": "0-1 loss", "zero_one": "0-1 loss", "accuracy": "accuracy"}

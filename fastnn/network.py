@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fastnn.training import Callback, History, Schedule
 
 
-BINARY = ("sigmoid_cross_entropy", "hinge", "exponential")  # losses of two classes by one output
+BINARY = ("sigmoid_cross_entropy", "log_loss", "hinge", "exponential")  # losses of two classes by one output
 
 
 class Network(Runner):
@@ -38,8 +38,8 @@ class Network(Runner):
     loss : str or fastnn.losses.Loss
         One of `fastnn.losses`, or its name: "softmax_cross_entropy" (the network's outputs are logits; targets are
         labels, one-hot rows or probabilities), "mean_squared_error" (half the squared distance; targets are values
-        (N, K)), "sigmoid_cross_entropy", "absolute_error", "huber", "hinge", "exponential", "kl_divergence". Averaged
-        over the batch.
+        (N, K)), "sigmoid_cross_entropy", "absolute_error", "huber", "hinge", "exponential", "kl_divergence"; of
+        probabilities "cross_entropy" and "log_loss". Averaged over the batch.
     rng : int or numpy Generator, optional
         For the initial weights. The same number gives the same weights.
     dtype : "float32" or "float64"

@@ -22,10 +22,12 @@ from fastnn.reference_activations import activation_forward as activation_forwar
 from fastnn.reference_activations import softmax as softmax
 from fastnn.reference_losses import LOSSES as LOSSES
 from fastnn.reference_losses import absolute_error as absolute_error
+from fastnn.reference_losses import cross_entropy as cross_entropy
 from fastnn.reference_losses import exponential as exponential
 from fastnn.reference_losses import hinge as hinge
 from fastnn.reference_losses import huber as huber
 from fastnn.reference_losses import kl_divergence as kl_divergence
+from fastnn.reference_losses import log_loss as log_loss
 from fastnn.reference_losses import mean_squared_error as mean_squared_error
 from fastnn.reference_losses import sigmoid_cross_entropy as sigmoid_cross_entropy
 from fastnn.reference_losses import softmax_cross_entropy as softmax_cross_entropy
@@ -148,6 +150,19 @@ def network_step(
 
 
 # --- checks ---------------------------------------------------------------------------------------
+@quiet
+def zero_one_loss(
+    y: Array, t: Targets, *, reduction: str = "mean", sample_weight: Array | None = None
+) -> float | Array:
+    """1 for each row of y (N, K) whose largest entry is not at the label, else 0; t labels (N,) or one-hot (N, K)."""
+    labels = t if t.ndim == 1 else np.argmax(t, axis=1)
+    weights = np.ones(len(y)) if sample_weight is None else sample_weight
+    losses: Array = weights * (np.argmax(y, axis=1) != labels)
+    if reduction == "none":
+        return losses
+    return float(losses.sum() / (weights.sum() if reduction == "mean" else 1))
+
+
 @quiet
 def accuracy(y: Array, t: Targets) -> float:
     """The share of rows of y (N, K) with the largest entry at the label; t labels (N,) or one-hot (N, K).

@@ -68,11 +68,11 @@ def mean_squared_error(y: Array, t: Targets, *, out: Out = None) -> tuple[float,
 
 
 @quiet
-def sigmoid_cross_entropy(y: Array, t: Targets, *, out: Out = None) -> tuple[float, Array]:
-    """loss = -sum(t log s + (1 - t) log(1 - s)) / N with s = sigmoid(y), dy = (s - t) / N; y, t (N, K)."""
-    losses = np.maximum(y, 0) - t * y + np.log1p(np.exp(-np.abs(y)))
-    e = np.exp(-np.abs(y))
-    s = np.where(y < 0, e, 1) / (1 + e)
+def sigmoid_cross_entropy(x: Array, t: Targets, *, out: Out = None) -> tuple[float, Array]:
+    """loss = -sum(t log s + (1 - t) log(1 - s)) / N with s = sigmoid(x), dx = (s - t) / N; x, t (N, K)."""
+    e = np.exp(-np.abs(x))
+    losses = t * (np.maximum(-x, 0) + np.log1p(e)) + (1 - t) * (np.maximum(x, 0) + np.log1p(e))
+    s = np.where(x < 0, e, 1) / (1 + e)
     return _mean(losses, s - t, out)
 
 
@@ -95,11 +95,11 @@ def hinge(y: Array, t: Targets, *, out: Out = None) -> tuple[float, Array]:
     """sum(max(0, 1 - t y)) / N for t (N, K) of -1 and 1; for labels (N,) sum(max(0, 1 + y[k] - y[t])) / N, k != t."""
     if t.ndim == 2:
         margin = 1 - t * y
-        return _mean(np.maximum(margin, 0), np.where(margin > 0, -t, np.minimum(margin, 0) * 0), out)
+        return _mean(np.maximum(margin, 0), np.where(np.isnan(margin), margin, -t * (margin > 0)), out)
     rows = np.arange(len(y))
     margin = 1 + y - y[rows, t][:, None]
     margin[rows, t] = 0
-    lacking = (margin > 0).astype(y.dtype)
+    lacking = np.where(np.isnan(margin), margin, margin > 0).astype(y.dtype)
     lacking[rows, t] = -lacking.sum(axis=1)
     return _mean(np.maximum(margin, 0), lacking, out)
 
@@ -109,6 +109,23 @@ def exponential(y: Array, t: Targets, *, out: Out = None) -> tuple[float, Array]
     """sum(exp(-t y)) / N, dy = -t exp(-t y) / N for t (N, K) of -1 and 1."""
     e = np.exp(-t * y)
     return _mean(e, -t * e, out)
+
+
+@quiet
+def cross_entropy(y: Array, t: Targets, *, offset: float = 0.0, out: Out = None) -> tuple[float, Array]:
+    """-sum(t log(y + offset)) / N of probabilities y (N, K); t labels (N,), one-hot or probabilities (N, K)."""
+    dense = np.eye(y.shape[1], dtype=y.dtype)[t] if t.ndim == 1 else t
+    some = dense != 0
+    losses = np.where(some, -dense * np.log(np.where(some, y + offset, 1)), 0)
+    return _mean(losses, np.where(some, -dense / np.where(some, y + offset, 1), 0), out)
+
+
+@quiet
+def log_loss(y: Array, t: Targets, *, offset: float = 0.0, out: Out = None) -> tuple[float, Array]:
+    """-sum(t log(y + offset) + (1 - t) log(1 - y + offset)) / N of probabilities y (N, K); t (N, K) in [0, 1]."""
+    one, dy = cross_entropy(y, t, offset=offset)
+    other, dz = cross_entropy(1 - y, 1 - t, offset=offset)
+    return one + other, np.subtract(dy, dz, out=out)
 
 
 def _mean(losses: Array, gradient: Array, out: Out) -> tuple[float, Array]:
@@ -127,4 +144,6 @@ LOSSES: dict[str, Callable[[Array, Targets], tuple[float, Array]]] = {
     "hinge": hinge,
     "exponential": exponential,
     "kl_divergence": kl_divergence,
+    "cross_entropy": cross_entropy,
+    "log_loss": log_loss,
 }

@@ -53,6 +53,7 @@ ARROWS = {
     "perturbation": "arrays errors threads kernels.*",
     "observation": "arrays",
     "functional": "arrays threads kernels.*",
+    "functional_losses": "arrays losses threads kernels.operations",
     "surfaces": "arrays threads kernels.surfaces",
     "plan": "layers kernels.activations kernels.job",
     "parameters": "arrays",
@@ -67,7 +68,7 @@ ARROWS = {
     "early_stopping": "arrays network runner schedules training",
     "models.neuron": "arrays functional",
     "models.perceptron": "arrays errors models.neuron kernels.matmul kernels.rules",
-    "models.rules": "arrays functional",
+    "models.rules": "arrays functional functional_losses",
     "models.linear_regression": "arrays layers network optimizers training",
     "models": "models.*",
     "factories": "arrays checks network threads training",
@@ -79,7 +80,8 @@ ARROWS = {
     "plots.functions": "arrays errors functional gradients surfaces kernels.activations plots.panels",
     "plots.networks": "arrays checks gradient_check observation training plots.panels",
     "plots": "plots.*",
-    "environment": "arrays folders functional layers network optimizers threads training version kernels.*",
+    "environment": "arrays folders functional functional_losses layers network optimizers threads training version "
+    "kernels.*",
     "kernels.convolution": "kernels.activations kernels.compile kernels.matmul",
     "dropin.base": "",
     "dropin.record": "",
@@ -130,9 +132,9 @@ ARROWS = {
     "demos.three_descents": "__init__ arrays demos.line_fit demos.tables",
     "cli": "bench demos errors version dropin.script",
     "__main__": "cli",
-    "__init__": "datasets early_stopping ensembles environment errors functional gradient_check gradients "
-    "information layers losses metrics models network optimizers persistence plots reference "
-    "schedules surfaces threads training validation version",
+    "__init__": "datasets early_stopping ensembles environment errors functional functional_losses gradient_check "
+    "gradients information layers losses metrics models network optimizers persistence plots reference schedules "
+    "surfaces threads training validation version",
 }
 # What a function of a module may import when it is called: against the arrows, or to start quickly.
 LATE_ARROWS = {

@@ -1,7 +1,7 @@
 """What the tests of several files share: sizes, inputs, guarded buffers, and one table of problems for all operations.
 
 A *problem* is a call of a public operation: its name, its arrays by the names of their parameters, its other arguments.
-The same problem is put to `fastnn.functional` and to `fastnn.reference`. Imports numpy and fastnn.
+The same problem is put to `fastnn` and to `fastnn.reference`. Imports numpy and fastnn.
 """
 
 import math
@@ -161,12 +161,14 @@ def targets(kind: str, n: int, k: int, dtype: FloatType) -> Array:
 
 def targets_of(loss: str, n: int, k: int, dtype: FloatType) -> Array:
     """Targets that a network's loss takes, of k outputs."""
-    if loss in ("softmax_cross_entropy", "hinge"):
+    if loss in ("softmax_cross_entropy", "cross_entropy") or (loss == "hinge" and k > 1):
         return targets("labels", n, k, dtype)
     shares = targets("probabilities", n, k, dtype)
-    if loss in ("kl_divergence", "sigmoid_cross_entropy"):
+    if loss in ("kl_divergence", "sigmoid_cross_entropy", "log_loss"):
         return shares
-    return np.sign(numbers(6, n, k)).astype(dtype) if loss == "exponential" else numbers(6, n, k, dtype=dtype)
+    return (
+        np.sign(numbers(6, n, k)).astype(dtype) if loss in ("exponential", "hinge") else numbers(6, n, k, dtype=dtype)
+    )
 
 
 def _softmax_cross_entropy(kind: str) -> Callable[[Shape, FloatType, Numbers], Problem]:
@@ -182,6 +184,21 @@ def _mean_squared_error(shape: Shape, dtype: FloatType, make: Numbers) -> Proble
     n, _, k = shape
     y, t = make(1, n, k, dtype=dtype), make(2, n, k, dtype=dtype)
     return Problem("mean_squared_error", {"y": y, "t": t}, results=((n, k),))
+
+
+def _loss(name: str) -> Callable[[Shape, FloatType, Numbers], Problem]:
+    def problem(shape: Shape, dtype: FloatType, make: Numbers) -> Problem:
+        n, _, k = shape
+        y, first = make(1, n, k, dtype=dtype), "x" if name in ("sigmoid_cross_entropy", "kl_divergence") else "y"
+        if name in ("cross_entropy", "log_loss"):
+            with np.errstate(all="ignore"):
+                y = reference.softmax(y) if name == "cross_entropy" else (1 / (1 + np.exp(-y))).astype(dtype)
+        return Problem(name, {first: y, "t": targets_of(name, n, k, dtype)}, results=((n, k),))
+
+    return problem
+
+
+OTHER_LOSSES = [name for name in reference.LOSSES if name not in ("softmax_cross_entropy", "mean_squared_error")]
 
 
 def _update(name: str, **options: float) -> Callable[[Shape, FloatType, Numbers], Problem]:
@@ -205,6 +222,7 @@ PROBLEMS: dict[str, Callable[[Shape, FloatType, Numbers], Problem]] = {
     "softmax": _softmax,
     **{f"cross entropy of {kind}": _softmax_cross_entropy(kind) for kind in ("labels", "one_hot", "probabilities")},
     "mean_squared_error": _mean_squared_error,
+    **{name: _loss(name) for name in OTHER_LOSSES},
     "sgd_update": _update("sgd_update", lr=0.125),
     "momentum_update": _update("momentum_update", lr=0.125, momentum=0.75),
 }

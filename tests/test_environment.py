@@ -190,7 +190,8 @@ import fastnn
 from fastnn import environment, threads
 from fastnn.kernels.compile import ENTRIES
 
-OTHERS = {"prepare", "perturb", "update", "evaluate", "perceptron_samples"}  # of numerical gradients and of models
+# Of numerical gradients, of models, of plots and of penalties.
+OTHERS = {"prepare", "perturb", "update", "evaluate", "perceptron_samples", "line_fit_losses", "penalty"}
 
 def counts():
     return [(len(e.serial.signatures), len(e.parallel.signatures)) for e in ENTRIES if e.name not in OTHERS]

@@ -21,6 +21,14 @@ X = shapes.numbers(1, N, D)
 CASES = [*KERNELS, "hinge of signs"]
 
 
+PROBABILITIES = {"cross_entropy": fastnn.Softmax, "log_loss": fastnn.Sigmoid}  # what makes a network's outputs so
+
+
+def layers_of(case: str) -> list[Any]:
+    last = [PROBABILITIES[case]()] if case in PROBABILITIES else []
+    return [Affine(D, H), Tanh(), Affine(H, K), *last]
+
+
 def targets(case: str, dtype: Any = np.float64) -> Any:
     if case == "hinge of signs":
         return np.sign(shapes.numbers(6, N, K)).astype(dtype)
@@ -28,7 +36,7 @@ def targets(case: str, dtype: Any = np.float64) -> Any:
 
 
 def network(case: str, dtype: Any = "float64", **options: Any) -> Network:
-    return Network([Affine(D, H), Tanh(), Affine(H, K)], case.split()[0], rng=0, dtype=dtype, **options)
+    return Network(layers_of(case), case.split()[0], rng=0, dtype=dtype, **options)
 
 
 def test_every_loss_is_described_and_has_a_twin() -> None:
@@ -46,7 +54,8 @@ def test_every_loss_is_described_and_has_a_twin() -> None:
 def test_value_and_gradient_are_those_of_numpy(case: str, dtype: str) -> None:
     net, x, t = network(case, dtype), X.astype(dtype), targets(case, dtype)
     params = {name: array.astype(np.float64) for name, array in net.params.items()}
-    layers = [("affine", D, H), ("tanh",), ("affine", H, K)]
+    last = [(PROBABILITIES[case].activation,)] if case in PROBABILITIES else []
+    layers = [("affine", D, H), ("tanh",), ("affine", H, K), *last]
     t64 = t if t.dtype.kind == "i" else t.astype(np.float64)
     value, gradient = reference.network_gradient(layers, params, x.astype(np.float64), t64, net.loss_name)
     assert_close(net.loss(x, t), value, dtype)
@@ -70,8 +79,9 @@ def test_gradients_agree_with_difference_quotients(case: str, regularization: Re
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0])
 def test_numerical_gradients_are_the_plain_quotients(case: str, scale: float) -> None:
     """Also where the network is sure, and where it is wrong, of its outputs."""
-    net, t = Network([Affine(D, K)], case.split()[0], rng=0, dtype="float64"), targets(case)
-    net.params["W1"][...] *= scale
+    last = [PROBABILITIES[case]()] if case in PROBABILITIES else []
+    net, t = Network([Affine(D, K), *last], case.split()[0], rng=0, dtype="float64"), targets(case)
+    net.params["W1"][...] *= scale if case not in PROBABILITIES else min(scale, 5.0)
     if case == "exponential" and scale > 1:
         net.params["W1"][...] /= 5.0
     found = net.numerical_gradient(X, t)["W1"]
@@ -81,7 +91,8 @@ def test_numerical_gradients_are_the_plain_quotients(case: str, scale: float) ->
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_last_operation_may_be_an_activation(case: str) -> None:
-    net = Network([Affine(D, H), Tanh(), Affine(H, K), fastnn.LeakyRelu(0.5)], case.split()[0], rng=0, dtype="float64")
+    last = fastnn.Sigmoid() if case in PROBABILITIES else fastnn.LeakyRelu(0.5)
+    net = Network([Affine(D, H), Tanh(), Affine(H, K), last], case.split()[0], rng=0, dtype="float64")
     assert fastnn.check_gradients(net, X, targets(case)).passed
 
 
@@ -98,6 +109,8 @@ def in_torch(case: str, y: Any, t: Any) -> Any:
         "kl_divergence": lambda: functional.kl_div(functional.log_softmax(y, 1), t, reduction="batchmean"),
         "hinge of signs": lambda: torch.clamp(1 - t * y, min=0).sum() / N,
         "exponential": lambda: torch.exp(-t * y).sum() / N,
+        "cross_entropy": lambda: functional.nll_loss(torch.log(torch.softmax(y, 1)), t),
+        "log_loss": lambda: functional.binary_cross_entropy(torch.sigmoid(y), t, reduction="sum") / N,
     }
     return formulas[case]()
 

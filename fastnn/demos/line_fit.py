@@ -29,7 +29,7 @@ def closed_form(x: Array, t: Array) -> tuple[float, float]:
 
 def loss(x: Array, t: Array, w: float, b: float) -> float:
     """Half the mean squared distance of w x + b from t."""
-    return fastnn.mean_squared_error(w * x + b, t)[0]
+    return float(fastnn.mean_squared_error(w * x + b, t)[0])
 
 
 def descend(x: Array, t: Array) -> Array:

@@ -12,9 +12,11 @@ from fastnn.kernels.activations import first_largest
 from fastnn.kernels.compile import formula, kernel
 from fastnn.kernels.losses import (
     ABSOLUTE_ERROR,
+    CROSS_ENTROPY,
     EXPONENTIAL,
     HINGE,
     HUBER,
+    LOG_LOSS,
     MEAN_SQUARED_ERROR,
     MULTICLASS_HINGE,
     OFFSET,
@@ -196,6 +198,21 @@ def _exponential_change(d: Any, y: Any, t: Any, p: Any) -> Any:
 
 
 @formula
+def _cross_entropy_change(d: Any, y: Any, t: Any, p: Any) -> Any:
+    """-t log(1 + d / (y + p))."""
+    if t == 0.0:
+        return 0.0
+    u = d / (y + p)
+    return -t * (_small_log1p(u) if abs(u) <= _SMALL else log(1.0 + u))
+
+
+@formula
+def _log_loss_change(d: Any, y: Any, t: Any, p: Any) -> Any:
+    """That of -t log(y + p) - (1 - t) log(1 - y + p)."""
+    return _cross_entropy_change(d, y, t, p) + _cross_entropy_change(-d, 1.0 - y, 1.0 - t, p)
+
+
+@formula
 def _changes_of_outputs(change: Any, p: float, d: Any, first: int, y: Any, t: Any, out: Any) -> None:
     """out[c] = the sum of change(d, y, t, p) over the outputs."""
     for c in range(out.size):
@@ -283,6 +300,10 @@ def loss_change(loss: int, p: float, d: Any, first: int, y: Any, shares: Any, t:
         _changes_of_outputs(_hinge_change, p, d, first, y, t, out)
     elif loss == EXPONENTIAL:
         _changes_of_outputs(_exponential_change, p, d, first, y, t, out)
+    elif loss == CROSS_ENTROPY:
+        _changes_of_outputs(_cross_entropy_change, p, d, first, y, t, out)
+    elif loss == LOG_LOSS:
+        _changes_of_outputs(_log_loss_change, p, d, first, y, t, out)
     elif loss == MULTICLASS_HINGE:
         for c in range(out.size):
             out[c] = _multiclass_hinge_change(d, first + c, -1, y, t)
@@ -310,6 +331,10 @@ def loss_change_of_one(
         _changes_of_one(_hinge_change, p, d, some, targets, out)
     elif loss == EXPONENTIAL:
         _changes_of_one(_exponential_change, p, d, some, targets, out)
+    elif loss == CROSS_ENTROPY:
+        _changes_of_one(_cross_entropy_change, p, d, some, targets, out)
+    elif loss == LOG_LOSS:
+        _changes_of_one(_log_loss_change, p, d, some, targets, out)
     elif loss == MULTICLASS_HINGE:
         row = d.reshape(1, d.size)
         for c in range(d.size):

@@ -28,7 +28,7 @@ class Row(NamedTuple):
 
 
 (SOFTMAX_CROSS_ENTROPY, MEAN_SQUARED_ERROR, SIGMOID_CROSS_ENTROPY, ABSOLUTE_ERROR, HUBER, HINGE, EXPONENTIAL,
- KL_DIVERGENCE, MULTICLASS_HINGE, OFFSET_CROSS_ENTROPY) = range(10)  # fmt: skip
+ KL_DIVERGENCE, CROSS_ENTROPY, LOG_LOSS, MULTICLASS_HINGE, OFFSET_CROSS_ENTROPY) = range(12)  # fmt: skip
 
 LOSSES = {
     "softmax_cross_entropy": Row(SOFTMAX_CROSS_ENTROPY),
@@ -39,6 +39,8 @@ LOSSES = {
     "hinge": Row(HINGE, has_kink=True),
     "exponential": Row(EXPONENTIAL),
     "kl_divergence": Row(KL_DIVERGENCE),
+    "cross_entropy": Row(CROSS_ENTROPY, "offset"),
+    "log_loss": Row(LOG_LOSS, "offset"),
 }
 
 # -log(softmax(y)_t + OFFSET) for one-hot targets: what courses write so that log(0) does not happen (Saito, Deep
@@ -54,8 +56,9 @@ def _is_hit(loss: int, y: Any, t: Any) -> int:
     if y.size > 1:
         return 1 if first_largest(y) == first_largest(t) else 0
     border = y.dtype.type(0.0)
-    if loss == SIGMOID_CROSS_ENTROPY:
-        return 1 if (y[0] > border) == (t[0] > y.dtype.type(0.5)) else 0
+    half = y.dtype.type(0.5)
+    if loss in (SIGMOID_CROSS_ENTROPY, LOG_LOSS):
+        return 1 if (y[0] > (half if loss == LOG_LOSS else border)) == (t[0] > half) else 0
     return 1 if (y[0] > border) == (t[0] > border) else 0
 
 
@@ -189,6 +192,28 @@ def _exponential_derivative(y: Any, t: Any, p: Any) -> Any:
 
 
 @formula
+def cross_entropy(y: Any, t: Any, p: Any) -> Any:
+    """-t log(y + p) of a probability; a share of 0 adds 0, whatever the probability."""
+    return -t * log(y + p) if t != 0.0 else 0.0
+
+
+@formula
+def _cross_entropy_derivative(y: Any, t: Any, p: Any) -> Any:
+    return -t / (y + p) if t != 0.0 else 0.0
+
+
+@formula
+def log_loss(y: Any, t: Any, p: Any) -> Any:
+    """-t log(y + p) - (1 - t) log(1 - y + p) of a probability."""
+    return cross_entropy(y, t, p) + cross_entropy(1.0 - y, 1.0 - t, p)
+
+
+@formula
+def _log_loss_derivative(y: Any, t: Any, p: Any) -> Any:
+    return _cross_entropy_derivative(y, t, p) - _cross_entropy_derivative(1.0 - y, 1.0 - t, p)
+
+
+@formula
 def _rows_of_outputs(
     value: Any, derivative: Any, loss: int, p: float, y: Any, dense: Any, rows: Any, divisor: float, dy: Any, out: Any
 ) -> None:
@@ -212,21 +237,23 @@ def _multiclass_hinge(y: Any, labels: Any, rows: Any, divisor: float, dy: Any, o
     dy = (1 for each k whose margin is lacking, minus their number for t) / divisor. NaN for a label that is none.
     """
     losses, _, hits = out
-    share = dy.dtype.type(1.0 / divisor)
+    share = 1.0 / divisor
     for n in range(y.shape[0]):
         label = labels[rows[n]]
         if label < 0 or label >= y.shape[1]:
             dy[n, :] = np.nan
             losses[n], hits[n] = np.nan, 0
             continue
-        total, lacking = 0.0, 0
+        total, lacking = 0.0, 0.0
         for k in range(y.shape[1]):
             margin = 1.0 + (np.float64(y[n, k]) - np.float64(y[n, label]))
-            dy[n, k] = 0.0
-            if k != label and not margin <= 0.0:
-                total += margin
-                lacking += 1
-                dy[n, k] = share
+            if k == label or margin <= 0.0:
+                dy[n, k] = 0.0
+                continue
+            one = 1.0 if margin > 0.0 else margin  # NaN
+            total += margin
+            lacking += one
+            dy[n, k] = one * share
         dy[n, label] = -lacking * share
         losses[n] = total
         hits[n] = 1 if first_largest(y[n]) == label else 0
@@ -261,3 +288,7 @@ def loss_rows(
         _rows_of_outputs(hinge, _hinge_derivative, loss, p, y, dense, rows, divisor, dy, out)
     elif loss == EXPONENTIAL:
         _rows_of_outputs(exponential, _exponential_derivative, loss, p, y, dense, rows, divisor, dy, out)
+    elif loss == CROSS_ENTROPY:
+        _rows_of_outputs(cross_entropy, _cross_entropy_derivative, loss, p, y, dense, rows, divisor, dy, out)
+    elif loss == LOG_LOSS:
+        _rows_of_outputs(log_loss, _log_loss_derivative, loss, p, y, dense, rows, divisor, dy, out)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastnn import arrays, functional
+from fastnn import arrays, functional, functional_losses
 
 REDUCTIONS = ("mean", "sum")
 
@@ -78,7 +78,7 @@ def delta_update(W: Any, b: Any, x: Any, t: Any, lr: float, *, reduction: str = 
     x = arrays.floats("x", x, ("N", W.shape[0]), dtype=W.dtype)
     t = arrays.floats("t", t, (len(x), W.shape[1]), dtype=W.dtype)
     lr, reduction = arrays.real("lr", lr, minimum=0.0), arrays.choice("reduction", reduction, REDUCTIONS)
-    loss, dy = functional.mean_squared_error(functional.affine_forward(x, W, b), t)
+    loss, dy = functional_losses.mean_squared_error(functional.affine_forward(x, W, b), t)
     _, dW, db = functional.affine_backward(dy, x, W, need_dx=False)
     functional.sgd_update([W, b], [dW, db], lr if reduction == "mean" else lr * len(x))
-    return loss
+    return float(loss)
