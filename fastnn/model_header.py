@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from fastnn import arrays, checks
 from fastnn.arrays import DType
 from fastnn.errors import ModelFileError
+from fastnn.kernels import job
 from fastnn.layers import LAYERS, Layer
 from fastnn.losses import LOSSES, Loss, Regularization
 from fastnn.network import Network
@@ -58,7 +59,7 @@ def describe(network: Network, update: str | None, steps: int, draws: int) -> by
         network._loss.options(),
         vars(network.regularization),
         steps,
-        network._seed,
+        int(network._counters[job.SEED]),
         draws,
     )
     text = json.dumps(dict(zip((*FIELDS, *NEW_FIELDS), values, strict=True)), allow_nan=False).encode()

@@ -11,6 +11,7 @@ import numpy as np
 from fastnn import arrays, initializers, observation
 from fastnn.arrays import Array
 from fastnn.errors import TrainingDivergedError
+from fastnn.kernels import job
 from fastnn.kernels.forward import DONE, REFUSED
 from fastnn.layers import RELU_FAMILY, Affine, Dropout, Layer
 from fastnn.losses import Loss, Regularization
@@ -89,9 +90,9 @@ class Network(Runner):
             init = layer.init if layer.init is not None else "he" if isinstance(follows, RELU_FAMILY) else "xavier"
             self.params[f"W{number}"][...] = initializers.weights(init, layer.inputs, layer.outputs, generator)
             self.params[f"b{number}"][...] = 0.0
-        self._state_owner, self._draws = None, 0
+        self._state_owner, self._counters[:] = None, 0
         if any(isinstance(layer, Dropout) for layer in self.layers):
-            self._seed = int(generator.integers(2**31))
+            self._counters[job.SEED] = generator.integers(2**31)
 
     def loss(self, x: Any, t: Any, *, check_finite: bool = True) -> float:
         """The mean loss over the batch x (N, D) with targets t (see `Network`)."""

@@ -30,6 +30,7 @@ import numpy as np
 from fastnn import checks, model_header
 from fastnn.arrays import Array, DType
 from fastnn.errors import ModelFileError
+from fastnn.kernels import job
 from fastnn.kernels.updates import UPDATES
 from fastnn.model_header import LARGEST_HEADER, REMEDY, REPAIR
 from fastnn.network import Network
@@ -253,7 +254,7 @@ def _read(file: IO[bytes]) -> Network:
         described.layers, described.loss, dtype=described.dtype, rng=0, regularization=described.regularization
     )
     network._restore(Snapshot(values, state, described.update, described.steps, described.draws))
-    network._seed = described.seed
+    network._counters[job.SEED] = described.seed
     return network
 
 

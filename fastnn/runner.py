@@ -65,8 +65,7 @@ class Runner:
         self._no_targets = np.empty((0, self.outputs), dtype)
         self._state = np.zeros((0, size), dtype)
         self._state_owner: str | None = None
-        self._steps = 0  # updates that the state has seen
-        self._seed, self._draws = 0, 0  # of dropout, and how many masks it has made
+        self._counters = np.zeros(job.COUNTERS, INDEX)  # kernels count in it
         self._workspace: Workspace | None = None
         self._prediction_workspaces: list[Workspace] = []  # those that no thread is using
         self._inputs, self._outputs = self.inputs, self.outputs
@@ -185,12 +184,14 @@ class Runner:
             into = Snapshot(self._values.copy(), self._state.copy(), None, 0, 0)
         else:
             into.parameters[:], into.state[:] = self._values, self._state
-        return into._replace(update=self._state_owner, steps=self._steps, draws=self._draws)
+        steps, draws = int(self._counters[job.STEPS]), int(self._counters[job.DRAWS])
+        return into._replace(update=self._state_owner, steps=steps, draws=draws)
 
     def _restore(self, saved: Snapshot) -> None:
         """Go back to a snapshot."""
         self._values[:], self._state = saved.parameters, saved.state.copy()
-        self._state_owner, self._steps, self._draws = saved.update, saved.steps, saved.draws
+        self._state_owner = saved.update
+        self._counters[[job.STEPS, job.DRAWS]] = saved.steps, saved.draws
 
     def _update(self, gradients: Array, optimizer: Optimizer) -> None:
         """One update of the parameters by these gradients (P,)."""
@@ -198,7 +199,6 @@ class Runner:
             self._state, self._state_owner, workspace = self._ready_for(optimizer, 1, 1, False)
             self._gradients[:] = gradients
             kernels.update.serial(1, workspace.job, self._values)
-            self._steps = workspace.steps
 
     def _gradient_of(self, data: tuple[Array, Array, Array]) -> dict[str, Array]:
         """The gradient of the mean loss on prepared data; new arrays."""
@@ -222,13 +222,14 @@ class Runner:
         # A tenth of a batch's operations, as products are that much faster than other work: 0.46 MFLOP gain nothing.
         work = 0.6 * rows * self._values.size
         with self._lock:  # one batch at a time goes through the workspace
+            steps = self._counters[job.STEPS]
             state, owner, workspace = self._ready_for(optimizer, rows, parts, data[3].size > 0)
             arguments = (workspace.job, *data, *batches, losses, *check)
             samples, total, hits, outcome = threads.run(kernels.train, work, *arguments, n_threads=parts)
-            if outcome != forward.REFUSED:  # which must leave everything as it was
+            if outcome == forward.REFUSED:  # which must leave everything as it was
+                self._counters[job.STEPS] = steps
+            else:
                 self._state, self._state_owner = state, owner
-                if optimizer is not None:
-                    self._steps, self._draws = workspace.steps, int(workspace.job[job.DRAWS])
             if workspace.nbytes > LARGEST_KEPT:
                 self._workspace = None
         return int(samples), float(total), int(hits), int(outcome)  # NumPy's own without the compiler
@@ -238,20 +239,19 @@ class Runner:
     ) -> tuple[Array, str | None, Workspace]:
         """The optimizer's state, whose it is, and a workspace that makes its update of that state."""
         update = UPDATES["none" if optimizer is None else optimizer.update]
-        state, owner, steps = self._state, self._state_owner, self._steps
+        state, owner = self._state, self._state_owner
         if optimizer is not None and (owner != optimizer.update or len(state) != update.state_vectors):
             # Another kind of optimizer starts afresh; the same kind, with whatever learning rate, goes on.
             state, owner = np.zeros((update.state_vectors, self._values.size), self.dtype), optimizer.update
-            steps = 0
+            self._counters[job.STEPS] = 0
         vectors, workspace = (self._values, self._gradients, state), self._workspace
         if workspace is None or not workspace.suits(vectors, rows, parts, shuffled):
-            made = Workspace(self.layers, self._plan, self._columns, vectors, rows, parts, shuffled=shuffled)
+            made = Workspace(
+                self.layers, self._plan, self._columns, vectors, rows, parts, True, shuffled, self._counters
+            )
             workspace = self._workspace = made
-        numbers = () if optimizer is None else optimizer.numbers
-        if workspace.update != (update.code, numbers):
-            workspace.set_update(update.code, numbers)
-        workspace.steps = steps
-        workspace.job[[job.SEED, job.DRAWS]] = self._seed, self._draws
+        if not workspace.is_set or (workspace.optimizer is not optimizer and workspace.optimizer != optimizer):
+            workspace.set_update(optimizer)
         return state, owner, workspace
 
     def __getstate__(self) -> dict[str, Any]:
@@ -262,6 +262,7 @@ class Runner:
         vars(self).update(state)
         dtype = arrays.float_dtype("dtype", self._values.dtype)  # NumPy's own object, which the gate looks for
         self._plan = compile_plan(*self._description)[0]
+        self._counters = np.array(self._counters, INDEX)
         for name in ("_values", "_state"):
             came = getattr(self, name)
             setattr(self, name, np.empty(came.shape, dtype))

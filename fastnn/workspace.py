@@ -10,11 +10,12 @@ from fastnn.kernels import forward, job
 from fastnn.kernels import network as kernels
 from fastnn.kernels.matmul import scratch_size
 from fastnn.kernels.sparse import sparse_scratch_size
-from fastnn.kernels.updates import NUMBERS, STEP
+from fastnn.kernels.updates import NUMBERS, UPDATES
 from fastnn.layers import Affine, Layer
-from fastnn.optimizers import numbers_in
+from fastnn.optimizers import Optimizer, numbers_in
 
 INDEX = np.dtype(np.intp)
+NO_COUNTERS = np.zeros(job.COUNTERS, INDEX)  # of predictions, which count nothing
 
 
 class Workspace:
@@ -31,6 +32,8 @@ class Workspace:
         False: for predictions alone, which take forward.BLOCK_ROWS rows on each thread.
     shuffled : bool
         Whether batches are gathered.
+    counters : array (job.COUNTERS,)
+        Of the network.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Workspace:
         parts: int,
         training: bool = True,
         shuffled: bool = False,
+        counters: Array = NO_COUNTERS,
     ) -> None:
         self.vectors, self.rows, self.parts, self.shuffled = vectors, rows, parts, shuffled
         values, gradients, state = vectors
@@ -52,11 +56,13 @@ class Workspace:
         tensors = rows * columns if training else parts * forward.BLOCK_ROWS * columns
         largest = max(min(layer.inputs * layer.outputs, _update_size(layer)) for layer in weights) if training else 0
         self.rates = np.zeros(NUMBERS)
-        self.update: tuple[int, tuple[float, ...]] | None = None  # the code and the numbers of the update it makes
+        self.optimizer: Optimizer | None = None  # whose update it makes
+        self.is_set = False
         self.arrays: dict[str, Array] = {
             "operations": plan.operations,
             "numbers": plan.numbers,
             "rates": self.rates,
+            "counters": counters,
             "values": values,
             "gradients": gradients,
             "state": state,
@@ -82,20 +88,13 @@ class Workspace:
         """Of the tensors."""
         return self.arrays["tensors"].nbytes
 
-    def set_update(self, code: int, numbers: tuple[float, ...]) -> None:
+    def set_update(self, optimizer: Optimizer | None) -> None:
         """Choose the update that training makes, and its numbers; refused if their dtype cannot hold one."""
-        self.rates[: len(numbers)] = numbers_in(self.vectors[0].dtype, numbers)
-        self.job[job.UPDATE] = code
-        self.update = (code, numbers)
-
-    @property
-    def steps(self) -> int:
-        """How many updates have been made."""
-        return int(self.rates[STEP])
-
-    @steps.setter
-    def steps(self, count: int) -> None:
-        self.rates[STEP] = count
+        if optimizer is not None:
+            numbers = numbers_in(self.vectors[0].dtype, optimizer.numbers)
+            self.rates[: len(numbers)] = numbers
+        self.job[job.UPDATE] = UPDATES["none" if optimizer is None else optimizer.update].code
+        self.optimizer, self.is_set = optimizer, True
 
     def suits(self, vectors: tuple[Any, Any, Any], rows: int, parts: int, shuffled: bool) -> bool:
         """Whether it can be used for that."""

@@ -27,12 +27,13 @@ PLAN_COLUMNS = 8
 LOSS_PARAMETER, DATA_SHARE, L1, L2 = range(4)
 PLAN_NUMBERS = 4
 
-# A job: numbers, then for each array its address and its size. SEED, DRAWS: of dropout, and how many masks it has made.
-LOSS, UPDATE, STATE_VECTORS, CAPACITY, PARTS, SEED, DRAWS = range(7)
+# A job: numbers, then for each array its address and its size.
+LOSS, UPDATE, STATE_VECTORS, CAPACITY, PARTS = range(5)
 ARRAYS = (
     "operations",  # intp, those of the plan
     "numbers",  # float64, those of the plan
     "rates",  # float64, the update's numbers
+    "counters",  # (COUNTERS,) intp, see below
     "values",  # (P,) parameters
     "gradients",  # (P,)
     "state",  # (state vectors, P) of the optimizer
@@ -47,11 +48,15 @@ ARRAYS = (
     "hits",  # (capacity,) intp
     "numbers_of_rows",  # (capacity,) intp: 0, 1, 2, ...
 )
-PLACES = {name: DRAWS + 1 + 2 * i for i, name in enumerate(ARRAYS)}
-JOB_SIZE = DRAWS + 1 + 2 * len(ARRAYS)
-(AT_OPERATIONS, AT_NUMBERS, AT_RATES, AT_VALUES, AT_GRADIENTS, AT_STATE, AT_INPUTS, AT_TENSORS, AT_TENSOR_GRADIENTS,
- AT_SCRATCH, AT_UPDATES, AT_BIAS_SUMS, AT_LOSSES, AT_LOSS_SUMS, AT_HITS,
+PLACES = {name: PARTS + 1 + 2 * i for i, name in enumerate(ARRAYS)}
+JOB_SIZE = PARTS + 1 + 2 * len(ARRAYS)
+(AT_OPERATIONS, AT_NUMBERS, AT_RATES, AT_COUNTERS, AT_VALUES, AT_GRADIENTS, AT_STATE, AT_INPUTS, AT_TENSORS,
+ AT_TENSOR_GRADIENTS, AT_SCRATCH, AT_UPDATES, AT_BIAS_SUMS, AT_LOSSES, AT_LOSS_SUMS, AT_HITS,
  AT_NUMBERS_OF_ROWS) = PLACES.values()  # fmt: skip
+
+# Dropout's seed, how many masks it has made, and how many updates the optimizer's state has seen.
+SEED, DRAWS, STEPS = range(3)
+COUNTERS = 3
 
 
 class Plan(NamedTuple):

@@ -18,6 +18,7 @@ from fastnn.kernels.forward import BLOCK_ROWS, DONE, NOT_FINITE, REFUSED, forwar
 from fastnn.kernels.job import (
     ACTIVATION,
     AFFINE,
+    AT_COUNTERS,
     AT_HITS,
     AT_LOSSES,
     AT_VALUES,
@@ -34,6 +35,7 @@ from fastnn.kernels.job import (
     OUTPUTS,
     SEED,
     SOURCE,
+    STEPS,
     TARGET,
     UPDATE,
     WEIGHT,
@@ -136,7 +138,8 @@ def _batch_part(
     values, capacity = get_vector(job, AT_VALUES, like), workspace.capacity
     scratch, parameter = workspace.scratch[part], plan_number(plan, LOSS_PARAMETER)
     final = plan.operations[plan.operations.shape[0] - 1]
-    key = OFF if job[UPDATE] == NO_UPDATE else key_of(job[SEED], job[DRAWS])  # a gradient by itself drops nothing
+    counters = get_vector(job, AT_COUNTERS, np.intp(0))
+    key = OFF if job[UPDATE] == NO_UPDATE else key_of(counters[SEED], counters[DRAWS])  # a gradient drops nothing
     begin, end = share(count, part, parts), share(count, part + 1, parts)
     for first in range(begin, end, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, end)
@@ -267,6 +270,15 @@ def _penalty(plan: Plan, values: Any) -> float:
 
 
 @kernel
+def _count(job: Any, vectors: Vectors) -> None:
+    """Count an update that is about to be made, and the masks of its batch."""
+    counters = get_vector(job, AT_COUNTERS, np.intp(0))
+    counters[DRAWS] += 1
+    counters[STEPS] += 1
+    vectors.rates[STEP] = counters[STEPS]
+
+
+@kernel
 def _acceptable(x: Any, labels: Any, classes: int, check_finite: bool) -> bool:
     """Whether x is finite, if that is asked, and no label is outside [0, classes)."""
     for n in range(labels.size):
@@ -337,8 +349,8 @@ def train(
         # A gradient by itself passes NaN on, as in NumPy.
         if job[UPDATE] != NO_UPDATE and not math.isfinite(total):
             return samples, losses, hits, NOT_FINITE
-        vectors.rates[STEP] += 1.0
-        job[DRAWS] += 1
+        if job[UPDATE] != NO_UPDATE:
+            _count(job, vectors)
         samples += count
         losses += total
         for n in range(count):
@@ -351,7 +363,7 @@ def train(
 def update(n_threads: int, job: Any, values: Any) -> None:
     """Update the parameters `values` of a job by its gradients. Serial."""
     vectors = get_vectors(job, values.dtype.type(0.0))
-    vectors.rates[STEP] += 1.0
+    _count(job, vectors)
     if vectors.rates[CLIP_NORM] < np.inf:
         clip_to_norm(vectors.gradients, vectors.rates[CLIP_NORM])
     update_range(vectors.update, vectors.rates, values, vectors.gradients, vectors.state)
