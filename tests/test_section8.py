@@ -90,6 +90,22 @@ def test_information_and_entropy(module: ModuleType) -> None:
     assert round(module.softmax_cross_entropy(np.log(p), p)[0], 2) == 0.80
 
 
+def test_the_same_numbers_by_the_losses_themselves() -> None:
+    for y, value in zip(ANSWERS, (0.51082545709933802, 2.3025840929945458), strict=True):
+        assert fastnn.cross_entropy(np.array([y]), [2], offset=1e-7)[0] == pytest.approx(value, rel=1e-15)
+    squares = fastnn.mean_squared_error(np.array(ANSWERS), np.eye(10)[[2, 2]], reduction="none")[0]
+    assert squares == pytest.approx([0.0975, 0.5975], rel=1e-14)
+    assert [round(fastnn.log_loss(np.array([[a]]), [1.0])[0], 2) for a in (0.6, 0.7)] == [0.51, 0.36]
+    three = fastnn.cross_entropy(np.array([[0.2, 0.5, 0.3], [0.2, 0.2, 0.6]]), [2, 2], reduction="none")[0]
+    assert three.round(2).tolist() == [1.20, 0.51]
+    outputs, t = np.array([[1.0, 2, 3], [1, 3, 3]]), np.ones((2, 3))
+    assert fastnn.absolute_error(outputs, t, reduction="none")[0].tolist() == [3, 4]
+    assert fastnn.mean_squared_error(outputs, t, half=False, reduction="none")[0].tolist() == [5, 8]
+    p = np.array([0.7, 0.2, 0.1])
+    assert fastnn.information.information(p).round(2).tolist() == [0.36, 1.61, 2.30]
+    assert round(float(fastnn.information.entropy(p)), 2) == 0.80
+
+
 @pytest.mark.parametrize(("point", "expected"), [((3, 4), (6, 8)), ((0, 2), (0, 4)), ((3, 0), (6, 0))])
 def test_numerical_gradient_of_the_sum_of_squares(point: tuple[int, int], expected: tuple[int, int]) -> None:
     x = np.array(point, np.float64)
