@@ -16,9 +16,10 @@ import numpy as np
 from benchmarks import data
 from benchmarks.data import Data, some_entries
 
-GROUPS = ("gradients", "operations", "products", "steps", "epochs", "inference", "contention")
+GROUPS = ("gradients", "operations", "products", "steps", "adam", "epochs", "inference", "contention")
 LEARNING_RATE, MOMENTUM = 0.01, 0.9
 COMPARED_STEPS = 3
+ADAM_RATE = 1e-3
 STEP = 1e-4  # of difference quotients
 ORDER_SEED = 1  # of the random order of an epoch, which is part of what is timed
 REDUCED_SIZE = 24
@@ -179,6 +180,28 @@ def _expected_steps(case: Case, data: Data) -> list[Any]:
     return [np.array(losses), *wide["params"].values()]
 
 
+class AdamInNumpy:
+    """A network in plain NumPy, trained by Adam."""
+
+    def __init__(self, layers: list[tuple[Any, ...]], params: Data) -> None:
+        self.layers, self.params, self.count = layers, params, 0
+        self.means, self.squares = ({key: np.zeros_like(p) for key, p in params.items()} for _ in range(2))
+
+    def step(self, x: Any, t: Any) -> float:
+        """One step; the loss before it."""
+        self.count += 1
+        loss, gradient = reference.network_gradient(self.layers, self.params, x, t)
+        reference.adam_update(self.params, gradient, self.means, self.squares, self.count, ADAM_RATE)
+        return float(loss)
+
+
+def _expected_adam_steps(case: Case, data: Data) -> list[Any]:
+    wide = _double(data)
+    network = AdamInNumpy(network_layers(case.sizes[1:]), wide["params"])
+    losses = [network.step(wide["x"], wide["t"]) for _ in range(COMPARED_STEPS)]
+    return [np.array(losses), *wide["params"].values()]
+
+
 def epoch_order(rng: np.random.Generator, count: int) -> Any:
     """A random order of the samples, as Network.fit draws it."""
     order = np.arange(count)
@@ -264,6 +287,8 @@ KINDS = {
     "momentum_update": Kind(_ARRAY_LIBRARIES, data.update, _expected_momentum, 1e-6, bytes=_arrays(5)),
     # N, widths
     "step": Kind(_STEP_IMPLEMENTATIONS, data.batch, _expected_steps, 1e-3, flop=_step_flop),
+    # N, widths; where a gradient is small, Adam divides its rounding by itself
+    "adam_step": Kind(("numpy", "fastnn", "torch"), data.batch, _expected_adam_steps, 2e-2, flop=_step_flop),
     # samples, N, widths
     "epoch": Kind(_NETWORK_LIBRARIES, data.samples, _expected_epoch, 1e-3, flop=_epoch_flop),
     # N, widths
@@ -308,6 +333,7 @@ _STEPS: list[tuple[bool, int, tuple[int, ...]]] = [
     (False, 256, (1024, 1024, 1024, 10)),
     (False, 512, (2048, 2048, 2048, 100)),
 ]
+_ADAM_STEPS = [(100, (784, 50, 10)), (128, (784, 256, 10)), (128, (784, 512, 512, 10))]
 _IN_TURN = ("", "fastnn on one thread", "NumPy on one thread")
 
 # Widths and the activation; True for those that --quick takes.
@@ -346,6 +372,7 @@ CASES: tuple[Case, ...] = (
     *_by_count("momentum_update", [40_000, 4_000_000]),
     *_by_shape("products", "product", [*_SQUARE, *_SKINNY, *_BOOK], [(128, 128, 128), (512, 512, 512)]),
     *(_network("steps", "step", quick, [batch], widths) for quick, batch, widths in _STEPS),
+    *(_network("adam", "adam_step", n == 100, [n], widths) for n, widths in _ADAM_STEPS),
     *(_network("epochs", "epoch", h == 50, [60_000, 100], (784, h, 10)) for h in (50, 256)),
     *(_network("inference", "predict", h == 50, [n], (784, h, 10)) for n in (1, 1000) for h in (50, 256)),
     *(

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 import fastnn
-from benchmarks.cases import COMPARED_STEPS, LEARNING_RATE, MOMENTUM, ORDER_SEED, STEP, Case
+from benchmarks.cases import ADAM_RATE, COMPARED_STEPS, LEARNING_RATE, MOMENTUM, ORDER_SEED, STEP, Case
 from benchmarks.data import Data, rosenbrock, rosenbrock_loop, some_entries
 from benchmarks.peers import Target
 
@@ -82,11 +82,15 @@ def network(widths: tuple[int, ...], data: Data, n_threads: int | None = None) -
 
 
 def step(case: Case, data: Data, threads: int) -> Target:
-    return _steps(network(case.sizes[1:], data), data)
+    return _steps(network(case.sizes[1:], data), data, fastnn.SGD(LEARNING_RATE))
 
 
-def _steps(made: fastnn.Network, data: Data) -> Target:
-    x, t, optimizer = data["x"], data["t"], fastnn.SGD(LEARNING_RATE)
+def adam_step(case: Case, data: Data, threads: int) -> Target:
+    return _steps(network(case.sizes[1:], data), data, fastnn.Adam(ADAM_RATE))
+
+
+def _steps(made: fastnn.Network, data: Data, optimizer: Any) -> Target:
+    x, t = data["x"], data["t"]
     return Target(
         lambda: made.step(x, t, optimizer),
         lambda losses: [np.array(losses), *made.params.values()],
@@ -146,7 +150,7 @@ def contention(case: Case, data: Data, threads: int) -> Target:
 def contention_step(case: Case, data: Data) -> Target:
     """The step of a contention case."""
     n_threads = 1 if case.variant == "fastnn on one thread" else None
-    return _steps(network(case.sizes[2:], data, n_threads), data)
+    return _steps(network(case.sizes[2:], data, n_threads), data, fastnn.SGD(LEARNING_RATE))
 
 
 _FASTNN: dict[str, Callable[[Case, Data, int], Target]] = {
@@ -161,6 +165,7 @@ _FASTNN: dict[str, Callable[[Case, Data, int], Target]] = {
     "sgd_update": sgd_update,
     "momentum_update": momentum_update,
     "step": step,
+    "adam_step": adam_step,
     "epoch": epoch,
     "predict": predict,
     "contention": contention,

@@ -15,6 +15,7 @@ from benchmarks.cases import (
     MOMENTUM,
     ORDER_SEED,
     STEP,
+    AdamInNumpy,
     Case,
     epoch_order,
     gradient_layers,
@@ -165,6 +166,15 @@ def step(case: Case, data: Data, threads: int) -> Target:
     )
 
 
+def adam_step(case: Case, data: Data, threads: int) -> Target:
+    network = AdamInNumpy(network_layers(case.sizes[1:]), _copies(data))
+    return Target(
+        lambda: network.step(data["x"], data["t"]),
+        lambda losses: [np.array(losses), *network.params.values()],
+        compared=COMPARED_STEPS,
+    )
+
+
 def epoch(case: Case, data: Data, threads: int) -> Target:
     layers, params, x, t = network_layers(case.sizes[2:]), _copies(data), data["x"], data["t"]
     rng = np.random.default_rng(ORDER_SEED)
@@ -215,6 +225,7 @@ FACTORIES = {
         "sgd_update": sgd_update,
         "momentum_update": momentum_update,
         "step": step,
+        "adam_step": adam_step,
         "epoch": epoch,
         "predict": predict,
         "contention": contention,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cases import COMPARED_STEPS, LEARNING_RATE, MOMENTUM, ORDER_SEED, Case, epoch_order
+from benchmarks.cases import ADAM_RATE, COMPARED_STEPS, LEARNING_RATE, MOMENTUM, ORDER_SEED, Case, epoch_order
 from benchmarks.data import Data
 from benchmarks.peers import Target
 
@@ -120,6 +120,22 @@ def _eager_step(params: list[Any]) -> Callable[[Any, Any], Any]:
     return step
 
 
+def _adam_step(params: list[Any]) -> Callable[[Any, Any], Any]:
+    torch.set_grad_enabled(True)
+    for param in params:
+        param.requires_grad_()
+    optimizer = torch.optim.Adam(params, lr=ADAM_RATE, foreach=True)
+
+    def step(x: Any, t: Any) -> Any:
+        optimizer.zero_grad(set_to_none=True)
+        loss = _loss(params, x, t)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return step
+
+
 def _compiled_step(params: list[Any]) -> Callable[[Any, Any], Any]:
     torch.set_grad_enabled(False)
     torch._dynamo.reset()
@@ -176,6 +192,7 @@ FACTORIES: dict[str, dict[str, Callable[[Case, Data, int], Target]]] = {
         "sgd_update": sgd_update,
         "momentum_update": momentum_update,
         "step": lambda case, data, threads: _step(_eager_step, case, data, threads),
+        "adam_step": lambda case, data, threads: _step(_adam_step, case, data, threads),
         "epoch": lambda case, data, threads: _epoch(_eager_step, case, data, threads),
         "predict": lambda case, data, threads: _predict(False, case, data, threads),
     },

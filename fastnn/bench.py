@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 Commands: TypeAlias = Any
 
 ROOT = pathlib.Path(__file__).parents[1]
-GROUPS = "gradients, operations, products, steps, epochs, inference, contention"
+GROUPS = "gradients, operations, products, steps, adam, epochs, inference, contention"
 PEERS = "torch, torch_compiled, jax, sklearn, scipy, numdifftools"
 
 

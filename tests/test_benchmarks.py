@@ -263,7 +263,7 @@ def test_help_names_what_there_is() -> None:
         ),
         (
             ["--groups", "steps,nothing"],
-            "--groups: expected names out of gradients, operations, products, steps, epochs, inference, contention, "
+            "--groups: expected names out of gradients, operations, products, steps, adam, epochs, inference, contention, "
             "got nothing; "
             "see --help",
         ),
