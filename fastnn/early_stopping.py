@@ -65,7 +65,8 @@ class EarlyStopping:
         self.monitor = arrays.choice("monitor", self.monitor, MONITORS)
 
     def begin(self, network: Network, figures: Sequence[str]) -> None:
-        """Refuse a figure that this fit does not measure."""
+        """Refuse a figure that this fit does not measure; forget what an interrupted fit has left."""
+        self._best.pop(network, None)
         if self.monitor not in figures:
             validation = self.monitor.startswith("validation") and "validation_loss" not in figures
             remedy = "pass validation_data=(x, t)" if validation else "monitor a loss, as the targets are no classes"

@@ -15,17 +15,14 @@ from fastnn.factories import (
     Factory,
     NetworkFactory,
     Task,
-    accuracy_or_nan,
     check_fit_options,
     count_workers,
     train_several,
 )
-from fastnn.layers import Affine
 from fastnn.network import Network
 from fastnn.training import History
 
 VOTES = ("average", "majority")
-PROBABILITIES_OF = "softmax_cross_entropy"  # the loss whose networks' outputs are logits of probabilities
 
 
 class Bagging:
@@ -125,7 +122,7 @@ class Bagging:
         self.members = tuple(network for network, _, _ in trained)
         self.out_of_bag_accuracy = self.out_of_bag_loss = math.nan
         if tested.any():
-            self._measure(votes[tested] / voters[tested, None], targets[tested])
+            self._measure_out_of_bag(votes[tested] / voters[tested, None], targets[tested])
         return self
 
     def predict(self, x: Any) -> Array:
@@ -155,7 +152,10 @@ class Bagging:
             As `Network.accuracy`.
         """
         votes = self.predict(x)
-        return _passing_on(self.members[0]).accuracy(votes, t)
+        member = self.members[0]
+        if not member._counts_hits(*member._loss.targets("t", t, len(votes), member.outputs, votes.dtype, False)):
+            raise ValueError("t: expected labels or one-hot rows, got targets that are no classes; compare predictions")
+        return self._measure(votes, t)[1]
 
     def __repr__(self) -> str:
         return f'Bagging(n={self.n}, vote="{self.vote}", members={len(self.members)})'
@@ -164,24 +164,32 @@ class Bagging:
         """What one member votes, in float64 (N, K)."""
         y = network.predict(x, check_finite=check_finite).astype(np.float64)
         if self.vote == "majority":
+            if network.outputs == 1:
+                raise ValueError("vote: expected 'average' for networks of one output, got 'majority'; pass 'average'")
             return splits.one_hot(y.argmax(axis=1), y.shape[1], np.float64)
-        return functional.softmax(y) if network.loss_name == PROBABILITIES_OF and len(y) else y
+        applied = network._loss.applies  # outputs are logits: of this, probabilities
+        return functional.activation_forward(applied, y) if applied and len(y) else y
 
-    def _measure(self, votes: Array, t: Array) -> None:
-        """The out-of-bag figures."""
-        network = _passing_on(self.members[0])
-        self.out_of_bag_accuracy = accuracy_or_nan(network, votes, t, False)
+    def _measure(self, votes: Array, t: Any) -> tuple[float, float]:
+        """Loss and accuracy of votes (N, K) for targets t, by the first member's loss."""
+        member, tiny = self.members[0], np.finfo(np.float64).tiny
+        applied = member._loss.applies
+        # log p are logits of p, whose 0 is beyond 1 / e^708 in float64.
+        if applied == "softmax":
+            votes = np.log(np.maximum(votes, tiny))
+        elif applied == "sigmoid":
+            votes = np.log(np.maximum(votes, tiny)) - np.log(np.maximum(1.0 - votes, tiny))
+        labels, dense = member._loss.targets("t", t, len(votes), member.outputs, votes.dtype, False)
+        return member._measure(votes, labels, dense)
+
+    def _measure_out_of_bag(self, votes: Array, t: Any) -> None:
+        """The out-of-bag figures; NaN for the accuracy where targets are no classes."""
+        member = self.members[0]
+        targets = member._loss.targets("t", t, len(votes), member.outputs, votes.dtype, False)
+        loss, accuracy = self._measure(votes, t)
+        self.out_of_bag_accuracy = accuracy if member._counts_hits(*targets) else float("nan")
         if self.vote == "average":
-            if network.loss_name == PROBABILITIES_OF:  # log p are logits of p; 0 is beyond 1 / e^708 in float64
-                votes = np.log(np.maximum(votes, np.finfo(np.float64).tiny))
-            self.out_of_bag_loss = network.loss(votes, t, check_finite=False)
-
-
-def _passing_on(member: Network) -> Network:
-    """A network whose outputs are its inputs: it measures outputs by the loss and the accuracy of a member."""
-    network = Network([Affine(member.outputs, member.outputs, init="zeros")], member.loss_name, dtype="float64")
-    np.fill_diagonal(network.params["W1"], 1.0)
-    return network
+            self.out_of_bag_loss = loss
 
 
 class Search(NamedTuple):

@@ -34,7 +34,7 @@ class Factory:
             raise TypeError(f"{expected}, got {checks.shown(function)}; {EXAMPLE}")
         self.function = function
         self.made: weakref.WeakSet[Network] = weakref.WeakSet()
-        self.kind: tuple[int, int, str, str] | None = None
+        self.kind: tuple[int, int, str, str, str] | None = None
 
     def __call__(self, generator: np.random.Generator) -> Network:
         """A new network whose weights this generator draws."""
@@ -42,13 +42,14 @@ class Factory:
         if not isinstance(network, Network):
             expected = "network_factory: expected a function that returns a network"
             raise TypeError(f"{expected}, got {checks.shown(network)}; {EXAMPLE}")
-        if network in self.made or network.history is not None:
+        if network in self.made or network.history is not None or network._state_owner is not None:
             came = "the same one again" if network in self.made else "one that was trained before"
             reason = "it may have learned from samples that it must not have seen"
             raise ValueError(f"network_factory: expected a new network at each call, got {came}; {reason}: {EXAMPLE}")
-        kind = (network.inputs, network.outputs, network.loss_name, str(network.dtype))
+        kind = (network.inputs, network.outputs, str(network._loss), str(network.regularization), str(network.dtype))
         if self.kind not in (None, kind):
-            expected = f"network_factory: expected networks of the same inputs, outputs, loss and dtype, {self.kind}"
+            same = "the same inputs, outputs, loss, regularization and dtype"
+            expected = f"network_factory: expected networks of {same}, {self.kind}"
             raise ValueError(f"{expected}, got {kind}; let only their hidden layers differ")
         self.made.add(network)
         self.kind = kind
@@ -123,11 +124,3 @@ def train_several(
     finally:
         stop.set()
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-def accuracy_or_nan(network: Network, x: Any, t: Any, check_finite: bool) -> float:
-    """`Network.accuracy`, or NaN where targets that the network's loss takes are no classes."""
-    try:
-        return network.accuracy(x, t, check_finite=check_finite)
-    except ValueError:
-        return float("nan")

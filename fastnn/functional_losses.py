@@ -198,7 +198,7 @@ def zero_one_loss(y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any
     Parameters
     ----------
     y : array (N, K)
-        Outputs, K at least 2; of equal ones the first counts.
+        Outputs, K at least 2; of equal ones the first counts, and NaN is wrong.
     t : array (N,) or (N, K)
         Labels, or one-hot rows.
     reduction : "mean", "sum" or "none"
@@ -209,10 +209,12 @@ def zero_one_loss(y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any
     float, or float64 array (N,) for "none"
     """
     y = arrays.floats("y", y, ("N", "K"))
+    if y.shape[1] == 1:
+        raise ValueError("y: expected outputs of at least 2 classes, got 1 column; compare its sign with the targets")
     arrays.choice("reduction", reduction, ("mean", "sum", "none"))
     labels, dense = arrays.targets("t", t, len(y), y.shape[1], y.dtype)
     expected = labels if labels.size else dense.argmax(axis=1)
-    losses = (y.argmax(axis=1) != expected).astype(np.float64)
+    losses = ((y.argmax(axis=1) != expected) | np.isnan(y).any(axis=1)).astype(np.float64)
     return _reduced(losses, _weights(sample_weight, None, labels, dense, y.shape), reduction, y.shape[1])[0]
 
 
@@ -230,9 +232,15 @@ def _evaluate(
     """The reduced loss and its gradient by the outputs y, which errors call `name`."""
     arrays.choice("reduction", reduction, REDUCTIONS)
     y = arrays.floats(name, y, ("N", "K"), dtype=arrays.shared_dtype(y, t))
-    if not (loss.takes_classes or np.ndim(t) == 1):  # values of the other float dtype are nearly always a slip
-        t = arrays.floats("t", t, y.shape, dtype=y.dtype)
+    if not loss.takes_classes and getattr(t, "dtype", None) in (np.float32, np.float64):
+        # Values of the other float dtype are nearly always a slip.
+        t = arrays.floats("t", t, y.shape if np.ndim(t) != 1 else (len(y),), dtype=y.dtype)
     labels, dense = loss.targets("t", t, y.shape[0], y.shape[1], y.dtype, False)
+    if loss.takes_probabilities and ((y < 0.0) | (y > 1.0 + 1e-6)).any():
+        came = f"{float(y[(y < 0.0) | (y > 1.0 + 1e-6)][0]):g}; pass probabilities, or take the loss of logits"
+        raise ValueError(f"{name}: expected probabilities from 0 to 1, got {came}")
+    if class_weight is not None and isinstance(loss, Hinge) and not labels.size:
+        raise ValueError("class_weight: expected labels (N,) for t, got signs; pass sample_weight")
     weights = _weights(sample_weight, class_weight, labels, dense, y.shape)
     dy = arrays.output("out", out, y.shape, y.dtype, ((name, y), ("t", np.asarray(t)), ("t", dense)))
     plain = weights is None and reduction == "mean" and factor == 1.0
@@ -260,8 +268,10 @@ def _weights(
     if class_weight is not None:
         classes = labels if labels.size else dense.argmax(axis=1)
         weights = weights * _checked("class_weight", class_weight, shape[1])[classes]
-    if not weights.sum() > 0.0:
-        raise ValueError("sample_weight: expected a sum above 0, got 0; leave no samples to weigh out")
+    total = float(np.sum(weights)) if np.isfinite(weights).all() else np.inf
+    if not 0.0 < total < np.inf:
+        name = "class_weight" if sample_weight is None else "sample_weight"
+        raise ValueError(f"{name}: expected weights whose sum is above 0 and finite, got {total:g}; pass others")
     return weights
 
 

@@ -21,6 +21,8 @@ class Loss:
 
     name: ClassVar[str] = ""
     applies: ClassVar[str] = ""  # the name of the activation that the loss applies to the outputs itself
+    border: ClassVar[float | None] = None  # between two classes, where one output stands for both
+    takes_probabilities: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.name not in kernels.LOSSES:
@@ -135,6 +137,7 @@ class SigmoidCrossEntropy(Loss):
 
     name = "sigmoid_cross_entropy"
     applies = "sigmoid"
+    border = 0.0
 
     def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
         labels, dense = super().targets(name, t, rows, outputs, dtype, finite)
@@ -189,6 +192,7 @@ class Hinge(Loss):
     """
 
     name = "hinge"
+    border = 0.0
 
     @property
     def takes_labels(self) -> bool:
@@ -205,6 +209,7 @@ class Exponential(Loss):
     """sum(exp(-t y)) for targets t (N, K) of -1 and 1 (Friedman, Hastie and Tibshirani, 2000)."""
 
     name = "exponential"
+    border = 0.0
 
     def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
         return _signs(self, name, t, rows, outputs, dtype, finite)
@@ -225,6 +230,7 @@ class CrossEntropy(Loss):
     offset: float = 0.0
 
     name = "cross_entropy"
+    takes_probabilities = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "offset", arrays.real("offset", self.offset, minimum=0.0))
@@ -257,6 +263,8 @@ class LogLoss(Loss):
     offset: float = 0.0
 
     name = "log_loss"
+    border = 0.5
+    takes_probabilities = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "offset", arrays.real("offset", self.offset, minimum=0.0))
@@ -291,6 +299,10 @@ def check_loss(loss: Any) -> Loss:
         came = f"the {WITHOUT_GRADIENT[loss]}, whose gradient is 0 wherever there is one"
         names = ", ".join(LOSSES)
         raise ValueError(f"loss: expected one to descend on, got {came}; train on one of {names} and measure the other")
+    if isinstance(loss, type) and issubclass(loss, Loss):
+        raise TypeError(
+            f"loss: expected a loss or its name, got the class {loss.__name__}; create one: {loss.__name__}()"
+        )
     return LOSSES[arrays.choice("loss", loss, LOSSES)]()
 
 

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from fastnn.training import Callback, History, Schedule
 
 
-BINARY = ("sigmoid_cross_entropy", "log_loss", "hinge", "exponential")  # losses of two classes by one output
-
-
 class Network(Runner):
     """A feed-forward network of layers with a loss.
 
@@ -78,6 +75,12 @@ class Network(Runner):
                 f"layers: expected logits from the last layer, got {last}, which the loss {self.loss_name} "
                 f"applies itself; leave the {type(last).__name__} layer out"
             )
+        if self._loss.takes_probabilities and getattr(last, "activation", "") not in ("softmax", "sigmoid"):
+            raise ValueError(
+                f"layers: expected probabilities from the last layer, Softmax() or Sigmoid(), for the loss "
+                f"{self.loss_name}, got {last}; add one, or take the loss of logits, softmax_cross_entropy or "
+                "sigmoid_cross_entropy"
+            )
         self.history: History | None = None
         self.initialize(rng)
 
@@ -86,7 +89,7 @@ class Network(Runner):
         generator = arrays.generator("rng", rng)
         affine = [(i, layer) for i, layer in enumerate(self.layers) if isinstance(layer, Affine)]
         for number, (i, layer) in enumerate(affine, start=1):
-            follows = self.layers[i + 1] if i + 1 < len(self.layers) else None
+            follows = next((later for later in self.layers[i + 1 :] if not isinstance(later, Dropout)), None)
             init = layer.init if layer.init is not None else "he" if isinstance(follows, RELU_FAMILY) else "xavier"
             self.params[f"W{number}"][...] = initializers.weights(init, layer.inputs, layer.outputs, generator)
             self.params[f"b{number}"][...] = 0.0
@@ -104,9 +107,10 @@ class Network(Runner):
     def accuracy(self, x: Any, t: Any, *, check_finite: bool = True) -> float:
         """The fraction of samples whose largest output is that of the target: labels (N,) or one-hot rows (N, K).
 
-        Of one output, where the loss is one of two classes, of those on the side of 0 that their target says.
+        Of one output, where the loss is one of two classes, of those on the side of its border that their target says:
+        of 0 for logits and margins, of 1/2 for the probabilities of log_loss.
         """
-        if self.outputs == 1 and self.loss_name not in BINARY:
+        if self.outputs == 1 and self._loss.border is None:
             expected = "accuracy: expected a network of at least 2 outputs, one for each class"
             raise ValueError(f"{expected}, got 1; compare the outputs")
         if self.outputs == 1:
@@ -120,9 +124,8 @@ class Network(Runner):
         if labels.size or self._loss.smooths_labels:
             return True
         if dense.shape[1] == 1:
-            return self.loss_name in BINARY
-        ones = (dense == 1).sum(axis=1) == 1
-        return bool(((dense <= 0) | (dense == 1)).all() and ones.all() and np.unique(dense).size <= 2)
+            return self._loss.border is not None
+        return bool(((dense == 0) | (dense == 1)).all() and (dense.sum(axis=1) == 1).all())
 
     def gradient(self, x: Any, t: Any, *, check_finite: bool = True) -> dict[str, Array]:
         """The gradient of the mean loss by every parameter, by back-propagation; new arrays keyed like `params`."""
@@ -149,7 +152,9 @@ class Network(Runner):
         return self._perturbation(self._prepare(x, t, check_finite)).gradient(method, size, relative)[0]
 
     def step(self, x: Any, t: Any, optimizer: Optimizer, *, check_finite: bool = True) -> float:
-        """One update of the parameters from the batch x, t; returns the mean loss before it.
+        """One update of the parameters from the batch x, t; returns the mean loss before it, as it was trained on.
+
+        With Dropout that is the loss of the thinned network.
 
         Raises
         ------
@@ -207,7 +212,9 @@ class Network(Runner):
 
     def __repr__(self) -> str:
         layers = ", ".join(str(layer) for layer in self.layers)
-        return f'Network([{layers}], loss="{self.loss_name}", dtype="{self.dtype}")'
+        loss = f'"{self.loss_name}"' if self._loss == type(self._loss)() else repr(self._loss)
+        penalty = "" if self.regularization.is_none else f", regularization={self.regularization!r}"
+        return f'Network([{layers}], loss={loss}, dtype="{self.dtype}"{penalty})'
 
     def _train_batch(self, x: Any, t: Any, optimizer: Optimizer | None, check_finite: bool) -> float:
         """One batch. What is plain is checked by the kernel, which takes a tenth of the gate's time for few samples."""

@@ -18,7 +18,7 @@ from fastnn.kernels.penalty import penalty
 from fastnn.kernels.updates import UPDATES
 from fastnn.layers import Layer
 from fastnn.losses import Loss, Regularization, check_loss
-from fastnn.optimizers import Optimizer
+from fastnn.optimizers import Optimizer, numbers_in
 from fastnn.parameters import Parameters, vector
 from fastnn.perturbation import Model, Perturbation
 from fastnn.plan import check_layers, compile_plan
@@ -59,6 +59,8 @@ class Runner:
             raise TypeError(f"regularization: expected a fastnn.Regularization or None, got {came}")
         self.regularization = Regularization() if regularization is None else regularization
         dtype = arrays.float_dtype("dtype", dtype)
+        for name, number in vars(self.regularization).items():
+            arrays.real(f"regularization.{name}", number, maximum=float(np.finfo(dtype).max))
         self.n_threads = None if n_threads is None else arrays.integer("n_threads", n_threads, minimum=1)
         self._plan, self._places, self._columns, size = compile_plan(*self._description)
         self._values, self._gradients = vector(size, dtype), vector(size, dtype)
@@ -157,14 +159,22 @@ class Runner:
         return x, labels, dense.copy() if np.may_share_memory(dense, self._values) else dense
 
     def _evaluate(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
-        """Mean loss and accuracy on prepared data."""
-        y = self.predict(x, check_finite=False)
+        """Mean loss, with what regularization adds, and accuracy on prepared data."""
+        loss, accuracy = self._measure_on(x, labels, dense)
+        return self.regularization.data * loss + self._penalty(), accuracy
+
+    def _measure_on(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
+        """Mean loss of the data alone, and accuracy."""
+        return self._measure(self.predict(x, check_finite=False), labels, dense)
+
+    def _measure(self, y: Array, labels: Array, dense: Array) -> tuple[float, float]:
+        """Mean loss and accuracy of outputs (N, K), float32 or float64, for prepared targets."""
         losses, hits = np.empty((2, len(y))), np.empty(len(y), INDEX)
         rows = np.arange(len(y), dtype=INDEX)
         arguments = (self._plan.loss, self._loss.parameter, y, labels, dense, rows, len(y), np.empty_like(y))
         work, parts = FLOP_PER_LOSS * y.size, threads.at_most(self.n_threads)
         total = threads.run(operations.loss, work, *arguments, losses[0], losses[1], hits, n_threads=parts)
-        return self.regularization.data * float(total) / len(y) + self._penalty(), float(hits.mean())
+        return float(total) / len(y), float(hits.mean())
 
     def _penalty(self) -> float:
         """What regularization adds to the loss."""
@@ -226,10 +236,10 @@ class Runner:
             state, owner, workspace = self._ready_for(optimizer, rows, parts, data[3].size > 0)
             arguments = (workspace.job, *data, *batches, losses, *check)
             samples, total, hits, outcome = threads.run(kernels.train, work, *arguments, n_threads=parts)
-            if outcome == forward.REFUSED:  # which must leave everything as it was
-                self._counters[job.STEPS] = steps
-            else:
+            if samples or optimizer is None:
                 self._state, self._state_owner = state, owner
+            else:  # nothing was updated, so the state and its count are still those of before
+                self._counters[job.STEPS] = steps
             if workspace.nbytes > LARGEST_KEPT:
                 self._workspace = None
         return int(samples), float(total), int(hits), int(outcome)  # NumPy's own without the compiler
@@ -239,6 +249,8 @@ class Runner:
     ) -> tuple[Array, str | None, Workspace]:
         """The optimizer's state, whose it is, and a workspace that makes its update of that state."""
         update = UPDATES["none" if optimizer is None else optimizer.update]
+        if optimizer is not None and (self._workspace is None or self._workspace.optimizer is not optimizer):
+            numbers_in(self.dtype, optimizer.numbers)  # refused before anything is changed
         state, owner = self._state, self._state_owner
         if optimizer is not None and (owner != optimizer.update or len(state) != update.state_vectors):
             # Another kind of optimizer starts afresh; the same kind, with whatever learning rate, goes on.

@@ -37,7 +37,8 @@ class History:
         Fraction of training samples whose largest output was the target's, measured likewise; empty where the
         targets are no classes.
     validation_loss, validation_accuracy : list of float
-        On validation_data after the epoch; empty without it.
+        On validation_data after the epoch; empty without it. The loss is that of the data alone, without what
+        regularization adds, so that it tells how much of that is good.
     seconds : list of float
         Duration of the epoch, validation included.
     learning_rate : list of float
@@ -166,7 +167,7 @@ def fit(
                 loss, accuracy = run.epoch(data, epoch, bar)
             row = {"loss": loss, "accuracy": accuracy, "learning_rate": rate}
             if validation is not None:
-                row["validation_loss"], row["validation_accuracy"] = network._evaluate(*validation)
+                row["validation_loss"], row["validation_accuracy"] = network._measure_on(*validation)
             row["seconds"] = time.perf_counter() - start
             for name in figures:  # not before all are known: Ctrl-C must not leave half a row
                 getattr(history, name).append(row[name])
@@ -267,10 +268,16 @@ def _check_callbacks(callbacks: Any) -> None:
 
 
 def _call(callbacks: Sequence[Callback], method: str, *arguments: Any) -> None:
-    """Call this method of those callbacks that have it."""
+    """Call this method of those callbacks that have it, of all of them; the first error is raised after that."""
+    errors = []
     for callback in callbacks:
-        if hasattr(callback, method):
-            getattr(callback, method)(*arguments)
+        if callable(getattr(callback, method, None)):
+            try:
+                getattr(callback, method)(*arguments)
+            except Exception as error:
+                errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 def _figures(classes: bool, validated: bool) -> tuple[str, ...]:

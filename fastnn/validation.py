@@ -16,7 +16,6 @@ from fastnn.factories import (
     Factory,
     NetworkFactory,
     Task,
-    accuracy_or_nan,
     check_fit_options,
     count_workers,
     train_several,
@@ -136,8 +135,9 @@ def cross_validate(
 
     def measure(network: Network, history: History, task: Task) -> tuple[float, float, History]:
         x_test, t_test = task.rest
-        loss = network.loss(x_test, t_test, check_finite=check_finite)
-        return loss, accuracy_or_nan(network, x_test, t_test, check_finite), history
+        x_test, labels, dense = network._prepare(x_test, t_test, check_finite)
+        loss, accuracy = network._measure_on(x_test, labels, dense)
+        return loss, accuracy if network._counts_hits(labels, dense) else float("nan"), history
 
     tasks = (
         Task(generator.spawn(1)[0], *train, test)

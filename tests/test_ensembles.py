@@ -320,3 +320,14 @@ def test_annealing_needs_a_loss_to_begin_with() -> None:
     net.params["W1"][...] = 1e200
     with pytest.raises(fastnn.TrainingDivergedError, match=r"^loss: expected a finite number to begin with, got inf"):
         fastnn.simulated_annealing(net, X, X[:, :2], steps=3)
+
+
+@pytest.mark.parametrize("delta", [0.01, 1.0])
+def test_the_out_of_bag_loss_has_the_parameter_of_the_loss(delta: float) -> None:
+    targets = X[:, :2] * 3
+
+    def factory(rng: np.random.Generator) -> Network:
+        return Network([Affine(4, 2)], fastnn.losses.Huber(delta), rng=rng)
+
+    bag = Bagging(factory, n=3, rng=0).fit(X, targets, epochs=1)
+    assert bag.out_of_bag_loss < (0.1 if delta == 0.01 else 10.0)

@@ -114,7 +114,11 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"reduction": "average"}, ValueError, "reduction: expected one of 'mean', 'element_mean', 'sum', 'none', got"),
     ({"sample_weight": np.ones(3)}, ValueError, "sample_weight: expected"),
     ({"sample_weight": -np.ones(N)}, ValueError, "sample_weight: expected numbers of at least 0, got -1; pass weights"),
-    ({"sample_weight": np.zeros(N)}, ValueError, "sample_weight: expected a sum above 0, got 0"),
+    (
+        {"sample_weight": np.zeros(N)},
+        ValueError,
+        "sample_weight: expected weights whose sum is above 0 and finite, got 0",
+    ),
     ({"sample_weight": np.full(N, np.nan)}, ValueError, "sample_weight: expected finite"),
     ({"class_weight": np.ones(K + 1)}, ValueError, "class_weight: expected"),
     ({"label_smoothing": -0.1}, ValueError, "label_smoothing: expected"),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fastnn
 from fastnn.information import cross_entropy, entropy, information, kl_divergence
 from tests.tolerances import assert_close
 
@@ -137,3 +138,13 @@ def test_types_and_shapes() -> None:
 def test_refused(call: Any, error: type[Exception], sentence: str) -> None:
     with pytest.raises(error, match=f"^{re.escape(sentence)}"):
         call()
+
+
+def test_the_divergence_of_close_distributions_is_exact() -> None:
+    p, q = np.array([0.5, 0.5]), np.array([0.5 + 1e-9, 0.5 - 1e-9])
+    assert fastnn.information.kl_divergence(p, q) == pytest.approx(2e-18, rel=1e-6)
+    rng = np.random.default_rng(0)
+    many = rng.dirichlet(np.ones(5), 1000)
+    close = many * (1 + 1e-8 * rng.standard_normal(many.shape))
+    close /= close.sum(axis=1, keepdims=True)
+    assert (fastnn.information.kl_divergence(many, close) >= 0).all()

@@ -203,11 +203,11 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "optimizer: expected one such as SGD, got the base class Optimizer; use a subclass",
     ),
     (
-        lambda: Network([Affine(2, 3)], loss="cross_entropy"),
+        lambda: Network([Affine(2, 3)], loss="hubert"),
         ValueError,
         "loss: expected one of 'softmax_cross_entropy', 'sigmoid_cross_entropy', 'mean_squared_error', "
-        "'absolute_error', 'huber', 'hinge', 'exponential', 'kl_divergence', got 'cross_entropy'; "
-        "did you mean 'softmax_cross_entropy'?",
+        "'absolute_error', 'huber', 'hinge', 'exponential', 'kl_divergence', 'cross_entropy', 'log_loss', got "
+        "'hubert'; did you mean 'huber'?",
     ),
     (
         lambda: Network([Affine(2, 3)], dtype="float16"),

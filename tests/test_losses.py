@@ -208,6 +208,39 @@ def test_nan_is_passed_on(case: str) -> None:
         net.step(x, t, fastnn.SGD(), check_finite=False)
 
 
+def test_a_slope_that_float32_cannot_hold_is_not_infinite() -> None:
+    """The probability is a subnormal number; its logarithm is -90."""
+    net = Network([Affine(1, 1), fastnn.Sigmoid()], "log_loss", rng=0)
+    net.params["W1"][...], net.params["b1"][...] = 0.0, -90.0
+    x, t = np.ones((1, 1), np.float32), [1.0]
+    assert net.loss(x, t) == pytest.approx(90.0, rel=1e-3)
+    assert all(np.isfinite(array).all() for array in net.gradient(x, t).values())
+    net.step(x, t, fastnn.SGD(0.1, clip_norm=1.0))
+    assert all(np.isfinite(array).all() for array in net.params.values())
+
+
+def test_losses_of_probabilities_need_some() -> None:
+    for name in ("cross_entropy", "log_loss"):
+        with pytest.raises(
+            ValueError, match=r"^layers: expected probabilities from the last layer, Softmax\(\) or Sig"
+        ):
+            Network([Affine(2, 2), fastnn.Softplus()], name)
+    with pytest.raises(ValueError, match=r"^y: expected probabilities from 0 to 1, got 2; pass probabilities, or take"):
+        fastnn.cross_entropy(np.array([[2.0, 3.0]]), [1])
+    with pytest.raises(ValueError, match=r"^y: expected probabilities from 0 to 1, got -0.2"):
+        fastnn.log_loss(np.array([[-0.2]]), [1.0])
+
+
+def test_text_of_a_network_says_its_loss_and_penalty() -> None:
+    net = Network([Affine(2, 1)], losses.Huber(0.1), regularization=Regularization(l2=0.5))
+    expected = 'Network([Affine(2, 1)], loss=Huber(delta=0.1), dtype="float32", regularization=Regularization(l1=0.0, '
+    assert repr(net) == expected + "l2=0.5, data=1.0))"
+    with pytest.raises(TypeError, match=r"^loss: expected a loss or its name, got the class Huber; create one"):
+        Network([Affine(2, 1)], losses.Huber)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^regularization.l2: expected"):
+        Network([Affine(2, 1)], regularization=Regularization(l2=1e39))
+
+
 # --- the penalty on weights -----------------------------------------------------------------------------
 
 

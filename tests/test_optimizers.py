@@ -171,3 +171,66 @@ def test_refused_numbers(make: Any, sentence: str) -> None:
         make()
     with pytest.raises(TypeError, match="positional"):
         SGD(0.1, 1.0)  # type: ignore[call-arg]
+
+
+def test_what_is_refused_leaves_the_state_of_the_optimizer() -> None:
+    """Adam goes on as if nothing had been asked of another optimizer."""
+    once, twice = network("float32"), network("float32")
+    for net in (once, twice):
+        for _ in range(5):
+            net.step(X, T, Adam(0.01))
+    with pytest.raises(ValueError, match=r"^optimizer: expected"):
+        twice.step(X, T, SGD(1e300))
+    with pytest.raises(fastnn.TrainingDivergedError):
+        twice.step(np.full((N, D), np.nan), T, SGD(0.1), check_finite=False)
+    twice.fit(X, T, epochs=0, optimizer=SGD(0.1), progress=False)
+    with pytest.raises(ZeroDivisionError):
+        twice.fit(X, T, epochs=1, optimizer=SGD(0.1), schedule=lambda *_: 1 / 0, progress=False)
+    a, b = once._snapshot(), twice._snapshot()
+    assert a.parameters.tobytes() == b.parameters.tobytes() and a.state.tobytes() == b.state.tobytes()
+    assert a[2:] == b[2:]
+    once.step(X, T, Adam(0.01))
+    twice.step(X, T, Adam(0.01))
+    assert once._snapshot().parameters.tobytes() == twice._snapshot().parameters.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "sentence"),
+    [
+        (
+            Adam(epsilon=1e-50),
+            "optimizer: expected an epsilon above 0, got 1e-50, which is 0 in float32; pass",
+        ),
+        (RMSProp(decay=1 - 1e-9), "optimizer: expected a share below 1, got"),
+        (Momentum(momentum=1 - 1e-9), "optimizer: expected a share below 1, got"),
+    ],
+    ids=repr,
+)
+def test_numbers_that_float32_does_not_tell_from_others(optimizer: Optimizer, sentence: str) -> None:
+    with pytest.raises(ValueError, match=f"^{sentence}"):
+        network("float32").step(X, T, optimizer)
+    network().step(X, T, optimizer)
+
+
+def test_the_first_step_of_rmsprop_is_that_of_float64() -> None:
+    """1 - decay is rounded once, not that of a rounded decay."""
+    for decay in (0.9999, 0.99999):
+        nets = [network("float32"), network()]
+        before = [net.params["W1"].astype(np.float64) for net in nets]
+        for net in nets:
+            net.step(X, T, RMSProp(0.01, decay=decay))
+        moved = [net.params["W1"] - start for net, start in zip(nets, before, strict=True)]
+        np.testing.assert_allclose(moved[0], moved[1], rtol=2e-5)
+
+
+def test_a_gradient_that_is_not_finite_is_not_clipped_to_a_norm() -> None:
+    net = network("float32")
+    before = net._snapshot()
+    x = np.full((N, D), 1e30, np.float32)
+    net.params["W1"][...] = 0.0
+    net.params["b1"][...] = 0.1
+    net.params["W2"][...] *= 1e10
+    start = net._snapshot()
+    with pytest.raises(fastnn.TrainingDivergedError, match="left as they were"):
+        net.step(x, T, SGD(0.1, clip_norm=1.0))
+    assert net._snapshot().parameters.tobytes() == start.parameters.tobytes() != before.parameters.tobytes()

@@ -180,7 +180,7 @@ def test_interrupted_by_a_callback() -> None:
     assert net.fit(X, T, epochs=1).epochs == 1
 
 
-@pytest.mark.parametrize("method", ["_run_batches", "_evaluate"])
+@pytest.mark.parametrize("method", ["_run_batches", "_measure"])
 def test_interrupted_within_an_epoch(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the second epoch, while batches are trained or the validation data measured: the first is recorded whole."""
     net = small_network()
@@ -188,7 +188,7 @@ def test_interrupted_within_an_epoch(method: str, monkeypatch: pytest.MonkeyPatc
 
     def interrupted(*args: Any) -> Any:
         calls.append(args)
-        if len(calls) == {"_run_batches": 3, "_evaluate": 2}[method]:  # the first batches are none: they compile
+        if len(calls) == {"_run_batches": 3, "_measure": 2}[method]:  # the first batches are none: they compile
             raise KeyboardInterrupt
         return original(*args)
 

@@ -309,7 +309,7 @@ def test_networks_that_differ() -> None:
     assert len(result.loss) == 3
     outputs = iter([3, 4])
     message = (
-        "expected networks of the same inputs, outputs, loss and dtype, (4, 3, 'softmax_cross_entropy', 'float32')"
+        "expected networks of the same inputs, outputs, loss, regularization and dtype, (4, 3, 'SoftmaxCrossEntropy("
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         fastnn.cross_validate(lambda rng: Network([Affine(4, next(outputs))], rng=rng), X, T, 2, **OPTIONS)

@@ -46,6 +46,7 @@ LOSSES = {
 # -log(softmax(y)_t + OFFSET) for one-hot targets: what courses write so that log(0) does not happen (Saito, Deep
 # Learning from Scratch, 2016, chapter 4). It has changes alone: what it is for is their numerical gradient.
 OFFSET = 1e-7
+LARGEST_32 = 3.4028234663852886e38
 
 
 @kernel
@@ -225,7 +226,12 @@ def _rows_of_outputs(
         for k in range(t.size):
             one, target = np.float64(y[n, k]), np.float64(t[k])
             total += value(one, target, p)
-            dy[n, k] = derivative(one, target, p) / divisor
+            slope = derivative(one, target, p) / divisor
+            dy[n, k] = slope
+            if (
+                abs(dy[n, k]) == np.inf and abs(slope) < np.inf
+            ):  # finite, but not in float32: times 0 it must not be NaN
+                dy[n, k] = LARGEST_32 if slope > 0.0 else -LARGEST_32
         losses[n] = total
         hits[n] = _is_hit(loss, y[n], t)
 

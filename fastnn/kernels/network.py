@@ -341,8 +341,8 @@ def train(
                 _clipped_part(job, x.dtype.type(0.0), part, n_threads)
         if region % regions > 0:
             skip = skip_zeros
-            if by_norm and region % regions == 1:
-                clip_to_norm(vectors.gradients, vectors.rates[CLIP_NORM])
+            if by_norm and region % regions == 1 and not clip_to_norm(vectors.gradients, vectors.rates[CLIP_NORM]):
+                return samples - count, losses, hits, NOT_FINITE
             continue
         penalty = _penalty(plan, vectors.values)
         total = plan_number(plan, DATA_SHARE) * sum_in_order(losses_of_rows[:count]) + count * penalty

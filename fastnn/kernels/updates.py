@@ -93,12 +93,13 @@ def adagrad_update(params: Any, grads: Any, squares: Any, lr: Any, epsilon: Any,
 
 
 @kernel
-def rmsprop_update(params: Any, grads: Any, squares: Any, lr: Any, keep: Any, epsilon: Any, inside: bool) -> None:
-    """squares = keep * squares + (1 - keep) grads^2; params -= lr * grads / root(squares).
+def rmsprop_update(
+    params: Any, grads: Any, squares: Any, lr: Any, keep: Any, add: Any, epsilon: Any, inside: bool
+) -> None:
+    """squares = keep * squares + add * grads^2 with add = 1 - keep; params -= lr * grads / root(squares).
 
     Source: Tieleman and Hinton (2012).
     """
-    add = params.dtype.type(1.0) - keep
     for i in range(params.size):
         squares[i] = keep * squares[i] + add * (grads[i] * grads[i])
         params[i] -= lr * grads[i] / _root(squares[i], epsilon, inside)
@@ -137,13 +138,19 @@ def clip_to_value(grads: Any, bound: float) -> None:
 
 
 @kernel
-def clip_to_norm(grads: Any, bound: float) -> None:
-    """grads scaled in place so that the square root of the sum of their squares is at most bound."""
+def clip_to_norm(grads: Any, bound: float) -> bool:
+    """grads scaled in place so that the square root of the sum of their squares, the norm, is at most bound.
+
+    False, and nothing done, where the norm is not finite.
+    """
     scale = 0.0
     for i in range(grads.size):
-        scale = max(scale, abs(np.float64(grads[i])))
+        magnitude = abs(np.float64(grads[i]))
+        scale = magnitude if not magnitude <= scale else scale  # NaN counts as largest
+    if not scale < np.inf:
+        return False
     total = 0.0
-    if scale > 0.0 and scale < np.inf:  # so that no square overflows
+    if scale > 0.0:  # so that no square overflows
         for i in range(grads.size):
             part = np.float64(grads[i]) / scale
             total += part * part
@@ -152,6 +159,7 @@ def clip_to_norm(grads: Any, bound: float) -> None:
         factor = grads.dtype.type(bound / norm)
         for i in range(grads.size):
             grads[i] *= factor
+    return True
 
 
 @kernel
@@ -178,6 +186,6 @@ def update_range(code: int, numbers: Any, params: Any, grads: Any, state: Any) -
     elif code == ADAGRAD:
         adagrad_update(params, grads, state[0], lr, epsilon, inside)
     elif code == RMSPROP:
-        rmsprop_update(params, grads, state[0], lr, first, epsilon, inside)
+        rmsprop_update(params, grads, state[0], lr, first, dtype(1.0 - numbers[FIRST]), epsilon, inside)
     elif code == ADAM:
         adam_update(params, grads, state[0], state[1], numbers)
