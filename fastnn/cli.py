@@ -16,7 +16,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
-from fastnn import bench, demos
+from fastnn import bench
+from fastnn.demos import command as demo
 from fastnn.dropin import script
 from fastnn.errors import DatasetError
 from fastnn.version import __version__
@@ -140,36 +141,6 @@ def _add_seed(parser: Parser) -> None:
 
 def _print_json(result: dict[str, Any]) -> None:
     print(json.dumps(result, indent=2))
-
-
-# --- fastnn demo ---------------------------------------------------------------------------------------------------
-
-
-def _add_demo(commands: Commands) -> None:
-    what = "Train on handwritten digits, check the gradient, time a step."
-    more = "The step is compared with NumPy's. The exit code is 1 if a check fails. With NAME, run a worked example."
-    parser = _command(commands, "demo", _demo, f"{what} {more}")
-    parser.usage = "fastnn demo [NAME] [options]"
-    parser.add_argument("name", nargs="?", choices=demos.DEMOS, metavar="NAME", help="of a worked example")
-    parser.add_argument("--list", action="store_true", help="show the worked examples")
-    _add_seed(parser)
-
-
-def _demo(options: argparse.Namespace) -> int:
-    if options.list or options.name:
-        if options.json or options.seed:
-            options.parser.error("arguments --json and --seed: not with --list or NAME")
-        if options.list:
-            print(demos.listed())
-        else:
-            demos.run(options.name)
-        return 0
-    from fastnn import demo
-
-    result = demo.run(options.seed, quiet=options.json)
-    if options.json:
-        _print_json(result)
-    return 0 if result["passed"] else 1
 
 
 # --- fastnn info ---------------------------------------------------------------------------------------------------
@@ -395,4 +366,4 @@ def _gradcheck(options: argparse.Namespace) -> int:
     return 0 if report.passed else 1
 
 
-COMMANDS = (_add_demo, _add_train, _add_gradcheck, script.add, _add_info, bench.add)
+COMMANDS = (demo.add, _add_train, _add_gradcheck, script.add, _add_info, bench.add)

@@ -121,16 +121,19 @@ ARROWS = {
     "dropin": "dropin.install dropin.record",
     "demo": "arrays datasets environment gradients layers network optimizers training reference",
     "demos": "",
+    "demos.command": "demos",
     "demos.tables": "",
+    "demos.bagging": "__init__ demos.over_fitting demos.tables",
     "demos.descent": "__init__ arrays demos.tables",
+    "demos.gates": "__init__ arrays ensembles models demos.tables",
     "demos.gradients": "__init__ arrays demos.tables reference",
     "demos.k_fold": "__init__ demos.tables",
     "demos.learning_rates": "__init__ arrays demos.descent demos.tables",
     "demos.line_fit": "__init__ arrays demos.tables",
-    "demos.over_fitting": "__init__ layers demos.tables",
+    "demos.over_fitting": "__init__ arrays layers demos.tables",
     "demos.saturated_sigmoid": "__init__ arrays demos.tables",
     "demos.three_descents": "__init__ arrays demos.line_fit demos.tables",
-    "cli": "bench demos errors version dropin.script",
+    "cli": "bench demos.command errors version dropin.script",
     "__main__": "cli",
     "__init__": "datasets early_stopping ensembles environment errors functional functional_losses gradient_check "
     "gradients information layers losses metrics models network optimizers persistence plots reference schedules "
@@ -140,7 +143,9 @@ ARROWS = {
 LATE_ARROWS = {
     "network": "training persistence",
     "gradient_check": "plots plots.*",
-    "cli": "arrays datasets datasets.* demo environment gradient_check layers network optimizers persistence threads "
+    **dict.fromkeys(("demos.descent", "demos.learning_rates", "demos.line_fit", "demos.over_fitting"), "plots.panels"),
+    "demos.command": "demo plots.panels",
+    "cli": "arrays datasets datasets.* environment gradient_check layers network optimizers persistence threads "
     "training",
 }
 # Who may import more than NumPy and the standard library, anywhere in the file.

@@ -12,7 +12,9 @@ import fastnn
 from fastnn import demos
 from fastnn.cli import main
 from fastnn.demos import (
+    bagging,
     descent,
+    gates,
     gradients,
     k_fold,
     learning_rates,
@@ -27,7 +29,7 @@ from tests.commands import Output, without_compiling
 
 LONGEST_SECONDS = 30
 needs_compiler = pytest.mark.skipif(JIT_DISABLED, reason="takes minutes with NUMBA_DISABLE_JIT=1")
-SLOW = {"gradients", "k-fold", "over-fitting"}
+SLOW = {"bagging", "gates", "gradients", "k-fold", "over-fitting"}
 
 
 def printed(name: str, capsys: Output) -> str:
@@ -65,7 +67,7 @@ def test_example_runs(name: str, capsys: Output) -> None:
     assert out.startswith(f"{name}: {demos.DEMOS[name]}\n\n")
     assert out.count("\n") > 10
     assert [line for line in out.splitlines() if len(line) > 80 or line != line.rstrip()] == []
-    assert "nan" not in out.lower()
+    assert not re.search(r"\bnan\b", out.lower())
 
 
 def test_list_names_every_example(capsys: Output) -> None:
@@ -78,7 +80,7 @@ def test_list_names_every_example(capsys: Output) -> None:
 def test_every_module_is_an_example() -> None:
     folder = importlib.resources.files(demos)
     modules = {file.name.removesuffix(".py") for file in folder.iterdir() if file.name.endswith(".py")}
-    assert modules - {"__init__", "tables"} == {name.replace("-", "_") for name in demos.DEMOS}
+    assert modules - {"__init__", "command", "tables"} == {name.replace("-", "_") for name in demos.DEMOS}
 
 
 def test_wrong_name_lists_the_names(capsys: Output) -> None:
@@ -205,6 +207,60 @@ def test_saturated_sigmoid_learns_as_by_the_formulas() -> None:
     assert int(saturated_sigmoid.epochs_needed(entropy)) < 50
 
 
+def test_saturated_sigmoid_has_the_loss_of_its_logits() -> None:
+    """The slope of the loss of a logit z and target 0, log(1 + e^z), is the sigmoid of z: of y, exactly."""
+    entropy = saturated_sigmoid.by_cross_entropy()
+    logits = np.log(entropy / (1.0 - entropy))
+    assert np.diff(logits) == pytest.approx(-2.0 * 0.15 * entropy[:-1], rel=1e-9)  # w and b each
+
+
+# --- gates ---------------------------------------------------------------------------------------------------------
+
+
+def test_gates_have_their_truth_tables() -> None:
+    cells = [[int(cell) for cell in row] for row in rows(gates.truth_table(), "x1")]
+    assert [row[:2] for row in cells] == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    for a, b, *outputs in cells:
+        assert outputs == [1 - a, a & b, a | b, 1 - (a & b), a ^ b]
+
+
+def test_perceptron_learns_the_gates_by_the_rule_and_not_xor() -> None:
+    targets = {name: gate.predict(gates.X) for name, gate in gates.GATES.items()}
+    for t in targets.values():
+        w, b = np.zeros(2), 0.0
+        mistakes: list[int] = []
+        while mistakes[-1:] != [0]:
+            mistakes.append(0)
+            for sample, target in zip(gates.X, t, strict=True):
+                error = target - (1 if sample @ w + b > 0 else 0)
+                w, b, mistakes[-1] = w + error * sample, b + error, mistakes[-1] + abs(error)
+        perceptron, history = gates.learned(t)
+        assert history.mistakes == mistakes
+        assert (perceptron.weights.tolist(), perceptron.bias) == (w.tolist(), b)
+    for shuffle, right in ((False, 2), (True, 3)):
+        _, history = gates.learned(np.array([0, 1, 1, 0]), shuffle)
+        assert not history.converged
+        assert history.samples - history.best_mistakes == right
+
+
+@needs_compiler
+def test_network_learns_xor_from_another_start(capsys: Output) -> None:
+    found = gates.search()
+    assert found.losses[0] == pytest.approx(np.log(2) / 2, abs=0.01)
+    assert len(found.losses) == 2
+    assert found.loss < gates.ENOUGH
+    out = printed("gates", capsys)
+    last = rows(out, "x1  x2  hidden")
+    for row in last:
+        x1, x2, _, _, logit, y = map(float, row)
+        assert y == pytest.approx(1.0 / (1.0 + np.exp(-logit)), abs=1e-3)
+        assert y == pytest.approx(float(x1 != x2), abs=0.02)
+    W, b = found.network.params["W1"], found.network.params["b1"]
+    hidden = np.tanh(gates.X @ W + b)
+    assert [[float(cell) for cell in row[2:4]] for row in last] == pytest.approx(hidden, abs=1e-3)
+    assert "shuffled\n  100 epochs: not converged, 2 of 4 samples right with the best weights\n" in out
+
+
 # --- on the digits -------------------------------------------------------------------------------------------------
 
 
@@ -241,6 +297,7 @@ def test_k_fold_prints_mean_and_deviation_of_its_folds(capsys: Output) -> None:
 
 @needs_compiler
 def test_over_fitting_is_less_with_each_cure() -> None:
+    assert [name.partition(",")[0] for name in over_fitting.CURES] == ["none", "early stopping", "L1", "L2", "dropout"]
     plain, *cured = [over_fitting.train(**options) for options in over_fitting.CURES.values()]
     assert plain.history.epochs == over_fitting.EPOCHS
     assert plain.training_accuracy == 1.0
@@ -263,3 +320,36 @@ def test_over_fitting_trains_on_what_it_says() -> None:
     assert np.array_equal(wrong, np.arange(over_fitting.MISLABELLED))
     assert (len(validation[0]), len(test[0])) == (over_fitting.VALIDATION, 359)
     assert t.min() >= 0 and t.max() <= 9
+
+
+def test_mislabelled_are_the_first_and_all_wrong() -> None:
+    t = np.arange(10).repeat(3)
+    labels = over_fitting.mislabelled(t, 12)
+    assert np.array_equal(np.flatnonzero(labels != t), np.arange(12))
+    assert labels.min() >= 0 and labels.max() <= 9
+    assert np.array_equal(t, np.arange(10).repeat(3))
+
+
+@needs_compiler
+def test_bag_is_better_than_its_members_and_than_single_networks(capsys: Output) -> None:
+    found = {row[0]: [float(cell) for cell in row[1:]] for row in rows(printed("bagging", capsys), "accuracy of")}
+    single, members = found["single networks, mean"], found["members, mean"]
+    for vote in ("average", "majority"):
+        test, noisy, out_of_bag = found[f"bag, by {vote}"]
+        assert test > max(single[0], members[0]) + 0.05
+        assert noisy > max(single[1], members[1]) + 0.03
+        assert out_of_bag == pytest.approx(noisy, abs=0.09)  # its standard error is 0.03
+        assert out_of_bag < test
+
+
+@needs_compiler
+def test_bag_votes_as_its_members_say() -> None:
+    train, (x, t), (_, noisy) = bagging.parts()
+    assert round(float(np.mean(noisy != t)), 2) == over_fitting.MISLABELLED / over_fitting.SAMPLES
+    bags = {vote: bagging.bag(train, vote) for vote in ("average", "majority")}
+    logits = np.array([network.predict(x) for network in bags["average"].members], np.float64)
+    powers = np.exp(logits - logits.max(axis=2, keepdims=True))
+    probabilities = (powers / powers.sum(axis=2, keepdims=True)).mean(axis=0)
+    counts = np.eye(10)[logits.argmax(axis=2)].sum(axis=0)
+    assert bags["average"].accuracy(x, t) == pytest.approx(np.mean(probabilities.argmax(axis=1) == t), abs=0.003)
+    assert bags["majority"].accuracy(x, t) == pytest.approx(np.mean(counts.argmax(axis=1) == t), abs=1e-12)

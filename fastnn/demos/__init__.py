@@ -1,11 +1,12 @@
 """Worked examples, `fastnn demo NAME`: each a module with a function run(say) that prints a table and what it shows.
 
 They are written as a user would write them, on the public names of fastnn. Adding one is a module and a line here; the
-modules are imported when they are asked for.
+modules are imported when they are asked for. Those in PICTURES have a function pictures() besides, which draws them.
 """
 
 import functools
 import importlib
+import pathlib
 
 # What `fastnn demo --list` prints. The module is named like the example, with _ for -.
 DEMOS = {
@@ -13,11 +14,14 @@ DEMOS = {
     "learning-rates": "four learning rates on x^2: oscillating, fast, slow",
     "three-descents": "batch, stochastic and mini-batch descent on one line fit",
     "line-fit": "a line fitted to points: the loss over w and b, and the path",
+    "gates": "logic gates: threshold neurons, the perceptron, XOR",
     "saturated-sigmoid": "squared error and cross-entropy on a saturated sigmoid",
     "gradients": "the numerical gradient beside back-propagation",
     "k-fold": "5-fold cross-validation on the digits and a hold-out split",
     "over-fitting": "a network that learns its few samples by heart, and cures",
+    "bagging": "networks that vote beside a single one, on noisy labels",
 }
+PICTURES = ("descent", "learning-rates", "line-fit", "over-fitting")
 
 
 def listed() -> str:
@@ -25,9 +29,15 @@ def listed() -> str:
     return "\n".join(f"{name:<17}  {what}" for name, what in DEMOS.items())
 
 
-def run(name: str) -> None:
-    """Run the example of that name, one of DEMOS, and print it."""
+def run(name: str, folder: pathlib.Path | None = None) -> None:
+    """Run the example of that name, one of DEMOS, and print it; with a folder, save its pictures there."""
     module = importlib.import_module(f"fastnn.demos.{name.replace('-', '_')}")
     say = functools.partial(print, flush=True)
     say(f"{name}: {DEMOS[name]}\n")
     module.run(say)
+    if folder is not None:
+        say("")
+        for picture, ax in module.pictures().items():
+            file = folder / f"{picture}.png"
+            ax.figure.savefig(file)
+            say(f"drawn in {file}")

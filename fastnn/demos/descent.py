@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import fastnn
 from fastnn.arrays import Array
@@ -61,3 +62,16 @@ def run(say: Callable[[str], None]) -> None:
         "shorter as the slope becomes flatter: on a square, by the same factor each\n"
         "time. The expected values are those that courses and textbooks print."
     )
+
+
+def pictures() -> dict[str, Any]:
+    """The two descents in two variables over the contours of their functions."""
+    from fastnn.plots import panels
+
+    _, second, third = paths()
+    axes = panels.new(2, 2, (6.4, 4.8), managed=False)
+    fastnn.plots.descent_paths(valley, second, ax=axes[0])
+    axes[0].set(xlabel="x", ylabel="y", title="$x^2 + \\sin^2 y$, lr 0.1")
+    fastnn.plots.descent_paths(bowl, third, ax=axes[1])
+    axes[1].set_title("$x_0^2 + x_1^2$, lr 0.1")
+    return {"descent": axes[0]}

@@ -1,6 +1,7 @@
 """`fastnn demo learning-rates`: the same descent on x^2 with four learning rates, side by side."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -41,3 +42,12 @@ def run(say: Callable[[str], None]) -> None:
         "\nAn update multiplies x by 1 - 2 lr. Below 0 it jumps over the minimum, at -1\n"
         "back and forth for ever; the nearer the factor is to 0, the faster it arrives."
     )
+
+
+def pictures() -> dict[str, Any]:
+    """A panel for each learning rate."""
+    from fastnn.plots import panels
+
+    axes = panels.new(len(RATES), 2, (5.0, 3.75), managed=False)
+    fastnn.plots.learning_rates(parabola, START, tuple(RATES), step_num=SHOWN, axes=axes)
+    return {"learning-rates": axes[0]}

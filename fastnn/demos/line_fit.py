@@ -1,6 +1,7 @@
 """`fastnn demo line-fit`: a line fitted to noisy points by gradient descent, and its path over the loss surface."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -68,3 +69,22 @@ def run(say: Callable[[str], None]) -> None:
         "\nThe surface is a bowl whose minimum is the line of least squares. It is steeper\n"
         "in b than in w: the descent first finds the height of the line, then its slope."
     )
+
+
+def pictures() -> dict[str, Any]:
+    """The loss over w and b with the path, as contours and as a surface."""
+    from fastnn.plots import panels
+
+    x, t = points()
+    path = descend(x, t)
+    heights = [loss(x, t, *p) for p in path]
+    w, b = np.linspace(-1.5, 5.0, 100), np.linspace(-0.5, 6.0, 100)
+    drawn = {}
+    for kind, projection, path_columns in (("contour", None, path.T), ("3d", "3d", (*path.T, heights))):
+        ax = panels.new(1, 1, (6.4, 4.8), projection=projection, managed=False)[0]
+        fastnn.plots.line_fit_surface(x[:, 0], t[:, 0], w=w, b=b, kind=kind, ax=ax)
+        ax.computed_zorder = False  # in 3d: the minimum over the path over the surface
+        ax.plot(*path_columns, "o-", color=panels.COLOURS[4], markersize=3, zorder=1.5, label="descent")
+        ax.legend()
+        drawn[f"line-fit-{kind}"] = ax
+    return drawn

@@ -16,10 +16,8 @@ START, RATE, EPOCHS, SHOWN = 2.0, 0.15, 300, 50
 LEARNED = 0.2
 
 
-def by_squared_error() -> Array:
-    """The output before and after each epoch, (epochs + 1,); its gradient by the logit is (y - t) y (1 - y)."""
-    layers = [fastnn.Affine(1, 1), fastnn.Sigmoid()]
-    network = fastnn.Network(layers, loss="mean_squared_error", dtype="float64", rng=0)
+def trained(network: fastnn.Network) -> Array:
+    """What the network computes before and after each epoch, (epochs + 1,)."""
     network.params["W1"][...] = network.params["b1"][...] = START
     outputs = [network.predict(X).item()]
     for _ in range(EPOCHS):
@@ -28,16 +26,19 @@ def by_squared_error() -> Array:
     return np.array(outputs)
 
 
+def by_squared_error() -> Array:
+    """The output before and after each epoch; its gradient by the logit is (y - t) y (1 - y)."""
+    layers = [fastnn.Affine(1, 1), fastnn.Sigmoid()]
+    return trained(fastnn.Network(layers, loss="mean_squared_error", dtype="float64", rng=0))
+
+
 def by_cross_entropy() -> Array:
-    """The same with -t log y - (1 - t) log(1 - y), whose gradient by the logit is y - t."""
-    W, b = np.array([[START]]), np.array([START])
-    outputs = []
-    for _ in range(EPOCHS + 1):
-        y = fastnn.activation_forward("sigmoid", fastnn.affine_forward(X, W, b))
-        outputs.append(y.item())
-        _, dW, db = fastnn.affine_backward(y - T, X, W)
-        fastnn.sgd_update([W, b], [dW, db], lr=RATE)
-    return np.array(outputs)
+    """The same with -t log y - (1 - t) log(1 - y), whose gradient by the logit is y - t.
+
+    The loss has the sigmoid in itself, and the network computes logits.
+    """
+    logits = trained(fastnn.Network([fastnn.Affine(1, 1)], loss="sigmoid_cross_entropy", dtype="float64", rng=0))
+    return fastnn.activation_forward("sigmoid", logits[:, None])[:, 0]
 
 
 def epochs_needed(outputs: Array) -> str:

@@ -1,0 +1,69 @@
+"""`fastnn demo bagging`: networks trained on drawn samples, which vote, on few digits with noisy labels.
+
+Source: Breiman, Bagging predictors, Machine Learning 24 (1996).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import fastnn
+from fastnn.demos import over_fitting
+from fastnn.demos.over_fitting import MISLABELLED, SAMPLES, Part
+from fastnn.demos.tables import table
+
+MEMBERS, HIDDEN = 25, 30
+OPTIONS: dict[str, Any] = {"epochs": 100, "batch_size": 10, "optimizer": fastnn.SGD(lr=0.1)}
+
+
+def new_network(rng: np.random.Generator) -> fastnn.Network:
+    """A member, or a single network."""
+    return fastnn.Network([fastnn.Affine(64, HIDDEN), fastnn.Relu(), fastnn.Affine(HIDDEN, 10)], rng=rng)
+
+
+def parts() -> tuple[Part, Part, Part]:
+    """The samples of `over_fitting`, those to test, and the latter with as large a share of wrong labels."""
+    train, _, (x, t) = over_fitting.parts()
+    return train, (x, t), (x, over_fitting.mislabelled(t, round(len(t) * MISLABELLED / SAMPLES)))
+
+
+def singles(train: Part) -> list[fastnn.Network]:
+    """As many networks, each trained on all samples, from other initial weights."""
+    networks = []
+    for seed in range(MEMBERS):
+        networks.append(new_network(np.random.default_rng(seed)))
+        networks[-1].fit(*train, rng=seed, progress=False, **OPTIONS)
+    return networks
+
+
+def bag(train: Part, vote: str) -> fastnn.Bagging:
+    """The members, trained; the same for both ways to vote."""
+    return fastnn.Bagging(new_network, MEMBERS, vote=vote, rng=0).fit(*train, **OPTIONS)
+
+
+def run(say: Callable[[str], None]) -> None:
+    """Print the accuracies of single networks, of members and of their votes, and those out of bag."""
+    train, test, noisy = parts()
+    say(f"64-{HIDDEN}-10 on {SAMPLES} digits, {MISLABELLED} of them with a wrong label; {MEMBERS} networks")
+    say("test, noisy: the test digits with as large a share of wrong labels\n")
+    bags = {vote: bag(train, vote) for vote in ("average", "majority")}
+    groups = {"single networks, mean": singles(train), "members, mean": bags["average"].members}
+    rows = []
+    for name, networks in groups.items():
+        means = [np.mean([network.accuracy(*part) for network in networks]) for part in (test, noisy)]
+        rows.append([name, *(f"{mean:.4f}" for mean in means), ""])
+    for vote, found in bags.items():
+        accuracies = (found.accuracy(*test), found.accuracy(*noisy), found.out_of_bag_accuracy)
+        rows.append([f"bag, by {vote}", *(f"{accuracy:.4f}" for accuracy in accuracies)])
+    say(table(("accuracy of", "test", "test, noisy", "out of bag"), rows, text_columns=1))
+    estimate = bags["average"].out_of_bag_accuracy
+    error = np.sqrt(estimate * (1.0 - estimate) / SAMPLES)
+    say(
+        "\nA member sees about 63 % of the samples, some of them several times. Each learns\n"
+        "the wrong labels that it sees by heart, but the members do so differently: the\n"
+        "vote leaves out what only few of them say. The out-of-bag accuracy needs no test\n"
+        "data: on a sample only those vote that have not seen it. As the labels of the\n"
+        f"samples are noisy, it estimates the accuracy on noisy labels; its standard\n"
+        f"error with {SAMPLES} samples is {error:.2f}."
+    )

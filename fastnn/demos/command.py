@@ -1,0 +1,59 @@
+"""`fastnn demo`: the options of the command, and the worked examples or the main demo. Imports what it runs late."""
+
+import argparse
+import json
+import pathlib
+from typing import Any, TypeAlias
+
+from fastnn import demos
+
+# What argparse calls the object to which commands are added; it has no public name.
+Commands: TypeAlias = Any
+
+
+def add(commands: Commands) -> None:
+    """Add the command to those of fastnn.cli."""
+    what = "Train on handwritten digits, check the gradient, time a step."
+    more = "The step is compared with NumPy's. The exit code is 1 if a check fails. With NAME, run a worked example."
+    usage = "fastnn demo [NAME] [options]"
+    parser = commands.add_parser("demo", usage=usage, description=f"{what} {more}", allow_abbrev=False)
+    option = parser.add_argument
+    option("name", nargs="?", choices=demos.DEMOS, metavar="NAME", help="of a worked example")
+    option("--list", action="store_true", help="show the worked examples")
+    drawn = f"save the pictures of {', '.join(demos.PICTURES[:-1])} or {demos.PICTURES[-1]} there (needs matplotlib)"
+    option("--folder", metavar="DIR", help=drawn)
+    option("--json", action="store_true", help="print one JSON object instead of text")
+    option("--seed", type=int, default=0, metavar="N", help="of all random numbers (0)")
+    parser.set_defaults(run=run, parser=parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run what the options ask for, and return the exit code."""
+    if (options.list or options.name) and (options.json or options.seed):
+        options.parser.error("arguments --json and --seed: not with --list or NAME")
+    if options.folder is not None and (options.list or options.name not in demos.PICTURES):
+        options.parser.error(f"argument --folder: only with {', '.join(demos.PICTURES)}")
+    if options.list:
+        print(demos.listed())
+        return 0
+    if options.name:
+        demos.run(options.name, None if options.folder is None else _new_folder(options.folder))
+        return 0
+    from fastnn import demo
+
+    result = demo.run(options.seed, quiet=options.json)
+    if options.json:
+        print(json.dumps(result, indent=2))
+    return 0 if result["passed"] else 1
+
+
+def _new_folder(name: str) -> pathlib.Path:
+    """The folder, made if it is not there; refuses before the example runs what could not be drawn after it."""
+    from fastnn.plots import panels
+
+    panels.require_matplotlib()
+    folder = pathlib.Path(name)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"--folder: expected a folder, got the file {folder}; choose another name")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
