@@ -110,7 +110,7 @@ def kl_divergence(p: Any, q: Any, axis: int = -1, *, base: float | None = None) 
     some = true > 0.0
     with np.errstate(divide="ignore", invalid="ignore"):
         r = np.where(some, (assumed - true) / np.where(some, true, 1.0), 0.0)
-        # p log(p / q) - p + q = p (r - log(1 + r)) with q = p (1 + r): each is at least 0, and their sum is the divergence.
+        # With q = p (1 + r), p log(p / q) - p + q = p (r - log(1 + r)), at least 0; these sum to the divergence.
         small = r * r * (1 / 2 - r * (1 / 3 - r * (1 / 4 - r * (1 / 5 - r / 6))))
         terms = np.where(some, true * np.where(np.abs(r) < 1e-3, small, r - np.log1p(r)), assumed)
     return _result(terms.sum(axis=-1), base)
