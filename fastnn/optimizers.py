@@ -254,7 +254,9 @@ class AdamW(Adam):
 def numbers_in(dtype: Any, numbers: tuple[float, ...]) -> Array:
     """The numbers of an update in float64, refused where `dtype` makes infinity of one, bounds of clipping aside."""
     largest = float(np.finfo(dtype).max)
-    values, kind = np.array(numbers, np.float64), np.dtype(dtype).type
+    values, kind = np.zeros(updates.STEP), np.dtype(dtype).type
+    values[[updates.CLIP_VALUE, updates.CLIP_NORM]] = np.inf
+    values[: len(numbers)] = numbers
     for number in values[: updates.CLIP_VALUE]:
         arrays.real("optimizer", float(number), maximum=largest)
     if values[updates.EPSILON] > 0.0 and kind(values[updates.EPSILON]) == 0.0:

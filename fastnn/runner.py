@@ -249,20 +249,26 @@ class Runner:
     ) -> tuple[Array, str | None, Workspace]:
         """The optimizer's state, whose it is, and a workspace that makes its update of that state."""
         update = UPDATES["none" if optimizer is None else optimizer.update]
-        if optimizer is not None and (self._workspace is None or self._workspace.optimizer is not optimizer):
+        state, owner, workspace = self._state, self._state_owner, self._workspace
+        is_set = workspace is not None and workspace.is_set_for(optimizer)
+        if optimizer is not None and not is_set:
             numbers_in(self.dtype, optimizer.numbers)  # refused before anything is changed
-        state, owner = self._state, self._state_owner
         if optimizer is not None and (owner != optimizer.update or len(state) != update.state_vectors):
             # Another kind of optimizer starts afresh; the same kind, with whatever learning rate, goes on.
-            state, owner = np.zeros((update.state_vectors, self._values.size), self.dtype), optimizer.update
+            shape = (update.state_vectors, self._values.size)
+            unused = None if workspace is None or workspace.vectors[2] is state else workspace.vectors[2]
+            if unused is None or unused.shape != shape:
+                unused = np.zeros(shape, self.dtype)
+            unused[...], state, owner = 0.0, unused, optimizer.update
             self._counters[job.STEPS] = 0
-        vectors, workspace = (self._values, self._gradients, state), self._workspace
+        vectors = (self._values, self._gradients, state)
         if workspace is None or not workspace.suits(vectors, rows, parts, shuffled):
             made = Workspace(
                 self.layers, self._plan, self._columns, vectors, rows, parts, True, shuffled, self._counters
             )
-            workspace = self._workspace = made
-        if not workspace.is_set or (workspace.optimizer is not optimizer and workspace.optimizer != optimizer):
+            workspace, is_set = made, False
+            self._workspace = made
+        if not is_set:
             workspace.set_update(optimizer)
         return state, owner, workspace
 

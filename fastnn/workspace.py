@@ -88,6 +88,12 @@ class Workspace:
         """Of the tensors."""
         return self.arrays["tensors"].nbytes
 
+    def is_set_for(self, optimizer: Optimizer | None) -> bool:
+        """Whether it makes this optimizer's update with its numbers, which a class of a user's may change."""
+        if not self.is_set or (self.optimizer is not optimizer and self.optimizer != optimizer):
+            return False
+        return optimizer is None or type(optimizer).numbers is Optimizer.numbers
+
     def set_update(self, optimizer: Optimizer | None) -> None:
         """Choose the update that training makes, and its numbers; refused if their dtype cannot hold one."""
         if optimizer is not None:

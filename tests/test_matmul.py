@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import functional
 from fastnn.kernels import operations, processor
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.kernels.matmul import DEPTH_BLOCK, MAX_VECTORS, PANEL_COLUMNS, ROW_BLOCK, scratch_size, share
@@ -231,7 +230,7 @@ def operations_between_fences(dtype: FloatType) -> int:
         for h in (1, 7, 33) if JIT_DISABLED else range(1, 68):
             for n in (1, 3):
                 problem = make((n, 2, h), dtype, numbers)
-                expected = bits(problem.copy().solve(functional))
+                expected = bits(problem.copy().solve(fastnn))
                 for at_end in (True, False):
                     assert bits(_solve_between(fences, problem, at_end, dtype)) == expected, f"{label}, {(n, h)}"
                     count += 1
@@ -242,8 +241,8 @@ def _solve_between(fences: list[Fenced], problem: Problem, at_end: bool, dtype: 
     placed = zip(fences, problem.arrays.items(), strict=False)
     fenced = problem._replace(arrays={name: fence.place(array, at_end) for fence, (name, array) in placed})
     if problem.updated:
-        return fenced.solve(functional)
-    return fenced.solve(functional, out=fences[3].place(np.full(problem.results[0], np.nan, dtype), at_end))
+        return fenced.solve(fastnn)
+    return fenced.solve(fastnn, out=fences[3].place(np.full(problem.results[0], np.nan, dtype), at_end))
 
 
 @needs_mprotect

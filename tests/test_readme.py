@@ -51,7 +51,7 @@ def test_two_commands() -> None:
     blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     assert blocks[:2] == [
         f"{INSTALL} . && .venv/bin/fastnn demo\n",
-        f'{INSTALL} ".[test]" && .venv/bin/python -m pytest\n',
+        f'{INSTALL} ".[test]" && .venv/bin/python -m pytest -n 2\n',
     ]
 
 
