@@ -62,7 +62,7 @@ def factors(schedule: Any, losses: list[float] | None = None, epochs: int = EPOC
         (Warmup(epochs=2, then=lambda epoch, history: 0.6), [0.2, 0.4, 0.6, 0.6, 0.6, 0.6]),
         (ReduceOnPlateau(factor=0.5, patience=2), [1, 1, 1, 0.5, 0.5, 0.25]),  # of a loss that stays the same
     ],
-    ids=lambda value: str(value) if dataclasses.is_dataclass(value) else "",
+    ids=lambda value: type(value).__name__ if dataclasses.is_dataclass(value) else "",
 )
 def test_factors(schedule: Any, expected: list[float]) -> None:
     assert factors(schedule, epochs=6) == pytest.approx(expected, rel=1e-14, abs=1e-16)
