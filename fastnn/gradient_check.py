@@ -17,6 +17,7 @@ import numpy as np
 from fastnn import arrays, checks, observation
 from fastnn.arrays import Array
 from fastnn.kernels.activations import ACTIVATIONS
+from fastnn.layers import PRelu
 from fastnn.perturbation import METHODS, quotient
 
 AGREE, DIFFER, CANNOT_TELL = "agree", "differ", "cannot tell"
@@ -219,6 +220,7 @@ def check_gradients(
     parts = {name: [perturbation.by_name(rows)[name] for rows in (best, estimate, *slopes)] for name in net.params}
     unsure, cancelled = _unresolved(net, data), _cancelled(net, data)
     has_kinks = net._loss.has_kink or net.regularization.l1 > 0.0
+    has_kinks |= any(isinstance(layer, PRelu) for layer in net.layers)
     has_kinks |= any(ACTIVATIONS[getattr(layer, "activation", "identity")].has_kink for layer in net.layers)
     tensors, errors = {}, {}
     for name, (numerical, noise, *sides) in parts.items():

@@ -21,6 +21,10 @@ class Layer:
         )
         return f"{type(self).__name__}({given})"
 
+    def parameters(self, width: int) -> dict[str, tuple[int, ...]]:
+        """The names and shapes of its parameters, where it has so many outputs."""
+        return {}
+
 
 @dataclass(frozen=True)
 class Affine(Layer):
@@ -44,6 +48,10 @@ class Affine(Layer):
         object.__setattr__(self, "outputs", arrays.integer("outputs", self.outputs, 1, WIDEST))
         if self.init is not None:
             object.__setattr__(self, "init", initializers.check("init", self.init))
+
+    def parameters(self, width: int) -> dict[str, tuple[int, ...]]:
+        """W (inputs, outputs) and b (outputs,)."""
+        return {"W": (self.inputs, self.outputs), "b": (self.outputs,)}
 
 
 @dataclass(frozen=True)
@@ -111,6 +119,28 @@ class LeakyRelu(Activation):
 
 
 @dataclass(frozen=True)
+class PRelu(Layer):
+    """y = x where x > 0, else slope x, with a slope for each unit that is trained like a weight (He et al., 2015).
+
+    Its parameters are `slope1` (outputs,), `slope2`, ... Regularization leaves them alone.
+
+    Parameters
+    ----------
+    slope : float
+        Where all slopes begin.
+    """
+
+    slope: float = 0.25
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "slope", arrays.real("slope", self.slope))
+
+    def parameters(self, width: int) -> dict[str, tuple[int, ...]]:
+        """slope (width,)."""
+        return {"slope": (width,)}
+
+
+@dataclass(frozen=True)
 class Elu(Activation):
     """y = x where x > 0, else alpha (exp(x) - 1)."""
 
@@ -166,10 +196,58 @@ class Dropout(Layer):
         object.__setattr__(self, "rate", arrays.real("rate", self.rate, minimum=0.0, below=1.0))
 
 
-RELU_FAMILY = (Relu, LeakyRelu, Elu, Gelu, Silu, Softplus)
+@dataclass(frozen=True)
+class BatchNorm(Layer):
+    """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, unit by unit (Ioffe and Szegedy, 2015).
+
+    In training, which is `Network.step` and `fit`, mean and biased variance are those of the batch, and of both a
+    running value is kept: running = momentum running + (1 - momentum) that of the batch, whose variance is made
+    unbiased by N / (N - 1). `predict`, `loss`, `gradient` and gradient checks go by the running values.
+
+    Its parameters are `gamma1` and `beta1` (outputs,), which begin at 1 and 0; the running values are
+    `network.statistics["mean1"]` and `["variance1"]`, which begin at 0 and 1. Regularization leaves them alone. An
+    Affine layer before it needs no bias, which moves nothing.
+
+    Parameters
+    ----------
+    momentum : float
+        In [0, 1). PyTorch's `momentum` is 1 minus this one.
+    epsilon : float
+        Above 0.
+    """
+
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "momentum", arrays.real("momentum", self.momentum, minimum=0.0, below=1.0))
+        object.__setattr__(self, "epsilon", arrays.real("epsilon", self.epsilon, above=0.0))
+
+    def parameters(self, width: int) -> dict[str, tuple[int, ...]]:
+        """gamma and beta (width,)."""
+        return {"gamma": (width,), "beta": (width,)}
+
+
+RELU_FAMILY = (Relu, LeakyRelu, PRelu, Elu, Gelu, Silu, Softplus)
 
 # By class name, for model files and the command line.
 LAYERS: dict[str, type[Layer]] = {
     layer.__name__: layer
-    for layer in (Affine, Identity, Step, Sigmoid, Tanh, Relu, LeakyRelu, Elu, Gelu, Silu, Softplus, Softmax, Dropout)
+    for layer in (
+        Affine,
+        Identity,
+        Step,
+        Sigmoid,
+        Tanh,
+        Relu,
+        LeakyRelu,
+        PRelu,
+        Elu,
+        Gelu,
+        Silu,
+        Softplus,
+        Softmax,
+        Dropout,
+        BatchNorm,
+    )
 }

@@ -13,7 +13,7 @@ from fastnn.arrays import Array
 from fastnn.errors import TrainingDivergedError
 from fastnn.kernels import job
 from fastnn.kernels.forward import DONE, REFUSED
-from fastnn.layers import RELU_FAMILY, Affine, Dropout, Layer
+from fastnn.layers import RELU_FAMILY, Affine, BatchNorm, Dropout, Layer, PRelu
 from fastnn.losses import Loss, Regularization
 from fastnn.optimizers import Optimizer, check_optimizer
 from fastnn.parameters import Parameters
@@ -24,6 +24,8 @@ from fastnn.workspace import INDEX
 
 if TYPE_CHECKING:
     from fastnn.training import Callback, History, Schedule
+
+TRANSPARENT = (Dropout, BatchNorm)  # what may stand between weights and the activation that says how they begin
 
 
 class Network(Runner):
@@ -50,7 +52,10 @@ class Network(Runner):
     Attributes
     ----------
     params : mapping of str to array
-        Views into the parameters: W1 (inputs, outputs), b1 (outputs,), W2, ...
+        Views into the parameters: W1 (inputs, outputs), b1 (outputs,), W2, ...; slope1 of PRelu, gamma1 and beta1 of
+        BatchNorm.
+    statistics : mapping of str to array
+        Views into what BatchNorm has learned of its inputs: mean1 (outputs,), variance1, ...
     history : History or None
         Of the last `fit`.
 
@@ -85,14 +90,23 @@ class Network(Runner):
         self.initialize(rng)
 
     def initialize(self, rng: int | np.random.Generator | None = None) -> None:
-        """Draw the weights and dropout's seed anew, set the biases to 0 and forget the optimizer's state."""
+        """Draw the weights and dropout's seed anew, set the other parameters and statistics to where they begin.
+
+        The optimizer's state is forgotten.
+        """
         generator = arrays.generator("rng", rng)
         affine = [(i, layer) for i, layer in enumerate(self.layers) if isinstance(layer, Affine)]
         for number, (i, layer) in enumerate(affine, start=1):
-            follows = next((later for later in self.layers[i + 1 :] if not isinstance(later, Dropout)), None)
+            follows = next((later for later in self.layers[i + 1 :] if not isinstance(later, TRANSPARENT)), None)
             init = layer.init if layer.init is not None else "he" if isinstance(follows, RELU_FAMILY) else "xavier"
             self.params[f"W{number}"][...] = initializers.weights(init, layer.inputs, layer.outputs, generator)
             self.params[f"b{number}"][...] = 0.0
+        slopes = [layer.slope for layer in self.layers if isinstance(layer, PRelu)]
+        for number, slope in enumerate(slopes, start=1):
+            self.params[f"slope{number}"][...] = slope
+        for number in range(1, 1 + sum(isinstance(layer, BatchNorm) for layer in self.layers)):
+            self.params[f"gamma{number}"][...], self.params[f"beta{number}"][...] = 1.0, 0.0
+            self.statistics[f"mean{number}"][...], self.statistics[f"variance{number}"][...] = 0.0, 1.0
         self._state_owner, self._counters[:] = None, 0
         if any(isinstance(layer, Dropout) for layer in self.layers):
             self._counters[job.SEED] = generator.integers(2**31)
@@ -154,10 +168,12 @@ class Network(Runner):
     def step(self, x: Any, t: Any, optimizer: Optimizer, *, check_finite: bool = True) -> float:
         """One update of the parameters from the batch x, t; returns the mean loss before it, as it was trained on.
 
-        With Dropout that is the loss of the thinned network.
+        With Dropout that is the loss of the thinned network, with BatchNorm that by the statistics of the batch.
 
         Raises
         ------
+        ValueError
+            Also for a batch of one row where there is BatchNorm, which would make 0 of it.
         TrainingDivergedError
             If the loss is not finite; the parameters are left as they were.
         """

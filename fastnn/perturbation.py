@@ -19,6 +19,7 @@ from fastnn.kernels import job, operations
 from fastnn.kernels import perturbation as kernels
 from fastnn.kernels.losses import HINGE, MULTICLASS_HINGE
 from fastnn.kernels.matmul import scratch_size
+from fastnn.kernels.units import SCRATCH_VECTORS
 
 # A block of changes should stay in the cache: this many elements, and no more columns than that.
 BLOCK_SIZE, MOST_COLUMNS = 1 << 16, 2048
@@ -121,7 +122,15 @@ class Perturbation:
         self.values = values.astype(np.float64)
         self.x, self.labels, self.dense = data
         plan = self.plan
-        self.affine = [o for o in range(len(plan.operations)) if plan.operations[o, job.KIND] == job.AFFINE]
+        kinds = plan.operations[:, job.KIND]
+        self.affine = [o for o in range(len(kinds)) if kinds[o] == job.AFFINE]
+        # Of every operation with parameters: its inputs, or rather the vectors of its parameters but a last one.
+        units = {job.PRELU: 0, job.BATCH_NORM: 1}
+        self.inputs = {
+            o: units.get(kinds[o], int(plan.operations[o, job.INPUTS]))
+            for o in range(len(kinds))
+            if kinds[o] in (job.AFFINE, *units)
+        }
         self.transposed = np.zeros_like(self.values)
         for o in self.affine:
             inputs, outputs, start = (int(plan.operations[o, c]) for c in (job.INPUTS, job.OUTPUTS, job.WEIGHT))
@@ -147,7 +156,7 @@ class Perturbation:
         scale = h * np.maximum(1.0, np.abs(self.values)) if relative else h
         steps = np.stack([(self.values + multiple * scale) - self.values for multiple in points])
         changes = np.zeros((len(points), self.values.size))
-        most = MOST_FLOP / max(self._work(o, 1, len(points)) for o in self.affine)
+        most = MOST_FLOP / max(self._work(o, 1, len(points)) for o in self.inputs)
         rows = max(1, min(len(self.x), TENSOR_BYTES // (8 * self.plan_columns), int(most)))
         for first in range(0, len(self.x), rows):
             self._add(multiples, step, slice(first, first + rows), only, changes)
@@ -193,7 +202,7 @@ class Perturbation:
         loss = MULTICLASS_HINGE if self.plan.loss == HINGE and self.labels.size else self.plan.loss
         network = (table, self.plan.numbers, loss, self.values)
         flop = 2.0 * self.values.size * len(x)
-        arguments = (x, memory, tensors, softmax)
+        arguments = (x, memory, tensors, softmax, self.transposed)
         threads.run(kernels.prepare, flop, *network, *arguments, n_threads=self.parts)
         if not np.isfinite(self._loss(tensors[-targets.size :].reshape(targets.shape), some)):
             changes += np.nan  # the mean of the losses is not finite, whatever is moved
@@ -218,13 +227,19 @@ class Perturbation:
                 first = last
 
     def _inputs(self, only: str | None) -> list[tuple[int, int, int]]:
-        """(operation, first input, end) of all parameters or of one; the last input of an operation is its bias's."""
-        inputs = [int(self.plan.operations[o, job.INPUTS]) for o in self.affine]
+        """(operation, first input, end) of all parameters or of one; the last input of an operation is its bias's.
+
+        For operations on units, gamma's and beta's, or the slope's.
+        """
         if only is None:
-            return [(o, 0, count + 1) for o, count in zip(self.affine, inputs, strict=True)]
-        number = int(only[1:]) - 1
-        first, end = (0, inputs[number]) if only[0] == "W" else (inputs[number], inputs[number] + 1)
-        return [(self.affine[number], first, end)]
+            return [(o, 0, count + 1) for o, count in self.inputs.items()]
+        start = self.places[only][0]
+        for o, count in self.inputs.items():
+            if start == self.plan.operations[o, job.BIAS] and count:
+                return [(o, count, count + 1)]
+            if start == self.plan.operations[o, job.WEIGHT]:
+                return [(o, 0, max(1, count))]
+        raise AssertionError(only)
 
     def _targets(self, some: slice, outputs: int) -> Array:
         """Dense targets in float64."""
@@ -241,7 +256,8 @@ class Perturbation:
             (int(self.plan.operations[o, job.INPUTS]), int(self.plan.operations[o, job.OUTPUTS])) for o in self.affine
         ]
         forward = [scratch_size(inputs, outputs) for inputs, outputs in shapes]
-        return max(forward + [scratch_size(inputs, columns, "left") for inputs, _ in shapes])
+        units = SCRATCH_VECTORS * int(self.plan.operations[:, job.OUTPUTS].max())
+        return max(forward + [scratch_size(inputs, columns, "left") for inputs, _ in shapes] + [units])
 
     def _work(self, o: int, rows: int, points: int) -> float:
         """About how many operations one parameter of operation o takes."""

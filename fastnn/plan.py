@@ -1,23 +1,50 @@
 """Layers compiled into a plan: the tables of integers that kernels/network.py runs. Imports layers and kernels."""
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from fastnn.kernels import job as kernels
 from fastnn.kernels.activations import ACTIVATIONS, IDENTITY
-from fastnn.layers import Activation, Affine, Dropout, Layer
+from fastnn.layers import Activation, Affine, BatchNorm, Dropout, Layer, PRelu
 
 # The loss's parameter, the share of the data in the loss, l1 and l2.
 NO_LOSS_NUMBERS = (0.0, 1.0, 0.0, 0.0)
 MOST_PARAMETERS = 2**60  # in a table of int64
+PARAMETER_COLUMNS = (kernels.WEIGHT, kernels.BIAS)  # where a row says what stands at which place
 Places = dict[str, tuple[int, tuple[int, ...]]]
 
 
+class Compiled(NamedTuple):
+    """What layers become.
+
+    Attributes
+    ----------
+    plan : kernels.Plan
+    places : dict
+        Of each parameter by name: where it begins in the flat vector, and its shape.
+    statistics : dict
+        Likewise of what BatchNorm learns of its inputs, which stands behind all parameters.
+    columns : int
+        Of the plan: the width of all tensors together.
+    trained, size : int
+        The number of parameters, and that with the statistics.
+    """
+
+    plan: kernels.Plan
+    places: Places
+    statistics: Places
+    columns: int
+    trained: int
+    size: int
+
+
 def parameter_shapes(layers: Sequence[Layer]) -> dict[str, tuple[int, ...]]:
-    """The parameters of a network of these layers, by name in the order of its flat vector, without making one."""
-    places = compile_plan(check_layers(layers), 0)[1]
-    return {name: shape for name, (_, shape) in places.items()}
+    """What stands in the flat vector of a network of these layers, by name in its order, without making one."""
+    compiled = compile_plan(check_layers(layers), 0)
+    return {name: shape for name, (_, shape) in (compiled.places | compiled.statistics).items()}
 
 
 def check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
@@ -25,7 +52,7 @@ def check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     if isinstance(layers, Layer) or not isinstance(layers, Sequence):
         raise TypeError(f"layers: expected a list of layers, got {type(layers).__name__}; pass [Affine(4, 3), ...]")
     for i, layer in enumerate(layers):
-        if not isinstance(layer, Affine | Activation | Dropout):
+        if not isinstance(layer, Affine | Activation | PRelu | BatchNorm | Dropout):
             came = f"the class {layer.__name__}" if isinstance(layer, type) else repr(layer)
             raise TypeError(
                 f"layers[{i}]: expected a layer such as Affine(4, 3) or Relu(), got {came}; create it with ()"
@@ -45,43 +72,55 @@ def check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def compile_plan(
-    layers: Sequence[Layer], loss: int, loss_numbers: Sequence[float] = NO_LOSS_NUMBERS
-) -> tuple[kernels.Plan, Places, int, int]:
-    """The plan, the place of each parameter (start, shape), the plan's columns, and the number of parameters.
-
-    loss_numbers: the plan's own, see kernels/job.py.
-    """
-    operations: list[list[int]] = []
-    numbers: list[float] = []
+def compile_plan(layers: Sequence[Layer], loss: int, loss_numbers: Sequence[float] = NO_LOSS_NUMBERS) -> Compiled:
+    """The plan of layers, and where their parameters stand. loss_numbers: the plan's own, see kernels/job.py."""
+    table: list[list[int]] = []
+    numbers: tuple[list[float], list[float]] = ([], [])
     places: Places = {}
+    counts: dict[str, int] = {}
     source, columns, size, width = kernels.INPUT, 0, 0, 0
     for layer in layers:
         row = [0] * kernels.PLAN_COLUMNS
-        if isinstance(layer, Affine):
-            row[kernels.KIND], width = kernels.AFFINE, layer.outputs
-            row[kernels.INPUTS], row[kernels.WEIGHT] = layer.inputs, size
-            row[kernels.BIAS] = size + layer.inputs * layer.outputs
-            number = len(places) // 2 + 1
-            places[f"W{number}"] = (size, (layer.inputs, layer.outputs))
-            places[f"b{number}"] = (row[kernels.BIAS], (layer.outputs,))
-            size = row[kernels.BIAS] + layer.outputs
-            numbers.append(0.0)
-        elif isinstance(layer, Activation):
-            row[kernels.KIND], row[kernels.INPUTS] = kernels.ACTIVATE, width
-            row[kernels.ACTIVATION] = ACTIVATIONS[layer.activation].code
-            numbers.append(layer.parameter)
-        elif isinstance(layer, Dropout):
-            row[kernels.KIND], row[kernels.INPUTS], row[kernels.ACTIVATION] = kernels.DROPOUT, width, IDENTITY
-            numbers.append(layer.rate)
+        row[kernels.KIND], row[kernels.ACTIVATION] = _kind(layer)
+        row[kernels.INPUTS] = layer.inputs if isinstance(layer, Affine) else width
+        width = layer.outputs if isinstance(layer, Affine) else width
         row[kernels.SOURCE], row[kernels.TARGET], row[kernels.OUTPUTS] = source, columns, width
+        for column, (name, shape) in zip(PARAMETER_COLUMNS, layer.parameters(width).items(), strict=False):
+            row[column], counts[name] = size, counts.get(name, 0) + 1
+            places[f"{name}{counts[name]}"] = (size, shape)
+            size += math.prod(shape)
         source, columns = columns, columns + width
-        operations.append(row)
+        table.append(row)
+        for kept, number in zip(numbers, _numbers(layer), strict=True):
+            kept.append(number)
+    trained = size
+    statistics: Places = {}
+    for number, row in enumerate((row for row in table if row[kernels.KIND] == kernels.BATCH_NORM), start=1):
+        row[kernels.STATISTICS], width = size, row[kernels.OUTPUTS]
+        statistics |= {f"mean{number}": (size, (width,)), f"variance{number}": (size + width, (width,))}
+        size += 2 * width
     if size > MOST_PARAMETERS:
         came = f"{size:,} of them; use narrower layers"
         raise MemoryError(f"layers: expected parameters that fit into memory, got {came}")
-    plan = kernels.Plan(np.array(operations, np.intp), np.array([*numbers, *loss_numbers], np.float64), loss)
-    return plan, places, columns, size
+    all_numbers = np.array([*numbers[0], *numbers[1], *loss_numbers], np.float64)
+    return Compiled(
+        kernels.Plan(np.array(table, np.intp), all_numbers, loss), places, statistics, columns, trained, size
+    )
+
+
+def _kind(layer: Layer) -> tuple[int, int]:
+    """A layer's kind of operation, and its activation."""
+    if isinstance(layer, Activation):
+        return kernels.ACTIVATE, ACTIVATIONS[layer.activation].code
+    kinds = {Affine: kernels.AFFINE, PRelu: kernels.PRELU, BatchNorm: kernels.BATCH_NORM, Dropout: kernels.DROPOUT}
+    return next(kind for cls, kind in kinds.items() if isinstance(layer, cls)), IDENTITY
+
+
+def _numbers(layer: Layer) -> tuple[float, float]:
+    """The two numbers of a layer's operation."""
+    if isinstance(layer, BatchNorm):
+        return layer.epsilon, layer.momentum
+    return layer.rate if isinstance(layer, Dropout) else getattr(layer, "parameter", 0.0), 0.0
 
 
 def table_of_layers(layers: Sequence[Layer], title: str) -> str:
@@ -89,9 +128,8 @@ def table_of_layers(layers: Sequence[Layer], title: str) -> str:
     rows = [("layer", "outputs", "parameters")]
     width, total = 0, 0
     for layer in layers:
-        size = 0
-        if isinstance(layer, Affine):
-            width, size = layer.outputs, (layer.inputs + 1) * layer.outputs
+        width = layer.outputs if isinstance(layer, Affine) else width
+        size = sum(math.prod(shape) for shape in layer.parameters(width).values())
         total += size
         rows.append((str(layer), f"{width:,}", f"{size:,}" if size else "-"))
     rows.append((title, "", f"{total:,}"))

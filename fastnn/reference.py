@@ -31,6 +31,10 @@ from fastnn.reference_losses import log_loss as log_loss
 from fastnn.reference_losses import mean_squared_error as mean_squared_error
 from fastnn.reference_losses import sigmoid_cross_entropy as sigmoid_cross_entropy
 from fastnn.reference_losses import softmax_cross_entropy as softmax_cross_entropy
+from fastnn.reference_units import batch_norm_backward as batch_norm_backward
+from fastnn.reference_units import batch_norm_forward as batch_norm_forward
+from fastnn.reference_units import prelu_backward as prelu_backward
+from fastnn.reference_units import prelu_forward as prelu_forward
 from fastnn.reference_updates import adagrad_update as adagrad_update
 from fastnn.reference_updates import adam_update as adam_update
 from fastnn.reference_updates import momentum_update as momentum_update
@@ -77,9 +81,10 @@ def line_fit_losses(x: Array, t: Array, w: Array, b: Array, *, out: Out = None) 
 
 
 # --- a plain network ------------------------------------------------------------------------------
-# layers: in order, ("affine", D, H) or an activation such as ("sigmoid",) or ("leaky_relu", {"slope": 0.1}).
-# params: W1, b1, W2, b2, ... numbered by affine layer. A step calls NumPy directly where it can: a small
-# network spends much of its time in calls.
+# layers: in order, ("affine", D, H), ("prelu",), ("batch_norm",) or ("batch_norm", {"epsilon": 0.001}), or an
+# activation such as ("sigmoid",) or ("leaky_relu", {"slope": 0.1}). params: W1, b1, W2, ..., slope1, gamma1, beta1 and
+# so on, numbered by the layers of each kind. Batches are normalised by their own statistics, as in training. A step
+# calls NumPy directly where it can: a small network spends much of its time in calls.
 
 
 def _constants(slope: float = 0.01, alpha: float = 1.0) -> tuple[float, float]:
@@ -87,15 +92,23 @@ def _constants(slope: float = 0.01, alpha: float = 1.0) -> tuple[float, float]:
     return slope, alpha
 
 
+def _numbers(layers: Layers) -> list[int]:
+    """The number of each layer among those of its kind, from 1 on."""
+    kinds = [kind for kind, *_ in layers]
+    return [kinds[:i].count(kind) + 1 for i, kind in enumerate(kinds)]
+
+
 def _layer_values(layers: Layers, params: Params, x: Array) -> list[Array]:
     """The input of every layer in order and, last, the output of the network."""
     values = [x]
-    number = 0
-    for name, *options in layers:
+    for (name, *options), number in zip(layers, _numbers(layers), strict=True):
         if name == "affine":
-            number += 1
-            y = values[-1] @ params[f"W{number}"]
+            y: Any = values[-1] @ params[f"W{number}"]
             y += params[f"b{number}"]
+        elif name == "prelu":
+            y = prelu_forward(values[-1], params[f"slope{number}"])
+        elif name == "batch_norm":
+            y = batch_norm_forward(values[-1], params[f"gamma{number}"], params[f"beta{number}"], **dict(*options))
         else:
             forward, _ = activation(name)
             y = np.empty_like(values[-1])
@@ -120,19 +133,23 @@ def network_gradient(
         raise ValueError(f"loss: expected one of {names}, got {loss!r}; pass a name from that list")
     values = _layer_values(layers, params, x)
     value, dy = LOSSES[loss](values[-1], t)
-    number = sum(layer[0] == "affine" for layer in layers)
     grads: dict[str, Array] = {}
-    for index in reversed(range(len(layers))):
-        name, *options = layers[index]
-        if name != "affine":
+    for (name, *options), number, x, y in reversed(
+        list(zip(layers, _numbers(layers), values[:-1], values[1:], strict=True))
+    ):
+        if name == "affine":
+            grads[f"b{number}"], grads[f"W{number}"] = dy.sum(axis=0), x.T @ dy
+            if number == 1:  # nothing before the first affine layer has parameters
+                break
+            dy = dy @ params[f"W{number}"].T
+        elif name == "prelu":
+            dy, grads[f"slope{number}"] = prelu_backward(dy, x, params[f"slope{number}"])
+        elif name == "batch_norm":
+            gamma, beta = f"gamma{number}", f"beta{number}"
+            dy, grads[gamma], grads[beta] = batch_norm_backward(dy, x, params[gamma], **dict(*options))
+        else:
             _, backward = activation(name)
-            backward(dy, values[index], values[index + 1], dy, *_constants(**dict(*options)))
-            continue
-        grads[f"b{number}"], grads[f"W{number}"] = dy.sum(axis=0), values[index].T @ dy
-        if number == 1:  # nothing before the first affine layer has parameters
-            break
-        dy = dy @ params[f"W{number}"].T
-        number -= 1
+            backward(dy, x, y, dy, *_constants(**dict(*options)))
     return value, dict(reversed(grads.items()))
 
 

@@ -62,7 +62,9 @@ class Runner:
         for name, number in vars(self.regularization).items():
             arrays.real(f"regularization.{name}", number, maximum=float(np.finfo(dtype).max))
         self.n_threads = None if n_threads is None else arrays.integer("n_threads", n_threads, minimum=1)
-        self._plan, self._places, self._columns, size = compile_plan(*self._description)
+        self._plan, self._places, self._statistics, self._columns, self._trained, size = compile_plan(
+            *self._description
+        )
         self._values, self._gradients = vector(size, dtype), vector(size, dtype)
         self._no_targets = np.empty((0, self.outputs), dtype)
         self._state = np.zeros((0, size), dtype)
@@ -94,6 +96,11 @@ class Runner:
     def params(self) -> Parameters:
         """The parameters by name, views to read and to write to."""
         return Parameters(self._values, self._places)
+
+    @property
+    def statistics(self) -> Parameters:
+        """What BatchNorm has learned of its inputs by name, views to read and to write to."""
+        return Parameters(self._values, self._statistics)
 
     @property
     def inputs(self) -> int:
@@ -131,7 +138,7 @@ class Runner:
         parts = threads.at_most(self.n_threads)
         flop = 2.0 * self._values.size  # of one sample
         vectors = (self._values, self._no_targets, self._no_targets)  # neither gradients nor state
-        description = (self.layers, self._plan, self._columns)
+        description = (self.layers, self._plan, self._columns, self._trained)
         workspace = take_for_prediction(self._prediction_workspaces, description, vectors, parts)
         rows = max(forward.BLOCK_ROWS, int(FLOP_PER_CALL / flop))
         check = check_finite and count <= rows  # by the kernel, before it writes anything
@@ -229,6 +236,11 @@ class Runner:
         The sum of losses goes on from `losses`. check: (labels, finite inputs).
         """
         parts, rows = threads.at_most(self.n_threads), batches[2]
+        if rows == 1 and self._statistics and optimizer is not None:
+            raise ValueError(
+                "batch: expected at least 2 rows, as BatchNorm goes by their mean and variance, got 1; train on larger "
+                "batches"
+            )
         # A tenth of a batch's operations, as products are that much faster than other work: 0.46 MFLOP gain nothing.
         work = 0.6 * rows * self._values.size
         with self._lock:  # one batch at a time goes through the workspace
@@ -263,9 +275,8 @@ class Runner:
             self._counters[job.STEPS] = 0
         vectors = (self._values, self._gradients, state)
         if workspace is None or not workspace.suits(vectors, rows, parts, shuffled):
-            made = Workspace(
-                self.layers, self._plan, self._columns, vectors, rows, parts, True, shuffled, self._counters
-            )
+            description = (self.layers, self._plan, self._columns, self._trained)
+            made = Workspace(*description, vectors, rows, parts, True, shuffled, self._counters)
             workspace, is_set = made, False
             self._workspace = made
         if not is_set:

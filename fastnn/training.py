@@ -14,7 +14,7 @@ from fastnn import arrays, checks
 from fastnn.arrays import Array
 from fastnn.errors import TrainingDivergedError
 from fastnn.kernels.forward import DONE, NOT_FINITE
-from fastnn.layers import Dropout
+from fastnn.layers import BatchNorm, Dropout
 from fastnn.network import Network
 from fastnn.optimizers import SGD, Optimizer, check_optimizer
 from fastnn.progress import Progress
@@ -145,10 +145,8 @@ def fit(
     if not np.isfinite(network._values).all():
         raise ValueError("params: expected finite parameters, got NaN or infinity; call network.initialize() first")
     numerical = arrays.choice("gradient", gradient, GRADIENTS) == "numerical"
-    if numerical and any(isinstance(layer, Dropout) for layer in network.layers):
-        raise ValueError(
-            "gradient: expected 'analytic' for a network with Dropout, got 'numerical', which drops nothing"
-        )
+    if numerical:
+        _check_numerical(network)
     shuffle, progress = arrays.flag("shuffle", shuffle), arrays.flag("progress", progress)
     figures = _figures(network._counts_hits(labels, dense), validation is not None)
     _call(callbacks, "begin", network, figures)
@@ -259,6 +257,15 @@ def _scheduled(optimizer: Any, schedule: Schedule | None, epoch: int, history: H
         factor = arrays.real(f"schedule(epoch={epoch}, history)", schedule(epoch, history), minimum=0.0)
         optimizer = replace(optimizer, lr=optimizer.lr * factor)
     return optimizer, optimizer.lr
+
+
+def _check_numerical(network: Network) -> None:
+    """Refuse layers that do something else in training than in the loss that a numerical gradient is of."""
+    for layer in network.layers:
+        if isinstance(layer, Dropout | BatchNorm):
+            lacking = "drops nothing" if isinstance(layer, Dropout) else "takes no statistics of batches"
+            expected = f"gradient: expected 'analytic' for a network with {type(layer).__name__}"
+            raise ValueError(f"{expected}, got 'numerical', which {lacking}")
 
 
 def _check_callbacks(callbacks: Any) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from fastnn.arrays import Array
-from fastnn.kernels import forward, job
-from fastnn.kernels import network as kernels
+from fastnn.kernels import forward, job, network, parameter_part
 from fastnn.kernels.matmul import scratch_size
 from fastnn.kernels.sparse import sparse_scratch_size
+from fastnn.kernels.units import SCRATCH_VECTORS
 from fastnn.kernels.updates import NUMBERS, UPDATES
 from fastnn.layers import Affine, Layer
 from fastnn.optimizers import Optimizer, numbers_in
@@ -23,7 +23,7 @@ class Workspace:
 
     Parameters
     ----------
-    layers, plan, columns
+    layers, plan, columns, trained
         The network's layers, and what `compile_plan` made of them.
     values, gradients, state : arrays
         The network's flat vectors. The job names their memory, so it is made anew when one of them is another array.
@@ -41,6 +41,7 @@ class Workspace:
         layers: Sequence[Layer],
         plan: job.Plan,
         columns: int,
+        trained: int,
         vectors: tuple[Array, Array, Array],
         rows: int,
         parts: int,
@@ -71,7 +72,7 @@ class Workspace:
             "tensor_gradients": np.zeros(some * columns, dtype),
             "scratch": np.zeros(parts * _scratch_size(weights, some), dtype),
             "updates": np.zeros(parts * largest, dtype),
-            "bias_sums": np.zeros(parts * kernels.SUMS),
+            "bias_sums": np.zeros(parts * network.SUMS),
             "losses": np.zeros(some),
             "loss_sums": np.zeros(some),
             "hits": np.zeros(some, INDEX),
@@ -79,7 +80,7 @@ class Workspace:
         }
         self.job = np.zeros(job.JOB_SIZE, INDEX)
         self.job[[job.LOSS, job.STATE_VECTORS]] = plan.loss, len(state)
-        self.job[[job.CAPACITY, job.PARTS]] = rows, parts
+        self.job[[job.CAPACITY, job.PARTS, job.TRAINED]] = rows, parts, trained
         for name, place in job.PLACES.items():
             self.job[place : place + 2] = self.arrays[name].ctypes.data, self.arrays[name].size
 
@@ -117,13 +118,13 @@ class Workspace:
 
 def take_for_prediction(
     pool: list[Workspace],
-    network: tuple[Sequence[Layer], job.Plan, int],
+    network: tuple[Sequence[Layer], job.Plan, int, int],
     vectors: tuple[Array, Array, Array],
     parts: int,
 ) -> Workspace:
     """One of the pool, so that no other Python thread uses it; a new one where none fits.
 
-    network: layers, plan, columns.
+    network: layers, plan, columns, trained.
     """
     try:
         workspace = pool.pop()
@@ -136,12 +137,13 @@ def take_for_prediction(
 
 def _update_size(layer: Affine) -> int:
     """Gradients of a layer that are computed at once."""
-    return max(kernels.UPDATE_SIZE, kernels.FEWEST_ROWS * layer.outputs)
+    return max(parameter_part.UPDATE_SIZE, parameter_part.FEWEST_ROWS * layer.outputs)
 
 
 def _scratch_size(weights: Sequence[Affine], rows: int) -> int:
     """Scratch of the matrix products for a training batch of so many rows; for predictions alone with 0."""
     sizes = [sparse_scratch_size(weights[0].inputs), sparse_scratch_size(rows)]
+    sizes.append(SCRATCH_VECTORS * max(layer.outputs for layer in weights))
     for i, layer in enumerate(weights):
         sizes.append(scratch_size(layer.inputs, layer.outputs))
         sizes.append(scratch_size(rows, layer.outputs, "left"))

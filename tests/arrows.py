@@ -8,7 +8,8 @@ ARROWS = {
     "arrays": "checks",
     "reference_losses": "reference_activations",
     "reference_updates": "reference_activations",
-    "reference": "reference_activations reference_losses reference_updates",
+    "reference_units": "reference_activations",
+    "reference": "reference_activations reference_losses reference_units reference_updates",
     "progress": "arrays",
     "datasets.splits": "arrays",
     "datasets.digits": "arrays datasets.splits",
@@ -33,15 +34,20 @@ ARROWS = {
     "kernels.operations": "kernels.compile kernels.simd kernels.activations kernels.losses kernels.matmul "
     "kernels.updates",
     "kernels.dropout": "kernels.compile",
+    "kernels.units": "kernels.compile kernels.job kernels.vector_math",
     "kernels.forward": "kernels.activations kernels.compile kernels.dropout kernels.job kernels.matmul "
-    "kernels.operations kernels.sparse",
-    "kernels.network": "kernels.activations kernels.compile kernels.dropout kernels.forward kernels.job "
-    "kernels.losses kernels.matmul kernels.operations kernels.penalty kernels.sparse kernels.updates kernels.views",
+    "kernels.operations kernels.sparse kernels.units",
+    "kernels.batch_part": "kernels.activations kernels.compile kernels.dropout kernels.forward kernels.job "
+    "kernels.losses kernels.matmul kernels.operations kernels.units kernels.updates kernels.views",
+    "kernels.parameter_part": "kernels.compile kernels.job kernels.matmul kernels.operations kernels.penalty "
+    "kernels.sparse kernels.units kernels.updates kernels.views",
+    "kernels.network": "kernels.batch_part kernels.compile kernels.forward kernels.job kernels.operations "
+    "kernels.parameter_part kernels.penalty kernels.units kernels.updates",
     "kernels.loss_changes": "kernels.activations kernels.compile kernels.losses kernels.simd kernels.vector_math",
     "kernels.changes": "kernels.activations kernels.compile kernels.job kernels.loss_changes kernels.matmul "
-    "kernels.views",
+    "kernels.units kernels.views",
     "kernels.perturbation": "kernels.activations kernels.changes kernels.compile kernels.dropout kernels.forward "
-    "kernels.job kernels.matmul kernels.views",
+    "kernels.job kernels.matmul kernels.units kernels.views",
     "kernels.differences": "kernels.compile",
     "kernels.rules": "kernels.compile kernels.matmul kernels.updates",
     "kernels.surfaces": "kernels.compile kernels.matmul",
@@ -62,7 +68,7 @@ ARROWS = {
     "network": "arrays errors initializers layers losses observation optimizers parameters perturbation plan runner "
     "workspace kernels.*",
     "gradients": "arrays errors observation perturbation threads kernels.*",
-    "gradient_check": "arrays checks observation perturbation kernels.activations",
+    "gradient_check": "arrays checks layers observation perturbation kernels.activations",
     "training": "arrays checks errors layers network optimizers progress runner kernels.forward",
     "schedules": "arrays training",
     "early_stopping": "arrays network runner schedules training",

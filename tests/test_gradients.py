@@ -51,6 +51,8 @@ def described(layers: Sequence[Layer]) -> list[tuple[Any, ...]]:
         elif isinstance(layer, Activation):
             keyword = ACTIVATIONS[layer.activation].parameter
             rows.append((layer.activation, {keyword: layer.parameter}) if keyword else (layer.activation,))
+        else:
+            rows.append({fastnn.PRelu: ("prelu",), fastnn.BatchNorm: ("batch_norm",)}[type(layer)])
     return rows
 
 

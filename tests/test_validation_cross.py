@@ -255,16 +255,20 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_ctrl_c(n_jobs: int) -> None:
     environment = {**os.environ, "PYTHONPATH": str(pathlib.Path(fastnn.__file__).parents[1])}
-    command = [sys.executable, "-c", INTERRUPTED.replace("N_JOBS", str(n_jobs))]
+    command = [sys.executable, "-X", "faulthandler", "-c", INTERRUPTED.replace("N_JOBS", str(n_jobs))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as run:
         try:
             assert run.stdout is not None
             assert run.stdout.readline().startswith("training")  # two threads may print at once
             run.send_signal(signal.SIGINT)
-            printed, _ = run.communicate(timeout=30)  # the threads end, too
+            try:
+                printed, said = run.communicate(timeout=30)  # the threads end, too
+            except subprocess.TimeoutExpired:
+                run.send_signal(signal.SIGABRT)
+                pytest.fail("it goes on:\n" + run.communicate()[1])  # where its threads are
         finally:
             run.kill()
-    assert "interrupted" in printed
+    assert "interrupted" in printed, said
     assert run.returncode == 0
 
 

@@ -66,14 +66,16 @@ def of_chain(chain: Chain, h: float) -> Array:
 
 def gradients(chain: Chain, h: float, only: str | None) -> dict[str, Array]:
     """The difference quotients of the chain's loss by one of its parameters, or by all."""
-    plan, places, columns, size = compile_plan(check_layers(chain.layers), chain.loss)
-    values = np.zeros(size)
+    compiled = compile_plan(check_layers(chain.layers), chain.loss)
+    values = np.zeros(compiled.size)
     for number, (weights, bias) in enumerate(chain.parameters, start=1):
         for name, array in ((f"W{number}", weights), (f"b{number}", bias)):
-            start, shape = places[name]
+            start, shape = compiled.places[name]
             values[start : start + array.size] = array.reshape(shape).ravel()
     labels, dense = chain.targets
-    perturbation = Perturbation(Model(plan, places, columns, values), (chain.x, labels, dense))
+    perturbation = Perturbation(
+        Model(compiled.plan, compiled.places, compiled.columns, values), (chain.x, labels, dense)
+    )
     return perturbation.gradient("central", h, only=only)[0]
 
 

@@ -13,10 +13,12 @@ from fastnn.kernels.compile import kernel
 from fastnn.kernels.job import (
     ACTIVATION,
     AFFINE,
+    BATCH_NORM,
     INPUTS,
     KIND,
     LOSS_PARAMETER,
     OUTPUTS,
+    PRELU,
     SOURCE,
     TARGET,
     WEIGHT,
@@ -26,6 +28,7 @@ from fastnn.kernels.job import (
 )
 from fastnn.kernels.loss_changes import loss_change, loss_change_of_one
 from fastnn.kernels.matmul import multiply_transposed_left
+from fastnn.kernels.units import unit_change
 from fastnn.kernels.views import matrix
 
 
@@ -34,7 +37,9 @@ class Base(NamedTuple):
 
     plan: Plan
     values: Any  # (P,)
-    transposed: Any  # (P,), each weight matrix (inputs, outputs) as (outputs, inputs) at the same place
+    transposed: (
+        Any  # (V,), each weight matrix (inputs, outputs) as (outputs, inputs) at the same place, and unit_factors
+    )
     x: Any  # (N, D)
     tensors: Any  # (N * plan columns,), what every operation gives
     softmax: Any  # (N, K), of the outputs
@@ -64,12 +69,21 @@ def _row(base: Base, column: int, width: int, n: int) -> Any:
 
 @kernel
 def _change_columns(base: Base, i: int, samples: Any, run: int, j: int, width: int, d: Any, other: Any) -> None:
-    """d = f(x + d) - f(x) for an activation f of single elements, where element j of each sample changes.
+    """d = f(x + d) - f(x) for an operation f on single elements, where element j of each sample changes.
 
     d (samples * run,): for each sample, for each point, `width` columns from j on; other: scratch of its size.
     """
     operation = base.plan.operations[i]
     size, points = operation[OUTPUTS], run // width
+    if operation[KIND] == PRELU or operation[KIND] == BATCH_NORM:
+        factors = base.transposed[operation[WEIGHT] + j :][:width]
+        for s in range(samples.size):
+            x = _row(base, operation[SOURCE], size, samples[s])[j : j + width]
+            for r in range(s * points, (s + 1) * points):
+                row = matrix(d, r * width, 1, width)[0]
+                for k in range(width):
+                    row[k] = unit_change(operation[KIND], factors[k], x[k], row[k])
+        return
     # Views, as indices from 0 on are not negative, which Numba else asks, and LLVM then does not vectorise; nor does it
     # an activation from one array into the same.
     moved, rows = matrix(other, 0, samples.size * points, width), matrix(d, 0, samples.size * points, width)
@@ -90,9 +104,23 @@ def _change_columns(base: Base, i: int, samples: Any, run: int, j: int, width: i
 
 @kernel
 def _change_block(base: Base, i: int, samples: Any, run: int, d: Any, other: Any) -> None:
-    """d (width, samples * run) = f(x + d) - f(x) for any activation f; softmax, which mixes rows, row by row."""
+    """d (width, samples * run) = f(x + d) - f(x) for any operation f but affine.
+
+    Softmax, which mixes rows, row by row.
+    """
     operation = base.plan.operations[i]
     rows, columns = d.shape
+    if operation[KIND] == PRELU or operation[KIND] == BATCH_NORM:
+        for s in range(samples.size):
+            x = _row(base, operation[SOURCE], rows, samples[s])
+            for k in range(rows):
+                row, factor = (
+                    matrix(d.reshape(d.size), k * columns + s * run, 1, run)[0],
+                    base.transposed[operation[WEIGHT] + k],
+                )
+                for c in range(run):
+                    row[c] = unit_change(operation[KIND], factor, x[k], row[c])
+        return
     mixes = operation[ACTIVATION] == SOFTMAX
     for s in range(samples.size):
         x = _row(base, operation[SOURCE], rows, samples[s])

@@ -9,11 +9,13 @@ from fastnn.kernels.job import (
     ACTIVATION,
     AFFINE,
     AT_VALUES,
+    BATCH_NORM,
     DROPOUT,
     INPUT,
     INPUTS,
     KIND,
     OUTPUTS,
+    PRELU,
     SOURCE,
     TARGET,
     WEIGHT,
@@ -30,6 +32,7 @@ from fastnn.kernels.matmul import multiply, share
 from fastnn.kernels.operations import all_finite
 from fastnn.kernels.sparse import FEWEST_ROWS as FEWEST_SPARSE_ROWS
 from fastnn.kernels.sparse import mostly_zero, sparse_multiply
+from fastnn.kernels.units import unit_forward
 
 # Rows taken through all layers together: what one layer writes is in the cache when the next one reads it, and a
 # copied panel of weights serves many tiles (of 64, 128 and 256 rows, 128 did best or as well at all sizes tried).
@@ -55,6 +58,7 @@ def skips_zeros(plan: Plan, values: Any, x: Any, rows: int) -> bool:
 def forward_rows(
     plan: Plan,
     values: Any,
+    statistics: Any,
     x: Any,
     tensors: Any,
     capacity: int,
@@ -64,13 +68,16 @@ def forward_rows(
     y: Any,
     skip_zeros: bool,
     key: int,
+    begin: int,
+    end: int,
 ) -> None:
-    """All operations forward for the rows [first, last) of a batch; x and y, the outputs, hold these rows alone.
+    """The operations [begin, end) forward for the rows [first, last) of a batch.
 
+    x and y, the network's outputs, hold these rows alone. statistics: the vector that batch normalisation goes by;
     skip_zeros: see skips_zeros; key: of dropout.
     """
     count = plan.operations.shape[0]
-    for i in range(count):
+    for i in range(begin, end):
         operation = plan.operations[i]
         source = x
         if operation[SOURCE] != INPUT:
@@ -84,6 +91,8 @@ def forward_rows(
             multiply(source, weight_of(values, operation), bias_of(values, operation), scratch, outputs)
         elif operation[KIND] == DROPOUT and key != OFF:
             drop(source, plan.numbers[i], key, i, first, outputs)
+        elif operation[KIND] == PRELU or operation[KIND] == BATCH_NORM:
+            unit_forward(values, statistics, operation, plan.numbers[i], source, scratch, outputs)
         else:
             activation_forward(operation[ACTIVATION], plan.numbers[i], source, outputs)
 
@@ -98,7 +107,10 @@ def _predict_part(job: Any, x: Any, y: Any, skip_zeros: bool, part: int, parts: 
     for first in range(begin, end, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, end)
         rows, outputs = x[first:last], y[first:last]
-        forward_rows(plan, values, rows, tensors, BLOCK_ROWS, 0, last - first, scratch, outputs, skip_zeros, OFF)
+        forward_rows(
+            plan, values, values, rows, tensors, BLOCK_ROWS, 0, last - first, scratch, outputs, skip_zeros, OFF, 0,
+            plan.operations.shape[0]
+        )  # fmt: skip
 
 
 @entry

@@ -18,25 +18,26 @@ from fastnn.kernels.compile import kernel
 from fastnn.kernels.views import matrix, vector_at
 
 # Columns of a plan's row. SOURCE and TARGET are plan columns of tensors, SOURCE is INPUT for the network's input.
-KIND, SOURCE, TARGET, INPUTS, OUTPUTS, WEIGHT, BIAS, ACTIVATION = range(8)
+KIND, SOURCE, TARGET, INPUTS, OUTPUTS, WEIGHT, BIAS, ACTIVATION, STATISTICS = range(9)
 INPUT = -1
-AFFINE, ACTIVATE, DROPOUT = range(3)  # kinds of operations; dropout is the identity but in training
-PLAN_COLUMNS = 8
+AFFINE, ACTIVATE, DROPOUT, PRELU, BATCH_NORM = range(5)  # kinds of operations; dropout is none but in training
+PLAN_COLUMNS = 9
 
-# What a plan's numbers hold behind the activations' parameters.
+# What a plan's numbers hold behind two of each operation: an activation's parameter, dropout's rate or batch
+# normalisation's epsilon, of all operations; then batch normalisation's momentum.
 LOSS_PARAMETER, DATA_SHARE, L1, L2 = range(4)
 PLAN_NUMBERS = 4
 
 # A job: numbers, then for each array its address and its size.
-LOSS, UPDATE, STATE_VECTORS, CAPACITY, PARTS = range(5)
+LOSS, UPDATE, STATE_VECTORS, CAPACITY, TRAINED, PARTS = range(6)
 ARRAYS = (
     "operations",  # intp, those of the plan
     "numbers",  # float64, those of the plan
     "rates",  # float64, the update's numbers
     "counters",  # (COUNTERS,) intp, see below
-    "values",  # (P,) parameters
-    "gradients",  # (P,)
-    "state",  # (state vectors, P) of the optimizer
+    "values",  # (V,): TRAINED parameters, then what batch normalisation learns of its inputs
+    "gradients",  # (V,), see units.py for what stands behind those of the parameters
+    "state",  # (state vectors, V) of the optimizer
     "inputs",  # (capacity, D), the gathered rows of a mini-batch; none where nothing is shuffled
     "tensors",  # (capacity * plan columns,)
     "tensor_gradients",  # (capacity * plan columns,)
@@ -63,7 +64,7 @@ class Plan(NamedTuple):
     """A network as tables: integers, numbers, and the number of its loss."""
 
     operations: Any  # (operations, PLAN_COLUMNS) intp
-    numbers: Any  # (operations + PLAN_NUMBERS,) float64: the activations' parameters, then those above
+    numbers: Any  # (2 operations + PLAN_NUMBERS,) float64, see above
     loss: Any
 
 
@@ -120,13 +121,40 @@ def get_plan(job: Any) -> Plan:
     """The plan of a job."""
     operations = get_vector(job, AT_OPERATIONS, np.intp(0))
     numbers = get_vector(job, AT_NUMBERS, np.float64(0.0))
-    return Plan(rows_of(operations, numbers.size - PLAN_NUMBERS), numbers, job[LOSS])
+    return Plan(rows_of(operations, (numbers.size - PLAN_NUMBERS) // 2), numbers, job[LOSS])
 
 
 @kernel
 def plan_number(plan: Plan, which: int) -> float:
     """One of a plan's own numbers, such as LOSS_PARAMETER."""
-    return plan.numbers[plan.operations.shape[0] + which]
+    return plan.numbers[2 * plan.operations.shape[0] + which]
+
+
+@kernel
+def momentum_of(plan: Plan, i: int) -> float:
+    """The momentum of batch normalisation, which is operation i."""
+    return plan.numbers[plan.operations.shape[0] + i]
+
+
+@kernel
+def batch_norms(plan: Plan) -> int:
+    """How many operations are batch normalisation."""
+    count = 0
+    for i in range(plan.operations.shape[0]):
+        count += 1 if plan.operations[i, KIND] == BATCH_NORM else 0
+    return count
+
+
+@kernel
+def batch_norm_at(plan: Plan, which: int) -> int:
+    """Where batch normalisation number `which` stands; the number of operations where there are not so many."""
+    count = 0
+    for i in range(plan.operations.shape[0]):
+        if plan.operations[i, KIND] == BATCH_NORM:
+            if count == which:
+                return i
+            count += 1
+    return plan.operations.shape[0]
 
 
 @kernel

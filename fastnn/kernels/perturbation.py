@@ -18,8 +18,23 @@ from fastnn.kernels.changes import Base, Space, follow
 from fastnn.kernels.compile import entry, kernel, prange
 from fastnn.kernels.dropout import OFF
 from fastnn.kernels.forward import BLOCK_ROWS, forward_rows
-from fastnn.kernels.job import BIAS, INPUT, INPUTS, OUTPUTS, SOURCE, TARGET, WEIGHT, Plan, tensor_rows
+from fastnn.kernels.job import (
+    AFFINE,
+    BATCH_NORM,
+    BIAS,
+    INPUT,
+    INPUTS,
+    KIND,
+    OUTPUTS,
+    PRELU,
+    SOURCE,
+    TARGET,
+    WEIGHT,
+    Plan,
+    tensor_rows,
+)
 from fastnn.kernels.matmul import share
+from fastnn.kernels.units import unit_coefficient, unit_factors
 from fastnn.kernels.views import matrix
 
 
@@ -57,6 +72,27 @@ def _list_samples(x: Any, i: int, samples: Any) -> int:
 
 
 @kernel
+def _move(base: Base, o: int, i: int, x: Any, samples: Any, j: int, width: int, steps: Any, d: Any) -> None:
+    """d (samples * run,) = what the outputs from j on of operation o change by, where its parameters of input i do.
+
+    x: the inputs; steps (run,): for each point, `width` parameters. The "inputs" of an operation on units are its
+    vectors of parameters: gamma and beta, or the slope.
+    """
+    operation, run = base.plan.operations[o], steps.size
+    for s in range(samples.size):
+        some, row = d[s * run :][:run], x[samples[s]]
+        if operation[KIND] == AFFINE:
+            factor = 1.0 if i == operation[INPUTS] else row[i]
+            for c in range(run):
+                some[c] = steps[c] * factor
+        else:
+            for k in range(width):
+                factor = unit_coefficient(base.values, operation, base.plan.numbers[o], i, row[j + k], j + k)
+                for c in range(k, run, width):
+                    some[c] = steps[c] * factor
+
+
+@kernel
 def _perturb_input(
     base: Base, o: int, i: int, outputs: Any, points: Any, step: Any, space: Space, changes: Any
 ) -> None:
@@ -65,13 +101,14 @@ def _perturb_input(
     outputs: (first, last).
     """
     operation = base.plan.operations[o]
-    inputs, (first, last) = operation[INPUTS], outputs
+    first, last = outputs
     x = base.x
     if operation[SOURCE] != INPUT:
-        x = matrix(base.tensors, base.x.shape[0] * operation[SOURCE], base.x.shape[0], inputs)
-    reached = _list_samples(x, i, space.samples)
+        x = matrix(base.tensors, base.x.shape[0] * operation[SOURCE], base.x.shape[0], operation[INPUTS])
+    reached = _list_samples(x, i if operation[KIND] == AFFINE else x.shape[1], space.samples)
     most = max(1, space.columns // points.size)
-    place = operation[BIAS] if i == inputs else operation[WEIGHT] + i * operation[OUTPUTS]
+    is_bias = operation[KIND] == AFFINE and i == operation[INPUTS]
+    place = operation[BIAS] if is_bias else operation[WEIGHT] + i * operation[OUTPUTS]
     for j in range(first, last, most):
         width = min(most, last - j)
         run = points.size * width
@@ -83,11 +120,7 @@ def _perturb_input(
         for begin in range(0, reached, size):
             samples = space.samples[begin : min(begin + size, reached)]
             d = space.changes[: samples.size * run]
-            for s in range(samples.size):
-                factor = 1.0 if i == inputs else x[samples[s], i]
-                some = d[s * run :][:run]
-                for c in range(run):
-                    some[c] = space.steps[c] * factor
+            _move(base, o, i, x, samples, j, width, space.steps[:run], d)
             follow(base, o, samples, run, j, width, d, space)
             for s in range(samples.size):
                 for p in range(points.size):
@@ -124,7 +157,10 @@ def _prepare_part(
     for first in range(begin, end, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, end)
         y = tensor_rows(tensors, capacity, final[TARGET], final[OUTPUTS], first, last)
-        forward_rows(plan, values, x[first:last], tensors, capacity, first, last, scratch, y, False, OFF)
+        forward_rows(
+            plan, values, values, x[first:last], tensors, capacity, first, last, scratch, y, False, OFF, 0,
+            operations.shape[0]
+        )  # fmt: skip
         activation_forward(SOFTMAX, 0.0, y, softmax[first:last])
 
 
@@ -139,11 +175,17 @@ def prepare(
     scratch: Any,
     tensors: Any,
     softmax: Any,
+    transposed: Any,
 ) -> None:
     """Everything that the unperturbed network gives for x (N, D): tensors, and the softmax of its outputs.
 
-    scratch: one row for each part.
+    scratch: one row for each part. transposed: receives unit_factors.
     """
+    for i in range(operations.shape[0]):
+        operation = operations[i]
+        if operation[KIND] == PRELU or operation[KIND] == BATCH_NORM:
+            factors = transposed[operation[WEIGHT] : operation[WEIGHT] + operation[OUTPUTS]]
+            unit_factors(values, values, operation, numbers[i], factors)
     for part in prange(n_threads):
         _prepare_part(operations, numbers, loss, values, x, scratch[part], tensors, softmax, part, n_threads)
 

@@ -1,0 +1,48 @@
+"""Operations with parameters for each unit in plain NumPy: part of fastnn.reference. Imports reference_activations.
+
+x, y, dy, dx (N, D); slope, gamma, beta (D,).
+"""
+
+import numpy as np
+
+from fastnn.reference_activations import Array, quiet
+
+
+@quiet
+def prelu_forward(x: Array, slope: Array) -> Array:
+    """y = x where x > 0, else slope x.
+
+    Source: He, Zhang, Ren and Sun, ICCV (2015), 1026-1034.
+    """
+    y: Array = np.where(x > 0, x, slope * x)
+    return y
+
+
+@quiet
+def prelu_backward(dy: Array, x: Array, slope: Array) -> tuple[Array, Array]:
+    """dx, and d_slope, the sum of dy x over the rows where x is not above 0."""
+    return np.where(x > 0, dy, slope * dy), np.where(x > 0, 0, dy * x).sum(axis=0)
+
+
+@quiet
+def batch_norm_forward(
+    x: Array, gamma: Array, beta: Array, epsilon: float = 1e-5, statistics: tuple[Array, Array] | None = None
+) -> Array:
+    """y = gamma (x - mean) / sqrt(variance + epsilon) + beta.
+
+    statistics: (mean, variance) of each column; without them those of x, the variance biased.
+    Source: Ioffe and Szegedy, ICML (2015), 448-456.
+    """
+    mean, variance = (x.mean(axis=0), x.var(axis=0)) if statistics is None else statistics
+    y: Array = gamma * ((x - mean) / np.sqrt(variance + epsilon)) + beta
+    return y
+
+
+@quiet
+def batch_norm_backward(dy: Array, x: Array, gamma: Array, epsilon: float = 1e-5) -> tuple[Array, Array, Array]:
+    """dx, d_gamma and d_beta where the statistics are those of x, which move with it."""
+    root = np.sqrt(x.var(axis=0) + epsilon)
+    normal = (x - x.mean(axis=0)) / root
+    d_gamma, d_beta = (dy * normal).sum(axis=0), dy.sum(axis=0)
+    dx: Array = gamma / root * (dy - dy.mean(axis=0) - normal * (d_gamma / len(x)))
+    return dx, d_gamma, d_beta
