@@ -93,7 +93,8 @@ class Package:
         self.kernels.mkdir(parents=True)
         shutil.copy(FOLDERS_FILE, self.kernels.parent)
         shutil.copy(compiling.__file__, self.kernels)
-        shutil.copy(pathlib.Path(compiling.__file__).with_name("pipelines.py"), self.kernels)
+        for name in ("pipelines.py", "processor.py"):
+            shutil.copy(pathlib.Path(compiling.__file__).with_name(name), self.kernels)
         for file in (self.kernels.parent / "__init__.py", self.kernels / "__init__.py"):
             file.touch()
         (self.kernels / "callee.py").write_text(CALLEE)

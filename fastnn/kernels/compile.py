@@ -80,9 +80,11 @@ _TIME_OF_IMPORT = time.time()
 
 # Options of functions that are merged into others: no entrance for Python or C, no machine code of their own.
 _MERGED: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_SERIAL: dict[str, Any] = {}
 _PARALLEL: dict[str, Any] = {}
 with contextlib.suppress(AttributeError):
-    _MERGED["pipeline_class"], _PARALLEL["pipeline_class"] = merging_compilers()
+    for _options, _compiler in zip((_MERGED, _SERIAL, _PARALLEL), merging_compilers(), strict=True):
+        _options["pipeline_class"] = _compiler
 
 
 def kernel(function: Function) -> Function:
@@ -118,7 +120,7 @@ class Entry:
         if JIT_DISABLED:  # NumPy would warn of overflows that compiled code passes through
             self.serial = self.parallel = np.errstate(all="ignore")(function)
             return
-        self.serial = self.parallel = _cached(_compiled(function), function, "serial", keep)
+        self.serial = self.parallel = _cached(_compiled(function, **_SERIAL), function, "serial", keep)
         # Numba warns of parallel code without a parallel region, and it would be the same code.
         if "prange" in function.__code__.co_names:
             parallel = _compiled(function, parallel=_prange_only(), **_PARALLEL)
