@@ -10,8 +10,6 @@ from fastnn.functional import (
     activation_forward,
     affine_backward,
     affine_forward,
-    momentum_update,
-    sgd_update,
     softmax,
 )
 from fastnn.functional_losses import (
@@ -26,6 +24,14 @@ from fastnn.functional_losses import (
     sigmoid_cross_entropy,
     softmax_cross_entropy,
     zero_one_loss,
+)
+from fastnn.functional_updates import (
+    adagrad_update,
+    adam_update,
+    momentum_update,
+    nesterov_update,
+    rmsprop_update,
+    sgd_update,
 )
 from fastnn.gradient_check import check_gradients
 from fastnn.gradients import directional_derivative, gradient_descent, numerical_diff, numerical_gradient
@@ -93,6 +99,8 @@ __all__ = [
     "absolute_error",
     "activation_backward",
     "activation_forward",
+    "adagrad_update",
+    "adam_update",
     "affine_backward",
     "affine_forward",
     "check_gradients",
@@ -116,11 +124,13 @@ __all__ = [
     "mean_squared_error",
     "models",
     "momentum_update",
+    "nesterov_update",
     "numerical_diff",
     "numerical_gradient",
     "plots",
     "random_restarts",
     "reference",
+    "rmsprop_update",
     "schedules",
     "set_num_threads",
     "sgd_update",

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 from llvmlite import binding
 
-from fastnn import arrays, functional, functional_losses, threads
+from fastnn import arrays, functional, functional_losses, functional_updates, threads
 from fastnn.folders import cache_folder
 from fastnn.kernels import processor
 from fastnn.kernels.activations import ACTIVATIONS
@@ -121,8 +121,9 @@ def _use_everything(dtype: arrays.DType, rows: int) -> None:
     functional.activation_forward(name, x)
     functional.activation_backward(name, x, x, x)
     functional_losses.softmax_cross_entropy(x, t)
-    functional.sgd_update(x.copy(), x, 0.0)
-    functional.momentum_update(x.copy(), x, x.copy(), 0.0)
+    functional_updates.sgd_update(x.copy(), x, 0.0)
+    functional_updates.momentum_update(x.copy(), x, x.copy(), 0.0)
+    functional_updates.nesterov_update(x.copy(), x, x.copy(), 0.0)
     network = Network([Affine(2, 2), Sigmoid()], rng=0, dtype=dtype)
     network.step(x, t, SGD(0.0))
     network.loss(x, t)

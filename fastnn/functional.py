@@ -5,8 +5,7 @@ fastnn.arrays). NaN and infinities pass through as in NumPy. Results have the sa
 Imports arrays, threads and kernels. Shape letters: N batch, D inputs and H outputs of a layer, K classes.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +15,6 @@ from fastnn.kernels import operations
 from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.kernels.matmul import scratch_size
 from fastnn.kernels.network import SUMS
-
-Arrays: TypeAlias = Array | Mapping[str, Array] | Sequence[Array]
 
 FLOP_PER_ACTIVATION = 20  # of the dearest ones; decides only whether threads pay
 
@@ -195,86 +192,6 @@ def softmax(x: Any, *, out: Any = None) -> Array:
     array like x
     """
     return activation_forward("softmax", x, out=out)
-
-
-def sgd_update(params: Any, grads: Any, lr: float) -> None:
-    """params -= lr * grads, in place.
-
-    Parameters
-    ----------
-    params, grads : array, or mapping or sequence of arrays
-        With the same keys, or as many; `params` are overwritten.
-    lr : float
-        Learning rate, at least 0.
-
-    Notes
-    -----
-    Source: Robbins and Monro, Annals of Mathematical Statistics 22 (1951), 400-407.
-    """
-    lr = arrays.real("lr", lr, minimum=0.0)
-    for p, g in _matched(("params", params), ("grads", grads)):
-        threads.run(operations.sgd_update, 2.0 * p.size, p.reshape(-1), g.reshape(-1), lr)
-
-
-def momentum_update(params: Any, grads: Any, velocity: Any, lr: float, momentum: float = 0.9) -> None:
-    """velocity = momentum * velocity - lr * grads, then params += velocity, both in place.
-
-    Parameters
-    ----------
-    params, grads, velocity : array, or mapping or sequence of arrays
-        With the same keys, or as many; `params` and `velocity` are overwritten.
-    lr : float
-        Learning rate, at least 0.
-    momentum : float
-        In [0, 1).
-
-    Notes
-    -----
-    Source: Polyak, USSR Computational Mathematics and Mathematical Physics 4 (1964), 1-17.
-    """
-    lr, momentum = arrays.real("lr", lr, minimum=0.0), arrays.real("momentum", momentum, minimum=0.0, below=1.0)
-    for p, g, v in _matched(("params", params), ("grads", grads), ("velocity", velocity)):
-        threads.run(operations.momentum_update, 4.0 * p.size, p.reshape(-1), g.reshape(-1), v.reshape(-1), lr, momentum)
-
-
-def _matched(*groups: tuple[str, Any]) -> list[tuple[Array, ...]]:
-    """Arrays that belong together, all checked before the first is changed.
-
-    Groups are (name, array or mapping or sequence of arrays). The second (grads) is only read.
-    """
-    first_name, first = groups[0]
-    if isinstance(first, Mapping):
-        keys: list[Any] = list(first)
-    elif isinstance(first, list | tuple):
-        keys = list(range(len(first)))
-    else:
-        return [_matched_arrays("", groups)]
-    for name, group in groups[1:]:
-        kind = Mapping if isinstance(first, Mapping) else (list, tuple)
-        if not isinstance(group, kind):
-            came = type(group).__name__
-            raise TypeError(f"{name}: expected a {type(first).__name__} like {first_name}, got {came}; pass both alike")
-        got = list(group) if isinstance(group, Mapping) else list(range(len(group)))
-        if set(got) != set(keys):
-            raise ValueError(f"{name}: expected the keys of {first_name}, {keys}, got {got}; pass one array for each")
-    return [_matched_arrays(f"[{key!r}]", [(name, group[key]) for name, group in groups]) for key in keys]
-
-
-def _matched_arrays(key: str, groups: Sequence[tuple[str, Any]]) -> tuple[Array, ...]:
-    first = arrays.writable(groups[0][0] + key, groups[0][1])
-    matched = [first]
-    for i, (name, value) in enumerate(groups[1:]):
-        array: Array = (
-            arrays.floats(name + key, value, first.shape, dtype=first.dtype, allow_empty=True)
-            if i == 0
-            else arrays.writable(name + key, value, first.shape, first.dtype)
-        )
-        for other_name, other in zip([n for n, _ in groups], matched, strict=False):
-            if np.may_share_memory(array, other):
-                came = f"an array that overlaps {other_name}{key}"
-                raise ValueError(f"{name}{key}: expected memory of its own, got {came}; pass a copy")
-        matched.append(array)
-    return tuple(matched)
 
 
 def _three(name: str, out: Any) -> tuple[Any, Any, Any]:

@@ -61,6 +61,7 @@ ARROWS = {
     "observation": "arrays",
     "functional": "arrays threads kernels.*",
     "functional_losses": "arrays losses threads kernels.operations",
+    "functional_updates": "arrays optimizers threads kernels.*",
     "surfaces": "arrays threads kernels.surfaces",
     "plan": "layers kernels.activations kernels.job",
     "parameters": "arrays",
@@ -75,7 +76,7 @@ ARROWS = {
     "early_stopping": "arrays network runner schedules training",
     "models.neuron": "arrays functional",
     "models.perceptron": "arrays errors models.neuron kernels.matmul kernels.rules",
-    "models.rules": "arrays functional functional_losses",
+    "models.rules": "arrays functional functional_losses functional_updates",
     "models.linear_regression": "arrays layers network optimizers training",
     "models": "models.*",
     "factories": "arrays checks network threads training",
@@ -87,15 +88,15 @@ ARROWS = {
     "plots.functions": "arrays errors functional gradients surfaces kernels.activations plots.panels",
     "plots.networks": "arrays checks gradient_check observation training plots.panels",
     "plots": "plots.*",
-    "environment": "arrays folders functional functional_losses layers network optimizers threads training version "
-    "kernels.*",
+    "environment": "arrays folders functional functional_losses functional_updates layers network optimizers threads "
+    "training version kernels.*",
     "kernels.convolution": "kernels.activations kernels.compile kernels.matmul",
     "dropin.base": "",
     "dropin.record": "",
     "dropin.tape": "",
     "dropin.turns": "",
     "dropin.reach": "network dropin.tape",
-    "dropin.backend": "arrays functional threads kernels.convolution",
+    "dropin.backend": "arrays functional functional_updates threads kernels.convolution",
     "dropin.recognition": "arrays layers dropin.tape kernels.losses",
     "dropin.engine": "arrays observation perturbation plan dropin.reach dropin.recognition dropin.tape",
     "dropin.direct": "arrays layers dropin.engine dropin.recognition dropin.record dropin.tape dropin.turns "
@@ -142,8 +143,8 @@ ARROWS = {
     "demos.three_descents": "__init__ arrays demos.line_fit demos.tables",
     "cli": "bench demos.command errors version dropin.script",
     "__main__": "cli",
-    "__init__": "datasets early_stopping ensembles environment errors functional functional_losses gradient_check "
-    "gradients information layers losses metrics models network optimizers persistence plots reference schedules "
+    "__init__": "datasets early_stopping ensembles environment errors functional functional_losses "
+    "functional_updates gradient_check gradients information layers losses metrics models network optimizers persistence plots reference schedules "
     "surfaces threads training validation version",
 }
 # What a function of a module may import when it is called: against the arrows, or to start quickly.

@@ -201,13 +201,13 @@ def _loss(name: str) -> Callable[[Shape, FloatType, Numbers], Problem]:
 OTHER_LOSSES = [name for name in reference.LOSSES if name not in ("softmax_cross_entropy", "mean_squared_error")]
 
 
-def _update(name: str, **options: float) -> Callable[[Shape, FloatType, Numbers], Problem]:
-    updated = ("params", "velocity") if name == "momentum_update" else ("params",)
-
+def _update(name: str, *state: str, **options: float) -> Callable[[Shape, FloatType, Numbers], Problem]:
     def problem(shape: Shape, dtype: FloatType, make: Numbers) -> Problem:
-        arrays = {key: make(seed, *shape[1:], dtype=dtype) for seed, key in enumerate(["params", "grads", "velocity"])}
-        kept = {key: arrays[key] for key in arrays if key == "grads" or key in updated}
-        return Problem(name, kept, options, updated=updated)
+        names = ("params", "grads", *state)
+        arrays = {key: make(seed, *shape[1:], dtype=dtype) for seed, key in enumerate(names)}
+        if "squares" in arrays:
+            arrays["squares"] = np.abs(arrays["squares"])
+        return Problem(name, arrays, options, updated=("params", *state))
 
     return problem
 
@@ -224,7 +224,11 @@ PROBLEMS: dict[str, Callable[[Shape, FloatType, Numbers], Problem]] = {
     "mean_squared_error": _mean_squared_error,
     **{name: _loss(name) for name in OTHER_LOSSES},
     "sgd_update": _update("sgd_update", lr=0.125),
-    "momentum_update": _update("momentum_update", lr=0.125, momentum=0.75),
+    "momentum_update": _update("momentum_update", "velocity", lr=0.125, momentum=0.75),
+    "nesterov_update": _update("nesterov_update", "velocity", lr=0.125, momentum=0.75),
+    "adagrad_update": _update("adagrad_update", "squares", lr=0.125, epsilon=0.25),
+    "rmsprop_update": _update("rmsprop_update", "squares", lr=0.125, epsilon=0.25, epsilon_inside=True),
+    "adam_update": _update("adam_update", "means", "squares", step=3, lr=0.125, epsilon=0.25, weight_decay=0.5),
 }
 
 

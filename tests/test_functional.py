@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import functional, functional_losses, reference, threads
+from fastnn import functional, functional_losses, functional_updates, reference, threads
 from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.kernels.compile import JIT_DISABLED
 from tests.shapes import (
@@ -32,7 +32,7 @@ from tests.tolerances import assert_close
 
 OPERATIONS = {
     name: function
-    for module in (functional, functional_losses)
+    for module in (functional, functional_losses, functional_updates)
     for name, function in vars(module).items()
     if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_")
 }
@@ -163,7 +163,7 @@ def test_out_is_filled_and_nothing_around_it(shape: Shape, label: str, dtype: Fl
 
 
 @every_dtype
-@pytest.mark.parametrize("label", ["sgd_update", "momentum_update"])
+@pytest.mark.parametrize("label", [label for label in PROBLEMS if "update" in label])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_updates_touch_nothing_around_the_arrays(shape: Shape, label: str, dtype: FloatType) -> None:
     problem = problem_of(label, dtype, shape)
@@ -275,7 +275,7 @@ def test_subnormals_are_kept(name: str, dtype: FloatType) -> None:
         slope_of_1 = functional.activation_forward(name, -x, slope=1.0)
         assert np.array_equal(slope_of_1, -x)
     params = x.copy()
-    functional.sgd_update(params, x, 1.0)
+    functional_updates.sgd_update(params, x, 1.0)
     assert not params.any()
 
 
@@ -290,8 +290,14 @@ def mapping_of(seed: int) -> dict[str, Array]:
     "group", [dict, lambda mapping: list(mapping.values()), lambda mapping: tuple(mapping.values())]
 )
 def test_updates_of_mappings_and_sequences(group: Any) -> None:
-    for name, count, options in (("sgd_update", 2, {"lr": 0.1}), ("momentum_update", 3, {"lr": 0.1, "momentum": 0.5})):
+    for name, count, options in (
+        ("sgd_update", 2, {"lr": 0.1}),
+        ("momentum_update", 3, {"lr": 0.1, "momentum": 0.5}),
+        ("adam_update", 4, {"step": 1, "lr": 0.1, "epsilon": 10.0}),
+    ):
         groups = [[group(mapping_of(10 * i)) for i in range(count)] for _ in range(2)]
+        if count == 4:  # squares
+            groups = [[*some[:3], group({key: a * a for key, a in mapping_of(30).items()})] for some in groups]
         for module, arguments in zip((fastnn, reference), groups, strict=True):
             getattr(module, name)(*arguments, **options)
         for got, wanted in zip(*groups, strict=True):
@@ -304,19 +310,19 @@ def test_updates_of_groups_that_do_not_match() -> None:
     before = {key: array.copy() for key, array in params.items()}
     kind = "grads: expected a dict like params, got list; pass both alike"
     with refused(TypeError, kind):
-        functional.sgd_update(params, list(params.values()), 0.1)
+        functional_updates.sgd_update(params, list(params.values()), 0.1)
     keys = "grads: expected the keys of params, ['W1', 'b1', 'none'], got ['W1']; pass one array for each"
     with refused(ValueError, keys):
-        functional.sgd_update(params, {"W1": params["W1"].copy()}, 0.1)
+        functional_updates.sgd_update(params, {"W1": params["W1"].copy()}, 0.1)
     length = "velocity: expected the keys of params, [0, 1], got [0]; pass one array for each"
     with refused(ValueError, length):
-        functional.momentum_update([np.ones(1)] * 2, [np.ones(1)] * 2, [np.ones(1)], 0.1)
+        functional_updates.momentum_update([np.ones(1)] * 2, [np.ones(1)] * 2, [np.ones(1)], 0.1)
     overlap = "grads['b1']: expected memory of its own, got an array that overlaps params['b1']; pass a copy"
     with refused(ValueError, overlap):  # found before the first array is changed
-        functional.sgd_update(params, mapping_of(2) | {"b1": params["b1"]}, 0.1)
+        functional_updates.sgd_update(params, mapping_of(2) | {"b1": params["b1"]}, 0.1)
     x = np.ones(3)
     with refused(ValueError, "velocity: expected memory of its own, got an array that overlaps grads; pass a copy"):
-        functional.momentum_update(np.ones(2), x[:2], x[1:], 0.1)
+        functional_updates.momentum_update(np.ones(2), x[:2], x[1:], 0.1)
     assert all(np.array_equal(params[key], before[key]) for key in params)
 
 
@@ -369,3 +375,14 @@ def test_same_bits_by_set_num_threads(label: str, dtype: FloatType, chosen_threa
         fastnn.set_num_threads(n_threads)
         solutions.append(bits(problem_of(label, dtype, THREADED_SHAPE).solve(fastnn)))
     assert solutions[0] == solutions[1]
+
+
+def test_updates_refuse_what_their_optimizers_refuse() -> None:
+    p, g, m, v = (np.ones(3, np.float32) for _ in range(4))
+    with refused(ValueError, "step: expected an integer of at least 1, got 0"):
+        functional_updates.adam_update(p, g, m, v, 0, 0.1)
+    with pytest.raises(ValueError, match=r"^beta1: expected a finite number of at least 0.0 and below 1.0, got 1.0"):
+        functional_updates.adam_update(p, g, m, v, 1, 0.1, beta1=1.0)
+    with pytest.raises(ValueError, match=r"^optimizer: expected an epsilon above 0, got 1e-50, which is 0 in float32"):
+        functional_updates.rmsprop_update(p, g, v, 0.1, epsilon=1e-50)
+    assert (p == 1).all() and (m == 1).all() and (v == 1).all()

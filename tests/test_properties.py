@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastnn
-from fastnn import functional
+from fastnn import functional, functional_updates
 from fastnn.kernels.activations import ACTIVATIONS
 from tests.shapes import DTYPES, PROBLEMS, Array, FloatType, Problem, bits, numbers
 from tests.tolerances import assert_close
@@ -120,8 +120,8 @@ def test_cross_entropy_of_equal_logits(dtype: FloatType, n: int, k: int, logit: 
 def test_momentum_0_is_gradient_descent(dtype: FloatType, n: int, k: int, lr: float, seed: int) -> None:
     params, grads = numbers(seed, n, k, dtype=dtype), numbers(seed + 1, n, k, dtype=dtype)
     with_momentum, velocity = params.copy(), np.zeros_like(params)
-    functional.sgd_update(params, grads, lr)
-    functional.momentum_update(with_momentum, grads, velocity, lr, momentum=0.0)
+    functional_updates.sgd_update(params, grads, lr)
+    functional_updates.momentum_update(with_momentum, grads, velocity, lr, momentum=0.0)
     assert np.array_equal(with_momentum, params)
 
 

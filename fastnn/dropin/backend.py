@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arrays, functional, threads
+from fastnn import arrays, functional, functional_updates, threads
 from fastnn.arrays import Array
 from fastnn.kernels import convolution
 
@@ -63,7 +63,7 @@ def sgd(p: Any, g: Any, lr: Any) -> bool:
     """p -= lr g by a kernel; False, and nothing done, where it is NumPy's."""
     if not _is_update(lr, p, g):
         return False
-    functional.sgd_update(p, g, lr)
+    functional_updates.sgd_update(p, g, lr)
     return True
 
 
@@ -71,7 +71,7 @@ def momentum(p: Any, g: Any, v: Any, lr: Any, share: Any) -> bool:
     """v = share v - lr g, p += v by a kernel; False, and nothing done, where it is NumPy's."""
     if not (_is_update(lr, p, g, v) and type(share) is float and 0.0 <= share < 1.0):
         return False
-    functional.momentum_update(p, g, v, lr, share)
+    functional_updates.momentum_update(p, g, v, lr, share)
     return True
 
 

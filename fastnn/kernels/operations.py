@@ -148,6 +148,18 @@ def loss(
 
 
 @entry
+def update(n_threads: int, code: int, numbers: Any, params: Any, grads: Any, first: Any, second: Any) -> None:
+    """The update of number `code` of params by grads; first, second: its state, twice the same where it has one vector.
+
+    (P,) each, distinct but for that; numbers: see updates.
+    """
+    for part in prange(n_threads):
+        begin, end = share(params.size, part, n_threads), share(params.size, part + 1, n_threads)
+        state = (first[begin:end], second[begin:end])
+        updates.apply_update(code, numbers, params[begin:end], grads[begin:end], state)
+
+
+@entry
 def sgd_update(n_threads: int, params: Any, grads: Any, lr: float) -> None:
     """params -= lr * grads. (P,) each, distinct."""
     rate = params.dtype.type(lr)

@@ -1,7 +1,7 @@
 """Updates of the flat parameter vector: one pass over a range of it. Imports compile.
 
 The in-place exception to the contract that outputs are overwritten unread: parameters and state are read and written.
-To add one: its kernel, a row in UPDATES, a branch in `update_range`, its description in fastnn/optimizers.py, and its
+To add one: its kernel, a row in UPDATES, a branch in `apply_update`, its description in fastnn/optimizers.py, and its
 twin in reference_updates.py. All vectors are (P,), distinct.
 """
 
@@ -164,10 +164,15 @@ def clip_to_norm(grads: Any, bound: float) -> bool:
 
 @kernel
 def update_range(code: int, numbers: Any, params: Any, grads: Any, state: Any) -> None:
-    """Apply an update to a range of the flat vectors. numbers (NUMBERS,): see above; state (vectors of state, P).
+    """As apply_update, of gradients that are clipped in place where that is asked for."""
+    if code != NO_UPDATE and numbers[CLIP_VALUE] < np.inf:
+        clip_to_value(grads, numbers[CLIP_VALUE])
+    apply_update(code, numbers, params, grads, state)
 
-    grads is clipped in place where that is asked for.
-    """
+
+@kernel
+def apply_update(code: int, numbers: Any, params: Any, grads: Any, state: Any) -> None:
+    """Apply an update to a range of the flat vectors. numbers (NUMBERS,): see above; state (vectors of state, P)."""
     dtype = params.dtype.type
     lr, first, epsilon, inside = (
         dtype(numbers[RATE]),
@@ -175,8 +180,6 @@ def update_range(code: int, numbers: Any, params: Any, grads: Any, state: Any) -
         dtype(numbers[EPSILON]),
         numbers[INSIDE] != 0,
     )
-    if code != NO_UPDATE and numbers[CLIP_VALUE] < np.inf:
-        clip_to_value(grads, numbers[CLIP_VALUE])
     if code == SGD:
         sgd_update(params, grads, lr)
     elif code == MOMENTUM:

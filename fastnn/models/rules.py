@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastnn import arrays, functional, functional_losses
+from fastnn import arrays, functional, functional_losses, functional_updates
 
 REDUCTIONS = ("mean", "sum")
 
@@ -35,7 +35,7 @@ def hebbian_update(W: Any, x: Any, y: Any, lr: float) -> None:
     x = arrays.floats("x", x, ("N", W.shape[0]), dtype=W.dtype)
     y = arrays.floats("y", y, (len(x), W.shape[1]), dtype=W.dtype)
     _, dW, _ = functional.affine_backward(-y, x, W, need_dx=False)
-    functional.sgd_update(W, dW, lr)
+    functional_updates.sgd_update(W, dW, lr)
 
 
 def delta_update(W: Any, b: Any, x: Any, t: Any, lr: float, *, reduction: str = "mean") -> float:
@@ -80,5 +80,5 @@ def delta_update(W: Any, b: Any, x: Any, t: Any, lr: float, *, reduction: str = 
     lr, reduction = arrays.real("lr", lr, minimum=0.0), arrays.choice("reduction", reduction, REDUCTIONS)
     loss, dy = functional_losses.mean_squared_error(functional.affine_forward(x, W, b), t)
     _, dW, db = functional.affine_backward(dy, x, W, need_dx=False)
-    functional.sgd_update([W, b], [dW, db], lr if reduction == "mean" else lr * len(x))
+    functional_updates.sgd_update([W, b], [dW, db], lr if reduction == "mean" else lr * len(x))
     return float(loss)

@@ -1,0 +1,228 @@
+"""Updates of parameters in place, for arrays, mappings of arrays and sequences of them. Imports the gate and kernels.
+
+The same kernels as a network's optimizers (fastnn.optimizers), which also clip gradients and keep their own state.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import arrays, threads
+from fastnn.arrays import Array
+from fastnn.kernels import operations
+from fastnn.kernels.updates import NUMBERS, STEP, UPDATES
+from fastnn.optimizers import AdaGrad, AdamW, Nesterov, Optimizer, RMSProp, numbers_in
+
+FLOP = 20.0  # of one element, about; decides only whether threads pay
+
+
+def sgd_update(params: Any, grads: Any, lr: float) -> None:
+    """params -= lr * grads, in place.
+
+    Parameters
+    ----------
+    params, grads : array, or mapping or sequence of arrays
+        With the same keys, or as many; `params` are overwritten.
+    lr : float
+        Learning rate, at least 0.
+
+    Notes
+    -----
+    Source: Robbins and Monro, Annals of Mathematical Statistics 22 (1951), 400-407.
+    """
+    lr = arrays.real("lr", lr, minimum=0.0)
+    for p, g in _matched(("params", params), ("grads", grads)):
+        threads.run(operations.sgd_update, 2.0 * p.size, p.reshape(-1), g.reshape(-1), lr)
+
+
+def momentum_update(params: Any, grads: Any, velocity: Any, lr: float, momentum: float = 0.9) -> None:
+    """velocity = momentum * velocity - lr * grads, then params += velocity, both in place.
+
+    Parameters
+    ----------
+    params, grads, velocity : array, or mapping or sequence of arrays
+        With the same keys, or as many; `params` and `velocity` are overwritten.
+    lr : float
+        Learning rate, at least 0.
+    momentum : float
+        In [0, 1).
+
+    Notes
+    -----
+    Source: Polyak, USSR Computational Mathematics and Mathematical Physics 4 (1964), 1-17.
+    """
+    lr, momentum = arrays.real("lr", lr, minimum=0.0), arrays.real("momentum", momentum, minimum=0.0, below=1.0)
+    for p, g, v in _matched(("params", params), ("grads", grads), ("velocity", velocity)):
+        threads.run(operations.momentum_update, 4.0 * p.size, p.reshape(-1), g.reshape(-1), v.reshape(-1), lr, momentum)
+
+
+def nesterov_update(params: Any, grads: Any, velocity: Any, lr: float, momentum: float = 0.9) -> None:
+    """velocity = momentum * velocity - lr * grads, then params += momentum * velocity - lr * grads, both in place.
+
+    Parameters
+    ----------
+    params, grads, velocity, lr, momentum
+        As for `momentum_update`. The parameters are those from which the method looks ahead, grads the gradient there.
+
+    Notes
+    -----
+    Source: Sutskever, Martens, Dahl and Hinton, ICML (2013), 1139-1147.
+    """
+    _update(Nesterov(lr, momentum), ("params", params), ("grads", grads), ("velocity", velocity))
+
+
+def adagrad_update(
+    params: Any, grads: Any, squares: Any, lr: float, epsilon: float = 1e-10, epsilon_inside: bool = False
+) -> None:
+    """squares += grads^2, then params -= lr * grads / (sqrt(squares) + epsilon), both in place.
+
+    Parameters
+    ----------
+    params, grads, squares : array, or mapping or sequence of arrays
+        With the same keys, or as many; `params` and `squares` are overwritten. squares begin at 0.
+    lr : float
+        Learning rate, at least 0.
+    epsilon : float
+        Above 0.
+    epsilon_inside : bool
+        Divide by sqrt(squares + epsilon) instead.
+
+    Notes
+    -----
+    Source: Duchi, Hazan and Singer, Journal of Machine Learning Research 12 (2011), 2121-2159.
+    """
+    rule = AdaGrad(lr, epsilon=epsilon, epsilon_inside=epsilon_inside)
+    _update(rule, ("params", params), ("grads", grads), ("squares", squares))
+
+
+def rmsprop_update(
+    params: Any,
+    grads: Any,
+    squares: Any,
+    lr: float,
+    decay: float = 0.99,
+    epsilon: float = 1e-8,
+    epsilon_inside: bool = False,
+) -> None:
+    """squares = decay * squares + (1 - decay) * grads^2, then params -= lr * grads / (sqrt(squares) + epsilon).
+
+    Parameters
+    ----------
+    params, grads, squares, lr, epsilon, epsilon_inside
+        As for `adagrad_update`.
+    decay : float
+        In [0, 1).
+
+    Notes
+    -----
+    Source: Tieleman and Hinton, Neural Networks for Machine Learning (2012), lecture 6.5.
+    """
+    rule = RMSProp(lr, decay=decay, epsilon=epsilon, epsilon_inside=epsilon_inside)
+    _update(rule, ("params", params), ("grads", grads), ("squares", squares))
+
+
+def adam_update(
+    params: Any,
+    grads: Any,
+    means: Any,
+    squares: Any,
+    step: int,
+    lr: float,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+    epsilon_inside: bool = False,
+    bias_correction: bool = True,
+    weight_decay: float = 0.0,
+) -> None:
+    """means = beta1 * means + (1 - beta1) * grads and squares = beta2 * squares + (1 - beta2) * grads^2, in place.
+
+    Then params -= lr * m / (sqrt(v) + epsilon), with m = means / (1 - beta1^step) and v = squares / (1 - beta2^step),
+    or means and squares themselves without bias_correction. Before that, params -= lr * weight_decay * params, which
+    makes it AdamW.
+
+    Parameters
+    ----------
+    params, grads, means, squares : array, or mapping or sequence of arrays
+        With the same keys, or as many; all but grads are overwritten. means and squares begin at 0.
+    step : int
+        The number of this update, from 1 on.
+    lr : float
+        Learning rate, at least 0.
+    beta1, beta2 : float
+        In [0, 1).
+    epsilon : float
+        Above 0.
+    epsilon_inside : bool
+        Divide by sqrt(v + epsilon) instead.
+    bias_correction : bool
+    weight_decay : float
+        At least 0.
+
+    Notes
+    -----
+    Sources: Kingma and Ba, ICLR (2015); Loshchilov and Hutter, ICLR (2019).
+    """
+    step = arrays.integer("step", step, minimum=1)
+    rule = AdamW(
+        lr,
+        beta1=beta1,
+        beta2=beta2,
+        epsilon=epsilon,
+        epsilon_inside=epsilon_inside,
+        bias_correction=bias_correction,
+        weight_decay=weight_decay,
+    )
+    _update(rule, ("params", params), ("grads", grads), ("means", means), ("squares", squares), step=step)
+
+
+def _update(rule: Optimizer, *groups: tuple[str, Any], step: int = 1) -> None:
+    """The rule's update of arrays that belong together: parameters, gradients, then the state."""
+    for p, g, *state in _matched(*groups):
+        numbers = np.zeros(NUMBERS)
+        given = numbers_in(p.dtype, rule.numbers)
+        numbers[: len(given)], numbers[STEP] = given, step
+        first, last = state[0], state[-1]  # one twice where there is one
+        vectors = [vector.reshape(-1) for vector in (p, g, first, last)]
+        threads.run(operations.update, FLOP * p.size, UPDATES[rule.update].code, numbers, *vectors)
+
+
+def _matched(*groups: tuple[str, Any]) -> list[tuple[Array, ...]]:
+    """Arrays that belong together, all checked before the first is changed.
+
+    Groups are (name, array or mapping or sequence of arrays). The second (grads) is only read.
+    """
+    first_name, first = groups[0]
+    if isinstance(first, Mapping):
+        keys: list[Any] = list(first)
+    elif isinstance(first, list | tuple):
+        keys = list(range(len(first)))
+    else:
+        return [_matched_arrays("", groups)]
+    for name, group in groups[1:]:
+        kind = Mapping if isinstance(first, Mapping) else (list, tuple)
+        if not isinstance(group, kind):
+            came = type(group).__name__
+            raise TypeError(f"{name}: expected a {type(first).__name__} like {first_name}, got {came}; pass both alike")
+        got = list(group) if isinstance(group, Mapping) else list(range(len(group)))
+        if set(got) != set(keys):
+            raise ValueError(f"{name}: expected the keys of {first_name}, {keys}, got {got}; pass one array for each")
+    return [_matched_arrays(f"[{key!r}]", [(name, group[key]) for name, group in groups]) for key in keys]
+
+
+def _matched_arrays(key: str, groups: Sequence[tuple[str, Any]]) -> tuple[Array, ...]:
+    first = arrays.writable(groups[0][0] + key, groups[0][1])
+    matched = [first]
+    for i, (name, value) in enumerate(groups[1:]):
+        array: Array = (
+            arrays.floats(name + key, value, first.shape, dtype=first.dtype, allow_empty=True)
+            if i == 0
+            else arrays.writable(name + key, value, first.shape, first.dtype)
+        )
+        for other_name, other in zip([n for n, _ in groups], matched, strict=False):
+            if np.may_share_memory(array, other):
+                came = f"an array that overlaps {other_name}{key}"
+                raise ValueError(f"{name}{key}: expected memory of its own, got {came}; pass a copy")
+        matched.append(array)
+    return tuple(matched)
