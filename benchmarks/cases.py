@@ -1,9 +1,8 @@
 """THE table of what is timed: sizes, FLOP, bytes, data, and the results that every implementation must reproduce.
 
-Imports numpy and, straight from its file, fastnn.reference: nothing that a peer would not have in its process.
+Imports numpy and expected: nothing that a peer would not have in its process.
 """
 
-import importlib.util
 import itertools
 import math
 import pathlib
@@ -13,29 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import data
-from benchmarks.data import Data, some_entries
+from benchmarks import data, expected
+from benchmarks.data import Data
 
-GROUPS = ("gradients", "operations", "products", "steps", "adam", "epochs", "inference", "contention")
-LEARNING_RATE, MOMENTUM = 0.01, 0.9
-COMPARED_STEPS = 3
-ADAM_RATE = 1e-3
-STEP = 1e-4  # of difference quotients
-ORDER_SEED = 1  # of the random order of an epoch, which is part of what is timed
+GROUPS = (
+    "gradients", "operations", "activations", "losses", "products", "steps", "optimizers", "layers", "epochs",
+    "inference", "contention",
+)  # fmt: skip
 REDUCED_SIZE = 24
 FLOAT = 4  # bytes
-
-
-def _load_reference() -> Any:
-    file = pathlib.Path(__file__).parents[1] / "fastnn" / "reference.py"
-    spec = importlib.util.spec_from_file_location("fastnn_reference", file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-reference = _load_reference()
 
 
 @dataclass(frozen=True)
@@ -79,6 +64,10 @@ class Case:
             with np.load(mnist) as stored:
                 samples = stored["x"][: self.sizes[0], : self.sizes[2]], stored["t"][: self.sizes[0]]
             return {"x": samples[0], "t": samples[1], "params": data.parameters(rng, self.sizes[2:])}
+        if self.kind == "layer_step":
+            return data.batch_for_layers(rng, self.sizes, self.variant)
+        if self.kind == "loss":
+            return data.outputs(rng, self.sizes, self.variant)
         return KINDS[self.kind].data(rng, self.sizes)
 
     def expected(self, data: Data) -> list[Any]:
@@ -103,133 +92,6 @@ class Kind:
     tolerance: float
     flop: Callable[[tuple[int, ...]], float] = lambda sizes: 0.0
     bytes: Callable[[tuple[int, ...]], float] = lambda sizes: 0.0
-
-
-# --- what must come out --------------------------------------------------------------------------------
-
-
-def network_layers(widths: tuple[int, ...]) -> list[tuple[Any, ...]]:
-    """Affine layers of these widths with ReLU between them, as fastnn.reference takes them."""
-    return [layer for pair in itertools.pairwise(widths) for layer in (("affine", *pair), ("relu",))][:-1]
-
-
-def gradient_layers(case: Case) -> list[tuple[Any, ...]]:
-    """As network_layers, with the case's activation."""
-    activation = (case.variant.split(",")[0],)
-    return [activation if layer == ("relu",) else layer for layer in network_layers(case.sizes[1:])]
-
-
-def _expected_gradient(case: Case, data: Data) -> list[Any]:
-    """By back-propagation, from which the quotient differs by its truncation and at kinks: some entries, then all."""
-    _, found = reference.network_gradient(gradient_layers(case), data["weights"], data["x"], data["t"])
-    gradient = np.concatenate([value.ravel() for value in found.values()])
-    return [gradient[some_entries(gradient.size)], gradient]
-
-
-def _expected_function(case: Case, data: Data) -> list[Any]:
-    x = data["x"]
-    inner = 200.0 * (x[1:] - x[:-1] ** 2)
-    gradient = np.zeros_like(x)
-    gradient[1:] += inner
-    gradient[:-1] -= 2.0 * x[:-1] * inner + 2.0 * (1.0 - x[:-1])
-    return [gradient[some_entries(x.size)], gradient]
-
-
-def _double(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _double(part) for key, part in value.items()}
-    return value.astype(np.float64) if value.dtype.kind == "f" else value.copy()
-
-
-def _expected_affine_forward(case: Case, data: Data) -> list[Any]:
-    wide = _double(data)
-    return [reference.affine_forward(wide["x"], wide["W"], wide["b"])]
-
-
-def _expected_affine_backward(case: Case, data: Data) -> list[Any]:
-    wide = _double(data)
-    return list(reference.affine_backward(wide["dy"], wide["x"], wide["W"]))
-
-
-def _expected_activation(case: Case, data: Data) -> list[Any]:
-    return [reference.activation_forward(case.variant, _double(data["x"]))]
-
-
-def _expected_loss(case: Case, data: Data) -> list[Any]:
-    loss, dx = reference.softmax_cross_entropy(_double(data["x"]), data["t"])
-    return [np.array(loss), dx]
-
-
-def _expected_sgd(case: Case, data: Data) -> list[Any]:
-    wide = _double(data)
-    reference.sgd_update(wide["p"], wide["g"], LEARNING_RATE)
-    return [wide["p"]]
-
-
-def _expected_momentum(case: Case, data: Data) -> list[Any]:
-    wide = _double(data)
-    reference.momentum_update(wide["p"], wide["g"], wide["v"], LEARNING_RATE, MOMENTUM)
-    return [wide["p"], wide["v"]]
-
-
-def _expected_steps(case: Case, data: Data) -> list[Any]:
-    """The losses of some steps, each before its update, and the parameters after them."""
-    layers, wide = network_layers(case.sizes[1:]), _double(data)
-    step = (layers, wide["params"], wide["x"], wide["t"], LEARNING_RATE)
-    losses = [reference.network_step(*step) for _ in range(COMPARED_STEPS)]
-    return [np.array(losses), *wide["params"].values()]
-
-
-class AdamInNumpy:
-    """A network in plain NumPy, trained by Adam."""
-
-    def __init__(self, layers: list[tuple[Any, ...]], params: Data) -> None:
-        self.layers, self.params, self.count = layers, params, 0
-        self.means, self.squares = ({key: np.zeros_like(p) for key, p in params.items()} for _ in range(2))
-
-    def step(self, x: Any, t: Any) -> float:
-        """One step; the loss before it."""
-        self.count += 1
-        loss, gradient = reference.network_gradient(self.layers, self.params, x, t)
-        reference.adam_update(self.params, gradient, self.means, self.squares, self.count, ADAM_RATE)
-        return float(loss)
-
-
-def _expected_adam_steps(case: Case, data: Data) -> list[Any]:
-    wide = _double(data)
-    network = AdamInNumpy(network_layers(case.sizes[1:]), wide["params"])
-    losses = [network.step(wide["x"], wide["t"]) for _ in range(COMPARED_STEPS)]
-    return [np.array(losses), *wide["params"].values()]
-
-
-def epoch_order(rng: np.random.Generator, count: int) -> Any:
-    """A random order of the samples, as Network.fit draws it."""
-    order = np.arange(count)
-    rng.shuffle(order)
-    return order
-
-
-def _expected_epoch(case: Case, data: Data) -> list[Any]:
-    """The mean loss of an epoch and the parameters after it."""
-    count, batch, *widths = case.sizes
-    layers, params = network_layers(tuple(widths)), _double(data["params"])
-    order = epoch_order(np.random.default_rng(ORDER_SEED), count)
-    losses = []
-    for rows in order.reshape(-1, batch):
-        x, t = _double(data["x"][rows]), data["t"][rows]
-        losses.append(reference.network_step(layers, params, x, t, LEARNING_RATE))
-    return [np.mean(losses), *params.values()]
-
-
-def _expected_predict(case: Case, data: Data) -> list[Any]:
-    wide = _double(data)
-    return [reference.network_forward(network_layers(case.sizes[1:]), wide["params"], wide["x"])]
-
-
-def _expected_contention(case: Case, data: Data) -> list[Any]:
-    """The product, as `a` times itself; then what the steps leave."""
-    wide = _double(data["a"])
-    return [wide @ wide, *_expected_steps(replace(case, sizes=case.sizes[1:]), data)]
 
 
 # --- costs ---------------------------------------------------------------------------------------------
@@ -267,34 +129,42 @@ _STEP_IMPLEMENTATIONS = ("numpy", "fastnn", "fastnn_run", "torch", "torch_compil
 # The sizes: D inputs, H outputs, K classes, N samples, P parameters, M rows; widths are D, H, ..., K.
 KINDS = {
     # N, widths
-    "numerical_gradient": Kind(("numpy", "numpy_loop", "fastnn"), data.batch, _expected_gradient, 1e-2),
+    "numerical_gradient": Kind(("numpy", "numpy_loop", "fastnn"), data.batch, expected.gradient, 1e-2),
     # N, widths; without the structured version in NumPy, of which one call takes minutes
-    "deep_gradient": Kind(("numpy_loop", "fastnn"), data.batch, _expected_gradient, 1e-2),
+    "deep_gradient": Kind(("numpy_loop", "fastnn"), data.batch, expected.gradient, 1e-2),
     # variables
-    "function_gradient": Kind(("numpy", "fastnn", "scipy", "numdifftools"), data.point, _expected_function, 1e-4),
+    "function_gradient": Kind(("numpy", "fastnn", "scipy", "numdifftools"), data.point, expected.function, 1e-4),
     # N, D, H
-    "affine_forward": Kind(_ARRAY_LIBRARIES, data.affine, _expected_affine_forward, 1e-5, flop=_product_flop),
+    "affine_forward": Kind(_ARRAY_LIBRARIES, data.affine, expected.affine_forward, 1e-5, flop=_product_flop),
     "affine_backward": Kind(
-        _ARRAY_LIBRARIES, data.affine, _expected_affine_backward, 1e-5, flop=lambda s: 2 * _product_flop(s)
+        _ARRAY_LIBRARIES, data.affine, expected.affine_backward, 1e-5, flop=lambda s: 2 * _product_flop(s)
     ),
-    "product": Kind(_ARRAY_LIBRARIES, data.product, _expected_affine_forward, 1e-5, flop=_product_flop),
+    "product": Kind(_ARRAY_LIBRARIES, data.product, expected.affine_forward, 1e-5, flop=_product_flop),
     # elements
-    "activation": Kind(_ARRAY_LIBRARIES, data.elements, _expected_activation, 1e-6, bytes=_arrays(2)),
+    "activation": Kind(_ARRAY_LIBRARIES, data.elements, expected.activation, 1e-6, bytes=_arrays(2)),
     # N, K
-    "softmax_cross_entropy": Kind(_ARRAY_LIBRARIES, data.logits, _expected_loss, 1e-5, bytes=_arrays(2)),
+    "activation_backward": Kind(
+        _ARRAY_LIBRARIES[:2], data.slopes, expected.activation_backward, 1e-6, bytes=_arrays(4)
+    ),
+    # N, K
+    "softmax_of_rows": Kind(_ARRAY_LIBRARIES, data.elements, expected.activation, 1e-6, bytes=_arrays(2)),
+    "loss": Kind(_ARRAY_LIBRARIES[:3], data.logits, expected.loss, 1e-5, bytes=_arrays(3)),
+    "softmax_cross_entropy": Kind(_ARRAY_LIBRARIES, data.logits, expected.loss, 1e-5, bytes=_arrays(2)),
     # P
-    "sgd_update": Kind(_ARRAY_LIBRARIES, data.update, _expected_sgd, 1e-6, bytes=_arrays(3)),
-    "momentum_update": Kind(_ARRAY_LIBRARIES, data.update, _expected_momentum, 1e-6, bytes=_arrays(5)),
+    "sgd_update": Kind(_ARRAY_LIBRARIES, data.update, expected.sgd, 1e-6, bytes=_arrays(3)),
+    "momentum_update": Kind(_ARRAY_LIBRARIES, data.update, expected.momentum, 1e-6, bytes=_arrays(5)),
     # N, widths
-    "step": Kind(_STEP_IMPLEMENTATIONS, data.batch, _expected_steps, 1e-3, flop=_step_flop),
-    # N, widths; where a gradient is small, Adam divides its rounding by itself
-    "adam_step": Kind(("numpy", "fastnn", "torch"), data.batch, _expected_adam_steps, 2e-2, flop=_step_flop),
+    "step": Kind(_STEP_IMPLEMENTATIONS, data.batch, expected.steps, 1e-3, flop=_step_flop),
+    # N, widths; where a gradient is small, all but Nesterov divide its rounding by itself
+    "optimizer_step": Kind(("numpy", "fastnn", "torch"), data.batch, expected.optimizer_steps, 2e-2, flop=_step_flop),
+    # N, widths
+    "layer_step": Kind(("numpy", "fastnn", "torch"), data.batch, expected.steps, 1e-3, flop=_step_flop),
     # samples, N, widths
-    "epoch": Kind(_NETWORK_LIBRARIES, data.samples, _expected_epoch, 1e-3, flop=_epoch_flop),
+    "epoch": Kind(_NETWORK_LIBRARIES, data.samples, expected.epoch, 1e-3, flop=_epoch_flop),
     # N, widths
-    "predict": Kind(_NETWORK_LIBRARIES[:-1], data.batch, _expected_predict, 1e-5, flop=_predict_flop),
+    "predict": Kind(_NETWORK_LIBRARIES[:-1], data.batch, expected.predict, 1e-5, flop=_predict_flop),
     # M of a square product, then N and widths of a step
-    "contention": Kind(("numpy", "fastnn", "both"), data.contention, _expected_contention, 1e-3),
+    "contention": Kind(("numpy", "fastnn", "both"), data.contention, expected.contention, 1e-3),
 }
 
 
@@ -307,10 +177,18 @@ def _by_count(kind: str, counts: list[int], variant: str = "", quick: int = 0) -
     return [Case(f"{name} {count:,}", "operations", kind, (count,), variant, count == quick) for count in counts]
 
 
-def _network(group: str, kind: str, quick: bool, leading: list[int], widths: tuple[int, ...]) -> Case:
+def _of_elements(kind: str, name: str) -> Case:
+    title = f"{name} backward" if kind == "activation_backward" else name
+    return Case(f"{title} 1,000,000", "activations", kind, (1_000_000,), name)
+
+
+def _network(
+    group: str, kind: str, quick: bool, leading: list[int], widths: tuple[int, ...], variant: str = ""
+) -> Case:
     text = ", batch ".join(f"{size:,}" for size in leading)
-    name = f"{kind} {text}, {'-'.join(map(str, widths))}"
-    return Case(name, group, kind, (*leading, *widths), quick=quick)
+    title = f"{variant} step" if variant else kind
+    name = f"{title} {text}, {'-'.join(map(str, widths))}"
+    return Case(name, group, kind, (*leading, *widths), variant, quick)
 
 
 _AFFINE = [(1, 784, 50), (100, 50, 10), (100, 784, 50), (128, 784, 256), (512, 512, 512)]
@@ -334,6 +212,12 @@ _STEPS: list[tuple[bool, int, tuple[int, ...]]] = [
     (False, 512, (2048, 2048, 2048, 100)),
 ]
 _ADAM_STEPS = [(100, (784, 50, 10)), (128, (784, 256, 10)), (128, (784, 512, 512, 10))]
+_OTHER_OPTIMIZERS = ("nesterov", "adagrad", "rmsprop", "adamw")
+_ACTIVATIONS = ("identity", "step", "leaky_relu", "gelu", "silu", "softplus")  # those not among the operations
+_LOSSES = (
+    "mean_squared_error", "sigmoid_cross_entropy", "absolute_error", "huber", "hinge", "exponential", "kl_divergence",
+    "cross_entropy", "log_loss",
+)  # fmt: skip
 _IN_TURN = ("", "fastnn on one thread", "NumPy on one thread")
 
 # Widths and the activation; True for those that --quick takes.
@@ -370,9 +254,19 @@ CASES: tuple[Case, ...] = (
     *_by_shape("operations", "softmax_cross_entropy", [(100, 10), (1000, 10), (1000, 1000)], [(100, 10)]),
     *_by_count("sgd_update", [40_000, 4_000_000], quick=40_000),
     *_by_count("momentum_update", [40_000, 4_000_000]),
+    *(_of_elements("activation", name) for name in _ACTIVATIONS),
+    Case("softmax 1000x1000", "activations", "softmax_of_rows", (1000, 1000), "softmax"),
+    *(_of_elements("activation_backward", name) for name in ("sigmoid", "tanh", "relu", "elu", *_ACTIVATIONS)),
+    *(Case(f"{name} 1000x100", "losses", "loss", (1000, 100), name) for name in _LOSSES),
     *_by_shape("products", "product", [*_SQUARE, *_SKINNY, *_BOOK], [(128, 128, 128), (512, 512, 512)]),
     *(_network("steps", "step", quick, [batch], widths) for quick, batch, widths in _STEPS),
-    *(_network("adam", "adam_step", n == 100, [n], widths) for n, widths in _ADAM_STEPS),
+    *(_network("optimizers", "optimizer_step", n == 100, [n], widths, "adam") for n, widths in _ADAM_STEPS),
+    *(_network("optimizers", "optimizer_step", False, [100], (784, 50, 10), name) for name in _OTHER_OPTIMIZERS),
+    *(
+        _network("layers", "layer_step", False, [n], (784, n, 10), name)
+        for name in ("prelu", "batch_norm")
+        for n in (100, 256)
+    ),
     *(_network("epochs", "epoch", h == 50, [60_000, 100], (784, h, 10)) for h in (50, 256)),
     *(_network("inference", "predict", h == 50, [n], (784, h, 10)) for n in (1, 1000) for h in (50, 256)),
     *(

@@ -37,6 +37,22 @@ def logits(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
     return {"x": 3.0 * _normal(rng, *sizes), "t": rng.integers(0, sizes[1], sizes[0])}
 
 
+def slopes(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
+    return {**elements(rng, sizes), "dy": _normal(rng, *sizes)}
+
+
+def outputs(rng: np.random.Generator, sizes: tuple[int, ...], loss: str) -> Data:
+    """Outputs (N, K) and targets that suit a loss."""
+    x, share = 3.0 * _normal(rng, *sizes), rng.random(sizes, np.float32)
+    if loss in {"cross_entropy", "log_loss"}:
+        x = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+    if loss in {"hinge", "exponential"}:
+        return {"x": x, "t": np.where(share < 0.5, -1, 1).astype(np.float32)}
+    if loss in {"kl_divergence", "cross_entropy"}:
+        share /= share.sum(axis=1, keepdims=True)
+    return {"x": x, "t": share}
+
+
 def update(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
     return {"p": _normal(rng, *sizes), "g": _normal(rng, *sizes), "v": _normal(rng, *sizes)}
 
@@ -54,6 +70,19 @@ def batch(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
     N, *widths = sizes
     x, t = rng.random((N, widths[0]), np.float32), rng.integers(0, widths[-1], N)
     return {"x": x, "t": t, "params": parameters(rng, tuple(widths))}
+
+
+def batch_for_layers(rng: np.random.Generator, sizes: tuple[int, ...], layer: str) -> Data:
+    """As batch, with the parameters of a layer on units behind each affine one but the last, in a network's order."""
+    made = batch(rng, sizes)
+    params: dict[str, Any] = {}
+    for number, width in enumerate(sizes[2:], start=1):
+        params |= {name: made["params"][name] for name in (f"W{number}", f"b{number}")}
+        if number < len(sizes) - 2 and layer == "prelu":
+            params[f"slope{number}"] = np.full(width, 0.25, np.float32)
+        elif number < len(sizes) - 2:
+            params |= {f"gamma{number}": np.ones(width, np.float32), f"beta{number}": np.zeros(width, np.float32)}
+    return {**made, "params": params}
 
 
 def samples(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:

@@ -2,14 +2,25 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numba
 import numpy as np
 
 import fastnn
-from benchmarks.cases import ADAM_RATE, COMPARED_STEPS, LEARNING_RATE, MOMENTUM, ORDER_SEED, STEP, Case
+from benchmarks.cases import Case
 from benchmarks.data import Data, rosenbrock, rosenbrock_loop, some_entries
+from benchmarks.expected import (
+    ADAM_RATE,
+    COMPARED_STEPS,
+    LEARNING_RATE,
+    MOMENTUM,
+    ORDER_SEED,
+    STEP,
+    WEIGHT_DECAY,
+    compared,
+)
 from benchmarks.peers import Target
 
 EPOCHS_PER_CALL = 3  # a call of `fit` checks its data once
@@ -57,9 +68,15 @@ def activation(case: Case, data: Data, threads: int) -> Target:
     return Target(lambda: fastnn.activation_forward(case.variant, x, out=y), lambda results: [y])
 
 
-def softmax_cross_entropy(case: Case, data: Data, threads: int) -> Target:
-    x, t, dx = data["x"], data["t"], np.empty_like(data["x"])
-    return Target(lambda: fastnn.softmax_cross_entropy(x, t, out=dx), lambda results: [results[0][0], dx])
+def activation_backward(case: Case, data: Data, threads: int) -> Target:
+    x, dy, dx = data["x"], data["dy"], np.empty_like(data["x"])
+    y = fastnn.activation_forward(case.variant, x)
+    return Target(lambda: fastnn.activation_backward(case.variant, dy, x, y, out=dx), lambda results: [dx])
+
+
+def loss(case: Case, data: Data, threads: int) -> Target:
+    x, t, dx, function = data["x"], data["t"], np.empty_like(data["x"]), getattr(fastnn, case.variant or case.kind)
+    return Target(lambda: function(x, t, out=dx), lambda results: [results[0][0], dx])
 
 
 def sgd_update(case: Case, data: Data, threads: int) -> Target:
@@ -72,10 +89,15 @@ def momentum_update(case: Case, data: Data, threads: int) -> Target:
     return Target(lambda: fastnn.momentum_update(p, g, v, LEARNING_RATE, MOMENTUM), lambda results: [p, v])
 
 
-def network(widths: tuple[int, ...], data: Data, n_threads: int | None = None) -> fastnn.Network:
-    """A network with ReLU between its affine layers and the table's initial parameters."""
-    layers = [layer for pair in itertools.pairwise(widths) for layer in (fastnn.Affine(*pair), fastnn.Relu())]
-    made = fastnn.Network(layers[:-1], rng=0, n_threads=n_threads)
+def network(
+    widths: tuple[int, ...],
+    data: Data,
+    n_threads: int | None = None,
+    between: tuple[fastnn.layers.Layer, ...] = (fastnn.Relu(),),
+) -> fastnn.Network:
+    """A network with ReLU or others between its affine layers and the table's initial parameters."""
+    layers = [layer for pair in itertools.pairwise(widths) for layer in (fastnn.Affine(*pair), *between)]
+    made = fastnn.Network(layers[: -len(between)], rng=0, n_threads=n_threads)
     for name, value in data["params"].items():
         made.params[name] = value
     return made
@@ -85,8 +107,22 @@ def step(case: Case, data: Data, threads: int) -> Target:
     return _steps(network(case.sizes[1:], data), data, fastnn.SGD(LEARNING_RATE))
 
 
-def adam_step(case: Case, data: Data, threads: int) -> Target:
-    return _steps(network(case.sizes[1:], data), data, fastnn.Adam(ADAM_RATE))
+def layer_step(case: Case, data: Data, threads: int) -> Target:
+    layers = {"prelu": (fastnn.PRelu(),), "batch_norm": (fastnn.BatchNorm(), fastnn.Relu())}
+    made = network(case.sizes[1:], data, between=layers[case.variant])
+    target = _steps(made, data, fastnn.SGD(LEARNING_RATE))
+    return replace(target, outputs=lambda losses: [np.array(losses), *compared(case, list(made.params.values()))])
+
+
+def optimizer_step(case: Case, data: Data, threads: int) -> Target:
+    optimizers = {
+        "nesterov": fastnn.Nesterov(LEARNING_RATE),
+        "adagrad": fastnn.AdaGrad(LEARNING_RATE),
+        "rmsprop": fastnn.RMSProp(LEARNING_RATE),
+        "adam": fastnn.Adam(ADAM_RATE),
+        "adamw": fastnn.AdamW(ADAM_RATE, weight_decay=WEIGHT_DECAY),
+    }
+    return _steps(network(case.sizes[1:], data), data, optimizers[case.variant])
 
 
 def _steps(made: fastnn.Network, data: Data, optimizer: Any) -> Target:
@@ -161,11 +197,15 @@ _FASTNN: dict[str, Callable[[Case, Data, int], Target]] = {
     "affine_backward": affine_backward,
     "product": affine_forward,
     "activation": activation,
-    "softmax_cross_entropy": softmax_cross_entropy,
+    "activation_backward": activation_backward,
+    "softmax_of_rows": activation,
+    "softmax_cross_entropy": loss,
+    "loss": loss,
     "sgd_update": sgd_update,
     "momentum_update": momentum_update,
     "step": step,
-    "adam_step": adam_step,
+    "optimizer_step": optimizer_step,
+    "layer_step": layer_step,
     "epoch": epoch,
     "predict": predict,
     "contention": contention,

@@ -9,20 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cases import (
+from benchmarks.cases import Case
+from benchmarks.data import Data, rosenbrock, some_entries
+from benchmarks.expected import (
     COMPARED_STEPS,
     LEARNING_RATE,
     MOMENTUM,
     ORDER_SEED,
     STEP,
-    AdamInNumpy,
-    Case,
+    OptimizerInNumpy,
+    case_layers,
+    compared,
     epoch_order,
     gradient_layers,
     network_layers,
     reference,
 )
-from benchmarks.data import Data, rosenbrock, some_entries
 from benchmarks.peers import Target
 
 
@@ -138,9 +140,15 @@ def activation(case: Case, data: Data, threads: int) -> Target:
     return Target(lambda: reference.activation_forward(case.variant, x, out=y), lambda results: [y])
 
 
-def softmax_cross_entropy(case: Case, data: Data, threads: int) -> Target:
-    x, t, dx = data["x"], data["t"], np.empty_like(data["x"])
-    return Target(lambda: reference.softmax_cross_entropy(x, t, out=dx), lambda results: [results[0][0], dx])
+def activation_backward(case: Case, data: Data, threads: int) -> Target:
+    x, dy, dx = data["x"], data["dy"], np.empty_like(data["x"])
+    y = reference.activation_forward(case.variant, x)
+    return Target(lambda: reference.activation_backward(case.variant, dy, x, y, out=dx), lambda results: [dx])
+
+
+def loss(case: Case, data: Data, threads: int) -> Target:
+    x, t, dx, function = data["x"], data["t"], np.empty_like(data["x"]), reference.LOSSES[case.variant or case.kind]
+    return Target(lambda: function(x, t, out=dx), lambda results: [results[0][0], dx])
 
 
 def sgd_update(case: Case, data: Data, threads: int) -> Target:
@@ -158,16 +166,16 @@ def _copies(data: Data) -> dict[str, Any]:
 
 
 def step(case: Case, data: Data, threads: int) -> Target:
-    layers, params, x, t = network_layers(case.sizes[1:]), _copies(data), data["x"], data["t"]
+    layers, params, x, t = case_layers(case), _copies(data), data["x"], data["t"]
     return Target(
         lambda: reference.network_step(layers, params, x, t, LEARNING_RATE),
-        lambda losses: [np.array(losses), *params.values()],
+        lambda losses: [np.array(losses), *compared(case, list(params.values()))],
         compared=COMPARED_STEPS,
     )
 
 
-def adam_step(case: Case, data: Data, threads: int) -> Target:
-    network = AdamInNumpy(network_layers(case.sizes[1:]), _copies(data))
+def optimizer_step(case: Case, data: Data, threads: int) -> Target:
+    network = OptimizerInNumpy(case.variant, network_layers(case.sizes[1:]), _copies(data))
     return Target(
         lambda: network.step(data["x"], data["t"]),
         lambda losses: [np.array(losses), *network.params.values()],
@@ -221,11 +229,15 @@ FACTORIES = {
         "affine_backward": affine_backward,
         "product": affine_forward,
         "activation": activation,
-        "softmax_cross_entropy": softmax_cross_entropy,
+        "activation_backward": activation_backward,
+        "softmax_of_rows": activation,
+        "softmax_cross_entropy": loss,
+        "loss": loss,
         "sgd_update": sgd_update,
         "momentum_update": momentum_update,
         "step": step,
-        "adam_step": adam_step,
+        "optimizer_step": optimizer_step,
+        "layer_step": step,
         "epoch": epoch,
         "predict": predict,
         "contention": contention,

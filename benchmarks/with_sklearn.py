@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cases import COMPARED_STEPS, LEARNING_RATE, ORDER_SEED, Case, epoch_order
+from benchmarks.cases import Case
 from benchmarks.data import Data
+from benchmarks.expected import COMPARED_STEPS, LEARNING_RATE, ORDER_SEED, epoch_order
 from benchmarks.peers import Target
 
 

@@ -10,8 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cases import ADAM_RATE, COMPARED_STEPS, LEARNING_RATE, MOMENTUM, ORDER_SEED, Case, epoch_order
+from benchmarks.cases import Case
 from benchmarks.data import Data
+from benchmarks.expected import (
+    ADAM_RATE,
+    COMPARED_STEPS,
+    LEARNING_RATE,
+    MOMENTUM,
+    ORDER_SEED,
+    WEIGHT_DECAY,
+    compared,
+    epoch_order,
+)
 from benchmarks.peers import Target
 
 torch: Any = importlib.import_module("torch")
@@ -51,23 +61,45 @@ def affine_backward(case: Case, data: Data, threads: int) -> Target:
 
 def activation(case: Case, data: Data, threads: int) -> Target:
     (x,) = _without_gradients(data, threads)
-    y = torch.empty_like(x)
+    y, zero = torch.empty_like(x), torch.zeros(())
     calls: dict[str, Callable[[], Any]] = {
         "sigmoid": lambda: torch.sigmoid(x, out=y),
         "tanh": lambda: torch.tanh(x, out=y),
         "relu": lambda: torch.clamp_min(x, 0.0, out=y),
         "elu": lambda: functional.elu(x),
+        "identity": lambda: y.copy_(x),
+        "step": lambda: torch.heaviside(x, zero, out=y),
+        "leaky_relu": lambda: functional.leaky_relu(x),
+        "gelu": lambda: functional.gelu(x),
+        "silu": lambda: functional.silu(x),
+        "softplus": lambda: functional.softplus(x),
+        "softmax": lambda: torch.softmax(x, 1, out=y),
     }
     return Target(calls[case.variant], lambda results: [results[0].numpy()])
 
 
-def softmax_cross_entropy(case: Case, data: Data, threads: int) -> Target:
+_LOSSES: dict[str, Callable[[Any, Any], Any]] = {
+    "softmax_cross_entropy": functional.cross_entropy,
+    "mean_squared_error": lambda x, t: functional.mse_loss(x, t, reduction="sum") / (2 * len(x)),
+    "sigmoid_cross_entropy": lambda x, t: functional.binary_cross_entropy_with_logits(x, t, reduction="sum") / len(x),
+    "absolute_error": lambda x, t: functional.l1_loss(x, t, reduction="sum") / len(x),
+    "huber": lambda x, t: functional.huber_loss(x, t, reduction="sum") / len(x),
+    "hinge": lambda x, t: torch.relu(1 - t * x).sum() / len(x),
+    "exponential": lambda x, t: torch.exp(-t * x).sum() / len(x),
+    "kl_divergence": lambda x, t: functional.kl_div(torch.log_softmax(x, 1), t, reduction="batchmean"),
+    "cross_entropy": lambda x, t: -(t * torch.log(x)).sum() / len(x),
+    "log_loss": lambda x, t: functional.binary_cross_entropy(x, t, reduction="sum") / len(x),
+}
+
+
+def loss(case: Case, data: Data, threads: int) -> Target:
     x, t = _without_gradients(data, threads)
+    function = _LOSSES[case.variant or case.kind]
     torch.set_grad_enabled(True)
     x.requires_grad_()
 
     def call() -> Any:
-        loss = functional.cross_entropy(x, t)
+        loss = function(x, t)
         (dx,) = torch.autograd.grad(loss, x)
         return loss, dx
 
@@ -120,15 +152,41 @@ def _eager_step(params: list[Any]) -> Callable[[Any, Any], Any]:
     return step
 
 
-def _adam_step(params: list[Any]) -> Callable[[Any, Any], Any]:
+def _optimizer(name: str, params: list[Any]) -> Any:
+    some: dict[str, Callable[[], Any]] = {
+        "nesterov": lambda: torch.optim.SGD(params, LEARNING_RATE, MOMENTUM, nesterov=True, foreach=True),
+        "adagrad": lambda: torch.optim.Adagrad(params, LEARNING_RATE, foreach=True),
+        "rmsprop": lambda: torch.optim.RMSprop(params, LEARNING_RATE, foreach=True),
+        "adam": lambda: torch.optim.Adam(params, ADAM_RATE, foreach=True),
+        "adamw": lambda: torch.optim.AdamW(params, ADAM_RATE, weight_decay=WEIGHT_DECAY, foreach=True),
+        "sgd": lambda: torch.optim.SGD(params, LEARNING_RATE, foreach=True),
+    }
+    return some[name]()
+
+
+def _logits_with_layers(layer: str, params: list[Any], x: Any) -> Any:
+    """A layer on units behind each affine one but the last; params: W, b, then those of the layer."""
+    width = 3 if layer == "prelu" else 4
+    for i in range(0, len(params) - 2, width):
+        x = functional.linear(x, params[i], params[i + 1])
+        if layer == "prelu":
+            x = functional.prelu(x, params[i + 2])
+        else:
+            x = torch.relu(functional.batch_norm(x, None, None, params[i + 2], params[i + 3], training=True))
+    return functional.linear(x, params[-2], params[-1])
+
+
+def _step_by(case: Case, params: list[Any]) -> Callable[[Any, Any], Any]:
+    """The function (x, t) -> loss that updates the parameters by an optimizer's object."""
     torch.set_grad_enabled(True)
     for param in params:
         param.requires_grad_()
-    optimizer = torch.optim.Adam(params, lr=ADAM_RATE, foreach=True)
+    optimizer = _optimizer("sgd" if case.kind == "layer_step" else case.variant, params)
 
     def step(x: Any, t: Any) -> Any:
         optimizer.zero_grad(set_to_none=True)
-        loss = _loss(params, x, t)
+        y = _logits_with_layers(case.variant, params, x) if case.kind == "layer_step" else _logits(params, x)
+        loss = functional.cross_entropy(y, t)
         loss.backward()
         optimizer.step()
         return loss.detach()
@@ -155,9 +213,13 @@ def _step(make: Callable[[list[Any]], Callable[[Any, Any], Any]], case: Case, da
     step = make(params)
     return Target(
         lambda: step(x, t).item(),
-        lambda losses: [np.array(losses), *_as_in_table(params)],
+        lambda losses: [np.array(losses), *compared(case, _as_in_table(params))],
         compared=COMPARED_STEPS,
     )
+
+
+def _optimizer_step(case: Case, data: Data, threads: int) -> Target:
+    return _step(lambda params: _step_by(case, params), case, data, threads)
 
 
 def _epoch(make: Callable[[list[Any]], Callable[[Any, Any], Any]], case: Case, data: Data, threads: int) -> Target:
@@ -188,11 +250,14 @@ FACTORIES: dict[str, dict[str, Callable[[Case, Data, int], Target]]] = {
         "affine_backward": affine_backward,
         "product": affine_forward,
         "activation": activation,
-        "softmax_cross_entropy": softmax_cross_entropy,
+        "softmax_of_rows": activation,
+        "softmax_cross_entropy": loss,
+        "loss": loss,
         "sgd_update": sgd_update,
         "momentum_update": momentum_update,
         "step": lambda case, data, threads: _step(_eager_step, case, data, threads),
-        "adam_step": lambda case, data, threads: _step(_adam_step, case, data, threads),
+        "optimizer_step": _optimizer_step,
+        "layer_step": _optimizer_step,
         "epoch": lambda case, data, threads: _epoch(_eager_step, case, data, threads),
         "predict": lambda case, data, threads: _predict(False, case, data, threads),
     },

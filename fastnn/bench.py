@@ -13,7 +13,9 @@ from typing import Any, TypeAlias
 Commands: TypeAlias = Any
 
 ROOT = pathlib.Path(__file__).parents[1]
-GROUPS = "gradients, operations, products, steps, adam, epochs, inference, contention"
+GROUPS = (
+    "gradients, operations, activations, losses, products, steps, optimizers, layers, epochs, inference, contention"
+)
 PEERS = "torch, torch_compiled, jax, sklearn, scipy, numdifftools"
 
 

@@ -144,8 +144,8 @@ ARROWS = {
     "cli": "bench demos.command errors version dropin.script",
     "__main__": "cli",
     "__init__": "datasets early_stopping ensembles environment errors functional functional_losses "
-    "functional_updates gradient_check gradients information layers losses metrics models network optimizers persistence plots reference schedules "
-    "surfaces threads training validation version",
+    "functional_updates gradient_check gradients information layers losses metrics models network optimizers "
+    "persistence plots reference schedules surfaces threads training validation version",
 }
 # What a function of a module may import when it is called: against the arrows, or to start quickly.
 LATE_ARROWS = {

@@ -1,0 +1,189 @@
+"""What must come out of each case, computed by the NumPy twins in float64.
+
+Imports numpy and, straight from its file, fastnn.reference: nothing that a peer would not have in its process.
+"""
+
+import importlib.util
+import itertools
+import pathlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.data import Data, some_entries
+
+LEARNING_RATE, MOMENTUM = 0.01, 0.9
+COMPARED_STEPS = 3
+ADAM_RATE, WEIGHT_DECAY = 1e-3, 0.01
+STEP = 1e-4  # of difference quotients
+ORDER_SEED = 1  # of the random order of an epoch, which is part of what is timed
+
+
+def _load_reference() -> Any:
+    file = pathlib.Path(__file__).parents[1] / "fastnn" / "reference.py"
+    spec = importlib.util.spec_from_file_location("fastnn_reference", file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+reference = _load_reference()
+
+
+def network_layers(widths: tuple[int, ...]) -> list[tuple[Any, ...]]:
+    """Affine layers of these widths with ReLU between them, as fastnn.reference takes them."""
+    return [layer for pair in itertools.pairwise(widths) for layer in (("affine", *pair), ("relu",))][:-1]
+
+
+def case_layers(case: Any) -> list[tuple[Any, ...]]:
+    """As network_layers, with a layer on units before each ReLU (batch_norm), or in its place (prelu)."""
+    layers = network_layers(case.sizes[1:])
+    if case.kind != "layer_step":
+        return layers
+    instead = [(case.variant,)] if case.variant == "prelu" else [(case.variant,), ("relu",)]
+    return [one for layer in layers for one in (instead if layer == ("relu",) else [layer])]
+
+
+def gradient_layers(case: Any) -> list[tuple[Any, ...]]:
+    """As network_layers, with the case's activation."""
+    activation = (case.variant.split(",")[0],)
+    return [activation if layer == ("relu",) else layer for layer in network_layers(case.sizes[1:])]
+
+
+def gradient(case: Any, data: Data) -> list[Any]:
+    """By back-propagation, from which the quotient differs by its truncation and at kinks: some entries, then all."""
+    _, found = reference.network_gradient(gradient_layers(case), data["weights"], data["x"], data["t"])
+    gradient = np.concatenate([value.ravel() for value in found.values()])
+    return [gradient[some_entries(gradient.size)], gradient]
+
+
+def function(case: Any, data: Data) -> list[Any]:
+    x = data["x"]
+    inner = 200.0 * (x[1:] - x[:-1] ** 2)
+    gradient = np.zeros_like(x)
+    gradient[1:] += inner
+    gradient[:-1] -= 2.0 * x[:-1] * inner + 2.0 * (1.0 - x[:-1])
+    return [gradient[some_entries(x.size)], gradient]
+
+
+def _double(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _double(part) for key, part in value.items()}
+    return value.astype(np.float64) if value.dtype.kind == "f" else value.copy()
+
+
+def affine_forward(case: Any, data: Data) -> list[Any]:
+    wide = _double(data)
+    return [reference.affine_forward(wide["x"], wide["W"], wide["b"])]
+
+
+def affine_backward(case: Any, data: Data) -> list[Any]:
+    wide = _double(data)
+    return list(reference.affine_backward(wide["dy"], wide["x"], wide["W"]))
+
+
+def activation(case: Any, data: Data) -> list[Any]:
+    return [reference.activation_forward(case.variant, _double(data["x"]))]
+
+
+def activation_backward(case: Any, data: Data) -> list[Any]:
+    wide = _double(data)
+    y = reference.activation_forward(case.variant, wide["x"])
+    return [reference.activation_backward(case.variant, wide["dy"], wide["x"], y)]
+
+
+def loss(case: Any, data: Data) -> list[Any]:
+    """Its value and its gradient."""
+    wide = _double(data)
+    value, dx = reference.LOSSES[case.variant or case.kind](wide["x"], wide["t"])
+    return [np.array(value), dx]
+
+
+def sgd(case: Any, data: Data) -> list[Any]:
+    wide = _double(data)
+    reference.sgd_update(wide["p"], wide["g"], LEARNING_RATE)
+    return [wide["p"]]
+
+
+def momentum(case: Any, data: Data) -> list[Any]:
+    wide = _double(data)
+    reference.momentum_update(wide["p"], wide["g"], wide["v"], LEARNING_RATE, MOMENTUM)
+    return [wide["p"], wide["v"]]
+
+
+def steps(case: Any, data: Data) -> list[Any]:
+    """The losses of some steps, each before its update, and the parameters after them."""
+    layers, wide = case_layers(case), _double(data)
+    step = (layers, wide["params"], wide["x"], wide["t"], LEARNING_RATE)
+    losses = [reference.network_step(*step) for _ in range(COMPARED_STEPS)]
+    return [np.array(losses), *compared(case, list(wide["params"].values()))]
+
+
+def compared(case: Any, params: list[Any]) -> list[Any]:
+    """The parameters but the biases before batch normalisation, which move by rounding alone."""
+    return [p for i, p in enumerate(params) if case.variant != "batch_norm" or i % 4 != 1 or i == len(params) - 1]
+
+
+class OptimizerInNumpy:
+    """A network in plain NumPy, trained by one of OPTIMIZERS."""
+
+    def __init__(self, name: str, layers: list[tuple[Any, ...]], params: Data) -> None:
+        self.layers, self.params, self.count = layers, params, 0
+        self.state = [{key: np.zeros_like(p) for key, p in params.items()} for _ in range(2)]
+        one, both = self.state[:1], self.state
+        update: Any = getattr(reference, f"{'adam' if name == 'adamw' else name}_update")
+        decay = {"weight_decay": WEIGHT_DECAY} if name == "adamw" else {}
+        updates: dict[str, Callable[[Data], None]] = {
+            "adam": lambda gradient: update(params, gradient, *both, self.count, ADAM_RATE),
+            "adamw": lambda gradient: update(params, gradient, *both, self.count, ADAM_RATE, **decay),
+        }
+        plain: Callable[[Data], None] = lambda gradient: update(params, gradient, *one, LEARNING_RATE)  # noqa: E731
+        self.update = updates.get(name, plain)
+
+    def step(self, x: Any, t: Any) -> float:
+        """One step; the loss before it."""
+        self.count += 1
+        loss, gradient = reference.network_gradient(self.layers, self.params, x, t)
+        self.update(gradient)
+        return float(loss)
+
+
+def optimizer_steps(case: Any, data: Data) -> list[Any]:
+    """As steps, by the case's optimizer."""
+    wide = _double(data)
+    network = OptimizerInNumpy(case.variant, network_layers(case.sizes[1:]), wide["params"])
+    losses = [network.step(wide["x"], wide["t"]) for _ in range(COMPARED_STEPS)]
+    return [np.array(losses), *wide["params"].values()]
+
+
+def epoch_order(rng: np.random.Generator, count: int) -> Any:
+    """A random order of the samples, as Network.fit draws it."""
+    order = np.arange(count)
+    rng.shuffle(order)
+    return order
+
+
+def epoch(case: Any, data: Data) -> list[Any]:
+    """The mean loss of an epoch and the parameters after it."""
+    count, batch, *widths = case.sizes
+    layers, params = network_layers(tuple(widths)), _double(data["params"])
+    order = epoch_order(np.random.default_rng(ORDER_SEED), count)
+    losses = []
+    for rows in order.reshape(-1, batch):
+        x, t = _double(data["x"][rows]), data["t"][rows]
+        losses.append(reference.network_step(layers, params, x, t, LEARNING_RATE))
+    return [np.mean(losses), *params.values()]
+
+
+def predict(case: Any, data: Data) -> list[Any]:
+    wide = _double(data)
+    return [reference.network_forward(network_layers(case.sizes[1:]), wide["params"], wide["x"])]
+
+
+def contention(case: Any, data: Data) -> list[Any]:
+    """The product, as `a` times itself; then what the steps leave."""
+    wide = _double(data["a"])
+    return [wide @ wide, *steps(replace(case, sizes=case.sizes[1:]), data)]
