@@ -247,7 +247,8 @@ def _evaluate(
     losses, sums = np.empty((2, len(y)))
     rows, hits = np.arange(len(y)), np.empty(len(y), np.intp)
     arguments = (loss.code, loss.parameter, y, labels, dense, rows, len(y) if plain else 1, dy, losses, sums, hits)
-    total = threads.run(operations.loss, FLOP_PER_OUTPUT * y.size, *arguments)
+    values = np.empty((threads.get_num_threads(), operations.LOSS_VALUES))
+    total = threads.run(operations.loss, FLOP_PER_OUTPUT * y.size, *arguments, values)
     if plain:
         return float(total) / len(y), dy
     losses *= factor

@@ -182,7 +182,7 @@ class Perturbation:
         losses, hits, rows = np.empty((2, len(y))), np.empty(len(y), np.intp), np.arange(len(y))
         parameter = float(self.plan.numbers[-job.PLAN_NUMBERS + job.LOSS_PARAMETER])
         arguments = (self.plan.loss, parameter, y, labels, dense, rows, len(y), np.empty_like(y), *losses, hits)
-        return float(operations.loss.serial(1, *arguments))
+        return float(operations.loss.serial(1, *arguments, np.empty((1, operations.LOSS_VALUES))))
 
     def by_name(self, values: Array, only: str | None = None) -> dict[str, Array]:
         """A vector like the parameters, cut into arrays."""

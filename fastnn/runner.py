@@ -180,7 +180,8 @@ class Runner:
         rows = np.arange(len(y), dtype=INDEX)
         arguments = (self._plan.loss, self._loss.parameter, y, labels, dense, rows, len(y), np.empty_like(y))
         work, parts = FLOP_PER_LOSS * y.size, threads.at_most(self.n_threads)
-        total = threads.run(operations.loss, work, *arguments, losses[0], losses[1], hits, n_threads=parts)
+        values = np.empty((parts, operations.LOSS_VALUES))
+        total = threads.run(operations.loss, work, *arguments, losses[0], losses[1], hits, values, n_threads=parts)
         return float(total) / len(y), float(hits.mean())
 
     def _penalty(self) -> float:

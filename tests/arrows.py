@@ -30,10 +30,10 @@ ARROWS = {
     "kernels.matmul": "kernels.compile kernels.processor kernels.simd",
     "kernels.activations": "kernels.compile kernels.simd kernels.vector_math",
     "kernels.penalty": "kernels.compile",
-    "kernels.losses": "kernels.compile kernels.activations kernels.vector_math",
+    "kernels.losses": "kernels.compile kernels.activations kernels.vector_math kernels.views",
     "kernels.updates": "kernels.compile",
     "kernels.operations": "kernels.compile kernels.simd kernels.activations kernels.losses kernels.matmul "
-    "kernels.updates",
+    "kernels.updates kernels.views",
     "kernels.dropout": "kernels.compile",
     "kernels.units": "kernels.compile kernels.job kernels.vector_math",
     "kernels.forward": "kernels.activations kernels.compile kernels.dropout kernels.job kernels.matmul "

@@ -11,8 +11,10 @@ import pytest
 
 import fastnn
 from fastnn import Affine, Network, Regularization, Relu, Softmax, Tanh, losses, reference
+from fastnn.kernels import operations
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.kernels.losses import LOSSES as KERNELS
+from fastnn.kernels.losses import SOFTMAX_CROSS_ENTROPY
 from tests import shapes
 from tests.tolerances import assert_close
 
@@ -307,3 +309,44 @@ def test_a_large_gradient_does_not_overflow_when_it_is_clipped() -> None:
 def test_relu_and_l1_have_kinks() -> None:
     net = Network([Affine(D, H), Relu(), Affine(H, K)], "absolute_error", rng=0, regularization=Regularization(l1=0.1))
     assert fastnn.check_gradients(net, X, targets("absolute_error")).passed
+
+
+# --- wide rows, which kernels take in another way ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("width", [1, 2, 31, 32, 33, 65, 200])
+def test_hits_are_where_numpy_finds_the_largest(width: int, dtype: Any) -> None:
+    """Of equals the first, and NaN before all."""
+    rng = np.random.default_rng(width)
+    special = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, -np.nan, 1e-45, -1e-45, 3e38], dtype)
+    finite = special[np.isfinite(special)]
+    y = np.concatenate([rng.choice(some, (100, width)) for some in (special, finite, finite[:2])]).astype(dtype)
+    best = y.argmax(axis=1)
+    for offset in (0, 1):
+        labels = (best + offset) % width
+        hits, rows = np.empty(len(y), np.intp), np.arange(len(y))
+        losses, sums = np.empty((2, len(y)))
+        arguments = (y, labels, np.empty((0, width), dtype), rows, 1.0, np.empty_like(y), losses, sums, hits)
+        operations.loss.serial(1, SOFTMAX_CROSS_ENTROPY, 0.0, *arguments, np.empty((1, operations.LOSS_VALUES)))
+        np.testing.assert_array_equal(hits, labels == best)
+
+
+@pytest.mark.parametrize("width", [31, 64, 65, 130, 300])
+@pytest.mark.parametrize("name", reference.LOSSES)
+def test_wide_rows(name: str, width: int) -> None:
+    rng = np.random.default_rng(width)
+    y, t = rng.normal(size=(7, width)), rng.random((7, width))
+    if name in ("softmax_cross_entropy", "kl_divergence", "cross_entropy"):
+        t[rng.random(t.shape) < 0.3] = 0.0
+        t /= t.sum(axis=1, keepdims=True)
+    if name in ("cross_entropy", "log_loss"):
+        y = np.exp(y) / np.exp(y).sum(axis=1, keepdims=True)
+    targets: list[Any] = [np.where(t < 0.5, -1.0, 1.0)] if name in ("hinge", "exponential") else [t]
+    if name in ("softmax_cross_entropy", "hinge"):
+        targets.append(rng.integers(width, size=7))
+    for target in targets:
+        value, gradient = getattr(fastnn, name)(y, target)
+        expected, expected_gradient = reference.LOSSES[name](y, target)
+        np.testing.assert_allclose(value, expected, rtol=1e-12)
+        np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-10, atol=1e-14)

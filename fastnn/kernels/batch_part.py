@@ -188,7 +188,8 @@ def batch_part(
         )  # fmt: skip
         if stage.takes_loss:
             some_labels, some_dense, rows = _targets(data, workspace, start, first)
-            out = (workspace.losses[first:last], workspace.loss_sums[first:last], workspace.hits[first:last])
+            losses, sums, hits = workspace.losses, workspace.loss_sums, workspace.hits
+            out = (losses[first:last], sums[first:last], hits[first:last], workspace.bias_sums[part])
             divisor = count / plan_number(plan, DATA_SHARE)
             loss_rows(plan.loss, parameter, y, some_labels, some_dense, rows, divisor, dy, out)
         _backward_rows(

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn.kernels.activations import divide_by_sum, exp_in_place, first_largest, subtract_largest
+from fastnn.kernels.activations import divide_by_sum, exp_in_place, first_largest, subtract_largest, sum_of
 from fastnn.kernels.compile import formula, kernel
 from fastnn.kernels.vector_math import exp, log, sigmoid, softplus
+from fastnn.kernels.views import part
 
 
 class Row(NamedTuple):
@@ -72,57 +73,66 @@ def _softmax_cross_entropy(
     entropy: add sum(t log t). A class with t = 0 adds 0 whatever its logit. NaN for a label that is none: the gate
     has checked it, but the array is the user's, who may have changed it since.
     """
-    losses, sums, hits = out
-    count = dy.dtype.type(divisor)
+    losses, sums, hits, values = out
+    share = dy.dtype.type(divisor)
+    flat_y, flat_t, flat_dy, width = y.reshape(y.size), dense.reshape(dense.size), dy.reshape(dy.size), y.shape[1]
     for n in range(y.shape[0]):
-        hits[n] = subtract_largest(y[n], dy[n])
+        hits[n] = subtract_largest(part(flat_y, n * width, width), part(flat_dy, n * width, width))
     exp_in_place(dy)
     for n in range(y.shape[0]):
-        sums[n] = divide_by_sum(dy[n])
+        sums[n] = divide_by_sum(part(flat_dy, n * width, width))
     for n in range(y.shape[0]):
         sums[n] = log(sums[n])
     for n in range(y.shape[0]):
-        row, highest = y[n], np.float64(y[n, hits[n]])
+        row, highest = part(flat_y, n * width, width), np.float64(flat_y[n * width + hits[n]])
+        slopes = part(flat_dy, n * width, width)
         if labels.size > 0:
             label = labels[rows[n]]
-            if label < 0 or label >= row.size:
-                dy[n, :] = np.nan
+            if label < 0 or label >= width:
+                slopes[:] = np.nan
                 losses[n], hits[n] = np.nan, 0
                 continue
             losses[n] = sums[n] + (highest - row[label])
-            dy[n, label] -= dy.dtype.type(1.0)
+            slopes[label] -= dy.dtype.type(1.0)
         else:
-            t = dense[rows[n]]
+            t = part(flat_t, rows[n] * width, width)
             label = first_largest(t)
-            loss = np.float64(0.0)
-            for k in range(row.size):
-                if t[k] != dy.dtype.type(0.0):
-                    loss += t[k] * (sums[n] + (highest - row[k]))
-                    if entropy:
-                        loss += t[k] * log(np.float64(t[k]))
-                dy[n, k] -= t[k]
-            losses[n] = loss
+            losses[n] = 0.0
+            for begin in range(0, width, values.size):
+                count = min(values.size, width - begin)
+                some, targets = part(flat_y, n * width + begin, count), part(flat_t, rows[n] * width + begin, count)
+                for k in range(count):
+                    one = np.float64(targets[k])
+                    change = sums[n] + (highest - some[k])
+                    change += log(one) if entropy else 0.0
+                    values[k] = one * change if one != 0.0 else 0.0
+                losses[n] += sum_of(values, count)
+            for k in range(width):
+                slopes[k] -= t[k]
         hits[n] = 1 if hits[n] == label else 0
-    flat = dy.reshape(dy.size)
-    for i in range(flat.size):
-        flat[i] /= count
+    for i in range(flat_dy.size):
+        flat_dy[i] /= share
 
 
 @kernel
 def _mean_squared_error(y: Any, dense: Any, rows: Any, divisor: float, dy: Any, out: Any) -> None:
     """sum((y - t)^2) / 2 of each row; dy = (y - t) / divisor."""
-    losses, _, hits = out
-    count = dy.dtype.type(divisor)
+    losses, _, hits, values = out
+    share = dy.dtype.type(divisor)
+    flat_y, flat_t, flat_dy, width = y.reshape(y.size), dense.reshape(dense.size), dy.reshape(dy.size), y.shape[1]
     for n in range(y.shape[0]):
-        t = dense[rows[n]]
-        loss = np.float64(0.0)
-        for k in range(t.size):
-            difference = y[n, k] - t[k]
-            exact = np.float64(difference)
-            loss += 0.5 * exact * exact
-            dy[n, k] = difference / count
-        losses[n] = loss
-        hits[n] = _is_hit(MEAN_SQUARED_ERROR, y[n], t)
+        losses[n] = 0.0
+        for begin in range(0, width, values.size):
+            count = min(values.size, width - begin)
+            some, targets = part(flat_y, n * width + begin, count), part(flat_t, rows[n] * width + begin, count)
+            slopes = part(flat_dy, n * width + begin, count)
+            for k in range(count):
+                difference = some[k] - targets[k]
+                exact = np.float64(difference)
+                values[k] = 0.5 * exact * exact
+                slopes[k] = difference / share
+            losses[n] += sum_of(values, count)
+        hits[n] = _is_hit(MEAN_SQUARED_ERROR, part(flat_y, n * width, width), part(flat_t, rows[n] * width, width))
 
 
 @formula
@@ -219,21 +229,25 @@ def _rows_of_outputs(
     value: Any, derivative: Any, loss: int, p: float, y: Any, dense: Any, rows: Any, divisor: float, dy: Any, out: Any
 ) -> None:
     """The sum of value(y, t, p) over the outputs of each row; dy = derivative(y, t, p) / divisor."""
-    losses, _, hits = out
+    losses, _, hits, values = out
+    largest = dy.dtype.type(LARGEST_32)
+    flat_y, flat_t, flat_dy, width = y.reshape(y.size), dense.reshape(dense.size), dy.reshape(dy.size), y.shape[1]
     for n in range(y.shape[0]):
-        t = dense[rows[n]]
-        total = 0.0
-        for k in range(t.size):
-            one, target = np.float64(y[n, k]), np.float64(t[k])
-            total += value(one, target, p)
-            slope = derivative(one, target, p) / divisor
-            dy[n, k] = slope
-            if (
-                abs(dy[n, k]) == np.inf and abs(slope) < np.inf
-            ):  # finite, but not in float32: times 0 it must not be NaN
-                dy[n, k] = LARGEST_32 if slope > 0.0 else -LARGEST_32
-        losses[n] = total
-        hits[n] = _is_hit(loss, y[n], t)
+        losses[n] = 0.0
+        for begin in range(0, width, values.size):
+            count = min(values.size, width - begin)
+            some, targets = part(flat_y, n * width + begin, count), part(flat_t, rows[n] * width + begin, count)
+            slopes = part(flat_dy, n * width + begin, count)
+            for k in range(count):
+                values[k] = value(np.float64(some[k]), np.float64(targets[k]), p)
+            losses[n] += sum_of(values, count)
+            for k in range(count):
+                slope = derivative(np.float64(some[k]), np.float64(targets[k]), p) / divisor
+                rounded = dy.dtype.type(slope)
+                # Finite, but not in float32: times 0 it must not be NaN.
+                bound = largest if slope > 0.0 else -largest
+                slopes[k] = bound if abs(rounded) == np.inf and abs(slope) < np.inf else rounded
+        hits[n] = _is_hit(loss, part(flat_y, n * width, width), part(flat_t, rows[n] * width, width))
 
 
 @kernel
@@ -242,27 +256,29 @@ def _multiclass_hinge(y: Any, labels: Any, rows: Any, divisor: float, dy: Any, o
 
     dy = (1 for each k whose margin is lacking, minus their number for t) / divisor. NaN for a label that is none.
     """
-    losses, _, hits = out
+    losses, _, hits, values = out
     share = 1.0 / divisor
+    flat_y, flat_dy, width = y.reshape(y.size), dy.reshape(dy.size), y.shape[1]
     for n in range(y.shape[0]):
         label = labels[rows[n]]
         if label < 0 or label >= y.shape[1]:
             dy[n, :] = np.nan
             losses[n], hits[n] = np.nan, 0
             continue
-        total, lacking = 0.0, 0.0
-        for k in range(y.shape[1]):
-            margin = 1.0 + (np.float64(y[n, k]) - np.float64(y[n, label]))
-            if k == label or margin <= 0.0:
-                dy[n, k] = 0.0
-                continue
-            one = 1.0 if margin > 0.0 else margin  # NaN
-            total += margin
-            lacking += one
-            dy[n, k] = one * share
+        losses[n], lacking, expected = 0.0, 0.0, np.float64(y[n, label])
+        for begin in range(0, width, values.size):
+            count = min(values.size, width - begin)
+            some, slopes = part(flat_y, n * width + begin, count), part(flat_dy, n * width + begin, count)
+            for k in range(count):
+                margin = 1.0 + (np.float64(some[k]) - expected)
+                values[k] = 0.0 if begin + k == label or margin <= 0.0 else margin
+            losses[n] += sum_of(values, count)
+            for k in range(count):
+                values[k] = 1.0 if values[k] > 0.0 else values[k]  # 0, or NaN
+                slopes[k] = values[k] * share
+            lacking += sum_of(values, count)
         dy[n, label] = -lacking * share
-        losses[n] = total
-        hits[n] = 1 if first_largest(y[n]) == label else 0
+        hits[n] = 1 if first_largest(part(flat_y, n * width, width)) == label else 0
 
 
 @kernel
@@ -272,7 +288,8 @@ def loss_rows(
     """losses[n], dy[n] and hits[n] for each row of y (M, K); dy is the gradient of the losses' sum over `divisor`.
 
     Row n has the target labels[rows[n]] or dense[rows[n]], of which one is empty; p: the loss's parameter. hits[n]: see
-    _is_hit. dy (M, K) and out = (losses (M,) float64, sums (M,) float64 for scratch, hits (M,) intp) are overwritten.
+    _is_hit. dy (M, K) and out = (losses (M,) float64, sums (M,) float64 for scratch, hits (M,) intp, values, any number
+    of float64 for scratch) are overwritten. Loops over `values` are vectorised, sums of them are sum_of's.
     """
     if loss == HINGE and labels.size > 0:
         _multiclass_hinge(y, labels, rows, divisor, dy, out)

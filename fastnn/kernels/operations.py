@@ -17,6 +17,9 @@ from fastnn.kernels.compile import entry, kernel, prange
 from fastnn.kernels.losses import loss_rows
 from fastnn.kernels.matmul import multiply, multiply_transposed_left, multiply_transposed_right, share
 from fastnn.kernels.simd import bits
+from fastnn.kernels.views import matrix
+
+LOSS_VALUES = 64  # of a row, evaluated at once
 
 
 @kernel
@@ -138,12 +141,18 @@ def loss(
     losses: Any,
     sums: Any,
     hits: Any,
+    values: Any,
 ) -> float:
-    """The sum of the losses of outputs y (N, K), whose gradient over `divisor` is dy. sums: (N,) float64, scratch."""
+    """The sum of the losses of outputs y (N, K), whose gradient over `divisor` is dy.
+
+    Scratch: sums (N,) and values (parts, LOSS_VALUES), float64.
+    """
     for part in prange(n_threads):
         first, last = share(y.shape[0], part, n_threads), share(y.shape[0], part + 1, n_threads)
-        out = (losses[first:last], sums[first:last], hits[first:last])
-        loss_rows(code, parameter, y[first:last], labels, dense, rows[first:last], divisor, dy[first:last], out)
+        out = (losses[first:last], sums[first:last], hits[first:last], values[part])
+        some_y = matrix(y.reshape(y.size), first * y.shape[1], last - first, y.shape[1])  # no reference is counted
+        some_dy = matrix(dy.reshape(y.size), first * y.shape[1], last - first, y.shape[1])
+        loss_rows(code, parameter, some_y, labels, dense, rows[first:last], divisor, some_dy, out)
     return sum_in_order(losses)
 
 

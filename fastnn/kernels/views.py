@@ -36,6 +36,21 @@ def matrix(vector: Any, start: int, rows: int, columns: int) -> Any:
     return vector.reshape(-1)[start : start + rows * columns].reshape(rows, columns)
 
 
+def _lower_part(context: Any, vector: Any, start: Any, size: Any) -> Any:
+    view = types.Array(vector.dtype, 1, "C")
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _view(context, builder, view, pointer_to(context, builder, vector, args[0], args[1]), [args[2]])
+
+    return view(vector, types.intp, types.intp), codegen
+
+
+@lowered(_lower_part)
+def part(vector: Any, start: int, size: int) -> Any:
+    """vector[start : start + size]: unchecked, as `matrix`; a slice looks for negative numbers, and counts itself."""
+    return vector[start : start + size]
+
+
 def _lower_vector_at(context: Any, address: types.Integer, size: types.Integer, like: types.Number) -> Any:
     view = types.Array(like, 1, "C")
 
