@@ -125,9 +125,7 @@ def labels(name: str, value: Any, rows: int, classes: int) -> LabelArray:
     good = whole & (array >= 0) & (array < classes)  # before the cast, which could wrap
     if not good.all():
         first = int(good.argmin())
-        remedy = "check the labels, or the number of classes"
-        if whole.all() and array.min() >= 1 and array.max() == classes:
-            remedy = f"labels start at 0, so pass {expression} - 1"
+        remedy = checks.label_remedy(expression, array, classes)
         raise ValueError(f"{expected}, got {array[first]} at {name}[{first}]; {remedy}")
     return _plain(array, INTP)
 

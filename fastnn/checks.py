@@ -191,8 +191,15 @@ def shape_remedy(expression: str, actual: tuple[int, ...], shape: Shape) -> str:
     if size == 0:
         return ""
     if fits((1, *actual), shape) and shape[0] in ("N", 1):
-        condition = "for a single sample " if shape[0] == "N" else ""
-        return f"; {condition}pass {expression}[None{', :' * len(actual)}]"
+        single = f"pass {expression}[None{', :' * len(actual)}]"
+        if shape[0] != "N":
+            return f"; {single}"
+        several = (
+            f", for samples of one number pass {expression}[:, None]"
+            if len(actual) == 1 and fits((1,), shape[1:])
+            else ""
+        )
+        return f"; for a single sample {single}{several}"
     if fits((*actual, 1), shape) and shape[-1] == 1:
         return f"; pass {expression}[{':, ' * len(actual)}None]"
     if len(actual) == 2 and fits(actual[::-1], shape):
@@ -202,6 +209,18 @@ def shape_remedy(expression: str, actual: tuple[int, ...], shape: Shape) -> str:
     if len(shape) == 2 < len(actual) and fits((actual[0], size // actual[0]), shape):
         return f"; pass {expression}.reshape(len({expression}), -1)"
     return ""
+
+
+def label_remedy(expression: str, labels: npt.NDArray[Any], classes: int) -> str:
+    """What makes labels of numbers that are no labels of so many classes."""
+    values = np.unique(labels).astype(np.float64)
+    if classes == 1:
+        return "for two classes take two outputs, or one with the loss sigmoid_cross_entropy"
+    if np.array_equal(values, [-1, 1]):
+        return f"of signs pass ({expression} + 1) // 2"
+    if values[0] >= 1 and values[-1] == classes and (values == np.floor(values)).all():
+        return f"labels start at 0, so pass {expression} - 1"
+    return "check the labels, or the number of classes"
 
 
 def expression_for(name: str, value: Any) -> str:

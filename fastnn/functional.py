@@ -173,7 +173,12 @@ def activation_backward(
 
 def _activation_parameter(name: str, slope: float, alpha: float) -> float:
     given = {"slope": arrays.real("slope", slope), "alpha": arrays.real("alpha", alpha)}
-    return given.get(ACTIVATIONS[name].parameter, 0.0)
+    own = ACTIVATIONS[name].parameter
+    for other, value, default in (("slope", slope, 0.01), ("alpha", alpha, 1.0)):
+        if other != own and value != default:
+            takes = f"the parameter of {name} is {own}" if own else f"{name} has no parameter"
+            raise TypeError(f"{other}: expected it to be left out, as {takes}, got {value!r}; pass another name")
+    return given.get(own, 0.0)
 
 
 def softmax(x: Any, *, out: Any = None) -> Array:

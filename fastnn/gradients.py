@@ -223,7 +223,7 @@ def gradient_descent(
     Raises
     ------
     TrainingDivergedError
-        If a position is not finite.
+        If a position is not finite or, with the numerical gradient, so far away that h is lost in rounding.
 
     Notes
     -----
@@ -237,6 +237,12 @@ def gradient_descent(
     tolerance = None if stop is None or callable(stop) else arrays.real("stop", stop, minimum=0.0)
     path = [x.copy()]
     for step in range(1, step_num + 1):
+        if gradient is None and step > 1 and not isinstance(h, str) and np.spacing(np.abs(x).max()) > h:
+            came = f"{np.abs(x).max():g} after step {step - 1}"
+            raise TrainingDivergedError(
+                f"x: expected positions where a step of h = {h:g} is not lost in rounding, got {came}; lower the "
+                "learning rate"
+            )
         slope = numerical_gradient(f, x, h, method=method) if gradient is None else np.asarray(gradient(x))
         if slope.shape != x.shape:
             raise ValueError(f"gradient: expected an array of shape {x.shape}, got {slope.shape}; return one like x")

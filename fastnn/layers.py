@@ -202,7 +202,8 @@ class BatchNorm(Layer):
 
     In training, which is `Network.step` and `fit`, mean and biased variance are those of the batch, and of both a
     running value is kept: running = momentum running + (1 - momentum) that of the batch, whose variance is made
-    unbiased by N / (N - 1). `predict`, `loss`, `gradient` and gradient checks go by the running values.
+    unbiased by N / (N - 1). A last batch of one row is left out. `predict`, `loss`, `gradient` and gradient checks go
+    by the running values.
 
     Its parameters are `gamma1` and `beta1` (outputs,), which begin at 1 and 0; the running values are
     `network.statistics["mean1"]` and `["variance1"]`, which begin at 0 and 1. Regularization leaves them alone. An

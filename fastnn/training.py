@@ -62,8 +62,8 @@ class History:
         return {name: values[-1] for name, values in vars(self).items() if values}
 
     def __str__(self) -> str:
-        formats = {"learning_rate": ".4g"}  # which may be small
-        texts = {name: format(value, formats.get(name, ".4f")) for name, value in self.last().items()}
+        plain = {name: 1e-3 <= abs(value) < 1e6 and name != "learning_rate" for name, value in self.last().items()}
+        texts = {name: format(value, ".4f" if plain[name] else ".4g") for name, value in self.last().items()}
         figures = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in texts.items())
         return f"{self.epochs} epoch{'s' * (self.epochs > 1)}: {figures}" if figures else "no completed epoch"
 
@@ -100,7 +100,8 @@ def fit(
     epochs : int
         Passes over the data.
     batch_size : int or None
-        Samples for one update; None for all of them. The last batch of an epoch may be smaller.
+        Samples for one update; None for all of them. The last batch of an epoch may be smaller;
+        where there is BatchNorm, one of a single row is left out.
     optimizer : Optimizer, optional
         SGD(lr=0.1) if not given.
     schedule : callable, optional
@@ -199,7 +200,9 @@ class _Run:
 
     def epoch(self, data: Data, epoch: int, bar: Progress) -> tuple[float, float]:
         """One pass over data.order: (mean loss, accuracy)."""
-        batches = -(-len(data[0]) // self.batch_size)
+        batches, rest = divmod(len(data[0]), self.batch_size)
+        # Batch normalisation makes 0 of a row by itself, and would learn that row as the mean.
+        batches += rest > (1 if self.network.statistics else 0)
         first, samples, losses, hits = 0, 0, 0.0, 0
         while first < batches:
             last = min(batches, first + self.batches_per_call)
@@ -271,7 +274,13 @@ def _check_numerical(network: Network) -> None:
 def _check_callbacks(callbacks: Any) -> None:
     functions = isinstance(callbacks, list | tuple) and all(map(callable, callbacks))
     if not functions or any(isinstance(callback, type) for callback in callbacks):
-        raise TypeError(f"callbacks: expected a list of functions, got {callbacks!r}; pass callbacks=[function]")
+        remedy = "pass callbacks=[function]"
+        if callable(getattr(callbacks, "begin", None)):
+            remedy = "pass it in a list"
+        for callback in callbacks if isinstance(callbacks, list | tuple) else ():
+            if isinstance(callback, type):
+                remedy = f"create one, {callback.__name__}()"
+        raise TypeError(f"callbacks: expected a list of functions, got {callbacks!r}; {remedy}")
 
 
 def _call(callbacks: Sequence[Callback], method: str, *arguments: Any) -> None:

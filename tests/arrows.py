@@ -77,7 +77,7 @@ ARROWS = {
     "models.neuron": "arrays functional",
     "models.perceptron": "arrays errors models.neuron kernels.matmul kernels.rules",
     "models.rules": "arrays functional functional_losses functional_updates",
-    "models.linear_regression": "arrays layers network optimizers training",
+    "models.linear_regression": "arrays errors layers network optimizers training",
     "models": "models.*",
     "factories": "arrays checks network threads training",
     "validation": "arrays checks datasets.folds datasets.splits datasets.standardize factories network training",

@@ -151,6 +151,7 @@ def test_every_array_ends_in_an_answer_or_in_its_sentence(
 
 
 ANY = "x: expected a float32 or float64 array, got"
+SINGLE = "; for a single sample pass x[None, :]"
 NUMBER_LIST = "pass a NumPy array or a list of numbers"
 ENDLESS: list[Any] = []
 ENDLESS.append(ENDLESS)
@@ -192,8 +193,8 @@ def test_what_is_no_array_of_numbers(value: Any, came: str) -> None:
 @pytest.mark.parametrize(
     ("actual", "shape", "text", "remedy"),
     [
-        ((784,), ("N", 784), "(N, 784)", "; for a single sample pass x[None, :]"),
-        ((784,), ("N", "D"), "(N, D)", "; for a single sample pass x[None, :]"),
+        ((784,), ("N", 784), "(N, 784)", SINGLE),
+        ((784,), ("N", "D"), "(N, D)", f"{SINGLE}, for samples of one number pass x[:, None]"),
         ((28, 28), ("N", 28, 28), "(N, 28, 28)", "; for a single sample pass x[None, :, :]"),
         ((5,), (1, 5), "(1, 5)", "; pass x[None, :]"),
         ((5,), (5, 1), "(5, 1)", "; pass x[:, None]"),
@@ -209,9 +210,7 @@ def test_what_is_no_array_of_numbers(value: Any, came: str) -> None:
         ((0,), ("N", 0), "(N, 0)", ""),
     ],
 )
-def test_a_wrong_shape_and_its_remedy(
-    actual: tuple[int, ...], shape: tuple[int | str, ...], text: str, remedy: str
-) -> None:
+def test_a_wrong_shape_and_its_remedy(actual: tuple[int, ...], shape: Any, text: str, remedy: str) -> None:
     value = np.zeros(actual)
     with refused(ValueError, f"{ANY[:-5]} of shape {text}, got shape {actual}{remedy}"):
         arrays.floats("x", value, shape)

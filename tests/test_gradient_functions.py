@@ -333,3 +333,8 @@ def test_nothing_chosen() -> None:
 def test_what_a_derivative_needs(f: Any, x: Any, came: str) -> None:
     with pytest.raises(TypeError, match=f"^{re.escape(f'f: expected a function that returns {came}')}$"):
         fastnn.numerical_diff(f, x)
+
+
+def test_a_descent_so_far_away_that_h_is_lost_has_diverged() -> None:
+    with pytest.raises(fastnn.TrainingDivergedError, match=r"^x: expected positions where a step of h = 0.0001 is not"):
+        fastnn.gradient_descent(lambda x: x[0] ** 2, np.array([1.2]), lr=1.5, step_num=100)

@@ -5,6 +5,7 @@ import math
 import pickle
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -230,3 +231,25 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
 @pytest.mark.parametrize(("call", "error", "sentence"), REFUSED, ids=[row[2] for row in REFUSED])
 def test_refused_arguments(call: Callable[[], Any], error: type[Exception], sentence: str) -> None:
     refuses(call, error, sentence)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        (
+            "leaky_relu",
+            {"alpha": 0.3},
+            "alpha: expected it to be left out, as the parameter of leaky_relu is slope, got",
+        ),
+        ("elu", {"slope": 0.3}, "slope: expected it to be left out, as the parameter of elu is alpha, got 0.3"),
+        ("relu", {"slope": 0.3}, "slope: expected it to be left out, as relu has no parameter, got 0.3"),
+    ],
+)
+def test_the_parameter_of_another_activation_is_refused(name: str, options: dict[str, float], message: str) -> None:
+    x = np.ones(3)
+    for call in (
+        partial(fastnn.activation_forward, name, x),
+        partial(fastnn.activation_backward, name, x, x, x),
+    ):
+        with pytest.raises(TypeError, match=f"^{re.escape(message)}"):
+            call(**options)

@@ -161,3 +161,13 @@ def test_before_fit() -> None:
     for use in (lambda: model.weights, lambda: model.bias, lambda: model.predict(X), lambda: model.loss(X, T)):
         with pytest.raises(RuntimeError, match=r"got no samples; call fit\(x, t\) or closed_form\(x, t\) first$"):
             use()
+
+
+def test_a_loss_that_grows_without_end_is_refused() -> None:
+    """Long before its numbers are infinite; what it reached is kept."""
+    model = LinearRegression()
+    with pytest.raises(
+        fastnn.TrainingDivergedError, match=r"^loss: expected it to fall, got \S+ after \S+ in the first"
+    ):
+        model.fit(np.arange(10.0)[:, None], np.arange(10.0))
+    assert model.network is not None and np.isfinite(model.network.params["W1"]).all()

@@ -321,8 +321,8 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"callbacks": [fastnn.EarlyStopping]},
         TypeError,
-        "callbacks: expected a list of functions, got [<class 'fastnn.early_stopping.EarlyStopping'>]; pass "
-        "callbacks=[function]",
+        "callbacks: expected a list of functions, got [<class 'fastnn.early_stopping.EarlyStopping'>]; create one, "
+        "EarlyStopping()",
     ),
 ]
 

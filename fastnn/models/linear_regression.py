@@ -7,10 +7,13 @@ import numpy as np
 
 from fastnn import arrays
 from fastnn.arrays import Array
+from fastnn.errors import TrainingDivergedError
 from fastnn.layers import Affine
 from fastnn.network import Network
 from fastnn.optimizers import SGD
 from fastnn.training import Callback, History
+
+GROWTH = 1e6  # of the loss, from which training has diverged, long before its numbers end
 
 
 class LinearRegression:
@@ -75,11 +78,12 @@ class LinearRegression:
         TypeError, ValueError
             For bad arguments, before anything is changed.
         TrainingDivergedError
-            When the loss or a weight is no longer finite. The last finite weights are kept.
+            When the loss or a weight is no longer finite, or the loss has grown a million times. The last finite
+            weights are kept.
         """
         network, x, t, one_value = _prepare(x, t)
         try:
-            return network.fit(
+            history = network.fit(
                 x,
                 t,
                 epochs=epochs,
@@ -90,6 +94,10 @@ class LinearRegression:
                 callbacks=callbacks,
                 progress=False,
             )
+            if history.epochs > 1 and history.loss[-1] > GROWTH * history.loss[0] > 0.0:
+                came = f"{history.loss[-1]:.3g} after {history.loss[0]:.3g} in the first epoch"
+                raise TrainingDivergedError(f"loss: expected it to fall, got {came}; lower lr, or standardize x")
+            return history
         finally:
             if network.history is not None:  # training has begun: what it reached is kept, also after an error
                 self.network, self._one_value = network, one_value

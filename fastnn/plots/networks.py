@@ -72,8 +72,9 @@ def decision_regions(predict: Any, x: Any, t: Any, *, ax: Any = None, resolution
     Parameters
     ----------
     predict : Network or callable
-        A network of 2 inputs, whose largest output counts; of one output, the nearer of the two numbers in t, so that
-        the threshold is 0.5 between 0 and 1. Or a function from samples (M, 2) to labels (M,). It is called once.
+        A network of 2 inputs, whose largest output counts; of one output, the side of its loss's border: 0 for logits
+        and margins, 1/2 for the probabilities of log_loss, else halfway between the two numbers in t. Or a function
+        from samples (M, 2) to labels (M,), such as a model's `predict`. It is called once.
     x : array (N, 2)
         Samples.
     t : array (N,)
