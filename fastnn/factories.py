@@ -22,7 +22,8 @@ NetworkFactory: TypeAlias = Callable[[np.random.Generator], Network]
 Result = TypeVar("Result")
 
 EXAMPLE = "pass one such as lambda rng: fastnn.Network([...], rng=rng)"
-NOT_OPTIONS = {"self", "x", "t", "rng", "progress"}  # arguments of Network.fit that are not the caller's to choose
+# Arguments of Network.fit that are not the caller's to choose: who trains chooses the samples.
+NOT_OPTIONS = {"self", "x", "t", "rng", "progress", "sample_weight"}
 
 
 class Factory:

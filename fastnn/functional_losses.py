@@ -215,7 +215,7 @@ def zero_one_loss(y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any
     labels, dense = arrays.targets("t", t, len(y), y.shape[1], y.dtype)
     expected = labels if labels.size else dense.argmax(axis=1)
     losses = ((y.argmax(axis=1) != expected) | np.isnan(y).any(axis=1)).astype(np.float64)
-    return _reduced(losses, _weights(sample_weight, None, labels, dense, y.shape), reduction, y.shape[1])[0]
+    return _reduced(losses, weights_of(sample_weight, None, labels, dense, y.shape), reduction, y.shape[1])[0]
 
 
 def _evaluate(
@@ -241,7 +241,7 @@ def _evaluate(
         raise ValueError(f"{name}: expected probabilities from 0 to 1, got {came}")
     if class_weight is not None and isinstance(loss, Hinge) and not labels.size:
         raise ValueError("class_weight: expected labels (N,) for t, got signs; pass sample_weight")
-    weights = _weights(sample_weight, class_weight, labels, dense, y.shape)
+    weights = weights_of(sample_weight, class_weight, labels, dense, y.shape)
     dy = arrays.output("out", out, y.shape, y.dtype, ((name, y), ("t", np.asarray(t)), ("t", dense)))
     plain = weights is None and reduction == "mean" and factor == 1.0
     losses, sums = np.empty((2, len(y)))
@@ -257,10 +257,10 @@ def _evaluate(
     return value, dy
 
 
-def _weights(
+def weights_of(
     sample_weight: Any, class_weight: Any, labels: Array, dense: Array, shape: tuple[int, ...]
 ) -> Array | None:
-    """The weight of each sample (N,) in float64; None where all are 1."""
+    """The weight of each sample (N,) in float64; None where all are 1. shape: of the outputs (N, K)."""
     if sample_weight is None and class_weight is None:
         return None
     weights = np.ones(shape[0])

@@ -195,6 +195,8 @@ class Network(Runner):
         callbacks: "Sequence[Callback]" = (),
         check_finite: bool = True,
         gradient: str = "analytic",
+        sample_weight: Any = None,
+        class_weight: Any = None,
     ) -> "History":
         """Train on mini-batches; see `fastnn.training.fit`, whose arguments these are."""
         from fastnn.training import fit
@@ -214,6 +216,8 @@ class Network(Runner):
             callbacks=callbacks,
             check_finite=check_finite,
             gradient=gradient,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
         )
 
     def save(self, path: Any) -> None:

@@ -25,6 +25,7 @@ from fastnn.plan import check_layers, compile_plan
 from fastnn.workspace import INDEX, Workspace, take_for_prediction
 
 NO_ORDER = np.empty(0, INDEX)  # samples as they come
+NO_WEIGHTS = np.empty(0)  # each counts once
 # A compiled call cannot be interrupted: predictions are cut into calls of at most this, 0.1 s at 20 GFLOP/s.
 FLOP_PER_CALL = 2e9
 FLOP_PER_LOSS = 20.0  # for each output; decides only whether threads pay
@@ -231,10 +232,11 @@ class Runner:
         batches: tuple[int, int, int],
         losses: float = 0.0,
         check: tuple[bool, bool] = (False, False),
+        weights: Array = NO_WEIGHTS,
     ) -> tuple[int, float, int, int]:
         """Train on mini-batches, (first, last, rows of one), of (x, labels, dense, order); see kernels.network.train.
 
-        The sum of losses goes on from `losses`. check: (labels, finite inputs).
+        The sum of losses goes on from `losses`. check: (labels, finite inputs); weights: of the samples' losses.
         """
         parts, rows = threads.at_most(self.n_threads), batches[2]
         if rows == 1 and self._statistics and optimizer is not None:
@@ -247,7 +249,7 @@ class Runner:
         with self._lock:  # one batch at a time goes through the workspace
             steps = self._counters[job.STEPS]
             state, owner, workspace = self._ready_for(optimizer, rows, parts, data[3].size > 0)
-            arguments = (workspace.job, *data, *batches, losses, *check)
+            arguments = (workspace.job, *data, weights, *batches, losses, *check)
             samples, total, hits, outcome = threads.run(kernels.train, work, *arguments, n_threads=parts)
             if samples or optimizer is None:
                 self._state, self._state_owner = state, owner

@@ -6,6 +6,7 @@ Imports network, runner, the gate, optimizers, progress and numpy.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,12 +14,13 @@ import numpy as np
 from fastnn import arrays, checks
 from fastnn.arrays import Array
 from fastnn.errors import TrainingDivergedError
+from fastnn.functional_losses import weights_of
 from fastnn.kernels.forward import DONE, NOT_FINITE
 from fastnn.layers import BatchNorm, Dropout
 from fastnn.network import Network
 from fastnn.optimizers import SGD, Optimizer, check_optimizer
 from fastnn.progress import Progress
-from fastnn.runner import NO_ORDER
+from fastnn.runner import NO_ORDER, NO_WEIGHTS
 
 # A compiled call cannot be interrupted, so a run is cut into calls of about this long: Ctrl-C answers within 0.1 s.
 SECONDS_PER_CALL = 0.05
@@ -89,6 +91,8 @@ def fit(
     callbacks: Sequence[Callback] = (),
     check_finite: bool = True,
     gradient: str = "analytic",
+    sample_weight: Any = None,
+    class_weight: Any = None,
 ) -> History:
     """Train a network on mini-batches; as a method, `network.fit(x, t, ...)`.
 
@@ -124,6 +128,11 @@ def fit(
         Refuse NaN and infinity in the data.
     gradient : str
         "analytic": back-propagation. "numerical": central differences with h = 1e-4, see `Network.numerical_gradient`.
+    sample_weight : array (N,), optional
+        What each sample's loss is multiplied by, over the mean of all weights; at least 0.
+    class_weight : array (K,), optional
+        The sample's weight is multiplied by that of its label, or of its largest target. The accuracy, and what is
+        measured on validation data, are not weighted.
 
     Returns
     -------
@@ -145,14 +154,13 @@ def fit(
     _check_callbacks(callbacks)
     if not np.isfinite(network._values).all():
         raise ValueError("params: expected finite parameters, got NaN or infinity; call network.initialize() first")
-    numerical = arrays.choice("gradient", gradient, GRADIENTS) == "numerical"
-    if numerical:
-        _check_numerical(network)
+    weights = _weights(network, (x, labels, dense), sample_weight, class_weight)
+    numerical = _is_numerical(gradient, network, weights)
     shuffle, progress = arrays.flag("shuffle", shuffle), arrays.flag("progress", progress)
     figures = _figures(network._counts_hits(labels, dense), validation is not None)
     _call(callbacks, "begin", network, figures)
     history = network.history = History()
-    run = _Run(network, optimizer, size, numerical)
+    run = _Run(network, optimizer, size, numerical, weights)
     order = np.arange(len(x), dtype=np.intp)
     data = (x, labels, dense, order if shuffle else NO_ORDER)
     try:
@@ -181,9 +189,11 @@ def fit(
 class _Run:
     """Epochs over one network, cut into compiled calls; keeps the last finite parameters to go back to."""
 
-    def __init__(self, network: Network, optimizer: Optimizer, batch_size: int, numerical: bool) -> None:
+    def __init__(
+        self, network: Network, optimizer: Optimizer, batch_size: int, numerical: bool, weights: Array
+    ) -> None:
         self.network, self.optimizer, self.batch_size = network, optimizer, batch_size
-        self.run_batches = self._run_numerical if numerical else network._run_batches
+        self.run_batches: Any = self._run_numerical if numerical else partial(network._run_batches, weights=weights)
         self.batches_per_call = 1
         self.saved = network._snapshot()
 
@@ -262,13 +272,28 @@ def _scheduled(optimizer: Any, schedule: Schedule | None, epoch: int, history: H
     return optimizer, optimizer.lr
 
 
-def _check_numerical(network: Network) -> None:
-    """Refuse layers that do something else in training than in the loss that a numerical gradient is of."""
+def _weights(network: Network, data: tuple[Array, Array, Array], sample_weight: Any, class_weight: Any) -> Array:
+    """The weight of each sample over their mean; empty where all are 1."""
+    x, labels, dense = data
+    if class_weight is not None and not network._counts_hits(labels, dense):
+        came = "targets that are none; pass sample_weight"
+        raise ValueError(f"class_weight: expected targets that are classes, got {came}")
+    weights = weights_of(sample_weight, class_weight, labels, dense, (len(x), network.outputs))
+    return NO_WEIGHTS if weights is None else weights / weights.mean()
+
+
+def _is_numerical(gradient: str, network: Network, weights: Array) -> bool:
+    """Whether the gradient is numerical; with it refuses weights, and layers that training takes in another way."""
+    if arrays.choice("gradient", gradient, GRADIENTS) != "numerical":
+        return False
+    if weights.size:
+        raise ValueError("gradient: expected 'analytic' with weights of samples, got 'numerical', which knows none")
     for layer in network.layers:
         if isinstance(layer, Dropout | BatchNorm):
             lacking = "drops nothing" if isinstance(layer, Dropout) else "takes no statistics of batches"
             expected = f"gradient: expected 'analytic' for a network with {type(layer).__name__}"
             raise ValueError(f"{expected}, got 'numerical', which {lacking}")
+    return True
 
 
 def _check_callbacks(callbacks: Any) -> None:

@@ -186,11 +186,11 @@ def test_interrupted_within_an_epoch(method: str, monkeypatch: pytest.MonkeyPatc
     net = small_network()
     original, calls = getattr(net, method), []
 
-    def interrupted(*args: Any) -> Any:
+    def interrupted(*args: Any, **options: Any) -> Any:
         calls.append(args)
         if len(calls) == {"_run_batches": 3, "_measure": 2}[method]:  # the first batches are none: they compile
             raise KeyboardInterrupt
-        return original(*args)
+        return original(*args, **options)
 
     monkeypatch.setattr(net, method, interrupted)
     with pytest.raises(KeyboardInterrupt):

@@ -146,6 +146,20 @@ def _backward_rows(
 
 
 @kernel
+def _weigh(data: Data, start: int, first: int, losses: Any, dy: Any) -> None:
+    """Multiply the losses of the rows from `first` on of the mini-batch, and their gradients, by their weights."""
+    if data.weights.size == 0:
+        return
+    for n in range(losses.size):
+        row = start + first + n
+        weight = data.weights[data.order[row] if data.order.size > 0 else row]
+        losses[n] *= weight
+        slopes, factor = dy[n], dy.dtype.type(weight)
+        for k in range(slopes.size):
+            slopes[k] *= factor
+
+
+@kernel
 def norms_in_training(plan: Plan, update: int) -> int:
     """How many operations normalise by the statistics of the batch; a gradient by itself goes by those learned."""
     return 0 if update == NO_UPDATE else batch_norms(plan)
@@ -158,6 +172,7 @@ def batch_part(
     labels: Any,
     dense: Any,
     order: Any,
+    weights: Any,
     start: int,
     count: int,
     skip_zeros: bool,
@@ -167,7 +182,7 @@ def batch_part(
 ) -> None:
     """Stage `number` of one part's rows of a mini-batch of `count` rows; they are gathered in the first."""
     like = x.dtype.type(0.0)
-    plan, workspace, data = get_plan(job), get_workspace(job, like), Data(x, labels, dense, order)
+    plan, workspace, data = get_plan(job), get_workspace(job, like), Data(x, labels, dense, order, weights)
     vectors, capacity = get_vectors(job, like), workspace.capacity
     scratch, parameter = workspace.scratch[part], plan_number(plan, LOSS_PARAMETER)
     final = plan.operations[plan.operations.shape[0] - 1]
@@ -192,6 +207,7 @@ def batch_part(
             out = (losses[first:last], sums[first:last], hits[first:last], workspace.bias_sums[part])
             divisor = count / plan_number(plan, DATA_SHARE)
             loss_rows(plan.loss, parameter, y, some_labels, some_dense, rows, divisor, dy, out)
+            _weigh(data, start, first, losses[first:last], dy)
         _backward_rows(
             plan, vectors, inputs, workspace, scratch, first, last, key, normalized, stage.back_from, stage.back_to
         )

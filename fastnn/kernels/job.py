@@ -102,6 +102,7 @@ class Data(NamedTuple):
     labels: Any  # (samples,) intp, or empty
     dense: Any  # (samples, K), or empty
     order: Any  # (samples,) intp, or empty for 0, 1, 2, ...
+    weights: Any  # (samples,) float64, what their losses are multiplied by; empty for 1
 
 
 @kernel

@@ -100,6 +100,7 @@ def train(
     labels: Any,
     dense: Any,
     order: Any,
+    weights: Any,
     first: int,
     last: int,
     size: int,
@@ -140,7 +141,7 @@ def train(
             elif region % 2 == 1:
                 between_stages(job, x.dtype.type(0.0), count, region // 2, part, n_threads)
             else:
-                batch_part(job, x, labels, dense, order, start, count, skip, region // 2, part, n_threads)
+                batch_part(job, x, labels, dense, order, weights, start, count, skip, region // 2, part, n_threads)
         if region == 2 * norms:  # the loss
             penalty = _penalty(plan, vectors.values)
             total = plan_number(plan, DATA_SHARE) * sum_in_order(losses_of_rows[:count]) + count * penalty
