@@ -1,5 +1,6 @@
 """Parameters (or gradients) by name: views into one flat vector. Imports the gate."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -49,7 +50,8 @@ class Parameters(Mapping[str, Array]):
 
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name} {shape}" for name, (_, shape) in self._places.items())
-        return f"<{self._vector.size:,} {self._vector.dtype} parameters: {shapes}>"
+        size = sum(math.prod(shape) for _, shape in self._places.values())
+        return f"<{size:,} {self._vector.dtype} numbers: {shapes}>"
 
 
 def vector(size: int, dtype: np.dtype[Any]) -> Array:

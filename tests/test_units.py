@@ -250,6 +250,12 @@ def test_regularization_is_of_weights_only() -> None:
         assert np.array_equal(found[name], expected[name]) == (name[0] != "W")
 
 
+def test_what_they_look_like() -> None:
+    net = Network([Affine(2, 3), BatchNorm()], "mean_squared_error", rng=0)
+    assert repr(net.params) == "<15 float32 numbers: W1 (2, 3), b1 (3,), gamma1 (3,), beta1 (3,)>"
+    assert repr(net.statistics) == "<6 float32 numbers: mean1 (3,), variance1 (3,)>"
+
+
 def test_summary_counts_them() -> None:
     summary = network().summary()
     rows = [line.split() for line in summary.splitlines()]
