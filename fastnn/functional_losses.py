@@ -23,6 +23,7 @@ from fastnn.losses import (
     MeanSquaredError,
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
+    weights_of,
 )
 
 FLOP_PER_OUTPUT = 20.0  # decides only whether threads pay
@@ -255,32 +256,6 @@ def _evaluate(
     value, scale = _reduced(losses, weights, reduction, y.shape[1])
     np.multiply(dy, np.asarray(factor * scale).reshape(-1, 1), out=dy, casting="same_kind")
     return value, dy
-
-
-def weights_of(
-    sample_weight: Any, class_weight: Any, labels: Array, dense: Array, shape: tuple[int, ...]
-) -> Array | None:
-    """The weight of each sample (N,) in float64; None where all are 1. shape: of the outputs (N, K)."""
-    if sample_weight is None and class_weight is None:
-        return None
-    weights = np.ones(shape[0])
-    if sample_weight is not None:
-        weights = weights * _checked("sample_weight", sample_weight, shape[0])
-    if class_weight is not None:
-        classes = labels if labels.size else dense.argmax(axis=1)
-        weights = weights * _checked("class_weight", class_weight, shape[1])[classes]
-    total = float(np.sum(weights)) if np.isfinite(weights).all() else np.inf
-    if not 0.0 < total < np.inf:
-        name = "class_weight" if sample_weight is None else "sample_weight"
-        raise ValueError(f"{name}: expected weights whose sum is above 0 and finite, got {total:g}; pass others")
-    return weights
-
-
-def _checked(name: str, value: Any, count: int) -> Array:
-    weights = arrays.floats(name, value, (count,), dtype="float64", rounding=True, finite=True)
-    if (weights < 0.0).any():
-        raise ValueError(f"{name}: expected numbers of at least 0, got {weights.min():g}; pass weights")
-    return weights
 
 
 def _reduced(losses: Array, weights: Array | None, reduction: str, outputs: int) -> tuple[Value, Any]:

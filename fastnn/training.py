@@ -14,9 +14,9 @@ import numpy as np
 from fastnn import arrays, checks
 from fastnn.arrays import Array
 from fastnn.errors import TrainingDivergedError
-from fastnn.functional_losses import weights_of
 from fastnn.kernels.forward import DONE, NOT_FINITE
 from fastnn.layers import BatchNorm, Dropout
+from fastnn.losses import weights_of
 from fastnn.network import Network
 from fastnn.optimizers import SGD, Optimizer, check_optimizer
 from fastnn.progress import Progress

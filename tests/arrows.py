@@ -71,7 +71,7 @@ ARROWS = {
     "workspace kernels.*",
     "gradients": "arrays errors observation perturbation threads kernels.*",
     "gradient_check": "arrays checks layers observation perturbation kernels.activations",
-    "training": "arrays checks errors functional_losses layers network optimizers progress runner kernels.forward",
+    "training": "arrays checks errors layers losses network optimizers progress runner kernels.forward",
     "schedules": "arrays training",
     "early_stopping": "arrays network runner schedules training",
     "models.neuron": "arrays functional",

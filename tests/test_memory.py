@@ -13,7 +13,7 @@ from fastnn import SGD, Affine, Momentum, Network, Relu, threads
 from fastnn.kernels.compile import JIT_DISABLED
 from tests.shapes import Array, numbers
 
-ARRAYS_OF_A_STEP = 5  # job, x, labels, dense, order
+ARRAYS_OF_A_STEP = 6  # job, x, labels, dense, order, weights
 ARRAYS_OF_A_PREDICTION = 3  # job, x, out
 
 
