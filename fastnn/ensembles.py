@@ -242,8 +242,8 @@ def random_restarts(
     target_loss : float, optional
         Enough: once a run ends with at most this loss, no other begins.
     **fit_options
-        Options of `Network.fit`; not rng and progress. With validation_data the loss that counts is that on it,
-        otherwise that on x and t; in both cases after the training.
+        Options of `Network.fit`; not rng and progress. What counts is the loss after the training: with validation_data
+        that of this data alone, otherwise what was descended on, `network.loss(x, t)`.
 
     Returns
     -------
@@ -261,14 +261,12 @@ def random_restarts(
     count = arrays.integer("n", n, minimum=1)
     target = -math.inf if target_loss is None else arrays.real("target_loss", target_loss)
     generator, new_network = arrays.generator("rng", rng), Factory(network_factory)
-    data = options.get("validation_data")
-    data = (x, t) if data is None else data
     best: Network | None = None
     losses: list[float] = []
     for _ in range(count):
         child = generator.spawn(1)[0]
         network = new_network(child)
-        loss = _loss_after_training(network, x, t, data, {**options, "rng": child, "progress": False})
+        loss = _loss_after_training(network, x, t, {**options, "rng": child, "progress": False})
         if loss < min(losses, default=math.inf):
             best = network
         losses.append(loss)
@@ -280,13 +278,17 @@ def random_restarts(
     return Search(best, np.array(losses))
 
 
-def _loss_after_training(network: Network, x: Any, t: Any, data: Any, options: dict[str, Any]) -> float:
-    """The loss on `data`; infinite where the training diverges or the loss is not finite."""
+def _loss_after_training(network: Network, x: Any, t: Any, options: dict[str, Any]) -> float:
+    """The loss that counts; infinite where the training diverges or the loss is not finite."""
     try:
         network.fit(x, t, **options)
     except TrainingDivergedError:
         return math.inf
-    loss = network.loss(*data, check_finite=options.get("check_finite", True))
+    check_finite, validation = options.get("check_finite", True), options.get("validation_data")
+    if validation is None:
+        loss = network.loss(x, t, check_finite=check_finite)
+    else:
+        loss, _ = network._measure_on(*network._prepare(*validation, check_finite))
     return loss if math.isfinite(loss) else math.inf
 
 

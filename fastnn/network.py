@@ -248,14 +248,16 @@ class Network(Runner):
             and t.shape == x.shape[:1]
         )
         result: tuple[int, float, int, int] = (0, 0.0, 0, REFUSED)
-        if plain and x.base is not self._values:
-            data = (x, t, self._no_targets, NO_ORDER)
-            result = self._run_batches(data, optimizer, (0, 1, len(x)), check=(True, check_finite))
-        if result[3] == REFUSED:  # here the gate says why
-            x, labels, dense = self._prepare(x, t, check_finite)
-            result = self._run_batches((x, labels, dense, NO_ORDER), optimizer, (0, 1, len(x)))
+        with self._lock:
+            penalty = self._penalty()
+            if plain and x.base is not self._values:
+                data = (x, t, self._no_targets, NO_ORDER)
+                result = self._run_batches(data, optimizer, (0, 1, len(x)), check=(True, check_finite))
+            if result[3] == REFUSED:  # here the gate says why
+                x, labels, dense = self._prepare(x, t, check_finite)
+                result = self._run_batches((x, labels, dense, NO_ORDER), optimizer, (0, 1, len(x)))
         if result[3] != DONE and optimizer is not None:
             came = f"NaN or infinity on a batch of {len(x)}; the parameters were left as they were"
             remedy = "lower the learning rate, scale the data, or initialize() again"
             raise TrainingDivergedError(f"loss: expected a finite number, got {came}: {remedy}")
-        return result[1] / len(x)
+        return self.regularization.data * result[1] / len(x) + penalty

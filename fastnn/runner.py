@@ -58,7 +58,7 @@ class Runner:
         if regularization is not None and not isinstance(regularization, Regularization):
             came = f"{regularization!r}; pass fastnn.Regularization(l2=1e-4)"
             raise TypeError(f"regularization: expected a fastnn.Regularization or None, got {came}")
-        self.regularization = Regularization() if regularization is None else regularization
+        self._regularization = Regularization() if regularization is None else regularization
         dtype = arrays.float_dtype("dtype", dtype)
         for name, number in vars(self.regularization).items():
             arrays.real(f"regularization.{name}", number, maximum=float(np.finfo(dtype).max))
@@ -81,6 +81,11 @@ class Runner:
     def loss_name(self) -> str:
         """The name of the loss."""
         return self._loss.name
+
+    @property
+    def regularization(self) -> Regularization:
+        """What is added to the mean loss; chosen when the network is made."""
+        return self._regularization
 
     @property
     def _description(self) -> tuple[Sequence[Layer], int, tuple[float, ...]]:

@@ -34,13 +34,13 @@ class History:
     Attributes
     ----------
     loss : list of float
-        Mean training loss, each batch before its update.
+        Mean training loss, each batch before its update. Like the validation loss it is that of the data alone,
+        without what regularization adds, so that the two compare.
     accuracy : list of float
         Fraction of training samples whose largest output was the target's, measured likewise; empty where the
         targets are no classes.
     validation_loss, validation_accuracy : list of float
-        On validation_data after the epoch; empty without it. The loss is that of the data alone, without what
-        regularization adds, so that it tells how much of that is good.
+        On validation_data after the epoch; empty without it.
     seconds : list of float
         Duration of the epoch, validation included.
     learning_rate : list of float
@@ -203,7 +203,7 @@ class _Run:
         if self.run_batches == self._run_numerical:
             x, labels, dense = (part[: self.batch_size] for part in data[:3])
             gradients = self.network._perturbation((x, labels, dense)).gradient()[0]
-            self.network._evaluate(x, labels, dense)
+            self.network._measure_on(x, labels, dense)
             vector = np.concatenate([part.ravel() for part in gradients.values()])
             self.network._update(0.0 * vector, self.optimizer)
             self.network._restore(self.saved)
@@ -240,7 +240,7 @@ class _Run:
             some: Any = slice(start, min(start + size, len(data[0])))
             some = data[3][some] if data[3].size else some
             x, labels, dense = (part[some] if len(part) else part for part in data[:3])
-            loss, accuracy = network._evaluate(x, labels, dense)
+            loss, accuracy = network._measure_on(x, labels, dense)
             if not np.isfinite(loss):
                 return samples, losses, hits, NOT_FINITE
             gradients, _ = network._perturbation((x, labels, dense)).gradient()

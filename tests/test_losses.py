@@ -281,9 +281,7 @@ def test_training_with_a_penalty_and_clipping(batch_size: int | None, clip: dict
         for first in range(0, N, batch_size or N):
             some = slice(first, first + (batch_size or N))
             value, gradient = reference.network_gradient(layers, params, X[some], t[some])
-            weights = [W for name, W in params.items() if name[0] == "W"]
-            penalty = sum(0.01 * np.abs(W).sum() + 0.05 * (W**2).sum() for W in weights)
-            total += len(X[some]) * (0.8 * value + penalty)
+            total += len(X[some]) * value  # of the data alone
             for name, W in params.items():
                 gradient[name] = 0.8 * gradient[name]
                 if name[0] == "W":
@@ -295,6 +293,24 @@ def test_training_with_a_penalty_and_clipping(batch_size: int | None, clip: dict
     for name, array in net.params.items():
         np.testing.assert_allclose(array, params[name], rtol=1e-10, atol=1e-13)
     np.testing.assert_allclose(history.loss[-1], total / N, rtol=1e-12)
+
+
+def test_what_fit_measures_is_of_the_data_alone() -> None:
+    """Of training and validation data alike, so that they compare; a step returns what it descends on."""
+    t = targets("softmax_cross_entropy")
+    plain = network("softmax_cross_entropy")
+    net = network("softmax_cross_entropy", regularization=Regularization(l1=0.1, l2=0.5, data=0.7))
+    for gradient in ("analytic", "numerical"):
+        history = net.fit(
+            X, t, epochs=1, batch_size=None, optimizer=fastnn.SGD(0.0), validation_data=(X, t), gradient=gradient,
+            progress=False,
+        )  # fmt: skip
+        assert history.validation_loss == [plain.loss(X, t)]
+        assert history.loss == [pytest.approx(plain.loss(X, t), rel=1e-13)]
+    before = net.loss(X, t)
+    assert before > plain.loss(X, t) and net.step(X, t, fastnn.SGD(0.1)) == pytest.approx(before, rel=1e-13)
+    with pytest.raises(AttributeError, match="regularization"):  # it is compiled into the network
+        net.regularization = Regularization()  # type: ignore[misc]
 
 
 def test_a_large_gradient_does_not_overflow_when_it_is_clipped() -> None:

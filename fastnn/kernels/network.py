@@ -17,51 +17,30 @@ from fastnn.kernels.batch_part import batch_part, between_stages, first_gradient
 from fastnn.kernels.compile import entry, kernel, prange
 from fastnn.kernels.forward import DONE, NOT_FINITE, REFUSED, skips_zeros
 from fastnn.kernels.job import (
-    AFFINE,
     AT_COUNTERS,
     AT_HITS,
     AT_LOSSES,
     AT_VALUES,
     BATCH_NORM,
-    DATA_SHARE,
     DRAWS,
-    INPUTS,
     KIND,
-    L1,
-    L2,
     OUTPUTS,
     STEPS,
     TRAINED,
     UPDATE,
-    WEIGHT,
     Plan,
     Vectors,
     get_plan,
     get_vector,
     get_vectors,
     momentum_of,
-    plan_number,
 )
 from fastnn.kernels.operations import all_finite, sum_in_order
 from fastnn.kernels.parameter_part import clipped_part, parameter_part
-from fastnn.kernels.penalty import penalty_of
 from fastnn.kernels.units import learn_statistics
 from fastnn.kernels.updates import CLIP_NORM, NO_UPDATE, STEP, clip_to_norm, update_range
 
 SUMS = 64  # columns of a bias gradient summed at once
-
-
-@kernel
-def _penalty(plan: Plan, values: Any) -> float:
-    """The penalty on all weights, for one sample of the mean loss."""
-    l1, l2, total = plan_number(plan, L1), plan_number(plan, L2), 0.0
-    if l1 != 0.0 or l2 != 0.0:
-        for i in range(plan.operations.shape[0]):
-            operation = plan.operations[i]
-            if operation[KIND] == AFFINE:
-                place = operation[WEIGHT]
-                total += penalty_of(values[place : place + operation[INPUTS] * operation[OUTPUTS]], l1, l2)
-    return total
 
 
 @kernel
@@ -143,8 +122,7 @@ def train(
             else:
                 batch_part(job, x, labels, dense, order, weights, start, count, skip, region // 2, part, n_threads)
         if region == 2 * norms:  # the loss
-            penalty = _penalty(plan, vectors.values)
-            total = plan_number(plan, DATA_SHARE) * sum_in_order(losses_of_rows[:count]) + count * penalty
+            total = sum_in_order(losses_of_rows[:count])
             # A gradient by itself passes NaN on, as in NumPy.
             if job[UPDATE] != NO_UPDATE and not math.isfinite(total):
                 return samples, losses, hits, NOT_FINITE
