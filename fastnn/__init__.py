@@ -52,11 +52,11 @@ from fastnn.layers import (
     Step,
     Tanh,
 )
-from fastnn.losses import Regularization
 from fastnn.metrics import classification_scores, confusion_matrix
 from fastnn.network import Network
 from fastnn.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSProp
 from fastnn.persistence import load
+from fastnn.regularization import Regularization
 from fastnn.surfaces import line_fit_losses
 from fastnn.threads import get_num_threads, set_num_threads
 from fastnn.training import History

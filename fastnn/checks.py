@@ -17,6 +17,25 @@ Shape: TypeAlias = tuple[int | str, ...]  # a number is required; a letter is fr
 
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
+SYNONYMS = {  # what others call it: the names of ours, of which one may be known where it is asked for
+    "mse": ("mean_squared_error",),
+    "mae": ("absolute_error",),
+    "l1": ("absolute_error",),
+    "bce": ("sigmoid_cross_entropy", "log_loss"),
+    "binary_crossentropy": ("sigmoid_cross_entropy", "log_loss"),
+    "crossentropy": ("softmax_cross_entropy", "cross_entropy"),
+    "categorical_crossentropy": ("softmax_cross_entropy", "cross_entropy"),
+    "sparse_categorical_crossentropy": ("softmax_cross_entropy", "cross_entropy"),
+    "kl": ("kl_divergence",),
+    "swish": ("silu",),
+    "linear": ("identity",),
+    "logistic": ("sigmoid",),
+    "glorot": ("xavier",),
+    "kaiming": ("he",),
+    "val_loss": ("validation_loss",),
+    "val_accuracy": ("validation_accuracy",),
+    "backprop": ("analytic",),
+}
 NOT_NUMBERS = (bool, np.timedelta64)  # subclasses of int and np.integer
 
 
@@ -119,7 +138,8 @@ def choice(name: str, value: Any, options: Collection[str]) -> str:
     if value in known:
         return value
     by_lower_case = {option.lower(): option for option in known}
-    near = difflib.get_close_matches(value.lower(), by_lower_case, n=1)
+    near = [name for name in SYNONYMS.get(value.lower(), ()) if name in known]
+    near = near or difflib.get_close_matches(value.lower(), by_lower_case, n=1)
     question = f"; did you mean {by_lower_case[near[0]]!r}?" if near else ""
     raise ValueError(f"{expected}, got {shown(value)}{question}")
 

@@ -288,7 +288,7 @@ def _loss_after_training(network: Network, x: Any, t: Any, options: dict[str, An
     if validation is None:
         loss = network.loss(x, t, check_finite=check_finite)
     else:
-        loss, _ = network._measure_on(*network._prepare(*validation, check_finite))
+        loss, _ = network._measure_on(*network._prepare(validation[0], validation[1], check_finite))
     return loss if math.isfinite(loss) else math.inf
 
 

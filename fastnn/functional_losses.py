@@ -237,7 +237,7 @@ def _evaluate(
         # Values of the other float dtype are nearly always a slip.
         t = arrays.floats("t", t, y.shape if np.ndim(t) != 1 else (len(y),), dtype=y.dtype)
     labels, dense = loss.targets("t", t, y.shape[0], y.shape[1], y.dtype, False)
-    if loss.takes_probabilities and ((y < 0.0) | (y > 1.0 + 1e-6)).any():
+    if loss.follows and ((y < 0.0) | (y > 1.0 + 1e-6)).any():
         came = f"{float(y[(y < 0.0) | (y > 1.0 + 1e-6)][0]):g}; pass probabilities, or take the loss of logits"
         raise ValueError(f"{name}: expected probabilities from 0 to 1, got {came}")
     if class_weight is not None and isinstance(loss, Hinge) and not labels.size:

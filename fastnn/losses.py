@@ -22,7 +22,8 @@ class Loss:
     name: ClassVar[str] = ""
     applies: ClassVar[str] = ""  # the name of the activation that the loss applies to the outputs itself
     border: ClassVar[float | None] = None  # between two classes, where one output stands for both
-    takes_probabilities: ClassVar[bool] = False
+    follows: ClassVar[tuple[str, ...]] = ()  # the activations whose probabilities it takes
+    compares_classes: ClassVar[bool] = False  # so one output would always be right
 
     def __post_init__(self) -> None:
         if self.name not in kernels.LOSSES:
@@ -82,6 +83,7 @@ class SoftmaxCrossEntropy(Loss):
 
     name = "softmax_cross_entropy"
     applies = "softmax"
+    compares_classes = True
 
     def __post_init__(self) -> None:
         smoothing = arrays.real("label_smoothing", self.label_smoothing, minimum=0.0, below=1.0)
@@ -119,6 +121,7 @@ class KLDivergence(Loss):
 
     name = "kl_divergence"
     applies = "softmax"
+    compares_classes = True
 
     @property
     def takes_labels(self) -> bool:
@@ -230,7 +233,8 @@ class CrossEntropy(Loss):
     offset: float = 0.0
 
     name = "cross_entropy"
-    takes_probabilities = True
+    follows = ("softmax",)
+    compares_classes = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "offset", arrays.real("offset", self.offset, minimum=0.0))
@@ -264,7 +268,7 @@ class LogLoss(Loss):
 
     name = "log_loss"
     border = 0.5
-    takes_probabilities = True
+    follows = ("sigmoid", "softmax")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "offset", arrays.real("offset", self.offset, minimum=0.0))
@@ -306,6 +310,30 @@ def check_loss(loss: Any) -> Loss:
     return LOSSES[arrays.choice("loss", loss, LOSSES)]()
 
 
+def check_outputs(loss: Loss, last: Any, outputs: int) -> None:
+    """Refuse a last layer whose outputs are not what the loss takes."""
+    activation = getattr(last, "activation", "")
+    if loss.applies and activation == loss.applies:
+        raise ValueError(
+            f"layers: expected logits from the last layer, got {last}, which the loss {loss.name} applies itself; "
+            f"leave the {type(last).__name__} layer out"
+        )
+    if loss.follows and activation not in loss.follows:
+        layers = " or ".join(f"{name.capitalize()}()" for name in loss.follows)
+        remedy = "add one, or take the loss of logits, softmax_cross_entropy or sigmoid_cross_entropy"
+        if activation == "sigmoid":
+            remedy = "take log_loss, which also sees the outputs that should be 0"
+        raise ValueError(
+            f"layers: expected probabilities from the last layer, {layers}, for the loss {loss.name}, got {last}; "
+            f"{remedy}"
+        )
+    if loss.compares_classes and outputs == 1:
+        raise ValueError(
+            f"layers: expected at least 2 outputs, one for each class, for the loss {loss.name}, got 1; for two "
+            "classes 0 and 1 by one output take sigmoid_cross_entropy, for a number mean_squared_error"
+        )
+
+
 def _check(name: str, values: Array, good: Any, expected: str, remedy: str) -> None:
     """Refuse targets of which one is not good; NaN is left to those that ask for finite numbers."""
     bad = ~(good | np.isnan(values))
@@ -313,46 +341,6 @@ def _check(name: str, values: Array, good: Any, expected: str, remedy: str) -> N
         place = tuple(int(i) for i in np.argwhere(bad)[0])
         came = f"{float(values[place]):g} at {name}[{', '.join(map(str, place))}]"
         raise ValueError(f"{name}: expected {expected}, got {came}; {remedy}")
-
-
-@dataclass(frozen=True)
-class Regularization:
-    """What is added to the mean loss, so that weights stay small: E = data loss + l1 sum |w| + l2 / 2 sum w^2.
-
-    Over all weights W1, W2, ..., not the biases. It is part of `loss`, of both gradients and of training.
-
-    Parameters
-    ----------
-    l1, l2 : float
-        At least 0 (Tibshirani, 1996; Hoerl and Kennard, 1970).
-    data : float
-        Above 0: what the mean loss itself is multiplied by.
-    """
-
-    l1: float = 0.0
-    l2: float = 0.0
-    data: float = 1.0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "l1", arrays.real("l1", self.l1, minimum=0.0))
-        object.__setattr__(self, "l2", arrays.real("l2", self.l2, minimum=0.0))
-        object.__setattr__(self, "data", arrays.real("data", self.data, above=0.0))
-
-    @classmethod
-    def blend(cls, share: float) -> "Regularization":
-        """share E + (1 - share) sum w^2, 0 < share <= 1, as some courses write it (Zhou, Machine Learning, 2016)."""
-        share = arrays.real("share", share, above=0.0, maximum=1.0)
-        return cls(l2=2.0 * (1.0 - share), data=share)
-
-    @property
-    def numbers(self) -> tuple[float, float, float]:
-        """data, l1 and l2, as a plan has them."""
-        return self.data, self.l1, self.l2
-
-    @property
-    def is_none(self) -> bool:
-        """Whether it changes nothing."""
-        return self.numbers == (1.0, 0.0, 0.0)
 
 
 def weights_of(

@@ -19,10 +19,11 @@ from fastnn.arrays import DType
 from fastnn.errors import ModelFileError
 from fastnn.kernels import job
 from fastnn.layers import LAYERS, Layer
-from fastnn.losses import LOSSES, Loss, Regularization
+from fastnn.losses import LOSSES, Loss
 from fastnn.network import Network
 from fastnn.optimizers import OPTIMIZERS
 from fastnn.plan import parameter_shapes
+from fastnn.regularization import Regularization
 from fastnn.version import __version__
 
 NAME = "header.json"

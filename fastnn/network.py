@@ -14,11 +14,12 @@ from fastnn.errors import TrainingDivergedError
 from fastnn.kernels import job
 from fastnn.kernels.forward import DONE, REFUSED
 from fastnn.layers import RELU_FAMILY, Affine, BatchNorm, Dropout, Layer, PRelu
-from fastnn.losses import Loss, Regularization
+from fastnn.losses import Loss, check_outputs
 from fastnn.optimizers import Optimizer, check_optimizer
 from fastnn.parameters import Parameters
 from fastnn.perturbation import METHODS, step_size
 from fastnn.plan import table_of_layers
+from fastnn.regularization import Regularization
 from fastnn.runner import NO_ORDER, Runner
 from fastnn.workspace import INDEX
 
@@ -74,18 +75,7 @@ class Network(Runner):
         regularization: Regularization | None = None,
     ) -> None:
         super().__init__(layers, loss, dtype, n_threads, regularization)
-        last = self.layers[-1]
-        if self._loss.applies and getattr(last, "activation", "") == self._loss.applies:
-            raise ValueError(
-                f"layers: expected logits from the last layer, got {last}, which the loss {self.loss_name} "
-                f"applies itself; leave the {type(last).__name__} layer out"
-            )
-        if self._loss.takes_probabilities and getattr(last, "activation", "") not in ("softmax", "sigmoid"):
-            raise ValueError(
-                f"layers: expected probabilities from the last layer, Softmax() or Sigmoid(), for the loss "
-                f"{self.loss_name}, got {last}; add one, or take the loss of logits, softmax_cross_entropy or "
-                "sigmoid_cross_entropy"
-            )
+        check_outputs(self._loss, self.layers[-1], self.outputs)
         self.history: History | None = None
         self.initialize(rng)
 

@@ -278,5 +278,8 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 def check_optimizer(optimizer: Any) -> Optimizer:
     """`optimizer` itself, refused if it is none."""
     if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"optimizer: expected an optimizer such as fastnn.SGD(lr=0.1), got {optimizer!r}; create one")
+        remedy = "create one"
+        if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
+            remedy = f"create one, {optimizer.__name__}()"
+        raise TypeError(f"optimizer: expected an optimizer such as fastnn.SGD(lr=0.1), got {optimizer!r}; {remedy}")
     return optimizer

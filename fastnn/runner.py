@@ -17,11 +17,12 @@ from fastnn.kernels import network as kernels
 from fastnn.kernels.penalty import penalty
 from fastnn.kernels.updates import UPDATES
 from fastnn.layers import Layer
-from fastnn.losses import Loss, Regularization, check_loss
+from fastnn.losses import Loss, check_loss
 from fastnn.optimizers import Optimizer, numbers_in
 from fastnn.parameters import Parameters, vector
 from fastnn.perturbation import Model, Perturbation
 from fastnn.plan import check_layers, compile_plan
+from fastnn.regularization import Regularization
 from fastnn.workspace import INDEX, Workspace, take_for_prediction
 
 NO_ORDER = np.empty(0, INDEX)  # samples as they come

@@ -57,6 +57,7 @@ ARROWS = {
     "layers": "arrays initializers kernels.activations",
     "optimizers": "arrays kernels.updates",
     "losses": "arrays kernels.losses",
+    "regularization": "arrays",
     "perturbation": "arrays errors threads kernels.*",
     "observation": "arrays",
     "functional": "arrays threads kernels.*",
@@ -66,9 +67,10 @@ ARROWS = {
     "plan": "layers kernels.activations kernels.job",
     "parameters": "arrays",
     "workspace": "arrays layers optimizers kernels.*",
-    "runner": "workspace arrays layers losses observation optimizers parameters perturbation plan threads kernels.*",
-    "network": "arrays errors initializers layers losses observation optimizers parameters perturbation plan runner "
-    "workspace kernels.*",
+    "runner": "workspace arrays layers losses observation optimizers parameters perturbation plan "
+    "regularization threads kernels.*",
+    "network": "arrays errors initializers layers losses observation optimizers parameters perturbation plan "
+    "regularization runner workspace kernels.*",
     "gradients": "arrays errors observation perturbation threads kernels.*",
     "gradient_check": "arrays checks layers observation perturbation kernels.activations",
     "training": "arrays checks errors layers losses network optimizers progress runner kernels.forward",
@@ -82,7 +84,7 @@ ARROWS = {
     "factories": "arrays checks network threads training",
     "validation": "arrays checks datasets.folds datasets.splits datasets.standardize factories network training",
     "ensembles": "arrays datasets.splits errors factories functional layers network training",
-    "model_header": "arrays checks errors layers losses network optimizers plan version kernels.job",
+    "model_header": "arrays checks errors layers losses network optimizers plan regularization version kernels.job",
     "persistence": "checks errors arrays model_header network runner kernels.job kernels.updates",
     "plots.panels": "arrays checks",
     "plots.functions": "arrays errors functional gradients surfaces kernels.activations plots.panels",
@@ -145,7 +147,7 @@ ARROWS = {
     "__main__": "cli",
     "__init__": "datasets early_stopping ensembles environment errors functional functional_losses "
     "functional_updates gradient_check gradients information layers losses metrics models network optimizers "
-    "persistence plots reference schedules surfaces threads training validation version",
+    "persistence plots reference regularization schedules surfaces threads training validation version",
 }
 # What a function of a module may import when it is called: against the arrows, or to start quickly.
 LATE_ARROWS = {

@@ -105,7 +105,7 @@ def test_train_prints_a_table(capsys: Output) -> None:
 
 def test_train_prints_losses_of_any_size_in_their_columns(capsys: Output) -> None:
     history = fastnn.History(loss=[1.5e30], seconds=[0.25])
-    cli._print_epoch(fastnn.Network([fastnn.Affine(1, 1)], rng=0), history)
+    cli._print_epoch(fastnn.Network([fastnn.Affine(1, 2)], rng=0), history)
     assert capsys.readouterr().out == "epoch      loss   seconds\n    1   1.5e+30    0.2500\n"
 
 

@@ -93,7 +93,7 @@ def test_numerical_gradients_are_the_plain_quotients(case: str, scale: float) ->
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_last_operation_may_be_an_activation(case: str) -> None:
-    last = fastnn.Sigmoid() if case in PROBABILITIES else fastnn.LeakyRelu(0.5)
+    last = PROBABILITIES.get(case, lambda: fastnn.LeakyRelu(0.5))()
     net = Network([Affine(D, H), Tanh(), Affine(H, K), last], case.split()[0], rng=0, dtype="float64")
     assert fastnn.check_gradients(net, X, targets(case)).passed
 
@@ -184,10 +184,19 @@ def test_refused_targets(name: str, t: Any, sentence: str) -> None:
 def test_refused_losses() -> None:
     with pytest.raises(ValueError, match=r"^loss: expected one to descend on, got the 0-1 loss, whose gradient is 0"):
         Network([Affine(2, 2)], "zero_one_loss")
+    with pytest.raises(ValueError, match=r"^loss: expected one of .*, got 'MSE'; did you mean 'mean_squared_error'\?$"):
+        Network([Affine(2, 2)], "MSE")
     with pytest.raises(ValueError, match=r"^layers: expected logits from the last layer, got Softmax\(\)"):
         Network([Affine(2, 2), Softmax()], "kl_divergence")
     with pytest.raises(ValueError, match=r"^layers: expected logits from the last layer, got Sigmoid\(\)"):
         Network([Affine(2, 2), fastnn.Sigmoid()], "sigmoid_cross_entropy")
+    with pytest.raises(ValueError, match=r"^layers: expected probabilities from .*, Softmax\(\), .* take log_loss"):
+        Network([Affine(2, 2), fastnn.Sigmoid()], "cross_entropy")
+    for name in ("softmax_cross_entropy", "kl_divergence"):  # whose gradient is 0 by one output
+        with pytest.raises(ValueError, match=rf"^layers: expected at least 2 outputs, .* for the loss {name}, got 1"):
+            Network([Affine(2, 1)], name)
+    with pytest.raises(ValueError, match=r"^layers: expected at least 2 outputs, one for each class, for the loss cro"):
+        Network([Affine(2, 1), Softmax()], "cross_entropy")
     with pytest.raises(ValueError, match=r"^delta: expected a finite number above 0"):
         losses.Huber(0)
     with pytest.raises(ValueError, match=r"^label_smoothing: expected a finite number of at least 0.0 and below 1.0"):
@@ -222,10 +231,9 @@ def test_a_slope_that_float32_cannot_hold_is_not_infinite() -> None:
 
 
 def test_losses_of_probabilities_need_some() -> None:
-    for name in ("cross_entropy", "log_loss"):
-        with pytest.raises(
-            ValueError, match=r"^layers: expected probabilities from the last layer, Softmax\(\) or Sig"
-        ):
+    for name, layers in {"cross_entropy": "Softmax()", "log_loss": "Sigmoid() or Softmax()"}.items():
+        expected = f"layers: expected probabilities from the last layer, {layers}, for the loss {name}, got Softplus()"
+        with pytest.raises(ValueError, match=f"^{re.escape(expected)}"):
             Network([Affine(2, 2), fastnn.Softplus()], name)
     with pytest.raises(ValueError, match=r"^y: expected probabilities from 0 to 1, got 2; pass probabilities, or take"):
         fastnn.cross_entropy(np.array([[2.0, 3.0]]), [1])

@@ -32,8 +32,9 @@ EXAMPLES = [
 @pytest.mark.parametrize("layer", EXAMPLES, ids=str)
 def test_round_trip_keeps_every_bit(layer: Layer, loss: str, dtype: str, path: pathlib.Path) -> None:
     x, t = batch(loss)
-    last = [fastnn.Sigmoid()] if loss in ("cross_entropy", "log_loss") else []
-    network = Network([Affine(3, 4, init=0.5), layer, Affine(4, 2), *last], loss, rng=1, dtype=dtype)
+    last: dict[str, Layer] = {"cross_entropy": fastnn.Softmax(), "log_loss": fastnn.Sigmoid()}
+    end = [last[loss]] if loss in last else []
+    network = Network([Affine(3, 4, init=0.5), layer, Affine(4, 2), *end], loss, rng=1, dtype=dtype)
     for _ in range(3):
         network.step(x, t, Momentum(lr=0.05))
     network.save(path)
