@@ -14,7 +14,6 @@ from fastnn.arrays import Array
 from fastnn.kernels import operations
 from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.kernels.matmul import scratch_size
-from fastnn.kernels.network import SUMS
 
 FLOP_PER_ACTIVATION = 20  # of the dearest ones; decides only whether threads pay
 
@@ -103,7 +102,7 @@ def affine_backward(
     )
     scratch = _take_scratch(parts, max(sizes), x.dtype)
     work = (4.0 if need_dx else 2.0) * x.size * W.shape[1]
-    sums = np.empty((parts, SUMS))
+    sums = np.empty((parts, operations.SUMS))
     threads.run(operations.affine_backward, work, dy, x, W, scratch, sums, dx, dW, db, n_threads=parts)
     _spare[x.dtype].append(scratch)
     return dx if need_dx else None, dW, db

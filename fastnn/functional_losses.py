@@ -216,7 +216,8 @@ def zero_one_loss(y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any
     labels, dense = arrays.targets("t", t, len(y), y.shape[1], y.dtype)
     expected = labels if labels.size else dense.argmax(axis=1)
     losses = ((y.argmax(axis=1) != expected) | np.isnan(y).any(axis=1)).astype(np.float64)
-    return _reduced(losses, weights_of(sample_weight, None, labels, dense, y.shape), reduction, y.shape[1])[0]
+    weights = weights_of(sample_weight, None, labels, dense, y.shape)
+    return _reduced(losses, weights, reduction, _divisor(weights, reduction, y.shape))
 
 
 def _evaluate(
@@ -244,24 +245,36 @@ def _evaluate(
         raise ValueError("class_weight: expected labels (N,) for t, got signs; pass sample_weight")
     weights = weights_of(sample_weight, class_weight, labels, dense, y.shape)
     dy = arrays.output("out", out, y.shape, y.dtype, ((name, y), ("t", np.asarray(t)), ("t", dense)))
-    plain = weights is None and reduction == "mean" and factor == 1.0
+    divisor = _divisor(weights, reduction, y.shape) / factor
     losses, sums = np.empty((2, len(y)))
-    rows, hits = np.arange(len(y)), np.empty(len(y), np.intp)
-    arguments = (loss.code, loss.parameter, y, labels, dense, rows, len(y) if plain else 1, dy, losses, sums, hits)
-    values = np.empty((threads.get_num_threads(), operations.LOSS_VALUES))
-    total = threads.run(operations.loss, FLOP_PER_OUTPUT * y.size, *arguments, values)
-    if plain:
-        return float(total) / len(y), dy
-    losses *= factor
-    value, scale = _reduced(losses, weights, reduction, y.shape[1])
-    np.multiply(dy, np.asarray(factor * scale).reshape(-1, 1), out=dy, casting="same_kind")
-    return value, dy
+    arguments = (
+        loss.code,
+        loss.parameter,
+        y,
+        labels,
+        dense,
+        np.arange(len(y)),
+        1.0 if weights is not None else divisor,
+    )
+    values = np.empty((threads.get_num_threads(), operations.SUMS))
+    work = FLOP_PER_OUTPUT * y.size
+    total = threads.run(operations.loss, work, *arguments, dy, losses, sums, operations.NO_HITS, values)
+    if weights is None and reduction != "none":
+        return float(total) / divisor, dy
+    if weights is not None:
+        np.multiply(dy, (weights / divisor).reshape(-1, 1), out=dy, casting="same_kind")
+    return _reduced(losses, weights, reduction, divisor), dy
 
 
-def _reduced(losses: Array, weights: Array | None, reduction: str, outputs: int) -> tuple[Value, Any]:
-    """The loss, and what each sample's gradient is multiplied by: a number or an array (N,)."""
-    scale: Any = 1.0 if weights is None else weights
-    if reduction in ("mean", "element_mean"):
-        scale = scale / (len(losses) if weights is None else weights.sum())
-        scale = scale / outputs if reduction == "element_mean" else scale
-    return (losses * scale if reduction == "none" else float(np.sum(losses * scale))), scale
+def _divisor(weights: Array | None, reduction: str, shape: tuple[int, ...]) -> float:
+    """What the sum of the losses, each times its weight, is divided by."""
+    if reduction not in ("mean", "element_mean"):
+        return 1.0
+    total = float(shape[0] if weights is None else weights.sum())
+    return total * shape[1] if reduction == "element_mean" else total
+
+
+def _reduced(losses: Array, weights: Array | None, reduction: str, divisor: float) -> Value:
+    """The losses of samples as they were asked for."""
+    losses = losses if weights is None else losses * weights
+    return losses / divisor if reduction == "none" else float(np.sum(losses)) / divisor

@@ -179,10 +179,10 @@ class Perturbation:
         """The sum of the losses of some samples, whose outputs are y."""
         labels = self.labels[some]
         dense = np.ascontiguousarray(self.dense[some], np.float64)
-        losses, hits, rows = np.empty((2, len(y))), np.empty(len(y), np.intp), np.arange(len(y))
+        losses, rows = np.empty((2, len(y))), np.arange(len(y))
         parameter = float(self.plan.numbers[-job.PLAN_NUMBERS + job.LOSS_PARAMETER])
-        arguments = (self.plan.loss, parameter, y, labels, dense, rows, len(y), np.empty_like(y), *losses, hits)
-        return float(operations.loss.serial(1, *arguments, np.empty((1, operations.LOSS_VALUES))))
+        arguments = (self.plan.loss, parameter, y, labels, dense, rows, float(len(y)), np.empty_like(y), *losses)
+        return float(operations.loss.serial(1, *arguments, operations.NO_HITS, np.empty((1, operations.SUMS))))
 
     def by_name(self, values: Array, only: str | None = None) -> dict[str, Array]:
         """A vector like the parameters, cut into arrays."""

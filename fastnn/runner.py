@@ -185,9 +185,9 @@ class Runner:
         """Mean loss and accuracy of outputs (N, K), float32 or float64, for prepared targets."""
         losses, hits = np.empty((2, len(y))), np.empty(len(y), INDEX)
         rows = np.arange(len(y), dtype=INDEX)
-        arguments = (self._plan.loss, self._loss.parameter, y, labels, dense, rows, len(y), np.empty_like(y))
+        arguments = (self._plan.loss, self._loss.parameter, y, labels, dense, rows, float(len(y)), np.empty_like(y))
         work, parts = FLOP_PER_LOSS * y.size, threads.at_most(self.n_threads)
-        values = np.empty((parts, operations.LOSS_VALUES))
+        values = np.empty((parts, operations.SUMS))
         total = threads.run(operations.loss, work, *arguments, losses[0], losses[1], hits, values, n_threads=parts)
         return float(total) / len(y), float(hits.mean())
 
@@ -239,6 +239,7 @@ class Runner:
         losses: float = 0.0,
         check: tuple[bool, bool] = (False, False),
         weights: Array = NO_WEIGHTS,
+        counts_hits: bool = False,
     ) -> tuple[int, float, int, int]:
         """Train on mini-batches, (first, last, rows of one), of (x, labels, dense, order); see kernels.network.train.
 
@@ -255,7 +256,7 @@ class Runner:
         with self._lock:  # one batch at a time goes through the workspace
             steps = self._counters[job.STEPS]
             state, owner, workspace = self._ready_for(optimizer, rows, parts, data[3].size > 0)
-            arguments = (workspace.job, *data, weights, *batches, losses, *check)
+            arguments = (workspace.job, *data, weights, *batches, losses, *check, counts_hits)
             samples, total, hits, outcome = threads.run(kernels.train, work, *arguments, n_threads=parts)
             if samples or optimizer is None:
                 self._state, self._state_owner = state, owner

@@ -160,7 +160,8 @@ def fit(
     figures = _figures(network._counts_hits(labels, dense), validation is not None)
     _call(callbacks, "begin", network, figures)
     history = network.history = History()
-    run = _Run(network, optimizer, size, numerical, weights)
+    run_batches = partial(network._run_batches, weights=weights, counts_hits="accuracy" in figures)
+    run = _Run(network, optimizer, size, None if numerical else run_batches)
     order = np.arange(len(x), dtype=np.intp)
     data = (x, labels, dense, order if shuffle else NO_ORDER)
     try:
@@ -189,11 +190,9 @@ def fit(
 class _Run:
     """Epochs over one network, cut into compiled calls; keeps the last finite parameters to go back to."""
 
-    def __init__(
-        self, network: Network, optimizer: Optimizer, batch_size: int, numerical: bool, weights: Array
-    ) -> None:
+    def __init__(self, network: Network, optimizer: Optimizer, batch_size: int, run_batches: Any) -> None:
         self.network, self.optimizer, self.batch_size = network, optimizer, batch_size
-        self.run_batches: Any = self._run_numerical if numerical else partial(network._run_batches, weights=weights)
+        self.run_batches: Any = self._run_numerical if run_batches is None else run_batches
         self.batches_per_call = 1
         self.saved = network._snapshot()
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.arrays import Array
-from fastnn.kernels import forward, job, network, parameter_part
+from fastnn.kernels import forward, job, operations, parameter_part
 from fastnn.kernels.matmul import scratch_size
 from fastnn.kernels.sparse import sparse_scratch_size
 from fastnn.kernels.units import SCRATCH_VECTORS
@@ -72,7 +72,7 @@ class Workspace:
             "tensor_gradients": np.zeros(some * columns, dtype),
             "scratch": np.zeros(parts * _scratch_size(weights, some), dtype),
             "updates": np.zeros(parts * largest, dtype),
-            "bias_sums": np.zeros(parts * network.SUMS),
+            "bias_sums": np.zeros(parts * operations.SUMS),
             "losses": np.zeros(some),
             "loss_sums": np.zeros(some),
             "hits": np.zeros(some, INDEX),

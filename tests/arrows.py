@@ -28,9 +28,10 @@ ARROWS = {
     "kernels.job": "kernels.compile kernels.views",
     "kernels.sparse": "kernels.compile kernels.matmul kernels.processor kernels.simd",
     "kernels.matmul": "kernels.compile kernels.processor kernels.simd",
-    "kernels.activations": "kernels.compile kernels.simd kernels.vector_math",
+    "kernels.rows": "kernels.compile kernels.simd kernels.vector_math kernels.views",
+    "kernels.activations": "kernels.compile kernels.rows kernels.vector_math",
     "kernels.penalty": "kernels.compile",
-    "kernels.losses": "kernels.compile kernels.activations kernels.vector_math kernels.views",
+    "kernels.losses": "kernels.compile kernels.rows kernels.vector_math kernels.views",
     "kernels.updates": "kernels.compile",
     "kernels.operations": "kernels.compile kernels.simd kernels.activations kernels.losses kernels.matmul "
     "kernels.updates kernels.views",
@@ -44,7 +45,7 @@ ARROWS = {
     "kernels.sparse kernels.units kernels.updates kernels.views",
     "kernels.network": "kernels.batch_part kernels.compile kernels.forward kernels.job kernels.operations "
     "kernels.parameter_part kernels.penalty kernels.units kernels.updates",
-    "kernels.loss_changes": "kernels.activations kernels.compile kernels.losses kernels.simd kernels.vector_math",
+    "kernels.loss_changes": "kernels.rows kernels.compile kernels.losses kernels.simd kernels.vector_math",
     "kernels.changes": "kernels.activations kernels.compile kernels.job kernels.loss_changes kernels.matmul "
     "kernels.units kernels.views",
     "kernels.perturbation": "kernels.activations kernels.changes kernels.compile kernels.dropout kernels.forward "
@@ -92,7 +93,7 @@ ARROWS = {
     "plots": "plots.*",
     "environment": "arrays folders functional functional_losses functional_updates layers network optimizers threads "
     "training version kernels.*",
-    "kernels.convolution": "kernels.activations kernels.compile kernels.matmul",
+    "kernels.convolution": "kernels.rows kernels.compile kernels.matmul",
     "dropin.base": "",
     "dropin.record": "",
     "dropin.tape": "",

@@ -352,11 +352,30 @@ def test_hits_are_where_numpy_finds_the_largest(width: int, dtype: Any) -> None:
         hits, rows = np.empty(len(y), np.intp), np.arange(len(y))
         losses, sums = np.empty((2, len(y)))
         arguments = (y, labels, np.empty((0, width), dtype), rows, 1.0, np.empty_like(y), losses, sums, hits)
-        operations.loss.serial(1, SOFTMAX_CROSS_ENTROPY, 0.0, *arguments, np.empty((1, operations.LOSS_VALUES)))
+        operations.loss.serial(1, SOFTMAX_CROSS_ENTROPY, 0.0, *arguments, np.empty((1, operations.SUMS)))
         np.testing.assert_array_equal(hits, labels == best)
 
 
-@pytest.mark.parametrize("width", [31, 64, 65, 130, 300])
+@pytest.mark.parametrize("width", [2, 31, 32, 100])
+@pytest.mark.parametrize("name", reference.LOSSES)
+def test_hits_change_no_bit_of_a_loss(name: str, width: int) -> None:
+    """Nor of its gradient; a step does not ask for them, fit does."""
+    net = Network([Affine(D, width), *([PROBABILITIES[name]()] if name in PROBABILITIES else [])], name, rng=0)
+    t = targets(name) if width == K else np.eye(width)[np.arange(N) % width]
+    t = 2 * t - 1 if name in ("hinge", "exponential") else t
+    x, labels, dense = net._prepare(X, t, True)
+    rows, none = np.arange(N), np.empty(0, np.intp)
+    found = []
+    for hits in (np.full(N, 7, np.intp), none):
+        losses, dy = np.empty((2, N)), np.empty((N, width), np.float32)
+        arguments = (net._plan.loss, net._loss.parameter, net.predict(x), labels, dense, rows, float(N), dy)
+        total = operations.loss.serial(1, *arguments, *losses, hits, np.empty((1, operations.SUMS)))
+        found.append((total, losses[0].tobytes(), dy.tobytes()))
+        assert np.isin(hits, (0, 1)).all()
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("width", [31, 64, 65, 130, 300, 700])
 @pytest.mark.parametrize("name", reference.LOSSES)
 def test_wide_rows(name: str, width: int) -> None:
     rng = np.random.default_rng(width)

@@ -333,7 +333,7 @@ def test_what_is_compiled_can_be_kept_on_disk() -> None:
             lambda net: net.step(X, T, SGD),
             TypeError,
             "optimizer: expected an optimizer such as fastnn.SGD(lr=0.1), got <class 'fastnn.optimizers.SGD'>; "
-            "create one",
+            "create one, SGD()",
         ),
         (
             lambda net: net.step(np.full_like(X, np.nan), T, SGD(), check_finite=False),

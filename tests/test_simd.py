@@ -61,6 +61,11 @@ def nonzero(x: Array, start: int) -> Any:
 
 
 @compiled
+def eighths(x: Array, count: int) -> Any:
+    return simd.sum_of_eighths(x, count)
+
+
+@compiled
 def lanes_of(x: Array) -> Any:
     return simd.lanes(x)
 
@@ -99,6 +104,18 @@ def test_nonzero_lanes(dtype: FloatType) -> None:
         x[1 + lane] = dtype(value) or np.finfo(dtype).smallest_subnormal
     x[3] = -0.0 if lanes > 4 else x[3]
     assert nonzero(x, 1) == sum(1 << lane for lane in {0, 1, lanes - 1})
+
+
+@every_dtype
+@pytest.mark.parametrize("count", [0, 8, 16, 40, 1000])
+def test_sum_of_eighths(dtype: FloatType, count: int) -> None:
+    """Bit for bit as by hand, in float64; what follows is not read."""
+    x = np.random.default_rng(count).standard_normal(count + 3).astype(dtype)
+    x[count:] = np.nan
+    a, b, c, d, e, f, g, h = (float(sum(x[k:count:8].astype(np.float64).tolist())) for k in range(8))
+    assert eighths(x, count) == ((a + b) + (c + d)) + ((e + f) + (g + h))
+    x[count // 2] = np.nan
+    assert count == 0 or np.isnan(eighths(x, count))
 
 
 @every_dtype

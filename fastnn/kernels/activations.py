@@ -1,4 +1,4 @@
-"""Activations: each formula and its derivative once, as scalar functions. Imports compile, simd and vector_math.
+"""Activations: each formula and its derivative once, as scalar functions. Imports compile, rows and vector_math.
 
 To add one: its formula, its derivative, a row in ACTIVATIONS, a branch in `activation_forward` and
 `activation_backward`, its twin in reference.py and its layer in layers.py. The interpreter, the tests and the
@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn.kernels.compile import by_dtype, formula, kernel
-from fastnn.kernels.simd import bits
+from fastnn.kernels.compile import formula, kernel
+from fastnn.kernels.rows import softmax_rows
 from fastnn.kernels.vector_math import (
     constant,
-    exp,
     expm1,
     normal_density,
     normal_distribution,
@@ -33,8 +32,6 @@ class Row(NamedTuple):
     default: float = 0.0
     has_kink: bool = False  # whether its derivative jumps
 
-
-WIDE = 32  # elements from which it pays not to take one after the other
 
 IDENTITY, STEP, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTMAX, GELU, SILU, SOFTPLUS = range(11)
 
@@ -179,107 +176,6 @@ def _softplus_derivative(x: Any, y: Any, p: Any) -> Any:
     return sigmoid(x)
 
 
-@formula
-def _rank_32(x: Any) -> Any:
-    """An integer that is larger for a larger number, the same for both zeros, and the largest for NaN."""
-    pattern = bits(x + np.float32(0.0))  # of which -0 makes 0
-    return np.int32(2147483647) if x != x else np.int32(pattern ^ ((pattern >> 31) & 2147483647))
-
-
-@formula
-def _rank_64(x: Any) -> Any:
-    """As _rank_32."""
-    pattern = bits(x + 0.0)
-    return np.int64(9223372036854775807) if x != x else pattern ^ ((pattern >> 63) & 9223372036854775807)
-
-
-_rank = by_dtype(_rank_32, _rank_64)
-
-
-@kernel
-def first_largest(row: Any) -> int:
-    """Where the largest element is; the first of equals, and a NaN counts as largest, as in NumPy."""
-    if row.size >= WIDE:
-        return _first_largest_of_many(row)
-    best = 0
-    highest = row[0]
-    for k in range(1, row.size):
-        if row[k] > highest or (row[k] != row[k] and highest == highest):
-            best, highest = k, row[k]
-    return best
-
-
-@kernel
-def _first_largest_of_many(row: Any) -> int:
-    """As first_largest, by integers, whose maximum and minimum LLVM vectorises."""
-    rank = _rank(row[0])
-    for k in range(1, row.size):
-        rank = max(rank, _rank(row[k]))
-    best = row.size
-    for k in range(row.size):
-        best = min(best, k if _rank(row[k]) == rank else row.size)
-    return best
-
-
-@kernel
-def sum_of(values: Any, count: int) -> float:
-    """The sum of the first `count` of a vector in float64; of many as eight sums of every eighth, and then theirs."""
-    if count >= WIDE:
-        return _sum_of_many(values, count)
-    total = 0.0
-    for i in range(count):
-        total += values[i]
-    return total
-
-
-@kernel
-def _sum_of_many(values: Any, count: int) -> float:
-    """Eight sums, which do not wait for each other."""
-    a, b, c, d, e, f, g, h = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    whole = count // 8 * 8
-    for i in range(0, whole, 8):
-        a += values[i]
-        b += values[i + 1]
-        c += values[i + 2]
-        d += values[i + 3]
-        e += values[i + 4]
-        f += values[i + 5]
-        g += values[i + 6]
-        h += values[i + 7]
-    total = ((a + b) + (c + d)) + ((e + f) + (g + h))
-    for i in range(whole, count):
-        total += values[i]
-    return total
-
-
-@kernel
-def subtract_largest(x: Any, y: Any) -> int:
-    """y = x - max x of one row; y may be x. Returns where the largest is."""
-    best = first_largest(x)
-    highest = x[best]
-    for k in range(x.size):
-        y[k] = x[k] - highest
-    return best
-
-
-@kernel
-def exp_in_place(y: Any) -> None:
-    """y = exp(y). All rows at once: a loop over the few columns of one row would hardly fill a vector."""
-    flat = y.reshape(y.size)
-    for i in range(flat.size):
-        flat[i] = exp(flat[i])
-
-
-@kernel
-def divide_by_sum(y: Any) -> float:
-    """y = y / sum y of one row, the sum in float64, which is returned."""
-    total = sum_of(y, y.size)
-    divisor = y.dtype.type(total)
-    for k in range(y.size):
-        y[k] /= divisor
-    return total
-
-
 @kernel
 def _softmax_row_backward(dy: Any, y: Any, dx: Any) -> None:
     """dx = y (dy - sum(dy y)) of one row, the product of dy with the Jacobian diag(y) - y y^T."""
@@ -331,11 +227,7 @@ def activation_forward(code: int, parameter: float, x: Any, y: Any) -> None:
     elif code == SOFTPLUS:
         _each(_softplus, p, x_flat, y_flat)
     elif code == SOFTMAX:
-        for n in range(x.shape[0]):
-            subtract_largest(x[n], y[n])
-        exp_in_place(y)
-        for n in range(x.shape[0]):
-            divide_by_sum(y[n])
+        softmax_rows(x, y)
 
 
 @kernel

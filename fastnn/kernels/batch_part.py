@@ -176,6 +176,7 @@ def batch_part(
     start: int,
     count: int,
     skip_zeros: bool,
+    counts_hits: bool,
     number: int,
     part: int,
     parts: int,
@@ -204,7 +205,8 @@ def batch_part(
         if stage.takes_loss:
             some_labels, some_dense, rows = _targets(data, workspace, start, first)
             losses, sums, hits = workspace.losses, workspace.loss_sums, workspace.hits
-            out = (losses[first:last], sums[first:last], hits[first:last], workspace.bias_sums[part])
+            some_hits = hits[first : last if counts_hits else first]
+            out = (losses[first:last], sums[first:last], some_hits, workspace.bias_sums[part])
             divisor = count / plan_number(plan, DATA_SHARE)
             loss_rows(plan.loss, parameter, y, some_labels, some_dense, rows, divisor, dy, out)
             _weigh(data, start, first, losses[first:last], dy)

@@ -7,9 +7,9 @@ images of its own, so the bits do not depend on n_threads.
 
 from typing import Any
 
-from fastnn.kernels.activations import first_largest
 from fastnn.kernels.compile import entry, kernel, prange
 from fastnn.kernels.matmul import share
+from fastnn.kernels.rows import first_largest
 
 
 @kernel

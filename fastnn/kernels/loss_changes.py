@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels.activations import first_largest
 from fastnn.kernels.compile import formula, kernel
 from fastnn.kernels.losses import (
     ABSOLUTE_ERROR,
@@ -26,6 +25,7 @@ from fastnn.kernels.losses import (
     hinge,
     huber,
 )
+from fastnn.kernels.rows import first_largest
 from fastnn.kernels.simd import bits, fma, from_bits
 from fastnn.kernels.vector_math import exp, expm1, log, polynomial, sigmoid, softplus
 

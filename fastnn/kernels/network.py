@@ -40,8 +40,6 @@ from fastnn.kernels.parameter_part import clipped_part, parameter_part
 from fastnn.kernels.units import learn_statistics
 from fastnn.kernels.updates import CLIP_NORM, NO_UPDATE, STEP, clip_to_norm, update_range
 
-SUMS = 64  # columns of a bias gradient summed at once
-
 
 @kernel
 def _count(job: Any, vectors: Vectors) -> None:
@@ -59,6 +57,15 @@ def _acceptable(x: Any, labels: Any, classes: int, check_finite: bool) -> bool:
         if labels[n] < 0 or labels[n] >= classes:
             return False
     return not check_finite or all_finite(x.reshape(x.size))
+
+
+@kernel
+def _hits(job: Any, count: int) -> int:
+    """How many of the first rows of a batch were right."""
+    hits, total = get_vector(job, AT_HITS, np.intp(0)), 0
+    for n in range(count):
+        total += hits[n]
+    return total
 
 
 @kernel
@@ -86,20 +93,20 @@ def train(
     losses: float,
     check: bool,
     check_finite: bool,
+    counts_hits: bool,
 ) -> Any:
     """Take mini-batches, each followed by an update; returns (samples, loss sum, hits, DONE or what went wrong).
 
     The mini-batches number first, first + 1, ..., last - 1 of `size` rows each; x and the rest are as in Data.
     losses: the sum so far, so that its bits do not depend on how an epoch is cut into calls. check: refuse bad labels
-    and, if check_finite, NaN and infinity in x, before anything is changed. Stops after the first batch whose loss is
-    not finite. Overwrites the workspace and, where nothing is updated, the gradients; updates values and state.
+    and, if check_finite, NaN and infinity in x, before anything is changed. The hits are 0 without counts_hits. Stops
+    after the first batch whose loss is not finite. Overwrites the workspace and, where nothing is updated, the
+    gradients; updates values and state.
     """
     plan = get_plan(job)
-    operations = plan.operations
-    if check and not _acceptable(x, labels, operations[operations.shape[0] - 1, OUTPUTS], check_finite):
+    if check and not _acceptable(x, labels, plan.operations[-1, OUTPUTS], check_finite):
         return 0, losses, 0, REFUSED
     losses_of_rows = get_vector(job, AT_LOSSES, np.float64(0.0))
-    hits_of_rows = get_vector(job, AT_HITS, np.intp(0))
     skip_zeros = skips_zeros(plan, get_vector(job, AT_VALUES, x.dtype.type(0.0)), x, size)
     vectors = get_vectors(job, x.dtype.type(0.0))
     by_norm = vectors.update != NO_UPDATE and vectors.rates[CLIP_NORM] < np.inf
@@ -120,7 +127,10 @@ def train(
             elif region % 2 == 1:
                 between_stages(job, x.dtype.type(0.0), count, region // 2, part, n_threads)
             else:
-                batch_part(job, x, labels, dense, order, weights, start, count, skip, region // 2, part, n_threads)
+                stage = region // 2
+                batch_part(
+                    job, x, labels, dense, order, weights, start, count, skip, counts_hits, stage, part, n_threads
+                )
         if region == 2 * norms:  # the loss
             total = sum_in_order(losses_of_rows[:count])
             # A gradient by itself passes NaN on, as in NumPy.
@@ -138,8 +148,7 @@ def train(
             _learn_statistics(job, plan, vectors, count)
             samples += count
             losses += total
-            for n in range(count):
-                hits += hits_of_rows[n]
+            hits += _hits(job, count if counts_hits else 0)
     return samples, losses, hits, DONE if math.isfinite(losses) else NOT_FINITE
 
 

@@ -19,7 +19,8 @@ from fastnn.kernels.matmul import multiply, multiply_transposed_left, multiply_t
 from fastnn.kernels.simd import bits
 from fastnn.kernels.views import matrix
 
-LOSS_VALUES = 64  # of a row, evaluated at once
+SUMS = 512  # numbers of scratch in float64 of each part: columns or losses that are taken at once
+NO_HITS = np.empty(0, np.intp)  # where only the loss is asked for
 
 
 @kernel
@@ -145,7 +146,7 @@ def loss(
 ) -> float:
     """The sum of the losses of outputs y (N, K), whose gradient over `divisor` is dy.
 
-    Scratch: sums (N,) and values (parts, LOSS_VALUES), float64.
+    Scratch: sums (N,) and values (parts, SUMS), float64.
     """
     for part in prange(n_threads):
         first, last = share(y.shape[0], part, n_threads), share(y.shape[0], part + 1, n_threads)

@@ -318,6 +318,40 @@ def nonzero_lanes(array: Any, start: int) -> Any:
     return np.uintp(sum(1 << lane for lane in np.flatnonzero(values)))
 
 
+def _lower_sum_of_eighths(context: Any, values: types.Array, count: types.Integer) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        eight, wide = (ir.VectorType(context.get_value_type(t), 8) for t in (values.dtype, types.float64))
+        total = cgutils.alloca_once_value(builder, ir.Constant(wide, None))
+        with cgutils.for_range(builder, builder.sdiv(args[1], ir.Constant(_INDEX, 8))) as loop:
+            start = builder.mul(loop.index, ir.Constant(_INDEX, 8))
+            pointer = pointer_to(context, builder, values, args[0], start)
+            value = _load(builder, pointer, eight, values.dtype.bitwidth // 8)
+            value = value if eight == wide else builder.fpext(value, wide)
+            builder.store(builder.fadd(builder.load(total), value), total)
+        sums = builder.load(total)
+        while sums.type.count > 1:
+            lanes = range(0, sums.type.count, 2)
+            some = [ir.Constant(ir.VectorType(_LANE, len(lanes)), [lane + i for lane in lanes]) for i in (0, 1)]
+            sums = builder.fadd(*(builder.shuffle_vector(sums, sums, numbers) for numbers in some))
+        return builder.extract_element(sums, ir.Constant(_LANE, 0))
+
+    return types.float64(values, types.intp), codegen
+
+
+@lowered(_lower_sum_of_eighths)
+def sum_of_eighths(values: Any, count: int) -> Any:
+    """The sum in float64 of the first `count` of a vector, a multiple of 8: of every eighth, then of two each.
+
+    Numba's own loop over eight sums takes one element of float32 after the other: 0.41 ns each.
+    """
+    sums = np.zeros(8)
+    for row in values[:count].reshape(-1, 8):
+        sums += row
+    while sums.size > 1:
+        sums = sums[::2] + sums[1::2]
+    return sums[0]
+
+
 def _lower_transpose(
     context: Any,
     source: types.Array,

@@ -1,0 +1,132 @@
+"""The largest element and the sum of a row, and what is made of them: softmax. Imports compile, simd and the vectors.
+
+Rows are narrow, such as the ten outputs of a classifier, or wide; each takes its own way to the same numbers.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fastnn.kernels.compile import by_dtype, formula, kernel
+from fastnn.kernels.simd import bits, from_bits, sum_of_eighths
+from fastnn.kernels.vector_math import exp
+from fastnn.kernels.views import part
+
+WIDE = 32  # elements from which it pays not to take one after the other
+BLOCK = 4096  # elements that stay in the first cache
+
+
+@formula
+def _rank_32(x: Any) -> Any:
+    """An integer that is larger for a larger number, the same for both zeros, and the largest for NaN."""
+    pattern = bits(x + np.float32(0.0))  # of which -0 makes 0
+    return np.int32(2147483647) if x != x else np.int32(pattern ^ ((pattern >> 31) & 2147483647))
+
+
+@formula
+def _rank_64(x: Any) -> Any:
+    """As _rank_32."""
+    pattern = bits(x + 0.0)
+    return np.int64(9223372036854775807) if x != x else pattern ^ ((pattern >> 63) & 9223372036854775807)
+
+
+@formula
+def _number_32(x: Any, rank: Any) -> Any:
+    """The number of this rank, of the type of x; some NaN for that of NaN."""
+    return from_bits(np.int32(rank ^ ((rank >> 31) & 2147483647)))
+
+
+@formula
+def _number_64(x: Any, rank: Any) -> Any:
+    """As _number_32."""
+    return from_bits(np.int64(rank ^ ((rank >> 63) & 9223372036854775807)))
+
+
+_rank = by_dtype(_rank_32, _rank_64)
+_number = by_dtype(_number_32, _number_64)
+
+
+@kernel
+def _largest_rank(row: Any) -> Any:
+    """The largest rank, of integers, as LLVM vectorises the maximum of integers only."""
+    rank = _rank(row[0])
+    for k in range(1, row.size):
+        rank = max(rank, _rank(row[k]))
+    return rank
+
+
+@kernel
+def first_largest(row: Any) -> int:
+    """Where the largest element is; the first of equals, and a NaN counts as largest, as in NumPy."""
+    if row.size >= WIDE:
+        rank, best = _largest_rank(row), row.size
+        for k in range(row.size):
+            best = min(best, k if _rank(row[k]) == rank else row.size)
+        return best
+    best = 0
+    highest = row[0]
+    for k in range(1, row.size):
+        if row[k] > highest or (row[k] != row[k] and highest == highest):
+            best, highest = k, row[k]
+    return best
+
+
+@kernel
+def largest(row: Any) -> Any:
+    """The largest element; of a row with NaN some element."""
+    if row.size >= WIDE:
+        return _number(row[0], _largest_rank(row))
+    highest = row[0]
+    for k in range(1, row.size):  # without a branch, which would be guessed wrong twice for ten elements
+        highest = row[k] if row[k] > highest else highest
+    return highest
+
+
+@kernel
+def sum_of(values: Any, count: int) -> float:
+    """The sum of the first `count` of a vector in float64; of many as eight sums of every eighth, and then theirs."""
+    whole = count // 8 * 8 if count >= WIDE else 0
+    total = sum_of_eighths(values, whole) if whole > 0 else 0.0
+    for i in range(whole, count):
+        total += values[i]
+    return total
+
+
+@kernel
+def subtract_largest(x: Any, y: Any) -> Any:
+    """y = x - max x of one row; y may be x. Returns the largest."""
+    highest = largest(x)
+    for k in range(x.size):
+        y[k] = x[k] - highest
+    return highest
+
+
+@kernel
+def exp_in_place(y: Any) -> None:
+    """y = exp(y) of a vector. Of all rows at once: the few columns of one row would hardly fill a register."""
+    for i in range(y.size):
+        y[i] = exp(y[i])
+
+
+@kernel
+def divide_by_sum(y: Any) -> float:
+    """y = y / sum y of one row, the sum in float64, which is returned."""
+    total = sum_of(y, y.size)
+    divisor = y.dtype.type(total)
+    for k in range(y.size):
+        y[k] /= divisor
+    return total
+
+
+@kernel
+def softmax_rows(x: Any, y: Any) -> None:
+    """y = exp(x - max x) / sum exp(x - max x) of each row. x, y (N, K); y may be x."""
+    flat_x, flat_y, width = x.reshape(x.size), y.reshape(y.size), x.shape[1]
+    count = max(1, BLOCK // width)
+    for first in range(0, x.shape[0], count):
+        last = min(first + count, x.shape[0])
+        for n in range(first, last):
+            subtract_largest(part(flat_x, n * width, width), part(flat_y, n * width, width))
+        exp_in_place(part(flat_y, first * width, (last - first) * width))
+        for n in range(first, last):
+            divide_by_sum(part(flat_y, n * width, width))
