@@ -226,22 +226,24 @@ class Network(Runner):
         penalty = "" if self.regularization.is_none else f", regularization={self.regularization!r}"
         return f'Network([{layers}], loss={loss}, dtype="{self.dtype}"{penalty})'
 
+    def _plain_targets(self, x: Any, t: Any) -> tuple[Array, Array] | None:
+        """The labels and the dense targets, if x and t are such that the kernel alone can check them."""
+        dtype, values = self._values.dtype, self._values
+        if not (arrays.is_plain(x, dtype) and x.ndim == 2 and x.shape[1] == self._inputs and x.base is not values):
+            return None
+        if arrays.is_plain(t, dtype):
+            t = t.reshape(-1, 1) if t.ndim == 1 else t
+            return (NO_ORDER, t) if t.shape == (len(x), self._outputs) and t.base is not values else None
+        plain = self._loss.takes_labels and self._outputs > 1 and arrays.is_plain(t, INDEX) and t.shape == x.shape[:1]
+        return (t, self._no_targets) if plain else None
+
     def _train_batch(self, x: Any, t: Any, optimizer: Optimizer | None, check_finite: bool) -> float:
         """One batch. What is plain is checked by the kernel, which takes a tenth of the gate's time for few samples."""
-        plain = (
-            self._loss.takes_labels
-            and self._outputs > 1
-            and arrays.is_plain(x, self.dtype)
-            and x.ndim == 2
-            and x.shape[1] == self._inputs
-            and arrays.is_plain(t, INDEX)
-            and t.shape == x.shape[:1]
-        )
         result: tuple[int, float, int, int] = (0, 0.0, 0, REFUSED)
         with self._lock:
             penalty = self._penalty()
-            if plain and x.base is not self._values:
-                data = (x, t, self._no_targets, NO_ORDER)
+            if targets := self._plain_targets(x, t):
+                data = (x, *targets, NO_ORDER)
                 result = self._run_batches(data, optimizer, (0, 1, len(x)), check=(True, check_finite))
             if result[3] == REFUSED:  # here the gate says why
                 x, labels, dense = self._prepare(x, t, check_finite)

@@ -33,18 +33,18 @@ ARROWS = {
     "kernels.penalty": "kernels.compile",
     "kernels.losses": "kernels.compile kernels.rows kernels.vector_math kernels.views",
     "kernels.updates": "kernels.compile",
-    "kernels.operations": "kernels.compile kernels.simd kernels.activations kernels.losses kernels.matmul "
+    "kernels.operations": "kernels.compile kernels.activations kernels.losses kernels.matmul "
     "kernels.updates kernels.views",
     "kernels.dropout": "kernels.compile",
     "kernels.units": "kernels.compile kernels.job kernels.vector_math",
     "kernels.forward": "kernels.activations kernels.compile kernels.dropout kernels.job kernels.matmul "
-    "kernels.operations kernels.sparse kernels.units",
+    "kernels.rows kernels.sparse kernels.units",
     "kernels.batch_part": "kernels.activations kernels.compile kernels.dropout kernels.forward kernels.job "
-    "kernels.losses kernels.matmul kernels.operations kernels.units kernels.updates kernels.views",
+    "kernels.losses kernels.matmul kernels.rows kernels.units kernels.updates kernels.views",
     "kernels.parameter_part": "kernels.compile kernels.job kernels.matmul kernels.operations kernels.penalty "
-    "kernels.sparse kernels.units kernels.updates kernels.views",
-    "kernels.network": "kernels.batch_part kernels.compile kernels.forward kernels.job kernels.operations "
-    "kernels.parameter_part kernels.penalty kernels.units kernels.updates",
+    "kernels.rows kernels.sparse kernels.units kernels.updates kernels.views",
+    "kernels.network": "kernels.batch_part kernels.compile kernels.forward kernels.job kernels.losses "
+    "kernels.operations kernels.parameter_part kernels.rows kernels.units kernels.updates",
     "kernels.loss_changes": "kernels.rows kernels.compile kernels.losses kernels.simd kernels.vector_math",
     "kernels.changes": "kernels.activations kernels.compile kernels.job kernels.loss_changes kernels.matmul "
     "kernels.units kernels.views",

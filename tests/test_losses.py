@@ -161,6 +161,41 @@ def test_two_classes_by_one_output(name: str) -> None:
     assert net.accuracy(x, -t if name != "sigmoid_cross_entropy" else 1 - t) == 0.0
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("outputs", [1, K])
+@pytest.mark.parametrize("case", [case for case in CASES if case.split()[0] not in PROBABILITIES])
+def test_targets_take_the_shortest_way_or_the_gate(case: str, outputs: int, dtype: Any) -> None:
+    """The same bits either way, also of a batch whose targets only the gate can judge."""
+    if outputs == 1 and losses.LOSSES[case.split()[0]].compares_classes:
+        return
+    dense = np.asarray(targets(case)).astype(dtype)
+    if dense.ndim == 1:
+        dense = np.eye(K, dtype=dtype)[np.asarray(targets(case))]
+        dense = 2 * dense - 1 if case.startswith("hinge") else dense
+    dense = np.ascontiguousarray(dense[:, :outputs])
+    x, found = X.astype(dtype), []
+    for t in (dense, dense.tolist(), np.asfortranarray(dense), *([dense[:, 0], dense[:, 0].tolist()] * (outputs == 1))):
+        net = Network([Affine(D, outputs)], case.split()[0], rng=0, dtype=dtype)
+        found.append((net.step(x, t, fastnn.SGD(0.1)), net.params["W1"].tobytes()))
+    assert found[1:] == found[:1] * (len(found) - 1)
+    bad = dense.copy()
+    bad[-1, -1] = np.nan
+    with pytest.raises(ValueError, match=r"^t: expected"):
+        net.step(x, bad, fastnn.SGD(0.1))
+    assert net.params["W1"].tobytes() == found[-1][1]
+
+
+def test_parameters_may_be_their_own_targets() -> None:
+    """They move while they are read, so the gate copies them."""
+    found = []
+    for copied in (False, True):
+        net = Network([Affine(D, 2), Tanh(), Affine(2, D)], "mean_squared_error", rng=0)
+        t = net.params["W2"]
+        net.step(X[:2].astype(np.float32), t.copy() if copied else t, fastnn.SGD(0.5))
+        found.append(net.params["W2"].tobytes())
+    assert found[0] == found[1]
+
+
 REFUSED: list[tuple[str, Any, str]] = [
     ("sigmoid_cross_entropy", np.full((N, K), 1.5), "t: expected shares from 0 to 1, got 1.5 at t[0, 0]; scale them"),
     ("hinge", np.full((N, K), 0.0), "t: expected -1 or 1, got 0 at t[0, 0]; from classes 0 and 1 pass 2 * t - 1"),

@@ -46,7 +46,7 @@ from fastnn.kernels.job import (
 )
 from fastnn.kernels.losses import loss_rows
 from fastnn.kernels.matmul import multiply_transposed_right, share
-from fastnn.kernels.operations import all_finite
+from fastnn.kernels.rows import all_finite
 from fastnn.kernels.units import batch_norm_gradient, batch_statistics, unit_backward
 from fastnn.kernels.updates import NO_UPDATE
 from fastnn.kernels.views import matrix

@@ -29,7 +29,7 @@ from fastnn.kernels.job import (
     weight_of,
 )
 from fastnn.kernels.matmul import multiply, share
-from fastnn.kernels.operations import all_finite
+from fastnn.kernels.rows import all_finite
 from fastnn.kernels.sparse import FEWEST_ROWS as FEWEST_SPARSE_ROWS
 from fastnn.kernels.sparse import mostly_zero, sparse_multiply
 from fastnn.kernels.units import unit_forward

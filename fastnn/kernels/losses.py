@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn.kernels.compile import formula, kernel
-from fastnn.kernels.rows import divide_by_sum, exp_in_place, first_largest, subtract_largest, sum_of
+from fastnn.kernels.rows import all_finite, divide_by_sum, exp_in_place, first_largest, subtract_largest, sum_of
 from fastnn.kernels.vector_math import constant, exp, log, sigmoid, softplus
 from fastnn.kernels.views import part
 
@@ -273,6 +273,26 @@ def _multiclass_hinge(y: Any, labels: Any, rows: Any, divisor: float, dy: Any, o
                 slopes[k] = values[k] * share
             lacking += sum_of(values, count)
         dy[n, label] = -lacking * share
+
+
+@kernel
+def are_targets(loss: int, dense: Any) -> bool:
+    """Whether all of a vector are finite values, shares or signs, as the loss takes them; of probabilities never.
+
+    The gate says what is wrong where they are not, and looks at the sums of probabilities.
+    """
+    one, wrong = dense.dtype.type(1.0), 0
+    if loss in (MEAN_SQUARED_ERROR, ABSOLUTE_ERROR, HUBER):
+        return all_finite(dense)
+    if loss in (SIGMOID_CROSS_ENTROPY, LOG_LOSS):
+        for i in range(dense.size):
+            wrong |= not (dense[i] >= dense.dtype.type(0.0) and dense[i] <= one)
+        return wrong == 0
+    if loss in (HINGE, EXPONENTIAL):
+        for i in range(dense.size):
+            wrong |= abs(dense[i]) != one
+        return wrong == 0
+    return False
 
 
 @kernel

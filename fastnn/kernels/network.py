@@ -35,8 +35,10 @@ from fastnn.kernels.job import (
     get_vectors,
     momentum_of,
 )
-from fastnn.kernels.operations import all_finite, sum_in_order
+from fastnn.kernels.losses import are_targets
+from fastnn.kernels.operations import sum_in_order
 from fastnn.kernels.parameter_part import clipped_part, parameter_part
+from fastnn.kernels.rows import all_finite
 from fastnn.kernels.units import learn_statistics
 from fastnn.kernels.updates import CLIP_NORM, NO_UPDATE, STEP, clip_to_norm, update_range
 
@@ -51,11 +53,14 @@ def _count(job: Any, vectors: Vectors) -> None:
 
 
 @kernel
-def _acceptable(x: Any, labels: Any, classes: int, check_finite: bool) -> bool:
-    """Whether x is finite, if that is asked, and no label is outside [0, classes)."""
+def _acceptable(plan: Plan, x: Any, labels: Any, dense: Any, check_finite: bool) -> bool:
+    """Whether x is finite, if that is asked, and the targets are surely such as the loss takes."""
+    classes = plan.operations[-1, OUTPUTS]
     for n in range(labels.size):
         if labels[n] < 0 or labels[n] >= classes:
             return False
+    if labels.size == 0 and not are_targets(plan.loss, dense.reshape(dense.size)):
+        return False
     return not check_finite or all_finite(x.reshape(x.size))
 
 
@@ -98,13 +103,13 @@ def train(
     """Take mini-batches, each followed by an update; returns (samples, loss sum, hits, DONE or what went wrong).
 
     The mini-batches number first, first + 1, ..., last - 1 of `size` rows each; x and the rest are as in Data.
-    losses: the sum so far, so that its bits do not depend on how an epoch is cut into calls. check: refuse bad labels
-    and, if check_finite, NaN and infinity in x, before anything is changed. The hits are 0 without counts_hits. Stops
-    after the first batch whose loss is not finite. Overwrites the workspace and, where nothing is updated, the
-    gradients; updates values and state.
+    losses: the sum so far, so that its bits do not depend on how an epoch is cut into calls. check: refuse bad labels,
+    targets that may be bad and, if check_finite, NaN and infinity in x, before anything is changed. The hits are 0
+    without counts_hits. Stops after the first batch whose loss is not finite. Overwrites the workspace and, where
+    nothing is updated, the gradients; updates values and state.
     """
     plan = get_plan(job)
-    if check and not _acceptable(x, labels, plan.operations[-1, OUTPUTS], check_finite):
+    if check and not _acceptable(plan, x, labels, dense, check_finite):
         return 0, losses, 0, REFUSED
     losses_of_rows = get_vector(job, AT_LOSSES, np.float64(0.0))
     skip_zeros = skips_zeros(plan, get_vector(job, AT_VALUES, x.dtype.type(0.0)), x, size)

@@ -16,7 +16,6 @@ from fastnn.kernels.activations import activation_forward as _activation_forward
 from fastnn.kernels.compile import entry, kernel, prange
 from fastnn.kernels.losses import loss_rows
 from fastnn.kernels.matmul import multiply, multiply_transposed_left, multiply_transposed_right, share
-from fastnn.kernels.simd import bits
 from fastnn.kernels.views import matrix
 
 SUMS = 512  # numbers of scratch in float64 of each part: columns or losses that are taken at once
@@ -54,18 +53,6 @@ def sum_in_order(values: Any) -> float:
     for i in range(values.size):
         total += values[i]
     return total
-
-
-@kernel
-def all_finite(values: Any) -> bool:
-    """Whether no element of a vector is NaN or infinite: the largest bit pattern without its sign is that of a number.
-
-    Integers, because LLVM vectorises the maximum of integers only.
-    """
-    largest = bits(values.dtype.type(0.0))
-    for i in range(values.size):
-        largest = max(largest, bits(abs(values[i])))
-    return largest < bits(values.dtype.type(np.inf))
 
 
 @kernel

@@ -30,8 +30,9 @@ from fastnn.kernels.job import (
     tensor_rows,
 )
 from fastnn.kernels.matmul import FEW_STEPS, multiply_transposed_left, share
-from fastnn.kernels.operations import all_finite, bias_gradient
+from fastnn.kernels.operations import bias_gradient
 from fastnn.kernels.penalty import add_penalty_gradient
+from fastnn.kernels.rows import all_finite
 from fastnn.kernels.sparse import sparse_multiply_transposed_left
 from fastnn.kernels.units import batch_norm_gradient, prelu_gradient
 from fastnn.kernels.updates import (

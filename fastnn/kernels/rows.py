@@ -56,6 +56,18 @@ def _largest_rank(row: Any) -> Any:
 
 
 @kernel
+def all_finite(values: Any) -> bool:
+    """Whether no element of a vector is NaN or infinite: the largest bit pattern without its sign is that of a number.
+
+    Integers, because LLVM vectorises the maximum of integers only.
+    """
+    largest = bits(values.dtype.type(0.0))
+    for i in range(values.size):
+        largest = max(largest, bits(abs(values[i])))
+    return largest < bits(values.dtype.type(np.inf))
+
+
+@kernel
 def first_largest(row: Any) -> int:
     """Where the largest element is; the first of equals, and a NaN counts as largest, as in NumPy."""
     if row.size >= WIDE:
