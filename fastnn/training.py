@@ -123,7 +123,7 @@ def fit(
         Each is called as callback(network, history) after every epoch; a true result stops the training. It may have
         two methods more. begin(network, figures) is called before anything is changed, with the names of the figures
         that the history will hold, and refuses by raising an error. end(network, history) is called when the training
-        has ended, also by an error or Ctrl-C. `fastnn.EarlyStopping` is such a callback.
+        has ended, also by an error or Ctrl-C, or as a later one has refused. `fastnn.EarlyStopping` is such a callback.
     check_finite : bool
         Refuse NaN and infinity in the data.
     gradient : str
@@ -158,7 +158,7 @@ def fit(
     numerical = _is_numerical(gradient, network, weights)
     shuffle, progress = arrays.flag("shuffle", shuffle), arrays.flag("progress", progress)
     figures = _figures(network._counts_hits(labels, dense), validation is not None)
-    _call(callbacks, "begin", network, figures)
+    _begin(callbacks, network, figures)
     history = network.history = History()
     run_batches = partial(network._run_batches, weights=weights, counts_hits="accuracy" in figures)
     run = _Run(network, optimizer, size, None if numerical else run_batches)
@@ -183,7 +183,7 @@ def fit(
             if any(stop):
                 break
     finally:
-        _call(callbacks, "end", network, history)
+        _end(callbacks, network, history)
     return history
 
 
@@ -307,13 +307,24 @@ def _check_callbacks(callbacks: Any) -> None:
         raise TypeError(f"callbacks: expected a list of functions, got {callbacks!r}; {remedy}")
 
 
-def _call(callbacks: Sequence[Callback], method: str, *arguments: Any) -> None:
-    """Call this method of those callbacks that have it, of all of them; the first error is raised after that."""
+def _begin(callbacks: Sequence[Callback], network: Network, figures: Sequence[str]) -> None:
+    """Let all begin, or end those that have begun."""
+    for number, callback in enumerate(callbacks):
+        try:
+            if callable(getattr(callback, "begin", None)):
+                callback.begin(network, figures)  # type: ignore[attr-defined]
+        except BaseException:
+            _end(callbacks[:number], network, History())
+            raise
+
+
+def _end(callbacks: Sequence[Callback], network: Network, history: History) -> None:
+    """Let all end; the first error is raised after that."""
     errors = []
     for callback in callbacks:
-        if callable(getattr(callback, method, None)):
+        if callable(getattr(callback, "end", None)):
             try:
-                getattr(callback, method)(*arguments)
+                callback.end(network, history)  # type: ignore[attr-defined]
             except Exception as error:
                 errors.append(error)
     if errors:

@@ -1,4 +1,4 @@
-"""Losses of networks: value, gradient, changes, targets, and the penalty on weights; beside NumPy and PyTorch."""
+"""Losses of networks: value, gradient, changes, targets; beside NumPy and PyTorch."""
 
 import dataclasses
 import pickle
@@ -10,35 +10,12 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import Affine, Network, Regularization, Relu, Softmax, Tanh, losses, reference
-from fastnn.kernels import operations
+from fastnn import Affine, Network, Regularization, Softmax, Tanh, losses, reference
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.kernels.losses import LOSSES as KERNELS
-from fastnn.kernels.losses import SOFTMAX_CROSS_ENTROPY
 from tests import shapes
+from tests.loss_cases import CASES, PROBABILITIES, D, H, K, N, X, network, targets
 from tests.tolerances import assert_close
-
-N, D, H, K = 9, 5, 4, 3
-X = shapes.numbers(1, N, D)
-CASES = [*KERNELS, "hinge of signs"]
-
-
-PROBABILITIES = {"cross_entropy": fastnn.Softmax, "log_loss": fastnn.Sigmoid}  # what makes a network's outputs so
-
-
-def layers_of(case: str) -> list[Any]:
-    last = [PROBABILITIES[case]()] if case in PROBABILITIES else []
-    return [Affine(D, H), Tanh(), Affine(H, K), *last]
-
-
-def targets(case: str, dtype: Any = np.float64) -> Any:
-    if case == "hinge of signs":
-        return np.sign(shapes.numbers(6, N, K)).astype(dtype)
-    return shapes.targets_of(case, N, K, dtype)
-
-
-def network(case: str, dtype: Any = "float64", **options: Any) -> Network:
-    return Network(layers_of(case), case.split()[0], rng=0, dtype=dtype, **options)
 
 
 def test_every_loss_is_described_and_has_a_twin() -> None:
@@ -161,41 +138,6 @@ def test_two_classes_by_one_output(name: str) -> None:
     assert net.accuracy(x, -t if name != "sigmoid_cross_entropy" else 1 - t) == 0.0
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("outputs", [1, K])
-@pytest.mark.parametrize("case", [case for case in CASES if case.split()[0] not in PROBABILITIES])
-def test_targets_take_the_shortest_way_or_the_gate(case: str, outputs: int, dtype: Any) -> None:
-    """The same bits either way, also of a batch whose targets only the gate can judge."""
-    if outputs == 1 and losses.LOSSES[case.split()[0]].compares_classes:
-        return
-    dense = np.asarray(targets(case)).astype(dtype)
-    if dense.ndim == 1:
-        dense = np.eye(K, dtype=dtype)[np.asarray(targets(case))]
-        dense = 2 * dense - 1 if case.startswith("hinge") else dense
-    dense = np.ascontiguousarray(dense[:, :outputs])
-    x, found = X.astype(dtype), []
-    for t in (dense, dense.tolist(), np.asfortranarray(dense), *([dense[:, 0], dense[:, 0].tolist()] * (outputs == 1))):
-        net = Network([Affine(D, outputs)], case.split()[0], rng=0, dtype=dtype)
-        found.append((net.step(x, t, fastnn.SGD(0.1)), net.params["W1"].tobytes()))
-    assert found[1:] == found[:1] * (len(found) - 1)
-    bad = dense.copy()
-    bad[-1, -1] = np.nan
-    with pytest.raises(ValueError, match=r"^t: expected"):
-        net.step(x, bad, fastnn.SGD(0.1))
-    assert net.params["W1"].tobytes() == found[-1][1]
-
-
-def test_parameters_may_be_their_own_targets() -> None:
-    """They move while they are read, so the gate copies them."""
-    found = []
-    for copied in (False, True):
-        net = Network([Affine(D, 2), Tanh(), Affine(2, D)], "mean_squared_error", rng=0)
-        t = net.params["W2"]
-        net.step(X[:2].astype(np.float32), t.copy() if copied else t, fastnn.SGD(0.5))
-        found.append(net.params["W2"].tobytes())
-    assert found[0] == found[1]
-
-
 REFUSED: list[tuple[str, Any, str]] = [
     ("sigmoid_cross_entropy", np.full((N, K), 1.5), "t: expected shares from 0 to 1, got 1.5 at t[0, 0]; scale them"),
     ("hinge", np.full((N, K), 0.0), "t: expected -1 or 1, got 0 at t[0, 0]; from classes 0 and 1 pass 2 * t - 1"),
@@ -284,147 +226,3 @@ def test_text_of_a_network_says_its_loss_and_penalty() -> None:
         Network([Affine(2, 1)], losses.Huber)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"^regularization.l2: expected"):
         Network([Affine(2, 1)], regularization=Regularization(l2=1e39))
-
-
-# --- the penalty on weights -----------------------------------------------------------------------------
-
-
-def test_the_penalty_is_on_weights_alone() -> None:
-    plain, t = network("mean_squared_error"), targets("mean_squared_error")
-    net = network("mean_squared_error", regularization=Regularization(l1=0.2, l2=0.5))
-    weights = [net.params["W1"], net.params["W2"]]
-    penalty = sum(0.2 * np.abs(W).sum() + 0.25 * (W**2).sum() for W in weights)
-    np.testing.assert_allclose(net.loss(X, t), plain.loss(X, t) + penalty, rtol=1e-13)
-    extra = {name: 0.2 * np.sign(W) + 0.5 * W for name, W in net.params.items() if name[0] == "W"}
-    for name, array in net.gradient(X, t).items():
-        np.testing.assert_allclose(array, plain.gradient(X, t)[name] + extra.get(name, 0.0), rtol=1e-12, atol=1e-15)
-
-
-def test_the_blend_of_the_courses() -> None:
-    plain, t = network("softmax_cross_entropy"), targets("softmax_cross_entropy")
-    net = network("softmax_cross_entropy", regularization=Regularization.blend(0.9))
-    squares = sum((W**2).sum() for name, W in net.params.items() if name[0] == "W")
-    np.testing.assert_allclose(net.loss(X, t), 0.9 * plain.loss(X, t) + 0.1 * squares, rtol=1e-13)
-
-
-@pytest.mark.parametrize("batch_size", [1, 4, None])
-@pytest.mark.parametrize("clip", [{}, {"clip_value": 0.01}, {"clip_norm": 0.05}], ids=str)
-def test_training_with_a_penalty_and_clipping(batch_size: int | None, clip: dict[str, float]) -> None:
-    """Against a plain loop, whatever path the kernels take."""
-    t, regularization = targets("softmax_cross_entropy"), Regularization(l1=0.01, l2=0.1, data=0.8)
-    net = network("softmax_cross_entropy", regularization=regularization)
-    params = {name: array.copy() for name, array in net.params.items()}
-    history = net.fit(
-        X, t, epochs=2, batch_size=batch_size, optimizer=fastnn.SGD(0.5, **clip), shuffle=False, progress=False
-    )
-    layers = [("affine", D, H), ("tanh",), ("affine", H, K)]
-    total = 0.0
-    for _ in range(2):
-        total = 0.0
-        for first in range(0, N, batch_size or N):
-            some = slice(first, first + (batch_size or N))
-            value, gradient = reference.network_gradient(layers, params, X[some], t[some])
-            total += len(X[some]) * value  # of the data alone
-            for name, W in params.items():
-                gradient[name] = 0.8 * gradient[name]
-                if name[0] == "W":
-                    gradient[name] += 0.01 * np.sign(W) + 0.1 * W
-            norm = np.sqrt(sum((g**2).sum() for g in gradient.values()))
-            for name, W in params.items():
-                g = gradient[name] * min(1.0, clip.get("clip_norm", np.inf) / norm)
-                W -= 0.5 * np.clip(g, -clip.get("clip_value", np.inf), clip.get("clip_value", np.inf))
-    for name, array in net.params.items():
-        np.testing.assert_allclose(array, params[name], rtol=1e-10, atol=1e-13)
-    np.testing.assert_allclose(history.loss[-1], total / N, rtol=1e-12)
-
-
-def test_what_fit_measures_is_of_the_data_alone() -> None:
-    """Of training and validation data alike, so that they compare; a step returns what it descends on."""
-    t = targets("softmax_cross_entropy")
-    plain = network("softmax_cross_entropy")
-    net = network("softmax_cross_entropy", regularization=Regularization(l1=0.1, l2=0.5, data=0.7))
-    for gradient in ("analytic", "numerical"):
-        history = net.fit(
-            X, t, epochs=1, batch_size=None, optimizer=fastnn.SGD(0.0), validation_data=(X, t), gradient=gradient,
-            progress=False,
-        )  # fmt: skip
-        assert history.validation_loss == [plain.loss(X, t)]
-        assert history.loss == [pytest.approx(plain.loss(X, t), rel=1e-13)]
-    before = net.loss(X, t)
-    assert before > plain.loss(X, t) and net.step(X, t, fastnn.SGD(0.1)) == pytest.approx(before, rel=1e-13)
-    with pytest.raises(AttributeError, match="regularization"):  # it is compiled into the network
-        net.regularization = Regularization()  # type: ignore[misc]
-
-
-def test_a_large_gradient_does_not_overflow_when_it_is_clipped() -> None:
-    net = Network([Affine(D, K)], "mean_squared_error", rng=0)
-    x, t = 1e15 * X.astype(np.float32), np.zeros((N, K), np.float32)
-    before = net.params["W1"].copy()
-    net.step(x, t, fastnn.SGD(1.0, clip_norm=1.0))
-    moved = float(np.sqrt(sum(((a - b) ** 2).sum() for a, b in zip([net.params["W1"]], [before], strict=True))))
-    assert moved == pytest.approx(1.0, rel=1e-3)
-
-
-def test_relu_and_l1_have_kinks() -> None:
-    net = Network([Affine(D, H), Relu(), Affine(H, K)], "absolute_error", rng=0, regularization=Regularization(l1=0.1))
-    assert fastnn.check_gradients(net, X, targets("absolute_error")).passed
-
-
-# --- wide rows, which kernels take in another way ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("width", [1, 2, 31, 32, 33, 65, 200])
-def test_hits_are_where_numpy_finds_the_largest(width: int, dtype: Any) -> None:
-    """Of equals the first, and NaN before all."""
-    rng = np.random.default_rng(width)
-    special = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, -np.nan, 1e-45, -1e-45, 3e38], dtype)
-    finite = special[np.isfinite(special)]
-    y = np.concatenate([rng.choice(some, (100, width)) for some in (special, finite, finite[:2])]).astype(dtype)
-    best = y.argmax(axis=1)
-    for offset in (0, 1):
-        labels = (best + offset) % width
-        hits, rows = np.empty(len(y), np.intp), np.arange(len(y))
-        losses, sums = np.empty((2, len(y)))
-        arguments = (y, labels, np.empty((0, width), dtype), rows, 1.0, np.empty_like(y), losses, sums, hits)
-        operations.loss.serial(1, SOFTMAX_CROSS_ENTROPY, 0.0, *arguments, np.empty((1, operations.SUMS)))
-        np.testing.assert_array_equal(hits, labels == best)
-
-
-@pytest.mark.parametrize("width", [2, 31, 32, 100])
-@pytest.mark.parametrize("name", reference.LOSSES)
-def test_hits_change_no_bit_of_a_loss(name: str, width: int) -> None:
-    """Nor of its gradient; a step does not ask for them, fit does."""
-    net = Network([Affine(D, width), *([PROBABILITIES[name]()] if name in PROBABILITIES else [])], name, rng=0)
-    t = targets(name) if width == K else np.eye(width)[np.arange(N) % width]
-    t = 2 * t - 1 if name in ("hinge", "exponential") else t
-    x, labels, dense = net._prepare(X, t, True)
-    rows, none = np.arange(N), np.empty(0, np.intp)
-    found = []
-    for hits in (np.full(N, 7, np.intp), none):
-        losses, dy = np.empty((2, N)), np.empty((N, width), np.float32)
-        arguments = (net._plan.loss, net._loss.parameter, net.predict(x), labels, dense, rows, float(N), dy)
-        total = operations.loss.serial(1, *arguments, *losses, hits, np.empty((1, operations.SUMS)))
-        found.append((total, losses[0].tobytes(), dy.tobytes()))
-        assert np.isin(hits, (0, 1)).all()
-    assert found[0] == found[1]
-
-
-@pytest.mark.parametrize("width", [31, 64, 65, 130, 300, 700])
-@pytest.mark.parametrize("name", reference.LOSSES)
-def test_wide_rows(name: str, width: int) -> None:
-    rng = np.random.default_rng(width)
-    y, t = rng.normal(size=(7, width)), rng.random((7, width))
-    if name in ("softmax_cross_entropy", "kl_divergence", "cross_entropy"):
-        t[rng.random(t.shape) < 0.3] = 0.0
-        t /= t.sum(axis=1, keepdims=True)
-    if name in ("cross_entropy", "log_loss"):
-        y = np.exp(y) / np.exp(y).sum(axis=1, keepdims=True)
-    targets: list[Any] = [np.where(t < 0.5, -1.0, 1.0)] if name in ("hinge", "exponential") else [t]
-    if name in ("softmax_cross_entropy", "hinge"):
-        targets.append(rng.integers(width, size=7))
-    for target in targets:
-        value, gradient = getattr(fastnn, name)(y, target)
-        expected, expected_gradient = reference.LOSSES[name](y, target)
-        np.testing.assert_allclose(value, expected, rtol=1e-12)
-        np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-10, atol=1e-14)

@@ -49,7 +49,9 @@ def test_begin_may_refuse() -> None:
     net, refusing = small_network(), Recorder(refuses=True)
     history, before = net.fit(X, T, epochs=1), parameter_bits(net)
     with pytest.raises(ValueError, match=r"^refused$"):
-        net.fit(X, T, callbacks=[refusing])
+        net.fit(X, T, callbacks=[first := Recorder(), refusing, last := Recorder()])
     assert [call[0] for call in refusing.calls] == ["begin"]
+    assert [call[0] for call in first.calls] == ["begin", "end"] and first.calls[1][2] == 0  # no epoch
+    assert last.calls == []
     assert net.history is history
     assert parameter_bits(net) == before

@@ -1,0 +1,104 @@
+"""The ways that kernels take: wide and narrow rows, hits or none, targets past the gate."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import Affine, Network, Tanh, losses, reference
+from fastnn.kernels import operations
+from fastnn.kernels.losses import SOFTMAX_CROSS_ENTROPY
+from tests.loss_cases import CASES, PROBABILITIES, D, K, N, X, targets
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("outputs", [1, K])
+@pytest.mark.parametrize("case", [case for case in CASES if case.split()[0] not in PROBABILITIES])
+def test_targets_take_the_shortest_way_or_the_gate(case: str, outputs: int, dtype: Any) -> None:
+    """The same bits either way, also of a batch whose targets only the gate can judge."""
+    if outputs == 1 and losses.LOSSES[case.split()[0]].compares_classes:
+        return
+    dense = np.asarray(targets(case)).astype(dtype)
+    if dense.ndim == 1:
+        dense = np.eye(K, dtype=dtype)[np.asarray(targets(case))]
+        dense = 2 * dense - 1 if case.startswith("hinge") else dense
+    dense = np.ascontiguousarray(dense[:, :outputs])
+    x, found = X.astype(dtype), []
+    for t in (dense, dense.tolist(), np.asfortranarray(dense), *([dense[:, 0], dense[:, 0].tolist()] * (outputs == 1))):
+        net = Network([Affine(D, outputs)], case.split()[0], rng=0, dtype=dtype)
+        found.append((net.step(x, t, fastnn.SGD(0.1)), net.params["W1"].tobytes()))
+    assert found[1:] == found[:1] * (len(found) - 1)
+    bad = dense.copy()
+    bad[-1, -1] = np.nan
+    with pytest.raises(ValueError, match=r"^t: expected"):
+        net.step(x, bad, fastnn.SGD(0.1))
+    assert net.params["W1"].tobytes() == found[-1][1]
+
+
+def test_parameters_may_be_their_own_targets() -> None:
+    """They move while they are read, so the gate copies them."""
+    found = []
+    for copied in (False, True):
+        net = Network([Affine(D, 2), Tanh(), Affine(2, D)], "mean_squared_error", rng=0)
+        t = net.params["W2"]
+        net.step(X[:2].astype(np.float32), t.copy() if copied else t, fastnn.SGD(0.5))
+        found.append(net.params["W2"].tobytes())
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("width", [1, 2, 31, 32, 33, 65, 200])
+def test_hits_are_where_numpy_finds_the_largest(width: int, dtype: Any) -> None:
+    """Of equals the first, and NaN before all."""
+    rng = np.random.default_rng(width)
+    special = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, -np.nan, 1e-45, -1e-45, 3e38], dtype)
+    finite = special[np.isfinite(special)]
+    y = np.concatenate([rng.choice(some, (100, width)) for some in (special, finite, finite[:2])]).astype(dtype)
+    best = y.argmax(axis=1)
+    for offset in (0, 1):
+        labels = (best + offset) % width
+        hits, rows = np.empty(len(y), np.intp), np.arange(len(y))
+        losses, sums = np.empty((2, len(y)))
+        arguments = (y, labels, np.empty((0, width), dtype), rows, 1.0, np.empty_like(y), losses, sums, hits)
+        operations.loss.serial(1, SOFTMAX_CROSS_ENTROPY, 0.0, *arguments, np.empty((1, operations.SUMS)))
+        np.testing.assert_array_equal(hits, labels == best)
+
+
+@pytest.mark.parametrize("width", [2, 31, 32, 100])
+@pytest.mark.parametrize("name", reference.LOSSES)
+def test_hits_change_no_bit_of_a_loss(name: str, width: int) -> None:
+    """Nor of its gradient; a step does not ask for them, fit does."""
+    net = Network([Affine(D, width), *([PROBABILITIES[name]()] if name in PROBABILITIES else [])], name, rng=0)
+    t = targets(name) if width == K else np.eye(width)[np.arange(N) % width]
+    t = 2 * t - 1 if name in ("hinge", "exponential") else t
+    x, labels, dense = net._prepare(X, t, True)
+    rows, none = np.arange(N), np.empty(0, np.intp)
+    found = []
+    for hits in (np.full(N, 7, np.intp), none):
+        losses, dy = np.empty((2, N)), np.empty((N, width), np.float32)
+        arguments = (net._plan.loss, net._loss.parameter, net.predict(x), labels, dense, rows, float(N), dy)
+        total = operations.loss.serial(1, *arguments, *losses, hits, np.empty((1, operations.SUMS)))
+        found.append((total, losses[0].tobytes(), dy.tobytes()))
+        assert np.isin(hits, (0, 1)).all()
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("width", [31, 64, 65, 130, 300, 700])
+@pytest.mark.parametrize("name", reference.LOSSES)
+def test_wide_rows(name: str, width: int) -> None:
+    rng = np.random.default_rng(width)
+    y, t = rng.normal(size=(7, width)), rng.random((7, width))
+    if name in ("softmax_cross_entropy", "kl_divergence", "cross_entropy"):
+        t[rng.random(t.shape) < 0.3] = 0.0
+        t /= t.sum(axis=1, keepdims=True)
+    if name in ("cross_entropy", "log_loss"):
+        y = np.exp(y) / np.exp(y).sum(axis=1, keepdims=True)
+    targets: list[Any] = [np.where(t < 0.5, -1.0, 1.0)] if name in ("hinge", "exponential") else [t]
+    if name in ("softmax_cross_entropy", "hinge"):
+        targets.append(rng.integers(width, size=7))
+    for target in targets:
+        value, gradient = getattr(fastnn, name)(y, target)
+        expected, expected_gradient = reference.LOSSES[name](y, target)
+        np.testing.assert_allclose(value, expected, rtol=1e-12)
+        np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-10, atol=1e-14)

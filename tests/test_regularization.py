@@ -1,0 +1,89 @@
+"""The penalty on weights, and what is measured with it."""
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import Affine, Network, Regularization, Relu, reference
+from tests.loss_cases import D, H, K, N, X, network, targets
+
+
+def test_the_penalty_is_on_weights_alone() -> None:
+    plain, t = network("mean_squared_error"), targets("mean_squared_error")
+    net = network("mean_squared_error", regularization=Regularization(l1=0.2, l2=0.5))
+    weights = [net.params["W1"], net.params["W2"]]
+    penalty = sum(0.2 * np.abs(W).sum() + 0.25 * (W**2).sum() for W in weights)
+    np.testing.assert_allclose(net.loss(X, t), plain.loss(X, t) + penalty, rtol=1e-13)
+    extra = {name: 0.2 * np.sign(W) + 0.5 * W for name, W in net.params.items() if name[0] == "W"}
+    for name, array in net.gradient(X, t).items():
+        np.testing.assert_allclose(array, plain.gradient(X, t)[name] + extra.get(name, 0.0), rtol=1e-12, atol=1e-15)
+
+
+def test_the_blend_of_the_courses() -> None:
+    plain, t = network("softmax_cross_entropy"), targets("softmax_cross_entropy")
+    net = network("softmax_cross_entropy", regularization=Regularization.blend(0.9))
+    squares = sum((W**2).sum() for name, W in net.params.items() if name[0] == "W")
+    np.testing.assert_allclose(net.loss(X, t), 0.9 * plain.loss(X, t) + 0.1 * squares, rtol=1e-13)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, None])
+@pytest.mark.parametrize("clip", [{}, {"clip_value": 0.01}, {"clip_norm": 0.05}], ids=str)
+def test_training_with_a_penalty_and_clipping(batch_size: int | None, clip: dict[str, float]) -> None:
+    """Against a plain loop, whatever path the kernels take."""
+    t, regularization = targets("softmax_cross_entropy"), Regularization(l1=0.01, l2=0.1, data=0.8)
+    net = network("softmax_cross_entropy", regularization=regularization)
+    params = {name: array.copy() for name, array in net.params.items()}
+    history = net.fit(
+        X, t, epochs=2, batch_size=batch_size, optimizer=fastnn.SGD(0.5, **clip), shuffle=False, progress=False
+    )
+    layers = [("affine", D, H), ("tanh",), ("affine", H, K)]
+    total = 0.0
+    for _ in range(2):
+        total = 0.0
+        for first in range(0, N, batch_size or N):
+            some = slice(first, first + (batch_size or N))
+            value, gradient = reference.network_gradient(layers, params, X[some], t[some])
+            total += len(X[some]) * value  # of the data alone
+            for name, W in params.items():
+                gradient[name] = 0.8 * gradient[name]
+                if name[0] == "W":
+                    gradient[name] += 0.01 * np.sign(W) + 0.1 * W
+            norm = np.sqrt(sum((g**2).sum() for g in gradient.values()))
+            for name, W in params.items():
+                g = gradient[name] * min(1.0, clip.get("clip_norm", np.inf) / norm)
+                W -= 0.5 * np.clip(g, -clip.get("clip_value", np.inf), clip.get("clip_value", np.inf))
+    for name, array in net.params.items():
+        np.testing.assert_allclose(array, params[name], rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(history.loss[-1], total / N, rtol=1e-12)
+
+
+def test_what_fit_measures_is_of_the_data_alone() -> None:
+    """Of training and validation data alike, so that they compare; a step returns what it descends on."""
+    t = targets("softmax_cross_entropy")
+    plain = network("softmax_cross_entropy")
+    net = network("softmax_cross_entropy", regularization=Regularization(l1=0.1, l2=0.5, data=0.7))
+    for gradient in ("analytic", "numerical"):
+        history = net.fit(
+            X, t, epochs=1, batch_size=None, optimizer=fastnn.SGD(0.0), validation_data=(X, t), gradient=gradient,
+            progress=False,
+        )  # fmt: skip
+        assert history.validation_loss == [plain.loss(X, t)]
+        assert history.loss == [pytest.approx(plain.loss(X, t), rel=1e-13)]
+    before = net.loss(X, t)
+    assert before > plain.loss(X, t) and net.step(X, t, fastnn.SGD(0.1)) == pytest.approx(before, rel=1e-13)
+    with pytest.raises(AttributeError, match="regularization"):  # it is compiled into the network
+        net.regularization = Regularization()  # type: ignore[misc]
+
+
+def test_a_large_gradient_does_not_overflow_when_it_is_clipped() -> None:
+    net = Network([Affine(D, K)], "mean_squared_error", rng=0)
+    x, t = 1e15 * X.astype(np.float32), np.zeros((N, K), np.float32)
+    before = net.params["W1"].copy()
+    net.step(x, t, fastnn.SGD(1.0, clip_norm=1.0))
+    moved = float(np.sqrt(sum(((a - b) ** 2).sum() for a, b in zip([net.params["W1"]], [before], strict=True))))
+    assert moved == pytest.approx(1.0, rel=1e-3)
+
+
+def test_relu_and_l1_have_kinks() -> None:
+    net = Network([Affine(D, H), Relu(), Affine(H, K)], "absolute_error", rng=0, regularization=Regularization(l1=0.1))
+    assert fastnn.check_gradients(net, X, targets("absolute_error")).passed
