@@ -5,6 +5,7 @@ what is not of the right kind, ValueError for what is of the right kind but not 
 """
 
 import difflib
+import inspect
 import math
 import numbers
 from collections.abc import Collection, Iterator
@@ -255,6 +256,19 @@ def expectation(name: str, shape: Shape | None, dtype: np.dtype[Any] | None) -> 
         return f"{name}: expected a {kind} array"
     sizes = f"{shape[0]}," if len(shape) == 1 else ", ".join(map(str, shape))
     return f"{name}: expected a {kind} array of shape ({sizes})"
+
+
+def can_be_called(value: Any, arguments: int) -> bool:
+    """Whether it is a function, or the like, of so many arguments; of one that does not tell, whether it is any."""
+    if not callable(value):
+        return False
+    try:
+        inspect.signature(value).bind(*range(arguments))
+    except TypeError:
+        return False
+    except ValueError:  # some of those written in C
+        return True
+    return True
 
 
 def shown(value: Any) -> str:

@@ -68,8 +68,8 @@ class EarlyStopping:
         """Refuse a figure that this fit does not measure; forget what an interrupted fit has left."""
         self._best.pop(network, None)
         if self.monitor not in figures:
-            validation = self.monitor.startswith("validation") and "validation_loss" not in figures
-            remedy = "pass validation_data=(x, t)" if validation else "monitor a loss, as the targets are no classes"
+            has_classes = "accuracy" in figures or not self.monitor.endswith("accuracy")
+            remedy = "pass validation_data=(x, t)" if has_classes else "monitor a loss, as the targets are no classes"
             measured = ", ".join(name for name in MONITORS if name in figures)
             raise ValueError(
                 f"monitor: expected a figure that this fit measures ({measured}), got {self.monitor!r}; {remedy}"

@@ -25,12 +25,19 @@ EXAMPLE = "pass one such as lambda rng: fastnn.Network([...], rng=rng)"
 # Arguments of Network.fit that are not the caller's to choose: who trains chooses the samples.
 NOT_OPTIONS = {"self", "x", "t", "rng", "progress", "sample_weight"}
 
+REMEDIES = {
+    "lr": "; pass optimizer=fastnn.SGD(lr=...)",
+    "learning_rate": "; pass optimizer=fastnn.SGD(lr=...)",
+    "sample_weight": ", which belongs to samples that are not all trained on here",
+    "rng": ", which is an argument of its own or of the constructor",
+}
+
 
 class Factory:
     """Makes networks by a user's function, and refuses what is no new network like those before."""
 
     def __init__(self, function: Any) -> None:
-        if not callable(function):
+        if not checks.can_be_called(function, 1):
             expected = "network_factory: expected a function that takes a numpy Generator and returns a new network"
             raise TypeError(f"{expected}, got {checks.shown(function)}; {EXAMPLE}")
         self.function = function
@@ -62,7 +69,8 @@ def check_fit_options(options: dict[str, Any], *refused: str) -> dict[str, Any]:
     known = [name for name in inspect.signature(Network.fit).parameters if name not in NOT_OPTIONS.union(refused)]
     for name in options:
         if name not in known:
-            raise TypeError(f"fit_options: expected options of Network.fit ({', '.join(known)}), got {name!r}")
+            expected = f"fit_options: expected options of Network.fit ({', '.join(known)}), got {name!r}"
+            raise TypeError(expected + REMEDIES.get(name, ""))
     return options
 
 

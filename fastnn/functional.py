@@ -176,7 +176,8 @@ def _activation_parameter(name: str, slope: float, alpha: float) -> float:
     for other, value, default in (("slope", slope, 0.01), ("alpha", alpha, 1.0)):
         if other != own and value != default:
             takes = f"the parameter of {name} is {own}" if own else f"{name} has no parameter"
-            raise TypeError(f"{other}: expected it to be left out, as {takes}, got {value!r}; pass another name")
+            remedy = f"pass {own}={value!r}" if own else "pass the name of an activation that has one"
+            raise TypeError(f"{other}: expected it to be left out, as {takes}, got {value!r}; {remedy}")
     return given.get(own, 0.0)
 
 

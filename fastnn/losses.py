@@ -353,6 +353,9 @@ def weights_of(
     if sample_weight is not None:
         weights = weights * _checked("sample_weight", sample_weight, shape[0])
     if class_weight is not None:
+        if isinstance(class_weight, dict | str):
+            came = f"{type(class_weight).__name__}; pass them in order of the labels"
+            raise TypeError(f"class_weight: expected {shape[1]} numbers, one for each class, got a {came}")
         classes = labels if labels.size else dense.argmax(axis=1)
         weights = weights * _checked("class_weight", class_weight, shape[1])[classes]
     total = float(np.sum(weights)) if np.isfinite(weights).all() else np.inf

@@ -70,6 +70,11 @@ def confusion_matrix(t: Any, predicted: Any, classes: int | None = None) -> Labe
         guesses, known = outputs.argmax(axis=1), outputs.shape[1]
     else:
         guesses = arrays.labels("predicted", predicted, np.size(predicted), known)
+    if np.ndim(t) == 1 and np.size(t) != len(guesses):
+        came = f"{np.size(t)} labels for {len(guesses)} predictions"
+        raise ValueError(f"t: expected as many labels as predictions, got {came}; pass those of the same samples")
+    if len(guesses) == 0:
+        raise ValueError("predicted: expected at least one sample, got none; pass labels (N,) or outputs (N, K)")
     labels = arrays.labels("t", t, len(guesses), known)
     if classes is None and np.ndim(predicted) != 2:
         known = 1 + int(max(labels.max(initial=0), guesses.max(initial=0)))

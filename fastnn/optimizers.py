@@ -281,5 +281,7 @@ def check_optimizer(optimizer: Any) -> Optimizer:
         remedy = "create one"
         if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
             remedy = f"create one, {optimizer.__name__}()"
+        if isinstance(optimizer, str) and optimizer.lower() in OPTIMIZERS:
+            remedy = f"create one, {OPTIMIZERS[optimizer.lower()].__name__}()"
         raise TypeError(f"optimizer: expected an optimizer such as fastnn.SGD(lr=0.1), got {optimizer!r}; {remedy}")
     return optimizer

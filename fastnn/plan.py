@@ -53,10 +53,10 @@ def check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
         raise TypeError(f"layers: expected a list of layers, got {type(layers).__name__}; pass [Affine(4, 3), ...]")
     for i, layer in enumerate(layers):
         if not isinstance(layer, Affine | Activation | PRelu | BatchNorm | Dropout):
-            came = f"the class {layer.__name__}" if isinstance(layer, type) else repr(layer)
-            raise TypeError(
-                f"layers[{i}]: expected a layer such as Affine(4, 3) or Relu(), got {came}; create it with ()"
-            )
+            expected = f"layers[{i}]: expected a layer such as Affine(4, 3) or Relu()"
+            if isinstance(layer, type):
+                raise TypeError(f"{expected}, got the class {layer.__name__}; create it with ()")
+            raise TypeError(f"{expected}, got {layer!r}; pass layers, the weights between two widths as Affine")
     if not layers or not isinstance(layers[0], Affine):
         came = str(layers[0]) if layers else "an empty list"
         raise ValueError(f"layers: expected an Affine layer first, got {came}; it says how many inputs there are")

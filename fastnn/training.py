@@ -27,7 +27,7 @@ SECONDS_PER_CALL = 0.05
 GRADIENTS = ("analytic", "numerical")
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """What `fit` measured, one entry for each epoch.
 
@@ -62,6 +62,9 @@ class History:
     def last(self) -> dict[str, float]:
         """The figures of the last completed epoch by name."""
         return {name: values[-1] for name, values in vars(self).items() if values}
+
+    def __repr__(self) -> str:
+        return f"<History of {self}>"
 
     def __str__(self) -> str:
         plain = {name: 1e-3 <= abs(value) < 1e6 and name != "learning_rate" for name, value in self.last().items()}
@@ -255,7 +258,7 @@ class _Run:
 
 def check_schedule(name: str, schedule: Any) -> Schedule:
     """`schedule` itself, if it can be called with an epoch and a history."""
-    if not callable(schedule) or isinstance(schedule, type):
+    if isinstance(schedule, type) or not checks.can_be_called(schedule, 2):
         came = f"the class {schedule.__name__}" if isinstance(schedule, type) else checks.shown(schedule)
         remedy = "pass one such as fastnn.schedules.Cosine(epochs=10)"
         raise TypeError(f"{name}: expected a function of (epoch, history), got {came}; {remedy}")
@@ -296,7 +299,7 @@ def _is_numerical(gradient: str, network: Network, weights: Array) -> bool:
 
 
 def _check_callbacks(callbacks: Any) -> None:
-    functions = isinstance(callbacks, list | tuple) and all(map(callable, callbacks))
+    functions = isinstance(callbacks, list | tuple) and all(checks.can_be_called(some, 2) for some in callbacks)
     if not functions or any(isinstance(callback, type) for callback in callbacks):
         remedy = "pass callbacks=[function]"
         if callable(getattr(callbacks, "begin", None)):
@@ -304,7 +307,8 @@ def _check_callbacks(callbacks: Any) -> None:
         for callback in callbacks if isinstance(callbacks, list | tuple) else ():
             if isinstance(callback, type):
                 remedy = f"create one, {callback.__name__}()"
-        raise TypeError(f"callbacks: expected a list of functions, got {callbacks!r}; {remedy}")
+        expected = "callbacks: expected a list of functions of (network, history)"
+        raise TypeError(f"{expected}, got {callbacks!r}; {remedy}")
 
 
 def _begin(callbacks: Sequence[Callback], network: Network, figures: Sequence[str]) -> None:

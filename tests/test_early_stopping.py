@@ -214,6 +214,12 @@ def test_figures_that_are_never_numbers() -> None:
         ("validation_loss", T, False, "(loss, accuracy), got 'validation_loss'; pass validation_data=(x, t)"),
         ("validation_accuracy", T, False, "(loss, accuracy), got 'validation_accuracy'; pass validation_data=(x, t)"),
         (
+            "validation_accuracy",
+            np.full((N, 3), 1 / 3),
+            False,
+            "(loss), got 'validation_accuracy'; monitor a loss, as the targets are no classes",
+        ),
+        (
             "accuracy",
             np.full((N, 3), 1 / 3),
             False,

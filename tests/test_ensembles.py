@@ -149,7 +149,7 @@ def test_bad_bags(arguments: dict[str, Any], message: str) -> None:
 def test_bad_fits() -> None:
     with pytest.raises(RuntimeError, match=r"^Bagging: expected to be fitted before, .* call fit\(x, t\) first$"):
         Bagging(make).predict(X)
-    with pytest.raises(TypeError, match=r"^fit_options: .* got 'rng'$"):
+    with pytest.raises(TypeError, match=r"^fit_options: .* got 'rng', which is an argument of its own"):
         Bagging(make).fit(X, T, rng=0)
     with pytest.raises(ValueError, match=r"^t: expected a row for each of the 24 samples"):
         Bagging(make).fit(X, T[1:])

@@ -167,7 +167,8 @@ def test_refused_lists_of_layers(layers: Any, error: type[Exception], sentence: 
 @pytest.mark.parametrize(("layer", "came"), [(Relu, "the class Relu"), ("relu", "'relu'"), (Layer(), "Layer()")])
 def test_refused_layers(layer: Any, came: str) -> None:
     """The base class too, of which a plan could make nothing."""
-    sentence = f"layers[1]: expected a layer such as Affine(4, 3) or Relu(), got {came}; create it with ()"
+    remedy = "create it with ()" if isinstance(layer, type) else "pass layers, the weights between two widths as Affine"
+    sentence = f"layers[1]: expected a layer such as Affine(4, 3) or Relu(), got {came}; {remedy}"
     refuses(lambda: Network([Affine(2, 3), layer]), TypeError, sentence)
 
 

@@ -330,6 +330,11 @@ def test_what_is_compiled_can_be_kept_on_disk() -> None:
             "optimizer: expected an optimizer such as fastnn.SGD(lr=0.1), got 0.1; create one",
         ),
         (
+            lambda net: net.step(X, T, "Adam"),
+            TypeError,
+            "optimizer: expected an optimizer such as fastnn.SGD(lr=0.1), got 'Adam'; create one, Adam()",
+        ),
+        (
             lambda net: net.step(X, T, SGD),
             TypeError,
             "optimizer: expected an optimizer such as fastnn.SGD(lr=0.1), got <class 'fastnn.optimizers.SGD'>; "

@@ -242,7 +242,14 @@ def test_rates_that_overflow_are_refused(dtype: str, factor: float, name: str) -
 
 
 @pytest.mark.parametrize(
-    ("schedule", "came"), [(0.5, "0.5"), ("cosine", "'cosine'"), (Cosine, "the class Cosine"), ([], "an object of ")]
+    ("schedule", "came"),
+    [
+        (0.5, "0.5"),
+        ("cosine", "'cosine'"),
+        (Cosine, "the class Cosine"),
+        ([], "an object of "),
+        (lambda epoch: 0.1, "an object of type function"),
+    ],
 )
 def test_what_is_no_schedule(schedule: Any, came: str) -> None:
     net = small_network()

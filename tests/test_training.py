@@ -298,6 +298,7 @@ def test_divergence_within_an_epoch() -> None:
 
 SPOILT = X.copy()
 SPOILT[7, 3] = np.nan
+CALLBACKS = "callbacks: expected a list of functions of (network, history)"
 REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"x": SPOILT},
@@ -317,12 +318,12 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
         "validation_data[1]: expected labels of shape (70,), integers from 0 to 2, got 3 at validation_data[1][0]; "
         "labels start at 0, so pass validation_data[1] - 1",
     ),
-    ({"callbacks": [3]}, TypeError, "callbacks: expected a list of functions, got [3]; pass callbacks=[function]"),
+    ({"callbacks": [3]}, TypeError, f"{CALLBACKS}, got [3]; pass callbacks=[function]"),
+    ({"callbacks": [abs]}, TypeError, f"{CALLBACKS}, got [<built-in function abs>]; pass callbacks=[function]"),
     (
         {"callbacks": [fastnn.EarlyStopping]},
         TypeError,
-        "callbacks: expected a list of functions, got [<class 'fastnn.early_stopping.EarlyStopping'>]; create one, "
-        "EarlyStopping()",
+        f"{CALLBACKS}, got [<class 'fastnn.early_stopping.EarlyStopping'>]; create one, EarlyStopping()",
     ),
 ]
 

@@ -100,6 +100,11 @@ def test_cross_validation_takes_weights_of_classes() -> None:
         ({"sample_weight": 0 * COUNTS}, ValueError, "sample_weight: expected weights whose sum is above 0"),
         ({"sample_weight": COUNTS * np.nan}, ValueError, "sample_weight: expected finite values, got nan"),
         (
+            {"class_weight": {0: 1.0}},
+            TypeError,
+            "class_weight: expected 3 numbers, one for each class, got a dict; pass them in order of the labels",
+        ),
+        (
             {"class_weight": [1.0, 2.0]},
             ValueError,
             "class_weight: expected a float64 array of shape (3,)",

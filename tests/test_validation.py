@@ -138,7 +138,8 @@ def test_scores_as_a_table() -> None:
 @pytest.mark.parametrize(
     ("t", "predicted", "message"),
     [
-        ([0, 1], [0], r"^t: expected labels of shape \(1,\).*got shape \(2,\)"),
+        ([0, 1], [0], r"^t: expected as many labels as predictions, got 2 labels for 1 predictions"),
+        ([], [], r"^predicted: expected at least one sample, got none"),
         ([0, 5], [[1.0, 0.0], [0.0, 1.0]], r"^t: expected labels .* integers from 0 to 1, got 5 at t\[1\]"),
         ([0], [[np.nan, 0.0]], r"^predicted: .*nan"),
         ([0], [-1], r"^predicted: expected labels .*got -1"),

@@ -295,7 +295,7 @@ FACTORY = "network_factory: expected a function that"
         ({"epoch": 3}, "fit_options: expected options of Network.fit (epochs, batch_size,"),
         ({"progress": False}, "fit_options: expected options of Network.fit (epochs, batch_size,"),
         ({"validation_data": (X, T)}, "fit_options: expected options of Network.fit (epochs, batch_size,"),
-        ({"callbacks": 3}, "callbacks: expected a list of functions, got 3"),
+        ({"callbacks": 3}, "callbacks: expected a list of functions of (network, history), got 3"),
         ({"epochs": -1}, "epochs: expected an integer of at least 0, got -1"),
     ],
 )

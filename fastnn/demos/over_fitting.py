@@ -104,7 +104,7 @@ def pictures() -> dict[str, Any]:
 
     drawn = {}
     l2 = f"L2, {L2}"
-    for name, cure, title in (("none", "none", "No cure"), ("L2", l2, f"{l2}: the loss includes its term")):
+    for name, cure, title in (("none", "none", "No cure"), ("L2", l2, l2)):
         ax = panels.new(1, 1, (6.4, 4.8), managed=False)[0]
         drawn[f"over-fitting-{name}"] = fastnn.plots.history(train(**CURES[cure]).history, ax=ax)
         ax.set_title(title)

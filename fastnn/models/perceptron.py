@@ -45,6 +45,9 @@ class PerceptronHistory:
         """Whether there was an epoch without a mistake, which is then the last."""
         return self.mistakes[-1:] == [0]
 
+    def __repr__(self) -> str:
+        return f"<PerceptronHistory: {self}>"
+
     def __str__(self) -> str:
         outcome = "converged" if self.converged else "not converged"
         right = f"{self.samples - self.best_mistakes:,} of {self.samples:,} samples right"
