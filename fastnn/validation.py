@@ -152,8 +152,11 @@ def cross_validate(
 
 def _folds(x: Any, t: Any, folds: Any, generator: np.random.Generator) -> tuple[Iterator[TwoParts], int]:
     """The folds, and how many at most."""
-    if isinstance(folds, Iterable):
+    if isinstance(folds, Iterable) and not isinstance(folds, str):
         return _checked(folds), operator.length_hint(folds, MANY)
+    if isinstance(folds, str):
+        came = f"got {folds!r}; pass datasets.k_fold(x, t) or datasets.leave_one_out(x, t)"
+        raise TypeError(f"folds: expected a number or pairs ((x_train, t_train), (x_test, t_test)), {came}")
     targets = np.asarray(t)
     stratify = targets.ndim == 1 and targets.dtype.kind in "biu"
     return k_fold(x, targets, folds, generator, stratify), int(folds)

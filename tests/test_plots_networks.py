@@ -29,8 +29,18 @@ def test_history_by_epoch() -> None:
     ]
     assert all(list(line.get_xdata()) == [1, 2, 3] for line in lines)
     assert (ax.get_ylabel(), twin.get_ylabel(), ax.get_xlabel()) == ("loss", "accuracy", "epoch")
-    assert len(twin.get_legend().get_texts()) == 4
+    assert len(ax.figure.legends[0].get_texts()) == 4 and twin.get_legend() is None
     assert all(float(tick).is_integer() for tick in ax.get_xticks())
+
+
+def test_history_in_axes_of_others() -> None:
+    """Where there is no room below, the legend is in the axes on top."""
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    figure = pyplot.figure()
+    for place in (figure, figure.subfigures(1, 2)[0]):
+        ax = plots.history(HISTORY, ax=place.add_subplot())
+        assert len(figure.axes[-1].get_legend().get_texts()) == 4
+        assert ax.get_legend() is None and figure.legends == []
 
 
 def test_history_of_one_epoch_of_a_regression() -> None:

@@ -23,7 +23,7 @@ def add(commands: Commands) -> None:
     drawn = f"save the pictures of {', '.join(demos.PICTURES[:-1])} or {demos.PICTURES[-1]} there (needs matplotlib)"
     option("--folder", metavar="DIR", help=drawn)
     option("--json", action="store_true", help="print one JSON object instead of text")
-    option("--seed", type=int, default=0, metavar="N", help="of all random numbers (0)")
+    option("--seed", type=int, default=0, metavar="N", help="of all random numbers (0); not with NAME")
     parser.set_defaults(run=run, parser=parser)
 
 

@@ -61,8 +61,10 @@ def history(history: History, *, ax: Any = None) -> Axes:
     ax.set(xlim=(0.5, history.epochs + 0.5), ylim=(0.0, None))
     ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     ax.set(xlabel="epoch", title=f"{' and '.join(figures).capitalize()} by epoch")
-    # In the axes on top, or the accuracy's lines would run through it.
-    next(reversed(figures.values()))[0].legend(handles=lines, loc="center right")
+    if len(ax.figure.axes) == len(figures) and getattr(ax.figure, "get_constrained_layout", bool)():
+        ax.figure.legend(handles=lines, loc="outside lower center", ncols=2)  # where no line can run through it
+    else:
+        next(reversed(figures.values()))[0].legend(handles=lines, loc="center right")  # in the axes on top
     return ax
 
 
@@ -232,12 +234,16 @@ def _network_labels(net: Any, t: Array) -> Callable[[Array], Array]:
 def _called_labels(predict: Any) -> Callable[[Array], Array]:
     """How a function classifies; what it returns is checked."""
     if not callable(predict):
-        raise TypeError(f"predict: expected a Network or a function from (M, 2) to labels (M,), got {shown(predict)}")
+        remedy = "; pass its predict" if callable(getattr(predict, "predict", None)) else ""
+        expected = "predict: expected a Network or a function from (M, 2) to labels (M,)"
+        raise TypeError(f"{expected}, got {shown(predict)}{remedy}")
 
     def classify(points: Array) -> Array:
         labels = np.asarray(predict(points))
         if labels.shape != (len(points),):
-            came = f"shape {labels.shape}; of outputs return outputs.argmax(axis=1)"
+            columns = labels.shape[1] if labels.ndim == 2 else 0
+            remedy = "pass the network itself" if columns == 1 else "of outputs return outputs.argmax(axis=1)"
+            came = f"shape {labels.shape}; {remedy}"
             raise ValueError(f"predict: expected a function that returns labels ({len(points)},), got {came}")
         return labels
 
