@@ -256,12 +256,14 @@ def _evaluate(
         np.arange(len(y)),
         1.0 if weights is not None else divisor,
     )
-    values = np.empty((threads.get_num_threads(), operations.SUMS))
-    work = FLOP_PER_OUTPUT * y.size
-    total = threads.run(operations.loss, work, *arguments, dy, losses, sums, operations.NO_HITS, values)
+    parts, work = threads.get_num_threads(), FLOP_PER_OUTPUT * y.size
+    values = np.empty((parts, operations.SUMS))
+    rest = (dy, losses, sums, operations.NO_HITS, values)
+    total = threads.run(operations.loss, work, *arguments, *rest, n_threads=parts)
     if weights is None and reduction != "none":
         return float(total) / divisor, dy
     if weights is not None:
+        dy[weights == 0.0] = 0.0  # such a sample counts for nothing, whatever its loss
         np.multiply(dy, (weights / divisor).reshape(-1, 1), out=dy, casting="same_kind")
     return _reduced(losses, weights, reduction, divisor), dy
 
@@ -276,5 +278,5 @@ def _divisor(weights: Array | None, reduction: str, shape: tuple[int, ...]) -> f
 
 def _reduced(losses: Array, weights: Array | None, reduction: str, divisor: float) -> Value:
     """The losses of samples as they were asked for."""
-    losses = losses if weights is None else losses * weights
+    losses = losses if weights is None else np.where(weights == 0.0, 0.0, losses) * weights
     return losses / divisor if reduction == "none" else float(np.sum(losses)) / divisor

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import functional, reference
+from fastnn import functional, reference, threads
 from tests import shapes
 from tests.shapes import DTYPES, PROBLEMS, FloatType, numbers
 from tests.test_functional import check_solution
@@ -165,3 +165,17 @@ def test_cross_entropy_of_infinite_logits(dtype: FloatType) -> None:
         loss, dx = fastnn.softmax_cross_entropy(x, np.array([1]))
         assert math.isnan(loss)
         assert np.isnan(dx).all()
+
+
+def test_another_thread_may_choose_more_threads_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scratch is for as many parts as the call then has, or they would write behind it."""
+    chosen, found = iter((1, 2, 2, 2)), []
+
+    def run(entry: Any, work: float, *args: Any, n_threads: int | None = None) -> Any:
+        found.append((len(args[-1]), threads.get_num_threads() if n_threads is None else n_threads))
+        return entry.serial(1, *args)
+
+    monkeypatch.setattr(threads, "get_num_threads", lambda: next(chosen))
+    monkeypatch.setattr(threads, "run", run)
+    fastnn.kl_divergence(*problem("kl_divergence"))
+    assert found == [(1, 1)]
