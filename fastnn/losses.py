@@ -327,6 +327,10 @@ def check_outputs(loss: Loss, last: Any, outputs: int) -> None:
             f"layers: expected probabilities from the last layer, {layers}, for the loss {loss.name}, got {last}; "
             f"{remedy}"
         )
+    if activation == "softmax" and outputs == 1:
+        raise ValueError(
+            "layers: expected at least 2 outputs for Softmax(), got 1, which would always be 1; take Sigmoid()"
+        )
     if loss.compares_classes and outputs == 1:
         raise ValueError(
             f"layers: expected at least 2 outputs, one for each class, for the loss {loss.name}, got 1; for two "
@@ -346,7 +350,10 @@ def _check(name: str, values: Array, good: Any, expected: str, remedy: str) -> N
 def weights_of(
     sample_weight: Any, class_weight: Any, labels: Array, dense: Array, shape: tuple[int, ...]
 ) -> Array | None:
-    """The weight of each sample (N,) in float64; None where all are 1. shape: of the outputs (N, K)."""
+    """The weight of each sample (N,) in float64; None where all are 1. shape: of the outputs (N, K).
+
+    One output stands for two classes, the second where the target is 1.
+    """
     if sample_weight is None and class_weight is None:
         return None
     weights = np.ones(shape[0])
@@ -355,9 +362,11 @@ def weights_of(
     if class_weight is not None:
         if isinstance(class_weight, dict | str):
             came = f"{type(class_weight).__name__}; pass them in order of the labels"
-            raise TypeError(f"class_weight: expected {shape[1]} numbers, one for each class, got a {came}")
+            raise TypeError(f"class_weight: expected {max(2, shape[1])} numbers, one for each class, got a {came}")
         classes = labels if labels.size else dense.argmax(axis=1)
-        weights = weights * _checked("class_weight", class_weight, shape[1])[classes]
+        if dense.shape[1] == 1 and not labels.size:
+            classes = (dense[:, 0] > 0.5).astype(np.intp)
+        weights = weights * _checked("class_weight", class_weight, max(2, shape[1]))[classes]
     total = float(np.sum(weights)) if np.isfinite(weights).all() else np.inf
     if not 0.0 < total < np.inf:
         name = "class_weight" if sample_weight is None else "sample_weight"

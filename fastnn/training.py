@@ -34,8 +34,8 @@ class History:
     Attributes
     ----------
     loss : list of float
-        Mean training loss, each batch before its update. Like the validation loss it is that of the data alone,
-        without what regularization adds, so that the two compare.
+        Mean training loss, each batch before its update, weighted where `fit` has weights. Like the validation loss it
+        is that of the data alone, without what regularization adds, so that the two compare.
     accuracy : list of float
         Fraction of training samples whose largest output was the target's, measured likewise; empty where the
         targets are no classes.
@@ -108,7 +108,7 @@ def fit(
         Passes over the data.
     batch_size : int or None
         Samples for one update; None for all of them. The last batch of an epoch may be smaller;
-        where there is BatchNorm, one of a single row is left out.
+        where there is BatchNorm, one of a single row is left out: without shuffle always the last.
     optimizer : Optimizer, optional
         SGD(lr=0.1) if not given.
     schedule : callable, optional
@@ -132,10 +132,12 @@ def fit(
     gradient : str
         "analytic": back-propagation. "numerical": central differences with h = 1e-4, see `Network.numerical_gradient`.
     sample_weight : array (N,), optional
-        What each sample's loss is multiplied by, over the mean of all weights; at least 0.
+        What each sample's loss is multiplied by, over the mean of all weights; at least 0. One of weight 0 counts for
+        nothing, whatever its loss, but for the statistics of BatchNorm.
     class_weight : array (K,), optional
-        The sample's weight is multiplied by that of its label, or of its largest target. The accuracy, and what is
-        measured on validation data, are not weighted.
+        The sample's weight is multiplied by that of its label, or of its largest target; K = 2 where one output stands
+        for two classes, the second by targets of 1. The accuracy, and what is measured on validation data, are not
+        weighted.
 
     Returns
     -------
@@ -152,7 +154,7 @@ def fit(
     schedule = None if schedule is None else check_schedule("schedule", schedule)
     generator = arrays.generator("rng", rng)
     x, labels, dense = network._prepare(x, t, check_finite)
-    size = len(x) if batch_size is None else min(len(x), arrays.integer("batch_size", batch_size, minimum=1))
+    size = _batch_size(network, len(x), batch_size)
     validation = _validation(network, validation_data, check_finite)
     _check_callbacks(callbacks)
     if not np.isfinite(network._values).all():
@@ -174,7 +176,7 @@ def fit(
             run.optimizer, rate = _scheduled(optimizer, schedule, epoch - 1, history)
             if shuffle:
                 generator.shuffle(order)
-            with Progress(len(x), f"epoch {epoch}/{epochs}", enabled=progress) as bar:
+            with Progress(run.samples(len(x)), f"epoch {epoch}/{epochs}", enabled=progress) as bar:
                 loss, accuracy = run.epoch(data, epoch, bar)
             row = {"loss": loss, "accuracy": accuracy, "learning_rate": rate}
             if validation is not None:
@@ -210,11 +212,14 @@ class _Run:
             self.network._update(0.0 * vector, self.optimizer)
             self.network._restore(self.saved)
 
+    def samples(self, rows: int) -> int:
+        """How many of so many rows are taken: batch normalisation would make 0 of a last one by itself."""
+        alone = rows % self.batch_size == 1 and self.batch_size > 1 and bool(self.network.statistics)
+        return rows - alone
+
     def epoch(self, data: Data, epoch: int, bar: Progress) -> tuple[float, float]:
         """One pass over data.order: (mean loss, accuracy)."""
-        batches, rest = divmod(len(data[0]), self.batch_size)
-        # Batch normalisation makes 0 of a row by itself, and would learn that row as the mean.
-        batches += rest > (1 if self.network.statistics else 0)
+        batches = -(-self.samples(len(data[0])) // self.batch_size)
         first, samples, losses, hits = 0, 0, 0.0, 0
         while first < batches:
             last = min(batches, first + self.batches_per_call)
@@ -266,6 +271,16 @@ def check_schedule(name: str, schedule: Any) -> Schedule:
     return made
 
 
+def _batch_size(network: Network, rows: int, batch_size: int | None) -> int:
+    """The rows of a whole batch; refused where batch normalisation could make nothing of them."""
+    size = rows if batch_size is None else min(rows, arrays.integer("batch_size", batch_size, minimum=1))
+    if size == 1 and network.statistics:
+        name, remedy = ("x", "pass more samples") if rows == 1 else ("batch_size", "pass a larger one")
+        expected = f"{name}: expected at least 2 rows, as BatchNorm goes by the mean and variance of a batch"
+        raise ValueError(f"{expected}, got 1; {remedy}")
+    return size
+
+
 def _scheduled(optimizer: Any, schedule: Schedule | None, epoch: int, history: History) -> tuple[Optimizer, float]:
     """The optimizer of this epoch, and its learning rate."""
     if schedule is not None:
@@ -281,7 +296,11 @@ def _weights(network: Network, data: tuple[Array, Array, Array], sample_weight: 
         came = "targets that are none; pass sample_weight"
         raise ValueError(f"class_weight: expected targets that are classes, got {came}")
     weights = weights_of(sample_weight, class_weight, labels, dense, (len(x), network.outputs))
-    return NO_WEIGHTS if weights is None else weights / weights.mean()
+    if weights is None:
+        return NO_WEIGHTS
+    weights = weights / weights.max()  # so that their mean is not below the smallest number
+    shares: Array = weights / weights.mean()
+    return shares
 
 
 def _is_numerical(gradient: str, network: Network, weights: Array) -> bool:

@@ -172,8 +172,11 @@ def test_refused_losses() -> None:
     for name in ("softmax_cross_entropy", "kl_divergence"):  # whose gradient is 0 by one output
         with pytest.raises(ValueError, match=rf"^layers: expected at least 2 outputs, .* for the loss {name}, got 1"):
             Network([Affine(2, 1)], name)
-    with pytest.raises(ValueError, match=r"^layers: expected at least 2 outputs, one for each class, for the loss cro"):
-        Network([Affine(2, 1), Softmax()], "cross_entropy")
+    for name in ("cross_entropy", "log_loss", "mean_squared_error"):
+        with pytest.raises(
+            ValueError, match=r"^layers: expected at least 2 outputs for Softmax\(\), got 1, .* Sigmoid"
+        ):
+            Network([Affine(2, 1), Softmax()], name)
     with pytest.raises(ValueError, match=r"^delta: expected a finite number above 0"):
         losses.Huber(0)
     with pytest.raises(ValueError, match=r"^label_smoothing: expected a finite number of at least 0.0 and below 1.0"):

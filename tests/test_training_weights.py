@@ -130,3 +130,39 @@ def test_weights_of_classes_where_there_are_none() -> None:
         network("mean_squared_error").fit(X, shapes.numbers(2, N, K), class_weight=[1.0, 2.0, 3.0], progress=False)
     with pytest.raises(TypeError, match=r"^fit_options: expected options of Network.fit .*, got 'sample_weight'"):
         fastnn.cross_validate(lambda rng: network(), X, T, sample_weight=COUNTS)
+
+
+@pytest.mark.parametrize("name", ["sigmoid_cross_entropy", "hinge", "exponential", "log_loss"])
+def test_weights_of_two_classes_by_one_output(name: str) -> None:
+    layers = [Affine(D, 1), *([fastnn.Sigmoid()] if name == "log_loss" else [])]
+    classes = np.arange(N) % 2
+    t = 2.0 * classes - 1 if name in ("hinge", "exponential") else classes.astype(float)
+    found = []
+    for weights in ({"class_weight": [1.0, 5.0]}, {"sample_weight": np.where(classes == 1, 5.0, 1.0)}, {}):
+        net = Network(layers, name, rng=0)
+        net.fit(X, t, epochs=2, batch_size=4, **weights, **PLAIN)
+        found.append(net.params["W1"].tobytes())
+    assert found[0] == found[1] != found[2]
+
+
+def test_a_sample_of_weight_0_counts_for_nothing_whatever_its_loss() -> None:
+    y, t, weights = [[1.0], [0.5]], [[0.0], [1.0]], [0.0, 2.0]  # the first loss is infinite
+    loss, dy = fastnn.log_loss(y, t, sample_weight=weights)
+    assert loss == pytest.approx(np.log(2)) and dy.tolist() == [[0.0], [-2.0]]
+    net = Network([Affine(D, 1), fastnn.Sigmoid()], "log_loss", rng=0)
+    x, targets = X.copy(), np.ones(N)
+    x[3] *= 1e6
+    targets[3] = float(net.predict(x)[3, 0] < 0.5)
+    assert net.loss(x, targets) == np.inf
+    history = net.fit(x, targets, epochs=1, batch_size=4, sample_weight=np.arange(N) != 3, **PLAIN)
+    assert np.isfinite(history.loss[0]) and all(np.isfinite(array).all() for array in net.params.values())
+
+
+def test_weights_of_any_size() -> None:
+    """Their mean may be below the smallest number."""
+    found = []
+    for scale in (5e-324, 1.0, 1e300):
+        net = network("softmax_cross_entropy")
+        net.fit(X, T, epochs=2, batch_size=4, sample_weight=scale * (np.arange(N) == 2), **PLAIN)
+        found.append(net.params["W1"].tobytes())
+    assert found[1:] == found[:1] * 2

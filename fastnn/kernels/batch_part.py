@@ -147,16 +147,19 @@ def _backward_rows(
 
 @kernel
 def _weigh(data: Data, start: int, first: int, losses: Any, dy: Any) -> None:
-    """Multiply the losses of the rows from `first` on of the mini-batch, and their gradients, by their weights."""
+    """Multiply the losses of the rows from `first` on of the mini-batch, and their gradients, by their weights.
+
+    A row of weight 0 counts for nothing, also where its loss is infinite.
+    """
     if data.weights.size == 0:
         return
     for n in range(losses.size):
         row = start + first + n
         weight = data.weights[data.order[row] if data.order.size > 0 else row]
-        losses[n] *= weight
-        slopes, factor = dy[n], dy.dtype.type(weight)
+        losses[n] = 0.0 if weight == 0.0 else losses[n] * weight
+        slopes, zero, factor = dy[n], dy.dtype.type(0.0), dy.dtype.type(weight)
         for k in range(slopes.size):
-            slopes[k] *= factor
+            slopes[k] = zero if weight == 0.0 else slopes[k] * factor
 
 
 @kernel
