@@ -16,8 +16,8 @@ class Parameters(Mapping[str, Array]):
     Writing into a view, or assigning `params["W1"] = array` (copied, same shape), changes the network.
     """
 
-    def __init__(self, vector: Array, places: dict[str, tuple[int, tuple[int, ...]]]) -> None:
-        self._vector, self._places = vector, places
+    def __init__(self, vector: Array, places: dict[str, tuple[int, tuple[int, ...]]], name: str = "params") -> None:
+        self._vector, self._places, self._name = vector, places, name
 
     def __getitem__(self, name: str) -> Array:
         start, shape = self._place(name)
@@ -25,18 +25,21 @@ class Parameters(Mapping[str, Array]):
 
     def __setitem__(self, name: str, value: Any) -> None:
         view = self[name]
-        view[...] = arrays.floats(f"params[{name!r}]", value, view.shape, dtype=view.dtype, rounding=True)
+        view[...] = arrays.floats(f"{self._name}[{name!r}]", value, view.shape, dtype=view.dtype, rounding=True)
 
     def __delitem__(self, name: str) -> None:
         self._place(name)
         raise TypeError(
-            f"params: expected all parameters to stay, got del params[{name!r}]; assign to params[{name!r}][...], or "
-            "make another network"
+            f"{self._name}: expected all of them to stay, got del {self._name}[{name!r}]; assign to "
+            f"{self._name}[{name!r}][...], or make another network"
         )
 
     def _place(self, name: str) -> tuple[int, tuple[int, ...]]:
         if name not in self._places:
-            raise KeyError(f"params: expected one of {', '.join(self._places)}, got {name!r}; pass one of these names")
+            if not self._places:
+                raise KeyError(f"{self._name}: expected no name, as there are none in this network, got {name!r}")
+            expected = f"{self._name}: expected one of {', '.join(self._places)}"
+            raise KeyError(f"{expected}, got {name!r}; pass one of these names")
         return self._places[name]
 
     def __contains__(self, name: object) -> bool:

@@ -131,11 +131,11 @@ class Perturbation:
             for o in range(len(kinds))
             if kinds[o] in (job.AFFINE, *units)
         }
-        self.transposed = np.zeros_like(self.values)
+        self.prepared = np.zeros_like(self.values)
         for o in self.affine:
             inputs, outputs, start = (int(plan.operations[o, c]) for c in (job.INPUTS, job.OUTPUTS, job.WEIGHT))
             weights = self.values[start : start + inputs * outputs].reshape(inputs, outputs)
-            self.transposed[start : start + inputs * outputs] = weights.T.ravel()
+            self.prepared[start : start + inputs * outputs] = weights.T.ravel()
 
     def gradient(
         self, method: str = "central", h: float = 1e-4, relative: bool = False, only: str | None = None
@@ -202,12 +202,12 @@ class Perturbation:
         loss = MULTICLASS_HINGE if self.plan.loss == HINGE and self.labels.size else self.plan.loss
         network = (table, self.plan.numbers, loss, self.values)
         flop = 2.0 * self.values.size * len(x)
-        arguments = (x, memory, tensors, softmax, self.transposed)
+        arguments = (x, memory, tensors, softmax, self.prepared)
         threads.run(kernels.prepare, flop, *network, *arguments, n_threads=self.parts)
         if not np.isfinite(self._loss(tensors[-targets.size :].reshape(targets.shape), some)):
             changes += np.nan  # the mean of the losses is not finite, whatever is moved
             return
-        data = (*network, self.transposed, x, tensors, softmax, targets, points, step)
+        data = (*network, self.prepared, x, tensors, softmax, targets, points, step)
         samples = np.empty((self.parts, len(x)), np.intp)
         for o, first, end in self._inputs(only):
             outputs = int(table[o, job.OUTPUTS])

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,6 +45,17 @@ def parameter_shapes(layers: Sequence[Layer]) -> dict[str, tuple[int, ...]]:
     """What stands in the flat vector of a network of these layers, by name in its order, without making one."""
     compiled = compile_plan(check_layers(layers), 0)
     return {name: shape for name, (_, shape) in (compiled.places | compiled.statistics).items()}
+
+
+def check_numbers(layers: Sequence[Layer], dtype: np.dtype[Any]) -> None:
+    """Refuse numbers of BatchNorm that the dtype rounds to 0 or 1."""
+    for i, layer in enumerate(layers):
+        if isinstance(layer, BatchNorm) and dtype.type(layer.epsilon) == 0.0:
+            came = f"{layer.epsilon:g}, which is 0 in {dtype}; pass a larger one"
+            raise ValueError(f"layers[{i}]: expected an epsilon above 0, got {came}")
+        if isinstance(layer, BatchNorm) and dtype.type(layer.momentum) == 1.0:
+            came = f"{layer.momentum!r}, which is 1 in {dtype}; pass a smaller one"
+            raise ValueError(f"layers[{i}]: expected a momentum below 1, got {came}")
 
 
 def check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:

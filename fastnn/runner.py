@@ -21,7 +21,7 @@ from fastnn.losses import Loss, check_loss
 from fastnn.optimizers import Optimizer, numbers_in
 from fastnn.parameters import Parameters, vector
 from fastnn.perturbation import Model, Perturbation
-from fastnn.plan import check_layers, compile_plan
+from fastnn.plan import check_layers, check_numbers, compile_plan
 from fastnn.regularization import Regularization
 from fastnn.workspace import INDEX, Workspace, take_for_prediction
 
@@ -63,6 +63,7 @@ class Runner:
         dtype = arrays.float_dtype("dtype", dtype)
         for name, number in vars(self.regularization).items():
             arrays.real(f"regularization.{name}", number, maximum=float(np.finfo(dtype).max))
+        check_numbers(self.layers, dtype)
         self.n_threads = None if n_threads is None else arrays.integer("n_threads", n_threads, minimum=1)
         self._plan, self._places, self._statistics, self._columns, self._trained, size = compile_plan(
             *self._description
@@ -107,7 +108,7 @@ class Runner:
     @property
     def statistics(self) -> Parameters:
         """What BatchNorm has learned of its inputs by name, views to read and to write to."""
-        return Parameters(self._values, self._statistics)
+        return Parameters(self._values, self._statistics, "statistics")
 
     @property
     def inputs(self) -> int:

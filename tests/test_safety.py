@@ -260,7 +260,7 @@ def test_networks_beyond_all_memory() -> None:
 
 
 def test_parameters_cannot_be_removed() -> None:
-    with pytest.raises(TypeError, match=r"^params: expected all parameters to stay, got del params\['W1'\]; assign to"):
+    with pytest.raises(TypeError, match=r"^params: expected all of them to stay, got del params\['W1'\]; assign to"):
         del network().params["W1"]
     with pytest.raises(KeyError, match="expected one of W1, b1, W2, b2, got 'W9'"):
         del network().params["W9"]

@@ -230,6 +230,25 @@ def test_early_stopping_takes_the_statistics_back() -> None:
     np.testing.assert_array_equal(net._values, found[best])
 
 
+def test_a_batch_of_infinite_variance_is_refused() -> None:
+    """Learned, it would make all predictions alike from then on, though the loss is finite."""
+    net = Network([Affine(3, 4), BatchNorm(), Affine(4, 2)], rng=0)
+    before = net._values.copy()
+    with pytest.raises(fastnn.TrainingDivergedError):
+        net.step(np.array([[1e20] * 3, [-1e20] * 3], np.float32), [0, 1], SGD(0.1))
+    np.testing.assert_array_equal(net._values, before)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_large_mean_costs_the_variance_no_digits(dtype: Any) -> None:
+    x = (1e5 + 0.01 * np.random.default_rng(0).standard_normal((200, 3))).astype(dtype)
+    net = Network([Affine(3, 3), BatchNorm(0.0)], "mean_squared_error", rng=0, dtype=dtype)
+    net.params["W1"][...], net.params["b1"][...] = np.eye(3), 0.0
+    net.step(x, np.zeros((200, 3)), SGD(0.0))
+    exact = x.astype(np.float64).var(axis=0, ddof=1)
+    np.testing.assert_allclose(net.statistics["variance1"], exact, rtol=1e-5)
+
+
 def test_where_they_begin() -> None:
     net = trained()
     net.initialize(0)
@@ -269,8 +288,23 @@ def test_refused() -> None:
     before = net._values.copy()
     with pytest.raises(ValueError, match=r"^batch: expected at least 2 rows, as BatchNorm goes by their mean"):
         net.step(x[:1], t[:1], SGD(0.1))
-    with pytest.raises(ValueError, match=r"^batch: expected at least 2 rows, as BatchNorm goes by their mean"):
-        net.fit(x, t, batch_size=1, progress=False)
+    history = net.history
+    for batch, some, name in ((1, slice(None), "batch_size"), (None, slice(1), "x")):
+        with pytest.raises(ValueError, match=rf"^{name}: expected at least 2 rows, as BatchNorm goes by the mean"):
+            net.fit(x[some], t[some], batch_size=batch, progress=False)
+    assert net.history is history  # refused before anything is changed
+    with pytest.raises(
+        ValueError, match=r"^layers\[1\]: expected an epsilon above 0, got 1e-46, which is 0 in float32"
+    ):
+        Network([Affine(2, 2), BatchNorm(epsilon=1e-46)])
+    with pytest.raises(
+        ValueError, match=r"^layers\[1\]: expected a momentum below 1, got 0.999999999, which is 1 in fl"
+    ):
+        Network([Affine(2, 2), BatchNorm(1 - 1e-9)])
+    with pytest.raises(KeyError, match=r"statistics: expected one of mean1, variance1"):
+        Network([Affine(2, 2), BatchNorm()]).statistics["mean2"]
+    with pytest.raises(KeyError, match=r"statistics: expected no name, as there are none in this network"):
+        Network([Affine(2, 2)]).statistics["mean1"]
     with pytest.raises(ValueError, match=r"^gradient: expected 'analytic' for a network with BatchNorm, got 'num"):
         net.fit(x, t, gradient="numerical", progress=False)
     assert net.loss(x[:1], t[:1]) > 0

@@ -37,9 +37,8 @@ class Base(NamedTuple):
 
     plan: Plan
     values: Any  # (P,)
-    transposed: (
-        Any  # (V,), each weight matrix (inputs, outputs) as (outputs, inputs) at the same place, and unit_factors
-    )
+    # (V,): at its place each weight matrix (inputs, outputs) as (outputs, inputs), and the unit_factors of others.
+    prepared: Any
     x: Any  # (N, D)
     tensors: Any  # (N * plan columns,), what every operation gives
     softmax: Any  # (N, K), of the outputs
@@ -76,7 +75,7 @@ def _change_columns(base: Base, i: int, samples: Any, run: int, j: int, width: i
     operation = base.plan.operations[i]
     size, points = operation[OUTPUTS], run // width
     if operation[KIND] == PRELU or operation[KIND] == BATCH_NORM:
-        factors = base.transposed[operation[WEIGHT] + j :][:width]
+        factors = base.prepared[operation[WEIGHT] + j :][:width]
         for s in range(samples.size):
             x = _row(base, operation[SOURCE], size, samples[s])[j : j + width]
             for r in range(s * points, (s + 1) * points):
@@ -114,10 +113,8 @@ def _change_block(base: Base, i: int, samples: Any, run: int, d: Any, other: Any
         for s in range(samples.size):
             x = _row(base, operation[SOURCE], rows, samples[s])
             for k in range(rows):
-                row, factor = (
-                    matrix(d.reshape(d.size), k * columns + s * run, 1, run)[0],
-                    base.transposed[operation[WEIGHT] + k],
-                )
+                row = matrix(d.reshape(d.size), k * columns + s * run, 1, run)[0]
+                factor = base.prepared[operation[WEIGHT] + k]
                 for c in range(run):
                     row[c] = unit_change(operation[KIND], factor, x[k], row[c])
         return
@@ -165,7 +162,7 @@ def _spread(base: Base, i: int, j: int, width: int, d: Any, block: Any) -> None:
                     out[r, c] = changes[r, c] if k == j + c else 0.0
         else:
             operation = base.plan.operations[i]
-            row = base.transposed[operation[WEIGHT] + k * operation[INPUTS] + j :][:width]
+            row = base.prepared[operation[WEIGHT] + k * operation[INPUTS] + j :][:width]
             for r in range(count):
                 source, target = changes[r], out[r]
                 for c in range(width):

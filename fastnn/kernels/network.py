@@ -39,7 +39,7 @@ from fastnn.kernels.losses import are_targets
 from fastnn.kernels.operations import sum_in_order
 from fastnn.kernels.parameter_part import clipped_part, parameter_part
 from fastnn.kernels.rows import all_finite
-from fastnn.kernels.units import learn_statistics
+from fastnn.kernels.units import learn_statistics, statistics_are_finite
 from fastnn.kernels.updates import CLIP_NORM, NO_UPDATE, STEP, clip_to_norm, update_range
 
 
@@ -71,6 +71,17 @@ def _hits(job: Any, count: int) -> int:
     for n in range(count):
         total += hits[n]
     return total
+
+
+@kernel
+def _statistics_are_finite(job: Any, plan: Plan, vectors: Vectors) -> bool:
+    """Whether those that batch normalisation goes by in training are."""
+    finite = True
+    if norms_in_training(plan, job[UPDATE]) > 0:
+        for i in range(plan.operations.shape[0]):
+            if plan.operations[i, KIND] == BATCH_NORM:
+                finite = finite and statistics_are_finite(plan.operations[i], vectors.gradients)
+    return finite
 
 
 @kernel
@@ -139,7 +150,7 @@ def train(
         if region == 2 * norms:  # the loss
             total = sum_in_order(losses_of_rows[:count])
             # A gradient by itself passes NaN on, as in NumPy.
-            if job[UPDATE] != NO_UPDATE and not math.isfinite(total):
+            if job[UPDATE] != NO_UPDATE and not (math.isfinite(total) and _statistics_are_finite(job, plan, vectors)):
                 return samples, losses, hits, NOT_FINITE
         if region == last_stage:
             if job[UPDATE] != NO_UPDATE:

@@ -175,16 +175,16 @@ def prepare(
     scratch: Any,
     tensors: Any,
     softmax: Any,
-    transposed: Any,
+    prepared: Any,
 ) -> None:
     """Everything that the unperturbed network gives for x (N, D): tensors, and the softmax of its outputs.
 
-    scratch: one row for each part. transposed: receives unit_factors.
+    scratch: one row for each part. prepared: receives unit_factors.
     """
     for i in range(operations.shape[0]):
         operation = operations[i]
         if operation[KIND] == PRELU or operation[KIND] == BATCH_NORM:
-            factors = transposed[operation[WEIGHT] : operation[WEIGHT] + operation[OUTPUTS]]
+            factors = prepared[operation[WEIGHT] : operation[WEIGHT] + operation[OUTPUTS]]
             unit_factors(values, values, operation, numbers[i], factors)
     for part in prange(n_threads):
         _prepare_part(operations, numbers, loss, values, x, scratch[part], tensors, softmax, part, n_threads)
@@ -196,7 +196,7 @@ def _perturb_part(
     numbers: Any,
     loss: int,
     values: Any,
-    transposed: Any,
+    prepared: Any,
     x: Any,
     tensors: Any,
     softmax: Any,
@@ -218,7 +218,7 @@ def _perturb_part(
     widest = 0
     for i in range(operations.shape[0]):
         widest = max(widest, operations[i, OUTPUTS])
-    base = Base(Plan(operations, numbers, loss), values, transposed, x, tensors, softmax, targets)
+    base = Base(Plan(operations, numbers, loss), values, prepared, x, tensors, softmax, targets)
     space = _space(memory, samples, widest, columns)
     for i in range(first, last, stride):
         _perturb_input(base, o, i, (begin, end), points, step, space, changes)
@@ -231,7 +231,7 @@ def perturb(
     numbers: Any,
     loss: int,
     values: Any,
-    transposed: Any,
+    prepared: Any,
     x: Any,
     tensors: Any,
     softmax: Any,
@@ -256,6 +256,6 @@ def perturb(
     for part in prange(n_threads):
         some, numbers_of_samples = memory[part], samples[part]
         _perturb_part(
-            operations, numbers, loss, values, transposed, x, tensors, softmax, targets, points, step, o, first + part,
+            operations, numbers, loss, values, prepared, x, tensors, softmax, targets, points, step, o, first + part,
             last, begin, end, columns, some, numbers_of_samples, changes, n_threads
         )  # fmt: skip

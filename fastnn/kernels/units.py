@@ -12,6 +12,8 @@ Matrices (rows, units), C-contiguous; vectors (units,). Sums over the batch are 
 import math
 from typing import Any
 
+import numpy as np
+
 from fastnn.kernels.compile import formula, kernel
 from fastnn.kernels.job import BIAS, KIND, OUTPUTS, PRELU, STATISTICS, WEIGHT
 from fastnn.kernels.vector_math import constant
@@ -34,6 +36,12 @@ def _variances(vector: Any, operation: Any) -> Any:
 
 
 @formula
+def _deviation(variance: Any, epsilon: float) -> float:
+    """The root by which batch normalisation divides, in float64."""
+    return math.sqrt(np.float64(variance) + epsilon)
+
+
+@formula
 def prelu(x: Any, slope: Any) -> Any:
     """x where x > 0, else slope x (He et al., 2015)."""
     return x if x > constant(x, 0.0) else slope * x
@@ -50,9 +58,9 @@ def unit_factors(values: Any, statistics: Any, operation: Any, epsilon: float, f
         for j in range(first.size):
             factors[j] = first[j]
         return
-    variances, small = _variances(statistics, operation), values.dtype.type(epsilon)
+    variances = _variances(statistics, operation)
     for j in range(first.size):
-        factors[j] = first[j] / math.sqrt(variances[j] + small)
+        factors[j] = first[j] / _deviation(variances[j], epsilon)
 
 
 @kernel
@@ -103,10 +111,10 @@ def unit_backward(
     else:
         means, variances = _of_units(statistics, operation, STATISTICS), _variances(statistics, operation)
         d_gamma, d_beta = _of_units(gradients, operation, WEIGHT), _of_units(gradients, operation, BIAS)
-        small, share = values.dtype.type(epsilon), values.dtype.type(1.0 / count)
+        share = values.dtype.type(1.0 / count)
         for j in range(units):
             shifts[j] = share * d_beta[j]
-            slopes[j] = share * d_gamma[j] / math.sqrt(variances[j] + small)
+            slopes[j] = share * d_gamma[j] / _deviation(variances[j], epsilon)
         for n in range(x.shape[0]):
             source, behind, ahead = x[n], dy[n], dx[n]
             for j in range(units):
@@ -117,28 +125,28 @@ def unit_backward(
 def batch_statistics(x: Any, sums: Any, operation: Any, gradients: Any, first: int, last: int) -> None:
     """The mean and the biased variance over the batch x of the units [first, last), to their place in `gradients`.
 
-    sums: any number of float64, scratch. The variance is the mean square of what is left of x without its mean, so that
-    a large mean costs no digits.
+    sums: any number of float64, scratch. The variance is the mean square of what is left of x without its mean, which
+    is not rounded before, so that a large mean costs no digits.
     """
     means, variances = _of_units(gradients, operation, STATISTICS), _variances(gradients, operation)
-    for begin in range(first, last, sums.size):
-        count = min(sums.size, last - begin)
-        some_means, some_variances = means[begin : begin + count], variances[begin : begin + count]
-        sums[:count] = 0.0
+    half = sums.size // 2
+    exact, squares = sums[:half], sums[half : 2 * half]
+    for begin in range(first, last, half):
+        count = min(half, last - begin)
+        sums[:] = 0.0
         for n in range(x.shape[0]):
             row = x[n, begin : begin + count]
             for j in range(count):
-                sums[j] += row[j]
+                exact[j] += row[j]
         for j in range(count):
-            some_means[j] = sums[j] / x.shape[0]
-        sums[:count] = 0.0
+            exact[j] /= x.shape[0]
         for n in range(x.shape[0]):
             row = x[n, begin : begin + count]
             for j in range(count):
-                rest = row[j] - some_means[j]
-                sums[j] += rest * rest
+                rest = row[j] - exact[j]
+                squares[j] += rest * rest
         for j in range(count):
-            some_variances[j] = sums[j] / x.shape[0]
+            means[begin + j], variances[begin + j] = exact[j], squares[j] / x.shape[0]
 
 
 @kernel
@@ -163,7 +171,7 @@ def batch_norm_gradient(
                 products[j] += behind[j] * (row[j] - some_means[j])
                 plain[j] += behind[j]
         for j in range(count):
-            d_gamma[begin + j] = products[j] / math.sqrt(variances[begin + j] + epsilon)
+            d_gamma[begin + j] = products[j] / _deviation(variances[begin + j], epsilon)
             d_beta[begin + j] = plain[j]
 
 
@@ -186,21 +194,30 @@ def prelu_gradient(operation: Any, dy: Any, x: Any, sums: Any, gradients: Any, f
 
 
 @kernel
+def statistics_are_finite(operation: Any, gradients: Any) -> bool:
+    """Whether those of a batch are, and would be when learned: an infinite variance would stay for ever."""
+    means, variances = _of_units(gradients, operation, STATISTICS), _variances(gradients, operation)
+    finite = True
+    for j in range(means.size):
+        finite = finite and abs(means[j]) < math.inf and variances[j] + variances[j] < math.inf
+    return finite
+
+
+@kernel
 def learn_statistics(operation: Any, momentum: float, rows: int, values: Any, gradients: Any) -> None:
     """learned = momentum learned + (1 - momentum) that of the batch, of batch normalisation's means and variances.
 
-    The batch's variance counts as rows / (rows - 1) of itself, which makes it unbiased; that of one row not at all.
+    The batch's variance counts as rows / (rows - 1) of itself, which makes it unbiased; there are at least 2 rows.
     """
     dtype = values.dtype.type
     keep, add = dtype(momentum), dtype(1.0 - momentum)
     means, of_batch = _of_units(values, operation, STATISTICS), _of_units(gradients, operation, STATISTICS)
     for j in range(means.size):
         means[j] = keep * means[j] + add * of_batch[j]
-    if rows > 1:
-        variances, some = _variances(values, operation), _variances(gradients, operation)
-        unbiased = dtype(rows / (rows - 1.0))
-        for j in range(variances.size):
-            variances[j] = keep * variances[j] + add * (unbiased * some[j])
+    variances, some = _variances(values, operation), _variances(gradients, operation)
+    unbiased = dtype(rows / (rows - 1.0))
+    for j in range(variances.size):
+        variances[j] = keep * variances[j] + add * (unbiased * some[j])
 
 
 @kernel
@@ -216,4 +233,4 @@ def unit_coefficient(values: Any, operation: Any, epsilon: float, which: int, x:
         return 0.0 if x > 0.0 else x
     if which == 1:
         return 1.0
-    return (x - values[operation[STATISTICS] + j]) / math.sqrt(_variances(values, operation)[j] + epsilon)
+    return (x - values[operation[STATISTICS] + j]) / _deviation(_variances(values, operation)[j], epsilon)
