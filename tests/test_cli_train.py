@@ -16,6 +16,7 @@ import pytest
 import fastnn
 from fastnn import cli
 from fastnn.cli import main
+from fastnn.kernels.compile import JIT_DISABLED
 from tests.commands import AT_LEAST_0, Output, assert_error, printed_json, without_compiling
 
 # Enough to see that a network was trained, and not much work for plain Python.
@@ -57,7 +58,7 @@ def expected_training(**changes: Any) -> tuple[fastnn.Network, Any]:
                 ]
             },
         ),
-    ],
+    ][: 2 if JIT_DISABLED else None],
 )
 def test_train_does_what_the_python_api_does(options: list[str], changes: dict[str, Any], capsys: Output) -> None:
     assert main([*SHORT, "--json", *options]) == 0

@@ -7,6 +7,7 @@ import pytest
 
 import fastnn
 from fastnn import SGD, AdaGrad, Adam, AdamW, Affine, Momentum, Nesterov, Network, RMSProp, Tanh, reference
+from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.optimizers import Optimizer
 from tests import shapes
 from tests.tolerances import assert_close
@@ -122,6 +123,7 @@ def test_fit_step_and_numerical_gradients_agree(optimizer: Optimizer) -> None:
         np.testing.assert_allclose(array, numerical.params[name], rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.skipif(JIT_DISABLED, reason="starts no threads without the compiler")
 @pytest.mark.parametrize("optimizer", [Adam(0.01), AdamW(0.01, clip_norm=0.5), Nesterov(0.1), RMSProp()], ids=repr)
 def test_the_same_bits_on_any_number_of_threads(optimizer: Optimizer) -> None:
     x, t = shapes.numbers(3, 200, 40, dtype=np.float32), shapes.targets("labels", 200, 30, np.float32)
