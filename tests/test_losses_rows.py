@@ -36,6 +36,19 @@ def test_targets_take_the_shortest_way_or_the_gate(case: str, outputs: int, dtyp
     assert net.params["W1"].tobytes() == found[-1][1]
 
 
+@pytest.mark.parametrize("name", ["absolute_error", "huber", "mean_squared_error"])
+def test_a_difference_that_float32_cannot_hold_is_not_infinite(name: str) -> None:
+    y, t = np.array([[3e38, 1.0]], np.float32), np.array([[-3e38, 1.0]], np.float32)
+    net = Network([Affine(1, 2)], name, rng=0)
+    net.params["W1"][...], net.params["b1"][...] = 0.0, y[0]
+    x = np.ones((1, 1), np.float32)
+    exact = reference.LOSSES[name](y.astype(np.float64), t.astype(np.float64))[0]
+    assert net.loss(x, t) == pytest.approx(exact, rel=1e-6) and np.isfinite(exact)
+    assert getattr(fastnn, name)(y, t, reduction="sum")[0] > 0.9 * exact
+    gradients = net.gradient(x, t).values()
+    assert all(np.isfinite(array).all() for array in gradients) == (name != "mean_squared_error")  # which is y - t
+
+
 def test_parameters_may_be_their_own_targets() -> None:
     """They move while they are read, so the gate copies them."""
     found = []
