@@ -21,6 +21,7 @@ from fastnn.checks import function as function
 from fastnn.checks import generator as generator
 from fastnn.checks import integer as integer
 from fastnn.checks import real as real
+from fastnn.checks import survives as survives
 
 Array: TypeAlias = npt.NDArray[Any]
 LabelArray: TypeAlias = npt.NDArray[np.intp]

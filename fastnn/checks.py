@@ -258,6 +258,12 @@ def expectation(name: str, shape: Shape | None, dtype: np.dtype[Any] | None) -> 
     return f"{name}: expected a {kind} array of shape ({sizes})"
 
 
+def survives(name: str, expected: str, value: float, limit: float, dtype: np.dtype[Any], remedy: str) -> None:
+    """Refuse a number that the dtype rounds to a limit which it must not reach."""
+    if dtype.type(value) == limit:
+        raise ValueError(f"{name}: expected {expected}, got {float(value)!r}, which is {limit:g} in {dtype}; {remedy}")
+
+
 def can_be_called(value: Any, arguments: int) -> bool:
     """Whether it is a function, or the like, of so many arguments; of one that does not tell, whether it is any."""
     if not callable(value):

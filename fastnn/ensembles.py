@@ -243,7 +243,7 @@ def random_restarts(
         Enough: once a run ends with at most this loss, no other begins.
     **fit_options
         Options of `Network.fit`; not rng and progress. What counts is the loss after the training: with validation_data
-        that of this data alone, otherwise what was descended on, `network.loss(x, t)`.
+        that of this data alone, otherwise `network.loss(x, t)`, unweighted in both cases.
 
     Returns
     -------

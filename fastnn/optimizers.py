@@ -254,18 +254,15 @@ class AdamW(Adam):
 def numbers_in(dtype: Any, numbers: tuple[float, ...]) -> Array:
     """The numbers of an update in float64, refused where `dtype` makes infinity of one, bounds of clipping aside."""
     largest = float(np.finfo(dtype).max)
-    values, kind = np.zeros(updates.STEP), np.dtype(dtype).type
+    values, kind = np.zeros(updates.STEP), np.dtype(dtype)
     values[[updates.CLIP_VALUE, updates.CLIP_NORM]] = np.inf
     values[: len(numbers)] = numbers
     for number in values[: updates.CLIP_VALUE]:
         arrays.real("optimizer", float(number), maximum=largest)
-    if values[updates.EPSILON] > 0.0 and kind(values[updates.EPSILON]) == 0.0:
-        came = f"{values[updates.EPSILON]:g}, which is 0 in {np.dtype(dtype)}"
-        raise ValueError(f"optimizer: expected an epsilon above 0, got {came}; pass a larger one")
+    if values[updates.EPSILON] > 0.0:
+        arrays.survives("optimizer", "an epsilon above 0", values[updates.EPSILON], 0.0, kind, "pass a larger one")
     for number in values[[updates.FIRST, updates.SECOND]]:
-        if kind(number) == 1.0:
-            came = f"{number!r}, which is 1 in {np.dtype(dtype)}"
-            raise ValueError(f"optimizer: expected a share below 1, got {came}; pass a smaller one, or use float64")
+        arrays.survives("optimizer", "a share below 1", number, 1.0, kind, "pass a smaller one, or use float64")
     return values
 
 

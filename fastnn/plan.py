@@ -1,4 +1,4 @@
-"""Layers compiled into a plan: the tables of integers that kernels/network.py runs. Imports layers and kernels."""
+"""Layers compiled into a plan: the tables that kernels/network.py runs. Imports the gate, layers and kernels."""
 
 import math
 from collections.abc import Sequence
@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastnn import arrays
 from fastnn.kernels import job as kernels
 from fastnn.kernels.activations import ACTIVATIONS, IDENTITY
-from fastnn.layers import Activation, Affine, BatchNorm, Dropout, Layer, PRelu
+from fastnn.layers import Activation, Affine, BatchNorm, Dropout, Elu, Layer, LeakyRelu, PRelu
 
 # The loss's parameter, the share of the data in the loss, l1 and l2.
 NO_LOSS_NUMBERS = (0.0, 1.0, 0.0, 0.0)
@@ -48,14 +49,15 @@ def parameter_shapes(layers: Sequence[Layer]) -> dict[str, tuple[int, ...]]:
 
 
 def check_numbers(layers: Sequence[Layer], dtype: np.dtype[Any]) -> None:
-    """Refuse numbers of BatchNorm that the dtype rounds to 0 or 1."""
+    """Refuse numbers of layers that the dtype rounds to 0, 1 or infinity."""
     for i, layer in enumerate(layers):
-        if isinstance(layer, BatchNorm) and dtype.type(layer.epsilon) == 0.0:
-            came = f"{layer.epsilon:g}, which is 0 in {dtype}; pass a larger one"
-            raise ValueError(f"layers[{i}]: expected an epsilon above 0, got {came}")
-        if isinstance(layer, BatchNorm) and dtype.type(layer.momentum) == 1.0:
-            came = f"{layer.momentum!r}, which is 1 in {dtype}; pass a smaller one"
-            raise ValueError(f"layers[{i}]: expected a momentum below 1, got {came}")
+        name = f"layers[{i}]"
+        if isinstance(layer, BatchNorm):
+            arrays.survives(name, "an epsilon above 0", layer.epsilon, 0.0, dtype, "pass a larger one")
+            arrays.survives(name, "a momentum below 1", layer.momentum, 1.0, dtype, "pass a smaller one")
+        if isinstance(layer, LeakyRelu | PRelu | Elu):
+            number = layer.alpha if isinstance(layer, Elu) else layer.slope
+            arrays.real(name, number, maximum=float(np.finfo(dtype).max), minimum=float(np.finfo(dtype).min))
 
 
 def check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:

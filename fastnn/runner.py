@@ -43,6 +43,12 @@ class Snapshot(NamedTuple):
     draws: int  # masks that dropout has made
 
 
+def lone_row(name: str, remedy: str) -> ValueError:
+    """What refuses a batch of one row, of which batch normalisation would make 0."""
+    expected = f"{name}: expected at least 2 rows, as BatchNorm goes by their mean and variance"
+    return ValueError(f"{expected}, got 1; {remedy}")
+
+
 class Runner:
     """A network's layers and loss as compiled code runs them. Arguments as for `Network`."""
 
@@ -248,10 +254,7 @@ class Runner:
         """
         parts, rows = threads.at_most(self.n_threads), batches[2]
         if rows == 1 and self._statistics and optimizer is not None:
-            raise ValueError(
-                "batch: expected at least 2 rows, as BatchNorm goes by their mean and variance, got 1; train on larger "
-                "batches"
-            )
+            raise lone_row("batch", "train on larger batches")
         # A tenth of a batch's operations, as products are that much faster than other work: 0.46 MFLOP gain nothing.
         work = 0.6 * rows * self._values.size
         with self._lock:  # one batch at a time goes through the workspace

@@ -20,7 +20,7 @@ from fastnn.losses import weights_of
 from fastnn.network import Network
 from fastnn.optimizers import SGD, Optimizer, check_optimizer
 from fastnn.progress import Progress
-from fastnn.runner import NO_ORDER, NO_WEIGHTS
+from fastnn.runner import NO_ORDER, NO_WEIGHTS, lone_row
 
 # A compiled call cannot be interrupted, so a run is cut into calls of about this long: Ctrl-C answers within 0.1 s.
 SECONDS_PER_CALL = 0.05
@@ -108,7 +108,7 @@ def fit(
         Passes over the data.
     batch_size : int or None
         Samples for one update; None for all of them. The last batch of an epoch may be smaller;
-        where there is BatchNorm, one of a single row is left out: without shuffle always the last.
+        where there is BatchNorm, one of a single row is left out, of the figures, too: without shuffle always the last.
     optimizer : Optimizer, optional
         SGD(lr=0.1) if not given.
     schedule : callable, optional
@@ -135,7 +135,7 @@ def fit(
         What each sample's loss is multiplied by, over the mean of all weights; at least 0. One of weight 0 counts for
         nothing, whatever its loss, but for the statistics of BatchNorm.
     class_weight : array (K,), optional
-        The sample's weight is multiplied by that of its label, or of its largest target; K = 2 where one output stands
+        The sample's weight is multiplied by that of its label, or of its one-hot row; K = 2 where one output stands
         for two classes, the second by targets of 1. The accuracy, and what is measured on validation data, are not
         weighted.
 
@@ -275,9 +275,7 @@ def _batch_size(network: Network, rows: int, batch_size: int | None) -> int:
     """The rows of a whole batch; refused where batch normalisation could make nothing of them."""
     size = rows if batch_size is None else min(rows, arrays.integer("batch_size", batch_size, minimum=1))
     if size == 1 and network.statistics:
-        name, remedy = ("x", "pass more samples") if rows == 1 else ("batch_size", "pass a larger one")
-        expected = f"{name}: expected at least 2 rows, as BatchNorm goes by the mean and variance of a batch"
-        raise ValueError(f"{expected}, got 1; {remedy}")
+        raise lone_row("x", "pass more samples") if rows == 1 else lone_row("batch_size", "pass a larger one")
     return size
 
 
@@ -293,7 +291,7 @@ def _weights(network: Network, data: tuple[Array, Array, Array], sample_weight: 
     """The weight of each sample over their mean; empty where all are 1."""
     x, labels, dense = data
     if class_weight is not None and not network._counts_hits(labels, dense):
-        came = "targets that are none; pass sample_weight"
+        came = "values or shares; pass sample_weight"
         raise ValueError(f"class_weight: expected targets that are classes, got {came}")
     weights = weights_of(sample_weight, class_weight, labels, dense, (len(x), network.outputs))
     if weights is None:

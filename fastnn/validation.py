@@ -152,11 +152,10 @@ def cross_validate(
 
 def _folds(x: Any, t: Any, folds: Any, generator: np.random.Generator) -> tuple[Iterator[TwoParts], int]:
     """The folds, and how many at most."""
-    if isinstance(folds, Iterable) and not isinstance(folds, str):
-        return _checked(folds), operator.length_hint(folds, MANY)
     if isinstance(folds, str):
-        came = f"got {folds!r}; pass datasets.k_fold(x, t) or datasets.leave_one_out(x, t)"
-        raise TypeError(f"folds: expected a number or pairs ((x_train, t_train), (x_test, t_test)), {came}")
+        raise _no_folds(folds)
+    if isinstance(folds, Iterable):
+        return _checked(folds), operator.length_hint(folds, MANY)
     targets = np.asarray(t)
     stratify = targets.ndim == 1 and targets.dtype.kind in "biu"
     return k_fold(x, targets, folds, generator, stratify), int(folds)
@@ -165,9 +164,14 @@ def _folds(x: Any, t: Any, folds: Any, generator: np.random.Generator) -> tuple[
 def _checked(folds: Iterable[Any]) -> Iterator[TwoParts]:
     for fold in folds:
         if not (_is_pair(fold) and all(map(_is_pair, fold))):
-            expected = "folds: expected a number or pairs ((x_train, t_train), (x_test, t_test))"
-            raise TypeError(f"{expected}, got {checks.shown(fold)}; pass datasets.k_fold(x, t)")
+            raise _no_folds(fold)
         yield fold
+
+
+def _no_folds(value: Any) -> TypeError:
+    expected = "folds: expected a number or pairs ((x_train, t_train), (x_test, t_test))"
+    remedy = "pass datasets.k_fold(x, t) or datasets.leave_one_out(x, t)"
+    return TypeError(f"{expected}, got {checks.shown(value)}; {remedy}")
 
 
 def _is_pair(value: Any) -> bool:

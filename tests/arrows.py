@@ -65,7 +65,7 @@ ARROWS = {
     "functional_losses": "arrays losses threads kernels.operations",
     "functional_updates": "arrays optimizers threads kernels.*",
     "surfaces": "arrays threads kernels.surfaces",
-    "plan": "layers kernels.activations kernels.job",
+    "plan": "arrays layers kernels.activations kernels.job",
     "parameters": "arrays",
     "workspace": "arrays layers optimizers kernels.*",
     "runner": "workspace arrays layers losses observation optimizers parameters perturbation plan "

@@ -290,7 +290,7 @@ def test_refused() -> None:
         net.step(x[:1], t[:1], SGD(0.1))
     history = net.history
     for batch, some, name in ((1, slice(None), "batch_size"), (None, slice(1), "x")):
-        with pytest.raises(ValueError, match=rf"^{name}: expected at least 2 rows, as BatchNorm goes by the mean"):
+        with pytest.raises(ValueError, match=rf"^{name}: expected at least 2 rows, as BatchNorm goes by their mean"):
             net.fit(x[some], t[some], batch_size=batch, progress=False)
     assert net.history is history  # refused before anything is changed
     with pytest.raises(
@@ -301,6 +301,10 @@ def test_refused() -> None:
         ValueError, match=r"^layers\[1\]: expected a momentum below 1, got 0.999999999, which is 1 in fl"
     ):
         Network([Affine(2, 2), BatchNorm(1 - 1e-9)])
+    for layer in (PRelu(1e39), fastnn.LeakyRelu(-1e39), fastnn.Elu(1e39)):
+        with pytest.raises(ValueError, match=r"^layers\[1\]: expected a finite number"):
+            Network([Affine(2, 2), layer])
+        Network([Affine(2, 2), layer], dtype="float64")
     with pytest.raises(KeyError, match=r"statistics: expected one of mean1, variance1"):
         Network([Affine(2, 2), BatchNorm()]).statistics["mean2"]
     with pytest.raises(KeyError, match=r"statistics: expected no name, as there are none in this network"):
