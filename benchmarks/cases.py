@@ -16,8 +16,8 @@ from benchmarks import data, expected
 from benchmarks.data import Data
 
 GROUPS = (
-    "gradients", "operations", "activations", "losses", "products", "steps", "optimizers", "layers", "epochs",
-    "inference", "contention",
+    "gradients", "operations", "activations", "losses", "products", "steps", "optimizers", "layers", "models",
+    "epochs", "inference", "contention",
 )  # fmt: skip
 REDUCED_SIZE = 24
 FLOAT = 4  # bytes
@@ -159,6 +159,18 @@ KINDS = {
     "optimizer_step": Kind(("numpy", "fastnn", "torch"), data.batch, expected.optimizer_steps, 2e-2, flop=_step_flop),
     # N, widths
     "layer_step": Kind(("numpy", "fastnn", "torch"), data.batch, expected.steps, 1e-3, flop=_step_flop),
+    # N, D; each epoch also counts the samples that are wrong after it
+    "perceptron": Kind(
+        ("numpy", "fastnn"),
+        data.classes,
+        expected.perceptron,
+        1e-9,
+        flop=lambda s: 4.0 * expected.PERCEPTRON_EPOCHS * math.prod(s),
+    ),
+    # slopes, intercepts, N; an error is w x + b - t, and its square is added
+    "line_fit_losses": Kind(
+        ("numpy", "fastnn"), data.lines, expected.line_fit_losses, 1e-9, flop=lambda s: 5.0 * math.prod(s)
+    ),
     # samples, N, widths
     "epoch": Kind(_NETWORK_LIBRARIES, data.samples, expected.epoch, 1e-3, flop=_epoch_flop),
     # N, widths
@@ -267,6 +279,8 @@ CASES: tuple[Case, ...] = (
         for name in ("prelu", "batch_norm")
         for n in (100, 256)
     ),
+    *_by_shape("models", "perceptron", [(1000, 20), (1000, 784)], []),
+    *_by_shape("models", "line_fit_losses", [(200, 200, 1000)], []),
     *(_network("epochs", "epoch", h == 50, [60_000, 100], (784, h, 10)) for h in (50, 256)),
     *(_network("inference", "predict", h == 50, [n], (784, h, 10)) for n in (1, 1000) for h in (50, 256)),
     *(

@@ -111,6 +111,20 @@ def gradient(rng: np.random.Generator, sizes: tuple[int, ...], dense: bool, mnis
     return {"x": made["x"].astype(np.float64), "t": made["t"], "weights": weights}
 
 
+def classes(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
+    """Samples in float64 and labels 0 and 1 that no plane parts."""
+    x = rng.standard_normal(sizes)
+    return {"x": x, "t": ((x[:, 0] > 0) != (rng.random(sizes[0]) < 0.1)).astype(np.intp)}
+
+
+def lines(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
+    """Points in float64, slopes and intercepts."""
+    slopes, intercepts, N = sizes
+    x = rng.uniform(-1.0, 1.0, N)
+    t = 2.0 * x + 3.0 + 0.1 * rng.standard_normal(N)
+    return {"x": x, "t": t, "w": np.linspace(-1.0, 5.0, slopes), "b": np.linspace(0.0, 6.0, intercepts)}
+
+
 def point(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
     return {"x": rng.random(sizes)}
 

@@ -18,6 +18,7 @@ LEARNING_RATE, MOMENTUM = 0.01, 0.9
 COMPARED_STEPS = 3
 ADAM_RATE, WEIGHT_DECAY = 1e-3, 0.01
 STEP = 1e-4  # of difference quotients
+PERCEPTRON_EPOCHS = 5
 ORDER_SEED = 1  # of the random order of an epoch, which is part of what is timed
 
 
@@ -181,6 +182,34 @@ def epoch(case: Any, data: Data) -> list[Any]:
 def predict(case: Any, data: Data) -> list[Any]:
     wide = _double(data)
     return [reference.network_forward(network_layers(case.sizes[1:]), wide["params"], wide["x"])]
+
+
+def learn_planes(x: Any, t: Any, epochs: int) -> tuple[Any, list[int]]:
+    """The weights (w, b) of a perceptron with the fewest wrong of all samples, and the mistakes of each epoch."""
+    w, b = np.zeros(x.shape[1]), 0.0
+    mistakes: list[int] = []
+    best, least = np.zeros(x.shape[1] + 1), int(np.sum(t != 0))
+    while len(mistakes) < epochs and mistakes[-1:] != [0]:
+        mistakes.append(0)
+        for some, label in zip(x, t.tolist(), strict=True):
+            error = label - (1 if some @ w + b > 0.0 else 0)
+            if error:
+                w += error * some
+                b += error
+                mistakes[-1] += 1
+        wrong = int(np.sum((x @ w + b > 0.0) != t))
+        if wrong < least:
+            best, least = np.append(w, b), wrong
+    return best, mistakes
+
+
+def perceptron(case: Any, data: Data) -> list[Any]:
+    best, mistakes = learn_planes(data["x"], data["t"], PERCEPTRON_EPOCHS)
+    return [best, np.array(mistakes, float)]
+
+
+def line_fit_losses(case: Any, data: Data) -> list[Any]:
+    return [reference.line_fit_losses(data["x"], data["t"], data["w"], data["b"])]
 
 
 def contention(case: Any, data: Data) -> list[Any]:

@@ -17,6 +17,7 @@ from benchmarks.expected import (
     LEARNING_RATE,
     MOMENTUM,
     ORDER_SEED,
+    PERCEPTRON_EPOCHS,
     STEP,
     WEIGHT_DECAY,
     compared,
@@ -177,6 +178,20 @@ def predict(case: Case, data: Data, threads: int) -> Target:
     return Target(lambda: made.predict(x, out=y), lambda results: [y])
 
 
+def perceptron(case: Case, data: Data, threads: int) -> Target:
+    made, x, t = fastnn.models.Perceptron(), data["x"], data["t"]
+    return Target(
+        lambda: made.fit(x, t, epochs=PERCEPTRON_EPOCHS),
+        lambda results: [np.append(made.weights, made.bias), np.array(results[0].mistakes, float)],
+    )
+
+
+def line_fit_losses(case: Case, data: Data, threads: int) -> Target:
+    points, w, b = (data["x"], data["t"]), data["w"], data["b"]
+    losses = np.empty((len(w), len(b)))
+    return Target(lambda: fastnn.line_fit_losses(*points, w, b, out=losses), lambda results: [losses])
+
+
 def contention(case: Case, data: Data, threads: int) -> Target:
     """The step alone."""
     target = contention_step(case, data)
@@ -208,6 +223,8 @@ _FASTNN: dict[str, Callable[[Case, Data, int], Target]] = {
     "layer_step": layer_step,
     "epoch": epoch,
     "predict": predict,
+    "perceptron": perceptron,
+    "line_fit_losses": line_fit_losses,
     "contention": contention,
 }
 FACTORIES = {"fastnn": _FASTNN, "fastnn_run": {"step": run_of_steps}}

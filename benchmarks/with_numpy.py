@@ -16,12 +16,14 @@ from benchmarks.expected import (
     LEARNING_RATE,
     MOMENTUM,
     ORDER_SEED,
+    PERCEPTRON_EPOCHS,
     STEP,
     OptimizerInNumpy,
     case_layers,
     compared,
     epoch_order,
     gradient_layers,
+    learn_planes,
     network_layers,
     reference,
 )
@@ -201,6 +203,28 @@ def predict(case: Case, data: Data, threads: int) -> Target:
     return Target(lambda: reference.network_forward(layers, params, x), lambda results: results)
 
 
+def perceptron(case: Case, data: Data, threads: int) -> Target:
+    x, t = data["x"], data["t"]
+    return Target(
+        lambda: learn_planes(x, t, PERCEPTRON_EPOCHS), lambda results: [results[0][0], np.array(results[0][1], float)]
+    )
+
+
+def line_fit_losses(case: Case, data: Data, threads: int) -> Target:
+    """All intercepts of one slope at once."""
+    x, t, w, b = data["x"], data["t"], data["w"], data["b"][:, None]
+    losses = np.empty((len(w), len(b)))
+
+    def call() -> None:
+        for i, slope in enumerate(w):
+            errors = slope * x + b
+            errors -= t
+            np.einsum("jn,jn->j", errors, errors, out=losses[i])
+        np.divide(losses, 2 * len(x), out=losses)
+
+    return Target(call, lambda results: [losses])
+
+
 def contention(case: Case, data: Data, threads: int) -> Target:
     """The product alone."""
     call, product = square(case, data)
@@ -240,6 +264,8 @@ FACTORIES = {
         "layer_step": step,
         "epoch": epoch,
         "predict": predict,
+        "perceptron": perceptron,
+        "line_fit_losses": line_fit_losses,
         "contention": contention,
     },
 }

@@ -14,7 +14,8 @@ Commands: TypeAlias = Any
 
 ROOT = pathlib.Path(__file__).parents[1]
 GROUPS = (
-    "gradients, operations, activations, losses, products, steps, optimizers, layers, epochs, inference, contention"
+    "gradients, operations, activations, losses, products, steps, optimizers, layers, models, epochs, inference, "
+    "contention"
 )
 PEERS = "torch, torch_compiled, jax, sklearn, scipy, numdifftools"
 

@@ -264,7 +264,7 @@ def test_help_names_what_there_is() -> None:
         (
             ["--groups", "steps,nothing"],
             "--groups: expected names out of gradients, operations, activations, losses, products, steps, optimizers, "
-            "layers, epochs, inference, contention, got nothing; see --help",
+            "layers, models, epochs, inference, contention, got nothing; see --help",
         ),
         (["--threads", "0"], "--threads: expected integers from 1 to "),
         (["--threads", "many"], "--threads: expected integers from 1 to "),
