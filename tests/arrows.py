@@ -5,7 +5,8 @@ BELOW_ALL += ("kernels", "kernels.processor")
 # What a module may import of fastnn. Arrows point one way: a module stands below all that it imports.
 ARROWS = {
     **dict.fromkeys(BELOW_ALL, ""),
-    "arrays": "checks",
+    "buffers": "checks",
+    "arrays": "buffers checks",
     "reference_losses": "reference_activations",
     "reference_updates": "reference_activations",
     "reference_units": "reference_activations",
