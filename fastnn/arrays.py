@@ -15,6 +15,7 @@ from fastnn import checks
 from fastnn.buffers import PLAIN, PLAIN_MASK
 from fastnn.buffers import Array as Array
 from fastnn.buffers import DType as DType
+from fastnn.buffers import check_apart as check_apart
 from fastnn.buffers import output as output
 from fastnn.buffers import perturbable as perturbable
 from fastnn.buffers import writable as writable

@@ -77,6 +77,31 @@ def writable(name: str, value: Any, shape: Shape | None = None, dtype: npt.DType
     return value
 
 
+def check_apart(named: Sequence[tuple[str, Array, bool]]) -> None:
+    """Refuse arrays of which one overlaps another that is written to.
+
+    named: (name, contiguous array, whether it is written to); the message is about the later of two.
+    """
+    # Different arrays that own their memory do not share it: no need to look where it lies.
+    if len({id(array) for _, array, _ in named if array.flags.owndata}) == len(named):
+        return
+    starts = [array.__array_interface__["data"][0] for _, array, _ in named]
+    ends = [start + array.nbytes for start, (_, array, _) in zip(starts, named, strict=True)]
+    furthest: int | None = None  # of the arrays that begin before this one, the one that ends last
+    furthest_written: int | None = None
+    for i in sorted((i for i in range(len(named)) if starts[i] < ends[i]), key=starts.__getitem__):
+        is_written = named[i][2]
+        other = furthest if is_written else furthest_written
+        if other is not None and ends[other] > starts[i]:
+            first, second = sorted((i, other))
+            came = f"an array that overlaps {named[first][0]}"
+            raise ValueError(f"{named[second][0]}: expected memory of its own, got {came}; pass a copy")
+        if furthest is None or ends[i] > ends[furthest]:
+            furthest = i
+        if is_written and (furthest_written is None or ends[i] > ends[furthest_written]):
+            furthest_written = i
+
+
 def perturbable(name: str, value: Any) -> Array:
     """`value` itself, an array whose entries are about to be moved and put back: of any shape, order and float dtype.
 

@@ -191,38 +191,47 @@ def _update(rule: Optimizer, *groups: tuple[str, Any], step: int = 1) -> None:
 def _matched(*groups: tuple[str, Any]) -> list[tuple[Array, ...]]:
     """Arrays that belong together, all checked before the first is changed.
 
-    Groups are (name, array or mapping or sequence of arrays). The second (grads) is only read.
+    Groups are (name, array or mapping or sequence of arrays). The second (grads) is only read; the others share memory
+    with none, whatever their keys.
     """
+    keys = _keys(groups)
+    texts = [""] if keys is None else [f"[{key!r}]" for key in keys]
+    rows = [groups] if keys is None else [[(name, group[key]) for name, group in groups] for key in keys]
+    matched = [_matched_arrays(text, row) for text, row in zip(texts, rows, strict=True)]
+    arrays.check_apart(
+        [
+            (name + text, row[i], i != 1)
+            for i, (name, _) in enumerate(groups)
+            for text, row in zip(texts, matched, strict=True)
+        ]
+    )
+    return matched
+
+
+def _keys(groups: Sequence[tuple[str, Any]]) -> list[Any] | None:
+    """The keys of mappings, or places in sequences, of which all groups have the same; None of plain arrays."""
     first_name, first = groups[0]
-    if isinstance(first, Mapping):
-        keys: list[Any] = list(first)
-    elif isinstance(first, list | tuple):
-        keys = list(range(len(first)))
-    else:
-        return [_matched_arrays("", groups)]
+    if not isinstance(first, Mapping | list | tuple):
+        return None
+    keys = list(first) if isinstance(first, Mapping) else list(range(len(first)))
     for name, group in groups[1:]:
-        kind = Mapping if isinstance(first, Mapping) else (list, tuple)
-        if not isinstance(group, kind):
+        if not isinstance(group, Mapping if isinstance(first, Mapping) else (list, tuple)):
             came = type(group).__name__
             raise TypeError(f"{name}: expected a {type(first).__name__} like {first_name}, got {came}; pass both alike")
         got = list(group) if isinstance(group, Mapping) else list(range(len(group)))
         if set(got) != set(keys):
             raise ValueError(f"{name}: expected the keys of {first_name}, {keys}, got {got}; pass one array for each")
-    return [_matched_arrays(f"[{key!r}]", [(name, group[key]) for name, group in groups]) for key in keys]
+    return keys
 
 
 def _matched_arrays(key: str, groups: Sequence[tuple[str, Any]]) -> tuple[Array, ...]:
+    """One array of each group, of the shape and dtype of the first."""
     first = arrays.writable(groups[0][0] + key, groups[0][1])
     matched = [first]
     for i, (name, value) in enumerate(groups[1:]):
-        array: Array = (
+        matched.append(
             arrays.floats(name + key, value, first.shape, dtype=first.dtype, allow_empty=True)
             if i == 0
             else arrays.writable(name + key, value, first.shape, first.dtype)
         )
-        for other_name, other in zip([n for n, _ in groups], matched, strict=False):
-            if np.may_share_memory(array, other):
-                came = f"an array that overlaps {other_name}{key}"
-                raise ValueError(f"{name}{key}: expected memory of its own, got {came}; pass a copy")
-        matched.append(array)
     return tuple(matched)
