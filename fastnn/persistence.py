@@ -9,25 +9,19 @@ A model file is a zip archive that `numpy.load` opens too. Its three members are
 This is format version 2; tests/data holds files of version 1. What cannot be said in it, such as a new field of a
 layer, takes a new version number, beside which the earlier ones stay readable.
 
-Imports network, model_header, the table of updates, the gate and numpy.
+Imports network, model_header, files, the table of updates, the gate and numpy.
 """
 
-import contextlib
 import math
 import os
 import pathlib
-import re
-import secrets
-import stat
 import struct
-import sys
-import time
 import zipfile
 from typing import IO, Any
 
 import numpy as np
 
-from fastnn import checks, model_header
+from fastnn import checks, files, model_header
 from fastnn.arrays import Array, DType
 from fastnn.errors import ModelFileError
 from fastnn.kernels import job
@@ -37,12 +31,6 @@ from fastnn.network import Network
 from fastnn.runner import Snapshot
 
 HEADER, PARAMETERS, STATE = MEMBERS = (model_header.NAME, "parameters.npy", "optimizer_state.npy")
-
-# A temporary file carries the number of its process. It is abandoned if that process is gone; the wait is for processes
-# that only another machine or container, writing into the same folder, can see.
-TEMPORARY = re.compile(r"\.fastnn-([1-9]\d*)-[0-9a-f]{16}\.tmp")
-SECONDS_UNTIL_ABANDONED = 600.0
-SECONDS_UNTIL_ABANDONED_FOR_SURE = 86400.0
 
 # What reading a damaged zip archive raises. RuntimeError: encryption, methods that zipfile does not know, deep nesting.
 DAMAGE = (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError, OverflowError, struct.error)
@@ -87,7 +75,8 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     try:
         if target.exists():
             open(target, "r+b").close()  # os.replace would not ask whether the file is write-protected
-        _replace(target, contents)
+        with files.replacing(target) as file:
+            _write(file, contents)
     except OSError as error:
         remedy = "free some space, or choose another folder"
         if isinstance(error, FileNotFoundError):
@@ -179,24 +168,6 @@ def _npy_header(dtype: DType, shape: tuple[int, ...]) -> bytes:
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", length) + text.ljust(length - 1).encode() + b"\n"
 
 
-def _replace(target: pathlib.Path, contents: dict[str, list[Any]]) -> None:
-    """Write the members to a temporary file beside `target`, bring it to the disk and put it in the target's place."""
-    _remove_abandoned(target.parent)
-    temporary = target.parent / f".fastnn-{os.getpid()}-{secrets.token_hex(8)}.tmp"
-    try:
-        with open(temporary, "xb") as file:  # with the permissions that any new file gets
-            _write(file, contents)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileNotFoundError):
-            os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
-        os.replace(temporary, target)
-    finally:
-        with contextlib.suppress(OSError):  # usually gone by now; and what failed before is to be heard of, not this
-            temporary.unlink()
-    _synchronize_folder(target.parent)
-
-
 def _write(file: IO[bytes], contents: dict[str, list[Any]]) -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, parts in contents.items():
@@ -205,39 +176,6 @@ def _write(file: IO[bytes], contents: dict[str, list[Any]]) -> None:
             with archive.open(member, "w", force_zip64=True) as stream:
                 for part in parts:
                     stream.write(part)
-
-
-def _synchronize_folder(folder: pathlib.Path) -> None:
-    """Bring the new name to the disk, where the system can: Windows cannot, some network file systems neither."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _remove_abandoned(folder: pathlib.Path) -> None:
-    """Remove the temporary files of saves that were killed. Where that fails, saving does not."""
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            match = TEMPORARY.fullmatch(entry.name)
-            with contextlib.suppress(OSError):  # one that is gone by now, or of a process that is somebody else's
-                if match and _is_abandoned(int(match[1]), time.time() - entry.stat(follow_symlinks=False).st_mtime):
-                    os.unlink(entry.path)
-
-
-def _is_abandoned(process: int, seconds: float) -> bool:
-    """Whether a temporary file of this process, untouched for so long, belongs to no save that is still going on."""
-    if seconds > SECONDS_UNTIL_ABANDONED_FOR_SURE:
-        return True
-    if seconds < SECONDS_UNTIL_ABANDONED or sys.platform == "win32":  # where signal 0 is no question but Ctrl-C
-        return False
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return True
-    return False
 
 
 # --- reading ---

@@ -1,6 +1,6 @@
 """Who may import whom in fastnn; the table that test_architecture.py holds the source against."""
 
-BELOW_ALL: tuple[str, ...] = ("version", "errors", "folders", "checks", "reference_activations", "bench")
+BELOW_ALL: tuple[str, ...] = ("version", "errors", "files", "folders", "checks", "reference_activations", "bench")
 BELOW_ALL += ("kernels", "kernels.processor")
 # What a module may import of fastnn. Arrows point one way: a module stands below all that it imports.
 ARROWS = {
@@ -87,7 +87,7 @@ ARROWS = {
     "validation": "arrays checks datasets.folds datasets.splits datasets.standardize factories network training",
     "ensembles": "arrays datasets.splits errors factories functional layers network training",
     "model_header": "arrays checks errors layers losses network optimizers plan regularization version kernels.job",
-    "persistence": "checks errors arrays model_header network runner kernels.job kernels.updates",
+    "persistence": "checks errors arrays files model_header network runner kernels.job kernels.updates",
     "plots.panels": "arrays checks",
     "plots.functions": "arrays errors functional gradients surfaces kernels.activations plots.panels",
     "plots.networks": "arrays checks gradient_check observation training plots.panels",
