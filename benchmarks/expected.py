@@ -1,11 +1,12 @@
 """What must come out of each case, computed by the NumPy twins in float64.
 
-Imports numpy and, straight from its file, fastnn.reference: nothing that a peer would not have in its process.
+Imports numpy and, straight from its folder, fastnn.reference: nothing that a peer would not have in its process.
 """
 
 import importlib.util
 import itertools
 import pathlib
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -23,10 +24,12 @@ ORDER_SEED = 1  # of the random order of an epoch, which is part of what is time
 
 
 def _load_reference() -> Any:
-    file = pathlib.Path(__file__).parents[1] / "fastnn" / "reference.py"
+    """The package under a name of its own: importing fastnn.reference would load fastnn, and with it the compiler."""
+    file = pathlib.Path(__file__).parents[1] / "fastnn" / "reference" / "__init__.py"
     spec = importlib.util.spec_from_file_location("fastnn_reference", file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module  # where its relative imports look for it
     spec.loader.exec_module(module)
     return module
 

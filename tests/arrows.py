@@ -1,16 +1,17 @@
 """Who may import whom in fastnn; the table that test_architecture.py holds the source against."""
 
-BELOW_ALL: tuple[str, ...] = ("version", "errors", "files", "folders", "checks", "reference_activations", "bench")
+BELOW_ALL: tuple[str, ...] = ("version", "errors", "files", "folders", "checks", "reference.activations", "bench")
 BELOW_ALL += ("kernels", "kernels.processor")
 # What a module may import of fastnn. Arrows point one way: a module stands below all that it imports.
 ARROWS = {
     **dict.fromkeys(BELOW_ALL, ""),
     "buffers": "checks",
     "arrays": "buffers checks",
-    "reference_losses": "reference_activations",
-    "reference_updates": "reference_activations",
-    "reference_units": "reference_activations",
-    "reference": "reference_activations reference_losses reference_units reference_updates",
+    "reference.losses": "reference.activations",
+    "reference.updates": "reference.activations",
+    "reference.units": "reference.activations",
+    "reference.networks": "reference.activations reference.losses reference.units",
+    "reference": "reference.*",
     "progress": "arrays",
     "datasets.splits": "arrays",
     "datasets.digits": "arrays datasets.splits",

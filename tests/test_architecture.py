@@ -27,6 +27,7 @@ MODULES = {  # by name within the package, which itself is __init__
     for file in sorted(PACKAGE.rglob("*.py"))
 }
 KERNEL_MODULES = [name for name in MODULES if name.startswith("kernels.")]
+ALONE = PACKAGE / "reference"  # its files name each other relatively, as it also loads under another name
 OTHER_SOURCES = sorted([*TESTS.rglob("*.py"), *(TESTS.parent / "benchmarks").rglob("*.py")])
 
 ASKS_NUMBA_TO_COMPILE = {"njit", "jit", "vectorize", "guvectorize", "cfunc", "stencil", "generated_jit", "jit_module"}
@@ -46,8 +47,10 @@ def imports(file: pathlib.Path) -> Iterator[tuple[str, bool]]:
         if isinstance(node, ast.Import):
             yield from ((alias.name, late) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}: imports are absolute"
-            yield from ((f"{node.module}.{alias.name}", late) for alias in node.names)
+            beside = node.level == 1 and file.parent == ALONE
+            assert beside or node.level == 0, f"{file}: imports are absolute"
+            module = f"fastnn.{ALONE.name}.{node.module}" if beside else node.module
+            yield from ((f"{module}.{alias.name}", late) for alias in node.names)
         elif not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)):
             for child in ast.iter_child_nodes(node):
                 yield from visit(child, late or isinstance(node, FunctionNode))

@@ -84,22 +84,33 @@ def test_cases_take_mnist_from_a_file(tmp_path: pathlib.Path) -> None:
     np.testing.assert_array_equal(data["t"], t[: case.sizes[0]])
 
 
+WORKER = """
+import json, sys
+from benchmarks import worker
+worker.main(sys.argv[1:])
+print(json.dumps(sorted({"fastnn", "numba"} & set(sys.modules))))
+"""
+WITH_NUMBA = ("fastnn", "fastnn_run", "both", "scipy", "numdifftools")  # SciPy is given a compiled function
+
+
 @pytest.mark.parametrize("name", peers.IMPLEMENTATIONS)
 def test_every_case_agrees(name: str) -> None:
-    """Small, each library in a process of its own, as when it is timed."""
+    """Small, each library in a process of its own, as when it is timed: a peer's without fastnn and its compiler."""
     reason = peers.why_absent(name)
     if reason is not None:
         pytest.skip(reason)
     cases = [case.name for case in CASES if name in case.implementations]
     if name == "torch_compiled":  # each takes it seconds
         cases = ["step 10, 20-16-4", "predict 1, 784-50-10"]
-    lines = in_the_checkout("-m", "benchmarks.worker", name, "1", "--mode", "check", "--reduced", *cases)
-    library, *rows = map(json.loads, lines.splitlines())
+    lines = in_the_checkout("-c", WORKER, name, "1", "--mode", "check", "--reduced", *cases)
+    library, *rows, loaded = map(json.loads, lines.splitlines())
     assert re.match(r"\d+\.\d+", library["version"])
     assert [row["case"] for row in rows] == cases
     if importlib.util.find_spec("threadpoolctl") is None:  # by which NumPy is restricted to one thread
         rows = [row for row in rows if "NumPy on one thread" not in row["case"] or name == "fastnn"]
     assert [row for row in rows if row["status"] != "agrees"] == []
+    ours = peers.IMPLEMENTATIONS[name].package == "fastnn"
+    assert loaded == [*(["fastnn"] if ours else []), *(["numba"] if name in WITH_NUMBA else [])]
     assert all(0 <= row["error"] <= BY_NAME[row["case"]].tolerance for row in rows)
 
 

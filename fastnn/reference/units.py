@@ -1,11 +1,11 @@
-"""Operations with parameters for each unit in plain NumPy: part of fastnn.reference. Imports reference_activations.
+"""Operations with parameters for each unit in plain NumPy: part of fastnn.reference. Imports activations.
 
 x, y, dy, dx (N, D); slope, gamma, beta (D,).
 """
 
 import numpy as np
 
-from fastnn.reference_activations import Array, quiet
+from .activations import Array, quiet
 
 
 @quiet

@@ -1,4 +1,4 @@
-"""Updates of parameters in plain NumPy: part of fastnn.reference. Imports reference_activations.
+"""Updates of parameters in plain NumPy: part of fastnn.reference. Imports activations.
 
 Each changes its arrays in place; parameters, gradients and state are arrays, or mappings or sequences of arrays with
 the same keys or lengths.
@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastnn.reference_activations import Array, quiet
+from .activations import Array, quiet
 
 Arrays: TypeAlias = Array | Mapping[str, Array] | Sequence[Array]
 

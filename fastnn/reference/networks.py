@@ -1,13 +1,4 @@
-"""Every public operation in plain NumPy: the oracle of the tests and the baseline of the benchmarks.
-
-Imports numpy and the other modules called reference, nothing else of fastnn. Names, parameters and defaults are those
-of `fastnn.functional`. Any float dtype goes in and comes out: in float64 the operations are the oracle, in float32
-they are what a competent NumPy user writes (BLAS products, `out=`, no loop over samples). Nothing is validated
-here: shapes that do not fit fail as NumPy fails. NaN and infinities are what arithmetic gives, without warnings.
-
-Shape letters: N batch, D inputs and H outputs of a layer, K classes. `out` receives the result and is
-returned; it may be any of the inputs of an activation, and the first input of softmax and the losses.
-"""
+"""Affine layers, plain networks of layers and their gradients in plain NumPy: part of fastnn.reference."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -15,32 +6,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fastnn.reference_activations import ACTIVATIONS as ACTIVATIONS
-from fastnn.reference_activations import Array, Out, activation, quiet
-from fastnn.reference_activations import activation_backward as activation_backward
-from fastnn.reference_activations import activation_forward as activation_forward
-from fastnn.reference_activations import softmax as softmax
-from fastnn.reference_losses import LOSSES as LOSSES
-from fastnn.reference_losses import absolute_error as absolute_error
-from fastnn.reference_losses import cross_entropy as cross_entropy
-from fastnn.reference_losses import exponential as exponential
-from fastnn.reference_losses import hinge as hinge
-from fastnn.reference_losses import huber as huber
-from fastnn.reference_losses import kl_divergence as kl_divergence
-from fastnn.reference_losses import log_loss as log_loss
-from fastnn.reference_losses import mean_squared_error as mean_squared_error
-from fastnn.reference_losses import sigmoid_cross_entropy as sigmoid_cross_entropy
-from fastnn.reference_losses import softmax_cross_entropy as softmax_cross_entropy
-from fastnn.reference_units import batch_norm_backward as batch_norm_backward
-from fastnn.reference_units import batch_norm_forward as batch_norm_forward
-from fastnn.reference_units import prelu_backward as prelu_backward
-from fastnn.reference_units import prelu_forward as prelu_forward
-from fastnn.reference_updates import adagrad_update as adagrad_update
-from fastnn.reference_updates import adam_update as adam_update
-from fastnn.reference_updates import momentum_update as momentum_update
-from fastnn.reference_updates import nesterov_update as nesterov_update
-from fastnn.reference_updates import rmsprop_update as rmsprop_update
-from fastnn.reference_updates import sgd_update as sgd_update
+from .activations import Array, Out, activation, quiet
+from .losses import LOSSES, mean_squared_error
+from .units import batch_norm_backward, batch_norm_forward, prelu_backward, prelu_forward
 
 Targets: TypeAlias = npt.NDArray[Any]
 Params: TypeAlias = Mapping[str, Array]

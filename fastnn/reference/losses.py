@@ -1,4 +1,4 @@
-"""Losses in plain NumPy, with their gradients by the outputs: part of fastnn.reference. Imports reference_activations.
+"""Losses in plain NumPy, with their gradients by the outputs: part of fastnn.reference. Imports activations.
 
 Each takes outputs (N, K) and targets, and returns the mean over the batch and its gradient (N, K). `out` receives the
 gradient.
@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fastnn.reference_activations import Array, Out, quiet
+from .activations import Array, Out, quiet
 
 Targets: TypeAlias = npt.NDArray[Any]
 
