@@ -46,7 +46,8 @@ def note_loss(network: Any, data: tuple[Array, Array, Array], loss: float) -> No
 
 def is_network(thing: Any) -> bool:
     """Whether this is a network."""
-    return thing is not None and _networks.get(id(getattr(thing, "_values", None))) is thing
+    attributes = getattr(thing, "__dict__", None)
+    return isinstance(attributes, dict) and _networks.get(id(attributes.get("_values"))) is thing
 
 
 EXTRA_CALLS = 2  # of a function that may be a network's loss

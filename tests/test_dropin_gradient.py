@@ -10,7 +10,7 @@ from fastnn import Affine, Network, Sigmoid
 from fastnn.dropin import record
 from fastnn.dropin.common.gradient import numerical_gradient
 from fastnn.dropin.common.layers import BatchNormalization, Dropout
-from fastnn.dropin.engine import CHECKS
+from fastnn.observing.engine import CHECKS
 from tests.book_style import (
     Decaying,
     Layered,

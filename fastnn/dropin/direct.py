@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from fastnn.arrays import Array
-from fastnn.dropin import engine, record, turns
+from fastnn.dropin import record
 from fastnn.dropin.common import layers as book
-from fastnn.dropin.recognition import Chain
-from fastnn.dropin.tape import NotUnderstoodError
 from fastnn.kernels.losses import OFFSET_CROSS_ENTROPY
 from fastnn.layers import Activation, Affine, Layer, Relu, Sigmoid
+from fastnn.observing import engine, turns
+from fastnn.observing.recognition import Chain
+from fastnn.observing.tape import NotUnderstoodError
 
 ACTIVATIONS: dict[type, type[Activation]] = {book.Sigmoid: Sigmoid, book.Relu: Relu}
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.dropin import engine, record, turns
-from fastnn.dropin.tape import NotUnderstoodError
+from fastnn.dropin import record
 from fastnn.errors import PrecisionWarning
+from fastnn.observing import engine, turns
+from fastnn.observing.tape import NotUnderstoodError
 
 __all__ = ["np", "numerical_gradient", "numerical_gradient_2d"]
 

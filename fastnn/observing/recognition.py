@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn.arrays import Array
-from fastnn.dropin.tape import Node, NotUnderstoodError, ancestors, evaluate, leaves
 from fastnn.kernels.losses import MEAN_SQUARED_ERROR, OFFSET, OFFSET_CROSS_ENTROPY, SOFTMAX_CROSS_ENTROPY
 from fastnn.layers import (
     Activation,
@@ -28,6 +27,7 @@ from fastnn.layers import (
     Step,
     Tanh,
 )
+from fastnn.observing.tape import Node, NotUnderstoodError, ancestors, evaluate, leaves
 
 TOLERANCE = 1e-11  # relative: by a few operations' rounding, far below the offset of the logarithm, 1e-7
 ROUNDING = 1e-13  # absolute, in units of a loss: of a logarithm of a share near 1

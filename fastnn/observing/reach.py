@@ -1,4 +1,4 @@
-"""What a function can reach: where it holds an array, and a memory of all that it may change. Imports tape and network.
+"""What a function can reach: where it holds an array, and a memory of all that it may change. Imports tape and observation.
 
 A function reaches what is in its closure, its defaults, its attributes and the globals that it names, the attributes of
 objects, the items of dictionaries and lists, and so on from there. What is of none of the types known here may have a
@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.dropin.tape import NotUnderstoodError, StandIn
-from fastnn.network import Network
+from fastnn import observation
+from fastnn.observing.tape import NotUnderstoodError, StandIn
 
 ROUNDING = 1e-9  # relative; what a stand-in stands for is computed by NumPy, where else a kernel may do it
 REPLACED = "fastnn.dropin."  # the modules whose objects hold the user's arrays
@@ -120,7 +120,7 @@ class Reach:
         self.sets: list[set[Any]] = []
         self.generators: list[Any] = []
         self.classes: list[type] = []
-        self.networks: list[Network] = []
+        self.networks: list[Any] = []
         self._seen: dict[int, Any] = {}  # by identity; kept alive, as an identity may be used again
         pending: collections.deque[Any] = collections.deque([f])
         while pending:
@@ -146,7 +146,7 @@ class Reach:
             yield from (thing.func, thing.args, thing.keywords, thing.__dict__)
         elif isinstance(thing, _GENERATORS):
             self.generators.append(thing)
-        elif isinstance(thing, Network):  # its own state is observed by its losses
+        elif observation.is_network(thing):  # its own state is observed by its losses
             self.networks.append(thing)
         else:
             yield from self._parts_of_object(thing)

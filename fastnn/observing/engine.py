@@ -14,9 +14,9 @@ import numpy as np
 
 from fastnn import observation
 from fastnn.arrays import Array
-from fastnn.dropin.reach import Memory, RandomStates, Reach, ReadOnly
-from fastnn.dropin.recognition import Chain, recognise
-from fastnn.dropin.tape import NotUnderstoodError, StandIn, stand_in
+from fastnn.observing.reach import Memory, RandomStates, Reach, ReadOnly
+from fastnn.observing.recognition import Chain, recognise
+from fastnn.observing.tape import NotUnderstoodError, StandIn, stand_in
 from fastnn.perturbation import Model, Perturbation
 from fastnn.plan import check_layers, compile_plan
 
