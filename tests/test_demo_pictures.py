@@ -75,7 +75,7 @@ def test_folder_that_is_a_file(tmp_path: pathlib.Path, capsys: Output) -> None:
 
 def test_folder_without_matplotlib(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    remedy = 'run pip install "matplotlib>=3.9", or install fastnn with its extra "plot"'
+    remedy = 'run pip install "fastnn-kernels[plot]", or pip install "matplotlib>=3.9"'
     sentence = f"matplotlib: expected it for pictures, got none; {remedy}"
     assert_error(["demo", "descent", "--folder", str(tmp_path / "new")], sentence, capsys)
     assert not (tmp_path / "new").exists()

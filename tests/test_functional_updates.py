@@ -56,7 +56,7 @@ def test_updates_of_groups_that_do_not_match() -> None:
     assert all(np.array_equal(params[key], before[key]) for key in params)
 
 
-UPDATES_AND_STATES = (
+UPDATES_AND_STATES: tuple[tuple[str, int, dict[str, Any]], ...] = (
     ("sgd_update", 0, {}),
     ("momentum_update", 1, {}),
     ("nesterov_update", 1, {}),

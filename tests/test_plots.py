@@ -85,7 +85,8 @@ def test_refuses_what_are_no_axes(name: str) -> None:
 @every_picture
 def test_says_that_matplotlib_is_missing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r'^matplotlib: expected it for pictures, got none; run pip .* extra "plot"$'):
+    remedy = re.escape('run pip install "fastnn-kernels[plot]", or pip install "matplotlib>=3.9"')
+    with pytest.raises(ImportError, match=f"^matplotlib: expected it for pictures, got none; {remedy}$"):
         PICTURES[name][0](None)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 import fastnn
 from fastnn import plots
+from fastnn.gradient_check import GradientReport
 from tests.pictures import HISTORY, LABELS, Array, X, network, report
 
 pyplot = pytest.importorskip("matplotlib.pyplot")
@@ -146,11 +147,21 @@ def test_gradient_check_shows_the_errors() -> None:
     axes = plots.gradient_check(found)
     assert len(axes) == 4
     for ax, (name, error) in zip(axes, found.errors.items(), strict=True):
-        picture = np.atleast_2d(error)
-        picture = picture.T if picture.shape[0] > picture.shape[1] else picture
-        np.testing.assert_array_equal(ax.images[0].get_array(), np.maximum(picture, 1e-10))
+        np.testing.assert_array_equal(ax.images[0].get_array(), np.maximum(np.atleast_2d(error), 1e-10))
         assert ax.get_ylabel() == f"{name}\n{error.shape}"
     same = found.plot()
     assert isinstance(same, Figure)
     assert [ax.get_ylabel() for ax in same.axes] == [ax.get_ylabel() for ax in axes[0].figure.axes]
     assert len(pyplot.get_fignums()) == 1  # the report's own is none of pyplot's
+
+
+def test_gradient_check_shows_entries_where_the_label_says_and_loses_none() -> None:
+    errors = {"W1": np.full((1000, 7), 1e-9), "W2": np.full((3, 2000), 1e-9)}
+    errors["W1"][771, 2] = errors["W2"][1, 1501] = 1.0
+    for (name, error), ax in zip(errors.items(), plots.gradient_check(GradientReport({}, errors, 1e-4)), strict=True):
+        picture = ax.images[0].get_array()
+        assert np.count_nonzero(picture == 1.0) == 1, name
+        place = np.unravel_index(picture.argmax(), picture.shape)
+        wanted = np.unravel_index(error.argmax(), error.shape)
+        for at, size, pixel, pixels in zip(wanted, error.shape, place, picture.shape, strict=True):
+            assert abs((at + 0.5) / size - (pixel + 0.5) / pixels) <= 1 / pixels

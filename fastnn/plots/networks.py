@@ -18,6 +18,7 @@ MARKED = 30  # epochs at most whose points are marked
 MOST_PICTURES = 64  # of weights, unless asked for
 TENSOR_SIZE = (8.0, 1.6)  # of the picture of one tensor's errors, in inches
 LEAST_ERROR = 1e-10  # the darkest
+TENSOR_PIXELS = (128, 640)  # rows and columns of such a picture at 100 dots per inch
 
 
 def history(history: History, *, ax: Any = None) -> Axes:
@@ -174,7 +175,9 @@ def first_layer_weights(
 
 
 def gradient_check(report: GradientReport, *, axes: Any = None) -> Array:
-    """The relative errors of all entries as heat maps, a panel for each tensor.
+    """The relative errors of all entries as heat maps, a panel for each tensor, its rows from top to bottom.
+
+    Of a tensor with more rows or columns than a panel has pixels, each pixel is the largest of its entries.
 
     Parameters
     ----------
@@ -200,9 +203,8 @@ def gradient_check(report: GradientReport, *, axes: Any = None) -> Array:
     drawn = given or panels.new(len(report.errors), 1, TENSOR_SIZE)
     norm = LogNorm(LEAST_ERROR, 1.0, clip=True)
     for ax, (name, error) in zip(drawn, report.errors.items(), strict=True):
-        picture = np.atleast_2d(error)
-        picture = picture.T if picture.shape[0] > picture.shape[1] else picture
-        image = ax.imshow(np.maximum(picture, LEAST_ERROR), norm=norm, aspect="auto", interpolation="nearest")
+        picture = np.maximum(_largest_of_blocks(np.atleast_2d(error)), LEAST_ERROR)
+        image = ax.imshow(picture, norm=norm, aspect="auto", interpolation="nearest")
         ax.set_ylabel(f"{name}\n{error.shape}", rotation=0, ha="right", va="center")
         ax.set_xticks([])
         ax.set_yticks([])
@@ -212,6 +214,15 @@ def gradient_check(report: GradientReport, *, axes: Any = None) -> Array:
 
 
 # --- what they are made of --------------------------------------------------------------------------------------------
+
+
+def _largest_of_blocks(values: Array) -> Array:
+    """A matrix with no more rows and columns than TENSOR_PIXELS: a picture would leave some out, here none is lost."""
+    for axis, most in enumerate(TENSOR_PIXELS):
+        size = values.shape[axis]
+        if size > most:
+            values = np.maximum.reduceat(values, np.arange(most) * size // most, axis=axis)
+    return values
 
 
 def _network_labels(net: Any, t: Array) -> Callable[[Array], Array]:

@@ -29,7 +29,7 @@ def require_matplotlib() -> None:
     except ModuleNotFoundError as error:
         if error.name != "matplotlib":  # it is there, and misses something itself
             raise
-        remedy = 'run pip install "matplotlib>=3.9", or install fastnn with its extra "plot"'
+        remedy = 'run pip install "fastnn-kernels[plot]", or pip install "matplotlib>=3.9"'
         raise ImportError(f"matplotlib: expected it for pictures, got none; {remedy}") from error
 
 
