@@ -249,11 +249,9 @@ class Pooling(Layer):
 
     def backward(self, dout: Any) -> Any:
         """A view into a larger float64 array, which the layer before may overwrite."""
-        N, C, H, W = self.x.shape
-        images = np.zeros((N, C, H + self.stride - 1, W + self.stride - 1))
-        places = self.arg_max.reshape(N, dout.shape[2], dout.shape[3], C)
-        backend.max_pool_backward(dout, places, self.pool_w, self.stride, images)
-        return images[:, :, :H, :W]
+        shape = self.x.shape
+        images = backend.max_pool_backward(dout, self.arg_max, shape, self.pool_h, self.pool_w, self.stride)
+        return images[:, :, : shape[2], : shape[3]]
 
 
 def _float64(b: Any) -> Any:

@@ -41,8 +41,5 @@ def im2col(input_data: Any, filter_h: int, filter_w: int, stride: int = 1, pad: 
 
 def col2im(col: Any, input_shape: Any, filter_h: int, filter_w: int, stride: int = 1, pad: int = 0) -> Any:
     """The sum of windows where they lie in images of input_shape (N, C, H, W): a view into larger ones."""
-    N, C, H, W = input_shape
-    rows, columns = (H + 2 * pad - filter_h) // stride + 1, (W + 2 * pad - filter_w) // stride + 1
-    images = np.zeros((N, C, H + 2 * pad + stride - 1, W + 2 * pad + stride - 1))
-    backend.add_windows(np.asarray(col).reshape(N, rows, columns, C, filter_h, filter_w), stride, images)
-    return images[:, :, pad : H + pad, pad : W + pad]
+    images = backend.add_windows(col, input_shape, filter_h, filter_w, stride, pad)
+    return images[:, :, pad : input_shape[2] + pad, pad : input_shape[3] + pad]
