@@ -5,6 +5,7 @@ meanwhile leaves the temporary file; whoever writes into that folder next remove
 """
 
 import contextlib
+import errno
 import functools
 import hashlib
 import os
@@ -82,6 +83,27 @@ def remove_abandoned(folder: str, dir_fd: int | None = None) -> None:
                     os.unlink(entry.path, dir_fd=dir_fd)
                 elif match[1] == _machine():  # file systems that machines share need not share locks
                     _remove_unlocked(entry.path, dir_fd)
+
+
+def remedy(error: OSError, path: str | os.PathLike[str]) -> str:
+    """How to mend what kept `path` from being written."""
+    folder = os.path.dirname(path)
+    if isinstance(error, FileNotFoundError):
+        return f"create the folder {folder} first"
+    if isinstance(error, NotADirectoryError):
+        return f"choose another folder, for {folder} is none"
+    if isinstance(error, PermissionError):
+        return "choose a file and a folder that you may write to"
+    remedies = {
+        errno.ENOSPC: "free some space, or choose another folder",
+        errno.EDQUOT: "free some space, or choose another folder",
+        errno.ELOOP: "remove the loop of symbolic links, or choose another name",
+        errno.ENAMETOOLONG: "choose a shorter name",
+        errno.EROFS: "choose a folder on a disk that may be written to",
+        errno.EFBIG: "choose another folder, on a disk that takes files of this size",
+        errno.EIO: "choose another folder, and have the disk of this one examined",
+    }
+    return remedies.get(error.errno or 0, "choose another folder")
 
 
 def _permissions(path: str, dir_fd: int | None) -> int | None:

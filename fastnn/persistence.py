@@ -78,11 +78,7 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
         with files.replacing(target) as file:
             _write(file, contents)
     except OSError as error:
-        remedy = "free some space, or choose another folder"
-        if isinstance(error, FileNotFoundError):
-            remedy = f"create the folder {target.parent} first"
-        elif isinstance(error, PermissionError):
-            remedy = "choose a file and a folder that you may write to"
+        remedy = files.remedy(error, target)
         sentence = f"path: expected to be able to write {target}, got {error.strerror or error!s}; {remedy}"
         raise _restated(error, sentence) from error
 

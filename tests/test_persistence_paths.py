@@ -79,8 +79,38 @@ def test_save_into_a_folder_that_is_not_there(tmp_path: pathlib.Path) -> None:
 
 
 def test_save_into_what_is_no_folder(saved: pathlib.Path) -> None:
-    remedy = "free some space, or choose another folder"
+    remedy = f"choose another folder, for {saved} is none"
     save_refused(NotADirectoryError, errno.ENOTDIR, saved / "model.npz", remedy, small_network())
+
+
+@on_posix
+def test_save_where_a_name_cannot_be_followed(path: pathlib.Path) -> None:
+    path.symlink_to(path)
+    remedy = "remove the loop of symbolic links, or choose another name"
+    save_refused(OSError, errno.ELOOP, path, remedy, small_network())
+    save_refused(OSError, errno.ELOOP, path / "model.npz", remedy, small_network())
+    assert os.listdir(path.parent) == [path.name] and path.is_symlink()
+    save_refused(OSError, errno.ENAMETOOLONG, path.with_name(300 * "a"), "choose a shorter name", small_network())
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EROFS, "choose a folder on a disk that may be written to"),
+        (errno.EDQUOT, "free some space, or choose another folder"),
+        (errno.EFBIG, "choose another folder, on a disk that takes files of this size"),
+        (errno.EIO, "choose another folder, and have the disk of this one examined"),
+        (errno.EBUSY, "choose another folder"),
+    ],
+)
+def test_every_reason_has_its_own_remedy(
+    number: int, remedy: str, path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any, **settings: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    save_refused(OSError, number, path, remedy, small_network())
 
 
 @pytest.fixture
