@@ -12,31 +12,26 @@ import itertools
 import math
 import os
 import pathlib
-import tempfile
 import zlib
-from typing import IO, TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn import folders
-from fastnn.datasets import splits
+from fastnn import files, folders
+from fastnn.datasets import download, splits
 from fastnn.errors import DatasetError
-from fastnn.progress import Progress
-
-if TYPE_CHECKING:
-    import http.client
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
-# MD5 of the unpacked files, since mirrors may pack them differently; in the order of load_mnist's result
+# SHA-256 of the unpacked files, since mirrors may pack them differently; in the order of load_mnist's result
 CHECKSUMS = {
-    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
-    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
-    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
-    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -44,9 +39,7 @@ BRIGHTEST = 255
 CLASSES = 10
 CHUNK_BYTES = 2**16
 LARGEST_ARRAY = 2**30  # bytes; the largest known set of this format, EMNIST, has 0.55e9
-LARGEST_DOWNLOAD = 2**26  # bytes; the largest file has 1e7
 LARGEST_RANK = 8
-TIMEOUT_SECONDS = 30
 
 REPAIR = "delete it and load again, or replace it if it is your own copy"
 BY_HAND = "put the four files, plain or .gz, into a folder and pass folder= or set FASTNN_DATA"
@@ -208,64 +201,47 @@ def _cached_files() -> list[pathlib.Path]:
 
 
 def _download(name: str, place: pathlib.Path) -> pathlib.Path:
-    """Fetch one file from the first mirror that delivers it whole."""
-    import http.client  # here and below: slow to import, and needed once
+    """Fetch one file from the first mirror that delivers it whole; `place` holds it whole or not at all."""
+    target = place / f"{name}.gz"
+    content = _from_a_mirror(name, place)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with files.replacing(target) as file:
+            file.write(content)
+    except OSError as error:
+        reason = f"{error.strerror}; {files.remedy(error, target)}, or {BY_HAND}"
+        raise DatasetError(f"{target}: expected to be able to write it, got {reason}") from error
+    return target
+
+
+def _from_a_mirror(name: str, place: pathlib.Path) -> bytes:
+    import http.client  # slow to import, and needed once
     import urllib.error
 
-    target = place / f"{name}.gz"
     failures = []
     for mirror in MIRRORS:
-        url = mirror + target.name
+        url = f"{mirror}{name}.gz"
         try:
-            _fetch(url, target, CHECKSUMS[name])
+            content = download.fetch(url, f"{name}.gz")
+            received = _checksum(content)
+            if received != CHECKSUMS[name]:
+                raise DatasetError(f"expected the SHA-256 {CHECKSUMS[name]} once unpacked, got {received}")
         except (OSError, EOFError, zlib.error, http.client.HTTPException, DatasetError) as error:
             if isinstance(error, urllib.error.HTTPError):
                 error.close()  # it holds the connection
             failures.append(f"{url} ({error})")
         else:
-            return target
+            return content
     raise DatasetError(
-        f"{target.name}: expected to download it into {place}, got no good copy from "
+        f"{name}.gz: expected to download it into {place}, got no good copy from "
         f"{', nor from '.join(failures)}; check the network and load again, or {BY_HAND}"
     )
 
 
-def _fetch(url: str, target: pathlib.Path, checksum: str) -> None:
-    """Download to a temporary file beside `target`, check it, move it there: `target` is whole or absent."""
-    import urllib.request
-
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f"{target.name}-", suffix=".part")
-    part = pathlib.Path(name)
-    try:
-        with open(descriptor, "wb") as file, urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
-            _copy(response, file, target.name)
-            file.flush()
-            os.fsync(file.fileno())
-        received = _checksum(part)
-        if received != checksum:
-            raise DatasetError(f"expected the MD5 {checksum} once unpacked, got {received}")
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _copy(response: "http.client.HTTPResponse", file: IO[bytes], label: str) -> None:
-    promised = response.length  # None where the server does not say
-    with Progress(promised or 0, label, unit="bytes") as progress:
-        while chunk := response.read(CHUNK_BYTES):
-            file.write(chunk)
-            progress.update(len(chunk))
-            if progress.done > LARGEST_DOWNLOAD:
-                raise DatasetError(f"expected at most {LARGEST_DOWNLOAD} bytes, got more")
-    if response.length:  # what a connection that ended early left undelivered; read() does not complain
-        raise DatasetError(f"expected {promised} bytes, got {progress.done}")
-
-
-def _checksum(path: pathlib.Path) -> str:
-    """The MD5 of what a gzip file holds; if it holds more than LARGEST_ARRAY bytes, only of that many."""
-    digest = hashlib.md5(usedforsecurity=False)
-    with gzip.open(path) as file:
+def _checksum(packed: bytes) -> str:
+    """The SHA-256 of what a gzip file holds; if it holds more than LARGEST_ARRAY bytes, only of that many."""
+    digest = hashlib.sha256()
+    with gzip.open(io.BytesIO(packed)) as file:
         chunks = iter(lambda: file.read(CHUNK_BYTES), b"")
         for chunk in itertools.islice(chunks, LARGEST_ARRAY // CHUNK_BYTES):
             digest.update(chunk)
