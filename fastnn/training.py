@@ -119,7 +119,8 @@ def fit(
     shuffle : bool
         Take the samples in a new random order in each epoch.
     rng : int or numpy Generator, optional
-        For the order. With the same number, the same network and the same data, training gives the same bits.
+        For the order, which each epoch draws anew: `rng.permutation(N)`. With the same number, the same network and
+        the same data, training gives the same bits. With one Generator, two fits of 3 epochs give those of one of 6.
     progress : bool
         Show a progress bar while standard output is a terminal.
     callbacks : sequence of callables
@@ -175,7 +176,7 @@ def fit(
             start = time.perf_counter()
             run.optimizer, rate = _scheduled(optimizer, schedule, epoch - 1, history)
             if shuffle:
-                generator.shuffle(order)
+                order[:] = generator.permutation(len(order))  # drawn anew: the epochs of two fits are those of one
             with Progress(run.samples(len(x)), f"epoch {epoch}/{epochs}", enabled=progress) as bar:
                 loss, accuracy = run.epoch(data, epoch, bar)
             row = {"loss": loss, "accuracy": accuracy, "learning_rate": rate}

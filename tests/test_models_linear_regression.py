@@ -23,7 +23,7 @@ def plain_descent(
     W, b, order = np.zeros((x.shape[1], t.shape[1])), np.zeros(t.shape[1]), np.arange(len(x))
     for _ in range(epochs):
         if rng is not None:
-            rng.shuffle(order)
+            order = rng.permutation(len(x))
         for first in range(0, len(x), batch_size):
             rows = order[first : first + batch_size]
             error = x[rows] @ W + b - t[rows]

@@ -58,11 +58,10 @@ def test_same_bits_as_a_loop_of_steps(shuffle: bool, batch_size: int | None, opt
     fitted, net = small_network(dtype), small_network(dtype)
     history = fitted.fit(X, T, epochs=epochs, batch_size=batch_size, optimizer=optimizer, shuffle=shuffle, rng=5)
 
-    rng, order, losses = np.random.default_rng(5), np.arange(N), []
+    rng, losses = np.random.default_rng(5), []
     size = min(N, batch_size or N)
     for _ in range(epochs):
-        if shuffle:
-            rng.shuffle(order)
+        order = rng.permutation(N) if shuffle else np.arange(N)
         batches = [order[first : first + size] for first in range(0, N, size)]
         losses.append(sum(net.step(X[batch], T[batch], optimizer) * len(batch) for batch in batches) / N)
     assert parameter_bits(fitted) == parameter_bits(net)

@@ -98,7 +98,7 @@ def minibatches(
 ) -> Iterator[splits.Part]:
     """The mini-batches of one epoch: every sample once, `batch_size` of them at a time, the last batch smaller.
 
-    The order is that of the first epoch of `Network.fit` with the same generator; fit shuffles the same order on.
+    The order is that of the next epoch of `Network.fit` with the same generator.
 
     Parameters
     ----------
