@@ -16,7 +16,8 @@ from fastnn import arrays, functional, functional_losses, functional_updates, th
 from fastnn.folders import cache_folder
 from fastnn.kernels import processor
 from fastnn.kernels.activations import ACTIVATIONS
-from fastnn.kernels.compile import JIT_DISABLED, kernel_cache_folder
+from fastnn.kernels.cache import kernel_cache_folder
+from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.layers import Affine, Sigmoid
 from fastnn.network import Network
 from fastnn.optimizers import SGD

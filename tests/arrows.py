@@ -24,7 +24,8 @@ ARROWS = {
     "metrics": "arrays",
     "information": "arrays checks",
     "kernels.pipelines": "kernels.processor",
-    "kernels.compile": "folders kernels.pipelines",
+    "kernels.cache": "folders",
+    "kernels.compile": "kernels.cache kernels.pipelines",
     "kernels.simd": "kernels.compile kernels.processor",
     "kernels.vector_math": "kernels.compile kernels.simd",
     "kernels.views": "kernels.simd",
@@ -164,7 +165,8 @@ LATE_ARROWS = {
 }
 # Who may import more than NumPy and the standard library, anywhere in the file.
 COMPILERS = {
-    "kernels.compile": {"numba", "llvmlite"},
+    "kernels.cache": {"numba", "llvmlite"},
+    "kernels.compile": {"numba"},
     "kernels.pipelines": {"numba"},
     "kernels.differences": {"numba"},
     "kernels.processor": {"numba"},

@@ -85,7 +85,7 @@ IN_MEMORY = "fastnn: compiling kernels for this machine (for this process only: 
 
 
 class Package:
-    """A copy of the compile module with the tiny kernels above, and the folder where it keeps them."""
+    """A copy of the compiling modules with the tiny kernels above, and the folder where it keeps them."""
 
     def __init__(self, root: pathlib.Path) -> None:
         self.root, self.cache = root, root / "cache"
@@ -93,7 +93,7 @@ class Package:
         self.kernels.mkdir(parents=True)
         shutil.copy(FOLDERS_FILE, self.kernels.parent)
         shutil.copy(compiling.__file__, self.kernels)
-        for name in ("pipelines.py", "processor.py"):
+        for name in ("cache.py", "pipelines.py", "processor.py"):
             shutil.copy(pathlib.Path(compiling.__file__).with_name(name), self.kernels)
         for file in (self.kernels.parent / "__init__.py", self.kernels / "__init__.py"):
             file.touch()

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 import pytest
 
-from fastnn.kernels import compile as compiling
+from fastnn.kernels import cache
 from fastnn.kernels.compile import JIT_DISABLED
 from tests.compiled_package import CALLEE, IN_MEMORY, MAIN, RESULTS, SIGNATURES, Package, finished
 
@@ -36,10 +36,10 @@ def warm_package(package: Package, cold: tuple[Package, Any, str]) -> Package:
 @pytest.fixture
 def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Forget what the module has found out about the cache of this process, before and after the test."""
-    remembered = (compiling._folder_or_reason, compiling.kernel_set_hash)
+    remembered = (cache._folder_or_reason, cache.kernel_set_hash)
     for function in remembered:
         function.cache_clear()
-    monkeypatch.setattr(compiling, "JIT_DISABLED", False)
+    monkeypatch.setattr(cache, "JIT_DISABLED", False)
     yield
     for function in remembered:
         function.cache_clear()
@@ -168,10 +168,10 @@ del caching.NullCache, compiler.CompileResult._reduce, compiler.CompileResult._r
 
 
 def test_folder_is_the_users_own(fresh_settings: None, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling, "cache_folder", lambda name: tmp_path / "user" / name)
+    monkeypatch.setattr(cache, "cache_folder", lambda name: tmp_path / "user" / name)
     monkeypatch.setenv("FASTNN_CACHE", "1")
-    folder = compiling.kernel_cache_folder()
-    assert folder == tmp_path / "user" / "kernels" / compiling.kernel_set_hash()
+    folder = cache.kernel_cache_folder()
+    assert folder == tmp_path / "user" / "kernels" / cache.kernel_set_hash()
     if os.name == "posix":
         assert folder.stat().st_mode & 0o777 == folder.parent.stat().st_mode & 0o777 == 0o700
 
@@ -180,9 +180,9 @@ def test_folder_is_the_users_own(fresh_settings: None, tmp_path: pathlib.Path, m
 def test_no_folder_without_home_or_by_choice(
     fresh_settings: None, chosen: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compiling, "cache_folder", lambda name: None)
+    monkeypatch.setattr(cache, "cache_folder", lambda name: None)
     monkeypatch.setenv("FASTNN_CACHE", chosen)
-    assert compiling.kernel_cache_folder() is None
+    assert cache.kernel_cache_folder() is None
 
 
 @pytest.mark.skipif(os.name != "posix", reason="folders have no such mode")
@@ -190,13 +190,13 @@ def test_folder_that_others_may_write_to_is_not_trusted(
     fresh_settings: None, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FASTNN_CACHE", str(tmp_path))
-    folder = tmp_path / compiling.kernel_set_hash()
+    folder = tmp_path / cache.kernel_set_hash()
     folder.mkdir()
     folder.chmod(0o777)
-    assert compiling.kernel_cache_folder() is None
-    compiling._folder_or_reason.cache_clear()
+    assert cache.kernel_cache_folder() is None
+    cache._folder_or_reason.cache_clear()
     folder.chmod(0o755)
-    assert compiling.kernel_cache_folder() == folder
+    assert cache.kernel_cache_folder() == folder
 
 
 def test_folders_of_old_versions_are_removed(
@@ -214,7 +214,7 @@ def test_folders_of_old_versions_are_removed(
         if unused:
             os.utime(tmp_path / name, (long_ago, long_ago))
     monkeypatch.setenv("FASTNN_CACHE", str(tmp_path))
-    folder = compiling.kernel_cache_folder()
+    folder = cache.kernel_cache_folder()
     assert folder is not None
     assert sorted(os.listdir(tmp_path)) == sorted([folder.name, "1" * 32, "2" * 32, "photographs"])
     assert (tmp_path / ("2" * 32) / "a letter.txt").exists()
@@ -223,22 +223,22 @@ def test_folders_of_old_versions_are_removed(
 def test_use_of_a_folder_is_marked(
     fresh_settings: None, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / compiling.kernel_set_hash()
+    folder = tmp_path / cache.kernel_set_hash()
     folder.mkdir(mode=0o700)
     os.utime(folder, (0, 0))
     monkeypatch.setenv("FASTNN_CACHE", str(tmp_path))
-    assert compiling.kernel_cache_folder() == folder
+    assert cache.kernel_cache_folder() == folder
     assert folder.stat().st_mtime > time.time() - 3600
 
 
 def test_hash_knows_what_changes_the_code(fresh_settings: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    hashes = {compiling.kernel_set_hash()}
+    hashes = {cache.kernel_set_hash()}
     monkeypatch.setenv("FASTNN_VECTOR_WIDTH", "other")
-    compiling.kernel_set_hash.cache_clear()
-    hashes.add(compiling.kernel_set_hash())
+    cache.kernel_set_hash.cache_clear()
+    hashes.add(cache.kernel_set_hash())
     changes = ((numba.config, "BOUNDSCHECK"), (numba, "__version__"), (np, "__version__"), (sys, "version"))
     for holder, name in changes:
         monkeypatch.setattr(holder, name, "changed")
-        compiling.kernel_set_hash.cache_clear()
-        hashes.add(compiling.kernel_set_hash())
+        cache.kernel_set_hash.cache_clear()
+        hashes.add(cache.kernel_set_hash())
     assert len(hashes) == 6

@@ -17,7 +17,8 @@ import pytest
 import fastnn
 from fastnn import environment, threads
 from fastnn.kernels import processor
-from fastnn.kernels.compile import JIT_DISABLED, kernel_cache_folder
+from fastnn.kernels.cache import kernel_cache_folder
+from fastnn.kernels.compile import JIT_DISABLED
 
 PACKAGE_PARENT = str(pathlib.Path(fastnn.__file__).parents[1])
 needs_compiler = pytest.mark.skipif(JIT_DISABLED, reason="nothing is compiled with NUMBA_DISABLE_JIT=1")
