@@ -1,6 +1,7 @@
 """fastnn: neural-network kernels on the CPU, at the speed the hardware allows and as simple as NumPy."""
 
 from fastnn import datasets, information, losses, models, plots, reference, schedules
+from fastnn.descent import gradient_descent
 from fastnn.early_stopping import EarlyStopping
 from fastnn.ensembles import Bagging, random_restarts, simulated_annealing
 from fastnn.environment import show_config, warmup
@@ -34,7 +35,7 @@ from fastnn.functional_updates import (
     sgd_update,
 )
 from fastnn.gradient_check import check_gradients
-from fastnn.gradients import directional_derivative, gradient_descent, numerical_diff, numerical_gradient
+from fastnn.gradients import directional_derivative, numerical_diff, numerical_gradient
 from fastnn.layers import (
     Affine,
     BatchNorm,

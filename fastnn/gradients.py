@@ -1,8 +1,8 @@
-"""Numerical differentiation of any function, and gradient descent, as courses teach them.
+"""Numerical differentiation of any function, as courses teach it.
 
-A function compiled by Numba runs in compiled loops; the loss of a fastnn network is recognised and evaluated by
-fastnn/perturbation.py; any other function is called for every point. Imports the gate, network, perturbation, threads
-and kernels.
+A function compiled by Numba runs in compiled loops; the loss of a fastnn network, or of one written in NumPy, is
+recognised and evaluated by fastnn/perturbation.py; any other function is called for every point. Imports the gate,
+observation and observing, perturbation, threads and kernels.
 """
 
 import time
@@ -14,8 +14,11 @@ import numpy as np
 
 from fastnn import arrays, observation, threads
 from fastnn.arrays import Array
-from fastnn.errors import PrecisionWarning, TrainingDivergedError
+from fastnn.errors import PrecisionWarning
 from fastnn.kernels import differences
+from fastnn.observing import turns
+from fastnn.observing.attempt import attempt
+from fastnn.observing.engine import Rule
 from fastnn.perturbation import METHODS, Method, divisors, quotient, step_size
 
 SECONDS_PER_CALL = 0.05  # of compiled code, so that Ctrl-C answers within 0.1 s
@@ -32,8 +35,8 @@ class NumericalGradient(NamedTuple):
     error : array like x, or None
         For the method "richardson" an estimate of each value's absolute error.
     evaluations : int
-        How many times f was called, those to find out what it is included; of a network's loss, how many losses its
-        differences stand for.
+        How many times f was called, without calls after which all was put back; of a network's loss, how many losses
+        its differences stand for.
     """
 
     values: Array
@@ -95,11 +98,13 @@ def numerical_gradient(
     Parameters
     ----------
     f : callable
-        Takes x and returns a number. One of three kinds. Compiled by `numba.njit`: called in compiled loops on all
+        Takes x and returns a number. One of four kinds. Compiled by `numba.njit`: called in compiled loops on all
         threads, each with a copy of x. The loss of a fastnn network, such as `lambda W: net.loss(x, t)` where x is
         `net.params["W1"]`: found out by two calls, one of them with all of x moved, and evaluated by
-        `Network.numerical_gradient`. Any other: called exactly once for each point of each entry, with x itself, one
-        entry of it moved.
+        `Network.numerical_gradient`. The loss of a network written in NumPy, x of float64: found out by two calls, with
+        x as it is, after which all that f changed is put back, and evaluated alike; the quotients of two entries are
+        compared with those of plain calls. Any other: called exactly once for each point of each entry, with x itself,
+        one entry of it moved.
     x : array of float16, float32 or float64
         Of any shape and order, writable. Each entry is put back to its own bits, also when f raises or Ctrl-C comes.
     h, method
@@ -130,15 +135,17 @@ def numerical_gradient(
     watched = not differences.is_compiled(f) and observation.may_be_loss(x)
     # A network is evaluated in float64, whatever its dtype: so is the best step.
     found = observation.network_gradient(f, x, *step_size(h, rule), method) if watched else None
-    if found is None:
-        _warn_of_rounding(x.dtype, size, rule)
-        evaluate = _evaluate_compiled if differences.is_compiled(f) else _evaluate
-        values, steps, evaluations = evaluate(f, x, entries, rule, size, relative)
-        evaluations += observation.EXTRA_CALLS if watched else 0
-        gradient, error = quotient(method, values, divisors(steps, rule.points, size))
-    else:
+    if found is not None:
         gradient, error = found[0][entries], None if found[1] is None else found[1][entries]
         evaluations = len(rule.points) * len(entries)
+    elif differences.is_compiled(f):
+        _warn_of_rounding(x.dtype, size, rule)
+        values, steps, evaluations = _evaluate_compiled(f, x, entries, rule, size, relative)
+        gradient, error = quotient(method, values, divisors(steps, rule.points, size))
+    else:
+        _warn_of_rounding(x.dtype, size, rule)
+        gradient, error, evaluations = _observed(f, x, entries, method, size, relative)
+        evaluations += observation.EXTRA_CALLS if watched else 0
     result = _spread(x, entries, gradient)
     if not full_output:
         return result
@@ -180,83 +187,6 @@ def directional_derivative(
     finally:
         x[...] = kept
     return float(quotient(method, np.array(values), divisors(np.array(steps), rule.points, scale))[0])
-
-
-def gradient_descent(
-    f: Callable[[Array], Any],
-    init_x: Any,
-    lr: float = 0.01,
-    step_num: int = 100,
-    *,
-    gradient: Callable[[Array], Any] | None = None,
-    stop: Callable[[Array], Any] | float | None = None,
-    h: float | str = 1e-4,
-    method: str = "central",
-) -> tuple[Array, Array]:
-    """Minimise f by steps against its gradient: x = x - lr * gradient of f at x.
-
-    Parameters
-    ----------
-    f : callable
-        As for `numerical_gradient`.
-    init_x : array
-        Where to start; it is not changed.
-    lr : float
-        Learning rate, above 0.
-    step_num : int
-        At most so many steps.
-    gradient : callable, optional
-        The analytic gradient, x -> array like x, in place of the numerical one.
-    stop : callable or float, optional
-        A condition on x, after a step, that ends the descent; or the magnitude below which all entries of the gradient
-        end it.
-    h, method
-        See `numerical_diff`.
-
-    Returns
-    -------
-    x : array like init_x
-        The last position.
-    path : array (steps + 1, *shape)
-        All positions, from init_x to x.
-
-    Raises
-    ------
-    TrainingDivergedError
-        If a position is not finite or, with the numerical gradient, so far away that h is lost in rounding.
-
-    Notes
-    -----
-    Source: Cauchy, Comptes rendus 25 (1847), 536-538.
-    """
-    f, x = arrays.function("f", f), np.array(arrays.floats("init_x", init_x))
-    if gradient is not None:
-        arrays.function("gradient", gradient)
-    lr = arrays.real("lr", lr, above=0.0)
-    step_num = arrays.integer("step_num", step_num, minimum=0)
-    tolerance = None if stop is None or callable(stop) else arrays.real("stop", stop, minimum=0.0)
-    path = [x.copy()]
-    for step in range(1, step_num + 1):
-        if gradient is None and step > 1 and not isinstance(h, str) and np.spacing(np.abs(x).max()) > h:
-            came = f"{np.abs(x).max():g} after step {step - 1}"
-            raise TrainingDivergedError(
-                f"x: expected positions where a step of h = {h:g} is not lost in rounding, got {came}; lower the "
-                "learning rate"
-            )
-        slope = numerical_gradient(f, x, h, method=method) if gradient is None else np.asarray(gradient(x))
-        if slope.shape != x.shape:
-            raise ValueError(f"gradient: expected an array of shape {x.shape}, got {slope.shape}; return one like x")
-        if tolerance is not None and np.abs(slope).max() < tolerance:
-            break
-        x -= lr * slope
-        if not np.isfinite(x).all():
-            raise TrainingDivergedError(
-                f"x: expected finite positions, got NaN or infinity after step {step}; lower the learning rate"
-            )
-        path.append(x.copy())
-        if callable(stop) and stop(x):
-            break
-    return x, np.array(path)
 
 
 def _warn_of_rounding(dtype: Any, h: float, rule: Method) -> None:
@@ -325,13 +255,35 @@ def number(value: Any) -> float:
     return float(array.reshape(-1)[0])
 
 
+def _observed(
+    f: Callable[[Array], Any], x: Array, entries: Array, method: str, h: float, relative: bool
+) -> tuple[Array, Array | None, int]:
+    """The quotients, estimates of their errors, and how often f was called: by the engine if observing f shows how."""
+    rule = METHODS[method]
+    calls = len(rule.points) * len(entries)
+    with turns.plain_loop():
+        base = number(f(x)) if len(rule.points) == 1 else 0.0
+        start = time.perf_counter()
+        values, steps = _evaluate(f, x, entries[:1], rule, base, h, relative)
+        seconds = (time.perf_counter() - start) / len(rule.points)
+    if len(entries) and not observation.may_be_loss(x):
+        found, _ = attempt(f, x, (method, h, relative), seconds, calls, entries, entries[-1])
+        if found is not None:
+            divisors(Rule(method, h, relative).steps(x.reshape(-1)[entries]), rule.points, h, stacklevel=4)
+            return found.values.ravel()[entries], None if found.error is None else found.error.ravel()[entries], calls
+    with turns.plain_loop():
+        rest = _evaluate(f, x, entries[1:], rule, base, h, relative)
+    values, steps = (np.concatenate(both, axis=1) for both in zip((values, steps), rest, strict=True))
+    gradient, error = quotient(method, values, divisors(steps, rule.points, h, stacklevel=4))
+    return gradient, error, calls + (len(rule.points) == 1)
+
+
 def _evaluate(
-    f: Callable[[Array], Any], x: Array, entries: Array, rule: Method, h: float, relative: bool
-) -> tuple[Array, Array, int]:
-    """f and the steps taken at each point of each entry, (points, entries); for "forward" less f at x itself."""
+    f: Callable[[Array], Any], x: Array, entries: Array, rule: Method, base: float, h: float, relative: bool
+) -> tuple[Array, Array]:
+    """f less a base, and the steps taken, at each point of each entry, (points, entries)."""
     values = np.empty((len(rule.points), entries.size))
     steps = np.empty_like(values)
-    base = number(f(x)) if len(rule.points) == 1 else 0.0
     flat: Any = x.reshape(-1) if x.flags.c_contiguous else x.flat
     for column, entry in enumerate(entries.tolist()):
         kept = flat[entry]
@@ -343,13 +295,13 @@ def _evaluate(
                 values[row, column] = number(f(x)) - base
         finally:
             flat[entry] = kept
-    return values, steps, values.size + (len(rule.points) == 1)
+    return values, steps
 
 
 def _evaluate_compiled(
     f: Any, x: Array, entries: Array, rule: Method, h: float, relative: bool
 ) -> tuple[Array, Array, int]:
-    """As _evaluate, by a compiled loop."""
+    """As _evaluate for "forward" less f at x itself, by a compiled loop; and how often f was called."""
     if x.dtype not in (np.float32, np.float64):
         remedy = "pass x.astype(np.float64)"
         raise TypeError(f"x: expected float32 or float64 for a compiled f, got {x.dtype}; {remedy}")

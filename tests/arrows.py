@@ -81,8 +81,10 @@ ARROWS = {
     "observing.turns": "",
     "observing.reach": "observation observing.tape",
     "observing.recognition": "arrays layers observing.tape kernels.losses",
+    "observing.attempt": "observing observing.reach observing.tape observing.turns",
     "observing.engine": "arrays observation perturbation plan observing.reach observing.recognition observing.tape",
-    "gradients": "arrays errors observation perturbation threads kernels.*",
+    "gradients": "arrays errors observation observing observing.* perturbation threads kernels.*",
+    "descent": "arrays errors gradients",
     "gradient_check": "arrays checks layers observation perturbation kernels.activations",
     "training": "arrays checks errors layers losses network optimizers progress runner kernels.forward",
     "schedules": "arrays training",
@@ -98,7 +100,7 @@ ARROWS = {
     "model_header": "arrays checks errors layers losses network optimizers plan regularization version kernels.job",
     "persistence": "checks errors arrays files model_header network runner kernels.job kernels.updates",
     "plots.panels": "arrays checks",
-    "plots.functions": "arrays errors functional gradients surfaces kernels.activations plots.panels",
+    "plots.functions": "arrays descent errors functional gradients surfaces kernels.activations plots.panels",
     "plots.networks": "arrays checks gradient_check observation training plots.panels",
     "plots": "plots.*",
     "environment": "arrays folders functional functional_losses functional_updates layers network optimizers threads "
@@ -150,13 +152,14 @@ ARROWS = {
     "demos.three_descents": "__init__ arrays demos.line_fit demos.tables",
     "cli": "bench demos.command errors version dropin.script",
     "__main__": "cli",
-    "__init__": "datasets early_stopping ensembles environment errors functional functional_losses "
+    "__init__": "datasets descent early_stopping ensembles environment errors functional functional_losses "
     "functional_updates gradient_check gradients information layers losses metrics models network optimizers "
     "persistence plots reference regularization schedules surfaces threads training validation version",
 }
 # What a function of a module may import when it is called: against the arrows, or to start quickly.
 LATE_ARROWS = {
     "network": "training persistence",
+    "observing.attempt": "observing.engine",
     "gradient_check": "plots plots.*",
     **dict.fromkeys(("demos.descent", "demos.learning_rates", "demos.line_fit", "demos.over_fitting"), "plots.panels"),
     "demos.command": "demo plots.panels",

@@ -12,12 +12,13 @@ from fastnn.dropin import record
 from fastnn.dropin.common.gradient import numerical_gradient, numerical_gradient_2d
 from fastnn.dropin.common.multi_layer_net import MultiLayerNet
 from fastnn.dropin.common.multi_layer_net_extend import MultiLayerNetExtend
-from tests.book_style import assert_same, batch, plain_loop, reasons, ways
+from tests.book_style import assert_same, batch, observe_always, plain_loop, reasons, ways
 
 
 @pytest.fixture(autouse=True)
-def fresh_record() -> None:
+def fresh_record(monkeypatch: pytest.MonkeyPatch) -> None:
     record.reset()
+    observe_always(monkeypatch)
 
 
 # --- the plain loop's contract --------------------------------------------------------------------

@@ -18,7 +18,7 @@ from fastnn.dropin.common.functions import cross_entropy_error, softmax
 from fastnn.dropin.common.gradient import numerical_gradient
 from fastnn.dropin.common.multi_layer_net import MultiLayerNet
 from fastnn.dropin.common.multi_layer_net_extend import MultiLayerNetExtend
-from tests.book_style import assert_same, plain_loop, reasons, ways
+from tests.book_style import assert_same, observe_always, plain_loop, reasons, ways
 
 GENERATOR = np.random.default_rng(5)
 X = GENERATOR.normal(size=(6, 7))
@@ -27,8 +27,9 @@ T = GENERATOR.integers(0, 8, 6)
 
 
 @pytest.fixture(autouse=True)
-def fresh_record() -> None:
+def fresh_record(monkeypatch: pytest.MonkeyPatch) -> None:
     record.reset()
+    observe_always(monkeypatch)
 
 
 def weights(scale: float = 1.0) -> Any:

@@ -12,6 +12,7 @@ from fastnn.dropin.common import layers as book
 from fastnn.kernels.losses import OFFSET_CROSS_ENTROPY
 from fastnn.layers import Activation, Affine, Layer, Relu, Sigmoid
 from fastnn.observing import engine, turns
+from fastnn.observing.attempt import last_in_memory
 from fastnn.observing.recognition import Chain
 from fastnn.observing.tape import NotUnderstoodError
 
@@ -34,11 +35,11 @@ def _gradients(net: Any, x: Any, t: Any, chain: Chain) -> dict[str, Array] | Non
     start = time.perf_counter()
     decay = net.weight_decay_lambda
     try:
-        result = engine.gradients(chain, engine.STEP, None)
+        result, _ = engine.gradients(chain, engine.BOOK, None)
         base = float(net.loss(x, t))
         for name, array in net.params.items():
             result[name] += decay * array if name[0] == "W" else 0.0
-            engine.compare(lambda _: net.loss(x, t), array, engine.STEP, result[name], base)
+            engine.compare(lambda _: net.loss(x, t), array, engine.BOOK, result[name], base, last=last_in_memory(array))
     except NotUnderstoodError:
         return None
     size = sum(array.size for array in result.values())

@@ -1,50 +1,90 @@
 """From a function to its numerical gradient by the engine: observe, recognise, evaluate, compare. Imports all of it.
 
 Calls of f beyond the plain loop's: one under observation and one without, after which everything is put back; where f
-is recognised, two more for each of CHECKS entries.
+is recognised, those of the quotients of CHECKS entries.
 """
 
 import contextlib
 import functools
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastnn import observation
 from fastnn.arrays import Array
-from fastnn.observing.reach import Memory, RandomStates, Reach, ReadOnly
+from fastnn.observing.reach import MOST, Memory, RandomStates, Reach, ReadOnly
 from fastnn.observing.recognition import Chain, recognise
 from fastnn.observing.tape import NotUnderstoodError, StandIn, stand_in
-from fastnn.perturbation import Model, Perturbation
+from fastnn.perturbation import METHODS, Model, Perturbation, divisors, quotient
 from fastnn.plan import check_layers, compile_plan
 
-STEP = 1e-4  # the book's h
 CHECKS = 2
-# The plain quotient's own rounding: a few units in the last place of the loss, divided by 2 h.
-ABSOLUTE, RELATIVE = 1e-9, 1e-6
+# The plain quotient's own rounding: a few units in the last place of the loss, divided by the step.
+ABSOLUTE, RELATIVE = 1e-13, 1e-6
+# Steps of which rounding leaves something to compare, and within what was observed.
+SMALLEST_STEP, LARGEST_STEP = 1e-10, 1.0
+
+
+class Rule(NamedTuple):
+    """A difference quotient: the name of its method, its step, and whether that is relative to max(1, |x|)."""
+
+    method: str = "central"
+    h: float = 1e-4
+    relative: bool = False
+
+    def steps(self, x: Array) -> Array:
+        """Those really taken from x at each of the method's points, (points, *x.shape)."""
+        scale = self.h * np.maximum(1.0, np.abs(x)) if self.relative else self.h
+        return np.stack([np.asarray((x + multiple * scale) - x) for multiple in METHODS[self.method].points])
+
+
+BOOK = Rule()
+
+
+class Found(NamedTuple):
+    """Difference quotients like x, for "richardson" an estimate of their errors, and what f was recognised as."""
+
+    values: Array
+    error: Array | None
+    text: str
 
 
 # Decides which entries are compared: others in each call, and not from the global generator, which is the script's.
 _generator = np.random.default_rng(20161024)
 
 
-def gradient(f: Any, x: Array, h: float) -> tuple[Array, str]:
-    """The difference quotients of f at the array x, and what f was recognised as.
+def gradient(
+    f: Any, x: Array, rule: Rule = BOOK, entries: Array | None = None, last: int = -1, most: int = MOST
+) -> Found:
+    """The difference quotients of f at the array x.
+
+    Parameters
+    ----------
+    entries : flat indices, optional
+        Those that the plain loop would evaluate, if not all.
+    last : int
+        The flat index of the last of them.
+    most : int
+        Refuse what reaches more objects.
 
     Raises
     ------
     NotUnderstoodError
         With the reason, where the plain loop has to do it; then everything is as it was.
     """
+    farthest = rule.h * (max(1.0, float(np.max(np.abs(x)))) if rule.relative else 1.0)
+    if not (rule.h >= SMALLEST_STEP and farthest <= LARGEST_STEP):
+        raise NotUnderstoodError(f"a step of {rule.h:g}")
     with _one_thread_for_numpy():
         if observation.may_be_loss(x):
-            return _gradient_of_network(f, x, h)
-        chain, base = _observe(f, x)
-        result = _understood(lambda: of_chain(chain, h) + 2.0 * chain.decay * x)
-        compare(f, x, h, result, base)
-        return result, str(chain)
+            found, base = _gradient_of_network(f, x, rule, most)
+        else:
+            chain, base = _observe(f, x, most)
+            found = _understood(lambda: _of_chain(chain, x, rule))
+        compare(f, x, rule, found.values, base, entries, last)
+        return found
 
 
 def _understood(function: Callable[[], Any]) -> Any:
@@ -59,13 +99,19 @@ def _understood(function: Callable[[], Any]) -> Any:
         raise NotUnderstoodError(f"{type(error).__name__} while it was recognised") from error
 
 
-def of_chain(chain: Chain, h: float) -> Array:
-    """The difference quotients of scale * loss by the array that the chain is about."""
-    return chain.scale * gradients(chain, h, chain.name)[chain.name]
+def _of_chain(chain: Chain, x: Array, rule: Rule) -> Found:
+    """The difference quotients by the array x that the chain is about, the weight decay's included."""
+    values, error = gradients(chain, rule, chain.name)
+    result = chain.scale * values[chain.name]
+    if chain.decay:
+        steps = rule.steps(x)
+        changes = chain.decay * steps * (2.0 * x + steps)
+        result += quotient(rule.method, changes, divisors(steps, METHODS[rule.method].points, rule.h))[0]
+    return Found(result, None if error is None else abs(chain.scale) * error[chain.name], str(chain))
 
 
-def gradients(chain: Chain, h: float, only: str | None) -> dict[str, Array]:
-    """The difference quotients of the chain's loss by one of its parameters, or by all."""
+def gradients(chain: Chain, rule: Rule, only: str | None) -> tuple[dict[str, Array], dict[str, Array] | None]:
+    """The difference quotients of the chain's loss by one of its parameters, or by all, and estimates of errors."""
     compiled = compile_plan(check_layers(chain.layers), chain.loss)
     values = np.zeros(compiled.size)
     for number, (weights, bias) in enumerate(chain.parameters, start=1):
@@ -76,12 +122,12 @@ def gradients(chain: Chain, h: float, only: str | None) -> dict[str, Array]:
     perturbation = Perturbation(
         Model(compiled.plan, compiled.places, compiled.columns, values), (chain.x, labels, dense)
     )
-    return perturbation.gradient("central", h, only=only)[0]
+    return perturbation.gradient(*rule, only=only)
 
 
-def _observe(f: Any, x: Array) -> tuple[Chain, float]:
+def _observe(f: Any, x: Array, most: int) -> tuple[Chain, float]:
     """Call f with a stand-in for x and with x, put everything back, recognise what it did; also the value of f."""
-    reach = Reach(f)
+    reach = Reach(f, most)
     reach.refuse_aliases(x)
     substitute = stand_in(x)
 
@@ -102,7 +148,7 @@ def _observe(f: Any, x: Array) -> tuple[Chain, float]:
     base, observed_value = float(value), float(root.node.value)
     if not np.isfinite(base):
         raise NotUnderstoodError("its value is not finite")
-    if not abs(base - observed_value) <= ABSOLUTE * max(1.0, abs(base)):
+    if not abs(base - observed_value) <= 1e-9 * max(1.0, abs(base)):
         raise NotUnderstoodError("observed it gives another value")
     return _understood(lambda: recognise(substitute.node, root.node)), base
 
@@ -132,13 +178,13 @@ def _call_twice(reach: Reach, x: Array, first: Callable[[], Any], second: Callab
     return one, two
 
 
-def _gradient_of_network(f: Any, x: Array, h: float) -> tuple[Array, str]:
-    """As gradient, where x is one of a fastnn network's parameters; f is called four times, then for the comparison."""
-    reach = Reach(f)
+def _gradient_of_network(f: Any, x: Array, rule: Rule, most: int) -> tuple[Found, float]:
+    """Where x is one of a fastnn network's parameters; also the value of f, which is called four times."""
+    reach = Reach(f, most)
     base, _ = _call_twice(reach, x, lambda: f(x), lambda: f(x))
     before, states = Memory(reach), RandomStates(reach)
     try:
-        found = observation.network_gradient(f, x, h, False, "central")
+        found = observation.network_gradient(f, x, rule.h, rule.relative, rule.method)
     except Exception as error:
         raise NotUnderstoodError(f"observed, it raises {type(error).__name__}: {error}") from error
     finally:
@@ -146,44 +192,50 @@ def _gradient_of_network(f: Any, x: Array, h: float) -> tuple[Array, str]:
         states.restore()
     if found is None:
         raise NotUnderstoodError("it reads a network's parameters, and is not the network's loss")
-    result = found[0].reshape(x.shape)
-    compare(f, x, h, result, base)
-    return result, "a fastnn network"
+    errors = None if found[1] is None else found[1].reshape(x.shape)
+    return Found(found[0].reshape(x.shape), errors, "a fastnn network"), base
 
 
-def compare(f: Any, x: Array, h: float, result: Array, base: float) -> None:
+def compare(
+    f: Any, x: Array, rule: Rule, result: Array, base: float, entries: Array | None = None, last: int = -1
+) -> None:
     """Compare CHECKS entries with the plain quotient, refused where one differs.
 
     One by chance among those whose quotient is not 0, where a difference would show; then the last one of the plain
     loop, so that f leaves what the loop leaves.
     """
-    if not np.isfinite(result).all():
+    flat = result.ravel() if entries is None else result.ravel()[entries]
+    if not np.isfinite(flat).all():
         raise NotUnderstoodError("it gives numbers that are not finite")
-    candidates = np.flatnonzero(result)
+    candidates = np.flatnonzero(flat)
     chosen = int(candidates[_generator.integers(candidates.size)]) if candidates.size else 0
-    # In memory the last, as nditer goes, which the loop uses.
-    last = tuple(0 if stride < 0 else size - 1 for size, stride in zip(x.shape, x.strides, strict=True))
-    for place in (np.unravel_index(chosen, x.shape), last):
+    chosen = chosen if entries is None else int(entries[chosen])
+    for number in (chosen, last % x.size):
+        place = np.unravel_index(number, x.shape)
         kept = x[place]
         try:
-            plain = float(quotient(f, x, place, h))
+            plain = _plain_quotient(f, x, place, rule)
         except Exception as error:
             raise NotUnderstoodError(f"moved, it raises {type(error).__name__}: {error}") from error
         finally:
             x[place] = kept
-        if not abs(plain - result[place]) <= ABSOLUTE * max(1.0, abs(base)) + RELATIVE * abs(plain):
+        rounding = ABSOLUTE / rule.h * max(1.0, abs(base))
+        if not abs(plain - result[place]) <= rounding + RELATIVE * abs(plain):
             raise NotUnderstoodError("the plain quotient differs at an entry that was compared")
 
 
-def quotient(f: Any, x: Array, place: Any, h: float) -> Any:
-    """(f(x + h) - f(x - h)) / 2h at one entry of x, which is put back."""
-    kept = x[place]
-    x[place] = float(kept) + h
-    above = f(x)
-    x[place] = float(kept) - h
-    below = f(x)
+def _plain_quotient(f: Any, x: Array, place: Any, rule: Rule) -> float:
+    """The difference quotient at one entry of x, by calls of f in the order of the loop."""
+    kept, points = x[place], METHODS[rule.method].points
+    base = float(f(x)) if len(points) == 1 else 0.0
+    steps, values = rule.steps(kept), []
+    for step in steps:
+        x[place] = kept + step
+        values.append(float(f(x)) - base)
     x[place] = kept
-    return (above - below) / (2 * h)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the step is lost
+        return float(quotient(rule.method, np.array(values), divisors(steps, points, rule.h))[0])
 
 
 def _one_thread_for_numpy() -> Any:

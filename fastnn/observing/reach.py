@@ -1,4 +1,4 @@
-"""What a function can reach: where it holds an array, and a memory of all that it may change. Imports tape and observation.
+"""What a function can reach: where it holds an array, and a memory of all that it may change. Imports observation.
 
 A function reaches what is in its closure, its defaults, its attributes and the globals that it names, the attributes of
 objects, the items of dictionaries and lists, and so on from there. What is of none of the types known here may have a
@@ -110,7 +110,7 @@ class Reach:
     networks : list of Network
     """
 
-    def __init__(self, f: Any) -> None:
+    def __init__(self, f: Any, most: int = MOST) -> None:
         self.dictionaries: list[dict[Any, Any]] = []
         self.lists: list[Any] = []
         self.globals: list[tuple[dict[str, Any], str]] = []
@@ -128,8 +128,9 @@ class Reach:
             if id(thing) in self._seen or isinstance(thing, _VALUES):
                 continue
             self._seen[id(thing)] = thing
-            if len(self._seen) > MOST:
-                raise NotUnderstoodError(f"it reaches more than {MOST:,} objects")
+            if len(self._seen) > most:
+                count = f"more than {MOST:,}" if most >= MOST else "too many"
+                raise NotUnderstoodError(f"it reaches {count} objects")
             pending.extend(self._parts(thing))
 
     def _parts(self, thing: Any) -> Iterator[Any]:

@@ -214,6 +214,8 @@ def _activation(source: Node, result: Node) -> Activation:
         return Identity()
     _depends_only_on(result, source)
     observed = np.asarray(source.value, np.float64)
+    if _formula(observed.ravel(), np.asarray(result.value, np.float64).ravel()) is None:  # before anything is evaluated
+        raise NotUnderstoodError("an activation that fastnn does not have")
     bound = LARGEST_PROBE + 2 * float(np.max(np.abs(observed)))
     points, values = [observed.ravel()], [np.asarray(result.value, np.float64).ravel()]
     for number in range(max(1, min(8, 32 // observed.size))):
@@ -221,12 +223,18 @@ def _activation(source: Node, result: Node) -> Activation:
         for one in (probe, -probe):  # so that each element is seen on both sides of 0
             points.append(one.ravel())
             values.append(np.asarray(evaluate(result, {source: one}), np.float64).ravel())
-    x, y = np.concatenate(points), np.concatenate(values)
+    activation = _formula(np.concatenate(points), np.concatenate(values))
+    if activation is None:
+        raise NotUnderstoodError("an activation that fastnn does not have")
+    return activation
+
+
+def _formula(x: Array, y: Array) -> Activation | None:
+    """The activation that makes y of x; at numbers of one sign alone one of several."""
     if x.shape != y.shape:
         raise NotUnderstoodError("an activation that changes the shape")
-    negative = int(np.argmin(np.abs(x[observed.size :] + 1.0))) + observed.size
-    slope = float(y[negative] / x[negative])
-    alpha = float(y[negative] / np.expm1(x[negative]))
+    negative = int(np.argmin(np.abs(x + 1.0)))
+    slope, alpha = (float(y[negative] / v) if x[negative] < 0 else np.nan for v in (x[negative], np.expm1(x[negative])))
     formulas: list[tuple[Activation, Callable[[Array], Array]]] = [
         (Relu(), lambda v: np.maximum(v, 0.0)),
         (Sigmoid(), lambda v: 1.0 / (1.0 + np.exp(-v))),
@@ -245,7 +253,7 @@ def _activation(source: Node, result: Node) -> Activation:
         # A few first, as most formulas are not it.
         if all(np.allclose(y[some], formula(x[some]), rtol=TOLERANCE, atol=1e-15) for some in (slice(64), slice(None))):
             return activation
-    raise NotUnderstoodError("an activation that fastnn does not have")
+    return None
 
 
 def _probe(shape: tuple[int, ...], bound: float, seed: int) -> Array:
@@ -265,19 +273,34 @@ def _loss(outputs: Node, term: Node) -> tuple[int, Activation | None, tuple[Arra
     # The outputs observed come first, then others: moderate ones, and so large that shares round to 0 and 1.
     observed = np.asarray(outputs.value, np.float64)
     probes = [observed, 30.0 * observed, *(scale * generator.normal(size=shape) for scale in (2.0, 40.0))]
-    try:
-        values = [float(evaluate(term, {outputs: probe})) for probe in probes]
-    except (TypeError, ValueError) as error:
-        raise NotUnderstoodError(f"a loss that is no number ({error})") from error
-    for kind, output, targets, formula in _candidates(_targets(outputs, term, rows, columns)):
-        wanted = [float(formula(probe.reshape(rows, columns))) for probe in probes]
-        # Where large outputs overflow in the script's own formula, it says nothing.
-        pairs = [(v, w) for v, w in zip(values, wanted, strict=True) if np.isfinite(v)]
-        factor = next((v / w for v, w in pairs if w), 0.0)
-        same = all(abs(v - factor * w) <= TOLERANCE * abs(v) + ROUNDING * abs(factor) for v, w in pairs)
-        if same and len(pairs) >= 2 and factor and np.isfinite(values[0]):
+    candidates = _candidates(_targets(outputs, term, rows, columns))
+    values: list[float] = []
+    wanted: list[list[float]] = [[] for _ in candidates]
+    for probe in probes:  # one by one, as most of what is no such loss differs at the second
+        if not candidates:
+            break
+        try:
+            values.append(float(evaluate(term, {outputs: probe})))
+        except (TypeError, ValueError) as error:
+            raise NotUnderstoodError(f"a loss that is no number ({error})") from error
+        for candidate, numbers in zip(candidates, wanted, strict=True):
+            numbers.append(float(candidate[-1](probe.reshape(rows, columns))))
+        left = [i for i, numbers in enumerate(wanted) if _factor(values, numbers) is not None]
+        candidates, wanted = [candidates[i] for i in left], [wanted[i] for i in left]
+    for (kind, output, targets, _), numbers in zip(candidates, wanted, strict=True):
+        factor = _factor(values, numbers)
+        if factor and np.isfinite(values[0]) and np.count_nonzero(np.isfinite(values)) >= 2:
             return kind, output, targets, factor
     raise NotUnderstoodError(f"a loss ({term.name}) that is neither a cross entropy nor a squared error")
+
+
+def _factor(values: list[float], wanted: list[float]) -> float | None:
+    """The number by which all wanted ones give the values; None if there is none such."""
+    # Where large outputs overflow in the script's own formula, it says nothing.
+    pairs = [(v, w) for v, w in zip(values, wanted, strict=True) if np.isfinite(v)]
+    factor = next((v / w for v, w in pairs if w), 0.0)
+    same = all(abs(v - factor * w) <= TOLERANCE * abs(v) + ROUNDING * abs(factor) for v, w in pairs)
+    return factor if same else None
 
 
 def _targets(outputs: Node, term: Node, rows: int, columns: int) -> list[Array]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arrays, gradients
+from fastnn import arrays, descent, gradients
 from fastnn.arrays import Array
 from fastnn.errors import TrainingDivergedError
 from fastnn.functional import activation_backward, activation_forward
@@ -322,7 +322,7 @@ def _descend(f: Function, start: Array, rate: float, step_num: int) -> Array:
     with np.errstate(all="ignore"):
         while len(path) <= step_num and np.abs(path[-1]).max() <= limit:
             try:
-                path.append(gradients.gradient_descent(f, path[-1], rate, 1)[0])
+                path.append(descent.gradient_descent(f, path[-1], rate, 1)[0])
             except TrainingDivergedError:
                 break
     return np.array(path)

@@ -1,22 +1,22 @@
 """Numerical gradients as the first volume has them (Saito, 2016, chapter 4), evaluated by the engine where f is a
-network that it recognises. Imports the engine and the record.
+network that it recognises. Imports the observation and the record.
 """
 
 import time
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from fastnn.dropin import record
 from fastnn.errors import PrecisionWarning
-from fastnn.observing import engine, turns
-from fastnn.observing.tape import NotUnderstoodError
+from fastnn.observing import turns
+from fastnn.observing.attempt import attempt, last_in_memory
 
 __all__ = ["np", "numerical_gradient", "numerical_gradient_2d"]
 
-# Below this many entries the plain loop is as quick as looking for a network.
-SMALL = 2 * engine.CHECKS + 3
+STEP = 1e-4  # the book's h
 
 
 def numerical_gradient(f: Any, x: Any) -> Any:
@@ -30,13 +30,19 @@ def numerical_gradient(f: Any, x: Any) -> Any:
     PrecisionWarning
         If x is an array of integers, which swallow the step.
     """
-    start = time.perf_counter()
-    with turns.engine() as free:
-        result, way, reason = _by_engine(f, x) if free else (None, "plain loop", "another thread is at it")
+    start, way, reason = time.perf_counter(), "plain loop", ""
     try:
-        if result is None:
+        result, loop = _loop(f, x, STEP)
+        with turns.plain_loop():
+            next(loop)
+        call = (time.perf_counter() - start) / 2
+        found, reason = attempt(f, x, ("central", STEP, False), call, 2 * x.size, last=last_in_memory(x))
+        if found is None:
             with turns.plain_loop():
-                result = plain_numerical_gradient(f, x)
+                for _ in loop:
+                    pass
+        else:
+            result[...], way = found.values, "engine"
     except Exception as error:
         reason = f"it raises {type(error).__name__}"
         raise
@@ -57,37 +63,40 @@ def numerical_gradient_2d(f: Any, X: Any) -> Any:
     return result
 
 
-def _by_engine(f: Any, x: Any) -> tuple[Any, str, str]:
-    """The gradient, how it is evaluated and why so; None where the plain loop has to do it."""
-    way = "plain loop"
-    if not isinstance(x, np.ndarray) or x.dtype != np.float64:
-        return None, way, f"{getattr(x, 'dtype', type(x).__name__)} in place of float64"
-    if x.size <= SMALL or not x.flags.writeable:
-        return None, way, f"no more than {SMALL} entries" if x.size <= SMALL else "the array is read-only"
-    try:
-        result, recognised = engine.gradient(f, x, engine.STEP)
-    except NotUnderstoodError as error:
-        return None, way, str(error)
-    out = np.zeros_like(x)
-    out[...] = result
-    return out, "engine", recognised
-
-
 def plain_numerical_gradient(f: Any, x: Any) -> Any:
     """As numerical_gradient, never by the engine: exactly 2 x.size calls of f, plus before minus, entry after entry as
     they lie in memory. If f raises, its entry stays moved, as in the book.
     """
+    result, loop = _loop(f, x, STEP)
+    for _ in loop:
+        pass
+    return result
+
+
+def _loop(f: Any, x: Any, h: float) -> tuple[Any, Iterator[None]]:
+    """The result, and what fills it: an entry in each step."""
     if not isinstance(x, np.ndarray):
         raise TypeError(f"x: expected an array, got {type(x).__name__}; pass np.array(x, float)")
     if x.dtype.kind in "iu":
         warnings.warn(
-            f"x: expected floats, got {x.dtype}, which cannot hold x + {engine.STEP}: the quotients are wrong; "
+            f"x: expected floats, got {x.dtype}, which cannot hold x + {h}: the quotients are wrong; "
             "pass x.astype(float)",
             PrecisionWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     result = np.zeros_like(x)
     entries = np.nditer(x, flags=["multi_index"], op_flags=["readwrite"])
-    for _ in entries:
-        result[entries.multi_index] = engine.quotient(f, x, entries.multi_index, engine.STEP)
-    return result
+
+    def steps() -> Iterator[None]:
+        for _ in entries:
+            place = entries.multi_index
+            kept = x[place]
+            x[place] = float(kept) + h
+            above = f(x)
+            x[place] = float(kept) - h
+            below = f(x)
+            x[place] = kept
+            result[place] = (above - below) / (2 * h)
+            yield
+
+    return result, steps()

@@ -1,0 +1,109 @@
+"""Whether a function is worth observing, and what became of it before. Imports turns, tape, reach; the engine late.
+
+A loop of plain calls that is not recognised is to take little longer for having been observed, and one that is short
+needs no engine. So a loop evaluates its first entry, which tells how long a call takes, and asks here about the rest.
+"""
+
+import types
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn.observing import turns
+from fastnn.observing.reach import MOST
+from fastnn.observing.tape import NotUnderstoodError
+
+if TYPE_CHECKING:
+    from fastnn.observing.engine import Found
+
+SMALL = 7  # entries; of no more than these the loop is as quick as looking at f
+PATIENCE = 0.1  # of the loop's time, which may be lost where f is not recognised
+CONFIDENCE = 0.5  # likewise, where the same code was recognised before
+# What observing and recognising takes: in seconds, in calls of f, and for each object that f reaches.
+SECONDS, CALLS, SECONDS_PER_OBJECT = 5e-4, 20, 2e-6
+MOST_SKIPPED = 1023  # loops in a row
+
+TOO_SHORT = "a loop too short to gain from being observed"
+
+
+class Past:
+    """What became of one function's code: whether it was recognised, and by the array's shape what was refused."""
+
+    def __init__(self) -> None:
+        self.is_known = False
+        self.refused: dict[tuple[int, ...], Refusal] = {}
+
+
+class Refusal:
+    """Why a function was refused, how often, and how many loops are not to try again: 1, 3, 7, ..."""
+
+    def __init__(self) -> None:
+        self.reason, self.count, self.skip = "", 0, 0
+
+
+_pasts: weakref.WeakKeyDictionary[Any, Past] = weakref.WeakKeyDictionary()
+
+
+def forget() -> None:
+    """As if no function had been observed."""
+    _pasts.clear()
+
+
+def attempt(
+    f: Any, x: Any, rule: tuple[str, float, bool], call: float, calls: int, entries: Any = None, last: int = -1
+) -> "tuple[Found | None, str]":
+    """The difference quotients of f by the engine, and what f was recognised as; or None, and why not.
+
+    Parameters
+    ----------
+    rule : (method, h, relative)
+        As for `engine.Rule`.
+    call, calls : float, int
+        How many seconds one call of f takes, and how many calls the plain loop needs.
+    entries, last
+        As for `engine.gradient`.
+    """
+    if not isinstance(x, np.ndarray) or x.dtype != np.float64:
+        return None, f"{getattr(x, 'dtype', type(x).__name__)} in place of float64"
+    count = x.size if entries is None else len(entries)
+    if count <= SMALL or not x.flags.writeable:
+        return None, f"no more than {SMALL} entries" if count <= SMALL else "the array is read-only"
+    past = _past_of(f)
+    refusal = past.refused.get(x.shape)
+    seconds = calls * call * (CONFIDENCE if past.is_known and refusal is None else PATIENCE) - SECONDS - CALLS * call
+    if not seconds >= 0.0:
+        return None, TOO_SHORT
+    if refusal is not None and refusal.skip:
+        refusal.skip -= 1
+        return None, refusal.reason
+    with turns.engine() as free:
+        if not free:
+            return None, "another thread is at it"
+        from fastnn.observing import engine  # with it comes Numba
+
+        try:
+            most = int(min(MOST, seconds / SECONDS_PER_OBJECT))
+            found = engine.gradient(f, x, engine.Rule(*rule), entries, last, most)
+        except NotUnderstoodError as error:
+            refusal = past.refused.setdefault(x.shape, Refusal())
+            refusal.reason, refusal.count = str(error), refusal.count + 1
+            refusal.skip = min(MOST_SKIPPED, 2**refusal.count - 1)
+            return None, refusal.reason
+    past.is_known = True
+    past.refused.pop(x.shape, None)
+    return found, found.text
+
+
+def last_in_memory(x: Any) -> int:
+    """The flat index of the entry that comes last as they lie in memory, which is how nditer goes."""
+    place = [0 if stride < 0 else size - 1 for size, stride in zip(x.shape, x.strides, strict=True)]
+    return int(np.ravel_multi_index(place, x.shape)) if place else 0
+
+
+def _past_of(f: Any) -> Past:
+    """That of the code of a function or a method, or of a callable object's class."""
+    while isinstance(f, types.MethodType):
+        f = f.__func__
+    code = getattr(f, "__code__", None)
+    return _pasts.setdefault(code if isinstance(code, types.CodeType) else type(f), Past())
