@@ -3,7 +3,7 @@
 The number is fastnn's own: neither the environment nor Numba's settings are changed, except for Numba's mask
 of threads, which is set for a launch and put back after it.
 
-Imports numba and fastnn.kernels.compile.
+Imports numba, contention and kernels.compile.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from typing import Any
 
 import numba
 
+from fastnn import contention
 from fastnn.kernels.compile import JIT_DISABLED, Entry
 
 # Below so many floating-point operations a launch costs more than a second thread gains.
@@ -108,6 +109,14 @@ def run(entry: Entry, work: float, *args: Any, n_threads: int | None = None) -> 
     layer = _started_layer()
     if layer == NO_LAYER or work < SMALL_WORK_ON.get(layer, 0):
         return entry.serial(1, *args)
+    if layer == "omp":
+        n = contention.free_processors(n, _launch)
+        if n == 1:
+            return entry.serial(1, *args)
+        try:
+            return _launch(entry, n, args)
+        finally:
+            contention.note_end()
     if layer != "workqueue":
         return _launch(entry, n, args)
     # The workqueue layer ends the process when two Python threads launch at the same time.

@@ -57,7 +57,9 @@ ARROWS = {
     "kernels.differences": "kernels.compile",
     "kernels.rules": "kernels.compile kernels.matmul kernels.updates",
     "kernels.surfaces": "kernels.compile kernels.matmul",
-    "threads": "kernels.compile",
+    "kernels.clocks": "kernels.compile",
+    "contention": "kernels.clocks",
+    "threads": "contention kernels.compile",
     "initializers": "arrays",
     "layers": "arrays initializers kernels.activations",
     "optimizers": "arrays kernels.updates",
@@ -169,6 +171,7 @@ LATE_ARROWS = {
 # Who may import more than NumPy and the standard library, anywhere in the file.
 COMPILERS = {
     "kernels.cache": {"numba", "llvmlite"},
+    "kernels.clocks": {"numba", "llvmlite"},
     "kernels.compile": {"numba"},
     "kernels.pipelines": {"numba"},
     "kernels.differences": {"numba"},
