@@ -70,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _run(arguments)
         print(end="", flush=True)  # here, where a closed pipe is caught
         return code
+    except script.Ended as end:
+        ended = end.error
     except KeyboardInterrupt:
         print("fastnn: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -80,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, MemoryError, ImportError) as error:  # the last: an extra that is not installed
         print(f"fastnn: error: {_sentence(error)}", file=sys.stderr)
         return 1
+    raise ended  # outside of all handlers, which would chain it to an error of ours
 
 
 def _sentence(error: Exception) -> str:

@@ -64,32 +64,6 @@ def test_an_unmodified_script_with_a_report(chapter: pathlib.Path) -> None:
     assert "8 x 9" in report[4] and "engine" in report[4] and "cross entropy with 1e-7" in report[4]
 
 
-@pytest.mark.parametrize(
-    ("ending", "code", "errors"),
-    [
-        ("sys.exit(3)", 3, ""),
-        ("sys.exit('no more')", 1, "no more\n"),
-        ("raise SystemExit", 0, ""),
-        ("def f():\n    1 / 0\nf()", 1, None),
-        ("raise KeyboardInterrupt", 130, None),
-        ("x = (", 1, None),
-    ],
-)
-def test_a_scripts_own_end(chapter: pathlib.Path, ending: str, code: int, errors: str | None) -> None:
-    done = run(chapter, f"import sys\n{ending}\n", "--report")
-    assert done.returncode == code
-    if errors is not None:
-        assert done.stderr == errors
-    else:
-        expected = subprocess.run(
-            [sys.executable, "script.py"], cwd=chapter, capture_output=True, text=True, check=False
-        )
-        assert done.stderr.splitlines()[-1] == expected.stderr.splitlines()[-1]
-        assert "runpy" not in done.stderr and "fastnn" not in done.stderr
-        assert "script.py" in done.stderr
-    assert "no numerical gradient was asked for" in done.stdout
-
-
 def test_modules_that_are_not_replaced_are_the_scripts_own(chapter: pathlib.Path) -> None:
     code = "import sys, os\nsys.path.append(os.pardir)\nfrom common.time_layers import *\nprint(SQUARE, GPU)\n"
     code += "from common.optimizer import SGD\nprint(SGD.__module__)\n"

@@ -1,17 +1,35 @@
 """`fastnn dropin SCRIPT`: runs a script of the books as it is, on the replaced modules. Imports install and record."""
 
 import argparse
-import pathlib
-import runpy
+import builtins
+import contextlib
+import importlib.machinery
+import os
 import sys
-from typing import Any, TypeAlias
+import types
+from typing import Any, NoReturn, TypeAlias
 
 from fastnn.dropin import record
 from fastnn.dropin.install import install
 
 # What argparse calls the object to which commands are added; it has no public name.
 Commands: TypeAlias = Any
-INTERRUPTED = 130
+
+
+class Ended(BaseException):
+    """The script has ended, by the error within: Python is to do with it what it does for `python SCRIPT`."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+
+class Loader(importlib.machinery.SourceFileLoader):
+    """Reads the script's source, and keeps no compiled file beside it."""
+
+    def path_stats(self, path: Any) -> NoReturn:
+        """Refused, which is how a loader says that it keeps none."""
+        raise OSError
 
 
 def add(commands: Commands) -> None:
@@ -23,40 +41,58 @@ def add(commands: Commands) -> None:
     option = parser.add_argument
     option("--volume", type=int, choices=(1, 2), default=1, help="1 or 2, the volume that the script is from (1)")
     option("--report", action="store_true", help="print at the end how numerical gradients were evaluated, and why so")
-    option("script", metavar="SCRIPT", help="a file of Python")
-    option("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS).required = False
+    # With its arguments in one: between two, argparse would take a "--" for its own.
+    option("script", nargs=argparse.PARSER, metavar="SCRIPT", help="a file of Python, and its arguments")
     parser.set_defaults(run=run, parser=parser)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the script as `python SCRIPT` would, and return its exit code."""
-    file = pathlib.Path(options.script)
-    if not file.is_file():
-        came = "a folder" if file.is_dir() else "no such file"
-        raise FileNotFoundError(f"SCRIPT: expected a file of Python, got {options.script} ({came}); check its name")
+def run(options: argparse.Namespace) -> NoReturn:
+    """Run the script as `python SCRIPT` would.
+
+    Raises
+    ------
+    Ended
+        Always, with the script's error; SystemExit where it came to its end.
+    """
+    arguments = options.script[options.script[0] == "--" :]
+    name = arguments[0] if arguments else "nothing"
+    if not os.path.isfile(name):
+        came = "a folder" if os.path.isdir(name) else "no such file"
+        raise FileNotFoundError(f"SCRIPT: expected a file of Python, got {name} ({came}); check its name")
+    file = os.path.join(os.getcwd(), name)  # as Python makes it absolute
+    with open(file, "rb"):  # whose refusal is not the script's error
+        pass
+    if not sys.flags.safe_path:
+        sys.path[0] = os.path.dirname(os.path.realpath(file))
     install(options.volume)
-    sys.argv = [options.script, *options.arguments]
-    sys.path[0] = str(file.resolve().parent)
+    sys.argv = arguments
     try:
-        code = _run(options.script)
+        _run(file)
+    except BaseException as error:
+        _show_frames_of(file, error)
+        raise Ended(error) from error
     finally:
         if options.report:
-            print(f"\n{record.table()}", flush=True)
-    return code
+            with contextlib.suppress(OSError, ValueError):  # the script has closed stdout, or its reader has gone
+                print(f"\n{record.table()}", flush=True)
+    raise Ended(SystemExit(0))
 
 
-def _run(name: str) -> int:
-    try:
-        runpy.run_path(name, run_name="__main__")
-    except SystemExit as stop:
-        if stop.code is None or isinstance(stop.code, int):
-            return stop.code or 0
-        print(stop.code, file=sys.stderr)
-        return 1
-    except BaseException as error:  # as Python shows it, without the frames that are not the script's
-        frames = error.__traceback__
-        while frames is not None and frames.tb_frame.f_code.co_filename != name:
-            frames = frames.tb_next
-        sys.excepthook(type(error), error.with_traceback(frames), frames)
-        return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
-    return 0
+def _run(file: str) -> None:
+    """Run the file as the module __main__, which stays so for what pickles, forks and ends after it."""
+    started = sys.modules["__main__"]
+    main: Any = types.ModuleType("__main__")
+    main.__file__, main.__cached__, main.__builtins__ = file, None, builtins
+    main.__loader__ = importlib.machinery.SourceFileLoader("__main__", file)
+    if "__annotations__" in vars(started):  # not from Python 3.14 on
+        main.__annotations__ = {}
+    sys.modules["__main__"] = main
+    Loader("__main__", file).exec_module(main)
+
+
+def _show_frames_of(file: str, error: BaseException) -> None:
+    """Let the traceback that Python will print begin at the script's own frames."""
+    frames, hook = error.__traceback__, sys.excepthook
+    while frames is not None and frames.tb_frame.f_code.co_filename != file:
+        frames = frames.tb_next
+    sys.excepthook = lambda kind, error, _: hook(kind, error.with_traceback(frames), frames)
