@@ -57,6 +57,8 @@ class Network(Runner):
         BatchNorm.
     statistics : mapping of str to array
         Views into what BatchNorm has learned of its inputs: mean1 (outputs,), variance1, ...
+    optimizer : Optimizer or None
+        That of the last `step` or `fit`, with which a `fit` without another goes on; None before.
     history : History or None
         Of the last `fit`.
 
@@ -82,7 +84,7 @@ class Network(Runner):
     def initialize(self, rng: int | np.random.Generator | None = None) -> None:
         """Draw the weights and dropout's seed anew, set the other parameters and statistics to where they begin.
 
-        The optimizer's state is forgotten.
+        The optimizer and its state are forgotten.
         """
         generator = arrays.generator("rng", rng)
         affine = [(i, layer) for i, layer in enumerate(self.layers) if isinstance(layer, Affine)]
@@ -97,7 +99,7 @@ class Network(Runner):
         for number in range(1, 1 + sum(isinstance(layer, BatchNorm) for layer in self.layers)):
             self.params[f"gamma{number}"][...], self.params[f"beta{number}"][...] = 1.0, 0.0
             self.statistics[f"mean{number}"][...], self.statistics[f"variance{number}"][...] = 0.0, 1.0
-        self._state_owner, self._counters[:] = None, 0
+        self._state_owner, self._optimizer, self._counters[:] = None, None, 0
         if any(isinstance(layer, Dropout) for layer in self.layers):
             self._counters[job.SEED] = generator.integers(2**31)
 

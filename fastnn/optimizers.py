@@ -3,6 +3,7 @@
 Their state lives in the network, their arithmetic in kernels/updates.py.
 """
 
+import pickle
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -266,10 +267,20 @@ def numbers_in(dtype: Any, numbers: tuple[float, ...]) -> Array:
     return values
 
 
-# By the name of their update; AdamW's is Adam's.
-OPTIMIZERS: dict[str, type[Optimizer]] = {
-    optimizer.update: optimizer for optimizer in (SGD, Momentum, Nesterov, AdaGrad, RMSProp, Adam)
+OPTIMIZER_CLASSES: dict[str, type[Optimizer]] = {
+    optimizer.__name__: optimizer for optimizer in (SGD, Momentum, Nesterov, AdaGrad, RMSProp, AdamW, Adam)
 }
+# By the name of their update; AdamW's is Adam's.
+OPTIMIZERS = {optimizer.update: optimizer for optimizer in OPTIMIZER_CLASSES.values()}
+
+
+def that_can_be_pickled(optimizer: Optimizer | None) -> Optimizer | None:
+    """`optimizer` itself, or None for one of a user's class that pickle does not find, such as a function's own."""
+    try:
+        pickle.dumps(optimizer)
+    except Exception:
+        return None
+    return optimizer
 
 
 def check_optimizer(optimizer: Any) -> Optimizer:

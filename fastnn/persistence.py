@@ -6,8 +6,8 @@ A model file is a zip archive that `numpy.load` opens too. Its three members are
     parameters.npy       the parameters in the order of the header, each in C order: one vector (P,), little-endian
     optimizer_state.npy  what the optimizer keeps, (vectors, P), likewise
 
-This is format version 2; tests/data holds files of version 1. What cannot be said in it, such as a new field of a
-layer, takes a new version number, beside which the earlier ones stay readable.
+This is format version 3; tests/data holds files of versions 1 and 2. What cannot be said in it, such as a new field of
+a layer, takes a new version number, beside which the earlier ones stay readable.
 
 Imports network, model_header, files, the table of updates, the gate and numpy.
 """
@@ -24,7 +24,6 @@ import numpy as np
 from fastnn import checks, files, model_header
 from fastnn.arrays import Array, DType
 from fastnn.errors import ModelFileError
-from fastnn.kernels import job
 from fastnn.kernels.updates import UPDATES
 from fastnn.model_header import LARGEST_HEADER, REMEDY, REPAIR
 from fastnn.network import Network
@@ -37,9 +36,11 @@ DAMAGE = (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError, Overf
 
 
 def save(network: Network, path: str | os.PathLike[str]) -> None:
-    """Write a network to a file that `load` reads: layers, loss, dtype, parameters and the optimizer's state.
+    """Write a network to a file that `load` reads: layers, loss, dtype, parameters, the optimizer and its state.
 
-    Not stored: the history, the number of threads, and how data were prepared. The new file is written beside the old
+    Not stored: the history, the number of threads, how data were prepared, and of an optimizer whose class is not
+    fastnn's all but its state. While another thread trains the network, what is written is that of one moment between
+    two updates. The new file is written beside the old
     one, brought to the disk and then put in its place: at any moment, power failure included, `path` is the old file or
     the new one, whole. Equal networks give equal files.
 
@@ -64,11 +65,11 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     if not isinstance(network, Network):
         raise TypeError(f"network: expected a fastnn.Network, got {checks.shown(network)}; pass the network to save")
     target = pathlib.Path(os.path.realpath(_file_name(path)))
-    values, state, update, steps, draws = network._snapshot()
-    state = state[:0] if update is None else state
+    snapshot = network._snapshot()
+    values, state = snapshot.parameters, snapshot.state if snapshot.update else snapshot.state[:0]
     dtype = network.dtype.newbyteorder("<")
     contents: dict[str, list[Any]] = {
-        HEADER: [model_header.describe(network, update, steps, draws)],
+        HEADER: [model_header.describe(network, snapshot)],
         PARAMETERS: [_npy_header(dtype, values.shape), values.astype(dtype, copy=False)],
         STATE: [_npy_header(dtype, state.shape), state.astype(dtype, copy=False)],
     }
@@ -84,7 +85,9 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> Network:
-    """Read a network that `save` wrote. It predicts, and goes on training with the same optimizer, with the same bits.
+    """Read a network that `save` wrote. It predicts, and `fit` goes on with the same optimizer, with the same bits.
+
+    Files written before format version 3 name the optimizer without its numbers: there `fit` asks for it.
 
     The file may come from a stranger: nothing in it is executed, everything in it is checked, and no more memory is
     taken than its true size accounts for. Parameters may be NaN or infinite, as those of the network may have been.
@@ -187,8 +190,8 @@ def _read(file: IO[bytes]) -> Network:
     network = Network(
         described.layers, described.loss, dtype=described.dtype, rng=0, regularization=described.regularization
     )
-    network._restore(Snapshot(values, state, described.update, described.steps, described.draws))
-    network._counters[job.SEED] = described.seed
+    counts = (described.steps, described.draws, described.seed)
+    network._restore(Snapshot(values, state, described.update, *counts, described.optimizer))
     return network
 
 

@@ -18,7 +18,7 @@ from fastnn.kernels.penalty import penalty
 from fastnn.kernels.updates import UPDATES
 from fastnn.layers import Layer
 from fastnn.losses import Loss, check_loss
-from fastnn.optimizers import Optimizer, numbers_in
+from fastnn.optimizers import Optimizer, numbers_in, that_can_be_pickled
 from fastnn.parameters import Parameters, vector
 from fastnn.perturbation import Model, Perturbation
 from fastnn.plan import check_layers, check_numbers, compile_plan
@@ -41,6 +41,8 @@ class Snapshot(NamedTuple):
     update: str | None  # whose state it is
     steps: int  # updates that the state has seen
     draws: int  # masks that dropout has made
+    seed: int  # of dropout's masks
+    optimizer: Optimizer | None  # that has made the last update, without what a schedule made of its rate
 
 
 def lone_row(name: str, remedy: str) -> ValueError:
@@ -78,6 +80,7 @@ class Runner:
         self._no_targets = np.empty((0, self.outputs), dtype)
         self._state = np.zeros((0, size), dtype)
         self._state_owner: str | None = None
+        self._optimizer: Optimizer | None = None  # that of the state; None also where a file has not told it
         self._counters = np.zeros(job.COUNTERS, INDEX)  # kernels count in it
         self._workspace: Workspace | None = None
         self._prediction_workspaces: list[Workspace] = []  # those that no thread is using
@@ -94,6 +97,11 @@ class Runner:
     def regularization(self) -> Regularization:
         """What is added to the mean loss; chosen when the network is made."""
         return self._regularization
+
+    @property
+    def optimizer(self) -> Optimizer | None:
+        """That of the last update, with which `fit` goes on; a schedule's rates aside."""
+        return self._optimizer
 
     @property
     def _description(self) -> tuple[Sequence[Layer], int, tuple[float, ...]]:
@@ -212,23 +220,27 @@ class Runner:
 
     def _snapshot(self, into: Snapshot | None = None) -> Snapshot:
         """A copy of the parameters and the optimizer's state, in the arrays of `into` where they fit."""
-        if into is None or into.state.shape != self._state.shape:
-            into = Snapshot(self._values.copy(), self._state.copy(), None, 0, 0)
-        else:
-            into.parameters[:], into.state[:] = self._values, self._state
-        steps, draws = int(self._counters[job.STEPS]), int(self._counters[job.DRAWS])
-        return into._replace(update=self._state_owner, steps=steps, draws=draws)
+        with self._lock:  # between two updates of another thread
+            if into is None or into.state.shape != self._state.shape:
+                parameters, state = self._values.copy(), self._state.copy()
+            else:
+                parameters, state = into.parameters, into.state
+                parameters[:], state[:] = self._values, self._state
+            steps, draws, seed = (int(self._counters[place]) for place in (job.STEPS, job.DRAWS, job.SEED))
+            return Snapshot(parameters, state, self._state_owner, steps, draws, seed, self._optimizer)
 
     def _restore(self, saved: Snapshot) -> None:
         """Go back to a snapshot."""
-        self._values[:], self._state = saved.parameters, saved.state.copy()
-        self._state_owner = saved.update
-        self._counters[[job.STEPS, job.DRAWS]] = saved.steps, saved.draws
+        with self._lock:
+            self._values[:], self._state = saved.parameters, saved.state.copy()
+            self._state_owner, self._optimizer = saved.update, saved.optimizer
+            self._counters[[job.STEPS, job.DRAWS, job.SEED]] = saved.steps, saved.draws, saved.seed
 
     def _update(self, gradients: Array, optimizer: Optimizer) -> None:
         """One update of the parameters by these gradients (P,)."""
         with self._lock:
             self._state, self._state_owner, workspace = self._ready_for(optimizer, 1, 1, False)
+            self._optimizer = optimizer
             self._gradients[:] = gradients
             kernels.update.serial(1, workspace.job, self._values)
 
@@ -264,6 +276,7 @@ class Runner:
             samples, total, hits, outcome = threads.run(kernels.train, work, *arguments, n_threads=parts)
             if samples or optimizer is None:
                 self._state, self._state_owner = state, owner
+                self._optimizer = self._optimizer if optimizer is None else optimizer
             else:  # nothing was updated, so the state and its count are still those of before
                 self._counters[job.STEPS] = steps
             if workspace.nbytes > LARGEST_KEPT:
@@ -298,7 +311,8 @@ class Runner:
         return state, owner, workspace
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_workspace": None, "_prediction_workspaces": [], "_lock": None}
+        dropped: dict[str, Any] = {"_workspace": None, "_prediction_workspaces": [], "_lock": None}
+        return {**vars(self), **dropped, "_optimizer": that_can_be_pickled(self._optimizer)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Arrays may arrive in read-only memory, such as joblib's: kernels write to them, and know no other type.

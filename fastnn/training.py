@@ -18,7 +18,7 @@ from fastnn.kernels.forward import DONE, NOT_FINITE
 from fastnn.layers import BatchNorm, Dropout
 from fastnn.losses import weights_of
 from fastnn.network import Network
-from fastnn.optimizers import SGD, Optimizer, check_optimizer
+from fastnn.optimizers import OPTIMIZERS, SGD, Optimizer, check_optimizer
 from fastnn.progress import Progress
 from fastnn.runner import NO_ORDER, NO_WEIGHTS, lone_row
 
@@ -110,10 +110,13 @@ def fit(
         Samples for one update; None for all of them. The last batch of an epoch may be smaller;
         where there is BatchNorm, one of a single row is left out, of the figures, too: without shuffle always the last.
     optimizer : Optimizer, optional
-        SGD(lr=0.1) if not given.
+        If not given, training goes on with that of the network's last update, its numbers and its state, also after
+        `fastnn.load`; a network that was never trained takes SGD(lr=0.1). A given one of the same kind goes on with the
+        state, another kind begins anew.
     schedule : callable, optional
         One of `fastnn.schedules`, or a function. Called as schedule(epoch, history) before each epoch, counted from 0;
-        the epoch's learning rate is the result, at least 0, times the optimizer's.
+        the epoch's learning rate is the result, at least 0, times the optimizer's. Without a schedule the next fit
+        has the optimizer's own rate again.
     validation_data : (x, t), optional
         Measured after each epoch.
     shuffle : bool
@@ -151,7 +154,7 @@ def fit(
         When the loss or a parameter is no longer finite. The network keeps its last finite parameters.
     """
     epochs = arrays.integer("epochs", epochs, minimum=0)
-    optimizer = SGD(lr=0.1) if optimizer is None else check_optimizer(optimizer)
+    optimizer = _last_optimizer(network) if optimizer is None else check_optimizer(optimizer)
     schedule = None if schedule is None else check_schedule("schedule", schedule)
     generator = arrays.generator("rng", rng)
     x, labels, dense = network._prepare(x, t, check_finite)
@@ -197,7 +200,7 @@ class _Run:
     """Epochs over one network, cut into compiled calls; keeps the last finite parameters to go back to."""
 
     def __init__(self, network: Network, optimizer: Optimizer, batch_size: int, run_batches: Any) -> None:
-        self.network, self.optimizer, self.batch_size = network, optimizer, batch_size
+        self.network, self.given, self.optimizer, self.batch_size = network, optimizer, optimizer, batch_size
         self.run_batches: Any = self._run_numerical if run_batches is None else run_batches
         self.batches_per_call = 1
         self.saved = network._snapshot()
@@ -224,17 +227,19 @@ class _Run:
         first, samples, losses, hits = 0, 0, 0.0, 0
         while first < batches:
             last = min(batches, first + self.batches_per_call)
-            start = time.perf_counter()
-            result = self.run_batches(data, self.optimizer, (first, last, self.batch_size), losses)
-            self._pace(last - first, time.perf_counter() - start)
-            if not (result[3] == DONE and np.isfinite(self.network._values).all()):
-                self.network._restore(self.saved)
-                raise TrainingDivergedError(
-                    f"loss: expected finite numbers, got NaN or infinity in epoch {epoch}, batches {first + 1} to "
-                    f"{last} of {batches}; the network keeps its last finite parameters: lower the learning rate or "
-                    "scale the data"
-                )
-            self.saved = self.network._snapshot(self.saved)
+            with self.network._lock:  # what another thread saves is finite
+                start = time.perf_counter()
+                result = self.run_batches(data, self.optimizer, (first, last, self.batch_size), losses)
+                self._pace(last - first, time.perf_counter() - start)
+                if not (result[3] == DONE and np.isfinite(self.network._values).all()):
+                    self.network._restore(self.saved)
+                    raise TrainingDivergedError(
+                        f"loss: expected finite numbers, got NaN or infinity in epoch {epoch}, batches {first + 1} to "
+                        f"{last} of {batches}; the network keeps its last finite parameters: lower the learning rate "
+                        "or scale the data"
+                    )
+                self.network._optimizer = self.given
+                self.saved = self.network._snapshot(self.saved)
             samples, losses, hits, first = samples + result[0], result[1], hits + result[2], last
             bar.update(result[0], loss=losses / samples)
         return losses / samples, hits / samples
@@ -260,6 +265,15 @@ class _Run:
         """Choose the next call's batches."""
         wanted = int(SECONDS_PER_CALL * batches / max(seconds, 1e-9))
         self.batches_per_call = max(1, min(wanted, 8 * self.batches_per_call))
+
+
+def _last_optimizer(network: Network) -> Optimizer:
+    """The optimizer with which training goes on."""
+    if network.optimizer is None and network._state_owner is not None:
+        came = f"None, for a network whose file or pickle names {network._state_owner} without its numbers"
+        remedy = f"pass it, such as optimizer=fastnn.{OPTIMIZERS[network._state_owner].__name__}(lr=0.1)"
+        raise ValueError(f"optimizer: expected the one to go on with, got {came}; {remedy}")
+    return SGD(lr=0.1) if network.optimizer is None else network.optimizer
 
 
 def check_schedule(name: str, schedule: Any) -> Schedule:

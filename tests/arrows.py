@@ -99,7 +99,7 @@ ARROWS = {
     "factories": "arrays checks network threads training",
     "validation": "arrays checks datasets.folds datasets.splits datasets.standardize factories network training",
     "ensembles": "arrays datasets.splits errors factories functional layers network training",
-    "model_header": "arrays checks errors layers losses network optimizers plan regularization version kernels.job",
+    "model_header": "arrays checks errors layers losses network optimizers plan regularization runner version",
     "persistence": "checks errors arrays files model_header network runner kernels.job kernels.updates",
     "plots.panels": "arrays checks",
     "plots.functions": "arrays descent errors functional gradients surfaces kernels.activations plots.panels",

@@ -42,9 +42,10 @@ def batch(loss: str) -> tuple[Array, Array]:
     return x, shapes.targets_of(loss, 7, 2, np.float64)
 
 
-def bits(network: Network) -> tuple[bytes, bytes, str | None]:
-    values, state, update, *_ = network._snapshot()
-    return values.tobytes(), state.tobytes(), update
+def bits(network: Network) -> tuple[Any, ...]:
+    """All that training changes, in a form that can be compared."""
+    values, state, *rest = network._snapshot()
+    return values.tobytes(), state.tobytes(), *rest
 
 
 def members(path: pathlib.Path) -> dict[str, bytes]:

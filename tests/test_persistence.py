@@ -15,10 +15,11 @@ from fastnn.kernels.losses import LOSSES
 from fastnn.layers import LAYERS, Affine, Elu, Layer, LeakyRelu
 from fastnn.network import Network
 from fastnn.optimizers import OPTIMIZERS, Momentum, Optimizer
-from tests.model_files import HEADER, PARAMETERS, STATE, batch, bits, members, small_network
+from tests.model_files import HEADER, PARAMETERS, STATE, batch, bits, members, small_network, whole
 from tests.tolerances import assert_close
 
 DATA = pathlib.Path(__file__).parent / "data"
+LOSSES_OF_FORMAT_2 = [1.1583188981515788, 1.2065149598204388]
 
 # ---- the same network comes back
 
@@ -80,8 +81,10 @@ def test_an_untrained_network_and_one_initialized_again_have_no_state(path: path
     network = small_network(momentum=True)
     network.initialize(3)
     network.save(path)
-    values, state, update, *_ = fastnn.load(path)._snapshot()
+    loaded = fastnn.load(path)
+    values, state, update, *_ = loaded._snapshot()
     assert (values.tobytes(), state.shape, update) == (bits(network)[0], (0, 26), None)
+    assert loaded.optimizer is network.optimizer is None
 
 
 def test_parameters_that_are_not_finite_are_kept(path: pathlib.Path) -> None:
@@ -129,7 +132,7 @@ def test_the_file_is_read_by_numpy_and_little_endian(dtype: str, stored: str, pa
 def test_the_header_says_what_the_network_is(saved: pathlib.Path) -> None:
     assert json.loads(members(saved)[HEADER]) == {
         "format": "fastnn network",
-        "format_version": 2,
+        "format_version": 3,
         "fastnn_version": fastnn.__version__,
         "layers": [
             {"class": "Affine", "inputs": 3, "outputs": 4, "init": None},
@@ -150,6 +153,13 @@ def test_the_header_says_what_the_network_is(saved: pathlib.Path) -> None:
         "steps": 1,
         "seed": 0,
         "draws": 1,
+        "optimizer_options": {
+            "class": "Momentum",
+            "lr": 0.1,
+            "clip_value": None,
+            "clip_norm": None,
+            "momentum": 0.9,
+        },
     }
 
 
@@ -225,3 +235,43 @@ def test_format_version_1_predicts_as_it_did() -> None:
     exclusive_or = [[0.25, -0.25], [-0.75, 0.75], [-0.75, 0.75], [0.75, -0.75]]
     np.testing.assert_array_equal(gates.predict([[0, 0], [0, 1], [1, 0], [1, 1]]), exclusive_or)
     assert (gates._snapshot()[1].shape, gates._snapshot()[2]) == ((0, 12), None)
+
+
+def test_files_of_format_version_2_load_for_ever() -> None:
+    """As above. The loss, dropout's masks and Adam's rates are those of fastnn 0.1.0 with this file."""
+    network = fastnn.load(DATA / "network_format_2.npz")
+    hidden = (fastnn.BatchNorm(), LeakyRelu(0.25), fastnn.Dropout(0.5), fastnn.PRelu(0.125))
+    assert network.layers == (Affine(3, 4), *hidden, Affine(4, 2))
+    assert network._loss == fastnn.losses.SoftmaxCrossEntropy(label_smoothing=0.125)
+    assert network.regularization == fastnn.Regularization(l2=0.0625)
+    k, (values, state, *rest) = np.arange(46), network._snapshot()
+    np.testing.assert_array_equal(values, (k * 7 % 46 - 23) / 16)
+    np.testing.assert_array_equal(state, [(k - 19) / 32, k / 64])
+    assert rest == ["adam", 3, 3, 1001222388, None]
+    x, t = np.arange(18).reshape(6, 3) % 5 - 2.0, np.arange(6) % 2
+    adam = fastnn.Adam(0.01, beta1=0.75)
+    assert_close([network.step(x, t, adam) for _ in range(2)], LOSSES_OF_FORMAT_2, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("network_format_1", "Momentum"), ("network_format_2", "Adam")])
+def test_a_file_that_does_not_say_the_numbers_of_its_optimizer(name: str, kind: str) -> None:
+    """What rate it had is not to be guessed; with the optimizer given, the state goes on."""
+    network = fastnn.load(DATA / f"{name}.npz")
+    x, t = np.arange(18).reshape(6, 3) % 5 - 2.0, np.eye(2)[np.arange(6) % 2]
+    before = bits(network)
+    came = f"None, for a network whose file or pickle names {kind.lower()} without its numbers"
+    remedy = f"pass it, such as optimizer=fastnn.{kind}(lr=0.1)"
+    with pytest.raises(ValueError, match=whole(f"optimizer: expected the one to go on with, got {came}; {remedy}")):
+        network.fit(x, t, epochs=1)
+    assert bits(network) == before
+    steps = network._snapshot().steps
+    network.fit(x, t, epochs=1, batch_size=3, optimizer=getattr(fastnn, kind)(lr=0.1))
+    assert network._snapshot().steps == steps + 2
+
+
+@pytest.mark.parametrize("name", ["network_format_1_gates.npz", "network_format_2.npz"])
+def test_an_old_file_becomes_a_new_one(name: str, path: pathlib.Path) -> None:
+    network = fastnn.load(DATA / name)
+    network.save(path)
+    assert json.loads(members(path)[HEADER])["format_version"] == 3
+    assert bits(fastnn.load(path)) == bits(network)

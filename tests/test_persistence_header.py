@@ -5,12 +5,13 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import fastnn
 from fastnn.kernels.losses import LOSSES
 from fastnn.layers import LAYERS
-from fastnn.optimizers import OPTIMIZERS
+from fastnn.optimizers import OPTIMIZER_CLASSES, OPTIMIZERS
 from tests.model_files import (
     HEADER,
     REMEDY,
@@ -33,10 +34,16 @@ def in_layer(number: int, **values: Any) -> Callable[[dict[str, Any]], object]:
     return lambda header: header["layers"][number].update(values)
 
 
-VERSION_EXPECTED = "expected the format version 1 to 2"
+def in_optimizer(**values: Any) -> Callable[[dict[str, Any]], object]:
+    return lambda header: header["optimizer_options"].update(values)
+
+
+VERSION_EXPECTED = "expected the format version 1 to 3"
 UPDATE_FASTNN = f"update fastnn, which is {fastnn.__version__} here"
 HERE = repr(fastnn.__version__)
 KNOWN_LOSSES, KNOWN_OPTIMIZERS, CLASSES = (", ".join(map(repr, table)) for table in (LOSSES, OPTIMIZERS, LAYERS))
+OPTIMIZER_NAMES, MOMENTUM = ", ".join(map(repr, OPTIMIZER_CLASSES)), "Momentum(lr=0.1, momentum=0.9)"
+LARGEST, AN_OBJECT = float(np.finfo(np.float32).max), "an object with the field class"
 W2 = '{"name": "W2", "shape": [4, 2]}'
 
 
@@ -44,10 +51,10 @@ WIDTH = "expected an integer of at least 1 and of at most 2147483647"
 WRONG_HEADERS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (change(format="other"), f"expected the format 'fastnn network', got 'other'; {REMEDY}"),
     (change(format=None), f"expected the format 'fastnn network', got None; {REMEDY}"),
-    (change(format_version=3), f"{VERSION_EXPECTED}, got 3, written by fastnn {HERE}; {UPDATE_FASTNN}"),
+    (change(format_version=4), f"{VERSION_EXPECTED}, got 4, written by fastnn {HERE}; {UPDATE_FASTNN}"),
     (
-        change(format_version=3, fastnn_version="9.1", layers={}, weights=[]),
-        f"{VERSION_EXPECTED}, got 3, written by fastnn '9.1'; {UPDATE_FASTNN}",
+        change(format_version=4, fastnn_version="9.1", layers={}, weights=[]),
+        f"{VERSION_EXPECTED}, got 4, written by fastnn '9.1'; {UPDATE_FASTNN}",
     ),
     (change(format_version=0), f"{VERSION_EXPECTED}, got 0, written by fastnn {HERE}; {UPDATE_FASTNN}"),
     (change(format_version=True), f"{VERSION_EXPECTED}, got True, written by fastnn {HERE}; {UPDATE_FASTNN}"),
@@ -117,6 +124,36 @@ WRONG_HEADERS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (change(optimizer="none"), f"optimizer: expected one of {KNOWN_OPTIMIZERS}, got 'none'; {REPAIR}"),
     (change(optimizer=[]), f"optimizer: expected one of {KNOWN_OPTIMIZERS}, got an object of type list; {REPAIR}"),
 ]
+WRONG_HEADERS += [
+    (change(optimizer_options=[]), f"optimizer_options: expected {AN_OBJECT}, got an object of type list; {REPAIR}"),
+    (
+        in_optimizer(**{"class": "Optimizer"}),
+        f"optimizer_options.class: expected one of {OPTIMIZER_NAMES}, got 'Optimizer'; {REPAIR}",
+    ),
+    (
+        change(optimizer_options={"class": "SGD", "lr": 1.0, "clip_value": None, "clip_norm": None}),
+        f"optimizer_options: expected what makes the update of optimizer, momentum, got SGD(lr=1.0); {REPAIR}",
+    ),
+    (
+        change(optimizer=None),
+        f"optimizer_options: expected what makes the update of optimizer, None, got {MOMENTUM}; {REPAIR}",
+    ),
+    (in_optimizer(lr=-1), f"optimizer_options.lr: expected a finite number of at least 0.0, got -1; {REPAIR}"),
+    (in_optimizer(lr=1e39), f"optimizer: expected a finite number of at most {LARGEST}, got 1e+39; {REPAIR}"),
+    (
+        in_optimizer(lr=float("inf")),
+        f"optimizer_options.lr: expected a finite number of at least 0.0, got inf; {REPAIR}",
+    ),
+    (
+        in_optimizer(momentum=1.0),
+        f"optimizer_options.momentum: expected a finite number of at least 0.0 and below 1.0, got 1.0; {REPAIR}",
+    ),
+    (
+        in_optimizer(nesterov=True),
+        "optimizer_options: expected the fields class, lr, clip_value, clip_norm, momentum, "
+        f"got 'class, lr, clip_value, clip_norm, momentum, nesterov'; {REPAIR}",
+    ),
+]
 
 
 @pytest.mark.parametrize(("edit", "sentence"), WRONG_HEADERS, ids=[sentence[:60] for _, sentence in WRONG_HEADERS])
@@ -129,7 +166,7 @@ def test_a_header_with_a_wrong_field(
 
 FIELDS = (
     "format, format_version, fastnn_version, layers, loss, dtype, parameters, optimizer, loss_options, "
-    "regularization, steps, seed, draws"
+    "regularization, steps, seed, draws, optimizer_options"
 )
 
 
