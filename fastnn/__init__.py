@@ -1,68 +1,12 @@
 """fastnn: neural-network kernels on the CPU, at the speed the hardware allows and as simple as NumPy."""
 
-from fastnn import datasets, information, losses, models, plots, reference, schedules
-from fastnn.descent import gradient_descent
-from fastnn.early_stopping import EarlyStopping
-from fastnn.ensembles import Bagging, random_restarts, simulated_annealing
-from fastnn.environment import show_config, warmup
-from fastnn.errors import DatasetError, ModelFileError, PrecisionWarning, TrainingDivergedError
-from fastnn.functional import (
-    activation_backward,
-    activation_forward,
-    affine_backward,
-    affine_forward,
-    softmax,
-)
-from fastnn.functional_losses import (
-    absolute_error,
-    cross_entropy,
-    exponential,
-    hinge,
-    huber,
-    kl_divergence,
-    log_loss,
-    mean_squared_error,
-    sigmoid_cross_entropy,
-    softmax_cross_entropy,
-    zero_one_loss,
-)
-from fastnn.functional_updates import (
-    adagrad_update,
-    adam_update,
-    momentum_update,
-    nesterov_update,
-    rmsprop_update,
-    sgd_update,
-)
-from fastnn.gradient_check import check_gradients
-from fastnn.gradients import directional_derivative, numerical_diff, numerical_gradient
-from fastnn.layers import (
-    Affine,
-    BatchNorm,
-    Dropout,
-    Elu,
-    Gelu,
-    Identity,
-    LeakyRelu,
-    PRelu,
-    Relu,
-    Sigmoid,
-    Silu,
-    Softmax,
-    Softplus,
-    Step,
-    Tanh,
-)
-from fastnn.metrics import classification_scores, confusion_matrix
-from fastnn.network import Network
-from fastnn.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSProp
-from fastnn.persistence import load
-from fastnn.regularization import Regularization
-from fastnn.surfaces import line_fit_losses
-from fastnn.threads import get_num_threads, set_num_threads
-from fastnn.training import History
-from fastnn.validation import cross_validate
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from fastnn.version import __version__
+
+if TYPE_CHECKING:
+    from fastnn.public import *
 
 __all__ = [
     "SGD",
@@ -143,3 +87,20 @@ __all__ = [
     "warmup",
     "zero_one_loss",
 ]
+MODULES = ("datasets", "information", "losses", "models", "plots", "reference", "schedules")
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, when it is first asked for: importing the compiler takes 0.3 s, and not every program needs it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in MODULES:  # of which some need no compiler
+        return importlib.import_module(f"{__name__}.{name}")
+    public = importlib.import_module(f"{__name__}.public")
+    globals().update({each: getattr(public, each) for each in __all__})
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    """Public names, too, that nobody has asked for yet."""
+    return sorted({*globals(), *__all__})

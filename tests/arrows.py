@@ -1,7 +1,7 @@
 """Who may import whom in fastnn; the table that test_architecture.py holds the source against."""
 
 BELOW_ALL: tuple[str, ...] = ("version", "errors", "files", "folders", "checks", "reference.activations", "bench")
-BELOW_ALL += ("kernels", "kernels.processor")
+BELOW_ALL += ("loading", "kernels", "kernels.processor")
 # What a module may import of fastnn. Arrows point one way: a module stands below all that it imports.
 ARROWS = {
     **dict.fromkeys(BELOW_ALL, ""),
@@ -83,7 +83,7 @@ ARROWS = {
     "observing.turns": "",
     "observing.reach": "observation observing.tape",
     "observing.recognition": "arrays layers observing.tape kernels.losses",
-    "observing.attempt": "observing observing.reach observing.tape observing.turns",
+    "observing.attempt": "loading observing observing.reach observing.tape observing.turns",
     "observing.engine": "arrays observation perturbation plan observing.reach observing.recognition observing.tape",
     "gradients": "arrays errors observation observing observing.* perturbation threads kernels.*",
     "descent": "arrays errors gradients",
@@ -110,16 +110,15 @@ ARROWS = {
     "kernels.convolution": "kernels.rows kernels.compile kernels.matmul",
     "dropin.base": "",
     "dropin.record": "",
-    "dropin.backend": "arrays functional functional_updates threads kernels.convolution",
+    "dropin.backend": "arrays loading",
     "dropin.direct": "arrays layers observing observing.* dropin.record dropin.common.layers kernels.losses",
     "dropin.common.functions": "dropin.backend",
     "dropin.common.util": "dropin.backend",
     "dropin.common.optimizer": "dropin.backend dropin.base",
     "dropin.common.layers": "dropin.backend dropin.base dropin.common.functions dropin.common.util",
     "dropin.common.gradient": "errors observing observing.* dropin.record",
-    "dropin.common.multi_layer_net": "dropin.direct dropin.common.gradient dropin.common.layers",
-    "dropin.common.multi_layer_net_extend": "dropin.direct dropin.common.gradient dropin.common.layers "
-    "dropin.common.multi_layer_net",
+    "dropin.common.multi_layer_net": "dropin.common.gradient dropin.common.layers",
+    "dropin.common.multi_layer_net_extend": "dropin.common.gradient dropin.common.layers dropin.common.multi_layer_net",
     "dropin.common.trainer": "dropin.common.optimizer",
     "dropin.common": "",
     "dropin.dataset": "",
@@ -154,7 +153,8 @@ ARROWS = {
     "demos.three_descents": "__init__ arrays demos.line_fit demos.tables",
     "cli": "bench demos.command errors version dropin.script",
     "__main__": "cli",
-    "__init__": "datasets descent early_stopping ensembles environment errors functional functional_losses "
+    "__init__": "version",
+    "public": "datasets descent early_stopping ensembles environment errors functional functional_losses "
     "functional_updates gradient_check gradients information layers losses metrics models network optimizers "
     "persistence plots reference regularization schedules surfaces threads training validation version",
 }
@@ -162,6 +162,9 @@ ARROWS = {
 LATE_ARROWS = {
     "network": "training persistence",
     "observing.attempt": "observing.engine",
+    "dropin.backend": "functional functional_updates threads kernels.convolution",
+    "dropin.common.multi_layer_net": "dropin.direct",
+    "dropin.common.multi_layer_net_extend": "dropin.direct",
     "gradient_check": "plots plots.*",
     **dict.fromkeys(("demos.descent", "demos.learning_rates", "demos.line_fit", "demos.over_fitting"), "plots.panels"),
     "demos.command": "demo plots.panels",

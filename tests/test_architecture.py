@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import fastnn
+from fastnn import public
 from fastnn.kernels.compile import ENTRIES, FASTMATH, JIT_DISABLED
 from tests.arrows import ARROWS, COMPILERS, LATE_ARROWS
 
@@ -258,13 +259,19 @@ def test_public_functions_and_classes_are_documented(module: str) -> None:
 
 
 def test_public_names() -> None:
-    imported = {name.rpartition(".")[2] for name, _ in imports(MODULES["__init__"])}
-    assert imported == set(fastnn.__all__)
+    """Those that fastnn lists and gives when asked are those that fastnn.public imports."""
+    imported = {name.rpartition(".")[2] for name, _ in imports(MODULES["public"])}
+    assert imported == set(fastnn.__all__) == set(public.__all__)
+    assert set(fastnn.MODULES) == {name for name in fastnn.__all__ if name in MODULES}
+    assert set(fastnn.__all__) <= set(dir(fastnn))
     assert len(fastnn.__all__) == len(set(fastnn.__all__))
     for name in fastnn.__all__:
+        assert getattr(fastnn, name) is getattr(public, name)
         assert name == "__version__" or inspect.getdoc(getattr(fastnn, name)), name
-    kinds = {type(node) for node in tree(MODULES["__init__"]).body}
-    assert kinds == {ast.Expr, ast.ImportFrom, ast.Assign}, "the package's __init__ holds no logic"
+    kinds = {type(node) for node in tree(MODULES["public"]).body}
+    assert kinds == {ast.Expr, ast.ImportFrom, ast.Assign}, "it holds no logic"
+    with pytest.raises(AttributeError, match=r"^module 'fastnn' has no attribute 'Afine'$"):
+        getattr(fastnn, "Afine")  # noqa: B009 - which type checkers would refuse
 
 
 def code_lines(file: pathlib.Path) -> set[int]:

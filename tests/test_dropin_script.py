@@ -24,13 +24,13 @@ from common.gradient import numerical_gradient
 
 class Net:
     def __init__(self):
-        self.params = {"W1": 0.1 * np.random.randn(8, 9), "b1": np.zeros(9)}
+        self.params = {"W1": 0.1 * np.random.randn(50, 400), "b1": np.zeros(400)}
     def loss(self, x, t):
         return cross_entropy_error(softmax(np.dot(x, self.params["W1"]) + self.params["b1"]), t)
 
 np.random.seed(0)
 net = Net()
-x, t = np.random.randn(5, 8), np.arange(5)
+x, t = np.random.randn(5, 50), np.arange(5)
 gradient = numerical_gradient(lambda W: net.loss(x, t), net.params["W1"])
 """
 
@@ -59,9 +59,9 @@ def test_an_unmodified_script_with_a_report(chapter: pathlib.Path) -> None:
     done = run(chapter, code, "--report", arguments=("--report", "3"))
     assert done.returncode == 0, done.stderr
     first, *report = done.stdout.splitlines()
-    assert first == "__main__ ['script.py', '--report', '3'] (8, 9)"
+    assert first == "__main__ ['script.py', '--report', '3'] (50, 400)"
     assert report[1] == "fastnn: numerical gradients"
-    assert "8 x 9" in report[4] and "engine" in report[4] and "cross entropy with 1e-7" in report[4]
+    assert "50 x 400" in report[4] and "engine" in report[4] and "cross entropy with 1e-7" in report[4]
 
 
 def test_modules_that_are_not_replaced_are_the_scripts_own(chapter: pathlib.Path) -> None:

@@ -1,7 +1,8 @@
-"""Which arrays go to fastnn's kernels, and which to NumPy. Imports the gate, functional, threads and kernels.
+"""Which arrays go to fastnn's kernels, and which to NumPy. Imports the gate; what compiles when it is first needed.
 
 The modules that replace those of the books call these; whatever is no plain array, such as an array of another class or
-order, is NumPy's, so that it behaves as it would there.
+order, is NumPy's, so that it behaves as it would there. So is everything until a program's work has taken so long that
+loading the compiler pays.
 """
 
 import itertools
@@ -10,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arrays, functional, functional_updates, threads
+from fastnn import arrays, loading
 from fastnn.arrays import Array
-from fastnn.kernels import convolution
 
 # Below this many elements NumPy's own call is as fast as the gate.
 SMALL = 512
 SMALL_PRODUCT = 250_000  # multiplications; likewise: 1 x 784 x 50 takes 18 us by the kernel and its gate, 9 by NumPy
 FLOP_OF_COPY = 4.0  # for each element moved; decides only whether threads pay
+# About what NumPy takes, which decides only whether loading the compiler pays.
+SECONDS_OF_ELEMENT, SECONDS_OF_PRODUCT = 5e-9, 5e-11
 LONGEST = 2**31 - 1  # of windows, strides and padding: what kernels count with has room for their products
 
 
@@ -31,6 +33,10 @@ def activation(name: str, x: Any) -> Array | None:
     """f(x) by a kernel; None where it is NumPy's."""
     if not (isinstance(x, np.ndarray) and x.size >= SMALL and x.ndim > 0 and is_plain(x)):
         return None
+    if not loading.pays(SECONDS_OF_ELEMENT * x.size):
+        return None
+    from fastnn import functional
+
     return functional.activation_forward(name, x)
 
 
@@ -43,7 +49,11 @@ def affine(x: Any, W: Any, b: Any) -> Array | None:
     if x.dtype == np.float32 and getattr(W, "dtype", None) == np.float64:
         x = x.astype(np.float64)
     good = is_plain(x, W, b) and W.ndim == 2 and b.shape == W.shape[1:] and x.shape[1] == W.shape[0]
-    return functional.affine_forward(x, W, b) if good else None
+    if not (good and loading.pays(SECONDS_OF_PRODUCT * len(x) * W.size)):
+        return None
+    from fastnn import functional
+
+    return functional.affine_forward(x, W, b)
 
 
 def affine_backward(dout: Any, x: Any, W: Any) -> tuple[Array, Array, Array] | None:
@@ -56,6 +66,10 @@ def affine_backward(dout: Any, x: Any, W: Any) -> tuple[Array, Array, Array] | N
         x = x.astype(np.float64)
     if not (is_plain(dout, x, W) and W.shape == (x.shape[1], dout.shape[1]) and len(x) == len(dout)):
         return None
+    if not loading.pays(2 * SECONDS_OF_PRODUCT * len(x) * W.size):
+        return None
+    from fastnn import functional
+
     dx, dW, db = functional.affine_backward(dout, x, W)
     assert dx is not None
     return dx, dW, db
@@ -65,6 +79,8 @@ def sgd(p: Any, g: Any, lr: Any) -> bool:
     """p -= lr g by a kernel; False, and nothing done, where it is NumPy's."""
     if not _is_update(lr, p, g):
         return False
+    from fastnn import functional_updates
+
     functional_updates.sgd_update(p, g, lr)
     return True
 
@@ -73,6 +89,8 @@ def momentum(p: Any, g: Any, v: Any, lr: Any, share: Any) -> bool:
     """v = share v - lr g, p += v by a kernel; False, and nothing done, where it is NumPy's."""
     if not (_is_update(lr, p, g, v) and type(share) is float and 0.0 <= share < 1.0):
         return False
+    from fastnn import functional_updates
+
     functional_updates.momentum_update(p, g, v, lr, share)
     return True
 
@@ -84,7 +102,9 @@ def _is_update(lr: Any, *values: Any) -> bool:
     shape = values[0].shape
     if values[0].size < SMALL or not is_plain(*values) or any(value.shape != shape for value in values):
         return False
-    return not any(np.may_share_memory(a, b) for a, b in itertools.combinations(values, 2))
+    if any(np.may_share_memory(a, b) for a, b in itertools.combinations(values, 2)):
+        return False
+    return loading.pays(SECONDS_OF_ELEMENT * values[0].size)
 
 
 def count_windows(shape: Any, height: Any, width: Any, stride: Any, pad: Any) -> tuple[int, int]:
@@ -120,6 +140,9 @@ def windows(images: Any, height: int, width: int, stride: int, pad: int) -> Arra
     if not len(images):
         raise ValueError(f"images: expected one or more, got {images.shape}; leave an empty batch out")
     out = np.empty((len(images), rows, columns, images.shape[1], height, width))
+    from fastnn import threads
+    from fastnn.kernels import convolution
+
     threads.run(convolution.im2col, FLOP_OF_COPY * out.size, images, int(stride), int(pad), out)
     return out
 
@@ -137,6 +160,9 @@ def add_windows(columns: Any, shape: Any, height: int, width: int, stride: int, 
         expected = f"{math.prod(wanted[:3])} x {math.prod(wanted[3:])} numbers, the windows of images {tuple(shape)}"
         raise ValueError(f"col: expected {expected}, got {columns.shape}; pass the shape of what im2col was given")
     images = np.zeros((N, C, H + 2 * pad + stride - 1, W + 2 * pad + stride - 1))
+    from fastnn import threads
+    from fastnn.kernels import convolution
+
     threads.run(convolution.col2im, FLOP_OF_COPY * columns.size, columns.reshape(wanted), int(stride), images)
     return images
 
@@ -149,6 +175,9 @@ def max_pool(images: Any, height: int, width: int, stride: int) -> tuple[Array, 
     if not N:
         raise ValueError(f"x: expected one image or more, got {images.shape}; leave an empty batch out")
     out, places = np.empty((N, C, rows, columns)), np.empty((N, rows, columns, C), np.intp)
+    from fastnn import threads
+    from fastnn.kernels import convolution
+
     work, parts = FLOP_OF_COPY * out.size * height * width, threads.get_num_threads()
     sizes, scratch = (int(height), int(width), int(stride)), np.empty((parts, height * width))
     threads.run(convolution.max_pool, work, images, *sizes, scratch, out, places, n_threads=parts)
@@ -176,6 +205,9 @@ def max_pool_backward(dout: Any, places: Any, shape: Any, height: int, width: in
     images = np.zeros((N, C, H + stride - 1, W + stride - 1))
     places = places.reshape(N, rows, columns, C)
     numbers = _images("dout", dout)
+    from fastnn import threads
+    from fastnn.kernels import convolution
+
     threads.run(convolution.max_pool_backward, FLOP_OF_COPY * size, numbers, places, int(width), int(stride), images)
     return images
 

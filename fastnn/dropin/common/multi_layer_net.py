@@ -1,11 +1,10 @@
-"""A multi-layer perceptron as the first volume has it (Saito, 2016, chapter 6). Imports the layers and direct."""
+"""A multi-layer perceptron as the first volume has it (Saito, 2016, chapter 6). Imports the layers; direct late."""
 
 from collections import OrderedDict
 from typing import Any
 
 import numpy as np
 
-from fastnn.dropin import direct
 from fastnn.dropin.common.gradient import numerical_gradient
 from fastnn.dropin.common.layers import Affine, Relu, Sigmoid, SoftmaxWithLoss
 
@@ -80,6 +79,8 @@ class MultiLayerNet:
 
     def numerical_gradient(self, x: Any, t: Any) -> dict[str, Any]:
         """The difference quotients of the loss by all parameters, by name."""
+        from fastnn.dropin import direct  # with it comes the compiler
+
         found = direct.of_network(self, x, t) if type(self) is MultiLayerNet else None
         if found is not None:
             return found

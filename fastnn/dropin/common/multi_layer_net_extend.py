@@ -1,6 +1,6 @@
 """A multi-layer perceptron with dropout and batch normalisation, as the first volume has it (Saito, 2016, chapter 6).
 
-Imports the layers, the plain network and direct.
+Imports the layers and the plain network; direct late.
 """
 
 from collections import OrderedDict
@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.dropin import direct
 from fastnn.dropin.common.gradient import numerical_gradient
 from fastnn.dropin.common.layers import Affine, BatchNormalization, Dropout, Relu, Sigmoid, SoftmaxWithLoss
 from fastnn.dropin.common.multi_layer_net import ACTIVATIONS, MultiLayerNet, fraction_right
@@ -89,6 +88,8 @@ class MultiLayerNetExtend(MultiLayerNet):
         With dropout each loss has a mask of its own, with batch normalisation each changes the running values: then the
         plain loop evaluates them.
         """
+        from fastnn.dropin import direct  # with it comes the compiler
+
         found = direct.of_network(self, X, T) if type(self) is MultiLayerNetExtend else None
         if found is not None:
             return found
