@@ -26,6 +26,9 @@ from fastnn.kernels.compile import JIT_DISABLED, Entry
 SMALL_WORK = 200_000
 # A launch of the workqueue layer takes 100 us, of OpenMP 1 us: 100 x 784-50-10 (23 MFLOP) took 611 us instead of 238.
 SMALL_WORK_ON = {"workqueue": 100_000_000}
+# From so many on, two threads on processors that others keep busy are no slower than one. Products after one of
+# NumPy's, on two threads and on one: of 800 x 800 23 and 15 ms, of 1000 x 1000 34 and 31, of 1600 x 1600 118 and 183.
+LARGE_WORK = 2_000_000_000
 NO_LAYER = "none"
 
 _numba: Any = numba  # its own types do not tell of all that is used here
@@ -109,7 +112,7 @@ def run(entry: Entry, work: float, *args: Any, n_threads: int | None = None) -> 
     layer = _started_layer()
     if layer == NO_LAYER or work < SMALL_WORK_ON.get(layer, 0):
         return entry.serial(1, *args)
-    if layer == "omp":
+    if layer == "omp" and work < LARGE_WORK:
         n = contention.free_processors(n, _launch)
         if n == 1:
             return entry.serial(1, *args)

@@ -120,6 +120,18 @@ def test_elsewhere_all_processors_count_as_free(monkeypatch: pytest.MonkeyPatch)
     assert contention.free_processors(16, threads._launch) == 16
 
 
+def test_large_work_is_launched_whoever_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Counting:
+        serial = staticmethod(lambda n: n)
+        parallel = staticmethod(lambda n: n)
+
+    entry: Any = Counting()
+    monkeypatch.setattr(contention, "_busy", lambda watch, now: 1)
+    monkeypatch.setattr(threads, "_chosen", min(2, threads._LIMIT))
+    assert threads.run(entry, threads.LARGE_WORK - 1) == 1
+    assert threads.run(entry, threads.LARGE_WORK) == threads._chosen
+
+
 def least_seconds(f: Callable[[], Any], repetitions: int = 60) -> float:
     taken = []
     for _ in range(repetitions):
