@@ -10,8 +10,6 @@ from typing import Any
 
 from fastnn.kernels import compile as compiling
 
-FOLDERS_FILE = pathlib.Path(compiling.__file__).parents[1] / "folders.py"
-
 CALLEE = """
 import numpy as np
 from fastnn.kernels.compile import by_dtype, formula, kernel
@@ -91,7 +89,8 @@ class Package:
         self.root, self.cache = root, root / "cache"
         self.kernels = root / "package" / "fastnn" / "kernels"
         self.kernels.mkdir(parents=True)
-        shutil.copy(FOLDERS_FILE, self.kernels.parent)
+        for name in ("files.py", "folders.py", "private.py"):
+            shutil.copy(pathlib.Path(compiling.__file__).parents[1] / name, self.kernels.parent)
         shutil.copy(compiling.__file__, self.kernels)
         for name in ("cache.py", "pipelines.py", "processor.py"):
             shutil.copy(pathlib.Path(compiling.__file__).with_name(name), self.kernels)

@@ -1,12 +1,13 @@
 """Where compiled kernels are kept between processes.
 
-Imports numba, llvmlite (for its version), numpy and folders.
+Imports numba, llvmlite (for its version), numpy, folders and private.
 
 Why not Numba's own cache: it notices a change in the file of an entry but not in the files of the kernels
 that the entry calls, it stops with an exception where it finds a damaged file or nowhere to write, and two
 processes that compile at once can leave an index that names the wrong code. Here a folder belongs to one
 state of *all* kernel files, a file holds one compiled signature together with its checksum, and whatever
-cannot be read is compiled again.
+cannot be read is compiled again. What is read is unpickled and run, so that it must not come from anybody
+else: `fastnn.private` sees to that.
 """
 
 import contextlib
@@ -16,8 +17,8 @@ import inspect
 import os
 import pathlib
 import pickle
+import re
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +28,7 @@ import numba
 import numpy as np
 
 from fastnn.folders import cache_folder
+from fastnn.private import PrivateFolder
 
 # With NUMBA_DISABLE_JIT=1 every kernel is the plain Python function.
 JIT_DISABLED: bool = bool(vars(numba.config)["DISABLE_JIT"])
@@ -40,6 +42,8 @@ _internals: Any = numba.core
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
 _HASH_LENGTH = 32
 _SECONDS_KEPT = 30 * 24 * 3600
+_OLD_FOLDER = re.compile(f"[0-9a-f]{{{_HASH_LENGTH}}}")
+_OWN_FILE = re.compile(r".*\.nbc.*|\.fastnn-.*\.tmp")  # temporary files included
 _TIME_OF_IMPORT = time.time()
 
 
@@ -57,14 +61,16 @@ def kernel_cache_folder() -> pathlib.Path | None:
     """Return the folder of this version's compiled kernels, or None where they are kept in memory only.
 
     FASTNN_CACHE=0 keeps nothing on disk, FASTNN_CACHE=<folder> keeps it there instead of in the user's cache
-    folder (the default, also FASTNN_CACHE=1). The folder is created, for the user alone. Folders of other
-    versions that were not used for 30 days are removed.
+    folder (the default, also FASTNN_CACHE=1). The folder is created, for the user alone. Where somebody else
+    could write to it or exchange it, it is not used, and the line that announces compilation says why. Folders
+    of other versions that were not used for 30 days are removed.
     """
-    return _folder_or_reason()[0]
+    folder = _folder_or_reason()[0]
+    return None if folder is None else folder.path
 
 
 @functools.cache
-def _folder_or_reason() -> tuple[pathlib.Path | None, str]:
+def _folder_or_reason() -> tuple[PrivateFolder | None, str]:
     """The folder for compiled kernels, or None and why there is none."""
     chosen = os.environ.get("FASTNN_CACHE", "")
     base = cache_folder("kernels") if chosen in {"", "1"} else pathlib.Path(chosen).absolute()
@@ -73,37 +79,30 @@ def _folder_or_reason() -> tuple[pathlib.Path | None, str]:
     if base is None:
         return None, "the user has no home folder; FASTNN_CACHE can name another"
     try:
-        folder = base / kernel_set_hash()
-        is_new = not folder.exists()
-        base.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if not _is_private(folder):
-            return None, f"others may write to {folder}"
+        folder = PrivateFolder(base / kernel_set_hash())
+    except PermissionError as error:  # somebody else's, or open to others
+        return None, f"{error}; FASTNN_CACHE can name a folder of your own"
     except OSError as error:  # nowhere to write, or the sources cannot be read or have changed
         return None, str(error)
-    with contextlib.suppress(OSError):
-        os.utime(folder)  # marks it as used
-    if is_new:
+    folder.mark_as_used()
+    if folder.is_new:
         _remove_unused(base)
     return folder, ""
 
 
-def _is_private(folder: pathlib.Path) -> bool:
-    """Whether nobody but the user (and root) can write there. Cached code is unpickled and run."""
-    if sys.platform == "win32":
-        return True  # the mode says nothing there; folders of a user's profile are the user's own
-    status = folder.stat()
-    return status.st_uid in (0, os.geteuid()) and not status.st_mode & 0o022
-
-
 def _remove_unused(base: pathlib.Path) -> None:
     """Remove the kernels of versions not used for long, and nothing that was not written here."""
-    for folder in base.glob("[0-9a-f]" * _HASH_LENGTH):
-        with contextlib.suppress(OSError):  # such as another process removing it at the same time
-            if folder.lstat().st_mtime < time.time() - _SECONDS_KEPT:
-                for file in folder.glob("*.nbc*"):
-                    file.unlink()
-                folder.rmdir()
+    names = []
+    with contextlib.suppress(OSError):
+        names = os.listdir(base)
+    for name in filter(_OLD_FOLDER.fullmatch, names):
+        with contextlib.suppress(OSError):  # such as a link, somebody else's, or one that is gone by now
+            if (base / name).lstat().st_mtime < time.time() - _SECONDS_KEPT:
+                folder = PrivateFolder(base / name)
+                try:
+                    folder.remove(lambda file: _OWN_FILE.fullmatch(file) is not None)
+                finally:
+                    folder.close()
 
 
 class KernelCache(getattr(_internals.caching, "NullCache", object)):  # type: ignore[misc]
@@ -131,7 +130,8 @@ class KernelCache(getattr(_internals.caching, "NullCache", object)):  # type: ig
             self._save(signature, compiled)
 
     def _load(self, signature: Any, target_context: Any) -> Any:
-        stored = self._file(signature, target_context.codegen()).read_bytes()
+        folder, name = self._place(signature, target_context.codegen())
+        stored = folder.read(name)
         checksum, data = stored[:_CHECKSUM_BYTES], stored[_CHECKSUM_BYTES:]
         if hashlib.sha256(data).digest() != checksum:
             raise ValueError("damaged file")
@@ -141,33 +141,26 @@ class KernelCache(getattr(_internals.caching, "NullCache", object)):  # type: ig
         if compiled.library.has_dynamic_globals:  # addresses of this process
             return
         data = _internals.serialize.dumps(compiled._reduce())
-        file = self._file(signature, compiled.codegen)
-        descriptor, unfinished = tempfile.mkstemp(prefix=file.name, dir=file.parent)
-        try:
-            with open(descriptor, "wb") as stream:
-                stream.write(hashlib.sha256(data).digest() + data)
-            os.replace(unfinished, file)
-        except BaseException:
-            os.unlink(unfinished)
-            raise
+        folder, name = self._place(signature, compiled.codegen)
+        folder.write(name, hashlib.sha256(data).digest() + data)
 
-    def _file(self, signature: Any, codegen: Any) -> pathlib.Path:
-        """Return the file of a signature; its name says what its folder's does not."""
-        folder, function = kernel_cache_folder(), self._function
+    def _place(self, signature: Any, codegen: Any) -> tuple[PrivateFolder, str]:
+        """Return the folder and the file of a signature; the name says what that of the folder does not."""
+        folder, function = _folder_or_reason()[0], self._function
         if folder is None or function.__closure__ is not None:  # what a closure holds is in no file
             raise FileNotFoundError("not kept on disk")
         place = (function.__module__, function.__qualname__, function.__code__.co_firstlineno)
         source = _file_hash(pathlib.Path(inspect.getfile(function)))
         key = _hash(place, source, str(signature), codegen.magic_tuple())
-        return folder / f"{function.__name__}.{self._variant}.{key}.nbc"
+        return folder, f"{function.__name__}.{self._variant}.{key}.nbc"
 
 
 @functools.cache  # once in a process
 def _announce_compilation() -> None:
     folder, reason = _folder_or_reason()
-    if folder is not None and not os.access(folder, os.W_OK):
-        reason = f"{folder} cannot be written to"
-    where = f"for this process only: {reason}" if reason else f"once; kept in {folder}"
+    if folder is not None and not folder.is_writable():
+        reason = f"{folder.path} cannot be written to"
+    where = f"for this process only: {reason}" if folder is None or reason else f"once; kept in {folder.path}"
     if sys.stderr is not None:  # a program without a console has none
         print(f"fastnn: compiling kernels for this machine ({where})", file=sys.stderr)
 

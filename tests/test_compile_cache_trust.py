@@ -1,0 +1,194 @@
+"""Compiled kernels are run: none that somebody else put there is, and those that are there are whole at every moment.
+
+In one process: files are written and read as Numba has it done, but with a result in the place of compiled code.
+"""
+
+import hashlib
+import os
+import pathlib
+import pickle
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from numba.core.registry import cpu_target
+
+from fastnn.kernels import cache
+from fastnn.kernels.cache import JIT_DISABLED
+from tests.other_users import give_away
+
+pytestmark = [
+    pytest.mark.skipif(JIT_DISABLED, reason="without the compiler nothing is kept"),
+    pytest.mark.skipif(os.name != "posix", reason="owners, modes and descriptors of folders are POSIX's"),
+]
+REMEDY = "FASTNN_CACHE can name a folder of your own"
+
+
+def compiled_function(n_threads: int) -> int:
+    """Stands for an entry: its name and its file go into the name of the kept file."""
+    return n_threads
+
+
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Forget what the module has found out about the cache, before and after; what is rebuilt is what was kept."""
+    rebuilt = SimpleNamespace(_rebuild=lambda context, *kept: kept)
+    monkeypatch.setattr(cache._internals.compiler, "CompileResult", rebuilt)
+    forget()
+    yield
+    forget()
+
+
+def forget() -> None:
+    """As in a new process."""
+    if cache._folder_or_reason.cache_info().currsize:
+        folder = cache._folder_or_reason()[0]
+        if folder is not None:
+            folder.close()
+    for function in (cache._folder_or_reason, cache._announce_compilation):
+        function.cache_clear()
+
+
+@pytest.fixture
+def base(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """The folder of FASTNN_CACHE."""
+    monkeypatch.setenv("FASTNN_CACHE", str(tmp_path / "owner" / "base"))
+    return tmp_path / "owner" / "base"
+
+
+def kept(*content: Any) -> None:
+    """Keep this as a compiled signature."""
+    compiled = SimpleNamespace(
+        library=SimpleNamespace(has_dynamic_globals=False),
+        codegen=cpu_target.target_context.codegen(),
+        _reduce=lambda: content,
+    )
+    cache.KernelCache(compiled_function, "serial").save_overload("signature", compiled)
+
+
+def found() -> Any:
+    """What is loaded for the signature, None if nothing is."""
+    return cache.KernelCache(compiled_function, "serial").load_overload("signature", cpu_target.target_context)
+
+
+def the_file(base: pathlib.Path) -> pathlib.Path:
+    (file,) = base.rglob("*.nbc")
+    return file
+
+
+class Attack:
+    """Unpickled, it leaves a mark."""
+
+    def __init__(self, mark: pathlib.Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.mark),)
+
+
+def plant(file: pathlib.Path, mark: pathlib.Path) -> None:
+    """What another user could write: the checksum is no secret."""
+    data = pickle.dumps((Attack(mark),))
+    file.write_bytes(hashlib.sha256(data).digest() + data)
+
+
+def said(capsys: pytest.CaptureFixture[str], reason: str) -> bool:
+    """Whether one line was written, that nothing is kept for this reason."""
+    line = f"fastnn: compiling kernels for this machine (for this process only: {reason})\n"
+    assert capsys.readouterr().err == line
+    return True
+
+
+# --- code of somebody else ------------------------------------------------------------------------
+
+
+def below_another_users_folder(base: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    other = give_away(base.parent, monkeypatch)
+    return f"{base.parent} belongs to another user ({other}); {REMEDY}"
+
+
+def below_a_folder_open_to_all(base: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    base.parent.chmod(0o777)
+    return f"others may write to {base.parent}; {REMEDY}"
+
+
+def through_a_link(base: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (folder,) = base.iterdir()
+    folder.rename(base.with_name("elsewhere"))
+    folder.symlink_to(base.with_name("elsewhere"))
+    return f"{folder} is a symbolic link; {REMEDY}"
+
+
+def through_another_users_link(base: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    base.rename(base.with_name("elsewhere"))
+    base.symlink_to("elsewhere")
+    other = give_away(base, monkeypatch)
+    return f"{base} is a symbolic link of another user ({other}); {REMEDY}"
+
+
+@pytest.mark.parametrize(
+    "way",
+    [below_another_users_folder, below_a_folder_open_to_all, through_a_link, through_another_users_link],
+)
+def test_code_that_another_user_can_put_there_is_not_run(
+    way: Callable[[pathlib.Path, pytest.MonkeyPatch], str],
+    base: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kept("own code")
+    assert found() == ("own code",)
+    plant(the_file(base), tmp_path / "mark")
+    forget()
+    reason = way(base, monkeypatch)
+    before = {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert found() is None and found() is None
+    assert said(capsys, reason)
+    kept("own code")
+    assert {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")} == before  # no mark, and nothing written
+    assert cache.kernel_cache_folder() is None
+
+
+def test_a_file_of_another_user_is_not_run(
+    base: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept("own code")
+    plant(the_file(base), tmp_path / "mark")
+    give_away(the_file(base), monkeypatch)
+    assert found() is None
+    assert not (tmp_path / "mark").exists()
+    kept("own code")
+    assert found() == ("own code",)
+
+
+def test_a_folder_exchanged_between_two_loads_is_not_run(base: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    kept("own code")
+    file = the_file(base)
+    file.parent.rename(tmp_path / "moved")
+    file.parent.mkdir(mode=0o700)
+    plant(file, tmp_path / "mark")
+    assert found() == ("own code",)
+    assert not (tmp_path / "mark").exists()
+
+
+def test_a_planted_file_would_have_run(base: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """The attack itself works: in a folder of the user's own, by the user's own hand, what is there is run."""
+    kept("own code")
+    plant(the_file(base), tmp_path / "mark")
+    assert found() is not None
+    assert (tmp_path / "mark").exists()
+
+
+# --- old versions ---------------------------------------------------------------------------------
+
+
+def test_nothing_is_removed_through_a_link(base: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "precious.nbc").touch()
+    base.mkdir(parents=True)
+    (base / ("0" * 32)).symlink_to(tmp_path / "other")
+    os.utime(base / ("0" * 32), (0, 0), follow_symlinks=False)
+    kept("own code")
+    assert (tmp_path / "other" / "precious.nbc").exists()
