@@ -3,10 +3,12 @@
 In one process: files are written and read as Numba has it done, but with a result in the place of compiled code.
 """
 
+import contextlib
 import hashlib
 import os
 import pathlib
 import pickle
+import tempfile
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -14,9 +16,10 @@ from typing import Any
 import pytest
 from numba.core.registry import cpu_target
 
+from fastnn import files
 from fastnn.kernels import cache
 from fastnn.kernels.cache import JIT_DISABLED
-from tests.other_users import give_away
+from tests.other_users import as_other_user, give_away
 
 pytestmark = [
     pytest.mark.skipif(JIT_DISABLED, reason="without the compiler nothing is kept"),
@@ -192,3 +195,97 @@ def test_nothing_is_removed_through_a_link(base: pathlib.Path, tmp_path: pathlib
     os.utime(base / ("0" * 32), (0, 0), follow_symlinks=False)
     kept("own code")
     assert (tmp_path / "other" / "precious.nbc").exists()
+
+
+# --- whole at every moment ------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """A disk on which a longer file ends in the middle of a write."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_write_that_ends_in_the_middle_leaves_the_old_file(base: pathlib.Path) -> None:
+    kept("old", bytes(100_000))
+    before = the_file(base).read_bytes()
+    with files_of_at_most(50_000):
+        kept("new", bytes(100_000))
+    assert the_file(base).read_bytes() == before
+    assert os.listdir(the_file(base).parent) == [the_file(base).name]
+    assert found()[0] == "old"
+
+
+def test_a_write_of_another_process_does_not_show_until_it_is_whole(
+    base: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replace(*names: Any, **folders: Any) -> None:
+        seen.append(found()[0])
+        real(*names, **folders)
+        seen.append(found()[0])
+
+    real = os.replace
+    seen: list[str] = []
+    kept("old")
+    monkeypatch.setattr(os, "replace", replace)
+    kept("new")
+    assert seen == ["old", "new"]
+
+
+def test_the_next_write_removes_what_a_killed_one_left(base: pathlib.Path) -> None:
+    kept("old")
+    left = the_file(base).with_name(f".fastnn-{files._machine()}-{'0' * 16}.tmp")
+    left.write_bytes(b"half")  # and nobody holds its lock
+    kept("new")
+    assert os.listdir(left.parent) == [the_file(base).name]
+
+
+# --- nowhere to write -----------------------------------------------------------------------------
+
+
+def test_a_folder_that_may_only_be_read_is_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also for root, to whom no folder is read-only: as another user, of whom root may be trusted."""
+    with tempfile.TemporaryDirectory() as name:
+        base = pathlib.Path(name)
+        monkeypatch.setenv("FASTNN_CACHE", name)
+        kept("code")
+        the_file(base).chmod(0o444)
+        folder = the_file(base).parent
+        folder.chmod(0o555)
+        base.chmod(0o555)
+        forget()
+        try:
+            with as_other_user():
+                assert found() == ("code",)
+                assert capsys.readouterr().err == ""
+                kept("other code")
+                assert found() == ("code",)
+                cache._announce_compilation()
+                assert said(capsys, f"{folder} cannot be written to")
+        finally:
+            base.chmod(0o700)
+            folder.chmod(0o700)
+
+
+def test_a_folder_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        base = pathlib.Path(name)
+        monkeypatch.setenv("FASTNN_CACHE", str(base / "new"))
+        base.chmod(0o555)
+        try:
+            with as_other_user():
+                kept("code")
+                assert found() is None
+                assert said(capsys, f"[Errno 13] Permission denied: '{base / 'new'}'; {REMEDY}")
+        finally:
+            base.chmod(0o700)
+        assert os.listdir(base) == []
