@@ -119,6 +119,24 @@ def test_nobody_else_may_read_the_new_file_sooner_than_the_old(
         os.umask(before)
 
 
+@on_posix
+def test_as_on_windows_a_file_is_closed_before_it_is_renamed(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replace(*names: Any, **folders: Any) -> None:
+        with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+            os.fstat(descriptor)
+        real(*names, **folders)
+
+    real = os.replace
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(os, "replace", replace)
+    with files.replacing(tmp_path / "file") as stream:
+        descriptor = stream.fileno()
+        stream.write(b"whole")
+    assert (tmp_path / "file").read_bytes() == b"whole"
+
+
 # --- what killed writers leave --------------------------------------------------------------------
 
 

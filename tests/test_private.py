@@ -254,3 +254,28 @@ def test_no_descriptor_is_left_open(folder: PrivateFolder, tmp_path: pathlib.Pat
         except OSError:
             pass
     assert count() == before
+
+
+# --- without descriptors --------------------------------------------------------------------------
+
+
+def test_on_windows_paths_take_their_place(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    path = tmp_path / "outer" / "inner"
+    folder = PrivateFolder(path)
+    assert folder.is_new and folder._descriptor is None and folder.is_writable()
+    folder.write("file", b"content")
+    folder.write("file", b"new content")
+    assert folder.read("file") == b"new content"
+    assert os.listdir(path) == ["file"]
+    (path / "link").symlink_to("file")
+    with pytest.raises(PermissionError, match=r"link is a symbolic link$"):
+        folder.read("link")
+    (tmp_path / "link").symlink_to(path)
+    refused(tmp_path / "link", f"{tmp_path / 'link'} is a symbolic link")
+    os.utime(path, (0, 0))
+    folder.mark_as_used()
+    assert path.stat().st_mtime > 0
+    folder.remove(lambda name: True)
+    folder.close()
+    assert not path.exists()
