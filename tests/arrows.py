@@ -136,7 +136,8 @@ ARROWS = {
     "dropin.volume2.common.trainer": "dropin.volume2.common.util",
     "dropin.volume2.common.base_model": "dropin.base dropin.volume2.common.config dropin.volume2.common.util",
     "dropin.install": "",
-    "dropin.script": "dropin.install dropin.record",
+    "dropin.own_loop": "observing observing.attempt observing.reach observing.tape",
+    "dropin.script": "dropin.install dropin.own_loop dropin.record",
     "dropin": "dropin.install dropin.record",
     "demo": "arrays datasets environment gradients layers network optimizers training reference",
     "demos": "",
@@ -163,6 +164,7 @@ ARROWS = {
 LATE_ARROWS = {
     "network": "training persistence",
     "observing.attempt": "observing.engine",
+    "dropin.own_loop": "dropin.common.gradient",
     "dropin.backend": "functional functional_updates threads kernels.convolution",
     "dropin.common.multi_layer_net": "dropin.direct",
     "dropin.common.multi_layer_net_extend": "dropin.direct",

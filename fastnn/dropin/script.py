@@ -1,4 +1,7 @@
-"""`fastnn dropin SCRIPT`: runs a script of the books as it is, on the replaced modules. Imports install and record."""
+"""`fastnn dropin SCRIPT`: runs a script of the books as it is, on the replaced modules.
+
+Imports install, own_loop and record.
+"""
 
 import argparse
 import builtins
@@ -9,7 +12,7 @@ import sys
 import types
 from typing import Any, NoReturn, TypeAlias
 
-from fastnn.dropin import record
+from fastnn.dropin import own_loop, record
 from fastnn.dropin.install import install
 
 # What argparse calls the object to which commands are added; it has no public name.
@@ -30,6 +33,10 @@ class Loader(importlib.machinery.SourceFileLoader):
     def path_stats(self, path: Any) -> NoReturn:
         """Refused, which is how a loader says that it keeps none."""
         raise OSError
+
+    def source_to_code(self, data: Any, path: Any, **options: Any) -> Any:  # type: ignore[override]
+        """As always; of the script's own numerical gradients with what recognises them."""
+        return super().source_to_code(own_loop.marked(data), path, **options)
 
 
 def add(commands: Commands) -> None:

@@ -30,13 +30,18 @@ def numerical_gradient(f: Any, x: Any) -> Any:
     PrecisionWarning
         If x is an array of integers, which swallow the step.
     """
+    return with_step(f, x, STEP)
+
+
+def with_step(f: Any, x: Any, h: float) -> Any:
+    """As numerical_gradient, with another step."""
     start, way, reason = time.perf_counter(), "plain loop", ""
     try:
-        result, loop = _loop(f, x, STEP)
+        result, loop = _loop(f, x, h)
         with turns.plain_loop():
             next(loop)
         call = (time.perf_counter() - start) / 2
-        found, reason = attempt(f, x, ("central", STEP, False), call, 2 * x.size, last=last_in_memory(x))
+        found, reason = attempt(f, x, ("central", h, False), call, 2 * x.size, last=last_in_memory(x))
         if found is None:
             with turns.plain_loop():
                 for _ in loop:
@@ -82,7 +87,7 @@ def _loop(f: Any, x: Any, h: float) -> tuple[Any, Iterator[None]]:
             f"x: expected floats, got {x.dtype}, which cannot hold x + {h}: the quotients are wrong; "
             "pass x.astype(float)",
             PrecisionWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     result = np.zeros_like(x)
     entries = np.nditer(x, flags=["multi_index"], op_flags=["readwrite"])
