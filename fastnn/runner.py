@@ -312,7 +312,9 @@ class Runner:
 
     def __getstate__(self) -> dict[str, Any]:
         dropped: dict[str, Any] = {"_workspace": None, "_prediction_workspaces": [], "_lock": None}
-        return {**vars(self), **dropped, "_optimizer": that_can_be_pickled(self._optimizer)}
+        with self._lock:  # between two updates of another thread
+            changed = {name: getattr(self, name).copy() for name in ("_values", "_state", "_counters")}
+            return {**vars(self), **dropped, **changed, "_optimizer": that_can_be_pickled(self._optimizer)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Arrays may arrive in read-only memory, such as joblib's: kernels write to them, and know no other type.
