@@ -251,11 +251,14 @@ def _train(options: argparse.Namespace) -> int:
 
 def _check_place(file: str) -> None:
     """Refuse before the training what could not be saved after it."""
+    from fastnn.persistence import name_to_save
+
     path = pathlib.Path(file)
     if path.is_dir():
         raise IsADirectoryError(f"--save: expected a file name, got the folder {file}; add a name to it")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"--save: expected an existing folder, got {path.parent}; create it first")
+    name_to_save(file)
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise PermissionError(f"--save: expected a file that you may write, got {file}; choose another")
 

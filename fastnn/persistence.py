@@ -49,7 +49,8 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     network : Network
         Of fastnn's own layers.
     path : str or os.PathLike
-        The file's name, used as it is; nothing is appended. An existing file is replaced, keeping its permissions; of a
+        The file's name, used as it is; nothing is appended. It ends in .npz, in a number as in model.npz.1 or lr0.05,
+        or in no suffix. An existing file is replaced, keeping its permissions; of a
         symbolic link, the file that it points to.
 
     Raises
@@ -57,14 +58,14 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     TypeError
         For what is no network or no path, and for layers defined outside fastnn: a model file holds no code.
     ValueError
-        For an empty path, and one that names a device or a pipe.
+        For an empty path, one that names a device or a pipe, and one that ends as other formats do, such as .onnx.
     OSError
         FileNotFoundError for a missing folder, IsADirectoryError for a folder, PermissionError where writing is not
         allowed, and others. The old file, if there was one, is as it was.
     """
     if not isinstance(network, Network):
         raise TypeError(f"network: expected a fastnn.Network, got {checks.shown(network)}; pass the network to save")
-    target = pathlib.Path(os.path.realpath(_file_name(path)))
+    target = pathlib.Path(os.path.realpath(name_to_save(path)))
     snapshot = network._snapshot()
     values, state = snapshot.parameters, snapshot.state if snapshot.update else snapshot.state[:0]
     dtype = network.dtype.newbyteorder("<")
@@ -144,6 +145,16 @@ def _file_name(path: Any) -> str:
         )
     if os.path.exists(name) and not os.path.isfile(name):  # which os.replace would replace, and reading could wait for
         raise ValueError(f"path: expected the name of a file, got {name}, a device or a pipe; pass another name")
+    return name
+
+
+def name_to_save(path: Any) -> str:
+    """`path` as the name of a file that `save` may write: one that does not promise another format."""
+    name = _file_name(path)
+    stem, suffix = os.path.splitext(name)
+    if suffix.lower() not in {"", ".", ".npz"} and not suffix[1:].isdigit():
+        came = f"{checks.shown(name)}; pass {checks.shown(stem.removesuffix('.npz') + '.npz')}"
+        raise ValueError(f"path: expected a name that ends in .npz, the one format that is written, got {came}")
     return name
 
 

@@ -219,6 +219,10 @@ def test_train_names_a_missing_file(images: pathlib.Path, capsys: Output) -> Non
         (["--validation", "1"], "--validation: expected a finite number of at least 0 and below 1, got 1.0"),
         (["--seed", "-1"], f"--seed: {AT_LEAST_0}"),
         (["--save", "."], "--save: expected a file name, got the folder .; add a name to it"),
+        (
+            ["--save", "f.onnx"],
+            "--save: expected a name that ends in .npz, the one format that is written, got 'f.onnx'; pass 'f.npz'",
+        ),
         (["--save", "no/f.npz"], "--save: expected an existing folder, got no; create it first"),
     ],
 )

@@ -173,7 +173,9 @@ def test_equal_networks_give_equal_files(tmp_path: pathlib.Path) -> None:
             assert member.external_attr >> 16 == 0o644
 
 
-@pytest.mark.parametrize("name", ["model", "model.npz", "model.npz.1", "größe 模型.npz", "x" * 255])
+@pytest.mark.parametrize(
+    "name", ["model", "model.npz", "M.NPZ", "model.npz.1", "lr0.05", "m.", ".npz", "größe 模型.npz", "x" * 255]
+)
 @pytest.mark.parametrize("kind", [str, pathlib.Path])
 def test_the_file_has_just_the_name_that_was_given(
     name: str, kind: Callable[[Any], Any], tmp_path: pathlib.Path

@@ -48,6 +48,20 @@ def test_what_is_no_path(call: Callable[[Any], Any], tmp_path: pathlib.Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("suffix", ["onnx", "safetensors", "pt", "pth", "h5", "keras", "npy", "pkl", "json", "npz.tmp"])
+@pytest.mark.parametrize("kind", [str, pathlib.Path])
+def test_a_name_that_promises_another_format(suffix: str, kind: Callable[[Any], Any], path: pathlib.Path) -> None:
+    """A program that goes by the name would be misled; `load`, which looks at the content, takes any name."""
+    name = f"{path.with_suffix('')}.{suffix}"
+    came = f"{name!r}; pass {str(path)!r}"
+    message = f"path: expected a name that ends in .npz, the one format that is written, got {came}"
+    with pytest.raises(ValueError, match=whole(message)):
+        small_network().save(kind(name))
+    assert list(path.parent.iterdir()) == []
+    small_network().save(path)
+    assert bits(fastnn.load(kind(path.rename(name)))) == bits(small_network())
+
+
 @on_posix
 @pytest.mark.parametrize("call", [small_network().save, fastnn.load])
 def test_a_pipe_is_neither_replaced_nor_waited_for(call: Callable[[Any], Any], path: pathlib.Path) -> None:
