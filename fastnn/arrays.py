@@ -83,6 +83,18 @@ def floats(
     return array
 
 
+def anything(name: str, value: Any) -> Array:
+    """`value` as an array of whatever dtype and shape, for what is only counted, sorted or moved about.
+
+    Raises
+    ------
+    TypeError
+        For what is no array and no list of equally long rows; for masked arrays, np.matrix, sparse matrices, scalars,
+        None, text, dicts, sets and iterators.
+    """
+    return _as_array(name, value, f"{name}: expected an array")
+
+
 def shared_dtype(*values: Any) -> DType | None:
     """That of the first array of float32 or float64: integers before it are to have it, too. None if none is one."""
     for value in values:
@@ -223,6 +235,8 @@ def _as_array(name: str, value: Any, expected: str) -> Array:
         return value
     checks.refuse_foreign(name, value, expected)
     is_list = isinstance(value, list | tuple | range)
+    if is_list and _holds_masked(value):
+        raise TypeError(f"{expected}, got a list with masked values; {checks.UNMASK.format(name='each')}")
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:  # from NumPy, or from the object's own __array__
@@ -233,6 +247,15 @@ def _as_array(name: str, value: Any, expected: str) -> Array:
         # In a list with fractions, NumPy has rounded large integers without a word.
         _check_exact(name, np.asarray(value, dtype=object), array)
     return array
+
+
+def _holds_masked(value: Any) -> bool:
+    """Whether there are masked arrays in a list, whose masks NumPy would drop without a word."""
+    return any(
+        isinstance(item, np.ma.MaskedArray) or (isinstance(item, list | tuple) and _holds_masked(item))
+        for item in value
+        if type(item) is not float
+    )
 
 
 def _plain(array: Array, dtype: DType) -> Array:

@@ -115,6 +115,7 @@ def perturbable(name: str, value: Any) -> Array:
     expected = f"{name}: expected an array of floats, writable and not empty"
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{expected}, got {checks.shown(value)}; pass np.array({name}, dtype=np.float64)")
+    checks.refuse_foreign(name, value, expected)
     if value.dtype.kind != "f" or not value.dtype.isnative:
         raise TypeError(f"{expected}, got dtype {value.dtype}; pass {name}.astype(np.float64)")
     if not value.size or not value.flags.writeable:

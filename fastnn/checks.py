@@ -37,6 +37,7 @@ SYNONYMS = {  # what others call it: the names of ours, of which one may be know
     "val_accuracy": ("validation_accuracy",),
     "backprop": ("analytic",),
 }
+UNMASK = "pass {name}.filled(0), or drop the masked rows"
 NOT_NUMBERS = (bool, np.timedelta64)  # subclasses of int and np.integer
 
 
@@ -315,7 +316,7 @@ def refuse_foreign(name: str, value: Any, expected: str) -> None:
         return
     came, remedy = shown(value), "pass a NumPy array or a list of numbers"
     if isinstance(value, np.ma.MaskedArray):
-        came, remedy = "a masked array", f"pass {name}.filled(0), or drop the masked rows"
+        came, remedy = "a masked array", UNMASK.format(name=name)
     elif isinstance(value, np.matrix):
         came, remedy = "a np.matrix", f"pass np.asarray({name})"
     elif hasattr(value, "toarray") and hasattr(value, "nnz"):

@@ -2,7 +2,7 @@
 
 A function compiled by Numba runs in compiled loops; the loss of a fastnn network, or of one written in NumPy, is
 recognised and evaluated by fastnn/perturbation.py; any other function is called for every point. Imports the gate,
-observation and observing, perturbation, threads and kernels.
+observation and observing, evaluation and step_choice.
 """
 
 import time
@@ -12,17 +12,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn import arrays, observation, threads
+from fastnn import arrays, evaluation, observation
 from fastnn.arrays import Array
 from fastnn.errors import PrecisionWarning
+from fastnn.evaluation import Sample, number
 from fastnn.kernels import differences
+from fastnn.moving import Moving, moved
 from fastnn.observing import turns
 from fastnn.observing.attempt import attempt
 from fastnn.observing.engine import Rule
-from fastnn.perturbation import METHODS, Method, divisors, quotient, step_size
-
-SECONDS_PER_CALL = 0.05  # of compiled code, so that Ctrl-C answers within 0.1 s
-FLOP_PER_SECOND = 2e9  # tells from the time of one call whether threads pay: from 0.1 ms on, as it is timed once
+from fastnn.perturbation import METHODS, Method, divisors, step_size
+from fastnn.step_choice import Quotients, Sampler, at_best_step, at_step
 
 
 class NumericalGradient(NamedTuple):
@@ -33,7 +33,8 @@ class NumericalGradient(NamedTuple):
     values : array like x
         NaN where no difference was evaluated.
     error : array like x, or None
-        For the method "richardson" an estimate of each value's absolute error.
+        For the method "richardson" an estimate of each value's absolute error; infinite where the step that was given
+        is so large that there is none, such as across a pole or a kink.
     evaluations : int
         How many times f was called, without calls after which all was put back; of a network's loss, how many losses
         its differences stand for.
@@ -53,7 +54,9 @@ def numerical_diff(f: Callable[[Any], Any], x: Any, h: float | str = 1e-4, metho
         Called with a float; or with an array, where x is one, whose elements it takes one by one.
     x : float or array
     h : float or "auto"
-        Step, above 0. "auto": relative to max(1, |x|), the best for the method by theory.
+        Step, above 0. "auto": the best for the method by theory, relative to max(1, |x|), and smaller ones for entries
+        where the quotients show that f varies over less; to see it "richardson" needs no more calls of f where it does
+        not, the others twice as many. The loss of a fastnn network has the former step alone.
     method : str
         "central": (f(x + h) - f(x - h)) / (2 h). "forward": (f(x + h) - f(x)) / h. "five_point" and "richardson":
         combinations of central ones, exact for polynomials up to the degrees 4 and 6. The divisor is the step really
@@ -73,13 +76,18 @@ def numerical_diff(f: Callable[[Any], Any], x: Any, h: float | str = 1e-4, metho
     x = x.item() if isinstance(x, np.ndarray) and not many else x
     point: Any = arrays.floats("x", x, dtype="float64", rounding=True) if many else np.float64(arrays.real("x", x))
     size, relative = step_size(h, rule)
-    scale = size * np.maximum(1.0, np.abs(point)) if relative else size
-    moved = [point + multiple * scale for multiple in rule.points]
-    base = _values(f, point, many) if method == "forward" else 0.0
-    values = [_values(f, m, many) for m in moved]
-    steps = np.stack([np.asarray(m - point) for m in moved])
-    result = quotient(method, np.stack(values) - base, divisors(steps, rule.points, size))[0]
-    return result if many else float(result)
+
+    def sample(entries: Array, h: float) -> Sample:
+        scale = h * np.maximum(1.0, np.abs(point)) if relative else h
+        goals = [point + multiple * scale for multiple in rule.points]
+        base = _values(f, point.copy(), many).reshape(-1)[entries] if method == "forward" else None
+        values = [_values(f, goal.copy(), many).reshape(-1)[entries] for goal in goals]
+        steps = [np.reshape(goal - point, -1)[entries] for goal in goals]
+        position, calls = np.reshape(point, -1)[entries], len(goals) + (base is not None)
+        return Sample(np.stack(values), np.stack(steps), base, position, calls)
+
+    values = _quotients(method, sample, np.arange(point.size), size, relative, np.float64).values
+    return values.reshape(point.shape) if many else float(values[0])
 
 
 def numerical_gradient(
@@ -106,7 +114,8 @@ def numerical_gradient(
         compared with those of plain calls. Any other: called exactly once for each point of each entry, with x itself,
         one entry of it moved.
     x : array of float16, float32 or float64
-        Of any shape and order, writable. Each entry is put back to its own bits, also when f raises or Ctrl-C comes.
+        Of any shape and order, writable. It comes back with its own bits, whatever f does, also when it raises or
+        Ctrl-C comes.
     h, method
         See `numerical_diff`.
     subset : array of bool like x, or indices into x.ravel(), optional
@@ -123,6 +132,11 @@ def numerical_gradient(
     array like x, or NumericalGradient
         NaN where subset or max_entries leave an entry out.
 
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no such function or array, and if f writes to x.
+
     Warns
     -----
     PrecisionWarning
@@ -138,13 +152,14 @@ def numerical_gradient(
     if found is not None:
         gradient, error = found[0][entries], None if found[1] is None else found[1][entries]
         evaluations = len(rule.points) * len(entries)
-    elif differences.is_compiled(f):
-        _warn_of_rounding(x.dtype, size, rule)
-        values, steps, evaluations = _evaluate_compiled(f, x, entries, rule, size, relative)
-        gradient, error = quotient(method, values, divisors(steps, rule.points, size))
     else:
         _warn_of_rounding(x.dtype, size, rule)
-        gradient, error, evaluations = _observed(f, x, entries, method, size, relative)
+        sample, quotients = (_compiled if differences.is_compiled(f) else _observed)(
+            f, x, entries, method, size, relative
+        )
+        if quotients is None:
+            quotients = _quotients(method, sample, entries, size, relative, x.dtype)
+        gradient, error, evaluations = quotients
         evaluations += observation.EXTRA_CALLS if watched else 0
     result = _spread(x, entries, gradient)
     if not full_output:
@@ -169,24 +184,77 @@ def directional_derivative(
     """
     rule = METHODS[arrays.choice("method", method, METHODS)]
     f, x = arrays.function("f", f), arrays.perturbable("x", x)
-    v = np.asarray(v)
+    v = arrays.anything("v", v)
     if v.shape != x.shape or v.dtype.kind not in "fiub":
         raise ValueError(f"v: expected numbers of shape {x.shape}, got {v.dtype} of shape {v.shape}; pass one like x")
     size, relative = step_size(h, rule, x.dtype)
     _warn_of_rounding(x.dtype, size, rule)
-    scale = size * max(1.0, float(np.abs(x).max())) if relative else size
-    kept = x.copy()
-    base = number(f(x)) if method == "forward" else 0.0
-    values, steps = [], []
+    largest = max(1.0, float(np.abs(x).max())) if relative else 1.0
     square = float(np.sum(np.square(v, dtype=np.float64))) or 1.0
-    try:
-        for multiple in rule.points:
-            x[...] = kept + multiple * scale * v
-            steps.append(float(np.sum((x - kept) * v)) / square)  # what rounding leaves of it, in the direction of v
-            values.append(number(f(x)) - base)
-    finally:
-        x[...] = kept
-    return float(quotient(method, np.array(values), divisors(np.array(steps), rule.points, scale))[0])
+    distance = float(np.abs(x).max()) / (float(np.abs(v).max()) or 1.0)
+
+    def sample(_: Array, h: float) -> Sample:
+        values, steps = [], []
+
+        def work(moving: Moving) -> float | None:
+            base = number(f(x)) if method == "forward" else None
+            for multiple in rule.points:
+                goal = (moving.kept + multiple * h * largest * v).astype(x.dtype)
+                moving.move(..., goal)
+                steps.append(float(np.sum((goal - moving.kept) * v)) / square)  # what rounding leaves of it, along v
+                values.append(number(f(x)))
+            moving.move(..., moving.kept)
+            return base
+
+        base = moved(x, work)
+        calls = len(values) + (base is not None)
+        return Sample(np.array(values)[:, None], np.array(steps)[:, None], base, np.array([distance]), calls)
+
+    return float(_quotients(method, sample, np.arange(1), size, relative, x.dtype).values[0])
+
+
+def _quotients(method: str, sample: Sampler, entries: Array, h: float, adapts: bool, dtype: Any) -> Quotients:
+    """Of the entries, with the step h or, if it may be adapted, with those that suit f."""
+    eps = float(np.finfo(dtype).eps)
+    return (at_best_step if adapts else at_step)(method, sample, entries, h, eps)
+
+
+def _compiled(
+    f: Any, x: Array, entries: Array, method: str, h: float, relative: bool
+) -> tuple[Sampler, Quotients | None]:
+    """What evaluates a compiled function."""
+
+    def sample(some: Array, step: float) -> Sample:
+        return evaluation.by_compiled_loop(f, x, some, METHODS[method], step, relative)
+
+    return sample, None
+
+
+def _observed(
+    f: Callable[[Array], Any], x: Array, entries: Array, method: str, h: float, relative: bool
+) -> tuple[Sampler, Quotients | None]:
+    """What evaluates f by calls, and the quotients by the engine, if observing f shows how; the first entry tells."""
+    rule = METHODS[method]
+    heads: list[Sample] = []
+
+    def sample(some: Array, step: float) -> Sample:
+        head = heads[0] if heads else None
+        with turns.plain_loop():
+            if head is not None and some is entries and step == h:
+                return head.joined(evaluation.by_calls(f, x, some[1:], rule, step, relative, head.base))
+            return evaluation.by_calls(f, x, some, rule, step, relative, None if head is None else head.base)
+
+    start = time.perf_counter()
+    heads.append(sample(entries[:1], h))
+    seconds = (time.perf_counter() - start) / len(rule.points)
+    if len(entries) and not observation.may_be_loss(x):
+        calls = len(rule.points) * len(entries)
+        found, _ = attempt(f, x, (method, h, relative), seconds, calls, entries, entries[-1])
+        if found is not None:
+            divisors(Rule(method, h, relative).steps(x.reshape(-1)[entries]), rule.points, h, stacklevel=3)
+            error = None if found.error is None else found.error.ravel()[entries]
+            return sample, Quotients(found.values.ravel()[entries], error, calls)
+    return sample, None
 
 
 def _warn_of_rounding(dtype: Any, h: float, rule: Method) -> None:
@@ -234,99 +302,3 @@ def _values(f: Callable[[Any], Any], point: Any, many: bool) -> Any:
         came = f"{values.dtype} of shape {values.shape}"
         raise TypeError(f"f: expected a function that returns numbers of shape {point.shape}, got {came}")
     return values.astype(np.float64)
-
-
-def number(value: Any) -> float:
-    """What f returned, as a float.
-
-    Raises
-    ------
-    TypeError
-        For anything but one number.
-    """
-    if isinstance(value, float):  # NumPy's float64, too
-        return float(value)
-    array = np.asarray(value)
-    if array.size != 1 or array.dtype.kind not in "fiub":
-        came = (
-            f"a {type(value).__name__}" if array.dtype.kind not in "fiubc" else f"{array.dtype} of shape {array.shape}"
-        )
-        raise TypeError(f"f: expected a function that returns one number, got {came}; return a float")
-    return float(array.reshape(-1)[0])
-
-
-def _observed(
-    f: Callable[[Array], Any], x: Array, entries: Array, method: str, h: float, relative: bool
-) -> tuple[Array, Array | None, int]:
-    """The quotients, estimates of their errors, and how often f was called: by the engine if observing f shows how."""
-    rule = METHODS[method]
-    calls = len(rule.points) * len(entries)
-    with turns.plain_loop():
-        base = number(f(x)) if len(rule.points) == 1 else 0.0
-        start = time.perf_counter()
-        values, steps = _evaluate(f, x, entries[:1], rule, base, h, relative)
-        seconds = (time.perf_counter() - start) / len(rule.points)
-    if len(entries) and not observation.may_be_loss(x):
-        found, _ = attempt(f, x, (method, h, relative), seconds, calls, entries, entries[-1])
-        if found is not None:
-            divisors(Rule(method, h, relative).steps(x.reshape(-1)[entries]), rule.points, h, stacklevel=4)
-            return found.values.ravel()[entries], None if found.error is None else found.error.ravel()[entries], calls
-    with turns.plain_loop():
-        rest = _evaluate(f, x, entries[1:], rule, base, h, relative)
-    values, steps = (np.concatenate(both, axis=1) for both in zip((values, steps), rest, strict=True))
-    gradient, error = quotient(method, values, divisors(steps, rule.points, h, stacklevel=4))
-    return gradient, error, calls + (len(rule.points) == 1)
-
-
-def _evaluate(
-    f: Callable[[Array], Any], x: Array, entries: Array, rule: Method, base: float, h: float, relative: bool
-) -> tuple[Array, Array]:
-    """f less a base, and the steps taken, at each point of each entry, (points, entries)."""
-    values = np.empty((len(rule.points), entries.size))
-    steps = np.empty_like(values)
-    flat: Any = x.reshape(-1) if x.flags.c_contiguous else x.flat
-    for column, entry in enumerate(entries.tolist()):
-        kept = flat[entry]
-        scale = h * max(1.0, abs(float(kept))) if relative else h
-        try:
-            for row, multiple in enumerate(rule.points):
-                flat[entry] = moved = kept + multiple * scale
-                steps[row, column] = moved - kept
-                values[row, column] = number(f(x)) - base
-        finally:
-            flat[entry] = kept
-    return values, steps
-
-
-def _evaluate_compiled(
-    f: Any, x: Array, entries: Array, rule: Method, h: float, relative: bool
-) -> tuple[Array, Array, int]:
-    """As _evaluate for "forward" less f at x itself, by a compiled loop; and how often f was called."""
-    if x.dtype not in (np.float32, np.float64):
-        remedy = "pass x.astype(np.float64)"
-        raise TypeError(f"x: expected float32 or float64 for a compiled f, got {x.dtype}; {remedy}")
-    x = np.ascontiguousarray(x)
-    parts = 1 if differences.is_parallel(f) or threads.may_not_nest() else threads.get_num_threads()
-    copies = np.stack([x] * parts)
-    values = np.full((len(rule.points), entries.size), np.nan)
-    steps = np.zeros_like(values)
-    points = np.array(rule.points)
-    base = number(f(copies[0]))
-    start = time.perf_counter()
-    f(copies[0])
-    seconds = max(1e-7, time.perf_counter() - start)
-    first, size = 0, max(1, int(SECONDS_PER_CALL / seconds / len(points)))
-    while first < entries.size:
-        last, start = min(entries.size, first + size), time.perf_counter()
-        work = FLOP_PER_SECOND * seconds * len(points) * (last - first)
-        arguments = (f, copies, entries, first, last, points, h, relative, values, steps)
-        threads.run(differences.evaluate, work, *arguments, n_threads=parts)
-        if np.isnan(
-            values[:, first:last]
-        ).any():  # a thread loses the exception that ended it, the serial loop does not
-            differences.evaluate.serial(1, *arguments)
-        if first > 0:  # the first call compiled
-            seconds = max(1e-9, (time.perf_counter() - start) / (last - first) / len(points) * parts)
-            size = max(1, min(4 * size, int(SECONDS_PER_CALL * parts / seconds / len(points))))
-        first = last
-    return values - (base if len(points) == 1 else 0.0), steps, values.size + 2

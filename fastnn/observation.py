@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn.arrays import Array
+from fastnn.moving import Moving, moved
 
 # By the identity of its vector of parameters, into which `params` gives views.
 _networks: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
@@ -72,18 +73,24 @@ def network_gradient(
         return None
     network = _networks[id(x.base)]
     before = network._values.copy()
-    kept, generator = x.copy(), np.random.default_rng(0)
-    try:
+    generator = np.random.default_rng(0)
+
+    def watched_twice(moving: Moving) -> tuple[Call, Call] | None:
         first = _watched(f, x)
         if first is None or not _is_untouched(network, first, before):
             return None
-        x += (0.01 * generator.standard_normal(x.shape)).astype(x.dtype)
-        moved = network._values.copy()
+        moving.move(..., x + (0.01 * generator.standard_normal(x.shape)).astype(x.dtype))
+        further = network._values.copy()
         second = _watched(f, x)
-        if second is None or not _is_untouched(network, second, moved):
+        if second is None or not _is_untouched(network, second, further):
             return None
-    finally:
-        x[...] = kept
+        moving.move(..., moving.kept)
+        return first, second
+
+    calls = moved(x, watched_twice)
+    if calls is None:
+        return None
+    first, second = calls
     if any(not np.array_equal(a, b, equal_nan=True) for a, b in zip(first.data, second.data, strict=True)):
         return None
     name = _name(network, x)

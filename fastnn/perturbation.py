@@ -73,6 +73,18 @@ def quotient(method: str, changes: Array, steps: Array) -> tuple[Array, Array | 
     return best, np.abs(best - better[1])
 
 
+def settled_error(changes: Array, steps: Array, best: Array, estimate: Array) -> Array:
+    """The estimate of a "richardson" quotient's error, or a larger one where it has no ground.
+
+    It takes the quotients at h, h/2 and h/4 to come nearer to each other by 4, as they do where h is small to what f
+    varies over. Where they do not, such as across a pole or a kink, or in rounding, it is how far apart they are.
+    """
+    pairs = [(changes[i] - changes[i + 1]) / (steps[i] - steps[i + 1]) for i in (0, 2, 4)]
+    has_settled = np.abs(pairs[0] - pairs[1]) >= 3 * np.abs(pairs[1] - pairs[2])
+    spread = np.max([np.abs(best - pair) for pair in pairs], axis=0)
+    return np.where(has_settled, estimate, np.maximum(estimate, spread))
+
+
 def divisors(steps: Array, points: Sequence[float], h: float, stacklevel: int = 3) -> Array:
     """The steps taken (points, ...); where rounding makes the points of a pair one, those asked for, and a warning.
 
@@ -146,6 +158,7 @@ class Perturbation:
         """
         changes, steps = self.changes(METHODS[method].points, h, relative, only)
         values, error = quotient(method, changes, steps)
+        error = None if error is None else settled_error(changes, steps, values, error)
         return self.by_name(values, only), None if error is None else self.by_name(error, only)
 
     def changes(

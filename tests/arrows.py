@@ -1,6 +1,15 @@
 """Who may import whom in fastnn; the table that test_architecture.py holds the source against."""
 
-BELOW_ALL: tuple[str, ...] = ("version", "errors", "files", "folders", "checks", "reference.activations", "bench")
+BELOW_ALL: tuple[str, ...] = (
+    "version",
+    "errors",
+    "files",
+    "folders",
+    "checks",
+    "moving",
+    "reference.activations",
+    "bench",
+)
 BELOW_ALL += ("loading", "kernels", "kernels.processor")
 # What a module may import of fastnn. Arrows point one way: a module stands below all that it imports.
 ARROWS = {
@@ -67,7 +76,7 @@ ARROWS = {
     "losses": "arrays kernels.losses",
     "regularization": "arrays",
     "perturbation": "arrays errors threads kernels.*",
-    "observation": "arrays",
+    "observation": "arrays moving",
     "functional": "arrays threads kernels.*",
     "functional_losses": "arrays losses threads kernels.operations",
     "functional_updates": "arrays optimizers threads kernels.*",
@@ -86,7 +95,10 @@ ARROWS = {
     "observing.recognition": "arrays layers observing.tape kernels.losses",
     "observing.attempt": "loading observing observing.reach observing.tape observing.turns",
     "observing.engine": "arrays observation perturbation plan observing.reach observing.recognition observing.tape",
-    "gradients": "arrays errors observation observing observing.* perturbation threads kernels.*",
+    "evaluation": "arrays moving perturbation threads kernels.differences",
+    "step_choice": "arrays evaluation perturbation",
+    "gradients": "arrays errors evaluation moving observation observing observing.* perturbation step_choice "
+    "kernels.differences",
     "descent": "arrays errors gradients",
     "gradient_check": "arrays checks layers observation perturbation kernels.activations",
     "training": "arrays checks errors layers losses network optimizers progress runner kernels.forward",
@@ -103,7 +115,7 @@ ARROWS = {
     "model_header": "arrays checks errors layers losses network optimizers plan regularization runner version",
     "persistence": "checks errors arrays files model_header network runner kernels.job kernels.updates",
     "plots.panels": "arrays checks",
-    "plots.functions": "arrays descent errors functional gradients surfaces kernels.activations plots.panels",
+    "plots.functions": "arrays descent errors evaluation functional surfaces kernels.activations plots.panels",
     "plots.networks": "arrays checks gradient_check observation training plots.panels",
     "plots": "plots.*",
     "environment": "arrays folders functional functional_losses functional_updates layers network optimizers threads "
@@ -117,7 +129,7 @@ ARROWS = {
     "dropin.common.util": "dropin.backend",
     "dropin.common.optimizer": "dropin.backend dropin.base",
     "dropin.common.layers": "dropin.backend dropin.base dropin.common.functions dropin.common.util",
-    "dropin.common.gradient": "errors observing observing.* dropin.record",
+    "dropin.common.gradient": "moving errors observing observing.* dropin.record",
     "dropin.common.multi_layer_net": "dropin.common.gradient dropin.common.layers",
     "dropin.common.multi_layer_net_extend": "dropin.common.gradient dropin.common.layers dropin.common.multi_layer_net",
     "dropin.common.trainer": "dropin.common.optimizer",

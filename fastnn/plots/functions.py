@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arrays, descent, gradients
+from fastnn import arrays, descent, evaluation
 from fastnn.arrays import Array
 from fastnn.errors import TrainingDivergedError
 from fastnn.functional import activation_backward, activation_forward
@@ -277,7 +277,7 @@ def _window(points: Array) -> Bounds:
 def _values(f: Function, points: Array) -> Array:
     """f at points (M, variables), each a copy."""
     with np.errstate(all="ignore"):
-        return np.array([gradients.number(f(point.copy())) for point in points])
+        return np.array([evaluation.number(f(point.copy())) for point in points])
 
 
 def _grid(f: Function, within: Bounds) -> tuple[Array, Array, Array]:

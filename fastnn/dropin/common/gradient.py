@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnn.dropin import record
 from fastnn.errors import PrecisionWarning
+from fastnn.moving import Moving
 from fastnn.observing import turns
 from fastnn.observing.attempt import attempt, last_in_memory
 
@@ -70,7 +71,7 @@ def numerical_gradient_2d(f: Any, X: Any) -> Any:
 
 def plain_numerical_gradient(f: Any, x: Any) -> Any:
     """As numerical_gradient, never by the engine: exactly 2 x.size calls of f, plus before minus, entry after entry as
-    they lie in memory. If f raises, its entry stays moved, as in the book.
+    they lie in memory. If f raises, x comes back with its bits, which in the book stays moved.
     """
     result, loop = _loop(f, x, STEP)
     for _ in loop:
@@ -90,17 +91,22 @@ def _loop(f: Any, x: Any, h: float) -> tuple[Any, Iterator[None]]:
             stacklevel=5,
         )
     result = np.zeros_like(x)
+    moving = Moving(x)
     entries = np.nditer(x, flags=["multi_index"], op_flags=["readwrite"])
 
     def steps() -> Iterator[None]:
         for _ in entries:
             place = entries.multi_index
-            kept = x[place]
-            x[place] = float(kept) + h
-            above = f(x)
-            x[place] = float(kept) - h
-            below = f(x)
-            x[place] = kept
+            kept = moving.kept[place]
+            try:
+                moving.move(place, float(kept) + h)
+                above = f(x)
+                moving.move(place, float(kept) - h)
+                below = f(x)
+                moving.move(place, kept)
+            except BaseException:
+                moving.put_back()
+                raise
             result[place] = (above - below) / (2 * h)
             yield
 
