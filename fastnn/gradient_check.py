@@ -219,9 +219,9 @@ def check_gradients(
     slopes = changes / steps
     parts = {name: [perturbation.by_name(rows)[name] for rows in (best, estimate, *slopes)] for name in net.params}
     unsure, cancelled = _unresolved(net, data), _cancelled(net, data)
-    has_kinks = net._loss.has_kink or net.regularization.l1 > 0.0
-    has_kinks |= any(isinstance(layer, PRelu) for layer in net.layers)
-    has_kinks |= any(ACTIVATIONS[getattr(layer, "activation", "identity")].has_kink for layer in net.layers)
+    has_kinks = net._formula.has_kink or net.regularization.l1 > 0.0
+    has_kinks |= any(isinstance(layer, PRelu) for layer in net._layers)
+    has_kinks |= any(ACTIVATIONS[getattr(layer, "activation", "identity")].has_kink for layer in net._layers)
     tensors, errors = {}, {}
     for name, (numerical, noise, *sides) in parts.items():
         analytic = arrays.floats(f"gradient[{name!r}]", given[name], numerical.shape, dtype="float64", rounding=True)

@@ -77,7 +77,7 @@ class Network(Runner):
         regularization: Regularization | None = None,
     ) -> None:
         super().__init__(layers, loss, dtype, n_threads, regularization)
-        check_outputs(self._loss, self.layers[-1], self.outputs)
+        check_outputs(self._formula, self._layers[-1], self.outputs)
         self.history: History | None = None
         self.initialize(rng)
 
@@ -87,20 +87,20 @@ class Network(Runner):
         The optimizer and its state are forgotten.
         """
         generator = arrays.generator("rng", rng)
-        affine = [(i, layer) for i, layer in enumerate(self.layers) if isinstance(layer, Affine)]
+        affine = [(i, layer) for i, layer in enumerate(self._layers) if isinstance(layer, Affine)]
         for number, (i, layer) in enumerate(affine, start=1):
-            follows = next((later for later in self.layers[i + 1 :] if not isinstance(later, TRANSPARENT)), None)
+            follows = next((later for later in self._layers[i + 1 :] if not isinstance(later, TRANSPARENT)), None)
             init = layer.init if layer.init is not None else "he" if isinstance(follows, RELU_FAMILY) else "xavier"
             self.params[f"W{number}"][...] = initializers.weights(init, layer.inputs, layer.outputs, generator)
             self.params[f"b{number}"][...] = 0.0
-        slopes = [layer.slope for layer in self.layers if isinstance(layer, PRelu)]
+        slopes = [layer.slope for layer in self._layers if isinstance(layer, PRelu)]
         for number, slope in enumerate(slopes, start=1):
             self.params[f"slope{number}"][...] = slope
-        for number in range(1, 1 + sum(isinstance(layer, BatchNorm) for layer in self.layers)):
+        for number in range(1, 1 + sum(isinstance(layer, BatchNorm) for layer in self._layers)):
             self.params[f"gamma{number}"][...], self.params[f"beta{number}"][...] = 1.0, 0.0
             self.statistics[f"mean{number}"][...], self.statistics[f"variance{number}"][...] = 0.0, 1.0
         self._state_owner, self._optimizer, self._counters[:] = None, None, 0
-        if any(isinstance(layer, Dropout) for layer in self.layers):
+        if any(isinstance(layer, Dropout) for layer in self._layers):
             self._counters[job.SEED] = generator.integers(2**31)
 
     def loss(self, x: Any, t: Any, *, check_finite: bool = True) -> float:
@@ -220,23 +220,27 @@ class Network(Runner):
 
     def summary(self) -> str:
         """A table of the layers: outputs, parameters, and the activation's number if it has one."""
-        return table_of_layers(self.layers, f"loss {self.loss_name}, {self.dtype}")
+        return table_of_layers(self._layers, f"loss {self.loss_name}, {self.dtype}")
 
     def __repr__(self) -> str:
         layers = ", ".join(str(layer) for layer in self.layers)
-        loss = f'"{self.loss_name}"' if self._loss == type(self._loss)() else repr(self._loss)
+        loss = f'"{self.loss_name}"' if self._loss == type(self._formula)() else repr(self._loss)
         penalty = "" if self.regularization.is_none else f", regularization={self.regularization!r}"
         return f'Network([{layers}], loss={loss}, dtype="{self.dtype}"{penalty})'
 
     def _plain_targets(self, x: Any, t: Any) -> tuple[Array, Array] | None:
         """The labels and the dense targets, if x and t are such that the kernel alone can check them."""
-        dtype, values = self._values.dtype, self._values
+        dtype, values = self._values.dtype, self._memory
         if not (arrays.is_plain(x, dtype) and x.ndim == 2 and x.shape[1] == self._inputs and x.base is not values):
+            return None
+        if not self._is_own_loss:  # whose targets may be anything
             return None
         if arrays.is_plain(t, dtype):
             t = t.reshape(-1, 1) if t.ndim == 1 else t
             return (NO_ORDER, t) if t.shape == (len(x), self._outputs) and t.base is not values else None
-        plain = self._loss.takes_labels and self._outputs > 1 and arrays.is_plain(t, INDEX) and t.shape == x.shape[:1]
+        plain = (
+            self._formula.takes_labels and self._outputs > 1 and arrays.is_plain(t, INDEX) and t.shape == x.shape[:1]
+        )
         return (t, self._no_targets) if plain else None
 
     def _train_batch(self, x: Any, t: Any, optimizer: Optimizer | None, check_finite: bool) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from fastnn.arrays import Array
 from fastnn.moving import Moving, moved
 
-# By the identity of its vector of parameters, into which `params` gives views.
+# By the identity of the memory of its parameters, into which `params` gives views.
 _networks: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
@@ -36,7 +36,7 @@ _watch = _Watch()
 
 def register(network: Any) -> None:
     """Called by a network when it has its parameters."""
-    _networks[id(network._values)] = network
+    _networks[id(network._memory)] = network
 
 
 def note_loss(network: Any, data: tuple[Array, Array, Array], loss: float) -> None:
@@ -48,7 +48,7 @@ def note_loss(network: Any, data: tuple[Array, Array, Array], loss: float) -> No
 def is_network(thing: Any) -> bool:
     """Whether this is a network."""
     attributes = getattr(thing, "__dict__", None)
-    return isinstance(attributes, dict) and _networks.get(id(attributes.get("_values"))) is thing
+    return isinstance(attributes, dict) and _networks.get(id(attributes.get("_memory"))) is thing
 
 
 EXTRA_CALLS = 2  # of a function that may be a network's loss
@@ -57,7 +57,7 @@ EXTRA_CALLS = 2  # of a function that may be a network's loss
 def may_be_loss(x: Array) -> bool:
     """Whether x is one of a network's parameters, so that f is called EXTRA_CALLS times to see what it is."""
     network = _networks.get(id(x.base))
-    return network is not None and network._values is x.base and _name(network, x) is not None
+    return network is not None and network._memory is x.base and _name(network, x) is not None
 
 
 def network_gradient(

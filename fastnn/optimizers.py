@@ -5,11 +5,11 @@ Their state lives in the network, their arithmetic in kernels/updates.py.
 
 import pickle
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from fastnn import arrays
+from fastnn import arrays, checks
 from fastnn.arrays import Array
 from fastnn.kernels import updates
 
@@ -252,14 +252,35 @@ class AdamW(Adam):
         return {**super()._own(), updates.DECAY: self.weight_decay}
 
 
+class Rule(NamedTuple):
+    """An update as kernels make it, read from an optimizer once: its name in kernels/updates.py, and its numbers."""
+
+    update: str
+    numbers: Array  # (STEP,) float64
+
+
+NO_RULE = Rule("none", np.zeros(updates.STEP))  # of a gradient by itself
+
+
+def rule_of(optimizer: Optimizer, dtype: Any) -> Rule:
+    """What an optimizer does to parameters of `dtype`; refused with TypeError or ValueError where that is no update."""
+    update = arrays.choice("optimizer.update", optimizer.update, OPTIMIZERS)
+    return Rule(update, numbers_in(dtype, optimizer.numbers))
+
+
 def numbers_in(dtype: Any, numbers: tuple[float, ...]) -> Array:
-    """The numbers of an update in float64, refused where `dtype` makes infinity of one, bounds of clipping aside."""
+    """The numbers of an update in float64, refused where they are none, or `dtype` makes infinity of one."""
     largest = float(np.finfo(dtype).max)
     values, kind = np.zeros(updates.STEP), np.dtype(dtype)
     values[[updates.CLIP_VALUE, updates.CLIP_NORM]] = np.inf
-    values[: len(numbers)] = numbers
-    for number in values[: updates.CLIP_VALUE]:
-        arrays.real("optimizer", float(number), maximum=largest)
+    if not isinstance(numbers, tuple) or len(numbers) > updates.STEP:
+        came = f"{len(numbers)}" if isinstance(numbers, tuple) else checks.shown(numbers)
+        expected = f"optimizer.numbers: expected a tuple of at most {updates.STEP} numbers"
+        raise TypeError(f"{expected}, got {came}; return super().numbers, or numbers like these")
+    for place, number in enumerate(numbers):
+        clips = place in (updates.CLIP_VALUE, updates.CLIP_NORM)
+        if not (clips and isinstance(number, float) and number == np.inf):  # infinity clips nothing
+            values[place] = arrays.real("optimizer", number, maximum=None if clips else largest)
     if values[updates.EPSILON] > 0.0:
         arrays.survives("optimizer", "an epsilon above 0", values[updates.EPSILON], 0.0, kind, "pass a larger one")
     for number in values[[updates.FIRST, updates.SECOND]]:
@@ -270,6 +291,8 @@ def numbers_in(dtype: Any, numbers: tuple[float, ...]) -> Array:
 OPTIMIZER_CLASSES: dict[str, type[Optimizer]] = {
     optimizer.__name__: optimizer for optimizer in (SGD, Momentum, Nesterov, AdaGrad, RMSProp, AdamW, Adam)
 }
+# Those whose numbers never change; of a user's class they may.
+OWN = frozenset(OPTIMIZER_CLASSES.values())
 # By the name of their update; AdamW's is Adam's.
 OPTIMIZERS = {optimizer.update: optimizer for optimizer in OPTIMIZER_CLASSES.values()}
 

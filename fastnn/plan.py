@@ -9,7 +9,7 @@ import numpy as np
 from fastnn import arrays
 from fastnn.kernels import job as kernels
 from fastnn.kernels.activations import ACTIVATIONS, IDENTITY
-from fastnn.layers import Activation, Affine, BatchNorm, Dropout, Elu, Layer, LeakyRelu, PRelu
+from fastnn.layers import Activation, Affine, BatchNorm, Dropout, Elu, Layer, LeakyRelu, PRelu, own_layer
 
 # The loss's parameter, the share of the data in the loss, l1 and l2.
 NO_LOSS_NUMBERS = (0.0, 1.0, 0.0, 0.0)
@@ -61,20 +61,22 @@ def check_numbers(layers: Sequence[Layer], dtype: np.dtype[Any]) -> None:
 
 
 def check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """The layers as a tuple; refused if they are none, or do not fit one another."""
+    """The layers as fastnn's own classes describe them; refused if they are none, or do not fit one another."""
     if isinstance(layers, Layer) or not isinstance(layers, Sequence):
         raise TypeError(f"layers: expected a list of layers, got {type(layers).__name__}; pass [Affine(4, 3), ...]")
+    own: list[Layer] = []
     for i, layer in enumerate(layers):
         if not isinstance(layer, Affine | Activation | PRelu | BatchNorm | Dropout):
             expected = f"layers[{i}]: expected a layer such as Affine(4, 3) or Relu()"
             if isinstance(layer, type):
                 raise TypeError(f"{expected}, got the class {layer.__name__}; create it with ()")
             raise TypeError(f"{expected}, got {layer!r}; pass layers, the weights between two widths as Affine")
-    if not layers or not isinstance(layers[0], Affine):
-        came = str(layers[0]) if layers else "an empty list"
+        own.append(own_layer(layer))
+    if not own or not isinstance(own[0], Affine):
+        came = str(own[0]) if own else "an empty list"
         raise ValueError(f"layers: expected an Affine layer first, got {came}; it says how many inputs there are")
-    width = layers[0].inputs
-    for i, layer in enumerate(layers):
+    width = own[0].inputs
+    for i, layer in enumerate(own):
         if isinstance(layer, Affine):
             if layer.inputs != width:
                 raise ValueError(
@@ -82,11 +84,14 @@ def check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
                     f"got {layer}; make the widths agree"
                 )
             width = layer.outputs
-    return tuple(layers)
+    return tuple(own)
 
 
 def compile_plan(layers: Sequence[Layer], loss: int, loss_numbers: Sequence[float] = NO_LOSS_NUMBERS) -> Compiled:
-    """The plan of layers, and where their parameters stand. loss_numbers: the plan's own, see kernels/job.py."""
+    """The plan of layers, and where their parameters stand.
+
+    layers: as `check_layers` returns them; loss_numbers: the plan's own, see kernels/job.py.
+    """
     table: list[list[int]] = []
     numbers: tuple[list[float], list[float]] = ([], [])
     places: Places = {}

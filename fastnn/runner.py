@@ -17,12 +17,13 @@ from fastnn.kernels import network as kernels
 from fastnn.kernels.penalty import penalty
 from fastnn.kernels.updates import UPDATES
 from fastnn.layers import Layer
-from fastnn.losses import Loss, check_loss
-from fastnn.optimizers import Optimizer, numbers_in, that_can_be_pickled
+from fastnn.losses import Loss, check_loss, own_loss
+from fastnn.optimizers import NO_RULE, Optimizer, Rule, rule_of, that_can_be_pickled
 from fastnn.parameters import Parameters, vector
 from fastnn.perturbation import Model, Perturbation
 from fastnn.plan import check_layers, check_numbers, compile_plan
 from fastnn.regularization import Regularization
+from fastnn.returned import pinned, targets
 from fastnn.workspace import INDEX, Workspace, take_for_prediction
 
 NO_ORDER = np.empty(0, INDEX)  # samples as they come
@@ -62,21 +63,26 @@ class Runner:
         n_threads: int | None,
         regularization: Regularization | None,
     ) -> None:
-        self.layers = check_layers(layers)
+        self._layers = check_layers(layers)
+        self._given_layers = tuple(layers)  # what they are is settled by now; these are to be shown
         self._loss = check_loss(loss)
+        self._formula = own_loss(self._loss)  # of the two only this one reaches a kernel
+        self._is_own_loss = type(self._loss) is type(self._formula)
         if regularization is not None and not isinstance(regularization, Regularization):
             came = f"{regularization!r}; pass fastnn.Regularization(l2=1e-4)"
             raise TypeError(f"regularization: expected a fastnn.Regularization or None, got {came}")
-        self._regularization = Regularization() if regularization is None else regularization
+        given = Regularization() if regularization is None else regularization
+        self._regularization = Regularization(given.l1, given.l2, given.data)
         dtype = arrays.float_dtype("dtype", dtype)
         for name, number in vars(self.regularization).items():
             arrays.real(f"regularization.{name}", number, maximum=float(np.finfo(dtype).max))
-        check_numbers(self.layers, dtype)
-        self.n_threads = None if n_threads is None else arrays.integer("n_threads", n_threads, minimum=1)
+        check_numbers(self._layers, dtype)
+        self.n_threads = n_threads
         self._plan, self._places, self._statistics, self._columns, self._trained, size = compile_plan(
-            *self._description
+            self._layers, self._formula.code, (self._formula.parameter, *self._regularization.numbers)
         )
-        self._values, self._gradients = vector(size, dtype), vector(size, dtype)
+        self._gradients = vector(size, dtype)
+        self._hold(vector(size, dtype))
         self._no_targets = np.empty((0, self.outputs), dtype)
         self._state = np.zeros((0, size), dtype)
         self._state_owner: str | None = None
@@ -88,10 +94,31 @@ class Runner:
         self._lock = threading.RLock()
         observation.register(self)
 
+    def _hold(self, memory: Array) -> None:
+        """Take this vector for the parameters and statistics.
+
+        Views of it show the vector itself as their base, so that kernels go by another one, of memory that stays.
+        """
+        self._memory, self._values, self._pins = memory, memory[:], pinned(memory)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers; chosen when the network is made."""
+        return self._given_layers
+
+    @property
+    def n_threads(self) -> int | None:
+        """At most so many threads for this network; None for `fastnn.get_num_threads`. It may be assigned."""
+        return self._n_threads
+
+    @n_threads.setter
+    def n_threads(self, n: int | None) -> None:
+        self._n_threads = None if n is None else arrays.integer("n_threads", n, minimum=1)
+
     @property
     def loss_name(self) -> str:
         """The name of the loss."""
-        return self._loss.name
+        return self._formula.name
 
     @property
     def regularization(self) -> Regularization:
@@ -102,11 +129,6 @@ class Runner:
     def optimizer(self) -> Optimizer | None:
         """That of the last update, with which `fit` goes on; a schedule's rates aside."""
         return self._optimizer
-
-    @property
-    def _description(self) -> tuple[Sequence[Layer], int, tuple[float, ...]]:
-        """What a plan is compiled from."""
-        return self.layers, self._loss.code, (self._loss.parameter, *self.regularization.numbers)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -157,10 +179,10 @@ class Runner:
         if not (apart and out.shape == (count, self._outputs)):
             inputs = (("x", x), ("the parameters", self._values))
             result = arrays.output("out", out, (count, self._outputs), dtype, inputs)
-        parts = threads.at_most(self.n_threads)
+        parts = threads.at_most(self._n_threads)
         flop = 2.0 * self._values.size  # of one sample
         vectors = (self._values, self._no_targets, self._no_targets)  # neither gradients nor state
-        description = (self.layers, self._plan, self._columns, self._trained)
+        description = (self._plan, self._columns, self._trained)
         workspace = take_for_prediction(self._prediction_workspaces, description, vectors, parts)
         rows = max(forward.BLOCK_ROWS, int(FLOP_PER_CALL / flop))
         check = check_finite and count <= rows  # by the kernel, before it writes anything
@@ -181,10 +203,11 @@ class Runner:
     ) -> tuple[Array, Array, Array]:
         """Data and targets as kernels take them: x (N, D), labels (N,) or empty, dense (N, K) or empty."""
         x = arrays.floats(names[0], x, ("N", self.inputs), dtype=self.dtype, rounding=True, finite=check_finite)
-        if np.may_share_memory(x, self._values):  # parameters as data: they move while they are read
-            x = x.copy()
+        # Parameters as data would move while they are read.
+        x = x.copy() if np.may_share_memory(x, self._values) else x[:]
         rows, columns = x.shape[0], self.outputs
-        labels, dense = self._loss.targets(names[1], t, rows, columns, self.dtype, check_finite)
+        found = self._loss.targets(names[1], t, rows, columns, self.dtype, check_finite)
+        labels, dense = targets(names[1], found, rows, columns, self.dtype, self._formula.takes_labels)
         return x, labels, dense.copy() if np.may_share_memory(dense, self._values) else dense
 
     def _evaluate(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
@@ -200,8 +223,8 @@ class Runner:
         """Mean loss and accuracy of outputs (N, K), float32 or float64, for prepared targets."""
         losses, hits = np.empty((2, len(y))), np.empty(len(y), INDEX)
         rows = np.arange(len(y), dtype=INDEX)
-        arguments = (self._plan.loss, self._loss.parameter, y, labels, dense, rows, float(len(y)), np.empty_like(y))
-        work, parts = FLOP_PER_LOSS * y.size, threads.at_most(self.n_threads)
+        arguments = (self._plan.loss, self._formula.parameter, y, labels, dense, rows, float(len(y)), np.empty_like(y))
+        work, parts = FLOP_PER_LOSS * y.size, threads.at_most(self._n_threads)
         values = np.empty((parts, operations.SUMS))
         total = threads.run(operations.loss, work, *arguments, losses[0], losses[1], hits, values, n_threads=parts)
         return float(total) / len(y), float(hits.mean())
@@ -216,7 +239,7 @@ class Runner:
 
     def _perturbation(self, data: tuple[Array, Array, Array]) -> Perturbation:
         """The network on prepared data, for numerical gradients."""
-        return Perturbation(Model(self._plan, self._places, self._columns, self._values), data, self.n_threads)
+        return Perturbation(Model(self._plan, self._places, self._columns, self._values), data, self._n_threads)
 
     def _snapshot(self, into: Snapshot | None = None) -> Snapshot:
         """A copy of the parameters and the optimizer's state, in the arrays of `into` where they fit."""
@@ -239,7 +262,8 @@ class Runner:
     def _update(self, gradients: Array, optimizer: Optimizer) -> None:
         """One update of the parameters by these gradients (P,)."""
         with self._lock:
-            self._state, self._state_owner, workspace = self._ready_for(optimizer, 1, 1, False)
+            rule = self._rule(optimizer)
+            self._state, self._state_owner, workspace = self._ready_for(rule, optimizer, 1, 1, False)
             self._optimizer = optimizer
             self._gradients[:] = gradients
             kernels.update.serial(1, workspace.job, self._values)
@@ -264,14 +288,15 @@ class Runner:
 
         The sum of losses goes on from `losses`. check: (labels, finite inputs); weights: of the samples' losses.
         """
-        parts, rows = threads.at_most(self.n_threads), batches[2]
+        parts, rows = threads.at_most(self._n_threads), batches[2]
         if rows == 1 and self._statistics and optimizer is not None:
             raise lone_row("batch", "train on larger batches")
         # A tenth of a batch's operations, as products are that much faster than other work: 0.46 MFLOP gain nothing.
         work = 0.6 * rows * self._values.size
         with self._lock:  # one batch at a time goes through the workspace
+            rule = self._rule(optimizer)
             steps = self._counters[job.STEPS]
-            state, owner, workspace = self._ready_for(optimizer, rows, parts, data[3].size > 0)
+            state, owner, workspace = self._ready_for(rule, optimizer, rows, parts, data[3].size > 0)
             arguments = (workspace.job, *data, weights, *batches, losses, *check, counts_hits)
             samples, total, hits, outcome = threads.run(kernels.train, work, *arguments, n_threads=parts)
             if samples or optimizer is None:
@@ -283,49 +308,54 @@ class Runner:
                 self._workspace = None
         return int(samples), float(total), int(hits), int(outcome)  # NumPy's own without the compiler
 
+    def _rule(self, optimizer: Optimizer | None) -> Rule:
+        """What the optimizer does, read before anything is changed: an optimizer of a user's own may train itself."""
+        if optimizer is None:
+            return NO_RULE
+        known = None if self._workspace is None else self._workspace.rule_for(optimizer)
+        return rule_of(optimizer, self.dtype) if known is None else known
+
     def _ready_for(
-        self, optimizer: Optimizer | None, rows: int, parts: int, shuffled: bool
+        self, rule: Rule, optimizer: Optimizer | None, rows: int, parts: int, shuffled: bool
     ) -> tuple[Array, str | None, Workspace]:
         """The optimizer's state, whose it is, and a workspace that makes its update of that state."""
-        update = UPDATES["none" if optimizer is None else optimizer.update]
+        update = UPDATES[rule.update]
         state, owner, workspace = self._state, self._state_owner, self._workspace
-        is_set = workspace is not None and workspace.is_set_for(optimizer)
-        if optimizer is not None and not is_set:
-            numbers_in(self.dtype, optimizer.numbers)  # refused before anything is changed
-        if optimizer is not None and (owner != optimizer.update or len(state) != update.state_vectors):
+        if optimizer is not None and (owner != rule.update or len(state) != update.state_vectors):
             # Another kind of optimizer starts afresh; the same kind, with whatever learning rate, goes on.
             shape = (update.state_vectors, self._values.size)
             unused = None if workspace is None or workspace.vectors[2] is state else workspace.vectors[2]
             if unused is None or unused.shape != shape:
                 unused = np.zeros(shape, self.dtype)
-            unused[...], state, owner = 0.0, unused, optimizer.update
+            unused[...], state, owner = 0.0, unused, rule.update
             self._counters[job.STEPS] = 0
         vectors = (self._values, self._gradients, state)
         if workspace is None or not workspace.suits(vectors, rows, parts, shuffled):
-            description = (self.layers, self._plan, self._columns, self._trained)
-            made = Workspace(*description, vectors, rows, parts, True, shuffled, self._counters)
-            workspace, is_set = made, False
-            self._workspace = made
-        if not is_set:
-            workspace.set_update(optimizer)
+            description = (self._plan, self._columns, self._trained)
+            workspace = Workspace(*description, vectors, rows, parts, True, shuffled, self._counters)
+            self._workspace = workspace
+        if workspace.rule is not rule:
+            workspace.set_update(rule, optimizer)
         return state, owner, workspace
 
     def __getstate__(self) -> dict[str, Any]:
-        dropped: dict[str, Any] = {"_workspace": None, "_prediction_workspaces": [], "_lock": None}
+        dropped: dict[str, Any] = dict.fromkeys(("_workspace", "_lock", "_memory", "_pins"))
+        dropped |= {"_prediction_workspaces": [], "_optimizer": that_can_be_pickled(self._optimizer)}
         with self._lock:  # between two updates of another thread
             changed = {name: getattr(self, name).copy() for name in ("_values", "_state", "_counters")}
-            return {**vars(self), **dropped, **changed, "_optimizer": that_can_be_pickled(self._optimizer)}
+            return {**vars(self), **changed, **dropped}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Arrays may arrive in read-only memory, such as joblib's: kernels write to them, and know no other type.
         vars(self).update(state)
         dtype = arrays.float_dtype("dtype", self._values.dtype)  # NumPy's own object, which the gate looks for
-        self._plan = compile_plan(*self._description)[0]
+        self._plan = job.Plan(np.array(self._plan[0], INDEX), np.array(self._plan[1], np.float64), self._plan[2])
         self._counters = np.array(self._counters, INDEX)
         for name in ("_values", "_state"):
             came = getattr(self, name)
             setattr(self, name, np.empty(came.shape, dtype))
             getattr(self, name)[...] = came
+        self._hold(self._values)
         self._gradients = np.zeros_like(self._values)
         self._no_targets = np.empty((0, self.outputs), dtype)
         self._lock = threading.RLock()

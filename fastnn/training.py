@@ -322,7 +322,7 @@ def _is_numerical(gradient: str, network: Network, weights: Array) -> bool:
         return False
     if weights.size:
         raise ValueError("gradient: expected 'analytic' with weights of samples, got 'numerical', which knows none")
-    for layer in network.layers:
+    for layer in network._layers:
         if isinstance(layer, Dropout | BatchNorm):
             lacking = "drops nothing" if isinstance(layer, Dropout) else "takes no statistics of batches"
             expected = f"gradient: expected 'analytic' for a network with {type(layer).__name__}"

@@ -11,8 +11,7 @@ from fastnn.kernels.matmul import scratch_size
 from fastnn.kernels.sparse import sparse_scratch_size
 from fastnn.kernels.units import SCRATCH_VECTORS
 from fastnn.kernels.updates import NUMBERS, UPDATES
-from fastnn.layers import Affine, Layer
-from fastnn.optimizers import Optimizer, numbers_in
+from fastnn.optimizers import OWN, Optimizer, Rule
 
 INDEX = np.dtype(np.intp)
 NO_COUNTERS = np.zeros(job.COUNTERS, INDEX)  # of predictions, which count nothing
@@ -23,8 +22,8 @@ class Workspace:
 
     Parameters
     ----------
-    layers, plan, columns, trained
-        The network's layers, and what `compile_plan` made of them.
+    plan, columns, trained
+        What `compile_plan` made of the network's layers.
     values, gradients, state : arrays
         The network's flat vectors. The job names their memory, so it is made anew when one of them is another array.
     rows, parts : int
@@ -38,7 +37,6 @@ class Workspace:
 
     def __init__(
         self,
-        layers: Sequence[Layer],
         plan: job.Plan,
         columns: int,
         trained: int,
@@ -51,14 +49,15 @@ class Workspace:
     ) -> None:
         self.vectors, self.rows, self.parts, self.shuffled = vectors, rows, parts, shuffled
         values, gradients, state = vectors
-        dtype, inputs = values.dtype, plan.operations[0, job.INPUTS]
-        weights = [layer for layer in layers if isinstance(layer, Affine)]
+        dtype, inputs = values.dtype, int(plan.operations[0, job.INPUTS])
+        table = plan.operations
+        weights = [(int(row[job.INPUTS]), int(row[job.OUTPUTS])) for row in table if row[job.KIND] == job.AFFINE]
         some = rows if training else 0
         tensors = rows * columns if training else parts * forward.BLOCK_ROWS * columns
-        largest = max(min(layer.inputs * layer.outputs, _update_size(layer)) for layer in weights) if training else 0
+        largest = max(min(d * h, _update_size(h)) for d, h in weights) if training else 0
         self.rates = np.zeros(NUMBERS)
-        self.optimizer: Optimizer | None = None  # whose update it makes
-        self.is_set = False
+        self.rule: Rule | None = None  # the update that it makes, and whose
+        self.optimizer: Optimizer | None = None
         self.arrays: dict[str, Array] = {
             "operations": plan.operations,
             "numbers": plan.numbers,
@@ -89,19 +88,18 @@ class Workspace:
         """Of the tensors."""
         return self.arrays["tensors"].nbytes
 
-    def is_set_for(self, optimizer: Optimizer | None) -> bool:
-        """Whether it makes this optimizer's update with its numbers, which a class of a user's may change."""
-        if not self.is_set or (self.optimizer is not optimizer and self.optimizer != optimizer):
-            return False
-        return optimizer is None or type(optimizer).numbers is Optimizer.numbers
+    def rule_for(self, optimizer: Optimizer) -> Rule | None:
+        """The rule of this optimizer, if that is the one it makes; None where it must be read anew."""
+        kind = type(self.optimizer)
+        if kind is type(optimizer) and kind in OWN and (self.optimizer is optimizer or self.optimizer == optimizer):
+            return self.rule
+        return None
 
-    def set_update(self, optimizer: Optimizer | None) -> None:
-        """Choose the update that training makes, and its numbers; refused if their dtype cannot hold one."""
-        if optimizer is not None:
-            numbers = numbers_in(self.vectors[0].dtype, optimizer.numbers)
-            self.rates[: len(numbers)] = numbers
-        self.job[job.UPDATE] = UPDATES["none" if optimizer is None else optimizer.update].code
-        self.optimizer, self.is_set = optimizer, True
+    def set_update(self, rule: Rule, optimizer: Optimizer | None) -> None:
+        """Choose the update that training makes, and whose it is."""
+        self.rates[: len(rule.numbers)] = rule.numbers
+        self.job[job.UPDATE] = UPDATES[rule.update].code
+        self.rule, self.optimizer = rule, optimizer
 
     def suits(self, vectors: tuple[Any, Any, Any], rows: int, parts: int, shuffled: bool) -> bool:
         """Whether it can be used for that."""
@@ -118,13 +116,13 @@ class Workspace:
 
 def take_for_prediction(
     pool: list[Workspace],
-    network: tuple[Sequence[Layer], job.Plan, int, int],
+    network: tuple[job.Plan, int, int],
     vectors: tuple[Array, Array, Array],
     parts: int,
 ) -> Workspace:
     """One of the pool, so that no other Python thread uses it; a new one where none fits.
 
-    network: layers, plan, columns, trained.
+    network: plan, columns, trained.
     """
     try:
         workspace = pool.pop()
@@ -135,17 +133,20 @@ def take_for_prediction(
     return Workspace(*network, vectors, 0, parts, training=False)
 
 
-def _update_size(layer: Affine) -> int:
-    """Gradients of a layer that are computed at once."""
-    return max(parameter_part.UPDATE_SIZE, parameter_part.FEWEST_ROWS * layer.outputs)
+def _update_size(outputs: int) -> int:
+    """Gradients of a layer of so many outputs that are computed at once."""
+    return max(parameter_part.UPDATE_SIZE, parameter_part.FEWEST_ROWS * outputs)
 
 
-def _scratch_size(weights: Sequence[Affine], rows: int) -> int:
-    """Scratch of the matrix products for a training batch of so many rows; for predictions alone with 0."""
-    sizes = [sparse_scratch_size(weights[0].inputs), sparse_scratch_size(rows)]
-    sizes.append(SCRATCH_VECTORS * max(layer.outputs for layer in weights))
-    for i, layer in enumerate(weights):
-        sizes.append(scratch_size(layer.inputs, layer.outputs))
-        sizes.append(scratch_size(rows, layer.outputs, "left"))
-        sizes.append(scratch_size(layer.outputs, layer.inputs, "right") if i and rows else 0)
+def _scratch_size(weights: Sequence[tuple[int, int]], rows: int) -> int:
+    """Scratch of the matrix products for a training batch of so many rows; for predictions alone with 0.
+
+    weights: (inputs, outputs) of each affine operation.
+    """
+    sizes = [sparse_scratch_size(weights[0][0]), sparse_scratch_size(rows)]
+    sizes.append(SCRATCH_VECTORS * max(outputs for _, outputs in weights))
+    for i, (inputs, outputs) in enumerate(weights):
+        sizes.append(scratch_size(inputs, outputs))
+        sizes.append(scratch_size(rows, outputs, "left"))
+        sizes.append(scratch_size(outputs, inputs, "right") if i and rows else 0)
     return max(sizes)

@@ -72,7 +72,7 @@ ARROWS = {
     "threads": "contention kernels.compile",
     "initializers": "arrays",
     "layers": "arrays initializers kernels.activations",
-    "optimizers": "arrays kernels.updates",
+    "optimizers": "arrays checks kernels.updates",
     "losses": "arrays kernels.losses",
     "regularization": "arrays",
     "perturbation": "arrays errors threads kernels.*",
@@ -83,9 +83,10 @@ ARROWS = {
     "surfaces": "arrays threads kernels.surfaces",
     "plan": "arrays layers kernels.activations kernels.job",
     "parameters": "arrays",
-    "workspace": "arrays layers optimizers kernels.*",
+    "returned": "arrays buffers checks",
+    "workspace": "arrays optimizers kernels.*",
     "runner": "workspace arrays layers losses observation optimizers parameters perturbation plan "
-    "regularization threads kernels.*",
+    "regularization returned threads kernels.*",
     "network": "arrays errors initializers layers losses observation optimizers parameters perturbation plan "
     "regularization runner workspace kernels.*",
     "observing": "",

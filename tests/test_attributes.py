@@ -1,0 +1,307 @@
+"""Nothing that a user assigns, or that a user's class returns, reaches a kernel unchecked."""
+
+import copy
+import dataclasses
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastnn import SGD, Adam, Affine, BatchNorm, Momentum, Network, Regularization, Relu, Sigmoid, losses
+from fastnn.optimizers import Optimizer
+from tests.shapes import numbers, targets
+
+X = numbers(1, 12, 20, dtype=np.float32)
+T = targets("labels", 12, 5, np.float32)
+VALUES = numbers(2, 12, 5, dtype=np.float32)
+
+
+def network(*layers: Any, **settings: Any) -> Network:
+    return Network([*layers] or [Affine(20, 16), Sigmoid(), Affine(16, 5)], rng=0, **settings)
+
+
+def bits(net: Network) -> bytes:
+    return b"".join(value.tobytes() for value in (*net.params.values(), *net.statistics.values()))
+
+
+def alike(net: Network, other: Network, t: Any = T) -> bool:
+    """Whether two networks train and predict with the same bits."""
+    for one in (net, other):
+        one.step(X, t, Momentum(0.1))
+        one.fit(X, t, epochs=2, batch_size=5, rng=0)
+    return bits(net) == bits(other) and net.predict(X).tobytes() == other.predict(X).tobytes()
+
+
+# --- what is assigned ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", [0, -1, 2.0, True, "2", np.array([1, 2]), np.array(2)], ids=repr)
+def test_the_number_of_threads_is_checked_when_it_is_assigned(bad: Any) -> None:
+    net = network()
+    with pytest.raises((TypeError, ValueError), match=r"^n_threads: expected an integer"):
+        net.n_threads = bad
+    assert net.n_threads is None
+    net.n_threads = 1
+    assert net.n_threads == 1
+    assert alike(net, network())
+
+
+@pytest.mark.parametrize("name", ["layers", "regularization", "loss_name", "inputs", "outputs", "statistics"])
+def test_what_a_network_was_made_of_stays(name: str) -> None:
+    net = network()
+    with pytest.raises(AttributeError):
+        setattr(net, name, [Affine(20, 300), Affine(300, 5)])
+    assert alike(net, network())
+
+
+def test_descriptions_changed_behind_their_backs() -> None:
+    """`object.__setattr__` changes what is frozen: the network goes by what it was when it was made."""
+    layers, loss, penalty = [Affine(20, 16), BatchNorm(), Affine(16, 5)], losses.Huber(0.5), Regularization(l2=0.1)
+    net = network(*layers, loss=loss, regularization=penalty)
+    expected = network(*copy.deepcopy(layers), loss=losses.Huber(0.5), regularization=Regularization(l2=0.1))
+    for layer in [*layers, *net.layers]:
+        for name in vars(layer):
+            object.__setattr__(layer, name, 10**6)
+    for number in (loss, penalty):
+        for name in vars(number):
+            object.__setattr__(number, name, "many")
+    duplicate = pickle.loads(pickle.dumps(net))
+    assert alike(net, expected, VALUES)
+    assert bits(duplicate) == bits(network(*[Affine(20, 16), BatchNorm(), Affine(16, 5)], loss="huber"))
+    assert np.isfinite(duplicate.step(X, VALUES, SGD(0.1)))
+    net.initialize(0)
+    assert net.summary() == expected.summary()
+
+
+def test_the_memory_of_the_parameters_stays_where_it_is() -> None:
+    net, expected = network(), network()
+    base: Any = net.params["W1"].base
+    assert base is not net._values
+    with pytest.raises(ValueError, match="resize"):
+        base.resize((3,), refcheck=False)
+    base.shape = (-1, 1)
+    base.setflags(write=False)
+    base.dtype = np.int32
+    assert alike(net, expected)
+    duplicate = pickle.loads(pickle.dumps(net))
+    base = duplicate.params["W1"].base
+    with pytest.raises(ValueError, match="resize"):
+        base.resize((3,), refcheck=False)
+
+
+# --- classes of a user's own --------------------------------------------------------------------------
+
+
+class OtherShapes(Affine):
+    def parameters(self, width: int) -> dict[str, tuple[int, ...]]:
+        return {"W": (1, 1), "b": (1,)}
+
+
+class OtherWidths(Affine):
+    """16 outputs at the first look, then more and more."""
+
+    def __getattribute__(self, name: str) -> Any:
+        values = object.__getattribute__(self, "__dict__")
+        if name == "outputs" and "outputs" in values:
+            values["outputs"] *= 16
+        return object.__getattribute__(self, name)
+
+
+class OtherActivation(Relu):
+    @property
+    def parameter(self) -> float:
+        return float("nan")
+
+    def parameters(self, width: int) -> dict[str, tuple[int, ...]]:
+        return {"slope": (10**6,)}
+
+
+class OtherNorm(BatchNorm):
+    def parameters(self, width: int) -> dict[str, tuple[int, ...]]:
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("layer", "own"),
+    [
+        (OtherShapes(16, 16), Affine(16, 16)),
+        (OtherActivation(), Relu()),
+        (OtherNorm(), BatchNorm()),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_layers_of_a_users_class_are_taken_for_the_class_that_they_derive_from(layer: Any, own: Any) -> None:
+    net = network(Affine(20, 16), layer, Affine(16, 5))
+    assert net.layers[1] is layer
+    assert alike(net, network(Affine(20, 16), own, Affine(16, 5)))
+
+
+def test_a_layer_whose_width_is_another_at_each_look() -> None:
+    layer = OtherWidths(20, 1)
+    object.__setattr__(layer, "outputs", 1)
+    assert alike(network(layer, Sigmoid(), Affine(16, 5)), network())
+
+
+class OtherPenalty(Regularization):
+    @property
+    def numbers(self) -> Any:
+        return (1.0,)
+
+
+def test_a_regularization_of_a_users_class() -> None:
+    net = network(regularization=OtherPenalty(l2=0.1))
+    assert alike(net, network(regularization=Regularization(l2=0.1)))
+
+
+class OtherLoss(losses.MeanSquaredError):
+    """Returns what the test asks it to."""
+
+    answer: Any = None
+    code = -7
+    parameter = float("nan")
+    takes_labels = True
+
+    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Any:
+        return type(self).answer(super().targets(name, t, rows, outputs, dtype, finite))
+
+
+NO_LABELS = np.empty(0, np.intp)
+ANSWERS: dict[str, Callable[[Any], Any]] = {
+    "nothing": lambda found: None,
+    "one": lambda found: (found[1],),
+    "labels": lambda found: (np.zeros(12, np.intp), np.empty((0, 5), np.float32)),
+    "short": lambda found: (NO_LABELS, found[1][:3]),
+    "narrow": lambda found: (NO_LABELS, found[1][:, :2].copy()),
+    "flat": lambda found: (NO_LABELS, found[1].ravel()),
+    "other dtype": lambda found: (NO_LABELS, found[1].astype(np.float64)),
+    "not contiguous": lambda found: (NO_LABELS, np.asfortranarray(found[1])),
+    "both": lambda found: (np.zeros(12, np.intp), found[1]),
+    "no labels": lambda found: (None, found[1]),
+    "a list": lambda found: (NO_LABELS, found[1].tolist()),
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("use", ["step", "loss", "fit", "gradient", "numerical_gradient", "accuracy"])
+def test_targets_of_a_users_loss_are_checked(answer: str, use: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OtherLoss, "answer", ANSWERS[answer])
+    net = network(loss=OtherLoss())
+    before = bits(net)
+    if use == "accuracy":  # which takes classes, whatever the loss
+        assert 0.0 <= net.accuracy(X, T) <= 1.0
+        return
+    more: Any = {"step": (SGD(0.1),)}.get(use, ())
+    with pytest.raises((TypeError, ValueError), match=r"^t: expected the loss's targets\(\) to return an empty"):
+        getattr(net, use)(X, VALUES, *more)
+    assert bits(net) == before
+
+
+def test_a_users_loss_is_the_one_that_it_is_named_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its targets count also where the kernel alone could check them."""
+    monkeypatch.setattr(OtherLoss, "answer", lambda found: (found[0], 2 * found[1]))
+    net, expected = network(loss=OtherLoss()), network(loss="mean_squared_error")
+    assert net.step(X, VALUES, SGD(0.1)) == expected.step(X, 2 * VALUES, SGD(0.1))
+    assert net.loss(X, VALUES) == expected.loss(X, 2 * VALUES)
+    assert bits(net) == bits(expected)
+    assert "OtherLoss" in repr(net)
+
+
+def test_targets_reshaped_by_the_loss_that_keeps_them() -> None:
+    kept: list[Any] = []
+
+    class Keeping(losses.MeanSquaredError):
+        def targets(self, *args: Any) -> Any:
+            kept[:] = super().targets(*args)
+            return tuple(kept)
+
+    def reshape(*_: Any) -> None:
+        kept[1].shape = (5, 12)
+
+    net, expected = network(loss=Keeping()), network(loss="mean_squared_error")
+    net.fit(X, VALUES.copy(), epochs=3, batch_size=5, shuffle=False, callbacks=[reshape])
+    expected.fit(X, VALUES, epochs=3, batch_size=5, shuffle=False)
+    assert bits(net) == bits(expected)
+
+
+def test_what_a_users_loss_does_to_the_data_and_the_network() -> None:
+    x = X.copy()
+
+    class Busy(losses.MeanSquaredError):
+        def targets(self, *args: Any) -> Any:
+            if x.shape == X.shape:
+                x.shape = (20, 12)
+                net.step(X, VALUES, Adam(0.1))
+                net.initialize(0)
+            return super().targets(*args)
+
+    net, expected = network(loss=Busy()), network(loss="mean_squared_error")
+    assert net.step(x, VALUES, Momentum(0.1)) == expected.step(X, VALUES, Momentum(0.1))
+    assert bits(net) == bits(expected)
+
+
+@dataclasses.dataclass(frozen=True)
+class OtherOptimizer(Optimizer):
+    answer: Any = None
+    names: Any = ("sgd",)
+
+    def __post_init__(self) -> None:
+        """Refuse nothing."""
+
+    @property
+    def update(self) -> str:  # type: ignore[override]
+        first, *rest = self.names
+        object.__setattr__(self, "names", (*rest, first))
+        return str(first)
+
+    @property
+    def numbers(self) -> Any:
+        return self.answer
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, "0.1", 0.1, [0.1], ("0.1",), (NAN,), (INF,), (0.1,) * 11, (0.1, None), (np.ones(2),), (0.1,) * 8 + (NAN,)],
+    ids=repr,
+)
+def test_numbers_of_a_users_optimizer_are_checked(answer: Any) -> None:
+    net = network()
+    before = bits(net)
+    for train in (lambda optimizer: net.step(X, T, optimizer), lambda optimizer: net.fit(X, T, optimizer=optimizer)):
+        with pytest.raises((TypeError, ValueError), match=r"^optimizer[a-z.]*: expected"):
+            train(OtherOptimizer(answer=answer))
+    assert bits(net) == before
+    assert alike(net, network())
+
+
+def test_an_optimizer_that_is_another_at_each_look() -> None:
+    """Its name is read once for each update: of sgd's state, which is none, there is nothing for adam to update."""
+    net, expected = network(), network()
+    optimizer = OtherOptimizer(answer=Adam(0.1).numbers, names=("sgd", "adam"))
+    for own in (SGD(0.1), Adam(0.1), SGD(0.1)):
+        net.step(X, T, optimizer)
+        expected.step(X, T, own)
+    assert bits(net) == bits(expected)
+    known = "'sgd', 'momentum', 'nesterov', 'adagrad', 'rmsprop', 'adam'"
+    with pytest.raises(ValueError, match=f"^optimizer.update: expected one of {known}, got 'none'"):
+        net.step(X, T, OtherOptimizer(answer=(0.1,), names=("none",)))
+
+
+def test_an_optimizer_that_trains_the_network_itself() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Busy(Momentum):
+        @property
+        def numbers(self) -> tuple[float, ...]:
+            net.step(X, T, Adam(0.1))
+            net.fit(X, T, epochs=1, batch_size=5)
+            net.initialize(0)
+            return super().numbers
+
+    net, expected = network(), network()
+    assert np.isfinite(net.step(X, T, Busy(0.1)))
+    expected.step(X, T, Momentum(0.1))
+    assert bits(net) == bits(expected)
