@@ -153,7 +153,7 @@ def name_to_save(path: Any) -> str:
     name = _file_name(path)
     stem, suffix = os.path.splitext(name)
     if suffix.lower() not in {"", ".", ".npz"} and not suffix[1:].isdigit():
-        came = f"{checks.shown(name)}; pass {checks.shown(stem.removesuffix('.npz') + '.npz')}"
+        came = f"{name!r}; pass {stem.removesuffix('.npz') + '.npz'!r}"
         raise ValueError(f"path: expected a name that ends in .npz, the one format that is written, got {came}")
     return name
 
