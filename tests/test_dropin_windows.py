@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fastnn.dropin import windows
 from fastnn.dropin.common import layers, util
 from fastnn.kernels.compile import JIT_DISABLED
 
@@ -150,6 +151,24 @@ def test_random_cases_write_nowhere_else() -> None:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=False)
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr[-3000:]
+
+
+def test_few_windows_are_added_in_the_same_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, bits = np.random.default_rng(1).standard_normal((2, 2, 7, 6)), []
+    for small in (0, 10**6):
+        monkeypatch.setattr(windows, "SMALL", small)
+        layer = layers.Pooling(3, 2, 1)
+        out = layer.forward(x)
+        rows = util.im2col(x, 3, 2, 1, 2)
+        results = [
+            rows,
+            util.col2im(np.sin(rows), x.shape, 3, 2, 1, 2),
+            out,
+            layer.backward(np.sin(out)),
+            layer.arg_max,
+        ]
+        bits.append([result.tobytes() for result in results])
+    assert bits[0] == bits[1]
 
 
 def test_a_gradient_of_another_shape_is_taken_as_the_book_takes_it() -> None:

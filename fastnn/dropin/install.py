@@ -1,10 +1,19 @@
-"""Puts the replaced modules where scripts import them from. Imports importlib, and each module when it is installed."""
+"""Puts the replaced modules where scripts import them from: a finder before all others. Imports the agreement.
+
+A module of fastnn's takes the place of one that a script does not have, or that cannot be imported. One that it has is
+executed as always, and those of its names that agree with ours become ours.
+"""
 
 import importlib
+import importlib.abc
+import importlib.machinery
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from types import ModuleType
 from typing import Any
+
+from fastnn.dropin import agreement
 
 HERE = "fastnn.dropin"
 VOLUME_1 = {
@@ -33,21 +42,19 @@ VOLUME_2 = {
     },
 }
 VOLUMES = {1: VOLUME_1, 2: VOLUME_2}
-
-_replaced: dict[str, Any] = {}  # the __path__ of each of our packages before, None of modules
+ALWAYS_OURS = "dataset"  # it reads the same files, and downloads them where the books' address has gone
 
 
 class FallThrough:
-    """The __path__ of a replaced package: its own folder, then those of that name on sys.path, as it is at the moment.
+    """The __path__ of a replaced package: the folders of that name on sys.path, as it is at the moment.
 
-    So a module that fastnn does not replace is the script's own.
+    Scripts extend it before they import, some of them later. What fastnn does not replace is found there.
     """
 
-    def __init__(self, name: str, own: str) -> None:
-        self.name, self.own = name, own
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def __iter__(self) -> Iterator[str]:
-        yield self.own
         for folder in sys.path:
             other = pathlib.Path(folder or ".") / self.name
             if other.is_dir():
@@ -60,13 +67,86 @@ class FallThrough:
         return list(self)[i]
 
 
-def install(volume: int = 1) -> None:
+class Loader(importlib.abc.Loader):
+    """Executes the script's own module, if there is one, and puts ours into it; else ours takes its place."""
+
+    def __init__(self, ours: str, own: Any) -> None:
+        self.ours, self.own = ours, own
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        """Whatever the own loader makes of it, which is nothing for a file."""
+        module: ModuleType | None = self.own.create_module(spec) if self.own else None
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Executed once, as without us."""
+        name = module.__name__
+        if self.own is None:
+            self._take_place(name)
+            return
+        module.__loader__ = self.own
+        if module.__spec__ is not None:
+            module.__spec__.loader = self.own
+        try:
+            self.own.exec_module(module)
+        except Exception as error:
+            _say(f"{name} cannot be imported ({type(error).__name__}: {error}); fastnn's takes its place")
+            self._take_place(name)
+            return
+        if "." not in name:
+            return
+        reasons = agreement.unlike(module, importlib.import_module(self.ours))
+        if reasons:
+            kept = ", ".join(f"{name} ({reason})" for name, reason in reasons.items())
+            _say(f"{name} keeps the script's own {kept}; --force or install(force=True) replaces them")
+
+    def _take_place(self, name: str) -> None:
+        if "." in name:  # a package has nothing in it but its path
+            sys.modules[name] = importlib.import_module(self.ours)
+
+
+class Finder(importlib.abc.MetaPathFinder):
+    """Finds the modules of a volume."""
+
+    def __init__(self, names: dict[str, str], force: bool) -> None:
+        self.names, self.force = names, force
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """For names of the volume alone: those that the script has itself with its own file, and all others."""
+        ours = self.names.get(name)
+        if ours is None:
+            return None
+        package, _, submodule = name.partition(".")
+        spec = None
+        if not self.force and package != ALWAYS_OURS:
+            spec = importlib.machinery.PathFinder.find_spec(name, list(FallThrough(package)) if submodule else None)
+        own = None if spec is None else spec.loader
+        if spec is None or own is None:
+            spec = importlib.machinery.ModuleSpec(name, None, is_package=not submodule)
+        spec.loader = Loader(ours, own)
+        if not submodule:
+            folders: Any = FallThrough(package)
+            spec.submodule_search_locations = folders
+        return spec
+
+
+_installed: list[Finder] = []  # one, or none
+
+
+def install(volume: int = 1, *, force: bool = False) -> None:
     """Replace the modules `common` and `dataset` of a volume for all imports that follow in this process.
+
+    Where the script has such a module itself, it is imported, and its functions and classes are compared with ours, by
+    their arguments and by results of small examples. Those that agree are replaced. Of others one line on stderr tells.
 
     Parameters
     ----------
     volume : int
         1 or 2. The second has no `dataset`: the script's own is used.
+    force : bool
+        Replace the modules whole, whatever the script's own are like.
 
     Raises
     ------
@@ -79,29 +159,33 @@ def install(volume: int = 1) -> None:
     if volume not in VOLUMES:
         raise ValueError(f"volume: expected 1 or 2, got {volume!r}; pass the number of the book")
     names = VOLUMES[volume]
-    if _replaced and _replaced.keys() != names.keys():
+    if _installed and _installed[0].names is not names:
         came = f"volume {volume} after another one"
         raise RuntimeError(f"install: expected one volume, got {came}; call fastnn.dropin.uninstall() in between")
-    for name, ours in names.items():
+    if _installed and _installed[0].force == force:
+        return
+    for name in names:
         module = sys.modules.get(name)
-        if module is not None and module.__name__ != ours and name not in _replaced:
+        if module is not None and not _installed:
             origin = getattr(module, "__file__", None) or list(getattr(module, "__path__", []))
             raise RuntimeError(
                 f"install: expected to come before {name} is imported, got it from {origin}; "
                 "call fastnn.dropin.install() first, after restarting the notebook's kernel"
             )
     uninstall()
-    for name, ours in names.items():
-        package: Any = importlib.import_module(ours)
-        _replaced[name] = None if "." in name else package.__path__
-        sys.modules[name] = package
-        if "." not in name:
-            package.__path__ = FallThrough(name, str(pathlib.Path(package.__file__).parent))
+    _installed.append(Finder(names, force))
+    sys.meta_path.insert(0, _installed[0])
 
 
 def uninstall() -> None:
     """Take the replacements back; what has been imported from them stays with its importers."""
-    for name in list(_replaced):
-        module, path = sys.modules.pop(name, None), _replaced.pop(name)
-        if module is not None and path is not None:
-            module.__path__ = path
+    for finder in _installed:
+        sys.meta_path.remove(finder)
+        for name in finder.names:
+            sys.modules.pop(name, None)
+    _installed.clear()
+
+
+def _say(text: str) -> None:
+    if sys.stderr is not None:
+        print(f"fastnn: {text}", file=sys.stderr)

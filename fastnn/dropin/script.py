@@ -47,6 +47,7 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser("dropin", usage=usage, description=f"{what} {more}", allow_abbrev=False)
     option = parser.add_argument
     option("--volume", type=int, choices=(1, 2), default=1, help="1 or 2, the volume that the script is from (1)")
+    option("--force", action="store_true", help="replace also what the script's own common has in another way")
     option("--report", action="store_true", help="print at the end how numerical gradients were evaluated, and why so")
     # With its arguments in one: between two, argparse would take a "--" for its own.
     option("script", nargs=argparse.PARSER, metavar="SCRIPT", help="a file of Python, and its arguments")
@@ -71,7 +72,7 @@ def run(options: argparse.Namespace) -> NoReturn:
         pass
     if not sys.flags.safe_path:
         sys.path[0] = os.path.dirname(os.path.realpath(file))
-    install(options.volume)
+    install(options.volume, force=options.force)
     sys.argv = arguments
     try:
         _run(file)

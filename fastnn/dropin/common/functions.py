@@ -12,6 +12,7 @@ from fastnn.dropin import backend
 __all__ = [
     "cross_entropy_error",
     "identity_function",
+    "mean_squared_error",
     "np",
     "relu",
     "relu_grad",
@@ -72,6 +73,9 @@ def softmax(x: Any) -> Any:
 def sum_squared_error(y: Any, t: Any) -> Any:
     """sum((y - t)^2) / 2 over everything, divided by no number of samples."""
     return 0.5 * np.sum((y - t) ** 2)
+
+
+mean_squared_error = sum_squared_error  # its name in the first editions
 
 
 def cross_entropy_error(y: Any, t: Any) -> Any:

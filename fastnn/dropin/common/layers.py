@@ -1,18 +1,19 @@
 """Layers with forward and backward, as the first volume has them (Saito, 2016, chapters 5 to 7).
 
 They keep the very arrays that they are given. Products, activations and windows of images go to kernels where there is
-one for the arrays at hand. Imports base, the backend and the functions.
+one for the arrays at hand. Imports base, the backend, windows and the functions.
 """
 
 from typing import Any
 
 import numpy as np
 
-from fastnn.dropin import backend
+from fastnn.dropin import backend, windows
 from fastnn.dropin.base import Layer
 from fastnn.dropin.common.functions import (
     cross_entropy_error,
     identity_function,
+    mean_squared_error,
     relu,
     relu_grad,
     sigmoid,
@@ -37,6 +38,7 @@ __all__ = [
     "cross_entropy_error",
     "identity_function",
     "im2col",
+    "mean_squared_error",
     "np",
     "relu",
     "relu_grad",
@@ -243,14 +245,14 @@ class Pooling(Layer):
     def forward(self, x: Any) -> Any:
         if self.pad:
             raise ValueError(f"pad: expected 0, as the book's pooling has no padding that works, got {self.pad}")
-        out, places = backend.max_pool(x, self.pool_h, self.pool_w, self.stride)
+        out, places = windows.max_pool(x, self.pool_h, self.pool_w, self.stride)
         self.x, self.arg_max = x, places.reshape(-1)
         return out
 
     def backward(self, dout: Any) -> Any:
         """A view into a larger float64 array, which the layer before may overwrite."""
         shape = self.x.shape
-        images = backend.max_pool_backward(dout, self.arg_max, shape, self.pool_h, self.pool_w, self.stride)
+        images = windows.max_pool_backward(dout, self.arg_max, shape, self.pool_h, self.pool_w, self.stride)
         return images[:, :, : shape[2], : shape[3]]
 
 

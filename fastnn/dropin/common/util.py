@@ -1,13 +1,13 @@
 """Curves, shuffling and windows of images as the first volume has them (Saito, 2016, chapters 6 and 7).
 
-Imports the backend.
+Imports windows.
 """
 
 from typing import Any
 
 import numpy as np
 
-from fastnn.dropin import backend
+from fastnn.dropin import windows
 
 __all__ = ["col2im", "conv_output_size", "im2col", "np", "shuffle_dataset", "smooth_curve"]
 
@@ -35,11 +35,11 @@ def conv_output_size(input_size: Any, filter_size: Any, stride: Any = 1, pad: An
 
 def im2col(input_data: Any, filter_h: int, filter_w: int, stride: int = 1, pad: int = 0) -> Any:
     """The windows of images (N, C, H, W) as rows (N oh ow, C filter_h filter_w) of float64."""
-    windows = backend.windows(input_data, filter_h, filter_w, stride, pad)
-    return windows.reshape(windows.shape[0] * windows.shape[1] * windows.shape[2], -1)
+    found = windows.windows(input_data, filter_h, filter_w, stride, pad)
+    return found.reshape(found.shape[0] * found.shape[1] * found.shape[2], -1)
 
 
 def col2im(col: Any, input_shape: Any, filter_h: int, filter_w: int, stride: int = 1, pad: int = 0) -> Any:
     """The sum of windows where they lie in images of input_shape (N, C, H, W): a view into larger ones."""
-    images = backend.add_windows(col, input_shape, filter_h, filter_w, stride, pad)
+    images = windows.add_windows(col, input_shape, filter_h, filter_w, stride, pad)
     return images[:, :, pad : input_shape[2] + pad, pad : input_shape[3] + pad]

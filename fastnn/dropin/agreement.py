@@ -1,0 +1,120 @@
+"""Whether a function or a class of a script's own does what ours does: the same arguments, public names and results.
+
+Results are those of small examples. Random states, and what is printed meanwhile, are put back. Imports the examples.
+"""
+
+import contextlib
+import inspect
+import io
+import random
+import types
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from fastnn.dropin import examples
+
+CLOSE = {"rtol": 1e-9, "atol": 1e-11}
+SEED = 2016
+OTHER_ARGUMENTS, OTHER_RESULTS, MORE = "other arguments", "other results", "more in it"
+
+
+def unlike(own: types.ModuleType, ours: types.ModuleType) -> dict[str, str]:
+    """For each name that is to stay the script's own although ours has it, why so.
+
+    Names that own only imports, and ours without an example, are not among them. The others are replaced in own.
+    """
+    table = examples.SECOND_VOLUME if ".volume2." in ours.__name__ else examples.EXAMPLES
+    reasons = {}
+    with _undisturbed():
+        for name in ours.__all__:
+            theirs, mine = vars(own).get(name), getattr(ours, name)
+            if name not in table or getattr(theirs, "__module__", None) != own.__name__:
+                continue
+            reason = _other_parts(own, ours) if isinstance(mine, type) and hasattr(mine, "numerical_gradient") else ""
+            reason = reason or _unlike(name, theirs, mine, table[name])
+            if reason:
+                reasons[name] = reason
+            else:
+                setattr(own, name, mine)
+    return reasons
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Nothing printed, warned of or drawn from the generators is to be seen afterwards."""
+    state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - the generator the books seed
+    quiet = io.StringIO()
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
+                yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+def _other_parts(own: types.ModuleType, ours: types.ModuleType) -> str:
+    """A network is replaced only where all that it is made of is ours, too."""
+    modules = {name: str(getattr(getattr(ours, name), "__module__", "")) for name in ours.__all__}
+    others = [name for name, module in modules.items() if module.startswith("fastnn.") and module != ours.__name__]
+    return "" if all(vars(own).get(name) is getattr(ours, name) for name in others) else "made of other parts"
+
+
+def _unlike(name: str, own: Any, ours: Any, example: examples.Example) -> str:
+    """Why own is not to be replaced by ours; nothing where it may be."""
+    if isinstance(ours, type) != isinstance(own, type) or not isinstance(own, type | types.FunctionType):
+        return "another kind of object"
+    if _arguments(own) != _arguments(ours):
+        return OTHER_ARGUMENTS
+    if isinstance(own, type):
+        if len(own.__mro__) > 2:
+            return "another base class"
+        methods = {method: value for method, value in vars(own).items() if not method.startswith("_")}
+        if not methods.keys() <= set(dir(ours)):
+            return MORE
+        if any(_arguments(value) != _arguments(getattr(ours, method)) for method, value in methods.items()):
+            return OTHER_ARGUMENTS
+    try:
+        result = _result(example, own)
+    except (Exception, SystemExit) as error:
+        if str(error).startswith("module 'numpy' has no attribute"):  # as np.int of old editions: it runs no more
+            return ""
+        return f"raises {type(error).__name__}"
+    expected = examples.EXPECTED[name]() if name in examples.EXPECTED else _result(example, ours)
+    return "" if same(result, expected) else OTHER_RESULTS
+
+
+def _result(example: examples.Example, thing: Any) -> Any:
+    random.seed(SEED)
+    np.random.seed(SEED)  # noqa: NPY002
+    return example(thing)
+
+
+def _arguments(function: Any) -> Any:
+    """What can be passed: names, kinds and defaults; the value itself of what cannot be called."""
+    if not callable(function):
+        return function
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    return [(parameter.name, parameter.kind, repr(parameter.default)) for parameter in parameters]
+
+
+def same(own: Any, ours: Any) -> bool:
+    """Whether two results agree, up to rounding; own may have fewer entries of a dictionary, not others."""
+    if isinstance(own, dict) and isinstance(ours, dict):
+        return own.keys() <= ours.keys() and all(same(value, ours[name]) for name, value in own.items())
+    if isinstance(own, list | tuple) and isinstance(ours, list | tuple):
+        return len(own) == len(ours) and all(same(a, b) for a, b in zip(own, ours, strict=True))
+    numbers = (np.ndarray, np.generic, int, float)
+    if not (isinstance(own, numbers) and isinstance(ours, numbers)):
+        return type(own).__name__ == type(ours).__name__ and (not isinstance(own, str) or own == ours)
+    a, b = np.asarray(own), np.asarray(ours)
+    if a.shape != b.shape or a.dtype.kind != b.dtype.kind or (a.dtype.kind == "f" and a.dtype != b.dtype):
+        return False
+    return bool(np.allclose(a, b, equal_nan=True, **CLOSE))
