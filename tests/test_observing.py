@@ -121,6 +121,28 @@ def test_steps_that_are_left_to_the_loop(always: None, h: float) -> None:
     assert calls == 2 * net.params["W1"].size
 
 
+# --- the reasons that are given -------------------------------------------------------------------
+
+
+def test_a_method_of_another_array(always: None) -> None:
+    x, w = np.random.default_rng(0).normal(size=(10, 20)), np.ones(20)
+    numerical_gradient(lambda w: np.sum(x.dot(w) ** 2), w)
+    assert reasons() == "another array's method takes the array, as in X.dot(W); write np.dot(X, W)"
+
+
+def test_a_running_mean_of_the_loss(always: None) -> None:
+    """Observed, it is a stand-in, of which the second call makes another one: no comparison of ours is the reason."""
+    net, (x, t) = OwnFormulas(WIDTHS), batch()
+    net.mean = 0.0  # type: ignore[attr-defined]
+
+    def f(_: Any) -> Any:
+        net.mean = 0.9 * net.mean + 0.1 * net.loss(x, t)  # type: ignore[attr-defined]
+        return net.mean
+
+    numerical_gradient(f, net.params["W1"])
+    assert reasons() == "a second call leaves something else than the first: it counts, or keeps running values"
+
+
 # --- what is not worth observing ------------------------------------------------------------------
 
 

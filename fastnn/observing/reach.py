@@ -352,6 +352,8 @@ def _is_equal(a: Any, b: Any, depth: int = 6) -> bool:
     """Whether two values are the same as far as a function's result goes."""
     if a is b:
         return True
+    if isinstance(b, StandIn):  # of the first call, and the second has made another one of it
+        return False
     if isinstance(a, StandIn):
         value = a.node.value
         return value is b or (np.shape(value) == np.shape(b) and bool(np.allclose(value, b, ROUNDING, ROUNDING, True)))

@@ -214,6 +214,8 @@ class StandIn(np.lib.mixins.NDArrayOperatorsMixin):
     def __getattr__(self, name: str) -> Any:
         if name in METHODS:
             return lambda *arguments, **keywords: _record(name, _method, (self, name, *arguments), keywords)
+        if name.startswith("__array_"):  # NumPy asks for these, and for nothing that tells what it does with them
+            raise NotUnderstoodError("another array's method takes the array, as in X.dot(W); write np.dot(X, W)")
         raise NotUnderstoodError(f"the array's attribute {name}")
 
     def __iter__(self) -> Any:
