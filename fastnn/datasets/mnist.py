@@ -95,10 +95,14 @@ def _read_part(
         raise _damaged(labels_path, expected, f"{labels.dtype} of shape {labels.shape}")
     if labels.max(initial=0) >= CLASSES:
         raise _damaged(labels_path, f"labels from 0 to {CLASSES - 1}", f"a label {labels.max()}")
-    x = images.reshape((-1, 784) if flatten else (-1, 1, 28, 28))
-    if normalize:
-        x = np.divide(x, BRIGHTEST, dtype=np.float32)
+    x = pixels(images, normalize, flatten)
     return x, splits.one_hot(labels, CLASSES) if one_hot else labels.astype(np.int64)
+
+
+def pixels(images: NDArray[np.uint8], normalize: bool, flatten: bool) -> NDArray[Any]:
+    """Images of 28x28 uint8 as `load_mnist` gives them."""
+    x = images.reshape((-1, 784) if flatten else (-1, 1, 28, 28))
+    return np.divide(x, BRIGHTEST, dtype=np.float32) if normalize else x
 
 
 def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:

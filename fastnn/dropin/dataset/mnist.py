@@ -1,17 +1,20 @@
-"""MNIST as the first volume loads it (Saito, 2016, chapter 3). Imports the data sets.
+"""MNIST as the first volume loads it (Saito, 2016, chapter 3). Imports the data sets and pickled.
 
-The files are those in a folder `dataset` on sys.path, if all four are there, else those of fastnn.datasets.load_mnist:
-of $FASTNN_DATA, or of the user's cache folder, into which they are downloaded once. No pickle is written or read.
+It reads the mnist.pkl in a folder `dataset` on sys.path that the book's own load_mnist left, else the four files there,
+else those of fastnn.datasets.load_mnist: of $FASTNN_DATA, or of the user's cache folder, into which they are downloaded
+once. No pickle is written, and nothing in one is run.
 """
 
 import os
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
 
 from fastnn import datasets
-from fastnn.datasets.mnist import MIRRORS
+from fastnn.datasets.mnist import MIRRORS, pixels
+from fastnn.dropin.dataset import pickled
 
 __all__ = [
     "dataset_dir",
@@ -54,18 +57,35 @@ def load_mnist(normalize: bool = True, flatten: bool = True, one_hot_label: bool
     one_hot_label : bool
         Targets as float64 rows (N, 10); otherwise uint8 labels (N,).
     """
-    parts = datasets.load_mnist(_folder(), normalize=normalize, flatten=flatten)
+    arrays = _pickled()
+    if arrays is None:
+        parts: Any = datasets.load_mnist(_folder(), normalize=normalize, flatten=flatten)
+    else:
+        parts = ((pixels(x, normalize, flatten), t) for x, t in (arrays[:2], arrays[2:]))
     return tuple((x, np.eye(10)[t] if one_hot_label else t.astype(np.uint8)) for x, t in parts)
 
 
 def download_mnist() -> None:
     """Have the files where load_mnist looks for them."""
-    datasets.load_mnist(_folder())
+    if _pickled() is None:
+        datasets.load_mnist(_folder())
 
 
 def init_mnist() -> None:
     """As download_mnist."""
     download_mnist()
+
+
+def _pickled() -> Any:
+    """The four arrays of a mnist.pkl in a folder `dataset` on sys.path; None if there is none, or none to trust."""
+    for place in sys.path:
+        file = os.path.join(place or ".", "dataset", "mnist.pkl")
+        if os.path.isfile(file):
+            try:
+                return pickled.read(file)
+            except (ValueError, OSError) as error:
+                warnings.warn(f"{file}: {error}; it is left alone, and the files of MNIST are read", stacklevel=3)
+    return None
 
 
 def _folder() -> str | None:

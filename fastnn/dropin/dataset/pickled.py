@@ -1,0 +1,113 @@
+"""The file mnist.pkl that the first volume's own load_mnist leaves, read without running anything that is in it.
+
+A pickle is a program, which may call whatever it names. Here it can name what NumPy pickles arrays by, and gets classes
+that only keep what they are given; anything else is refused. Imports nothing of fastnn.
+"""
+
+import math
+import os
+import pickle
+import pickletools
+from typing import IO, Any
+
+import numpy as np
+
+LARGEST = 2**28  # bytes of a file; the book's has 55e6
+KEYS = ("train_img", "train_label", "test_img", "test_label")
+MOST = 1000  # operations of a pickle, and things that it may refer back to; the book's has about 80
+PIXELS, CLASSES = 784, 10
+
+
+class Kept:
+    """What an array is made of: (version, shape, dtype, whether in Fortran's order, bytes)."""
+
+    def __init__(self, *_: Any) -> None:
+        self.state: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+class KeptBuffer(Kept):
+    """Likewise, as protocol 5 has it."""
+
+    def __init__(self, data: Any, dtype: Any, shape: Any, order: Any) -> None:
+        self.state = (1, shape, dtype, order != "C", data)
+
+
+class KeptType:
+    """The name of a dtype."""
+
+    def __init__(self, name: Any, *_: Any) -> None:
+        self.name = name
+
+    def __setstate__(self, state: Any) -> None:
+        pass  # the order of bytes, of which those of "u1" have none
+
+
+ADMITTED = {
+    ("numpy", "ndarray"): Kept,
+    ("numpy", "dtype"): KeptType,
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): Kept for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): KeptBuffer for core in ("core", "_core")},
+}
+
+
+class Unpickler(pickle.Unpickler):
+    """One that gives the classes above for NumPy's names, and refuses all others."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Called for each name in the pickle."""
+        try:
+            return ADMITTED[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"it names {module}.{name}") from None
+
+
+def read(path: str) -> list[np.ndarray[Any, Any]]:
+    """Images (N, 784) and labels (N,) for training, and those for tests, all uint8.
+
+    Raises
+    ------
+    ValueError
+        If the file holds anything else.
+    """
+    if os.path.getsize(path) > LARGEST:
+        raise ValueError(f"expected at most {LARGEST:,} bytes, got {os.path.getsize(path):,}")
+    try:
+        with open(path, "rb") as file:
+            _check(file)
+            file.seek(0)
+            content = Unpickler(file).load()
+    except OSError:
+        raise
+    except Exception as error:  # whatever a damaged pickle leads to
+        raise ValueError(f"expected a pickle of arrays alone, got one that does not load ({error})") from error
+    if not isinstance(content, dict) or set(content) != set(KEYS):
+        raise ValueError(f"expected a dictionary of {', '.join(KEYS)}, got another {type(content).__name__}")
+    arrays = [_array(content[key]) for key in KEYS]
+    for images, labels in (arrays[:2], arrays[2:]):
+        good = images.shape == (len(labels), PIXELS) and labels.ndim == 1 and labels.max(initial=0) < CLASSES
+        if not good:
+            raise ValueError(f"expected images (N, {PIXELS}) and labels (N,), got {images.shape} and {labels.shape}")
+    return arrays
+
+
+def _check(file: IO[bytes]) -> None:
+    """Refuse more operations than four arrays need, and numbers in them for which a reader would reserve memory."""
+    for count, (operation, number, _) in enumerate(pickletools.genops(file)):
+        is_large = type(number) is int and not -LARGEST < number < (MOST if "PUT" in operation.name else LARGEST)
+        if count > MOST or is_large:
+            raise ValueError(f"{operation.name} {number}, after {count} operations")
+
+
+def _array(kept: Any) -> np.ndarray[Any, Any]:
+    state = kept.state if isinstance(kept, Kept) else None
+    if not isinstance(state, tuple) or len(state) != 5:
+        raise ValueError(f"expected an array, got a {type(kept).__name__}")
+    _, shape, dtype, is_fortran, data = state
+    known = isinstance(dtype, KeptType) and dtype.name == "u1" and is_fortran in (False, 0)
+    sizes = isinstance(shape, tuple) and all(type(size) is int and size >= 0 for size in shape)
+    if not (known and sizes and isinstance(data, bytes | bytearray) and len(data) == math.prod(shape)):
+        raise ValueError("expected arrays of uint8 in order")
+    return np.frombuffer(data if isinstance(data, bytearray) else bytearray(data), np.uint8).reshape(shape)
