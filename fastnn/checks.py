@@ -184,6 +184,32 @@ def generator(name: str, value: Any) -> np.random.Generator:
     return np.random.default_rng(value)
 
 
+def permutation(name: str, generator: np.random.Generator, count: int) -> npt.NDArray[np.intp]:
+    """A new order of the numbers from 0 to count - 1 that this generator draws; see `order_of`."""
+    return order_of(f"{name}.permutation({count})", generator.permutation(count), count)
+
+
+def order_of(name: str, drawn: Any, count: int) -> npt.NDArray[np.intp]:
+    """A copy of an order that a generator has drawn.
+
+    Raises
+    ------
+    ValueError
+        Where it does not hold each number from 0 to count - 1 once: kernels would read rows that are not there.
+    """
+    expected = f"{name}: expected each number from 0 to {count - 1} once"
+    remedy = "pass a np.random.Generator whose methods are NumPy's own"
+    if type(drawn) is not np.ndarray or drawn.dtype.kind not in "iu" or drawn.shape != (count,):
+        came = f"{drawn.dtype} of shape {drawn.shape}" if type(drawn) is np.ndarray else shown(drawn)
+        raise ValueError(f"{expected}, got {came}; {remedy}")
+    order, seen = drawn.astype(np.intp), np.zeros(count, np.bool_)
+    if count and order.view(np.uintp).max() < count:
+        seen[order] = True
+    if not seen.all():
+        raise ValueError(f"{expected}, got others; {remedy}")
+    return order
+
+
 def fits(actual: tuple[int, ...], shape: Shape) -> bool:
     """Whether the shape of an array is the one required; a letter fits any size."""
     if len(actual) != len(shape):

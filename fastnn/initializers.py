@@ -27,4 +27,6 @@ def check(name: str, value: Any) -> str | float:
 def weights(initializer: str | float, inputs: int, outputs: int, rng: np.random.Generator) -> arrays.Array:
     """Normally distributed weights (inputs, outputs) in float64: the same draws whatever the network's dtype."""
     scale = SCALES[initializer](inputs, outputs) if isinstance(initializer, str) else initializer
-    return scale * rng.standard_normal((inputs, outputs))
+    shape = (inputs, outputs)
+    drawn = arrays.floats(f"rng.standard_normal({shape})", rng.standard_normal(shape), shape, dtype="float64")
+    return scale * drawn

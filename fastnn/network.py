@@ -101,7 +101,8 @@ class Network(Runner):
             self.statistics[f"mean{number}"][...], self.statistics[f"variance{number}"][...] = 0.0, 1.0
         self._state_owner, self._optimizer, self._counters[:] = None, None, 0
         if any(isinstance(layer, Dropout) for layer in self._layers):
-            self._counters[job.SEED] = generator.integers(2**31)
+            drawn = generator.integers(2**31)
+            self._counters[job.SEED] = arrays.integer("rng.integers(2**31)", drawn, 0, 2**31 - 1)
 
     def loss(self, x: Any, t: Any, *, check_finite: bool = True) -> float:
         """The mean loss over the batch x (N, D) with targets t (see `Network`)."""

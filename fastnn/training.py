@@ -20,6 +20,7 @@ from fastnn.losses import weights_of
 from fastnn.network import Network
 from fastnn.optimizers import OPTIMIZERS, SGD, Optimizer, check_optimizer
 from fastnn.progress import Progress
+from fastnn.returned import pinned
 from fastnn.runner import NO_ORDER, NO_WEIGHTS, lone_row
 
 # A compiled call cannot be interrupted, so a run is cut into calls of about this long: Ctrl-C answers within 0.1 s.
@@ -170,7 +171,7 @@ def fit(
     _begin(callbacks, network, figures)
     history = network.history = History()
     run_batches = partial(network._run_batches, weights=weights, counts_hits="accuracy" in figures)
-    run = _Run(network, optimizer, size, None if numerical else run_batches)
+    run = _Run(network, optimizer, size, None if numerical else run_batches, (x, labels, dense, *(validation or ())))
     order = np.arange(len(x), dtype=np.intp)
     data = (x, labels, dense, order if shuffle else NO_ORDER)
     try:
@@ -179,7 +180,8 @@ def fit(
             start = time.perf_counter()
             run.optimizer, rate = _scheduled(optimizer, schedule, epoch - 1, history)
             if shuffle:
-                order[:] = generator.permutation(len(order))  # drawn anew: the epochs of two fits are those of one
+                # Drawn anew, so that the epochs of two fits are those of one.
+                order[:] = checks.permutation("rng", generator, len(order))
             with Progress(run.samples(len(x)), f"epoch {epoch}/{epochs}", enabled=progress) as bar:
                 loss, accuracy = run.epoch(data, epoch, bar)
             row = {"loss": loss, "accuracy": accuracy, "learning_rate": rate}
@@ -199,11 +201,14 @@ def fit(
 class _Run:
     """Epochs over one network, cut into compiled calls; keeps the last finite parameters to go back to."""
 
-    def __init__(self, network: Network, optimizer: Optimizer, batch_size: int, run_batches: Any) -> None:
+    def __init__(
+        self, network: Network, optimizer: Optimizer, batch_size: int, run_batches: Any, data: Sequence[Array]
+    ) -> None:
         self.network, self.given, self.optimizer, self.batch_size = network, optimizer, optimizer, batch_size
         self.run_batches: Any = self._run_numerical if run_batches is None else run_batches
         self.batches_per_call = 1
         self.saved = network._snapshot()
+        self.pins = pinned(*data)  # callbacks can reach the arrays behind these views
 
     def compile(self, data: Data) -> None:
         """Load or compile the kernels by training on no batch, so that the first epoch's seconds are its own."""

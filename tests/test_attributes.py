@@ -9,30 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnn import SGD, Adam, Affine, BatchNorm, Momentum, Network, Regularization, Relu, Sigmoid, losses
+from fastnn import SGD, Adam, Affine, BatchNorm, Momentum, Regularization, Relu, Sigmoid, losses
 from fastnn.optimizers import Optimizer
-from tests.shapes import numbers, targets
-
-X = numbers(1, 12, 20, dtype=np.float32)
-T = targets("labels", 12, 5, np.float32)
-VALUES = numbers(2, 12, 5, dtype=np.float32)
-
-
-def network(*layers: Any, **settings: Any) -> Network:
-    return Network([*layers] or [Affine(20, 16), Sigmoid(), Affine(16, 5)], rng=0, **settings)
-
-
-def bits(net: Network) -> bytes:
-    return b"".join(value.tobytes() for value in (*net.params.values(), *net.statistics.values()))
-
-
-def alike(net: Network, other: Network, t: Any = T) -> bool:
-    """Whether two networks train and predict with the same bits."""
-    for one in (net, other):
-        one.step(X, t, Momentum(0.1))
-        one.fit(X, t, epochs=2, batch_size=5, rng=0)
-    return bits(net) == bits(other) and net.predict(X).tobytes() == other.predict(X).tobytes()
-
+from tests.small_networks import VALUES, T, X, alike, bits, network
 
 # --- what is assigned ---------------------------------------------------------------------------------
 

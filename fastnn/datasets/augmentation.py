@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastnn import arrays
+from fastnn import arrays, checks
 from fastnn.arrays import Array
 from fastnn.datasets import splits
 
@@ -125,7 +125,7 @@ def minibatches(
     splits.check_rows(samples, targets, False)
     rows, size = len(samples), arrays.integer("batch_size", batch_size, minimum=1)
     generator = arrays.generator("rng", rng)
-    order = generator.permutation(rows) if arrays.flag("shuffle", shuffle) else np.arange(rows)
+    order = checks.permutation("rng", generator, rows) if arrays.flag("shuffle", shuffle) else np.arange(rows)
     batches = (order[first : first + size] for first in range(0, rows, size))
     return ((samples[batch], targets[batch]) for batch in batches)
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastnn import arrays
+from fastnn import arrays, checks
 from fastnn.datasets import splits
 from fastnn.datasets.splits import TwoParts
 
@@ -52,7 +52,7 @@ def k_fold(
     if count > rows:
         raise ValueError(f"folds: expected at most one for each of the {rows} samples, got {count}; pass fewer")
     generator = arrays.generator("rng", rng)
-    order = generator.permutation(rows)
+    order = checks.permutation("rng", generator, rows)
     # Every count-th place of an order sorted by class: consecutive samples of a class go to different parts.
     places = order[np.argsort(targets[order], kind="stable")] if stratify else order
     part = np.empty(rows, np.intp)

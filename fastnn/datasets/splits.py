@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fastnn import arrays
+from fastnn import arrays, checks
 
 Part: TypeAlias = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 TwoParts: TypeAlias = tuple[Part, Part]
@@ -55,14 +55,15 @@ def train_test_split(
     rows = len(samples)
     tested = _size_of_test_part(rows, arrays.real("test_fraction", test_fraction, minimum=0, below=1))
     generator = arrays.generator("rng", rng)
-    order = generator.permutation(rows)
+    order = checks.permutation("rng", generator, rows)
     if stratify:
         order = order[np.argsort(targets[order], kind="stable")]
     # evenly spaced places in an order sorted by class take every class's share
     places = (np.arange(tested) * rows + rows // 2) // max(tested, 1)
     in_test = np.zeros(rows, dtype=bool)
     in_test[places] = True
-    train, test = generator.permutation(order[~in_test]), generator.permutation(order[in_test])
+    parts = order[~in_test], order[in_test]
+    train, test = (part[checks.permutation("rng", generator, len(part))] for part in parts)
     return (samples[train], targets[train]), (samples[test], targets[test])
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arrays
+from fastnn import arrays, checks
 from fastnn.arrays import Array, LabelArray
 from fastnn.errors import TrainingDivergedError
 from fastnn.kernels import rules
@@ -114,7 +114,7 @@ class Perceptron:
         labels = arrays.labels("t", t, len(samples), 2)
         epochs, shuffle = arrays.integer("epochs", epochs, minimum=0), arrays.flag("shuffle", shuffle)
         generator = arrays.generator("rng", rng)
-        run = _Run(samples, labels, self.lr)
+        run = _Run(samples[:], labels[:], arrays.real("lr", self.lr, above=0.0))
         self._best, best_mistakes = run.weights(), run.wrong()
         mistakes: list[int] = []
         while len(mistakes) < epochs and mistakes[-1:] != [0]:
@@ -175,7 +175,9 @@ class _Run:
     def epoch(self, generator: np.random.Generator | None) -> int:
         """Learn from each sample once, with a generator in a new order; how many were wrong."""
         if generator is not None:
-            generator.shuffle(self.order)
+            order = self.order.copy()
+            generator.shuffle(order)
+            self.order = checks.order_of(f"rng.shuffle(array of {len(order)})", order, len(order))
         mistakes = 0
         for first in range(0, len(self.x), self.rows):
             last = min(first + self.rows, len(self.x))
