@@ -194,7 +194,8 @@ def test_modules_like_the_books_are_replaced(
 ) -> None:
     modules_like_ours(tmp_path, volume)
     monkeypatch.syspath_prepend(str(tmp_path))
-    compare, seconds = agreement.unlike, []
+    compare = agreement.unlike
+    seconds: list[float] = []
 
     def timed(*pair: Any) -> dict[str, str]:
         start = time.process_time()
@@ -295,6 +296,9 @@ def test_a_module_that_cannot_be_imported(
 
 def test_old_names() -> None:
     from fastnn.dropin.common import functions, layers
+    from fastnn.dropin.common.gradient import _numerical_gradient_1d
 
+    x = np.array([1.0, -2.0])
+    np.testing.assert_allclose(_numerical_gradient_1d(lambda x: np.sum(x**2), x), 2 * x, atol=1e-9)
     y, t = np.array([[0.25, 0.75]]), np.array([[0.0, 1.0]])
     assert layers.mean_squared_error(y, t) == functions.mean_squared_error(y, t) == 0.0625

@@ -79,6 +79,9 @@ def plain_numerical_gradient(f: Any, x: Any) -> Any:
     return result
 
 
+_numerical_gradient_1d = plain_numerical_gradient  # a name of the first editions, for one dimension
+
+
 def _loop(f: Any, x: Any, h: float) -> tuple[Any, Iterator[None]]:
     """The result, and what fills it: an entry in each step."""
     if not isinstance(x, np.ndarray):
