@@ -244,12 +244,19 @@ def _observed(
                 return head.joined(evaluation.by_calls(f, x, some[1:], rule, step, relative, head.base))
             return evaluation.by_calls(f, x, some, rule, step, relative, None if head is None else head.base)
 
-    start = time.perf_counter()
-    heads.append(sample(entries[:1], h))
-    seconds = (time.perf_counter() - start) / len(rule.points)
+    times: list[float] = []
+
+    def timed(moved: Array) -> Any:
+        start = time.perf_counter()
+        value = f(moved)
+        times.append(time.perf_counter() - start)
+        return value
+
+    with turns.plain_loop():
+        heads.append(evaluation.by_calls(timed, x, entries[:1], rule, h, relative))
     if len(entries) and not observation.may_be_loss(x):
         calls = len(rule.points) * len(entries)
-        found, _ = attempt(f, x, (method, h, relative), seconds, calls, entries, entries[-1])
+        found, _ = attempt(f, x, (method, h, relative), min(times), calls, entries, entries[-1])
         if found is not None:
             divisors(Rule(method, h, relative).steps(x.reshape(-1)[entries]), rule.points, h, stacklevel=3)
             error = None if found.error is None else found.error.ravel()[entries]

@@ -27,7 +27,7 @@ from tests.book_style import (
 )
 
 WIDTHS = (7, 9, 8)  # every array has more entries than the plain loop is quicker for
-OBSERVED = 2 + 2  # calls for the first entry, then under observation and without, before anything is decided
+OBSERVED = 4 + 2  # calls for the first two entries, then under observation and without, before anything is decided
 
 
 @pytest.fixture(autouse=True)

@@ -41,7 +41,9 @@ def with_step(f: Any, x: Any, h: float) -> Any:
         result, loop = _loop(f, x, h)
         with turns.plain_loop():
             next(loop)
-        call = (time.perf_counter() - start) / 2
+            second = time.perf_counter()  # a first call may load, allocate or compile
+            next(loop, None)
+            call = (time.perf_counter() - second) / 2
         found, reason = attempt(f, x, ("central", h, False), call, 2 * x.size, last=last_in_memory(x))
         if found is None:
             with turns.plain_loop():
