@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
-from fastnn import bench
+from fastnn import bench, messages
 from fastnn.demos import command as demo
 from fastnn.dropin import script
 from fastnn.errors import DatasetError
@@ -73,14 +73,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except script.Ended as end:
         ended = end.error
     except KeyboardInterrupt:
-        print("fastnn: interrupted", file=sys.stderr)
+        messages.tell("fastnn: interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         with contextlib.suppress(OSError):  # else Python complains when it flushes at its end
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
     except (ValueError, OSError, MemoryError, ImportError) as error:  # the last: an extra that is not installed
-        print(f"fastnn: error: {_sentence(error)}", file=sys.stderr)
+        messages.tell(f"fastnn: error: {_sentence(error)}")
         return 1
     raise ended  # outside of all handlers, which would chain it to an error of ours
 
@@ -241,7 +241,7 @@ def _train(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         if options.save is not None:  # what has been learnt is not lost
             network.save(options.save)
-            print(f"fastnn: the network as it was is in {options.save}", file=sys.stderr)
+            messages.tell(f"fastnn: the network as it was is in {options.save}")
         raise
     if options.save is not None:
         network.save(options.save)

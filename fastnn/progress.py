@@ -1,12 +1,12 @@
-"""One line on the terminal that says how far a long task has come. Imports the gate alone."""
+"""One line on the terminal that says how far a long task has come. Imports the gate and messages."""
 
 import shutil
 import sys
 import time
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Any, Self, TextIO
 
-from fastnn import arrays
+from fastnn import arrays, messages
 
 REDRAW_SECONDS = 0.1
 SHORTEST_BAR = 5
@@ -17,7 +17,8 @@ GAP = "  "
 class Progress:
     """A line rewritten in place: label, bar, per cent, figures, time left and rate.
 
-    Silent where `enabled` is False or the stream is no terminal, so that logs and pipes stay clean.
+    Silent where `enabled` is False or the stream is no terminal, so that logs and pipes stay clean, and from where
+    writing to it fails.
 
     Parameters
     ----------
@@ -51,9 +52,8 @@ class Progress:
         self.unit = unit
         self.done = 0
         self._figures: dict[str, float] = {}
-        self._stream = sys.stdout if stream is None else stream
-        # sys.stdout itself is None in a Windows program without a console
-        self._visible = enabled and self._stream is not None and self._stream.isatty()
+        self._stream: Any = sys.stdout if stream is None else stream
+        self._visible = enabled and messages.is_terminal(self._stream)
         self._started = time.monotonic()
         self._drawn_at = -REDRAW_SECONDS
         self._drawn_width = 0
@@ -71,10 +71,9 @@ class Progress:
 
     def close(self) -> None:
         """Clear the line; the cursor is left at its beginning. Closing twice does nothing more."""
-        if self._drawn_width:
+        if self._visible and self._drawn_width:
             self._draw("")
-            self._stream.write("\r")
-            self._stream.flush()
+            messages.write(self._stream, "\r")
         self._visible = False
 
     def __enter__(self) -> Self:
@@ -86,13 +85,13 @@ class Progress:
         self.close()
 
     def _draw(self, line: str) -> None:
-        self._stream.write("\r" + line.ljust(self._drawn_width))
-        self._stream.flush()
+        if not messages.write(self._stream, "\r" + line.ljust(self._drawn_width)):
+            self._visible = False  # the terminal has gone
         self._drawn_width = len(line)
 
     def _line(self, elapsed: float) -> str:
         """The line at the terminal's present width; ASCII where the stream may not know other characters."""
-        unicode = (self._stream.encoding or "").lower().startswith("utf")
+        unicode = str(getattr(self._stream, "encoding", None)).lower().startswith("utf")
         # the last column stays free: a character there makes some terminals wrap
         width = shutil.get_terminal_size().columns - 1
         figures = [f"{name} {_short(value)}" for name, value in self._figures.items()]

@@ -258,3 +258,13 @@ def test_diverged_training(tmp_path: pathlib.Path, capsys: Output) -> None:
     )
     assert re.fullmatch(sentence, without_compiling(capsys.readouterr().err))
     assert not file.exists()
+
+
+def test_no_epochs_measure_the_untrained_network(capsys: Output) -> None:
+    """As `fit` allows it."""
+    assert main([*SHORT, "--epochs", "0", "--json"]) == 0
+    found = printed_json(capsys)
+    assert found["history"]["loss"] == []
+    assert 0 <= found["test_accuracy"] < 0.5
+    assert main([*SHORT, "--epochs", "0"]) == 0
+    assert capsys.readouterr().out.endswith(" after 0.0 s of training\n")

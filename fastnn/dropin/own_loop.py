@@ -7,13 +7,13 @@ import ast
 import contextlib
 import functools
 import io
-import sys
 import types
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from fastnn import messages
 from fastnn.observing.attempt import SMALL
 from fastnn.observing.reach import Memory, RandomStates, Reach
 from fastnn.observing.tape import NotUnderstoodError
@@ -69,12 +69,11 @@ def recognised(function: Callable[..., Any]) -> Callable[..., Any]:
             from fastnn.dropin.common.gradient import with_step
 
             return with_step(f, x, h)
-        if x.size >= TELLING and not told and "grad" in function.__name__ and sys.stderr is not None:
+        if x.size >= TELLING and not told and "grad" in function.__name__:
             told.append(function.__name__)
-            print(
+            messages.tell(
                 f"fastnn: {function.__name__} is the script's own, and not the book's loop, so it runs as it is; "
-                "`from common.gradient import numerical_gradient` has fastnn's",
-                file=sys.stderr,
+                "`from common.gradient import numerical_gradient` has fastnn's"
             )
         return function(*arguments)
 

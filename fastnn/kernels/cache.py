@@ -1,6 +1,6 @@
 """Where compiled kernels are kept between processes.
 
-Imports numba, llvmlite (for its version), numpy, folders and private.
+Imports numba, llvmlite (for its version), numpy, folders, messages and private.
 
 Why not Numba's own cache: it notices a change in the file of an entry but not in the files of the kernels
 that the entry calls, it stops with an exception where it finds a damaged file or nowhere to write, and two
@@ -27,6 +27,7 @@ import llvmlite
 import numba
 import numpy as np
 
+from fastnn import messages
 from fastnn.folders import cache_folder
 from fastnn.private import PrivateFolder
 
@@ -161,8 +162,7 @@ def _announce_compilation() -> None:
     if folder is not None and not folder.is_writable():
         reason = f"{folder.path} cannot be written to"
     where = f"for this process only: {reason}" if folder is None or reason else f"once; kept in {folder.path}"
-    if sys.stderr is not None:  # a program without a console has none
-        print(f"fastnn: compiling kernels for this machine ({where})", file=sys.stderr)
+    messages.tell(f"fastnn: compiling kernels for this machine ({where})")
 
 
 def _hash(*parts: Any) -> str:
