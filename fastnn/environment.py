@@ -101,6 +101,7 @@ def warmup(dtype: Any = "float32", numerical_gradients: bool = False) -> None:
         Also what numerical gradients of networks need.
     """
     kind = arrays.float_dtype("dtype", dtype)
+    numerical_gradients = arrays.flag("numerical_gradients", numerical_gradients)
     sizes = [2]
     if threads.get_num_threads() > 1 and not JIT_DISABLED:
         sizes.append(threads.SMALL_WORK)  # each operation does at least one FLOP a row

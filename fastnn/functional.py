@@ -87,6 +87,7 @@ def affine_backward(
     -----
     Source: Rumelhart, Hinton and Williams, Nature 323 (1986), 533-536.
     """
+    need_dx = arrays.flag("need_dx", need_dx)
     x = arrays.floats("x", x, ("N", "D"), dtype=arrays.shared_dtype(x, W))
     W = arrays.floats("W", W, (x.shape[1], "H"), dtype=x.dtype)
     dy = arrays.floats("dy", dy, (x.shape[0], W.shape[1]), dtype=x.dtype)

@@ -144,6 +144,7 @@ def numerical_gradient(
     """
     rule = METHODS[arrays.choice("method", method, METHODS)]
     f, x = arrays.function("f", f), arrays.perturbable("x", x)
+    full_output = arrays.flag("full_output", full_output)
     size, relative = step_size(h, rule, x.dtype)
     entries = _entries(x, subset, max_entries, rng)
     watched = not differences.is_compiled(f) and observation.may_be_loss(x)

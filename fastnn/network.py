@@ -122,7 +122,8 @@ class Network(Runner):
             raise ValueError(f"{expected}, got 1; compare the outputs")
         if self.outputs == 1:
             return self._evaluate(*self._prepare(x, t, check_finite))[1]
-        x = arrays.floats("x", x, ("N", self.inputs), dtype=self.dtype, rounding=True, finite=check_finite)
+        finite = arrays.flag("check_finite", check_finite)
+        x = arrays.floats("x", x, ("N", self.inputs), dtype=self.dtype, rounding=True, finite=finite)
         labels, dense = arrays.targets("t", t, len(x), self.outputs, self.dtype)
         return self._evaluate(x, labels, dense)[1]
 
@@ -247,6 +248,8 @@ class Network(Runner):
     def _train_batch(self, x: Any, t: Any, optimizer: Optimizer | None, check_finite: bool) -> float:
         """One batch. What is plain is checked by the kernel, which takes a tenth of the gate's time for few samples."""
         result: tuple[int, float, int, int] = (0, 0.0, 0, REFUSED)
+        if check_finite is not True:
+            check_finite = arrays.flag("check_finite", check_finite)
         with self._lock:
             penalty = self._penalty()
             if targets := self._plain_targets(x, t):

@@ -170,6 +170,8 @@ class Runner:
         array (N, K)
         """
         dtype = self._values.dtype
+        if check_finite is not True:
+            check_finite = arrays.flag("check_finite", check_finite)
         if not (arrays.is_plain(x, dtype) and x.ndim == 2 and x.shape[1] == self._inputs):
             x = arrays.floats("x", x, ("N", self._inputs), dtype=dtype, rounding=True, allow_empty=True)
         count = x.shape[0]
@@ -202,11 +204,12 @@ class Runner:
         self, x: Any, t: Any, check_finite: bool, names: tuple[str, str] = ("x", "t")
     ) -> tuple[Array, Array, Array]:
         """Data and targets as kernels take them: x (N, D), labels (N,) or empty, dense (N, K) or empty."""
-        x = arrays.floats(names[0], x, ("N", self.inputs), dtype=self.dtype, rounding=True, finite=check_finite)
+        finite = arrays.flag("check_finite", check_finite)
+        x = arrays.floats(names[0], x, ("N", self.inputs), dtype=self.dtype, rounding=True, finite=finite)
         # Parameters as data would move while they are read.
         x = x.copy() if np.may_share_memory(x, self._values) else x[:]
         rows, columns = x.shape[0], self.outputs
-        found = self._loss.targets(names[1], t, rows, columns, self.dtype, check_finite)
+        found = self._loss.targets(names[1], t, rows, columns, self.dtype, finite)
         labels, dense = targets(names[1], found, rows, columns, self.dtype, self._formula.takes_labels)
         return x, labels, dense.copy() if np.may_share_memory(dense, self._values) else dense
 

@@ -3,7 +3,7 @@
 The number is fastnn's own: neither the environment nor Numba's settings are changed, except for Numba's mask
 of threads, which is set for a launch and put back after it.
 
-Imports numba, contention and kernels.compile.
+Imports numba, checks, contention and kernels.compile.
 """
 
 import contextlib
@@ -18,8 +18,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import numba
+import numpy as np
 
-from fastnn import contention
+from fastnn import checks, contention
 from fastnn.kernels.compile import JIT_DISABLED, Entry
 
 # Below so many floating-point operations a launch costs more than a second thread gains.
@@ -64,14 +65,15 @@ def set_num_threads(n: int) -> None:
         If `n` is not an integer from 1 to NUMBA_NUM_THREADS.
     """
     global _chosen
-    is_integer = hasattr(n, "__index__") and not isinstance(n, bool)
-    if not (is_integer and 1 <= n <= _LIMIT):
+    is_integer = hasattr(type(n), "__index__") and not isinstance(n, bool | np.ndarray | np.timedelta64)
+    number = operator.index(n) if is_integer else 0
+    if not 1 <= number <= _LIMIT:
         problem = ValueError if is_integer else TypeError
         raise problem(
-            f"n: expected an integer from 1 to {_LIMIT}, got {n!r}; "
+            f"n: expected an integer from 1 to {_LIMIT}, got {checks.shown(n)}; "
             "for more threads, set the environment variable NUMBA_NUM_THREADS before Python starts."
         )
-    _chosen = operator.index(n)
+    _chosen = number
 
 
 def at_most(n: int | None) -> int:

@@ -70,7 +70,7 @@ ARROWS = {
     "kernels.surfaces": "kernels.compile kernels.matmul",
     "kernels.clocks": "kernels.compile",
     "contention": "kernels.clocks",
-    "threads": "contention kernels.compile",
+    "threads": "checks contention kernels.compile",
     "initializers": "arrays",
     "layers": "arrays initializers kernels.activations",
     "optimizers": "arrays checks kernels.updates",

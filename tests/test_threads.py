@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import threads
+from fastnn import checks, threads
 
 PACKAGE_PARENT = str(pathlib.Path(fastnn.__file__).parents[1])
 LARGE = max(threads.SMALL_WORK, *threads.SMALL_WORK_ON.values())  # on any layer
@@ -30,7 +30,7 @@ HEADER = f"""
 import os, threading
 import numba
 import numpy as np
-from fastnn import threads
+from fastnn import checks, threads
 from squaring import square
 LARGE = {LARGE}
 x = np.arange(1000.0)
@@ -148,11 +148,16 @@ def test_set_num_threads(four_allowed: None, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    ("n", "error"), [(0, ValueError), (5, ValueError), (-1, ValueError), (2.0, TypeError), (True, TypeError)]
+    ("n", "error"),
+    [
+        *((n, ValueError) for n in (0, 5, -1, np.int64(5))),
+        *((n, TypeError) for n in (2.0, True, None, "2", np.array([1, 2]), np.array(2), np.array([]), [2])),
+    ],
+    ids=repr,
 )
 def test_number_of_threads_is_checked(four_allowed: None, fake: Any, n: Any, error: type[Exception]) -> None:
     sentence = (
-        f"expected an integer from 1 to 4, got {n!r}; "
+        f"expected an integer from 1 to 4, got {checks.shown(n)}; "
         "for more threads, set the environment variable NUMBA_NUM_THREADS before Python starts."
     )
     with pytest.raises(error, match=re.escape("n: " + sentence)):

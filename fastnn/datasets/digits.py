@@ -53,6 +53,7 @@ def load_digits(
     Learning Repository, 1998, https://doi.org/10.24432/C50P49; licence CC BY 4.0.
     """
     kind = arrays.float_dtype("dtype", dtype)
+    normalize, one_hot = arrays.flag("normalize", normalize), arrays.flag("one_hot", one_hot)
     with np.load(FILE, allow_pickle=False) as file:
         images, labels = file["images"], file["labels"]
     x = images.reshape(len(images), -1).astype(kind)

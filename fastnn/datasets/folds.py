@@ -47,6 +47,7 @@ def k_fold(
         At the call: x and t differ in rows, `stratify` is True and t is not (N,), or an argument is out of range.
     """
     samples, targets = np.asarray(x), np.asarray(t)
+    stratify = arrays.flag("stratify", stratify)
     splits.check_rows(samples, targets, stratify)
     rows, count = len(samples), arrays.integer("folds", folds, minimum=2)
     if count > rows:

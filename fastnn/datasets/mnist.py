@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn import files, folders
+from fastnn import arrays, files, folders
 from fastnn.datasets import download, splits
 from fastnn.errors import DatasetError
 
@@ -79,6 +79,8 @@ def load_mnist(
 
     Source: Y. LeCun, C. Cortes, C. J. C. Burges, The MNIST database of handwritten digits, 1998.
     """
+    normalize, flatten = arrays.flag("normalize", normalize), arrays.flag("flatten", flatten)
+    one_hot = arrays.flag("one_hot", one_hot)
     paths = _find_files(folder)
     train = _read_part(paths[0], paths[1], normalize, flatten, one_hot)
     return train, _read_part(paths[2], paths[3], normalize, flatten, one_hot)

@@ -51,6 +51,7 @@ def train_test_split(
         that was asked for would be empty.
     """
     samples, targets = np.asarray(x), np.asarray(t)
+    stratify = arrays.flag("stratify", stratify)
     check_rows(samples, targets, stratify)
     rows = len(samples)
     tested = _size_of_test_part(rows, arrays.real("test_fraction", test_fraction, minimum=0, below=1))

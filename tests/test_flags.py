@@ -1,0 +1,100 @@
+"""Every boolean argument of every public function is True or False: "no" would count as true, None break a kernel."""
+
+import dataclasses
+import inspect
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import Affine, Network, datasets, environment, models
+from tests.shapes import numbers, targets
+
+X, T = numbers(1, 12, 4, dtype=np.float32), targets("labels", 12, 3, np.float32)
+NET = Network([Affine(4, 3)], rng=0)
+MODULES = (fastnn, datasets, fastnn.losses, models, fastnn.plots, fastnn.information, fastnn.schedules)
+
+
+def takes_flags(function: Any) -> list[str]:
+    """The names of the boolean parameters of a function, by annotation or by default."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [one.name for one in parameters if one.annotation in (bool, "bool") or isinstance(one.default, bool)]
+
+
+def public() -> Iterator[tuple[str, Any]]:
+    """What users call: functions, classes, and the public methods of these, by name."""
+    for module in MODULES:
+        names = getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")])
+        for name in names:
+            thing = getattr(module, name)
+            if isinstance(thing, types.ModuleType) or not getattr(thing, "__module__", "").startswith("fastnn"):
+                continue
+            yield name, thing
+            for method in dir(thing) if isinstance(thing, type) else ():  # those of its bases, too
+                # A loss's targets() is called by networks, which have checked the flag.
+                if not method.startswith("_") and method != "targets" and callable(getattr(thing, method)):
+                    yield f"{name}.{method}", getattr(thing, method)
+
+
+ZEROS = np.zeros(3)
+UPDATE = (np.zeros(3), np.zeros(3), np.zeros(3))
+CALLS: dict[str, Callable[..., Any]] = {
+    "AdaGrad": fastnn.AdaGrad,
+    "RMSProp": fastnn.RMSProp,
+    "Adam": fastnn.Adam,
+    "AdamW": fastnn.AdamW,
+    "Network.predict": lambda **flag: NET.predict(X, **flag),
+    "Network.loss": lambda **flag: NET.loss(X, T, **flag),
+    "Network.accuracy": lambda **flag: NET.accuracy(X, T, **flag),
+    "Network.gradient": lambda **flag: NET.gradient(X, T, **flag),
+    "Network.numerical_gradient": lambda **flag: NET.numerical_gradient(X, T, **flag),
+    "Network.step": lambda **flag: NET.step(X, T, fastnn.SGD(0.1), **flag),
+    "Network.fit": lambda **flag: NET.fit(X, T, epochs=1, **flag),
+    "affine_backward": lambda **flag: fastnn.affine_backward(X, X, np.ones((4, 4), np.float32), **flag),
+    "mean_squared_error": lambda **flag: fastnn.mean_squared_error(X, X, **flag),
+    "adagrad_update": lambda **flag: fastnn.adagrad_update(*UPDATE, 0.1, **flag),
+    "rmsprop_update": lambda **flag: fastnn.rmsprop_update(*UPDATE, 0.1, **flag),
+    "adam_update": lambda **flag: fastnn.adam_update(*UPDATE, np.zeros(3), 1, 0.1, **flag),
+    "numerical_gradient": lambda **flag: fastnn.numerical_gradient(np.sum, ZEROS, **flag),
+    "cross_validate": lambda **flag: fastnn.cross_validate(lambda rng: NET, X, T, **flag),
+    "warmup": environment.warmup,
+    "load_digits": datasets.load_digits,
+    "load_mnist": lambda **flag: datasets.load_mnist("/nowhere", **flag),
+    "k_fold": lambda **flag: datasets.k_fold(X, T, **flag),
+    "train_test_split": lambda **flag: datasets.train_test_split(X, T, **flag),
+    "minibatches": lambda **flag: datasets.minibatches(X, T, 3, **flag),
+    "Perceptron.fit": lambda **flag: models.Perceptron().fit(X, T % 2, **flag),
+    "LinearRegression.fit": lambda **flag: models.LinearRegression().fit(X, X, **flag),
+}
+FLAGS = [(name, flag, thing) for name, thing in public() for flag in takes_flags(thing)]
+
+
+@pytest.mark.parametrize("bad", [None, 1, 0, "no", 1.0, np.array(True)], ids=repr)
+@pytest.mark.parametrize(("name", "flag"), [(name, flag) for name, flag, _ in FLAGS])
+def test_a_flag_is_true_or_false(name: str, flag: str, bad: Any) -> None:
+    assert name in CALLS, f"add a call of {name}, which has a boolean argument"
+    before = NET.params["W1"].tobytes()
+    with pytest.raises(TypeError, match=f"^{flag}: expected True or False, got "):
+        CALLS[name](**{flag: bad})
+    assert NET.params["W1"].tobytes() == before
+
+
+def test_the_walk_finds_them() -> None:
+    found = {name for name, _, _ in FLAGS}
+    assert found == set(CALLS)
+    fields = [one.name for one in dataclasses.fields(fastnn.Adam) if isinstance(one.default, bool)]
+    assert takes_flags(fastnn.Adam) == fields == ["epsilon_inside", "bias_correction"]
+
+
+def test_numpys_bools_are_bools() -> None:
+    assert NET.predict(X, check_finite=np.True_).tobytes() == NET.predict(X).tobytes()  # type: ignore[arg-type]
+    x = X.copy()
+    x[0, 0] = np.nan
+    for none in (False, np.False_):
+        assert np.isnan(NET.predict(x, check_finite=none)).any()  # type: ignore[arg-type]
