@@ -65,16 +65,11 @@ def attempt(
     entries, last
         As for `engine.gradient`.
     """
-    if not isinstance(x, np.ndarray) or x.dtype != np.float64:
-        return None, f"{getattr(x, 'dtype', type(x).__name__)} in place of float64"
-    count = x.size if entries is None else len(entries)
-    if count <= SMALL or not x.flags.writeable:
-        return None, f"no more than {SMALL} entries" if count <= SMALL else "the array is read-only"
+    reason = why_not(f, x, call, calls, x.size if entries is None else len(entries))
+    if reason:
+        return None, reason
     past = _past_of(f)
     refusal = past.refused.get(x.shape)
-    seconds = calls * call * (CONFIDENCE if past.is_known and refusal is None else PATIENCE) - SECONDS - CALLS * call
-    if not seconds >= 0.0:
-        return None, TOO_SHORT
     if refusal is not None and refusal.skip:
         refusal.skip -= 1
         return None, refusal.reason
@@ -86,7 +81,7 @@ def attempt(
         from fastnn.observing import engine  # with it comes Numba
 
         try:
-            most = int(min(MOST, seconds / SECONDS_PER_OBJECT))
+            most = int(min(MOST, _spare(past, x, call, calls) / SECONDS_PER_OBJECT))
             found = engine.gradient(f, x, engine.Rule(*rule), entries, last, most)
         except NotUnderstoodError as error:
             refusal = past.refused.setdefault(x.shape, Refusal())
@@ -96,6 +91,23 @@ def attempt(
     past.is_known = True
     past.refused.pop(x.shape, None)
     return found, found.text
+
+
+def why_not(f: Any, x: Any, call: float, calls: int, count: int) -> str:
+    """Why an attempt is not worth it, whatever became of others; "" if it may be. count: of the entries."""
+    if x.dtype != np.float64:
+        return f"{x.dtype} in place of float64"
+    if count <= SMALL:
+        return f"no more than {SMALL} entries"
+    if not x.flags.writeable:
+        return "the array is read-only"
+    return "" if _spare(_past_of(f), x, call, calls) >= 0.0 else TOO_SHORT
+
+
+def _spare(past: Past, x: Any, call: float, calls: int) -> float:
+    """The seconds that observing may take beyond what it takes at least."""
+    share = CONFIDENCE if past.is_known and x.shape not in past.refused else PATIENCE
+    return calls * call * share - SECONDS - CALLS * call
 
 
 def last_in_memory(x: Any) -> int:
