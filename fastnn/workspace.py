@@ -143,7 +143,8 @@ def _scratch_size(weights: Sequence[tuple[int, int]], rows: int) -> int:
 
     weights: (inputs, outputs) of each affine operation.
     """
-    sizes = [sparse_scratch_size(weights[0][0]), sparse_scratch_size(rows)]
+    inputs, outputs = weights[0]
+    sizes = [sparse_scratch_size(inputs, outputs), sparse_scratch_size(rows, outputs)]
     sizes.append(SCRATCH_VECTORS * max(outputs for _, outputs in weights))
     for i, (inputs, outputs) in enumerate(weights):
         sizes.append(scratch_size(inputs, outputs))

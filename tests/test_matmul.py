@@ -18,14 +18,25 @@ import pytest
 import fastnn
 from fastnn.kernels import operations, processor
 from fastnn.kernels.compile import JIT_DISABLED
-from fastnn.kernels.matmul import DEPTH_BLOCK, MAX_VECTORS, PANEL_COLUMNS, ROW_BLOCK, scratch_size, share
+from fastnn.kernels.matmul import (
+    DEEP,
+    DEPTH_BLOCK,
+    MAX_VECTORS,
+    ONE_CHAIN,
+    PANEL_COLUMNS,
+    ROW_BLOCK,
+    chain_of,
+    scratch_size,
+    share,
+)
 from tests.shapes import DTYPES, PROBLEMS, SHAPES, Array, FloatType, Problem, bits, numbers
 
 PROT_NONE = 0  # of <sys/mman.h>; not in Python's mmap
 
-# (M, K, N) beyond what one panel, one block in depth and one block of rows hold, each with a remainder.
-BLOCKED = [(27, 1031, 5), (25, 18, 131), (265, 11, 65)] + ([] if JIT_DISABLED else [(293, 1061, 81)])
-assert DEPTH_BLOCK < 1031 and PANEL_COLUMNS < 65 and ROW_BLOCK < 265
+# (M, K, N) beyond what one chain, one panel, one block in depth and one block of rows hold, each with a remainder.
+BLOCKED = [(9, 331, 5), (27, 1031, 5), (25, 18, 131), (265, 11, 65)]
+BLOCKED += [] if JIT_DISABLED else [(293, 1061, 81), (7, 2 * DEEP + 5, 37), (200, DEEP + 1, 3)]
+assert ONE_CHAIN < 331 and DEPTH_BLOCK < 1031 and PANEL_COLUMNS < 65 and ROW_BLOCK < 200
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 needs_mprotect = pytest.mark.skipif(sys.platform != "linux", reason="pages are protected by Linux's mprotect here")
@@ -78,6 +89,22 @@ def test_the_three_products_have_the_same_bits(shape: tuple[int, int, int], dtyp
     assert bits(products[:1]) == bits(products[1:2]) == bits(products[2:])
 
 
+def summed(a: Array, b: Array, bias: Array) -> Array:
+    """a b + bias step by step: chains in order of depth, added in order, and every DEEP steps by themselves."""
+    total, depth = np.zeros((len(a), b.shape[1]), a.dtype), len(b)
+    for first in range(0, depth, DEEP):
+        last = min(first + DEEP, depth)
+        chain = int(getattr(chain_of, "py_func", chain_of)(last - first))
+        some = np.zeros_like(total)
+        for start in range(first, last, chain):
+            sums = np.tile(bias if start == 0 else np.zeros_like(bias), (len(a), 1))
+            for i in range(start, min(start + chain, last)):
+                sums += np.multiply.outer(a[:, i], b[i])
+            some = sums if start == first else some + sums
+        total = some if first == 0 else total + some
+    return total
+
+
 @every_dtype
 @pytest.mark.parametrize("shape", [*SHAPES, *BLOCKED], ids=str)
 def test_sums_are_added_in_order(shape: tuple[int, int, int], dtype: FloatType) -> None:
@@ -87,9 +114,7 @@ def test_sums_are_added_in_order(shape: tuple[int, int, int], dtype: FloatType) 
     a, b = (np.round(numbers(seed, *size) * scale).astype(dtype) for seed, size in ((1, (m, k)), (2, (k, n))))
     a, b = np.clip(a, -scale, scale), np.clip(b, -scale, scale)
     bias = numbers(3, n, dtype=dtype)
-    total = np.tile(bias, (m, 1))
-    for i in range(k):
-        total += np.multiply.outer(a[:, i], b[i])
+    total = summed(a, b, bias)
     assert bits((forward(a, b, bias),)) == bits((total,))
 
 

@@ -36,6 +36,12 @@ def tile_functions(rows: int, vectors: int) -> tuple[Any, Any]:
     return compiled(copy), compiled(accumulate)
 
 
+@compiled
+def add(x: Array, start: int, step: int, out: Array, count: int) -> None:
+    tile = simd.fill_tile(simd.zero_tile(x, 3, 2), simd.load_tile(simd.zero_tile(x, 1, 2), x, 0, 0, count))
+    simd.store_tile(simd.add_tile(tile, x, start, step, count), out, 0, out.size // 3, count)
+
+
 TILES = {(rows, vectors): tile_functions(rows, vectors) for rows, vectors in [(1, 1), (4, 1), (3, 2), (6, 4)]}
 
 
@@ -158,6 +164,18 @@ def test_multiply_add_walks_by_any_step(rows: int, vectors: int, dtype: FloatTyp
             factors = left[start + left_step * np.arange(rows)]
             assert np.array_equal(guarded.array, x + factors[:, None] * x)
             guarded.check()
+
+
+@every_dtype
+def test_add_tile(dtype: FloatType) -> None:
+    lanes = processor.LANES[np.dtype(dtype)]
+    for count in range(1, lanes + 1):
+        width = lanes + count
+        x = numbers(1, 1 + 3 * (width + 2), dtype=dtype)
+        guarded = Guarded((3, width), dtype)
+        add(x, 1, width + 2, guarded.array, count)
+        assert np.array_equal(guarded.array, x[:width] + x[1:].reshape(3, width + 2)[:, :width])
+        guarded.check()
 
 
 @every_dtype

@@ -14,8 +14,9 @@ from tests.test_matmul import Fenced, in_another_process, needs_mprotect, result
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 ROWS = 100 if JIT_DISABLED else 400  # of training data
-SHAPES = [(1, 1, 1), (5, 3, 2), (24, 50, 10), (47, 100, 33), (131, 29, 50)] + ([] if JIT_DISABLED else [(7, 1051, 18)])
-assert matmul.DEPTH_BLOCK < 1051 and sparse.ROW_BLOCK < 131
+SHAPES = [(1, 1, 1), (5, 3, 2), (24, 50, 10), (47, 100, 33), (131, 29, 50), (2, 331, 3)]
+SHAPES += [] if JIT_DISABLED else [(7, 1051, 18), (194, matmul.DEEP + 400, 5)]
+assert matmul.ONE_CHAIN < 331 and matmul.DEPTH_BLOCK < 1051 and sparse.ROW_BLOCK < 131 and matmul.ROW_BLOCK < 194
 
 
 def compiled(function: Any) -> Any:
@@ -53,7 +54,7 @@ def mostly_zeros(seed: int, *shape: int, dtype: FloatType) -> Array:
 
 def scratch_for(shape: tuple[int, int, int], dtype: FloatType) -> Array:
     dense_size = matmul.scratch_size(shape[1], shape[2], "left")
-    return np.full(max(dense_size, sparse.sparse_scratch_size(shape[1])), np.nan, dtype)
+    return np.full(max(dense_size, sparse.sparse_scratch_size(shape[1], shape[2])), np.nan, dtype)
 
 
 @every_dtype
@@ -111,7 +112,7 @@ def products_between_fences(dtype: FloatType) -> int:
         a, b, bias = mostly_zeros(1, m, k, dtype=dtype), numbers(2, k, n, dtype=dtype), numbers(3, n, dtype=dtype)
         wanted = np.full((2, m, n), np.nan, dtype)
         dense(a, b, bias, scratch_for(shape, dtype), wanted[0], a.T.copy(), wanted[1])
-        scratch = np.full(sparse.sparse_scratch_size(k), np.nan, dtype)
+        scratch = np.full(sparse.sparse_scratch_size(k, n), np.nan, dtype)
         for at_end in (True, False):
             arrays = (a, b, bias, scratch, np.zeros((m, n), dtype), a.T.copy(), np.zeros((m, n), dtype))
             placed = [fence.place(array, at_end) for fence, array in zip(fences, arrays, strict=True)]

@@ -3,7 +3,7 @@
 Each kernel writes one loss a row, in float64, and the gradient of their sum over a divisor; the caller adds the rows in
 order, so that the mean has the same bits however the rows were shared among threads. To add a loss: its kernel or its
 formulas, a row in LOSSES, a branch in `loss_rows` and in loss_changes.loss_change, its description in fastnn/losses.py,
-and its twin in reference_losses.py.
+and its twin in reference/losses.py.
 
 Targets come in two forms, of which one is empty: labels (N,) intp, or dense (N, K) one-hot rows, probabilities or
 values. A formula of single outputs is l(y, t, p), its derivative l'(y, t, p, l), p the loss's one parameter. They are

@@ -166,8 +166,7 @@ def from_bits(pattern: Any) -> Any:
 
 
 def _lower_lanes(context: Any, array: types.Array) -> Any:
-    count = _lanes(array.dtype)
-    return types.intp(array), lambda context, builder, signature, args: ir.Constant(_INDEX, count)
+    return types.intp(array), lambda context, builder, signature, args: ir.Constant(_INDEX, _lanes(array.dtype))
 
 
 @lowered(_lower_lanes)
@@ -178,11 +177,8 @@ def lanes(array: Any) -> Any:
 
 def _lower_zero_tile(context: Any, array: types.Array, rows: types.Type, vectors: types.Type) -> Any:
     shape = types.UniTuple(types.UniTuple(Vector(array.dtype), vectors.literal_value), rows.literal_value)
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return ir.Constant(context.get_value_type(shape), None)
-
-    return shape(array, rows, vectors), codegen
+    zeros = lambda context, builder, signature, args: ir.Constant(context.get_value_type(shape), None)  # noqa: E731
+    return shape(array, rows, vectors), zeros
 
 
 @lowered(_lower_zero_tile)
@@ -192,7 +188,7 @@ def zero_tile(array: Any, rows: int, vectors: int) -> Any:
     return ((zero,) * vectors,) * rows
 
 
-def _lower_load_tile(context: Any, tile: Any, array: Any, start: Any, step: Any, count: Any) -> Any:
+def _lower_loading(tile: Any, array: Any, adds: bool) -> Any:
     size = array.dtype.bitwidth // 8
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -203,12 +199,21 @@ def _lower_load_tile(context: Any, tile: Any, array: Any, start: Any, step: Any,
         for r in range(tile.count):
             row = builder.gep(pointer, [builder.mul(args[3], ir.Constant(_INDEX, r))])
             for v in range(tile.dtype.count):
-                at = builder.gep(row, [ir.Constant(_INDEX, v * vector.count)])
-                value = _load(builder, at, vector, size, mask if v == tile.dtype.count - 1 else None)
+                at, last = builder.gep(row, [ir.Constant(_INDEX, v * vector.count)]), v == tile.dtype.count - 1
+                value = _load(builder, at, vector, size, mask if last else None)
+                value = builder.fadd(builder.extract_value(args[0], [r, v]), value) if adds else value
                 result = builder.insert_value(result, value, [r, v])
         return result
 
     return tile(tile, array, types.intp, types.intp, types.intp), codegen
+
+
+def _lower_load_tile(context: Any, tile: Any, array: Any, start: Any, step: Any, count: Any) -> Any:
+    return _lower_loading(tile, array, adds=False)
+
+
+def _lower_add_tile(context: Any, tile: Any, array: Any, start: Any, step: Any, count: Any) -> Any:
+    return _lower_loading(tile, array, adds=True)
 
 
 @lowered(_lower_load_tile)
@@ -223,12 +228,18 @@ def load_tile(tile: Any, array: Any, start: int, step: int, count: int) -> Any:
     return tuple(rows)
 
 
+@lowered(_lower_add_tile)
+def add_tile(tile: Any, array: Any, start: int, step: int, count: int) -> Any:
+    """The tile plus what load_tile loads."""
+    rows = zip(tile, load_tile(tile, array, start, step, count), strict=True)
+    return tuple(tuple(a + b for a, b in zip(*row, strict=True)) for row in rows)
+
+
 def _lower_fill_tile(context: Any, tile: types.UniTuple, row: types.UniTuple) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         result = ir.Constant(context.get_value_type(tile), ir.Undefined)
-        vectors = builder.extract_value(args[1], 0)
         for r in range(tile.count):
-            result = builder.insert_value(result, vectors, r)
+            result = builder.insert_value(result, builder.extract_value(args[1], 0), r)
         return result
 
     return tile(tile, row), codegen
@@ -314,8 +325,7 @@ def _lower_nonzero_lanes(context: Any, array: types.Array, start: types.Integer)
 @lowered(_lower_nonzero_lanes)
 def nonzero_lanes(array: Any, start: int) -> Any:
     """Bit l of the result says whether element start + l of the array is not 0, for all lanes l of one vector."""
-    values = array.reshape(-1)[start : start + LANES[array.dtype]]
-    return np.uintp(sum(1 << lane for lane in np.flatnonzero(values)))
+    return np.uintp(sum(1 << lane for lane in np.flatnonzero(array.reshape(-1)[start : start + LANES[array.dtype]])))
 
 
 def _lower_sum_of_eighths(context: Any, values: types.Array, count: types.Integer) -> Any:
@@ -352,15 +362,7 @@ def sum_of_eighths(values: Any, count: int) -> Any:
     return sums[0]
 
 
-def _lower_transpose(
-    context: Any,
-    source: types.Array,
-    start: types.Integer,
-    step: types.Integer,
-    target: types.Array,
-    target_start: types.Integer,
-    target_step: types.Integer,
-) -> Any:
+def _lower_transpose(context: Any, source: Any, start: Any, step: Any, target: Any, to: Any, to_step: Any) -> Any:
     lanes, size = _lanes(source.dtype), source.dtype.bitwidth // 8
 
     def exchange(builder: Any, a: Any, b: Any, distance: int) -> Any:
@@ -394,6 +396,5 @@ def transpose(source: Any, start: int, step: int, target: Any, target_start: int
     """Copy a square block of `lanes` rows and columns, transposed: target row r is the source's column r."""
     count = LANES[source.dtype]
     flat, out = source.reshape(-1), target.reshape(-1)
-    for r in range(count):
-        for k in range(count):
-            out[target_start + r * target_step + k] = flat[start + k * step + r]
+    for r, k in np.ndindex(count, count):
+        out[target_start + r * target_step + k] = flat[start + k * step + r]

@@ -12,10 +12,21 @@ import numpy as np
 
 from fastnn.kernels import processor, simd
 from fastnn.kernels.compile import kernel
-from fastnn.kernels.matmul import FEW_ROWS, MAX_VECTORS, PANEL_COLUMNS, ROWS, copy_rows
+from fastnn.kernels.matmul import (
+    CHAIN,
+    DEEP,
+    FEW_ROWS,
+    MAX_VECTORS,
+    PANEL_COLUMNS,
+    ROWS,
+    add_to,
+    chain_of,
+    copy_rows,
+    deep_scratch_size,
+)
+from fastnn.kernels.matmul import ROW_BLOCK as DEEP_ROWS
 
 ROW_BLOCK = 128  # rows whose lists of steps are kept at once
-DEPTH_BLOCK = 1024
 LISTS = ROW_BLOCK // ROWS + ROWS // FEW_ROWS + FEW_ROWS
 SAMPLES = 512  # elements looked at
 FEWEST_ROWS = 24  # and steps in depth, from which on it may pay
@@ -26,9 +37,10 @@ LANE_NUMBERS = np.argsort(-_LANE_BITS.astype(np.int8), axis=1, kind="stable").as
 )  # those that are 1 first
 
 
-def sparse_scratch_size(depth: int) -> int:
-    """Elements of scratch for a product of this depth: a panel, and lists of numbers of two bytes."""
-    return (min(depth, DEPTH_BLOCK) + 9) * (PANEL_COLUMNS + LISTS // 2 + 1) + processor.VECTOR_BYTES // 4
+def sparse_scratch_size(depth: int, columns: int) -> int:
+    """Elements of scratch for a product of this depth: a panel, lists of numbers of two bytes, and deep sums."""
+    lists = (min(depth, CHAIN) + 9) * (PANEL_COLUMNS + LISTS // 2 + 1) + processor.VECTOR_BYTES // 4
+    return lists + deep_scratch_size(depth, columns)
 
 
 @kernel
@@ -130,8 +142,6 @@ def _tile(tile: Any, single: Any, left: Any, panel: Any, initial: Any, out: Any,
     lanes = simd.lanes(panel)
     width = MAX_VECTORS * lanes
     total = simd.fill_tile(tile, initial)
-    if resume:
-        total = simd.load_tile(tile, out_array, out_start, out_row, count)
     # Unsigned, because Numba would ask of an index whether it is negative; by a step that LLVM does not know, because
     # it would unroll the loop and take longer to compile.
     s, end, unit = np.uintp(1), np.uintp(steps[0]), np.uintp(out_row // out_row)
@@ -140,6 +150,8 @@ def _tile(tile: Any, single: Any, left: Any, panel: Any, initial: Any, out: Any,
         row = simd.load_tile(single, panel, k * width, 0, lanes)
         total = simd.multiply_add(total, row, left_array, start + k * left_depth, left_row)
         s += unit
+    if resume:
+        total = simd.add_tile(total, out_array, out_start, out_row, count)
     simd.store_tile(total, out_array, out_start, out_row, count)
 
 
@@ -148,9 +160,9 @@ def _tiles(tall: Any, low: Any, single: Any, left: Any, panel: Any, bias: Any, o
     """All rows of one panel, in tiles of three heights; bias as in matmul."""
     array, start, row, step = left
     out_array, out_start, out_row, count, resume = out
-    bias_array, bias_start = bias
+    bias_array, bias_start, has_bias = bias
     initial = single
-    if bias_array.size > 0:
+    if has_bias:
         initial = simd.load_tile(single, bias_array, bias_start, 0, count)
     number, done = 0, 0
     while done < rows:
@@ -168,17 +180,21 @@ def _tiles(tall: Any, low: Any, single: Any, left: Any, panel: Any, bias: Any, o
 
 @kernel
 def _product(left: Any, b: Any, bias: Any, scratch: Any, c: Any) -> None:
-    """c = left b + bias; left is (vector, start, step between rows, step in depth)."""
+    """c = left b + bias for at most DEEP steps; left is (vector, start, step between rows, step in depth).
+
+    A block in depth is one chain of matmul.
+    """
     rows, columns = c.shape
     array, start, left_row, left_step = left
     lanes, depth = simd.lanes(c), b.shape[0]
-    width, most = MAX_VECTORS * lanes, min(depth, DEPTH_BLOCK)
+    width, most = MAX_VECTORS * lanes, chain_of(depth)
     panel, lists = scratch, scratch[most * width + lanes :].view(np.uint16)
     lists = lists[: LISTS * (most + 9)].reshape((LISTS, most + 9))  # room for the end and for eight numbers at once
     flat, flat_b = c.reshape(c.size), b.reshape(b.size)
     one, two = simd.zero_tile(c, 1, 1), simd.zero_tile(c, 1, 2)
-    for k in range(0, depth, DEPTH_BLOCK):
-        steps = min(DEPTH_BLOCK, depth - k)
+    for k in range(0, depth, most):
+        steps = min(most, depth - k)
+        has_bias = k == 0 and bias.size > 0
         for i in range(0, rows, ROW_BLOCK):
             count = min(ROW_BLOCK, rows - i)
             operand = (array, start + i * left_row + k * left_step, left_row, left_step)
@@ -194,7 +210,7 @@ def _product(left: Any, b: Any, bias: Any, scratch: Any, c: Any) -> None:
                         two,
                         operand,
                         panel,
-                        (bias, j),
+                        (bias, j, has_bias),
                         out,
                         count,
                         lists,
@@ -207,7 +223,7 @@ def _product(left: Any, b: Any, bias: Any, scratch: Any, c: Any) -> None:
                         one,
                         operand,
                         panel,
-                        (bias, j),
+                        (bias, j, has_bias),
                         out,
                         count,
                         lists,
@@ -215,12 +231,39 @@ def _product(left: Any, b: Any, bias: Any, scratch: Any, c: Any) -> None:
 
 
 @kernel
+def _deep_product(left: Any, b: Any, bias: Any, scratch: Any, c: Any) -> None:
+    """As _product for any depth: the sum of products of DEEP steps, added in order."""
+    depth, (rows, columns) = b.shape[0], c.shape
+    array, start, left_row, left_step = left
+    flat = c.reshape(c.size)
+    for i in range(0, rows, DEEP_ROWS):
+        count = min(DEEP_ROWS, rows - i)
+        target, sums = flat[i * columns : (i + count) * columns], scratch[: count * columns]
+        for k in range(0, depth, DEEP):
+            operand = (array, start + i * left_row + k * left_step, left_row, left_step)
+            out = (target if k == 0 else sums).reshape((count, columns))
+            some_bias, rest = bias if k == 0 else bias[:0], scratch[DEEP_ROWS * columns :]
+            _product(operand, b[k : min(depth, k + DEEP)], some_bias, rest, out)
+            if k > 0:
+                add_to(sums, target)
+
+
+@kernel
+def _product_of_any_depth(left: Any, b: Any, bias: Any, scratch: Any, c: Any) -> None:
+    """As _product, without its bound."""
+    if b.shape[0] > DEEP:
+        _deep_product(left, b, bias, scratch, c)
+    else:
+        _product(left, b, bias, scratch, c)
+
+
+@kernel
 def sparse_multiply(a: Any, b: Any, bias: Any, scratch: Any, c: Any) -> None:
-    """As matmul.multiply; scratch: sparse_scratch_size(K)."""
-    _product((a.reshape(a.size), np.intp(0), a.shape[1], np.intp(1)), b, bias, scratch, c)
+    """As matmul.multiply; scratch: sparse_scratch_size(K, N)."""
+    _product_of_any_depth((a.reshape(a.size), np.intp(0), a.shape[1], np.intp(1)), b, bias, scratch, c)
 
 
 @kernel
 def sparse_multiply_transposed_left(a: Any, b: Any, none: Any, scratch: Any, c: Any, first: int) -> None:
-    """As matmul.multiply_transposed_left; scratch: sparse_scratch_size(K)."""
-    _product((a.reshape(a.size), np.intp(first), np.intp(1), a.shape[1]), b, none, scratch, c)
+    """As matmul.multiply_transposed_left; scratch: sparse_scratch_size(K, N)."""
+    _product_of_any_depth((a.reshape(a.size), np.intp(first), np.intp(1), a.shape[1]), b, none, scratch, c)

@@ -2,7 +2,7 @@
 
 The in-place exception to the contract that outputs are overwritten unread: parameters and state are read and written.
 To add one: its kernel, a row in UPDATES, a branch in `apply_update`, its description in fastnn/optimizers.py, and its
-twin in reference_updates.py. All vectors are (P,), distinct.
+twin in reference/updates.py. All vectors are (P,), distinct.
 """
 
 import math
