@@ -153,7 +153,7 @@ ARROWS = {
     "dropin.volume2.common.util": "dropin.volume2.common.config",
     "dropin.volume2.common.trainer": "dropin.volume2.common.util",
     "dropin.volume2.common.base_model": "dropin.base dropin.volume2.common.config dropin.volume2.common.util",
-    "dropin.install": "dropin.agreement",
+    "dropin.install": "messages dropin.agreement",
     "dropin.own_loop": "messages observing observing.attempt observing.reach observing.tape",
     "dropin.script": "dropin.install dropin.own_loop dropin.record",
     "dropin": "dropin.install dropin.record",

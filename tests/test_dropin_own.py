@@ -294,6 +294,19 @@ def test_a_module_that_cannot_be_imported(
     assert importlib.import_module("common.functions") is own
 
 
+def test_nobody_to_tell(tmp_path: pathlib.Path, installed: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "common").mkdir()
+    (tmp_path / "common" / "functions.py").write_text("def relu(z):\n    return z\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with open(os.devnull, "w") as closed:
+        pass
+    for stream in (None, closed):
+        monkeypatch.setattr(sys, "stderr", stream)
+        dropin.install()
+        assert importlib.import_module("common.functions").relu(3) == 3
+        uninstall()
+
+
 def test_old_names() -> None:
     from fastnn.dropin.common import functions, layers
     from fastnn.dropin.common.gradient import _numerical_gradient_1d

@@ -1,4 +1,4 @@
-"""Puts the replaced modules where scripts import them from: a finder before all others. Imports the agreement.
+"""Puts the replaced modules where scripts import them from: a finder before all others. Imports messages, agreement.
 
 A module of fastnn's takes the place of one that a script does not have, or that cannot be imported. One that it has is
 executed as always, and those of its names that agree with ours become ours.
@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
+from fastnn import messages
 from fastnn.dropin import agreement
 
 HERE = "fastnn.dropin"
@@ -90,7 +91,9 @@ class Loader(importlib.abc.Loader):
         try:
             self.own.exec_module(module)
         except Exception as error:
-            _say(f"{name} cannot be imported ({type(error).__name__}: {error}); fastnn's takes its place")
+            messages.tell(
+                f"fastnn: {name} cannot be imported ({type(error).__name__}: {error}); fastnn's takes its place"
+            )
             self._take_place(name)
             return
         if "." not in name:
@@ -98,7 +101,7 @@ class Loader(importlib.abc.Loader):
         reasons = agreement.unlike(module, importlib.import_module(self.ours))
         if reasons:
             kept = ", ".join(f"{name} ({reason})" for name, reason in reasons.items())
-            _say(f"{name} keeps the script's own {kept}; --force or install(force=True) replaces them")
+            messages.tell(f"fastnn: {name} keeps the script's own {kept}; --force or install(force=True) replaces them")
 
     def _take_place(self, name: str) -> None:
         if "." in name:  # a package has nothing in it but its path
@@ -184,8 +187,3 @@ def uninstall() -> None:
         for name in finder.names:
             sys.modules.pop(name, None)
     _installed.clear()
-
-
-def _say(text: str) -> None:
-    if sys.stderr is not None:
-        print(f"fastnn: {text}", file=sys.stderr)
