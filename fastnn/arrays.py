@@ -19,6 +19,7 @@ from fastnn.buffers import check_apart as check_apart
 from fastnn.buffers import output as output
 from fastnn.buffers import perturbable as perturbable
 from fastnn.buffers import writable as writable
+from fastnn.buffers import zeros as zeros
 from fastnn.checks import FLOAT32, FLOAT64, Shape
 from fastnn.checks import choice as choice
 from fastnn.checks import flag as flag
@@ -127,7 +128,7 @@ def labels(name: str, value: Any, rows: int, classes: int) -> LabelArray:
     if is_plain(value, INTP) and value.shape == (rows,) and value.view(np.uintp).max() < classes:
         return value
     expected = f"{name}: expected labels of shape ({rows},), integers from 0 to {classes - 1}"
-    array, expression = _as_array(name, value, expected), checks.expression_for(name, value)
+    array, expression = _as_array(name, value, expected, (rows,)), checks.expression_for(name, value)
     if not _is_real(array.dtype):
         remedy = f"number the classes, for example by np.unique({name}, return_inverse=True)[1]"
         raise TypeError(f"{expected}, got dtype {array.dtype}; {remedy}")
@@ -161,7 +162,7 @@ def targets(name: str, value: Any, rows: int, classes: int, dtype: npt.DTypeLike
     """
     dtype = np.dtype(dtype)
     expected = f"{name}: expected labels of shape ({rows},) or probabilities of shape ({rows}, {classes})"
-    actual = _as_array(name, value, expected).shape
+    actual = _as_array(name, value, expected, (rows,)).shape
     if actual == (rows,):
         return labels(name, value, rows, classes), np.empty((0, classes), dtype)
     if actual != (rows, classes):
@@ -185,7 +186,7 @@ def regression_targets(
     """
     shape: Shape = (rows, columns)
     expected = checks.expectation(name, shape, np.dtype(dtype))
-    array = _as_array(name, value, expected)
+    array = _as_array(name, value, expected, shape)
     if array.shape == (rows,) and columns > 1 and array.dtype.kind in "biu":
         remedy = f"pass fastnn.datasets.one_hot({name}, {columns})"
         raise ValueError(f"{expected}, got integer labels of shape ({rows},); {remedy}")
@@ -209,7 +210,7 @@ def _convert(
 ) -> Array:
     """The long way through `floats`: everything but the test for finite values."""
     expected = checks.expectation(name, shape, dtype)
-    array, expression = _as_array(name, value, expected), checks.expression_for(name, value)
+    array, expression = _as_array(name, value, expected, shape), checks.expression_for(name, value)
     given = array.dtype
     if not _is_real(given):
         checks.refuse_dtype(name, given, expected)
@@ -229,11 +230,11 @@ def _convert(
     return converted
 
 
-def _as_array(name: str, value: Any, expected: str) -> Array:
+def _as_array(name: str, value: Any, expected: str, shape: Shape | None = None) -> Array:
     """`value` as a plain ndarray of whatever dtype, without a copy if there is an array inside."""
     if type(value) is np.ndarray:
         return value
-    checks.refuse_foreign(name, value, expected)
+    checks.refuse_foreign(name, value, expected, shape)
     is_list = isinstance(value, list | tuple | range)
     if is_list and _holds_masked(value):
         raise TypeError(f"{expected}, got a list with masked values; {checks.UNMASK.format(name='each')}")

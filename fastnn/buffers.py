@@ -3,6 +3,7 @@
 Such an array is never converted, as what is written would be lost: it is exactly right, or refused.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NoReturn, TypeAlias, TypeGuard
 
@@ -59,6 +60,18 @@ def output(
         came = f"an array that overlaps {other_name}; pass {itself}another array or {name}=None"
         raise ValueError(f"{name}: expected memory that no input uses, got {came}")
     return out
+
+
+def zeros(name: str, count: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """A new array of zeros, refused as a ValueError about an argument where there is no memory for it."""
+    try:
+        return np.zeros(shape, dtype)
+    except (MemoryError, ValueError, OverflowError) as error:
+        size = math.prod(shape) * np.dtype(dtype).itemsize / 2**30
+        came = f"{checks.shown(count)}, for which it takes {size:,.0f} GiB"
+        raise ValueError(
+            f"{name}: expected a number whose result of shape {shape} fits into memory, got {came}"
+        ) from error
 
 
 def writable(name: str, value: Any, shape: Shape | None = None, dtype: npt.DTypeLike | None = None) -> Array:

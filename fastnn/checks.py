@@ -31,6 +31,9 @@ SYNONYMS = {  # what others call it: the names of ours, of which one may be know
     "swish": ("silu",),
     "linear": ("identity",),
     "logistic": ("sigmoid",),
+    "erelu": ("elu",),
+    "prelu": ("leaky_relu",),
+    "lrelu": ("leaky_relu",),
     "glorot": ("xavier",),
     "kaiming": ("he",),
     "val_loss": ("validation_loss",),
@@ -336,7 +339,7 @@ def refuse_dtype(name: str, dtype: np.dtype[Any], expected: str) -> NoReturn:
     raise TypeError(f"{expected}, got {came}; {remedy}")
 
 
-def refuse_foreign(name: str, value: Any, expected: str) -> None:
+def refuse_foreign(name: str, value: Any, expected: str, shape: Shape | None = None) -> None:
     """Refuse what is no array, no list and nothing that NumPy can see as an array of numbers."""
     if isinstance(value, list | tuple | range):
         return
@@ -348,7 +351,11 @@ def refuse_foreign(name: str, value: Any, expected: str) -> None:
     elif hasattr(value, "toarray") and hasattr(value, "nnz"):
         came, remedy = "a sparse matrix", f"use {name}.toarray()"
     elif isinstance(value, numbers.Number | np.generic):
-        remedy = f"pass np.array([{name}])"
+        if shape is None or all(size == 1 or isinstance(size, str) for size in shape):
+            rank = 1 if shape is None else len(shape)
+            remedy = f"pass np.array({'[' * rank}{name}{']' * rank})"
+        else:
+            remedy = "pass an array of that shape"
     elif isinstance(value, Iterator):
         remedy = f"pass list({name})"
     elif hasattr(type(value), "__array__") or isinstance(getattr(value, "__array_interface__", 0), dict):

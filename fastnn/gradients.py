@@ -73,7 +73,7 @@ def numerical_diff(f: Callable[[Any], Any], x: Any, h: float | str = 1e-4, metho
     rule = METHODS[arrays.choice("method", method, METHODS)]
     arrays.function("f", f)
     many = isinstance(x, list) or (isinstance(x, np.ndarray) and x.ndim > 0)
-    x = x.item() if isinstance(x, np.ndarray) and not many else x
+    x = arrays.anything("x", x).item() if isinstance(x, np.ndarray) and not many else x
     point: Any = arrays.floats("x", x, dtype="float64", rounding=True) if many else np.float64(arrays.real("x", x))
     size, relative = step_size(h, rule)
 
@@ -281,7 +281,8 @@ def _entries(x: Array, subset: Any, max_entries: int | None, rng: Any) -> Array:
     """The flat indices of the entries to evaluate, in order."""
     entries = np.arange(x.size)
     if subset is not None:
-        chosen = np.asarray(subset, int if np.size(subset) == 0 else None)
+        chosen = arrays.anything("subset", subset)
+        chosen = chosen.astype(np.intp) if chosen.size == 0 and chosen.dtype != bool else chosen
         mask = chosen.dtype == bool and chosen.shape == x.shape
         if not mask and not (chosen.dtype.kind in "iu" and chosen.ndim == 1):
             came = f"{chosen.dtype} of shape {chosen.shape}"
@@ -289,6 +290,8 @@ def _entries(x: Array, subset: Any, max_entries: int | None, rng: Any) -> Array:
         entries = np.flatnonzero(chosen) if mask else np.unique(chosen.astype(np.intp))
         if entries.size and (entries[0] < 0 or entries[-1] >= x.size):
             raise ValueError(f"subset: expected indices from 0 to {x.size - 1}, got {entries[[0, -1]].tolist()}")
+    if rng is not None:
+        rng = arrays.generator("rng", rng)
     if max_entries is not None and arrays.integer("max_entries", max_entries, minimum=1) < entries.size:
         entries = np.sort(arrays.generator("rng", rng).choice(entries, max_entries, replace=False))
     return entries
@@ -305,7 +308,8 @@ def _values(f: Callable[[Any], Any], point: Any, many: bool) -> Any:
     """f at a number, or at each element of an array."""
     if not many:
         return np.float64(number(f(float(point))))
-    values = np.asarray(f(point))
+    values = f(point)
+    values = np.asarray(values) if np.isscalar(values) else arrays.anything("f", values)
     if values.shape != point.shape or values.dtype.kind not in "fiub":
         came = f"{values.dtype} of shape {values.shape}"
         raise TypeError(f"f: expected a function that returns numbers of shape {point.shape}, got {came}")

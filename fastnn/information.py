@@ -150,6 +150,11 @@ def _probabilities(name: str, value: Any) -> Array:
 
 def _distributions(name: str, value: Any, axis: int) -> Array:
     """`value` as distributions along the last axis."""
+    if np.isscalar(value) and not isinstance(value, str):
+        remedy = f"for two outcomes pass [{name}, 1 - {name}]"
+        raise TypeError(
+            f"{name}: expected a distribution of shape (K,) or (..., K), got {checks.shown(value)}; {remedy}"
+        )
     array = arrays.floats(name, value)
     axis = arrays.integer("axis", axis, minimum=-array.ndim, maximum=array.ndim - 1)
     tolerance = arrays.SUM_TOLERANCE[array.dtype.name]

@@ -65,6 +65,8 @@ def confusion_matrix(t: Any, predicted: Any, classes: int | None = None) -> Labe
         For what are no such labels or outputs, and for numbers of rows that differ.
     """
     known = MOST_CLASSES if classes is None else arrays.integer("classes", classes, minimum=1)
+    predicted, t = (_seen(name, value) for name, value in (("predicted", predicted), ("t", t)))
+    _check_columns(t, predicted)
     if np.ndim(predicted) == 2:
         outputs = arrays.floats("predicted", predicted, ("N", "K" if classes is None else known), finite=True)
         guesses, known = outputs.argmax(axis=1), outputs.shape[1]
@@ -78,7 +80,30 @@ def confusion_matrix(t: Any, predicted: Any, classes: int | None = None) -> Labe
     labels = arrays.labels("t", t, len(guesses), known)
     if classes is None and np.ndim(predicted) != 2:
         known = 1 + int(max(labels.max(initial=0), guesses.max(initial=0)))
-    return np.bincount(labels * known + guesses, minlength=known * known).reshape(known, known)
+    matrix = arrays.zeros("classes", known, (known, known), np.intp)
+    if known <= MOST_CLASSES:
+        np.add(matrix, np.bincount(labels * known + guesses, minlength=known * known).reshape(matrix.shape), out=matrix)
+    else:  # mostly zeros, which need no memory until they are read
+        np.add.at(matrix, (labels, guesses), 1)
+    return matrix
+
+
+def _seen(name: str, value: Any) -> Any:
+    """`value` as an array, where it is a list or the like; a number is refused as no labels."""
+    return value if np.isscalar(value) or value is None else arrays.anything(name, value)
+
+
+def _check_columns(t: Any, predicted: Any) -> None:
+    """Refuse one column, of which the largest output would always be the first, and outputs given as labels."""
+    shape, rows = np.shape(predicted), len(predicted) if np.ndim(predicted) else 0
+    if len(shape) == 2 and shape[1] == 1:
+        remedy = "predicted.ravel()" if predicted.dtype.kind in "biu" else "predicted.ravel() > 0.5, or > 0 of logits,"
+        what = "labels" if predicted.dtype.kind in "biu" else "outputs of one unit"
+        expected = "predicted: expected labels (N,) or outputs (N, K) of at least 2 classes"
+        raise ValueError(f"{expected}, got shape {shape}; of {what} pass {remedy.rstrip(',')}")
+    if np.ndim(t) == 2 and np.shape(t)[1] > 1 and len(shape) == 1:
+        remedy = "from one-hot targets pass t.argmax(axis=1); outputs come second"
+        raise ValueError(f"t: expected labels of shape ({rows},), got shape {np.shape(t)}; {remedy}")
 
 
 def classification_scores(t: Any, predicted: Any, classes: int | None = None) -> Scores:

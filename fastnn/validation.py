@@ -152,11 +152,11 @@ def cross_validate(
 
 def _folds(x: Any, t: Any, folds: Any, generator: np.random.Generator) -> tuple[Iterator[TwoParts], int]:
     """The folds, and how many at most."""
-    if isinstance(folds, str):
+    if isinstance(folds, str | np.ndarray):  # an array would be taken apart
         raise _no_folds(folds)
     if isinstance(folds, Iterable):
         return _checked(folds), operator.length_hint(folds, MANY)
-    targets = np.asarray(t)
+    targets = arrays.anything("t", t)
     stratify = targets.ndim == 1 and targets.dtype.kind in "biu"
     return k_fold(x, targets, folds, generator, stratify), int(folds)
 

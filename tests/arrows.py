@@ -117,7 +117,7 @@ ARROWS = {
     "model_header": "arrays checks errors layers losses network optimizers plan regularization runner version",
     "persistence": "checks errors arrays files model_header network runner kernels.job kernels.updates",
     "plots.panels": "arrays checks",
-    "plots.functions": "arrays descent errors evaluation functional surfaces kernels.activations plots.panels",
+    "plots.functions": "arrays checks descent errors evaluation functional surfaces kernels.activations plots.panels",
     "plots.networks": "arrays checks gradient_check observation training plots.panels",
     "plots": "plots.*",
     "environment": "arrays folders functional functional_losses functional_updates layers network optimizers threads "

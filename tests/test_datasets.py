@@ -78,7 +78,7 @@ def test_split_without_a_test_part_and_of_other_targets() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((1.0, [1]), "x: expected an array with a row for each sample, got a single value; pass x[None]"),
+        ((np.array(1.0), [1]), "x: expected an array with a row for each sample, got a single value; pass x[None]"),
         (
             ([1, 2], [1]),
             "t: expected a row for each of the 2 samples of x, got shape (1,); pass the targets of the same samples",

@@ -112,7 +112,7 @@ def test_types_and_shapes() -> None:
             "p: expected probabilities from 0 to 1, got -0.1 at p[1]; pass probabilities, not logits",
         ),
         (lambda: information(0.5, base=1), ValueError, "base: expected a finite number above 1.0, got 1"),
-        (lambda: entropy(0.5), TypeError, "p: expected a float32 or float64 array, got 0.5"),
+        (lambda: entropy(0.5), TypeError, "p: expected a distribution of shape (K,) or (..., K), got 0.5"),
         (lambda: entropy([]), ValueError, "p: expected a float32 or float64 array, got the empty shape (0,)"),
         (
             lambda: entropy([[0.5, 0.5], [0.5, math.nan]]),

@@ -46,7 +46,7 @@ def k_fold(
     TypeError, ValueError
         At the call: x and t differ in rows, `stratify` is True and t is not (N,), or an argument is out of range.
     """
-    samples, targets = np.asarray(x), np.asarray(t)
+    samples, targets = arrays.anything("x", x), arrays.anything("t", t)
     stratify = arrays.flag("stratify", stratify)
     splits.check_rows(samples, targets, stratify)
     rows, count = len(samples), arrays.integer("folds", folds, minimum=2)
@@ -55,7 +55,7 @@ def k_fold(
     generator = arrays.generator("rng", rng)
     order = checks.permutation("rng", generator, rows)
     # Every count-th place of an order sorted by class: consecutive samples of a class go to different parts.
-    places = order[np.argsort(targets[order], kind="stable")] if stratify else order
+    places = order[splits.sorting("t", targets[order])] if stratify else order
     part = np.empty(rows, np.intp)
     part[places] = np.arange(rows) % count
     return (_parts(samples, targets, order[part[order] != k], order[part[order] == k]) for k in range(count))
@@ -81,7 +81,7 @@ def leave_one_out(x: npt.ArrayLike, t: npt.ArrayLike) -> Iterator[TwoParts]:
     ValueError
         At the call: x and t differ in rows, or there are fewer than 2.
     """
-    samples, targets = np.asarray(x), np.asarray(t)
+    samples, targets = arrays.anything("x", x), arrays.anything("t", t)
     splits.check_rows(samples, targets, False)
     rows = np.arange(len(samples))
     if len(rows) < 2:

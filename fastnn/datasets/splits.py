@@ -50,7 +50,7 @@ def train_test_split(
         x and t differ in rows, `stratify` is True and t is not (N,), an argument is out of range, or a part
         that was asked for would be empty.
     """
-    samples, targets = np.asarray(x), np.asarray(t)
+    samples, targets = arrays.anything("x", x), arrays.anything("t", t)
     stratify = arrays.flag("stratify", stratify)
     check_rows(samples, targets, stratify)
     rows = len(samples)
@@ -58,7 +58,7 @@ def train_test_split(
     generator = arrays.generator("rng", rng)
     order = checks.permutation("rng", generator, rows)
     if stratify:
-        order = order[np.argsort(targets[order], kind="stable")]
+        order = order[sorting("t", targets[order])]
     # evenly spaced places in an order sorted by class take every class's share
     places = (np.arange(tested) * rows + rows // 2) // max(tested, 1)
     in_test = np.zeros(rows, dtype=bool)
@@ -66,6 +66,15 @@ def train_test_split(
     parts = order[~in_test], order[in_test]
     train, test = (part[checks.permutation("rng", generator, len(part))] for part in parts)
     return (samples[train], targets[train]), (samples[test], targets[test])
+
+
+def sorting(name: str, labels: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """What sorts the labels by class, in each class in their order."""
+    try:
+        return np.argsort(labels, kind="stable")
+    except TypeError as error:
+        remedy = f"number the classes, or pass stratify=False ({error})"
+        raise TypeError(f"{name}: expected labels that sort, got different kinds; {remedy}") from error
 
 
 def check_rows(samples: npt.NDArray[Any], targets: npt.NDArray[Any], stratify: bool) -> None:
@@ -120,7 +129,7 @@ def one_hot(t: npt.ArrayLike, classes: int | None = None, dtype: npt.DTypeLike =
     known = MOST_CLASSES if classes is None else arrays.integer("classes", classes, minimum=1)
     labels = arrays.labels("t", t, _rows(t), known)
     columns = known if classes is not None else int(labels.max(initial=-1)) + 1
-    rows = np.zeros((len(labels), columns), dtype=kind)
+    rows = arrays.zeros("classes", columns, (len(labels), columns), kind)
     rows[np.arange(len(labels)), labels] = 1
     return rows
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from fastnn import arrays, descent, evaluation
 from fastnn.arrays import Array
+from fastnn.checks import shown
 from fastnn.errors import TrainingDivergedError
 from fastnn.functional import activation_backward, activation_forward
 from fastnn.kernels.activations import ACTIVATIONS
@@ -46,6 +47,8 @@ def activations(names: Sequence[str] | None = None, *, axes: Any = None) -> Arra
     TypeError, ValueError
         For an unknown name, or Axes that are none or not as many.
     """
+    if not isinstance(names, str | Sequence | None):
+        raise TypeError(f"names: expected names of activations, got {shown(names)}; pass a list such as ['relu']")
     names = [names] if isinstance(names, str) else OF_ONE_NUMBER if names is None else list(names)
     names = [arrays.choice(f"names[{i}]", name, OF_ONE_NUMBER) for i, name in enumerate(names)]
     if not names:
@@ -94,14 +97,19 @@ def descent_paths(
         For what are no such function, paths, bounds, labels or Axes.
     """
     f, given = arrays.function("f", f), panels.given("ax", ax)
-    single = isinstance(paths, np.ndarray) and paths.ndim == 2
+    is_list = isinstance(paths, list | tuple)
+    # A list of points is a path, as an array of them is.
+    single = np.ndim(paths[0]) == 1 if is_list and len(paths) else np.ndim(paths) == 2 and not is_list
+    expected = "paths: expected an array (steps + 1, 2) or a list of such arrays"
+    if is_list and len(paths) and np.ndim(paths[0]) == 0:
+        raise TypeError(f"{expected}, got one point or less; pass the second of what gradient_descent returns")
     if not single and not (isinstance(paths, list | tuple | np.ndarray) and len(paths)):
-        raise TypeError("paths: expected an array (steps + 1, 2) or a list of such arrays; pass [path, ...]")
+        raise TypeError(f"{expected}; pass [path, ...]")
     checked = [_path("paths" if single else f"paths[{i}]", path) for i, path in enumerate([paths] if single else paths)]
     if labels is None:
         labels = [] if len(checked) == 1 else [f"path {i}" for i in range(1, len(checked) + 1)]
-    elif isinstance(labels, str) or len(labels) != len(checked):
-        came = repr(labels) if isinstance(labels, str) else str(len(labels))
+    elif not isinstance(labels, list | tuple) or len(labels) != len(checked):
+        came = str(len(labels)) if isinstance(labels, list | tuple) else shown(labels)
         raise ValueError(f"labels: expected one for each of the {len(checked)} paths, got {came}; pass a list")
     within = _window(np.concatenate(checked)) if bounds is None else _bounds(bounds)
     grid = _grid(f, within)
@@ -161,14 +169,14 @@ def learning_rates(
         raise ValueError(f"init_x: expected a start where f is finite, got {start.tolist()}; start elsewhere")
     paths = [_descend(f, start, rate, step_num) for rate in steps]
     heights = [_values(f, path) for path in paths]
-    shown = _near_start(heights)
-    within = _window(np.concatenate([path[near] for path, near in zip(paths, shown, strict=True)]))
+    visible = _near_start(heights)
+    within = _window(np.concatenate([path[near] for path, near in zip(paths, visible, strict=True)]))
     if start.size == 2:
         grid = _grid(f, within)
     else:
         line = np.linspace(*within[0], POINTS)
         curve = _values(f, line[:, None])
-        reached = [height[near] for height, near in zip(heights, shown, strict=True)]
+        reached = [height[near] for height, near in zip(heights, visible, strict=True)]
         limits = _window(np.array([np.nanmin(curve), *map(np.min, reached), *map(np.max, reached)])[:, None])[0]
     drawn = given or panels.new(len(steps), 4, (3.2, 3.2))
     for ax, rate, path, height in zip(drawn, steps, paths, heights, strict=True):

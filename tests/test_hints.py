@@ -1,0 +1,118 @@
+"""The usual slips: a sentence that leads to the mended call, never a raw error of Python or NumPy."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn as package
+
+fastnn: Any = package  # slips are of wrong types
+datasets, information, plots = fastnn.datasets, fastnn.information, fastnn.plots
+
+X = np.full((2, 3), 0.5)
+LABELS, COLUMN = np.array([0, 1]), np.array([[0], [1]])
+ONE_UNIT = (
+    "of at least 2 classes, got shape (2, 1); of outputs of one unit pass predicted.ravel() > 0.5, or > 0 of logits"
+)
+
+
+def squares(x: Any) -> Any:
+    return (x**2).sum()
+
+
+SLIPS: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    (
+        lambda: datasets.one_hot([0, 1], 10**13),
+        ValueError,
+        "classes: expected a number whose result of shape (2, 100000",
+    ),
+    (
+        lambda: datasets.one_hot([0, 1], 10**30),
+        ValueError,
+        "classes: expected a number whose result of shape (2, 100000",
+    ),
+    (lambda: fastnn.confusion_matrix([0, 1], [0, 1], 10**12), ValueError, "classes: expected a number whose result of"),
+    (lambda: fastnn.classification_scores([0], [0], 10**12), ValueError, "classes: expected a number whose result of"),
+    (lambda: fastnn.confusion_matrix(LABELS, np.array([[0.2], [0.7]])), ValueError, ONE_UNIT),
+    (
+        lambda: fastnn.classification_scores(LABELS, COLUMN),
+        ValueError,
+        "got shape (2, 1); of labels pass predicted.ravel()",
+    ),
+    (
+        lambda: fastnn.confusion_matrix(COLUMN, LABELS),
+        ValueError,
+        "t: expected labels of shape (2,), integers from 0 to",
+    ),
+    (
+        lambda: fastnn.confusion_matrix(X, LABELS),
+        ValueError,
+        "from one-hot targets pass t.argmax(axis=1); outputs come",
+    ),
+    (
+        lambda: plots.descent_paths(squares, [-7.0, 2.0]),
+        TypeError,
+        "paths: expected an array (steps + 1, 2) or a list of",
+    ),
+    (lambda: plots.descent_paths(squares, 3.0), TypeError, "paths: expected an array (steps + 1, 2) or a list of such"),
+    (lambda: plots.activations(3), TypeError, "names: expected names of activations, got 3; pass a list"),
+    (
+        lambda: fastnn.log_loss(0.6, [1]),
+        TypeError,
+        "y: expected a float32 or float64 array of shape (N, K), got 0.6; pass np.array([[y]])",
+    ),
+    (
+        lambda: fastnn.affine_forward(X, np.ones((3, 2)), 1.0),
+        TypeError,
+        "b: expected a float64 array of shape (2,), got 1.0; pass an array of that shape",
+    ),
+    (lambda: fastnn.softmax_cross_entropy(X, 1), TypeError, "got 1; pass an array of that shape"),
+    (lambda: fastnn.activation_forward("erelu", X), ValueError, "got 'erelu'; did you mean 'elu'?"),
+    (lambda: fastnn.activation_forward("prelu", X), ValueError, "got 'prelu'; did you mean 'leaky_relu'?"),
+    (
+        lambda: information.entropy(0.5),
+        TypeError,
+        "p: expected a distribution of shape (K,) or (..., K), got 0.5; for two outcomes pass [p, 1 - p]",
+    ),
+    (
+        lambda: datasets.k_fold(X, [0, None], 2),
+        TypeError,
+        "t: expected labels that sort, got different kinds; number the classes, or pass stratify=False",
+    ),
+    (lambda: fastnn.set_num_threads(np.ones(3)), TypeError, "n: expected an integer from 1 to"),
+    (
+        lambda: fastnn.cross_validate(lambda rng: None, X, LABELS, np.ones(2)),
+        TypeError,
+        "folds: expected a number or pairs",
+    ),
+    (
+        lambda: fastnn.numerical_gradient(squares, np.ones(2), subset="a"),
+        TypeError,
+        "subset: expected an array, got 'a'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "sentence"), SLIPS)
+def test_slips(call: Callable[[], Any], error: type[Exception], sentence: str) -> None:
+    with pytest.raises(error, match=re.escape(sentence)):
+        call()
+
+
+def test_the_hints_lead_on() -> None:
+    loss, _ = fastnn.log_loss(np.array([[0.6]]), [1])
+    assert loss == pytest.approx(-np.log(0.6))
+    outputs = np.array([[0.2], [0.7]])
+    assert fastnn.confusion_matrix(LABELS, outputs.ravel() > 0.5).tolist() == [[1, 0], [0, 1]]
+    assert fastnn.confusion_matrix(LABELS, LABELS, 3000).sum() == 2
+    assert datasets.one_hot([0, 1], 3).tolist() == [[1, 0, 0], [0, 1, 0]]
+
+
+def test_a_list_of_points_is_a_path() -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    ax = plots.descent_paths(squares, [[-7.0, 2.0], [1.0, 1.0]])
+    assert list(ax.lines[0].get_xdata()) == [-7.0, 1.0]
+    pyplot.close("all")
