@@ -72,7 +72,9 @@ def gradient_descent(
                 f"x: expected positions where a step of h = {h:g} is not lost in rounding, got {came}; lower the "
                 "learning rate"
             )
-        slope = numerical_gradient(f, x, h, method=method) if gradient is None else np.asarray(gradient(x))
+        slope = (
+            numerical_gradient(f, x, h, method=method) if gradient is None else arrays.anything("gradient", gradient(x))
+        )
         if slope.shape != x.shape:
             raise ValueError(f"gradient: expected an array of shape {x.shape}, got {slope.shape}; return one like x")
         if tolerance is not None and np.abs(slope).max() < tolerance:

@@ -90,7 +90,7 @@ class Bagging:
             As `fastnn.cross_validate`; the members are then those of before.
         """
         options = check_fit_options(fit_options)
-        samples, targets = np.asarray(x), np.asarray(t)
+        samples, targets = arrays.anything("x", x), arrays.anything("t", t)
         splits.check_rows(samples, targets, False)
         count = len(samples)
         if not count:

@@ -76,7 +76,7 @@ def shift_images(
     TypeError, ValueError
         For what holds no such images, and for an argument out of range.
     """
-    images = np.asarray(x)
+    images = arrays.anything("x", x)
     height, width = _image_shape(images.shape, shape)
     reach = arrays.integer("pixels", pixels, minimum=0, maximum=min(height, width) - 1)
     count = len(images)
@@ -121,7 +121,7 @@ def minibatches(
     TypeError, ValueError
         At the call: x and t differ in rows, or an argument is out of range.
     """
-    samples, targets = np.asarray(x), np.asarray(t)
+    samples, targets = arrays.anything("x", x), arrays.anything("t", t)
     splits.check_rows(samples, targets, False)
     rows, size = len(samples), arrays.integer("batch_size", batch_size, minimum=1)
     generator = arrays.generator("rng", rng)

@@ -97,7 +97,7 @@ def decision_regions(predict: Any, x: Any, t: Any, *, ax: Any = None, resolution
     """
     x = arrays.floats("x", x, ("N", 2), finite=True)
     resolution = arrays.integer("resolution", resolution, minimum=2)
-    given, t = panels.given("ax", ax), np.asarray(t)
+    given, t = panels.given("ax", ax), arrays.anything("t", t)
     if t.shape != (len(x),):
         raise ValueError(f"t: expected labels of shape ({len(x)},), got shape {t.shape}; pass one for each row of x")
     classify = _network_labels(predict, t) if observation.is_network(predict) else _called_labels(predict)
@@ -250,7 +250,7 @@ def _called_labels(predict: Any) -> Callable[[Array], Array]:
         raise TypeError(f"{expected}, got {shown(predict)}{remedy}")
 
     def classify(points: Array) -> Array:
-        labels = np.asarray(predict(points))
+        labels = arrays.anything("predict", predict(points))
         if labels.shape != (len(points),):
             columns = labels.shape[1] if labels.ndim == 2 else 0
             remedy = "pass the network itself" if columns == 1 else "of outputs return outputs.argmax(axis=1)"

@@ -1,0 +1,274 @@
+"""Every public function, method and class refuses masked arrays, matrices and sparse matrices, in every argument.
+
+They are found by the package's public names: a new one without the gate fails here. NumPy's functions take such arrays
+as plain ones, without their masks, or compute something else with them.
+"""
+
+import inspect
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import datasets, information, losses, models, plots, schedules
+
+pytestmark = pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+
+NAMESPACES = {"fastnn": fastnn, "datasets": datasets, "information": information, "losses": losses, "models": models}
+NAMESPACES |= {"plots": plots, "schedules": schedules}
+# Public names that are not walked, and why. Exceptions and warnings are not, either.
+EXEMPT = {
+    "fastnn.reference": "formulas in NumPy for comparison, which load without the package",
+    "fastnn.History": "a record that fit makes",
+    "models.PerceptronHistory": "a record that fit makes",
+    "losses.check_outputs": "for networks: it sees layers",
+    "losses.own_loss": "for networks: it sees a loss",
+    "losses.weights_of": "for networks and functional_losses: it sees targets from the gate",
+    "schedules.check_schedule": "for fit: it sees a schedule",
+    "schedules.improvements": "for callbacks: it sees a history",
+}
+# Modules of classes whose methods are not for users to call: a network calls them, with what came through the gate.
+DESCRIPTIONS = ("fastnn.layers", "fastnn.losses", "fastnn.early_stopping", "fastnn.optimizers", "fastnn.schedules")
+X, LABELS = np.arange(12.0, dtype=np.float32).reshape(4, 3) / 12, np.array([0, 1, 1, 0])
+ROWS, ONE_HOT = np.ones((4, 2), np.float32), np.eye(2, dtype=np.float32)[LABELS]
+PROBABILITIES, SIGNS = np.full((4, 2), 0.5, np.float32), 2 * ONE_HOT - 1
+STATE = {"params": np.ones(3), "grads": np.ones(3), "lr": 0.1}
+
+
+def squares(x: Any) -> Any:
+    return (x**2).sum()
+
+
+def network(rng: Any = 0) -> fastnn.Network:
+    return fastnn.Network([fastnn.Affine(3, 2)], rng=rng)
+
+
+def of_two_inputs() -> fastnn.Network:
+    return fastnn.Network([fastnn.Affine(2, 2)], rng=0)
+
+
+DATA = {"x": X, "t": LABELS}
+# Arguments that make a call right, of what has arguments without a default.
+EXAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
+    "fastnn.Affine": lambda: {"inputs": 3, "outputs": 2},
+    "fastnn.Bagging": lambda: {"network_factory": network},
+    "fastnn.Bagging.fit": lambda: DATA,
+    "fastnn.Bagging.predict": lambda: {"x": X},
+    "fastnn.Bagging.accuracy": lambda: DATA,
+    "fastnn.Network": lambda: {"layers": [fastnn.Affine(3, 2)]},
+    "fastnn.Network.accuracy": lambda: DATA,
+    "fastnn.Network.fit": lambda: DATA,
+    "fastnn.Network.gradient": lambda: DATA,
+    "fastnn.Network.loss": lambda: DATA,
+    "fastnn.Network.numerical_gradient": lambda: DATA,
+    "fastnn.Network.predict": lambda: {"x": X},
+    "fastnn.Network.step": lambda: {**DATA, "optimizer": fastnn.SGD(0.1)},
+    "fastnn.absolute_error": lambda: {"y": ROWS, "t": ROWS},
+    "fastnn.activation_backward": lambda: {"name": "relu", "dy": X, "x": X, "y": X},
+    "fastnn.activation_forward": lambda: {"name": "relu", "x": X},
+    "fastnn.adagrad_update": lambda: {**STATE, "squares": np.ones(3)},
+    "fastnn.adam_update": lambda: {**STATE, "means": np.ones(3), "squares": np.ones(3), "step": 1},
+    "fastnn.affine_backward": lambda: {"dy": ROWS, "x": X, "W": np.ones((3, 2), np.float32)},
+    "fastnn.affine_forward": lambda: {"x": X, "W": np.ones((3, 2), np.float32), "b": np.ones(2, np.float32)},
+    "fastnn.check_gradients": lambda: {"net": network(), **DATA},
+    "fastnn.classification_scores": lambda: {"t": LABELS, "predicted": LABELS},
+    "fastnn.confusion_matrix": lambda: {"t": LABELS, "predicted": LABELS},
+    "fastnn.cross_entropy": lambda: {"y": PROBABILITIES, "t": LABELS},
+    "fastnn.cross_validate": lambda: {"network_factory": network, **DATA, "folds": 2},
+    "fastnn.directional_derivative": lambda: {"f": squares, "x": np.ones(3), "v": np.ones(3)},
+    "fastnn.exponential": lambda: {"y": ROWS, "t": SIGNS},
+    "fastnn.gradient_descent": lambda: {"f": squares, "init_x": np.ones(2), "step_num": 1},
+    "fastnn.hinge": lambda: {"y": ROWS, "t": SIGNS},
+    "fastnn.huber": lambda: {"y": ROWS, "t": ROWS},
+    "fastnn.kl_divergence": lambda: {"x": ROWS, "t": PROBABILITIES},
+    "fastnn.line_fit_losses": lambda: {"x": np.ones(3), "t": np.ones(3), "w": np.ones(2), "b": np.ones(2)},
+    "fastnn.log_loss": lambda: {"y": PROBABILITIES, "t": ONE_HOT},
+    "fastnn.mean_squared_error": lambda: {"y": ROWS, "t": ROWS},
+    "fastnn.momentum_update": lambda: {**STATE, "velocity": np.ones(3)},
+    "fastnn.nesterov_update": lambda: {**STATE, "velocity": np.ones(3)},
+    "fastnn.numerical_diff": lambda: {"f": np.sin, "x": 1.0},
+    "fastnn.numerical_gradient": lambda: {"f": squares, "x": np.ones(3)},
+    "fastnn.random_restarts": lambda: {"network_factory": network, **DATA, "n": 1, "epochs": 1},
+    "fastnn.rmsprop_update": lambda: {**STATE, "squares": np.ones(3)},
+    "fastnn.sgd_update": lambda: STATE,
+    "fastnn.sigmoid_cross_entropy": lambda: {"x": ROWS, "t": ONE_HOT},
+    "fastnn.simulated_annealing": lambda: {"network_factory": network, **DATA, "steps": 1},
+    "fastnn.softmax": lambda: {"x": X},
+    "fastnn.softmax_cross_entropy": lambda: {"x": ROWS, "t": LABELS},
+    "fastnn.zero_one_loss": lambda: {"y": ROWS, "t": LABELS},
+    "datasets.Standardize.fit": lambda: {"x": X},
+    "datasets.Standardize.transform": lambda: {"x": X},
+    "datasets.add_noise": lambda: {"x": X, "deviation": 1.0},
+    "datasets.k_fold": lambda: {**DATA, "folds": 2},
+    "datasets.leave_one_out": lambda: DATA,
+    "datasets.minibatches": lambda: {**DATA, "batch_size": 2},
+    "datasets.one_hot": lambda: {"t": LABELS},
+    "datasets.shift_images": lambda: {"x": np.ones((2, 9)), "pixels": 1},
+    "datasets.train_test_split": lambda: {**DATA, "test_fraction": 0.5},
+    "information.cross_entropy": lambda: {"p": PROBABILITIES, "q": PROBABILITIES},
+    "information.entropy": lambda: {"p": PROBABILITIES},
+    "information.information": lambda: {"p": PROBABILITIES},
+    "information.kl_divergence": lambda: {"p": PROBABILITIES, "q": PROBABILITIES},
+    "models.LinearRegression.closed_form": lambda: {"x": X, "t": np.ones(4)},
+    "models.LinearRegression.fit": lambda: {"x": X, "t": np.ones(4)},
+    "models.LinearRegression.loss": lambda: {"x": X, "t": np.ones(4)},
+    "models.LinearRegression.predict": lambda: {"x": X},
+    "models.McCullochPittsNeuron": lambda: {"weights": [1.0, 1.0], "threshold": 0.5},
+    "models.McCullochPittsNeuron.predict": lambda: {"x": ROWS},
+    "models.Perceptron.accuracy": lambda: DATA,
+    "models.Perceptron.fit": lambda: DATA,
+    "models.Perceptron.predict": lambda: {"x": X},
+    "models.delta_update": lambda: {
+        "W": np.ones((3, 2)),
+        "b": np.ones(2),
+        "x": np.ones((4, 3)),
+        "t": np.ones((4, 2)),
+        "lr": 0.1,
+    },
+    "models.hebbian_update": lambda: {"W": np.ones((3, 2)), "x": np.ones((4, 3)), "y": np.ones((4, 2)), "lr": 0.1},
+    "models.xor": lambda: {"x": ROWS},
+    "schedules.StepDecay": lambda: {"factor": 0.5, "every": 2},
+    "schedules.Cosine": lambda: {"epochs": 3},
+    "schedules.Warmup": lambda: {"epochs": 3},
+    "schedules.ReduceOnPlateau": lambda: {"patience": 3, "factor": 0.5},
+    "plots.decision_regions": lambda: {"predict": of_two_inputs(), "x": ROWS, "t": LABELS, "resolution": 2},
+    "plots.descent_paths": lambda: {"f": squares, "paths": np.ones((2, 2))},
+    "plots.first_layer_weights": lambda: {"net": network(), "shape": (3, 1)},
+    "plots.gradient_check": lambda: {"report": None},
+    "plots.history": lambda: {"history": None},
+    "plots.learning_rates": lambda: {"f": squares, "init_x": 1.0, "rates": [0.1], "step_num": 1},
+    "plots.line_fit_surface": lambda: {"x": np.arange(3.0), "t": np.ones(3)},
+}
+
+
+class Sparse:
+    """What scipy.sparse has, as far as it can be told."""
+
+    nnz, shape, ndim, dtype = 1, (4, 3), 2, np.dtype(np.float64)
+
+    def toarray(self) -> Any:
+        return np.ones((4, 3))
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        return np.ones((4, 3))
+
+
+def fitted_bagging() -> fastnn.Bagging:
+    return fastnn.Bagging(network, n=1).fit(X, LABELS, epochs=1)
+
+
+def fitted_perceptron() -> models.Perceptron:
+    found = models.Perceptron()
+    found.fit(X, LABELS, epochs=1)
+    return found
+
+
+INSTANCES: dict[str, Callable[[], Any]] = {
+    "fastnn.Bagging": fitted_bagging,
+    "fastnn.Network": network,
+    "datasets.Standardize": lambda: datasets.Standardize().fit(X),
+    "models.LinearRegression": lambda: models.LinearRegression().closed_form(X, np.ones(4)),
+    "models.McCullochPittsNeuron": lambda: models.OR,
+    "models.Perceptron": fitted_perceptron,
+}
+
+
+def foreign(like: Any) -> Iterator[tuple[str, Any]]:
+    """What is no plain array, of the values and shape of what is right, where that is an array."""
+    values = np.array(like) if isinstance(like, np.ndarray | list | float | int) and not isinstance(like, bool) else X
+    values = values if values.dtype.kind in "iuf" else X
+    mask = np.zeros(values.shape, bool)
+    mask.reshape(-1)[:1] = True
+    yield "masked", np.ma.array(values, mask=mask)
+    yield "matrix", np.matrix(values if values.ndim < 3 else values[0])
+    yield "sparse", Sparse()
+    yield "rows with masks", [np.ma.array(row, mask=True) for row in np.atleast_1d(values)]
+
+
+def public(name: str, module: Any) -> Iterator[tuple[str, Any]]:
+    """All functions, classes and public methods of a module, by name."""
+    for key in getattr(module, "__all__", None) or [key for key in vars(module) if not key.startswith("_")]:
+        thing, label = getattr(module, key), f"{name}.{key}"
+        if not hasattr(module, "__all__") and getattr(thing, "__module__", "") != module.__name__:
+            continue  # what it imports
+        if label in EXEMPT or not callable(thing) or not getattr(thing, "__module__", "").startswith("fastnn"):
+            continue
+        if not inspect.isclass(thing):
+            yield label, thing
+        elif not issubclass(thing, BaseException):
+            yield label, thing
+            if thing.__module__ in DESCRIPTIONS:
+                continue
+            methods = inspect.getmembers(thing, inspect.isfunction)
+            yield from ((f"{label}.{method}", function) for method, function in methods if method[0] != "_")
+
+
+WALK = {label: thing for name, module in NAMESPACES.items() for label, thing in public(name, module)}
+
+
+def arguments_of(thing: Any) -> list[str]:
+    try:
+        parameters = inspect.signature(thing).parameters.values()
+    except ValueError:
+        return []
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != "self"]
+
+
+# Arguments that do take anything, and why.
+ANYTHING: dict[tuple[str, str], str] = {}
+
+
+@pytest.mark.parametrize("label", WALK)
+def test_every_argument_refuses_foreign_arrays(label: str) -> None:
+    thing = WALK[label]
+    owner, _, method = label.rpartition(".")
+    names = arguments_of(thing)
+    if not names:
+        return
+    example = EXAMPLES.get(label, dict)
+    if owner in WALK:
+        assert owner in INSTANCES, f"{owner}: say in INSTANCES how one is made"
+    accepted = []
+    for name in names:
+        if (label, name) in ANYTHING:
+            continue
+        for kind, value in foreign(example().get(name)):
+            function = getattr(INSTANCES[owner](), method) if owner in WALK else thing
+            given = {**example(), name: value}
+            missing = set(required(function)) - set(given)
+            assert not missing, f"{label}: say in EXAMPLES what is right for {missing}"
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", PendingDeprecationWarning)
+                try:
+                    function(**given)
+                except (TypeError, ValueError) as error:
+                    if not re.match(r"([\w., ]+(\[.*?\])*: )?expected ", str(error)):
+                        accepted.append(f"{name} as {kind}: a raw {type(error).__name__}: {error}")
+                else:
+                    accepted.append(f"{name} as {kind}: accepted")
+    assert not accepted, "\n".join(accepted)
+
+
+def required(function: Any) -> Iterator[str]:
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.default is parameter.empty and parameter.kind in (0, 1, 3) and parameter.name != "self":
+            yield parameter.name
+
+
+def test_examples_are_right() -> None:
+    """Else a call would be refused for another reason."""
+    assert set(EXAMPLES) <= set(WALK) and set(INSTANCES) <= set(WALK)
+    for label, example in EXAMPLES.items():
+        owner, _, method = label.rpartition(".")
+        if label in ("plots.history", "plots.gradient_check") or method == "step":
+            continue
+        if label.startswith("plots"):
+            pytest.importorskip("matplotlib").use("Agg")
+        function = getattr(INSTANCES[owner](), method) if owner in WALK else WALK[label]
+        function(**example())
+    if "matplotlib" in __import__("sys").modules:
+        __import__("matplotlib.pyplot").pyplot.close("all")
