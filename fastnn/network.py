@@ -21,6 +21,7 @@ from fastnn.perturbation import METHODS, step_size
 from fastnn.plan import table_of_layers
 from fastnn.regularization import Regularization
 from fastnn.runner import NO_ORDER, Runner
+from fastnn.slips import answers_slips
 from fastnn.workspace import INDEX
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 TRANSPARENT = (Dropout, BatchNorm)  # what may stand between weights and the activation that says how they begin
 
 
+@answers_slips
 class Network(Runner):
     """A feed-forward network of layers with a loss.
 
@@ -173,6 +175,7 @@ class Network(Runner):
         """
         return self._train_batch(x, t, check_optimizer(optimizer), check_finite)
 
+    @answers_slips
     def fit(
         self,
         x: Any,

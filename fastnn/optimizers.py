@@ -1,4 +1,4 @@
-"""Optimizers: frozen descriptions of an update. Imports the gate and numpy.
+"""Optimizers: frozen descriptions of an update. Imports the gate, slips and numpy.
 
 Their state lives in the network, their arithmetic in kernels/updates.py.
 """
@@ -12,6 +12,7 @@ import numpy as np
 from fastnn import arrays, checks
 from fastnn.arrays import Array
 from fastnn.kernels import updates
+from fastnn.slips import answers_slips
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,6 +67,7 @@ class Optimizer:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given if value is not None)})"
 
 
+@answers_slips
 @dataclass(frozen=True, repr=False)
 class SGD(Optimizer):
     """Stochastic gradient descent: p -= lr g (Robbins and Monro, 1951).
@@ -79,6 +81,7 @@ class SGD(Optimizer):
     update = "sgd"
 
 
+@answers_slips
 @dataclass(frozen=True, repr=False)
 class Momentum(Optimizer):
     """Gradient descent with momentum: v = momentum v - lr g, p += v (Polyak, 1964).
@@ -100,6 +103,7 @@ class Momentum(Optimizer):
         return {updates.FIRST: self.momentum}
 
 
+@answers_slips
 @dataclass(frozen=True, repr=False)
 class Nesterov(Momentum):
     """Nesterov's accelerated gradient: v = momentum v - lr g, p += momentum v - lr g.
@@ -122,6 +126,7 @@ def _check_epsilon(optimizer: Any) -> None:
     object.__setattr__(optimizer, "epsilon_inside", arrays.flag("epsilon_inside", optimizer.epsilon_inside))
 
 
+@answers_slips
 @dataclass(frozen=True, repr=False)
 class AdaGrad(Optimizer):
     """Rates by the sum of all squares: s += g^2, p -= lr g / (sqrt(s) + epsilon) (Duchi, Hazan and Singer, 2011).
@@ -149,6 +154,7 @@ class AdaGrad(Optimizer):
         return {updates.EPSILON: self.epsilon, updates.INSIDE: self.epsilon_inside}
 
 
+@answers_slips
 @dataclass(frozen=True, repr=False)
 class RMSProp(Optimizer):
     """Rates by a running mean of squares: s = decay s + (1 - decay) g^2, p -= lr g / (sqrt(s) + epsilon).
@@ -183,6 +189,7 @@ class RMSProp(Optimizer):
         return {updates.FIRST: self.decay, updates.EPSILON: self.epsilon, updates.INSIDE: self.epsilon_inside}
 
 
+@answers_slips
 @dataclass(frozen=True, repr=False)
 class Adam(Optimizer):
     """Running means m = b1 m + (1 - b1) g and v = b2 v + (1 - b2) g^2; p -= lr m' / (sqrt(v') + e).
@@ -228,6 +235,7 @@ class Adam(Optimizer):
         }
 
 
+@answers_slips
 @dataclass(frozen=True, repr=False)
 class AdamW(Adam):
     """Adam with decoupled weight decay: p -= lr weight_decay p before Adam's update (Loshchilov and Hutter, 2019).

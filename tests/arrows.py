@@ -22,12 +22,13 @@ ARROWS = {
     "reference.networks": "reference.activations reference.losses reference.units",
     "reference": "reference.*",
     "messages": "",
+    "slips": "",
     "progress": "arrays messages",
-    "datasets.splits": "arrays checks",
+    "datasets.splits": "arrays checks slips",
     "datasets.digits": "arrays datasets.splits",
     "datasets.download": "errors progress",
     "datasets.mnist": "arrays datasets.download datasets.splits errors files folders",
-    "datasets.folds": "arrays checks datasets.splits",
+    "datasets.folds": "arrays checks datasets.splits slips",
     "datasets.standardize": "arrays",
     "datasets.augmentation": "arrays checks datasets.splits",
     "datasets": "datasets.*",
@@ -73,7 +74,7 @@ ARROWS = {
     "threads": "checks contention kernels.compile",
     "initializers": "arrays",
     "layers": "arrays initializers kernels.activations",
-    "optimizers": "arrays checks kernels.updates",
+    "optimizers": "arrays checks kernels.updates slips",
     "losses": "arrays kernels.losses",
     "regularization": "arrays",
     "perturbation": "arrays errors threads kernels.*",
@@ -88,7 +89,7 @@ ARROWS = {
     "workspace": "arrays optimizers kernels.*",
     "runner": "workspace arrays layers losses observation optimizers parameters perturbation plan "
     "regularization returned threads kernels.*",
-    "network": "arrays errors initializers layers losses observation optimizers parameters perturbation plan "
+    "network": "arrays errors initializers layers losses observation optimizers parameters perturbation plan slips "
     "regularization runner workspace kernels.*",
     "observing": "",
     "observing.tape": "",

@@ -9,8 +9,10 @@ import numpy.typing as npt
 from fastnn import arrays, checks
 from fastnn.datasets import splits
 from fastnn.datasets.splits import TwoParts
+from fastnn.slips import answers_slips
 
 
+@answers_slips
 def k_fold(
     x: npt.ArrayLike,
     t: npt.ArrayLike,

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn import arrays, checks
+from fastnn.slips import answers_slips
 
 Part: TypeAlias = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 TwoParts: TypeAlias = tuple[Part, Part]
@@ -13,6 +14,7 @@ TwoParts: TypeAlias = tuple[Part, Part]
 MOST_CLASSES = 2**20  # where the labels alone say how many there are, a wild one must not fill the memory
 
 
+@answers_slips
 def train_test_split(
     x: npt.ArrayLike,
     t: npt.ArrayLike,
