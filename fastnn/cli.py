@@ -333,9 +333,12 @@ def _report(network: "Network", test: Any, options: argparse.Namespace) -> None:
 # --- fastnn gradcheck -----------------------------------------------------------------------------------------------
 
 
+EXIT_CODES = "The exit code is 0 where they agree, 1 where they differ, 3 where nobody can tell."
+
+
 def _add_gradcheck(commands: Commands) -> None:
     description = "Compare a network's gradient with difference quotients. On some of the digits."
-    parser = _command(commands, "gradcheck", _gradcheck, f"{description} The exit code is 1 unless they agree.")
+    parser = _command(commands, "gradcheck", _gradcheck, f"{description} {EXIT_CODES}")
     add = parser.add_argument
     add("--hidden", type=_widths, default=[20], metavar="H,H", help="widths of hidden layers; 0 for none (20)")
     names = f"one of {', '.join(ACTIVATIONS)} (sigmoid)"
@@ -352,7 +355,7 @@ def _add_gradcheck(commands: Commands) -> None:
 
 def _gradcheck(options: argparse.Namespace) -> int:
     from fastnn import arrays, datasets
-    from fastnn.gradient_check import check_gradients
+    from fastnn.gradient_check import AGREE, CANNOT_TELL, DIFFER, check_gradients
 
     samples = arrays.integer("samples", options.samples, minimum=1)
     generator = arrays.generator("seed", arrays.integer("seed", options.seed, minimum=0))
@@ -369,7 +372,7 @@ def _gradcheck(options: argparse.Namespace) -> int:
         print(f"{network.summary()}\n\n{report}")
         if options.plot is not None:
             print(f"drawn in {options.plot}")
-    return 0 if report.passed else 1
+    return {AGREE: 0, DIFFER: 1, CANNOT_TELL: 3}[report.verdict]
 
 
 COMMANDS = (demo.add, _add_train, _add_gradcheck, script.add, _add_info, bench.add)

@@ -1,31 +1,39 @@
 """check_gradients: the analytic gradient against difference quotients, tensor by tensor, with a verdict.
 
-Imports the gate, perturbation and numpy; plots where a report is drawn.
+Imports the gate, chained_gradient, perturbation and numpy; plots where a report is drawn.
 
-How it judges. Six points, h, h/2 and h/4 to both sides, give a Richardson extrapolation, an estimate of its error, and
-six one-sided slopes. Where the loss has a kink between the points, such as where a ReLU switches, the slopes differ and
-do not settle as the step shrinks; any value between them is accepted there. Elsewhere an entry agrees if it is as near
-to the quotient as the analytic gradient's own rounding allows.
+How it judges. There are two kinds of evidence for each entry, each with a noise, below which it says nothing:
+
+- Quotients of the loss. Six points, h, h/2 and h/4 to both sides, give a Richardson extrapolation and an estimate of
+  its error, to which the rounding of what is subtracted is added. The six one-sided slopes show whether the loss has a
+  kink between the points, such as where a ReLU switches: they differ, and do not settle as the step shrinks. Then they
+  say nothing.
+- Quotients of each operation, multiplied by the chain rule (chained_gradient.py). They reach through any depth and past
+  kinks. They are believed only as long as they agree with the quotients of the loss in most entries where both speak.
+
+An entry differs if evidence contradicts it and none confirms it; it agrees if evidence whose noise is small confirms
+it; else nobody can tell. The rounding of the gradient itself is part of the noise.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastnn import arrays, checks, observation
 from fastnn.arrays import Array
+from fastnn.chained_gradient import chained_gradient
 from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.layers import PRelu
 from fastnn.perturbation import METHODS, quotient
 
 AGREE, DIFFER, CANNOT_TELL = "agree", "differ", "cannot tell"
-# How far the analytic gradient may be off by its own rounding: of the entry, and of the tensor's largest.
-TOLERANCES = {"float32": (1e-3, 1e-4), "float64": (1e-6, 1e-7)}
-KINK = 0.1  # times the tolerance: what is left of the difference of one-sided slopes where there is a kink
+TOLERANCES = {"float32": 1e-3, "float64": 1e-6}  # how far an entry may be off, beside what is measured
 SMOOTH = 0.05  # how near to 8 that has to shrink at half the step where there is none
-MOST_SAMPLES = 256  # whose own gradients are looked at
+LEAST = 2.0**24  # times the dtype's smallest normal number: below, what underflows decides
+LARGEST = 2.0**-4  # times the dtype's largest number: above, what overflows does
+QUOTIENT_ROUNDING = 8.0  # by what the extrapolation multiplies the rounding of a difference over h
 
 
 @dataclass(frozen=True)
@@ -45,22 +53,26 @@ class TensorReport:
     ----------
     name : str
     verdict : str
-        "agree", "differ", or "cannot tell": the difference is larger than allowed, but not than the quotient's noise.
-    entries : int
+        "agree", "differ", or "cannot tell": no entry contradicts the evidence, but for some there is none.
+    entries, unknown : int
+        How many there are, and of how many nobody can tell.
     largest_error, median_error : float
-        Relative: |analytic - numerical| / the larger of both, entries below the tolerance of the tensor taken as that.
+        Relative: |analytic - numerical| / the larger of both, entries below a tenth of rtol of the tensor's largest
+        taken as that.
     worst : tuple of int
-        Index of the entry that is furthest beyond what is allowed.
+        Index of the entry that differs by most, compared with what is allowed; else of the one least known.
     analytic, numerical : float
-        Both values there.
+        Both values there. Numerical is the quotient of the loss where that says something, else the chained one.
     estimated_error : float
-        Largest estimate of a quotient's own absolute error, kinks left aside.
+        Largest noise of the evidence by which the tensor was judged, the rounding of the gradient included.
     kinks : tuple of Kink
+        Where quotients of the loss were left aside.
     """
 
     name: str
     verdict: str
     entries: int
+    unknown: int
     largest_error: float
     median_error: float
     worst: tuple[int, ...]
@@ -92,8 +104,11 @@ class GradientReport:
 
     @property
     def passed(self) -> bool:
-        """Whether all tensors agree."""
+        """Whether all tensors agree. "Cannot tell" is not passed: nothing was shown. So is the report as a bool."""
         return self.verdict == AGREE
+
+    def __bool__(self) -> bool:
+        return self.passed
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, strings, lists and dicts, such as JSON takes."""
@@ -140,6 +155,7 @@ class GradientReport:
             "at",
             "noise",
             "kinks",
+            "unknown",
             "verdict",
         )
         rows = [head]
@@ -147,7 +163,10 @@ class GradientReport:
             numbers = (f"{t.largest_error:.1e}", f"{t.median_error:.1e}", f"{t.analytic:.6g}", f"{t.numerical:.6g}")
             at = ", ".join(map(str, t.worst))
             rows.append(
-                (t.name, f"{t.entries:,}", *numbers, at, f"{t.estimated_error:.0e}", str(len(t.kinks)), t.verdict)
+                (
+                    *(t.name, f"{t.entries:,}", *numbers, at, f"{t.estimated_error:.0e}"),
+                    *(str(len(t.kinks)), str(t.unknown), t.verdict),
+                )
             )
         widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
         lines = []
@@ -187,24 +206,29 @@ def check_gradients(
     h : float
         The largest of the three steps.
     rtol, atol : float, optional
-        How far an entry may be off: by rtol times itself plus atol times the largest of its tensor. By default what
-        the rounding of the network's dtype explains: 1e-3 and 1e-4 in float32, 1e-6 and 1e-7 in float64.
+        How far an entry may be off, beside what rounding explains, which is measured: by rtol times itself plus atol
+        times the largest of its tensor, of which the dtype's eps counts anyway. By default 1e-3 in float32, 1e-6 in
+        float64, and 0.
 
     Returns
     -------
     GradientReport
+        Its verdict is "agree", "differ", or "cannot tell" where the evidence does not reach: where the noise of all
+        quotients, or of the gradient itself in the network's dtype, is more than rtol times the largest of a tensor.
 
     Notes
     -----
+    Where the network stands on a kink, such as a ReLU at 0 itself, the slope below, that above or the mean of both is
+    right, all elements alike. It takes about twice the memory of `Network.numerical_gradient`.
+
     Source: Karpathy, CS231n course notes (2016), "Gradient checks"; the rules that it gives by hand are applied here.
     """
     if not observation.is_network(net):
         came = f"{checks.shown(net)}; for a function call fastnn.numerical_gradient"
         raise TypeError(f"net: expected a fastnn.Network, got {came}")
     h = arrays.real("h", h, above=0.0)
-    defaults = TOLERANCES[net.dtype.name]
-    rtol = defaults[0] if rtol is None else arrays.real("rtol", rtol, minimum=0.0)
-    atol = defaults[1] if atol is None else arrays.real("atol", atol, minimum=0.0)
+    rtol = TOLERANCES[net.dtype.name] if rtol is None else arrays.real("rtol", rtol, minimum=0.0)
+    atol = 0.0 if atol is None else arrays.real("atol", atol, minimum=0.0)
     data = net._prepare(x, t, True)
     given = net._gradient_of(data) if gradient is None else gradient
     if not isinstance(given, Mapping):
@@ -212,113 +236,135 @@ def check_gradients(
         raise TypeError(f"gradient: expected a dictionary like net.params, got {came}")
     if set(given) != set(net.params):
         raise ValueError(f"gradient: expected the keys {list(net.params)}, got {list(given)}; pass one array for each")
-    perturbation = net._perturbation(data)
-    changes, steps = perturbation.changes(METHODS["richardson"].points, h, False)
-    best, estimate = quotient("richardson", changes, steps)
-    assert estimate is not None
-    slopes = changes / steps
-    parts = {name: [perturbation.by_name(rows)[name] for rows in (best, estimate, *slopes)] for name in net.params}
-    unsure, cancelled = _unresolved(net, data), _cancelled(net, data)
-    has_kinks = net._formula.has_kink or net.regularization.l1 > 0.0
-    has_kinks |= any(isinstance(layer, PRelu) for layer in net._layers)
-    has_kinks |= any(ACTIVATIONS[getattr(layer, "activation", "identity")].has_kink for layer in net._layers)
+    analytic = {
+        name: arrays.floats(f"gradient[{name!r}]", given[name], array.shape, dtype="float64", rounding=True)
+        for name, array in net.params.items()
+    }
     tensors, errors = {}, {}
-    for name, (numerical, noise, *sides) in parts.items():
-        analytic = arrays.floats(f"gradient[{name!r}]", given[name], numerical.shape, dtype="float64", rounding=True)
-        unknown = 4 * noise + unsure * float(np.abs(numerical).max()) + cancelled[name]
-        judged = _judge(name, analytic, numerical, noise, unknown, np.stack(sides), (rtol, atol), has_kinks)
-        tensors[name], errors[name] = judged
+    with np.errstate(all="ignore"):  # what overflows cannot be told
+        evidence = _evidence(net, data, h, (rtol, atol))
+        believed = _is_believed(evidence)
+        for name, found in evidence.items():
+            tensors[name], errors[name] = _judge(name, analytic[name], found, believed)
     return GradientReport(tensors, errors, h)
 
 
-def _unresolved(net: Any, data: tuple[Array, Array, Array]) -> float:
-    """The relative rounding of the loss's gradient by the outputs, in the network's dtype.
+class _Evidence(NamedTuple):
+    """Both kinds of evidence on one tensor; arrays like it.
 
-    Where the network is sure of every sample that gradient is itself a rounding, and so is all that follows.
+    quotients, noise: of the loss; chained, own: by the chain rule, whose noise is also that of the gradient to check;
+    choices (4, ...): all that count as chained; sides: one-sided slopes over h, -h, h/2, -h/2, h/4, -h/4; has_kink:
+    where there is one among them; enough: the noise from which nothing is said; rtol, least: the tolerance.
     """
-    outputs = net.predict(data[0]).astype(np.float64)
-    targets, scale = data[2].astype(np.float64), 1.0
-    if data[1].size:
-        targets = np.zeros_like(outputs)
-        targets[np.arange(len(outputs)), data[1]] = 1.0
-    if net.loss_name == "softmax_cross_entropy":
-        outputs = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-        outputs /= outputs.sum(axis=1, keepdims=True)
-    else:
-        scale = float(np.abs(outputs).max())
-    largest = float(np.abs(outputs - targets).max())
-    return 8 * float(np.finfo(net.dtype).eps) * scale / max(largest, 1e-300)
+
+    quotients: Array
+    noise: Array
+    chained: Array
+    own: Array
+    choices: Array
+    sides: Array
+    has_kink: Array
+    enough: Array
+    rtol: float
+    least: float
+
+    def allowed(self, analytic: Array, expected: Array) -> Array:
+        """How far both may be apart, beside the noise."""
+        allowed: Array = self.rtol * np.maximum(np.abs(analytic), np.abs(expected)) + self.least
+        return allowed
 
 
-def _cancelled(net: Any, data: tuple[Array, Array, Array]) -> dict[str, Array]:
-    """The rounding of the sum over the samples: 8 eps times the mean magnitude of their own gradients.
-
-    At a minimum they cancel, and of the analytic gradient nothing else is left.
-    """
-    chosen = np.linspace(0, len(data[0]) - 1, min(len(data[0]), MOST_SAMPLES)).astype(np.intp)
-    magnitudes = {name: np.zeros(array.shape) for name, array in net.params.items()}
-    for n in chosen:
-        one = tuple(part[n : n + 1] if len(part) else part for part in data)
-        for name, array in net._gradient_of((one[0], one[1], one[2])).items():
-            magnitudes[name] += np.abs(array)
-    factor = 8 * float(np.finfo(net.dtype).eps) / len(chosen)
-    return {name: factor * magnitude for name, magnitude in magnitudes.items()}
-
-
-def _judge(
-    name: str,
-    analytic: Array,
-    numerical: Array,
-    noise: Array,
-    unknown: Array,
-    sides: Array,
-    tolerances: tuple[float, float],
-    has_kinks: bool,
-) -> tuple[TensorReport, Array]:
-    """One tensor's report and relative errors.
-
-    noise: of the quotients; unknown: below which an error says nothing; sides: one-sided slopes over h, -h, h/2, -h/2,
-    h/4, -h/4; has_kinks: whether the network can have any.
-    """
+def _evidence(
+    net: Any, data: tuple[Array, Array, Array], h: float, tolerances: tuple[float, float]
+) -> dict[str, _Evidence]:
+    """All evidence, by names of parameters."""
+    perturbation, limits = net._perturbation(data), np.finfo(net.dtype)
+    changes, steps = perturbation.changes(METHODS["richardson"].points, h, False)
+    values, estimate = quotient("richardson", changes, steps)
+    assert estimate is not None
+    chained = chained_gradient(perturbation, net.dtype)
+    noise = 4 * estimate + QUOTIENT_ROUNDING * chained.rounding / h
+    fits = chained.peak < LARGEST * float(limits.max)
+    own = chained.noise if fits else np.full_like(noise, np.inf)
+    rows = [values, noise, chained.values, own, chained.values, *chained.choices, chained.terms, *(changes / steps)]
+    parts = [perturbation.by_name(row) for row in rows]
     rtol, atol = tolerances
-    magnitude = np.maximum(np.abs(analytic), np.abs(numerical))
-    floor = atol * float(np.abs(numerical).max()) + 1e-300
-    allowed = rtol * magnitude + floor
-    # A smooth loss's slopes to both sides differ by h times its curvature: half as much at half the step. What then
-    # remains beyond that is a kink's, unless it shrinks by 8 as the next term of a smooth loss does. (at h, h/2, h/4)
-    jumps = np.abs(sides[0::2] - sides[1::2])
+    evidence = {}
+    for name in net.params:
+        array = np.stack([part[name] for part in parts])
+        largest = float(np.abs(array[2]).max())
+        least = (atol + float(limits.eps)) * largest  # entries so far below it are nothing but rounding
+        enough = rtol * (np.abs(array[2]) + float(array[8].max())) + least + LEAST * float(limits.tiny)
+        kinks = _find_kinks(array[9:], 0.1 * enough) & _has_kinks(net)
+        four = array[0], array[1], array[2], array[3]
+        evidence[name] = _Evidence(*four, array[4:8], array[9:], kinks, enough, rtol, least)
+    return evidence
+
+
+def _has_kinks(net: Any) -> bool:
+    """Whether the loss can have any."""
+    if net._formula.has_kink or net.regularization.l1 > 0.0 or any(isinstance(layer, PRelu) for layer in net._layers):
+        return True
+    return any(ACTIVATIONS[getattr(layer, "activation", "identity")].has_kink for layer in net._layers)
+
+
+def _find_kinks(sides: Array, allowed: Array) -> Array:
+    """Where one-sided slopes show a kink that moves the quotient by more than is allowed.
+
+    A smooth loss's slopes to both sides differ by h times its curvature: half as much at half the step. What then
+    remains beyond that is a kink's, unless it shrinks by 8 as the next term of a smooth loss does.
+    """
+    jumps = np.abs(sides[0::2] - sides[1::2])  # at h, h/2, h/4
     first, second = np.abs(2 * jumps[1] - jumps[0]), np.abs(2 * jumps[2] - jumps[1])
     is_smooth = np.abs(8 * second - first) <= SMOOTH * first
-    kink = (np.maximum(first, second) > KINK * allowed) & ~is_smooth & has_kinks
-    # Between the points, and at the kink itself, to which both sides are continued in a straight line.
-    bounds = np.concatenate([sides, 2 * sides[2:] - sides[:-2]])
-    lowest, highest = bounds.min(axis=0), bounds.max(axis=0)
+    found: Array = (np.maximum(first, second) > allowed) & ~is_smooth
+    return found
+
+
+def _is_believed(evidence: dict[str, _Evidence]) -> bool:
+    """Whether the chained quotients agree with those of the loss in most entries of which both tell."""
+    both = wrong = 0
+    for found in evidence.values():
+        noise = found.noise + found.own
+        speak = (noise <= found.enough) & ~found.has_kink
+        apart = np.abs(found.quotients - found.chained) - found.allowed(found.quotients, found.chained)
+        both, wrong = both + int(speak.sum()), wrong + int((speak & ~(apart <= noise)).sum())
+    return 2 * wrong <= both
+
+
+def _judge(name: str, analytic: Array, found: _Evidence, believed: bool) -> tuple[TensorReport, Array]:
+    """One tensor's report and relative errors; believed: whether the chained quotients are."""
+    offs = np.abs(analytic - found.choices)
+    best = np.argmin(np.where(np.isnan(offs), np.inf, offs), axis=0)[None]
+    chained = np.take_along_axis(found.choices, best, 0)[0]
+    of_both, usual = found.noise + found.own, ~found.has_kink & np.isfinite(found.quotients)
+    limits = [found.allowed(analytic, chained) + found.own, found.allowed(analytic, found.quotients) + of_both]
+    excess = [np.abs(analytic - chained) / limits[0], np.abs(analytic - found.quotients) / limits[1]]
+    says = [np.isfinite(found.chained) & np.isfinite(found.own) & believed, usual & np.isfinite(of_both)]
+    denies = [one & ~(off <= 1.0) for one, off in zip(says, excess, strict=True)]
+    sure = [found.own <= found.enough, of_both <= found.enough]
+    off_chain, off_loss = np.abs(analytic - chained), np.abs(analytic - found.quotients)
+    same = off_chain <= found.allowed(analytic, chained)  # whatever the noise may be
+    same_loss = (off_loss <= found.allowed(analytic, found.quotients)) & (found.noise <= found.enough)
+    confirms = [says[0] & (same | (~denies[0] & sure[0])), says[1] & (same_loss | (~denies[1] & sure[1]))]
+    overruled = confirms[1] & (found.noise + off_loss <= 0.5 * off_chain)  # by quotients of the loss, which are nearer
+    differs = (denies[0] & ~overruled) | (denies[1] & ~confirms[0] & ~denies[0])
+    unknown = ~differs & ~(confirms[0] | (confirms[1] & (~denies[0] | overruled)))
+    verdict = DIFFER if differs.any() else CANNOT_TELL if unknown.any() else AGREE
+    by_loss = says[1] & sure[1]  # else by the chain, or by what there is
+    numerical = np.where(by_loss | ~says[0], found.quotients, chained)
+    noise = np.where(by_loss | ~says[0], of_both, found.own)
     error = np.abs(analytic - numerical)
-    outside = np.maximum(np.maximum(lowest - analytic, analytic - highest), 0.0)
-    error = np.where(kink, np.minimum(error, outside), error)
-    bad = ~(error <= allowed)  # NaN is
-    doubtful = bad & (error <= unknown)
-    verdict = AGREE if not bad.any() else CANNOT_TELL if (doubtful | ~bad).all() else DIFFER
-    relative = error / np.maximum(magnitude, floor)
-    excess = np.where(np.isnan(error), np.inf, error / allowed)
-    worst = np.unravel_index(int(excess.argmax()), excess.shape)
-    found = tuple(
-        Kink(tuple(map(int, index)), float(sides[5][tuple(index)]), float(sides[4][tuple(index)]))
-        for index in np.argwhere(kink)
+    largest = np.maximum(np.abs(analytic), np.abs(numerical))
+    floor = 0.1 * found.rtol * float(np.abs(numerical).max()) + found.least + 1e-300
+    relative = error / np.maximum(largest, floor)
+    doubt = np.where(by_loss, excess[1], excess[0])
+    doubt = np.where(np.isnan(doubt), np.inf, doubt) + np.where(differs, 1e9, np.where(unknown, 1e6, 0.0))
+    worst = np.unravel_index(int(doubt.argmax()), doubt.shape)
+    kinks = tuple(
+        Kink(tuple(map(int, index)), float(found.sides[5][tuple(index)]), float(found.sides[4][tuple(index)]))
+        for index in np.argwhere(found.has_kink)
     )
-    smooth = noise[~kink]
-    return (
-        TensorReport(
-            name,
-            verdict,
-            analytic.size,
-            float(relative.max()),
-            float(np.median(relative)),
-            tuple(map(int, worst)),
-            float(analytic[worst]),
-            float(numerical[worst]),
-            float(smooth.max()) if smooth.size else 0.0,
-            found,
-        ),
-        relative,
-    )
+    numbers = float(relative.max()), float(np.median(relative)), tuple(map(int, worst))
+    values = float(analytic[worst]), float(numerical[worst]), float(noise.max())
+    return TensorReport(name, verdict, analytic.size, int(unknown.sum()), *numbers, *values, kinks), relative

@@ -103,7 +103,8 @@ ARROWS = {
     "gradients": "arrays errors evaluation moving observation observing observing.* perturbation step_choice "
     "kernels.differences",
     "descent": "arrays errors gradients",
-    "gradient_check": "arrays checks layers observation perturbation kernels.activations",
+    "chained_gradient": "arrays perturbation kernels.*",
+    "gradient_check": "arrays chained_gradient checks layers observation perturbation kernels.activations",
     "training": "arrays checks errors layers losses network optimizers progress returned runner kernels.forward",
     "schedules": "arrays training",
     "early_stopping": "arrays network runner schedules training",

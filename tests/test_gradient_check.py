@@ -24,9 +24,10 @@ HEADINGS = [
     "at",
     "noise",
     "kinks",
+    "unknown",
     "verdict",
 ]
-SEEDS = 1 if JIT_DISABLED else 100
+SEEDS = 1 if JIT_DISABLED else 20
 DTYPES = ["float32"] if JIT_DISABLED else ["float32", "float64"]
 
 
@@ -79,8 +80,9 @@ def test_one_wrong_entry_is_named() -> None:
         report.assert_agree()
 
 
-@pytest.mark.parametrize("slope", [0.0, 3.0, 6.0, 4.4])
-def test_any_slope_between_those_of_a_kink_is_accepted(slope: float) -> None:
+@pytest.mark.parametrize("slope", [0.0, 3.0, 6.0])
+def test_both_slopes_and_their_mean_are_right_at_a_kink(slope: float) -> None:
+    """Not any number between, among which errors of 1 % in the bias behind a unit that is off would be."""
     net = fastnn.Network(
         [fastnn.Affine(1, 1), fastnn.Relu(), fastnn.Affine(1, 1)], "mean_squared_error", dtype="float64"
     )
@@ -95,8 +97,9 @@ def test_any_slope_between_those_of_a_kink_is_accepted(slope: float) -> None:
     (kink,) = report.tensors["W1"].kinks
     assert kink.index == (0, 0)
     assert (kink.slope_below, kink.slope_above) == pytest.approx((0, 6), abs=1e-2)
-    gradient["W1"][0, 0] = 6.2
-    assert fastnn.check_gradients(net, x, t, gradient=gradient).verdict == "differ"
+    for wrong in (-0.2, 0.06, 4.4, 6.2):
+        gradient["W1"][0, 0] = wrong
+        assert fastnn.check_gradients(net, x, t, gradient=gradient).verdict == "differ"
 
 
 def test_nan_differs() -> None:
@@ -115,6 +118,8 @@ def test_a_network_that_is_sure_cannot_be_told() -> None:
     x = np.linspace(0.9, 1.0, 5)[:, None]
     report = fastnn.check_gradients(net, x, np.zeros(5, np.intp), rtol=1e-9, atol=1e-9)
     assert report.verdict == "cannot tell", report
+    assert not report.passed
+    assert not report, "nothing was shown"
     with pytest.raises(AssertionError, match="cannot tell"):
         report.assert_agree()
 
@@ -169,11 +174,18 @@ def test_refusals(arguments: dict[str, Any], sentence: str) -> None:
         fastnn.check_gradients(net, x, t, gradient=wrong)
 
 
-def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path) -> None:
+def test_the_command(
+    capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     some = ["--hidden", "5", "--samples", "8"]
     for loss in ("softmax_cross_entropy", "mean_squared_error"):
         assert cli.main(["gradcheck", *some, "--loss", loss]) == 0
         assert "\nagree (h = 0.0001;" in capsys.readouterr().out
+    for verdict, code in (("differ", 1), ("cannot tell", 3)):
+        monkeypatch.setattr(fastnn.gradient_check.GradientReport, "verdict", verdict)
+        assert cli.main(["gradcheck", *some]) == code
+        assert f"\n{verdict} (h = 0.0001;" in capsys.readouterr().out
+    monkeypatch.undo()
     assert cli.main(["gradcheck", *some, "--json", "--activation", "relu", "--dtype", "float64"]) == 0
     assert json.loads(capsys.readouterr().out)["verdict"] == "agree"
     pytest.importorskip("matplotlib")

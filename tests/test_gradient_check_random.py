@@ -1,0 +1,86 @@
+"""check_gradients on random and on very deep networks: no false alarm, 1 % is found, and it seldom has nothing to say.
+
+`python -m benchmarks.gradient_checks` counts the same over thousands of networks.
+"""
+
+import numpy as np
+import pytest
+
+import fastnn
+from benchmarks import gradient_checks
+from fastnn import chained_gradient
+from fastnn.kernels.compile import JIT_DISABLED
+from fastnn.layers import Activation
+from tests.shapes import Array
+
+NETWORKS, WORK = (6, 3e4) if JIT_DISABLED else (40, 1e8)
+DEPTH = 8 if JIT_DISABLED else 1
+MOST_UNKNOWN = 0.15  # of the networks below: those whose units are all saturated in float32, or whose loss overflows
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_random_networks() -> None:
+    counts = gradient_checks.Counts()
+    for seed in range(NETWORKS):
+        counts.note(seed, True, WORK)
+    assert counts.right.total() == NETWORKS
+    assert counts.right["differ"] == 0, counts
+    assert counts.right["agree"] >= (1 - MOST_UNKNOWN) * NETWORKS, counts
+    tried = counts.planted.total() - counts.planted["none"]
+    assert tried >= 0.7 * NETWORKS
+    assert counts.planted["differ"] == tried, counts
+
+
+def deep(activation: Activation, depth: int, dtype: str, seed: int) -> gradient_checks.Problem:
+    generator = np.random.default_rng(seed)
+    layers: list[fastnn.layers.Layer] = []
+    for _ in range(depth // DEPTH):
+        layers += [fastnn.Affine(6, 6), activation]
+    net = fastnn.Network([*layers, fastnn.Affine(6, 3)], rng=seed, dtype=dtype, n_threads=1)
+    return gradient_checks.Problem(net, generator.normal(size=(4, 6)), generator.integers(0, 3, 4))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("activation", "depth"), [(fastnn.Sigmoid(), 50), (fastnn.Relu(), 100)], ids=str)
+def test_deep_networks(activation: Activation, depth: int, dtype: str) -> None:
+    """Differences of the loss vanish in its rounding, or cross kinks: those of each layer by itself do not."""
+    for seed in range(1 if JIT_DISABLED else 2):
+        net, x, t = deep(activation, depth, dtype, seed)
+        report = fastnn.check_gradients(net, x, t)
+        assert report.passed, f"seed {seed}\n{report}"
+        right = net.gradient(x, t)
+        for name in ("W1", f"W{depth // DEPTH // 2}", f"b{depth // DEPTH}"):
+            if not right[name].any():  # all units of a layer are off
+                continue
+            found = fastnn.check_gradients(net, x, t, gradient={**right, name: 1.01 * right[name]})
+            assert {tensor.name for tensor in found.tensors.values() if tensor.verdict == "differ"} == {name}, found
+
+
+def shallow(loss: str, dtype: str = "float64") -> gradient_checks.Problem:
+    generator = np.random.default_rng(0)
+    net = fastnn.Network([fastnn.Affine(3, 4), fastnn.Tanh(), fastnn.Affine(4, 2)], loss, rng=0, dtype=dtype)
+    return gradient_checks.Problem(net, generator.normal(size=(5, 3)), generator.normal(size=(5, 2)))
+
+
+def test_a_wrong_gradient_by_the_outputs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chained quotients begin with the loss's own, so they are wrong with it: quotients of the loss are not."""
+    net, x, t = shallow("mean_squared_error")
+    wrong = {name: 1.01 * array for name, array in net.gradient(x, t).items()}
+    right = chained_gradient._Chain._loss_kernel
+
+    def kernel(self: chained_gradient._Chain, y: Array, some: slice, dtype: type) -> Array:
+        return 1.01 * right(self, y, some, dtype)
+
+    monkeypatch.setattr(chained_gradient._Chain, "_loss_kernel", kernel)
+    report = fastnn.check_gradients(net, x, t, gradient=wrong)
+    assert {tensor.verdict for tensor in report.tensors.values()} == {"differ"}, report
+    assert fastnn.check_gradients(net, x, t).passed, "the quotients of the loss alone tell"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_of_what_overflows_nothing_is_said(dtype: str) -> None:
+    net, x, _ = shallow("exponential", dtype)
+    net.params["b2"] = np.array([-1e3, 5.0])
+    report = fastnn.check_gradients(net, x, np.ones((5, 2)))
+    assert report.verdict == "cannot tell", report
+    assert report.tensors["b2"].unknown > 0
