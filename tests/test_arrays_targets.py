@@ -101,7 +101,7 @@ NUMBERED = "number the classes, for example by np.unique(t, return_inverse=True)
         (["cat", None], f"got dtype object; {NUMBERED}"),
         ([0j, 1j], f"got dtype complex128; {NUMBERED}"),
         (None, "got None; pass a NumPy array or a list of numbers"),
-        (1, "got 1; pass np.array([t])"),
+        (1, "got 1; pass an array of that shape"),
         (np.ma.array([0, 1]), "got a masked array; pass t.filled(0), or drop the masked rows"),
         ([[0], [1, 2]], "got a ragged list; make its rows equally long and deep"),
     ],
