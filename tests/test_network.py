@@ -82,7 +82,7 @@ def test_assigning_a_parameter_copies() -> None:
             "b1",
             0.0,
             TypeError,
-            "params['b1']: expected a float32 array of shape (3,), got 0.0; pass np.array([params['b1']])",
+            "params['b1']: expected a float32 array of shape (3,), got 0.0; pass an array of that shape",
         ),
     ],
 )
