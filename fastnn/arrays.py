@@ -6,6 +6,7 @@ copy; the rest is refused in a sentence that says what was expected, what came a
 Imports numpy, fastnn.checks and fastnn.buffers, whose scalar checks and memory for results are offered here too.
 """
 
+import contextlib
 from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
@@ -236,8 +237,9 @@ def _as_array(name: str, value: Any, expected: str, shape: Shape | None = None) 
         return value
     checks.refuse_foreign(name, value, expected, shape)
     is_list = isinstance(value, list | tuple | range)
-    if is_list and _holds_masked(value):
-        raise TypeError(f"{expected}, got a list with masked values; {checks.UNMASK.format(name='each')}")
+    with contextlib.suppress(RecursionError):  # of a list that holds itself, which NumPy refuses
+        if is_list and _holds_masked(value):
+            raise TypeError(f"{expected}, got a list with masked values; {checks.UNMASK.format(name='each')}")
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:  # from NumPy, or from the object's own __array__

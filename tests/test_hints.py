@@ -116,3 +116,10 @@ def test_a_list_of_points_is_a_path() -> None:
     ax = plots.descent_paths(squares, [[-7.0, 2.0], [1.0, 1.0]])
     assert list(ax.lines[0].get_xdata()) == [-7.0, 1.0]
     pyplot.close("all")
+
+
+def test_a_list_that_holds_itself_twice() -> None:
+    value: list[Any] = [1.0]
+    value += [value, value]
+    with pytest.raises(TypeError, match=r"^x: expected a float32 or float64 array, got a ragged list"):
+        fastnn.softmax(value)
