@@ -75,6 +75,58 @@ def test_concurrent_steps_of_different_optimizers() -> None:
     assert losses[-1] < losses[0]
 
 
+class Meeting:
+    """In place of `threads.run`: two Python threads wait in it for one another; `found` are the jobs of those that met.
+
+    Each waits for a moment only, so that threads that are kept apart go on.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.original, self.barrier, self.found = threads.run, threading.Barrier(2), list[Any]()
+        self.lock = threading.Lock()
+        monkeypatch.setattr("fastnn.runner.threads.run", self)
+
+    def __call__(self, entry: Any, work: float, job: Any, *args: Any, **options: Any) -> Any:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            self.barrier.wait(2.0)
+            with self.lock:
+                self.found.append(job)
+            self.barrier.wait(2.0)
+        return self.original(entry, work, job, *args, **options)
+
+    def of_two(self, function: Any) -> list[Any]:
+        """The jobs of two calls of a function that were under way at the same time."""
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            for future in [pool.submit(function) for _ in range(2)]:
+                future.result()
+        return self.found
+
+
+def test_predictions_side_by_side_work_in_memory_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, x = network(), numbers(1, 30, 20, dtype=np.float32)
+    expected = net.predict(x).tobytes()  # from here on there is a workspace to share
+    jobs = Meeting(monkeypatch).of_two(lambda: net.predict(x))
+    assert len(jobs) == 2
+    assert not np.shares_memory(*jobs)
+    assert net.predict(x).tobytes() == expected
+
+
+@pytest.mark.parametrize("method", ["_run_batches", "step"])
+def test_batches_are_trained_one_after_another(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They share the workspace, the gradients and the parameters."""
+    net, x, t = network(), numbers(1, 30, 20, dtype=np.float32), labels(30)
+    optimizer, empty = Momentum(0.1), np.empty((0, 5), np.float32)
+    data = (x, t, empty, np.empty(0, np.intp))
+    train = {
+        "step": lambda: net.step(x, t, optimizer),
+        "_run_batches": lambda: net._run_batches(data, optimizer, (0, 3, 10)),  # as `fit` calls it
+    }[method]
+    train()
+    meeting = Meeting(monkeypatch)
+    meeting.barrier = threading.Barrier(2, timeout=0.5)
+    assert meeting.of_two(train) == []
+
+
 def test_a_learning_rate_that_the_dtype_cannot_hold() -> None:
     net, x, t = network(), numbers(1, 30, 20), labels(30)
     before = net.params["W1"].copy()
