@@ -1,6 +1,7 @@
 """fastnn: neural-network kernels on the CPU, at the speed the hardware allows and as simple as NumPy."""
 
 import importlib
+import pkgutil
 from typing import TYPE_CHECKING, Any
 
 from fastnn.version import __version__
@@ -91,16 +92,23 @@ MODULES = ("datasets", "information", "losses", "models", "plots", "reference", 
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, when it is first asked for: importing the compiler takes 0.3 s, and not every program needs it."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name in MODULES:  # of which some need no compiler
+    """A public name or a submodule, when it is first asked for: importing the compiler takes 0.3 s.
+
+    Not every program needs the compiler.
+    """
+    if name in __all__ and name not in MODULES:
+        public = importlib.import_module(f"{__name__}.public")
+        globals().update({each: getattr(public, each) for each in __all__})
+        return globals()[name]
+    if name in MODULES or name in _submodules():  # of which some need no compiler
         return importlib.import_module(f"{__name__}.{name}")
-    public = importlib.import_module(f"{__name__}.public")
-    globals().update({each: getattr(public, each) for each in __all__})
-    return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    """Public names, too, that nobody has asked for yet."""
-    return sorted({*globals(), *__all__})
+    """Public names and submodules, too, that nobody has asked for yet."""
+    return sorted({*globals(), *__all__, *_submodules()})
+
+
+def _submodules() -> set[str]:
+    return {module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")}
