@@ -29,6 +29,12 @@ from fastnn.model_header import LARGEST_HEADER, REMEDY, REPAIR
 from fastnn.network import Network
 from fastnn.runner import Snapshot
 
+# Suffixes of files that other programs read; not .zip, as a model file is a zip archive.
+OTHER_FORMATS = {
+    *(".ckpt", ".csv", ".h5", ".hdf5", ".joblib", ".json", ".keras", ".mat", ".npy", ".onnx"),
+    *(".pb", ".pickle", ".pkl", ".pt", ".pth", ".safetensors", ".tflite"),
+}
+
 HEADER, PARAMETERS, STATE = MEMBERS = (model_header.NAME, "parameters.npy", "optimizer_state.npy")
 
 # What reading a damaged zip archive raises. RuntimeError: encryption, methods that zipfile does not know, deep nesting.
@@ -49,8 +55,8 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     network : Network
         Of fastnn's own layers.
     path : str or os.PathLike
-        The file's name, used as it is; nothing is appended. It ends in .npz, in a number as in model.npz.1 or lr0.05,
-        or in no suffix. An existing file is replaced, keeping its permissions; of a
+        The file's name, used as it is; nothing is appended. It should end in .npz, and may end in anything but the
+        suffix of another format, such as .onnx or .pt. An existing file is replaced, keeping its permissions; of a
         symbolic link, the file that it points to.
 
     Raises
@@ -58,7 +64,7 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     TypeError
         For what is no network or no path, and for layers defined outside fastnn: a model file holds no code.
     ValueError
-        For an empty path, one that names a device or a pipe, and one that ends as other formats do, such as .onnx.
+        For an empty path, one that names a device or a pipe, and one with the suffix of another format.
     OSError
         FileNotFoundError for a missing folder, IsADirectoryError for a folder, PermissionError where writing is not
         allowed, and others. The old file, if there was one, is as it was.
@@ -152,9 +158,9 @@ def name_to_save(path: Any) -> str:
     """`path` as the name of a file that `save` may write: one that does not promise another format."""
     name = _file_name(path)
     stem, suffix = os.path.splitext(name)
-    if suffix.lower() not in {"", ".", ".npz"} and not suffix[1:].isdigit():
-        came = f"{name!r}; pass {stem.removesuffix('.npz') + '.npz'!r}"
-        raise ValueError(f"path: expected a name that ends in .npz, the one format that is written, got {came}")
+    if suffix.lower() in OTHER_FORMATS:
+        came = f"{name!r}, a name of another format; pass {stem + '.npz'!r}"
+        raise ValueError(f"path: expected the name of a file in the one format that is written, .npz, got {came}")
     return name
 
 

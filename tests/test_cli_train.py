@@ -221,7 +221,8 @@ def test_train_names_a_missing_file(images: pathlib.Path, capsys: Output) -> Non
         (["--save", "."], "--save: expected a file name, got the folder .; add a name to it"),
         (
             ["--save", "f.onnx"],
-            "--save: expected a name that ends in .npz, the one format that is written, got 'f.onnx'; pass 'f.npz'",
+            "--save: expected the name of a file in the one format that is written, .npz, got 'f.onnx', a name of "
+            "another format; pass 'f.npz'",
         ),
         (["--save", "no/f.npz"], "--save: expected an existing folder, got no; create it first"),
     ],

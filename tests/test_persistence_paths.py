@@ -48,13 +48,15 @@ def test_what_is_no_path(call: Callable[[Any], Any], tmp_path: pathlib.Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("suffix", ["onnx", "safetensors", "pt", "pth", "h5", "keras", "npy", "pkl", "json", "npz.tmp"])
+@pytest.mark.parametrize(
+    "suffix", ["onnx", "safetensors", "pt", "pth", "h5", "keras", "npy", "pkl", "json", "PT", "bak.csv"]
+)
 @pytest.mark.parametrize("kind", [str, pathlib.Path])
 def test_a_name_that_promises_another_format(suffix: str, kind: Callable[[Any], Any], path: pathlib.Path) -> None:
     """A program that goes by the name would be misled; `load`, which looks at the content, takes any name."""
     name = f"{path.with_suffix('')}.{suffix}"
-    came = f"{name!r}; pass {str(path)!r}"
-    message = f"path: expected a name that ends in .npz, the one format that is written, got {came}"
+    came = f"{name!r}, a name of another format; pass {os.path.splitext(name)[0] + '.npz'!r}"
+    message = f"path: expected the name of a file in the one format that is written, .npz, got {came}"
     with pytest.raises(ValueError, match=whole(message)):
         small_network().save(kind(name))
     assert list(path.parent.iterdir()) == []
