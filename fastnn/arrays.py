@@ -34,6 +34,8 @@ from fastnn.checks import survives as survives
 LabelArray: TypeAlias = npt.NDArray[np.intp]
 
 INTP = np.dtype(np.intp)
+MOST_AXES = 64  # of an array of NumPy: in lists that are nested deeper it finds no numbers
+NUMBERS = {bool, int, float}
 FINITE_BLOCK = 1 << 17  # values tested at once, so that what np.isfinite returns stays in the cache
 SUM_TOLERANCE = {"float32": 1e-3, "float64": 1e-6}  # how far the sum of a row of probabilities may be from 1
 
@@ -237,7 +239,7 @@ def _as_array(name: str, value: Any, expected: str, shape: Shape | None = None) 
         return value
     checks.refuse_foreign(name, value, expected, shape)
     is_list = isinstance(value, list | tuple | range)
-    with contextlib.suppress(RecursionError):  # of a list that holds itself, which NumPy refuses
+    with contextlib.suppress(RecursionError):  # of lists nested too deep, which NumPy refuses
         if is_list and _holds_masked(value):
             raise TypeError(f"{expected}, got a list with masked values; {checks.UNMASK.format(name='each')}")
     try:
@@ -252,13 +254,17 @@ def _as_array(name: str, value: Any, expected: str, shape: Shape | None = None) 
     return array
 
 
-def _holds_masked(value: Any) -> bool:
+def _holds_masked(value: Any, depth: int = MOST_AXES) -> bool:
     """Whether there are masked arrays in a list, whose masks NumPy would drop without a word."""
-    return any(
-        isinstance(item, np.ma.MaskedArray) or (isinstance(item, list | tuple) and _holds_masked(item))
-        for item in value
-        if type(item) is not float
-    )
+    kinds = set() if isinstance(value, range) else set(map(type, value)) - NUMBERS
+    if not kinds:
+        return False
+    if not depth:
+        raise RecursionError
+    if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds):
+        return True
+    is_nested = any(issubclass(kind, list | tuple) for kind in kinds)
+    return is_nested and any(_holds_masked(item, depth - 1) for item in value if isinstance(item, list | tuple))
 
 
 def _plain(array: Array, dtype: DType) -> Array:
