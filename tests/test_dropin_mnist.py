@@ -84,6 +84,11 @@ def harmful() -> dict[str, bytes]:
         "empty": b"",
         "memory": b"\x80\x04}r\xff\xff\xff\xff.",
         "without end": b"\x80\x04" + 2000 * b"}0" + b"}.",
+        "a key by DUP": b"})" + 60 * b"2\x86" + b"Nu.",
+        "a key without end": b"\x80\x04})\x94" + b"".join(b"h%ch%c\x86\x94" % (n, n) for n in range(60)) + b"Ns.",
+        "keys without end": b"\x80\x04}(K\x01\x85\x94"
+        + b"".join(b"h%ch%c\x86\x94" % (n, n) for n in range(60))
+        + b"u.",
         "attributes of what is found": b"\x80\x04\x8c\x05numpy\x8c\x05dtype\x93}\x8c\x01xK\x01sb.",
     }
 
@@ -114,7 +119,7 @@ def test_a_damaged_file_never_does_more_than_be_refused(file: pathlib.Path) -> N
             pickled.read(str(file))
         except ValueError:
             continue
-    assert set(sys.modules) == modules
+    assert {name for name in set(sys.modules) - modules if not name.startswith("encodings.")} == set()
 
 
 def test_a_file_too_large(file: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,13 @@ LARGEST = 2**28  # bytes of a file; the book's has 55e6
 KEYS = ("train_img", "train_label", "test_img", "test_label")
 MOST = 1000  # operations of a pickle, and things that it may refer back to; the book's has about 80
 PIXELS, CLASSES = 784, 10
+TEXT = {"BINUNICODE", "SHORT_BINUNICODE"}
+OPERATIONS = TEXT | {
+    *("PROTO", "FRAME", "STOP", "MARK", "MEMOIZE", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET"),
+    *("EMPTY_DICT", "SETITEM", "SETITEMS", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "NONE", "NEWTRUE", "NEWFALSE"),
+    *("BININT", "BININT1", "BININT2", "SHORT_BINBYTES", "BINBYTES", "BYTEARRAY8"),
+    *("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
+}
 
 
 class Kept:
@@ -94,11 +101,34 @@ def read(path: str) -> list[np.ndarray[Any, Any]]:
 
 
 def _check(file: IO[bytes]) -> None:
-    """Refuse more operations than four arrays need, and numbers in them for which a reader would reserve memory."""
+    """Refuse what four arrays do not need, numbers for which a reader would reserve memory, and keys that are no text.
+
+    A tuple that holds another one twice, and so on, is soon written, and takes for ever to be looked up as a key.
+    """
+    stack: list[str] = []  # by which operation each thing came there
+    memo: dict[int, str] = {}
     for count, (operation, number, _) in enumerate(pickletools.genops(file)):
-        is_large = type(number) is int and not -LARGEST < number < (MOST if "PUT" in operation.name else LARGEST)
-        if count > MOST or is_large:
-            raise ValueError(f"{operation.name} {number}, after {count} operations")
+        name = operation.name
+        is_large = type(number) is int and not -LARGEST < number < (MOST if "PUT" in name else LARGEST)
+        if count > MOST or is_large or name not in OPERATIONS:
+            raise ValueError(f"{name} {number}, after {count} operations")
+        if name == "MEMOIZE" or "PUT" in name:
+            memo[len(memo) if name == "MEMOIZE" else number] = stack[-1]
+        elif "GET" in name:
+            stack.append(memo[number])
+        else:
+            before = operation.stack_before
+            start = len(stack) - len(before)
+            if pickletools.markobject in before:
+                mark = len(stack) - 1 - stack[::-1].index("MARK")
+                start = mark - before.index(pickletools.markobject)
+            taken = stack[start:]
+            del stack[start:]
+            # Of SETITEM the key comes after the dictionary, the keys of SETITEMS after a mark.
+            keys = taken[{"SETITEM": 1, "SETITEMS": 2}[name] :: 2] if "SETITEM" in name else []
+            if not TEXT.issuperset(keys):
+                raise ValueError("a key that is no text")
+            stack += [name] * len(operation.stack_after)
 
 
 def _array(kept: Any) -> np.ndarray[Any, Any]:
