@@ -42,19 +42,25 @@ def targets(name: str, found: Any, rows: int, outputs: int, dtype: Any, takes_la
         Where it is not (labels (rows,), empty (0, outputs)), if the kernel takes labels, nor (empty (0,), dense (rows,
         outputs)); by fastnn's own losses it is.
     """
-    wanted = f"labels ({rows},) of intp and an empty (0, {outputs}), or " if takes_labels else ""
-    expected = f"{name}: expected the loss's targets() to return {wanted}an empty (0,) of intp and {np.dtype(dtype)} "
-    expected += f"targets ({rows}, {outputs})"
+    kinds = (arrays.INTP, np.dtype(dtype))
     if not isinstance(found, tuple) or len(found) != 2:
-        raise TypeError(f"{expected}, got {checks.shown(found)}; return super().targets(...), or arrays like its own")
-    for array, kind in zip(found, (arrays.INTP, np.dtype(dtype)), strict=True):
+        came = f"{checks.shown(found)}; return super().targets(...), or arrays like its own"
+        raise TypeError(f"{_expected(name, rows, outputs, dtype, takes_labels)}, got {came}")
+    for array, kind in zip(found, kinds, strict=True):
         if type(array) is not np.ndarray or array.dtype != kind or array.flags.num & PLAIN_MASK != PLAIN:
             came = f"a {type(array).__name__} of {getattr(array, 'dtype', 'no dtype')}"
             remedy = "return C-contiguous, writable NumPy arrays of these dtypes"
-            raise TypeError(f"{expected}, got {came}; {remedy}")
-    labels, dense = (array[:] for array in found)
+            raise TypeError(f"{_expected(name, rows, outputs, dtype, takes_labels)}, got {came}; {remedy}")
+    labels, dense = (array.view() for array in found)  # also of no axes, which have no slices
     if takes_labels and labels.shape == (rows,) and dense.shape == (0, outputs):
         return arrays.labels(name, labels, rows, outputs), dense
     if labels.shape != (0,) or dense.shape != (rows, outputs):
-        raise ValueError(f"{expected}, got shapes {labels.shape} and {dense.shape}; return one row for each of x")
+        came = f"shapes {labels.shape} and {dense.shape}; return one row for each of x"
+        raise ValueError(f"{_expected(name, rows, outputs, dtype, takes_labels)}, got {came}")
     return labels, dense
+
+
+def _expected(name: str, rows: int, outputs: int, dtype: Any, takes_labels: bool) -> str:
+    labels = f"labels ({rows},) of intp and an empty (0, {outputs}), or " if takes_labels else ""
+    dense = f"an empty (0,) of intp and {np.dtype(dtype)} targets ({rows}, {outputs})"
+    return f"{name}: expected the loss's targets() to return {labels}{dense}"

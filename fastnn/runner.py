@@ -210,7 +210,10 @@ class Runner:
         x = x.copy() if np.may_share_memory(x, self._values) else x[:]
         rows, columns = x.shape[0], self.outputs
         found = self._loss.targets(names[1], t, rows, columns, self.dtype, finite)
-        labels, dense = targets(names[1], found, rows, columns, self.dtype, self._formula.takes_labels)
+        if self._is_own_loss:  # which has checked them; views, as they may be arrays of the user's
+            labels, dense = found[0][:], found[1][:]
+        else:
+            labels, dense = targets(names[1], found, rows, columns, self.dtype, self._formula.takes_labels)
         return x, labels, dense.copy() if np.may_share_memory(dense, self._values) else dense
 
     def _evaluate(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:

@@ -154,6 +154,8 @@ ANSWERS: dict[str, Callable[[Any], Any]] = {
     "short": lambda found: (NO_LABELS, found[1][:3]),
     "narrow": lambda found: (NO_LABELS, found[1][:, :2].copy()),
     "flat": lambda found: (NO_LABELS, found[1].ravel()),
+    "no axes": lambda found: (NO_LABELS, np.array(1.0, np.float32)),
+    "labels of no axes": lambda found: (np.array(0), found[1]),
     "other dtype": lambda found: (NO_LABELS, found[1].astype(np.float64)),
     "not contiguous": lambda found: (NO_LABELS, np.asfortranarray(found[1])),
     "both": lambda found: (np.zeros(12, np.intp), found[1]),
