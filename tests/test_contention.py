@@ -23,7 +23,7 @@ def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine of two, whatever this one has."""
     if threads._started_layer() != "omp" or not contention.is_supported():
         pytest.skip("OpenMP and the clocks of Linux")
-    monkeypatch.setattr(contention, "_processors", lambda: 2)
+    monkeypatch.setattr(contention, "PROCESSORS", 2)
     monkeypatch.setattr(contention, "_watch", contention._Watch())
 
 
@@ -113,6 +113,25 @@ def test_launches_in_a_row_look_now_and_then(monkeypatch: pytest.MonkeyPatch) ->
         free()
         contention.note_end()
     assert 1 <= len(looked) < 50
+
+
+def test_of_many_threads_few_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless one of them is busy."""
+    ran = dict.fromkeys(range(60), 0)
+    watch = contention._Watch()
+    looked: list[int] = []
+
+    def clock(number: int) -> int:
+        looked.append(number)
+        return ran[number]
+
+    monkeypatch.setattr(time, "clock_gettime_ns", clock)
+    watch.read = dict(ran)
+    assert contention._busy(watch, 0.0) == 0
+    assert looked == list(range(contention.LOOKED_AT))
+    monkeypatch.setattr(contention, "_waits_for_a_processor", lambda clock: True)
+    ran[3] = ran[50] = 1
+    assert contention._busy(watch, 0.0) == 2
 
 
 def test_elsewhere_all_processors_count_as_free(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -225,6 +225,8 @@ ANYTHING: dict[tuple[str, str], str] = {}
 @pytest.mark.parametrize("label", WALK)
 def test_every_argument_refuses_foreign_arrays(label: str) -> None:
     thing = WALK[label]
+    if label.startswith("plots."):
+        pytest.importorskip("matplotlib")
     owner, _, method = label.rpartition(".")
     names = arguments_of(thing)
     if not names:

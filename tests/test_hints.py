@@ -23,6 +23,12 @@ def squares(x: Any) -> Any:
     return (x**2).sum()
 
 
+def drawn(name: str, *arguments: Any) -> Any:
+    """A picture of fastnn.plots, where there is matplotlib."""
+    pytest.importorskip("matplotlib")
+    return getattr(plots, name)(*arguments)
+
+
 SLIPS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: datasets.one_hot([0, 1], 10**13),
@@ -53,12 +59,16 @@ SLIPS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "from one-hot targets pass t.argmax(axis=1); outputs come",
     ),
     (
-        lambda: plots.descent_paths(squares, [-7.0, 2.0]),
+        lambda: drawn("descent_paths", squares, [-7.0, 2.0]),
         TypeError,
         "paths: expected an array (steps + 1, 2) or a list of",
     ),
-    (lambda: plots.descent_paths(squares, 3.0), TypeError, "paths: expected an array (steps + 1, 2) or a list of such"),
-    (lambda: plots.activations(3), TypeError, "names: expected names of activations, got 3; pass a list"),
+    (
+        lambda: drawn("descent_paths", squares, 3.0),
+        TypeError,
+        "paths: expected an array (steps + 1, 2) or a list of such",
+    ),
+    (lambda: drawn("activations", 3), TypeError, "names: expected names of activations, got 3; pass a list"),
     (
         lambda: fastnn.log_loss(0.6, [1]),
         TypeError,

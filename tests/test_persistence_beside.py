@@ -92,7 +92,7 @@ def test_what_has_diverged_is_in_no_file(path: pathlib.Path, monkeypatch: pytest
 
     monkeypatch.setattr(net, "_restore", restore_beside_save)
     with pytest.raises(TrainingDivergedError):
-        net.fit(X, T, optimizer=SGD(1e38), batch_size=1, progress=False)
+        net.fit(1000 * X, T, optimizer=SGD(1e38), batch_size=1, progress=False)  # the first update overflows
     saver.join()
     loaded = fastnn.load(path)
     assert np.isfinite(loaded._values).all()
