@@ -20,7 +20,7 @@ from fastnn.parameters import Parameters
 from fastnn.perturbation import METHODS, step_size
 from fastnn.plan import table_of_layers
 from fastnn.regularization import Regularization
-from fastnn.runner import NO_ORDER, Runner
+from fastnn.runner import NO_ORDER, Batches, Runner
 from fastnn.slips import answers_slips
 from fastnn.workspace import INDEX
 
@@ -139,9 +139,7 @@ class Network(Runner):
 
     def gradient(self, x: Any, t: Any, *, check_finite: bool = True) -> dict[str, Array]:
         """The gradient of the mean loss by every parameter, by back-propagation; new arrays keyed like `params`."""
-        with self._lock:
-            self._train_batch(x, t, None, check_finite)
-            return dict(Parameters(self._gradients.copy(), self._places))
+        return dict(Parameters(self._train_batch(x, t, None, check_finite)[1], self._places))
 
     def numerical_gradient(
         self, x: Any, t: Any, h: float | str = 1e-4, method: str = "central", *, check_finite: bool = True
@@ -173,7 +171,7 @@ class Network(Runner):
         TrainingDivergedError
             If the loss is not finite; the parameters are left as they were.
         """
-        return self._train_batch(x, t, check_optimizer(optimizer), check_finite)
+        return self._train_batch(x, t, check_optimizer(optimizer), check_finite)[0]
 
     @answers_slips
     def fit(
@@ -248,21 +246,31 @@ class Network(Runner):
         )
         return (t, self._no_targets) if plain else None
 
-    def _train_batch(self, x: Any, t: Any, optimizer: Optimizer | None, check_finite: bool) -> float:
-        """One batch. What is plain is checked by the kernel, which takes a tenth of the gate's time for few samples."""
-        result: tuple[int, float, int, int] = (0, 0.0, 0, REFUSED)
+    def _train_batch(self, x: Any, t: Any, optimizer: Optimizer | None, check_finite: bool) -> tuple[float, Array]:
+        """One batch: its mean loss, and without an optimizer the gradient.
+
+        What is plain is checked by the kernel, which takes a tenth of the gate's time for few samples.
+        """
+        result: Batches = (0, 0.0, 0, REFUSED)
         if check_finite is not True:
             check_finite = arrays.flag("check_finite", check_finite)
-        with self._lock:
-            penalty = self._penalty()
-            if targets := self._plain_targets(x, t):
-                data = (x, *targets, NO_ORDER)
-                result = self._run_batches(data, optimizer, (0, 1, len(x)), check=(True, check_finite))
-            if result[3] == REFUSED:  # here the gate says why
-                x, labels, dense = self._prepare(x, t, check_finite)
-                result = self._run_batches((x, labels, dense, NO_ORDER), optimizer, (0, 1, len(x)))
+        if targets := self._plain_targets(x, t):
+            result, penalty, gradient = self._run_batch((x, *targets), optimizer, (True, check_finite))
+        if result[3] == REFUSED:  # here the gate says why, and not under the lock: it may call what a user has written
+            data = x, _, _ = self._prepare(x, t, check_finite)
+            result, penalty, gradient = self._run_batch(data, optimizer, (False, False))
         if result[3] != DONE and optimizer is not None:
             came = f"NaN or infinity on a batch of {len(x)}; the parameters were left as they were"
             remedy = "lower the learning rate, scale the data, or initialize() again"
             raise TrainingDivergedError(f"loss: expected a finite number, got {came}: {remedy}")
-        return self.regularization.data * result[1] / len(x) + penalty
+        return self.regularization.data * result[1] / len(x) + penalty, gradient
+
+    def _run_batch(
+        self, data: tuple[Array, Array, Array], optimizer: Optimizer | None, check: tuple[bool, bool]
+    ) -> tuple[Batches, float, Array]:
+        """What `_run_batches` returns, the penalty before it, and without an optimizer a copy of the gradient."""
+        rule = self._rule(optimizer)
+        with self._lock:
+            penalty = self._penalty()
+            result = self._run_batches((*data, NO_ORDER), optimizer, (0, 1, len(data[0])), check=check, rule=rule)
+            return result, penalty, self._gradients.copy() if optimizer is None else self._gradients

@@ -6,7 +6,7 @@ it is `Network`, which derives from it.
 
 import threading
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -32,6 +32,9 @@ NO_WEIGHTS = np.empty(0)  # each counts once
 FLOP_PER_CALL = 2e9
 FLOP_PER_LOSS = 20.0  # for each output; decides only whether threads pay
 LARGEST_KEPT = 1 << 26  # bytes of activations of a batch; the workspace of a larger one is given back after it
+
+
+Batches: TypeAlias = tuple[int, float, int, int]  # samples, the sum of their losses, hits, the outcome
 
 
 class Snapshot(NamedTuple):
@@ -267,8 +270,8 @@ class Runner:
 
     def _update(self, gradients: Array, optimizer: Optimizer) -> None:
         """One update of the parameters by these gradients (P,)."""
+        rule = self._rule(optimizer)
         with self._lock:
-            rule = self._rule(optimizer)
             self._state, self._state_owner, workspace = self._ready_for(rule, optimizer, 1, 1, False)
             self._optimizer = optimizer
             self._gradients[:] = gradients
@@ -289,18 +292,20 @@ class Runner:
         check: tuple[bool, bool] = (False, False),
         weights: Array = NO_WEIGHTS,
         counts_hits: bool = False,
-    ) -> tuple[int, float, int, int]:
+        rule: Rule | None = None,
+    ) -> Batches:
         """Train on mini-batches, (first, last, rows of one), of (x, labels, dense, order); see kernels.network.train.
 
         The sum of losses goes on from `losses`. check: (labels, finite inputs); weights: of the samples' losses.
+        rule: the optimizer's, from whoever has read it.
         """
         parts, rows = threads.at_most(self._n_threads), batches[2]
         if rows == 1 and self._statistics and optimizer is not None:
             raise lone_row("batch", "train on larger batches")
         # A tenth of a batch's operations, as products are that much faster than other work: 0.46 MFLOP gain nothing.
         work = 0.6 * rows * self._values.size
+        rule = self._rule(optimizer) if rule is None else rule
         with self._lock:  # one batch at a time goes through the workspace
-            rule = self._rule(optimizer)
             steps = self._counters[job.STEPS]
             state, owner, workspace = self._ready_for(rule, optimizer, rows, parts, data[3].size > 0)
             arguments = (workspace.job, *data, weights, *batches, losses, *check, counts_hits)
@@ -315,10 +320,11 @@ class Runner:
         return int(samples), float(total), int(hits), int(outcome)  # NumPy's own without the compiler
 
     def _rule(self, optimizer: Optimizer | None) -> Rule:
-        """What the optimizer does, read before anything is changed: an optimizer of a user's own may train itself."""
+        """What the optimizer does, read before the lock is taken: one of a user's class may train networks itself."""
+        workspace = self._workspace
         if optimizer is None:
             return NO_RULE
-        known = None if self._workspace is None else self._workspace.rule_for(optimizer)
+        known = None if workspace is None else workspace.rule_for(optimizer)
         return rule_of(optimizer, self.dtype) if known is None else known
 
     def _ready_for(
@@ -346,10 +352,10 @@ class Runner:
 
     def __getstate__(self) -> dict[str, Any]:
         dropped: dict[str, Any] = dict.fromkeys(("_workspace", "_lock", "_memory", "_pins"))
-        dropped |= {"_prediction_workspaces": [], "_optimizer": that_can_be_pickled(self._optimizer)}
         with self._lock:  # between two updates of another thread
             changed = {name: getattr(self, name).copy() for name in ("_values", "_state", "_counters")}
-            return {**vars(self), **changed, **dropped}
+            kept = {**vars(self), **changed, **dropped, "_prediction_workspaces": []}
+        return {**kept, "_optimizer": that_can_be_pickled(kept["_optimizer"])}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Arrays may arrive in read-only memory, such as joblib's: kernels write to them, and know no other type.
