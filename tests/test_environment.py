@@ -191,8 +191,8 @@ import fastnn
 from fastnn import environment, threads
 from fastnn.kernels.compile import ENTRIES
 
-# Of numerical gradients, of models, of plots and of penalties.
-OTHERS = {"prepare", "perturb", "update", "evaluate", "perceptron_samples", "line_fit_losses", "penalty"}
+# Of numerical gradients, of models, of plots, of penalties, and of other threads.
+OTHERS = {"prepare", "perturb", "update", "evaluate", "perceptron_samples", "line_fit_losses", "penalty", "note_clocks"}
 
 def counts():
     return [(len(e.serial.signatures), len(e.parallel.signatures)) for e in ENTRIES if e.name not in OTHERS]

@@ -209,6 +209,7 @@ import json, os, signal, threading, time
 import numpy as np
 import fastnn
 from fastnn.kernels.compile import entry
+fastnn.get_num_threads()  # loads what guards a fork
 {code}
 thread = threading.Thread(target=busy, daemon=True)
 thread.start()
