@@ -98,8 +98,10 @@ def by_calls(
 
     def work(moving: Moving) -> float | None:
         known = number(f(x)) if base is None and len(rule.points) == 1 else base
-        indices = np.unravel_index(entries, x.shape) if x.ndim else ()
-        places = zip(*(index.tolist() for index in indices), strict=True) if x.ndim else [()] * entries.size
+        places: Any = entries.tolist()
+        if x.ndim != 1:
+            indices = np.unravel_index(entries, x.shape) if x.ndim else ()
+            places = zip(*(index.tolist() for index in indices), strict=True) if x.ndim else [()] * entries.size
         for column, place in enumerate(places):
             kept = moving.kept[place]
             scale = h * max(1.0, abs(float(kept))) if relative else h

@@ -19,7 +19,7 @@ from fastnn.evaluation import Sample, number
 from fastnn.kernels import differences
 from fastnn.moving import Moving, moved
 from fastnn.observing import turns
-from fastnn.observing.attempt import attempt
+from fastnn.observing.attempt import attempt, may_pay
 from fastnn.observing.engine import Rule
 from fastnn.perturbation import METHODS, Method, divisors, step_size
 from fastnn.step_choice import Quotients, Sampler, at_best_step, at_step
@@ -155,9 +155,8 @@ def numerical_gradient(
         evaluations = len(rule.points) * len(entries)
     else:
         _warn_of_rounding(x.dtype, size, rule)
-        sample, quotients = (_compiled if differences.is_compiled(f) else _observed)(
-            f, x, entries, method, size, relative
-        )
+        evaluate = _compiled if differences.is_compiled(f) else _observed if may_pay(x, len(entries)) else _plain
+        sample, quotients = evaluate(f, x, entries, method, size, relative)
         if quotients is None:
             quotients = _quotients(method, sample, entries, size, relative, x.dtype)
         gradient, error, evaluations = quotients
@@ -231,6 +230,17 @@ def _compiled(
     return sample, None
 
 
+def _plain(
+    f: Callable[[Array], Any], x: Array, entries: Array, method: str, h: float, relative: bool
+) -> tuple[Sampler, Quotients | None]:
+    """What evaluates f by calls, where observing it cannot pay."""
+
+    def sample(some: Array, step: float) -> Sample:
+        return evaluation.by_calls(f, x, some, METHODS[method], step, relative)
+
+    return sample, None
+
+
 def _observed(
     f: Callable[[Array], Any], x: Array, entries: Array, method: str, h: float, relative: bool
 ) -> tuple[Sampler, Quotients | None]:
@@ -267,8 +277,7 @@ def _observed(
 
 def _warn_of_rounding(dtype: Any, h: float, rule: Method) -> None:
     """A tenth of the best step leaves a relative error of rounding ten times as large as with the best."""
-    best, _ = step_size("auto", rule, dtype)
-    if dtype != np.float64 and h < best / 10:
+    if dtype != np.float64 and h < step_size("auto", rule, dtype)[0] / 10:
         warnings.warn(
             f"x: {dtype} holds too few digits for h={h:g}, the quotient is mostly rounding; pass x in float64, "
             'or h="auto"',

@@ -16,6 +16,7 @@ Result = TypeVar("Result")
 
 ONLY_READS = "f: expected a function that only reads x"
 RESIZED, RESHAPED = "resized it", "changed its shape or dtype"
+SMALL = 4096  # bytes, which are compared sooner than NumPy compares numbers
 REMEDY = "pass one that works on a copy, such as lambda x: f(x.copy())"
 
 
@@ -55,6 +56,9 @@ class Moving:
         """Give x its shape and bits back; a second time after the end of the first it does nothing."""
         if self._is_back:
             return
+        if self._is_untouched():
+            self._is_back = True
+            return
         x, (shape, strides, dtype), fault = self.x, self._form, self._changed_form()
         if self._where() == self._memory:
             if not fault and not np.array_equal(self._plain, self.kept, equal_nan=True):
@@ -71,6 +75,12 @@ class Moving:
                 x.dtype, x.shape, x.strides = dtype, shape, strides  # type: ignore[misc]
         self.fault = self.fault or fault
         self._is_back = True
+
+    def _is_untouched(self) -> bool:
+        """Whether a small array is seen at once to be what it was."""
+        if self.kept.nbytes > SMALL or not self.x.flags.writeable or self._changed_form():
+            return False
+        return self._plain.tobytes() == self.kept.tobytes()
 
     def _changed_form(self) -> str:
         """What the function has done to the array itself; "" for nothing."""

@@ -90,10 +90,10 @@ def divisors(steps: Array, points: Sequence[float], h: float, stacklevel: int = 
 
     There the quotient is 0: wrong, and what the formula gives. Of "forward" the pair is the point and x.
     """
-    pairs = [steps] if len(points) == 1 else [steps[0::2] - steps[1::2]] * 2
-    lost = np.stack(pairs, axis=1).reshape(steps.shape) == 0.0
-    if not lost.any():
+    pair = steps if len(points) == 1 else steps[0::2] - steps[1::2]
+    if pair.all():
         return steps
+    lost = np.stack([pair] if len(points) == 1 else [pair] * 2, axis=1).reshape(steps.shape) == 0.0
     count = np.count_nonzero(lost.any(axis=0))
     warnings.warn(
         f"h: a step of {h:g} is lost in the rounding of {count} entries, whose quotients are wrong; pass a larger one",

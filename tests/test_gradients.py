@@ -6,6 +6,7 @@ import json
 import math
 import pathlib
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -332,3 +333,15 @@ def test_batches_larger_and_smaller_than_before(sizes: tuple[int, ...]) -> None:
         fresh = copy.deepcopy(net)
         assert net.step(x[:size], t[:size], fastnn.SGD(0.1)) == fresh.step(x[:size], t[:size], fastnn.SGD(0.1))
         assert all(p.tobytes() == fresh.params[name].tobytes() for name, p in net.params.items())
+
+
+def test_a_small_gradient_takes_few_calls() -> None:
+    x, calls = np.array([3.0, 4.0]), []
+    fastnn.numerical_gradient(lambda v: v[0] * v[1], x)
+    before = sys.getprofile()
+    sys.setprofile(lambda _, event, __: calls.append(event) if event == "call" else None)
+    try:
+        fastnn.numerical_gradient(lambda v: v[0] * v[1], x)
+    finally:
+        sys.setprofile(before)
+    assert len(calls) < 75

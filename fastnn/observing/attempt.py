@@ -93,6 +93,11 @@ def attempt(
     return found, found.text
 
 
+def may_pay(x: Any, count: int) -> bool:
+    """Whether an attempt at so many entries may ever be worth it, however long f takes."""
+    return count > SMALL and x.dtype == np.float64
+
+
 def why_not(f: Any, x: Any, call: float, calls: int, count: int) -> str:
     """Why an attempt is not worth it, whatever became of others; "" if it may be. count: of the entries."""
     if x.dtype != np.float64:
