@@ -12,7 +12,7 @@ import fastnn
 from fastnn import evaluation
 from fastnn.dropin import record
 from fastnn.dropin.common.gradient import numerical_gradient
-from fastnn.observing import attempt
+from fastnn.observing import attempt, read_only
 from fastnn.observing.engine import CHECKS
 from fastnn.perturbation import METHODS
 from tests.book_style import OwnFormulas, Squared, batch, observe_always, plain_loop, reasons, ways
@@ -176,3 +176,43 @@ def test_what_was_recognised_is_observed_sooner(monkeypatch: pytest.MonkeyPatch)
     numerical_gradient(f, net.params["b1"])
     numerical_gradient(lambda _: net.loss(x, t), net.params["b1"])
     assert ways() == ["engine", "engine", "plain loop"]
+
+
+class Held:
+    """Memory that only __array_interface__ tells of."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+    @property
+    def __array_interface__(self) -> Any:
+        return self.array.__array_interface__
+
+
+@pytest.mark.parametrize("closed_over", [False, True])
+def test_memory_without_a_buffer_stays_writable(always: None, closed_over: bool) -> None:
+    foreign = np.asarray(Held(np.arange(1.0, 21.0)))
+    x = np.arange(1.0, 21.0) if closed_over else foreign
+    found = fastnn.numerical_gradient(lambda v: float(np.sum(v * foreign)), x)
+    np.testing.assert_allclose(found, foreign if closed_over else 2 * foreign, rtol=1e-6)
+    assert x.flags.writeable
+    assert foreign.flags.writeable
+
+
+def test_read_only_undoes_itself_when_it_is_interrupted() -> None:
+    class Interrupting(np.ndarray[Any, Any]):
+        looks = 0
+
+        @property
+        def flags(self) -> Any:
+            self.looks += 1
+            if self.looks > 2:
+                raise KeyboardInterrupt
+            return super().flags
+
+    a, b = np.zeros(3), np.zeros(3).view(Interrupting)
+    context = read_only.ReadOnly([a, b])
+    b.looks = 2
+    with pytest.raises(KeyboardInterrupt), context:
+        pass
+    assert a.flags.writeable

@@ -14,7 +14,8 @@ import numpy as np
 
 from fastnn import observation
 from fastnn.arrays import Array
-from fastnn.observing.reach import MOST, Memory, RandomStates, Reach, ReadOnly
+from fastnn.observing.reach import MOST, Memory, RandomStates, Reach
+from fastnn.observing.read_only import ReadOnly
 from fastnn.observing.recognition import Chain, recognise
 from fastnn.observing.tape import NotUnderstoodError, StandIn, stand_in
 from fastnn.perturbation import METHODS, Model, Perturbation, divisors, quotient

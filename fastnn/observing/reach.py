@@ -369,27 +369,3 @@ def _is_equal(a: Any, b: Any, depth: int = 6) -> bool:
     if isinstance(a, int | float | complex | str | bytes | np.generic):
         return bool(a == b) or bool(a != a and b != b)
     return isinstance(a, types.FunctionType | types.MethodType | types.CodeType | types.GetSetDescriptorType)
-
-
-class ReadOnly:
-    """A context in which arrays cannot be written to."""
-
-    def __init__(self, arrays: list[Any]) -> None:
-        self.arrays = [array for array in arrays if array.flags.writeable]
-
-    def __enter__(self) -> None:
-        for array in self.arrays:
-            array.flags.writeable = False
-
-    def __exit__(self, *_: object) -> None:
-        pending = self.arrays
-        while pending:  # a view can be written to only after what it is a view of
-            left = []
-            for array in pending:
-                try:
-                    array.flags.writeable = True
-                except ValueError:
-                    left.append(array)
-            if len(left) == len(pending):
-                break
-            pending = left

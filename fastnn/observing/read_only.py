@@ -1,0 +1,50 @@
+"""Arrays that cannot be written to while a function is observed. Imports tape."""
+
+from typing import Any
+
+import numpy as np
+
+from fastnn.observing.tape import NotUnderstoodError
+
+
+def _comes_back(array: Any) -> bool:
+    """Whether NumPy lets a writable array become writable again: its memory's owner tells."""
+    base = array
+    while isinstance(base, np.ndarray) and not base.flags.owndata and base.base is not None:
+        base = base.base
+    if isinstance(base, np.ndarray):
+        return base.flags.owndata and base.flags.writeable
+    try:
+        return not memoryview(base).readonly
+    except TypeError:
+        return False
+
+
+class ReadOnly:
+    """A context in which arrays cannot be written to; refuses one that NumPy would not make writable again."""
+
+    def __init__(self, arrays: list[Any]) -> None:
+        self.arrays = [array for array in arrays if array.flags.writeable]
+        if not all(_comes_back(array) for array in self.arrays):
+            raise NotUnderstoodError("it reaches an array of memory that stays read-only once it is")
+
+    def __enter__(self) -> None:
+        try:
+            for array in self.arrays:
+                array.flags.writeable = False
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        pending = self.arrays
+        while pending:  # a view can be written to only after what it is a view of
+            left = []
+            for array in pending:
+                try:
+                    array.flags.writeable = True
+                except ValueError:
+                    left.append(array)
+            if len(left) == len(pending):
+                break
+            pending = left
