@@ -111,8 +111,10 @@ def numerical_gradient(
         `net.params["W1"]`: found out by two calls, one of them with all of x moved, and evaluated by
         `Network.numerical_gradient`. The loss of a network written in NumPy, x of float64: found out by two calls, with
         x as it is, after which all that f changed is put back, and evaluated alike; the quotients of two entries are
-        compared with those of plain calls. Any other: called exactly once for each point of each entry, with x itself,
-        one entry of it moved.
+        compared with those of plain calls. Any other: called once for each point of each entry, with x itself, one
+        entry of it moved; and, where it looked as if it might be recognised, a few times more, once with a stand-in
+        for x, which `evaluations` does not count. While f is observed, the first milliseconds, no other thread may use
+        what f reaches.
     x : array of float16, float32 or float64
         Of any shape and order, writable. It comes back with its own bits, whatever f does, also when it raises or
         Ctrl-C comes.

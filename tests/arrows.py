@@ -98,7 +98,8 @@ ARROWS = {
     "observing.read_only": "observing.tape",
     "observing.recognition": "arrays layers observing.tape kernels.losses",
     "observing.attempt": "loading observing observing.reach observing.tape observing.turns",
-    "observing.engine": "arrays observation perturbation plan observing.reach observing.read_only observing.recognition observing.tape",
+    "observing.engine": "arrays observation perturbation plan observing.reach observing.read_only "
+    "observing.recognition observing.tape",
     "evaluation": "arrays moving perturbation threads kernels.differences",
     "step_choice": "arrays evaluation perturbation",
     "gradients": "arrays errors evaluation moving observation observing observing.* perturbation step_choice "
