@@ -117,7 +117,7 @@ def test_batches_are_trained_one_after_another(method: str, monkeypatch: pytest.
     net, x, t = network(), numbers(1, 30, 20, dtype=np.float32), labels(30)
     optimizer, empty = Momentum(0.1), np.empty((0, 5), np.float32)
     data = (x, t, empty, np.empty(0, np.intp))
-    train = {
+    train: Any = {
         "step": lambda: net.step(x, t, optimizer),
         "_run_batches": lambda: net._run_batches(data, optimizer, (0, 3, 10)),  # as `fit` calls it
     }[method]
