@@ -106,7 +106,7 @@ def _check(file: IO[bytes]) -> None:
     A tuple that holds another one twice, and so on, is soon written, and takes for ever to be looked up as a key.
     """
     stack: list[str] = []  # by which operation each thing came there
-    memo: dict[int, str] = {}
+    memo: dict[Any, str] = {}
     for count, (operation, number, _) in enumerate(pickletools.genops(file)):
         name = operation.name
         is_large = type(number) is int and not -LARGEST < number < (MOST if "PUT" in name else LARGEST)
@@ -124,7 +124,7 @@ def _check(file: IO[bytes]) -> None:
                 start = mark - before.index(pickletools.markobject)
             taken = stack[start:]
             del stack[start:]
-            # Of SETITEM the key comes after the dictionary, the keys of SETITEMS after a mark.
+            # SETITEM's key comes after the dictionary, those of SETITEMS after a mark.
             keys = taken[{"SETITEM": 1, "SETITEMS": 2}[name] :: 2] if "SETITEM" in name else []
             if not TEXT.issuperset(keys):
                 raise ValueError("a key that is no text")
