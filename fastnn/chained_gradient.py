@@ -274,27 +274,26 @@ class _Chain:
             W = self._affine(row)[0]
             return np.matmul(dy, W.T) + self._noise(self.unit * (np.abs(dy[0]) @ np.abs(W.T))), 0.0
         if row[job.KIND] == job.ACTIVATE and row[job.ACTIVATION] == SOFTMAX:
-            dx = self._softmax_backward(i, x, y, dy)
+            dx = self._softmax_backward(y, dy)
             return dx, EPS * float(np.abs(dy[0] * y[0]).sum())
         self._add_units(i, x, dy, rounded)
         dx = dy * slopes
         added = EPS * float(np.abs(dy[0] * y[0]).sum() + np.abs(dx[0] * x[0]).sum())
         return dx + self._noise(self.unit * np.abs(dx[0])), added
 
-    def _softmax_backward(self, i: int, x: Array, y: Array, dy: Array) -> Array:
+    def _softmax_backward(self, y: Array, dy: Array) -> Array:
         """dy times the Jacobian of softmax, which is symmetric: a quotient in the direction of dy."""
-        if x.shape[2] == 1:  # always 1
+        if y.shape[2] == 1:  # always 1
             return np.zeros_like(dy)
         largest = np.abs(dy).max(axis=2, keepdims=True)
         points = np.array(METHODS["richardson"].points).reshape(-1, 1, 1, 1)
-        steps = points * STEP * (dy / np.where(largest > 0.0, largest, 1.0))
-        plain = self._activate(i, x)
-        ratio, estimate = quotient("richardson", self._activate(i, x + steps) - plain, points * STEP)
+        direction = dy / np.where(largest > 0.0, largest, 1.0)
+        changes = _softmax_changes(y, points * STEP * direction)
+        ratio, estimate = quotient("richardson", changes, points * STEP)
         assert estimate is not None
-        size = 1.0 + np.abs(x[0]).max(axis=1, keepdims=True)  # in whose rounding small steps are lost
-        error = largest[0] * (4 * estimate[0] + 8 * EPS * size * plain[0] / STEP)
         inner = np.abs(dy[0]) + (np.abs(dy[0]) * y[0]).sum(axis=1, keepdims=True)
-        dx: Array = ratio * largest + self._noise(self.unit * y[0] * inner + error)
+        error = 4 * largest[0] * estimate[0] + (self.unit + 8 * EPS) * y[0] * inner
+        dx: Array = ratio * largest + self._noise(error)
         return dx
 
     def _add_affine(self, row: Array, x: Array, dy: Array, rounded: float) -> None:
@@ -355,3 +354,13 @@ def _spread(tensor: Array) -> Array:
     """How far the noisy runs (N, ...) are from the exact one of a tensor (R, N, ...): SURE standard deviations."""
     spread: Array = SURE * np.sqrt(np.mean(np.square(tensor[NOISY] - tensor[0]), axis=0))
     return spread
+
+
+def _softmax_changes(y: Array, moves: Array) -> Array:
+    """softmax(x + moves) - softmax(x), where y = softmax(x); relative to moves as exact as y, whatever the shares are.
+
+    With outputs of 1e-87 and 1 a subtraction of two softmaxes would lose all of it in the rounding of 1.
+    """
+    rest = np.log1p((y * np.expm1(moves)).sum(axis=-1, keepdims=True))  # of the logarithms of the sums
+    changes: Array = y * np.expm1(moves - rest)
+    return changes

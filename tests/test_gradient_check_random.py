@@ -84,3 +84,23 @@ def test_of_what_overflows_nothing_is_said(dtype: str) -> None:
     report = fastnn.check_gradients(net, x, np.ones((5, 2)))
     assert report.verdict == "cannot tell", report
     assert report.tensors["b2"].unknown > 0
+
+
+def test_an_error_behind_a_softmax_that_is_sure_is_found() -> None:
+    """Of outputs of 1 and 1e-87 the change of the small one shows in no difference of two softmaxes."""
+    net = fastnn.Network(
+        [fastnn.Affine(2, 3), fastnn.Affine(3, 3), fastnn.Softmax()],
+        fastnn.losses.CrossEntropy(1e-7),
+        rng=0,
+        dtype="float64",
+    )
+    net.params["b2"] = np.array([0.0, 200.0, 190.0])
+    x, t = np.array([[1.0, -2.0]]), np.array([0])
+    assert 0.0 < net.predict(x)[0, 0] < 1e-80
+    assert fastnn.check_gradients(net, x, t).passed
+    right = net.gradient(x, t)
+    for name, array in right.items():
+        wrong = array.copy()
+        wrong.flat[0] += 0.01 * np.linalg.norm(array)
+        report = fastnn.check_gradients(net, x, t, gradient={**right, name: wrong})
+        assert {tensor.name for tensor in report.tensors.values() if tensor.verdict == "differ"} == {name}, report
