@@ -27,19 +27,27 @@ def unlike(own: types.ModuleType, ours: types.ModuleType) -> dict[str, str]:
     Names that own only imports, and ours without an example, are not among them. The others are replaced in own.
     """
     table = examples.SECOND_VOLUME if ".volume2." in ours.__name__ else examples.EXAMPLES
-    reasons = {}
+    reasons, bases = {}, _bases(own)
     with _undisturbed():
         for name in getattr(ours, "__all__", ()):
             theirs, mine = vars(own).get(name), getattr(ours, name)
             if name not in table or getattr(theirs, "__module__", None) != own.__name__:
                 continue
-            reason = _other_parts(own, ours) if isinstance(mine, type) and hasattr(mine, "numerical_gradient") else ""
+            reason = bases.get(id(theirs), "")
+            if not reason and isinstance(mine, type) and hasattr(mine, "numerical_gradient"):
+                reason = _other_parts(own, ours)
             reason = reason or _unlike(name, theirs, mine, table[name])
             if reason:
                 reasons[name] = reason
             else:
                 setattr(own, name, mine)
     return reasons
+
+
+def _bases(own: types.ModuleType) -> dict[int, str]:
+    """By identity the classes that others of the module derive from; the derived ones stay, and so must their bases."""
+    kinds = [kind for kind in vars(own).values() if isinstance(kind, type) and kind.__module__ == own.__name__]
+    return {id(base): f"base of {kind.__name__}" for kind in reversed(kinds) for base in kind.__mro__[1:]}
 
 
 @contextlib.contextmanager
