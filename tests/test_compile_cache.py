@@ -11,6 +11,7 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
+from numba.core.registry import cpu_target
 
 from fastnn.kernels import cache
 from fastnn.kernels.compile import JIT_DISABLED
@@ -60,6 +61,30 @@ def test_warm_process_compiles_nothing_and_says_nothing(warm_package: Package) -
     report, errors = warm_package.run()
     assert report == {"results": RESULTS, "hits": SIGNATURES, "misses": 0}
     assert errors == ""
+
+
+def test_warm_process_loads_nothing_that_only_compiles(warm_package: Package) -> None:
+    """Numba's registries take 0.3 s and load SciPy; a user's own functions have them when they are compiled."""
+    script = """
+import sys, numba
+print(json.dumps([[name in sys.modules for name in ("scipy.linalg", "numba.np.linalg")], report["hits"]]))
+print(numba.njit(lambda x: np.dot(x, x) + np.sort(x)[0] + len(str(len(x))))(np.ones(4)), file=sys.stderr)
+"""
+    report, errors = warm_package.run(MAIN.replace("print(json.dumps(report))", "") + script)
+    assert report == [[False, False], SIGNATURES]
+    assert errors == "6.0\n"
+
+
+def test_code_whose_names_are_not_there_without_the_registries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linking it would end the process: then everything is loaded, as it is for code that does not tell."""
+    called: list[str] = []
+    context = cpu_target.target_context
+    monkeypatch.setattr(context, "refresh", lambda: called.append("refresh"))
+    cache._provide(([lambda: called.append("register")], ["PyTuple_New"]), context)
+    assert called == ["register"]
+    cache._provide(([], ["PyTuple_New", "fastnn_no_such_name"]), context)
+    cache._provide(None, context)
+    assert called == ["register", "refresh", "refresh"]
 
 
 def test_edited_callee_in_another_file_is_noticed(warm_package: Package) -> None:

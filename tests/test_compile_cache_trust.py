@@ -92,7 +92,7 @@ class Attack:
 
 def plant(file: pathlib.Path, mark: pathlib.Path) -> None:
     """What another user could write: the checksum is no secret."""
-    data = pickle.dumps((Attack(mark),))
+    data = pickle.dumps((None, (Attack(mark),)))
     file.write_bytes(hashlib.sha256(data).digest() + data)
 
 

@@ -1,6 +1,6 @@
 """Where compiled kernels are kept between processes.
 
-Imports numba, llvmlite (for its version), numpy, folders, messages and private.
+Imports numba, llvmlite, numpy, folders, messages and private.
 
 Why not Numba's own cache: it notices a change in the file of an entry but not in the files of the kernels
 that the entry calls, it stops with an exception where it finds a damaged file or nowhere to write, and two
@@ -24,6 +24,7 @@ from collections.abc import Callable
 from typing import Any
 
 import llvmlite
+import llvmlite.binding
 import numba
 import numpy as np
 
@@ -119,7 +120,6 @@ class KernelCache(getattr(_internals.caching, "NullCache", object)):  # type: ig
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """Return the compiled code of a signature, or None: then Numba compiles it."""
         try:
-            target_context.refresh()
             return self._load(signature, target_context)
         except Exception:  # absent, truncated, or not as this version of Numba expects it
             _announce_compilation()
@@ -136,12 +136,14 @@ class KernelCache(getattr(_internals.caching, "NullCache", object)):  # type: ig
         checksum, data = stored[:_CHECKSUM_BYTES], stored[_CHECKSUM_BYTES:]
         if hashlib.sha256(data).digest() != checksum:
             raise ValueError("damaged file")
-        return _internals.compiler.CompileResult._rebuild(target_context, *pickle.loads(data))
+        needs, reduced = pickle.loads(data)
+        _provide(needs, target_context)
+        return _internals.compiler.CompileResult._rebuild(target_context, *reduced)
 
     def _save(self, signature: Any, compiled: Any) -> None:
         if compiled.library.has_dynamic_globals:  # addresses of this process
             return
-        data = _internals.serialize.dumps(compiled._reduce())
+        data = _internals.serialize.dumps((_needs(compiled), compiled._reduce()))
         folder, name = self._place(signature, compiled.codegen)
         folder.write(name, hashlib.sha256(data).digest() + data)
 
@@ -154,6 +156,31 @@ class KernelCache(getattr(_internals.caching, "NullCache", object)):  # type: ig
         source = _file_hash(pathlib.Path(inspect.getfile(function)))
         key = _hash(place, source, str(signature), codegen.magic_tuple())
         return folder, f"{function.__name__}.{self._variant}.{key}.nbc"
+
+
+def _needs(compiled: Any) -> tuple[list[Any], list[str]] | None:
+    """What machine code calls that is not its own: functions that register it, and its names. None: unknown."""
+    module = getattr(compiled.library, "_final_module", None)
+    if module is None:
+        return None
+    things = [*module.functions, *module.global_variables]
+    names = [thing.name for thing in things if thing.is_declaration and not thing.name.startswith("llvm.")]
+    return list(compiled.reload_init), sorted(names)
+
+
+def _provide(needs: tuple[list[Any], list[str]] | None, target_context: Any) -> None:
+    """Have it there before the code is linked, which ends the process where a name is missing.
+
+    Numba would load all that it can compile, and SciPy: 0.3 to 0.7 s, of which code that is compiled needs nothing.
+    """
+    if needs is not None:
+        register, names = needs
+        _internals.runtime.rtsys.initialize(target_context)
+        for function in register:
+            function()
+        if all(llvmlite.binding.address_of_symbol(name) for name in names):
+            return
+    target_context.refresh()
 
 
 @functools.cache  # once in a process
