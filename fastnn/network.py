@@ -263,7 +263,7 @@ class Network(Runner):
             came = f"NaN or infinity on a batch of {len(x)}; the parameters were left as they were"
             remedy = "lower the learning rate, scale the data, or initialize() again"
             raise TrainingDivergedError(f"loss: expected a finite number, got {came}: {remedy}")
-        return self.regularization.data * result[1] / len(x) + penalty, gradient
+        return self._regularization.data * result[1] / len(x) + penalty, gradient
 
     def _run_batch(
         self, data: tuple[Array, Array, Array], optimizer: Optimizer | None, check: tuple[bool, bool]

@@ -6,6 +6,7 @@ it is `Network`, which derives from it.
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -77,7 +78,7 @@ class Runner:
         given = Regularization() if regularization is None else regularization
         self._regularization = Regularization(given.l1, given.l2, given.data)
         dtype = arrays.float_dtype("dtype", dtype)
-        for name, number in vars(self.regularization).items():
+        for name, number in vars(self._regularization).items():
             arrays.real(f"regularization.{name}", number, maximum=float(np.finfo(dtype).max))
         check_numbers(self._layers, dtype)
         self.n_threads = n_threads
@@ -125,8 +126,8 @@ class Runner:
 
     @property
     def regularization(self) -> Regularization:
-        """What is added to the mean loss; chosen when the network is made."""
-        return self._regularization
+        """What is added to the mean loss, described anew at each look; chosen when the network is made."""
+        return replace(self._regularization)
 
     @property
     def optimizer(self) -> Optimizer | None:
@@ -222,7 +223,7 @@ class Runner:
     def _evaluate(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
         """Mean loss, with what regularization adds, and accuracy on prepared data."""
         loss, accuracy = self._measure_on(x, labels, dense)
-        return self.regularization.data * loss + self._penalty(), accuracy
+        return self._regularization.data * loss + self._penalty(), accuracy
 
     def _measure_on(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
         """Mean loss of the data alone, and accuracy."""
@@ -240,7 +241,7 @@ class Runner:
 
     def _penalty(self) -> float:
         """What regularization adds to the loss."""
-        l1, l2 = self.regularization.l1, self.regularization.l2
+        l1, l2 = self._regularization.l1, self._regularization.l2
         if l1 == l2 == 0.0:
             return 0.0
         weights = [array.reshape(-1) for name, array in self.params.items() if name[0] == "W"]

@@ -46,8 +46,12 @@ def test_descriptions_changed_behind_their_backs() -> None:
     for number in (loss, penalty):
         for name in vars(number):
             object.__setattr__(number, name, "many")
+    for name in ("l1", "l2", "data"):
+        object.__setattr__(net.regularization, name, "many")
     duplicate = pickle.loads(pickle.dumps(net))
     assert alike(net, expected, VALUES)
+    assert net.loss(X, VALUES) == expected.loss(X, VALUES)
+    assert net.regularization == expected.regularization
     assert bits(duplicate) == bits(network(*[Affine(20, 16), BatchNorm(), Affine(16, 5)], loss="huber"))
     assert np.isfinite(duplicate.step(X, VALUES, SGD(0.1)))
     net.initialize(0)
