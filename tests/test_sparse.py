@@ -2,15 +2,14 @@
 
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 
 import fastnn
 from fastnn.kernels import matmul, sparse
-from fastnn.kernels.compile import JIT_DISABLED
+from fastnn.kernels.compile import JIT_DISABLED, entry
 from tests.shapes import DTYPES, Array, FloatType, bits, numbers
-from tests.test_matmul import Fenced, in_another_process, needs_mprotect, result_of, tails
+from tests.test_matmul import Fenced, backward, forward, in_another_process, needs_mprotect, result_of, tails
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 ROWS = 100 if JIT_DISABLED else 400  # of training data
@@ -19,30 +18,28 @@ SHAPES += [] if JIT_DISABLED else [(7, 1051, 18), (194, matmul.DEEP + 400, 5)]
 assert matmul.ONE_CHAIN < 331 and matmul.DEPTH_BLOCK < 1051 and sparse.ROW_BLOCK < 131 and matmul.ROW_BLOCK < 194
 
 
-def compiled(function: Any) -> Any:
-    return function if JIT_DISABLED else numba.njit(error_model="numpy")(function)
-
-
-@compiled
-def dense(a: Array, b: Array, bias: Array, scratch: Array, c: Array, transposed: Array, d: Array) -> None:
-    matmul.multiply(a, b, bias, scratch, c)
-    matmul.multiply_transposed_left(transposed, b, bias[:0], scratch, d, 0)
-
-
-@compiled
-def skipping(a: Array, b: Array, bias: Array, scratch: Array, c: Array, transposed: Array, d: Array) -> None:
+# Entries, so that what is compiled is kept for other processes.
+@entry
+def skipping(
+    n_threads: int, a: Array, b: Array, bias: Array, scratch: Array, c: Array, transposed: Array, d: Array, first: int
+) -> None:
+    """c = a b + bias, d = the columns [first, first + rows of d) of `transposed`, transposed, times b."""
     sparse.sparse_multiply(a, b, bias, scratch, c)
-    sparse.sparse_multiply_transposed_left(transposed, b, bias[:0], scratch, d, 0)
+    sparse.sparse_multiply_transposed_left(transposed, b, bias[:0], scratch, d, first)
 
 
-@compiled
-def rows_from(a: Array, b: Array, scratch: Array, c: Array, first: int) -> None:
-    sparse.sparse_multiply_transposed_left(a, b, a[0, :0], scratch, c, first)
-
-
-@compiled
-def is_mostly_zero(a: Array) -> bool:
+@entry
+def looks_mostly_zero(n_threads: int, a: Array) -> bool:
     return bool(sparse.mostly_zero(a))
+
+
+def is_mostly_zero(a: Array) -> bool:
+    return bool(looks_mostly_zero.serial(1, a))
+
+
+def dense(a: Array, b: Array, bias: Array) -> tuple[Array, Array]:
+    """a b + bias, and (a^T)^T b, without leaving out zeros."""
+    return forward(a, b, bias), backward(b, a.T.copy(), np.zeros((len(a), b.shape[1]), a.dtype))[1]
 
 
 def mostly_zeros(seed: int, *shape: int, dtype: FloatType) -> Array:
@@ -64,20 +61,17 @@ def test_same_bits_as_the_dense_product(shape: tuple[int, int, int], dtype: Floa
     a, b, bias = mostly_zeros(1, m, k, dtype=dtype), numbers(2, k, n, dtype=dtype), numbers(3, n, dtype=dtype)
     if m > 1:
         a[1] = numbers(4, k, dtype=dtype)  # and one that has everything
-    results = []
-    for product in (dense, skipping):
-        c, d = np.full((2, m, n), np.nan, dtype)
-        product(a, b, bias, scratch_for(shape, dtype), c, a.T.copy(), d)
-        results.append(bits((c, d)))
-    assert results[0] == results[1]
+    c, d = np.full((2, m, n), np.nan, dtype)
+    skipping.serial(1, a, b, bias, scratch_for(shape, dtype), c, a.T.copy(), d, 0)
+    assert bits((c, d)) == bits(dense(a, b, bias))
 
 
 @every_dtype
 def test_rows_of_a_transposed_operand(dtype: FloatType) -> None:
     a, b = mostly_zeros(1, 30, 41, dtype=dtype), numbers(2, 30, 9, dtype=dtype)
-    c = np.full((17, 9), np.nan, dtype)
-    rows_from(a, b, scratch_for((41, 30, 9), dtype), c, 13)
-    np.testing.assert_allclose(c, a.T[13:30] @ b, rtol=1e-5, atol=1e-6)
+    whole, some = np.full((41, 9), np.nan, dtype), np.full((17, 9), np.nan, dtype)
+    skipping.serial(1, a.T.copy(), b, np.zeros(9, dtype), scratch_for((41, 30, 9), dtype), whole, a, some, 13)
+    np.testing.assert_allclose(some, a.T[13:30] @ b, rtol=1e-5, atol=1e-6)
 
 
 def test_nan_infinity_and_negative_zero_in_the_inputs() -> None:
@@ -85,7 +79,7 @@ def test_nan_infinity_and_negative_zero_in_the_inputs() -> None:
     a[0, 3], a[1, 4], a[2, 5], a[3, 6] = np.nan, np.inf, -np.inf, -0.0
     b = numbers(2, 40, 5, dtype=np.float32)
     c, d = np.full((2, 6, 5), np.float32(7))
-    skipping(a, b, np.zeros(5, np.float32), scratch_for((6, 40, 5), np.float32), c, a.T.copy(), d)
+    skipping.serial(1, a, b, np.zeros(5, np.float32), scratch_for((6, 40, 5), np.float32), c, a.T.copy(), d, 0)
     for result in (c, d):
         assert np.isnan(result[0]).all()
         assert np.isinf(result[1:3]).all()
@@ -110,14 +104,13 @@ def products_between_fences(dtype: FloatType) -> int:
     for shape in tails(dtype):
         m, k, n = shape
         a, b, bias = mostly_zeros(1, m, k, dtype=dtype), numbers(2, k, n, dtype=dtype), numbers(3, n, dtype=dtype)
-        wanted = np.full((2, m, n), np.nan, dtype)
-        dense(a, b, bias, scratch_for(shape, dtype), wanted[0], a.T.copy(), wanted[1])
+        wanted = bits(dense(a, b, bias))
         scratch = np.full(sparse.sparse_scratch_size(k, n), np.nan, dtype)
         for at_end in (True, False):
             arrays = (a, b, bias, scratch, np.zeros((m, n), dtype), a.T.copy(), np.zeros((m, n), dtype))
             placed = [fence.place(array, at_end) for fence, array in zip(fences, arrays, strict=True)]
-            skipping(*placed)
-            assert bits((placed[4], placed[6])) == bits(tuple(wanted)), shape
+            skipping.serial(1, *placed, 0)
+            assert bits((placed[4], placed[6])) == wanted, shape
             count += 1
     return count
 
