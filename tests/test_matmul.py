@@ -310,13 +310,13 @@ def training_hash() -> str:
     return hashlib.sha256(b"".join(array.tobytes() for array in network.params.values())).hexdigest()
 
 
-@pytest.mark.parametrize("width", [4, 8, 16])
+@pytest.mark.parametrize("width", [width for width in (4, 8) if 4 * width < processor.VECTOR_BYTES])
 def test_same_bits_at_any_vector_width(width: int) -> None:
-    """Kernels of each width are kept apart in the cache, as those of each version are."""
+    """At the natural width its kernels would only be compiled again: each choice of a width has a cache of its own."""
     calls = "t.processor.VECTOR_BYTES, t.product_hash(t.np.float32), t.product_hash(t.np.float64)"
     if sys.platform == "linux":
         calls += ", t.products_between_fences(t.np.float32)"  # other tiles than at the natural width
-    expected = [min(processor.VECTOR_BYTES, 4 * width), product_hash(np.float32), product_hash(np.float64)]
+    expected = [4 * width, product_hash(np.float32), product_hash(np.float64)]
     if width == 8:
         calls += ", t.training_hash()"
         expected.append(training_hash())
