@@ -22,6 +22,36 @@ settings.register_profile(
 )
 settings.load_profile("fastnn")
 
+# Where no kernel runs, or only in processes with the compiler: without it here these files would show the same again.
+SAME_EITHER_WAY = [
+    "architecture",
+    "arrays",
+    "benchmark_report",
+    "benchmark_timing",
+    "benchmarks",
+    "checks",
+    "compile_cache",
+    "compile_cache_trust",
+    "contention",
+    "datasets",
+    "demo_pictures",
+    "files",
+    "hints",
+    "loading",
+    "locks",
+    "messages",
+    "mnist",
+    "mnist_download",
+    "persistence_header",
+    "persistence_names",
+    "persistence_paths",
+    "persistence_refused",
+    "private",
+    "readme",
+    "threads",
+]
+collect_ignore = [f"test_{name}.py" for name in SAME_EITHER_WAY] if JIT_DISABLED else []
+
 # Hypothesis also keeps what it learns from reading the sources, and would do so in the checkout.
 if "HYPOTHESIS_STORAGE_DIRECTORY" not in os.environ:
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = tempfile.mkdtemp(prefix="hypothesis-")

@@ -16,12 +16,14 @@ import fastnn
 from fastnn import cli, environment
 from fastnn.cli import main
 from fastnn.kernels.activations import ACTIVATIONS
+from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.optimizers import OPTIMIZERS
 from tests.commands import PYTHON_M, Output, assert_error, printed_json, variables, without_compiling
 
 COMMANDS = ("demo", "train", "gradcheck", "dropin", "info", "bench")
 
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT and SIGPIPE")
+needs_compiler = pytest.mark.skipif(JIT_DISABLED, reason="slow with NUMBA_DISABLE_JIT=1")
 
 
 @pytest.fixture(autouse=True)
@@ -198,6 +200,7 @@ def error_output(process: subprocess.Popen[str]) -> str:
     return without_compiling(stream.read())
 
 
+@needs_compiler
 @needs_signals
 def test_interrupt_of_a_training(endless: subprocess.Popen[str]) -> None:
     endless.send_signal(signal.SIGINT)
@@ -205,6 +208,7 @@ def test_interrupt_of_a_training(endless: subprocess.Popen[str]) -> None:
     assert (endless.returncode, without_compiling(err)) == (130, "fastnn: interrupted\n")
 
 
+@needs_compiler
 @needs_signals
 def test_closed_pipe_during_a_training(endless: subprocess.Popen[str]) -> None:
     assert endless.stdout is not None

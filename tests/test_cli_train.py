@@ -21,6 +21,7 @@ from tests.commands import AT_LEAST_0, Output, assert_error, printed_json, witho
 
 # Enough to see that a network was trained, and not much work for plain Python.
 SHORT = ["train", "--epochs", "2", "--batch-size", "200", "--hidden", "0"]
+needs_compiler = pytest.mark.skipif(JIT_DISABLED, reason="takes minutes with NUMBA_DISABLE_JIT=1")
 
 
 # --- train ---------------------------------------------------------------------------------------------------------
@@ -58,7 +59,7 @@ def expected_training(**changes: Any) -> tuple[fastnn.Network, Any]:
                 ]
             },
         ),
-    ][: 2 if JIT_DISABLED else None],
+    ][: 1 if JIT_DISABLED else None],
 )
 def test_train_does_what_the_python_api_does(options: list[str], changes: dict[str, Any], capsys: Output) -> None:
     assert main([*SHORT, "--json", *options]) == 0
@@ -84,6 +85,7 @@ def test_train_knows_every_activation(activation: str, capsys: Output) -> None:
     assert layer.partition("(")[0].lower() == activation.replace("_", "")
 
 
+@needs_compiler
 def test_train_prints_a_table(capsys: Output) -> None:
     assert main(SHORT) == 0
     out, err = capsys.readouterr()
@@ -110,6 +112,7 @@ def test_train_prints_losses_of_any_size_in_their_columns(capsys: Output) -> Non
     assert capsys.readouterr().out == "epoch      loss   seconds\n    1   1.5e+30    0.2500\n"
 
 
+@needs_compiler
 def test_train_without_validation(capsys: Output) -> None:
     assert main([*SHORT, "--validation", "0"]) == 0
     out = capsys.readouterr().out
@@ -117,12 +120,14 @@ def test_train_without_validation(capsys: Output) -> None:
     assert "epoch      loss  accuracy   seconds\n" in out
 
 
+@needs_compiler
 def test_train_quietly(capsys: Output) -> None:
     assert main([*SHORT, "--quiet"]) == 0
     net, test = expected_training()
     assert capsys.readouterr().out == f"{net.accuracy(*test):.4f}\n"
 
 
+@needs_compiler
 def test_train_saves_the_network(tmp_path: pathlib.Path, capsys: Output) -> None:
     file = str(tmp_path / "net.npz")
     assert main([*SHORT, "--save", file]) == 0
@@ -134,6 +139,7 @@ def test_train_saves_the_network(tmp_path: pathlib.Path, capsys: Output) -> None
     assert printed_json(capsys)["saved"] == file
 
 
+@needs_compiler
 def test_train_sets_the_threads(chosen_threads: None, capsys: Output) -> None:
     losses = []
     for n in {1, fastnn.get_num_threads()}:
@@ -148,6 +154,7 @@ class Terminal(io.StringIO):
         return True
 
 
+@needs_compiler
 @pytest.mark.parametrize(("options", "shown"), [([], True), (["--quiet"], False), (["--json"], False)])
 def test_train_shows_progress_on_a_terminal(options: list[str], shown: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
@@ -178,6 +185,7 @@ def images(tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path
 
 
+@needs_compiler
 @pytest.mark.parametrize("named", [True, False])
 def test_train_on_files_in_the_format_of_mnist(
     named: bool, images: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: Output

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 
 from fastnn.kernels import compile as compiling
 from tests.compiled_package import IN_MEMORY, RESULTS, Package
@@ -33,6 +34,7 @@ print(json.dumps([[one.targetoptions[name] for name in names] for one in dispatc
     assert not package.cache.exists()  # importing an entry leaves the disk alone
 
 
+@pytest.mark.skipif(compiling.JIT_DISABLED, reason="its process compiles, with and without the compiler here")
 def test_only_prange_becomes_a_parallel_region(package: Package) -> None:
     script = """
 import json, re

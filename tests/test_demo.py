@@ -30,6 +30,7 @@ def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(demo, name, value)
 
 
+@needs_compiler
 @pytest.mark.usefixtures("small_demo")
 def test_demo_says_what_it_does(capsys: Output) -> None:
     assert main(["demo"]) == 0
@@ -93,6 +94,7 @@ def test_demo_fails_below_the_expected_accuracy(monkeypatch: pytest.MonkeyPatch,
     assert " on 359 other digits (at least 1.01 expected): FAILED\n" in capsys.readouterr().out
 
 
+@needs_compiler
 @pytest.mark.usefixtures("small_demo")
 @pytest.mark.parametrize("wrong", [0.0, 1e-3, np.nan])
 def test_demo_fails_where_the_gradient_is_wrong(wrong: float, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,6 +102,7 @@ def test_demo_fails_where_the_gradient_is_wrong(wrong: float, monkeypatch: pytes
     assert demo.check_gradient(0, demo._silent)["passed"] is (wrong == 0.0)
 
 
+@needs_compiler
 @pytest.mark.usefixtures("small_demo")
 @pytest.mark.parametrize("wrong", [0.0, 1e-2, np.nan])
 def test_demo_fails_where_the_losses_differ(wrong: float, monkeypatch: pytest.MonkeyPatch) -> None:
