@@ -20,7 +20,7 @@ import numpy as np
 
 from fastnn.arrays import Array
 from fastnn.kernels import job, operations
-from fastnn.kernels.activations import ACTIVATIONS, SIGMOID, SOFTMAX
+from fastnn.kernels.activations import ACTIVATIONS, ELU, SIGMOID, SOFTMAX, TANH
 from fastnn.perturbation import METHODS, Perturbation, quotient
 
 # The runs: one exact, the noisy ones, and three exact ones that say what part of the slope above a kink counts, beside
@@ -221,11 +221,29 @@ class _Chain:
         size = np.minimum(size, nearest * np.abs(x)) if nearest < np.inf else size
         points = np.array(METHODS["richardson"].points).reshape(-1, *[1] * x.ndim)
         moved = x + points * size
-        changes = self._activate(i, moved) - y
+        changes, subtracted = self._changes(i, x, y, moved)
         slopes, estimate = quotient("richardson", changes, moved - x)
         assert estimate is not None
         is_flat = (changes[:, 0] == 0.0).all(axis=0) & (nearest < np.inf)
-        return slopes, np.where(is_flat, 0.0, 4 * estimate[0] + 8 * EPS * np.abs(y[0]) / size[0])
+        return slopes, np.where(is_flat, 0.0, 4 * estimate[0] + 8 * EPS * subtracted[0] / size[0])
+
+    def _changes(self, i: int, x: Array, y: Array, moved: Array) -> tuple[Array, Array]:
+        """What y changes by from x to moved (points, *x.shape), and the magnitude of what is subtracted.
+
+        Where a sigmoid, tanh or ELU nears a limit, that is its distance to it: the rounding of the limit would hide
+        the change.
+        """
+        code, number = int(self.plan.operations[i, job.ACTIVATION]), float(self.plan.numbers[i])
+        if code in (SIGMOID, TANH):
+            side = np.where(x > 0.0, -1.0, 1.0) * (1.0 if code == SIGMOID else 2.0)
+            before, after = (side / (1.0 + np.exp(-side * at)) for at in (x, moved))
+            return after - before, np.abs(before)
+        changes, subtracted = self._activate(i, moved) - y, np.abs(y)
+        if code == ELU:
+            is_near, before = x < -1.0, number * np.exp(x)
+            changes = np.where(is_near, number * np.exp(moved) - before, changes)
+            subtracted = np.where(is_near, np.abs(before), subtracted)
+        return changes, subtracted
 
     # --- the loss -----------------------------------------------------------------------------------------------------
 

@@ -104,3 +104,21 @@ def test_an_error_behind_a_softmax_that_is_sure_is_found() -> None:
         wrong.flat[0] += 0.01 * np.linalg.norm(array)
         report = fastnn.check_gradients(net, x, t, gradient={**right, name: wrong})
         assert {tensor.name for tensor in report.tensors.values() if tensor.verdict == "differ"} == {name}, report
+
+
+@pytest.mark.parametrize("activation", [fastnn.Sigmoid(), fastnn.Tanh(), fastnn.Elu(0.5)], ids=str)
+def test_slopes_near_a_limit_are_exact(activation: Activation) -> None:
+    """A slope of 1e-13 is lost in differences of outputs near 1, but not in those of distances to 1."""
+    x = np.array([[-40.0, -30.0, -3.0, -0.5, 0.5, 3.0, 30.0, 40.0]])
+    net = fastnn.Network([fastnn.Affine(8, 8), activation], "mean_squared_error", dtype="float64")
+    perturbation = net._perturbation(net._prepare(x, x, True))
+    chain = chained_gradient._Chain(perturbation, np.float64)
+    slopes, error = chain._quotients(1, x, 0.25)
+    alpha = getattr(activation, "alpha", 1.0)
+    exact = {
+        "sigmoid": 1 / (4 * np.cosh(x / 2) ** 2),
+        "tanh": 1 / np.cosh(x) ** 2,
+        "elu": np.where(x > 0, 1, alpha * np.exp(x)),
+    }[activation.activation]
+    np.testing.assert_allclose(slopes, exact, rtol=1e-9)
+    assert (error[0] < 1e-8 * exact[0]).all()
