@@ -85,6 +85,15 @@ def chained_gradient(perturbation: Perturbation, dtype: Any) -> Evidence:
     return Evidence(values, chain.noise, chain.values[1:], chain.terms, chain.rounding, chain.peak)
 
 
+def smallest(dtype: Any) -> float:
+    """The smallest number above 0 of a dtype, which is its rounding where numbers underflow gradually.
+
+    A library that was compiled to flush them to 0 may have told the processor so: then the smallest normal number.
+    """
+    limits = np.finfo(dtype)
+    return float(limits.smallest_subnormal if limits.tiny * limits.dtype.type(0.5) > 0.0 else limits.tiny)
+
+
 class _Chain:
     """The sums over the samples, and what they are made of; arguments as for chained_gradient."""
 
@@ -92,7 +101,7 @@ class _Chain:
         self.model, self.plan, self.parameters = perturbation, perturbation.plan, perturbation.values
         self.dtype = np.dtype(dtype)
         self.unit = ROUNDINGS * float(np.finfo(dtype).eps) / 2
-        self.tiny = float(np.finfo(dtype).tiny)
+        self.least = ROUNDINGS * smallest(dtype)
         size = self.parameters.size
         self.values, (self.noise, self.terms, self.rounding) = np.zeros((len(KEPT), size)), np.zeros((3, size))
         self.peak = 0.0
@@ -138,7 +147,7 @@ class _Chain:
 
         Else at least of the size of what underflows.
         """
-        scale = np.where(scale > 0.0, scale + self.tiny, scale)
+        scale = np.where(scale > 0.0, scale + self.least, scale)
         noise = np.zeros((RUNS, *scale.shape))
         count = NOISY.stop - NOISY.start
         noise[NOISY] = (self.generator.random((count, *scale.shape), np.float32) - 0.5) * np.sqrt(12.0) * scale
@@ -343,7 +352,7 @@ class _Chain:
     def _take(self, place: slice, gradients: Array, terms: Array, rounded: float) -> None:
         """Add what some samples give for some parameters (R, P): sums of terms of that magnitude."""
         self.values[:, place] += gradients[list(KEPT)]
-        self.noise[place] += _spread(gradients) + SURE * self.unit * terms + self.tiny
+        self.noise[place] += _spread(gradients) + SURE * (self.unit * terms + self.least)
         self.terms[place] += terms
         self.rounding[place] += rounded
 

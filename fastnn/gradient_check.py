@@ -23,7 +23,7 @@ import numpy as np
 
 from fastnn import arrays, checks, observation
 from fastnn.arrays import Array
-from fastnn.chained_gradient import chained_gradient
+from fastnn.chained_gradient import chained_gradient, smallest
 from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.layers import PRelu
 from fastnn.perturbation import METHODS, quotient
@@ -31,7 +31,7 @@ from fastnn.perturbation import METHODS, quotient
 AGREE, DIFFER, CANNOT_TELL = "agree", "differ", "cannot tell"
 TOLERANCES = {"float32": 1e-3, "float64": 1e-6}  # how far an entry may be off, beside what is measured
 SMOOTH = 0.05  # how near to 8 that has to shrink at half the step where there is none
-LEAST = 2.0**24  # times the dtype's smallest normal number: below, what underflows decides
+LEAST = 2.0**24  # times the dtype's smallest number: below, what underflows decides
 LARGEST = 2.0**-4  # times the dtype's largest number: above, what overflows does
 QUOTIENT_ROUNDING = 8.0  # by what the extrapolation multiplies the rounding of a difference over h
 
@@ -294,7 +294,7 @@ def _evidence(
         array = np.stack([part[name] for part in parts])
         largest = float(np.abs(array[2]).max())
         least = (atol + float(limits.eps)) * largest  # entries so far below it are nothing but rounding
-        enough = rtol * (np.abs(array[2]) + float(array[8].max())) + least + LEAST * float(limits.tiny)
+        enough = rtol * (np.abs(array[2]) + float(array[8].max())) + least + LEAST * smallest(net.dtype)
         kinks = _find_kinks(array[9:], 0.1 * enough) & _has_kinks(net)
         four = array[0], array[1], array[2], array[3]
         evidence[name] = _Evidence(*four, array[4:8], array[9:], kinks, enough, rtol, least)

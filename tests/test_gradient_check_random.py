@@ -122,3 +122,18 @@ def test_slopes_near_a_limit_are_exact(activation: Activation) -> None:
     }[activation.activation]
     np.testing.assert_allclose(slopes, exact, rtol=1e-9)
     assert (error[0] < 1e-8 * exact[0]).all()
+
+
+def test_an_error_behind_numbers_that_underflow_is_found() -> None:
+    """Gradually, in float32 below 1e-38, where 1e-40 still has four digits."""
+    layers = [fastnn.Affine(2, 2), fastnn.LeakyRelu(), fastnn.Affine(2, 2)]
+    net = fastnn.Network(layers, "mean_squared_error", rng=0)
+    net.params["W1"] *= np.float32(1e-39)
+    x, t = np.array([[1.0, 2.0], [3.0, -1.0]]), np.zeros((2, 2))
+    net.params["b2"] = np.array([1.0, -2.0])
+    right = net.gradient(x, t)
+    assert 0.0 < np.abs(right["W2"]).max() < 1e-38
+    assert fastnn.check_gradients(net, x, t).passed
+    for name in ("W1", "b1", "W2"):
+        report = fastnn.check_gradients(net, x, t, gradient={**right, name: right[name] * 1.01})
+        assert {tensor.name for tensor in report.tensors.values() if tensor.verdict == "differ"} == {name}, report
