@@ -37,6 +37,7 @@ MOST_ELEMENTS = 1 << 22  # of all tensors; more samples are taken in turn
 EPS = float(np.finfo(np.float64).eps)
 LINEAR = [ACTIVATIONS[name].code for name in ("identity", "step", "relu", "leaky_relu")]  # whose slopes are numbers
 SUMS = [ACTIVATIONS[name].code for name in ("gelu", "silu")]  # whose slopes are, of terms up to 1
+SATURATING = [SIGMOID, ELU]  # whose kernels give their limits, which are not 0, exactly; that of tanh does not
 KINKED = [row.code for row in ACTIVATIONS.values() if row.has_kink]
 
 
@@ -199,7 +200,12 @@ class _Chain:
                 slopes, error, above = np.where(at > 0.0, 1.0, slope), np.zeros_like(x[0]), np.ones(1)
             slopes = slopes + np.where(stands, SHARES[:, None, None] * (above - slopes), 0.0)
         exact = np.where(x > 0.0, x, slope * x) if slope is not None else self._activate(i, x)
-        y = exact + self._noise(self.unit * np.abs(exact[0]))
+        lost = self.unit * np.abs(exact[0])
+        if slope is None and row[job.ACTIVATION] in SATURATING:  # at the limit itself nothing is lost but the distance
+            at_limit = np.abs(slopes[0]) < 0.1 * lost
+            lost = np.where(at_limit, np.abs(slopes[0]), lost)
+            error = np.where(at_limit, error + lost, error)
+        y = exact + self._noise(lost)
         if row[job.ACTIVATION] == SIGMOID:  # which rounding does not carry above 1, whose logarithm may be asked for
             y = np.minimum(y, 1.0)
         if slope is None and row[job.ACTIVATION] not in LINEAR:

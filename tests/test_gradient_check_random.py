@@ -124,6 +124,23 @@ def test_slopes_near_a_limit_are_exact(activation: Activation) -> None:
     assert (error[0] < 1e-8 * exact[0]).all()
 
 
+@pytest.mark.parametrize(("activation", "sign"), [(fastnn.Sigmoid(), 1.0), (fastnn.Elu(), -1.0)], ids=str)
+def test_units_at_their_limit_hide_no_error(activation: Activation, sign: float) -> None:
+    """Their outputs are exact, so 400 of them say nothing of the rounding of one nearby."""
+    net = fastnn.Network(
+        [fastnn.Affine(1, 1), fastnn.Affine(1, 401), activation, fastnn.Affine(401, 1)],
+        "mean_squared_error",
+        dtype="float64",
+    )
+    net.params["W2"] = sign * np.array([[28.0, *[78.0] * 400]])
+    net.params["W1"], net.params["W3"] = np.ones((1, 1)), np.ones((401, 1))
+    x, t = np.ones((1, 1)), np.zeros((1, 1))
+    assert fastnn.check_gradients(net, x, t).verdict != "differ"
+    right = net.gradient(x, t)
+    report = fastnn.check_gradients(net, x, t, gradient={**right, "W1": 1.01 * right["W1"]})
+    assert {tensor.name for tensor in report.tensors.values() if tensor.verdict == "differ"} == {"W1"}, report
+
+
 def test_an_error_behind_numbers_that_underflow_is_found() -> None:
     """Gradually, in float32 below 1e-38, where 1e-40 still has four digits."""
     layers = [fastnn.Affine(2, 2), fastnn.LeakyRelu(), fastnn.Affine(2, 2)]
