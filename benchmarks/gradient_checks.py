@@ -1,28 +1,38 @@
 """How often `fastnn.check_gradients` errs, on random networks whose gradients are right and on the same with an error.
 
-    python -m benchmarks.gradient_checks [--networks 2000] [--errors 1000] [--first 0]
+    python -m benchmarks.gradient_checks [--set random] [--networks 2000] [--errors 1000] [--first 0]
 
-A network has 1 to 100 affine layers, widths and batches from 1 to 50, any layers, any loss, either dtype, inputs scaled
-or not. An error of 1 % is planted in one tensor's gradient: in all of it, in one entry by 1 % of the tensor's norm, or
-in one entry by 1 % of itself. It is drawn again where the dtype cannot show it: where the tensor's gradient differs
-from that of the same network in float64 by more than a quarter of it, or eps of its largest entry is more than that.
-Imports fastnn and numpy.
+Sets: "random": 1 to 100 affine layers with any activations; "relu": 1 to 20 with ReLU, leaky ReLU, PReLU and ELU;
+"sigmoid": 50 sigmoids; "deep-relu": 100 ReLUs. Widths and batches are from 1 to 50, with any loss, either dtype, inputs
+scaled or not, and other layers between in some.
+
+An error of 1 % is planted in one tensor's gradient: in all of it, in one entry by 1 % of the tensor's norm, or in one
+entry by 1 % of itself. Tensor, kind and entry are drawn from those in which the dtype shows it: the error is more than
+four times what rounding may do there, as exact_gradients.py measures it. Where there is none, the next network takes
+it, beyond the last of the right ones if need be.
+Imports fastnn, exact_gradients and numpy.
 """
 
 import argparse
+import contextlib
+import functools
 import itertools
 import time
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 
 import fastnn
-from fastnn import losses
+from benchmarks import exact_gradients
+from fastnn import gradient_check, losses
 
 Array = np.ndarray[Any, Any]
-ACTIVATIONS: tuple[type[fastnn.layers.Layer], ...] = (
+Kind = Callable[[], fastnn.layers.Layer]
+ACTIVATIONS: tuple[Kind, ...] = (
     fastnn.Identity,
     fastnn.Step,
     fastnn.Sigmoid,
@@ -36,8 +46,34 @@ ACTIVATIONS: tuple[type[fastnn.layers.Layer], ...] = (
     fastnn.Softplus,
     fastnn.Softmax,
 )
+RELUS: tuple[Kind, ...] = (
+    fastnn.Relu,
+    fastnn.LeakyRelu,
+    fastnn.PRelu,
+    fastnn.Elu,
+    functools.partial(fastnn.Elu, 0.5),  # which has a kink
+)
 MOST_WORK = 1e9  # operations of all differences, about
+KINDS_OF_ERRORS = ("tensor", "entry by the norm", "entry by itself")
 AFTER = {"cross_entropy": fastnn.Softmax(), "log_loss": fastnn.Sigmoid()}  # whose outputs are probabilities
+
+
+class Set(NamedTuple):
+    """Which networks are drawn, and how many where nobody says; most_work: the operations of a check, about."""
+
+    affine_layers: tuple[int, int]
+    activations: tuple[Kind, ...]
+    networks: int
+    errors: int
+    most_work: float = MOST_WORK
+
+
+SETS = {
+    "random": Set((1, 100), ACTIVATIONS, 2000, 1000),
+    "relu": Set((1, 20), RELUS, 1300, 1300),
+    "sigmoid": Set((51, 51), (fastnn.Sigmoid,), 30, 30, 1e10),
+    "deep-relu": Set((101, 101), (fastnn.Relu,), 10, 10, 1e10),
+}
 
 
 class Problem(NamedTuple):
@@ -48,10 +84,10 @@ class Problem(NamedTuple):
     t: Array
 
 
-def _shape(generator: np.random.Generator, most_work: float) -> tuple[list[int], int]:
+def _shape(generator: np.random.Generator, some: Set) -> tuple[list[int], int]:
     """The widths of the tensors between affine layers, and the rows of a batch, such that a check takes no minutes."""
     while True:
-        depth = int(generator.integers(1, 101))
+        depth = int(generator.integers(some.affine_layers[0], some.affine_layers[1] + 1))
         widest = int(generator.integers(1, 51))
         widths = [int(width) for width in generator.integers(1, widest + 1, depth + 1)]
         if generator.random() < 0.5:
@@ -61,13 +97,13 @@ def _shape(generator: np.random.Generator, most_work: float) -> tuple[list[int],
         for inputs, outputs in reversed(list(itertools.pairwise(widths))):
             work += 6.0 * rows * (inputs + 1) * outputs * one
             one += 20.0 * outputs + 2.0 * inputs * outputs
-        if work <= most_work:
+        if work <= some.most_work:
             return widths, rows
 
 
-def _layers(generator: np.random.Generator, widths: list[int]) -> list[Any]:
+def _layers(generator: np.random.Generator, widths: list[int], activations: tuple[Kind, ...]) -> list[Any]:
     """Affine layers with activations between, of one kind or of any, and now and then with what else there is."""
-    kinds = [ACTIVATIONS[int(i)] for i in generator.integers(0, len(ACTIVATIONS), len(widths))]
+    kinds = [activations[int(i)] for i in generator.integers(0, len(activations), len(widths))]
     if generator.random() < 0.8:
         kinds = [kinds[0]] * len(kinds)
     dropout, norm = (generator.random() if generator.random() < 0.3 else 0.0 for _ in range(2))
@@ -108,12 +144,12 @@ def _targets(generator: np.random.Generator, loss: losses.Loss, rows: int, outpu
     return generator.normal(size=(rows, outputs))
 
 
-def problem(seed: int, most_work: float = MOST_WORK) -> Problem:
-    """The network of a seed, whose check takes about so many operations at most."""
+def problem(seed: int, some: Set = SETS["random"]) -> Problem:
+    """The network of a seed, one of a set."""
     generator = np.random.default_rng([seed, 2024])
-    widths, rows = _shape(generator, most_work)
+    widths, rows = _shape(generator, some)
     loss = _loss(generator, widths[-1])
-    layers = _layers(generator, widths)
+    layers = _layers(generator, widths, some.activations)
     if loss.name in AFTER:
         layers.append(AFTER[loss.name])
     penalty = None
@@ -140,91 +176,107 @@ def problem(seed: int, most_work: float = MOST_WORK) -> Problem:
     return Problem(net, x, _targets(generator, loss, rows, widths[-1]))
 
 
-def in_float64(found: Problem) -> fastnn.Network:
-    """The same network in float64."""
-    net = found.net
-    twin = fastnn.Network(net.layers, net._loss, dtype="float64", n_threads=1, regularization=net.regularization)
-    for name, array in net.params.items():
-        twin.params[name] = array.astype(np.float64)
-    for name, array in net.statistics.items():
-        twin.statistics[name] = array.astype(np.float64)
-    return twin
-
-
-def plant(found: Problem, seed: int) -> tuple[dict[str, Array], str] | None:
-    """The gradient with an error of 1 % and its kind; None where none is larger than four times the rounding."""
+def plant(found: Problem, seed: int) -> tuple[dict[str, Array] | None, str]:
+    """The gradient with an error of 1 %, and which; None and why where there is no error that the dtype shows."""
     generator = np.random.default_rng([seed, 1])
     right = found.net.gradient(found.x, found.t)
-    x, t = (a if a.dtype.kind == "i" else a.astype(found.net.dtype) for a in (found.x, found.t))
-    exact = right if found.net.dtype == np.float64 else in_float64(found).gradient(x, t)
-    if not all(np.isfinite(array).all() for array in (*right.values(), *exact.values())):
-        return None
-    least = 1e3 * float(np.finfo(found.net.dtype).tiny)
-    for _ in range(20):
-        name = list(right)[int(generator.integers(len(right)))]
-        g = right[name].astype(np.float64)
-        rounding = float(np.finfo(found.net.dtype).eps) * float(np.abs(g).max())
-        off = 4 * max(float(np.abs(g - exact[name]).max()), rounding) + 0.01 * least
-        kind = ("tensor", "entry by the norm", "entry by itself")[int(generator.integers(3))]
-        if kind == "tensor":
-            wrong, real = 1.01 * g, float((0.01 * np.abs(g)).max()) > off
-        else:
-            index = np.unravel_index(int(generator.integers(g.size)), g.shape)
-            error = 0.01 * (float(np.linalg.norm(g)) if kind.endswith("norm") else abs(float(g[index])))
-            wrong, real = g.copy(), error > off
-            wrong[index] += error * generator.choice([-1, 1])
-        if real:
+    rounded = exact_gradients.roundings(*found)
+    numbers = [found.net.loss(found.x, found.t), *(array.sum() for array in right.values())]
+    if not np.isfinite(numbers).all() or np.isnan(list(rounded.values())).any():
+        return None, "loss or gradient not finite"
+    choices = [(name, kind) for name, array in right.items() if array.any() for kind in KINDS_OF_ERRORS]
+    for i in generator.permutation(len(choices)):
+        name, kind = choices[i]
+        wrong = _with_error(right[name].astype(np.float64), rounded[name], kind, generator)
+        if wrong is not None:
             return {**right, name: wrong}, f"{kind} {name}"
-    return None
+    return None, "rounding hides it" if choices else "no gradient but 0"
+
+
+def _with_error(g: Array, rounded: float, kind: str, generator: np.random.Generator) -> Array | None:
+    """One tensor's gradient with an error of a kind; None where rounding by that part of the largest hides it."""
+    errors = 0.01 * (np.full_like(g, np.linalg.norm(g)) if kind == "entry by the norm" else np.abs(g))
+    is_shown = errors > 4 * rounded * np.abs(g).max()
+    if not is_shown.any():
+        return None
+    if kind == "tensor":
+        return 1.01 * g
+    place = generator.choice(np.flatnonzero(is_shown))
+    wrong = g.copy()
+    wrong.flat[place] += errors.flat[place] * generator.choice([-1, 1])
+    return wrong
+
+
+def remembered_evidence() -> contextlib.AbstractContextManager[Any]:
+    """Within it, check_gradients takes the evidence on one network once, which is most of its time."""
+    collect, taken = gradient_check._evidence, dict[int, Any]()
+
+    def remember(net: fastnn.Network, *rest: Any) -> Any:
+        if id(net) not in taken:
+            taken[id(net)] = collect(net, *rest)
+        return taken[id(net)]
+
+    return mock.patch.object(gradient_check, "_evidence", remember)
 
 
 class Counts:
     """What is counted, by name, and the seeds of what should not be."""
 
-    def __init__(self) -> None:
+    def __init__(self, some: Set = SETS["random"]) -> None:
+        self.some = some
         self.right: Counter[str] = Counter()
         self.planted: Counter[str] = Counter()
+        self.without: Counter[str] = Counter()
         self.seeds: dict[str, list[Any]] = {}
 
-    def note(self, seed: int, errors: bool, most_work: float = MOST_WORK) -> None:
-        """Check the network of a seed; with an error too, if errors."""
-        found = problem(seed, most_work)
-        verdict = fastnn.check_gradients(*found).verdict
-        finite = np.isfinite(found.net.loss(found.x, found.t))
-        kind = verdict if finite else f"{verdict}, loss not finite"
-        self.right[kind] += 1
-        if kind != "agree":
-            self.seeds.setdefault(f"right: {kind}", []).append(seed)
-        if not errors:
-            return
-        planted = plant(found, seed) if finite else None
-        if planted is None:
-            self.planted["none"] += 1
-            return
-        verdict = fastnn.check_gradients(*found, gradient=planted[0]).verdict
+    def note(self, seed: int, errors: bool) -> None:
+        """Check the network of a seed; with an error too, if errors. The evidence, which is the same, is taken once."""
+        found = problem(seed, self.some)
+        with remembered_evidence():
+            verdict = fastnn.check_gradients(*found).verdict
+            kind = verdict if np.isfinite(found.net.loss(found.x, found.t)) else f"{verdict}, loss not finite"
+            self.right[kind] += 1
+            if kind != "agree":
+                self.seeds.setdefault(f"right: {kind}", []).append(seed)
+            if not errors:
+                return
+            gradient, what = plant(found, seed)
+            if gradient is None:
+                self.without[what] += 1
+                return
+            verdict = fastnn.check_gradients(*found, gradient=gradient).verdict
         self.planted[verdict] += 1
         if verdict != "differ":
-            self.seeds.setdefault(f"planted: {verdict}", []).append((seed, planted[1]))
+            self.seeds.setdefault(f"planted: {verdict}", []).append((seed, what))
 
     def __repr__(self) -> str:
-        lines = [f"right gradients, {self.right.total()} networks: {dict(self.right)}"]
-        tried = self.planted.total() - self.planted["none"]
-        lines.append(f"planted errors of 1 %, {tried} networks: {dict(self.planted)}")
-        return "\n".join([*lines, *(f"{name}: {seeds[:20]}" for name, seeds in self.seeds.items())])
+        return "\n".join(
+            [
+                f"right gradients, {self.right.total()} networks: {dict(self.right)}",
+                f"planted errors of 1 %, {self.planted.total()} networks: {dict(self.planted)}",
+                f"nothing to plant, {self.without.total()} networks: {dict(self.without)}",
+                *(f"{name}: {seeds[:20]}" for name, seeds in self.seeds.items()),
+            ]
+        )
 
 
 def main() -> None:
     """Print the counts."""
     parser = argparse.ArgumentParser(description="Count the errors of check_gradients.")
-    parser.add_argument("--networks", type=int, default=2000)
-    parser.add_argument("--errors", type=int, default=1000, help="in how many of them an error is planted")
+    parser.add_argument("--set", choices=SETS, default="random")
+    parser.add_argument("--networks", type=int, help="how many at least, by default as the set has")
+    parser.add_argument("--errors", type=int, help="how many are planted, each in a network of its own; likewise")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    counts, start, shown = Counts(), time.perf_counter(), 0.0
-    for seed in range(options.first, options.first + options.networks):
-        tried = counts.planted.total() - counts.planted["none"]
-        counts.note(seed, tried < options.errors)
+    some = SETS[options.set]
+    networks = some.networks if options.networks is None else options.networks
+    errors = some.errors if options.errors is None else options.errors
+    counts, start, shown = Counts(some), time.perf_counter(), 0.0
+    for seed in itertools.count(options.first):
+        if counts.right.total() >= networks and counts.planted.total() >= errors:
+            break
+        counts.note(seed, counts.planted.total() < errors)
         if time.perf_counter() - shown > 60:
             shown = time.perf_counter()
             print(f"--- {shown - start:.0f} s\n{counts}", flush=True)
