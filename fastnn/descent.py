@@ -9,8 +9,10 @@ from fastnn import arrays
 from fastnn.arrays import Array
 from fastnn.errors import TrainingDivergedError
 from fastnn.gradients import numerical_gradient
+from fastnn.slips import answers_slips
 
 
+@answers_slips
 def gradient_descent(
     f: Callable[[Array], Any],
     init_x: Any,

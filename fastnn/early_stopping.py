@@ -11,11 +11,13 @@ from fastnn import arrays
 from fastnn.network import Network
 from fastnn.runner import Snapshot
 from fastnn.schedules import improvements
+from fastnn.slips import answers_slips
 from fastnn.training import History
 
 MONITORS = ("validation_loss", "validation_accuracy", "loss", "accuracy")
 
 
+@answers_slips
 @dataclass(eq=False)
 class EarlyStopping:
     """Stop when a figure no longer improves, and go back to the best epoch: `fit(callbacks=[EarlyStopping()])`.

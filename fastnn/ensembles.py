@@ -20,11 +20,13 @@ from fastnn.factories import (
     train_several,
 )
 from fastnn.network import Network
+from fastnn.slips import answers_slips
 from fastnn.training import History
 
 VOTES = ("average", "majority")
 
 
+@answers_slips
 class Bagging:
     """Networks trained on samples drawn from the data with replacement, which vote.
 
@@ -89,7 +91,7 @@ class Bagging:
         TypeError, ValueError, TrainingDivergedError
             As `fastnn.cross_validate`; the members are then those of before.
         """
-        options = check_fit_options(fit_options)
+        options = check_fit_options(self.fit, fit_options)
         samples, targets = arrays.anything("x", x), arrays.anything("t", t)
         splits.check_rows(samples, targets, False)
         count = len(samples)
@@ -257,7 +259,7 @@ def random_restarts(
     TrainingDivergedError
         When every run diverges.
     """
-    options = check_fit_options(fit_options)
+    options = check_fit_options(random_restarts, fit_options)
     count = arrays.integer("n", n, minimum=1)
     target = -math.inf if target_loss is None else arrays.real("target_loss", target_loss)
     generator, new_network = arrays.generator("rng", rng), Factory(network_factory)
@@ -292,6 +294,7 @@ def _loss_after_training(network: Network, x: Any, t: Any, options: dict[str, An
     return loss if math.isfinite(loss) else math.inf
 
 
+@answers_slips
 def simulated_annealing(
     network_factory: Network | NetworkFactory,
     x: Any,

@@ -21,6 +21,7 @@ from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.layers import Affine, Sigmoid
 from fastnn.network import Network
 from fastnn.optimizers import SGD
+from fastnn.slips import answers_slips
 from fastnn.training import fit
 from fastnn.version import __version__
 
@@ -88,6 +89,7 @@ def show_config() -> None:
         print(f"{name:<{width}}  {value}")
 
 
+@answers_slips
 def warmup(dtype: Any = "float32", numerical_gradients: bool = False) -> None:
     """Compile now, or load from disk, all that networks and the functional operations need for one dtype.
 

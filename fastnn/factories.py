@@ -15,6 +15,7 @@ import numpy as np
 
 from fastnn import arrays, checks
 from fastnn.network import Network
+from fastnn.slips import remedy
 from fastnn.threads import get_num_threads
 from fastnn.training import History
 
@@ -26,8 +27,6 @@ EXAMPLE = "pass one such as lambda rng: fastnn.Network([...], rng=rng)"
 NOT_OPTIONS = {"self", "x", "t", "rng", "progress", "sample_weight"}
 
 REMEDIES = {
-    "lr": "; pass optimizer=fastnn.SGD(lr=...)",
-    "learning_rate": "; pass optimizer=fastnn.SGD(lr=...)",
     "sample_weight": ", which belongs to samples that are not all trained on here",
     "rng": ", which is an argument of its own or of the constructor",
 }
@@ -64,13 +63,14 @@ class Factory:
         return network
 
 
-def check_fit_options(options: dict[str, Any], *refused: str) -> dict[str, Any]:
-    """`options` themselves, if they are arguments of `Network.fit` other than NOT_OPTIONS and those refused."""
+def check_fit_options(callee: Callable[..., Any], options: dict[str, Any], *refused: str) -> dict[str, Any]:
+    """`options` of the callee itself, if they are arguments of `Network.fit` but for NOT_OPTIONS and those refused."""
     known = [name for name in inspect.signature(Network.fit).parameters if name not in NOT_OPTIONS.union(refused)]
     for name in options:
         if name not in known:
-            expected = f"fit_options: expected options of Network.fit ({', '.join(known)}), got {name!r}"
-            raise TypeError(expected + REMEDIES.get(name, ""))
+            expected = f"{callee.__name__}: expected options of Network.fit ({', '.join(known)}), got {name!r}"
+            near = remedy(name, [*inspect.signature(callee).parameters, *known])
+            raise TypeError(expected + REMEDIES.get(name, f"; {near}"))
     return options
 
 

@@ -27,6 +27,7 @@ from fastnn.chained_gradient import chained_gradient, smallest
 from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.layers import PRelu
 from fastnn.perturbation import METHODS, quotient
+from fastnn.slips import answers_slips
 
 AGREE, DIFFER, CANNOT_TELL = "agree", "differ", "cannot tell"
 TOLERANCES = {"float32": 1e-3, "float64": 1e-6}  # how far an entry may be off, beside what is measured
@@ -184,6 +185,7 @@ class GradientReport:
         return f"<GradientReport: {self.verdict}, {len(self.tensors)} tensors>"
 
 
+@answers_slips
 def check_gradients(
     net: Any,
     x: Any,

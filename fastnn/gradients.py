@@ -22,6 +22,7 @@ from fastnn.observing import turns
 from fastnn.observing.attempt import attempt, may_pay
 from fastnn.observing.engine import Rule
 from fastnn.perturbation import METHODS, Method, divisors, step_size
+from fastnn.slips import answers_slips
 from fastnn.step_choice import Quotients, Sampler, at_best_step, at_step
 
 
@@ -90,6 +91,7 @@ def numerical_diff(f: Callable[[Any], Any], x: Any, h: float | str = 1e-4, metho
     return values.reshape(point.shape) if many else float(values[0])
 
 
+@answers_slips
 def numerical_gradient(
     f: Callable[[Array], Any],
     x: Any,
@@ -169,6 +171,7 @@ def numerical_gradient(
     return NumericalGradient(result, None if error is None else _spread(x, entries, error), evaluations)
 
 
+@answers_slips
 def directional_derivative(
     f: Callable[[Array], Any], x: Any, v: Any, h: float | str = 1e-4, *, method: str = "central"
 ) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastnn import arrays, initializers
 from fastnn.kernels.activations import ACTIVATIONS
+from fastnn.slips import answers_slips
 
 WIDEST = 2**31 - 1  # so that the size of a layer's weights is an int64
 
@@ -253,6 +254,8 @@ LAYERS: dict[str, type[Layer]] = {
         BatchNorm,
     )
 }
+for _class in LAYERS.values():
+    answers_slips(_class)
 ACTIVATION_LAYERS = {layer.activation: layer for layer in LAYERS.values() if issubclass(layer, Activation)}
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from fastnn import arrays
 from fastnn.arrays import Array, LabelArray
 from fastnn.kernels import losses as kernels
+from fastnn.slips import answers_slips
 
 Targets = tuple[LabelArray, Array]  # labels (N,) or empty, dense (N, K) or empty
 
@@ -292,6 +293,8 @@ LOSSES: dict[str, type[Loss]] = {
         LogLoss,
     )
 }
+for _class in LOSSES.values():
+    answers_slips(_class)
 WITHOUT_GRADIENT = {"zero_one_loss": "0-1 loss", "zero_one": "0-1 loss", "accuracy": "accuracy"}
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastnn import arrays
 from fastnn.arrays import Array, LabelArray
+from fastnn.slips import answers_slips
 
 MOST_CLASSES = 2**10  # where the labels alone say how many there are, a wild one must not fill the memory
 
@@ -43,6 +44,7 @@ class Scores:
         return "\n".join(lines)
 
 
+@answers_slips
 def confusion_matrix(t: Any, predicted: Any, classes: int | None = None) -> LabelArray:
     """How many samples of each class (row) were predicted to be of each (column).
 
@@ -106,6 +108,7 @@ def _check_columns(t: Any, predicted: Any) -> None:
         raise ValueError(f"t: expected labels of shape ({rows},), got shape {np.shape(t)}; {remedy}")
 
 
+@answers_slips
 def classification_scores(t: Any, predicted: Any, classes: int | None = None) -> Scores:
     """Precision, recall and F1 of each class; arguments and errors are those of `confusion_matrix`.
 

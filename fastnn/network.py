@@ -83,6 +83,7 @@ class Network(Runner):
         self.history: History | None = None
         self.initialize(rng)
 
+    @answers_slips
     def initialize(self, rng: int | np.random.Generator | None = None) -> None:
         """Draw the weights and dropout's seed anew, set the other parameters and statistics to where they begin.
 
@@ -141,6 +142,7 @@ class Network(Runner):
         """The gradient of the mean loss by every parameter, by back-propagation; new arrays keyed like `params`."""
         return dict(Parameters(self._train_batch(x, t, None, check_finite)[1], self._places))
 
+    @answers_slips
     def numerical_gradient(
         self, x: Any, t: Any, h: float | str = 1e-4, method: str = "central", *, check_finite: bool = True
     ) -> dict[str, Array]:
@@ -215,6 +217,7 @@ class Network(Runner):
             class_weight=class_weight,
         )
 
+    @answers_slips
     def save(self, path: Any) -> None:
         """Write the network to a file that `fastnn.load` reads; see `fastnn.persistence.save`."""
         from fastnn.persistence import save

@@ -67,7 +67,6 @@ class Optimizer:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given if value is not None)})"
 
 
-@answers_slips
 @dataclass(frozen=True, repr=False)
 class SGD(Optimizer):
     """Stochastic gradient descent: p -= lr g (Robbins and Monro, 1951).
@@ -81,7 +80,6 @@ class SGD(Optimizer):
     update = "sgd"
 
 
-@answers_slips
 @dataclass(frozen=True, repr=False)
 class Momentum(Optimizer):
     """Gradient descent with momentum: v = momentum v - lr g, p += v (Polyak, 1964).
@@ -103,7 +101,6 @@ class Momentum(Optimizer):
         return {updates.FIRST: self.momentum}
 
 
-@answers_slips
 @dataclass(frozen=True, repr=False)
 class Nesterov(Momentum):
     """Nesterov's accelerated gradient: v = momentum v - lr g, p += momentum v - lr g.
@@ -126,7 +123,6 @@ def _check_epsilon(optimizer: Any) -> None:
     object.__setattr__(optimizer, "epsilon_inside", arrays.flag("epsilon_inside", optimizer.epsilon_inside))
 
 
-@answers_slips
 @dataclass(frozen=True, repr=False)
 class AdaGrad(Optimizer):
     """Rates by the sum of all squares: s += g^2, p -= lr g / (sqrt(s) + epsilon) (Duchi, Hazan and Singer, 2011).
@@ -154,7 +150,6 @@ class AdaGrad(Optimizer):
         return {updates.EPSILON: self.epsilon, updates.INSIDE: self.epsilon_inside}
 
 
-@answers_slips
 @dataclass(frozen=True, repr=False)
 class RMSProp(Optimizer):
     """Rates by a running mean of squares: s = decay s + (1 - decay) g^2, p -= lr g / (sqrt(s) + epsilon).
@@ -189,7 +184,6 @@ class RMSProp(Optimizer):
         return {updates.FIRST: self.decay, updates.EPSILON: self.epsilon, updates.INSIDE: self.epsilon_inside}
 
 
-@answers_slips
 @dataclass(frozen=True, repr=False)
 class Adam(Optimizer):
     """Running means m = b1 m + (1 - b1) g and v = b2 v + (1 - b2) g^2; p -= lr m' / (sqrt(v') + e).
@@ -235,7 +229,6 @@ class Adam(Optimizer):
         }
 
 
-@answers_slips
 @dataclass(frozen=True, repr=False)
 class AdamW(Adam):
     """Adam with decoupled weight decay: p -= lr weight_decay p before Adam's update (Loshchilov and Hutter, 2019).
@@ -299,6 +292,8 @@ def numbers_in(dtype: Any, numbers: tuple[float, ...]) -> Array:
 OPTIMIZER_CLASSES: dict[str, type[Optimizer]] = {
     optimizer.__name__: optimizer for optimizer in (SGD, Momentum, Nesterov, AdaGrad, RMSProp, AdamW, Adam)
 }
+for _class in OPTIMIZER_CLASSES.values():
+    answers_slips(_class)
 # Those whose numbers never change; of a user's class they may.
 OWN = frozenset(OPTIMIZER_CLASSES.values())
 # By the name of their update; AdamW's is Adam's.

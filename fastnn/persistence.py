@@ -28,6 +28,7 @@ from fastnn.kernels.updates import UPDATES
 from fastnn.model_header import LARGEST_HEADER, REMEDY, REPAIR
 from fastnn.network import Network
 from fastnn.runner import Snapshot
+from fastnn.slips import answers_slips
 
 # Suffixes of files that other programs read; not .zip, as a model file is a zip archive.
 OTHER_FORMATS = {
@@ -91,6 +92,7 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
         raise _restated(error, sentence) from error
 
 
+@answers_slips
 def load(path: str | os.PathLike[str]) -> Network:
     """Read a network that `save` wrote. It predicts, and `fit` goes on with the same optimizer, with the same bits.
 

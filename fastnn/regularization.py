@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from fastnn import arrays
+from fastnn.slips import answers_slips
 
 
+@answers_slips
 @dataclass(frozen=True)
 class Regularization:
     """What is added to the mean loss, so that weights stay small: E = data loss + l1 sum |w| + l2 / 2 sum w^2.

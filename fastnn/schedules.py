@@ -12,9 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from fastnn import arrays
+from fastnn.slips import answers_slips
 from fastnn.training import History, Schedule, check_schedule
 
 
+@answers_slips
 @dataclass(frozen=True)
 class Constant:
     """The optimizer's learning rate in every epoch: factor 1."""
@@ -24,6 +26,7 @@ class Constant:
         return 1.0
 
 
+@answers_slips
 @dataclass(frozen=True)
 class StepDecay:
     """The rate falls at once after every so many epochs: factor^floor(epoch / every) (He et al., 2016).
@@ -48,6 +51,7 @@ class StepDecay:
         return self.factor ** (epoch // self.every)
 
 
+@answers_slips
 @dataclass(frozen=True)
 class ExponentialDecay:
     """The rate falls by the same fraction from epoch to epoch: exp(-rate epoch) (Senior et al., 2013).
@@ -68,6 +72,7 @@ class ExponentialDecay:
         return math.exp(-self.rate * epoch)
 
 
+@answers_slips
 @dataclass(frozen=True)
 class InverseTime:
     """The rate falls as one over time: 1 / (1 + decay epoch).
@@ -91,6 +96,7 @@ class InverseTime:
         return 1.0 / (1.0 + self.decay * epoch)
 
 
+@answers_slips
 @dataclass(frozen=True)
 class Cosine:
     """Half a period of a cosine from 1 to `lowest`, and `lowest` from then on (Loshchilov and Hutter, 2017).
@@ -118,6 +124,7 @@ class Cosine:
         return self.lowest + (1.0 - self.lowest) * (1.0 + math.cos(math.pi * done)) / 2.0
 
 
+@answers_slips
 @dataclass(frozen=True)
 class Warmup:
     """The rate rises in equal steps, and then follows another schedule (Goyal et al., 2017).
@@ -147,6 +154,7 @@ class Warmup:
         return factor if epoch >= self.epochs else factor * (epoch + 1) / (self.epochs + 1)
 
 
+@answers_slips
 @dataclass(frozen=True)
 class ReduceOnPlateau:
     """The rate falls whenever the loss has not: factor^k after k plateaus, computed anew from the history.

@@ -126,7 +126,7 @@ def cross_validate(
     TrainingDivergedError
         When a fold's training diverges.
     """
-    options = check_fit_options(fit_options, "validation_data")
+    options = check_fit_options(cross_validate, fit_options, "validation_data")
     standardize = arrays.flag("standardize", standardize)
     generator = arrays.generator("rng", rng)
     parts, count = _folds(x, t, folds, generator)

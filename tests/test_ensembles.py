@@ -149,7 +149,7 @@ def test_bad_bags(arguments: dict[str, Any], message: str) -> None:
 def test_bad_fits() -> None:
     with pytest.raises(RuntimeError, match=r"^Bagging: expected to be fitted before, .* call fit\(x, t\) first$"):
         Bagging(make).predict(X)
-    with pytest.raises(TypeError, match=r"^fit_options: .* got 'rng', which is an argument of its own"):
+    with pytest.raises(TypeError, match=r"^fit: .* got 'rng', which is an argument of its own"):
         Bagging(make).fit(X, T, rng=0)
     with pytest.raises(ValueError, match=r"^t: expected a row for each of the 24 samples"):
         Bagging(make).fit(X, T[1:])
@@ -232,7 +232,7 @@ def test_xor(activation: Any) -> None:
         ({"network_factory": lambda rng: 3}, "network_factory: expected a function that returns a network, got 3"),
         ({"n": 0}, "n: expected an integer of at least 1, got 0"),
         ({"target_loss": "low"}, "target_loss: expected a finite number, got 'low'"),
-        ({"progress": True}, "fit_options: expected options of Network.fit (epochs,"),
+        ({"progress": True}, "random_restarts: expected options of Network.fit (epochs,"),
         ({"validation_data": 3}, "validation_data: expected a pair (x, t), got int"),
         ({"t": T + 1}, "t: expected labels of shape (24,), integers from 0 to 2, got 3"),
     ],

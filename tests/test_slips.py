@@ -11,6 +11,7 @@ import pytest
 
 import fastnn
 from fastnn import SGD, Adam, AdamW, Network, datasets, slips
+from tests.test_every_gate import EXAMPLES, INSTANCES, WALK, arguments_of
 from tests.test_training import T, X, small_network
 
 ARGUMENTS: list[tuple[Callable[..., Any], tuple[Any, ...], str, str]] = [
@@ -26,7 +27,26 @@ ARGUMENTS: list[tuple[Callable[..., Any], tuple[Any, ...], str, str]] = [
     (Network, ([fastnn.Affine(2, 2)],), "random_state", "pass rng"),
     (datasets.train_test_split, (X, T), "test_size", "pass test_fraction"),
     (datasets.k_fold, (X, T), "n_splits", "pass folds"),
+    (datasets.minibatches, (X, T), "batchsize", "pass batch_size"),
+    (datasets.one_hot, (T,), "num_classes", "pass classes"),
+    (fastnn.Affine, (), "in_features", "pass inputs"),
+    (fastnn.BatchNorm, (), "eps", "pass epsilon"),
+    (fastnn.Dropout, (), "p", "pass rate"),
+    (fastnn.EarlyStopping, (), "restore_best_weights", "leave it out, as the best epoch is put back in any case"),
+    (fastnn.LeakyRelu, (), "negative_slope", "pass slope"),
+    (fastnn.models.Perceptron, (), "eta0", "pass lr"),
+    (fastnn.check_gradients, (), "eps", "pass h"),
+    (fastnn.confusion_matrix, (T,), "y_pred", "pass predicted"),
+    (fastnn.gradient_descent, (), "learning_rate", "pass lr"),
+    (fastnn.losses.Huber, (), "beta", "pass delta"),
+    (fastnn.numerical_gradient, (), "eps", "pass h"),
+    (fastnn.schedules.StepDecay, (), "gamma", "pass factor"),
 ]
+# What is called for each batch, or on arrays of any size, answers as Python does: with its name and the argument's.
+PLAIN = {"fastnn.functional", "fastnn.functional_losses", "fastnn.functional_updates", "fastnn.information"}
+PLAIN |= {"fastnn.models.rules", "fastnn.surfaces", "fastnn.threads", "fastnn.datasets.standardize"}
+PLAIN_METHODS = ("predict", "loss", "accuracy", "gradient", "step", "xor", "numerical_diff")
+BASES = ("losses.Loss", "losses.check_loss")  # not for users to call
 
 
 @pytest.mark.parametrize(("function", "arguments", "name", "remedy"), ARGUMENTS)
@@ -46,3 +66,31 @@ def test_signatures_stay_as_they_are() -> None:
     assert Network.fit.__name__ == "fit" and Network.fit.__doc__
     assert pickle.loads(pickle.dumps(datasets.train_test_split)) is datasets.train_test_split
     assert copy.deepcopy(Adam(0.5)) == Adam(lr=0.5)
+
+
+@pytest.mark.parametrize("label", [label for label in WALK if label not in BASES])
+def test_an_unknown_argument_of_all_that_is_public(label: str) -> None:
+    """The error names what was called, the argument, and one like it."""
+    if label.startswith("plots."):
+        pytest.importorskip("matplotlib")
+    thing, (owner, _, method) = WALK[label], label.rpartition(".")
+    function = getattr(INSTANCES[owner](), method) if owner in WALK else thing
+    plain = thing.__module__ in PLAIN or method in PLAIN_METHODS
+    for known in arguments_of(thing):
+        name = f"{known}_"
+        with pytest.raises(TypeError) as found:
+            function(**{**EXAMPLES.get(label, dict)(), name: 1})
+        sentence = str(found.value)
+        assert method in sentence and name in sentence, sentence
+        if not plain:
+            assert re.match(rf"{method}: expected .*, got '?{name}'?; pass {known}$", sentence), sentence
+
+
+def test_options_of_another_function() -> None:
+    """Those of `Network.fit`, and the function's own."""
+    for option, remedy in [("learning_rate", slips.RATE), ("cv", "pass folds"), ("batchsize", "pass batch_size")]:
+        options: Any = {option: 1}
+        with pytest.raises(TypeError, match=rf"^cross_validate: .*, got '{option}'; {re.escape(remedy)}$"):
+            fastnn.cross_validate(lambda rng: small_network(), X, T, **options)
+    with pytest.raises(TypeError, match=r"^fit: .*, got 'verbose'; leave it out$"):
+        fastnn.Bagging(lambda rng: small_network()).fit(X, T, verbose=1)

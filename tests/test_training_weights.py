@@ -128,7 +128,7 @@ def test_refused_before_anything_is_changed(options: dict[str, Any], error: type
 def test_weights_of_classes_where_there_are_none() -> None:
     with pytest.raises(ValueError, match=r"^class_weight: expected targets that are classes, got"):
         network("mean_squared_error").fit(X, shapes.numbers(2, N, K), class_weight=[1.0, 2.0, 3.0], progress=False)
-    with pytest.raises(TypeError, match=r"^fit_options: expected options of Network.fit .*, got 'sample_weight'"):
+    with pytest.raises(TypeError, match=r"^cross_validate: expected options of Network.fit .*, got 'sample_weight'"):
         fastnn.cross_validate(lambda rng: network(), X, T, sample_weight=COUNTS)
 
 

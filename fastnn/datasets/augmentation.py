@@ -10,8 +10,10 @@ import numpy.typing as npt
 from fastnn import arrays, checks
 from fastnn.arrays import Array
 from fastnn.datasets import splits
+from fastnn.slips import answers_slips
 
 
+@answers_slips
 def add_noise(x: Any, deviation: float, rng: int | np.random.Generator | None = None) -> Array:
     """x + deviation e, with independent standard normal e for each entry.
 
@@ -44,6 +46,7 @@ def add_noise(x: Any, deviation: float, rng: int | np.random.Generator | None = 
     return noise
 
 
+@answers_slips
 def shift_images(
     x: npt.ArrayLike,
     pixels: int,
@@ -88,6 +91,7 @@ def shift_images(
     return moved.reshape(images.shape)
 
 
+@answers_slips
 def minibatches(
     x: npt.ArrayLike,
     t: npt.ArrayLike,

@@ -10,12 +10,14 @@ import numpy.typing as npt
 
 from fastnn import arrays
 from fastnn.datasets import splits
+from fastnn.slips import answers_slips
 
 FILE = pathlib.Path(__file__).with_name("digits.npz")
 BRIGHTEST = 16
 CLASSES = 10
 
 
+@answers_slips
 def load_digits(
     test_fraction: float = 0.2,
     rng: int | np.random.Generator | None = 0,

@@ -63,6 +63,7 @@ def k_fold(
     return (_parts(samples, targets, order[part[order] != k], order[part[order] == k]) for k in range(count))
 
 
+@answers_slips
 def leave_one_out(x: npt.ArrayLike, t: npt.ArrayLike) -> Iterator[TwoParts]:
     """Each sample in turn is the test part, all others train, in their order; N folds of N samples.
 

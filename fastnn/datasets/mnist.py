@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from fastnn import arrays, files, folders
 from fastnn.datasets import download, splits
 from fastnn.errors import DatasetError
+from fastnn.slips import answers_slips
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -45,6 +46,7 @@ REPAIR = "delete it and load again, or replace it if it is your own copy"
 BY_HAND = "put the four files, plain or .gz, into a folder and pass folder= or set FASTNN_DATA"
 
 
+@answers_slips
 def load_mnist(
     folder: str | os.PathLike[str] | None = None,
     normalize: bool = True,
@@ -107,6 +109,7 @@ def pixels(images: NDArray[np.uint8], normalize: bool, flatten: bool) -> NDArray
     return np.divide(x, BRIGHTEST, dtype=np.float32) if normalize else x
 
 
+@answers_slips
 def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     """Read one array from an IDX file, unpacking it on the way if its name ends in .gz.
 

@@ -106,6 +106,7 @@ def _size_of_test_part(rows: int, fraction: float) -> int:
     return tested
 
 
+@answers_slips
 def one_hot(t: npt.ArrayLike, classes: int | None = None, dtype: npt.DTypeLike = "float32") -> npt.NDArray[Any]:
     """Labels as rows of zeros with a one at the label: y[n, k] = 1 where k = t[n], else 0.
 

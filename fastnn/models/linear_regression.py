@@ -11,6 +11,7 @@ from fastnn.errors import TrainingDivergedError
 from fastnn.layers import Affine
 from fastnn.network import Network
 from fastnn.optimizers import SGD
+from fastnn.slips import answers_slips
 from fastnn.training import Callback, History
 
 GROWTH = 1e6  # of the loss, from which training has diverged, long before its numbers end
@@ -36,6 +37,7 @@ class LinearRegression:
         self.network: Network | None = None
         self._one_value = False
 
+    @answers_slips
     def fit(
         self,
         x: Any,
@@ -102,6 +104,7 @@ class LinearRegression:
             if network.history is not None:  # training has begun: what it reached is kept, also after an error
                 self.network, self._one_value = network, one_value
 
+    @answers_slips
     def closed_form(self, x: Any, t: Any) -> "LinearRegression":
         """The W and b of the least squared error, by `numpy.linalg.lstsq` on centred data; returns itself.
 

@@ -8,8 +8,10 @@ import numpy as np
 
 from fastnn import arrays, functional
 from fastnn.arrays import Array, LabelArray
+from fastnn.slips import answers_slips
 
 
+@answers_slips
 @dataclass(frozen=True)
 class McCullochPittsNeuron:
     """y = 1 where the sum of w x is above the threshold, else 0; also 0 where it equals the threshold.

@@ -11,6 +11,7 @@ from fastnn.errors import TrainingDivergedError
 from fastnn.kernels import rules
 from fastnn.kernels.matmul import scratch_size
 from fastnn.models.neuron import fires
+from fastnn.slips import answers_slips
 
 # A compiled call cannot be interrupted: this is some 0.05 s, a sample costing about as much as so many inputs more.
 INPUTS_PER_CALL = 20_000_000
@@ -55,6 +56,7 @@ class PerceptronHistory:
         return f"{self.epochs:,} epoch{'s' * (self.epochs != 1)}: {outcome}, {right}{kept}"
 
 
+@answers_slips
 class Perceptron:
     """Two classes parted by a plane: y = 1 where x w + b > 0, else 0, learned sample by sample.
 
@@ -79,6 +81,7 @@ class Perceptron:
         self.lr = arrays.real("lr", lr, above=0.0)
         self._best: tuple[Array, float] | None = None
 
+    @answers_slips
     def fit(
         self, x: Any, t: Any, *, epochs: int = 100, shuffle: bool = False, rng: int | np.random.Generator | None = None
     ) -> PerceptronHistory:

@@ -13,6 +13,7 @@ from fastnn.functional import activation_backward, activation_forward
 from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.plots import panels
 from fastnn.plots.panels import COLOURS, GRID, MARKERS, Axes
+from fastnn.slips import answers_slips
 from fastnn.surfaces import line_fit_losses
 
 OF_ONE_NUMBER = [name for name in ACTIVATIONS if name != "softmax"]
@@ -27,6 +28,7 @@ Function = Callable[[Array], Any]
 Bounds = list[tuple[float, float]]
 
 
+@answers_slips
 def activations(names: Sequence[str] | None = None, *, axes: Any = None) -> Array:
     """Activations with their derivatives from -5 to 5, a panel each.
 
@@ -69,6 +71,7 @@ def activations(names: Sequence[str] | None = None, *, axes: Any = None) -> Arra
     return panels.as_array(drawn)
 
 
+@answers_slips
 def descent_paths(
     f: Function, paths: Any, *, bounds: Any = None, ax: Any = None, labels: Sequence[str] | None = None
 ) -> Axes:
@@ -122,6 +125,7 @@ def descent_paths(
     return ax
 
 
+@answers_slips
 def learning_rates(
     f: Function,
     init_x: Any,
@@ -194,6 +198,7 @@ def learning_rates(
     return panels.as_array(drawn)
 
 
+@answers_slips
 def line_fit_surface(x: Any, t: Any, *, w: Any = None, b: Any = None, kind: str = "contour", ax: Any = None) -> Axes:
     """The loss of a line y = w x + b over slopes and intercepts, by `fastnn.line_fit_losses`.
 

@@ -12,6 +12,7 @@ from fastnn.checks import shown
 from fastnn.gradient_check import GradientReport
 from fastnn.plots import panels
 from fastnn.plots.panels import COLOURS, GRID, MARKERS, Axes
+from fastnn.slips import answers_slips
 from fastnn.training import History
 
 MARKED = 30  # epochs at most whose points are marked
@@ -21,6 +22,7 @@ LEAST_ERROR = 1e-10  # the darkest
 TENSOR_PIXELS = (128, 640)  # rows and columns of such a picture at 100 dots per inch
 
 
+@answers_slips
 def history(history: History, *, ax: Any = None) -> Axes:
     """Loss and accuracy of a training run by epoch, of training and validation data.
 
@@ -69,6 +71,7 @@ def history(history: History, *, ax: Any = None) -> Axes:
     return ax
 
 
+@answers_slips
 def decision_regions(predict: Any, x: Any, t: Any, *, ax: Any = None, resolution: int = 200) -> Axes:
     """The regions in which a classifier of two inputs predicts each class, and samples over them.
 
@@ -123,6 +126,7 @@ def decision_regions(predict: Any, x: Any, t: Any, *, ax: Any = None, resolution
     return ax
 
 
+@answers_slips
 def first_layer_weights(
     net: Any, shape: tuple[int, int] | None = None, *, count: int | None = None, axes: Any = None
 ) -> Array:
@@ -174,6 +178,7 @@ def first_layer_weights(
     return panels.as_array(drawn)
 
 
+@answers_slips
 def gradient_check(report: GradientReport, *, axes: Any = None) -> Array:
     """The relative errors of all entries as heat maps, a panel for each tensor, its rows from top to bottom.
 
