@@ -4,6 +4,7 @@ Imports the gate, threads, layers, optimizers, plan, workspace, perturbation, ob
 it is `Network`, which derives from it.
 """
 
+import copy
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -352,11 +353,20 @@ class Runner:
         return state, owner, workspace
 
     def __getstate__(self) -> dict[str, Any]:
+        kept = self._kept()
+        return {**kept, "_optimizer": that_can_be_pickled(kept["_optimizer"])}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Runner":
+        made = memo[id(self)] = type(self).__new__(type(self))
+        made.__setstate__(copy.deepcopy(self._kept(), memo))
+        return made
+
+    def _kept(self) -> dict[str, Any]:
+        """What a copy is made of."""
         dropped: dict[str, Any] = dict.fromkeys(("_workspace", "_lock", "_memory", "_pins"))
         with self._lock:  # between two updates of another thread
             changed = {name: getattr(self, name).copy() for name in ("_values", "_state", "_counters")}
-            kept = {**vars(self), **changed, **dropped, "_prediction_workspaces": []}
-        return {**kept, "_optimizer": that_can_be_pickled(kept["_optimizer"])}
+            return {**vars(self), **changed, **dropped, "_prediction_workspaces": []}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Arrays may arrive in read-only memory, such as joblib's: kernels write to them, and know no other type.

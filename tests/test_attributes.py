@@ -290,3 +290,22 @@ def test_an_optimizer_that_trains_the_network_itself() -> None:
     assert np.isfinite(net.step(X, T, Busy(0.1)))
     expected.step(X, T, Momentum(0.1))
     assert bits(net) == bits(expected)
+
+
+def test_a_copy_keeps_an_optimizer_of_a_local_class() -> None:
+    """Which pickle could not name: there `fit` asks for it."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Local(Momentum):
+        """Of this function alone."""
+
+    net, expected = network(), network()
+    for one, optimizer in ((net, Local(0.1)), (expected, Momentum(0.1))):
+        one.step(X, T, optimizer)
+    duplicate = copy.deepcopy(net)
+    assert duplicate.optimizer == net.optimizer and duplicate.optimizer is not net.optimizer
+    duplicate.fit(X, T, epochs=2, batch_size=5, rng=0)
+    expected.fit(X, T, epochs=2, batch_size=5, rng=0)
+    assert bits(duplicate) == bits(expected)
+    with pytest.raises(ValueError, match=r"^optimizer: expected the one to go on with, got None"):
+        pickle.loads(pickle.dumps(net)).fit(X, T)
