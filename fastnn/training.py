@@ -238,6 +238,8 @@ class _Run:
                 self._pace(last - first, time.perf_counter() - start)
                 if not (result[3] == DONE and np.isfinite(self.network._values).all()):
                     self.network._restore(self.saved)
+                    if data[1].size:  # which a callback may have changed
+                        arrays.labels("t", data[1], len(data[0]), self.network.outputs)
                     raise TrainingDivergedError(
                         f"loss: expected finite numbers, got NaN or infinity in epoch {epoch}, batches {first + 1} to "
                         f"{last} of {batches}; the network keeps its last finite parameters: lower the learning rate "

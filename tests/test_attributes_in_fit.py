@@ -161,3 +161,18 @@ def test_callbacks_that_train_the_network_meanwhile() -> None:
     net.initialize(3)
     expected.initialize(3)
     assert alike(net, expected)
+
+
+def test_labels_that_a_callback_changes_to_none() -> None:
+    """The sentence is about them, not about a learning rate."""
+    net, t = network(), T.copy()
+    kept: list[bytes] = []
+
+    def change(*_: Any) -> None:
+        kept.append(bits(net))
+        t[3] = 99
+
+    sentence = r"^t: expected labels of shape \(12,\), integers from 0 to 4, got 99 at t\[3\]"
+    with pytest.raises(ValueError, match=sentence):
+        net.fit(X, t, epochs=3, batch_size=5, callbacks=[change])
+    assert kept == [bits(net)]
