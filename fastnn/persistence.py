@@ -45,11 +45,11 @@ DAMAGE = (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError, Overf
 def save(network: Network, path: str | os.PathLike[str]) -> None:
     """Write a network to a file that `load` reads: layers, loss, dtype, parameters, the optimizer and its state.
 
-    Not stored: the history, the number of threads, how data were prepared, and of an optimizer whose class is not
-    fastnn's all but its state. While another thread trains the network, what is written is that of one moment between
-    two updates. The new file is written beside the old
-    one, brought to the disk and then put in its place: at any moment, power failure included, `path` is the old file or
-    the new one, whole. Equal networks give equal files.
+    The file does not hold the history, the number of threads, or how data were prepared; where the optimizer's class is
+    not fastnn's, it holds the state of the optimizer but not its numbers. While another thread trains the network, the
+    file holds the network as it was at one moment between two updates. The new file is written beside the old one,
+    brought to the disk and then put in its place: at any moment, power failure included, `path` is the old file or the
+    new one, whole. Equal networks give equal files.
 
     Parameters
     ----------

@@ -200,7 +200,7 @@ def _examine(descriptor: int, place: str, passed: bool = False) -> None:
     """Refuse a file, or a folder, that somebody else could change; `passed` is one on the way to another."""
     status = os.fstat(descriptor)
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-        raise PermissionError(f"{place} is no file")
+        raise PermissionError(f"{place} is neither a file nor a folder")
     if not _is_trusted(status.st_uid):
         raise PermissionError(f"{place} belongs to another user ({status.st_uid})")
     if status.st_mode & 0o022 and not (passed and status.st_mode & stat.S_ISVTX) and _is_shared(status, descriptor):

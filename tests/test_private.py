@@ -191,7 +191,7 @@ def test_neither_links_nor_pipes_are_read(folder: PrivateFolder) -> None:
     os.mkfifo(folder.path / "pipe")
     with pytest.raises(OSError, match="link"):
         folder.read("link")
-    with pytest.raises(PermissionError, match=r"pipe is no file$"):
+    with pytest.raises(PermissionError, match=r"pipe is neither a file nor a folder$"):
         folder.read("pipe")
 
 
