@@ -3,6 +3,7 @@
 Imports the gate, moving, threads and kernels.
 """
 
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import numpy as np
 from fastnn import threads
 from fastnn.arrays import Array
 from fastnn.kernels import differences
-from fastnn.moving import ONLY_READS, REMEDY, Moving, moved
+from fastnn.moving import ONLY_READS, REFUSED, REMEDY, Moving, moved
 from fastnn.perturbation import Method
 
 SECONDS_PER_CALL = 0.05  # of compiled code, so that Ctrl-C answers within 0.1 s
@@ -91,34 +92,79 @@ def by_calls(
     h: float,
     relative: bool,
     base: float | None = None,
+    stop: Callable[[float], bool] | None = None,
 ) -> Sample:
-    """f with each of the entries at each of the rule's points, called with x itself; base: f at x, if it is known."""
-    values = np.empty((len(rule.points), entries.size))
-    steps = np.empty_like(values)
+    """f with each of the entries at each of the rule's points, called with x itself; base: f at x, if it is known.
+
+    After the first entry `stop` is asked, if there is one, with the seconds of a call: whether that is to be all.
+    """
+    kept = _flat(x)[entries]
+    scale: Any = h * np.maximum(1.0, np.abs(kept.astype(np.float64))) if relative else np.full(kept.shape, h)
+    goals = kept + np.multiply.outer(rule.points, scale).astype(x.dtype, copy=False)
+    values: list[float] = []
 
     def work(moving: Moving) -> float | None:
         known = number(f(x)) if base is None and len(rule.points) == 1 else base
-        places: Any = entries.tolist()
-        if x.ndim != 1:
-            indices = np.unravel_index(entries, x.shape) if x.ndim else ()
-            places = zip(*(index.tolist() for index in indices), strict=True) if x.ndim else [()] * entries.size
-        for column, place in enumerate(places):
-            kept = moving.kept[place]
-            scale = h * max(1.0, abs(float(kept))) if relative else h
-            for row, multiple in enumerate(rule.points):
-                goal = kept + multiple * scale
-                moving.move(place, goal)
-                steps[row, column] = goal - kept
-                values[row, column] = number(f(x))
-            moving.move(place, kept)
+        rows = zip(_places(x, entries), kept.tolist(), goals.T.tolist(), strict=True)
+        if stop is not None and entries.size:
+            times: list[float] = []
+            values.extend(_values_at(itertools.islice(rows, 1), _timed(f, times), moving))
+            if stop(min(times)):
+                return known
+        values.extend(_values_at(rows, f, moving))
         return known
 
     found = moved(x, work)
-    return Sample(values, steps, found, _position(x, entries), values.size + (found is not base))
+    table = np.array(values, np.float64).reshape(-1, len(rule.points)).T
+    count = table.shape[1]
+    steps = (goals - kept).astype(np.float64, copy=False)
+    if count < entries.size:
+        kept, steps = kept[:count], steps[:, :count]
+    return Sample(table, steps, found, kept.astype(np.float64, copy=False), table.size + (found is not base))
+
+
+def _values_at(rows: Any, f: Callable[[Array], Any], moving: Moving) -> list[float]:
+    """f with each place moved to each of its goals, and then back."""
+    values: list[float] = []
+    x, put, move, note = moving.x, moving.put, moving.move, values.append
+    for place, back, goals in rows:
+        for goal in goals:
+            try:
+                put(place, goal)
+            except REFUSED:
+                move(place, goal)
+            value = f(x)
+            note(value if isinstance(value, float) else number(value))
+        move(place, back)
+    return values
+
+
+def _timed(f: Callable[[Array], Any], times: list[float]) -> Callable[[Array], Any]:
+    """f, which notes how long it takes."""
+
+    def call(x: Array) -> Any:
+        start = time.perf_counter()
+        value = f(x)
+        times.append(time.perf_counter() - start)
+        return value
+
+    return call
+
+
+def _flat(x: Array) -> Array:
+    return np.asarray(x).reshape(-1)
+
+
+def _places(x: Array, entries: Array) -> Any:
+    """Where the entries are, as x is indexed."""
+    if x.ndim == 1:
+        return entries.tolist()
+    indices = np.unravel_index(entries, x.shape) if x.ndim else ()
+    return zip(*(index.tolist() for index in indices), strict=True) if x.ndim else [()] * entries.size
 
 
 def _position(x: Array, entries: Array) -> Array:
-    return np.asarray(x).reshape(-1)[entries].astype(np.float64)
+    return _flat(x)[entries].astype(np.float64)
 
 
 def by_compiled_loop(f: Any, x: Array, entries: Array, rule: Method, h: float, relative: bool) -> Sample:

@@ -5,7 +5,6 @@ recognised and evaluated by fastnn/perturbation.py; any other function is called
 observation and observing, evaluation and step_choice.
 """
 
-import time
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from fastnn.evaluation import Sample, number
 from fastnn.kernels import differences
 from fastnn.moving import Moving, moved
 from fastnn.observing import turns
-from fastnn.observing.attempt import attempt, may_pay
+from fastnn.observing.attempt import attempt, may_pay, why_not
 from fastnn.observing.engine import Rule
 from fastnn.perturbation import METHODS, Method, divisors, step_size
 from fastnn.slips import answers_slips
@@ -151,7 +150,8 @@ def numerical_gradient(
     full_output = arrays.flag("full_output", full_output)
     size, relative = step_size(h, rule, x.dtype)
     entries = _entries(x, subset, max_entries, rng)
-    watched = not differences.is_compiled(f) and observation.may_be_loss(x)
+    compiled = differences.is_compiled(f)
+    watched = not compiled and observation.may_be_loss(x)
     # A network is evaluated in float64, whatever its dtype: so is the best step.
     found = observation.network_gradient(f, x, *step_size(h, rule), method) if watched else None
     if found is not None:
@@ -159,7 +159,7 @@ def numerical_gradient(
         evaluations = len(rule.points) * len(entries)
     else:
         _warn_of_rounding(x.dtype, size, rule)
-        evaluate = _compiled if differences.is_compiled(f) else _observed if may_pay(x, len(entries)) else _plain
+        evaluate = _compiled if compiled else _observed if may_pay(x, len(entries)) else _plain
         sample, quotients = evaluate(f, x, entries, method, size, relative)
         if quotients is None:
             quotients = _quotients(method, sample, entries, size, relative, x.dtype)
@@ -250,29 +250,28 @@ def _observed(
     f: Callable[[Array], Any], x: Array, entries: Array, method: str, h: float, relative: bool
 ) -> tuple[Sampler, Quotients | None]:
     """What evaluates f by calls, and the quotients by the engine, if observing f shows how; the first entry tells."""
-    rule = METHODS[method]
-    heads: list[Sample] = []
+    rule, seconds = METHODS[method], [0.0]
+    calls = len(rule.points) * len(entries)
 
-    def sample(some: Array, step: float) -> Sample:
-        head = heads[0] if heads else None
-        with turns.plain_loop():
-            if head is not None and some is entries and step == h:
-                return head.joined(evaluation.by_calls(f, x, some[1:], rule, step, relative, head.base))
-            return evaluation.by_calls(f, x, some, rule, step, relative, None if head is None else head.base)
-
-    times: list[float] = []
-
-    def timed(moved: Array) -> Any:
-        start = time.perf_counter()
-        value = f(moved)
-        times.append(time.perf_counter() - start)
-        return value
+    def may_pay_now(call: float) -> bool:
+        seconds[0] = call
+        return not (observation.may_be_loss(x) or why_not(f, x, call, calls, len(entries)))
 
     with turns.plain_loop():
-        heads.append(evaluation.by_calls(timed, x, entries[:1], rule, h, relative))
-    if len(entries) and not observation.may_be_loss(x):
-        calls = len(rule.points) * len(entries)
-        found, _ = attempt(f, x, (method, h, relative), min(times), calls, entries, entries[-1])
+        head = evaluation.by_calls(f, x, entries, rule, h, relative, stop=may_pay_now)
+    is_all = len(head.position) == len(entries)
+
+    def sample(some: Array, step: float) -> Sample:
+        if some is entries and step == h:
+            return head if is_all else head.joined(rest(some[1:], step))
+        return rest(some, step)
+
+    def rest(some: Array, step: float) -> Sample:
+        with turns.plain_loop():
+            return evaluation.by_calls(f, x, some, rule, step, relative, head.base)
+
+    if not is_all:
+        found, _ = attempt(f, x, (method, h, relative), seconds[0], calls, entries, entries[-1])
         if found is not None:
             divisors(Rule(method, h, relative).steps(x.reshape(-1)[entries]), rule.points, h, stacklevel=3)
             error = None if found.error is None else found.error.ravel()[entries]

@@ -4,6 +4,7 @@ Imports numpy.
 """
 
 import contextlib
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ Result = TypeVar("Result")
 
 ONLY_READS = "f: expected a function that only reads x"
 RESIZED, RESHAPED = "resized it", "changed its shape or dtype"
+REFUSED = (ValueError, IndexError)  # by NumPy's assignment: of what is read-only, or of another shape
 SMALL = 4096  # bytes, which are compared sooner than NumPy compares numbers
 REMEDY = "pass one that works on a copy, such as lambda x: f(x.copy())"
 
@@ -29,6 +31,8 @@ class Moving:
         That the function sees.
     kept : array like x
         What x was.
+    put : callable
+        NumPy's own x[place] = value, without a look at what went wrong: then `move` is to do it.
     fault : str
         What the function was found to have done to x, once `put_back` has come to its end; "" for nothing.
     """
@@ -36,6 +40,9 @@ class Moving:
     def __init__(self, x: Array) -> None:
         self.x = x
         self.kept = np.array(x, order="K", subok=False)
+        self.put: Callable[[Any, Any], None] = x.__setitem__
+        if type(x) is not np.ndarray:
+            self.put = functools.partial(np.ndarray.__setitem__, x)
         self.fault = ""
         self._plain = x.view(np.ndarray)  # has flags of its own: it stays writable if x becomes read-only
         self._form = x.shape, x.strides, x.dtype
@@ -45,8 +52,8 @@ class Moving:
     def move(self, place: Any, value: Any) -> None:
         """x[place] = value, by NumPy's own assignment, which checks that the place is still there."""
         try:
-            np.ndarray.__setitem__(self.x, place, value)
-        except (ValueError, IndexError):  # read-only, or of another shape
+            self.put(place, value)
+        except REFUSED:
             fault = self._changed_form() or ("" if self._plain.flags.writeable else "made it read-only")
             if fault:
                 raise ValueError(f"{ONLY_READS}, got one that {fault}; {REMEDY}") from None

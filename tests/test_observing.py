@@ -58,9 +58,10 @@ def test_a_network_in_numpy_by_any_step_and_method(
     before, evaluated = W.tobytes(), []
     evaluate = evaluation.by_calls
 
-    def counting(*arguments: Any) -> Any:
-        evaluated.append(len(arguments[2]))
-        return evaluate(*arguments)
+    def counting(*arguments: Any, **keywords: Any) -> Any:
+        sample = evaluate(*arguments, **keywords)
+        evaluated.append(len(sample.position))
+        return sample
 
     monkeypatch.setattr(evaluation, "by_calls", counting)
     found = fastnn.numerical_gradient(f, W, h, method=method, full_output=True)
@@ -75,6 +76,18 @@ def test_a_network_in_numpy_by_any_step_and_method(
     # The loop takes a smaller step than the engine's across a kink, where the estimate tells.
     estimate = 0.0 if found.error is None else 3 * found.error.ravel()
     assert (np.abs(found.values.ravel() - values) <= estimate + 1e-14 / smallest).all()
+
+
+def test_a_short_loop_is_evaluated_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluated, evaluate = [], evaluation.by_calls
+
+    def counting(*arguments: Any, **keywords: Any) -> Any:
+        evaluated.append(len(arguments[2]))
+        return evaluate(*arguments, **keywords)
+
+    monkeypatch.setattr(evaluation, "by_calls", counting)
+    fastnn.numerical_gradient(lambda x: np.sum(x**2), np.arange(20.0))
+    assert evaluated == [20]
 
 
 def test_subsets_of_a_network_in_numpy(always: None) -> None:
