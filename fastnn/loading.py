@@ -1,20 +1,21 @@
-"""Whether the compiler is worth loading, by what a program's work without it has taken so far. Imports nothing."""
+"""Whether the compiler is worth loading, by what it would have saved a program so far. Imports nothing."""
 
 import sys
 
-SECONDS = 0.5  # what loading the compiler and the first kernels takes
+SECONDS = 0.6  # what loading the compiler and the first kernels takes
 _COMPILER = "fastnn.kernels.compile"
 
-_spent = 0.0
+_lost = 0.0
 
 
 def pays(seconds: float) -> bool:
-    """Whether compiled code is to do some work that takes so many seconds without it: work of SECONDS may go before.
+    """Whether compiled code is to do some work, by which it saves so many seconds: SECONDS may be lost before.
 
-    So a short program never waits for the compiler, and a long one loses no more than SECONDS.
+    So a program that ends before that pays nothing, and no other one loses more than twice what loading takes. Work
+    that is loaded for, but does not pay for it, saves 0.0.
     """
-    global _spent
+    global _lost
     if _COMPILER in sys.modules:
         return True
-    _spent += seconds
-    return _spent >= SECONDS
+    _lost += seconds
+    return _lost >= SECONDS

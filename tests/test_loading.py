@@ -98,7 +98,7 @@ print(len(found), len(set(found)))
 @pytest.fixture
 def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "_COMPILER", "fastnn.no.such.module")
-    monkeypatch.setattr(loading, "_spent", 0.0)
+    monkeypatch.setattr(loading, "_lost", 0.0)
 
 
 def test_work_adds_up_until_loading_pays(unloaded: None) -> None:
@@ -106,6 +106,16 @@ def test_work_adds_up_until_loading_pays(unloaded: None) -> None:
     assert not loading.pays(0.4 * loading.SECONDS)
     assert loading.pays(0.4 * loading.SECONDS)
     assert loading.pays(0.0)
+
+
+def test_work_that_kernels_do_no_faster_never_loads(unloaded: None) -> None:
+    x, W, b = np.ones((100, 784)), np.ones((784, 50)), np.ones(50)
+    for _ in range(10):
+        assert backend.affine(x, W, b) is backend.affine_backward(np.ones((100, 50)), x, W) is None
+        assert not backend.sgd(W.copy(), W, 0.1)
+    assert loading._lost == 0.0
+    assert backend.activation("sigmoid", x) is None
+    assert 1e-5 < loading._lost < 1e-3
 
 
 def test_numpy_until_then(unloaded: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,5 +128,5 @@ def test_numpy_until_then(unloaded: None, monkeypatch: pytest.MonkeyPatch) -> No
         lambda: backend.momentum(W.copy(), W, W.copy(), 0.1, 0.9) or None,
     ]
     assert [call() for call in calls] == [None] * len(calls)
-    monkeypatch.setattr(loading, "_spent", np.inf)
+    monkeypatch.setattr(loading, "_lost", np.inf)
     assert all(call() is not None for call in calls)
