@@ -6,6 +6,11 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
+from fastnn.kernels.compile import JIT_DISABLED
+
+pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="slow with NUMBA_DISABLE_JIT=1, which scripts do not see")
 ROOT = pathlib.Path(__file__).parents[1]
 NATIVE, DROPIN = (), ("-m", "fastnn", "dropin")
 

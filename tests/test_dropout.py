@@ -8,6 +8,7 @@ import pytest
 import fastnn
 from fastnn import SGD, Affine, Dropout, Network, Relu, Tanh, reference
 from fastnn.kernels import job
+from fastnn.kernels.compile import JIT_DISABLED
 from tests import shapes
 
 N, D, H, K = 12, 5, 6, 3
@@ -98,6 +99,7 @@ def test_it_is_off_but_in_training() -> None:
         net.fit(X, T, gradient="numerical", progress=False)
 
 
+@pytest.mark.skipif(JIT_DISABLED, reason="starts no threads without the compiler")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_same_bits_on_any_number_of_threads_and_after_loading(dtype: str, tmp_path: Any) -> None:
     x, t = shapes.numbers(3, 60, 40, dtype=dtype), shapes.targets("labels", 60, 10, np.float64)

@@ -311,7 +311,7 @@ def test_same_bits_for_any_number_of_threads(
     assert JIT_DISABLED or work >= threads.SMALL_WORK
     seen = set()
     for n_threads in (1, 2, 3, 16):
-        for run in (entry.serial, entry.parallel):
+        for run in {entry.serial, entry.parallel}:
             given_arguments = own(arguments)
             returned = run(n_threads, *given_arguments)
             scratch = {"affine_forward": (3,), "affine_backward": (3, 4), "loss": (9, 11)}.get(entry.name, ())
@@ -319,6 +319,7 @@ def test_same_bits_for_any_number_of_threads(
     assert len(seen) == 1
 
 
+@pytest.mark.skipif(JIT_DISABLED, reason="starts no threads without the compiler")
 @every_dtype
 @every_problem
 def test_same_bits_by_set_num_threads(label: str, dtype: FloatType, chosen_threads: None) -> None:

@@ -51,10 +51,11 @@ def test_no_false_alarm(activation: Activation, dtype: str) -> None:
         report.assert_agree()
 
 
+@pytest.mark.skipif(JIT_DISABLED, reason="takes minutes with NUMBA_DISABLE_JIT=1")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", [fastnn.Relu(), fastnn.Tanh(), fastnn.Sigmoid()], ids=str)
 def test_one_per_cent_in_any_tensor_is_found(activation: Activation, dtype: str) -> None:
-    for seed in range(max(1, SEEDS // 5)):
+    for seed in range(SEEDS // 5):
         net, x, t = problem(activation, seed, dtype)
         for name, right in net.gradient(x, t).items():
             wrong = {**net.gradient(x, t), name: right * 1.01}
