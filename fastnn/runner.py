@@ -326,8 +326,10 @@ class Runner:
         workspace = self._workspace
         if optimizer is None:
             return NO_RULE
-        known = None if workspace is None else workspace.rule_for(optimizer)
-        return rule_of(optimizer, self.dtype) if known is None else known
+        if workspace is None:
+            return rule_of(optimizer, self.dtype)
+        known = workspace.rule_for(optimizer)
+        return rule_of(optimizer, self.dtype, workspace.rule) if known is None else known
 
     def _ready_for(
         self, rule: Rule, optimizer: Optimizer | None, rows: int, parts: int, shuffled: bool

@@ -1,5 +1,6 @@
 """Nothing that a user assigns, or that a user's class returns, reaches a kernel unchecked."""
 
+import contextlib
 import copy
 import dataclasses
 import pickle
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from fastnn import SGD, Adam, Affine, BatchNorm, Momentum, Regularization, Relu, Sigmoid, losses
-from fastnn.optimizers import Optimizer
+from fastnn.optimizers import Optimizer, numbers_in
 from tests.small_networks import VALUES, T, X, alike, bits, network
 
 # --- what is assigned ---------------------------------------------------------------------------------
@@ -261,6 +262,27 @@ def test_numbers_of_a_users_optimizer_are_checked(answer: Any) -> None:
             train(OtherOptimizer(answer=answer))
     assert bits(net) == before
     assert alike(net, network())
+
+
+def test_numbers_of_a_users_optimizer_are_checked_where_they_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[Any] = []
+
+    def noted(dtype: Any, numbers: Any) -> Any:
+        checked.append(numbers)
+        return numbers_in(dtype, numbers)
+
+    monkeypatch.setattr("fastnn.optimizers.numbers_in", noted)
+    net, expected = network(), network()
+    for rate in (0.1, 0.1, 0.1, 0.2, 0.2, 0.1, 0.1):
+        net.step(X, T, OtherOptimizer(answer=SGD(rate).numbers))
+        expected.step(X, T, SGD(rate))
+    assert bits(net) == bits(expected)
+    assert [numbers[0] for numbers in checked[0::2]] == [0.1, 0.2, 0.1]  # each beside that of `expected`
+    for answer in ((np.float64(0.1),), (True,), (NAN,)):
+        before = len(checked)
+        with contextlib.suppress(TypeError, ValueError):
+            net.step(X, T, OtherOptimizer(answer=answer))
+        assert len(checked) == before + 1
 
 
 def test_an_optimizer_that_is_another_at_each_look() -> None:
