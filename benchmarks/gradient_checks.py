@@ -195,8 +195,10 @@ def plant(found: Problem, seed: int) -> tuple[dict[str, Array] | None, str]:
 
 def _with_error(g: Array, rounded: float, kind: str, generator: np.random.Generator) -> Array | None:
     """One tensor's gradient with an error of a kind; None where rounding by that part of the largest hides it."""
-    errors = 0.01 * (np.full_like(g, np.linalg.norm(g)) if kind == "entry by the norm" else np.abs(g))
-    is_shown = errors > 4 * rounded * np.abs(g).max()
+    largest = np.abs(g).max()
+    norm = largest * np.linalg.norm(g / largest)  # whose squares do not overflow
+    errors = 0.01 * (np.full_like(g, norm) if kind == "entry by the norm" else np.abs(g))
+    is_shown = errors > 4 * rounded * largest
     if not is_shown.any():
         return None
     if kind == "tensor":

@@ -150,8 +150,7 @@ class _Chain:
         """
         scale = np.where(scale > 0.0, scale + self.least, scale)
         noise = np.zeros((RUNS, *scale.shape))
-        count = NOISY.stop - NOISY.start
-        noise[NOISY] = (self.generator.random((count, *scale.shape), np.float32) - 0.5) * np.sqrt(12.0) * scale
+        noise[NOISY] = (self.generator.random(noise[NOISY].shape, np.float32) - 0.5) * np.sqrt(12.0) * scale
         return noise
 
     # --- forward ------------------------------------------------------------------------------------------------------
@@ -320,8 +319,7 @@ class _Chain:
             return np.zeros_like(dy)
         largest = np.abs(dy).max(axis=2, keepdims=True)
         points = np.array(METHODS["richardson"].points).reshape(-1, 1, 1, 1)
-        direction = dy / np.where(largest > 0.0, largest, 1.0)
-        changes = _softmax_changes(y, points * STEP * direction)
+        changes = _softmax_changes(y, points * STEP * (dy / np.where(largest > 0.0, largest, 1.0)))
         ratio, estimate = quotient("richardson", changes, points * STEP)
         assert estimate is not None
         inner = np.abs(dy[0]) + (np.abs(dy[0]) * y[0]).sum(axis=1, keepdims=True)
@@ -385,7 +383,9 @@ class _Chain:
 
 def _spread(tensor: Array) -> Array:
     """How far the noisy runs (N, ...) are from the exact one of a tensor (R, N, ...): SURE standard deviations."""
-    spread: Array = SURE * np.sqrt(np.mean(np.square(tensor[NOISY] - tensor[0]), axis=0))
+    off = np.abs(tensor[NOISY] - tensor[0])
+    largest = off.max(axis=0)  # so that no square overflows or underflows
+    spread: Array = SURE * largest * np.sqrt(np.mean(np.square(off / np.where(largest > 0.0, largest, 1.0)), axis=0))
     return spread
 
 

@@ -131,6 +131,18 @@ def test_a_wrong_gradient_by_the_outputs_is_found(monkeypatch: pytest.MonkeyPatc
     assert fastnn.check_gradients(net, x, t).passed, "the quotients of the loss alone tell"
 
 
+@pytest.mark.parametrize("exponent", [-190, 230])
+def test_an_error_in_gradients_whose_squares_overflow_or_vanish(exponent: int) -> None:
+    net, x, _ = shallow("exponential")
+    net.params["b2"] = np.full(2, -exponent * np.log(10.0))
+    right = net.gradient(x, np.ones((5, 2)))
+    assert np.abs(np.log10(np.abs(right["b2"])) - exponent).max() < 2
+    assert fastnn.check_gradients(net, x, np.ones((5, 2))).passed
+    for name, array in right.items():
+        report = fastnn.check_gradients(net, x, np.ones((5, 2)), gradient={**right, name: 1.01 * array})
+        assert {tensor.name for tensor in report.tensors.values() if tensor.verdict == "differ"} == {name}, report
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_of_what_overflows_nothing_is_said(dtype: str) -> None:
     net, x, _ = shallow("exponential", dtype)
