@@ -203,7 +203,7 @@ class _Chain:
         if slope is None and row[job.ACTIVATION] in SATURATING:  # at the limit itself nothing is lost but the distance
             at_limit = np.abs(slopes[0]) < 0.1 * lost
             lost = np.where(at_limit, np.abs(slopes[0]), lost)
-            error = np.where(at_limit, error + lost, error)
+            error = error + np.where(at_limit, lost, EPS * np.abs(exact[0]))  # what the exact run's y is rounded by
         y = exact + self._noise(lost)
         if row[job.ACTIVATION] == SIGMOID:  # which rounding does not carry above 1, whose logarithm may be asked for
             y = np.minimum(y, 1.0)

@@ -207,6 +207,15 @@ def test_units_at_their_limit_hide_no_error(activation: Activation, sign: float)
     assert {tensor.name for tensor in report.tensors.values() if tensor.verdict == "differ"} == {"W1"}, report
 
 
+def test_sigmoids_near_1_whose_logarithm_is_asked_for() -> None:
+    """The rounding of 1 - y is in the loss's gradient and in the slope alike: it cancels where both take one y."""
+    net = fastnn.Network([fastnn.Affine(1, 1), fastnn.Sigmoid()], fastnn.losses.LogLoss(), dtype="float64")
+    net.params["W1"] = np.ones((1, 1))
+    for x in np.linspace(10.0, 36.0, 80):
+        report = fastnn.check_gradients(net, [[x]], np.zeros((1, 1)))
+        assert report.verdict != "differ", f"{x}\n{report}"
+
+
 def test_an_error_behind_numbers_that_underflow_is_found() -> None:
     """Gradually, in float32 below 1e-38, where 1e-40 still has four digits."""
     layers = [fastnn.Affine(2, 2), fastnn.LeakyRelu(), fastnn.Affine(2, 2)]
