@@ -51,6 +51,7 @@ SLIPS: dict[str, dict[str, str]] = {
     "rho": {"decay": "pass decay"},
     "seed": {"rng": "pass rng"},
     "sigma": {"deviation": "pass deviation"},
+    "step": {"every": "pass every"},
     "step_size": {"every": "pass every", "lr": "pass lr"},
     "test_size": {"test_fraction": "pass test_fraction"},
     "units": {"outputs": "pass outputs"},
