@@ -70,8 +70,8 @@ def set_num_threads(n: int) -> None:
     if not 1 <= number <= _LIMIT:
         problem = ValueError if is_integer else TypeError
         raise problem(
-            f"n: expected an integer from 1 to {_LIMIT}, got {checks.shown(n)}; "
-            "for more threads, set the environment variable NUMBA_NUM_THREADS before Python starts."
+            f"n: expected an integer from 1 to {_LIMIT}, got {checks.shown(n)}"
+            + ("; for more threads, set NUMBA_NUM_THREADS before Python starts" if number > _LIMIT else "")
         )
     _chosen = number
 
