@@ -109,7 +109,8 @@ def test_options_of_the_main_demo_are_refused(arguments: list[str], capsys: Outp
     assert main(["demo", *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.splitlines()[1] == "fastnn demo: error: arguments --json and --seed: not with --list or NAME"
+    option, name = sorted(arguments[:2], key=lambda word: word in ("--json", "--seed"), reverse=True)
+    assert err.splitlines()[1] == f"fastnn demo: error: argument {option}: not with {name}"
 
 
 def test_table() -> None:

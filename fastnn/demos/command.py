@@ -30,7 +30,8 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run what the options ask for, and return the exit code."""
     if (options.list or options.name) and (options.json or options.seed):
-        options.parser.error("arguments --json and --seed: not with --list or NAME")
+        given = " and ".join(name for name in ("--json", "--seed") if getattr(options, name[2:]))
+        options.parser.error(f"argument {given}: not with {'--list' if options.list else options.name}")
     if options.folder is not None and (options.list or options.name not in demos.PICTURES):
         options.parser.error(f"argument --folder: only with {', '.join(demos.PICTURES)}")
     if options.list:
