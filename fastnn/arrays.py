@@ -36,6 +36,7 @@ LabelArray: TypeAlias = npt.NDArray[np.intp]
 INTP = np.dtype(np.intp)
 MOST_AXES = 64  # of an array of NumPy: in lists that are nested deeper it finds no numbers
 NUMBERS = {bool, int, float}
+CHECK_FINITE = "check_finite"  # the option of networks' methods
 FINITE_BLOCK = 1 << 17  # values tested at once, so that what np.isfinite returns stays in the cache
 SUM_TOLERANCE = {"float32": 1e-3, "float64": 1e-6}  # how far the sum of a row of probabilities may be from 1
 
@@ -48,6 +49,7 @@ def floats(
     dtype: npt.DTypeLike | None = None,
     rounding: bool = False,
     finite: bool = False,
+    option: str = "",
     allow_empty: bool = False,
 ) -> Array:
     """`value` as a float array that compiled code can take; the very same object if it is one already.
@@ -65,6 +67,8 @@ def floats(
         Allow float64 to float32, rounded to nearest, and float32 to float64. Integers must still be exact.
     finite : bool
         Refuse NaN and infinity.
+    option : str
+        The caller's argument that, as False, accepts them; the message names it.
     allow_empty : bool
         Allow 0 rows; the other dimensions are never 0.
 
@@ -83,7 +87,7 @@ def floats(
     else:
         array = _convert(name, value, shape, None if dtype is None else np.dtype(dtype), rounding, allow_empty)
     if finite:
-        check_finite(name, array)
+        check_finite(name, array, option)
     return array
 
 
@@ -195,8 +199,8 @@ def regression_targets(
         raise ValueError(f"{expected}, got integer labels of shape ({rows},); {remedy}")
     if array.shape == (rows,) and columns == 1:
         shape = (rows,)
-    dense = floats(name, value, shape, dtype=dtype, rounding=True, finite=finite, allow_empty=rows == 0)
-    return dense.reshape(rows, columns)
+    options: Any = {"finite": finite, "option": CHECK_FINITE, "allow_empty": rows == 0}
+    return floats(name, value, shape, dtype=dtype, rounding=True, **options).reshape(rows, columns)
 
 
 class _WritableAlias:
@@ -301,14 +305,14 @@ def _check_exact(name: str, array: Array, converted: Array) -> None:
             raise ValueError(f"{expected}, got {checks.place(name, array, int(position))}; {remedy}")
 
 
-def check_finite(name: str, array: Array) -> None:
-    """Refuse NaN and infinity; `array` is one that came through the gate."""
+def check_finite(name: str, array: Array, option: str = "") -> None:
+    """Refuse NaN and infinity; `array` is one that came through the gate. option: see `floats`."""
     flat = array.reshape(-1)
     for start in range(0, flat.size, FINITE_BLOCK):
         finite = np.isfinite(flat[start : start + FINITE_BLOCK])
         if not finite.all():
             came = checks.place(name, array, start + int(finite.argmin()))
-            remedy = "mend the data, or pass check_finite=False"
+            remedy = "mend the data" + (f", or pass {option}=False" if option else "")
             raise ValueError(f"{name}: expected finite values, got {came}; {remedy}")
 
 

@@ -126,7 +126,8 @@ class Network(Runner):
         if self.outputs == 1:
             return self._evaluate(*self._prepare(x, t, check_finite))[1]
         finite = arrays.flag("check_finite", check_finite)
-        x = arrays.floats("x", x, ("N", self.inputs), dtype=self.dtype, rounding=True, finite=finite)
+        options: Any = {"dtype": self.dtype, "rounding": True, "finite": finite, "option": arrays.CHECK_FINITE}
+        x = arrays.floats("x", x, ("N", self.inputs), **options)
         labels, dense = arrays.targets("t", t, len(x), self.outputs, self.dtype)
         return self._evaluate(x, labels, dense)[1]
 

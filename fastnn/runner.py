@@ -194,12 +194,12 @@ class Runner:
         rows = max(forward.BLOCK_ROWS, int(FLOP_PER_CALL / flop))
         check = check_finite and count <= rows  # by the kernel, before it writes anything
         if check_finite and not check:
-            arrays.check_finite("x", x)
+            arrays.check_finite("x", x, arrays.CHECK_FINITE)
         for n in range(0, count, rows):
             some, y = (x, result) if count <= rows else (x[n : n + rows], result[n : n + rows])
             work = flop * some.shape[0]
             if threads.run(forward.predict, work, workspace.job, some, check, y, n_threads=parts):
-                arrays.check_finite("x", x)  # says where, unless another thread has mended x
+                arrays.check_finite("x", x, arrays.CHECK_FINITE)  # says where, unless another thread has mended x
                 threads.run(forward.predict, work, workspace.job, some, False, y, n_threads=parts)
         if workspace.nbytes <= LARGEST_KEPT:
             self._prediction_workspaces.append(workspace)
@@ -210,7 +210,8 @@ class Runner:
     ) -> tuple[Array, Array, Array]:
         """Data and targets as kernels take them: x (N, D), labels (N,) or empty, dense (N, K) or empty."""
         finite = arrays.flag("check_finite", check_finite)
-        x = arrays.floats(names[0], x, ("N", self.inputs), dtype=self.dtype, rounding=True, finite=finite)
+        options: Any = {"dtype": self.dtype, "rounding": True, "finite": finite, "option": arrays.CHECK_FINITE}
+        x = arrays.floats(names[0], x, ("N", self.inputs), **options)
         # Parameters as data would move while they are read.
         x = x.copy() if np.may_share_memory(x, self._values) else x[:]
         rows, columns = x.shape[0], self.outputs
