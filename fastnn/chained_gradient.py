@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastnn import layers
 from fastnn.arrays import Array
-from fastnn.kernels import job, operations
-from fastnn.kernels.activations import ACTIVATIONS, ELU, SIGMOID, SOFTMAX, TANH
-from fastnn.perturbation import METHODS, Perturbation, quotient
+from fastnn.engine import job, on_arrays
+from fastnn.kernels.frames import EACH_PLACE, MOST_PARAMETERS, PLACE
+from fastnn.perturbation import DOUBLE, METHODS, NO_HITS, Perturbation, quotient
 
 # The runs: one exact, the noisy ones, and three exact ones that say what part of the slope above a kink counts, beside
 # that below, where an element stands on it.
@@ -35,10 +36,9 @@ STEP = 0.02  # of the quotients of activations, where they are at most 1
 BESIDE = 1e-12  # how near to a kink its slopes are measured
 MOST_ELEMENTS = 1 << 22  # of all tensors; more samples are taken in turn
 EPS = float(np.finfo(np.float64).eps)
-LINEAR = [ACTIVATIONS[name].code for name in ("identity", "step", "relu", "leaky_relu")]  # whose slopes are numbers
-SUMS = [ACTIVATIONS[name].code for name in ("gelu", "silu")]  # whose slopes are, of terms up to 1
-SATURATING = [SIGMOID, ELU]  # whose kernels give their limits, which are not 0, exactly; that of tanh does not
-KINKED = [row.code for row in ACTIVATIONS.values() if row.has_kink]
+LINEAR = (layers.Identity, layers.Step, layers.Relu, layers.LeakyRelu)  # whose slopes are numbers
+SUMS = (layers.Gelu, layers.Silu)  # whose slopes are sums, of terms up to 1
+SATURATING = (layers.Sigmoid, layers.Elu)  # whose kernels give limits that are not 0 exactly; that of tanh does not
 
 
 class Evidence(NamedTuple):
@@ -157,20 +157,20 @@ class _Chain:
 
     def _forward(self, i: int, x: Array) -> _Taken:
         """Operation i."""
-        row, kind = self.plan.operations[i], self.plan.operations[i, job.KIND]
-        if kind == job.AFFINE:
-            W, b = self._affine(row)
+        layer = self.plan.layers[i]
+        if isinstance(layer, layers.Affine):
+            W, b = self._affine(i)
             y = np.matmul(x, W) + b
             return _Taken(x, y + self._noise(self.unit * (np.abs(x[0]) @ np.abs(W) + np.abs(b))), x[:0])
-        if kind == job.DROPOUT:
+        if isinstance(layer, layers.Dropout):
             return _Taken(x, x, x[:0])
-        if kind == job.BATCH_NORM:
+        if isinstance(layer, layers.BatchNorm):
             gamma, beta, mean, deviation = self._norm(i)
             factor = gamma / deviation
             y = (x - mean) * factor + beta
             y = y + self._noise(self.unit * ((np.abs(x[0]) + np.abs(mean)) * np.abs(factor) + np.abs(beta)))
             return _Taken(x, y, factor + self._noise(2 * self.unit * np.abs(np.broadcast_to(factor, x[0].shape))))
-        if row[job.ACTIVATION] == SOFTMAX and kind == job.ACTIVATE:
+        if isinstance(layer, layers.Softmax):
             y = self._activate(i, x)
             lost = np.abs(y[0]) * (2 + np.abs(x[0] - x[0].max(axis=1, keepdims=True)))
             return _Taken(x, np.minimum(y + self._noise(self.unit * lost), 1.0), x[:0])
@@ -181,9 +181,9 @@ class _Chain:
 
         An element that rounding may carry across a kink is taken to the other side in one noisy run.
         """
-        row = self.plan.operations[i]
-        slope = self._units(row, job.WEIGHT) if row[job.KIND] == job.PRELU else None
-        if slope is None and row[job.ACTIVATION] not in KINKED:
+        layer = self.plan.layers[i]
+        slope = self.parameters[self._place(i, 0)] if isinstance(layer, layers.PRelu) else None
+        if not layer.has_kink:
             slopes, error = self._quotients(i, x, np.inf)
         else:
             spread = _spread(x)
@@ -200,32 +200,35 @@ class _Chain:
             slopes = slopes + np.where(stands, SHARES[:, None, None] * (above - slopes), 0.0)
         exact = np.where(x > 0.0, x, slope * x) if slope is not None else self._activate(i, x)
         lost = self.unit * np.abs(exact[0])
-        if slope is None and row[job.ACTIVATION] in SATURATING:  # at the limit itself nothing is lost but the distance
+        if isinstance(layer, SATURATING):  # at the limit itself nothing is lost but the distance
             at_limit = np.abs(slopes[0]) < 0.1 * lost
             lost = np.where(at_limit, np.abs(slopes[0]), lost)
             error = error + np.where(at_limit, lost, EPS * np.abs(exact[0]))  # what the exact run's y is rounded by
         y = exact + self._noise(lost)
-        if row[job.ACTIVATION] == SIGMOID:  # which rounding does not carry above 1, whose logarithm may be asked for
+        if isinstance(layer, layers.Sigmoid):  # which rounding does not carry above 1, whose logarithm may be asked for
             y = np.minimum(y, 1.0)
-        if slope is None and row[job.ACTIVATION] not in LINEAR:
+        if slope is None and not isinstance(layer, LINEAR):
             slopes = slopes + (self._slopes_by_kernel(i, x, y) - self._slopes_by_kernel(i, x, exact))
             error = error + self.unit * np.abs(slopes[0])
-            if row[job.ACTIVATION] in SUMS:
+            if isinstance(layer, SUMS):
                 error = error + self.unit * np.minimum(np.abs(exact[0]), 1.0)
         return _Taken(x, y, slopes + self._noise(error))
 
     def _slopes_by_kernel(self, i: int, x: Array, y: Array) -> Any:
         """What the kernel of the backward pass makes of rounded outputs; its rounding goes with that of the outputs."""
-        code, rows = int(self.plan.operations[i, job.ACTIVATION]), np.ascontiguousarray(x).reshape(-1, x.shape[-1])
-        slopes, number = np.ones_like(rows), float(self.plan.numbers[i])
-        operations.activation_backward.serial(1, code, number, slopes, rows, y.reshape(rows.shape), slopes)
+        rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+        slopes, layer = np.ones_like(rows), self.plan.layers[i]
+        units = on_arrays.rows_part.address(DOUBLE), layer.units.backward.address(DOUBLE)
+        numbers = np.array(layer.numbers())
+        on_arrays.activation_backward.serial(1, 0, *units, numbers, slopes, rows, y.reshape(rows.shape), slopes)
         return slopes.reshape(x.shape)
 
     def _activate(self, i: int, x: Array) -> Array:
         """Activation i of (..., D), by the kernel of the forward pass."""
         rows = np.ascontiguousarray(x, np.float64).reshape(-1, x.shape[-1])
-        code, y = int(self.plan.operations[i, job.ACTIVATION]), np.empty_like(rows)
-        operations.activation_forward.serial(1, code, float(self.plan.numbers[i]), rows, y)
+        layer, y = self.plan.layers[i], np.empty_like(rows)
+        units = on_arrays.rows_part.address(DOUBLE), layer.units.forward.address(DOUBLE)
+        on_arrays.activation_forward.serial(1, 0, *units, np.array(layer.numbers()), rows, y)
         return y.reshape(x.shape)
 
     def _quotients(self, i: int, x: Array, nearest: float) -> tuple[Array, Array]:
@@ -247,15 +250,15 @@ class _Chain:
         Where a sigmoid, tanh or ELU nears a limit, that is its distance to it: the rounding of the limit would hide
         the change.
         """
-        code, number = int(self.plan.operations[i, job.ACTIVATION]), float(self.plan.numbers[i])
-        if code in (SIGMOID, TANH):
-            side = np.where(x > 0.0, -1.0, 1.0) * (1.0 if code == SIGMOID else 2.0)
+        layer = self.plan.layers[i]
+        if isinstance(layer, layers.Sigmoid | layers.Tanh):
+            side = np.where(x > 0.0, -1.0, 1.0) * (1.0 if isinstance(layer, layers.Sigmoid) else 2.0)
             before, after = (side / (1.0 + np.exp(-side * at)) for at in (x, moved))
             return after - before, np.abs(before)
         changes, subtracted = self._activate(i, moved) - y, np.abs(y)
-        if code == ELU:
-            is_near, before = x < -1.0, number * np.exp(x)
-            changes = np.where(is_near, number * np.exp(moved) - before, changes)
+        if isinstance(layer, layers.Elu):
+            is_near, before = x < -1.0, layer.alpha * np.exp(x)
+            changes = np.where(is_near, layer.alpha * np.exp(moved) - before, changes)
             subtracted = np.where(is_near, np.abs(before), subtracted)
         return changes, subtracted
 
@@ -285,27 +288,27 @@ class _Chain:
         dy, (losses, sums) = np.empty_like(outputs), np.empty((2, len(outputs)))
         labels, dense = self.model.labels[some], np.ascontiguousarray(self.model.dense[some], dtype)
         rows = np.tile(np.arange(y.shape[-2]), len(outputs) // y.shape[-2])
-        parameter, share = (
-            float(self.plan.numbers[-job.PLAN_NUMBERS + n]) for n in (job.LOSS_PARAMETER, job.DATA_SHARE)
-        )
-        arguments = (self.plan.loss, parameter, outputs, labels, dense, rows, len(self.model.x) / share, dy)
-        operations.loss.serial(1, *arguments, losses, sums, operations.NO_HITS, np.empty((1, operations.SUMS)))
+        numbers = self.plan.numbers[-job.PLAN_NUMBERS :].copy()
+        units = on_arrays.rows_part.address(outputs.dtype), self.model.loss.rows.address(outputs.dtype)
+        divisor = len(self.model.x) / numbers[job.DATA_SHARE]
+        arguments = (*units, numbers, outputs, labels, dense, rows, divisor, dy, losses, sums, NO_HITS)
+        on_arrays.loss.serial(1, 0, *arguments, np.empty((1, job.SUMS)))
         return dy.astype(np.float64).reshape(y.shape)
 
     # --- backward -----------------------------------------------------------------------------------------------------
 
     def _backward(self, i: int, taken: _Taken, dy: Array, rounded: float) -> tuple[Array, float]:
         """The gradient by the inputs of operation i, and what its rounding adds to that of a difference of losses."""
-        row, (x, y, slopes) = self.plan.operations[i], taken
-        if row[job.KIND] == job.DROPOUT:
+        layer, (x, y, slopes) = self.plan.layers[i], taken
+        if isinstance(layer, layers.Dropout):
             return dy, 0.0
-        if row[job.KIND] == job.AFFINE:
-            self._add_affine(row, x, dy, rounded)
+        if isinstance(layer, layers.Affine):
+            self._add_affine(i, x, dy, rounded)
             if i == 0:
                 return dy, 0.0
-            W = self._affine(row)[0]
+            W = self._affine(i)[0]
             return np.matmul(dy, W.T) + self._noise(self.unit * (np.abs(dy[0]) @ np.abs(W.T))), 0.0
-        if row[job.KIND] == job.ACTIVATE and row[job.ACTIVATION] == SOFTMAX:
+        if isinstance(layer, layers.Softmax):
             dx = self._softmax_backward(y, dy)
             return dx, EPS * float(np.abs(dy[0] * y[0]).sum())
         self._add_units(i, x, dy, rounded)
@@ -327,29 +330,27 @@ class _Chain:
         dx: Array = ratio * largest + self._noise(error)
         return dx
 
-    def _add_affine(self, row: Array, x: Array, dy: Array, rounded: float) -> None:
+    def _add_affine(self, i: int, x: Array, dy: Array, rounded: float) -> None:
         """Add the gradients of one affine operation."""
-        inputs, outputs = int(row[job.INPUTS]), int(row[job.OUTPUTS])
-        weights = slice(row[job.WEIGHT], row[job.WEIGHT] + inputs * outputs)
-        bias = slice(row[job.BIAS], row[job.BIAS] + outputs)
+        weights, bias = self._place(i, 0), self._place(i, 1)
         terms = np.abs(x[0]).T @ np.abs(dy[0])
         self._take(weights, np.matmul(x.transpose(0, 2, 1), dy).reshape(RUNS, -1), terms.ravel(), rounded)
         self._take(bias, dy.sum(axis=1), np.abs(dy[0]).sum(axis=0), rounded)
 
     def _add_units(self, i: int, x: Array, dy: Array, rounded: float) -> None:
         """Add the gradients of an operation with parameters for each unit, if it is one."""
-        row = self.plan.operations[i]
+        layer = self.plan.layers[i]
         lost = SURE * self.unit * np.abs(x[0])
-        if row[job.KIND] == job.PRELU:
-            factors = {job.WEIGHT: np.where(x > 0.0, 0.0, x)}
-        elif row[job.KIND] == job.BATCH_NORM:
+        if isinstance(layer, layers.PRelu):
+            factors = [np.where(x > 0.0, 0.0, x)]
+        elif isinstance(layer, layers.BatchNorm):
             _, _, mean, deviation = self._norm(i)
-            factors = {job.WEIGHT: (x - mean) / deviation, job.BIAS: np.ones_like(x)}
+            factors = [(x - mean) / deviation, np.ones_like(x)]
             lost = SURE * self.unit * (np.abs(x[0]) + np.abs(mean)) / deviation
         else:
             return
-        for column, factor in factors.items():
-            place = slice(row[column], row[column] + row[job.OUTPUTS])
+        for which, factor in enumerate(factors):
+            place = self._place(i, which)
             self._take(place, (dy * factor).sum(axis=1), np.abs(dy[0] * factor[0]).sum(axis=0), rounded)
             self.noise[place] += (np.abs(dy[0]) * lost).sum(axis=0)
 
@@ -362,23 +363,22 @@ class _Chain:
 
     # --- parameters ---------------------------------------------------------------------------------------------------
 
-    def _units(self, row: Array, column: int, after: int = 0) -> Array:
-        """An operation's numbers, one for each unit, that begin where a column of its row says."""
-        start = int(row[column]) + after * int(row[job.OUTPUTS])
-        return self.parameters[start : start + int(row[job.OUTPUTS])]
+    def _place(self, i: int, which: int) -> slice:
+        """Where a parameter of operation i stands in the flat vector."""
+        _, _, start, rows, columns = next(one for one in self.model.parameters if one[:2] == (i, which))
+        return slice(start, start + rows * columns)
 
-    def _affine(self, row: Array) -> tuple[Array, Array]:
+    def _affine(self, i: int) -> tuple[Array, Array]:
         """W and b."""
-        inputs, outputs, start = (int(row[column]) for column in (job.INPUTS, job.OUTPUTS, job.WEIGHT))
-        W = self.parameters[start : start + inputs * outputs].reshape(inputs, outputs)
-        return W, self._units(row, job.BIAS)
+        inputs, outputs = self.plan.operations[i, [job.WIDTH_IN, job.WIDTH_OUT]]
+        return self.parameters[self._place(i, 0)].reshape(inputs, outputs), self.parameters[self._place(i, 1)]
 
     def _norm(self, i: int) -> tuple[Array, Array, Array, Array]:
-        """gamma, beta, the mean and the deviation of batch normalisation."""
-        row = self.plan.operations[i]
-        mean, variance = self._units(row, job.STATISTICS), self._units(row, job.STATISTICS, 1)
-        deviation = np.sqrt(variance + self.plan.numbers[i])
-        return self._units(row, job.WEIGHT), self._units(row, job.BIAS), mean, deviation
+        """gamma, beta, the mean and the deviation of batch normalization."""
+        gamma, beta = self.parameters[self._place(i, 0)], self.parameters[self._place(i, 1)]
+        start = int(self.plan.operations[i, job.PLACES_AT + EACH_PLACE * MOST_PARAMETERS + PLACE])
+        mean, variance = self.parameters[start:][: gamma.size], self.parameters[start + gamma.size :][: gamma.size]
+        return gamma, beta, mean, np.sqrt(variance + self.plan.numbers[job.NUMBERS_EACH * i])
 
 
 def _spread(tensor: Array) -> Array:

@@ -5,6 +5,7 @@ Imports the public operations, network, threads and, for what they found, the se
 
 import os
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 import llvmlite
@@ -15,12 +16,14 @@ from llvmlite import binding
 from fastnn import arrays, functional, functional_losses, functional_updates, threads
 from fastnn.folders import cache_folder
 from fastnn.kernels import processor
-from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.kernels.cache import kernel_cache_folder
 from fastnn.kernels.compile import JIT_DISABLED
+from fastnn.kernels.units import Unit
 from fastnn.layers import Affine, Sigmoid
 from fastnn.network import Network
+from fastnn.operations import LAYERS, LOSSES, OPTIMIZERS
 from fastnn.optimizers import SGD
+from fastnn.plan import PERTURBING, SPARSE, TRAINING
 from fastnn.slips import answers_slips
 from fastnn.training import fit
 from fastnn.version import __version__
@@ -93,8 +96,8 @@ def show_config() -> None:
 def warmup(dtype: Any = "float32", numerical_gradients: bool = False) -> None:
     """Compile now, or load from disk, all that networks and the functional operations need for one dtype.
 
-    Without it each kernel is compiled or loaded when it is first called. Both forms are made, the serial one and, where
-    more than one thread is configured, the parallel one.
+    Without it each operation is compiled or loaded when a network or a call first needs it, so this takes longer than
+    any one network does.
 
     Parameters
     ----------
@@ -107,6 +110,9 @@ def warmup(dtype: Any = "float32", numerical_gradients: bool = False) -> None:
     sizes = [2]
     if threads.get_num_threads() > 1 and not JIT_DISABLED:
         sizes.append(threads.SMALL_WORK)  # each operation does at least one FLOP a row
+    _compile_units(kind, (*TRAINING, *SPARSE), ("rows",))
+    if numerical_gradients:
+        _compile_units(arrays.float_dtype("dtype", "float64"), PERTURBING, ("change", "change_of_one", "prepare"))
     for rows in sizes:
         _use_everything(kind, rows)
         if numerical_gradients:
@@ -115,19 +121,29 @@ def warmup(dtype: Any = "float32", numerical_gradients: bool = False) -> None:
             fit(network, x, t, epochs=1, batch_size=None, gradient="numerical", progress=False)
 
 
+def _compile_units(dtype: arrays.DType, roles: Sequence[str], loss_roles: Sequence[str]) -> None:
+    """Compile the units of all layers, losses and optimizers for these roles."""
+    units: list[Unit | None] = [getattr(layer.units, role) for layer in LAYERS.values() for role in roles]
+    for loss in LOSSES.values():
+        found = [loss.units] if loss.labels_units is None else [loss.units, loss.labels_units]
+        units += [getattr(some, role) for some in found for role in loss_roles]
+    if "rows" in loss_roles:
+        units += [unit for kind in OPTIMIZERS.values() for unit in (kind.unit, kind.outer)]
+    for unit in units:
+        if unit is not None:
+            unit.address(dtype)
+
+
 def _use_everything(dtype: arrays.DType, rows: int) -> None:
-    """Call each kernel once, with work in proportion to `rows`. To kernels, all forms of data are of one type."""
+    """Call each entry once, with work in proportion to `rows`. To kernels, all forms of data are of one type."""
     x, W, b = np.zeros((rows, 2), dtype), np.zeros((2, 2), dtype), np.zeros(2, dtype)
     t = np.zeros(rows, np.intp)
     functional.affine_forward(x, W, b)
     functional.affine_backward(x, x, W)
-    name = next(iter(ACTIVATIONS))  # one kernel for all of them
-    functional.activation_forward(name, x)
-    functional.activation_backward(name, x, x, x)
+    functional.activation_forward("relu", x)
+    functional.activation_backward("relu", x, x, x)
     functional_losses.softmax_cross_entropy(x, t)
     functional_updates.sgd_update(x.copy(), x, 0.0)
-    functional_updates.momentum_update(x.copy(), x, x.copy(), 0.0)
-    functional_updates.nesterov_update(x.copy(), x, x.copy(), 0.0)
     network = Network([Affine(2, 2), Sigmoid()], rng=0, dtype=dtype)
     network.step(x, t, SGD(0.0))
     network.loss(x, t)

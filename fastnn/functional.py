@@ -2,7 +2,7 @@
 
 Arrays are float32 or float64, all of one dtype, C-contiguous (others are converted where that is exact, see
 fastnn.arrays). NaN and infinities pass through as in NumPy. Results have the same bits on any number of threads.
-Imports arrays, threads and kernels. Shape letters: N batch, D inputs and H outputs of a layer, K classes.
+Shape letters: N batch, D inputs and H outputs of a layer, K classes.
 """
 
 from typing import Any
@@ -11,9 +11,10 @@ import numpy as np
 
 from fastnn import arrays, threads
 from fastnn.arrays import Array
-from fastnn.kernels import operations
-from fastnn.kernels.activations import ACTIVATIONS
+from fastnn.engine import job, on_arrays
 from fastnn.kernels.matmul import scratch_size
+from fastnn.operations import ACTIVATIONS
+from fastnn.operations.affine import affine_products
 
 FLOP_PER_ACTIVATION = 20  # of the dearest ones; decides only whether threads pay
 
@@ -58,7 +59,8 @@ def affine_forward(x: Any, W: Any, b: Any, *, out: Any = None) -> Array:
     y = arrays.output("out", out, (x.shape[0], W.shape[1]), x.dtype, (("x", x), ("W", W), ("b", b)))
     parts = threads.get_num_threads()
     scratch = _take_scratch(parts, scratch_size(*W.shape), x.dtype)
-    threads.run(operations.affine_forward, 2.0 * x.size * W.shape[1], x, W, b, scratch, y, n_threads=parts)
+    units = on_arrays.rows_part.address(x.dtype), affine_products.address(x.dtype)
+    threads.run(on_arrays.affine_forward, 2.0 * x.size * W.shape[1], *units, x, W, b, scratch, y, n_threads=parts)
     _spare[x.dtype].append(scratch)
     return y
 
@@ -103,8 +105,13 @@ def affine_backward(
     )
     scratch = _take_scratch(parts, max(sizes), x.dtype)
     work = (4.0 if need_dx else 2.0) * x.size * W.shape[1]
-    sums = np.empty((parts, operations.SUMS))
-    threads.run(operations.affine_backward, work, dy, x, W, scratch, sums, dx, dW, db, n_threads=parts)
+    sums = np.empty((parts, job.SUMS))
+    units = (
+        on_arrays.backward_part.address(x.dtype),
+        affine_products.address(x.dtype) if need_dx else 0,
+        affine_products.address(x.dtype),
+    )
+    threads.run(on_arrays.affine_backward, work, *units, dy, x, W, scratch, sums, dx, dW, db, n_threads=parts)
     _spare[x.dtype].append(scratch)
     return dx if need_dx else None, dW, db
 
@@ -133,10 +140,11 @@ def activation_forward(name: str, x: Any, *, slope: float = 0.01, alpha: float =
     parameter = _activation_parameter(name, slope, alpha)
     x = arrays.floats("x", x)
     y = arrays.output("out", out, x.shape, x.dtype, (("x", x),), in_place=("x",))
-    rows = (-1, x.shape[-1])
+    rows = (-1, 1 if ACTIVATIONS[name].takes_elements else x.shape[-1])
     work = float(FLOP_PER_ACTIVATION * x.size)
     shaped = x.reshape(rows), y.reshape(rows)
-    threads.run(operations.activation_forward, work, ACTIVATIONS[name].code, parameter, *shaped)
+    units = on_arrays.rows_part.address(x.dtype), ACTIVATIONS[name].units.forward.address(x.dtype)
+    threads.run(on_arrays.activation_forward, work, *units, np.array([parameter]), *shaped)
     return y
 
 
@@ -165,15 +173,17 @@ def activation_backward(
     dy = arrays.floats("dy", dy, x.shape, dtype=x.dtype)
     y = arrays.floats("y", y, x.shape, dtype=x.dtype)
     dx = arrays.output("out", out, x.shape, x.dtype, (("dy", dy), ("x", x), ("y", y)), in_place=("dy",))
-    shaped = [array.reshape(-1, x.shape[-1]) for array in (dy, x, y, dx)]
+    rows = (-1, 1 if ACTIVATIONS[name].takes_elements else x.shape[-1])
+    shaped = [array.reshape(rows) for array in (dy, x, y, dx)]
+    units = on_arrays.rows_part.address(x.dtype), ACTIVATIONS[name].units.backward.address(x.dtype)
     work = float(FLOP_PER_ACTIVATION * x.size)
-    threads.run(operations.activation_backward, work, ACTIVATIONS[name].code, parameter, *shaped)
+    threads.run(on_arrays.activation_backward, work, *units, np.array([parameter]), *shaped)
     return dx
 
 
 def _activation_parameter(name: str, slope: float, alpha: float) -> float:
     given = {"slope": arrays.real("slope", slope), "alpha": arrays.real("alpha", alpha)}
-    own = ACTIVATIONS[name].parameter
+    own = ACTIVATIONS[name].option
     for other, value, default in (("slope", slope, 0.01), ("alpha", alpha, 1.0)):
         if other != own and value != default:
             takes = f"the parameter of {name} is {own}" if own else f"{name} has no parameter"

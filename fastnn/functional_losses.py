@@ -1,7 +1,7 @@
 """Losses of arrays and their gradients: each checks its arguments and calls one compiled kernel.
 
 What holds for fastnn.functional holds here; the formulas of networks' losses, of which these are the plain functions,
-are in kernels/losses.py. Imports the gate, the descriptions of losses, threads and kernels.
+are in operations/losses.
 """
 
 from typing import Any, TypeAlias
@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn import arrays, threads
 from fastnn.arrays import Array
-from fastnn.kernels import operations
+from fastnn.engine import job, on_arrays
 from fastnn.losses import (
     AbsoluteError,
     CrossEntropy,
@@ -26,6 +26,7 @@ from fastnn.losses import (
     weights_of,
 )
 
+NO_HITS = np.empty(0, np.intp)
 FLOP_PER_OUTPUT = 20.0  # decides only whether threads pay
 REDUCTIONS = ("mean", "element_mean", "sum", "none")
 Value: TypeAlias = Any  # a float, or an array (N,) where nothing is reduced
@@ -247,19 +248,20 @@ def _evaluate(
     dy = arrays.output("out", out, y.shape, y.dtype, ((name, y), ("t", np.asarray(t)), ("t", dense)))
     divisor = _divisor(weights, reduction, y.shape) / factor
     losses, sums = np.empty((2, len(y)))
+    parts, work = threads.get_num_threads(), FLOP_PER_OUTPUT * y.size
+    units = loss.units if loss.labels_units is None or not labels.size else loss.labels_units
     arguments = (
-        loss.code,
-        loss.parameter,
+        on_arrays.rows_part.address(y.dtype),
+        units.rows.address(y.dtype),
+        np.array(loss.numbers()),
         y,
         labels,
         dense,
         np.arange(len(y)),
         1.0 if weights is not None else divisor,
     )
-    parts, work = threads.get_num_threads(), FLOP_PER_OUTPUT * y.size
-    values = np.empty((parts, operations.SUMS))
-    rest = (dy, losses, sums, operations.NO_HITS, values)
-    total = threads.run(operations.loss, work, *arguments, *rest, n_threads=parts)
+    rest = (dy, losses, sums, NO_HITS, np.empty((parts, job.SUMS)))
+    total = threads.run(on_arrays.loss, work, *arguments, *rest, n_threads=parts)
     if weights is None and reduction != "none":
         return float(total) / divisor, dy
     if weights is not None:

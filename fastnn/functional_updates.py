@@ -10,9 +10,9 @@ import numpy as np
 
 from fastnn import arrays, threads
 from fastnn.arrays import Array
-from fastnn.kernels import operations
-from fastnn.kernels.updates import NUMBERS, STEP, UPDATES
-from fastnn.optimizers import AdaGrad, AdamW, Nesterov, Optimizer, RMSProp, numbers_in
+from fastnn.engine import on_arrays
+from fastnn.operations.updates.base import FIRST, RATE, RATES, STEP
+from fastnn.optimizers import SGD, AdaGrad, AdamW, Momentum, Nesterov, Optimizer, RMSProp, numbers_in
 
 FLOP = 20.0  # of one element, about; decides only whether threads pay
 
@@ -32,8 +32,10 @@ def sgd_update(params: Any, grads: Any, lr: float) -> None:
     Source: Robbins and Monro, Annals of Mathematical Statistics 22 (1951), 400-407.
     """
     lr = arrays.real("lr", lr, minimum=0.0)
+    numbers = np.zeros(RATES)
+    numbers[RATE] = lr
     for p, g in _matched(("params", params), ("grads", grads)):
-        threads.run(operations.sgd_update, 2.0 * p.size, p.reshape(-1), g.reshape(-1), lr)
+        _run(SGD, 2.0, numbers, p, g, p, p)
 
 
 def momentum_update(params: Any, grads: Any, velocity: Any, lr: float, momentum: float = 0.9) -> None:
@@ -53,8 +55,10 @@ def momentum_update(params: Any, grads: Any, velocity: Any, lr: float, momentum:
     Source: Polyak, USSR Computational Mathematics and Mathematical Physics 4 (1964), 1-17.
     """
     lr, momentum = arrays.real("lr", lr, minimum=0.0), arrays.real("momentum", momentum, minimum=0.0, below=1.0)
+    numbers = np.zeros(RATES)
+    numbers[RATE], numbers[FIRST] = lr, momentum
     for p, g, v in _matched(("params", params), ("grads", grads), ("velocity", velocity)):
-        threads.run(operations.momentum_update, 4.0 * p.size, p.reshape(-1), g.reshape(-1), v.reshape(-1), lr, momentum)
+        _run(Momentum, 4.0, numbers, p, g, v, v)
 
 
 def nesterov_update(params: Any, grads: Any, velocity: Any, lr: float, momentum: float = 0.9) -> None:
@@ -180,12 +184,18 @@ def adam_update(
 def _update(rule: Optimizer, *groups: tuple[str, Any], step: int = 1) -> None:
     """The rule's update of arrays that belong together: parameters, gradients, then the state."""
     for p, g, *state in _matched(*groups):
-        numbers = np.zeros(NUMBERS)
+        numbers = np.zeros(RATES)
         given = numbers_in(p.dtype, rule.numbers)
         numbers[: len(given)], numbers[STEP] = given, step
         first, last = state[0], state[-1]  # one twice where there is one
-        vectors = [vector.reshape(-1) for vector in (p, g, first, last)]
-        threads.run(operations.update, FLOP * p.size, UPDATES[rule.update].code, numbers, *vectors)
+        _run(type(rule), FLOP, numbers, p, g, first, last)
+
+
+def _run(kind: type[Optimizer], flop: float, numbers: Array, *vectors: Array) -> None:
+    """The update of a kind of optimizer; flop: of one element."""
+    dtype = vectors[0].dtype
+    units = on_arrays.update_part.address(dtype), kind.unit.address(dtype)
+    threads.run(on_arrays.update, flop * vectors[0].size, *units, numbers, *(vector.reshape(-1) for vector in vectors))
 
 
 def _matched(*groups: tuple[str, Any]) -> list[tuple[Array, ...]]:

@@ -24,8 +24,6 @@ import numpy as np
 from fastnn import arrays, checks, observation
 from fastnn.arrays import Array
 from fastnn.chained_gradient import chained_gradient, smallest
-from fastnn.kernels.activations import ACTIVATIONS
-from fastnn.layers import PRelu
 from fastnn.perturbation import METHODS, quotient
 from fastnn.slips import answers_slips
 
@@ -305,9 +303,9 @@ def _evidence(
 
 def _has_kinks(net: Any) -> bool:
     """Whether the loss can have any."""
-    if net._formula.has_kink or net.regularization.l1 > 0.0 or any(isinstance(layer, PRelu) for layer in net._layers):
+    if net._formula.has_kink or net.regularization.l1 > 0.0:
         return True
-    return any(ACTIVATIONS[getattr(layer, "activation", "identity")].has_kink for layer in net._layers)
+    return any(layer.has_kink for layer in net._layers)
 
 
 def _find_kinks(sides: Array, allowed: Array) -> Array:

@@ -1,298 +1,49 @@
-"""Losses of a network: small frozen descriptions, and what targets each takes. Imports the gate and the kernels' table.
+"""Losses of a network: small frozen descriptions, and what targets each takes.
 
-Their arithmetic is in kernels/losses.py.
+Each is written, with its formulas and kernels, in a file of its own in fastnn/operations/losses.
 """
 
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 
 from fastnn import arrays
-from fastnn.arrays import Array, LabelArray
-from fastnn.kernels import losses as kernels
+from fastnn.arrays import Array
+from fastnn.operations import LOSSES
+from fastnn.operations.losses.absolute_error import AbsoluteError
+from fastnn.operations.losses.base import Loss, Targets
+from fastnn.operations.losses.cross_entropy import CrossEntropy
+from fastnn.operations.losses.exponential import Exponential
+from fastnn.operations.losses.hinge import Hinge
+from fastnn.operations.losses.huber import Huber
+from fastnn.operations.losses.kl_divergence import KLDivergence
+from fastnn.operations.losses.log_loss import LogLoss
+from fastnn.operations.losses.mean_squared_error import MeanSquaredError
+from fastnn.operations.losses.sigmoid_cross_entropy import SigmoidCrossEntropy
+from fastnn.operations.losses.softmax_cross_entropy import SoftmaxCrossEntropy
 from fastnn.slips import answers_slips
 
-Targets = tuple[LabelArray, Array]  # labels (N,) or empty, dense (N, K) or empty
+__all__ = [
+    "LOSSES",
+    "AbsoluteError",
+    "CrossEntropy",
+    "Exponential",
+    "Hinge",
+    "Huber",
+    "KLDivergence",
+    "LogLoss",
+    "Loss",
+    "MeanSquaredError",
+    "SigmoidCrossEntropy",
+    "SoftmaxCrossEntropy",
+    "Targets",
+    "check_loss",
+    "check_outputs",
+    "own_loss",
+    "weights_of",
+]
 
-
-@dataclass(frozen=True)
-class Loss:
-    """What all losses share: `name`, which is also how `Network(loss=...)` takes one with its usual parameter."""
-
-    name: ClassVar[str] = ""
-    applies: ClassVar[str] = ""  # the name of the activation that the loss applies to the outputs itself
-    border: ClassVar[float | None] = None  # between two classes, where one output stands for both
-    follows: ClassVar[tuple[str, ...]] = ()  # the activations whose probabilities it takes
-    compares_classes: ClassVar[bool] = False  # so one output would always be right
-
-    def __post_init__(self) -> None:
-        if self.name not in kernels.LOSSES:
-            raise TypeError(f"loss: expected one such as losses.Huber(), got {type(self).__name__}(); use a subclass")
-
-    @property
-    def code(self) -> int:
-        """Its number in kernels/losses.py."""
-        return kernels.LOSSES[self.name].code
-
-    @property
-    def parameter(self) -> float:
-        """The value of its one parameter; 0 where it has none."""
-        keyword = kernels.LOSSES[self.name].parameter
-        return float(getattr(self, keyword)) if keyword else 0.0
-
-    @property
-    def has_kink(self) -> bool:
-        """Whether its derivative jumps."""
-        return kernels.LOSSES[self.name].has_kink
-
-    @property
-    def takes_labels(self) -> bool:
-        """Whether labels (N,) go to the kernel as they are."""
-        return False
-
-    @property
-    def takes_classes(self) -> bool:
-        """Whether targets may be labels, or shares of classes that sum to 1."""
-        return self.takes_labels
-
-    @property
-    def smooths_labels(self) -> bool:
-        """Whether targets that were classes come out of `targets` as shares."""
-        return False
-
-    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
-        """Targets as kernels take them; refused with TypeError or ValueError where they are none of this loss."""
-        return np.empty(0, np.intp), arrays.regression_targets(name, t, rows, outputs, dtype, finite=finite)
-
-    def options(self) -> dict[str, float]:
-        """Its parameters by name."""
-        return {field.name: float(getattr(self, field.name)) for field in fields(self)}
-
-
-@dataclass(frozen=True)
-class SoftmaxCrossEntropy(Loss):
-    """-sum(t log softmax(y)); outputs are logits, targets labels (N,), one-hot rows or probabilities (N, K).
-
-    Parameters
-    ----------
-    label_smoothing : float
-        In [0, 1): targets t become (1 - s) t + s / K (Szegedy et al., 2016).
-    """
-
-    label_smoothing: float = 0.0
-
-    name = "softmax_cross_entropy"
-    applies = "softmax"
-    compares_classes = True
-
-    def __post_init__(self) -> None:
-        smoothing = arrays.real("label_smoothing", self.label_smoothing, minimum=0.0, below=1.0)
-        object.__setattr__(self, "label_smoothing", smoothing)
-
-    @property
-    def takes_labels(self) -> bool:
-        return self.label_smoothing == 0.0
-
-    @property
-    def takes_classes(self) -> bool:
-        return True
-
-    @property
-    def smooths_labels(self) -> bool:
-        return self.label_smoothing > 0.0
-
-    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
-        labels, dense = arrays.targets(name, t, rows, outputs, dtype)
-        if self.label_smoothing == 0.0:
-            return labels, dense
-        if labels.size:
-            dense = np.zeros((rows, outputs), dtype)
-            dense[np.arange(rows), labels] = 1.0
-        smoothed = (1.0 - self.label_smoothing) * dense.astype(np.float64) + self.label_smoothing / outputs
-        return np.empty(0, np.intp), smoothed.astype(dtype)
-
-
-@dataclass(frozen=True)
-class KLDivergence(Loss):
-    """sum(t log(t / softmax(y))); outputs are logits, targets probabilities (N, K) or labels (N,).
-
-    The cross entropy less the entropy of the targets: at least 0, and 0 where both agree (Kullback and Leibler, 1951).
-    """
-
-    name = "kl_divergence"
-    applies = "softmax"
-    compares_classes = True
-
-    @property
-    def takes_labels(self) -> bool:
-        return True
-
-    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
-        return arrays.targets(name, t, rows, outputs, dtype)
-
-
-@dataclass(frozen=True)
-class SigmoidCrossEntropy(Loss):
-    """-sum(t log s + (1 - t) log(1 - s)) with s = sigmoid(y); outputs are logits, targets (N, K) in [0, 1].
-
-    For one output (N,) will do: the log loss of two classes 0 and 1.
-    """
-
-    name = "sigmoid_cross_entropy"
-    applies = "sigmoid"
-    border = 0.0
-
-    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
-        labels, dense = super().targets(name, t, rows, outputs, dtype, finite)
-        _check(name, dense, (dense >= 0.0) & (dense <= 1.0), "shares from 0 to 1", "scale them, or label classes 0, 1")
-        return labels, dense
-
-
-@dataclass(frozen=True)
-class MeanSquaredError(Loss):
-    """sum((y - t)^2) / 2, targets (N, K)."""
-
-    name = "mean_squared_error"
-
-
-@dataclass(frozen=True)
-class AbsoluteError(Loss):
-    """sum(|y - t|), targets (N, K)."""
-
-    name = "absolute_error"
-
-
-@dataclass(frozen=True)
-class Huber(Loss):
-    """sum of (y - t)^2 / 2 where |y - t| <= delta, else of delta (|y - t| - delta / 2); targets (N, K) (Huber, 1964).
-
-    Parameters
-    ----------
-    delta : float
-        Above 0.
-    """
-
-    delta: float = 1.0
-
-    name = "huber"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "delta", arrays.real("delta", self.delta, above=0.0))
-
-
-def _signs(loss: Loss, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
-    labels, dense = Loss.targets(loss, name, t, rows, outputs, dtype, finite)
-    _check(name, dense, np.abs(dense) == 1.0, "-1 or 1", f"from classes 0 and 1 pass 2 * {name} - 1")
-    return labels, dense
-
-
-@dataclass(frozen=True)
-class Hinge(Loss):
-    """sum(max(0, 1 - t y)) for targets t (N, K) of -1 and 1 (Cortes and Vapnik, 1995).
-
-    For labels (N,) and several outputs the sum of max(0, 1 + y[k] - y[t]) over the other classes k (Weston and
-    Watkins, 1999).
-    """
-
-    name = "hinge"
-    border = 0.0
-
-    @property
-    def takes_labels(self) -> bool:
-        return True
-
-    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
-        if outputs > 1 and np.ndim(t) == 1:
-            return arrays.labels(name, t, rows, outputs), np.empty((0, outputs), dtype)
-        return _signs(self, name, t, rows, outputs, dtype, finite)
-
-
-@dataclass(frozen=True)
-class Exponential(Loss):
-    """sum(exp(-t y)) for targets t (N, K) of -1 and 1 (Friedman, Hastie and Tibshirani, 2000)."""
-
-    name = "exponential"
-    border = 0.0
-
-    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
-        return _signs(self, name, t, rows, outputs, dtype, finite)
-
-
-@dataclass(frozen=True)
-class CrossEntropy(Loss):
-    """-sum(t log(y + offset)); outputs are probabilities, as of a last layer Softmax(), targets as of softmax's.
-
-    From logits, `SoftmaxCrossEntropy` is exact where a probability rounds to 0, and faster.
-
-    Parameters
-    ----------
-    offset : float
-        At least 0. Courses write 1e-7, so that log(0) does not happen (Saito, Deep Learning from Scratch, 2016).
-    """
-
-    offset: float = 0.0
-
-    name = "cross_entropy"
-    follows = ("softmax",)
-    compares_classes = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "offset", arrays.real("offset", self.offset, minimum=0.0))
-
-    @property
-    def takes_classes(self) -> bool:
-        return True
-
-    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
-        labels, dense = arrays.targets(name, t, rows, outputs, dtype)
-        if labels.size:
-            dense = np.zeros((rows, outputs), dtype)
-            dense[np.arange(rows), labels] = 1.0
-        return np.empty(0, np.intp), dense
-
-
-@dataclass(frozen=True)
-class LogLoss(Loss):
-    """-sum(t log(y + offset) + (1 - t) log(1 - y + offset)); outputs are probabilities, as of a last layer Sigmoid().
-
-    Targets (N, K) in [0, 1], for one output also (N,). From logits, `SigmoidCrossEntropy` is exact where a probability
-    rounds to 0 or 1.
-
-    Parameters
-    ----------
-    offset : float
-        At least 0.
-    """
-
-    offset: float = 0.0
-
-    name = "log_loss"
-    border = 0.5
-    follows = ("sigmoid", "softmax")
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "offset", arrays.real("offset", self.offset, minimum=0.0))
-
-    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
-        return SigmoidCrossEntropy().targets(name, t, rows, outputs, dtype, finite)
-
-
-LOSSES: dict[str, type[Loss]] = {
-    loss.name: loss
-    for loss in (
-        SoftmaxCrossEntropy,
-        SigmoidCrossEntropy,
-        MeanSquaredError,
-        AbsoluteError,
-        Huber,
-        Hinge,
-        Exponential,
-        KLDivergence,
-        CrossEntropy,
-        LogLoss,
-    )
-}
 for _class in LOSSES.values():
     answers_slips(_class)
 WITHOUT_GRADIENT = {"zero_one_loss": "0-1 loss", "zero_one": "0-1 loss", "accuracy": "accuracy"}
@@ -345,15 +96,6 @@ def check_outputs(loss: Loss, last: Any, outputs: int) -> None:
             f"layers: expected at least 2 outputs, one for each class, for the loss {loss.name}, got 1; for two "
             "classes 0 and 1 by one output take sigmoid_cross_entropy, for a number mean_squared_error"
         )
-
-
-def _check(name: str, values: Array, good: Any, expected: str, remedy: str) -> None:
-    """Refuse targets of which one is not good; NaN is left to those that ask for finite numbers."""
-    bad = ~(good | np.isnan(values))
-    if bad.any():
-        place = tuple(int(i) for i in np.argwhere(bad)[0])
-        came = f"{float(values[place]):g} at {name}[{', '.join(map(str, place))}]"
-        raise ValueError(f"{name}: expected {expected}, got {came}; {remedy}")
 
 
 def weights_of(

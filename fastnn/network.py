@@ -10,9 +10,9 @@ import numpy as np
 
 from fastnn import arrays, initializers, observation
 from fastnn.arrays import Array
+from fastnn.engine import job
+from fastnn.engine.job import DONE, REFUSED
 from fastnn.errors import TrainingDivergedError
-from fastnn.kernels import job
-from fastnn.kernels.forward import DONE, REFUSED
 from fastnn.layers import RELU_FAMILY, Affine, BatchNorm, Dropout, Layer, PRelu
 from fastnn.losses import Loss, check_outputs
 from fastnn.optimizers import Optimizer, check_optimizer

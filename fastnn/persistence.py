@@ -24,9 +24,9 @@ import numpy as np
 from fastnn import checks, files, model_header
 from fastnn.arrays import Array, DType
 from fastnn.errors import ModelFileError
-from fastnn.kernels.updates import UPDATES
 from fastnn.model_header import LARGEST_HEADER, REMEDY, REPAIR
 from fastnn.network import Network
+from fastnn.optimizers import OPTIMIZERS
 from fastnn.runner import Snapshot
 from fastnn.slips import answers_slips
 
@@ -203,7 +203,7 @@ def _read(file: IO[bytes]) -> Network:
     with zipfile.ZipFile(file) as archive:
         members = _check_members(archive.infolist(), os.fstat(file.fileno()).st_size)
         described = model_header.parse(archive.read(members[HEADER]))
-        vectors = UPDATES[described.update or "none"].state_vectors
+        vectors = OPTIMIZERS[described.update].state_vectors if described.update else 0
         shapes = {PARAMETERS: (described.size,), STATE: (vectors, described.size)}
         values, state = (_array(archive, members[name], described.dtype, shape) for name, shape in shapes.items())
     network = Network(

@@ -1,7 +1,4 @@
-"""The numerical gradient of a network: what kernels/perturbation.py needs, and the quotients of what it gives.
-
-Imports the gate, errors, threads, kernels and numpy.
-"""
+"""The numerical gradient of a network: what engine/perturbing.py needs, and the quotients of what it gives."""
 
 import itertools
 import math
@@ -14,18 +11,18 @@ import numpy as np
 
 from fastnn import arrays, threads
 from fastnn.arrays import Array
+from fastnn.engine import job, on_arrays, perturbing
 from fastnn.errors import PrecisionWarning
-from fastnn.kernels import job, operations
-from fastnn.kernels import perturbation as kernels
-from fastnn.kernels.losses import HINGE, MULTICLASS_HINGE
-from fastnn.kernels.matmul import scratch_size
-from fastnn.kernels.units import SCRATCH_VECTORS
+from fastnn.kernels.frames import BREADTH, EACH_PLACE, HEIGHT, IS_MATRIX
+from fastnn.plan import PERTURBING, Plan
 
 # A block of changes should stay in the cache: this many elements, and no more columns than that.
 BLOCK_SIZE, MOST_COLUMNS = 1 << 16, 2048
 TENSOR_BYTES = 1 << 26  # of the unperturbed tensors; more samples are taken in turn
 SECONDS_PER_CALL = 0.05  # so that Ctrl-C answers within 0.1 s
 FIRST_FLOP = 2e8  # of the first call, which sets the pace of the next
+DOUBLE = np.dtype(np.float64)
+NO_HITS = np.empty(0, np.intp)
 MOST_FLOP = 1e9  # of one parameter, for which a call cannot be shorter; more samples are taken in turn
 
 
@@ -106,7 +103,7 @@ def divisors(steps: Array, points: Sequence[float], h: float, stacklevel: int = 
 class Model(NamedTuple):
     """A network as far as its gradients go: what `compile_plan` gives, and the parameters (P,)."""
 
-    plan: job.Plan
+    plan: Plan
     places: dict[str, tuple[int, tuple[int, ...]]]
     columns: int
     values: Array
@@ -133,21 +130,13 @@ class Perturbation:
         self.parts = threads.at_most(n_threads)
         self.values = values.astype(np.float64)
         self.x, self.labels, self.dense = data
-        plan = self.plan
-        kinds = plan.operations[:, job.KIND]
-        self.affine = [o for o in range(len(kinds)) if kinds[o] == job.AFFINE]
-        # Of every operation with parameters: its inputs, or rather the vectors of its parameters but a last one.
-        units = {job.PRELU: 0, job.BATCH_NORM: 1}
-        self.inputs = {
-            o: units.get(kinds[o], int(plan.operations[o, job.INPUTS]))
-            for o in range(len(kinds))
-            if kinds[o] in (job.AFFINE, *units)
-        }
+        self.loss = self.plan.loss_of_labels if self.labels.size else self.plan.loss
+        self.table = self.plan.table(DOUBLE, PERTURBING)
         self.prepared = np.zeros_like(self.values)
-        for o in self.affine:
-            inputs, outputs, start = (int(plan.operations[o, c]) for c in (job.INPUTS, job.OUTPUTS, job.WEIGHT))
-            weights = self.values[start : start + inputs * outputs].reshape(inputs, outputs)
-            self.prepared[start : start + inputs * outputs] = weights.T.ravel()
+        self._costs: dict[int, float] = {}
+        self.parameters = [
+            _entries(row, o, which) for o, row in enumerate(self.table) for which in range(row[job.PARAMETERS])
+        ]
 
     def gradient(
         self, method: str = "central", h: float = 1e-4, relative: bool = False, only: str | None = None
@@ -169,7 +158,7 @@ class Perturbation:
         scale = h * np.maximum(1.0, np.abs(self.values)) if relative else h
         steps = np.stack([(self.values + multiple * scale) - self.values for multiple in points])
         changes = np.zeros((len(points), self.values.size))
-        most = MOST_FLOP / max(self._work(o, 1, len(points)) for o in self.inputs)
+        most = MOST_FLOP / max(self._work(entries.operation, 1, len(points)) for entries in self.parameters)
         rows = max(1, min(len(self.x), TENSOR_BYTES // (8 * self.plan_columns), int(most)))
         for first in range(0, len(self.x), rows):
             self._add(multiples, step, slice(first, first + rows), only, changes)
@@ -193,9 +182,10 @@ class Perturbation:
         labels = self.labels[some]
         dense = np.ascontiguousarray(self.dense[some], np.float64)
         losses, rows = np.empty((2, len(y))), np.arange(len(y))
-        parameter = float(self.plan.numbers[-job.PLAN_NUMBERS + job.LOSS_PARAMETER])
-        arguments = (self.plan.loss, parameter, y, labels, dense, rows, float(len(y)), np.empty_like(y), *losses)
-        return float(operations.loss.serial(1, *arguments, operations.NO_HITS, np.empty((1, operations.SUMS))))
+        unit, share = self.loss.rows.address(DOUBLE), on_arrays.rows_part.address(DOUBLE)
+        numbers = self.plan.numbers[-job.PLAN_NUMBERS :].copy()
+        arguments = (share, unit, numbers, y, labels, dense, rows, float(len(y)), np.empty_like(y), *losses)
+        return float(on_arrays.loss.serial(1, 0, *arguments, NO_HITS, np.empty((1, job.SUMS))))
 
     def by_name(self, values: Array, only: str | None = None) -> dict[str, Array]:
         """A vector like the parameters, cut into arrays."""
@@ -205,57 +195,94 @@ class Perturbation:
     def _add(self, points: Array, step: Array, some: slice, only: str | None, changes: Array) -> None:
         """The changes of the losses of some samples, added to `changes`."""
         x = np.ascontiguousarray(self.x[some], np.float64)
-        table, outputs = self.plan.operations, int(self.plan.operations[-1, job.OUTPUTS])
-        targets = self._targets(some, outputs)
-        tensors, softmax = np.empty(len(x) * self.plan_columns), np.empty((len(x), outputs))
-        widest = int(table[:, job.OUTPUTS].max())
-        columns = max(len(points), min(MOST_COLUMNS, BLOCK_SIZE // widest))
-        products = self._products(columns)
-        memory = np.empty((self.parts, kernels.space_size(widest, columns, products)))
-        loss = MULTICLASS_HINGE if self.plan.loss == HINGE and self.labels.size else self.plan.loss
-        network = (table, self.plan.numbers, loss, self.values)
+        memory = self._memory(x, self._targets(some), points, step, changes)
         flop = 2.0 * self.values.size * len(x)
-        arguments = (x, memory, tensors, softmax, self.prepared)
-        threads.run(kernels.prepare, flop, *network, *arguments, n_threads=self.parts)
-        if not np.isfinite(self._loss(tensors[-targets.size :].reshape(targets.shape), some)):
+        threads.run(perturbing.prepare, flop, memory.job, n_threads=self.parts)
+        if not np.isfinite(self._loss(memory.outputs, some)):
             changes += np.nan  # the mean of the losses is not finite, whatever is moved
             return
-        data = (*network, self.prepared, x, tensors, softmax, targets, points, step)
-        samples = np.empty((self.parts, len(x)), np.intp)
-        for o, first, end in self._inputs(only):
-            outputs = int(table[o, job.OUTPUTS])
-            one = self._work(o, len(x), len(points))  # of one input and one output
+        for entries in self._chosen(only):
+            first, end, outputs = 0, entries.rows, entries.columns
+            one = self._work(entries.operation, len(x), len(points))  # of one input and one output
             pace = FIRST_FLOP  # operations in one call
             while first < end:
-                # Whole inputs where they are short enough; else some outputs of as many as there are threads.
+                # Whole rows where they are short enough; else some columns of as many as there are threads.
                 count = max(self.parts, int(pace / (one * outputs)))
                 width = max(1, min(outputs, int(pace / (one * min(count, end - first)))))
                 last = min(end, first + count)
                 for begin in range(0, outputs, width):
-                    rest = (o, first, last, begin, min(begin + width, outputs), columns, memory, samples, changes)
+                    rest = (entries.operation, entries.which, first, last, begin, min(begin + width, outputs))
                     work, start = one * width * (last - first), time.perf_counter()
-                    threads.run(kernels.perturb, work, *data, *rest, n_threads=self.parts)
+                    threads.run(perturbing.perturb, work, memory.job, *rest, n_threads=self.parts)
                     rate = work / max(1e-9, time.perf_counter() - start)
                     pace = min(2 * pace, rate * SECONDS_PER_CALL)
                 first = last
 
-    def _inputs(self, only: str | None) -> list[tuple[int, int, int]]:
-        """(operation, first input, end) of all parameters or of one; the last input of an operation is its bias's.
+    def _memory(self, x: Array, targets: Array, points: Array, step: Array, changes: Array) -> "_Memory":
+        """The job of some samples, and its arrays."""
+        samples, outputs = targets.shape
+        widest = int(self.table[:, job.WIDTH_OUT].max())
+        columns = max(len(points), min(MOST_COLUMNS, BLOCK_SIZE // widest))
+        widths = self.table[:, [job.WIDTH_IN, job.WIDTH_OUT]]
+        scratch = [
+            max(layer.scratch_size(0, int(a), int(b)), layer.follow_scratch_size(columns, int(a), int(b)))
+            for layer, (a, b) in zip(self.plan.layers, widths, strict=True)
+        ]
+        size = perturbing.space_size(widest, columns, max(scratch))
+        arrays_by_name = {
+            "operations": self.table,
+            "numbers": self.plan.numbers,
+            "values": self.values,
+            "prepared": self.prepared,
+            "x": x,
+            "dense": targets,
+            "tensors": np.empty(samples * self.plan_columns),
+            "prepared_outputs": np.empty((samples, outputs)),
+            "points": points,
+            "step": step,
+            "changes": changes,
+            "memory": np.empty((self.parts, size)),
+            "samples": np.empty((self.parts, samples), np.intp),
+            "sums": np.empty((self.parts, job.SUMS)),
+        }
+        numbers = self._units() | {
+            job.OPERATION_COUNT: len(self.table),
+            job.CAPACITY: samples,
+            job.PARTS: self.parts,
+            job.ITEM: DOUBLE.itemsize,
+            job.SAMPLES: samples,
+            job.DATA_INPUTS: x.shape[1],
+            job.DATA_OUTPUTS: outputs,
+            job.COLUMNS: columns,
+            job.WIDEST: widest,
+        }
+        table = np.zeros(job.JOB_SIZE, np.intp)
+        for slot, number in numbers.items():
+            table[slot] = number
+        for name, array in arrays_by_name.items():
+            table[job.PLACES[name] : job.PLACES[name] + 2] = array.ctypes.data, array.size
+        last = arrays_by_name["tensors"][samples * int(self.table[-1, job.WRITES]) :]
+        return _Memory(table, last[: targets.size].reshape(targets.shape), list(arrays_by_name.values()))
 
-        For operations on units, gamma's and beta's, or the slope's.
-        """
+    def _units(self) -> dict[int, int]:
+        """The addresses that a job names."""
+        return {
+            job.PERTURB_PART: perturbing.perturb_part.address(DOUBLE),
+            job.PREPARE_PART: perturbing.prepare_part.address(DOUBLE),
+            job.LOSS_PREPARE: 0 if self.loss.prepare is None else self.loss.prepare.address(DOUBLE),
+            job.LOSS_CHANGE: self.loss.change.address(DOUBLE),
+            job.LOSS_CHANGE_OF_ONE: self.loss.change_of_one.address(DOUBLE),
+        }
+
+    def _chosen(self, only: str | None) -> list["_Entries"]:
+        """All parameters, or one by name."""
         if only is None:
-            return [(o, 0, count + 1) for o, count in self.inputs.items()]
-        start = self.places[only][0]
-        for o, count in self.inputs.items():
-            if start == self.plan.operations[o, job.BIAS] and count:
-                return [(o, count, count + 1)]
-            if start == self.plan.operations[o, job.WEIGHT]:
-                return [(o, 0, max(1, count))]
-        raise AssertionError(only)
+            return self.parameters
+        return [entries for entries in self.parameters if entries.place == self.places[only][0]]
 
-    def _targets(self, some: slice, outputs: int) -> Array:
+    def _targets(self, some: slice) -> Array:
         """Dense targets in float64."""
+        outputs = int(self.table[-1, job.WIDTH_OUT])
         if not self.labels.size:
             return np.ascontiguousarray(self.dense[some], np.float64)
         labels = self.labels[some]
@@ -263,17 +290,37 @@ class Perturbation:
         targets[np.arange(len(labels)), labels] = 1.0
         return targets
 
-    def _products(self, columns: int) -> int:
-        """Scratch for the matrix products: those of a forward pass, and those of blocks."""
-        shapes = [
-            (int(self.plan.operations[o, job.INPUTS]), int(self.plan.operations[o, job.OUTPUTS])) for o in self.affine
-        ]
-        forward = [scratch_size(inputs, outputs) for inputs, outputs in shapes]
-        units = SCRATCH_VECTORS * int(self.plan.operations[:, job.OUTPUTS].max())
-        return max(forward + [scratch_size(inputs, columns, "left") for inputs, _ in shapes] + [units])
-
     def _work(self, o: int, rows: int, points: int) -> float:
         """About how many operations one parameter of operation o takes."""
-        after = [int(self.plan.operations[later, job.OUTPUTS]) for later in self.affine if later > o]
-        changed = sum(20.0 * width for width in after) + sum(2.0 * a * b for a, b in itertools.pairwise(after))
-        return rows * points * (60.0 + changed)
+        if o not in self._costs:
+            mixing = [row for row in self.table[o + 1 :] if not row[job.TAKES_ELEMENTS]]
+            after = [int(row[job.WIDTH_OUT]) for row in mixing]
+            changed = sum(20.0 * width for width in after) + sum(2.0 * a * b for a, b in itertools.pairwise(after))
+            self._costs[o] = 60.0 + changed
+        return rows * points * self._costs[o]
+
+
+class _Entries(NamedTuple):
+    """A parameter as it is perturbed: a row after the other, of which some columns at once."""
+
+    operation: int
+    which: int
+    place: int
+    rows: int
+    columns: int
+
+
+def _entries(row: Array, o: int, which: int) -> _Entries:
+    place = row[job.PLACES_AT + EACH_PLACE * which :][:EACH_PLACE]
+    height, breadth = int(place[HEIGHT]), int(place[BREADTH])
+    if not place[IS_MATRIX]:
+        height, breadth = 1, height
+    return _Entries(o, which, int(place[0]), height, breadth)
+
+
+class _Memory(NamedTuple):
+    """A job, the outputs of the network's last operation, and what keeps the job's arrays alive."""
+
+    job: Array
+    outputs: Array
+    arrays: list[Array]

@@ -14,16 +14,14 @@ import numpy as np
 
 from fastnn import arrays, observation, threads
 from fastnn.arrays import Array
-from fastnn.kernels import forward, job, operations
-from fastnn.kernels import network as kernels
+from fastnn.engine import forward, job, on_arrays, training
 from fastnn.kernels.penalty import penalty
-from fastnn.kernels.updates import UPDATES
 from fastnn.layers import Layer
 from fastnn.losses import Loss, check_loss, own_loss
-from fastnn.optimizers import NO_RULE, Optimizer, Rule, rule_of, that_can_be_pickled
+from fastnn.optimizers import NO_RULE, OPTIMIZERS, Optimizer, Rule, rule_of, that_can_be_pickled
 from fastnn.parameters import Parameters, vector
 from fastnn.perturbation import Model, Perturbation
-from fastnn.plan import check_layers, check_numbers, compile_plan
+from fastnn.plan import Compiled, check_layers, compile_plan
 from fastnn.regularization import Regularization
 from fastnn.returned import pinned, targets
 from fastnn.workspace import INDEX, Workspace, take_for_prediction
@@ -81,11 +79,10 @@ class Runner:
         dtype = arrays.float_dtype("dtype", dtype)
         for name, number in vars(self._regularization).items():
             arrays.real(f"regularization.{name}", number, maximum=float(np.finfo(dtype).max))
-        check_numbers(self._layers, dtype)
+        for i, layer in enumerate(self._layers):
+            layer.check_in(f"layers[{i}]", dtype)
         self.n_threads = n_threads
-        self._plan, self._places, self._statistics, self._columns, self._trained, size = compile_plan(
-            self._layers, self._formula.code, (self._formula.parameter, *self._regularization.numbers)
-        )
+        self._plan, self._places, self._statistics, self._columns, self._trained, size = self._compiled()
         self._gradients = vector(size, dtype)
         self._hold(vector(size, dtype))
         self._no_targets = np.empty((0, self.outputs), dtype)
@@ -98,6 +95,11 @@ class Runner:
         self._inputs, self._outputs = self.inputs, self.outputs
         self._lock = threading.RLock()
         observation.register(self)
+
+    def _compiled(self) -> Compiled:
+        """What the layers, the loss and regularization become."""
+        numbers = (*self._formula.numbers(), *self._regularization.numbers)
+        return compile_plan(self._layers, self._formula, numbers)
 
     def _hold(self, memory: Array) -> None:
         """Take this vector for the parameters and statistics.
@@ -154,12 +156,12 @@ class Runner:
     @property
     def inputs(self) -> int:
         """Number of inputs D."""
-        return int(self._plan.operations[0, job.INPUTS])
+        return int(self._plan.operations[0, job.WIDTH_IN])
 
     @property
     def outputs(self) -> int:
         """Number of outputs K."""
-        return int(self._plan.operations[-1, job.OUTPUTS])
+        return int(self._plan.operations[-1, job.WIDTH_OUT])
 
     def predict(self, x: Any, *, out: Any = None, check_finite: bool = True) -> Array:
         """The outputs of the last layer; for a classifier logits, of which `fastnn.softmax` makes probabilities.
@@ -198,8 +200,12 @@ class Runner:
         for n in range(0, count, rows):
             some, y = (x, result) if count <= rows else (x[n : n + rows], result[n : n + rows])
             work = flop * some.shape[0]
-            if threads.run(forward.predict, work, workspace.job, some, check, y, n_threads=parts):
+            outcome = threads.run(forward.predict, work, workspace.job, some, check, y, n_threads=parts)
+            if outcome == job.REFUSED:
                 arrays.check_finite("x", x, arrays.CHECK_FINITE)  # says where, unless another thread has mended x
+                outcome = threads.run(forward.predict, work, workspace.job, some, False, y, n_threads=parts)
+            if outcome == job.NEEDS_SPARSE:
+                workspace.add_sparse()
                 threads.run(forward.predict, work, workspace.job, some, False, y, n_threads=parts)
         if workspace.nbytes <= LARGEST_KEPT:
             self._prediction_workspaces.append(workspace)
@@ -234,11 +240,12 @@ class Runner:
     def _measure(self, y: Array, labels: Array, dense: Array) -> tuple[float, float]:
         """Mean loss and accuracy of outputs (N, K), float32 or float64, for prepared targets."""
         losses, hits = np.empty((2, len(y))), np.empty(len(y), INDEX)
-        rows = np.arange(len(y), dtype=INDEX)
-        arguments = (self._plan.loss, self._formula.parameter, y, labels, dense, rows, float(len(y)), np.empty_like(y))
-        work, parts = FLOP_PER_LOSS * y.size, threads.at_most(self._n_threads)
-        values = np.empty((parts, operations.SUMS))
-        total = threads.run(operations.loss, work, *arguments, losses[0], losses[1], hits, values, n_threads=parts)
+        rows, parts = np.arange(len(y), dtype=INDEX), threads.at_most(self._n_threads)
+        units = self._plan.loss_of_labels if labels.size else self._plan.loss
+        unit, share = units.rows.address(y.dtype), on_arrays.rows_part.address(y.dtype)
+        numbers, sums = np.array(self._formula.numbers()), np.empty((parts, job.SUMS))
+        arguments = (share, unit, numbers, y, labels, dense, rows, float(len(y)), np.empty_like(y), *losses, hits, sums)
+        total = threads.run(on_arrays.loss, FLOP_PER_LOSS * y.size, *arguments, n_threads=parts)
         return float(total) / len(y), float(hits.mean())
 
     def _penalty(self) -> float:
@@ -278,7 +285,7 @@ class Runner:
             self._state, self._state_owner, workspace = self._ready_for(rule, optimizer, 1, 1, False)
             self._optimizer = optimizer
             self._gradients[:] = gradients
-            kernels.update.serial(1, workspace.job, self._values)
+            training.apply_update.serial(1, 0, workspace.job, self._values)
 
     def _gradient_of(self, data: tuple[Array, Array, Array]) -> dict[str, Array]:
         """The gradient of the mean loss on prepared data; new arrays."""
@@ -297,7 +304,7 @@ class Runner:
         counts_hits: bool = False,
         rule: Rule | None = None,
     ) -> Batches:
-        """Train on mini-batches, (first, last, rows of one), of (x, labels, dense, order); see kernels.network.train.
+        """Train on mini-batches, (first, last, rows of one), of (x, labels, dense, order); see engine.training.train.
 
         The sum of losses goes on from `losses`. check: (labels, finite inputs); weights: of the samples' losses.
         rule: the optimizer's, from whoever has read it.
@@ -312,7 +319,10 @@ class Runner:
             steps = self._counters[job.STEPS]
             state, owner, workspace = self._ready_for(rule, optimizer, rows, parts, data[3].size > 0)
             arguments = (workspace.job, *data, weights, *batches, losses, *check, counts_hits)
-            samples, total, hits, outcome = threads.run(kernels.train, work, *arguments, n_threads=parts)
+            samples, total, hits, outcome = threads.run(training.train, work, *arguments, n_threads=parts)
+            if outcome == job.NEEDS_SPARSE:
+                workspace.add_sparse()
+                samples, total, hits, outcome = threads.run(training.train, work, *arguments, n_threads=parts)
             if samples or optimizer is None:
                 self._state, self._state_owner = state, owner
                 self._optimizer = self._optimizer if optimizer is None else optimizer
@@ -336,11 +346,11 @@ class Runner:
         self, rule: Rule, optimizer: Optimizer | None, rows: int, parts: int, shuffled: bool
     ) -> tuple[Array, str | None, Workspace]:
         """The optimizer's state, whose it is, and a workspace that makes its update of that state."""
-        update = UPDATES[rule.update]
+        vectors_of_state = 0 if optimizer is None else OPTIMIZERS[rule.update].state_vectors
         state, owner, workspace = self._state, self._state_owner, self._workspace
-        if optimizer is not None and (owner != rule.update or len(state) != update.state_vectors):
+        if optimizer is not None and (owner != rule.update or len(state) != vectors_of_state):
             # Another kind of optimizer starts afresh; the same kind, with whatever learning rate, goes on.
-            shape = (update.state_vectors, self._values.size)
+            shape = (vectors_of_state, self._values.size)
             unused = None if workspace is None or workspace.vectors[2] is state else workspace.vectors[2]
             if unused is None or unused.shape != shape:
                 unused = np.zeros(shape, self.dtype)
@@ -366,7 +376,7 @@ class Runner:
 
     def _kept(self) -> dict[str, Any]:
         """What a copy is made of."""
-        dropped: dict[str, Any] = dict.fromkeys(("_workspace", "_lock", "_memory", "_pins"))
+        dropped: dict[str, Any] = dict.fromkeys(("_workspace", "_lock", "_memory", "_pins", "_plan"))
         with self._lock:  # between two updates of another thread
             changed = {name: getattr(self, name).copy() for name in ("_values", "_state", "_counters")}
             return {**vars(self), **changed, **dropped, "_prediction_workspaces": []}
@@ -375,7 +385,7 @@ class Runner:
         # Arrays may arrive in read-only memory, such as joblib's: kernels write to them, and know no other type.
         vars(self).update(state)
         dtype = arrays.float_dtype("dtype", self._values.dtype)  # NumPy's own object, which the gate looks for
-        self._plan = job.Plan(np.array(self._plan[0], INDEX), np.array(self._plan[1], np.float64), self._plan[2])
+        self._plan = self._compiled().plan
         self._counters = np.array(self._counters, INDEX)
         for name in ("_values", "_state"):
             came = getattr(self, name)

@@ -22,6 +22,7 @@ import numpy as np
 
 from fastnn import checks, contention
 from fastnn.kernels.compile import JIT_DISABLED, Entry
+from fastnn.kernels.units import launcher
 
 # Below so many floating-point operations a launch costs more than a second thread gains.
 SMALL_WORK = 200_000
@@ -97,12 +98,15 @@ def run(entry: Entry, work: float, *args: Any, n_threads: int | None = None) -> 
     Parameters
     ----------
     entry
-        The kernel. It is called as entry.serial(1, *args) or as entry.parallel(n, *args).
+        The kernel. It is called as entry.serial(1, *args) or as entry.parallel(n, *args); a shell with the address of a
+        launcher, or 0, behind the number.
     work
         Its floating-point operations; a call with fewer than SMALL_WORK is serial.
     n_threads
         Number of threads for this call, checked before; None for that of `get_num_threads`.
     """
+    if entry.launches:
+        args = (0, *args)
     if work < SMALL_WORK:
         return entry.serial(1, *args)
     n = get_num_threads() if n_threads is None else n_threads
@@ -139,12 +143,15 @@ def may_not_nest() -> bool:
 
 
 def _launch(entry: Entry, n: int, args: tuple[Any, ...]) -> Any:
+    call = entry.parallel
+    if entry.launches:
+        call, args = entry.serial, (launcher(), *args[1:])
     mask = numba.get_num_threads()
     if mask == n:
-        return entry.parallel(n, *args)
+        return call(n, *args)
     numba.set_num_threads(n)
     try:
-        return entry.parallel(n, *args)
+        return call(n, *args)
     finally:
         numba.set_num_threads(mask)
 

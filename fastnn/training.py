@@ -13,8 +13,8 @@ import numpy as np
 
 from fastnn import arrays, checks
 from fastnn.arrays import Array
+from fastnn.engine.job import DONE, NOT_FINITE
 from fastnn.errors import TrainingDivergedError
-from fastnn.kernels.forward import DONE, NOT_FINITE
 from fastnn.layers import BatchNorm, Dropout
 from fastnn.losses import weights_of
 from fastnn.network import Network
@@ -76,7 +76,7 @@ class History:
 
 Callback = Callable[[Network, History], object]
 Schedule = Callable[[int, History], float]
-Data: TypeAlias = tuple[Array, Array, Array, Array]  # x, labels, dense, order; see kernels.network.Data
+Data: TypeAlias = tuple[Array, Array, Array, Array]  # x, labels, dense, order; see engine/job.py
 
 
 def fit(

@@ -1,17 +1,15 @@
-"""The memory that the kernels of a network work in, and the job by which they find it. Imports kernels and plan."""
+"""The memory that the kernels of a network work in, and the job by which they find it."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fastnn.arrays import Array
-from fastnn.kernels import forward, job, operations, parameter_part
-from fastnn.kernels.matmul import scratch_size
-from fastnn.kernels.sparse import sparse_scratch_size
-from fastnn.kernels.units import SCRATCH_VECTORS
-from fastnn.kernels.updates import NUMBERS, UPDATES
-from fastnn.optimizers import OWN, Optimizer, Rule
+from fastnn.engine import batch, forward, job, updating
+from fastnn.kernels.frames import BATCH_STATISTICS, BREADTH, EACH_PLACE, HEIGHT, IS_MATRIX
+from fastnn.operations.updates.base import CLIP_NORM, RATES
+from fastnn.optimizers import NO_UPDATE, OPTIMIZERS, OWN, Optimizer, Rule
+from fastnn.plan import PREDICTING, TRAINING, Plan
 
 INDEX = np.dtype(np.intp)
 NO_COUNTERS = np.zeros(job.COUNTERS, INDEX)  # of predictions, which count nothing
@@ -37,7 +35,7 @@ class Workspace:
 
     def __init__(
         self,
-        plan: job.Plan,
+        plan: Plan,
         columns: int,
         trained: int,
         vectors: tuple[Array, Array, Array],
@@ -49,17 +47,17 @@ class Workspace:
     ) -> None:
         self.vectors, self.rows, self.parts, self.shuffled = vectors, rows, parts, shuffled
         values, gradients, state = vectors
-        dtype, inputs = values.dtype, int(plan.operations[0, job.INPUTS])
-        table = plan.operations
-        weights = [(int(row[job.INPUTS]), int(row[job.OUTPUTS])) for row in table if row[job.KIND] == job.AFFINE]
+        dtype, inputs = values.dtype, int(plan.operations[0, job.WIDTH_IN])
+        self.plan, self.dtype, self.training = plan, dtype, training
+        self.table = plan.table(dtype, TRAINING if training else PREDICTING)
         some = rows if training else 0
         tensors = rows * columns if training else parts * forward.BLOCK_ROWS * columns
-        largest = max(min(d * h, _update_size(h)) for d, h in weights) if training else 0
-        self.rates = np.zeros(NUMBERS)
+        largest = largest_update(self.table) if training else 0
+        self.rates = np.zeros(RATES)
         self.rule: Rule | None = None  # the update that it makes, and whose
         self.optimizer: Optimizer | None = None
         self.arrays: dict[str, Array] = {
-            "operations": plan.operations,
+            "operations": self.table,
             "numbers": plan.numbers,
             "rates": self.rates,
             "counters": counters,
@@ -69,19 +67,43 @@ class Workspace:
             "inputs": np.zeros(some * inputs if shuffled else 0, dtype),
             "tensors": np.zeros(tensors, dtype),
             "tensor_gradients": np.zeros(some * columns, dtype),
-            "scratch": np.zeros(parts * _scratch_size(weights, some), dtype),
+            "scratch": np.zeros(parts * scratch_size(plan, some), dtype),
             "updates": np.zeros(parts * largest, dtype),
-            "bias_sums": np.zeros(parts * operations.SUMS),
+            "sums": np.zeros(parts * job.SUMS),
             "losses": np.zeros(some),
             "loss_sums": np.zeros(some),
             "hits": np.zeros(some, INDEX),
             "numbers_of_rows": np.arange(some, dtype=INDEX),
         }
+        self._make_job(rows, trained)
+
+    def _make_job(self, rows: int, trained: int) -> None:
+        """The job of these arrays."""
+        plan, dtype = self.plan, self.dtype
+        inputs, state, parts = int(plan.operations[0, job.WIDTH_IN]), self.vectors[2], self.parts
         self.job = np.zeros(job.JOB_SIZE, INDEX)
-        self.job[[job.LOSS, job.STATE_VECTORS]] = plan.loss, len(state)
-        self.job[[job.CAPACITY, job.PARTS, job.TRAINED]] = rows, parts, trained
-        for name, place in job.PLACES.items():
-            self.job[place : place + 2] = self.arrays[name].ctypes.data, self.arrays[name].size
+        self.job[[job.OPERATION_COUNT, job.STATE_VECTORS]] = len(self.table), len(state)
+        self.job[[job.CAPACITY, job.PARTS, job.TRAINED, job.ITEM]] = rows, parts, trained, dtype.itemsize
+        self.job[[job.DATA_INPUTS, job.DATA_OUTPUTS]] = inputs, plan.operations[-1, job.WIDTH_OUT]
+        if self.training:
+            self.job[[job.LOSS, job.LOSS_OF_LABELS]] = (
+                plan.loss.rows.address(dtype),
+                plan.loss_of_labels.rows.address(dtype),
+            )
+            self.job[job.ACCEPTS] = plan.accepts
+            self.job[job.BATCH_PART] = batch.batch_part.address(dtype)
+            self.job[job.PARAMETER_PART] = updating.parameter_part.address(dtype)
+            if self.table[:, job.UNITS_AT + BATCH_STATISTICS].any():
+                self.job[job.BETWEEN_STAGES] = batch.between_stages.address(dtype)
+        else:
+            self.job[job.PREDICT_PART] = forward.predict_part.address(dtype)
+        for name, array in self.arrays.items():
+            place = job.PLACES[name]
+            self.job[place : place + 2] = array.ctypes.data, array.size
+
+    def add_sparse(self) -> None:
+        """Compile what inputs that are mostly zeros ask for."""
+        self.plan.add_sparse(self.table, self.dtype)
 
     @property
     def nbytes(self) -> int:
@@ -98,7 +120,13 @@ class Workspace:
     def set_update(self, rule: Rule, optimizer: Optimizer | None) -> None:
         """Choose the update that training makes, and whose it is."""
         self.rates[: len(rule.numbers)] = rule.numbers
-        self.job[job.UPDATE] = UPDATES[rule.update].code
+        self.job[[job.UPDATE, job.OUTER]] = 0
+        if rule.update != NO_UPDATE:
+            kind = OPTIMIZERS[rule.update]
+            self.job[job.UPDATE] = kind.unit.address(self.dtype)
+            self.job[job.OUTER] = 0 if kind.outer is None else kind.outer.address(self.dtype)
+            if self.rates[CLIP_NORM] < np.inf:
+                self.job[job.CLIPPED_PART] = updating.clipped_part.address(self.dtype)
         self.rule, self.optimizer = rule, optimizer
 
     def suits(self, vectors: tuple[Any, Any, Any], rows: int, parts: int, shuffled: bool) -> bool:
@@ -116,7 +144,7 @@ class Workspace:
 
 def take_for_prediction(
     pool: list[Workspace],
-    network: tuple[job.Plan, int, int],
+    network: tuple[Plan, int, int],
     vectors: tuple[Array, Array, Array],
     parts: int,
 ) -> Workspace:
@@ -133,21 +161,23 @@ def take_for_prediction(
     return Workspace(*network, vectors, 0, parts, training=False)
 
 
-def _update_size(outputs: int) -> int:
-    """Gradients of a layer of so many outputs that are computed at once."""
-    return max(parameter_part.UPDATE_SIZE, parameter_part.FEWEST_ROWS * outputs)
+def largest_update(table: Array) -> int:
+    """Elements of the gradient of a matrix of parameters that are computed at once, of the largest one."""
+    sizes = [0]
+    for row in table:
+        for which in range(int(row[job.PARAMETERS])):
+            place = row[job.PLACES_AT + EACH_PLACE * which :][:EACH_PLACE]
+            if place[IS_MATRIX]:
+                height, breadth = int(place[HEIGHT]), int(place[BREADTH])
+                sizes.append(min(height * breadth, max(updating.UPDATE_SIZE, updating.FEWEST_ROWS * breadth)))
+    return max(sizes)
 
 
-def _scratch_size(weights: Sequence[tuple[int, int]], rows: int) -> int:
-    """Scratch of the matrix products for a training batch of so many rows; for predictions alone with 0.
-
-    weights: (inputs, outputs) of each affine operation.
-    """
-    inputs, outputs = weights[0]
-    sizes = [sparse_scratch_size(inputs, outputs), sparse_scratch_size(rows, outputs)]
-    sizes.append(SCRATCH_VECTORS * max(outputs for _, outputs in weights))
-    for i, (inputs, outputs) in enumerate(weights):
-        sizes.append(scratch_size(inputs, outputs))
-        sizes.append(scratch_size(rows, outputs, "left"))
-        sizes.append(scratch_size(outputs, inputs, "right") if i and rows else 0)
+def scratch_size(plan: Plan, rows: int) -> int:
+    """Scratch for a training batch of so many rows; for predictions alone with 0."""
+    widths = plan.operations[:, [job.WIDTH_IN, job.WIDTH_OUT]]
+    sizes = [
+        layer.scratch_size(rows, int(inputs), int(outputs))
+        for layer, (inputs, outputs) in zip(plan.layers, widths, strict=True)
+    ]
     return max(sizes)

@@ -11,6 +11,21 @@ BELOW_ALL: tuple[str, ...] = (
     "bench",
 )
 BELOW_ALL += ("loading", "kernels", "kernels.processor")
+NAMES = "elu gelu identity leaky_relu relu sigmoid silu softmax softplus step tanh"
+ACTIVATIONS = [f"operations.activations.{name}" for name in NAMES.split()]
+LOSSES = [
+    f"operations.losses.{name}"
+    for name in [
+        "absolute_error",
+        "cross_entropy",
+        "exponential",
+        "hinge",
+        "mean_squared_error",
+        "sigmoid_cross_entropy",
+        "softmax_cross_entropy",
+    ]
+]
+UPDATES = [f"operations.updates.{name}" for name in ["adagrad", "adam", "momentum", "rmsprop", "sgd"]]
 # What a module may import of fastnn. Arrows point one way: a module stands below all that it imports.
 ARROWS = {
     **dict.fromkeys(BELOW_ALL, ""),
@@ -40,78 +55,96 @@ ARROWS = {
     "kernels.compile": "kernels.cache kernels.pipelines",
     "kernels.simd": "kernels.compile kernels.processor",
     "kernels.vector_math": "kernels.compile kernels.simd",
+    # What operations are built of.
     "kernels.views": "kernels.simd",
-    "kernels.job": "kernels.compile kernels.views",
+    "kernels.addresses": "kernels.simd kernels.views",
+    "kernels.units": "kernels.addresses kernels.compile",
+    "kernels.frames": "kernels.addresses kernels.compile kernels.simd kernels.views",
     "kernels.sparse": "kernels.compile kernels.matmul kernels.processor kernels.simd",
     "kernels.matmul": "kernels.compile kernels.processor kernels.simd",
+    "kernels.reductions": "kernels.compile",
+    "kernels.random_bits": "kernels.compile",
+    "kernels.small_changes": "kernels.compile kernels.simd kernels.vector_math",
     "kernels.rows": "kernels.compile kernels.simd kernels.vector_math kernels.views",
-    "kernels.activations": "kernels.compile kernels.rows kernels.vector_math",
     "kernels.penalty": "kernels.compile",
-    "kernels.losses": "kernels.compile kernels.rows kernels.vector_math kernels.views",
-    "kernels.updates": "kernels.compile",
-    "kernels.operations": "kernels.compile kernels.activations kernels.losses kernels.matmul "
-    "kernels.updates kernels.views",
-    "kernels.dropout": "kernels.compile",
-    "kernels.units": "kernels.compile kernels.job kernels.vector_math",
-    "kernels.forward": "kernels.activations kernels.compile kernels.dropout kernels.job kernels.matmul "
-    "kernels.rows kernels.sparse kernels.units",
-    "kernels.batch_part": "kernels.activations kernels.compile kernels.dropout kernels.forward kernels.job "
-    "kernels.losses kernels.matmul kernels.rows kernels.units kernels.updates kernels.views",
-    "kernels.parameter_part": "kernels.compile kernels.job kernels.matmul kernels.operations kernels.penalty "
-    "kernels.rows kernels.sparse kernels.units kernels.updates kernels.views",
-    "kernels.network": "kernels.batch_part kernels.compile kernels.forward kernels.job kernels.losses "
-    "kernels.operations kernels.parameter_part kernels.rows kernels.units kernels.updates",
-    "kernels.loss_changes": "kernels.rows kernels.compile kernels.losses kernels.simd kernels.vector_math",
-    "kernels.changes": "kernels.activations kernels.compile kernels.job kernels.loss_changes kernels.matmul "
-    "kernels.units kernels.views",
-    "kernels.perturbation": "kernels.activations kernels.changes kernels.compile kernels.dropout kernels.forward "
-    "kernels.job kernels.matmul kernels.units kernels.views",
+    # Operations: each imports kernels, the gate, and what operations of its kind share.
+    "operations.base": "arrays kernels.*",
+    "operations.losses.base": "arrays kernels.*",
+    "operations.updates.base": "arrays kernels.*",
+    "operations.affine": "arrays initializers operations.base kernels.*",
+    **dict.fromkeys(
+        ("operations.batch_norm", "operations.dropout", "operations.prelu"), "arrays operations.base kernels.*"
+    ),
+    **dict.fromkeys(ACTIVATIONS, "operations.base kernels.*"),
+    **dict.fromkeys(LOSSES, "arrays operations.losses.base kernels.*"),
+    "operations.losses.huber": "arrays operations.losses.base operations.losses.mean_squared_error kernels.*",
+    "operations.losses.kl_divergence": "arrays operations.losses.* kernels.*",
+    "operations.losses.log_loss": "arrays operations.losses.base operations.losses.cross_entropy kernels.*",
+    **dict.fromkeys(UPDATES, "arrays operations.updates.base kernels.*"),
+    **dict.fromkeys(("operations.activations", "operations.losses", "operations.updates"), ""),
+    "operations": "operations.base operations.losses.base operations.updates.base",
+    # Interpreters, which know operations by their roles alone.
+    "engine": "",
+    "engine.job": "kernels.*",
+    "engine.forward": "engine.job kernels.*",
+    "engine.batch": "engine.forward engine.job kernels.*",
+    "engine.updating": "engine.job operations.updates.base kernels.*",
+    "engine.training": "engine.batch engine.forward engine.job engine.updating operations.*.base kernels.*",
+    "engine.changes": "engine.job operations.base kernels.*",
+    "engine.perturbing": "engine.changes engine.forward engine.job kernels.*",
+    "engine.on_arrays": "engine.batch engine.job kernels.*",
+    "engine.rules": "operations.updates.sgd kernels.*",
+    "threads": "checks contention kernels.compile kernels.units",
+    "layers": "arrays operations operations.* slips",
+    "optimizers": "arrays checks operations operations.* slips",
+    "losses": "arrays operations operations.* slips",
+    "plan": "arrays layers engine.job operations.* kernels.*",
+    "perturbation": "arrays errors plan threads engine.* kernels.*",
+    "functional": "arrays threads engine.* operations operations.affine kernels.*",
+    "functional_losses": "arrays losses threads engine.*",
+    "functional_updates": "arrays optimizers threads engine.* operations.updates.base",
+    "workspace": "arrays optimizers plan engine.* operations.updates.base kernels.*",
+    "runner": "workspace arrays layers losses observation optimizers parameters perturbation plan "
+    "regularization returned threads engine.* kernels.*",
+    "network": "arrays errors initializers layers losses observation optimizers parameters perturbation plan slips "
+    "regularization runner workspace engine.*",
+    "observing.recognition": "arrays layers observing.tape operations.losses.*",
+    "observing.engine": "arrays observation perturbation plan observing.reach observing.read_only "
+    "observing.recognition observing.tape",
+    "chained_gradient": "arrays layers perturbation engine.* kernels.*",
+    "gradient_check": "arrays chained_gradient checks observation perturbation slips",
+    "training": "arrays checks errors layers losses network optimizers progress returned runner engine.job slips",
+    "models.perceptron": "arrays checks errors models.neuron engine.rules kernels.matmul slips",
+    "persistence": "checks errors arrays files model_header network optimizers runner slips",
+    "plots.functions": "arrays checks descent errors evaluation functional surfaces operations plots.panels slips",
+    "environment": "arrays folders functional functional_losses functional_updates layers network operations "
+    "optimizers "
+    "plan threads slips training version kernels.*",
+    "dropin.direct": "arrays layers observing observing.* dropin.record dropin.common.layers operations.losses.*",
     "kernels.differences": "kernels.compile",
-    "kernels.rules": "kernels.compile kernels.matmul kernels.updates",
     "kernels.surfaces": "kernels.compile kernels.matmul",
     "kernels.clocks": "kernels.compile",
     "contention": "kernels.clocks",
-    "threads": "checks contention kernels.compile",
     "initializers": "arrays",
-    "layers": "arrays initializers kernels.activations slips",
-    "optimizers": "arrays checks kernels.updates slips",
-    "losses": "arrays kernels.losses slips",
     "regularization": "arrays slips",
-    "perturbation": "arrays errors threads kernels.*",
     "observation": "arrays moving",
-    "functional": "arrays threads kernels.*",
-    "functional_losses": "arrays losses threads kernels.operations",
-    "functional_updates": "arrays optimizers threads kernels.*",
     "surfaces": "arrays threads kernels.surfaces",
-    "plan": "arrays layers kernels.activations kernels.job",
     "parameters": "arrays",
     "returned": "arrays buffers checks",
-    "workspace": "arrays optimizers kernels.*",
-    "runner": "workspace arrays layers losses observation optimizers parameters perturbation plan "
-    "regularization returned threads kernels.*",
-    "network": "arrays errors initializers layers losses observation optimizers parameters perturbation plan slips "
-    "regularization runner workspace kernels.*",
     "observing": "",
     "observing.tape": "",
     "observing.turns": "",
     "observing.reach": "observation observing.tape",
     "observing.read_only": "observing.tape",
-    "observing.recognition": "arrays layers observing.tape kernels.losses",
     "observing.attempt": "loading observing observing.reach observing.tape observing.turns",
-    "observing.engine": "arrays observation perturbation plan observing.reach observing.read_only "
-    "observing.recognition observing.tape",
     "evaluation": "arrays moving perturbation threads kernels.differences",
     "step_choice": "arrays evaluation perturbation",
     "gradients": "arrays errors evaluation moving observation observing observing.* perturbation step_choice "
     "kernels.differences slips",
     "descent": "arrays errors gradients slips",
-    "chained_gradient": "arrays perturbation kernels.*",
-    "gradient_check": "arrays chained_gradient checks layers observation perturbation kernels.activations slips",
-    "training": "arrays checks errors layers losses network optimizers progress returned runner kernels.forward",
     "schedules": "arrays training slips",
     "early_stopping": "arrays network runner schedules training slips",
     "models.neuron": "arrays functional slips",
-    "models.perceptron": "arrays checks errors models.neuron kernels.matmul kernels.rules slips",
     "models.rules": "arrays functional functional_losses functional_updates",
     "models.linear_regression": "arrays errors layers network optimizers training slips",
     "models": "models.*",
@@ -119,14 +152,9 @@ ARROWS = {
     "validation": "arrays checks datasets.folds datasets.splits datasets.standardize factories network training",
     "ensembles": "arrays datasets.splits errors factories functional layers network training slips",
     "model_header": "arrays checks errors layers losses network optimizers plan regularization runner version",
-    "persistence": "checks errors arrays files model_header network runner kernels.job kernels.updates slips",
     "plots.panels": "arrays checks",
-    "plots.functions": "arrays checks descent errors evaluation functional surfaces kernels.activations plots.panels "
-    "slips",
     "plots.networks": "arrays checks gradient_check observation training plots.panels slips",
     "plots": "plots.*",
-    "environment": "arrays folders functional functional_losses functional_updates layers network optimizers threads "
-    "slips training version kernels.*",
     "kernels.convolution": "kernels.rows kernels.compile kernels.matmul",
     "dropin.base": "",
     "dropin.record": "",
@@ -134,7 +162,6 @@ ARROWS = {
     "dropin.windows": "arrays loading",
     "dropin.examples": "",
     "dropin.agreement": "dropin.examples",
-    "dropin.direct": "arrays layers observing observing.* dropin.record dropin.common.layers kernels.losses",
     "dropin.common.functions": "dropin.backend",
     "dropin.common.util": "dropin.windows",
     "dropin.common.optimizer": "dropin.backend dropin.base",
@@ -186,13 +213,13 @@ ARROWS = {
 # What a function of a module may import when it is called: against the arrows, or to start quickly.
 LATE_ARROWS = {
     "network": "training persistence",
+    "gradient_check": "plots plots.*",
     "observing.attempt": "observing.engine",
     "dropin.own_loop": "dropin.common.gradient",
     "dropin.backend": "functional functional_updates",
     "dropin.windows": "threads kernels.convolution",
     "dropin.common.multi_layer_net": "dropin.direct",
     "dropin.common.multi_layer_net_extend": "dropin.direct",
-    "gradient_check": "plots plots.*",
     **dict.fromkeys(("demos.descent", "demos.learning_rates", "demos.line_fit", "demos.over_fitting"), "plots.panels"),
     "demos.command": "demo plots.panels",
     "cli": "arrays datasets datasets.* environment gradient_check layers network optimizers persistence threads "
@@ -200,6 +227,11 @@ LATE_ARROWS = {
 }
 # Who may import more than NumPy and the standard library, anywhere in the file.
 COMPILERS = {
+    "kernels.addresses": {"numba", "llvmlite"},
+    "kernels.units": {"numba"},
+    "kernels.views": {"numba"},
+    "threads": {"numba"},
+    "environment": {"numba", "llvmlite"},
     "kernels.cache": {"numba", "llvmlite"},
     "kernels.clocks": {"numba", "llvmlite"},
     "kernels.compile": {"numba"},
@@ -207,8 +239,5 @@ COMPILERS = {
     "kernels.differences": {"numba"},
     "kernels.processor": {"numba"},
     "kernels.simd": {"numba", "llvmlite"},
-    "kernels.views": {"numba"},
-    "threads": {"numba"},
-    "environment": {"numba", "llvmlite"},
     "cli": {"numba"},
 }

@@ -6,7 +6,7 @@ import numpy as np
 
 import fastnn
 from fastnn import Affine, Network, Tanh
-from fastnn.kernels.losses import LOSSES as KERNELS
+from fastnn.operations import LOSSES as KERNELS
 from tests import shapes
 
 N, D, H, K = 9, 5, 4, 3

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn import reference
-from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.kernels.compile import JIT_DISABLED
+from fastnn.operations import ACTIVATIONS
 
 Array: TypeAlias = npt.NDArray[Any]
 FloatType: TypeAlias = type[np.float32] | type[np.float64]
@@ -121,7 +121,7 @@ def _affine_backward_without_dx(shape: Shape, dtype: FloatType, make: Numbers) -
 
 def _activation_options(name: str) -> dict[str, Any]:
     other_than_default = {"slope": 0.25, "alpha": 0.75}
-    parameter = ACTIVATIONS[name].parameter
+    parameter = ACTIVATIONS[name].option
     return {"name": name} | ({parameter: other_than_default[parameter]} if parameter else {})
 
 

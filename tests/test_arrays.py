@@ -313,10 +313,9 @@ def test_the_first_value_that_is_not_finite(bad: float, position: int) -> None:
     value.flat[-1] = bad
     row, column = np.argwhere(~np.isfinite(value))[0]
     came = f"got {bad} at x[{row}, {column}]; mend the data"
-    with refused(ValueError, f"x: expected finite values, {came}"):
-        arrays.floats("x", value, finite=True)
-    with refused(ValueError, f"x: expected finite values, {came}, or pass anything=False"):
-        arrays.floats("x", value, finite=True, option="anything")
+    for option, more in (("", ""), ("anything", ", or pass anything=False")):
+        with refused(ValueError, f"x: expected finite values, {came}{more}"):
+            arrays.floats("x", value, finite=True, option=option)
     assert arrays.floats("x", value) is value
 
 

@@ -15,8 +15,8 @@ import pytest
 import fastnn
 from fastnn import cli, environment
 from fastnn.cli import main
-from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.kernels.compile import JIT_DISABLED
+from fastnn.operations import ACTIVATIONS
 from fastnn.optimizers import OPTIMIZERS
 from tests.commands import PYTHON_M, Output, assert_error, printed_json, variables, without_compiling
 

@@ -143,6 +143,7 @@ def test_large_work_is_launched_whoever_is_busy(monkeypatch: pytest.MonkeyPatch)
     class Counting:
         serial = staticmethod(lambda n: n)
         parallel = staticmethod(lambda n: n)
+        launches = False
 
     entry: Any = Counting()
     monkeypatch.setattr(contention, "_busy", lambda watch, now: 1)

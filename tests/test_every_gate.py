@@ -32,7 +32,7 @@ EXEMPT = {
     "schedules.improvements": "for callbacks: it sees a history",
 }
 # Modules of classes whose methods are not for users to call: a network calls them, with what came through the gate.
-DESCRIPTIONS = ("fastnn.layers", "fastnn.losses", "fastnn.early_stopping", "fastnn.optimizers", "fastnn.schedules")
+DESCRIPTIONS = ("fastnn.layers", "fastnn.losses", "fastnn.early_stopping", "fastnn.operations", "fastnn.schedules")
 X, LABELS = np.arange(12.0, dtype=np.float32).reshape(4, 3) / 12, np.array([0, 1, 1, 0])
 ROWS, ONE_HOT = np.ones((4, 2), np.float32), np.eye(2, dtype=np.float32)[LABELS]
 PROBABILITIES, SIGNS = np.full((4, 2), 0.5, np.float32), 2 * ONE_HOT - 1
@@ -201,7 +201,7 @@ def public(name: str, module: Any) -> Iterator[tuple[str, Any]]:
             yield label, thing
         elif not issubclass(thing, BaseException):
             yield label, thing
-            if thing.__module__ in DESCRIPTIONS:
+            if thing.__module__.startswith(DESCRIPTIONS):
                 continue
             methods = inspect.getmembers(thing, inspect.isfunction)
             yield from ((f"{label}.{method}", function) for method, function in methods if method[0] != "_")

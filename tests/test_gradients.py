@@ -15,7 +15,6 @@ import pytest
 
 import fastnn
 from fastnn import reference
-from fastnn.kernels.activations import ACTIVATIONS
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.layers import LAYERS, Activation, Layer
 from fastnn.optimizers import Optimizer
@@ -27,7 +26,7 @@ ACTIVATION_LAYERS: list[Activation] = []
 for layer_class in LAYERS.values():
     if issubclass(layer_class, Activation):
         ACTIVATION_LAYERS.append(layer_class())
-        if parameter := ACTIVATIONS[layer_class.activation].parameter:
+        if parameter := layer_class.option:
             ACTIVATION_LAYERS.append(layer_class(**{parameter: 0.3}))
 
 TARGETS = ("labels", "one_hot", "probabilities", "values")
@@ -50,7 +49,7 @@ def described(layers: Sequence[Layer]) -> list[tuple[Any, ...]]:
         if isinstance(layer, fastnn.Affine):
             rows.append(("affine", layer.inputs, layer.outputs))
         elif isinstance(layer, Activation):
-            keyword = ACTIVATIONS[layer.activation].parameter
+            keyword = layer.option
             rows.append((layer.activation, {keyword: layer.parameter}) if keyword else (layer.activation,))
         else:
             rows.append({fastnn.PRelu: ("prelu",), fastnn.BatchNorm: ("batch_norm",)}[type(layer)])

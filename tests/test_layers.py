@@ -13,9 +13,8 @@ import pytest
 
 import fastnn
 from fastnn import SGD, AdamW, Affine, Elu, LeakyRelu, Momentum, Network, Relu, Sigmoid, Softmax, Tanh, initializers
-from fastnn.kernels.activations import ACTIVATIONS
-from fastnn.kernels.updates import UPDATES
 from fastnn.layers import LAYERS, RELU_FAMILY, Activation, Layer
+from fastnn.operations import ACTIVATIONS, UPDATES
 from fastnn.optimizers import OPTIMIZERS, Optimizer
 from tests.tolerances import assert_close
 
@@ -56,19 +55,19 @@ def test_every_activation_has_a_layer() -> None:
     assert {cls.activation for cls in layers} == set(ACTIVATIONS)
     assert len(layers) == len(ACTIVATIONS)
     assert all(LAYERS[name].__name__ == name and getattr(fastnn, name) is LAYERS[name] for name in LAYERS)
-    assert set(OPTIMIZERS) == set(UPDATES) - {"none"}
+    assert set(OPTIMIZERS) == set(UPDATES)
 
 
 @pytest.mark.parametrize("cls", [cls for cls in LAYERS.values() if issubclass(cls, Activation)])
 def test_parameter_of_an_activation(cls: type[Activation]) -> None:
-    """Its name and default are those of the kernels' table; it is kept as a Python float."""
+    """Its name and default are those of its only field; it is kept as a Python float."""
     row = ACTIVATIONS[cls.activation]
-    assert cls().parameter == row.default
-    assert [field.name for field in dataclasses.fields(cls)] == ([row.parameter] if row.parameter else [])
-    if row.parameter:
-        layer = cls(**{row.parameter: np.float32(0.5)})
+    assert row is cls
+    assert [field.name for field in dataclasses.fields(cls)] == ([cls.option] if cls.option else [])
+    if cls.option:
+        layer = cls(**{cls.option: np.float32(0.5)})
         assert layer.parameter == 0.5
-        assert type(getattr(layer, row.parameter)) is float
+        assert type(getattr(layer, cls.option)) is float
 
 
 def test_numbers_are_plain() -> None:

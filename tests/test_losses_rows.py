@@ -7,8 +7,8 @@ import pytest
 
 import fastnn
 from fastnn import Affine, Network, Tanh, losses, reference
-from fastnn.kernels import operations
-from fastnn.kernels.losses import SOFTMAX_CROSS_ENTROPY
+from fastnn.engine import job
+from tests import compiled
 from tests.loss_cases import CASES, PROBABILITIES, D, K, N, X, targets
 
 
@@ -72,9 +72,10 @@ def test_hits_are_where_numpy_finds_the_largest(width: int, dtype: Any) -> None:
     for offset in (0, 1):
         labels = (best + offset) % width
         hits, rows = np.empty(len(y), np.intp), np.arange(len(y))
-        losses, sums = np.empty((2, len(y)))
-        arguments = (y, labels, np.empty((0, width), dtype), rows, 1.0, np.empty_like(y), losses, sums, hits)
-        operations.loss.serial(1, SOFTMAX_CROSS_ENTROPY, 0.0, *arguments, np.empty((1, operations.SUMS)))
+        some, sums = np.empty((2, len(y)))
+        arguments = (y, labels, np.empty((0, width), dtype), rows, 1.0, np.empty_like(y), some, sums, hits)
+        loss = losses.SoftmaxCrossEntropy()
+        compiled.loss(loss.units.rows, loss.numbers(), *arguments, np.empty((1, job.SUMS)))
         np.testing.assert_array_equal(hits, labels == best)
 
 
@@ -89,10 +90,11 @@ def test_hits_change_no_bit_of_a_loss(name: str, width: int) -> None:
     rows, none = np.arange(N), np.empty(0, np.intp)
     found = []
     for hits in (np.full(N, 7, np.intp), none):
-        losses, dy = np.empty((2, N)), np.empty((N, width), np.float32)
-        arguments = (net._plan.loss, net._loss.parameter, net.predict(x), labels, dense, rows, float(N), dy)
-        total = operations.loss.serial(1, *arguments, *losses, hits, np.empty((1, operations.SUMS)))
-        found.append((total, losses[0].tobytes(), dy.tobytes()))
+        some, dy = np.empty((2, N)), np.empty((N, width), np.float32)
+        unit = (net._plan.loss_of_labels if labels.size else net._plan.loss).rows
+        arguments = (unit, net._formula.numbers(), net.predict(x), labels, dense, rows, float(N), dy)
+        total = compiled.loss(*arguments, *some, hits, np.empty((1, job.SUMS)))
+        found.append((total, some[0].tobytes(), dy.tobytes()))
         assert np.isin(hits, (0, 1)).all()
     assert found[0] == found[1]
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.kernels import operations, processor
+from fastnn.kernels import processor
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.kernels.matmul import (
     DEEP,
@@ -29,6 +29,7 @@ from fastnn.kernels.matmul import (
     scratch_size,
     share,
 )
+from tests import compiled
 from tests.shapes import DTYPES, PROBLEMS, SHAPES, Array, FloatType, Problem, bits, numbers
 
 PROT_NONE = 0  # of <sys/mman.h>; not in Python's mmap
@@ -54,16 +55,14 @@ def backward_scratch(dy: Array, W: Array, need_dx: bool = True) -> int:
 def forward(x: Array, W: Array, b: Array, y: Array | None = None) -> Array:
     """X W + b by the compiled code without threads."""
     y = np.full((len(x), W.shape[1]), np.nan, x.dtype) if y is None else y
-    operations.affine_forward.serial(1, x, W, b, scratch((1, scratch_size(*W.shape)), x.dtype), y)
+    compiled.affine_forward(1, x, W, b, scratch((1, scratch_size(*W.shape)), x.dtype), y)
     return y
 
 
 def backward(dy: Array, x: Array, W: Array) -> tuple[Array, Array, Array]:
     """dy W^T, x^T dy and the sums of dy, likewise."""
     results = np.empty_like(x), np.empty_like(W), np.empty_like(W[0])
-    operations.affine_backward.serial(
-        1, dy, x, W, scratch((1, backward_scratch(dy, W)), x.dtype), np.empty((1, 3)), *results
-    )
+    compiled.affine_backward(1, dy, x, W, scratch((1, backward_scratch(dy, W)), x.dtype), np.empty((1, 3)), *results)
     return results
 
 
@@ -235,12 +234,10 @@ def _products_between(fences: list[Fenced], at_end: bool, x: Array, W: Array, b:
 
     y = forward(x, W, b, place(0, *dy.shape)).copy()
     dx, dW, db = place(0, *x.shape), place(1, *W.shape), place(2, *b.shape)
-    operations.affine_backward.serial(1, dy, x, W, place(3, 1, backward_scratch(dy, W)), np.empty((1, 3)), dx, dW, db)
+    compiled.affine_backward(1, dy, x, W, place(3, 1, backward_scratch(dy, W)), np.empty((1, 3)), dx, dW, db)
     results = [y, *(array.copy() for array in (dx, dW, db))]
     dx, dW, db = place(0, 0, x.shape[1]), place(1, *W.shape), place(2, *b.shape)
-    operations.affine_backward.serial(
-        1, dy, x, W, place(3, 1, backward_scratch(dy, W, False)), np.empty((1, 3)), dx, dW, db
-    )
+    compiled.affine_backward(1, dy, x, W, place(3, 1, backward_scratch(dy, W, False)), np.empty((1, 3)), dx, dW, db)
     assert bits((dW, db)) == bits(tuple(results[2:]))
     return results
 

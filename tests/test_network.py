@@ -16,8 +16,9 @@ import pytest
 
 import fastnn
 from fastnn import SGD, Affine, LeakyRelu, Momentum, Network, Relu, Sigmoid, reference, threads
-from fastnn.kernels import network as kernels
+from fastnn.engine import training as kernels
 from fastnn.kernels.compile import ENTRIES, JIT_DISABLED
+from fastnn.kernels.units import UNITS
 from fastnn.layers import LAYERS, Layer
 from tests import shapes
 from tests.tolerances import assert_close
@@ -231,30 +232,24 @@ def test_same_bits_on_one_and_two_threads(widths: tuple[int, ...], rows: int, ch
 
 @needs_two_threads
 @pytest.mark.parametrize(
-    ("widths", "rows", "version"),
-    [((64, 50, 10), 1, "serial"), ((64, 50, 10), 100, "parallel"), ((784, 50, 10), 10, "parallel")],
+    ("widths", "rows", "launches"),
+    [((64, 50, 10), 1, False), ((64, 50, 10), 100, True), ((784, 50, 10), 10, True)],
 )
 def test_small_steps_are_serial(
-    widths: tuple[int, ...], rows: int, version: str, chosen_threads: None, monkeypatch: pytest.MonkeyPatch
+    widths: tuple[int, ...], rows: int, launches: bool, chosen_threads: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the test before relies on: with two threads its large steps are really shared."""
     threads.set_num_threads(2)
     net = Network([Affine(*widths[:2]), Relu(), Affine(*widths[1:])], rng=0)
-    called = []
+    called, original = [], kernels.train.serial
 
-    def spy(name: str) -> Callable[..., Any]:
-        original = getattr(kernels.train, name)
+    def train(n_threads: int, launcher: int, *args: Any) -> Any:
+        called.append((n_threads, launcher != 0))
+        return original(n_threads, launcher, *args)
 
-        def train(*args: Any) -> Any:
-            called.append(name)
-            return original(*args)
-
-        return train
-
-    for name in ("serial", "parallel"):
-        monkeypatch.setattr(kernels.train, name, spy(name))
+    monkeypatch.setattr(kernels.train, "serial", train)
     net.step(shapes.numbers(1, rows, widths[0], dtype=np.float32), np.zeros(rows, int), SGD())
-    assert called == [version]
+    assert called == [(2 if launches else 1, launches)]
 
 
 def signatures() -> int:
@@ -315,6 +310,7 @@ def test_what_is_compiled_can_be_kept_on_disk() -> None:
     found = {
         name for name, version in compiled for kept in version.overloads.values() if kept.library.has_dynamic_globals
     }
+    found |= {unit.name for unit in UNITS for library in unit.libraries if library.has_dynamic_globals}
     assert not found
 
 
@@ -337,8 +333,8 @@ def test_what_is_compiled_can_be_kept_on_disk() -> None:
         (
             lambda net: net.step(X, T, SGD),
             TypeError,
-            "optimizer: expected an optimizer such as fastnn.SGD(lr=0.1), got <class 'fastnn.optimizers.SGD'>; "
-            "create one, SGD()",
+            "optimizer: expected an optimizer such as fastnn.SGD(lr=0.1), got "
+            "<class 'fastnn.operations.updates.sgd.SGD'>; create one, SGD()",
         ),
         (
             lambda net: net.step(np.full_like(X, np.nan), T, SGD(), check_finite=False),

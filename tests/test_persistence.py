@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.kernels.losses import LOSSES
 from fastnn.layers import LAYERS, Affine, Elu, Layer, LeakyRelu
 from fastnn.network import Network
+from fastnn.operations import LOSSES
 from fastnn.optimizers import OPTIMIZERS, Momentum, Optimizer
 from tests.model_files import HEADER, PARAMETERS, STATE, batch, bits, members, small_network, whole
 from tests.tolerances import assert_close

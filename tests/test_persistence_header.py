@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.kernels.losses import LOSSES
 from fastnn.layers import LAYERS
+from fastnn.operations import LOSSES
 from fastnn.optimizers import OPTIMIZER_CLASSES, OPTIMIZERS
 from tests.model_files import (
     HEADER,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import fastnn
 from fastnn import functional, functional_updates
-from fastnn.kernels.activations import ACTIVATIONS
+from fastnn.operations import ACTIVATIONS
 from tests.shapes import DTYPES, PROBLEMS, Array, FloatType, Problem, bits, numbers
 from tests.tolerances import assert_close
 

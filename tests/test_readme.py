@@ -9,8 +9,7 @@ import sys
 
 import fastnn
 from benchmarks import numerical_training
-from fastnn.kernels.activations import ACTIVATIONS
-from fastnn.kernels.losses import LOSSES
+from fastnn.operations import ACTIVATIONS, LOSSES
 
 README = (pathlib.Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 INSTALL = "python3 -m venv .venv && .venv/bin/python -m pip install -e"

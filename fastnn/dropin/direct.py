@@ -9,12 +9,12 @@ import numpy as np
 from fastnn.arrays import Array
 from fastnn.dropin import record
 from fastnn.dropin.common import layers as book
-from fastnn.kernels.losses import OFFSET_CROSS_ENTROPY
 from fastnn.layers import Activation, Affine, Layer, Relu, Sigmoid
 from fastnn.observing import engine, turns
 from fastnn.observing.attempt import last_in_memory
 from fastnn.observing.recognition import Chain
 from fastnn.observing.tape import NotUnderstoodError
+from fastnn.operations.losses.softmax_cross_entropy import OFFSET_UNITS
 
 ACTIVATIONS: dict[type, type[Activation]] = {book.Sigmoid: Sigmoid, book.Relu: Relu}
 
@@ -83,4 +83,4 @@ def _chain(net: Any, x: Any, t: Any) -> Chain | None:
         return None
     targets = (labels.astype(np.intp), np.empty((0, 0)))
     decay = float(net.weight_decay_lambda) / 2
-    return Chain(tuple(layers), tuple(pairs), "", rows, OFFSET_CROSS_ENTROPY, targets, 1.0, decay)
+    return Chain(tuple(layers), tuple(pairs), "", rows, OFFSET_UNITS, targets, 1.0, decay)

@@ -41,6 +41,7 @@ _CODE_SETTINGS = ("BOUNDSCHECK", "DEBUGINFO_DEFAULT", "LOOP_VECTORIZE", "OPT", "
 # What Numba does not document, all of it used below; untyped.
 _internals: Any = numba.core
 
+COMPILED = ("kernels", "operations", "engine")  # the folders of fastnn that hold what is compiled
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
 _HASH_LENGTH = 32
 _SECONDS_KEPT = 30 * 24 * 3600
@@ -52,10 +53,11 @@ _TIME_OF_IMPORT = time.time()
 @functools.cache
 def kernel_set_hash() -> str:
     """Return a hash of all that decides what the kernels compile to, apart from the processor."""
-    files = sorted(pathlib.Path(__file__).parent.glob("*.py"))
+    package = pathlib.Path(__file__).parents[1]
+    files = sorted(file for folder in COMPILED for file in (package / folder).rglob("*.py"))
     versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
     settings = [str(getattr(numba.config, name, None)) for name in _CODE_SETTINGS]
-    contents = [(file.name, _file_hash(file)) for file in files]
+    contents = [(str(file.relative_to(package)), _file_hash(file)) for file in files]
     return _hash(contents, versions, settings, os.environ.get("FASTNN_VECTOR_WIDTH"))
 
 
@@ -110,8 +112,8 @@ def _remove_unused(base: pathlib.Path) -> None:
 class KernelCache(getattr(_internals.caching, "NullCache", object)):  # type: ignore[misc]
     """The compiled signatures of one dispatcher on disk; called by Numba under its compiler lock."""
 
-    def __init__(self, function: Callable[..., Any], variant: str) -> None:
-        self._function, self._variant = function, variant
+    def __init__(self, function: Callable[..., Any], variant: str, made_of: tuple[Any, ...] = ()) -> None:
+        self._function, self._variant, self._made_of = function, variant, made_of
 
     @property
     def cache_path(self) -> str:
@@ -150,12 +152,14 @@ class KernelCache(getattr(_internals.caching, "NullCache", object)):  # type: ig
     def _place(self, signature: Any, codegen: Any) -> tuple[PrivateFolder, str]:
         """Return the folder and the file of a signature; the name says what that of the folder does not."""
         folder, function = _folder_or_reason()[0], self._function
-        if folder is None or function.__closure__ is not None:  # what a closure holds is in no file
+        if folder is None or len(function.__closure__ or ()) != len(self._made_of):  # held by a closure, in no file
             raise FileNotFoundError("not kept on disk")
-        place = (function.__module__, function.__qualname__, function.__code__.co_firstlineno)
-        source = _file_hash(pathlib.Path(inspect.getfile(function)))
-        key = _hash(place, source, str(signature), codegen.magic_tuple())
-        return folder, f"{function.__name__}.{self._variant}.{key}.nbc"
+        functions = [function, *(getattr(one, "py_func", one) for one in self._made_of)]
+        places = [(one.__module__, one.__qualname__, one.__code__.co_firstlineno) for one in functions]
+        sources = [_file_hash(pathlib.Path(inspect.getfile(one))) for one in functions]
+        key = _hash(places, sources, str(signature), codegen.magic_tuple())
+        name = ".".join(one.__name__ for one in functions)
+        return folder, f"{name}.{self._variant}.{key}.nbc"
 
 
 def _needs(compiled: Any) -> tuple[list[Any], list[str]] | None:

@@ -84,8 +84,9 @@ class Entry:
         Compiled with each `prange` as a parallel region. `fastnn.threads.run` chooses between the two.
     """
 
-    def __init__(self, function: Callable[..., Any], keep: bool = True) -> None:
+    def __init__(self, function: Callable[..., Any], keep: bool = True, launches: bool = False) -> None:
         self.name: str = function.__name__
+        self.launches = launches  # whether it is a shell: see there
         self.serial: Any
         self.parallel: Any
         if JIT_DISABLED:  # NumPy would warn of overflows that compiled code passes through
@@ -96,6 +97,21 @@ class Entry:
         if "prange" in function.__code__.co_names:
             parallel = _compiled(function, parallel=_prange_only(), **_PARALLEL)
             self.parallel = _cached(parallel, function, "parallel", keep)
+
+
+def compile_unit(
+    function: Callable[..., None], arguments: tuple[Any, ...], made_of: tuple[Any, ...], parallel: bool = False
+) -> tuple[int, Any]:
+    """Compile a function of integers and pointers that returns nothing as a C function.
+
+    Returns its address, and the library that holds its code.
+    """
+    options = {"parallel": _prange_only(), **_PARALLEL} if parallel else _SERIAL
+    dispatcher = _compiled(function, no_cpython_wrapper=True, **options)
+    _cached(dispatcher, function, "unit", made_of=made_of)
+    dispatcher.compile(numba.types.void(*arguments))
+    result = dispatcher.overloads[arguments]
+    return int(result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name)), result.library
 
 
 def _prange_only() -> Any:
@@ -114,6 +130,17 @@ def entry(function: Callable[..., Any]) -> Entry:
     own file: a change elsewhere would not be noticed.
     """
     made = Entry(function)
+    ENTRIES.append(made)
+    return made
+
+
+def shell(function: Callable[..., Any]) -> Entry:
+    """Compile a module-level function that is called from Python and runs its parts through a launcher.
+
+    Its first parameters are `n_threads` and the address of a launcher, or 0 (see units.run_parts). It is compiled once,
+    for any number of threads.
+    """
+    made = Entry(function, launches=True)
     ENTRIES.append(made)
     return made
 
@@ -165,8 +192,10 @@ def _without_literals(arguments: Any) -> tuple[Any, ...]:
     return tuple(numba.types.unliteral(argument) for argument in arguments)
 
 
-def _cached(dispatcher: Any, function: Callable[..., Any], variant: str, keep: bool) -> Any:
+def _cached(
+    dispatcher: Any, function: Callable[..., Any], variant: str, keep: bool = True, made_of: tuple[Any, ...] = ()
+) -> Any:
     """Give a dispatcher its cache. Should Numba move the place for it, the dispatcher compiles in memory."""
     if keep and hasattr(dispatcher, "_cache"):
-        dispatcher._cache = KernelCache(function, variant)
+        dispatcher._cache = KernelCache(function, variant, made_of)
     return dispatcher

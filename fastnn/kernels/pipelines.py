@@ -5,11 +5,26 @@ Imports processor and numba, and what that does not document.
 Raises AttributeError where Numba has moved what is used here; kernels are then compiled by Numba's own.
 """
 
+import contextlib
+import gc
+from collections.abc import Iterator
 from typing import Any
 
 import numba
 
 from fastnn.kernels.processor import VECTOR_BYTES
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Compile without the collector of cyclic garbage, which looks at all that the compiler holds again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _libraries() -> tuple[Any, Any]:
@@ -51,6 +66,9 @@ def _libraries() -> tuple[Any, Any]:
         def codegen(self) -> Any:
             return _CodeGenerator(self._codegen)
 
+        def _x_optimize_functions(self, ll_module: Any) -> None:
+            ll_module.data_layout = self._codegen._data_layout
+
         def _optimize_final_module(self) -> None:
             pass
 
@@ -86,6 +104,10 @@ def merging_compilers() -> tuple[Any, Any, Any]:
             return super().define_pipelines()
 
     class _SerialCompiler(compiler_class):
+        def _compile_core(self) -> Any:
+            with _without_collector():
+                return super()._compile_core()
+
         def define_pipelines(self) -> Any:
             if self.state.library is None:
                 codegen = self.state.targetctx.codegen()

@@ -1,236 +1,110 @@
-"""Operations that hold parameters of their own for each unit: PReLU and batch normalisation.
+"""Units: kernels compiled one by one as C functions, and called by their address.
 
-Imports compile, job and vector_math.
-
-y is linear in each of these parameters. A PReLU has one for each unit, its slope; batch normalisation has gamma, then
-beta, and in its plan column STATISTICS a mean, then a variance: in the values those learned, in the gradients those of
-the batch in training.
-
-Matrices (rows, units), C-contiguous; vectors (units,). Sums over the batch are float64, in the order of the rows.
+An operation of a network is a few *units*: its forward, its backward, the gradient of its parameters. A unit has one
+argument, a *frame*: a table of integers with the addresses and sizes of all that it works on (frames.py), whose type
+says whether the numbers are float32 or float64. It returns nothing, allocates nothing and raises nothing. The
+interpreters in fastnn/engine call units through the addresses in a network's plan. So an interpreter is compiled once,
+a unit when the first network needs it, and an operation more makes nobody else wait.
 """
 
-import math
+import threading
+from collections.abc import Callable
 from typing import Any
 
+import numba
 import numpy as np
+from numba import types
 
-from fastnn.kernels.compile import formula, kernel
-from fastnn.kernels.job import BIAS, KIND, OUTPUTS, PRELU, STATISTICS, WEIGHT
-from fastnn.kernels.vector_math import constant
+from fastnn.kernels.addresses import FUNCTIONS, call_launcher, call_part
+from fastnn.kernels.compile import JIT_DISABLED, compile_unit, kernel, prange
 
-# Vectors of scratch, each of an operation's units.
-SCRATCH_VECTORS = 3
-
-
-@kernel
-def _of_units(vector: Any, operation: Any, column: int) -> Any:
-    """The numbers of an operation's units that begin where a column of its plan's row says."""
-    return vector[operation[column] : operation[column] + operation[OUTPUTS]]
+_compiling = threading.RLock()
 
 
-@kernel
-def _variances(vector: Any, operation: Any) -> Any:
-    """The variances of batch normalisation's units, which follow the means."""
-    start = operation[STATISTICS] + operation[OUTPUTS]
-    return vector[start : start + operation[OUTPUTS]]
+UNITS: list["Unit"] = []
 
 
-@formula
-def _deviation(variance: Any, epsilon: float) -> float:
-    """The root by which batch normalisation divides, in float64."""
-    return math.sqrt(np.float64(variance) + epsilon)
+class Unit:
+    """A kernel as a C function, compiled for float32 or float64 when its address is first asked for.
 
-
-@formula
-def prelu(x: Any, slope: Any) -> Any:
-    """x where x > 0, else slope x (He et al., 2015)."""
-    return x if x > constant(x, 0.0) else slope * x
-
-
-@kernel
-def unit_factors(values: Any, statistics: Any, operation: Any, epsilon: float, factors: Any) -> None:
-    """What x is multiplied by, for each unit: gamma / sqrt(variance + epsilon), and of a PReLU the slope.
-
-    statistics: the vector that holds means and variances, the values or the gradients.
+    Parameters
+    ----------
+    function : function
+        Of a frame; with `parts`, of a job, the number of a part, and how many parts there are.
+    parts : bool
+    made_of : functions
+        What the function's closure holds: kernels and formulas of fastnn, so that it may be kept on disk.
     """
-    first = _of_units(values, operation, WEIGHT)
-    if operation[KIND] == PRELU:
-        for j in range(first.size):
-            factors[j] = first[j]
-        return
-    variances = _variances(statistics, operation)
-    for j in range(first.size):
-        factors[j] = first[j] / _deviation(variances[j], epsilon)
+
+    def __init__(self, function: Callable[..., None], parts: bool = False, made_of: tuple[Any, ...] = ()) -> None:
+        self.function, self.parts, self.made_of = function, parts, made_of
+        self.__doc__ = function.__doc__
+        self._addresses: dict[Any, int] = {}
+        self.libraries: list[Any] = []  # with its code
+        UNITS.append(self)
+
+    @property
+    def dtypes(self) -> set[str]:
+        """For which it is compiled, or loaded, in this process."""
+        return {str(dtype) for dtype in self._addresses}
+
+    @property
+    def name(self) -> str:
+        """The names of the function and of what it is made of."""
+        return ".".join([self.function.__name__, *(one.__name__ for one in self.made_of)])
+
+    def address(self, dtype: Any) -> int:
+        """The address of its code for numbers of this dtype."""
+        found = self._addresses.get(dtype)
+        if found is None:
+            with _compiling:
+                found = self._addresses.get(dtype) or self._make(dtype)
+                self._addresses[dtype] = found
+        return found
+
+    def _make(self, dtype: Any) -> int:
+        if JIT_DISABLED:
+            FUNCTIONS.append(self.function)
+            return len(FUNCTIONS) - 1
+        frame = types.CPointer(numba.from_dtype(np.dtype(dtype)))
+        arguments = (frame, types.intp, types.intp) if self.parts else (frame,)
+        address, library = compile_unit(self.function, arguments, self.made_of)
+        self.libraries.append(library)
+        return address
+
+
+def unit(function: Callable[[Any], None]) -> Unit:
+    """Compile a module-level function of a frame as a unit."""
+    return Unit(function)
+
+
+def part_unit(function: Callable[[Any, int, int], None]) -> Unit:
+    """Compile a module-level function of (job, part, parts) as a unit that the interpreters share among threads."""
+    return Unit(function, parts=True)
+
+
+def _launch(unit: int, job: int, parts: int) -> None:
+    """Call a unit for each of its parts, on as many threads."""
+    for part in prange(parts):
+        call_part(unit, job, part, parts)
+
+
+_launcher: list[Any] = []  # its address, and what holds its code
+
+
+def launcher() -> int:
+    """The address of the only function that is compiled with threads."""
+    with _compiling:
+        if not _launcher:
+            _launcher.extend(compile_unit(_launch, (types.intp,) * 3, (), parallel=True))
+    return int(_launcher[0])
 
 
 @kernel
-def unit_forward(values: Any, statistics: Any, operation: Any, epsilon: float, x: Any, scratch: Any, y: Any) -> None:
-    """y = gamma (x - mean) / sqrt(variance + epsilon) + beta (Ioffe and Szegedy, 2015), or PReLU of x.
-
-    statistics: as for unit_factors; scratch: of SCRATCH_VECTORS; y: overwritten, distinct from x.
-    """
-    factors = scratch[: operation[OUTPUTS]]
-    unit_factors(values, statistics, operation, epsilon, factors)
-    if operation[KIND] == PRELU:
-        for n in range(x.shape[0]):
-            source, target = x[n], y[n]
-            for j in range(source.size):
-                target[j] = prelu(source[j], factors[j])
-        return
-    means, beta = _of_units(statistics, operation, STATISTICS), _of_units(values, operation, BIAS)
-    for n in range(x.shape[0]):
-        source, target = x[n], y[n]
-        for j in range(source.size):
-            target[j] = (source[j] - means[j]) * factors[j] + beta[j]
-
-
-@kernel
-def unit_backward(
-    values: Any, gradients: Any, count: int, operation: Any, epsilon: float, dy: Any, x: Any, scratch: Any, dx: Any
-) -> None:
-    """dx of unit_forward, from dy.
-
-    count: of batch normalisation by the statistics of a batch, which move with x, its number of rows; 0 by those
-    learned. Where it is not 0, `gradients` hold those statistics and the sums of batch_norm_gradient. scratch: of
-    SCRATCH_VECTORS; dx: overwritten, distinct from x.
-    """
-    units = operation[OUTPUTS]
-    factors, shifts, slopes = scratch[:units], scratch[units : 2 * units], scratch[2 * units : 3 * units]
-    statistics = gradients if count > 0 else values
-    unit_factors(values, statistics, operation, epsilon, factors)
-    if operation[KIND] == PRELU:
-        for n in range(x.shape[0]):
-            source, behind, ahead = x[n], dy[n], dx[n]
-            for j in range(units):
-                ahead[j] = behind[j] if source[j] > constant(source[j], 0.0) else factors[j] * behind[j]
-    elif count == 0:
-        for n in range(x.shape[0]):
-            behind, ahead = dy[n], dx[n]
-            for j in range(units):
-                ahead[j] = factors[j] * behind[j]
+def run_parts(launcher: int, unit: int, job: Any, parts: int) -> None:
+    """Call a unit for each of its parts: on threads where there is the address of a launcher, else in turn."""
+    if launcher != 0:
+        call_launcher(launcher, unit, job, parts)
     else:
-        means, variances = _of_units(statistics, operation, STATISTICS), _variances(statistics, operation)
-        d_gamma, d_beta = _of_units(gradients, operation, WEIGHT), _of_units(gradients, operation, BIAS)
-        share = values.dtype.type(1.0 / count)
-        for j in range(units):
-            shifts[j] = share * d_beta[j]
-            slopes[j] = share * d_gamma[j] / _deviation(variances[j], epsilon)
-        for n in range(x.shape[0]):
-            source, behind, ahead = x[n], dy[n], dx[n]
-            for j in range(units):
-                ahead[j] = factors[j] * (behind[j] - shifts[j] - (source[j] - means[j]) * slopes[j])
-
-
-@kernel
-def batch_statistics(x: Any, sums: Any, operation: Any, gradients: Any, first: int, last: int) -> None:
-    """The mean and the biased variance over the batch x of the units [first, last), to their place in `gradients`.
-
-    sums: any number of float64, scratch. The variance is the mean square of what is left of x without its mean, which
-    is not rounded before, so that a large mean costs no digits.
-    """
-    means, variances = _of_units(gradients, operation, STATISTICS), _variances(gradients, operation)
-    half = sums.size // 2
-    exact, squares = sums[:half], sums[half : 2 * half]
-    for begin in range(first, last, half):
-        count = min(half, last - begin)
-        sums[:] = 0.0
-        for n in range(x.shape[0]):
-            row = x[n, begin : begin + count]
-            for j in range(count):
-                exact[j] += row[j]
-        for j in range(count):
-            exact[j] /= x.shape[0]
-        for n in range(x.shape[0]):
-            row = x[n, begin : begin + count]
-            for j in range(count):
-                rest = row[j] - exact[j]
-                squares[j] += rest * rest
-        for j in range(count):
-            means[begin + j], variances[begin + j] = exact[j], squares[j] / x.shape[0]
-
-
-@kernel
-def batch_norm_gradient(
-    statistics: Any, operation: Any, epsilon: float, dy: Any, x: Any, sums: Any, gradients: Any, first: int, last: int
-) -> None:
-    """d_gamma = the sum of dy (x - mean) / sqrt(variance + epsilon), d_beta = that of dy; of the units [first, last).
-
-    dy and x: the whole batch; sums: any number of float64, scratch.
-    """
-    means, variances = _of_units(statistics, operation, STATISTICS), _variances(statistics, operation)
-    d_gamma, d_beta = _of_units(gradients, operation, WEIGHT), _of_units(gradients, operation, BIAS)
-    half = sums.size // 2
-    products, plain = sums[:half], sums[half : 2 * half]
-    for begin in range(first, last, half):
-        count = min(half, last - begin)
-        some_means = means[begin : begin + count]
-        sums[:] = 0.0
-        for n in range(x.shape[0]):
-            row, behind = x[n, begin : begin + count], dy[n, begin : begin + count]
-            for j in range(count):
-                products[j] += behind[j] * (row[j] - some_means[j])
-                plain[j] += behind[j]
-        for j in range(count):
-            d_gamma[begin + j] = products[j] / _deviation(variances[begin + j], epsilon)
-            d_beta[begin + j] = plain[j]
-
-
-@kernel
-def prelu_gradient(operation: Any, dy: Any, x: Any, sums: Any, gradients: Any, first: int, last: int) -> None:
-    """d_slope = the sum of dy x over the rows where x is not above 0, of the units [first, last).
-
-    dy and x: the whole batch; sums: any number of float64, scratch.
-    """
-    d_slope = _of_units(gradients, operation, WEIGHT)
-    for begin in range(first, last, sums.size):
-        count = min(sums.size, last - begin)
-        sums[:count] = 0.0
-        for n in range(x.shape[0]):
-            row, behind = x[n, begin : begin + count], dy[n, begin : begin + count]
-            for j in range(count):
-                sums[j] += 0.0 if row[j] > constant(row[j], 0.0) else behind[j] * row[j]
-        for j in range(count):
-            d_slope[begin + j] = sums[j]
-
-
-@kernel
-def statistics_are_finite(operation: Any, gradients: Any) -> bool:
-    """Whether those of a batch are, and would be when learned: an infinite variance would stay for ever."""
-    means, variances = _of_units(gradients, operation, STATISTICS), _variances(gradients, operation)
-    finite = True
-    for j in range(means.size):
-        finite = finite and abs(means[j]) < math.inf and variances[j] + variances[j] < math.inf
-    return finite
-
-
-@kernel
-def learn_statistics(operation: Any, momentum: float, rows: int, values: Any, gradients: Any) -> None:
-    """learned = momentum learned + (1 - momentum) that of the batch, of batch normalisation's means and variances.
-
-    The batch's variance counts as rows / (rows - 1) of itself, which makes it unbiased; there are at least 2 rows.
-    """
-    dtype = values.dtype.type
-    keep, add = dtype(momentum), dtype(1.0 - momentum)
-    means, of_batch = _of_units(values, operation, STATISTICS), _of_units(gradients, operation, STATISTICS)
-    for j in range(means.size):
-        means[j] = keep * means[j] + add * of_batch[j]
-    variances, some = _variances(values, operation), _variances(gradients, operation)
-    unbiased = dtype(rows / (rows - 1.0))
-    for j in range(variances.size):
-        variances[j] = keep * variances[j] + add * (unbiased * some[j])
-
-
-@kernel
-def unit_change(kind: int, factor: float, x: float, d: float) -> float:
-    """f(x + d) - f(x), of batch normalisation by the statistics learned; factor: of the unit, see unit_factors."""
-    return prelu(x + d, factor) - prelu(x, factor) if kind == PRELU else factor * d
-
-
-@kernel
-def unit_coefficient(values: Any, operation: Any, epsilon: float, which: int, x: float, j: int) -> float:
-    """What parameter number `which` of unit j is multiplied by in y, at x; by the statistics learned."""
-    if operation[KIND] == PRELU:
-        return 0.0 if x > 0.0 else x
-    if which == 1:
-        return 1.0
-    return (x - values[operation[STATISTICS] + j]) / _deviation(_variances(values, operation)[j], epsilon)
+        for part in range(parts):
+            call_part(unit, job, part, parts)

@@ -132,6 +132,14 @@ expm1 = by_dtype(_expm1_32, _expm1_64)
 constant = by_dtype(_constant_32, _constant_64)  # constant(x, value): the value in the dtype of x
 
 
+@formula
+def within(x: Any, bound: Any) -> Any:
+    """x within [-bound, bound], so that no infinity is multiplied by 0; NaN stays NaN."""
+    limit = constant(x, bound)
+    x = limit if x > limit else x
+    return -limit if x < -limit else x
+
+
 # log(1 + f) - f + f^2 / 2 as s (f^2 / 2 + s^2 (terms in s^2)), s = f / (2 + f): 2/3, 2/5, ..., fitted on [-0.3, 0.42].
 _LOG_TERMS = (6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01, 2.222219843214978396e-01,
               1.818357216161805012e-01, 1.531383769920937332e-01, 1.479819860511658591e-01)  # fmt: skip

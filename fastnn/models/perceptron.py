@@ -7,8 +7,8 @@ import numpy as np
 
 from fastnn import arrays, checks
 from fastnn.arrays import Array, LabelArray
+from fastnn.engine import rules
 from fastnn.errors import TrainingDivergedError
-from fastnn.kernels import rules
 from fastnn.kernels.matmul import scratch_size
 from fastnn.models.neuron import fires
 from fastnn.slips import answers_slips

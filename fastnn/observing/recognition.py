@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn.arrays import Array
-from fastnn.kernels.losses import MEAN_SQUARED_ERROR, OFFSET, OFFSET_CROSS_ENTROPY, SOFTMAX_CROSS_ENTROPY
 from fastnn.layers import (
     Activation,
     Affine,
@@ -28,6 +27,9 @@ from fastnn.layers import (
     Tanh,
 )
 from fastnn.observing.tape import Node, NotUnderstoodError, ancestors, evaluate, leaves
+from fastnn.operations.losses.base import LossUnits
+from fastnn.operations.losses.mean_squared_error import MeanSquaredError
+from fastnn.operations.losses.softmax_cross_entropy import OFFSET, OFFSET_UNITS, SoftmaxCrossEntropy
 
 TOLERANCE = 1e-11  # relative: by a few operations' rounding, far below the offset of the logarithm, 1e-7
 ROUNDING = 1e-13  # absolute, in units of a loss: of a logarithm of a share near 1
@@ -47,14 +49,14 @@ class Chain(NamedTuple):
     parameters: tuple[tuple[Array, Array], ...]  # weights and bias of each affine layer
     name: str  # of the array among the parameters: "W1" or "b1"
     x: Array  # (N, D)
-    loss: int
+    loss: LossUnits
     targets: tuple[Array, Array]  # labels or dense, of which one is empty
     scale: float
     decay: float
 
     def __str__(self) -> str:
         names = [type(layer).__name__ for layer in self.layers if not isinstance(layer, Identity)]
-        losses = {SOFTMAX_CROSS_ENTROPY: "cross entropy", OFFSET_CROSS_ENTROPY: "cross entropy with 1e-7"}
+        losses = {SoftmaxCrossEntropy.units: "cross entropy", OFFSET_UNITS: "cross entropy with 1e-7"}
         text = ", ".join([*names, losses.get(self.loss, "squared error")])
         return text + (", weight decay" if self.decay else "")
 
@@ -264,8 +266,8 @@ def _probe(shape: tuple[int, ...], bound: float, seed: int) -> Array:
     return probe
 
 
-def _loss(outputs: Node, term: Node) -> tuple[int, Activation | None, tuple[Array, Array], float]:
-    """Which loss `term` is of `outputs`: its code, an activation before it, its targets and its factor."""
+def _loss(outputs: Node, term: Node) -> tuple[LossUnits, Activation | None, tuple[Array, Array], float]:
+    """Which loss `term` is of `outputs`: its units, an activation before it, its targets and its factor."""
     _depends_only_on(term, outputs)
     shape = outputs.value.shape
     rows, columns = shape if len(shape) == 2 else (1, shape[0])
@@ -327,12 +329,14 @@ def _softmax(y: Array) -> Array:
     return shares
 
 
-def _candidates(found: list[Array]) -> list[tuple[int, Activation | None, tuple[Array, Array], Callable[[Array], Any]]]:
+def _candidates(
+    found: list[Array],
+) -> list[tuple[LossUnits, Activation | None, tuple[Array, Array], Callable[[Array], Any]]]:
     """Losses that have one of the targets found, as mean over the batch."""
     candidates: list[Any] = []
     no_labels = np.empty(0, np.intp)
     for target, offset in itertools.product(found, (OFFSET, 0.0)):
-        kind = OFFSET_CROSS_ENTROPY if offset else SOFTMAX_CROSS_ENTROPY
+        kind = OFFSET_UNITS if offset else SoftmaxCrossEntropy.units
         if target.ndim == 1:
             some = (target, np.empty((0, 0)))
             candidates.append((kind, None, some, _cross_entropy(target, offset)))
@@ -348,7 +352,7 @@ def _candidates(found: list[Array]) -> list[tuple[int, Activation | None, tuple[
     ]
     for target, (output, formula) in itertools.product(found, outputs):
         if target.ndim == 2:
-            candidates.append((MEAN_SQUARED_ERROR, output, (no_labels, target), _squared_error(target, formula)))
+            candidates.append((MeanSquaredError.units, output, (no_labels, target), _squared_error(target, formula)))
     return candidates
 
 

@@ -10,13 +10,13 @@ from fastnn.arrays import Array
 from fastnn.checks import shown
 from fastnn.errors import TrainingDivergedError
 from fastnn.functional import activation_backward, activation_forward
-from fastnn.kernels.activations import ACTIVATIONS
+from fastnn.operations import ACTIVATIONS
 from fastnn.plots import panels
 from fastnn.plots.panels import COLOURS, GRID, MARKERS, Axes
 from fastnn.slips import answers_slips
 from fastnn.surfaces import line_fit_losses
 
-OF_ONE_NUMBER = [name for name in ACTIVATIONS if name != "softmax"]
+OF_ONE_NUMBER = [name for name, kind in ACTIVATIONS.items() if kind.takes_elements]
 POINTS = 401  # of a curve
 CELLS = 101  # of contours, in each direction
 LEVELS = 15  # of contours
@@ -64,7 +64,7 @@ def activations(names: Sequence[str] | None = None, *, axes: Any = None) -> Arra
         ax.plot(x, y, color=COLOURS[0], linewidth=2, label="y = f(x)")
         ax.plot(x, activation_backward(name, np.ones_like(x), x, y), "--", color=COLOURS[1], label="dy/dx")
         row = ACTIVATIONS[name]
-        ax.set_title(f"{name} ({row.parameter} {row.default:g})" if row.parameter else name)
+        ax.set_title(f"{name} ({row.option} {getattr(row, row.option):g})" if row.option else name)
         ax.set(xlabel="x", ylabel="y, dy/dx")
         if i == 0:
             ax.legend()

@@ -1,10 +1,10 @@
-"""Learning rules that change the weights after each sample. Imports compile, matmul and updates."""
+"""Learning rules that change the weights after each sample."""
 
 from typing import Any
 
 from fastnn.kernels.compile import entry
 from fastnn.kernels.matmul import multiply
-from fastnn.kernels.updates import sgd_update, sgd_update_of_one_sample
+from fastnn.operations.updates.sgd import descend, descend_by_one_sample
 
 
 @entry
@@ -25,7 +25,7 @@ def perceptron_samples(
         error = (1.0 if y[0, 0] > 0.0 else 0.0) - t[n]
         if error != 0.0:
             y[0, 0] = error
-            sgd_update_of_one_sample(W, x[n], y[0], lr)
-            sgd_update(b, y[0], lr)
+            descend_by_one_sample(W, x[n], y[0], lr)
+            descend(b, y[0], lr)
             mistakes += 1
     return mistakes

@@ -1,0 +1,1 @@
+"""Interpreters of networks: what runs any plan, and knows no operation by name."""

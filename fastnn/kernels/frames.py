@@ -1,0 +1,183 @@
+"""Frames: how an interpreter tells a unit what to work on, and what a unit's source reads it by.
+
+A frame is a table of integers: addresses of arrays, and sizes. Who calls a unit fills the slots that its role reads
+(see fastnn/operations/base.py for the roles) and keeps the arrays alive.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fastnn.kernels.addresses import get, put, zero_of
+from fastnn.kernels.compile import kernel
+from fastnn.kernels.simd import bits, from_bits
+from fastnn.kernels.views import matrix, vector_at
+
+# Slots of a frame. Addresses, but for the sizes and numbers that say so.
+(SOURCE, TARGET, D_SOURCE, D_TARGET,  # rows of what goes in and comes out, and their gradients
+ ROWS, INPUTS, OUTPUTS,  # how many rows, and their elements
+ FIRST_ROW, BATCH_ROWS,  # the place of the first one in the batch; rows whose statistics count, or 0
+ VALUES, GRADIENTS, STATISTICS,  # the flat vectors, and the one that statistics are read from
+ PLACES, NUMBERS,  # of the operation: see PLACE, and its float64 numbers
+ NUMBER, KEY,  # which operation it is, and the key of this batch's random numbers or OFF
+ SCRATCH, SCRATCH_SIZE, SUMS, SUMS_SIZE,  # scratch in the frame's dtype, and in float64
+ PARAMETER, BEGIN, END, OUT,  # which parameter, the range of its rows, where its gradient goes
+ RESULT,  # what a unit answers
+ LABELS, LABELS_SIZE, DENSE, DENSE_SIZE, ROW_NUMBERS,  # targets of a loss, and which of them its rows have
+ DIVISOR, LOSSES, LOSS_SUMS,  # bits of a float64; one float64 a row
+ PARAMS, GRADS, STATE, STRIDE, COUNT,  # of an update: vectors of COUNT, those of state STRIDE bytes apart
+ CHANGES, OTHER, SAMPLES, SAMPLE_COUNT, RUN, COLUMN, WIDTH, LAYOUT, STEPS, PREPARED, SOFTMAX,  # of a perturbation
+ ROLE,  # what a unit that has several roles is called for, see below
+ X, Y, TENSORS, TENSOR_GRADIENTS, CAPACITY, ITEM,  # for the interpreters alone
+) = range(56)  # fmt: skip
+SLOTS = 56
+
+# For each parameter of an operation, then for each of its statistics: where it begins in the flat vectors, its rows
+# and columns, whether it is a matrix, and whether regularization takes it. The gradient of a parameter is shared among
+# threads by rows; a vector has rows of one element.
+PLACE, HEIGHT, BREADTH, IS_MATRIX, PENALIZED = range(5)
+EACH_PLACE = 5
+MOST_PARAMETERS, MOST_STATISTICS = 4, 2
+PLACES_SIZE = EACH_PLACE * (MOST_PARAMETERS + MOST_STATISTICS)
+# Roles, in the order of operations.base.Units.
+(FORWARD, BACKWARD, GRADIENT, BATCH_STATISTICS, BATCH_SUMS, CHECK, LEARN, SPARSE_FORWARD, SPARSE_GRADIENT, PREPARE,
+ REACHES, MOVE, CHANGE, SPREAD, FOLLOW) = range(15)  # fmt: skip
+OFF = -1  # the key where nothing is random
+
+
+@kernel
+def vector_of(frame: Any, slot: int, size: int) -> Any:
+    """The vector of the frame's dtype at the address in a slot."""
+    return vector_at(get(frame, slot), size, zero_of(frame))
+
+
+@kernel
+def matrix_of(frame: Any, slot: int, rows: int, columns: int) -> Any:
+    """The matrix of the frame's dtype at the address in a slot."""
+    return matrix(vector_at(get(frame, slot), rows * columns, zero_of(frame)), 0, rows, columns)
+
+
+@kernel
+def reals_of(frame: Any, slot: int, size: int) -> Any:
+    """The float64 vector at the address in a slot."""
+    return vector_at(get(frame, slot), size, np.float64(0.0))
+
+
+@kernel
+def integers_of(frame: Any, slot: int, size: int) -> Any:
+    """The vector of integers at the address in a slot."""
+    return vector_at(get(frame, slot), size, np.intp(0))
+
+
+@kernel
+def get_real(frame: Any, slot: int) -> float:
+    """The float64 whose bits are in a slot."""
+    return from_bits(np.int64(get(frame, slot)))
+
+
+@kernel
+def put_real(frame: Any, slot: int, value: float) -> None:
+    """Set a slot to the bits of a float64."""
+    put(frame, slot, bits(np.float64(value)))
+
+
+@kernel
+def source(frame: Any) -> Any:
+    """x (ROWS, INPUTS)."""
+    return matrix_of(frame, SOURCE, get(frame, ROWS), get(frame, INPUTS))
+
+
+@kernel
+def target(frame: Any) -> Any:
+    """y (ROWS, OUTPUTS)."""
+    return matrix_of(frame, TARGET, get(frame, ROWS), get(frame, OUTPUTS))
+
+
+@kernel
+def d_source(frame: Any) -> Any:
+    """dx (ROWS, INPUTS)."""
+    return matrix_of(frame, D_SOURCE, get(frame, ROWS), get(frame, INPUTS))
+
+
+@kernel
+def d_target(frame: Any) -> Any:
+    """dy (ROWS, OUTPUTS)."""
+    return matrix_of(frame, D_TARGET, get(frame, ROWS), get(frame, OUTPUTS))
+
+
+@kernel
+def flat(frame: Any, slot: int) -> Any:
+    """All elements of the rows at a slot, of an operation with as many outputs as inputs, as a vector."""
+    return vector_of(frame, slot, get(frame, ROWS) * get(frame, INPUTS))
+
+
+@kernel
+def number(frame: Any, which: int) -> float:
+    """One of the operation's numbers, such as a slope or a rate."""
+    return reals_of(frame, NUMBERS, which + 1)[which]
+
+
+@kernel
+def scratch(frame: Any) -> Any:
+    """Memory in the frame's dtype that this thread alone uses."""
+    return vector_of(frame, SCRATCH, get(frame, SCRATCH_SIZE))
+
+
+@kernel
+def sums(frame: Any) -> Any:
+    """Memory in float64 that this thread alone uses, for at least 512 numbers."""
+    return reals_of(frame, SUMS, get(frame, SUMS_SIZE))
+
+
+@kernel
+def _array_of(frame: Any, slot: int, which: int) -> Any:
+    """A parameter or statistic in the flat vector at a slot."""
+    places = integers_of(frame, PLACES, PLACES_SIZE)
+    address = get(frame, slot) + get(frame, ITEM) * places[EACH_PLACE * which + PLACE]
+    size = places[EACH_PLACE * which + HEIGHT] * places[EACH_PLACE * which + BREADTH]
+    return vector_at(address, size, zero_of(frame))
+
+
+@kernel
+def parameter(frame: Any, which: int) -> Any:
+    """A parameter of the operation, as a vector."""
+    return _array_of(frame, VALUES, which)
+
+
+@kernel
+def gradient(frame: Any, which: int) -> Any:
+    """The gradient of a parameter, as a vector."""
+    return _array_of(frame, GRADIENTS, which)
+
+
+@kernel
+def weights(frame: Any, which: int) -> Any:
+    """A parameter of the operation, as a matrix (HEIGHT, BREADTH)."""
+    places = integers_of(frame, PLACES, PLACES_SIZE)
+    rows, columns = places[EACH_PLACE * which + HEIGHT], places[EACH_PLACE * which + BREADTH]
+    return matrix(_array_of(frame, VALUES, which), 0, rows, columns)
+
+
+@kernel
+def statistic(frame: Any, which: int) -> Any:
+    """A statistic that the operation goes by: what it has learned or, in training, that of the batch."""
+    return _array_of(frame, STATISTICS, MOST_PARAMETERS + which)
+
+
+@kernel
+def learned_statistic(frame: Any, which: int) -> Any:
+    """A statistic that the operation has learned."""
+    return _array_of(frame, VALUES, MOST_PARAMETERS + which)
+
+
+@kernel
+def batch_statistic(frame: Any, which: int) -> Any:
+    """A statistic of the batch."""
+    return _array_of(frame, GRADIENTS, MOST_PARAMETERS + which)
+
+
+@kernel
+def out(frame: Any) -> Any:
+    """Where the gradient of rows [BEGIN, END) of a parameter goes, as a vector."""
+    breadth = integers_of(frame, PLACES, PLACES_SIZE)[EACH_PLACE * get(frame, PARAMETER) + BREADTH]
+    return vector_of(frame, OUT, (get(frame, END) - get(frame, BEGIN)) * breadth)

@@ -1,0 +1,70 @@
+"""Everything that a network computes: one file for each operation, found by the rest of fastnn through these tables.
+
+LAYERS by class name, ACTIVATIONS, LOSSES and UPDATES by the names that users write. An operation is found here because
+its file is in this folder; nothing else needs to know of it.
+"""
+
+import importlib
+import pkgutil
+from typing import Any
+
+from fastnn.operations.base import Activation, Layer
+from fastnn.operations.losses.base import Loss
+from fastnn.operations.updates.base import Optimizer
+
+# In lists that users read, the usual ones come first; an operation that is not named here comes behind them.
+FIRST = (
+    *(
+        "affine",
+        "identity",
+        "step",
+        "sigmoid",
+        "tanh",
+        "relu",
+        "leaky_relu",
+        "prelu",
+        "elu",
+        "gelu",
+        "silu",
+        "softplus",
+    ),
+    *("softmax", "dropout", "batch_norm"),
+    *("softmax_cross_entropy", "sigmoid_cross_entropy", "mean_squared_error", "absolute_error", "huber", "hinge"),
+    *("exponential", "kl_divergence", "cross_entropy", "log_loss"),
+    *("sgd", "momentum", "adagrad", "rmsprop", "adam"),
+)
+__all__ = ["ACTIVATIONS", "LAYERS", "LOSSES", "OPTIMIZERS", "UPDATES"]
+
+
+def _classes() -> list[type[Any]]:
+    """The classes that the modules of this folder define, in the order of their names."""
+    found = []
+    for module in pkgutil.walk_packages(__path__, f"{__name__}."):
+        loaded = importlib.import_module(module.name)
+        found += [value for value in vars(loaded).values() if getattr(value, "__module__", "") == module.name]
+    return [value for value in found if isinstance(value, type)]
+
+
+def _kinds(base: type[Any], name: str) -> dict[str, Any]:
+    """The subclasses of a base by an attribute of theirs, those that have it."""
+    kinds = [kind for kind in _found if issubclass(kind, base) and getattr(kind, name)]
+    return {getattr(kind, name): kind for kind in reversed(kinds)}
+
+
+def _rank(kind: type[Any]) -> tuple[int, str]:
+    """Where a class stands in lists."""
+    name = kind.__module__.rpartition(".")[2]
+    return FIRST.index(name) if name in FIRST else len(FIRST), name
+
+
+_found = sorted(_classes(), key=_rank)
+LAYERS: dict[str, type[Layer]] = {
+    kind.__name__: kind for kind in _found if issubclass(kind, Layer) and hasattr(kind, "units")
+}
+ACTIVATIONS: dict[str, type[Activation]] = dict(reversed(_kinds(Activation, "activation").items()))
+LOSSES: dict[str, type[Loss]] = dict(reversed(_kinds(Loss, "name").items()))
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    kind.__name__: kind for kind in _found if issubclass(kind, Optimizer) and kind.update
+}
+# By the name of their update: of several with one, the first, such as Adam before AdamW.
+UPDATES: dict[str, type[Optimizer]] = dict(reversed(_kinds(Optimizer, "update").items()))

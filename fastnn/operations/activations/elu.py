@@ -1,0 +1,35 @@
+"""The exponential linear unit."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastnn.kernels.compile import formula
+from fastnn.kernels.vector_math import constant, expm1
+from fastnn.operations.base import Activation, units_of
+
+
+@formula
+def elu(x: Any, alpha: Any) -> Any:
+    """x where x > 0, else alpha (exp(x) - 1)."""
+    return x if x > constant(x, 0.0) else alpha * expm1(x)
+
+
+@formula
+def _derivative(x: Any, y: Any, alpha: Any) -> Any:
+    """1 where x > 0, else alpha exp(x) = y + alpha; alpha at 0.
+
+    The sum is off by a rounding of alpha, which is nothing beside the derivative 1 of the other side.
+    """
+    return constant(x, 1.0) if x > constant(x, 0.0) else y + alpha
+
+
+@dataclass(frozen=True)
+class Elu(Activation):
+    """y = x where x > 0, else alpha (exp(x) - 1) (Clevert, Unterthiner and Hochreiter, 2016)."""
+
+    alpha: float = 1.0
+
+    activation = "elu"
+    option = "alpha"
+    has_kink = True
+    units = units_of(elu, _derivative)

@@ -1,0 +1,28 @@
+"""The Gaussian error linear unit."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastnn.kernels.compile import formula
+from fastnn.kernels.vector_math import constant, normal_density, normal_distribution, within
+from fastnn.operations.base import Activation, units_of
+
+
+@formula
+def gelu(x: Any, p: Any) -> Any:
+    """x times the normal distribution at x; 0 at -infinity (Hendrycks and Gimpel, 2016)."""
+    lowest = constant(x, -50.0)
+    return (lowest if x < lowest else x) * normal_distribution(x)
+
+
+@formula
+def _derivative(x: Any, y: Any, p: Any) -> Any:
+    return normal_distribution(x) + within(x, 50.0) * normal_density(x)
+
+
+@dataclass(frozen=True)
+class Gelu(Activation):
+    """y = x Phi(x) with the standard normal distribution Phi, (1 + erf(x / sqrt(2))) / 2."""
+
+    activation = "gelu"
+    units = units_of(gelu, _derivative)

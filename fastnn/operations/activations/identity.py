@@ -1,0 +1,27 @@
+"""The identity."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastnn.kernels.compile import formula
+from fastnn.kernels.vector_math import constant
+from fastnn.operations.base import Activation, units_of
+
+
+@formula
+def identity(x: Any, p: Any) -> Any:
+    """x."""
+    return x
+
+
+@formula
+def _derivative(x: Any, y: Any, p: Any) -> Any:
+    return constant(x, 1.0)
+
+
+@dataclass(frozen=True)
+class Identity(Activation):
+    """y = x."""
+
+    activation = "identity"
+    units = units_of(identity, _derivative)

@@ -1,0 +1,32 @@
+"""The leaky rectified linear unit."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastnn.kernels.compile import formula
+from fastnn.kernels.vector_math import constant
+from fastnn.operations.base import Activation, units_of
+
+
+@formula
+def leaky_relu(x: Any, slope: Any) -> Any:
+    """x where x > 0, else slope x."""
+    return x if x > constant(x, 0.0) else slope * x
+
+
+@formula
+def _derivative(x: Any, y: Any, slope: Any) -> Any:
+    """1 where x > 0, else slope; slope at the kink."""
+    return constant(x, 1.0) if x > constant(x, 0.0) else slope
+
+
+@dataclass(frozen=True)
+class LeakyRelu(Activation):
+    """y = x where x > 0, else slope x (Maas, Hannun and Ng, 2013)."""
+
+    slope: float = 0.01
+
+    activation = "leaky_relu"
+    option = "slope"
+    has_kink = True
+    units = units_of(leaky_relu, _derivative)

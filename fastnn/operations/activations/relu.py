@@ -1,0 +1,29 @@
+"""The rectified linear unit."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastnn.kernels.compile import formula
+from fastnn.kernels.vector_math import constant
+from fastnn.operations.base import Activation, units_of
+
+
+@formula
+def relu(x: Any, p: Any) -> Any:
+    """max(0, x), written so that NaN passes: it is not below 0."""
+    return constant(x, 0.0) if x < constant(x, 0.0) else x
+
+
+@formula
+def _derivative(x: Any, y: Any, p: Any) -> Any:
+    """1 where x > 0, else 0; 0 at the kink."""
+    return constant(x, 1.0) if x > constant(x, 0.0) else constant(x, 0.0)
+
+
+@dataclass(frozen=True)
+class Relu(Activation):
+    """y = max(0, x)."""
+
+    activation = "relu"
+    has_kink = True
+    units = units_of(relu, _derivative)

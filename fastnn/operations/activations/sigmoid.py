@@ -1,0 +1,28 @@
+"""The logistic sigmoid."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastnn.kernels import vector_math
+from fastnn.kernels.compile import formula
+from fastnn.kernels.vector_math import constant
+from fastnn.operations.base import Activation, units_of
+
+
+@formula
+def sigmoid(x: Any, p: Any) -> Any:
+    """1 / (1 + exp(-x))."""
+    return vector_math.sigmoid(x)
+
+
+@formula
+def _derivative(x: Any, y: Any, p: Any) -> Any:
+    return y * (constant(y, 1.0) - y)
+
+
+@dataclass(frozen=True)
+class Sigmoid(Activation):
+    """y = 1 / (1 + exp(-x))."""
+
+    activation = "sigmoid"
+    units = units_of(sigmoid, _derivative)

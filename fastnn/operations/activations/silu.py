@@ -1,0 +1,30 @@
+"""The sigmoid linear unit, also called swish."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastnn.kernels.compile import formula
+from fastnn.kernels.vector_math import constant, sigmoid, within
+from fastnn.operations.base import Activation, units_of
+
+
+@formula
+def silu(x: Any, p: Any) -> Any:
+    """x sigmoid(x); 0 at -infinity (Elfwing, Uchibe and Doya, 2018)."""
+    lowest = constant(x, -1000.0)
+    return (lowest if x < lowest else x) * sigmoid(x)
+
+
+@formula
+def _derivative(x: Any, y: Any, p: Any) -> Any:
+    """s (1 + x (1 - s)) with s = sigmoid(x)."""
+    s, one = sigmoid(x), constant(x, 1.0)
+    return s * (one + within(x, 1000.0) * (one - s))
+
+
+@dataclass(frozen=True)
+class Silu(Activation):
+    """y = x / (1 + exp(-x))."""
+
+    activation = "silu"
+    units = units_of(silu, _derivative)

@@ -1,0 +1,27 @@
+"""Softplus, a smooth ReLU."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastnn.kernels import vector_math
+from fastnn.kernels.compile import formula
+from fastnn.operations.base import Activation, units_of
+
+
+@formula
+def softplus(x: Any, p: Any) -> Any:
+    """log(1 + exp(x))."""
+    return vector_math.softplus(x)
+
+
+@formula
+def _derivative(x: Any, y: Any, p: Any) -> Any:
+    return vector_math.sigmoid(x)
+
+
+@dataclass(frozen=True)
+class Softplus(Activation):
+    """y = log(1 + exp(x)) (Dugas et al., 2001)."""
+
+    activation = "softplus"
+    units = units_of(softplus, _derivative)

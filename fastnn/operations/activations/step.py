@@ -1,0 +1,28 @@
+"""The step function."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastnn.kernels.compile import formula
+from fastnn.kernels.vector_math import constant
+from fastnn.operations.base import Activation, units_of
+
+
+@formula
+def step(x: Any, p: Any) -> Any:
+    """1 where x > 0, else 0: the M-P neuron's threshold (McCulloch and Pitts, 1943)."""
+    return constant(x, 1.0) if x > constant(x, 0.0) else constant(x, 0.0)
+
+
+@formula
+def _derivative(x: Any, y: Any, p: Any) -> Any:
+    return constant(x, 0.0)
+
+
+@dataclass(frozen=True)
+class Step(Activation):
+    """y = 1 where x > 0, else 0. Its derivative is 0: layers before it learn nothing by gradients."""
+
+    activation = "step"
+    has_kink = True
+    units = units_of(step, _derivative)

@@ -1,0 +1,28 @@
+"""The hyperbolic tangent."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastnn.kernels import vector_math
+from fastnn.kernels.compile import formula
+from fastnn.kernels.vector_math import constant
+from fastnn.operations.base import Activation, units_of
+
+
+@formula
+def tanh(x: Any, p: Any) -> Any:
+    """tanh(x)."""
+    return vector_math.tanh(x)
+
+
+@formula
+def _derivative(x: Any, y: Any, p: Any) -> Any:
+    return constant(y, 1.0) - y * y
+
+
+@dataclass(frozen=True)
+class Tanh(Activation):
+    """y = tanh(x)."""
+
+    activation = "tanh"
+    units = units_of(tanh, _derivative)

@@ -1,0 +1,199 @@
+"""The affine layer, y = x W + b."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastnn import arrays, initializers
+from fastnn.kernels.addresses import get, put
+from fastnn.kernels.compile import kernel
+from fastnn.kernels.frames import (
+    BACKWARD,
+    BEGIN,
+    CHANGES,
+    COLUMN,
+    FORWARD,
+    GRADIENT,
+    INPUTS,
+    OTHER,
+    OUT,
+    OUTPUTS,
+    PARAMETER,
+    PREPARED,
+    RESULT,
+    ROLE,
+    ROWS,
+    RUN,
+    SAMPLE_COUNT,
+    SAMPLES,
+    SPARSE_FORWARD,
+    STEPS,
+    WIDTH,
+    d_source,
+    d_target,
+    integers_of,
+    matrix_of,
+    out,
+    parameter,
+    scratch,
+    source,
+    sums,
+    target,
+    vector_of,
+    weights,
+)
+from fastnn.kernels.frames import END as LAST
+from fastnn.kernels.matmul import multiply, multiply_transposed_left, multiply_transposed_right, scratch_size
+from fastnn.kernels.reductions import sums_of_columns
+from fastnn.kernels.sparse import sparse_multiply, sparse_multiply_transposed_left, sparse_scratch_size
+from fastnn.kernels.units import unit
+from fastnn.kernels.views import part
+from fastnn.operations.base import Layer, Units
+
+WIDEST = 2**31 - 1  # so that the size of a layer's weights is an int64
+W, B = 0, 1
+
+
+@kernel
+def _gradient(frame: Any, memory: Any) -> None:
+    """dW = x^T dy, db = the sum of dy over the batch (Rumelhart, Hinton and Williams, 1986)."""
+    if get(frame, PARAMETER) == B:
+        sums_of_columns(d_target(frame), sums(frame), get(frame, BEGIN), out(frame))
+    else:
+        dW = matrix_of(frame, OUT, get(frame, LAST) - get(frame, BEGIN), get(frame, OUTPUTS))
+        multiply_transposed_left(source(frame), d_target(frame), memory[:0], memory, dW, get(frame, BEGIN))
+
+
+@kernel
+def _follow(frame: Any, memory: Any) -> None:
+    """d y = W^T d x, a column for each change."""
+    columns = get(frame, SAMPLE_COUNT) * get(frame, RUN)
+    before = matrix_of(frame, CHANGES, get(frame, INPUTS), columns)
+    after = matrix_of(frame, OTHER, get(frame, OUTPUTS), columns)
+    multiply_transposed_left(weights(frame, W), before, memory[:0], memory, after, 0)
+
+
+@unit
+def affine_products(frame: Any) -> None:
+    """y = x W + b; dx = dy W^T; dW = x^T dy and db; d y = W^T d x. One unit, as they share the tiles of products."""
+    role, memory = get(frame, ROLE), scratch(frame)
+    if role == FORWARD:
+        multiply(source(frame), weights(frame, W), parameter(frame, B), memory, target(frame))
+    elif role == BACKWARD:
+        multiply_transposed_right(d_target(frame), weights(frame, W), memory[:0], memory, d_source(frame))
+    elif role == GRADIENT:
+        _gradient(frame, memory)
+    else:
+        _follow(frame, memory)
+
+
+@unit
+def affine_sparse_products(frame: Any) -> None:
+    """y = x W + b and dW = x^T dy, of an x that is mostly zeros."""
+    memory = scratch(frame)
+    if get(frame, ROLE) == SPARSE_FORWARD:
+        sparse_multiply(source(frame), weights(frame, W), parameter(frame, B), memory, target(frame))
+    else:
+        dW = matrix_of(frame, OUT, get(frame, LAST) - get(frame, BEGIN), get(frame, OUTPUTS))
+        sparse_multiply_transposed_left(source(frame), d_target(frame), memory[:0], memory, dW, get(frame, BEGIN))
+
+
+@unit
+def affine_prepare(frame: Any) -> None:
+    """W (inputs, outputs) as (outputs, inputs)."""
+    values = weights(frame, W)
+    transposed = matrix_of(frame, PREPARED, values.shape[1], values.shape[0])
+    for i in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            transposed[j, i] = values[i, j]
+
+
+@unit
+def affine_reaches(frame: Any) -> None:
+    """The samples whose input BEGIN is not 0; those that a bias moves are all."""
+    samples, count, x = integers_of(frame, SAMPLES, get(frame, ROWS)), 0, source(frame)
+    is_bias = get(frame, PARAMETER) == B
+    i = 0 if is_bias else get(frame, BEGIN)
+    for n in range(x.shape[0]):
+        samples[count] = n
+        count += 1 if is_bias or x[n, i] != 0.0 else 0
+    put(frame, RESULT, count)
+
+
+@unit
+def affine_move(frame: Any) -> None:
+    """d y[n, j] = x[n, i] dW[i, j], and db[j]."""
+    samples, run = integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT)), get(frame, RUN)
+    steps, d, x = vector_of(frame, STEPS, run), vector_of(frame, CHANGES, samples.size * run), source(frame)
+    is_bias = get(frame, PARAMETER) == B
+    i = 0 if is_bias else get(frame, BEGIN)
+    for s in range(samples.size):
+        some, factor = part(d, s * run, run), 1.0 if is_bias else x[samples[s], i]
+        for c in range(run):
+            some[c] = steps[c] * factor
+
+
+@unit
+def affine_spread(frame: Any) -> None:
+    """d y[k] = W[j, k] d x[j], where input j alone changes."""
+    columns, j, width = get(frame, SAMPLE_COUNT) * get(frame, RUN), get(frame, COLUMN), get(frame, WIDTH)
+    changes = matrix_of(frame, CHANGES, columns // width, width)
+    transposed = matrix_of(frame, PREPARED, get(frame, OUTPUTS), get(frame, INPUTS))
+    block = vector_of(frame, OTHER, get(frame, OUTPUTS) * columns)
+    for k in range(transposed.shape[0]):
+        row = part(transposed[k], j, width)
+        for r in range(changes.shape[0]):
+            some, result = changes[r], part(block, k * columns + r * width, width)
+            for c in range(width):
+                result[c] = row[c] * some[c]
+
+
+@dataclass(frozen=True)
+class Affine(Layer):
+    """y = x W + b, with W (inputs, outputs) and b (outputs,).
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Widths D and H, from 1 to 2^31 - 1.
+    init : str or float
+        How W begins: "he", "xavier", "zeros" or a standard deviation. None: "he" before an activation of the ReLU
+        family, else "xavier". b begins at 0.
+    """
+
+    inputs: int
+    outputs: int
+    init: str | float | None = None
+
+    penalized = ("W",)
+    units = Units(
+        affine_products,
+        affine_products,
+        affine_products,
+        sparse_forward=affine_sparse_products,
+        sparse_gradient=affine_sparse_products,
+        prepare=affine_prepare,
+        reaches=affine_reaches,
+        move=affine_move,
+        spread=affine_spread,
+        follow=affine_products,
+    )
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", arrays.integer("inputs", self.inputs, 1, WIDEST))
+        object.__setattr__(self, "outputs", arrays.integer("outputs", self.outputs, 1, WIDEST))
+        if self.init is not None:
+            object.__setattr__(self, "init", initializers.check("init", self.init))
+
+    def parameters(self, width: int) -> dict[str, tuple[int, ...]]:
+        """W (inputs, outputs) and b (outputs,)."""
+        return {"W": (self.inputs, self.outputs), "b": (self.outputs,)}
+
+    def scratch_size(self, rows: int, inputs: int, outputs: int) -> int:
+        sizes = [scratch_size(inputs, outputs), sparse_scratch_size(inputs, outputs)]
+        if rows:
+            sizes += [scratch_size(outputs, inputs, "right"), scratch_size(rows, outputs, "left")]
+            sizes += [sparse_scratch_size(rows, outputs)]
+        return max(sizes)
+
+    def follow_scratch_size(self, columns: int, inputs: int, outputs: int) -> int:
+        return scratch_size(inputs, columns, "left")

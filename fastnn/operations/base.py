@@ -1,0 +1,221 @@
+"""What all operations of a network share: the roles of their units, layers, activations, and units made of formulas."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from fastnn import arrays
+from fastnn.kernels.addresses import get, zero_of
+from fastnn.kernels.compile import formula
+from fastnn.kernels.frames import (
+    CHANGES,
+    COLUMN,
+    D_SOURCE,
+    D_TARGET,
+    INPUTS,
+    LAYOUT,
+    OUTPUTS,
+    PREPARED,
+    ROWS,
+    RUN,
+    SAMPLE_COUNT,
+    SAMPLES,
+    SOURCE,
+    TARGET,
+    WIDTH,
+    flat,
+    integers_of,
+    matrix_of,
+    number,
+    vector_of,
+)
+from fastnn.kernels.units import Unit
+from fastnn.kernels.vector_math import constant
+from fastnn.kernels.views import part
+
+COLUMNS, BLOCK = 0, 1  # what LAYOUT says: see `changes_of_elements`
+
+
+class Units(NamedTuple):
+    """The units of an operation by their roles; None where it has no such unit.
+
+    What each reads of its frame, and what it writes:
+
+    forward
+        TARGET from SOURCE, for ROWS rows.
+    backward
+        D_SOURCE from D_TARGET, SOURCE and TARGET. D_SOURCE may be D_TARGET where there are as many inputs as outputs.
+    gradient
+        OUT, the gradient by the rows [BEGIN, END) of PARAMETER, from D_TARGET and SOURCE of the whole batch.
+    statistics, sums
+        For the units [BEGIN, END), from the whole batch: before the rows go on forward, the statistics of the batch;
+        before they go on backward, sums over it. Into the flat vector of gradients. Only in training.
+    check, learn
+        Whether the statistics of the batch are finite, into RESULT; what the operation keeps of them.
+    sparse_forward, sparse_gradient
+        As forward and gradient, of a SOURCE that is mostly zeros, beside finite parameters and D_TARGET.
+    prepare
+        PREPARED, at the places of the parameters, whatever the units below want to know of them.
+    reaches
+        SAMPLES, those whose outputs row BEGIN of PARAMETER moves, and how many into RESULT. None: all.
+    move
+        CHANGES, what outputs COLUMN to COLUMN + WIDTH of each sample change by where the entries of row BEGIN of
+        PARAMETER do by STEPS; in columns, see `changes_of_elements`.
+    change
+        CHANGES, f(x + d) - f(x) from d, of an operation on single elements. None: by two calls of forward.
+    spread
+        OTHER, a block of the changes of all outputs, from CHANGES of single inputs in columns. None: as `follow` is.
+    follow
+        OTHER, the block of the changes of the outputs, from the block CHANGES of those of the inputs. None: by forward.
+    """
+
+    forward: Unit
+    backward: Unit
+    gradient: Unit | None = None
+    statistics: Unit | None = None
+    sums: Unit | None = None
+    check: Unit | None = None
+    learn: Unit | None = None
+    sparse_forward: Unit | None = None
+    sparse_gradient: Unit | None = None
+    prepare: Unit | None = None
+    reaches: Unit | None = None
+    move: Unit | None = None
+    change: Unit | None = None
+    spread: Unit | None = None
+    follow: Unit | None = None
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What all layers share."""
+
+    units: ClassVar[Units]
+    takes_elements: ClassVar[bool] = False  # whether each output comes from one input alone
+    has_kink: ClassVar[bool] = False  # whether its derivative jumps
+    penalized: ClassVar[tuple[str, ...]] = ()  # the parameters that regularization takes
+
+    def __str__(self) -> str:
+        given = ", ".join(
+            repr(getattr(self, field.name)) for field in fields(self) if getattr(self, field.name) is not None
+        )
+        return f"{type(self).__name__}({given})"
+
+    def parameters(self, width: int) -> dict[str, tuple[int, ...]]:
+        """The names and shapes of its parameters, where it has so many outputs."""
+        return {}
+
+    def statistics(self, width: int) -> dict[str, tuple[int, ...]]:
+        """The names and shapes of what it learns of its inputs."""
+        return {}
+
+    def numbers(self) -> tuple[float, ...]:
+        """What its units read by `number`."""
+        return ()
+
+    def check_in(self, name: str, dtype: Any) -> None:
+        """Refuse numbers that the dtype rounds to 0, 1 or infinity; name: how messages call the layer."""
+
+    def scratch_size(self, rows: int, inputs: int, outputs: int) -> int:
+        """Elements of scratch that its units want, for so many rows at once; 0 for predictions alone."""
+        return 0
+
+    def follow_scratch_size(self, columns: int, inputs: int, outputs: int) -> int:
+        """Elements of scratch that its `follow` wants for blocks of so many columns."""
+        return 0
+
+
+def check_finite_in(name: str, number: float, dtype: Any) -> None:
+    """Refuse a number that the dtype rounds to infinity."""
+    arrays.real(name, number, maximum=float(np.finfo(dtype).max), minimum=float(np.finfo(dtype).min))
+
+
+@dataclass(frozen=True)
+class Activation(Layer):
+    """What activation layers share: `activation`, the name of their formula in fastnn.functional.activation_forward."""
+
+    activation: ClassVar[str] = ""
+    option: ClassVar[str] = ""  # the name of its one parameter, if any
+
+    takes_elements = True
+
+    @property
+    def parameter(self) -> float:
+        """The value of the activation's one parameter; 0 where it has none."""
+        return float(getattr(self, self.option)) if self.option else 0.0
+
+    def __post_init__(self) -> None:
+        if not self.activation:
+            raise TypeError(f"layer: expected one such as Relu(), got {type(self).__name__}(); use a subclass")
+        if self.option:
+            object.__setattr__(self, self.option, arrays.real(self.option, getattr(self, self.option)))
+
+    def numbers(self) -> tuple[float, ...]:
+        return (self.parameter,)
+
+    def check_in(self, name: str, dtype: Any) -> None:
+        check_finite_in(name, self.parameter, dtype)
+
+
+@formula
+def _each(function: Any, p: Any, x: Any, y: Any) -> None:
+    """y = function(x, p), element by element. Vectors of one length."""
+    for i in range(x.size):
+        y[i] = function(x[i], p)
+
+
+@formula
+def _each_backward(derivative: Any, p: Any, dy: Any, x: Any, y: Any, dx: Any) -> None:
+    """dx = dy derivative(x, y, p), element by element. Vectors of one length."""
+    for i in range(x.size):
+        dx[i] = dy[i] * derivative(x[i], y[i], p)
+
+
+def units_of(function: Callable[..., Any], derivative: Callable[..., Any]) -> Units:
+    """The units of an activation f(x, p), element by element, with the derivative f'(x, y, p), where y = f(x, p).
+
+    p: its one number, unused by most. Both are formulas, compiled into these loops.
+    """
+
+    def forward(frame: Any) -> None:
+        p = constant(zero_of(frame), number(frame, 0))
+        _each(function, p, flat(frame, SOURCE), flat(frame, TARGET))
+
+    def backward(frame: Any) -> None:
+        p = constant(zero_of(frame), number(frame, 0))
+        dy, x, y, dx = flat(frame, D_TARGET), flat(frame, SOURCE), flat(frame, TARGET), flat(frame, D_SOURCE)
+        _each_backward(derivative, p, dy, x, y, dx)
+
+    return Units(Unit(forward, made_of=(function,)), Unit(backward, made_of=(derivative,)))
+
+
+@formula
+def changes_of_elements(change: Any, frame: Any) -> None:
+    """d = change(factor, x, d) for all changes d of single elements, with the factor of the unit in PREPARED.
+
+    In columns: d (samples, points, WIDTH), the changes of the elements from COLUMN on. In a block: d (elements,
+    samples * RUN), those of all elements, RUN of each for one sample.
+    """
+    samples = integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT))
+    run, size, units = get(frame, RUN), samples.size * get(frame, RUN), get(frame, OUTPUTS)
+    x = matrix_of(frame, SOURCE, get(frame, ROWS), get(frame, INPUTS))
+    factors = vector_of(frame, PREPARED, units)
+    if get(frame, LAYOUT) == COLUMNS:
+        j, width = get(frame, COLUMN), get(frame, WIDTH)
+        some, d, points = part(factors, j, width), vector_of(frame, CHANGES, size), run // width
+        for s in range(samples.size):
+            base = part(x[samples[s]], j, width)
+            for r in range(s * points, (s + 1) * points):
+                row = part(d, r * width, width)
+                for k in range(width):
+                    row[k] = change(some[k], base[k], row[k])
+        return
+    d = vector_of(frame, CHANGES, units * size)
+    for s in range(samples.size):
+        base = x[samples[s]]
+        for k in range(units):
+            row, factor, value = part(d, k * size + s * run, run), factors[k], base[k]
+            for c in range(run):
+                row[c] = change(factor, value, row[c])

@@ -1,0 +1,304 @@
+"""Batch normalization. In training it goes by the statistics of the batch, otherwise by those that it has learned.
+
+It has gamma, then beta; its statistics are a mean, then a variance. The values hold those learned, the gradients those
+of the batch in training. Sums over the batch are float64, in the order of the rows.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnn import arrays
+from fastnn.kernels.addresses import get, put
+from fastnn.kernels.compile import formula, kernel
+from fastnn.kernels.frames import (
+    BATCH_ROWS,
+    BEGIN,
+    CHANGES,
+    COLUMN,
+    OUTPUTS,
+    PARAMETER,
+    PREPARED,
+    RESULT,
+    ROWS,
+    RUN,
+    SAMPLE_COUNT,
+    SAMPLES,
+    STEPS,
+    WIDTH,
+    batch_statistic,
+    d_source,
+    d_target,
+    gradient,
+    integers_of,
+    learned_statistic,
+    number,
+    parameter,
+    scratch,
+    source,
+    statistic,
+    sums,
+    target,
+    vector_of,
+)
+from fastnn.kernels.frames import END as LAST
+from fastnn.kernels.units import unit
+from fastnn.kernels.views import part
+from fastnn.operations.base import Layer, Units, changes_of_elements
+
+GAMMA, BETA = 0, 1
+MEAN, VARIANCE = 0, 1
+EPSILON, MOMENTUM = 0, 1
+
+
+@formula
+def _deviation(variance: Any, epsilon: float) -> float:
+    """The root by which it divides, in float64."""
+    return math.sqrt(np.float64(variance) + epsilon)
+
+
+@kernel
+def _factors(frame: Any, factors: Any) -> None:
+    """What x - mean is multiplied by: gamma / sqrt(variance + epsilon)."""
+    gamma, variances, epsilon = parameter(frame, GAMMA), statistic(frame, VARIANCE), number(frame, EPSILON)
+    for j in range(gamma.size):
+        factors[j] = gamma[j] / _deviation(variances[j], epsilon)
+
+
+@unit
+def batch_norm_forward(frame: Any) -> None:
+    """y = gamma (x - mean) / sqrt(variance + epsilon) + beta."""
+    factors, means, beta = part(scratch(frame), 0, get(frame, OUTPUTS)), statistic(frame, MEAN), parameter(frame, BETA)
+    _factors(frame, factors)
+    xs, ys = source(frame), target(frame)
+    for n in range(xs.shape[0]):
+        x, y = xs[n], ys[n]
+        for j in range(x.size):
+            y[j] = (x[j] - means[j]) * factors[j] + beta[j]
+
+
+@unit
+def batch_norm_backward(frame: Any) -> None:
+    """dx from dy; by the statistics of the batch, which move with x, from the sums of batch_norm_sums."""
+    units, memory = get(frame, OUTPUTS), scratch(frame)
+    factors, shifts, slopes = part(memory, 0, units), part(memory, units, units), part(memory, 2 * units, units)
+    _factors(frame, factors)
+    xs, dys, dxs, count = source(frame), d_target(frame), d_source(frame), get(frame, BATCH_ROWS)
+    if count == 0:
+        for n in range(xs.shape[0]):
+            dy, dx = dys[n], dxs[n]
+            for j in range(units):
+                dx[j] = factors[j] * dy[j]
+        return
+    means, variances, epsilon = statistic(frame, MEAN), statistic(frame, VARIANCE), number(frame, EPSILON)
+    d_gamma, d_beta = gradient(frame, GAMMA), gradient(frame, BETA)
+    share = xs.dtype.type(1.0 / count)
+    for j in range(units):
+        shifts[j] = share * d_beta[j]
+        slopes[j] = share * d_gamma[j] / _deviation(variances[j], epsilon)
+    for n in range(xs.shape[0]):
+        x, dy, dx = xs[n], dys[n], dxs[n]
+        for j in range(units):
+            dx[j] = factors[j] * (dy[j] - shifts[j] - (x[j] - means[j]) * slopes[j])
+
+
+@unit
+def batch_norm_statistics(frame: Any) -> None:
+    """The mean and the biased variance over the batch of the units [BEGIN, LAST).
+
+    The variance is the mean square of what is left of x without its mean, which is not rounded before, so that a large
+    mean costs no digits.
+    """
+    means, variances, xs, memory = (
+        batch_statistic(frame, MEAN),
+        batch_statistic(frame, VARIANCE),
+        source(frame),
+        sums(frame),
+    )
+    half = memory.size // 2
+    exact, squares = part(memory, 0, half), part(memory, half, half)
+    for begin in range(get(frame, BEGIN), get(frame, LAST), half):
+        count = min(half, get(frame, LAST) - begin)
+        memory[:] = 0.0
+        for n in range(xs.shape[0]):
+            x = part(xs[n], begin, count)
+            for j in range(count):
+                exact[j] += x[j]
+        for j in range(count):
+            exact[j] /= xs.shape[0]
+        for n in range(xs.shape[0]):
+            x = part(xs[n], begin, count)
+            for j in range(count):
+                rest = x[j] - exact[j]
+                squares[j] += rest * rest
+        for j in range(count):
+            means[begin + j], variances[begin + j] = exact[j], squares[j] / xs.shape[0]
+
+
+@kernel
+def _sums_of_units(frame: Any, first: int, last: int, d_gamma: Any, d_beta: Any) -> None:
+    """The sums over the batch of dy (x - mean) / sqrt(variance + epsilon) and of dy, of the units [first, last)."""
+    means, variances, memory = statistic(frame, MEAN), statistic(frame, VARIANCE), sums(frame)
+    xs, dys, epsilon = source(frame), d_target(frame), number(frame, EPSILON)
+    half = memory.size // 2
+    products, plain = part(memory, 0, half), part(memory, half, half)
+    for begin in range(first, last, half):
+        count = min(half, last - begin)
+        some_means = part(means, begin, count)
+        memory[:] = 0.0
+        for n in range(xs.shape[0]):
+            x, dy = part(xs[n], begin, count), part(dys[n], begin, count)
+            for j in range(count):
+                products[j] += dy[j] * (x[j] - some_means[j])
+                plain[j] += dy[j]
+        for j in range(count):
+            d_gamma[begin + j] = products[j] / _deviation(variances[begin + j], epsilon)
+            d_beta[begin + j] = plain[j]
+
+
+@unit
+def batch_norm_sums(frame: Any) -> None:
+    """d_gamma and d_beta of the units [BEGIN, LAST), which the way back wants, too."""
+    _sums_of_units(frame, get(frame, BEGIN), get(frame, LAST), gradient(frame, GAMMA), gradient(frame, BETA))
+
+
+@unit
+def batch_norm_gradient(frame: Any) -> None:
+    """d_gamma = the sum of dy (x - mean) / sqrt(variance + epsilon), d_beta = that of dy; both, where gamma's is asked.
+
+    In training batch_norm_sums has written them to their place already.
+    """
+    if get(frame, BATCH_ROWS) == 0 and get(frame, PARAMETER) == GAMMA:
+        _sums_of_units(frame, get(frame, BEGIN), get(frame, LAST), gradient(frame, GAMMA), gradient(frame, BETA))
+
+
+@unit
+def batch_norm_check(frame: Any) -> None:
+    """Whether the statistics of the batch are finite, and would be when learned: an infinite one stays for ever."""
+    means, variances = batch_statistic(frame, MEAN), batch_statistic(frame, VARIANCE)
+    finite = True
+    for j in range(means.size):
+        finite = finite and abs(means[j]) < math.inf and variances[j] + variances[j] < math.inf
+    put(frame, RESULT, 1 if finite else 0)
+
+
+@unit
+def batch_norm_learn(frame: Any) -> None:
+    """learned = momentum learned + (1 - momentum) that of the batch, of means and variances.
+
+    The batch's variance counts as rows / (rows - 1) of itself, which makes it unbiased; there are at least 2 rows.
+    """
+    momentum, rows, means, of_batch = (
+        number(frame, MOMENTUM),
+        get(frame, ROWS),
+        learned_statistic(frame, MEAN),
+        batch_statistic(frame, MEAN),
+    )
+    keep, add = means.dtype.type(momentum), means.dtype.type(1.0 - momentum)
+    for j in range(means.size):
+        means[j] = keep * means[j] + add * of_batch[j]
+    variances, some = learned_statistic(frame, VARIANCE), batch_statistic(frame, VARIANCE)
+    unbiased = means.dtype.type(rows / (rows - 1.0))
+    for j in range(variances.size):
+        variances[j] = keep * variances[j] + add * (unbiased * some[j])
+
+
+@unit
+def batch_norm_prepare(frame: Any) -> None:
+    """gamma / sqrt(variance + epsilon), by the statistics learned."""
+    _factors(frame, vector_of(frame, PREPARED, get(frame, OUTPUTS)))
+
+
+@unit
+def batch_norm_move(frame: Any) -> None:
+    """d y = (x - mean) / sqrt(variance + epsilon) d_gamma, and d_beta; by the statistics learned."""
+    samples, run, width = integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT)), get(frame, RUN), get(frame, WIDTH)
+    steps, d, x = vector_of(frame, STEPS, run), vector_of(frame, CHANGES, samples.size * run), source(frame)
+    j, epsilon, means, variances = (
+        get(frame, COLUMN),
+        number(frame, EPSILON),
+        statistic(frame, MEAN),
+        statistic(frame, VARIANCE),
+    )
+    for s in range(samples.size):
+        base, some = x[samples[s]], part(d, s * run, run)
+        for k in range(width):
+            factor = 1.0
+            if get(frame, PARAMETER) == GAMMA:
+                factor = (base[j + k] - means[j + k]) / _deviation(variances[j + k], epsilon)
+            for c in range(k, run, width):
+                some[c] = steps[c] * factor
+
+
+@formula
+def _change(factor: Any, x: Any, d: Any) -> Any:
+    return factor * d
+
+
+@unit
+def batch_norm_change(frame: Any) -> None:
+    """factor d; by the statistics learned it is linear."""
+    changes_of_elements(_change, frame)
+
+
+@dataclass(frozen=True)
+class BatchNorm(Layer):
+    """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, unit by unit (Ioffe and Szegedy, 2015).
+
+    In training, which is `Network.step` and `fit`, mean and biased variance are those of the batch, and of both a
+    running value is kept: running = momentum running + (1 - momentum) that of the batch, whose variance is made
+    unbiased by N / (N - 1). A last batch of one row is left out. `predict`, `loss`, `gradient` and gradient checks go
+    by the running values.
+
+    Its parameters are `gamma1` and `beta1` (outputs,), which begin at 1 and 0; the running values are
+    `network.statistics["mean1"]` and `["variance1"]`, which begin at 0 and 1. Regularization leaves them alone. An
+    Affine layer before it needs no bias, which moves nothing.
+
+    Parameters
+    ----------
+    momentum : float
+        In [0, 1). PyTorch's `momentum` is 1 minus this one.
+    epsilon : float
+        Above 0.
+    """
+
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+
+    takes_elements = True
+    units = Units(
+        batch_norm_forward,
+        batch_norm_backward,
+        batch_norm_gradient,
+        batch_norm_statistics,
+        batch_norm_sums,
+        batch_norm_check,
+        batch_norm_learn,
+        prepare=batch_norm_prepare,
+        move=batch_norm_move,
+        change=batch_norm_change,
+    )
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "momentum", arrays.real("momentum", self.momentum, minimum=0.0, below=1.0))
+        object.__setattr__(self, "epsilon", arrays.real("epsilon", self.epsilon, above=0.0))
+
+    def parameters(self, width: int) -> dict[str, tuple[int, ...]]:
+        """gamma and beta (width,)."""
+        return {"gamma": (width,), "beta": (width,)}
+
+    def statistics(self, width: int) -> dict[str, tuple[int, ...]]:
+        """mean and variance (width,)."""
+        return {"mean": (width,), "variance": (width,)}
+
+    def numbers(self) -> tuple[float, ...]:
+        return (self.epsilon, self.momentum)
+
+    def scratch_size(self, rows: int, inputs: int, outputs: int) -> int:
+        return 3 * outputs
+
+    def check_in(self, name: str, dtype: Any) -> None:
+        arrays.survives(name, "an epsilon above 0", self.epsilon, 0.0, dtype, "pass a larger one")
+        arrays.survives(name, "a momentum below 1", self.momentum, 1.0, dtype, "pass a smaller one")

@@ -1,0 +1,42 @@
+"""The absolute distance."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnn.kernels.compile import formula
+from fastnn.kernels.vector_math import constant
+from fastnn.operations.losses.base import Loss, units_of
+
+
+@formula
+def absolute_error(y: Any, t: Any, p: Any) -> Any:
+    """|y - t|."""
+    return abs(np.float64(y) - np.float64(t))
+
+
+@formula
+def _derivative(y: Any, t: Any, p: Any, loss: Any) -> Any:
+    """The sign of y - t; 0 where they are equal, NaN where one is."""
+    difference, zero, one = y - t, constant(y, 0.0), constant(y, 1.0)
+    return one if difference > zero else -one if difference < zero else difference
+
+
+@formula
+def _change(d: Any, y: Any, t: Any, p: Any) -> Any:
+    """|y + d - t| - |y - t|: d or -d on one side of the kink."""
+    before = y - t
+    after = before + d
+    if before >= 0.0 and after >= 0.0:
+        return d
+    return -d if before <= 0.0 and after <= 0.0 else abs(after) - abs(before)
+
+
+@dataclass(frozen=True)
+class AbsoluteError(Loss):
+    """sum(|y - t|), targets (N, K)."""
+
+    name = "absolute_error"
+    has_kink = True
+    units = units_of(absolute_error, _derivative, _change)

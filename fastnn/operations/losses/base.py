@@ -1,0 +1,295 @@
+"""What all losses share: their roles, their description, and units made of formulas of one output and its target."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from fastnn import arrays
+from fastnn.arrays import Array, LabelArray
+from fastnn.kernels.addresses import get
+from fastnn.kernels.compile import formula
+from fastnn.kernels.frames import (
+    CHANGES,
+    COLUMN,
+    DENSE,
+    DENSE_SIZE,
+    DIVISOR,
+    LABELS,
+    LABELS_SIZE,
+    LOSS_SUMS,
+    LOSSES,
+    OUTPUTS,
+    ROW_NUMBERS,
+    ROWS,
+    RUN,
+    SAMPLE_COUNT,
+    SAMPLES,
+    WIDTH,
+    d_target,
+    get_real,
+    integers_of,
+    matrix_of,
+    number,
+    reals_of,
+    sums,
+    target,
+)
+from fastnn.kernels.rows import sum_of
+from fastnn.kernels.units import Unit
+from fastnn.kernels.vector_math import constant
+from fastnn.kernels.views import part
+
+Targets = tuple[LabelArray, Array]  # labels (N,) or empty, dense (N, K) or empty
+LARGEST_32 = 3.4028234663852886e38
+# What dense targets must be to be surely right, by `accepts`: finite; from 0 to 1; -1 or 1. Others go to the gate.
+VALUES, SHARES, SIGNS, OTHERS = range(4)
+
+
+class LossUnits(NamedTuple):
+    """The units of a loss by their roles.
+
+    rows
+        LOSSES, one float64 a row, and D_TARGET, the gradient of their sum over DIVISOR, from the outputs TARGET and the
+        targets: row n has LABELS[ROW_NUMBERS[n]] or DENSE[ROW_NUMBERS[n]], of which one is empty. Scratch: LOSS_SUMS,
+        one float64 a row, and `sums`.
+    change
+        LOSSES, the changes of the loss of each sample, a float64 for each column, from the block CHANGES (outputs,
+        samples * RUN) of what the outputs TARGET of all samples change by; DENSE holds their targets.
+    change_of_one
+        The same where output COLUMN + c alone changes, by CHANGES (samples, points, WIDTH) at c.
+    prepare
+        PREPARED (ROWS, OUTPUTS), whatever the last two want to know of the outputs TARGET.
+
+    The last three are asked for in float64 alone.
+    """
+
+    rows: Unit
+    change: Unit
+    change_of_one: Unit
+    prepare: Unit | None = None
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What all losses share: `name`, which is also how `Network(loss=...)` takes one with its usual parameter."""
+
+    name: ClassVar[str] = ""
+    units: ClassVar[LossUnits]
+    labels_units: ClassVar[LossUnits | None] = None  # others for labels, if any
+    option: ClassVar[str] = ""  # the name of its one parameter, if any
+    has_kink: ClassVar[bool] = False  # whether its derivative jumps
+    accepts: ClassVar[int] = VALUES
+    applies: ClassVar[str] = ""  # the name of the activation that the loss applies to the outputs itself
+    border: ClassVar[float | None] = None  # between two classes, where one output stands for both
+    target_border: ClassVar[float] = 0.0  # likewise of its target
+    follows: ClassVar[tuple[str, ...]] = ()  # the activations whose probabilities it takes
+    compares_classes: ClassVar[bool] = False  # so one output would always be right
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise TypeError(f"loss: expected one such as losses.Huber(), got {type(self).__name__}(); use a subclass")
+
+    @property
+    def parameter(self) -> float:
+        """The value of its one parameter; 0 where it has none."""
+        return float(getattr(self, self.option)) if self.option else 0.0
+
+    def numbers(self) -> tuple[float, float, float]:
+        """What its units read by `number`, and what parts the outputs and the targets of two classes."""
+        return self.parameter, 0.0 if self.border is None else self.border, self.target_border
+
+    @property
+    def takes_labels(self) -> bool:
+        """Whether labels (N,) go to the kernel as they are."""
+        return False
+
+    @property
+    def takes_classes(self) -> bool:
+        """Whether targets may be labels, or shares of classes that sum to 1."""
+        return self.takes_labels
+
+    @property
+    def smooths_labels(self) -> bool:
+        """Whether targets that were classes come out of `targets` as shares."""
+        return False
+
+    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
+        """Targets as kernels take them; refused with TypeError or ValueError where they are none of this loss."""
+        return np.empty(0, np.intp), arrays.regression_targets(name, t, rows, outputs, dtype, finite=finite)
+
+    def options(self) -> dict[str, float]:
+        """Its parameters by name."""
+        return {field.name: float(getattr(self, field.name)) for field in fields(self)}
+
+
+def one_hot(labels: LabelArray, rows: int, outputs: int, dtype: Any) -> Array:
+    """Labels (N,) as rows of 0 and a 1."""
+    dense = np.zeros((rows, outputs), dtype)
+    dense[np.arange(rows), labels] = 1.0
+    return dense
+
+
+def refuse_targets(name: str, values: Array, good: Any, expected: str, remedy: str) -> None:
+    """Refuse targets that are not all good; NaN is left to those that ask for finite numbers."""
+    bad = ~(good | np.isnan(values))
+    if bad.any():
+        place = tuple(int(i) for i in np.argwhere(bad)[0])
+        came = f"{float(values[place]):g} at {name}[{', '.join(map(str, place))}]"
+        raise ValueError(f"{name}: expected {expected}, got {came}; {remedy}")
+
+
+def shares(name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
+    """Targets from 0 to 1."""
+    dense = arrays.regression_targets(name, t, rows, outputs, dtype, finite=finite)
+    good = (dense >= 0.0) & (dense <= 1.0)
+    refuse_targets(name, dense, good, "shares from 0 to 1", "scale them, or label classes 0, 1")
+    return np.empty(0, np.intp), dense
+
+
+def signs(name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
+    """Targets of -1 and 1."""
+    dense = arrays.regression_targets(name, t, rows, outputs, dtype, finite=finite)
+    refuse_targets(name, dense, np.abs(dense) == 1.0, "-1 or 1", f"from classes 0 and 1 pass 2 * {name} - 1")
+    return np.empty(0, np.intp), dense
+
+
+@formula
+def labels_of(frame: Any) -> Any:
+    """The labels, or none."""
+    return integers_of(frame, LABELS, get(frame, LABELS_SIZE))
+
+
+@formula
+def dense_of(frame: Any) -> Any:
+    """All elements of the dense targets, or none, as a vector."""
+    return part(matrix_of(frame, DENSE, 1, get(frame, DENSE_SIZE))[0], 0, get(frame, DENSE_SIZE))
+
+
+@formula
+def row_numbers_of(frame: Any) -> Any:
+    """Which target each row has."""
+    return integers_of(frame, ROW_NUMBERS, get(frame, ROWS))
+
+
+@formula
+def losses_of(frame: Any) -> Any:
+    """Where the loss of each row goes."""
+    return reals_of(frame, LOSSES, get(frame, ROWS))
+
+
+@formula
+def loss_sums_of(frame: Any) -> Any:
+    """A float64 of scratch for each row."""
+    return reals_of(frame, LOSS_SUMS, get(frame, ROWS))
+
+
+@formula
+def in_own_dtype(x: Any) -> Any:
+    """x as it is."""
+    return x
+
+
+@formula
+def in_float64(x: Any) -> Any:
+    """x in float64, for losses that overflow in float32."""
+    return np.float64(x)
+
+
+@formula
+def _rows(value: Any, derivative: Any, widened: Any, frame: Any) -> None:
+    """The sum of value(y, t, p) over the outputs of each row; dy = derivative(y, t, p, value) / DIVISOR.
+
+    widened(y): y in the dtype in which they are evaluated. Several narrow rows are taken at once, as ten outputs would
+    hardly fill a register, and wide ones in pieces.
+    """
+    y, dy, rows, values, losses = target(frame), d_target(frame), row_numbers_of(frame), sums(frame), losses_of(frame)
+    flat_y, flat_t, flat_dy, width = y.reshape(y.size), dense_of(frame), dy.reshape(dy.size), y.shape[1]
+    largest, zero = y.dtype.type(LARGEST_32), widened(y.dtype.type(0.0))
+    share, parameter = constant(zero, 1.0 / get_real(frame, DIVISOR)), constant(zero, number(frame, 0))
+    several = max(1, values.size // width)
+    for first in range(0, y.shape[0], several):
+        last = min(first + several, y.shape[0])
+        for n in range(first, last):
+            losses[n] = 0.0
+            targets = part(flat_t, rows[n] * width, width)
+            slopes = part(flat_dy, n * width, width)
+            for k in range(width):
+                slopes[k] = targets[k]
+        for begin in range(first * width, last * width, values.size):
+            count = min(values.size, last * width - begin)
+            outputs, slopes = part(flat_y, begin, count), part(flat_dy, begin, count)
+            for i in range(count):
+                values[i] = value(widened(outputs[i]), widened(slopes[i]), parameter)
+            for i in range(count):
+                slope = derivative(widened(outputs[i]), widened(slopes[i]), parameter, values[i]) * share
+                rounded, bound = y.dtype.type(slope), largest if slope > zero else -largest
+                # Finite, but not in float32: times 0 it must not be NaN.
+                slopes[i] = bound if abs(rounded) == np.inf and abs(slope) < np.inf else rounded
+            if several == 1:
+                losses[first] += sum_of(values, count)
+            else:
+                for n in range(first, last):
+                    losses[n] = sum_of(part(values, (n - first) * width, width), width)
+
+
+@formula
+def _change(change: Any, frame: Any) -> None:
+    """The sum of change(d, y, t, p) over the outputs, for each column."""
+    samples, run, p = integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT)), get(frame, RUN), number(frame, 0)
+    outputs, columns = get(frame, OUTPUTS), samples.size * run
+    ys, ts = target(frame), matrix_of(frame, DENSE, get(frame, ROWS), outputs)
+    d, result = matrix_of(frame, CHANGES, outputs, columns), reals_of(frame, LOSSES, columns)
+    for s in range(samples.size):
+        y, t, some = ys[samples[s]], ts[samples[s]], part(result, s * run, run)
+        some[:] = 0.0
+        for k in range(outputs):
+            row = part(d[k], s * run, run)
+            for c in range(run):
+                some[c] += change(row[c], y[k], t[k], p)
+
+
+@formula
+def _change_of_one(change: Any, frame: Any) -> None:
+    """change(d, y, t, p) of the output that changes."""
+    samples, run, p = integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT)), get(frame, RUN), number(frame, 0)
+    j, width, size = get(frame, COLUMN), get(frame, WIDTH), samples.size * run
+    ys, ts = target(frame), matrix_of(frame, DENSE, get(frame, ROWS), get(frame, OUTPUTS))
+    d, result = matrix_of(frame, CHANGES, 1, size)[0], reals_of(frame, LOSSES, size)
+    for s in range(samples.size):
+        y, t = part(ys[samples[s]], j, width), part(ts[samples[s]], j, width)
+        for start in range(s * run, (s + 1) * run, width):
+            some, out = part(d, start, width), part(result, start, width)
+            for c in range(width):
+                out[c] = change(some[c], y[c], t[c], p)
+
+
+def units_of(
+    value: Callable[..., Any], derivative: Callable[..., Any], change: Callable[..., Any], widened: Any = in_own_dtype
+) -> LossUnits:
+    """The units of a loss that is a sum over the outputs.
+
+    Parameters
+    ----------
+    value, derivative, change : formulas
+        l(y, t, p), l'(y, t, p, l), and l(y + d, t, p) - l(y, t, p) as change(d, y, t, p), without the
+        difference where that would cancel. p: the loss's one number.
+    widened : formula
+        `in_float64` where float32 overflows before float64 does.
+    """
+
+    def rows(frame: Any) -> None:
+        _rows(value, derivative, widened, frame)
+
+    def changes(frame: Any) -> None:
+        _change(change, frame)
+
+    def changes_of_one(frame: Any) -> None:
+        _change_of_one(change, frame)
+
+    return LossUnits(
+        Unit(rows, made_of=(value, derivative, widened)),
+        Unit(changes, made_of=(change,)),
+        Unit(changes_of_one, made_of=(change,)),
+    )

@@ -1,0 +1,66 @@
+"""The cross entropy of probabilities."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnn import arrays
+from fastnn.kernels.compile import formula
+from fastnn.kernels.small_changes import SMALL, small_log1p
+from fastnn.kernels.vector_math import log
+from fastnn.operations.losses.base import OTHERS, Loss, Targets, in_float64, one_hot, units_of
+
+
+@formula
+def cross_entropy(y: Any, t: Any, p: Any) -> Any:
+    """-t log(y + p) of a probability; a share of 0 adds 0, whatever the probability."""
+    return -t * log(y + p) if t != 0.0 else 0.0
+
+
+@formula
+def cross_entropy_derivative(y: Any, t: Any, p: Any, loss: Any) -> Any:
+    """-t / (y + p)."""
+    return -t / (y + p) if t != 0.0 else 0.0
+
+
+@formula
+def cross_entropy_change(d: Any, y: Any, t: Any, p: Any) -> Any:
+    """-t log(1 + d / (y + p))."""
+    if t == 0.0:
+        return 0.0
+    u = d / (y + p)
+    return -t * (small_log1p(u) if abs(u) <= SMALL else log(1.0 + u))
+
+
+@dataclass(frozen=True)
+class CrossEntropy(Loss):
+    """-sum(t log(y + offset)); outputs are probabilities, as of a last layer Softmax(), targets as of softmax's.
+
+    From logits, `SoftmaxCrossEntropy` is exact where a probability rounds to 0, and faster.
+
+    Parameters
+    ----------
+    offset : float
+        At least 0. Courses write 1e-7, so that log(0) does not happen (Saito, Deep Learning from Scratch, 2016).
+    """
+
+    offset: float = 0.0
+
+    name = "cross_entropy"
+    option = "offset"
+    accepts = OTHERS
+    follows = ("softmax",)
+    compares_classes = True
+    units = units_of(cross_entropy, cross_entropy_derivative, cross_entropy_change, in_float64)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "offset", arrays.real("offset", self.offset, minimum=0.0))
+
+    @property
+    def takes_classes(self) -> bool:
+        return True
+
+    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
+        labels, dense = arrays.targets(name, t, rows, outputs, dtype)
+        return np.empty(0, np.intp), one_hot(labels, rows, outputs, dtype) if labels.size else dense

@@ -1,0 +1,38 @@
+"""The exponential loss, that of AdaBoost."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastnn.kernels.compile import formula
+from fastnn.kernels.vector_math import exp, expm1
+from fastnn.operations.losses.base import SIGNS, Loss, Targets, in_float64, signs, units_of
+
+
+@formula
+def exponential(y: Any, t: Any, p: Any) -> Any:
+    """exp(-t y), t = -1 or 1."""
+    return exp(-t * y)
+
+
+@formula
+def _derivative(y: Any, t: Any, p: Any, loss: Any) -> Any:
+    return -t * loss
+
+
+@formula
+def _change(d: Any, y: Any, t: Any, p: Any) -> Any:
+    """exp(-t y) (exp(-t d) - 1)."""
+    return exponential(y, t, p) * expm1(-t * d)
+
+
+@dataclass(frozen=True)
+class Exponential(Loss):
+    """sum(exp(-t y)) for targets t (N, K) of -1 and 1 (Friedman, Hastie and Tibshirani, 2000)."""
+
+    name = "exponential"
+    accepts = SIGNS
+    border = 0.0
+    units = units_of(exponential, _derivative, _change, in_float64)
+
+    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
+        return signs(name, t, rows, outputs, dtype, finite)

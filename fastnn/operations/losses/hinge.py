@@ -1,0 +1,166 @@
+"""The hinge loss of support vector machines, of two classes and of several."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnn import arrays
+from fastnn.kernels.addresses import get
+from fastnn.kernels.compile import formula, kernel
+from fastnn.kernels.frames import (
+    CHANGES,
+    COLUMN,
+    DENSE,
+    DIVISOR,
+    LOSSES,
+    OUTPUTS,
+    ROWS,
+    RUN,
+    SAMPLE_COUNT,
+    SAMPLES,
+    WIDTH,
+    d_target,
+    get_real,
+    integers_of,
+    matrix_of,
+    reals_of,
+    sums,
+    target,
+)
+from fastnn.kernels.rows import first_largest, sum_of
+from fastnn.kernels.units import unit
+from fastnn.kernels.vector_math import constant
+from fastnn.kernels.views import part
+from fastnn.operations.losses.base import (
+    SIGNS,
+    Loss,
+    LossUnits,
+    Targets,
+    labels_of,
+    losses_of,
+    row_numbers_of,
+    signs,
+    units_of,
+)
+
+
+@formula
+def hinge(y: Any, t: Any, p: Any) -> Any:
+    """max(0, 1 - t y), t = -1 or 1, written so that NaN passes."""
+    margin, zero = constant(y, 1.0) - t * y, constant(y, 0.0)
+    return zero if margin < zero else margin
+
+
+@formula
+def _derivative(y: Any, t: Any, p: Any, loss: Any) -> Any:
+    """-t where t y < 1, else 0; 0 at the kink, NaN where y is."""
+    margin, zero = constant(y, 1.0) - t * y, constant(y, 0.0)
+    return -t if margin > zero else zero if margin <= zero else margin
+
+
+@formula
+def _change(d: Any, y: Any, t: Any, p: Any) -> Any:
+    """-t d or 0 on one side of the kink; else the difference."""
+    before = 1.0 - t * y
+    after = before - t * d
+    if before >= 0.0 and after >= 0.0:
+        return -t * d
+    return 0.0 if before <= 0.0 and after <= 0.0 else hinge(y + d, t, p) - hinge(y, t, p)
+
+
+@unit
+def multiclass_rows(frame: Any) -> None:
+    """The sum of max(0, 1 + y[k] - y[t]) over the classes k other than the label t (Weston and Watkins, 1999).
+
+    dy = (1 for each k whose margin is lacking, minus their number for t) / DIVISOR. NaN for a label that is none.
+    """
+    y, dy, labels, rows = target(frame), d_target(frame), labels_of(frame), row_numbers_of(frame)
+    values, losses, share = sums(frame), losses_of(frame), 1.0 / get_real(frame, DIVISOR)
+    flat_y, flat_dy, width = y.reshape(y.size), dy.reshape(dy.size), y.shape[1]
+    for n in range(y.shape[0]):
+        label = labels[rows[n]]
+        if label < 0 or label >= width:
+            dy[n, :] = np.nan
+            losses[n] = np.nan
+            continue
+        losses[n], lacking, expected = 0.0, 0.0, np.float64(y[n, label])
+        for begin in range(0, width, values.size):
+            count = min(values.size, width - begin)
+            some, slopes = part(flat_y, n * width + begin, count), part(flat_dy, n * width + begin, count)
+            for k in range(count):
+                margin = 1.0 + (np.float64(some[k]) - expected)
+                values[k] = 0.0 if begin + k == label or margin <= 0.0 else margin
+            losses[n] += sum_of(values, count)
+            for k in range(count):
+                values[k] = 1.0 if values[k] > 0.0 else values[k]  # 0, or NaN
+                slopes[k] = values[k] * share
+            lacking += sum_of(values, count)
+        dy[n, label] = -lacking * share
+
+
+@kernel
+def _changed(d: Any, k: int, column: int, only: int) -> float:
+    """The change of output k in a column, where all change (only < 0), or one alone, by d[0, column]."""
+    if only < 0:
+        return d[k, column]
+    return d[0, column] if k == only else 0.0
+
+
+@kernel
+def _multiclass_change(d: Any, column: int, only: int, y: Any, t: Any) -> float:
+    """The change of the sum of max(0, 1 + y[k] - y[label]) in one column."""
+    label = first_largest(t)
+    moved, total = _changed(d, label, column, only), 0.0
+    for k in range(t.size):
+        if k != label:
+            total += _change(_changed(d, k, column, only) - moved, y[k] - y[label], -1.0, 0.0)
+    return total
+
+
+@unit
+def multiclass_change(frame: Any) -> None:
+    """See LossUnits.change."""
+    samples, run, outputs = integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT)), get(frame, RUN), get(frame, OUTPUTS)
+    ys, ts, columns = target(frame), matrix_of(frame, DENSE, get(frame, ROWS), outputs), samples.size * run
+    d, result = matrix_of(frame, CHANGES, outputs, columns), reals_of(frame, LOSSES, columns)
+    for s in range(samples.size):
+        for c in range(s * run, (s + 1) * run):
+            result[c] = _multiclass_change(d, c, -1, ys[samples[s]], ts[samples[s]])
+
+
+@unit
+def multiclass_change_of_one(frame: Any) -> None:
+    """See LossUnits.change_of_one."""
+    samples, run, outputs = integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT)), get(frame, RUN), get(frame, OUTPUTS)
+    ys, ts, columns = target(frame), matrix_of(frame, DENSE, get(frame, ROWS), outputs), samples.size * run
+    d, result = matrix_of(frame, CHANGES, 1, columns), reals_of(frame, LOSSES, columns)
+    for s in range(samples.size):
+        for c in range(s * run, (s + 1) * run):
+            only = get(frame, COLUMN) + c % get(frame, WIDTH)
+            result[c] = _multiclass_change(d, c, only, ys[samples[s]], ts[samples[s]])
+
+
+@dataclass(frozen=True)
+class Hinge(Loss):
+    """sum(max(0, 1 - t y)) for targets t (N, K) of -1 and 1 (Cortes and Vapnik, 1995).
+
+    For labels (N,) and several outputs the sum of max(0, 1 + y[k] - y[t]) over the other classes k (Weston and
+    Watkins, 1999).
+    """
+
+    name = "hinge"
+    has_kink = True
+    accepts = SIGNS
+    border = 0.0
+    units = units_of(hinge, _derivative, _change)
+    labels_units = LossUnits(multiclass_rows, multiclass_change, multiclass_change_of_one)
+
+    @property
+    def takes_labels(self) -> bool:
+        return True
+
+    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
+        if outputs > 1 and np.ndim(t) == 1:
+            return arrays.labels(name, t, rows, outputs), np.empty((0, outputs), dtype)
+        return signs(name, t, rows, outputs, dtype, finite)

@@ -1,0 +1,57 @@
+"""Huber's loss: the square of small distances, the absolute value of large ones."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnn import arrays
+from fastnn.kernels.compile import formula
+from fastnn.operations.losses.base import Loss, units_of
+from fastnn.operations.losses.mean_squared_error import squared_change
+
+
+@formula
+def huber(y: Any, t: Any, p: Any) -> Any:
+    """(y - t)^2 / 2 where |y - t| <= p, else p (|y - t| - p / 2)."""
+    distance, delta = abs(np.float64(y) - np.float64(t)), np.float64(p)
+    return delta * (distance - 0.5 * delta) if distance > delta else 0.5 * distance * distance
+
+
+@formula
+def _derivative(y: Any, t: Any, p: Any, loss: Any) -> Any:
+    """y - t, kept within [-p, p]."""
+    difference = y - t
+    return p if difference > p else -p if difference < -p else difference
+
+
+@formula
+def _change(d: Any, y: Any, t: Any, p: Any) -> Any:
+    """That of a square, or p d, on one side of where one becomes the other; else the difference."""
+    before = y - t
+    after = before + d
+    if abs(before) <= p and abs(after) <= p:
+        return squared_change(d, y, t, p)
+    if before > p and after > p:
+        return p * d
+    return -p * d if before < -p and after < -p else huber(y + d, t, p) - huber(y, t, p)
+
+
+@dataclass(frozen=True)
+class Huber(Loss):
+    """sum of (y - t)^2 / 2 where |y - t| <= delta, else of delta (|y - t| - delta / 2); targets (N, K) (Huber, 1964).
+
+    Parameters
+    ----------
+    delta : float
+        Above 0.
+    """
+
+    delta: float = 1.0
+
+    name = "huber"
+    option = "delta"
+    units = units_of(huber, _derivative, _change)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "delta", arrays.real("delta", self.delta, above=0.0))

@@ -1,0 +1,36 @@
+"""The Kullback-Leibler divergence of the softmax of logits from probabilities."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastnn import arrays
+from fastnn.kernels.units import unit
+from fastnn.operations.losses.base import OTHERS, Loss, LossUnits, Targets
+from fastnn.operations.losses.softmax_cross_entropy import CHANGE_UNITS, cross_entropy_rows
+
+
+@unit
+def kl_divergence_rows(frame: Any) -> None:
+    """sum(t log(t / softmax(y))) of each row."""
+    cross_entropy_rows(frame, True)
+
+
+@dataclass(frozen=True)
+class KLDivergence(Loss):
+    """sum(t log(t / softmax(y))); outputs are logits, targets probabilities (N, K) or labels (N,).
+
+    The cross entropy less the entropy of the targets: at least 0, and 0 where both agree (Kullback and Leibler, 1951).
+    """
+
+    name = "kl_divergence"
+    accepts = OTHERS
+    applies = "softmax"
+    compares_classes = True
+    units = LossUnits(kl_divergence_rows, *CHANGE_UNITS)
+
+    @property
+    def takes_labels(self) -> bool:
+        return True
+
+    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
+        return arrays.targets(name, t, rows, outputs, dtype)

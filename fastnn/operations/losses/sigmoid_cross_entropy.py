@@ -1,0 +1,58 @@
+"""The cross entropy of two classes, or of shares, from logits."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastnn.kernels.compile import formula
+from fastnn.kernels.small_changes import SMALL, small_expm1, small_log1p
+from fastnn.kernels.vector_math import constant, sigmoid, softplus
+from fastnn.operations.losses.base import SHARES, Loss, Targets, shares, units_of
+
+
+@formula
+def sigmoid_cross_entropy(y: Any, t: Any, p: Any) -> Any:
+    """-t log s - (1 - t) log(1 - s) with s = sigmoid(y), as log(1 + exp(-|y|)) + |y| times the share of the other side.
+
+    Nothing cancels; a share of 0 adds 0, whatever the logit.
+    """
+    zero = constant(y, 0.0)
+    other = constant(y, 1.0) - t if y > zero else t
+    return softplus(-abs(y)) + (other * abs(y) if other != zero else zero)
+
+
+@formula
+def _derivative(y: Any, t: Any, p: Any, loss: Any) -> Any:
+    return sigmoid(y) - t
+
+
+@formula
+def _softplus_change(d: Any, y: Any) -> Any:
+    """log(1 + exp(y + d)) - log(1 + exp(y)) = log(1 + s (exp(d) - 1)) with s = sigmoid(y)."""
+    if abs(d) <= SMALL:
+        return small_log1p(sigmoid(y) * small_expm1(d))
+    return softplus(y + d) - softplus(y)
+
+
+@formula
+def _change(d: Any, y: Any, t: Any, p: Any) -> Any:
+    """That of t softplus(-y) + (1 - t) softplus(y)."""
+    first = t * _softplus_change(-d, -y) if t != 0.0 else 0.0
+    return first + ((1.0 - t) * _softplus_change(d, y) if t != 1.0 else 0.0)
+
+
+@dataclass(frozen=True)
+class SigmoidCrossEntropy(Loss):
+    """-sum(t log s + (1 - t) log(1 - s)) with s = sigmoid(y); outputs are logits, targets (N, K) in [0, 1].
+
+    For one output (N,) will do: the log loss of two classes 0 and 1.
+    """
+
+    name = "sigmoid_cross_entropy"
+    accepts = SHARES
+    applies = "sigmoid"
+    border = 0.0
+    target_border = 0.5
+    units = units_of(sigmoid_cross_entropy, _derivative, _change)
+
+    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
+        return shares(name, t, rows, outputs, dtype, finite)

@@ -1,0 +1,346 @@
+"""The cross entropy of classes from logits, by log-sum-exp."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnn import arrays
+from fastnn.kernels.addresses import get
+from fastnn.kernels.compile import kernel
+from fastnn.kernels.frames import (
+    CHANGES,
+    COLUMN,
+    DENSE,
+    DIVISOR,
+    LOSSES,
+    OTHER,
+    OUTPUTS,
+    PREPARED,
+    ROWS,
+    RUN,
+    SAMPLE_COUNT,
+    SAMPLES,
+    WIDTH,
+    d_target,
+    get_real,
+    integers_of,
+    matrix_of,
+    reals_of,
+    sums,
+    target,
+)
+from fastnn.kernels.rows import divide_by_sum, exp_in_place, first_largest, softmax_rows, subtract_largest, sum_of
+from fastnn.kernels.simd import bits, fma, from_bits
+from fastnn.kernels.small_changes import SMALL, largest_magnitude, log1p, small_expm1, small_log1p
+from fastnn.kernels.units import unit
+from fastnn.kernels.vector_math import exp, expm1, log
+from fastnn.kernels.views import part
+from fastnn.operations.losses.base import (
+    OTHERS,
+    Loss,
+    LossUnits,
+    Targets,
+    dense_of,
+    labels_of,
+    loss_sums_of,
+    losses_of,
+    one_hot,
+    row_numbers_of,
+)
+
+# -log(softmax(y)_t + OFFSET) for one-hot targets: what courses write so that log(0) does not happen (Saito, Deep
+# Learning from Scratch, 2016, chapter 4). It has changes alone: what it is for is their numerical gradient.
+OFFSET = 1e-7
+
+
+@kernel
+def _loss_of_label(row: Any, slopes: Any, label: int, highest: float, log_sum: float) -> float:
+    """The loss of one row with a label; NaN for one that is none, as the array is the user's, who may change it."""
+    if label < 0 or label >= row.size:
+        slopes[:] = np.nan
+        return np.nan
+    slopes[label] -= slopes.dtype.type(1.0)
+    return log_sum + (highest - row[label])
+
+
+@kernel
+def _loss_of_shares(row: Any, slopes: Any, t: Any, highest: float, log_sum: float, values: Any, entropy: bool) -> float:
+    """The loss of one row with a share of each class."""
+    loss = 0.0
+    for begin in range(0, row.size, values.size):
+        count = min(values.size, row.size - begin)
+        some, targets = part(row, begin, count), part(t, begin, count)
+        for k in range(count):
+            one = np.float64(targets[k])
+            change = log_sum + (highest - some[k])
+            change += log(one) if entropy else 0.0
+            values[k] = one * change if one != 0.0 else 0.0
+        loss += sum_of(values, count)
+    for k in range(row.size):
+        slopes[k] -= t[k]
+    return loss
+
+
+@kernel
+def cross_entropy_rows(frame: Any, entropy: bool) -> None:
+    """-sum(t log softmax(y)) of each row by log-sum-exp, for logits of any size; dy = (softmax(y) - t) / DIVISOR.
+
+    entropy: add sum(t log t). A class with t = 0 adds 0 whatever its logit.
+    """
+    y, dy, labels, dense, rows = (
+        target(frame),
+        d_target(frame),
+        labels_of(frame),
+        dense_of(frame),
+        row_numbers_of(frame),
+    )
+    values, losses, log_sums = sums(frame), losses_of(frame), loss_sums_of(frame)
+    flat_y, flat_dy, width = y.reshape(y.size), dy.reshape(dy.size), y.shape[1]
+    for n in range(y.shape[0]):
+        losses[n] = subtract_largest(part(flat_y, n * width, width), part(flat_dy, n * width, width))
+    exp_in_place(flat_dy)
+    for n in range(y.shape[0]):
+        log_sums[n] = divide_by_sum(part(flat_dy, n * width, width))
+    for n in range(y.shape[0]):
+        log_sums[n] = log(log_sums[n])
+    for n in range(y.shape[0]):
+        row, slopes, highest = part(flat_y, n * width, width), part(flat_dy, n * width, width), losses[n]
+        if labels.size > 0:
+            losses[n] = _loss_of_label(row, slopes, labels[rows[n]], highest, log_sums[n])
+        else:
+            t = part(dense, rows[n] * width, width)
+            losses[n] = _loss_of_shares(row, slopes, t, highest, log_sums[n], values, entropy)
+    share = dy.dtype.type(get_real(frame, DIVISOR))
+    for i in range(flat_dy.size):
+        flat_dy[i] /= share
+
+
+@unit
+def softmax_cross_entropy_rows(frame: Any) -> None:
+    """-sum(t log softmax(y)) of each row."""
+    cross_entropy_rows(frame, False)
+
+
+@unit
+def softmax_prepare(frame: Any) -> None:
+    """softmax(y)."""
+    y = target(frame)
+    softmax_rows(y, matrix_of(frame, PREPARED, y.shape[0], y.shape[1]))
+
+
+@kernel
+def _changed(d: Any, k: int, column: int, only: int) -> float:
+    """The change of output k in a column, where all change (only < 0), or one alone, by d[0, column]."""
+    if only < 0:
+        return d[k, column]
+    return d[0, column] if k == only else 0.0
+
+
+@kernel
+def _log_sum_exp(y: Any) -> float:
+    """log(sum(exp(y))) of a float64 vector."""
+    highest = y[first_largest(y)]
+    total = 0.0
+    for k in range(y.size):
+        total += exp(y[k] - highest)
+    return highest + log(total)
+
+
+@kernel
+def _large_change(d: Any, column: int, only: int, y: Any, p: Any, t: Any, mass: float) -> float:
+    """mass log(sum(p exp(d))) - sum(t d) of one column, whatever its size.
+
+    All is relative to the target's output, so that nothing cancels where the network is sure of it. Where the change is
+    large itself, log-sum-exp of y + d less that of y, as shares p may be too small to be numbers.
+    """
+    base = _changed(d, first_largest(t), column, only)
+    total, highest, rest = 0.0, -np.inf, 0.0
+    for k in range(t.size):
+        change = _changed(d, k, column, only) - base
+        highest = y[k] + change if y[k] + change > highest else highest
+        total += p[k] * expm1(change)
+        rest += t[k] * change if t[k] != 0.0 else 0.0
+    if total > -0.5 and total < np.inf:
+        return mass * log1p(total) - rest
+    total = 0.0
+    for k in range(t.size):
+        total += exp(y[k] + (_changed(d, k, column, only) - base) - highest)
+    return mass * (highest + log(total) - _log_sum_exp(y)) - rest
+
+
+@kernel
+def _change(d: Any, first: int, y: Any, p: Any, t: Any, work: Any, out: Any) -> None:
+    """sum(t) log(sum(p exp(d))) - sum(t d): no difference of two losses, so nothing is lost where d is small.
+
+    Columns of small changes by short series, all of them at once; the others one by one. Which it is depends on a
+    column alone, and so do its bits.
+    """
+    mass, bound, size = 0.0, bits(np.float64(0.0)), out.size
+    for c in range(size):
+        work[c] = 0.0
+    for k in range(t.size):
+        share, row = p[k], part(d[k], first, size)
+        mass += t[k]
+        bound = max(bound, bits(largest_magnitude(row)))
+        for c in range(size):
+            work[c] = fma(share, small_expm1(row[c]), work[c])
+    for c in range(size):
+        out[c] = mass * small_log1p(work[c])
+    for k in range(t.size):
+        if t[k] != 0.0:
+            one, row = t[k], part(d[k], first, size)
+            for c in range(size):
+                out[c] -= one * row[c]
+    if from_bits(np.int64(bound)) <= SMALL:
+        return
+    for c in range(size):
+        largest = 0.0
+        for k in range(t.size):
+            magnitude = abs(d[k, first + c])
+            largest = largest if magnitude <= largest else magnitude
+        if not largest <= SMALL:
+            out[c] = _large_change(d, first + c, -1, y, p, t, mass)
+
+
+@kernel
+def _change_of_one(d: Any, first: int, y: Any, p: Any, t: Any, mass: float, out: Any) -> None:
+    """As _change where in column c output first + c alone changes, by d[c]."""
+    some, targets = part(p, first, d.size), part(t, first, d.size)
+    for c in range(d.size):
+        out[c] = mass * small_log1p(some[c] * small_expm1(d[c])) - targets[c] * d[c]
+    if not largest_magnitude(d) <= SMALL:
+        row = d.reshape(1, d.size)
+        for c in range(d.size):
+            if not abs(d[c]) <= SMALL:
+                out[c] = _large_change(row, c, first + c, y, p, t, mass)
+
+
+@kernel
+def _with_offset(probability: float, out: Any) -> None:
+    """Make of changes of -log(p), out, those of -log(p + OFFSET): -log(1 + p / (p + OFFSET) (exp(-out) - 1))."""
+    share = probability / (probability + OFFSET)
+    if largest_magnitude(out) <= SMALL:  # a loop without a choice, which vectorizes
+        for c in range(out.size):
+            out[c] = -small_log1p(share * small_expm1(-out[c]))
+        return
+    for c in range(out.size):
+        change = -out[c]
+        if abs(change) <= SMALL:
+            out[c] = -small_log1p(share * small_expm1(change))
+        else:
+            u = share * expm1(change)
+            out[c] = -log1p(u) if u > -0.5 else -log((1.0 - share) + share * exp(change))
+
+
+@kernel
+def _of_target(p: Any, t: Any) -> float:
+    """The probability of a one-hot target."""
+    total = 0.0
+    for k in range(t.size):
+        total += p[k] * t[k]
+    return total
+
+
+@kernel
+def _changes(frame: Any, offset: bool) -> None:
+    """See LossUnits.change."""
+    samples, run, outputs = integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT)), get(frame, RUN), get(frame, OUTPUTS)
+    columns, rows = samples.size * run, get(frame, ROWS)
+    ys, ts, ps = target(frame), matrix_of(frame, DENSE, rows, outputs), matrix_of(frame, PREPARED, rows, outputs)
+    d, result = matrix_of(frame, CHANGES, outputs, columns), reals_of(frame, LOSSES, columns)
+    work = reals_of(frame, OTHER, run)
+    for s in range(samples.size):
+        n, out = samples[s], part(result, s * run, run)
+        _change(d, s * run, ys[n], ps[n], ts[n], work, out)
+        if offset:
+            _with_offset(_of_target(ps[n], ts[n]), out)
+
+
+@kernel
+def _changes_of_one(frame: Any, offset: bool) -> None:
+    """See LossUnits.change_of_one."""
+    samples, run, outputs = integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT)), get(frame, RUN), get(frame, OUTPUTS)
+    columns, rows, width = samples.size * run, get(frame, ROWS), get(frame, WIDTH)
+    ys, ts, ps = target(frame), matrix_of(frame, DENSE, rows, outputs), matrix_of(frame, PREPARED, rows, outputs)
+    d, result = matrix_of(frame, CHANGES, 1, columns)[0], reals_of(frame, LOSSES, columns)
+    for s in range(samples.size):
+        y, p, t, mass = ys[samples[s]], ps[samples[s]], ts[samples[s]], 0.0
+        for k in range(outputs):
+            mass += t[k]
+        for start in range(s * run, (s + 1) * run, width):
+            out = part(result, start, width)
+            _change_of_one(part(d, start, width), get(frame, COLUMN), y, p, t, mass, out)
+            if offset:
+                _with_offset(_of_target(p, t), out)
+
+
+@unit
+def softmax_cross_entropy_change(frame: Any) -> None:
+    """sum(t) log(sum(p exp(d))) - sum(t d)."""
+    _changes(frame, False)
+
+
+@unit
+def softmax_cross_entropy_change_of_one(frame: Any) -> None:
+    """sum(t) log(1 + p (exp(d) - 1)) - t d."""
+    _changes_of_one(frame, False)
+
+
+@unit
+def offset_change(frame: Any) -> None:
+    """That of -log(softmax(y)_t + OFFSET)."""
+    _changes(frame, True)
+
+
+@unit
+def offset_change_of_one(frame: Any) -> None:
+    """That of -log(softmax(y)_t + OFFSET)."""
+    _changes_of_one(frame, True)
+
+
+CHANGE_UNITS = (softmax_cross_entropy_change, softmax_cross_entropy_change_of_one, softmax_prepare)
+OFFSET_UNITS = LossUnits(softmax_cross_entropy_rows, offset_change, offset_change_of_one, softmax_prepare)
+
+
+@dataclass(frozen=True)
+class SoftmaxCrossEntropy(Loss):
+    """-sum(t log softmax(y)); outputs are logits, targets labels (N,), one-hot rows or probabilities (N, K).
+
+    Parameters
+    ----------
+    label_smoothing : float
+        In [0, 1): targets t become (1 - s) t + s / K (Szegedy et al., 2016).
+    """
+
+    label_smoothing: float = 0.0
+
+    name = "softmax_cross_entropy"
+    accepts = OTHERS
+    applies = "softmax"
+    compares_classes = True
+    units = LossUnits(softmax_cross_entropy_rows, *CHANGE_UNITS)
+
+    def __post_init__(self) -> None:
+        smoothing = arrays.real("label_smoothing", self.label_smoothing, minimum=0.0, below=1.0)
+        object.__setattr__(self, "label_smoothing", smoothing)
+
+    @property
+    def takes_labels(self) -> bool:
+        return self.label_smoothing == 0.0
+
+    @property
+    def takes_classes(self) -> bool:
+        return True
+
+    @property
+    def smooths_labels(self) -> bool:
+        return self.label_smoothing > 0.0
+
+    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
+        labels, dense = arrays.targets(name, t, rows, outputs, dtype)
+        if self.label_smoothing == 0.0:
+            return labels, dense
+        dense = one_hot(labels, rows, outputs, dtype) if labels.size else dense
+        smoothed = (1.0 - self.label_smoothing) * dense.astype(np.float64) + self.label_smoothing / outputs
+        return np.empty(0, np.intp), smoothed.astype(dtype)

@@ -1,0 +1,1 @@
+"""Updates of the parameters, one file each."""

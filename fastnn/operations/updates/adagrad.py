@@ -1,0 +1,57 @@
+"""AdaGrad: rates by the sum of all squares."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastnn.kernels.units import unit
+from fastnn.operations.updates.base import (
+    EPSILON,
+    INSIDE,
+    RATE,
+    Optimizer,
+    check_epsilon,
+    grads,
+    params,
+    rates,
+    root,
+    state,
+)
+
+
+@unit
+def adagrad_update(frame: Any) -> None:
+    """s += g^2, p -= lr g / root(s)."""
+    p, g, s, numbers = params(frame), grads(frame), state(frame, 0), rates(frame)
+    lr, epsilon, inside = p.dtype.type(numbers[RATE]), p.dtype.type(numbers[EPSILON]), numbers[INSIDE] != 0.0
+    for i in range(p.size):
+        s[i] += g[i] * g[i]
+        p[i] -= lr * g[i] / root(s[i], epsilon, inside)
+
+
+@dataclass(frozen=True, repr=False)
+class AdaGrad(Optimizer):
+    """Rates by the sum of all squares: s += g^2, p -= lr g / (sqrt(s) + epsilon) (Duchi, Hazan and Singer, 2011).
+
+    Parameters
+    ----------
+    lr, clip_value, clip_norm
+        As for `Optimizer`.
+    epsilon : float
+        Above 0.
+    epsilon_inside : bool
+        Divide by sqrt(s + epsilon) instead.
+    """
+
+    epsilon: float = 1e-10
+    epsilon_inside: bool = False
+
+    update = "adagrad"
+    unit = adagrad_update
+    state_vectors = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_epsilon(self)
+
+    def _own(self) -> dict[int, float]:
+        return {EPSILON: self.epsilon, INSIDE: self.epsilon_inside}

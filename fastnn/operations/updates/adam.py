@@ -1,0 +1,118 @@
+"""Adam, and AdamW with decoupled weight decay."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastnn import arrays
+from fastnn.kernels.units import unit
+from fastnn.operations.updates.base import (
+    CORRECTED,
+    DECAY,
+    EPSILON,
+    FIRST,
+    INSIDE,
+    RATE,
+    SECOND,
+    STEP,
+    Optimizer,
+    check_epsilon,
+    grads,
+    params,
+    rates,
+    root,
+    state,
+)
+
+
+@unit
+def adam_update(frame: Any) -> None:
+    """m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; p -= lr m' / root(v').
+
+    m' = m / (1 - b1^t) and v' = v / (1 - b2^t) at update t, or m and v where the bias is not corrected. Before that,
+    p -= lr decay p: decoupled weight decay, which makes it AdamW.
+    """
+    p, g, m, v, numbers = params(frame), grads(frame), state(frame, 0), state(frame, 1), rates(frame)
+    first, second, inside = p.dtype.type(numbers[FIRST]), p.dtype.type(numbers[SECOND]), numbers[INSIDE] != 0.0
+    # 1 - b of float64, rounded once: that of a rounded b is off by a thousandth of itself in float32.
+    add_first, add_second = p.dtype.type(1.0 - numbers[FIRST]), p.dtype.type(1.0 - numbers[SECOND])
+    mean_scale, square_scale = 1.0, 1.0
+    if numbers[CORRECTED] != 0.0:
+        mean_scale = 1.0 / (1.0 - numbers[FIRST] ** numbers[STEP])
+        square_scale = 1.0 / (1.0 - numbers[SECOND] ** numbers[STEP])
+    rate, scale = p.dtype.type(numbers[RATE] * mean_scale), p.dtype.type(square_scale)
+    kept, epsilon = p.dtype.type(1.0 - numbers[RATE] * numbers[DECAY]), p.dtype.type(numbers[EPSILON])
+    for i in range(p.size):
+        m[i] = first * m[i] + add_first * g[i]
+        v[i] = second * v[i] + add_second * (g[i] * g[i])
+        p[i] = kept * p[i] - rate * m[i] / root(scale * v[i], epsilon, inside)
+
+
+@dataclass(frozen=True, repr=False)
+class Adam(Optimizer):
+    """Running means m = b1 m + (1 - b1) g and v = b2 v + (1 - b2) g^2; p -= lr m' / (sqrt(v') + e).
+
+    m' = m / (1 - b1^t) and v' = v / (1 - b2^t) at the t-th update, as both begin at 0 (Kingma and Ba, 2015).
+
+    Parameters
+    ----------
+    lr, clip_value, clip_norm
+        As for `Optimizer`.
+    beta1, beta2 : float
+        b1 and b2, in [0, 1).
+    epsilon : float
+        e, above 0.
+    epsilon_inside : bool
+        Divide by sqrt(v' + e) instead.
+    bias_correction : bool
+        False: m' = m and v' = v.
+    """
+
+    lr: float = 0.001
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    epsilon_inside: bool = False
+    bias_correction: bool = True
+
+    update = "adam"
+    unit = adam_update
+    state_vectors = 2
+    in_unit_interval = ("beta1", "beta2")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_epsilon(self)
+        object.__setattr__(self, "bias_correction", arrays.flag("bias_correction", self.bias_correction))
+
+    def _own(self) -> dict[int, float]:
+        return {
+            FIRST: self.beta1,
+            SECOND: self.beta2,
+            EPSILON: self.epsilon,
+            INSIDE: self.epsilon_inside,
+            CORRECTED: self.bias_correction,
+        }
+
+
+@dataclass(frozen=True, repr=False)
+class AdamW(Adam):
+    """Adam with decoupled weight decay: p -= lr weight_decay p before Adam's update (Loshchilov and Hutter, 2019).
+
+    Weights and biases decay alike. Its state is Adam's: one goes on where the other stopped.
+
+    Parameters
+    ----------
+    lr, beta1, beta2, epsilon, epsilon_inside, bias_correction, clip_value, clip_norm
+        As for `Adam`.
+    weight_decay : float
+        At least 0.
+    """
+
+    weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "weight_decay", arrays.real("weight_decay", self.weight_decay, minimum=0.0))
+
+    def _own(self) -> dict[int, float]:
+        return {**super()._own(), DECAY: self.weight_decay}

@@ -1,0 +1,111 @@
+"""What all optimizers share: their description, the numbers of an update, and what its unit reads of a frame."""
+
+import math
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastnn import arrays
+from fastnn.kernels.addresses import get, zero_of
+from fastnn.kernels.compile import formula, kernel
+from fastnn.kernels.frames import COUNT, GRADS, NUMBERS, PARAMS, STATE, STRIDE, reals_of, vector_of
+from fastnn.kernels.units import Unit
+from fastnn.kernels.views import vector_at
+
+# An update's numbers, float64. The learning rate is followed by the update's own; each reads those that it has.
+RATE, FIRST, SECOND, EPSILON, INSIDE, CORRECTED, DECAY = range(7)
+CLIP_VALUE, CLIP_NORM = 8, 9  # what gradients are clipped to, infinity where they are not
+STEP = 10  # the number of this update, from 1 on
+RATES = 11
+
+
+@kernel
+def params(frame: Any) -> Any:
+    """The parameters (COUNT,), read and written."""
+    return vector_of(frame, PARAMS, get(frame, COUNT))
+
+
+@kernel
+def grads(frame: Any) -> Any:
+    """Their gradient (COUNT,)."""
+    return vector_of(frame, GRADS, get(frame, COUNT))
+
+
+@kernel
+def state(frame: Any, which: int) -> Any:
+    """One of the vectors (COUNT,) that the optimizer keeps, read and written."""
+    return vector_at(get(frame, STATE) + which * get(frame, STRIDE), get(frame, COUNT), zero_of(frame))
+
+
+@kernel
+def rates(frame: Any) -> Any:
+    """The update's numbers (RATES,), in float64."""
+    return reals_of(frame, NUMBERS, RATES)
+
+
+@formula
+def root(square: Any, epsilon: Any, inside: bool) -> Any:
+    """sqrt(square + epsilon) where it stands inside the root, else sqrt(square) + epsilon."""
+    return math.sqrt(square + epsilon) if inside else math.sqrt(square) + epsilon
+
+
+@dataclass(frozen=True, repr=False)
+class Optimizer:
+    """What all optimizers share: the name of their update, the learning rate, and clipping.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, at least 0.
+    clip_value : float, optional
+        Each entry of the gradient is kept within [-clip_value, clip_value]; by keyword only, as is clip_norm.
+    clip_norm : float, optional
+        The gradient by all parameters together is scaled so that its Euclidean norm is at most this (Pascanu, Mikolov
+        and Bengio, 2013). With both, by the norm first.
+    """
+
+    update: ClassVar[str] = ""
+    unit: ClassVar[Unit]
+    outer: ClassVar[Unit | None] = None  # the update by the outer product of one sample's x and dy, if it has one
+    state_vectors: ClassVar[int] = 0
+    in_unit_interval: ClassVar[tuple[str, ...]] = ()  # parameters in [0, 1)
+
+    lr: float = 0.01
+    clip_value: float | None = field(default=None, kw_only=True)
+    clip_norm: float | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not self.update:
+            came = f"the base class {type(self).__name__}"
+            raise TypeError(f"optimizer: expected one such as SGD, got {came}; use a subclass")
+        object.__setattr__(self, "lr", arrays.real("lr", self.lr, minimum=0.0))
+        for name in ("clip_value", "clip_norm"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, arrays.real(name, getattr(self, name), above=0.0))
+        for name in self.in_unit_interval:
+            object.__setattr__(self, name, arrays.real(name, getattr(self, name), minimum=0.0, below=1.0))
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """The numbers of its update, but for that of the step."""
+        numbers = [0.0] * STEP
+        numbers[CLIP_VALUE] = np.inf if self.clip_value is None else self.clip_value
+        numbers[CLIP_NORM] = np.inf if self.clip_norm is None else self.clip_norm
+        for place, number in {RATE: self.lr, **self._own()}.items():
+            numbers[place] = float(number)
+        return tuple(numbers)
+
+    def _own(self) -> dict[int, float]:
+        """The update's own numbers by their place."""
+        return {}
+
+    def __repr__(self) -> str:
+        given = [(one.name, getattr(self, one.name)) for one in fields(self)]
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given if value is not None)})"
+
+
+def check_epsilon(optimizer: Any) -> None:
+    """Refuse an epsilon that is not above 0, and an `epsilon_inside` that is no flag."""
+    object.__setattr__(optimizer, "epsilon", arrays.real("epsilon", optimizer.epsilon, above=0.0))
+    object.__setattr__(optimizer, "epsilon_inside", arrays.flag("epsilon_inside", optimizer.epsilon_inside))

@@ -1,0 +1,69 @@
+"""Gradient descent with momentum, Polyak's and Nesterov's."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastnn.kernels.units import unit
+from fastnn.operations.updates.base import FIRST, RATE, Optimizer, grads, params, rates, state
+
+
+@unit
+def momentum_update(frame: Any) -> None:
+    """v = momentum v - lr g, p += v."""
+    p, g, v, numbers = params(frame), grads(frame), state(frame, 0), rates(frame)
+    lr, momentum = p.dtype.type(numbers[RATE]), p.dtype.type(numbers[FIRST])
+    for i in range(p.size):
+        v[i] = momentum * v[i] - lr * g[i]
+        p[i] += v[i]
+
+
+@unit
+def nesterov_update(frame: Any) -> None:
+    """v = momentum v - lr g, p += momentum v - lr g."""
+    p, g, v, numbers = params(frame), grads(frame), state(frame, 0), rates(frame)
+    lr, momentum = p.dtype.type(numbers[RATE]), p.dtype.type(numbers[FIRST])
+    for i in range(p.size):
+        step = lr * g[i]
+        v[i] = momentum * v[i] - step
+        p[i] += momentum * v[i] - step
+
+
+@dataclass(frozen=True, repr=False)
+class Momentum(Optimizer):
+    """Gradient descent with momentum: v = momentum v - lr g, p += v (Polyak, 1964).
+
+    Parameters
+    ----------
+    lr, clip_value, clip_norm
+        As for `Optimizer`.
+    momentum : float
+        In [0, 1).
+    """
+
+    momentum: float = 0.9
+
+    update = "momentum"
+    unit = momentum_update
+    state_vectors = 1
+    in_unit_interval = ("momentum",)
+
+    def _own(self) -> dict[int, float]:
+        return {FIRST: self.momentum}
+
+
+@dataclass(frozen=True, repr=False)
+class Nesterov(Momentum):
+    """Nesterov's accelerated gradient: v = momentum v - lr g, p += momentum v - lr g.
+
+    The parameters are those at which the method looks ahead, so that g is the gradient there (Sutskever et al., 2013).
+
+    Parameters
+    ----------
+    lr, clip_value, clip_norm
+        As for `Optimizer`.
+    momentum : float
+        In [0, 1).
+    """
+
+    update = "nesterov"
+    unit = nesterov_update
