@@ -12,7 +12,7 @@ from fastnn.kernels.addresses import LATER
 from fastnn.kernels.frames import EACH_PLACE, MOST_PARAMETERS
 from fastnn.layers import Affine, Layer, own_layer
 from fastnn.operations.base import Units
-from fastnn.operations.losses.base import Loss, LossUnits
+from fastnn.operations.losses.base import NO_LABELS, Loss, LossUnits
 
 # The loss's parameter and borders, the share of the data in the loss, l1 and l2.
 NO_LOSS_NUMBERS = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0)
@@ -167,7 +167,7 @@ def compile_plan(
     for row, layer in zip(table, layers, strict=True):
         row[job.STATISTICS] = statistics.add(row, MOST_PARAMETERS, layer.statistics(int(row[job.WIDTH_OUT])), ())
     units = loss.units if isinstance(loss, Loss) else loss
-    of_labels = loss.labels_units if isinstance(loss, Loss) and loss.labels_units is not None else units
+    of_labels = (loss.labels_units or NO_LABELS) if isinstance(loss, Loss) else units
     accepts = loss.accepts if isinstance(loss, Loss) else 0
     plan = Plan(table, numbers, tuple(layers), units, of_labels, accepts, {})  # type: ignore[arg-type]
     return Compiled(plan, places.found, statistics.found, columns, places.size, statistics.size)

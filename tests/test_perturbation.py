@@ -148,8 +148,9 @@ def test_it_is_not_the_analytic_gradient(monkeypatch: pytest.MonkeyPatch) -> Non
     net, x, t = network((4, 5, 3), fastnn.Tanh(), "softmax_cross_entropy"), samples(6, 4), np.arange(6) % 3
     before, analytic = net.numerical_gradient(x, t), net.gradient(x, t)
     backward = fastnn.Tanh.units.backward.address(np.dtype(np.float64))
-    functions: Any = addresses.FUNCTIONS
-    monkeypatch.setitem(functions, backward, lambda frame: frames.flat(frame, frames.D_SOURCE).fill(7))
+    functions = [*addresses.FUNCTIONS]
+    functions[backward] = lambda frame: frames.flat(frame, frames.D_SOURCE).fill(7)
+    monkeypatch.setattr(addresses, "FUNCTIONS", functions)
     assert not np.allclose(net.gradient(x, t)["W1"], analytic["W1"])
     for name, found in net.numerical_gradient(x, t).items():
         assert found.tobytes() == before[name].tobytes()

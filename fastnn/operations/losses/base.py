@@ -37,7 +37,7 @@ from fastnn.kernels.frames import (
     target,
 )
 from fastnn.kernels.rows import sum_of
-from fastnn.kernels.units import Unit
+from fastnn.kernels.units import Unit, unit
 from fastnn.kernels.vector_math import constant
 from fastnn.kernels.views import part
 
@@ -77,7 +77,7 @@ class Loss:
 
     name: ClassVar[str] = ""
     units: ClassVar[LossUnits]
-    labels_units: ClassVar[LossUnits | None] = None  # others for labels, if any
+    labels_units: ClassVar[LossUnits | None] = None  # for labels; None where it takes none
     option: ClassVar[str] = ""  # the name of its one parameter, if any
     has_kink: ClassVar[bool] = False  # whether its derivative jumps
     accepts: ClassVar[int] = VALUES
@@ -183,6 +183,18 @@ def losses_of(frame: Any) -> Any:
 def loss_sums_of(frame: Any) -> Any:
     """A float64 of scratch for each row."""
     return reals_of(frame, LOSS_SUMS, get(frame, ROWS))
+
+
+@unit
+def no_labels_rows(frame: Any) -> None:
+    """NaN, as a loss of values takes no labels; an accuracy by labels asks for hits alone."""
+    losses, dy = losses_of(frame), d_target(frame)
+    for n in range(dy.shape[0]):
+        losses[n] = np.nan
+        dy[n, :] = np.nan
+
+
+NO_LABELS = LossUnits(no_labels_rows, no_labels_rows, no_labels_rows)
 
 
 @formula

@@ -26,7 +26,7 @@ class KLDivergence(Loss):
     accepts = OTHERS
     applies = "softmax"
     compares_classes = True
-    units = LossUnits(kl_divergence_rows, *CHANGE_UNITS)
+    units = labels_units = LossUnits(kl_divergence_rows, *CHANGE_UNITS)
 
     @property
     def takes_labels(self) -> bool:

@@ -319,7 +319,7 @@ class SoftmaxCrossEntropy(Loss):
     accepts = OTHERS
     applies = "softmax"
     compares_classes = True
-    units = LossUnits(softmax_cross_entropy_rows, *CHANGE_UNITS)
+    units = labels_units = LossUnits(softmax_cross_entropy_rows, *CHANGE_UNITS)
 
     def __post_init__(self) -> None:
         smoothing = arrays.real("label_smoothing", self.label_smoothing, minimum=0.0, below=1.0)
