@@ -144,6 +144,36 @@ class Network(Runner):
         return dict(Parameters(self._train_batch(x, t, None, check_finite)[1], self._places))
 
     @answers_slips
+    def outputs_of_layers(self, x: Any, *, check_finite: bool = True) -> list[Array]:
+        """What each layer gives for x (N, D), first to last; the last is `predict(x)`. New arrays (N, width)."""
+        from fastnn import passes
+
+        return passes.outputs(self, x, check_finite)
+
+    @answers_slips
+    def backward(self, x: Any, dy: Any, *, need_dx: bool = False, check_finite: bool = True) -> Any:
+        """Back-propagation of a gradient of your own by the outputs, such as that of a loss that is not fastnn's.
+
+        Regularization adds nothing; Dropout drops nothing, and BatchNorm goes by what it has learned, as in `gradient`.
+
+        Parameters
+        ----------
+        x : array (N, D)
+        dy : array (N, K)
+            The gradient of your loss by `predict(x)`; divide it by N where the loss is a mean.
+        need_dx : bool
+            Also return the gradient by x.
+
+        Returns
+        -------
+        dict, or (dict, array (N, D)) with need_dx
+            The gradient by every parameter, new arrays keyed like `params`.
+        """
+        from fastnn import passes
+
+        return passes.backward(self, x, dy, need_dx, check_finite)
+
+    @answers_slips
     def numerical_gradient(
         self, x: Any, t: Any, h: float | str = 1e-4, method: str = "central", *, check_finite: bool = True
     ) -> dict[str, Array]:
