@@ -39,6 +39,7 @@ NEW_FIELDS: dict[int, dict[str, Any]] = {
 MOST_STEPS = 2**53  # what a float64 counts
 LARGEST_HEADER = 2**20  # bytes, enough for some 7,000 affine layers
 
+OWN = "if it is your own, make it first, by fastnn.activation, loss or optimizer"
 REMEDY = "pass a file saved by Network.save"
 REPAIR = "use an intact copy, or save the network again"
 
@@ -147,7 +148,7 @@ def _check_fields(header: dict[str, Any]) -> Description:
     update = None if header["optimizer"] is None else arrays.choice("optimizer", header["optimizer"], OPTIMIZERS)
     return Description(
         layers,
-        _options("loss_options", LOSSES[arrays.choice("loss", header["loss"], LOSSES)], header["loss_options"]),
+        _options("loss_options", LOSSES[_choice("loss", header["loss"], LOSSES)], header["loss_options"]),
         _options("regularization", Regularization, header["regularization"]),
         dtype,
         update,
@@ -159,11 +160,21 @@ def _check_fields(header: dict[str, Any]) -> Description:
     )
 
 
+def _choice(name: str, value: Any, options: Mapping[str, Any]) -> str:
+    """One of the options; an identifier that is none may be an operation of a user's own."""
+    try:
+        return arrays.choice(name, value, options)
+    except ValueError as error:
+        if not value.isidentifier():
+            raise
+        raise ValueError(f"{error}; {OWN}") from error
+
+
 def _made(name: str, classes: Mapping[str, Any], entry: Any) -> Any:
     """The layer or optimizer of an entry, of one of these classes."""
     if not isinstance(entry, dict):
         raise TypeError(f"{name}: expected an object with the field class, got {checks.shown(entry)}")
-    kind = classes[arrays.choice(f"{name}.class", entry.get("class"), classes)]
+    kind = classes[_choice(f"{name}.class", entry.get("class"), classes)]
     expected = ["class", *(field.name for field in fields(kind))]
     if sorted(entry) != sorted(expected):
         raise ValueError(f"{name}: expected the fields {', '.join(expected)}, got {checks.shown(', '.join(entry))}")

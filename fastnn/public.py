@@ -56,6 +56,7 @@ from fastnn.layers import (
 from fastnn.metrics import classification_scores, confusion_matrix
 from fastnn.network import Network
 from fastnn.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSProp
+from fastnn.own_operations import activation, loss, optimizer
 from fastnn.persistence import load
 from fastnn.regularization import Regularization
 from fastnn.surfaces import line_fit_losses
@@ -98,6 +99,7 @@ __all__ = [
     "TrainingDivergedError",
     "__version__",
     "absolute_error",
+    "activation",
     "activation_backward",
     "activation_forward",
     "adagrad_update",
@@ -121,6 +123,7 @@ __all__ = [
     "line_fit_losses",
     "load",
     "log_loss",
+    "loss",
     "losses",
     "mean_squared_error",
     "models",
@@ -128,6 +131,7 @@ __all__ = [
     "nesterov_update",
     "numerical_diff",
     "numerical_gradient",
+    "optimizer",
     "plots",
     "random_restarts",
     "reference",

@@ -98,6 +98,9 @@ ARROWS = {
     "layers": "arrays operations operations.* slips",
     "optimizers": "arrays checks operations operations.* slips",
     "losses": "arrays operations operations.* slips",
+    "operations.losses.given": "operations.losses.base kernels.*",
+    "passes": "arrays functional optimizers parameters plan runner threads workspace engine.* operations.losses.given",
+    "own_operations": "arrays checks kernels.compile operations operations.* slips",
     "plan": "arrays layers engine.job operations.* kernels.*",
     "perturbation": "arrays errors plan threads engine.* kernels.*",
     "functional": "arrays threads engine.* operations operations.affine kernels.*",
@@ -208,11 +211,11 @@ ARROWS = {
     "__init__": "version",
     "public": "datasets descent early_stopping ensembles environment errors functional functional_losses "
     "functional_updates gradient_check gradients information layers losses metrics models network optimizers "
-    "persistence plots reference regularization schedules surfaces threads training validation version",
+    "own_operations persistence plots reference regularization schedules surfaces threads training validation version",
 }
 # What a function of a module may import when it is called: against the arrows, or to start quickly.
 LATE_ARROWS = {
-    "network": "training persistence",
+    "network": "passes training persistence",
     "gradient_check": "plots plots.*",
     "observing.attempt": "observing.engine",
     "dropin.own_loop": "dropin.common.gradient",

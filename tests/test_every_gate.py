@@ -23,6 +23,9 @@ NAMESPACES |= {"plots": plots, "schedules": schedules}
 # Public names that are not walked, and why. Exceptions and warnings are not, either.
 EXEMPT = {
     "fastnn.reference": "formulas in NumPy for comparison, which load without the package",
+    "fastnn.activation": "takes functions",
+    "fastnn.loss": "takes functions",
+    "fastnn.optimizer": "takes functions",
     "fastnn.History": "a record that fit makes",
     "models.PerceptronHistory": "a record that fit makes",
     "losses.check_outputs": "for networks: it sees layers",
@@ -61,10 +64,12 @@ EXAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
     "fastnn.Bagging.accuracy": lambda: DATA,
     "fastnn.Network": lambda: {"layers": [fastnn.Affine(3, 2)]},
     "fastnn.Network.accuracy": lambda: DATA,
+    "fastnn.Network.backward": lambda: {"x": X, "dy": ROWS},
     "fastnn.Network.fit": lambda: DATA,
     "fastnn.Network.gradient": lambda: DATA,
     "fastnn.Network.loss": lambda: DATA,
     "fastnn.Network.numerical_gradient": lambda: DATA,
+    "fastnn.Network.outputs_of_layers": lambda: {"x": X},
     "fastnn.Network.predict": lambda: {"x": X},
     "fastnn.Network.step": lambda: {**DATA, "optimizer": fastnn.SGD(0.1)},
     "fastnn.absolute_error": lambda: {"y": ROWS, "t": ROWS},

@@ -10,6 +10,7 @@ import pytest
 
 import fastnn
 from fastnn.layers import LAYERS
+from fastnn.model_header import OWN
 from fastnn.operations import LOSSES
 from fastnn.optimizers import OPTIMIZER_CLASSES, OPTIMIZERS
 from tests.model_files import (
@@ -68,7 +69,7 @@ WRONG_HEADERS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     ),
     (change(layers=["Relu"]), f"layers[0]: expected an object with the field class, got 'Relu'; {REPAIR}"),
     (change(layers=[{}]), f"layers[0].class: expected one of {CLASSES}, got None; {REPAIR}"),
-    (in_layer(1, **{"class": "eval"}), f"layers[1].class: expected one of {CLASSES}, got 'eval'; {REPAIR}"),
+    (in_layer(1, **{"class": "eval"}), f"layers[1].class: expected one of {CLASSES}, got 'eval'; {OWN}; {REPAIR}"),
     (
         in_layer(1, **{"class": ["Relu"]}),
         f"layers[1].class: expected one of {CLASSES}, got an object of type list; {REPAIR}",
@@ -115,7 +116,7 @@ WRONG_HEADERS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
         lambda header: header["parameters"][2].update(name="W3"),
         f"parameters[2]: expected {W2}, as the layers say, got " + "'" + W2.replace("W2", "W3") + f"'; {REPAIR}",
     ),
-    (change(loss="zzz"), f"loss: expected one of {KNOWN_LOSSES}, got 'zzz'; {REPAIR}"),
+    (change(loss="zzz"), f"loss: expected one of {KNOWN_LOSSES}, got 'zzz'; {OWN}; {REPAIR}"),
     (change(loss=0), f"loss: expected one of {KNOWN_LOSSES}, got 0; {REPAIR}"),
     (change(dtype="float16"), f"dtype: expected 'float32' or 'float64', got 'float16'; {REPAIR}"),
     (change(dtype="O"), f"dtype: expected 'float32' or 'float64', got 'O'; {REPAIR}"),
@@ -128,7 +129,7 @@ WRONG_HEADERS += [
     (change(optimizer_options=[]), f"optimizer_options: expected {AN_OBJECT}, got an object of type list; {REPAIR}"),
     (
         in_optimizer(**{"class": "Optimizer"}),
-        f"optimizer_options.class: expected one of {OPTIMIZER_NAMES}, got 'Optimizer'; {REPAIR}",
+        f"optimizer_options.class: expected one of {OPTIMIZER_NAMES}, got 'Optimizer'; {OWN}; {REPAIR}",
     ),
     (
         change(optimizer_options={"class": "SGD", "lr": 1.0, "clip_value": None, "clip_norm": None}),

@@ -155,6 +155,8 @@ class KernelCache(getattr(_internals.caching, "NullCache", object)):  # type: ig
         if folder is None or len(function.__closure__ or ()) != len(self._made_of):  # held by a closure, in no file
             raise FileNotFoundError("not kept on disk")
         functions = [function, *(getattr(one, "py_func", one) for one in self._made_of)]
+        if any(one.__closure__ for one in functions[1:]):  # such as what a user's function is wrapped in
+            raise FileNotFoundError("not kept on disk")
         places = [(one.__module__, one.__qualname__, one.__code__.co_firstlineno) for one in functions]
         sources = [_file_hash(pathlib.Path(inspect.getfile(one))) for one in functions]
         key = _hash(places, sources, str(signature), codegen.magic_tuple())

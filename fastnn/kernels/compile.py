@@ -71,6 +71,23 @@ def formula(function: Function) -> Function:
     return _compiled(function, forceinline=True, **_MERGED)
 
 
+def own_formula(function: Callable[..., Any]) -> Any:
+    """As `formula`, for a function of a user's, which may be compiled by Numba already."""
+    return formula(getattr(function, "py_func", function))
+
+
+def what_prevents_compiling(made: Any, arguments: int) -> str:
+    """Why Numba does not compile a formula for so many numbers of float64, in one line; empty where it does."""
+    if JIT_DISABLED:
+        return ""
+    try:
+        made.compile((numba.float64,) * arguments)
+    except numba.NumbaError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return next((line for line in lines if not line.startswith("Failed in nopython")), "it does not compile")
+    return ""
+
+
 class Entry:
     """A compiled function that is called from Python, as two dispatchers of the same source.
 
@@ -108,7 +125,9 @@ def compile_unit(
     """
     options = {"parallel": _prange_only(), **_PARALLEL} if parallel else _SERIAL
     dispatcher = _compiled(function, no_cpython_wrapper=True, **options)
-    _cached(dispatcher, function, "unit", made_of=made_of)
+    # What wraps a user's function is in no file that would tell of a change.
+    keep = all(getattr(one, "py_func", one).__closure__ is None for one in made_of)
+    _cached(dispatcher, function, "unit", keep, made_of)
     dispatcher.compile(numba.types.void(*arguments))
     result = dispatcher.overloads[arguments]
     return int(result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name)), result.library

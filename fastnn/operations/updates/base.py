@@ -1,6 +1,7 @@
 """What all optimizers share: their description, the numbers of an update, and what its unit reads of a frame."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from fastnn.kernels.addresses import get, zero_of
 from fastnn.kernels.compile import formula, kernel
 from fastnn.kernels.frames import COUNT, GRADS, NUMBERS, PARAMS, STATE, STRIDE, reals_of, vector_of
 from fastnn.kernels.units import Unit
+from fastnn.kernels.vector_math import constant
 from fastnn.kernels.views import vector_at
 
 # An update's numbers, float64. The learning rate is followed by the update's own; each reads those that it has.
@@ -18,6 +20,7 @@ RATE, FIRST, SECOND, EPSILON, INSIDE, CORRECTED, DECAY = range(7)
 CLIP_VALUE, CLIP_NORM = 8, 9  # what gradients are clipped to, infinity where they are not
 STEP = 10  # the number of this update, from 1 on
 RATES = 11
+OWN_RATES = (FIRST, SECOND, DECAY)  # the places of those of an update made by `unit_of`
 
 
 @kernel
@@ -48,6 +51,81 @@ def rates(frame: Any) -> Any:
 def root(square: Any, epsilon: Any, inside: bool) -> Any:
     """sqrt(square + epsilon) where it stands inside the root, else sqrt(square) + epsilon."""
     return math.sqrt(square + epsilon) if inside else math.sqrt(square) + epsilon
+
+
+@formula
+def _no_state(vectors: Any, i: int) -> Any:
+    return 0.0
+
+
+@formula
+def _one_state(vectors: Any, i: int) -> Any:
+    return vectors[0][i]
+
+
+@formula
+def _two_states(vectors: Any, i: int) -> Any:
+    return vectors[0][i], vectors[1][i]
+
+
+@formula
+def _put_no_state(vectors: Any, i: int, values: Any) -> None:
+    pass
+
+
+@formula
+def _put_one_state(vectors: Any, i: int, values: Any) -> None:
+    vectors[0][i] = values
+
+
+@formula
+def _put_two_states(vectors: Any, i: int, values: Any) -> None:
+    vectors[0][i], vectors[1][i] = values[0], values[1]
+
+
+@formula
+def _rates_0(like: Any, numbers: Any) -> Any:
+    return (constant(like, numbers[RATE]),)
+
+
+@formula
+def _rates_1(like: Any, numbers: Any) -> Any:
+    return constant(like, numbers[RATE]), constant(like, numbers[FIRST])
+
+
+@formula
+def _rates_2(like: Any, numbers: Any) -> Any:
+    return constant(like, numbers[RATE]), constant(like, numbers[FIRST]), constant(like, numbers[SECOND])
+
+
+@formula
+def _rates_3(like: Any, numbers: Any) -> Any:
+    """The learning rate and three others, in the dtype of `like`."""
+    first, second, third = numbers[FIRST], numbers[SECOND], numbers[DECAY]
+    return constant(like, numbers[RATE]), constant(like, first), constant(like, second), constant(like, third)
+
+
+_RATES = (_rates_0, _rates_1, _rates_2, _rates_3)
+_STATES = ((_no_state, _put_no_state), (_one_state, _put_one_state), (_two_states, _put_two_states))
+
+
+def unit_of(update: Callable[..., Any], vectors: int, own_rates: int) -> Unit:
+    """The unit of an update made of a formula of p, g, s and rates that returns (p, s).
+
+    vectors: how many numbers s has, 0 to 2, see `fastnn.optimizer`. rates: the learning rate, then so many of its own.
+    """
+    (take, keep), rates_of = _STATES[vectors], _RATES[own_rates]
+
+    def own_update(frame: Any) -> None:
+        p, g, numbers, like = params(frame), grads(frame), rates(frame), zero_of(frame)
+        kept = state(frame, 0), state(frame, vectors - 1 if vectors > 0 else 0)
+        own = rates_of(like, numbers)
+        for i in range(p.size):
+            value, values = update(p[i], g[i], take(kept, i), own)
+            p[i] = value
+            keep(kept, i, values)
+
+    return Unit(own_update, made_of=(update, take, keep, rates_of))
 
 
 @dataclass(frozen=True, repr=False)

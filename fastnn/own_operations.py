@@ -1,0 +1,250 @@
+"""Operations of a user's own: plain Python functions of numbers, compiled, and then used like fastnn's.
+
+Each function here makes a class and registers it under its name, where networks, gradient checks and files find it.
+What the user's functions give is tried when the class is made.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import field, make_dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnn import arrays, checks, operations
+from fastnn.kernels.compile import own_formula, what_prevents_compiling
+from fastnn.operations import base
+from fastnn.operations.base import Activation
+from fastnn.operations.losses import base as losses
+from fastnn.operations.losses.base import Loss
+from fastnn.operations.updates import base as updates
+from fastnn.operations.updates.base import Optimizer
+from fastnn.slips import answers_slips
+
+# Where a user's functions are tried: both sides of 0, small, usual and large; no likely kink is among them.
+TRIED = (-20.0, -2.9, -1.1, -0.43, -0.013, 0.017, 0.31, 0.87, 2.7, 15.0)
+TARGETS = (0.0, 1.0, -1.3)
+STEP = 1e-5
+TOLERANCE = 1e-4  # of a derivative to its difference quotient, relative to the larger of both and 1
+_made: set[type] = set()
+
+
+@answers_slips
+def activation(
+    f: Callable[[Any], Any], *, derivative: Callable[[Any, Any], Any], name: str, has_kink: bool = False
+) -> type[Activation]:
+    """The class of an activation layer of your own.
+
+    Parameters
+    ----------
+    f : function of x
+        A plain function of one number, which Numba compiles: arithmetic, `math`, conditions.
+    derivative : function of x and y
+        f'(x), where y = f(x).
+    name : str
+        A lower-case identifier such as "mish". The class is called by it, Mish; files and errors use both.
+    has_kink : bool
+        Whether the derivative jumps at 0.
+
+    Returns
+    -------
+    type
+        `Mish = fastnn.activation(...)`, then `fastnn.Network([Affine(4, 3), Mish(), Affine(3, 2)])`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where Numba does not compile a function, a value is not finite, or the derivative is not that of f.
+    """
+    name, title = _name(name, operations.ACTIVATIONS)
+    value, slope = own_formula(f), own_formula(derivative)
+    _compiles("f", f, value, 1)
+    _compiles("derivative", derivative, slope, 2)
+    for x in TRIED:
+        y = _finite("f", f, x)
+        _compare("derivative", _finite("derivative", derivative, x, y), f, x, lambda f, x: f(x))
+
+    @own_formula
+    def of_x(x: Any, p: Any) -> Any:
+        return value(x)
+
+    @own_formula
+    def of_x_and_y(x: Any, y: Any, p: Any) -> Any:
+        return slope(x, y)
+
+    body = {
+        "__doc__": f"y = {_text(f)}, an activation of your own.",
+        "activation": name,
+        "has_kink": arrays.flag("has_kink", has_kink),
+        "units": base.units_of(of_x, of_x_and_y),
+    }
+    made = make_dataclass(title, [], bases=(Activation,), namespace=body, frozen=True)
+    found: type[Activation] = _register(made, f, (operations.ACTIVATIONS, name), (operations.LAYERS, title))
+    return found
+
+
+@answers_slips
+def loss(
+    value: Callable[[Any, Any], Any], *, derivative: Callable[[Any, Any], Any], name: str, has_kink: bool = False
+) -> type[Loss]:
+    """The class of a loss of your own: the sum over the outputs of value(y, t), averaged over the batch.
+
+    Parameters
+    ----------
+    value, derivative : functions of y and t
+        Plain functions of one output and its target; the derivative is that by y.
+    name : str
+        A lower-case identifier such as "focal"; `Network(loss="focal")` takes it, and the class is called by it.
+    has_kink : bool
+        Whether the derivative jumps somewhere.
+
+    Returns
+    -------
+    type
+        Targets are values (N, K) of the outputs' dtype.
+    """
+    name, title = _name(name, operations.LOSSES)
+    of_pair, slope = own_formula(value), own_formula(derivative)
+    _compiles("value", value, of_pair, 2)
+    _compiles("derivative", derivative, slope, 2)
+    for t in TARGETS:
+        for y in TRIED:
+            _finite("value", value, y, t)
+            _compare("derivative", _finite("derivative", derivative, y, t), value, y, lambda f, y, t=t: f(y, t))
+
+    @own_formula
+    def of_output(y: Any, t: Any, p: Any) -> Any:
+        return of_pair(y, t)
+
+    @own_formula
+    def by_output(y: Any, t: Any, p: Any, value: Any) -> Any:
+        return slope(y, t)
+
+    @own_formula
+    def change(d: Any, y: Any, t: Any, p: Any) -> Any:
+        return of_pair(y + d, t) - of_pair(y, t)
+
+    body = {
+        "__doc__": f"sum({_text(value)}), a loss of your own; targets (N, K).",
+        "name": name,
+        "has_kink": arrays.flag("has_kink", has_kink),
+        "units": losses.units_of(of_output, by_output, change),
+    }
+    made = make_dataclass(title, [], bases=(Loss,), namespace=body, frozen=True)
+    found: type[Loss] = _register(made, value, (operations.LOSSES, name))
+    return found
+
+
+@answers_slips
+def optimizer(update: Callable[..., Any], *, state: int, rates: Mapping[str, float], name: str) -> type[Optimizer]:
+    """The class of an optimizer of your own.
+
+    Parameters
+    ----------
+    update : function of p, g, s and rates
+        p: a parameter; g: its gradient; s: what is kept of it, a number or, of several, a tuple, and 0.0 of none;
+        rates: a tuple, the learning rate and then your own rates. Returns (p, s), their new values.
+    state : int
+        How many numbers are kept for each parameter, 0, 1 or 2; they begin at 0.
+    rates : mapping
+        Your own rates with their usual values, such as {"beta1": 0.9}; at most three, each in [0, 1).
+    name : str
+        A lower-case identifier such as "lion"; the class is called by it.
+
+    Returns
+    -------
+    type
+        `Lion = fastnn.optimizer(...)`, then `net.fit(x, t, optimizer=Lion(lr=1e-4, beta1=0.95))`.
+    """
+    name, title = _name(name, operations.UPDATES)
+    state = arrays.integer("state", state, 0, 2)
+    usual = _starts("rates", rates, len(updates.OWN_RATES))
+    numbers = (0.01, *usual.values())
+    kept = (0.0, 0.0, (0.0, 0.0))[state]
+    for p in TRIED:
+        for g in (-0.7, 0.0, 1.9):
+            found = update(p, g, kept, numbers)
+            shape_fits = isinstance(found, tuple) and len(found) == 2 and np.shape(found[1]) == np.shape(kept)
+            if not shape_fits or not np.isfinite([found[0], *np.ravel(found[1])]).all():
+                what = ("0.0", "a number", "a tuple of 2 numbers")[state]
+                came = f"{checks.shown(found)} for p={p}, g={g}"
+                raise ValueError(f"update: expected (p, s), finite, where s is {what}, got {came}; return both")
+    places = dict(zip(usual, updates.OWN_RATES, strict=False))
+
+    def own(self: Any) -> dict[int, float]:
+        return {place: getattr(self, one) for one, place in places.items()}
+
+    body = {
+        "__doc__": f"{_text(update)}, an optimizer of your own.",
+        "update": name,
+        "unit": updates.unit_of(own_formula(update), state, len(usual)),
+        "state_vectors": state,
+        "in_unit_interval": tuple(usual),
+        "_own": own,
+    }
+    columns = [(one, float, field(default=start)) for one, start in usual.items()]
+    made = make_dataclass(title, columns, bases=(Optimizer,), namespace=body, frozen=True, repr=False)
+    result: type[Optimizer] = _register(made, update, (operations.UPDATES, name), (operations.OPTIMIZERS, title))
+    return result
+
+
+def _name(name: Any, taken: Mapping[str, type]) -> tuple[str, str]:
+    """A name and the class's: "my_mish" and MyMish. fastnn's own are not given away; one's own may be made anew."""
+    if not isinstance(name, str) or not name.isidentifier() or name != name.lower():
+        came = checks.shown(name)
+        raise ValueError(f'name: expected a lower-case identifier such as "mish", got {came}; pass another')
+    title = "".join(part.capitalize() for part in name.split("_"))
+    for kind in (taken.get(name), operations.LAYERS.get(title), operations.OPTIMIZERS.get(title)):
+        if kind is not None and kind not in _made:
+            raise ValueError(f"name: expected one that fastnn does not use itself, got {name!r}; pass another")
+    return name, title
+
+
+def _register(made: type, function: Any, *places: tuple[dict[str, Any], str]) -> Any:
+    """Put a class where the rest of fastnn looks for it."""
+    made.__module__ = getattr(function, "__module__", made.__module__)
+    _made.add(made)
+    for table, key in places:
+        table[key] = made
+    return made
+
+
+def _starts(name: str, numbers: Any, most: int) -> dict[str, float]:
+    """Names with their usual numbers."""
+    if not isinstance(numbers, Mapping) or len(numbers) > most:
+        expected = f"{name}: expected a mapping of at most {most} names to numbers"
+        raise TypeError(f'{expected}, got {checks.shown(numbers)}; pass one such as {{"beta1": 0.9}}')
+    for key in numbers:
+        if not isinstance(key, str) or not key.isidentifier() or key in ("lr", "clip_value", "clip_norm"):
+            raise ValueError(f"{name}: expected identifiers, got {checks.shown(key)}; pass another name")
+    return {key: arrays.real(f"{name}[{key!r}]", number, minimum=0.0, below=1.0) for key, number in numbers.items()}
+
+
+def _text(function: Any) -> str:
+    return str(getattr(function, "__name__", "a function"))
+
+
+def _finite(name: str, function: Callable[..., Any], *at: Any) -> float:
+    """What a function gives at some numbers, refused where that is no finite number."""
+    found = function(*at)
+    if not isinstance(found, float | int | np.floating | np.integer) or not math.isfinite(found):
+        places = ", ".join(f"{number:g}" if isinstance(number, float) else str(number) for number in at)
+        raise ValueError(f"{name}: expected a finite number at {places}, got {checks.shown(found)}; mend the function")
+    return float(found)
+
+
+def _compare(name: str, slope: Any, f: Any, at: float, along: Callable[..., Any]) -> None:
+    """Refuse a derivative that is not the difference quotient."""
+    step = STEP * max(1.0, abs(at))
+    quotient = float(along(f, at + step) - along(f, at - step)) / (2 * step)
+    if not abs(slope - quotient) <= TOLERANCE * max(1.0, abs(quotient), abs(slope)):
+        expected = f"{name}: expected the derivative, {quotient:.6g} at {at:g} by a difference quotient"
+        raise ValueError(f"{expected}, got {slope:.6g}; mend the derivative or the function")
+
+
+def _compiles(name: str, function: Any, compiled: Any, count: int) -> None:
+    """Refuse what Numba does not compile for float64."""
+    problem = what_prevents_compiling(compiled, count)
+    if problem:
+        expected = f"{name}: expected a function of {count} numbers that Numba compiles"
+        raise TypeError(f"{expected}, got {_text(function)}; Numba says: {problem}")
