@@ -56,6 +56,7 @@ def activation(
     TypeError, ValueError
         Where Numba does not compile a function, a value is not finite, or the derivative is not that of f.
     """
+    has_kink = arrays.flag("has_kink", has_kink)
     name, title = _name(name, operations.ACTIVATIONS)
     value, slope = own_formula(f), own_formula(derivative)
     _compiles("f", f, value, 1)
@@ -75,7 +76,7 @@ def activation(
     body = {
         "__doc__": f"y = {_text(f)}, an activation of your own.",
         "activation": name,
-        "has_kink": arrays.flag("has_kink", has_kink),
+        "has_kink": has_kink,
         "units": base.units_of(of_x, of_x_and_y),
     }
     made = make_dataclass(title, [], bases=(Activation,), namespace=body, frozen=True)
@@ -103,6 +104,7 @@ def loss(
     type
         Targets are values (N, K) of the outputs' dtype.
     """
+    has_kink = arrays.flag("has_kink", has_kink)
     name, title = _name(name, operations.LOSSES)
     of_pair, slope = own_formula(value), own_formula(derivative)
     _compiles("value", value, of_pair, 2)
@@ -127,7 +129,7 @@ def loss(
     body = {
         "__doc__": f"sum({_text(value)}), a loss of your own; targets (N, K).",
         "name": name,
-        "has_kink": arrays.flag("has_kink", has_kink),
+        "has_kink": has_kink,
         "units": losses.units_of(of_output, by_output, change),
     }
     made = make_dataclass(title, [], bases=(Loss,), namespace=body, frozen=True)

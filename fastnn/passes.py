@@ -27,12 +27,13 @@ def backward(
     network: Runner, x: Any, dy: Any, need_dx: bool, check_finite: bool
 ) -> dict[str, Array] | tuple[dict[str, Array], Array]:
     """See `Network.backward`."""
+    need_dx = arrays.flag("need_dx", need_dx)
     x = _samples(network, x, check_finite)
     shape = (len(x), network.outputs)
     dy = arrays.floats("dy", dy, shape, dtype=network.dtype, rounding=True)
     workspace, gradients = _run(network, x, dy)
     named = dict(Parameters(gradients, network._places))
-    if not arrays.flag("need_dx", need_dx):
+    if not need_dx:
         return named
     first = _tensor(workspace, "tensor_gradients", workspace.table[0], len(x))
     dx = affine_backward(first.copy(), x, np.ascontiguousarray(network.params["W1"]))[0]
