@@ -22,6 +22,7 @@ from fastnn.kernels.units import Unit
 from fastnn.layers import Affine, Sigmoid
 from fastnn.network import Network
 from fastnn.operations import LAYERS, LOSSES, OPTIMIZERS
+from fastnn.operations.losses.base import NO_LABELS
 from fastnn.optimizers import SGD
 from fastnn.plan import PERTURBING, SPARSE, TRAINING
 from fastnn.slips import answers_slips
@@ -125,8 +126,7 @@ def _compile_units(dtype: arrays.DType, roles: Sequence[str], loss_roles: Sequen
     """Compile the units of all layers, losses and optimizers for these roles."""
     units: list[Unit | None] = [getattr(layer.units, role) for layer in LAYERS.values() for role in roles]
     for loss in LOSSES.values():
-        found = [loss.units] if loss.labels_units is None else [loss.units, loss.labels_units]
-        units += [getattr(some, role) for some in found for role in loss_roles]
+        units += [getattr(some, role) for some in (loss.units, loss.labels_units or NO_LABELS) for role in loss_roles]
     if "rows" in loss_roles:
         units += [unit for kind in OPTIMIZERS.values() for unit in (kind.unit, kind.outer)]
     for unit in units:

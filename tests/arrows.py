@@ -121,8 +121,7 @@ ARROWS = {
     "persistence": "checks errors arrays files model_header network optimizers runner slips",
     "plots.functions": "arrays checks descent errors evaluation functional surfaces operations plots.panels slips",
     "environment": "arrays folders functional functional_losses functional_updates layers network operations "
-    "optimizers "
-    "plan threads slips training version kernels.*",
+    "operations.losses.base optimizers plan threads slips training version kernels.*",
     "dropin.direct": "arrays layers observing observing.* dropin.record dropin.common.layers operations.losses.*",
     "kernels.differences": "kernels.compile",
     "kernels.surfaces": "kernels.compile kernels.matmul",

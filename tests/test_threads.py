@@ -275,6 +275,8 @@ print(parent_computes(), child_computes(), parent_computes())
 def test_masks_and_environment_are_left_alone(folder: pathlib.Path, layer: str) -> None:
     script = """
 class Failing:
+    launches = False
+
     def parallel(self, n, seen):
         seen.append((n, numba.get_num_threads()))
         raise KeyboardInterrupt
