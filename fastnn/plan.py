@@ -10,7 +10,7 @@ from fastnn.arrays import Array
 from fastnn.engine import job
 from fastnn.kernels.addresses import LATER
 from fastnn.kernels.frames import EACH_PLACE, MOST_PARAMETERS
-from fastnn.layers import Affine, Layer, own_layer
+from fastnn.layers import LAYERS, Activation, Affine, Layer, own_layer
 from fastnn.operations.base import Units
 from fastnn.operations.losses.base import NO_LABELS, Loss, LossUnits
 
@@ -118,7 +118,7 @@ def check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
         raise TypeError(f"layers: expected a list of layers, got {type(layers).__name__}; pass [Affine(4, 3), ...]")
     own: list[Layer] = []
     for i, layer in enumerate(layers):
-        if not isinstance(layer, Layer) or not hasattr(layer, "units"):
+        if not isinstance(layer, (Activation, *LAYERS.values())):
             expected = f"layers[{i}]: expected a layer such as Affine(4, 3) or Relu()"
             if isinstance(layer, type):
                 raise TypeError(f"{expected}, got the class {layer.__name__}; create it with ()")

@@ -44,6 +44,14 @@ def test_descriptions_are_plain_values(description: Layer | Optimizer) -> None:
             setattr(description, field.name, 1)
 
 
+def test_a_layer_that_derives_from_none_of_those_that_compute() -> None:
+    class Odd(Layer):
+        units = Relu.units
+
+    with pytest.raises(TypeError, match=r"^layers\[1\]: expected a layer such as .*, got .*Odd\(\);"):
+        fastnn.Network([Affine(2, 3), Odd()])
+
+
 def test_text_of_layers() -> None:
     layers = [Affine(4, 3), Affine(4, 3, "he"), Relu(), LeakyRelu(), Elu(2)]
     assert list(map(str, layers)) == ["Affine(4, 3)", "Affine(4, 3, 'he')", "Relu()", "LeakyRelu(0.01)", "Elu(2.0)"]
