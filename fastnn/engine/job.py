@@ -65,14 +65,14 @@ ARRAYS = (
     "loss_sums",  # (capacity,) float64
     "hits",  # (capacity,) intp
     "numbers_of_rows",  # (capacity,) intp: 0, 1, 2, ...
-    # Of a call, set by the interpreter:
+    # What a call is about, set by the interpreter:
     "x",  # (samples, D)
     "labels",  # (samples,) intp, or empty
     "dense",  # (samples, K), or empty
     "order",  # (samples,) intp, or empty for 0, 1, 2, ...
     "weights",  # (samples,) float64, what their losses are multiplied by; empty for 1
     "y",  # (samples, K), of predictions
-    # Of a numerical gradient, all float64; see perturbing.py:
+    # For numerical gradients, all float64; see perturbing.py:
     "prepared",  # (V,), what operations want to know of their parameters
     "prepared_outputs",  # (samples, K), what the loss wants to know of the outputs
     "points",  # the multiples of the step

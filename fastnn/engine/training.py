@@ -195,7 +195,7 @@ def train(
     put(job, COUNTS_HITS, 1 if counts_hits else 0)
     losses_of_rows, rates, frame = reals(job, AT_LOSSES), reals(job, AT_RATES), new_frame(SLOTS, zero_of(job))
     by_norm = updates and rates[CLIP_NORM] < np.inf
-    # Of one batch: the stages at even numbers, what is between them at odd ones, the parameters, the clipped update.
+    # One batch takes the stages at even numbers, what is between them at odd ones, the parameters, the clipped update.
     norms = normalizers(job, operations)
     last_stage = 4 * norms
     regions = last_stage + (3 if by_norm else 2)

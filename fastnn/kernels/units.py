@@ -30,7 +30,7 @@ class Unit:
     Parameters
     ----------
     function : function
-        Of a frame; with `parts`, of a job, the number of a part, and how many parts there are.
+        It takes a frame or, with `parts`, a job, the number of a part, and how many parts there are.
     parts : bool
     made_of : functions
         What the function's closure holds: kernels and formulas of fastnn, so that it may be kept on disk.
