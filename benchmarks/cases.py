@@ -1,7 +1,4 @@
-"""THE table of what is timed: sizes, FLOP, bytes, data, and the results that every implementation must reproduce.
-
-Imports numpy and expected: nothing that a peer would not have in its process.
-"""
+"""THE table of what is timed: sizes, FLOP, bytes, data, and the results that every implementation must reproduce."""
 
 import itertools
 import math

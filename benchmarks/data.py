@@ -1,7 +1,4 @@
-"""The data of the cases, always the same: inputs and initial parameters in float32 or, for gradients, float64.
-
-Imports numpy.
-"""
+"""The data of the cases, always the same: inputs and initial parameters in float32 or, for gradients, float64."""
 
 import itertools
 import math

@@ -1,7 +1,4 @@
-"""`fastnn bench`: run the table in one process for each library and number of threads, and write what came out.
-
-Imports fastnn for its progress line and for MNIST; whatever is timed runs in the workers.
-"""
+"""`fastnn bench`: run the table in one process for each library and number of threads, and write what came out."""
 
 import argparse
 import contextlib
@@ -22,9 +19,10 @@ import numpy as np
 
 from benchmarks import machine, peers, plots, report, startup
 from benchmarks.cases import BY_NAME, CASES, GROUPS, Case
-from fastnn import datasets, folders
+from fastnn import datasets
 from fastnn.datasets.mnist import CHECKSUMS
-from fastnn.progress import Progress
+from fastnn.system import folders
+from fastnn.system.progress import Progress
 
 WORKER = [sys.executable, "-m", "benchmarks.worker"]
 MEMORY_CASE = "epoch 60,000, batch 100, 784-50-10"

@@ -1,7 +1,7 @@
 """The gradient of a network in NumPy's long doubles, and how far rounding in the network's dtype carries it from there.
 
-Imports fastnn, its reference in plain NumPy, and numpy. Where a long double is no longer than a double, as on some
-processors, nothing is known of the rounding of float64.
+Where a long double is no longer than a double, as on some processors, nothing is known
+of the rounding of float64.
 """
 
 from typing import Any

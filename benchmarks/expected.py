@@ -1,7 +1,4 @@
-"""What must come out of each case, computed by the NumPy twins in float64.
-
-Imports numpy and, straight from its folder, fastnn.reference: nothing that a peer would not have in its process.
-"""
+"""What must come out of each case, computed by the NumPy twins in float64."""
 
 import importlib.util
 import itertools

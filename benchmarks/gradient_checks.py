@@ -10,7 +10,6 @@ An error of 1 % is planted in one tensor's gradient: in all of it, in one entry 
 entry by 1 % of itself. Tensor, kind and entry are drawn from those in which the dtype shows it: the error is more than
 four times what rounding may do there, as exact_gradients.py measures it. Where there is none, the next network takes
 it, beyond the last of the right ones if need be.
-Imports fastnn, exact_gradients and numpy.
 """
 
 import argparse
@@ -28,7 +27,8 @@ import numpy as np
 
 import fastnn
 from benchmarks import exact_gradients
-from fastnn import gradient_check, losses
+from fastnn import losses
+from fastnn.gradients import check as gradient_check
 
 Array = np.ndarray[Any, Any]
 Kind = Callable[[], fastnn.layers.Layer]

@@ -1,7 +1,6 @@
 """What the figures were measured on: processor, caches, versions, commit, and the limits that rates.py measures.
 
-`python -m benchmarks.machine THREADS` prints the limits as JSON. Imports the standard library; fastnn inside functions,
-once the environment is set.
+`python -m benchmarks.machine THREADS` prints the limits as JSON.
 """
 
 import json

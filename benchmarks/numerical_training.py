@@ -2,8 +2,7 @@
 
 784-50-10 with sigmoid, batches of 100 of MNIST, learning rate 0.1, 10,000 steps, every gradient 79,520 losses by the
 textbook's definition. Writes loss and test accuracy against time, and how long the plain loop takes for the same steps,
-calculated from some of its entries, as JSON and as a picture. Imports the table's NumPy side, numpy and fastnn;
-matplotlib where it draws.
+calculated from some of its entries, as JSON and as a picture.
 """
 
 import argparse

@@ -1,7 +1,4 @@
-"""Who takes part: the implementations, why one is absent, and the environment that each needs.
-
-Imports the standard library alone: a worker changes its environment before any of the libraries is loaded.
-"""
+"""Who takes part: the implementations, why one is absent, and the environment that each needs."""
 
 import importlib
 import importlib.util

@@ -1,4 +1,4 @@
-"""The machine's own limits: fused multiply-adds on registers alone, and copies of memory. Imports fastnn's kernels.
+"""The machine's own limits: fused multiply-adds on registers alone, and copies of memory.
 
 `python -m benchmarks.machine THREADS` measures them in a process of its own.
 """
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import threads
+from fastnn.engine import threads
 from fastnn.kernels import processor, simd
 from fastnn.kernels.compile import entry, kernel, prange
 from fastnn.kernels.matmul import share

@@ -1,4 +1,4 @@
-"""Markdown from the figures: a whole report, and the README's section. Imports the table; nothing is measured here.
+"""Markdown from the figures: a whole report, and the README's section.
 
 `python -m benchmarks.report README` writes the README's section from benchmarks/results/published.json; with the
 name of another result file behind it, that one becomes the published one first.

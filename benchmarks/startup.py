@@ -1,7 +1,4 @@
-"""Start-up in fresh processes: imports, the first finished step, with compiled kernels on disk and without, and memory.
-
-Imports the standard library and the list of implementations; fastnn is run, not imported.
-"""
+"""Start-up in fresh processes: imports, the first step with compiled kernels on disk and without, and memory."""
 
 import statistics
 import subprocess

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import peers, timing
 from benchmarks.cases import CASES, Case
-from fastnn import threads
+from fastnn.engine import threads
 from fastnn.kernels.compile import ENTRIES, JIT_DISABLED
 
 IMPLEMENTATIONS = ("fastnn", "fastnn_run", "numpy")  # in this order, whatever the table says

@@ -1,4 +1,4 @@
-"""Compare, then time: what a worker and the pytest benchmarks do with a target. Imports numpy."""
+"""Compare, then time: what a worker and the pytest benchmarks do with a target."""
 
 import time
 from collections.abc import Sequence

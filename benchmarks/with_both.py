@@ -1,7 +1,4 @@
-"""NumPy's products and fastnn's steps in turn, in one process: the threads of the two get in each other's way.
-
-Imports the two implementations.
-"""
+"""NumPy's products and fastnn's steps in turn, in one process: the threads of the two get in each other's way."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The cases in fastnn, through its public functions. Imports the table, numpy and fastnn."""
+"""The cases in fastnn, through its public functions."""
 
 import itertools
 from collections.abc import Callable

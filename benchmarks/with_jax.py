@@ -1,7 +1,4 @@
-"""The cases in JAX: one jitted function each, whose buffers are donated where it overwrites them; scans for runs.
-
-Imports the table, numpy and jax.
-"""
+"""The cases in JAX: one jitted function each, whose buffers are donated where it overwrites them; scans for runs."""
 
 import importlib
 from collections.abc import Callable

@@ -1,7 +1,4 @@
-"""The cases in NumPy: fastnn.reference in float32, as a competent NumPy user writes it, with out= where it can be.
-
-Imports the table and numpy.
-"""
+"""The cases in NumPy: fastnn.reference in float32, as a competent NumPy user writes it, with out= where it can be."""
 
 import importlib
 from collections.abc import Callable

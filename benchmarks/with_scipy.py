@@ -1,4 +1,4 @@
-"""Gradients of functions by other packages: SciPy's approx_fprime and numdifftools. Imports the table and numpy."""
+"""Gradients of functions by other packages: SciPy's approx_fprime and numdifftools."""
 
 import importlib
 from typing import Any

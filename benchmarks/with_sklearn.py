@@ -1,6 +1,6 @@
 """Steps and epochs in scikit-learn: MLPClassifier by partial_fit, plain gradient descent without a penalty.
 
-Its predictions are classes or probabilities, which is other work than logits. Imports the table, numpy and sklearn.
+Its predictions are classes or probabilities, which is other work than logits.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""The cases in PyTorch, eager and compiled. Imports the table, numpy and torch.
+"""The cases in PyTorch, eager and compiled.
 
 The lowest calls of the public interface: no optimizer object, gradients by torch.autograd.grad, weights as
 torch.nn.Linear keeps them, (outputs, inputs). Compiled: one graph for the whole step, update included.

@@ -109,8 +109,8 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Public names and submodules, too, that nobody has asked for yet."""
-    return sorted({*globals(), *__all__, *_submodules()})
+    """Public names alone, also those that nobody has asked for yet."""
+    return sorted(__all__)
 
 
 def _submodules() -> set[str]:

@@ -1,8 +1,8 @@
-"""`python -m fastnn` is the command `fastnn`. Imports the command line."""
+"""`python -m fastnn` is the command `fastnn`."""
 
 import sys
 
-from fastnn.cli import main
+from fastnn.command.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

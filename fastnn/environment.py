@@ -1,7 +1,4 @@
-"""What fastnn runs on, and compiling ahead of time.
-
-Imports the public operations, network, threads and, for what they found, the settings of the kernels.
-"""
+"""What fastnn runs on, and compiling ahead of time."""
 
 import os
 import platform
@@ -13,20 +10,24 @@ import numba
 import numpy as np
 from llvmlite import binding
 
-from fastnn import arrays, functional, functional_losses, functional_updates, threads
-from fastnn.folders import cache_folder
+from fastnn.engine import threads
+from fastnn.engine.plan import PERTURBING, SPARSE, TRAINING
+from fastnn.functional import layers as functional
+from fastnn.functional import losses as functional_losses
+from fastnn.functional import updates as functional_updates
+from fastnn.gate import arrays
+from fastnn.gate.slips import answers_slips
 from fastnn.kernels import processor
 from fastnn.kernels.cache import kernel_cache_folder
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.kernels.units import Unit
 from fastnn.layers import Affine, Sigmoid
-from fastnn.network import Network
+from fastnn.network.network import Network
+from fastnn.network.training import fit
 from fastnn.operations import LAYERS, LOSSES, OPTIMIZERS
 from fastnn.operations.losses.base import NO_LABELS
 from fastnn.optimizers import SGD
-from fastnn.plan import PERTURBING, SPARSE, TRAINING
-from fastnn.slips import answers_slips
-from fastnn.training import fit
+from fastnn.system.folders import cache_folder
 from fastnn.version import __version__
 
 # Environment variables that change what fastnn or its competitor, NumPy's matrix product, does.

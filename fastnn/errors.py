@@ -1,4 +1,4 @@
-"""The errors that fastnn raises beside TypeError and ValueError, and its warning. Imports nothing."""
+"""The errors that fastnn raises beside TypeError and ValueError, and its warning."""
 
 
 class TrainingDivergedError(ValueError):

@@ -1,4 +1,4 @@
-"""Information, entropy and divergence of discrete distributions, in float64. Imports the gate and NumPy.
+"""Information, entropy and divergence of discrete distributions, in float64.
 
 Not losses: `fastnn.softmax_cross_entropy` is, of logits and with its gradient.
 """
@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arrays, checks
-from fastnn.arrays import Array
+from fastnn.gate import arrays, checks
+from fastnn.gate.arrays import Array
 
 
 def information(p: Any, *, base: float | None = None) -> Any:

@@ -6,7 +6,8 @@ Each is written, with its formulas and kernels, in a file of its own in fastnn/o
 from dataclasses import fields
 from typing import Any
 
-from fastnn import arrays
+from fastnn.gate import arrays
+from fastnn.gate.slips import answers_slips
 from fastnn.operations import ACTIVATIONS, LAYERS
 from fastnn.operations.activations.elu import Elu
 from fastnn.operations.activations.gelu import Gelu
@@ -24,7 +25,6 @@ from fastnn.operations.base import Activation, Layer
 from fastnn.operations.batch_norm import BatchNorm
 from fastnn.operations.dropout import Dropout
 from fastnn.operations.prelu import PRelu
-from fastnn.slips import answers_slips
 
 __all__ = [
     "ACTIVATION_LAYERS",

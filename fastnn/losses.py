@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arrays
-from fastnn.arrays import Array
+from fastnn.gate import arrays
+from fastnn.gate.arrays import Array
+from fastnn.gate.slips import answers_slips
 from fastnn.operations import LOSSES
 from fastnn.operations.losses.absolute_error import AbsoluteError
 from fastnn.operations.losses.base import Loss, Targets
@@ -22,7 +23,6 @@ from fastnn.operations.losses.log_loss import LogLoss
 from fastnn.operations.losses.mean_squared_error import MeanSquaredError
 from fastnn.operations.losses.sigmoid_cross_entropy import SigmoidCrossEntropy
 from fastnn.operations.losses.softmax_cross_entropy import SoftmaxCrossEntropy
-from fastnn.slips import answers_slips
 
 __all__ = [
     "LOSSES",

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn import arrays, checks, operations
-from fastnn.arrays import Array
+from fastnn import operations
+from fastnn.gate import arrays, checks
+from fastnn.gate.arrays import Array
+from fastnn.gate.slips import answers_slips
 from fastnn.operations.updates import base
 from fastnn.operations.updates.adagrad import AdaGrad
 from fastnn.operations.updates.adam import Adam, AdamW
@@ -17,7 +19,6 @@ from fastnn.operations.updates.base import Optimizer
 from fastnn.operations.updates.momentum import Momentum, Nesterov
 from fastnn.operations.updates.rmsprop import RMSProp
 from fastnn.operations.updates.sgd import SGD
-from fastnn.slips import answers_slips
 
 __all__ = [
     "NO_RULE",

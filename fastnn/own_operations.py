@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arrays, checks, operations
+from fastnn import operations
+from fastnn.gate import arrays, checks
+from fastnn.gate.slips import answers_slips
 from fastnn.kernels.compile import own_formula, what_prevents_compiling
 from fastnn.operations import base
 from fastnn.operations.base import Activation
@@ -19,7 +21,6 @@ from fastnn.operations.losses import base as losses
 from fastnn.operations.losses.base import Loss
 from fastnn.operations.updates import base as updates
 from fastnn.operations.updates.base import Optimizer
-from fastnn.slips import answers_slips
 
 # Where a user's functions are tried: both sides of 0, small, usual and large; no likely kink is among them.
 TRIED = (-20.0, -2.9, -1.1, -0.43, -0.013, 0.017, 0.31, 0.87, 2.7, 15.0)

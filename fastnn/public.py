@@ -1,19 +1,18 @@
-"""All public names of fastnn. With them comes the compiler, so `fastnn` imports this module when it is first needed."""
+"""All public names of fastnn. With them comes the compiler, so `fastnn`"""
 
 from fastnn import datasets, information, losses, models, plots, reference, schedules
-from fastnn.descent import gradient_descent
-from fastnn.early_stopping import EarlyStopping
-from fastnn.ensembles import Bagging, random_restarts, simulated_annealing
+from fastnn.engine.regularization import Regularization
+from fastnn.engine.threads import get_num_threads, set_num_threads
 from fastnn.environment import show_config, warmup
 from fastnn.errors import DatasetError, ModelFileError, PrecisionWarning, TrainingDivergedError
-from fastnn.functional import (
+from fastnn.functional.layers import (
     activation_backward,
     activation_forward,
     affine_backward,
     affine_forward,
     softmax,
 )
-from fastnn.functional_losses import (
+from fastnn.functional.losses import (
     absolute_error,
     cross_entropy,
     exponential,
@@ -26,7 +25,8 @@ from fastnn.functional_losses import (
     softmax_cross_entropy,
     zero_one_loss,
 )
-from fastnn.functional_updates import (
+from fastnn.functional.surfaces import line_fit_losses
+from fastnn.functional.updates import (
     adagrad_update,
     adam_update,
     momentum_update,
@@ -34,8 +34,9 @@ from fastnn.functional_updates import (
     rmsprop_update,
     sgd_update,
 )
-from fastnn.gradient_check import check_gradients
-from fastnn.gradients import directional_derivative, numerical_diff, numerical_gradient
+from fastnn.gradients.check import check_gradients
+from fastnn.gradients.descent import gradient_descent
+from fastnn.gradients.numerical import directional_derivative, numerical_diff, numerical_gradient
 from fastnn.layers import (
     Affine,
     BatchNorm,
@@ -53,16 +54,15 @@ from fastnn.layers import (
     Step,
     Tanh,
 )
-from fastnn.metrics import classification_scores, confusion_matrix
-from fastnn.network import Network
+from fastnn.models.ensembles import Bagging, random_restarts, simulated_annealing
+from fastnn.network.early_stopping import EarlyStopping
+from fastnn.network.history import History
+from fastnn.network.network import Network
+from fastnn.network.persistence import load
 from fastnn.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSProp
 from fastnn.own_operations import activation, loss, optimizer
-from fastnn.persistence import load
-from fastnn.regularization import Regularization
-from fastnn.surfaces import line_fit_losses
-from fastnn.threads import get_num_threads, set_num_threads
-from fastnn.training import History
-from fastnn.validation import cross_validate
+from fastnn.validation.cross_validation import cross_validate
+from fastnn.validation.metrics import classification_scores, confusion_matrix
 from fastnn.version import __version__
 
 __all__ = [

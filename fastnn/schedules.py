@@ -4,16 +4,16 @@ A schedule is called before each epoch as schedule(epoch, history), where epoch 
 `epoch` epochs before it measured, and returns a factor: the epoch's learning rate is factor times the optimizer's. A
 factor, not a rate, so that one schedule suits every optimizer, whose rate remains the one number to tune. Any function
 will do, such as `lambda epoch, history: 0.9**epoch`. Schedules keep no state: one may serve several fits, also side by
-side. Imports the gate and training.
+side.
 """
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from fastnn import arrays
-from fastnn.slips import answers_slips
-from fastnn.training import History, Schedule, check_schedule
+from fastnn.gate import arrays
+from fastnn.gate.slips import answers_slips
+from fastnn.network.history import History, improvements
+from fastnn.network.training import Schedule, check_schedule
 
 
 @answers_slips
@@ -190,16 +190,3 @@ class ReduceOnPlateau:
             if waited == self.patience:
                 plateaus, waited = plateaus + 1, 0
         return self.factor**plateaus
-
-
-def improvements(figures: Sequence[float], min_delta: float) -> Iterator[bool]:
-    """Whether each figure is below the last one that was an improvement by more than min_delta; NaN never is.
-
-    The first is one if it is finite.
-    """
-    best = math.inf
-    for figure in figures:
-        improved = figure < best - min_delta
-        if improved:
-            best = figure
-        yield improved

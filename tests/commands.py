@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import fastnn
-from fastnn.cli import main
+from fastnn.command.cli import main
 
 PYTHON_M = [sys.executable, "-m", "fastnn"]
 PACKAGE_PARENT = str(pathlib.Path(fastnn.__file__).parents[1])

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.engine import on_arrays
+from fastnn.engine.interpreters import on_arrays
 from fastnn.operations.affine import affine_products
 
 

@@ -89,8 +89,7 @@ class Package:
         self.root, self.cache = root, root / "cache"
         self.kernels = root / "package" / "fastnn" / "kernels"
         self.kernels.mkdir(parents=True)
-        for name in ("files.py", "folders.py", "messages.py", "private.py"):
-            shutil.copy(pathlib.Path(compiling.__file__).parents[1] / name, self.kernels.parent)
+        shutil.copytree(pathlib.Path(compiling.__file__).parents[1] / "system", self.kernels.with_name("system"))
         shutil.copy(compiling.__file__, self.kernels)
         for name in ("cache.py", "pipelines.py", "processor.py"):
             shutil.copy(pathlib.Path(compiling.__file__).with_name(name), self.kernels)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from fastnn import threads
+from fastnn.engine import threads
 from fastnn.kernels.compile import JIT_DISABLED
 from tests.compiled_package import Package
 from tests.model_files import small_network

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 import fastnn
-from fastnn import datasets, losses, models, optimizers, threads
+from fastnn import datasets, losses, models, optimizers
+from fastnn.engine import threads
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.layers import LAYERS
 from tests.fuzz_values import Mood, UsersError, other, other_generator

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fastnn import folders
 from fastnn.datasets import mnist
+from fastnn.system import folders
 
 Array = npt.NDArray[Any]
 

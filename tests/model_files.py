@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.arrays import Array
+from fastnn.gate.arrays import Array
 from fastnn.layers import Affine, LeakyRelu
-from fastnn.network import Network
+from fastnn.network.network import Network
 from fastnn.optimizers import Momentum
 from tests import shapes
 

@@ -1,4 +1,4 @@
-"""What the tests of several pictures share: functions, data, networks. Imports numpy and fastnn."""
+"""What the tests of several pictures share: functions, data, networks."""
 
 from typing import Any, TypeAlias
 
@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 import fastnn
-from fastnn.gradient_check import GradientReport
+from fastnn.gradients.check import GradientReport
 
 Array: TypeAlias = npt.NDArray[Any]
 

@@ -1,7 +1,7 @@
 """What the tests of several files share: sizes, inputs, guarded buffers, and one table of problems for all operations.
 
 A *problem* is a call of a public operation: its name, its arrays by the names of their parameters, its other arguments.
-The same problem is put to `fastnn` and to `fastnn.reference`. Imports numpy and fastnn.
+The same problem is put to `fastnn` and to `fastnn.reference`.
 """
 
 import math

@@ -16,7 +16,7 @@ import pytest
 import scipy.sparse
 from hypothesis import strategies
 
-from fastnn import arrays
+from fastnn.gate import arrays
 
 F32, F64 = np.dtype("float32"), np.dtype("float64")
 Array = np.ndarray[Any, Any]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnn import arrays
+from fastnn.gate import arrays
 
 
 @pytest.mark.parametrize("depth", [0, 1, 5])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnn import arrays
+from fastnn.gate import arrays
 
 F32, F64 = np.dtype("float32"), np.dtype("float64")
 Array = np.ndarray[Any, Any]

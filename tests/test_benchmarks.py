@@ -17,7 +17,7 @@ import pytest
 
 from benchmarks import driver, machine, peers, rates, startup, worker
 from benchmarks.cases import BY_NAME, CASES, GROUPS, KINDS, Case
-from fastnn import bench
+from fastnn.command import bench
 from fastnn.datasets.mnist import CHECKSUMS
 from fastnn.kernels import processor
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnn import arrays, checks
+from fastnn.gate import arrays, checks
 
 NAMES = ("identity", "sigmoid", "tanh", "relu", "SGD")
 HUGE = 10**9000  # more digits than Python is willing to write out

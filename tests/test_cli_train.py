@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pytest
 
 import fastnn
-from fastnn import cli
-from fastnn.cli import main
+from fastnn.command import cli
+from fastnn.command.cli import main
 from fastnn.kernels.compile import JIT_DISABLED
 from tests.commands import AT_LEAST_0, Output, assert_error, printed_json, without_compiling
 

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from numba.core.registry import cpu_target
 
-from fastnn import files
 from fastnn.kernels import cache
 from fastnn.kernels.cache import JIT_DISABLED
+from fastnn.system import files
 from tests.other_users import as_other_user, give_away
 
 pytestmark = [

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import contention, threads
+from fastnn.engine import contention, threads
 from fastnn.kernels.compile import JIT_DISABLED
 
 pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="NUMBA_DISABLE_JIT=1 starts no threads")

@@ -7,8 +7,10 @@ import subprocess
 import numpy as np
 import pytest
 
-from fastnn import demo, environment, reference, threads
-from fastnn.cli import main
+from fastnn import environment, reference
+from fastnn.command import demo
+from fastnn.command.cli import main
+from fastnn.engine import threads
 from fastnn.kernels.compile import JIT_DISABLED
 from tests.commands import AT_LEAST_0, PYTHON_M, Output, assert_error, printed_json, variables, without_compiling
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastnn import demos
-from fastnn.cli import main
+from fastnn.command.cli import main
 from fastnn.demos import descent, learning_rates, line_fit
 from fastnn.kernels.compile import JIT_DISABLED
 from tests.commands import Output, assert_error

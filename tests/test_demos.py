@@ -13,7 +13,7 @@ import pytest
 
 import fastnn
 from fastnn import demos
-from fastnn.cli import main
+from fastnn.command.cli import main
 from fastnn.demos import (
     bagging,
     descent,

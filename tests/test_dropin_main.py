@@ -89,7 +89,7 @@ def test_what_a_script_sees(tmp_path: pathlib.Path) -> None:
 # One process for all, which has imported fastnn and forks, as each would take most of a second to do so.
 FORKS = """
 import os, sys
-from fastnn.cli import main
+from fastnn.command.cli import main
 for folder in sys.argv[1:]:
     if os.fork() == 0:
         os.chdir(folder)

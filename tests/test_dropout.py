@@ -7,7 +7,7 @@ import pytest
 
 import fastnn
 from fastnn import SGD, Affine, Dropout, Network, Relu, Tanh, reference
-from fastnn.engine import job
+from fastnn.engine.interpreters import job
 from fastnn.kernels.compile import JIT_DISABLED
 from tests import shapes
 

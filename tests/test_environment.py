@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import environment, threads
+from fastnn import environment
+from fastnn.engine import threads
 from fastnn.kernels import processor
 from fastnn.kernels.cache import kernel_cache_folder
 from fastnn.kernels.compile import JIT_DISABLED
@@ -188,7 +189,8 @@ def test_show_config_says_what_is_absent(monkeypatch: pytest.MonkeyPatch, capsys
 COUNT = """
 import numpy as np
 import fastnn
-from fastnn import environment, threads
+from fastnn import environment
+from fastnn.engine import threads
 from fastnn.kernels.compile import ENTRIES
 from fastnn.kernels.units import UNITS
 

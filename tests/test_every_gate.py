@@ -35,7 +35,13 @@ EXEMPT = {
     "schedules.improvements": "for callbacks: it sees a history",
 }
 # Modules of classes whose methods are not for users to call: a network calls them, with what came through the gate.
-DESCRIPTIONS = ("fastnn.layers", "fastnn.losses", "fastnn.early_stopping", "fastnn.operations", "fastnn.schedules")
+DESCRIPTIONS = (
+    "fastnn.layers",
+    "fastnn.losses",
+    "fastnn.network.early_stopping",
+    "fastnn.operations",
+    "fastnn.schedules",
+)
 X, LABELS = np.arange(12.0, dtype=np.float32).reshape(4, 3) / 12, np.array([0, 1, 1, 0])
 ROWS, ONE_HOT = np.ones((4, 2), np.float32), np.eye(2, dtype=np.float32)[LABELS]
 PROBABILITIES, SIGNS = np.full((4, 2), 0.5, np.float32), 2 * ONE_HOT - 1

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from fastnn import files
+from fastnn.system import files
 
 if sys.platform != "win32":
     import fcntl

@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import functional, functional_losses, functional_updates, reference, threads
+from fastnn import reference
+from fastnn.engine import threads
+from fastnn.functional import layers as functional
+from fastnn.functional import losses as functional_losses
+from fastnn.functional import updates as functional_updates
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.operations import ACTIVATIONS
 from tests.shapes import (

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import functional, reference, threads
+from fastnn import reference
+from fastnn.engine import threads
+from fastnn.functional import layers as functional
 from tests import shapes
 from tests.shapes import DTYPES, PROBLEMS, FloatType, numbers
 from tests.test_functional import check_solution

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import functional_updates, reference
+from fastnn import reference
+from fastnn.functional import updates as functional_updates
 from tests.shapes import Array, numbers
 from tests.test_checks import refused
 from tests.tolerances import assert_close

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import cli
+from fastnn.command import cli
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.layers import Activation
 from tests.shapes import Array
@@ -183,7 +183,7 @@ def test_the_command(
         assert cli.main(["gradcheck", *some, "--loss", loss]) == 0
         assert "\nagree (h = 0.0001;" in capsys.readouterr().out
     for verdict, code in (("differ", 1), ("cannot tell", 3)):
-        monkeypatch.setattr(fastnn.gradient_check.GradientReport, "verdict", verdict)
+        monkeypatch.setattr(fastnn.gradients.check.GradientReport, "verdict", verdict)
         assert cli.main(["gradcheck", *some]) == code
         assert f"\n{verdict} (h = 0.0001;" in capsys.readouterr().out
     monkeypatch.undo()

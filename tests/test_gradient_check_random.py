@@ -8,7 +8,7 @@ import pytest
 
 import fastnn
 from benchmarks import exact_gradients, gradient_checks
-from fastnn import chained_gradient
+from fastnn.gradients import chained_gradient
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.layers import Activation
 from tests.shapes import Array

@@ -14,8 +14,8 @@ import pytest
 
 import fastnn
 from fastnn import PrecisionWarning
+from fastnn.engine.perturbation import METHODS
 from fastnn.kernels.compile import JIT_DISABLED
-from fastnn.perturbation import METHODS
 from tests.shapes import Array
 from tests.tolerances import assert_close
 

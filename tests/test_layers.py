@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import SGD, AdamW, Affine, Elu, LeakyRelu, Momentum, Network, Relu, Sigmoid, Softmax, Tanh, initializers
+from fastnn import SGD, AdamW, Affine, Elu, LeakyRelu, Momentum, Network, Relu, Sigmoid, Softmax, Tanh
 from fastnn.layers import LAYERS, RELU_FAMILY, Activation, Layer
-from fastnn.operations import ACTIVATIONS, UPDATES
+from fastnn.operations import ACTIVATIONS, UPDATES, initializers
 from fastnn.optimizers import OPTIMIZERS, Optimizer
 from tests.tolerances import assert_close
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import loading
 from fastnn.dropin import backend
+from fastnn.system import loading
 
 ROOT = pathlib.Path(fastnn.__file__).parents[1]
 
@@ -73,14 +73,14 @@ print(namespace.keys() >= set(fastnn.__all__), "numba" in sys.modules)
 def test_submodules_are_there_in_any_order(tmp_path: pathlib.Path) -> None:
     code = """
 import sys, fastnn
-names = "layers optimizers functional training errors network persistence initializers datasets".split()
-assert set(names) <= set(dir(fastnn))
+names = "layers optimizers functional validation errors network gradients schedules datasets".split()
+assert set(dir(fastnn)) == set(fastnn.__all__)
 assert fastnn.errors.__name__ == "fastnn.errors" and not hasattr(fastnn, "trainings")
 print("numba" in sys.modules)
 print(all(getattr(fastnn, name) is sys.modules["fastnn." + name] for name in reversed(names)))
-print(fastnn.training.fit.__name__, hasattr(fastnn, "__main__") or "fastnn.__main__" in sys.modules)
+print(fastnn.network.Network.__name__, hasattr(fastnn, "__main__") or "fastnn.__main__" in sys.modules)
 """
-    assert output(["-c", code], tmp_path).split() == ["False", "True", "fit", "False"]
+    assert output(["-c", code], tmp_path).split() == ["False", "True", "Network", "False"]
 
 
 def test_names_from_several_threads(tmp_path: pathlib.Path) -> None:

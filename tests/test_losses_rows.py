@@ -7,7 +7,7 @@ import pytest
 
 import fastnn
 from fastnn import Affine, Network, Tanh, losses, reference
-from fastnn.engine import job
+from fastnn.engine.interpreters import job
 from tests import compiled
 from tests.loss_cases import CASES, PROBABILITIES, D, K, N, X, targets
 

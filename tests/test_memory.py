@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numba.core.runtime import _nrt_python, rtsys
 
-from fastnn import SGD, Affine, Momentum, Network, Relu, contention, threads
+from fastnn import SGD, Affine, Momentum, Network, Relu
+from fastnn.engine import contention, threads
 from fastnn.kernels.compile import JIT_DISABLED
 from tests.shapes import Array, numbers
 

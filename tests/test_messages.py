@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from fastnn import messages
 from fastnn.kernels import cache
 from fastnn.kernels.compile import JIT_DISABLED
-from fastnn.progress import Progress
+from fastnn.system import messages
+from fastnn.system.progress import Progress
 from tests.compiled_package import RESULTS, Package
 from tests.test_training import T, X, parameter_bits, small_network
 
@@ -72,7 +72,7 @@ STREAMS: list[Any] = [lambda: None, Tee, closed, Gone, lambda: Gone(1), Terminal
 def test_fit_trains_whatever_the_streams_are(name: str, stream: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     net, other = small_network(), small_network()
     other.fit(X, T, epochs=2, rng=0, progress=False)
-    monkeypatch.setattr("fastnn.progress.REDRAW_SECONDS", 0.0)
+    monkeypatch.setattr("fastnn.system.progress.REDRAW_SECONDS", 0.0)
     monkeypatch.setattr(sys, name, stream())
     net.fit(X, T, epochs=2, batch_size=100, rng=0)
     monkeypatch.undo()

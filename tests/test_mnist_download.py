@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnn import datasets, folders
+from fastnn import datasets
 from fastnn.datasets import download, mnist
 from fastnn.errors import DatasetError
-from fastnn.progress import Progress
+from fastnn.system import folders
+from fastnn.system.progress import Progress
 from tests.mnist_files import (
     BY_HAND,
     TEST_IMAGES,

@@ -11,7 +11,7 @@ from sklearn import linear_model
 
 import fastnn
 from fastnn import models
-from fastnn.engine import rules
+from fastnn.engine.interpreters import rules
 from fastnn.kernels.matmul import scratch_size
 from fastnn.models import Perceptron, PerceptronHistory, perceptron
 from tests.shapes import Array, numbers

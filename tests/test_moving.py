@@ -9,7 +9,7 @@ import pytest
 
 import fastnn
 from fastnn.dropin.common import gradient as dropin_gradient
-from fastnn.perturbation import METHODS
+from fastnn.engine.perturbation import METHODS
 from tests.shapes import Array
 
 ONLY_READS = r"^f: expected a function that only reads x, got one that {}; pass one that works on a copy"
@@ -174,7 +174,7 @@ def test_ctrl_c_at_any_line_of_ours() -> None:
     """Also within what puts x back."""
     x = np.array([1.0, -2.0, 3.0])
     bits = x.tobytes()
-    files = ("gradients.py", "evaluation.py", "moving.py", "step_choice.py")
+    files = ("numerical.py", "evaluation.py", "moving.py", "step_choice.py")
     for call in CALLS.values():
         interrupted, at = True, 0
         while interrupted:

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import SGD, Affine, LeakyRelu, Momentum, Network, Relu, Sigmoid, reference, threads
-from fastnn.engine import training as kernels
+from fastnn import SGD, Affine, LeakyRelu, Momentum, Network, Relu, Sigmoid, reference
+from fastnn.engine import threads
+from fastnn.engine.interpreters import training as kernels
 from fastnn.kernels.compile import ENTRIES, JIT_DISABLED
 from fastnn.kernels.units import UNITS
 from fastnn.layers import LAYERS, Layer

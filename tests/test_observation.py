@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import observation
+from fastnn.engine import observation
 from tests.shapes import Array
 
 

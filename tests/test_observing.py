@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import evaluation
 from fastnn.dropin import record
 from fastnn.dropin.common.gradient import numerical_gradient
+from fastnn.engine.perturbation import METHODS
+from fastnn.gradients import evaluation
 from fastnn.observing import attempt, read_only
 from fastnn.observing.engine import CHECKS
-from fastnn.perturbation import METHODS
 from tests.book_style import OwnFormulas, Squared, batch, observe_always, plain_loop, reasons, ways
 
 WIDTHS = (7, 9, 8)

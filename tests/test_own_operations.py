@@ -167,7 +167,7 @@ def test_updates_are_those_of_numpy(dtype: Any) -> None:
 def test_same_bits_on_any_number_of_threads(chosen_threads: None) -> None:
     found = []
     for n in (1, 2):
-        fastnn.set_num_threads(min(n, fastnn.threads._LIMIT) if hasattr(fastnn, "threads") else n)
+        fastnn.set_num_threads(min(n, fastnn.engine.threads._LIMIT) if hasattr(fastnn, "threads") else n)
         net = Network([Affine(100, 50), Mish(), Affine(50, K)], "focal", rng=0)
         x = shapes.numbers(1, 300, 100, dtype=np.float32)
         t = (shapes.numbers(2, 300, K) > 0.0).astype(np.float32)

@@ -12,7 +12,7 @@ import pytest
 
 import fastnn
 from fastnn.layers import LAYERS, Affine, Elu, Layer, LeakyRelu
-from fastnn.network import Network
+from fastnn.network.network import Network
 from fastnn.operations import LOSSES
 from fastnn.optimizers import OPTIMIZERS, Momentum, Optimizer
 from tests.model_files import HEADER, PARAMETERS, STATE, batch, bits, members, small_network, whole

@@ -11,8 +11,8 @@ import pytest
 
 import fastnn
 from fastnn import SGD, Affine, Momentum, Network, Relu, TrainingDivergedError
+from fastnn.engine.runner import Snapshot
 from fastnn.kernels.compile import JIT_DISABLED
-from fastnn.runner import Snapshot
 from tests import shapes
 from tests.model_files import bits
 

@@ -10,7 +10,7 @@ import pytest
 
 import fastnn
 from fastnn.layers import LAYERS
-from fastnn.model_header import OWN
+from fastnn.network.model_header import OWN
 from fastnn.operations import LOSSES
 from fastnn.optimizers import OPTIMIZER_CLASSES, OPTIMIZERS
 from tests.model_files import (

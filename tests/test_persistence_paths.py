@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import model_header, persistence
 from fastnn.layers import LAYERS, Affine
-from fastnn.network import Network
+from fastnn.network import model_header, persistence
+from fastnn.network.network import Network
 from tests.model_files import HEADER, bits, members, small_network, whole
 
 on_posix = pytest.mark.skipif(os.name != "posix", reason="permissions, pipes and fork are POSIX's")

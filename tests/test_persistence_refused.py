@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import persistence
+from fastnn.network import persistence
 from tests.model_files import (
     HEADER,
     PARAMETERS,

@@ -10,10 +10,10 @@ import pytest
 
 import fastnn
 from fastnn import reference
+from fastnn.engine.perturbation import METHODS
 from fastnn.kernels import addresses, frames
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.layers import Activation, Layer
-from fastnn.perturbation import METHODS
 from tests.shapes import Array
 from tests.test_gradients import ACTIVATION_LAYERS, batch_targets
 from tests.tolerances import assert_close
@@ -192,7 +192,7 @@ def test_samples_in_turn_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the tensors of all samples would take too much memory."""
     net, x, t = network((4, 5, 3), fastnn.Tanh(), "softmax_cross_entropy"), samples(60, 4), np.arange(60) % 3
     whole = net.numerical_gradient(x, t)
-    monkeypatch.setattr("fastnn.perturbation.TENSOR_BYTES", 8 * net._columns * 7)
+    monkeypatch.setattr("fastnn.engine.perturbation.TENSOR_BYTES", 8 * net._columns * 7)
     for name, found in net.numerical_gradient(x, t).items():
         assert found.tobytes() == whole[name].tobytes()
 
@@ -201,7 +201,7 @@ def test_blocks_of_any_size_give_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     net, x, t = network((4, 6, 5, 3), fastnn.Sigmoid(), "softmax_cross_entropy"), samples(9, 4), np.arange(9) % 3
     whole = net.numerical_gradient(x, t)
     for size in (1, 40, 100):
-        monkeypatch.setattr("fastnn.perturbation.BLOCK_SIZE", size)
+        monkeypatch.setattr("fastnn.engine.perturbation.BLOCK_SIZE", size)
         for name, found in net.numerical_gradient(x, t).items():
             assert found.tobytes() == whole[name].tobytes()
 
@@ -211,8 +211,8 @@ def test_calls_of_any_length_give_the_same(operations: float, monkeypatch: pytes
     """Short enough for Ctrl-C, some outputs of some inputs at once where a network is wide."""
     net, x, t = network((4, 6, 5, 3), fastnn.Sigmoid(), "softmax_cross_entropy"), samples(9, 4), np.arange(9) % 3
     whole = net.numerical_gradient(x, t)
-    monkeypatch.setattr("fastnn.perturbation.FIRST_FLOP", operations)
-    monkeypatch.setattr("fastnn.perturbation.SECONDS_PER_CALL", 0.0)
+    monkeypatch.setattr("fastnn.engine.perturbation.FIRST_FLOP", operations)
+    monkeypatch.setattr("fastnn.engine.perturbation.SECONDS_PER_CALL", 0.0)
     for name, found in net.numerical_gradient(x, t).items():
         assert found.tobytes() == whole[name].tobytes()
 
@@ -276,8 +276,8 @@ def test_columns_of_all_sizes_have_the_same_bits_however_they_are_cut(monkeypatc
     expected = {name: value.tobytes() for name, value in net.numerical_gradient(x, t).items()}
     for parts, flop, size in ((1, 1e3, 1 << 16), (2, 1e5, 1 << 12), (2, 2e8, 1 << 9)):
         net.n_threads = parts
-        monkeypatch.setattr("fastnn.perturbation.FIRST_FLOP", flop)
-        monkeypatch.setattr("fastnn.perturbation.BLOCK_SIZE", size)
+        monkeypatch.setattr("fastnn.engine.perturbation.FIRST_FLOP", flop)
+        monkeypatch.setattr("fastnn.engine.perturbation.BLOCK_SIZE", size)
         assert {name: value.tobytes() for name, value in net.numerical_gradient(x, t).items()} == expected
 
 

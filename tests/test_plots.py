@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import cli, plots
+from fastnn import plots
+from fastnn.command import cli
 from tests.pictures import HISTORY, LABELS, PATH, X, bowl, network, report, square
 
 pyplot = pytest.importorskip("matplotlib.pyplot")

@@ -7,7 +7,7 @@ import pytest
 
 import fastnn
 from fastnn import plots
-from fastnn.gradient_check import GradientReport
+from fastnn.gradients.check import GradientReport
 from tests.pictures import HISTORY, LABELS, Array, X, network, report
 
 pyplot = pytest.importorskip("matplotlib.pyplot")

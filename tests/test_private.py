@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fastnn.private import PrivateFolder
+from fastnn.system.private import PrivateFolder
 from tests.other_users import OTHER_USER, as_other_user, give_away
 
 if sys.platform != "win32":

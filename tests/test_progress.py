@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from fastnn import progress
-from fastnn.progress import Progress
+from fastnn.system import progress
+from fastnn.system.progress import Progress
 
 
 class Terminal(io.TextIOWrapper):

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastnn
-from fastnn import functional, functional_updates
+from fastnn.functional import layers as functional
+from fastnn.functional import updates as functional_updates
 from fastnn.operations import ACTIVATIONS
 from tests.shapes import DTYPES, PROBLEMS, Array, FloatType, Problem, bits, numbers
 from tests.tolerances import assert_close

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnn import SGD, Affine, Momentum, Network, Relu, Sigmoid, threads
+from fastnn import SGD, Affine, Momentum, Network, Relu, Sigmoid
+from fastnn.engine import threads
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.layers import Activation
 from tests.shapes import numbers, targets
@@ -84,7 +85,7 @@ class Meeting:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.original, self.barrier, self.found = threads.run, threading.Barrier(2), list[Any]()
         self.lock = threading.Lock()
-        monkeypatch.setattr("fastnn.runner.threads.run", self)
+        monkeypatch.setattr("fastnn.engine.runner.threads.run", self)
 
     def __call__(self, entry: Any, work: float, job: Any, *args: Any, **options: Any) -> Any:
         with contextlib.suppress(threading.BrokenBarrierError):
@@ -339,7 +340,7 @@ def test_a_refused_step_leaves_the_state_of_the_optimizer() -> None:
 
 
 def test_a_refused_prediction_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastnn.runner.FLOP_PER_CALL", 1.0)  # several calls
+    monkeypatch.setattr("fastnn.engine.runner.FLOP_PER_CALL", 1.0)  # several calls
     x, out = numbers(1, 300, 20, dtype=np.float32), np.full((300, 5), 7, np.float32)
     x[299, 0] = np.inf
     with pytest.raises(ValueError, match="expected finite values, got inf at x\\[299, 0\\]"):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fastnn import SGD, Affine, History, Momentum, Network, Sigmoid
+from fastnn.network.history import improvements
 from fastnn.optimizers import Optimizer
 from fastnn.schedules import (
     Constant,
@@ -19,7 +20,6 @@ from fastnn.schedules import (
     ReduceOnPlateau,
     StepDecay,
     Warmup,
-    improvements,
 )
 from tests import shapes
 

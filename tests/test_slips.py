@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import fastnn
-from fastnn import SGD, Adam, AdamW, Network, datasets, slips
+from fastnn import SGD, Adam, AdamW, Network, datasets
+from fastnn.gate import slips
 from tests.test_every_gate import EXAMPLES, INSTANCES, WALK, arguments_of
 from tests.test_training import T, X, small_network
 
@@ -43,8 +44,8 @@ ARGUMENTS: list[tuple[Callable[..., Any], tuple[Any, ...], str, str]] = [
     (fastnn.schedules.StepDecay, (), "gamma", "pass factor"),
 ]
 # What is called for each batch, or on arrays of any size, answers as Python does: with its name and the argument's.
-PLAIN = {"fastnn.functional", "fastnn.functional_losses", "fastnn.functional_updates", "fastnn.information"}
-PLAIN |= {"fastnn.models.rules", "fastnn.surfaces", "fastnn.threads", "fastnn.datasets.standardize"}
+PLAIN = {"fastnn.functional.layers", "fastnn.functional.losses", "fastnn.functional.updates", "fastnn.information"}
+PLAIN |= {"fastnn.models.rules", "fastnn.functional.surfaces", "fastnn.engine.threads", "fastnn.datasets.standardize"}
 PLAIN_METHODS = ("predict", "loss", "accuracy", "gradient", "step", "xor", "numerical_diff")
 BASES = ("losses.Loss", "losses.check_loss")  # not for users to call
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn.engine.perturbation import METHODS
 from fastnn.kernels.compile import JIT_DISABLED
-from fastnn.perturbation import METHODS
 from tests.shapes import Array
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the functions, such as log(-1)

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import reference, surfaces, threads
+from fastnn import reference
+from fastnn.engine import threads
+from fastnn.functional import surfaces
 from fastnn.kernels.compile import JIT_DISABLED
 from tests.shapes import Array, Guarded, numbers
 from tests.tolerances import assert_close

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import checks, threads
+from fastnn.engine import threads
+from fastnn.gate import checks
 
 PACKAGE_PARENT = str(pathlib.Path(fastnn.__file__).parents[1])
 LARGE = max(threads.SMALL_WORK, *threads.SMALL_WORK_ON.values())  # on any layer
@@ -30,7 +31,8 @@ HEADER = f"""
 import os, threading
 import numba
 import numpy as np
-from fastnn import checks, threads
+from fastnn.engine import threads
+from fastnn.gate import checks
 from squaring import square
 LARGE = {LARGE}
 x = np.arange(1000.0)

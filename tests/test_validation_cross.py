@@ -115,7 +115,7 @@ def test_scores_are_like_those_of_scikit_learn() -> None:
 
 
 def test_the_table() -> None:
-    result = fastnn.validation.CrossValidation(np.array([0.5, 1.5]), np.array([0.75, 0.25]), ())
+    result = fastnn.validation.cross_validation.CrossValidation(np.array([0.5, 1.5]), np.array([0.75, 0.25]), ())
     assert str(result) == (
         "2 folds           mean          +-      lowest     highest\n"
         "loss            1.0000 +-   0.7071      0.5000      1.5000\n"
@@ -190,7 +190,7 @@ def test_each_network_uses_its_share_of_the_threads(chosen_threads: None) -> Non
         seen.append(network.n_threads)
 
     options = {**OPTIONS, "epochs": 1, "callbacks": [note]}
-    most = fastnn.threads._LIMIT
+    most = fastnn.engine.threads._LIMIT
     fastnn.set_num_threads(most)
     for n_jobs in (1, 2):
         seen.clear()

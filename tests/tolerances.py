@@ -1,4 +1,4 @@
-"""The one table of tolerances, and the one comparison of floating-point results. Imports numpy alone.
+"""The one table of tolerances, and the one comparison of floating-point results.
 
 A test that needs other tolerances than the table passes them to `assert_close` and says why on that line.
 """

@@ -1,4 +1,4 @@
-"""Samples varied at random, and mini-batches of them, for training loops of one's own. Imports the gate and splits."""
+"""Samples varied at random, and mini-batches of them, for training loops of one's own."""
 
 import math
 from collections.abc import Iterator
@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastnn import arrays, checks
-from fastnn.arrays import Array
 from fastnn.datasets import splits
-from fastnn.slips import answers_slips
+from fastnn.gate import arrays, checks
+from fastnn.gate.arrays import Array
+from fastnn.gate.slips import answers_slips
 
 
 @answers_slips

@@ -1,4 +1,4 @@
-"""The 1,797 handwritten 8x8 digits that ship inside the package. Imports the gate and the splits.
+"""The 1,797 handwritten 8x8 digits that ship inside the package.
 
 DIGITS.md beside this file has their source, their licence and how the file was built.
 """
@@ -8,9 +8,9 @@ import pathlib
 import numpy as np
 import numpy.typing as npt
 
-from fastnn import arrays
 from fastnn.datasets import splits
-from fastnn.slips import answers_slips
+from fastnn.gate import arrays
+from fastnn.gate.slips import answers_slips
 
 FILE = pathlib.Path(__file__).with_name("digits.npz")
 BRIGHTEST = 16

@@ -1,7 +1,4 @@
-"""Fetching one file over the network: over https to the end, no larger and no longer than agreed, or not at all.
-
-Imports errors and progress.
-"""
+"""Fetching one file over the network: over https to the end, no larger and no longer than agreed, or not at all."""
 
 import contextlib
 import socket
@@ -9,7 +6,7 @@ import threading
 from typing import IO, TYPE_CHECKING, Any
 
 from fastnn.errors import DatasetError
-from fastnn.progress import Progress
+from fastnn.system.progress import Progress
 
 if TYPE_CHECKING:
     import http.client

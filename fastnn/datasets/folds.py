@@ -1,4 +1,4 @@
-"""Cross-validation: each sample is in the test part of exactly one fold. Imports the gate, splits and NumPy."""
+"""Cross-validation: each sample is in the test part of exactly one fold."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastnn import arrays, checks
 from fastnn.datasets import splits
 from fastnn.datasets.splits import TwoParts
-from fastnn.slips import answers_slips
+from fastnn.gate import arrays, checks
+from fastnn.gate.slips import answers_slips
 
 
 @answers_slips

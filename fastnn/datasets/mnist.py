@@ -1,4 +1,4 @@
-"""MNIST and data sets of its format: the IDX reader, and where the files come from. Imports no kernels.
+"""MNIST and data sets of its format: the IDX reader, and where the files come from.
 
 The files are looked for in the folder that is passed, else in $FASTNN_DATA, else in fastnn's own cache
 folder; only what is absent from the last is downloaded. A file is data from a stranger: what it says of its
@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn import arrays, files, folders
 from fastnn.datasets import download, splits
 from fastnn.errors import DatasetError
-from fastnn.slips import answers_slips
+from fastnn.gate import arrays
+from fastnn.gate.slips import answers_slips
+from fastnn.system import files, folders
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",

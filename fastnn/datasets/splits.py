@@ -1,12 +1,12 @@
-"""Samples split into a training and a test part, and labels as one-hot rows. Imports the gate and NumPy."""
+"""Samples split into a training and a test part, and labels as one-hot rows."""
 
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from fastnn import arrays, checks
-from fastnn.slips import answers_slips
+from fastnn.gate import arrays, checks
+from fastnn.gate.slips import answers_slips
 
 Part: TypeAlias = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 TwoParts: TypeAlias = tuple[Part, Part]

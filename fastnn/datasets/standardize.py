@@ -1,11 +1,11 @@
-"""Standardize: columns shifted and scaled to mean 0 and deviation 1, as learned on one part. Imports the gate."""
+"""Standardize: columns shifted and scaled to mean 0 and deviation 1, as learned on one part."""
 
 from typing import Any
 
 import numpy as np
 
-from fastnn import arrays
-from fastnn.arrays import Array
+from fastnn.gate import arrays
+from fastnn.gate.arrays import Array
 
 
 class Standardize:

@@ -1,4 +1,4 @@
-"""`fastnn demo`: the options of the command, and the worked examples or the main demo. Imports what it runs late."""
+"""`fastnn demo`: the options of the command, and the worked examples or the main demo."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ Commands: TypeAlias = Any
 
 
 def add(commands: Commands) -> None:
-    """Add the command to those of fastnn.cli."""
+    """Add the command to those of fastnn.command.cli."""
     what = "Train on handwritten digits, check the gradient, time a step."
     more = "The step is compared with NumPy's. The exit code is 1 if a check fails. With NAME, run a worked example."
     usage = "fastnn demo [NAME] [options]"
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     if options.name:
         demos.run(options.name, None if options.folder is None else _new_folder(options.folder))
         return 0
-    from fastnn import demo
+    from fastnn.command import demo
 
     result = demo.run(options.seed, quiet=options.json)
     if options.json:

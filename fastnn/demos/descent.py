@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import fastnn
-from fastnn.arrays import Array
 from fastnn.demos.tables import table
+from fastnn.gate.arrays import Array
 
 SMALL = 0.01  # a loss below it ends the descent
 # By the number of updates.

@@ -9,9 +9,9 @@ import numpy as np
 
 import fastnn
 from fastnn import models
-from fastnn.arrays import Array
 from fastnn.demos.tables import table
-from fastnn.ensembles import Search
+from fastnn.gate.arrays import Array
+from fastnn.models.ensembles import Search
 
 X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 GATES = {"AND": models.AND, "OR": models.OR, "NAND": models.NAND}

@@ -8,8 +8,8 @@ import numpy as np
 
 import fastnn
 from fastnn import reference
-from fastnn.arrays import Array
 from fastnn.demos.tables import table
+from fastnn.gate.arrays import Array
 
 INPUTS, HIDDEN, CLASSES, DIGITS = 64, 20, 10, 50
 LOOP_ENTRIES, REPETITIONS = 100, 5

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 import fastnn
-from fastnn.arrays import Array
 from fastnn.demos.descent import SMALL, parabola
 from fastnn.demos.tables import table
+from fastnn.gate.arrays import Array
 
 START, UPDATES, SHOWN = 1.2, 50, 12
 # What each does: an update multiplies x by 1 - 2 lr.

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 import fastnn
-from fastnn.arrays import Array
 from fastnn.demos.tables import table
+from fastnn.gate.arrays import Array
 
 SLOPE, INTERCEPT, NOISE, SAMPLES = 2.0, 3.0, 0.5, 200  # of the points: t = 2 x + 3 and normally distributed noise
 POINTS = f"{SAMPLES} points of t = {SLOPE:g} x + {INTERCEPT:g} with noise of deviation {NOISE:g}"

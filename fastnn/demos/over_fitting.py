@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 import fastnn
-from fastnn.arrays import LabelArray
 from fastnn.demos.tables import table
+from fastnn.gate.arrays import LabelArray
 from fastnn.layers import Layer
 
 SAMPLES, MISLABELLED, VALIDATION = 200, 40, 200

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 import fastnn
-from fastnn.arrays import Array
 from fastnn.demos.tables import table
+from fastnn.gate.arrays import Array
 
 X, T = np.array([[1.0]]), np.array([[0.0]])
 START, RATE, EPOCHS, SHOWN = 2.0, 0.15, 300, 50

@@ -1,4 +1,4 @@
-"""How the worked examples print a table. Imports nothing of fastnn."""
+"""How the worked examples print a table."""
 
 from collections.abc import Iterable, Sequence
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import fastnn
-from fastnn.arrays import Array
 from fastnn.demos import line_fit
 from fastnn.demos.tables import table
+from fastnn.gate.arrays import Array
 
 EPOCHS, RATE = 20, 0.1
 BATCH_SIZES = {"batch": None, "stochastic": 1, "mini-batch": 20}

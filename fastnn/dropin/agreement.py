@@ -1,6 +1,6 @@
 """Whether a function or a class of a script's own does what ours does: the same arguments, public names and results.
 
-Results are those of small examples. Random states, and what is printed meanwhile, are put back. Imports the examples.
+Results are those of small examples. Random states, and what is printed meanwhile, are put back.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Which arrays go to fastnn's kernels, and which to NumPy. Imports the gate; what compiles when it is first needed.
+"""Which arrays go to fastnn's kernels, and which to NumPy.
 
 The modules that replace those of the books call these; whatever is no plain array, such as an array of another class or
 order, is NumPy's, so that it behaves as it would there. So is everything until kernels would have saved
@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arrays, loading
-from fastnn.arrays import Array
+from fastnn.gate import arrays
+from fastnn.gate.arrays import Array
+from fastnn.system import loading
 
 # Below this many elements NumPy's own call is as fast as the gate.
 SMALL = 512
@@ -33,7 +34,7 @@ def activation(name: str, x: Any) -> Array | None:
         return None
     if not loading.pays(SECONDS_SAVED * x.size):
         return None
-    from fastnn import functional
+    from fastnn.functional import layers as functional
 
     return functional.activation_forward(name, x)
 
@@ -49,7 +50,7 @@ def affine(x: Any, W: Any, b: Any) -> Array | None:
     good = is_plain(x, W, b) and W.ndim == 2 and b.shape == W.shape[1:] and x.shape[1] == W.shape[0]
     if not (good and loading.pays(0.0)):
         return None
-    from fastnn import functional
+    from fastnn.functional import layers as functional
 
     return functional.affine_forward(x, W, b)
 
@@ -66,7 +67,7 @@ def affine_backward(dout: Any, x: Any, W: Any) -> tuple[Array, Array, Array] | N
         return None
     if not loading.pays(0.0):
         return None
-    from fastnn import functional
+    from fastnn.functional import layers as functional
 
     dx, dW, db = functional.affine_backward(dout, x, W)
     assert dx is not None
@@ -77,7 +78,7 @@ def sgd(p: Any, g: Any, lr: Any) -> bool:
     """p -= lr g by a kernel; False, and nothing done, where it is NumPy's."""
     if not _is_update(lr, p, g):
         return False
-    from fastnn import functional_updates
+    from fastnn.functional import updates as functional_updates
 
     functional_updates.sgd_update(p, g, lr)
     return True
@@ -87,7 +88,7 @@ def momentum(p: Any, g: Any, v: Any, lr: Any, share: Any) -> bool:
     """v = share v - lr g, p += v by a kernel; False, and nothing done, where it is NumPy's."""
     if not (_is_update(lr, p, g, v) and type(share) is float and 0.0 <= share < 1.0):
         return False
-    from fastnn import functional_updates
+    from fastnn.functional import updates as functional_updates
 
     functional_updates.momentum_update(p, g, v, lr, share)
     return True

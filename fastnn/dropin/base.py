@@ -1,4 +1,4 @@
-"""What layers and what optimizers of both volumes share. Imports nothing."""
+"""What layers and what optimizers of both volumes share."""
 
 from typing import Any
 

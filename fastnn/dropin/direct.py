@@ -1,4 +1,4 @@
-"""The numerical gradient of a network of the book's layers, all parameters at once. Imports engine, layers, record."""
+"""The numerical gradient of a network of the book's layers, all parameters at once."""
 
 import itertools
 import time
@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.arrays import Array
 from fastnn.dropin import record
 from fastnn.dropin.common import layers as book
+from fastnn.gate.arrays import Array
 from fastnn.layers import Activation, Affine, Layer, Relu, Sigmoid
 from fastnn.observing import engine, turns
 from fastnn.observing.attempt import last_in_memory

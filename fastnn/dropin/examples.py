@@ -1,4 +1,4 @@
-"""Small examples by which a module of a script's own is compared with ours. Imports NumPy.
+"""Small examples by which a module of a script's own is compared with ours.
 
 An example takes a function or a class, calls it and returns results: of ours, those that the script's own has to have.
 Arrays are so small that ours needs no kernel; where it would have more to do, the results stand here (EXPECTED).

@@ -1,4 +1,4 @@
-"""Puts the replaced modules where scripts import them from: a finder before all others. Imports messages, agreement.
+"""Puts the replaced modules where scripts import them from: a finder before all others.
 
 A module of fastnn's takes the place of one that a script does not have, or that cannot be imported. One that it has is
 executed as always, and those of its names that agree with ours become ours.
@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
-from fastnn import messages
 from fastnn.dropin import agreement
+from fastnn.system import messages
 
 HERE = "fastnn.dropin"
 VOLUME_1 = {

@@ -1,7 +1,4 @@
-"""Numerical gradients that a script defines itself: found in its source, recognised by what they do.
-
-Imports the plain loop's module, reach and tape.
-"""
+"""Numerical gradients that a script defines itself: found in its source, recognised by what they do."""
 
 import ast
 import contextlib
@@ -13,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import messages
 from fastnn.observing.attempt import SMALL
 from fastnn.observing.reach import Memory, RandomStates, Reach
 from fastnn.observing.tape import NotUnderstoodError
+from fastnn.system import messages
 
 MOST_DIMENSIONS = 4  # of the probe, which has 2 or 3 entries along each
 TELLING = 100  # entries, from which it is worth a line that a loop was not recognised

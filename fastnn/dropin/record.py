@@ -1,4 +1,4 @@
-"""What the drop-in did, for its report. Imports nothing of fastnn."""
+"""What the drop-in did, for its report."""
 
 from dataclasses import dataclass
 

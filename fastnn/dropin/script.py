@@ -1,7 +1,4 @@
-"""`fastnn dropin SCRIPT`: runs a script of the books as it is, on the replaced modules.
-
-Imports install, own_loop and record.
-"""
+"""`fastnn dropin SCRIPT`: runs a script of the books as it is, on the replaced modules."""
 
 import argparse
 import builtins
@@ -40,7 +37,7 @@ class Loader(importlib.machinery.SourceFileLoader):
 
 
 def add(commands: Commands) -> None:
-    """Add the command to those of fastnn.cli."""
+    """Add the command to those of fastnn.command.cli."""
     what = 'Run a script of "Deep Learning from Scratch" on fastnn.'
     more = "Its packages common and dataset are replaced. Options come before SCRIPT, the script's own after it."
     usage = "fastnn dropin [options] SCRIPT [arguments of the script]"

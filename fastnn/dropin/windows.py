@@ -1,4 +1,4 @@
-"""Windows of images (N, C, H, W), their sums and largest numbers, by kernels; a few by NumPy. Imports the gate.
+"""Windows of images (N, C, H, W), their sums and largest numbers, by kernels; a few by NumPy.
 
 Kernels check nothing: what comes from a script is checked here. Both ways add in the same order, so to the same bits.
 """
@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arrays, loading
-from fastnn.arrays import Array
+from fastnn.gate import arrays
+from fastnn.gate.arrays import Array
+from fastnn.system import loading
 
 SMALL = 512  # numbers in windows, below which NumPy is quick enough, and no kernel has to be loaded
 SECONDS_OF_NUMBER = 5e-9  # about what NumPy takes, which decides only whether loading the compiler pays
@@ -53,7 +54,7 @@ def windows(images: Any, height: int, width: int, stride: int, pad: int) -> Arra
     out = np.empty((len(images), rows, columns, images.shape[1], height, width))
     if not _kernels_pay(out.size):
         return _few_windows(images, (height, width, stride, pad), out)
-    from fastnn import threads
+    from fastnn.engine import threads
     from fastnn.kernels import convolution
 
     threads.run(convolution.im2col, FLOP_OF_COPY * out.size, images, int(stride), int(pad), out)
@@ -75,7 +76,7 @@ def add_windows(columns: Any, shape: Any, height: int, width: int, stride: int, 
     images = np.zeros((N, C, H + 2 * pad + stride - 1, W + 2 * pad + stride - 1))
     if not _kernels_pay(columns.size):
         return _add_few(columns.reshape(wanted), stride, images)
-    from fastnn import threads
+    from fastnn.engine import threads
     from fastnn.kernels import convolution
 
     threads.run(convolution.col2im, FLOP_OF_COPY * columns.size, columns.reshape(wanted), int(stride), images)
@@ -96,7 +97,7 @@ def max_pool(images: Any, height: int, width: int, stride: int) -> tuple[Array, 
         places[...] = rows_of.argmax(axis=-1)
         out[...] = np.take_along_axis(rows_of, places[..., None], axis=-1)[..., 0].transpose(0, 3, 1, 2)
         return out, places
-    from fastnn import threads
+    from fastnn.engine import threads
     from fastnn.kernels import convolution
 
     work, parts = FLOP_OF_COPY * out.size * height * width, threads.get_num_threads()
@@ -129,7 +130,7 @@ def max_pool_backward(dout: Any, places: Any, shape: Any, height: int, width: in
         np.put_along_axis(spread, places[..., None], dout[..., None], axis=-1)
         return _add_few(spread.reshape(*places.shape, height, width), stride, images)
     numbers = _images("dout", dout.transpose(0, 3, 1, 2))
-    from fastnn import threads
+    from fastnn.engine import threads
     from fastnn.kernels import convolution
 
     threads.run(convolution.max_pool_backward, FLOP_OF_COPY * size, numbers, places, int(width), int(stride), images)

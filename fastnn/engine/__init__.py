@@ -1,1 +1,1 @@
-"""Interpreters of networks: what runs any plan, and knows no operation by name."""
+"""Plans, memory and interpreters: they run any network and know no operation by name."""

@@ -1,13 +1,11 @@
 """Where compiled kernels are kept between processes.
 
-Imports numba, llvmlite, numpy, folders, messages and private.
-
 Why not Numba's own cache: it notices a change in the file of an entry but not in the files of the kernels
 that the entry calls, it stops with an exception where it finds a damaged file or nowhere to write, and two
 processes that compile at once can leave an index that names the wrong code. Here a folder belongs to one
 state of *all* kernel files, a file holds one compiled signature together with its checksum, and whatever
 cannot be read is compiled again. What is read is unpickled and run, so that it must not come from anybody
-else: `fastnn.private` sees to that.
+else: `fastnn.system.private` sees to that.
 """
 
 import contextlib
@@ -28,9 +26,9 @@ import llvmlite.binding
 import numba
 import numpy as np
 
-from fastnn import messages
-from fastnn.folders import cache_folder
-from fastnn.private import PrivateFolder
+from fastnn.system import messages
+from fastnn.system.folders import cache_folder
+from fastnn.system.private import PrivateFolder
 
 # With NUMBA_DISABLE_JIT=1 every kernel is the plain Python function.
 JIT_DISABLED: bool = bool(vars(numba.config)["DISABLE_JIT"])
@@ -41,7 +39,7 @@ _CODE_SETTINGS = ("BOUNDSCHECK", "DEBUGINFO_DEFAULT", "LOOP_VECTORIZE", "OPT", "
 # What Numba does not document, all of it used below; untyped.
 _internals: Any = numba.core
 
-COMPILED = ("kernels", "operations", "engine")  # the folders of fastnn that hold what is compiled
+COMPILED = ("kernels", "operations", "engine/interpreters")  # the folders of fastnn that hold what is compiled
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
 _HASH_LENGTH = 32
 _SECONDS_KEPT = 30 * 24 * 3600

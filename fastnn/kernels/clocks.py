@@ -1,7 +1,4 @@
-"""The processor-time clocks of the threads that compiled code runs on. Linux alone has them.
-
-Imports compile, numba and llvmlite.
-"""
+"""The processor-time clocks of the threads that compiled code runs on. Linux alone has them."""
 
 from typing import Any
 

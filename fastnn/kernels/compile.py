@@ -3,8 +3,6 @@
 `kernel` compiles a function that other kernels call, `entry` one that Python calls, and `by_dtype` chooses
 between two functions by the type of their argument. Nothing here compiles or touches the disk when fastnn is
 imported.
-
-Imports numba, numpy, cache and pipelines.
 """
 
 import contextlib
@@ -98,7 +96,7 @@ class Entry:
     serial : dispatcher
         Compiled without threads: `prange` is `range`. Starts no thread pool.
     parallel : dispatcher
-        Compiled with each `prange` as a parallel region. `fastnn.threads.run` chooses between the two.
+        Compiled with each `prange` as a parallel region. `fastnn.engine.threads.run` chooses between the two.
     """
 
     def __init__(self, function: Callable[..., Any], keep: bool = True, launches: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Convolution and max pooling: windows of images as rows, and back. Imports compile, activations and matmul.
+"""Convolution and max pooling: windows of images as rows, and back.
 
 Images are (N, C, H, W). The window of output (i, j) begins at row i stride - pad, column j stride - pad; outside the
 image everything is 0. Results are float64, whatever the images are, as in the course that these are for. Each part has

@@ -1,4 +1,4 @@
-"""Values of a user's compiled function at moved points. Imports compile."""
+"""Values of a user's compiled function at moved points."""
 
 from typing import Any
 

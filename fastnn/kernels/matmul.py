@@ -1,4 +1,4 @@
-"""Matrix products: a b (+ bias), a^T b and a b^T over C-contiguous matrices. Imports compile, processor and simd.
+"""Matrix products: a b (+ bias), a^T b and a b^T over C-contiguous matrices.
 
 The output is computed tile by tile: a few rows by a few vectors of columns, kept in registers while one loop runs
 over the depth (the summed dimension) and adds, per step, a column of the left operand times a row of the right one.

@@ -1,4 +1,4 @@
-"""The penalty on large weights, l1 sum |w| + l2 / 2 sum w^2, and its gradient. Imports compile.
+"""The penalty on large weights, l1 sum |w| + l2 / 2 sum w^2, and its gradient.
 
 Sources: Hoerl and Kennard (1970) for the squares, Tibshirani (1996) for the absolute values.
 """

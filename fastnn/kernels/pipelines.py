@@ -1,7 +1,5 @@
 """Numba's compiler, but for machine code that nobody calls, and with vectors as wide as the processor's.
 
-Imports processor and numba, and what that does not document.
-
 Raises AttributeError where Numba has moved what is used here; kernels are then compiled by Numba's own.
 """
 

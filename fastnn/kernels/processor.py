@@ -1,4 +1,4 @@
-"""What kernels are compiled for: the width and the number of vector registers. Imports numba and numpy.
+"""What kernels are compiled for: the width and the number of vector registers.
 
 FASTNN_VECTOR_WIDTH lowers the width for tests.
 """

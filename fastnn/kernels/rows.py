@@ -1,7 +1,6 @@
 """The largest element and the sum of a row, and what is made of them: softmax.
 
-Rows are narrow, such as the ten outputs of a classifier, or wide; each takes its own way to the same numbers. Imports
-compile, simd, vector_math and views.
+Rows are narrow, such as the ten outputs of a classifier, or wide; each takes its own way to the same numbers.
 """
 
 from typing import Any

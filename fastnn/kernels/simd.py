@@ -1,7 +1,5 @@
 """Vectors: the only LLVM IR in fastnn. Each operation has a scalar twin in NumPy, used with NUMBA_DISABLE_JIT=1.
 
-Imports numba's extension interface, llvmlite, numpy, and the kernels' compile and processor modules.
-
 A *vector* is as many elements as one register of this machine holds (`LANES`). A *row* is a tuple of adjacent vectors
 of which only the first `count` elements of the last one are read or written; a *tile* is a tuple of equal rows, the
 accumulators of a matrix product, held in registers. Index i of an array is `array.ravel()[i]`.

@@ -1,4 +1,4 @@
-"""Losses over a grid of parameters. Imports compile and matmul.
+"""Losses over a grid of parameters.
 
 Parts write disjoint rows of the grid and each cell adds the points in order, so the bits do not depend on n_threads.
 """

@@ -1,4 +1,4 @@
-"""exp, log, tanh and their like, written to fill whole registers when LLVM vectorises. Imports compile and simd.
+"""exp, log, tanh and their like, written to fill whole registers when LLVM vectorises.
 
 libm's functions are scalar calls inside Numba (about 5 ns an element; no SVML since numba 0.62). These are
 branch-free: range reduction after Cody and Waite, a polynomial of fused multiply-adds, a scale built from the

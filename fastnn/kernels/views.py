@@ -1,7 +1,4 @@
-"""Arrays over memory that somebody else keeps, unchecked and without a reference counted. For kernels only.
-
-Imports numba, numpy and simd.
-"""
+"""Arrays over memory that somebody else keeps, unchecked and without a reference counted. For kernels only."""
 
 import ctypes
 from typing import Any

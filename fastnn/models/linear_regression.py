@@ -1,18 +1,19 @@
-"""Linear regression, by gradient descent and in closed form. Imports the gate, layers, network and optimizers."""
+"""Linear regression, by gradient descent and in closed form."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from fastnn import arrays
-from fastnn.arrays import Array
 from fastnn.errors import TrainingDivergedError
+from fastnn.gate import arrays
+from fastnn.gate.arrays import Array
+from fastnn.gate.slips import answers_slips
 from fastnn.layers import Affine
-from fastnn.network import Network
+from fastnn.network.history import History
+from fastnn.network.network import Network
+from fastnn.network.training import Callback
 from fastnn.optimizers import SGD
-from fastnn.slips import answers_slips
-from fastnn.training import Callback, History
 
 GROWTH = 1e6  # of the loss, from which training has diverged, long before its numbers end
 

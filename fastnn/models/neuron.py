@@ -1,4 +1,4 @@
-"""The threshold neuron of McCulloch and Pitts, and logic gates made of it. Imports the gate and functional."""
+"""The threshold neuron of McCulloch and Pitts, and logic gates made of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arrays, functional
-from fastnn.arrays import Array, LabelArray
-from fastnn.slips import answers_slips
+from fastnn.functional import layers as functional
+from fastnn.gate import arrays
+from fastnn.gate.arrays import Array, LabelArray
+from fastnn.gate.slips import answers_slips
 
 
 @answers_slips

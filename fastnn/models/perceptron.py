@@ -1,17 +1,17 @@
-"""Rosenblatt's perceptron: one threshold neuron that learns from its mistakes. Imports the gate, neuron and kernels."""
+"""Rosenblatt's perceptron: one threshold neuron that learns from its mistakes."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fastnn import arrays, checks
-from fastnn.arrays import Array, LabelArray
-from fastnn.engine import rules
+from fastnn.engine.interpreters import rules
 from fastnn.errors import TrainingDivergedError
+from fastnn.gate import arrays, checks
+from fastnn.gate.arrays import Array, LabelArray
+from fastnn.gate.slips import answers_slips
 from fastnn.kernels.matmul import scratch_size
 from fastnn.models.neuron import fires
-from fastnn.slips import answers_slips
 
 # A compiled call cannot be interrupted: this is some 0.05 s, a sample costing about as much as so many inputs more.
 INPUTS_PER_CALL = 20_000_000

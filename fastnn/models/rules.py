@@ -1,8 +1,11 @@
-"""Two learning rules for a layer of linear outputs: Hebb's, and the delta rule. Imports the gate and functional."""
+"""Two learning rules for a layer of linear outputs: Hebb's, and the delta rule."""
 
 from typing import Any
 
-from fastnn import arrays, functional, functional_losses, functional_updates
+from fastnn.functional import layers as functional
+from fastnn.functional import losses as functional_losses
+from fastnn.functional import updates as functional_updates
+from fastnn.gate import arrays
 
 REDUCTIONS = ("mean", "sum")
 

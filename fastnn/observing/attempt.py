@@ -1,4 +1,4 @@
-"""Whether a function is worth observing, and what became of it before. Imports loading, turns, reach; the engine late.
+"""Whether a function is worth observing, and what became of it before.
 
 A loop of plain calls that is not recognised is to take little longer for having been observed, and one that is short
 needs no engine. So a loop evaluates its first entry, which tells how long a call takes, and asks here about the rest.
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn import loading
 from fastnn.observing import turns
 from fastnn.observing.reach import MOST
 from fastnn.observing.tape import NotUnderstoodError
+from fastnn.system import loading
 
 if TYPE_CHECKING:
     from fastnn.observing.engine import Found

@@ -1,4 +1,4 @@
-"""From a function to its numerical gradient by the engine: observe, recognise, evaluate, compare. Imports all of it.
+"""From a function to its numerical gradient by the engine: observe, recognise, evaluate, compare.
 
 Calls of f beyond the plain loop's: one under observation and one without, after which everything is put back; where f
 is recognised, those of the quotients of CHECKS entries.
@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn import observation
-from fastnn.arrays import Array
+from fastnn.engine import observation
+from fastnn.engine.perturbation import METHODS, Model, Perturbation, divisors, quotient
+from fastnn.engine.plan import check_layers, compile_plan
+from fastnn.gate.arrays import Array
 from fastnn.observing.reach import MOST, Memory, RandomStates, Reach
 from fastnn.observing.read_only import ReadOnly
 from fastnn.observing.recognition import Chain, recognise
 from fastnn.observing.tape import NotUnderstoodError, StandIn, stand_in
-from fastnn.perturbation import METHODS, Model, Perturbation, divisors, quotient
-from fastnn.plan import check_layers, compile_plan
 
 CHECKS = 2
 # The plain quotient's own rounding: a few units in the last place of the loss, divided by the step.

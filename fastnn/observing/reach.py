@@ -1,4 +1,4 @@
-"""What a function can reach: where it holds an array, and a memory of all that it may change. Imports observation.
+"""What a function can reach: where it holds an array, and a memory of all that it may change.
 
 A function reaches what is in its closure, its defaults, its attributes and the globals that it names, the attributes of
 objects, the items of dictionaries and lists, and so on from there. What is of none of the types known here may have a
@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import observation
+from fastnn.engine import observation
 from fastnn.observing.tape import NotUnderstoodError, StandIn
 
 ROUNDING = 1e-9  # relative; what a stand-in stands for is computed by NumPy, where else a kernel may do it

@@ -1,4 +1,4 @@
-"""Arrays that cannot be written to while a function is observed. Imports tape."""
+"""Arrays that cannot be written to while a function is observed."""
 
 from typing import Any
 

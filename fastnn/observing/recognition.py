@@ -1,4 +1,4 @@
-"""Recognises in a tape the network that the engine of fastnn/perturbation.py can perturb. Imports tape and the gate.
+"""Recognises in a tape the network that the engine of fastnn/engine/perturbation.py can perturb.
 
 A part of the tape is taken for what it computes by evaluating it again at other values: an activation at numbers over
 the whole range that matters, a loss at several random outputs. So it is found however it was written.
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn.arrays import Array
+from fastnn.gate.arrays import Array
 from fastnn.layers import (
     Activation,
     Affine,

@@ -1,4 +1,4 @@
-"""A stand-in for an array that writes down what NumPy is asked to do with it. Imports NumPy alone.
+"""A stand-in for an array that writes down what NumPy is asked to do with it.
 
 It computes like the array, by NumPy's own protocols (NEP 13 and NEP 18), and each operation becomes a node of a tape.
 The tape can be evaluated again with other values in the place of any node, which is how `recognition` finds out what a

@@ -1,4 +1,4 @@
-"""Whose turn it is, among Python threads that ask for numerical gradients at once. Imports nothing of fastnn.
+"""Whose turn it is, among Python threads that ask for numerical gradients at once.
 
 While a function is observed, what it reaches holds a stand-in and cannot be written to, and a plain loop writes. So a
 gradient by the engine has to be alone, while plain loops may run side by side.

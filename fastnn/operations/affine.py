@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from fastnn import arrays, initializers
+from fastnn.gate import arrays
 from fastnn.kernels.addresses import get, put
 from fastnn.kernels.compile import kernel
 from fastnn.kernels.frames import (
@@ -47,6 +47,7 @@ from fastnn.kernels.reductions import sums_of_columns
 from fastnn.kernels.sparse import sparse_multiply, sparse_multiply_transposed_left, sparse_scratch_size
 from fastnn.kernels.units import unit
 from fastnn.kernels.views import part
+from fastnn.operations import initializers
 from fastnn.operations.base import Layer, Units
 
 WIDEST = 2**31 - 1  # so that the size of a layer's weights is an int64

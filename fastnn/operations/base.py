@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from fastnn import arrays
+from fastnn.gate import arrays
 from fastnn.kernels.addresses import get, zero_of
 from fastnn.kernels.compile import formula
 from fastnn.kernels.frames import (
@@ -134,7 +134,7 @@ def check_finite_in(name: str, number: float, dtype: Any) -> None:
 
 @dataclass(frozen=True)
 class Activation(Layer):
-    """What activation layers share: `activation`, the name of their formula in fastnn.functional.activation_forward."""
+    """What activation layers share: `activation`, the name of their formula in fastnn.activation_forward."""
 
     activation: ClassVar[str] = ""
     option: ClassVar[str] = ""  # the name of its one parameter, if any

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arrays
+from fastnn.gate import arrays
 from fastnn.kernels.addresses import get, put
 from fastnn.kernels.compile import formula, kernel
 from fastnn.kernels.frames import (

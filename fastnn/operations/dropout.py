@@ -7,7 +7,7 @@ number of threads, and the way back finds it again.
 from dataclasses import dataclass
 from typing import Any
 
-from fastnn import arrays
+from fastnn.gate import arrays
 from fastnn.kernels.addresses import get
 from fastnn.kernels.compile import kernel
 from fastnn.kernels.frames import (

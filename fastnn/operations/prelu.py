@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from fastnn import arrays
+from fastnn.gate import arrays
 from fastnn.kernels.addresses import get
 from fastnn.kernels.compile import formula
 from fastnn.kernels.frames import (

@@ -1,20 +1,21 @@
-"""Pictures of functions: activations, descents, the loss of a line. Imports what computes them, and panels."""
+"""Pictures of functions: activations, descents, the loss of a line."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from fastnn import arrays, descent, evaluation
-from fastnn.arrays import Array
-from fastnn.checks import shown
 from fastnn.errors import TrainingDivergedError
-from fastnn.functional import activation_backward, activation_forward
+from fastnn.functional.layers import activation_backward, activation_forward
+from fastnn.functional.surfaces import line_fit_losses
+from fastnn.gate import arrays
+from fastnn.gate.arrays import Array
+from fastnn.gate.checks import shown
+from fastnn.gate.slips import answers_slips
+from fastnn.gradients import descent, evaluation
 from fastnn.operations import ACTIVATIONS
 from fastnn.plots import panels
 from fastnn.plots.panels import COLOURS, GRID, MARKERS, Axes
-from fastnn.slips import answers_slips
-from fastnn.surfaces import line_fit_losses
 
 OF_ONE_NUMBER = [name for name, kind in ACTIVATIONS.items() if kind.takes_elements]
 POINTS = 401  # of a curve

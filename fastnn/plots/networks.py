@@ -1,4 +1,4 @@
-"""Pictures of training, of classifiers, of weights and of gradient checks. Imports the gate, training and panels."""
+"""Pictures of training, of classifiers, of weights and of gradient checks."""
 
 import math
 from collections.abc import Callable
@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arrays, observation
-from fastnn.arrays import Array
-from fastnn.checks import shown
-from fastnn.gradient_check import GradientReport
+from fastnn.engine import observation
+from fastnn.gate import arrays
+from fastnn.gate.arrays import Array
+from fastnn.gate.checks import shown
+from fastnn.gate.slips import answers_slips
+from fastnn.gradients.check import GradientReport
+from fastnn.network.history import History
 from fastnn.plots import panels
 from fastnn.plots.panels import COLOURS, GRID, MARKERS, Axes
-from fastnn.slips import answers_slips
-from fastnn.training import History
 
 MARKED = 30  # epochs at most whose points are marked
 MOST_PICTURES = 64  # of weights, unless asked for

@@ -1,12 +1,12 @@
-"""What all pictures share: matplotlib itself, panels to draw on, colours and markers. Imports the gate and numpy."""
+"""What all pictures share: matplotlib itself, panels to draw on, colours and markers."""
 
 import importlib
 from typing import Any
 
 import numpy as np
 
-from fastnn.arrays import Array
-from fastnn.checks import shown
+from fastnn.gate.arrays import Array
+from fastnn.gate.checks import shown
 
 # For people who do not tell red from green (Wong, Nature Methods 8, 441, 2011); without black and yellow.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")

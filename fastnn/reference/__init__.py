@@ -2,7 +2,7 @@
 
 The files of this package import numpy and, by relative names, each other, nothing else of fastnn: loaded from its
 place under another name, the package works without fastnn and its compiler. Names, parameters and defaults are those
-of `fastnn.functional`. Any float dtype goes in and comes out: in float64 the operations are the oracle, in float32
+of fastnn. Any float dtype goes in and comes out: in float64 the operations are the oracle, in float32
 they are what a competent NumPy user writes (BLAS products, `out=`, no loop over samples). Nothing is validated
 here: shapes that do not fit fail as NumPy fails. NaN and infinities are what arithmetic gives, without warnings.
 

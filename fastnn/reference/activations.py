@@ -1,4 +1,4 @@
-"""The activations of fastnn.reference in plain NumPy. Imports numpy alone, nothing of fastnn.
+"""The activations of fastnn.reference in plain NumPy.
 
 Each is a pair: forward(x, y, slope, alpha) writes y, and backward(dy, x, y, dx, slope, alpha) writes dx,
 taking the derivative from x or y, whichever is cheaper. At x = 0 it is that of the negative side. Masks are

@@ -1,4 +1,4 @@
-"""Losses in plain NumPy, with their gradients by the outputs: part of fastnn.reference. Imports activations.
+"""Losses in plain NumPy, with their gradients by the outputs: part of fastnn.reference.
 
 Each takes outputs (N, K) and targets, and returns the mean over the batch and its gradient (N, K). `out` receives the
 gradient.

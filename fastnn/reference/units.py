@@ -1,4 +1,4 @@
-"""Operations with parameters for each unit in plain NumPy: part of fastnn.reference. Imports activations.
+"""Operations with parameters for each unit in plain NumPy: part of fastnn.reference.
 
 x, y, dy, dx (N, D); slope, gamma, beta (D,).
 """

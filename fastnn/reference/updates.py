@@ -1,4 +1,4 @@
-"""Updates of parameters in plain NumPy: part of fastnn.reference. Imports activations.
+"""Updates of parameters in plain NumPy: part of fastnn.reference.
 
 Each changes its arrays in place; parameters, gradients and state are arrays, or mappings or sequences of arrays with
 the same keys or lengths.

@@ -1,6 +1,6 @@
 """Activations and losses as the first volume has them (Saito, Deep Learning from Scratch, 2016, chapters 3 to 5).
 
-Large plain arrays go to kernels, all others to NumPy. Imports the backend.
+Large plain arrays go to kernels, all others to NumPy.
 """
 
 from typing import Any

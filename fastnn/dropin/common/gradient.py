@@ -1,5 +1,5 @@
 """Numerical gradients as the first volume has them (Saito, 2016, chapter 4), evaluated by the engine where f is a
-network that it recognises. Imports the observation and the record.
+network that it recognises.
 """
 
 import itertools
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from fastnn.dropin import record
+from fastnn.engine.moving import REFUSED, Moving
 from fastnn.errors import PrecisionWarning
-from fastnn.moving import REFUSED, Moving
 from fastnn.observing import turns
 from fastnn.observing.attempt import attempt, last_in_memory, why_not
 

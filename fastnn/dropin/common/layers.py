@@ -1,7 +1,7 @@
 """Layers with forward and backward, as the first volume has them (Saito, 2016, chapters 5 to 7).
 
 They keep the very arrays that they are given. Products, activations and windows of images go to kernels where there is
-one for the arrays at hand. Imports base, the backend, windows and the functions.
+one for the arrays at hand.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""A multi-layer perceptron as the first volume has it (Saito, 2016, chapter 6). Imports the layers; direct late."""
+"""A multi-layer perceptron as the first volume has it (Saito, 2016, chapter 6)."""
 
 from collections import OrderedDict
 from typing import Any

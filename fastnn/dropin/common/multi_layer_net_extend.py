@@ -1,7 +1,4 @@
-"""A multi-layer perceptron with dropout and batch normalisation, as the first volume has it (Saito, 2016, chapter 6).
-
-Imports the layers and the plain network; direct late.
-"""
+"""A multi-layer perceptron with dropout and batch normalization, as in the first volume (Saito, 2016, chapter 6)."""
 
 from collections import OrderedDict
 from typing import Any

@@ -1,7 +1,6 @@
 """Optimizers over dictionaries of parameters, as the first volume has them (Saito, 2016, chapter 6).
 
 Each updates arrays in place and puts Python numbers back into the dictionary; its state appears with the first update.
-Imports base and the backend.
 """
 
 from typing import Any

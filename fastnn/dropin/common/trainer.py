@@ -1,7 +1,4 @@
-"""Training with a log of losses and accuracies, as the first volume has it (Saito, 2016, chapter 6).
-
-Imports the optimizers.
-"""
+"""Training with a log of losses and accuracies, as the first volume has it (Saito, 2016, chapter 6)."""
 
 from typing import Any
 

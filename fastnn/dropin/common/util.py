@@ -1,7 +1,4 @@
-"""Curves, shuffling and windows of images as the first volume has them (Saito, 2016, chapters 6 and 7).
-
-Imports windows.
-"""
+"""Curves, shuffling and windows of images as the first volume has them (Saito, 2016, chapters 6 and 7)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""MNIST as the first volume loads it (Saito, 2016, chapter 3). Imports the data sets and pickled.
+"""MNIST as the first volume loads it (Saito, 2016, chapter 3).
 
 It reads the mnist.pkl in a folder `dataset` on sys.path that the book's own load_mnist left, else the four files there,
 else those of fastnn.datasets.load_mnist: of $FASTNN_DATA, or of the user's cache folder, into which they are downloaded

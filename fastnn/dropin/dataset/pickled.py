@@ -1,7 +1,7 @@
 """The file mnist.pkl that the first volume's own load_mnist leaves, read without running anything that is in it.
 
 A pickle is a program, which may call whatever it names. Here it can name what NumPy pickles arrays by, and gets classes
-that only keep what they are given; anything else is refused. Imports nothing of fastnn.
+that only keep what they are given; anything else is refused.
 """
 
 import math

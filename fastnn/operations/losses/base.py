@@ -6,8 +6,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from fastnn import arrays
-from fastnn.arrays import Array, LabelArray
+from fastnn.gate import arrays
+from fastnn.gate.arrays import Array, LabelArray
 from fastnn.kernels.addresses import get
 from fastnn.kernels.compile import formula
 from fastnn.kernels.frames import (

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arrays
+from fastnn.gate import arrays
 from fastnn.kernels.compile import formula
 from fastnn.kernels.small_changes import SMALL, small_log1p
 from fastnn.kernels.vector_math import log

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arrays
+from fastnn.gate import arrays
 from fastnn.kernels.compile import formula
 from fastnn.operations.losses.base import Loss, units_of
 from fastnn.operations.losses.mean_squared_error import squared_change

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from fastnn import arrays
+from fastnn.gate import arrays
 from fastnn.kernels.units import unit
 from fastnn.operations.losses.base import OTHERS, Loss, LossUnits, Targets
 from fastnn.operations.losses.softmax_cross_entropy import CHANGE_UNITS, cross_entropy_rows

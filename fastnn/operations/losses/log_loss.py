@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from fastnn import arrays
+from fastnn.gate import arrays
 from fastnn.kernels.compile import formula
 from fastnn.operations.losses.base import SHARES, Loss, Targets, in_float64, shares, units_of
 from fastnn.operations.losses.cross_entropy import cross_entropy, cross_entropy_change, cross_entropy_derivative

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import arrays
+from fastnn.gate import arrays
 from fastnn.kernels.addresses import get
 from fastnn.kernels.compile import kernel
 from fastnn.kernels.frames import (

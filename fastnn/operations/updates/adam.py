@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from fastnn import arrays
+from fastnn.gate import arrays
 from fastnn.kernels.units import unit
 from fastnn.operations.updates.base import (
     CORRECTED,

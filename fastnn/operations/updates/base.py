@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn import arrays
+from fastnn.gate import arrays
 from fastnn.kernels.addresses import get, zero_of
 from fastnn.kernels.compile import formula, kernel
 from fastnn.kernels.frames import COUNT, GRADS, NUMBERS, PARAMS, STATE, STRIDE, reals_of, vector_of

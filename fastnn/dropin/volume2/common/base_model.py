@@ -1,4 +1,4 @@
-"""What models of the second volume are: parameters in a list, kept in a pickle as float16. Imports base and util."""
+"""What models of the second volume are: parameters in a list, kept in a pickle as float16."""
 
 import os
 import pickle

@@ -1,6 +1,6 @@
 """Activations and losses as the second volume has them (Saito, Deep Learning from Scratch 2, 2018, chapter 1).
 
-Large plain arrays go to kernels, all others to NumPy. Imports the backend and the functions of the first volume.
+Large plain arrays go to kernels, all others to NumPy.
 """
 
 from typing import Any

@@ -1,7 +1,6 @@
 """Layers as the second volume has them (Saito, 2018, chapters 1 and 4): `params` and `grads` are lists of arrays.
 
-A gradient's array is made once and overwritten by each backward, as models put them into lists of their own. Imports
-the backend and the functions.
+A gradient's array is made once and overwritten by each backward, as models put them into lists of their own.
 """
 
 from typing import Any

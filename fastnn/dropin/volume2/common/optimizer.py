@@ -1,7 +1,4 @@
-"""Optimizers over lists of arrays, as the second volume has them (Saito, 2018): each updates its arrays in place.
-
-Imports base and the first volume's optimizers, whose rules these are; Nesterov's differs.
-"""
+"""Optimizers over lists of arrays, as the second volume has them (Saito, 2018): each updates its arrays in place."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,4 @@
-"""Training of models whose parameters are lists, as the second volume has it (Saito, 2018, chapters 1 and 5).
-
-Imports util.
-"""
+"""Training of models whose parameters are lists, as the second volume has it (Saito, 2018, chapters 1 and 5)."""
 
 import time
 from typing import Any

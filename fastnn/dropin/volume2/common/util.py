@@ -1,4 +1,4 @@
-"""Texts, vectors of words and clipping as the second volume has them (Saito, 2018, chapters 2 to 7). Imports NumPy."""
+"""Texts, vectors of words and clipping as the second volume has them (Saito, 2018, chapters 2 to 7)."""
 
 import os
 import sys

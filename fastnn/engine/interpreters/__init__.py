@@ -1,0 +1,1 @@
+"""The compiled interpreters of plans."""

@@ -1,0 +1,259 @@
+"""One part's rows of a batch: forward, loss and backward.
+
+Some operations go by statistics of all rows, forward, and by sums over all rows, backward. So a batch is taken in
+*stages*, between which all parts wait for each other (training.py); without such an operation there is one.
+"""
+
+from typing import Any, NamedTuple
+
+from fastnn.engine.interpreters.forward import BLOCK_ROWS, forward_rows
+from fastnn.engine.interpreters.job import (
+    AT_COUNTERS,
+    AT_DENSE,
+    AT_HITS,
+    AT_INPUTS,
+    AT_LABELS,
+    AT_LOSS_SUMS,
+    AT_LOSSES,
+    AT_NUMBERS,
+    AT_NUMBERS_OF_ROWS,
+    AT_ORDER,
+    AT_TENSOR_GRADIENTS,
+    AT_WEIGHTS,
+    AT_X,
+    BORDER,
+    CAPACITY,
+    COUNT,
+    COUNTS_HITS,
+    DATA_INPUTS,
+    DATA_OUTPUTS,
+    DATA_SHARE,
+    DRAWS,
+    INPUT,
+    INTEGER,
+    ITEM,
+    LOSS,
+    LOSS_OF_LABELS,
+    NUMBERS_EACH,
+    READS,
+    REAL,
+    SEED,
+    SKIPS_ZEROS,
+    STAGE,
+    START,
+    TARGET_BORDER,
+    UPDATE,
+    WIDTH_OUT,
+    WRITES,
+    begin_frame,
+    call_unit,
+    choose_operation,
+    choose_rows,
+    integers,
+    normalizer_at,
+    normalizers,
+    numbers,
+    operations_of,
+    plan_number,
+    reals,
+)
+from fastnn.kernels import frames
+from fastnn.kernels.addresses import call, get, new_frame, put, zero_of
+from fastnn.kernels.compile import kernel
+from fastnn.kernels.frames import BACKWARD, BATCH_STATISTICS, BATCH_SUMS, OFF, SLOTS, put_real
+from fastnn.kernels.matmul import share
+from fastnn.kernels.random_bits import key_of
+from fastnn.kernels.rows import all_finite, first_largest
+from fastnn.kernels.units import part_unit
+from fastnn.kernels.views import part as part_of
+from fastnn.kernels.views import vector_at
+
+
+class Stage(NamedTuple):
+    """The operations that one stage takes: forward [forward_from, forward_to), backward [back_from, back_to)."""
+
+    forward_from: Any
+    forward_to: Any
+    takes_loss: Any
+    back_from: Any
+    back_to: Any
+
+
+@kernel
+def _stage(operations: Any, norms: int, number: int) -> Stage:
+    """What stage `number` of 2 norms + 1 takes, for so many operations that go by statistics of the batch.
+
+    Forward each stage ends before one of them, where its statistics are to be known; backward each ends behind one.
+    """
+    count = operations.shape[0]
+    if norms == 0:
+        return Stage(0, count, True, 0, count)
+    ahead = normalizer_at(operations, number)
+    start = normalizer_at(operations, number - 1) if 0 < number <= norms else 0
+    if number < norms:
+        return Stage(start, ahead, False, 0, 0)
+    left = 2 * norms - number
+    back_from = normalizer_at(operations, left - 1) + 1 if left > 0 else 0
+    back_to = normalizer_at(operations, left) + (1 if left < norms else 0)
+    return Stage(start, ahead if number == norms else 0, number == norms, back_from, back_to)
+
+
+@kernel
+def _inputs(job: Any, first: int, last: int, gather: bool) -> int:
+    """The address of rows [first, last) of the mini-batch, gathered where they are not side by side.
+
+    gather: whether that is still to be done.
+    """
+    columns, start, item = get(job, DATA_INPUTS), get(job, START), get(job, ITEM)
+    order = integers(job, AT_ORDER)
+    if order.size == 0:
+        return get(job, AT_X) + item * (start + first) * columns
+    x, gathered = numbers(job, AT_X), numbers(job, AT_INPUTS)
+    for n in range(first, last if gather else first):
+        row, copy = part_of(x, order[start + n] * columns, columns), part_of(gathered, n * columns, columns)
+        for i in range(columns):
+            copy[i] = row[i]
+    return get(job, AT_INPUTS) + item * first * columns
+
+
+@kernel
+def _set_targets(job: Any, first: int, frame: Any) -> None:
+    """Point a frame to the targets of the rows from `first` on of the mini-batch."""
+    start, outputs, item = get(job, START) + first, get(job, DATA_OUTPUTS), get(job, ITEM)
+    is_ordered = get(job, AT_ORDER + 1) > 0
+    skipped = 0 if is_ordered else start
+    numbers_of_rows = get(job, AT_ORDER) + INTEGER * start if is_ordered else get(job, AT_NUMBERS_OF_ROWS)
+    put(frame, frames.LABELS, get(job, AT_LABELS) + INTEGER * skipped)
+    put(frame, frames.LABELS_SIZE, max(0, get(job, AT_LABELS + 1) - skipped))
+    put(frame, frames.DENSE, get(job, AT_DENSE) + item * skipped * outputs)
+    put(frame, frames.DENSE_SIZE, max(0, get(job, AT_DENSE + 1) - skipped * outputs))
+    put(frame, frames.ROW_NUMBERS, numbers_of_rows)
+
+
+@kernel
+def is_hit(y: Any, t: Any, border: float, target_border: float) -> int:
+    """1 where the largest output is that of the largest target, the first of equals; of one output, where both are on
+    the same side of their borders. Else 0.
+    """
+    if y.size > 1:
+        return 1 if first_largest(y) == first_largest(t) else 0
+    return 1 if (y[0] > border) == (t[0] > target_border) else 0
+
+
+@kernel
+def count_hits(frame: Any, border: float, target_border: float, hits: Any) -> None:
+    """hits[n] = 1 where row n of the outputs is right, see is_hit, else 0; a label that is none is never hit."""
+    y, labels = frames.target(frame), frames.integers_of(frame, frames.LABELS, get(frame, frames.LABELS_SIZE))
+    dense, width = frames.vector_of(frame, frames.DENSE, get(frame, frames.DENSE_SIZE)), y.shape[1]
+    rows = frames.integers_of(frame, frames.ROW_NUMBERS, y.shape[0])
+    for n in range(y.shape[0]):
+        if labels.size > 0:
+            hits[n] = 1 if first_largest(y[n]) == labels[rows[n]] else 0
+        else:
+            hits[n] = is_hit(y[n], part_of(dense, rows[n] * width, width), border, target_border)
+
+
+@kernel
+def _weigh(job: Any, first: int, losses: Any, dy: Any) -> None:
+    """Multiply the losses of the rows from `first` on of the mini-batch, and their gradients, by their weights.
+
+    A row of weight 0 counts for nothing, also where its loss is infinite.
+    """
+    weights, order = reals(job, AT_WEIGHTS), integers(job, AT_ORDER)
+    if weights.size == 0:
+        return
+    for n in range(losses.size):
+        row = get(job, START) + first + n
+        weight = weights[order[row] if order.size > 0 else row]
+        losses[n] = 0.0 if weight == 0.0 else losses[n] * weight
+        slopes, zero, factor = dy[n], dy.dtype.type(0.0), dy.dtype.type(weight)
+        for k in range(slopes.size):
+            slopes[k] = zero if weight == 0.0 else slopes[k] * factor
+
+
+@kernel
+def _take_loss(job: Any, operations: Any, first: int, last: int, frame: Any) -> None:
+    """The losses of the rows [first, last) and the gradient by their outputs."""
+    count = operations.shape[0]
+    choose_operation(job, operations, count - 1, frame)
+    choose_rows(operations, count - 1, first, last, frame)
+    _set_targets(job, first, frame)
+    put(frame, frames.NUMBERS, get(job, AT_NUMBERS) + REAL * NUMBERS_EACH * count)
+    put(frame, frames.LOSSES, get(job, AT_LOSSES) + REAL * first)
+    put(frame, frames.LOSS_SUMS, get(job, AT_LOSS_SUMS) + REAL * first)
+    put_real(frame, frames.DIVISOR, get(job, COUNT) / plan_number(job, DATA_SHARE))
+    if get(job, COUNTS_HITS) != 0:
+        hits = part_of(integers(job, AT_HITS), first, last - first)
+        count_hits(frame, plan_number(job, BORDER), plan_number(job, TARGET_BORDER), hits)
+    call(get(job, LOSS_OF_LABELS if get(job, AT_LABELS + 1) > 0 else LOSS), frame)
+    _weigh(job, first, part_of(reals(job, AT_LOSSES), first, last - first), frames.d_target(frame))
+
+
+@kernel
+def _backward_rows(job: Any, operations: Any, frame: Any, begin: int, end: int, first: int, last: int) -> None:
+    """Gradients of the loss by the tensors before the operations [begin, end), of the rows [first, last) of a batch.
+
+    Not by the network's input.
+    """
+    for i in range(end - 1, begin - 1, -1):
+        if operations[i, READS] != INPUT:  # nothing asks for the gradient by the data
+            choose_operation(job, operations, i, frame)
+            choose_rows(operations, i, first, last, frame)
+            call_unit(operations, i, BACKWARD, frame)
+
+
+@kernel
+def random_key(job: Any) -> int:
+    """The key of what is random in this batch; OFF for a gradient by itself, which drops nothing."""
+    counters = integers(job, AT_COUNTERS)
+    return OFF if get(job, UPDATE) == 0 else key_of(counters[SEED], counters[DRAWS])
+
+
+@part_unit
+def batch_part(job: Any, part: int, parts: int) -> None:
+    """A stage of one part's rows of a mini-batch; they are gathered in the first."""
+    operations, frame, count, number = (
+        operations_of(job),
+        new_frame(SLOTS, zero_of(job)),
+        get(job, COUNT),
+        get(job, STAGE),
+    )
+    norms, skip = normalizers(job, operations), get(job, SKIPS_ZEROS) != 0
+    begin_frame(job, part, random_key(job), count if norms > 0 else 0, frame)
+    stage = _stage(operations, norms, number)
+    begin, end = share(count, part, parts), share(count, part + 1, parts)
+    for first in range(begin, end, BLOCK_ROWS):
+        last = min(first + BLOCK_ROWS, end)
+        put(frame, frames.X, _inputs(job, first, last, number == 0))
+        forward_rows(job, operations, frame, stage.forward_from, stage.forward_to, first, last, skip)
+        if stage.takes_loss:
+            _take_loss(job, operations, first, last, frame)
+        _backward_rows(job, operations, frame, stage.back_from, stage.back_to, first, last)
+
+
+@part_unit
+def between_stages(job: Any, part: int, parts: int) -> None:
+    """One part's units of the operation behind a stage: the statistics of the batch or, on the way back, sums."""
+    operations, frame, count, number = (
+        operations_of(job),
+        new_frame(SLOTS, zero_of(job)),
+        get(job, COUNT),
+        get(job, STAGE),
+    )
+    norms = normalizers(job, operations)
+    i = normalizer_at(operations, number if number < norms else 2 * norms - number - 1)
+    begin_frame(job, part, OFF, count, frame)
+    choose_operation(job, operations, i, frame)
+    choose_rows(operations, i, 0, count, frame)
+    units = operations[i, WIDTH_OUT]
+    put(frame, frames.BEGIN, share(units, part, parts))
+    put(frame, frames.END, share(units, part + 1, parts))
+    call_unit(operations, i, BATCH_STATISTICS if number < norms else BATCH_SUMS, frame)
+
+
+@kernel
+def first_gradient_is_finite(job: Any, operations: Any, count: int) -> bool:
+    """Whether the gradient by the outputs of the first operation is, for the rows of a batch."""
+    width, item = operations[0, WIDTH_OUT], get(job, ITEM)
+    start = get(job, AT_TENSOR_GRADIENTS) + item * get(job, CAPACITY) * operations[0, WRITES]
+    return all_finite(vector_at(start, count * width, zero_of(job)))

@@ -1,0 +1,230 @@
+"""How a change of outputs of a layer goes through the rest of a network, up to the loss.
+
+Only changes are followed. As long as operations take single elements, one element of each sample changes; the next one
+makes of it a change of all its outputs; what comes after is computed for the changes of many perturbations at once, as
+the columns of one matrix, a *block*: a row for each element of a tensor, and a column for each sample, point and output
+j, in this order (see perturbing.py). All is float64.
+"""
+
+from typing import Any, NamedTuple
+
+from fastnn.engine.interpreters.job import (
+    AT_DENSE,
+    AT_NUMBERS,
+    AT_PREPARED,
+    AT_PREPARED_OUTPUTS,
+    LOSS_CHANGE,
+    LOSS_CHANGE_OF_ONE,
+    NUMBERS_EACH,
+    REAL,
+    SAMPLES,
+    TAKES_ELEMENTS,
+    WIDTH_OUT,
+    call_unit,
+    choose_operation,
+    choose_rows,
+    has_unit,
+    place_of,
+)
+from fastnn.kernels import frames
+from fastnn.kernels.addresses import call, get, put
+from fastnn.kernels.compile import kernel
+from fastnn.kernels.frames import CHANGE, FOLLOW, FORWARD, PLACE, SPREAD, integers_of, reals_of
+from fastnn.kernels.views import matrix, part
+from fastnn.operations.base import BLOCK, COLUMNS
+
+
+class Space(NamedTuple):
+    """Addresses of one part's scratch, for blocks of `columns` columns."""
+
+    columns: Any
+    one: Any  # (largest width * columns,), a block
+    other: Any  # likewise
+    work: Any  # (columns,)
+    changes: Any  # (columns,)
+    losses: Any  # (columns,)
+    steps: Any  # (columns,)
+
+
+@kernel
+def choose(job: Any, operations: Any, i: int, frame: Any) -> None:
+    """Set a frame to operation i of all samples."""
+    choose_operation(job, operations, i, frame)
+    choose_rows(operations, i, 0, get(job, SAMPLES), frame)
+    put(frame, frames.PREPARED, get(job, AT_PREPARED) + REAL * place_of(operations, i, 0, PLACE))
+
+
+@kernel
+def _row(frame: Any, slot: int, width: int, n: int) -> Any:
+    """The tensor at a slot, of one sample."""
+    return part(reals_of(frame, slot, (n + 1) * width), n * width, width)
+
+
+@kernel
+def _forward(operations: Any, i: int, rows: int, source: int, target: int, frame: Any) -> None:
+    """Operation i forward, of rows at an address; the frame is about all samples again afterwards."""
+    all_source, all_target, samples = get(frame, frames.SOURCE), get(frame, frames.TARGET), get(frame, frames.ROWS)
+    put(frame, frames.SOURCE, source)
+    put(frame, frames.TARGET, target)
+    put(frame, frames.ROWS, rows)
+    call_unit(operations, i, FORWARD, frame)
+    put(frame, frames.SOURCE, all_source)
+    put(frame, frames.TARGET, all_target)
+    put(frame, frames.ROWS, samples)
+
+
+@kernel
+def _change_columns(operations: Any, i: int, frame: Any) -> None:
+    """d = f(x + d) - f(x) for an operation f on single elements, where COLUMN to COLUMN + WIDTH of each sample change.
+
+    CHANGES (samples, points, WIDTH), OTHER: scratch of its size.
+    """
+    if has_unit(operations, i, CHANGE):
+        put(frame, frames.LAYOUT, COLUMNS)
+        call_unit(operations, i, CHANGE, frame)
+        return
+    samples = integers_of(frame, frames.SAMPLES, get(frame, frames.SAMPLE_COUNT))
+    j, width, size = get(frame, frames.COLUMN), get(frame, frames.WIDTH), get(frame, frames.OUTPUTS)
+    points, rows = get(frame, frames.RUN) // width, samples.size * (get(frame, frames.RUN) // width)
+    # Views, as indices from 0 on are not negative, which Numba else asks, and LLVM then does not vectorize; nor does it
+    # an activation from one array into the same.
+    moved, d = reals_of(frame, frames.OTHER, rows * width), reals_of(frame, frames.CHANGES, rows * width)
+    for s in range(samples.size):
+        x = part(_row(frame, frames.SOURCE, size, samples[s]), j, width)
+        for r in range(s * points, (s + 1) * points):
+            row, out = part(d, r * width, width), part(moved, r * width, width)
+            for k in range(width):
+                out[k] = x[k] + row[k]
+    put(frame, frames.INPUTS, width)
+    put(frame, frames.OUTPUTS, width)
+    _forward(operations, i, rows, get(frame, frames.OTHER), get(frame, frames.CHANGES), frame)
+    for s in range(samples.size):
+        y = part(_row(frame, frames.TARGET, size, samples[s]), j, width)
+        for r in range(s * points, (s + 1) * points):
+            row = part(d, r * width, width)
+            for k in range(width):
+                row[k] -= y[k]
+
+
+@kernel
+def _subtract_base(samples: Any, run: int, rows: int, frame: Any, block: Any) -> None:
+    """block -= the outputs of each sample."""
+    columns = samples.size * run
+    for s in range(samples.size):
+        y = _row(frame, frames.TARGET, rows, samples[s])
+        for k in range(rows):
+            value, row = y[k], part(block, k * columns + s * run, run)
+            for c in range(run):
+                row[c] -= value
+
+
+@kernel
+def _change_block(operations: Any, i: int, frame: Any) -> None:
+    """The block CHANGES = f(x + d) - f(x) for an operation f on single elements; OTHER: scratch of its size."""
+    if has_unit(operations, i, CHANGE):
+        put(frame, frames.LAYOUT, BLOCK)
+        call_unit(operations, i, CHANGE, frame)
+        return
+    samples, run = integers_of(frame, frames.SAMPLES, get(frame, frames.SAMPLE_COUNT)), get(frame, frames.RUN)
+    rows, columns = get(frame, frames.OUTPUTS), samples.size * run
+    d, moved = reals_of(frame, frames.CHANGES, rows * columns), reals_of(frame, frames.OTHER, rows * columns)
+    for s in range(samples.size):
+        x = _row(frame, frames.SOURCE, rows, samples[s])
+        for k in range(rows):
+            value, row, out = x[k], part(d, k * columns + s * run, run), part(moved, k * columns + s * run, run)
+            for c in range(run):
+                out[c] = row[c] + value
+    put(frame, frames.INPUTS, columns)
+    put(frame, frames.OUTPUTS, columns)
+    _forward(operations, i, rows, get(frame, frames.OTHER), get(frame, frames.CHANGES), frame)
+    _subtract_base(samples, run, rows, frame, d)
+
+
+@kernel
+def _follow_by_forward(operations: Any, i: int, frame: Any) -> None:
+    """The block OTHER = f(x + d) - f(x) of the block CHANGES, which is overwritten, for an operation f on rows."""
+    samples, run = integers_of(frame, frames.SAMPLES, get(frame, frames.SAMPLE_COUNT)), get(frame, frames.RUN)
+    inputs, outputs, columns = get(frame, frames.INPUTS), get(frame, frames.OUTPUTS), samples.size * run
+    d, across = reals_of(frame, frames.CHANGES, inputs * columns), reals_of(frame, frames.OTHER, inputs * columns)
+    for s in range(samples.size):
+        x = _row(frame, frames.SOURCE, inputs, samples[s])
+        for c in range(s * run, (s + 1) * run):
+            row = part(across, c * inputs, inputs)
+            for k in range(inputs):
+                row[k] = d[k * columns + c] + x[k]
+    _forward(operations, i, columns, get(frame, frames.OTHER), get(frame, frames.CHANGES), frame)
+    rows = matrix(reals_of(frame, frames.CHANGES, outputs * columns), 0, columns, outputs)
+    block = reals_of(frame, frames.OTHER, outputs * columns)
+    for c in range(columns):
+        row = rows[c]
+        for k in range(outputs):
+            block[k * columns + c] = row[k]
+    _subtract_base(samples, run, outputs, frame, block)
+
+
+@kernel
+def _spread_as_it_is(rows: int, frame: Any) -> None:
+    """The block OTHER of so many rows, where the elements from COLUMN on change by CHANGES and the others do not."""
+    j, width = get(frame, frames.COLUMN), get(frame, frames.WIDTH)
+    columns = get(frame, frames.SAMPLE_COUNT) * get(frame, frames.RUN)
+    count = columns // width
+    changes, block = reals_of(frame, frames.CHANGES, columns), reals_of(frame, frames.OTHER, rows * columns)
+    for k in range(rows):
+        out = matrix(block, k * columns, count, width)
+        for r in range(count):
+            for c in range(width):
+                out[r, c] = changes[r * width + c] if k == j + c else 0.0
+
+
+@kernel
+def _take_loss(job: Any, operations: Any, unit: int, losses: int, frame: Any) -> None:
+    """Call a unit of the loss for the changes that a frame has; the changes of the losses go to an address."""
+    count = operations.shape[0]
+    choose(job, operations, count - 1, frame)
+    put(frame, frames.NUMBERS, get(job, AT_NUMBERS) + REAL * NUMBERS_EACH * count)
+    put(frame, frames.DENSE, get(job, AT_DENSE))
+    put(frame, frames.PREPARED, get(job, AT_PREPARED_OUTPUTS))
+    put(frame, frames.LOSSES, losses)
+    call(unit, frame)
+
+
+@kernel
+def follow(job: Any, operations: Any, first: int, frame: Any, space: Space) -> None:
+    """The losses of a space = the changes of each sample's loss where the outputs of operation `first` change.
+
+    The frame's CHANGES, SAMPLES, SAMPLE_COUNT, RUN, COLUMN and WIDTH say which, see _change_columns; CHANGES is
+    overwritten.
+    """
+    count, i = operations.shape[0], first + 1
+    put(frame, frames.OTHER, space.other)
+    while i < count and operations[i, TAKES_ELEMENTS] != 0:
+        choose(job, operations, i, frame)
+        _change_columns(operations, i, frame)
+        i += 1
+    if i == count:
+        put(frame, frames.OTHER, space.work)
+        _take_loss(job, operations, get(job, LOSS_CHANGE_OF_ONE), space.losses, frame)
+        return
+    choose(job, operations, i, frame)
+    put(frame, frames.OTHER, space.one)
+    if has_unit(operations, i, SPREAD):
+        call_unit(operations, i, SPREAD, frame)
+        i += 1
+    else:
+        _spread_as_it_is(operations[i - 1, WIDTH_OUT], frame)
+    one, other = space.one, space.other
+    for later in range(i, count):
+        choose(job, operations, later, frame)
+        put(frame, frames.CHANGES, one)
+        put(frame, frames.OTHER, other)
+        if operations[later, TAKES_ELEMENTS] != 0:
+            _change_block(operations, later, frame)
+            continue
+        if has_unit(operations, later, FOLLOW):
+            call_unit(operations, later, FOLLOW, frame)
+        else:
+            _follow_by_forward(operations, later, frame)
+        one, other = other, one
+    put(frame, frames.CHANGES, one)
+    put(frame, frames.OTHER, space.work)
+    _take_loss(job, operations, get(job, LOSS_CHANGE), space.losses, frame)

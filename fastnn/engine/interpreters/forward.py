@@ -1,0 +1,115 @@
+"""A network forward: predictions, and the first half of a training step."""
+
+from typing import Any
+
+from fastnn.engine.interpreters.job import (
+    AT_TENSORS,
+    AT_VALUES,
+    AT_X,
+    AT_Y,
+    DATA_INPUTS,
+    DATA_OUTPUTS,
+    DONE,
+    ITEM,
+    NEEDS_SPARSE,
+    PARAMETERS,
+    PREDICT_PART,
+    REFUSED,
+    SAMPLES,
+    SKIPS_ZEROS,
+    UNITS_AT,
+    begin_frame,
+    call_unit,
+    choose_operation,
+    choose_rows,
+    has_unit,
+    job_at,
+    numbers,
+    operations_of,
+    place_of,
+    row_of_part,
+    set_array,
+)
+from fastnn.kernels import frames
+from fastnn.kernels.addresses import LATER, get, new_frame, put, zero_of
+from fastnn.kernels.compile import kernel, shell
+from fastnn.kernels.frames import BREADTH, FORWARD, HEIGHT, OFF, PLACE, SLOTS, SPARSE_FORWARD
+from fastnn.kernels.matmul import share
+from fastnn.kernels.rows import all_finite
+from fastnn.kernels.sparse import FEWEST_ROWS, mostly_zero
+from fastnn.kernels.units import part_unit, run_parts
+from fastnn.kernels.views import part as part_of
+
+# Rows taken through all layers together: what one layer writes is in the cache when the next one reads it, and a
+# copied panel of weights serves many tiles (of 64, 128 and 256 rows, 128 did best or as well at all sizes tried).
+BLOCK_ROWS = 128
+
+
+@kernel
+def is_sparse(operations: Any, x: Any, rows: int) -> bool:
+    """Whether the first operation could leave out zeros of its inputs, in batches of so many rows of x."""
+    return has_unit(operations, 0, SPARSE_FORWARD) and rows >= FEWEST_ROWS and mostly_zero(x)
+
+
+@kernel
+def skips_zeros(job: Any, operations: Any, x: Any, rows: int) -> bool:
+    """Whether it does: only beside finite parameters, as 0 times infinity is NaN, as in NumPy."""
+    if not is_sparse(operations, x, rows):
+        return False
+    finite, values = True, numbers(job, AT_VALUES)
+    for p in range(operations[0, PARAMETERS]):
+        size = place_of(operations, 0, p, HEIGHT) * place_of(operations, 0, p, BREADTH)
+        finite = finite and all_finite(part_of(values, place_of(operations, 0, p, PLACE), size))
+    return finite
+
+
+@kernel
+def forward_rows(
+    job: Any, operations: Any, frame: Any, begin: int, end: int, first: int, last: int, skip: bool
+) -> None:
+    """The operations [begin, end) forward for the rows [first, last) of a batch."""
+    for i in range(begin, end):
+        choose_operation(job, operations, i, frame)
+        choose_rows(operations, i, first, last, frame)
+        call_unit(operations, i, SPARSE_FORWARD if skip and i == 0 else FORWARD, frame)
+
+
+@part_unit
+def predict_part(job: Any, part: int, parts: int) -> None:
+    """One part's rows of a prediction; each part has BLOCK_ROWS rows of the tensors."""
+    operations, frame, item, samples = (
+        operations_of(job),
+        new_frame(SLOTS, zero_of(job)),
+        get(job, ITEM),
+        get(job, SAMPLES),
+    )
+    begin_frame(job, part, OFF, 0, frame)
+    put(frame, frames.TENSORS, row_of_part(job, AT_TENSORS, part, item))
+    put(frame, frames.CAPACITY, BLOCK_ROWS)
+    begin, end = share(samples, part, parts), share(samples, part + 1, parts)
+    skip = get(job, SKIPS_ZEROS) != 0
+    for first in range(begin, end, BLOCK_ROWS):
+        put(frame, frames.X, get(job, AT_X) + item * first * get(job, DATA_INPUTS))
+        put(frame, frames.Y, get(job, AT_Y) + item * first * get(job, DATA_OUTPUTS))
+        forward_rows(job, operations, frame, 0, operations.shape[0], 0, min(BLOCK_ROWS, end - first), skip)
+
+
+@shell
+def predict(n_threads: int, launcher: int, table: Any, x: Any, check_finite: bool, y: Any) -> int:
+    """y (N, K) = the network's outputs for x (N, D); DONE, or what prevented it.
+
+    REFUSED: x is to be finite and is not. NEEDS_SPARSE: the units for inputs that are mostly zeros are to be compiled,
+    and the call made again.
+    """
+    if check_finite and not all_finite(x.reshape(x.size)):
+        return REFUSED
+    job = job_at(table, x.dtype.type(0.0))
+    operations = operations_of(job)
+    if operations[0, UNITS_AT + SPARSE_FORWARD] == LATER and is_sparse(operations, x, x.shape[0]):
+        return NEEDS_SPARSE
+    set_array(job, AT_X, x)
+    set_array(job, AT_Y, y)
+    put(job, SAMPLES, x.shape[0])
+    put(job, SKIPS_ZEROS, 1 if skips_zeros(job, operations, x, x.shape[0]) else 0)
+    run_parts(launcher, get(job, PREDICT_PART), job, n_threads)
+    return DONE

@@ -1,0 +1,247 @@
+"""A job: how a network's arrays reach an interpreter.
+
+A network is data: a *plan* has one row of integers for each operation, with the addresses of its units, so a new
+architecture compiles nothing but the units that no network used before. A tensor of width w whose plan column is c
+lives, for a batch of at most `capacity` rows, at buffer[capacity * c :], row after row; its gradient at the same place
+of a second buffer. Parameters, what operations learn of their inputs, and gradients are ranges of flat vectors.
+
+All of that reaches an interpreter as a *job*: one table of integers with the addresses and sizes of its arrays. Who
+makes the job keeps its arrays alive (fastnn/engine/workspace.py).
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fastnn.kernels import frames
+from fastnn.kernels.addresses import call, frame_at, get, put, zero_of
+from fastnn.kernels.compile import kernel
+from fastnn.kernels.frames import BATCH_STATISTICS, EACH_PLACE, MOST_PARAMETERS, PLACES_SIZE
+from fastnn.kernels.views import matrix, vector_at
+
+# Columns of a plan's row: the plan columns of the tensors that it reads and writes (INPUT: the network's input), their
+# widths, whether it takes single elements, how many parameters and statistics it has; then the addresses of its units
+# by their roles (see frames.FORWARD), 0 for none; then frames.PLACES_SIZE integers.
+READS, WRITES, WIDTH_IN, WIDTH_OUT, TAKES_ELEMENTS, PARAMETERS, STATISTICS = range(7)
+INPUT = -1
+UNITS_AT = 7
+PLACES_AT = UNITS_AT + 15
+PLAN_COLUMNS = PLACES_AT + PLACES_SIZE
+
+# A plan's numbers: NUMBERS_EACH of each operation, then those of the loss and of the penalty.
+NUMBERS_EACH = 4
+LOSS_PARAMETER, BORDER, TARGET_BORDER, DATA_SHARE, L1, L2 = range(6)
+PLAN_NUMBERS = 6
+
+# A job: numbers, addresses of units, what one call is about, then for each array its address and its size.
+NUMBERS = (
+    "operation count", "state vectors", "capacity", "trained", "parts", "item size", "accepts",
+    "loss", "loss of labels", "update", "outer",
+    "batch part", "between stages", "parameter part", "clipped part", "predict part",
+    "start", "count", "stage", "skips zeros", "counts hits", "gathered", "samples", "inputs", "outputs",
+    "perturb part", "prepare part", "prepare outputs", "change", "change of one",
+    "operation", "parameter", "first", "last", "begin", "end", "columns", "widest",
+)  # fmt: skip
+(OPERATION_COUNT, STATE_VECTORS, CAPACITY, TRAINED, PARTS, ITEM, ACCEPTS,
+ LOSS, LOSS_OF_LABELS, UPDATE, OUTER, BATCH_PART, BETWEEN_STAGES, PARAMETER_PART, CLIPPED_PART, PREDICT_PART,
+ START, COUNT, STAGE, SKIPS_ZEROS, COUNTS_HITS, GATHERED, SAMPLES, DATA_INPUTS, DATA_OUTPUTS,
+ PERTURB_PART, PREPARE_PART, LOSS_PREPARE, LOSS_CHANGE, LOSS_CHANGE_OF_ONE,
+ OPERATION, PARAMETER, FIRST, LAST, BEGIN, END, COLUMNS, WIDEST) = range(38)  # fmt: skip
+ARRAYS = (
+    "operations",  # intp, those of the plan
+    "numbers",  # float64, those of the plan
+    "rates",  # float64, the update's numbers
+    "counters",  # (COUNTERS,) intp, see below
+    "values",  # (V,): TRAINED parameters, then what operations learn of their inputs
+    "gradients",  # (V,); behind those of the parameters the statistics of a batch
+    "state",  # (state vectors, V) of the optimizer
+    "inputs",  # (capacity, D), the gathered rows of a mini-batch; none where nothing is shuffled
+    "tensors",  # (capacity * plan columns,)
+    "tensor_gradients",  # (capacity * plan columns,)
+    "scratch",  # (parts, what the operations ask for)
+    "updates",  # (parts, ...), gradients about to be used, see updating.py
+    "sums",  # (parts, SUMS) float64
+    "losses",  # (capacity,) float64
+    "loss_sums",  # (capacity,) float64
+    "hits",  # (capacity,) intp
+    "numbers_of_rows",  # (capacity,) intp: 0, 1, 2, ...
+    # What a call is about, set by the interpreter:
+    "x",  # (samples, D)
+    "labels",  # (samples,) intp, or empty
+    "dense",  # (samples, K), or empty
+    "order",  # (samples,) intp, or empty for 0, 1, 2, ...
+    "weights",  # (samples,) float64, what their losses are multiplied by; empty for 1
+    "y",  # (samples, K), of predictions
+    # For numerical gradients, all float64; see perturbing.py:
+    "prepared",  # (V,), what operations want to know of their parameters
+    "prepared_outputs",  # (samples, K), what the loss wants to know of the outputs
+    "points",  # the multiples of the step
+    "step",  # (2,), see perturbing.step_taken
+    "changes",  # (points, V), of the loss
+    "memory",  # (parts, perturbing.space_size)
+    "samples",  # (parts, samples) intp
+)
+PLACES = {name: len(NUMBERS) + 2 * i for i, name in enumerate(ARRAYS)}
+JOB_SIZE = len(NUMBERS) + 2 * len(ARRAYS)
+(AT_OPERATIONS, AT_NUMBERS, AT_RATES, AT_COUNTERS, AT_VALUES, AT_GRADIENTS, AT_STATE, AT_INPUTS, AT_TENSORS,
+ AT_TENSOR_GRADIENTS, AT_SCRATCH, AT_UPDATES, AT_SUMS, AT_LOSSES, AT_LOSS_SUMS, AT_HITS, AT_NUMBERS_OF_ROWS,
+ AT_X, AT_LABELS, AT_DENSE, AT_ORDER, AT_WEIGHTS, AT_Y, AT_PREPARED, AT_PREPARED_OUTPUTS, AT_POINTS, AT_STEP,
+ AT_CHANGES, AT_MEMORY, AT_SAMPLES) = PLACES.values()  # fmt: skip
+SUMS = 512  # numbers of scratch in float64 of each part: columns or losses that are taken at once
+
+# The seed of what is random, how many batches have drawn, and how many updates the optimizer's state has seen.
+SEED, DRAWS, STEPS = range(3)
+COUNTERS = 3
+INTEGER = np.dtype(np.intp).itemsize
+REAL = np.dtype(np.float64).itemsize
+
+# What becomes of a call's data, in its last result.
+DONE, NOT_FINITE, REFUSED, NEEDS_SPARSE = range(4)
+
+
+@kernel
+def job_at(job: Any, like: Any) -> Any:
+    """A job's table, as interpreters take it."""
+    return frame_at(job.ctypes.data, JOB_SIZE, like)
+
+
+@kernel
+def set_array(job: Any, place: int, array: Any) -> None:
+    """Put an array's address and size at their place."""
+    put(job, place, array.ctypes.data)
+    put(job, place + 1, array.size)
+
+
+@kernel
+def integers(job: Any, place: int) -> Any:
+    """An array of integers."""
+    return vector_at(get(job, place), get(job, place + 1), np.intp(0))
+
+
+@kernel
+def reals(job: Any, place: int) -> Any:
+    """An array of float64."""
+    return vector_at(get(job, place), get(job, place + 1), np.float64(0.0))
+
+
+@kernel
+def numbers(job: Any, place: int) -> Any:
+    """An array of the job's dtype."""
+    return vector_at(get(job, place), get(job, place + 1), zero_of(job))
+
+
+@kernel
+def operations_of(job: Any) -> Any:
+    """The plan's table."""
+    return matrix(integers(job, AT_OPERATIONS), 0, get(job, OPERATION_COUNT), PLAN_COLUMNS)
+
+
+@kernel
+def plan_number(job: Any, which: int) -> float:
+    """One of a plan's own numbers, such as LOSS_PARAMETER."""
+    return reals(job, AT_NUMBERS)[NUMBERS_EACH * get(job, OPERATION_COUNT) + which]
+
+
+@kernel
+def row_of_part(job: Any, place: int, part: int, item: int) -> int:
+    """Where the row of one part begins, of an array with a row for each."""
+    return get(job, place) + item * part * (get(job, place + 1) // get(job, PARTS))
+
+
+@kernel
+def begin_frame(job: Any, part: int, key: int, batch_rows: int, frame: Any) -> None:
+    """Set what is the same for all operations in one part of a call.
+
+    key: of what is random, or OFF. batch_rows: where statistics are those of the batch, its rows, else 0.
+    """
+    item, parts = get(job, ITEM), get(job, PARTS)
+    statistics = AT_VALUES if batch_rows == 0 else AT_GRADIENTS
+    put(frame, frames.ITEM, item)
+    put(frame, frames.CAPACITY, get(job, CAPACITY))
+    put(frame, frames.TENSORS, get(job, AT_TENSORS))
+    put(frame, frames.TENSOR_GRADIENTS, get(job, AT_TENSOR_GRADIENTS))
+    put(frame, frames.VALUES, get(job, AT_VALUES))
+    put(frame, frames.GRADIENTS, get(job, AT_GRADIENTS))
+    put(frame, frames.STATISTICS, get(job, statistics))
+    put(frame, frames.BATCH_ROWS, batch_rows)
+    put(frame, frames.KEY, key)
+    put(frame, frames.SCRATCH, row_of_part(job, AT_SCRATCH, part, item))
+    put(frame, frames.SCRATCH_SIZE, get(job, AT_SCRATCH + 1) // parts)
+    put(frame, frames.SUMS, row_of_part(job, AT_SUMS, part, REAL))
+    put(frame, frames.SUMS_SIZE, get(job, AT_SUMS + 1) // parts)
+    put(frame, frames.X, 0)
+    put(frame, frames.Y, 0)
+
+
+@kernel
+def choose_operation(job: Any, operations: Any, i: int, frame: Any) -> None:
+    """Set what a frame says of operation i but for its rows."""
+    row = get(job, AT_OPERATIONS) + INTEGER * i * PLAN_COLUMNS
+    put(frame, frames.NUMBER, i)
+    put(frame, frames.INPUTS, operations[i, WIDTH_IN])
+    put(frame, frames.OUTPUTS, operations[i, WIDTH_OUT])
+    put(frame, frames.PLACES, row + INTEGER * PLACES_AT)
+    put(frame, frames.NUMBERS, get(job, AT_NUMBERS) + REAL * NUMBERS_EACH * i)
+
+
+@kernel
+def choose_rows(operations: Any, i: int, first: int, last: int, frame: Any) -> None:
+    """Set a frame to the rows [first, last) of a batch; X and Y, where set, are those of these very rows."""
+    item, capacity = get(frame, frames.ITEM), get(frame, frames.CAPACITY)
+    reads, writes = operations[i, READS], operations[i, WRITES]
+    width_in, width_out = operations[i, WIDTH_IN], operations[i, WIDTH_OUT]
+    begin, end = item * (capacity * reads + first * width_in), item * (capacity * writes + first * width_out)
+    is_first, is_last = reads == INPUT, i == operations.shape[0] - 1 and get(frame, frames.Y) != 0
+    put(frame, frames.SOURCE, get(frame, frames.X) if is_first else get(frame, frames.TENSORS) + begin)
+    put(frame, frames.D_SOURCE, 0 if is_first else get(frame, frames.TENSOR_GRADIENTS) + begin)
+    put(frame, frames.TARGET, get(frame, frames.Y) if is_last else get(frame, frames.TENSORS) + end)
+    put(frame, frames.D_TARGET, get(frame, frames.TENSOR_GRADIENTS) + end)
+    put(frame, frames.FIRST_ROW, first)
+    put(frame, frames.ROWS, last - first)
+
+
+@kernel
+def place_of(operations: Any, i: int, which: int, column: int) -> int:
+    """What a plan says of parameter number `which` of operation i: frames.PLACE, HEIGHT, ...."""
+    return operations[i, PLACES_AT + EACH_PLACE * which + column]
+
+
+@kernel
+def statistic_place(operations: Any, i: int, which: int, column: int) -> int:
+    """As place_of, of a statistic."""
+    return place_of(operations, i, MOST_PARAMETERS + which, column)
+
+
+@kernel
+def has_unit(operations: Any, i: int, role: int) -> bool:
+    """Whether operation i has a unit for a role."""
+    return operations[i, UNITS_AT + role] != 0
+
+
+@kernel
+def call_unit(operations: Any, i: int, role: int, frame: Any) -> None:
+    """Call the unit of operation i for a role."""
+    put(frame, frames.ROLE, role)
+    call(operations[i, UNITS_AT + role], frame)
+
+
+@kernel
+def normalizers(job: Any, operations: Any) -> int:
+    """How many operations go by statistics of the batch: in training alone."""
+    count = 0
+    if get(job, UPDATE) != 0:
+        for i in range(operations.shape[0]):
+            count += 1 if has_unit(operations, i, BATCH_STATISTICS) else 0
+    return count
+
+
+@kernel
+def normalizer_at(operations: Any, which: int) -> int:
+    """Where number `which` of them stands; the number of operations where there are not so many."""
+    count = 0
+    for i in range(operations.shape[0]):
+        if has_unit(operations, i, BATCH_STATISTICS):
+            if count == which:
+                return i
+            count += 1
+    return operations.shape[0]

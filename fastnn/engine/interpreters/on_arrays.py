@@ -1,0 +1,309 @@
+"""Operations on arrays of a user's: one call of a unit, its rows shared among threads.
+
+Parts write disjoint rows; sums over the batch run in index order. So the bits do not depend on n_threads.
+"""
+
+from typing import Any
+
+from fastnn.engine.interpreters.batch import count_hits
+from fastnn.engine.interpreters.job import INTEGER, REAL
+from fastnn.kernels import frames
+from fastnn.kernels.addresses import address_of, call, get, new_frame, put, zero_of
+from fastnn.kernels.compile import kernel, shell
+from fastnn.kernels.frames import (
+    BACKWARD,
+    BREADTH,
+    EACH_PLACE,
+    GRADIENT,
+    HEIGHT,
+    OFF,
+    PLACE,
+    PLACES_SIZE,
+    SLOTS,
+    integers_of,
+    put_real,
+)
+from fastnn.kernels.matmul import share
+from fastnn.kernels.reductions import sum_in_order
+from fastnn.kernels.units import part_unit, run_parts
+
+# What a request holds in slots that no unit reads: the unit, another one, and the places of gradients.
+UNIT, OTHER_UNIT, GRADIENT_PLACES = frames.X, frames.Y, frames.CAPACITY
+BORDER, TARGET_BORDER, HITS, HITS_SIZE = frames.TENSORS, frames.TENSOR_GRADIENTS, frames.STEPS, frames.LAYOUT
+
+
+@kernel
+def _begin(request: Any, x: Any) -> None:
+    """Clear a request, for numbers of the dtype of x."""
+    for slot in range(SLOTS):
+        put(request, slot, 0)
+    put(request, frames.ITEM, x.itemsize)
+    put(request, frames.KEY, OFF)
+
+
+@kernel
+def _copy_for_part(request: Any, part: int, frame: Any) -> None:
+    """A frame like the request, with the scratch of one part."""
+    for slot in range(SLOTS):
+        put(frame, slot, get(request, slot))
+    item = get(request, frames.ITEM)
+    put(frame, frames.SCRATCH, get(request, frames.SCRATCH) + item * part * get(request, frames.SCRATCH_SIZE))
+    put(frame, frames.SUMS, get(request, frames.SUMS) + REAL * part * get(request, frames.SUMS_SIZE))
+
+
+@kernel
+def _move(frame: Any, slot: int, offset: int) -> None:
+    """Add to an address."""
+    put(frame, slot, get(frame, slot) + offset)
+
+
+@kernel
+def _choose_rows(first: int, last: int, frame: Any) -> None:
+    """Cut a frame that is about all rows to [first, last)."""
+    before, after = get(frame, frames.ITEM) * first * get(frame, frames.INPUTS), first * get(frame, frames.OUTPUTS)
+    after *= get(frame, frames.ITEM)
+    _move(frame, frames.SOURCE, before)
+    _move(frame, frames.D_SOURCE, before)
+    _move(frame, frames.TARGET, after)
+    _move(frame, frames.D_TARGET, after)
+    _move(frame, frames.LOSSES, REAL * first)
+    _move(frame, frames.LOSS_SUMS, REAL * first)
+    _move(frame, frames.ROW_NUMBERS, INTEGER * first)
+    put(frame, frames.FIRST_ROW, first)
+    put(frame, frames.ROWS, last - first)
+
+
+@part_unit
+def rows_part(request: Any, part: int, parts: int) -> None:
+    """The unit of a request for one part of its rows."""
+    frame, rows = new_frame(SLOTS, zero_of(request)), get(request, frames.ROWS)
+    _copy_for_part(request, part, frame)
+    first, last = share(rows, part, parts), share(rows, part + 1, parts)
+    _choose_rows(first, last, frame)
+    if get(request, HITS_SIZE) > 0:
+        hits = integers_of(request, HITS, rows)[first:last]
+        count_hits(frame, frames.get_real(request, BORDER), frames.get_real(request, TARGET_BORDER), hits)
+    call(get(request, UNIT), frame)
+
+
+@part_unit
+def backward_part(request: Any, part: int, parts: int) -> None:
+    """One part of the rows backward, if there is a unit for it, and of the gradients of COUNT parameters."""
+    frame, rows, item = new_frame(SLOTS, zero_of(request)), get(request, frames.ROWS), get(request, frames.ITEM)
+    _copy_for_part(request, part, frame)
+    if get(request, UNIT) != 0:
+        _choose_rows(share(rows, part, parts), share(rows, part + 1, parts), frame)
+        put(frame, frames.ROLE, BACKWARD)
+        call(get(request, UNIT), frame)
+        _copy_for_part(request, part, frame)
+    put(frame, frames.ROLE, GRADIENT)
+    places = integers_of(request, GRADIENT_PLACES, PLACES_SIZE)
+    for p in range(get(request, frames.COUNT)):
+        at = EACH_PLACE * p
+        first, last = share(places[at + HEIGHT], part, parts), share(places[at + HEIGHT], part + 1, parts)
+        put(frame, frames.PARAMETER, p)
+        put(frame, frames.BEGIN, first)
+        put(frame, frames.END, last)
+        place = places[at + PLACE] + first * places[at + BREADTH]
+        put(frame, frames.OUT, get(request, frames.GRADIENTS) + item * place)
+        call(get(request, OTHER_UNIT), frame)
+
+
+@kernel
+def _set_place(places: Any, which: int, first: Any, array: Any, height: int, breadth: int) -> None:
+    """Where an array begins beside the first one, in elements, and its shape."""
+    put(places, EACH_PLACE * which + PLACE, (array.ctypes.data - first.ctypes.data) // first.itemsize)
+    put(places, EACH_PLACE * which + HEIGHT, height)
+    put(places, EACH_PLACE * which + BREADTH, breadth)
+
+
+@shell
+def affine_forward(
+    n_threads: int, launcher: int, part: int, unit: int, x: Any, W: Any, b: Any, scratch: Any, y: Any
+) -> None:
+    """y = x W + b. x (N, D), W (D, H), b (H,), y (N, H) overwritten, distinct from the others."""
+    like = x.dtype.type(0.0)
+    request, places = new_frame(SLOTS, like), new_frame(PLACES_SIZE, like)
+    _begin(request, x)
+    _set_place(places, 0, W, W, W.shape[0], W.shape[1])
+    _set_place(places, 1, W, b, b.size, 1)
+    put(request, UNIT, unit)
+    put(request, frames.ROWS, x.shape[0])
+    put(request, frames.INPUTS, x.shape[1])
+    put(request, frames.OUTPUTS, y.shape[1])
+    put(request, frames.SOURCE, x.ctypes.data)
+    put(request, frames.TARGET, y.ctypes.data)
+    put(request, frames.VALUES, W.ctypes.data)
+    put(request, frames.PLACES, address_of(places))
+    put(request, frames.SCRATCH, scratch.ctypes.data)
+    put(request, frames.SCRATCH_SIZE, scratch.shape[1])
+    run_parts(launcher, part, request, n_threads)
+
+
+@shell
+def affine_backward(
+    n_threads: int,
+    launcher: int,
+    part: int,
+    backward: int,
+    gradient: int,
+    dy: Any,
+    x: Any,
+    W: Any,
+    scratch: Any,
+    sums: Any,
+    dx: Any,
+    dW: Any,
+    db: Any,
+) -> None:
+    """dx = dy W^T (left out where `backward` is 0), dW = x^T dy, db = the sum of dy over the batch.
+
+    dy (N, H), x (N, D), W (D, H); dx (N, D), dW (D, H), db (H,) overwritten; scratch, sums: one row for each part.
+    """
+    like = x.dtype.type(0.0)
+    request, places, gradient_places = (
+        new_frame(SLOTS, like),
+        new_frame(PLACES_SIZE, like),
+        new_frame(PLACES_SIZE, like),
+    )
+    _begin(request, x)
+    _set_place(places, 0, W, W, W.shape[0], W.shape[1])
+    _set_place(places, 1, W, W, W.shape[1], 1)
+    _set_place(gradient_places, 0, dW, dW, W.shape[0], W.shape[1])
+    _set_place(gradient_places, 1, dW, db, db.size, 1)
+    put(request, UNIT, backward)
+    put(request, OTHER_UNIT, gradient)
+    put(request, frames.ROWS, x.shape[0])
+    put(request, frames.INPUTS, x.shape[1])
+    put(request, frames.OUTPUTS, dy.shape[1])
+    put(request, frames.SOURCE, x.ctypes.data)
+    put(request, frames.D_SOURCE, dx.ctypes.data)
+    put(request, frames.D_TARGET, dy.ctypes.data)
+    put(request, frames.VALUES, W.ctypes.data)
+    put(request, frames.GRADIENTS, dW.ctypes.data)
+    put(request, frames.PLACES, address_of(places))
+    put(request, GRADIENT_PLACES, address_of(gradient_places))
+    put(request, frames.COUNT, 2)
+    put(request, frames.SCRATCH, scratch.ctypes.data)
+    put(request, frames.SCRATCH_SIZE, scratch.shape[1])
+    put(request, frames.SUMS, sums.ctypes.data)
+    put(request, frames.SUMS_SIZE, sums.shape[1])
+    run_parts(launcher, part, request, n_threads)
+
+
+@shell
+def activation_forward(n_threads: int, launcher: int, part: int, unit: int, numbers: Any, x: Any, y: Any) -> None:
+    """y = f(x), row by row. x, y (N, D); y overwritten, and may be x. numbers: those of the activation, float64."""
+    request = new_frame(SLOTS, x.dtype.type(0.0))
+    _begin(request, x)
+    put(request, UNIT, unit)
+    put(request, frames.ROWS, x.shape[0])
+    put(request, frames.INPUTS, x.shape[1])
+    put(request, frames.OUTPUTS, x.shape[1])
+    put(request, frames.SOURCE, x.ctypes.data)
+    put(request, frames.TARGET, y.ctypes.data)
+    put(request, frames.NUMBERS, numbers.ctypes.data)
+    run_parts(launcher, part, request, n_threads)
+
+
+@shell
+def activation_backward(
+    n_threads: int, launcher: int, part: int, unit: int, numbers: Any, dy: Any, x: Any, y: Any, dx: Any
+) -> None:
+    """dx = dy f'(x) with y = f(x). All (N, D); dx overwritten, and may be dy."""
+    request = new_frame(SLOTS, x.dtype.type(0.0))
+    _begin(request, x)
+    put(request, frames.ROLE, BACKWARD)
+    put(request, UNIT, unit)
+    put(request, frames.ROWS, x.shape[0])
+    put(request, frames.INPUTS, x.shape[1])
+    put(request, frames.OUTPUTS, x.shape[1])
+    put(request, frames.SOURCE, x.ctypes.data)
+    put(request, frames.TARGET, y.ctypes.data)
+    put(request, frames.D_TARGET, dy.ctypes.data)
+    put(request, frames.D_SOURCE, dx.ctypes.data)
+    put(request, frames.NUMBERS, numbers.ctypes.data)
+    run_parts(launcher, part, request, n_threads)
+
+
+@shell
+def loss(
+    n_threads: int,
+    launcher: int,
+    part: int,
+    unit: int,
+    numbers: Any,
+    y: Any,
+    labels: Any,
+    dense: Any,
+    rows: Any,
+    divisor: float,
+    dy: Any,
+    losses: Any,
+    log_sums: Any,
+    hits: Any,
+    sums: Any,
+) -> float:
+    """The sum of the losses of outputs y (N, K), whose gradient over `divisor` is dy.
+
+    Row n has the target labels[rows[n]] or dense[rows[n]], of which one is empty. numbers: the loss's, and the borders
+    of its hits; hits (N,) intp, or empty. Scratch: log_sums (N,) and sums (parts, any), float64.
+    """
+    request = new_frame(SLOTS, y.dtype.type(0.0))
+    _begin(request, y)
+    put(request, UNIT, unit)
+    put(request, frames.ROWS, y.shape[0])
+    put(request, frames.INPUTS, y.shape[1])
+    put(request, frames.OUTPUTS, y.shape[1])
+    put(request, frames.TARGET, y.ctypes.data)
+    put(request, frames.D_TARGET, dy.ctypes.data)
+    put(request, frames.LABELS, labels.ctypes.data)
+    put(request, frames.LABELS_SIZE, labels.size)
+    put(request, frames.DENSE, dense.ctypes.data)
+    put(request, frames.DENSE_SIZE, dense.size)
+    put(request, frames.ROW_NUMBERS, rows.ctypes.data)
+    put_real(request, frames.DIVISOR, divisor)
+    put(request, frames.LOSSES, losses.ctypes.data)
+    put(request, frames.LOSS_SUMS, log_sums.ctypes.data)
+    put(request, frames.NUMBERS, numbers.ctypes.data)
+    put_real(request, BORDER, numbers[1])
+    put_real(request, TARGET_BORDER, numbers[2])
+    put(request, HITS, hits.ctypes.data)
+    put(request, HITS_SIZE, hits.size)
+    put(request, frames.SUMS, sums.ctypes.data)
+    put(request, frames.SUMS_SIZE, sums.shape[1])
+    run_parts(launcher, part, request, n_threads)
+    return sum_in_order(losses)
+
+
+@part_unit
+def update_part(request: Any, part: int, parts: int) -> None:
+    """The update of one part of the parameters."""
+    frame, count, item = new_frame(SLOTS, zero_of(request)), get(request, frames.COUNT), get(request, frames.ITEM)
+    _copy_for_part(request, part, frame)
+    first, last = share(count, part, parts), share(count, part + 1, parts)
+    _move(frame, frames.PARAMS, item * first)
+    _move(frame, frames.GRADS, item * first)
+    _move(frame, frames.STATE, item * first)
+    put(frame, frames.COUNT, last - first)
+    call(get(request, UNIT), frame)
+
+
+@shell
+def update(
+    n_threads: int, launcher: int, part: int, unit: int, numbers: Any, params: Any, grads: Any, first: Any, second: Any
+) -> None:
+    """An update of params by grads; first, second: its state, or params where it has no such vector.
+
+    (P,) each, distinct but for that; numbers: see operations/updates/base.py.
+    """
+    request = new_frame(SLOTS, params.dtype.type(0.0))
+    _begin(request, params)
+    put(request, UNIT, unit)
+    put(request, frames.PARAMS, params.ctypes.data)
+    put(request, frames.GRADS, grads.ctypes.data)
+    put(request, frames.STATE, first.ctypes.data)
+    put(request, frames.STRIDE, second.ctypes.data - first.ctypes.data)
+    put(request, frames.COUNT, params.size)
+    put(request, frames.NUMBERS, numbers.ctypes.data)
+    run_parts(launcher, part, request, n_threads)

@@ -1,0 +1,213 @@
+"""What a changed parameter changes: the loss at perturbed parameters, evaluated from the changed parts alone.
+
+Moving W[i, j] by s moves column j of an affine operation's outputs by s x[n, i], and of no sample whose x[n, i] is 0.
+What that changes is followed (changes.py), and the loss's changes are summed over the samples in their order. So the
+result is the difference of the losses at both parameters, as exactly as float64 allows. It is never a derivative: no
+unit of a backward pass is called.
+
+A *point* is a multiple of the step, such as 1 and -1. All is float64. Each sum is computed by one part, in one order:
+the same bits on any number of threads.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fastnn.engine.interpreters.changes import Space, choose, follow
+from fastnn.engine.interpreters.forward import BLOCK_ROWS, forward_rows
+from fastnn.engine.interpreters.job import (
+    AT_CHANGES,
+    AT_MEMORY,
+    AT_POINTS,
+    AT_PREPARED_OUTPUTS,
+    AT_SAMPLES,
+    AT_STEP,
+    AT_VALUES,
+    AT_X,
+    BEGIN,
+    COLUMNS,
+    DATA_INPUTS,
+    DATA_OUTPUTS,
+    END,
+    FIRST,
+    INTEGER,
+    LAST,
+    LOSS_PREPARE,
+    OPERATION,
+    PARAMETER,
+    PARTS,
+    PERTURB_PART,
+    PREPARE_PART,
+    REAL,
+    SAMPLES,
+    WIDEST,
+    begin_frame,
+    call_unit,
+    choose_operation,
+    choose_rows,
+    has_unit,
+    job_at,
+    operations_of,
+    place_of,
+    reals,
+    row_of_part,
+)
+from fastnn.kernels import frames
+from fastnn.kernels.addresses import call, get, new_frame, put, zero_of
+from fastnn.kernels.compile import kernel, shell
+from fastnn.kernels.frames import BREADTH, MOVE, OFF, PLACE, PREPARE, REACHES, SLOTS
+from fastnn.kernels.matmul import share
+from fastnn.kernels.units import part_unit, run_parts
+from fastnn.kernels.views import part as part_of
+from fastnn.kernels.views import vector_at
+
+
+def space_size(widest: int, columns: int, scratch: int) -> int:
+    """Elements of one part's memory; scratch: what the operations ask for."""
+    return (2 * widest + 4) * columns + scratch
+
+
+@kernel
+def _space(job: Any, part: int, frame: Any) -> Space:
+    """One part's memory, cut into scratch; its rest goes to the operations."""
+    at, columns = row_of_part(job, AT_MEMORY, part, REAL), get(job, COLUMNS)
+    block, line = REAL * get(job, WIDEST) * columns, REAL * columns
+    rest = at + 2 * block
+    size = get(job, AT_MEMORY + 1) // get(job, PARTS) - (2 * get(job, WIDEST) + 4) * columns
+    put(frame, frames.SCRATCH, rest + 4 * line)
+    put(frame, frames.SCRATCH_SIZE, size)
+    return Space(columns, at, at + block, rest, rest + line, rest + 2 * line, rest + 3 * line)
+
+
+@kernel
+def _reached(job: Any, operations: Any, o: int, samples: Any, frame: Any) -> int:
+    """The samples that row BEGIN of a parameter reaches, into `samples`; returns how many."""
+    if has_unit(operations, o, REACHES):
+        call_unit(operations, o, REACHES, frame)
+        return get(frame, frames.RESULT)
+    for n in range(get(job, SAMPLES)):
+        samples[n] = n
+    return get(job, SAMPLES)
+
+
+@kernel
+def step_taken(value: float, point: float, step: Any) -> float:
+    """How far a parameter really moves, (value + point h) - value; step = (h, whether relative to max(1, |value|))."""
+    h = step[0] * max(1.0, abs(value)) if step[1] != 0.0 else step[0]
+    return (value + point * h) - value
+
+
+@kernel
+def _set_steps(job: Any, place: int, width: int, steps: Any) -> None:
+    """The steps of `width` parameters from a place on, for each point."""
+    values, points, step = reals(job, AT_VALUES), reals(job, AT_POINTS), reals(job, AT_STEP)
+    for p in range(points.size):
+        for k in range(width):
+            steps[p * width + k] = step_taken(values[place + k], points[p], step)
+
+
+@kernel
+def _add_losses(job: Any, count: int, run: int, place: int, width: int, losses: Any) -> None:
+    """Add the changes of the losses of some samples to those of the parameters from a place on."""
+    points, changes, size = get(job, AT_POINTS + 1), reals(job, AT_CHANGES), get(job, AT_VALUES + 1)
+    for s in range(count):
+        for p in range(points):
+            total, some = part_of(changes, p * size + place, width), part_of(losses, s * run + p * width, width)
+            for k in range(width):
+                total[k] += some[k]
+
+
+@kernel
+def _perturb_row(job: Any, operations: Any, row: int, samples_at: int, frame: Any, space: Space) -> None:
+    """Add to the changes the sums over the samples, for columns [BEGIN, END) of one row of a parameter."""
+    o, which, points = get(job, OPERATION), get(job, PARAMETER), get(job, AT_POINTS + 1)
+    samples = vector_at(samples_at, get(job, SAMPLES), np.intp(0))
+    choose(job, operations, o, frame)
+    put(frame, frames.PARAMETER, which)
+    put(frame, frames.BEGIN, row)
+    put(frame, frames.SAMPLES, samples_at)
+    reached = _reached(job, operations, o, samples, frame)
+    place = place_of(operations, o, which, PLACE) + row * place_of(operations, o, which, BREADTH)
+    most = max(1, space.columns // points)
+    for j in range(get(job, BEGIN), get(job, END), most):
+        width = min(most, get(job, END) - j)
+        run = points * width
+        _set_steps(job, place + j, width, vector_at(space.steps, run, 0.0))
+        size = max(1, space.columns // run)
+        for begin in range(0, reached, size):
+            count = min(size, reached - begin)
+            choose(job, operations, o, frame)
+            put(frame, frames.PARAMETER, which)
+            put(frame, frames.BEGIN, row)
+            put(frame, frames.SAMPLES, samples_at + INTEGER * begin)
+            put(frame, frames.SAMPLE_COUNT, count)
+            put(frame, frames.RUN, run)
+            put(frame, frames.COLUMN, j)
+            put(frame, frames.WIDTH, width)
+            put(frame, frames.STEPS, space.steps)
+            put(frame, frames.CHANGES, space.changes)
+            call_unit(operations, o, MOVE, frame)
+            follow(job, operations, o, frame, space)
+            _add_losses(job, count, run, place + j, width, vector_at(space.losses, count * run, 0.0))
+
+
+@part_unit
+def perturb_part(job: Any, part: int, parts: int) -> None:
+    """Rows FIRST + part, FIRST + part + parts, ... before LAST of a parameter."""
+    operations, frame = operations_of(job), new_frame(SLOTS, zero_of(job))
+    begin_frame(job, 0, OFF, 0, frame)
+    put(frame, frames.X, get(job, AT_X))
+    space = _space(job, part, frame)
+    samples_at = row_of_part(job, AT_SAMPLES, part, INTEGER)
+    for row in range(get(job, FIRST) + part, get(job, LAST), parts):
+        _perturb_row(job, operations, row, samples_at, frame, space)
+
+
+@part_unit
+def prepare_part(job: Any, part: int, parts: int) -> None:
+    """One part's rows of x, through all operations."""
+    operations, frame, samples = operations_of(job), new_frame(SLOTS, zero_of(job)), get(job, SAMPLES)
+    count = operations.shape[0]
+    begin_frame(job, 0, OFF, 0, frame)
+    _space(job, part, frame)
+    begin, end = share(samples, part, parts), share(samples, part + 1, parts)
+    for first in range(begin, end, BLOCK_ROWS):
+        last = min(first + BLOCK_ROWS, end)
+        put(frame, frames.X, get(job, AT_X) + REAL * first * get(job, DATA_INPUTS))
+        forward_rows(job, operations, frame, 0, count, first, last, False)
+        if get(job, LOSS_PREPARE) != 0:
+            choose_operation(job, operations, count - 1, frame)
+            choose_rows(operations, count - 1, first, last, frame)
+            put(frame, frames.PREPARED, get(job, AT_PREPARED_OUTPUTS) + REAL * first * get(job, DATA_OUTPUTS))
+            call(get(job, LOSS_PREPARE), frame)
+
+
+@shell
+def prepare(n_threads: int, launcher: int, table: Any) -> None:
+    """Everything that the unperturbed network gives for x (N, D): tensors, and what units prepare."""
+    job = job_at(table, 0.0)
+    operations, frame = operations_of(job), new_frame(SLOTS, zero_of(job))
+    begin_frame(job, 0, OFF, 0, frame)
+    for i in range(operations.shape[0]):
+        if has_unit(operations, i, PREPARE):
+            choose(job, operations, i, frame)
+            call_unit(operations, i, PREPARE, frame)
+    run_parts(launcher, get(job, PREPARE_PART), job, n_threads)
+
+
+@shell
+def perturb(
+    n_threads: int, launcher: int, table: Any, o: int, parameter: int, first: int, last: int, begin: int, end: int
+) -> None:
+    """Add to the changes (points, V) those of the sum of the losses by some entries of a parameter of operation o.
+
+    Its rows [first, last), and of each the columns [begin, end).
+    """
+    job = job_at(table, 0.0)
+    put(job, OPERATION, o)
+    put(job, PARAMETER, parameter)
+    put(job, FIRST, first)
+    put(job, LAST, last)
+    put(job, BEGIN, begin)
+    put(job, END, end)
+    run_parts(launcher, get(job, PERTURB_PART), job, n_threads)

@@ -1,0 +1,244 @@
+"""One interpreter for every network: forward, loss, backward, update.
+
+A step has two parallel regions. In the first each part takes some *rows of the batch* through all operations forward,
+through the loss and backward (batch.py); in the second each part takes some *rows of each parameter*, sums its gradient
+over the batch and updates it (updating.py). An operation that goes by statistics of the batch cuts the first into
+stages, with a region for its units between any two; gradients that are clipped to a norm take a region of their own for
+the update. Every element is computed by one part in an order that does not depend on the parts: the same bits on any
+number of threads.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastnn.engine.interpreters.batch import first_gradient_is_finite
+from fastnn.engine.interpreters.forward import is_sparse, skips_zeros
+from fastnn.engine.interpreters.job import (
+    ACCEPTS,
+    AT_COUNTERS,
+    AT_DENSE,
+    AT_GRADIENTS,
+    AT_HITS,
+    AT_LABELS,
+    AT_LOSSES,
+    AT_ORDER,
+    AT_RATES,
+    AT_WEIGHTS,
+    AT_X,
+    BATCH_PART,
+    BETWEEN_STAGES,
+    CLIPPED_PART,
+    COUNT,
+    COUNTS_HITS,
+    DONE,
+    DRAWS,
+    GATHERED,
+    NEEDS_SPARSE,
+    NOT_FINITE,
+    PARAMETER_PART,
+    REFUSED,
+    SKIPS_ZEROS,
+    STAGE,
+    START,
+    STEPS,
+    TRAINED,
+    UNITS_AT,
+    UPDATE,
+    WIDTH_OUT,
+    begin_frame,
+    call_unit,
+    choose_operation,
+    choose_rows,
+    has_unit,
+    integers,
+    job_at,
+    normalizers,
+    numbers,
+    operations_of,
+    reals,
+    set_array,
+)
+from fastnn.engine.interpreters.updating import clip_to_norm, update_range
+from fastnn.kernels import frames
+from fastnn.kernels.addresses import LATER, get, new_frame, put, zero_of
+from fastnn.kernels.compile import kernel, shell
+from fastnn.kernels.frames import BATCH_STATISTICS, CHECK, LEARN, OFF, SLOTS, SPARSE_FORWARD
+from fastnn.kernels.reductions import sum_in_order
+from fastnn.kernels.rows import all_finite
+from fastnn.kernels.units import run_parts
+from fastnn.kernels.views import part as part_of
+from fastnn.operations.losses.base import SHARES, SIGNS, VALUES
+from fastnn.operations.updates.base import CLIP_NORM, STEP
+
+
+@kernel
+def are_targets(kind: int, dense: Any) -> bool:
+    """Whether all of a vector are surely finite values, shares or signs, as the loss takes them; of others never.
+
+    The gate says what is wrong where they are not, and looks at the sums of probabilities.
+    """
+    one, wrong = dense.dtype.type(1.0), 0
+    if kind == VALUES:
+        return all_finite(dense)
+    if kind == SHARES:
+        for i in range(dense.size):
+            wrong |= not (dense[i] >= dense.dtype.type(0.0) and dense[i] <= one)
+        return wrong == 0
+    if kind == SIGNS:
+        for i in range(dense.size):
+            wrong |= abs(dense[i]) != one
+        return wrong == 0
+    return False
+
+
+@kernel
+def _acceptable(job: Any, classes: int, x: Any, labels: Any, dense: Any, check_finite: bool) -> bool:
+    """Whether x is finite, if that is asked, and the targets are surely such as the loss takes."""
+    for n in range(labels.size):
+        if labels[n] < 0 or labels[n] >= classes:
+            return False
+    if labels.size == 0 and not are_targets(get(job, ACCEPTS), dense.reshape(dense.size)):
+        return False
+    return not check_finite or all_finite(x.reshape(x.size))
+
+
+@kernel
+def _count(job: Any) -> None:
+    """Count an update that is about to be made, and the draws of its batch."""
+    counters = integers(job, AT_COUNTERS)
+    counters[DRAWS] += 1
+    counters[STEPS] += 1
+    reals(job, AT_RATES)[STEP] = counters[STEPS]
+
+
+@kernel
+def _hits(job: Any, count: int) -> int:
+    """How many of the first rows of a batch were right."""
+    hits, total = integers(job, AT_HITS), 0
+    for n in range(count):
+        total += hits[n]
+    return total
+
+
+@kernel
+def _statistics(job: Any, operations: Any, role: int, count: int, frame: Any) -> bool:
+    """Call the units that check, or learn, the statistics of the batch; whether all are well."""
+    fine = True
+    for i in range(operations.shape[0] if get(job, UPDATE) != 0 else 0):
+        if has_unit(operations, i, BATCH_STATISTICS) and has_unit(operations, i, role):
+            begin_frame(job, 0, OFF, count, frame)
+            choose_operation(job, operations, i, frame)
+            choose_rows(operations, i, 0, count, frame)
+            put(frame, frames.RESULT, 1)
+            call_unit(operations, i, role, frame)
+            fine = fine and get(frame, frames.RESULT) != 0
+    return fine
+
+
+@kernel
+def _set_data(job: Any, x: Any, labels: Any, dense: Any, order: Any, weights: Any) -> None:
+    """Point a job to the data of a call."""
+    set_array(job, AT_X, x)
+    set_array(job, AT_LABELS, labels)
+    set_array(job, AT_DENSE, dense)
+    set_array(job, AT_ORDER, order)
+    set_array(job, AT_WEIGHTS, weights)
+    put(job, GATHERED, 1 if order.size > 0 else 0)
+
+
+@kernel
+def _unit_of_region(job: Any, region: int, last_stage: int) -> int:
+    """The unit whose parts a region takes."""
+    if region > last_stage + 1:
+        return get(job, CLIPPED_PART)
+    if region > last_stage:
+        return get(job, PARAMETER_PART)
+    return get(job, BETWEEN_STAGES if region % 2 == 1 else BATCH_PART)
+
+
+@shell
+def train(
+    n_threads: int,
+    launcher: int,
+    table: Any,
+    x: Any,
+    labels: Any,
+    dense: Any,
+    order: Any,
+    weights: Any,
+    first: int,
+    last: int,
+    size: int,
+    losses: float,
+    check: bool,
+    check_finite: bool,
+    counts_hits: bool,
+) -> Any:
+    """Take mini-batches, each followed by an update; returns (samples, loss sum, hits, DONE or what went wrong).
+
+    The mini-batches number first, first + 1, ..., last - 1 of `size` rows each; for x and the rest see job.ARRAYS.
+    losses: the sum so far, so that its bits do not depend on how an epoch is cut into calls. check: refuse bad labels,
+    targets that may be bad and, if check_finite, NaN and infinity in x, before anything is changed. The hits are 0
+    without counts_hits. Stops after the first batch whose loss is not finite. Overwrites the workspace and, where
+    nothing is updated, the gradients; updates values and state. NEEDS_SPARSE: as of `predict`.
+    """
+    job = job_at(table, x.dtype.type(0.0))
+    operations, updates = operations_of(job), get(job, UPDATE) != 0
+    if check and not _acceptable(job, operations[-1, WIDTH_OUT], x, labels, dense, check_finite):
+        return 0, losses, 0, REFUSED
+    if operations[0, UNITS_AT + SPARSE_FORWARD] == LATER and is_sparse(operations, x, size):
+        return 0, losses, 0, NEEDS_SPARSE
+    skip_zeros = skips_zeros(job, operations, x, size)
+    _set_data(job, x, labels, dense, order, weights)
+    put(job, COUNTS_HITS, 1 if counts_hits else 0)
+    losses_of_rows, rates, frame = reals(job, AT_LOSSES), reals(job, AT_RATES), new_frame(SLOTS, zero_of(job))
+    by_norm = updates and rates[CLIP_NORM] < np.inf
+    # One batch takes the stages at even numbers, what is between them at odd ones, the parameters, the clipped update.
+    norms = normalizers(job, operations)
+    last_stage = 4 * norms
+    regions = last_stage + (3 if by_norm else 2)
+    samples, hits, total = 0, 0, 0.0
+    put(job, SKIPS_ZEROS, 1 if skip_zeros else 0)
+    for number in range(regions * first, regions * last):
+        start, region = number // regions * size, number % regions
+        count = min(size, x.shape[0] - start)
+        put(job, START, start)
+        put(job, COUNT, count)
+        put(job, STAGE, region // 2)
+        run_parts(launcher, _unit_of_region(job, region, last_stage), job, n_threads)
+        if region == 2 * norms:  # the loss
+            total = sum_in_order(losses_of_rows[:count])
+            # A gradient by itself passes NaN on, as in NumPy.
+            if updates and not (math.isfinite(total) and _statistics(job, operations, CHECK, count, frame)):
+                return samples, losses, hits, NOT_FINITE
+        if region == last_stage:
+            if updates:
+                _count(job)
+            skips = skip_zeros and first_gradient_is_finite(job, operations, count)  # 0 times NaN is NaN
+            put(job, SKIPS_ZEROS, 1 if skips else 0)
+        if region == last_stage + 1:
+            put(job, SKIPS_ZEROS, 1 if skip_zeros else 0)
+            gradients = part_of(numbers(job, AT_GRADIENTS), 0, get(job, TRAINED))
+            if by_norm and not clip_to_norm(gradients, rates[CLIP_NORM]):
+                return samples, losses, hits, NOT_FINITE
+        if region == regions - 1:
+            _statistics(job, operations, LEARN, count, frame)
+            samples += count
+            losses += total
+            hits += _hits(job, count if counts_hits else 0)
+    return samples, losses, hits, DONE if math.isfinite(losses) else NOT_FINITE
+
+
+@shell
+def apply_update(n_threads: int, launcher: int, table: Any, values: Any) -> None:
+    """Update the parameters `values` of a job by its gradients. Serial."""
+    job = job_at(table, values.dtype.type(0.0))
+    size, rates, frame = get(job, TRAINED), reals(job, AT_RATES), new_frame(SLOTS, zero_of(job))
+    gradients = part_of(numbers(job, AT_GRADIENTS), 0, size)
+    _count(job)
+    if rates[CLIP_NORM] < np.inf:
+        clip_to_norm(gradients, rates[CLIP_NORM])
+    begin_frame(job, 0, OFF, 0, frame)
+    update_range(job, 0, size, get(job, AT_GRADIENTS), frame)

@@ -1,0 +1,211 @@
+"""One part of the parameters: their gradients, summed over the batch, and the update by them."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastnn.engine.interpreters.job import (
+    AT_GRADIENTS,
+    AT_INPUTS,
+    AT_RATES,
+    AT_STATE,
+    AT_UPDATES,
+    AT_VALUES,
+    AT_X,
+    COUNT,
+    DATA_INPUTS,
+    GATHERED,
+    INPUT,
+    ITEM,
+    L1,
+    L2,
+    OUTER,
+    PARAMETERS,
+    PARTS,
+    READS,
+    SKIPS_ZEROS,
+    START,
+    STATE_VECTORS,
+    TRAINED,
+    UPDATE,
+    begin_frame,
+    call_unit,
+    choose_operation,
+    choose_rows,
+    has_unit,
+    normalizers,
+    numbers,
+    operations_of,
+    place_of,
+    plan_number,
+    reals,
+)
+from fastnn.kernels import frames
+from fastnn.kernels.addresses import call, get, new_frame, put, zero_of
+from fastnn.kernels.compile import kernel
+from fastnn.kernels.frames import BREADTH, GRADIENT, HEIGHT, IS_MATRIX, OFF, PENALIZED, PLACE, SLOTS, SPARSE_GRADIENT
+from fastnn.kernels.matmul import FEW_STEPS, share
+from fastnn.kernels.penalty import add_penalty_gradient
+from fastnn.kernels.rows import all_finite
+from fastnn.kernels.units import part_unit
+from fastnn.kernels.views import part as part_of
+from fastnn.kernels.views import vector_at
+from fastnn.operations.updates.base import CLIP_NORM, CLIP_VALUE
+
+UPDATE_SIZE = 4096
+FEWEST_ROWS = 192  # but for deep sums, so that copying their operands pays
+
+
+@kernel
+def clip_to_value(grads: Any, bound: float) -> None:
+    """grads kept within [-bound, bound], in place; NaN stays NaN."""
+    limit = grads.dtype.type(bound)
+    for i in range(grads.size):
+        value = grads[i]
+        grads[i] = limit if value > limit else -limit if value < -limit else value
+
+
+@kernel
+def clip_to_norm(grads: Any, bound: float) -> bool:
+    """grads scaled in place so that the square root of the sum of their squares, the norm, is at most bound.
+
+    False, and nothing done, where the norm is not finite.
+    """
+    scale = 0.0
+    for i in range(grads.size):
+        magnitude = abs(np.float64(grads[i]))
+        scale = magnitude if not magnitude <= scale else scale  # NaN counts as largest
+    if not scale < np.inf:
+        return False
+    total = 0.0
+    if scale > 0.0:  # so that no square overflows
+        for i in range(grads.size):
+            one = np.float64(grads[i]) / scale
+            total += one * one
+    norm = scale * math.sqrt(total)
+    if norm > bound:
+        factor = grads.dtype.type(bound / norm)
+        for i in range(grads.size):
+            grads[i] *= factor
+    return True
+
+
+@kernel
+def update_range(job: Any, place: int, count: int, grads: int, frame: Any) -> None:
+    """Update `count` parameters from `place` on by the gradients at an address, clipped in place where that is asked.
+
+    Overwrites the frame's NUMBERS and what an update reads; see operations/updates/base.py.
+    """
+    item, bound = get(frame, frames.ITEM), reals(job, AT_RATES)[CLIP_VALUE]
+    if bound < np.inf:
+        clip_to_value(vector_at(grads, count, zero_of(frame)), bound)
+    state = get(job, AT_STATE) + item * place
+    put(frame, frames.PARAMS, get(job, AT_VALUES) + item * place)
+    put(frame, frames.GRADS, grads)
+    put(frame, frames.STATE, state)
+    put(frame, frames.STRIDE, item * (get(job, AT_STATE + 1) // max(1, get(job, STATE_VECTORS))))
+    put(frame, frames.COUNT, count)
+    put(frame, frames.NUMBERS, get(job, AT_RATES))
+    call(get(job, UPDATE), frame)
+
+
+@kernel
+def _is_outer(job: Any, operations: Any, i: int, l1: float, l2: float, frame: Any) -> bool:
+    """Whether a matrix of parameters is updated at once by the outer product of one sample's x and dy."""
+    plain = get(job, OUTER) != 0 and get(job, COUNT) == 1 and reals(job, AT_RATES)[CLIP_VALUE] == np.inf
+    if not plain or l1 != 0.0 or l2 != 0.0 or not has_unit(operations, i, SPARSE_GRADIENT):
+        return False
+    dy = frames.d_target(frame)
+    return all_finite(dy.reshape(dy.size))  # it leaves out zeros of x
+
+
+@kernel
+def _update_matrix(
+    job: Any, operations: Any, i: int, p: int, role: int, first: int, last: int, part: int, frame: Any
+) -> None:
+    """Rows [first, last) of a matrix of parameters: their gradient, used at once for the update.
+
+    So the gradient is read from the cache, and never written to the flat vector.
+    """
+    breadth, place, item = place_of(operations, i, p, BREADTH), place_of(operations, i, p, PLACE), get(job, ITEM)
+    is_penalized = place_of(operations, i, p, PENALIZED) != 0
+    l1 = plan_number(job, L1) if is_penalized else 0.0
+    l2 = plan_number(job, L2) if is_penalized else 0.0
+    if _is_outer(job, operations, i, l1, l2, frame):
+        put(frame, frames.SOURCE, get(frame, frames.SOURCE) + item * first)
+        put(frame, frames.INPUTS, last - first)
+        put(frame, frames.PARAMS, get(job, AT_VALUES) + item * (place + first * breadth))
+        put(frame, frames.NUMBERS, get(job, AT_RATES))
+        call(get(job, OUTER), frame)
+        return
+    size = get(job, AT_UPDATES + 1) // get(job, PARTS)
+    buffer = get(job, AT_UPDATES) + item * part * size
+    height = min(size // breadth, max(UPDATE_SIZE // breadth, FEWEST_ROWS if get(job, COUNT) > FEW_STEPS else 1))
+    numbers_of_operation = get(frame, frames.NUMBERS)
+    for begin in range(first, last, height):
+        end = min(last, begin + height)
+        at, count = place + begin * breadth, (end - begin) * breadth
+        put(frame, frames.BEGIN, begin)
+        put(frame, frames.END, end)
+        put(frame, frames.OUT, buffer)
+        put(frame, frames.NUMBERS, numbers_of_operation)
+        call_unit(operations, i, role, frame)
+        if l1 != 0.0 or l2 != 0.0:
+            grads = vector_at(buffer, count, zero_of(frame))
+            add_penalty_gradient(part_of(numbers(job, AT_VALUES), at, count), l1, l2, grads)
+        update_range(job, at, count, buffer, frame)
+
+
+@kernel
+def _gradient_of_range(
+    job: Any, operations: Any, i: int, p: int, role: int, first: int, last: int, fused: bool, frame: Any
+) -> None:
+    """The gradient by rows [first, last) of a parameter, at its place in the flat vector; then the update, if fused."""
+    breadth, item = place_of(operations, i, p, BREADTH), get(job, ITEM)
+    place, count = place_of(operations, i, p, PLACE) + first * breadth, (last - first) * breadth
+    address = get(job, AT_GRADIENTS) + item * place
+    put(frame, frames.BEGIN, first)
+    put(frame, frames.END, last)
+    put(frame, frames.OUT, address)
+    call_unit(operations, i, role, frame)
+    l1, l2 = plan_number(job, L1), plan_number(job, L2)
+    if place_of(operations, i, p, PENALIZED) != 0 and (l1 != 0.0 or l2 != 0.0):
+        grads = vector_at(address, count, zero_of(frame))
+        add_penalty_gradient(part_of(numbers(job, AT_VALUES), place, count), l1, l2, grads)
+    if fused:
+        update_range(job, place, count, address, frame)
+
+
+@part_unit
+def parameter_part(job: Any, part: int, parts: int) -> None:
+    """One part's rows of each parameter: their gradient, summed over the batch, and the update by it."""
+    operations, frame, count = operations_of(job), new_frame(SLOTS, zero_of(job)), get(job, COUNT)
+    rows = count if normalizers(job, operations) > 0 else 0
+    fused = get(job, UPDATE) != 0 and reals(job, AT_RATES)[CLIP_NORM] == np.inf
+    begin_frame(job, part, OFF, rows, frame)
+    item, start, inputs = get(job, ITEM), get(job, START), get(job, DATA_INPUTS)
+    is_gathered = get(job, GATHERED) != 0
+    put(frame, frames.X, get(job, AT_INPUTS) if is_gathered else get(job, AT_X) + item * start * inputs)
+    for i in range(operations.shape[0]):
+        for p in range(operations[i, PARAMETERS]):
+            choose_operation(job, operations, i, frame)
+            choose_rows(operations, i, 0, count, frame)
+            put(frame, frames.PARAMETER, p)
+            height, is_matrix = place_of(operations, i, p, HEIGHT), place_of(operations, i, p, IS_MATRIX) != 0
+            sparse = get(job, SKIPS_ZEROS) != 0 and operations[i, READS] == INPUT and is_matrix
+            role = SPARSE_GRADIENT if sparse else GRADIENT
+            first, last = share(height, part, parts), share(height, part + 1, parts)
+            if fused and is_matrix:
+                _update_matrix(job, operations, i, p, role, first, last, part, frame)
+            else:
+                _gradient_of_range(job, operations, i, p, role, first, last, fused, frame)
+
+
+@part_unit
+def clipped_part(job: Any, part: int, parts: int) -> None:
+    """The update of one part of the parameters, once their gradients were clipped to a norm."""
+    frame, size, item = new_frame(SLOTS, zero_of(job)), get(job, TRAINED), get(job, ITEM)
+    first, last = share(size, part, parts), share(size, part + 1, parts)
+    put(frame, frames.ITEM, item)
+    update_range(job, first, last - first, get(job, AT_GRADIENTS) + item * first, frame)

@@ -1,0 +1,138 @@
+"""Recognises, from two calls of a function, that it is the loss of a fastnn network.
+
+`Network` registers itself, and its `loss` reports each call to whoever is watching in the same thread.
+"""
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastnn.engine.moving import Moving, moved
+from fastnn.gate.arrays import Array
+
+# By the identity of the memory of its parameters, into which `params` gives views.
+_networks: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+
+
+class Call(NamedTuple):
+    """One call of `Network.loss` that was watched."""
+
+    network: Any
+    data: tuple[Array, Array, Array]
+    parameters: Array  # a copy of all of them, as they were then
+    loss: float
+
+
+class _Watch(threading.local):
+    calls: list[Call] | None = None
+
+
+_watch = _Watch()
+
+
+def register(network: Any) -> None:
+    """Called by a network when it has its parameters."""
+    _networks[id(network._memory)] = network
+
+
+def note_loss(network: Any, data: tuple[Array, Array, Array], loss: float) -> None:
+    """Called by `Network.loss` with its data, as they came through the gate, and its result."""
+    if _watch.calls is not None:
+        _watch.calls.append(Call(network, data, network._values.copy(), loss))
+
+
+def is_network(thing: Any) -> bool:
+    """Whether this is a network."""
+    attributes = getattr(thing, "__dict__", None)
+    return isinstance(attributes, dict) and _networks.get(id(attributes.get("_memory"))) is thing
+
+
+EXTRA_CALLS = 2  # of a function that may be a network's loss
+
+
+def may_be_loss(x: Array) -> bool:
+    """Whether x is one of a network's parameters, so that f is called EXTRA_CALLS times to see what it is."""
+    network = _networks.get(id(x.base))
+    return network is not None and network._memory is x.base and _name(network, x) is not None
+
+
+def network_gradient(
+    f: Callable[[Array], Any], x: Array, h: float, relative: bool, method: str
+) -> tuple[Array, Array | None] | None:
+    """The numerical gradient of f by x, flat, and an estimate of its error; None if f is no network's loss.
+
+    f is called only if x is one of a network's parameters, and then twice: with x as it is, and with all of x moved. It
+    is taken for the loss if each time it returns what its only call of `Network.loss` returned, that was on the same
+    data, and all other parameters were and are what they were before.
+    """
+    if not may_be_loss(x):
+        return None
+    network = _networks[id(x.base)]
+    before = network._values.copy()
+    generator = np.random.default_rng(0)
+
+    def watched_twice(moving: Moving) -> tuple[Call, Call] | None:
+        first = _watched(f, x)
+        if first is None or not _is_untouched(network, first, before):
+            return None
+        moving.move(..., x + (0.01 * generator.standard_normal(x.shape)).astype(x.dtype))
+        further = network._values.copy()
+        second = _watched(f, x)
+        if second is None or not _is_untouched(network, second, further):
+            return None
+        moving.move(..., moving.kept)
+        return first, second
+
+    calls = moved(x, watched_twice)
+    if calls is None:
+        return None
+    first, second = calls
+    if any(not np.array_equal(a, b, equal_nan=True) for a, b in zip(first.data, second.data, strict=True)):
+        return None
+    name = _name(network, x)
+    assert name is not None
+    values, error = network._perturbation(first.data).gradient(method, h, relative, only=name)
+    return values[name].ravel(), None if error is None else error[name].ravel()
+
+
+def _watched(f: Callable[[Array], Any], x: Array) -> Call | None:
+    """The one call of a network's loss whose result f returns; None if there is none such."""
+    outer = _watch.calls
+    calls: list[Call] = []
+    _watch.calls = calls
+    try:
+        result = f(x)
+    finally:
+        _watch.calls = outer
+    return calls[0] if len(calls) == 1 and result is calls[0].loss else None
+
+
+def _is_untouched(network: Any, call: Call, expected: Array) -> bool:
+    """Whether a call was of this network, with these parameters, which it still has."""
+    same = call.network is network and np.array_equal(call.parameters, expected, equal_nan=True)
+    return same and np.array_equal(network._values, expected, equal_nan=True)
+
+
+def _name(network: Any, x: Array) -> str | None:
+    """Of the parameter that x is."""
+    return next((name for name, parameter in network.params.items() if _is_same(parameter, x)), None)
+
+
+def _is_same(parameter: Array, x: Array) -> bool:
+    """Whether both are the same view."""
+    same_memory = parameter.ctypes.data == x.ctypes.data and parameter.strides == x.strides
+    return same_memory and parameter.shape == x.shape
+
+
+def _renew_locks() -> None:
+    """In a forked child: another thread of the parent may have held a network's lock, and have been at work."""
+    for network in list(_networks.values()):
+        network._lock, network._workspace = threading.RLock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)

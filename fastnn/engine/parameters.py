@@ -1,0 +1,67 @@
+"""Parameters (or gradients) by name: views into one flat vector."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from fastnn.gate import arrays
+from fastnn.gate.arrays import Array
+
+
+class Parameters(Mapping[str, Array]):
+    """The parameters (or gradients) of a network by name: W1, b1, W2, ... Each is a view into one flat vector.
+
+    Writing into a view, or assigning `params["W1"] = array` (copied, same shape), changes the network.
+    """
+
+    def __init__(self, vector: Array, places: dict[str, tuple[int, tuple[int, ...]]], name: str = "params") -> None:
+        self._vector, self._places, self._name = vector, places, name
+
+    def __getitem__(self, name: str) -> Array:
+        start, shape = self._place(name)
+        return self._vector[start : start + int(np.prod(shape))].reshape(shape)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        view = self[name]
+        view[...] = arrays.floats(f"{self._name}[{name!r}]", value, view.shape, dtype=view.dtype, rounding=True)
+
+    def __delitem__(self, name: str) -> None:
+        self._place(name)
+        raise TypeError(
+            f"{self._name}: expected all of them to stay, got del {self._name}[{name!r}]; assign to "
+            f"{self._name}[{name!r}][...], or make another network"
+        )
+
+    def _place(self, name: str) -> tuple[int, tuple[int, ...]]:
+        if name not in self._places:
+            if not self._places:
+                raise KeyError(f"{self._name}: expected no name, as there are none in this network, got {name!r}")
+            expected = f"{self._name}: expected one of {', '.join(self._places)}"
+            raise KeyError(f"{expected}, got {name!r}; pass one of these names")
+        return self._places[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name} {shape}" for name, (_, shape) in self._places.items())
+        size = sum(math.prod(shape) for _, shape in self._places.values())
+        return f"<{size:,} {self._vector.dtype} numbers: {shapes}>"
+
+
+def vector(size: int, dtype: np.dtype[Any]) -> Array:
+    """A vector for so many parameters, zeros."""
+    try:
+        return np.zeros(size, dtype)
+    except (MemoryError, ValueError) as error:  # ValueError: beyond the address space
+        came = f"{size:,} of them, {size * dtype.itemsize / 2**30:,.0f} GiB"
+        sentence = f"layers: expected parameters that fit into memory, got {came}; use narrower layers"
+        raise MemoryError(sentence) from error

@@ -1,0 +1,327 @@
+"""The numerical gradient of a network: what engine/perturbing.py needs, and the quotients of what it gives."""
+
+import itertools
+import math
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastnn.engine import threads
+from fastnn.engine.interpreters import job, on_arrays, perturbing
+from fastnn.engine.plan import PERTURBING, Plan
+from fastnn.errors import PrecisionWarning
+from fastnn.gate import arrays
+from fastnn.gate.arrays import Array
+from fastnn.kernels.frames import BREADTH, EACH_PLACE, HEIGHT, IS_MATRIX
+
+# A block of changes should stay in the cache: this many elements, and no more columns than that.
+BLOCK_SIZE, MOST_COLUMNS = 1 << 16, 2048
+TENSOR_BYTES = 1 << 26  # of the unperturbed tensors; more samples are taken in turn
+SECONDS_PER_CALL = 0.05  # so that Ctrl-C answers within 0.1 s
+FIRST_FLOP = 2e8  # of the first call, which sets the pace of the next
+DOUBLE = np.dtype(np.float64)
+NO_HITS = np.empty(0, np.intp)
+MOST_FLOP = 1e9  # of one parameter, for which a call cannot be shorter; more samples are taken in turn
+
+
+class Method(NamedTuple):
+    """A difference quotient: the points at which the loss is evaluated, in steps, and the step by itself."""
+
+    points: tuple[float, ...]
+    order: int  # of the truncation error; the step that balances it with rounding is eps ** (1 / (order + 1))
+
+
+METHODS = {
+    "forward": Method((1.0,), 1),
+    "central": Method((1.0, -1.0), 2),
+    "five_point": Method((1.0, -1.0, 2.0, -2.0), 4),
+    "richardson": Method((1.0, -1.0, 0.5, -0.5, 0.25, -0.25), 6),
+}
+
+
+def step_size(h: float | str, rule: Method, dtype: Any = np.float64) -> tuple[float, bool]:
+    """The step as a number, and whether it is relative to max(1, |x|).
+
+    "auto": what balances the quotient's truncation with the rounding of f, eps^(1 / (order + 1)).
+    """
+    if isinstance(h, str):
+        if h != "auto":
+            raise ValueError(f'h: expected a number above 0 or "auto", got {h!r}')
+        return float(np.finfo(dtype).eps ** (1 / (rule.order + 1))), True
+    return arrays.real("h", h, above=0.0), False
+
+
+def quotient(method: str, changes: Array, steps: Array) -> tuple[Array, Array | None]:
+    """The difference quotient, and for "richardson" an estimate of its error.
+
+    changes, steps: (points, ...), what f changes by, and the steps really taken, at each of the method's points.
+    """
+    if method == "forward":
+        return changes[0] / steps[0], None
+    pairs = [(changes[i] - changes[i + 1]) / (steps[i] - steps[i + 1]) for i in range(0, len(changes), 2)]
+    if method == "central":
+        return pairs[0], None
+    if method == "five_point":
+        return (4 * pairs[0] - pairs[1]) / 3, None
+    better = [(4 * pairs[i + 1] - pairs[i]) / 3 for i in range(2)]
+    best = (16 * better[1] - better[0]) / 15
+    return best, np.abs(best - better[1])
+
+
+def settled_error(changes: Array, steps: Array, best: Array, estimate: Array) -> Array:
+    """The estimate of a "richardson" quotient's error, or a larger one where it has no ground.
+
+    It takes the quotients at h, h/2 and h/4 to come nearer to each other by 4, as they do where h is small to what f
+    varies over. Where they do not, such as across a pole or a kink, or in rounding, it is how far apart they are.
+    """
+    pairs = [(changes[i] - changes[i + 1]) / (steps[i] - steps[i + 1]) for i in (0, 2, 4)]
+    has_settled = np.abs(pairs[0] - pairs[1]) >= 3 * np.abs(pairs[1] - pairs[2])
+    spread = np.max([np.abs(best - pair) for pair in pairs], axis=0)
+    return np.where(has_settled, estimate, np.maximum(estimate, spread))
+
+
+def divisors(steps: Array, points: Sequence[float], h: float, stacklevel: int = 3) -> Array:
+    """The steps taken (points, ...); where rounding makes the points of a pair one, those asked for, and a warning.
+
+    There the quotient is 0: wrong, and what the formula gives. Of "forward" the pair is the point and x.
+    """
+    pair = steps if len(points) == 1 else steps[0::2] - steps[1::2]
+    if pair.all():
+        return steps
+    lost = np.stack([pair] if len(points) == 1 else [pair] * 2, axis=1).reshape(steps.shape) == 0.0
+    count = np.count_nonzero(lost.any(axis=0))
+    warnings.warn(
+        f"h: a step of {h:g} is lost in the rounding of {count} entries, whose quotients are wrong; pass a larger one",
+        PrecisionWarning,
+        stacklevel=stacklevel + 1,
+    )
+    return np.where(lost, np.array(points).reshape(-1, *[1] * (steps.ndim - 1)) * h, steps)
+
+
+class Model(NamedTuple):
+    """A network as far as its gradients go: what `compile_plan` gives, and the parameters (P,)."""
+
+    plan: Plan
+    places: dict[str, tuple[int, tuple[int, ...]]]
+    columns: int
+    values: Array
+
+
+class Perturbation:
+    """A network in float64 on some data, ready to be perturbed.
+
+    Parameters
+    ----------
+    model : Model
+    data : (x, labels, dense)
+        Samples and targets of the kinds that `Network._prepare` returns.
+    n_threads : int or None
+        At most so many threads.
+
+    Notes
+    -----
+    Memory: TENSOR_BYTES for the tensors, or one sample's; (points + 5) P; a few blocks of BLOCK_SIZE for each thread.
+    """
+
+    def __init__(self, model: Model, data: tuple[Array, Array, Array], n_threads: int | None = None) -> None:
+        self.plan, self.places, self.plan_columns, values = model
+        self.parts = threads.at_most(n_threads)
+        self.values = values.astype(np.float64)
+        self.x, self.labels, self.dense = data
+        self.loss = self.plan.loss_of_labels if self.labels.size else self.plan.loss
+        self.table = self.plan.table(DOUBLE, PERTURBING)
+        self.prepared = np.zeros_like(self.values)
+        self._costs: dict[int, float] = {}
+        self.parameters = [
+            _entries(row, o, which) for o, row in enumerate(self.table) for which in range(row[job.PARAMETERS])
+        ]
+
+    def gradient(
+        self, method: str = "central", h: float = 1e-4, relative: bool = False, only: str | None = None
+    ) -> tuple[dict[str, Array], dict[str, Array] | None]:
+        """The difference quotients of the mean loss, and estimates of their errors or None; by parameters' names.
+
+        only: the name of a parameter, for that alone.
+        """
+        changes, steps = self.changes(METHODS[method].points, h, relative, only)
+        values, error = quotient(method, changes, steps)
+        error = None if error is None else settled_error(changes, steps, values, error)
+        return self.by_name(values, only), None if error is None else self.by_name(error, only)
+
+    def changes(
+        self, points: Sequence[float], h: float, relative: bool, only: str | None = None
+    ) -> tuple[Array, Array]:
+        """The changes of the mean loss at each point of every parameter (points, P), and the steps taken."""
+        multiples, step = np.array(points, np.float64), np.array([h, float(relative)])
+        scale = h * np.maximum(1.0, np.abs(self.values)) if relative else h
+        steps = np.stack([(self.values + multiple * scale) - self.values for multiple in points])
+        changes = np.zeros((len(points), self.values.size))
+        most = MOST_FLOP / max(self._work(entries.operation, 1, len(points)) for entries in self.parameters)
+        rows = max(1, min(len(self.x), TENSOR_BYTES // (8 * self.plan_columns), int(most)))
+        for first in range(0, len(self.x), rows):
+            self._add(multiples, step, slice(first, first + rows), only, changes)
+        changes *= self.plan.numbers[-job.PLAN_NUMBERS + job.DATA_SHARE] / len(self.x)
+        self._add_penalty(steps, only, changes)
+        return changes, divisors(steps, points, h, stacklevel=5)
+
+    def _add_penalty(self, steps: Array, only: str | None, changes: Array) -> None:
+        """Add what the penalty on weights changes by: l1 (|w + s| - |w|) + l2 s (w + s / 2)."""
+        l1, l2 = (float(self.plan.numbers[-job.PLAN_NUMBERS + which]) for which in (job.L1, job.L2))
+        if l1 == l2 == 0.0:
+            return
+        for name, (start, shape) in self.places.items():
+            if name[0] == "W" and only in (None, name):
+                some = slice(start, start + math.prod(shape))
+                w, s = self.values[some], steps[:, some]
+                changes[:, some] += l1 * (np.abs(w + s) - np.abs(w)) + l2 * s * (w + 0.5 * s)
+
+    def _loss(self, y: Array, some: slice) -> float:
+        """The sum of the losses of some samples, whose outputs are y."""
+        labels = self.labels[some]
+        dense = np.ascontiguousarray(self.dense[some], np.float64)
+        losses, rows = np.empty((2, len(y))), np.arange(len(y))
+        unit, share = self.loss.rows.address(DOUBLE), on_arrays.rows_part.address(DOUBLE)
+        numbers = self.plan.numbers[-job.PLAN_NUMBERS :].copy()
+        arguments = (share, unit, numbers, y, labels, dense, rows, float(len(y)), np.empty_like(y), *losses)
+        return float(on_arrays.loss.serial(1, 0, *arguments, NO_HITS, np.empty((1, job.SUMS))))
+
+    def by_name(self, values: Array, only: str | None = None) -> dict[str, Array]:
+        """A vector like the parameters, cut into arrays."""
+        names = self.places if only is None else {only: self.places[only]}
+        return {name: values[start : start + math.prod(shape)].reshape(shape) for name, (start, shape) in names.items()}
+
+    def _add(self, points: Array, step: Array, some: slice, only: str | None, changes: Array) -> None:
+        """The changes of the losses of some samples, added to `changes`."""
+        x = np.ascontiguousarray(self.x[some], np.float64)
+        memory = self._memory(x, self._targets(some), points, step, changes)
+        flop = 2.0 * self.values.size * len(x)
+        threads.run(perturbing.prepare, flop, memory.job, n_threads=self.parts)
+        if not np.isfinite(self._loss(memory.outputs, some)):
+            changes += np.nan  # the mean of the losses is not finite, whatever is moved
+            return
+        for entries in self._chosen(only):
+            first, end, outputs = 0, entries.rows, entries.columns
+            one = self._work(entries.operation, len(x), len(points))  # of one input and one output
+            pace = FIRST_FLOP  # operations in one call
+            while first < end:
+                # Whole rows where they are short enough; else some columns of as many as there are threads.
+                count = max(self.parts, int(pace / (one * outputs)))
+                width = max(1, min(outputs, int(pace / (one * min(count, end - first)))))
+                last = min(end, first + count)
+                for begin in range(0, outputs, width):
+                    rest = (entries.operation, entries.which, first, last, begin, min(begin + width, outputs))
+                    work, start = one * width * (last - first), time.perf_counter()
+                    threads.run(perturbing.perturb, work, memory.job, *rest, n_threads=self.parts)
+                    rate = work / max(1e-9, time.perf_counter() - start)
+                    pace = min(2 * pace, rate * SECONDS_PER_CALL)
+                first = last
+
+    def _memory(self, x: Array, targets: Array, points: Array, step: Array, changes: Array) -> "_Memory":
+        """The job of some samples, and its arrays."""
+        samples, outputs = targets.shape
+        widest = int(self.table[:, job.WIDTH_OUT].max())
+        columns = max(len(points), min(MOST_COLUMNS, BLOCK_SIZE // widest))
+        widths = self.table[:, [job.WIDTH_IN, job.WIDTH_OUT]]
+        scratch = [
+            max(layer.scratch_size(0, int(a), int(b)), layer.follow_scratch_size(columns, int(a), int(b)))
+            for layer, (a, b) in zip(self.plan.layers, widths, strict=True)
+        ]
+        size = perturbing.space_size(widest, columns, max(scratch))
+        arrays_by_name = {
+            "operations": self.table,
+            "numbers": self.plan.numbers,
+            "values": self.values,
+            "prepared": self.prepared,
+            "x": x,
+            "dense": targets,
+            "tensors": np.empty(samples * self.plan_columns),
+            "prepared_outputs": np.empty((samples, outputs)),
+            "points": points,
+            "step": step,
+            "changes": changes,
+            "memory": np.empty((self.parts, size)),
+            "samples": np.empty((self.parts, samples), np.intp),
+            "sums": np.empty((self.parts, job.SUMS)),
+        }
+        numbers = self._units() | {
+            job.OPERATION_COUNT: len(self.table),
+            job.CAPACITY: samples,
+            job.PARTS: self.parts,
+            job.ITEM: DOUBLE.itemsize,
+            job.SAMPLES: samples,
+            job.DATA_INPUTS: x.shape[1],
+            job.DATA_OUTPUTS: outputs,
+            job.COLUMNS: columns,
+            job.WIDEST: widest,
+        }
+        table = np.zeros(job.JOB_SIZE, np.intp)
+        for slot, number in numbers.items():
+            table[slot] = number
+        for name, array in arrays_by_name.items():
+            table[job.PLACES[name] : job.PLACES[name] + 2] = array.ctypes.data, array.size
+        last = arrays_by_name["tensors"][samples * int(self.table[-1, job.WRITES]) :]
+        return _Memory(table, last[: targets.size].reshape(targets.shape), list(arrays_by_name.values()))
+
+    def _units(self) -> dict[int, int]:
+        """The addresses that a job names."""
+        return {
+            job.PERTURB_PART: perturbing.perturb_part.address(DOUBLE),
+            job.PREPARE_PART: perturbing.prepare_part.address(DOUBLE),
+            job.LOSS_PREPARE: 0 if self.loss.prepare is None else self.loss.prepare.address(DOUBLE),
+            job.LOSS_CHANGE: self.loss.change.address(DOUBLE),
+            job.LOSS_CHANGE_OF_ONE: self.loss.change_of_one.address(DOUBLE),
+        }
+
+    def _chosen(self, only: str | None) -> list["_Entries"]:
+        """All parameters, or one by name."""
+        if only is None:
+            return self.parameters
+        return [entries for entries in self.parameters if entries.place == self.places[only][0]]
+
+    def _targets(self, some: slice) -> Array:
+        """Dense targets in float64."""
+        outputs = int(self.table[-1, job.WIDTH_OUT])
+        if not self.labels.size:
+            return np.ascontiguousarray(self.dense[some], np.float64)
+        labels = self.labels[some]
+        targets = np.zeros((len(labels), outputs))
+        targets[np.arange(len(labels)), labels] = 1.0
+        return targets
+
+    def _work(self, o: int, rows: int, points: int) -> float:
+        """About how many operations one parameter of operation o takes."""
+        if o not in self._costs:
+            mixing = [row for row in self.table[o + 1 :] if not row[job.TAKES_ELEMENTS]]
+            after = [int(row[job.WIDTH_OUT]) for row in mixing]
+            changed = sum(20.0 * width for width in after) + sum(2.0 * a * b for a, b in itertools.pairwise(after))
+            self._costs[o] = 60.0 + changed
+        return rows * points * self._costs[o]
+
+
+class _Entries(NamedTuple):
+    """A parameter as it is perturbed: a row after the other, of which some columns at once."""
+
+    operation: int
+    which: int
+    place: int
+    rows: int
+    columns: int
+
+
+def _entries(row: Array, o: int, which: int) -> _Entries:
+    place = row[job.PLACES_AT + EACH_PLACE * which :][:EACH_PLACE]
+    height, breadth = int(place[HEIGHT]), int(place[BREADTH])
+    if not place[IS_MATRIX]:
+        height, breadth = 1, height
+    return _Entries(o, which, int(place[0]), height, breadth)
+
+
+class _Memory(NamedTuple):
+    """A job, the outputs of the network's last operation, and what keeps the job's arrays alive."""
+
+    job: Array
+    outputs: Array
+    arrays: list[Array]

@@ -1,0 +1,211 @@
+"""Layers compiled into a plan: the tables that the interpreters in fastnn/engine run."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastnn.engine.interpreters import job
+from fastnn.gate.arrays import Array
+from fastnn.kernels.addresses import LATER
+from fastnn.kernels.frames import EACH_PLACE, MOST_PARAMETERS
+from fastnn.layers import LAYERS, Activation, Affine, Layer, own_layer
+from fastnn.operations.base import Units
+from fastnn.operations.losses.base import NO_LABELS, Loss, LossUnits
+
+# The loss's parameter and borders, the share of the data in the loss, l1 and l2.
+NO_LOSS_NUMBERS = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0)
+MOST_PARAMETERS_OF_A_PLAN = 2**60  # in a table of int64
+Places = dict[str, tuple[int, tuple[int, ...]]]
+# The roles whose units are compiled, for predictions, for training and for numerical gradients.
+PREDICTING = ("forward",)
+TRAINING = ("forward", "backward", "gradient", "statistics", "sums", "check", "learn")
+PERTURBING = ("forward", "prepare", "reaches", "move", "change", "spread", "follow")
+SPARSE = ("sparse_forward", "sparse_gradient")
+
+
+class Plan(NamedTuple):
+    """A network as tables, whatever its dtype.
+
+    Attributes
+    ----------
+    operations : array (operations, job.PLAN_COLUMNS)
+        Without the addresses of units; see `table`.
+    numbers : array
+        See engine/job.py.
+    layers : tuple
+        Whose operations they are.
+    loss, loss_of_labels : LossUnits
+    accepts : int
+        What dense targets the loss takes; see operations/losses/base.py.
+    """
+
+    operations: Array
+    numbers: Array
+    layers: tuple[Layer, ...]
+    loss: LossUnits
+    loss_of_labels: LossUnits
+    accepts: int
+    tables: dict[Any, Array]  # those that were made, by dtype and roles
+
+    def table(self, dtype: Any, roles: tuple[str, ...]) -> Array:
+        """The operations with the addresses of their units of these roles, which are compiled if they are not."""
+        if (dtype, roles) not in self.tables:
+            self.tables[dtype, roles] = self._made_table(dtype, roles)
+        return self.tables[dtype, roles].copy()
+
+    def _made_table(self, dtype: Any, roles: tuple[str, ...]) -> Array:
+        table = self.operations.copy()
+        for i, layer in enumerate(self.layers):
+            for role in roles:
+                set_address(table, i, layer.units, role, dtype)
+            if i == 0 and "forward" in roles and "move" not in roles:
+                for role in SPARSE:  # of the first operation alone, and where its inputs turn out to be sparse
+                    table[0, column_of(role)] = 0 if getattr(layer.units, role) is None else LATER
+        return table
+
+    def add_sparse(self, table: Array, dtype: Any) -> None:
+        """Compile what the first operation of a table wants for inputs that are mostly zeros."""
+        for role in SPARSE:
+            set_address(table, 0, self.layers[0].units, role, dtype)
+
+
+def column_of(role: str) -> int:
+    """Where the address of a unit of this role stands in a plan's row."""
+    return job.UNITS_AT + Units._fields.index(role)
+
+
+def set_address(table: Array, i: int, units: Units, role: str, dtype: Any) -> None:
+    """Put the address of a unit of operation i into a table, compiling it if it is not; 0 where there is none."""
+    unit = getattr(units, role)
+    table[i, column_of(role)] = 0 if unit is None else unit.address(dtype)
+
+
+class Compiled(NamedTuple):
+    """What layers become.
+
+    Attributes
+    ----------
+    plan : Plan
+    places : dict
+        Of each parameter by name: where it begins in the flat vector, and its shape.
+    statistics : dict
+        Likewise of what BatchNorm learns of its inputs, which stands behind all parameters.
+    columns : int
+        Of the plan: the width of all tensors together.
+    trained, size : int
+        The number of parameters, and that with the statistics.
+    """
+
+    plan: Plan
+    places: Places
+    statistics: Places
+    columns: int
+    trained: int
+    size: int
+
+
+def parameter_shapes(layers: Sequence[Layer]) -> dict[str, tuple[int, ...]]:
+    """What stands in the flat vector of a network of these layers, by name in its order, without making one."""
+    compiled = compile_plan(check_layers(layers), None)
+    return {name: shape for name, (_, shape) in (compiled.places | compiled.statistics).items()}
+
+
+def check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """The layers as fastnn's own classes describe them; refused if they are none, or do not fit one another."""
+    if isinstance(layers, Layer) or not isinstance(layers, Sequence):
+        raise TypeError(f"layers: expected a list of layers, got {type(layers).__name__}; pass [Affine(4, 3), ...]")
+    own: list[Layer] = []
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, (Activation, *LAYERS.values())):
+            expected = f"layers[{i}]: expected a layer such as Affine(4, 3) or Relu()"
+            if isinstance(layer, type):
+                raise TypeError(f"{expected}, got the class {layer.__name__}; create it with ()")
+            raise TypeError(f"{expected}, got {layer!r}; pass layers, the weights between two widths as Affine")
+        own.append(own_layer(layer))
+    if not own or not isinstance(own[0], Affine):
+        came = str(own[0]) if own else "an empty list"
+        raise ValueError(f"layers: expected an Affine layer first, got {came}; it says how many inputs there are")
+    width = own[0].inputs
+    for i, layer in enumerate(own):
+        if isinstance(layer, Affine):
+            if layer.inputs != width:
+                raise ValueError(
+                    f"layers[{i}]: expected Affine({width}, {layer.outputs}), as the layer before has {width} outputs, "
+                    f"got {layer}; make the widths agree"
+                )
+            width = layer.outputs
+    return tuple(own)
+
+
+def compile_plan(
+    layers: Sequence[Layer],
+    loss: Loss | LossUnits | None,
+    loss_numbers: Sequence[float] = NO_LOSS_NUMBERS,
+) -> Compiled:
+    """The plan of layers, and where their parameters stand.
+
+    layers: as `check_layers` returns them; loss: None where none is asked for; loss_numbers: see engine/job.py.
+    """
+    table = np.zeros((len(layers), job.PLAN_COLUMNS), np.intp)
+    numbers = np.zeros(job.NUMBERS_EACH * len(layers) + job.PLAN_NUMBERS)
+    numbers[job.NUMBERS_EACH * len(layers) :] = loss_numbers
+    places, statistics = _Places(0), _Places(0)
+    reads, columns, width = job.INPUT, 0, 0
+    for i, layer in enumerate(layers):
+        row = table[i]
+        row[job.WIDTH_IN] = layer.inputs if isinstance(layer, Affine) else width
+        width = layer.outputs if isinstance(layer, Affine) else width
+        row[job.READS], row[job.WRITES], row[job.WIDTH_OUT] = reads, columns, width
+        row[job.TAKES_ELEMENTS] = layer.takes_elements
+        reads, columns = columns, columns + width
+        own = layer.numbers()
+        numbers[job.NUMBERS_EACH * i : job.NUMBERS_EACH * i + len(own)] = own
+        row[job.PARAMETERS] = places.add(row, 0, layer.parameters(width), layer.penalized)
+    statistics.size = places.size
+    for row, layer in zip(table, layers, strict=True):
+        row[job.STATISTICS] = statistics.add(row, MOST_PARAMETERS, layer.statistics(int(row[job.WIDTH_OUT])), ())
+    units = loss.units if isinstance(loss, Loss) else loss
+    of_labels = (loss.labels_units or NO_LABELS) if isinstance(loss, Loss) else units
+    accepts = loss.accepts if isinstance(loss, Loss) else 0
+    plan = Plan(table, numbers, tuple(layers), units, of_labels, accepts, {})  # type: ignore[arg-type]
+    return Compiled(plan, places.found, statistics.found, columns, places.size, statistics.size)
+
+
+class _Places:
+    """Where arrays begin in the flat vectors, by name, from `size` elements on."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.found = size, Places()
+        self._counts: dict[str, int] = {}
+
+    def add(self, row: Array, first: int, shapes: dict[str, tuple[int, ...]], penalized: Sequence[str]) -> int:
+        """Add the arrays of one operation, and tell its row of them; returns how many."""
+        for which, (name, shape) in enumerate(shapes.items(), start=first):
+            if self.size + math.prod(shape) > MOST_PARAMETERS_OF_A_PLAN:
+                came = f"{self.size + math.prod(shape):,} of them; use narrower layers"
+                raise MemoryError(f"layers: expected parameters that fit into memory, got {came}")
+            self._counts[name] = self._counts.get(name, 0) + 1
+            self.found[f"{name}{self._counts[name]}"] = (self.size, shape)
+            at = job.PLACES_AT + EACH_PLACE * which
+            breadth = math.prod(shape[1:])
+            row[at : at + EACH_PLACE] = self.size, shape[0], breadth, len(shape) > 1, name in penalized
+            self.size += math.prod(shape)
+        return len(shapes)
+
+
+def table_of_layers(layers: Sequence[Layer], title: str) -> str:
+    """A table of layers, their outputs and parameters; the title stands in its last line."""
+    rows = [("layer", "outputs", "parameters")]
+    width, total = 0, 0
+    for layer in layers:
+        width = layer.outputs if isinstance(layer, Affine) else width
+        size = sum(math.prod(shape) for shape in layer.parameters(width).values())
+        total += size
+        rows.append((str(layer), f"{width:,}", f"{size:,}" if size else "-"))
+    rows.append((title, "", f"{total:,}"))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    lines = [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])

@@ -1,0 +1,47 @@
+"""Regularization: what is added to the mean loss."""
+
+from dataclasses import dataclass
+
+from fastnn.gate import arrays
+from fastnn.gate.slips import answers_slips
+
+
+@answers_slips
+@dataclass(frozen=True)
+class Regularization:
+    """What is added to the mean loss, so that weights stay small: E = data loss + l1 sum |w| + l2 / 2 sum w^2.
+
+    Over all weights W1, W2, ..., not the biases. It is part of `loss`, of both gradients and of training.
+
+    Parameters
+    ----------
+    l1, l2 : float
+        At least 0 (Tibshirani, 1996; Hoerl and Kennard, 1970).
+    data : float
+        Above 0: what the mean loss itself is multiplied by.
+    """
+
+    l1: float = 0.0
+    l2: float = 0.0
+    data: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "l1", arrays.real("l1", self.l1, minimum=0.0))
+        object.__setattr__(self, "l2", arrays.real("l2", self.l2, minimum=0.0))
+        object.__setattr__(self, "data", arrays.real("data", self.data, above=0.0))
+
+    @classmethod
+    def blend(cls, share: float) -> "Regularization":
+        """share E + (1 - share) sum w^2, 0 < share <= 1, as some courses write it (Zhou, Machine Learning, 2016)."""
+        share = arrays.real("share", share, above=0.0, maximum=1.0)
+        return cls(l2=2.0 * (1.0 - share), data=share)
+
+    @property
+    def numbers(self) -> tuple[float, float, float]:
+        """data, l1 and l2, as a plan has them."""
+        return self.data, self.l1, self.l2
+
+    @property
+    def is_none(self) -> bool:
+        """Whether it changes nothing."""
+        return self.numbers == (1.0, 0.0, 0.0)

@@ -1,0 +1,399 @@
+"""Runner: a plan with its flat vectors, the scratch that kernels need, and the compiled calls on them.
+
+What users see of
+it is `Network`, which derives from it.
+"""
+
+import copy
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from fastnn.engine import observation, threads
+from fastnn.engine.interpreters import forward, job, on_arrays, training
+from fastnn.engine.parameters import Parameters, vector
+from fastnn.engine.perturbation import Model, Perturbation
+from fastnn.engine.plan import Compiled, check_layers, compile_plan
+from fastnn.engine.regularization import Regularization
+from fastnn.engine.workspace import INDEX, Workspace, take_for_prediction
+from fastnn.gate import arrays
+from fastnn.gate.arrays import Array
+from fastnn.gate.returned import pinned, targets
+from fastnn.kernels.penalty import penalty
+from fastnn.layers import Layer
+from fastnn.losses import Loss, check_loss, own_loss
+from fastnn.optimizers import NO_RULE, OPTIMIZERS, Optimizer, Rule, rule_of, that_can_be_pickled
+
+NO_ORDER = np.empty(0, INDEX)  # samples as they come
+NO_WEIGHTS = np.empty(0)  # each counts once
+# A compiled call cannot be interrupted: predictions are cut into calls of at most this, 0.1 s at 20 GFLOP/s.
+FLOP_PER_CALL = 2e9
+FLOP_PER_LOSS = 20.0  # for each output; decides only whether threads pay
+LARGEST_KEPT = 1 << 26  # bytes of activations of a batch; the workspace of a larger one is given back after it
+
+
+Batches: TypeAlias = tuple[int, float, int, int]  # samples, the sum of their losses, hits, the outcome
+
+
+class Snapshot(NamedTuple):
+    """What training changes: the parameters, what the optimizer keeps, and what counts."""
+
+    parameters: Array  # (P,)
+    state: Array  # (vectors, P)
+    update: str | None  # whose state it is
+    steps: int  # updates that the state has seen
+    draws: int  # masks that dropout has made
+    seed: int  # of dropout's masks
+    optimizer: Optimizer | None  # that has made the last update, without what a schedule made of its rate
+
+
+def lone_row(name: str, remedy: str) -> ValueError:
+    """What refuses a batch of one row, of which batch normalisation would make 0."""
+    expected = f"{name}: expected at least 2 rows, as BatchNorm goes by their mean and variance"
+    return ValueError(f"{expected}, got 1; {remedy}")
+
+
+class Runner:
+    """A network's layers and loss as compiled code runs them. Arguments as for `Network`."""
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        loss: str | Loss,
+        dtype: Any,
+        n_threads: int | None,
+        regularization: Regularization | None,
+    ) -> None:
+        self._layers = check_layers(layers)
+        self._given_layers = tuple(layers)  # what they are is settled by now; these are to be shown
+        self._loss = check_loss(loss)
+        self._formula = own_loss(self._loss)  # of the two only this one reaches a kernel
+        self._is_own_loss = type(self._loss) is type(self._formula)
+        if regularization is not None and not isinstance(regularization, Regularization):
+            came = f"{regularization!r}; pass fastnn.Regularization(l2=1e-4)"
+            raise TypeError(f"regularization: expected a fastnn.Regularization or None, got {came}")
+        given = Regularization() if regularization is None else regularization
+        self._regularization = Regularization(given.l1, given.l2, given.data)
+        dtype = arrays.float_dtype("dtype", dtype)
+        for name, number in vars(self._regularization).items():
+            arrays.real(f"regularization.{name}", number, maximum=float(np.finfo(dtype).max))
+        for i, layer in enumerate(self._layers):
+            layer.check_in(f"layers[{i}]", dtype)
+        self.n_threads = n_threads
+        self._plan, self._places, self._statistics, self._columns, self._trained, size = self._compiled()
+        self._gradients = vector(size, dtype)
+        self._hold(vector(size, dtype))
+        self._no_targets = np.empty((0, self.outputs), dtype)
+        self._state = np.zeros((0, size), dtype)
+        self._state_owner: str | None = None
+        self._optimizer: Optimizer | None = None  # that of the state; None also where a file has not told it
+        self._counters = np.zeros(job.COUNTERS, INDEX)  # kernels count in it
+        self._workspace: Workspace | None = None
+        self._prediction_workspaces: list[Workspace] = []  # those that no thread is using
+        self._inputs, self._outputs = self.inputs, self.outputs
+        self._lock = threading.RLock()
+        observation.register(self)
+
+    def _compiled(self) -> Compiled:
+        """What the layers, the loss and regularization become."""
+        numbers = (*self._formula.numbers(), *self._regularization.numbers)
+        return compile_plan(self._layers, self._formula, numbers)
+
+    def _hold(self, memory: Array) -> None:
+        """Take this vector for the parameters and statistics.
+
+        Views of it show the vector itself as their base, so that kernels go by another one, of memory that stays.
+        """
+        self._memory, self._values, self._pins = memory, memory[:], pinned(memory)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers; chosen when the network is made."""
+        return self._given_layers
+
+    @property
+    def n_threads(self) -> int | None:
+        """At most so many threads for this network; None for `fastnn.get_num_threads`. It may be assigned."""
+        return self._n_threads
+
+    @n_threads.setter
+    def n_threads(self, n: int | None) -> None:
+        self._n_threads = None if n is None else arrays.integer("n_threads", n, minimum=1)
+
+    @property
+    def loss_name(self) -> str:
+        """The name of the loss."""
+        return self._formula.name
+
+    @property
+    def regularization(self) -> Regularization:
+        """What is added to the mean loss, described anew at each look; chosen when the network is made."""
+        return replace(self._regularization)
+
+    @property
+    def optimizer(self) -> Optimizer | None:
+        """That of the last update, with which `fit` goes on; a schedule's rates aside."""
+        return self._optimizer
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64: that of the parameters, gradients and outputs."""
+        dtype: np.dtype[Any] = self._values.dtype
+        return dtype
+
+    @property
+    def params(self) -> Parameters:
+        """The parameters by name, views to read and to write to."""
+        return Parameters(self._values, self._places)
+
+    @property
+    def statistics(self) -> Parameters:
+        """What BatchNorm has learned of its inputs by name, views to read and to write to."""
+        return Parameters(self._values, self._statistics, "statistics")
+
+    @property
+    def inputs(self) -> int:
+        """Number of inputs D."""
+        return int(self._plan.operations[0, job.WIDTH_IN])
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs K."""
+        return int(self._plan.operations[-1, job.WIDTH_OUT])
+
+    def predict(self, x: Any, *, out: Any = None, check_finite: bool = True) -> Array:
+        """The outputs of the last layer; for a classifier logits, of which `fastnn.softmax` makes probabilities.
+
+        Parameters
+        ----------
+        x : array (N, D)
+        out : array (N, K), optional
+            Receives the outputs; must not overlap x.
+
+        Returns
+        -------
+        array (N, K)
+        """
+        dtype = self._values.dtype
+        if check_finite is not True:
+            check_finite = arrays.flag("check_finite", check_finite)
+        if not (arrays.is_plain(x, dtype) and x.ndim == 2 and x.shape[1] == self._inputs):
+            x = arrays.floats("x", x, ("N", self._inputs), dtype=dtype, rounding=True, allow_empty=True)
+        count = x.shape[0]
+        result: Array = out
+        # Two arrays that own their memory do not share it.
+        apart = arrays.is_plain(out, dtype) and out.flags.owndata and x.flags.owndata and out is not x
+        if not (apart and out.shape == (count, self._outputs)):
+            inputs = (("x", x), ("the parameters", self._values))
+            result = arrays.output("out", out, (count, self._outputs), dtype, inputs)
+        parts = threads.at_most(self._n_threads)
+        flop = 2.0 * self._values.size  # of one sample
+        vectors = (self._values, self._no_targets, self._no_targets)  # neither gradients nor state
+        description = (self._plan, self._columns, self._trained)
+        workspace = take_for_prediction(self._prediction_workspaces, description, vectors, parts)
+        rows = max(forward.BLOCK_ROWS, int(FLOP_PER_CALL / flop))
+        check = check_finite and count <= rows  # by the kernel, before it writes anything
+        if check_finite and not check:
+            arrays.check_finite("x", x, arrays.CHECK_FINITE)
+        for n in range(0, count, rows):
+            some, y = (x, result) if count <= rows else (x[n : n + rows], result[n : n + rows])
+            work = flop * some.shape[0]
+            outcome = threads.run(forward.predict, work, workspace.job, some, check, y, n_threads=parts)
+            if outcome == job.REFUSED:
+                arrays.check_finite("x", x, arrays.CHECK_FINITE)  # says where, unless another thread has mended x
+                outcome = threads.run(forward.predict, work, workspace.job, some, False, y, n_threads=parts)
+            if outcome == job.NEEDS_SPARSE:
+                workspace.add_sparse()
+                threads.run(forward.predict, work, workspace.job, some, False, y, n_threads=parts)
+        if workspace.nbytes <= LARGEST_KEPT:
+            self._prediction_workspaces.append(workspace)
+        return result
+
+    def _prepare(
+        self, x: Any, t: Any, check_finite: bool, names: tuple[str, str] = ("x", "t")
+    ) -> tuple[Array, Array, Array]:
+        """Data and targets as kernels take them: x (N, D), labels (N,) or empty, dense (N, K) or empty."""
+        finite = arrays.flag("check_finite", check_finite)
+        options: Any = {"dtype": self.dtype, "rounding": True, "finite": finite, "option": arrays.CHECK_FINITE}
+        x = arrays.floats(names[0], x, ("N", self.inputs), **options)
+        # Parameters as data would move while they are read.
+        x = x.copy() if np.may_share_memory(x, self._values) else x[:]
+        rows, columns = x.shape[0], self.outputs
+        found = self._loss.targets(names[1], t, rows, columns, self.dtype, finite)
+        if self._is_own_loss:  # which has checked them; views, as they may be arrays of the user's
+            labels, dense = found[0][:], found[1][:]
+        else:
+            labels, dense = targets(names[1], found, rows, columns, self.dtype, self._formula.takes_labels)
+        return x, labels, dense.copy() if np.may_share_memory(dense, self._values) else dense
+
+    def _evaluate(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
+        """Mean loss, with what regularization adds, and accuracy on prepared data."""
+        loss, accuracy = self._measure_on(x, labels, dense)
+        return self._regularization.data * loss + self._penalty(), accuracy
+
+    def _measure_on(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
+        """Mean loss of the data alone, and accuracy."""
+        return self._measure(self.predict(x, check_finite=False), labels, dense)
+
+    def _measure(self, y: Array, labels: Array, dense: Array) -> tuple[float, float]:
+        """Mean loss and accuracy of outputs (N, K), float32 or float64, for prepared targets."""
+        losses, hits = np.empty((2, len(y))), np.empty(len(y), INDEX)
+        rows, parts = np.arange(len(y), dtype=INDEX), threads.at_most(self._n_threads)
+        units = self._plan.loss_of_labels if labels.size else self._plan.loss
+        unit, share = units.rows.address(y.dtype), on_arrays.rows_part.address(y.dtype)
+        numbers, sums = np.array(self._formula.numbers()), np.empty((parts, job.SUMS))
+        arguments = (share, unit, numbers, y, labels, dense, rows, float(len(y)), np.empty_like(y), *losses, hits, sums)
+        total = threads.run(on_arrays.loss, FLOP_PER_LOSS * y.size, *arguments, n_threads=parts)
+        return float(total) / len(y), float(hits.mean())
+
+    def _penalty(self) -> float:
+        """What regularization adds to the loss."""
+        l1, l2 = self._regularization.l1, self._regularization.l2
+        if l1 == l2 == 0.0:
+            return 0.0
+        weights = [array.reshape(-1) for name, array in self.params.items() if name[0] == "W"]
+        return sum(float(penalty.serial(1, array, l1, l2)) for array in weights)
+
+    def _perturbation(self, data: tuple[Array, Array, Array]) -> Perturbation:
+        """The network on prepared data, for numerical gradients."""
+        return Perturbation(Model(self._plan, self._places, self._columns, self._values), data, self._n_threads)
+
+    def _snapshot(self, into: Snapshot | None = None) -> Snapshot:
+        """A copy of the parameters and the optimizer's state, in the arrays of `into` where they fit."""
+        with self._lock:  # between two updates of another thread
+            if into is None or into.state.shape != self._state.shape:
+                parameters, state = self._values.copy(), self._state.copy()
+            else:
+                parameters, state = into.parameters, into.state
+                parameters[:], state[:] = self._values, self._state
+            steps, draws, seed = (int(self._counters[place]) for place in (job.STEPS, job.DRAWS, job.SEED))
+            return Snapshot(parameters, state, self._state_owner, steps, draws, seed, self._optimizer)
+
+    def _restore(self, saved: Snapshot) -> None:
+        """Go back to a snapshot."""
+        with self._lock:
+            self._values[:], self._state = saved.parameters, saved.state.copy()
+            self._state_owner, self._optimizer = saved.update, saved.optimizer
+            self._counters[[job.STEPS, job.DRAWS, job.SEED]] = saved.steps, saved.draws, saved.seed
+
+    def _update(self, gradients: Array, optimizer: Optimizer) -> None:
+        """One update of the parameters by these gradients (P,)."""
+        rule = self._rule(optimizer)
+        with self._lock:
+            self._state, self._state_owner, workspace = self._ready_for(rule, optimizer, 1, 1, False)
+            self._optimizer = optimizer
+            self._gradients[:] = gradients
+            training.apply_update.serial(1, 0, workspace.job, self._values)
+
+    def _gradient_of(self, data: tuple[Array, Array, Array]) -> dict[str, Array]:
+        """The gradient of the mean loss on prepared data; new arrays."""
+        with self._lock:
+            self._run_batches((*data, NO_ORDER), None, (0, 1, len(data[0])))
+            return dict(Parameters(self._gradients.copy(), self._places))
+
+    def _run_batches(
+        self,
+        data: tuple[Array, Array, Array, Array],
+        optimizer: Optimizer | None,
+        batches: tuple[int, int, int],
+        losses: float = 0.0,
+        check: tuple[bool, bool] = (False, False),
+        weights: Array = NO_WEIGHTS,
+        counts_hits: bool = False,
+        rule: Rule | None = None,
+    ) -> Batches:
+        """Train on mini-batches, (first, last, rows of one), of (x, labels, dense, order); see engine.training.train.
+
+        The sum of losses goes on from `losses`. check: (labels, finite inputs); weights: of the samples' losses.
+        rule: the optimizer's, from whoever has read it.
+        """
+        parts, rows = threads.at_most(self._n_threads), batches[2]
+        if rows == 1 and self._statistics and optimizer is not None:
+            raise lone_row("batch", "train on larger batches")
+        # A tenth of a batch's operations, as products are that much faster than other work: 0.46 MFLOP gain nothing.
+        work = 0.6 * rows * self._values.size
+        rule = self._rule(optimizer) if rule is None else rule
+        with self._lock:  # one batch at a time goes through the workspace
+            steps = self._counters[job.STEPS]
+            state, owner, workspace = self._ready_for(rule, optimizer, rows, parts, data[3].size > 0)
+            arguments = (workspace.job, *data, weights, *batches, losses, *check, counts_hits)
+            samples, total, hits, outcome = threads.run(training.train, work, *arguments, n_threads=parts)
+            if outcome == job.NEEDS_SPARSE:
+                workspace.add_sparse()
+                samples, total, hits, outcome = threads.run(training.train, work, *arguments, n_threads=parts)
+            if samples or optimizer is None:
+                self._state, self._state_owner = state, owner
+                self._optimizer = self._optimizer if optimizer is None else optimizer
+            else:  # nothing was updated, so the state and its count are still those of before
+                self._counters[job.STEPS] = steps
+            if workspace.nbytes > LARGEST_KEPT:
+                self._workspace = None
+        return int(samples), float(total), int(hits), int(outcome)  # NumPy's own without the compiler
+
+    def _rule(self, optimizer: Optimizer | None) -> Rule:
+        """What the optimizer does, read before the lock is taken: one of a user's class may train networks itself."""
+        workspace = self._workspace
+        if optimizer is None:
+            return NO_RULE
+        if workspace is None:
+            return rule_of(optimizer, self.dtype)
+        known = workspace.rule_for(optimizer)
+        return rule_of(optimizer, self.dtype, workspace.rule) if known is None else known
+
+    def _ready_for(
+        self, rule: Rule, optimizer: Optimizer | None, rows: int, parts: int, shuffled: bool
+    ) -> tuple[Array, str | None, Workspace]:
+        """The optimizer's state, whose it is, and a workspace that makes its update of that state."""
+        vectors_of_state = 0 if optimizer is None else OPTIMIZERS[rule.update].state_vectors
+        state, owner, workspace = self._state, self._state_owner, self._workspace
+        if optimizer is not None and (owner != rule.update or len(state) != vectors_of_state):
+            # Another kind of optimizer starts afresh; the same kind, with whatever learning rate, goes on.
+            shape = (vectors_of_state, self._values.size)
+            unused = None if workspace is None or workspace.vectors[2] is state else workspace.vectors[2]
+            if unused is None or unused.shape != shape:
+                unused = np.zeros(shape, self.dtype)
+            unused[...], state, owner = 0.0, unused, rule.update
+            self._counters[job.STEPS] = 0
+        vectors = (self._values, self._gradients, state)
+        if workspace is None or not workspace.suits(vectors, rows, parts, shuffled):
+            description = (self._plan, self._columns, self._trained)
+            workspace = Workspace(*description, vectors, rows, parts, True, shuffled, self._counters)
+            self._workspace = workspace
+        if workspace.rule is not rule:
+            workspace.set_update(rule, optimizer)
+        return state, owner, workspace
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = self._kept()
+        return {**kept, "_optimizer": that_can_be_pickled(kept["_optimizer"])}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Runner":
+        made = memo[id(self)] = type(self).__new__(type(self))
+        made.__setstate__(copy.deepcopy(self._kept(), memo))
+        return made
+
+    def _kept(self) -> dict[str, Any]:
+        """What a copy is made of."""
+        dropped: dict[str, Any] = dict.fromkeys(("_workspace", "_lock", "_memory", "_pins", "_plan"))
+        with self._lock:  # between two updates of another thread
+            changed = {name: getattr(self, name).copy() for name in ("_values", "_state", "_counters")}
+            return {**vars(self), **changed, **dropped, "_prediction_workspaces": []}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Arrays may arrive in read-only memory, such as joblib's: kernels write to them, and know no other type.
+        vars(self).update(state)
+        dtype = arrays.float_dtype("dtype", self._values.dtype)  # NumPy's own object, which the gate looks for
+        self._plan = self._compiled().plan
+        self._counters = np.array(self._counters, INDEX)
+        for name in ("_values", "_state"):
+            came = getattr(self, name)
+            setattr(self, name, np.empty(came.shape, dtype))
+            getattr(self, name)[...] = came
+        self._hold(self._values)
+        self._gradients = np.zeros_like(self._values)
+        self._no_targets = np.empty((0, self.outputs), dtype)
+        self._lock = threading.RLock()
+        observation.register(self)

@@ -1,0 +1,235 @@
+"""How many threads kernels use, and the guards around a parallel launch.
+
+The number is fastnn's own: neither the environment nor Numba's settings are changed, except for Numba's mask
+of threads, which is set for a launch and put back after it.
+"""
+
+import contextlib
+import functools
+import math
+import operator
+import os
+import pathlib
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numba
+import numpy as np
+
+from fastnn.engine import contention
+from fastnn.gate import checks
+from fastnn.kernels.compile import JIT_DISABLED, Entry
+from fastnn.kernels.units import launcher
+
+# Below so many floating-point operations a launch costs more than a second thread gains.
+SMALL_WORK = 200_000
+# A launch of the workqueue layer takes 100 us, of OpenMP 1 us: 100 x 784-50-10 (23 MFLOP) took 611 us instead of 238.
+SMALL_WORK_ON = {"workqueue": 100_000_000}
+# From so many on, two threads on processors that others keep busy are no slower than one. Products after one of
+# NumPy's, on two threads and on one: of 800 x 800 23 and 15 ms, of 1000 x 1000 34 and 31, of 1600 x 1600 118 and 183.
+LARGE_WORK = 2_000_000_000
+NO_LAYER = "none"
+
+_numba: Any = numba  # its own types do not tell of all that is used here
+_LIMIT: int = _numba.config.NUMBA_NUM_THREADS
+
+_chosen: int | None = None  # by set_num_threads
+_layer: str | None = None  # Numba's threading layer, once its threads are started
+_starting = threading.Lock()
+_workqueue_busy = threading.Lock()
+_forked_from_openmp = False
+
+
+def default_num_threads() -> int:
+    """Return the number of threads that is used unless `set_num_threads` says otherwise.
+
+    It is the smallest of the processors that this process may run on, the processor time that its control
+    groups grant (in processors, rounded up), and NUMBA_NUM_THREADS.
+    """
+    return _default()[0]
+
+
+def get_num_threads() -> int:
+    """Return the number of threads that kernels use where there is work enough for them."""
+    return _default()[0] if _chosen is None else _chosen
+
+
+def set_num_threads(n: int) -> None:
+    """Set the number of threads that kernels use, in the whole process. Results do not depend on it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `n` is not an integer from 1 to NUMBA_NUM_THREADS.
+    """
+    global _chosen
+    is_integer = hasattr(type(n), "__index__") and not isinstance(n, bool | np.ndarray | np.timedelta64)
+    number = operator.index(n) if is_integer else 0
+    if not 1 <= number <= _LIMIT:
+        problem = ValueError if is_integer else TypeError
+        raise problem(
+            f"n: expected an integer from 1 to {_LIMIT}, got {checks.shown(n)}"
+            + ("; for more threads, set NUMBA_NUM_THREADS before Python starts" if number > _LIMIT else "")
+        )
+    _chosen = number
+
+
+def at_most(n: int | None) -> int:
+    """Return the number of threads for work that wants at most `n`; None wants that of `get_num_threads`."""
+    return get_num_threads() if n is None else min(n, _LIMIT)
+
+
+def describe() -> dict[str, int | str]:
+    """Return the number of threads, a sentence on why that many, and Numba's threading layer."""
+    try:
+        layer: str = _numba.threading_layer()
+    except ValueError:
+        layer = "not started"
+    reason = _default()[1] if _chosen is None else f"{_chosen}: chosen by set_num_threads"
+    return {"threads": get_num_threads(), "reason": reason, "threading_layer": layer}
+
+
+def run(entry: Entry, work: float, *args: Any, n_threads: int | None = None) -> Any:
+    """Call an entry, on several threads where that is worth while and safe.
+
+    Parameters
+    ----------
+    entry
+        The kernel. It is called as entry.serial(1, *args) or as entry.parallel(n, *args); a shell with the address of a
+        launcher, or 0, behind the number.
+    work
+        Its floating-point operations; a call with fewer than SMALL_WORK is serial.
+    n_threads
+        Number of threads for this call, checked before; None for that of `get_num_threads`.
+    """
+    if entry.launches:
+        args = (0, *args)
+    if work < SMALL_WORK:
+        return entry.serial(1, *args)
+    n = get_num_threads() if n_threads is None else n_threads
+    if n == 1 or JIT_DISABLED:
+        return entry.serial(1, *args)
+    # GNU OpenMP kills a child process that uses the threads of its parent.
+    if _forked_from_openmp:
+        return entry.serial(1, *args)
+    layer = _started_layer()
+    if layer == NO_LAYER or work < SMALL_WORK_ON.get(layer, 0):
+        return entry.serial(1, *args)
+    if layer == "omp" and work < LARGE_WORK:
+        n = contention.free_processors(n, _launch)
+        if n == 1:
+            return entry.serial(1, *args)
+        try:
+            return _launch(entry, n, args)
+        finally:
+            contention.note_end()
+    if layer != "workqueue":
+        return _launch(entry, n, args)
+    # The workqueue layer ends the process when two Python threads launch at the same time.
+    if not _workqueue_busy.acquire(blocking=False):
+        return entry.serial(1, *args)
+    try:
+        return _launch(entry, n, args)
+    finally:
+        _workqueue_busy.release()
+
+
+def may_not_nest() -> bool:
+    """Whether code that runs on several threads must not start threads: the workqueue layer ends the process."""
+    return not JIT_DISABLED and _started_layer() == "workqueue"
+
+
+def _launch(entry: Entry, n: int, args: tuple[Any, ...]) -> Any:
+    call = entry.parallel
+    if entry.launches:
+        call, args = entry.serial, (launcher(), *args[1:])
+    mask = numba.get_num_threads()
+    if mask == n:
+        return call(n, *args)
+    numba.set_num_threads(n)
+    try:
+        return call(n, *args)
+    finally:
+        numba.set_num_threads(mask)
+
+
+def _started_layer() -> str:
+    """Return the name of Numba's threading layer, or NO_LAYER; start its threads if they are not."""
+    global _layer
+    if _layer is None:
+        with _starting, warnings.catch_warnings():
+            warnings.simplefilter("ignore", numba.NumbaWarning)  # such as a TBB that is too old for Numba
+            try:
+                numba.get_num_threads()
+                _layer = str(_numba.threading_layer())
+            except ValueError:  # the layer that NUMBA_THREADING_LAYER asks for is not there
+                _layer = NO_LAYER
+    return _layer
+
+
+def _note_fork() -> None:
+    """In a forked child: remember whether there is a pool of OpenMP threads, which did not come along."""
+    global _forked_from_openmp, _starting, _workqueue_busy
+    _starting, _workqueue_busy = threading.Lock(), threading.Lock()  # another thread may have held them
+    with contextlib.suppress(ValueError):  # no pool
+        _forked_from_openmp = _numba.threading_layer() == "omp"
+
+
+def _release_compiler() -> None:
+    with contextlib.suppress(RuntimeError):  # Ctrl-C came while it was waited for
+        _compiler.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+    # A fork waits for the end of a compilation in another thread: its lock, and LLVM's, would never be free in the
+    # child. As `logging` does with its own.
+    _compiler: Any = _numba.core.compiler_lock.global_compiler_lock
+    os.register_at_fork(before=_compiler.acquire, after_in_parent=_release_compiler, after_in_child=_release_compiler)
+
+
+@functools.cache
+def _default() -> tuple[int, str]:
+    """Return the default number of threads and the sentence that explains it."""
+    has_affinity = hasattr(os, "sched_getaffinity")
+    processors = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    quota = _cgroup_quota()
+    n = max(1, min(processors, math.ceil(min(quota, _LIMIT))))
+    affinity = f"affinity {processors}" if has_affinity else f"processors {processors}"
+    granted = "no cgroup quota" if math.isinf(quota) else f"cgroup quota {quota:g}"
+    return n, f"{n}: {affinity}, {granted}, NUMBA_NUM_THREADS {_LIMIT}"
+
+
+def _cgroup_quota(root: pathlib.Path = pathlib.Path("/")) -> float:
+    """Return how many processors' time this process may use: the least that its control groups grant."""
+    return min((_quota(folder) for folder in _cgroup_folders(root)), default=math.inf)
+
+
+def _cgroup_folders(root: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yield the folders of the control groups that this process is in, from the outermost inwards.
+
+    A line of /proc/self/cgroup is number:controllers:path, in version 2 with the number 0 and no controllers.
+    In a container the path may be that of the host and lead nowhere; the outermost folder is the container's.
+    """
+    mounted = root / "sys" / "fs" / "cgroup"
+    with contextlib.suppress(OSError):
+        for line in (root / "proc" / "self" / "cgroup").read_text().splitlines():
+            number, controllers, path = line.split(":", 2)
+            if number == "0" or "cpu" in controllers.split(","):
+                folder = mounted if number == "0" else mounted / "cpu"
+                yield folder
+                for name in path.strip("/").split("/"):
+                    folder = folder / name
+                    yield folder
+
+
+def _quota(folder: pathlib.Path) -> float:
+    """Return the quota of one control group, in version 2 or 1 of the files; infinity without one."""
+    for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        with contextlib.suppress(OSError, ValueError, ZeroDivisionError):  # no such file, or "max"
+            quota, period = " ".join((folder / name).read_text() for name in names).split()
+            if int(quota) > 0:  # -1: none
+                return int(quota) / int(period)
+    return math.inf

@@ -1,0 +1,183 @@
+"""The memory that the kernels of a network work in, and the job by which they find it."""
+
+from typing import Any
+
+import numpy as np
+
+from fastnn.engine.interpreters import batch, forward, job, updating
+from fastnn.engine.plan import PREDICTING, TRAINING, Plan
+from fastnn.gate.arrays import Array
+from fastnn.kernels.frames import BATCH_STATISTICS, BREADTH, EACH_PLACE, HEIGHT, IS_MATRIX
+from fastnn.operations.updates.base import CLIP_NORM, RATES
+from fastnn.optimizers import NO_UPDATE, OPTIMIZERS, OWN, Optimizer, Rule
+
+INDEX = np.dtype(np.intp)
+NO_COUNTERS = np.zeros(job.COUNTERS, INDEX)  # of predictions, which count nothing
+
+
+class Workspace:
+    """Scratch for batches of at most `rows` rows on at most `parts` threads.
+
+    Parameters
+    ----------
+    plan, columns, trained
+        What `compile_plan` made of the network's layers.
+    values, gradients, state : arrays
+        The network's flat vectors. The job names their memory, so it is made anew when one of them is another array.
+    rows, parts : int
+    training : bool
+        False: for predictions alone, which take forward.BLOCK_ROWS rows on each thread.
+    shuffled : bool
+        Whether batches are gathered.
+    counters : array (job.COUNTERS,)
+        Of the network.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        columns: int,
+        trained: int,
+        vectors: tuple[Array, Array, Array],
+        rows: int,
+        parts: int,
+        training: bool = True,
+        shuffled: bool = False,
+        counters: Array = NO_COUNTERS,
+    ) -> None:
+        self.vectors, self.rows, self.parts, self.shuffled = vectors, rows, parts, shuffled
+        values, gradients, state = vectors
+        dtype, inputs = values.dtype, int(plan.operations[0, job.WIDTH_IN])
+        self.plan, self.dtype, self.training = plan, dtype, training
+        self.table = plan.table(dtype, TRAINING if training else PREDICTING)
+        some = rows if training else 0
+        tensors = rows * columns if training else parts * forward.BLOCK_ROWS * columns
+        largest = largest_update(self.table) if training else 0
+        self.rates = np.zeros(RATES)
+        self.rule: Rule | None = None  # the update that it makes, and whose
+        self.optimizer: Optimizer | None = None
+        self.arrays: dict[str, Array] = {
+            "operations": self.table,
+            "numbers": plan.numbers,
+            "rates": self.rates,
+            "counters": counters,
+            "values": values,
+            "gradients": gradients,
+            "state": state,
+            "inputs": np.zeros(some * inputs if shuffled else 0, dtype),
+            "tensors": np.zeros(tensors, dtype),
+            "tensor_gradients": np.zeros(some * columns, dtype),
+            "scratch": np.zeros(parts * scratch_size(plan, some), dtype),
+            "updates": np.zeros(parts * largest, dtype),
+            "sums": np.zeros(parts * job.SUMS),
+            "losses": np.zeros(some),
+            "loss_sums": np.zeros(some),
+            "hits": np.zeros(some, INDEX),
+            "numbers_of_rows": np.arange(some, dtype=INDEX),
+        }
+        self._make_job(rows, trained)
+
+    def _make_job(self, rows: int, trained: int) -> None:
+        """The job of these arrays."""
+        plan, dtype = self.plan, self.dtype
+        inputs, state, parts = int(plan.operations[0, job.WIDTH_IN]), self.vectors[2], self.parts
+        self.job = np.zeros(job.JOB_SIZE, INDEX)
+        self.job[[job.OPERATION_COUNT, job.STATE_VECTORS]] = len(self.table), len(state)
+        self.job[[job.CAPACITY, job.PARTS, job.TRAINED, job.ITEM]] = rows, parts, trained, dtype.itemsize
+        self.job[[job.DATA_INPUTS, job.DATA_OUTPUTS]] = inputs, plan.operations[-1, job.WIDTH_OUT]
+        if self.training:
+            self.job[[job.LOSS, job.LOSS_OF_LABELS]] = (
+                plan.loss.rows.address(dtype),
+                plan.loss_of_labels.rows.address(dtype),
+            )
+            self.job[job.ACCEPTS] = plan.accepts
+            self.job[job.BATCH_PART] = batch.batch_part.address(dtype)
+            self.job[job.PARAMETER_PART] = updating.parameter_part.address(dtype)
+            if self.table[:, job.UNITS_AT + BATCH_STATISTICS].any():
+                self.job[job.BETWEEN_STAGES] = batch.between_stages.address(dtype)
+        else:
+            self.job[job.PREDICT_PART] = forward.predict_part.address(dtype)
+        for name, array in self.arrays.items():
+            place = job.PLACES[name]
+            self.job[place : place + 2] = array.ctypes.data, array.size
+
+    def add_sparse(self) -> None:
+        """Compile what inputs that are mostly zeros ask for."""
+        self.plan.add_sparse(self.table, self.dtype)
+
+    @property
+    def nbytes(self) -> int:
+        """Of the tensors."""
+        return self.arrays["tensors"].nbytes
+
+    def rule_for(self, optimizer: Optimizer) -> Rule | None:
+        """The rule of this optimizer, if that is the one it makes; None where it must be read anew."""
+        kind = type(self.optimizer)
+        if kind is type(optimizer) and kind in OWN and (self.optimizer is optimizer or self.optimizer == optimizer):
+            return self.rule
+        return None
+
+    def set_update(self, rule: Rule, optimizer: Optimizer | None) -> None:
+        """Choose the update that training makes, and whose it is."""
+        self.rates[: len(rule.numbers)] = rule.numbers
+        self.job[[job.UPDATE, job.OUTER]] = 0
+        if rule.update != NO_UPDATE:
+            kind = OPTIMIZERS[rule.update]
+            self.job[job.UPDATE] = kind.unit.address(self.dtype)
+            self.job[job.OUTER] = 0 if kind.outer is None else kind.outer.address(self.dtype)
+            if self.rates[CLIP_NORM] < np.inf:
+                self.job[job.CLIPPED_PART] = updating.clipped_part.address(self.dtype)
+        self.rule, self.optimizer = rule, optimizer
+
+    def suits(self, vectors: tuple[Any, Any, Any], rows: int, parts: int, shuffled: bool) -> bool:
+        """Whether it can be used for that."""
+        mine = self.vectors
+        return (
+            mine[0] is vectors[0]
+            and mine[1] is vectors[1]
+            and mine[2] is vectors[2]
+            and self.rows >= rows
+            and self.parts >= parts
+            and self.shuffled >= shuffled
+        )
+
+
+def take_for_prediction(
+    pool: list[Workspace],
+    network: tuple[Plan, int, int],
+    vectors: tuple[Array, Array, Array],
+    parts: int,
+) -> Workspace:
+    """One of the pool, so that no other Python thread uses it; a new one where none fits.
+
+    network: plan, columns, trained.
+    """
+    try:
+        workspace = pool.pop()
+    except IndexError:
+        workspace = None
+    if workspace is not None and workspace.suits(vectors, 0, parts, False):
+        return workspace
+    return Workspace(*network, vectors, 0, parts, training=False)
+
+
+def largest_update(table: Array) -> int:
+    """Elements of the gradient of a matrix of parameters that are computed at once, of the largest one."""
+    sizes = [0]
+    for row in table:
+        for which in range(int(row[job.PARAMETERS])):
+            place = row[job.PLACES_AT + EACH_PLACE * which :][:EACH_PLACE]
+            if place[IS_MATRIX]:
+                height, breadth = int(place[HEIGHT]), int(place[BREADTH])
+                sizes.append(min(height * breadth, max(updating.UPDATE_SIZE, updating.FEWEST_ROWS * breadth)))
+    return max(sizes)
+
+
+def scratch_size(plan: Plan, rows: int) -> int:
+    """Scratch for a training batch of so many rows; for predictions alone with 0."""
+    widths = plan.operations[:, [job.WIDTH_IN, job.WIDTH_OUT]]
+    sizes = [
+        layer.scratch_size(rows, int(inputs), int(outputs))
+        for layer, (inputs, outputs) in zip(plan.layers, widths, strict=True)
+    ]
+    return max(sizes)

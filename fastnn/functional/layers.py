@@ -1,0 +1,219 @@
+"""Operations on arrays: each checks its arguments, allocates or checks its output, and calls one compiled kernel.
+
+Arrays are float32 or float64, all of one dtype, C-contiguous (others are converted where that is exact, see
+fastnn.gate.arrays). NaN and infinities pass through as in NumPy. Results have the same bits on any number of threads.
+Shape letters: N batch, D inputs and H outputs of a layer, K classes.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fastnn.engine import threads
+from fastnn.engine.interpreters import job, on_arrays
+from fastnn.gate import arrays
+from fastnn.gate.arrays import Array
+from fastnn.kernels.matmul import scratch_size
+from fastnn.operations import ACTIVATIONS
+from fastnn.operations.affine import affine_products
+
+FLOP_PER_ACTIVATION = 20  # of the dearest ones; decides only whether threads pay
+
+# Scratch that no call is using, each (parts, size). New memory of 100 KB and more comes from the system page by page:
+# 784 x 50 on two threads took 23 us with it instead of 10. Python threads take and append without a lock.
+_spare: dict[Any, list[Array]] = {np.dtype(np.float32): [], np.dtype(np.float64): []}
+
+
+def _take_scratch(parts: int, size: int, dtype: Any) -> Array:
+    """Scratch for the matrix products of so many parts, to be appended to `_spare` after use."""
+    try:
+        scratch = _spare[dtype].pop()
+    except IndexError:
+        return np.empty((parts, size), dtype)
+    enough = scratch.shape[0] >= parts and scratch.shape[1] >= size
+    return scratch if enough else np.empty((max(parts, scratch.shape[0]), max(size, scratch.shape[1])), dtype)
+
+
+def affine_forward(x: Any, W: Any, b: Any, *, out: Any = None) -> Array:
+    """y = x W + b.
+
+    Parameters
+    ----------
+    x : array (N, D)
+    W : array (D, H)
+    b : array (H,)
+    out : array (N, H), optional
+        Receives y; must not overlap an input.
+
+    Returns
+    -------
+    array (N, H)
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a wrong type, dtype or shape; the message says what was expected.
+    """
+    x = arrays.floats("x", x, ("N", "D"), dtype=arrays.shared_dtype(x, W))
+    W = arrays.floats("W", W, (x.shape[1], "H"), dtype=x.dtype)
+    b = arrays.floats("b", b, (W.shape[1],), dtype=x.dtype)
+    y = arrays.output("out", out, (x.shape[0], W.shape[1]), x.dtype, (("x", x), ("W", W), ("b", b)))
+    parts = threads.get_num_threads()
+    scratch = _take_scratch(parts, scratch_size(*W.shape), x.dtype)
+    units = on_arrays.rows_part.address(x.dtype), affine_products.address(x.dtype)
+    threads.run(on_arrays.affine_forward, 2.0 * x.size * W.shape[1], *units, x, W, b, scratch, y, n_threads=parts)
+    _spare[x.dtype].append(scratch)
+    return y
+
+
+def affine_backward(
+    dy: Any, x: Any, W: Any, *, need_dx: bool = True, out: tuple[Any, Any, Any] | None = None
+) -> tuple[Array | None, Array, Array]:
+    """dx = dy W^T, dW = x^T dy, db = the sum of dy over the batch: the gradients of y = x W + b, divided by nothing.
+
+    Parameters
+    ----------
+    dy : array (N, H)
+        Gradient of the loss by y.
+    x : array (N, D)
+    W : array (D, H)
+    need_dx : bool
+        False leaves dx out (None is returned): a first layer has no use for it.
+    out : (dx, dW, db), optional
+        Receive the results; each may be None, and must overlap neither an input nor another.
+
+    Returns
+    -------
+    dx (N, D) or None, dW (D, H), db (H,)
+
+    Notes
+    -----
+    Source: Rumelhart, Hinton and Williams, Nature 323 (1986), 533-536.
+    """
+    need_dx = arrays.flag("need_dx", need_dx)
+    x = arrays.floats("x", x, ("N", "D"), dtype=arrays.shared_dtype(x, W))
+    W = arrays.floats("W", W, (x.shape[1], "H"), dtype=x.dtype)
+    dy = arrays.floats("dy", dy, (x.shape[0], W.shape[1]), dtype=x.dtype)
+    dx_out, dW_out, db_out = (None, None, None) if out is None else _three("out", out)
+    taken = [("dy", dy), ("x", x), ("W", W)]
+    dx = arrays.output("out[0]", dx_out, x.shape, x.dtype, taken) if need_dx else np.empty((0, x.shape[1]), x.dtype)
+    dW = arrays.output("out[1]", dW_out, W.shape, x.dtype, [*taken, ("out[0]", dx)])
+    db = arrays.output("out[2]", db_out, W.shape[1:], x.dtype, [*taken, ("out[0]", dx), ("out[1]", dW)])
+    parts = threads.get_num_threads()
+    sizes = (
+        scratch_size(W.shape[1], W.shape[0], "right") if need_dx else 0,
+        scratch_size(dy.shape[0], dy.shape[1], "left"),
+    )
+    scratch = _take_scratch(parts, max(sizes), x.dtype)
+    work = (4.0 if need_dx else 2.0) * x.size * W.shape[1]
+    sums = np.empty((parts, job.SUMS))
+    units = (
+        on_arrays.backward_part.address(x.dtype),
+        affine_products.address(x.dtype) if need_dx else 0,
+        affine_products.address(x.dtype),
+    )
+    threads.run(on_arrays.affine_backward, work, *units, dy, x, W, scratch, sums, dx, dW, db, n_threads=parts)
+    _spare[x.dtype].append(scratch)
+    return dx if need_dx else None, dW, db
+
+
+def activation_forward(name: str, x: Any, *, slope: float = 0.01, alpha: float = 1.0, out: Any = None) -> Array:
+    """y = f(x), element by element; for softmax along the last axis.
+
+    Parameters
+    ----------
+    name : str
+        identity: x. step: 1 where x > 0, else 0, also for NaN. sigmoid: 1 / (1 + exp(-x)). tanh. relu: max(0, x).
+        leaky_relu: x where x > 0, else slope x. elu: x where x > 0, else alpha (exp(x) - 1).
+        gelu: x Phi(x) with the normal distribution Phi. silu: x / (1 + exp(-x)). softplus: log(1 + exp(x)).
+        softmax: exp(x) / sum(exp(x)).
+    x : array of any shape
+    slope, alpha : float
+        Of leaky_relu and of elu.
+    out : array like x, optional
+        Receives y; may be x itself.
+
+    Returns
+    -------
+    array like x
+    """
+    name = arrays.choice("name", name, ACTIVATIONS)
+    parameter = _activation_parameter(name, slope, alpha)
+    x = arrays.floats("x", x)
+    y = arrays.output("out", out, x.shape, x.dtype, (("x", x),), in_place=("x",))
+    rows = (-1, 1 if ACTIVATIONS[name].takes_elements else x.shape[-1])
+    work = float(FLOP_PER_ACTIVATION * x.size)
+    shaped = x.reshape(rows), y.reshape(rows)
+    units = on_arrays.rows_part.address(x.dtype), ACTIVATIONS[name].units.forward.address(x.dtype)
+    threads.run(on_arrays.activation_forward, work, *units, np.array([parameter]), *shaped)
+    return y
+
+
+def activation_backward(
+    name: str, dy: Any, x: Any, y: Any, *, slope: float = 0.01, alpha: float = 1.0, out: Any = None
+) -> Array:
+    """dx = dy f'(x), with y = activation_forward(name, x); for softmax dy times its Jacobian.
+
+    At x = 0 the derivative is that of the negative side: 0 for relu and step, slope for leaky_relu, alpha for elu.
+
+    Parameters
+    ----------
+    name : str
+        As for `activation_forward`.
+    dy, x, y : arrays of one shape
+    out : array like x, optional
+        Receives dx; may be dy itself.
+
+    Returns
+    -------
+    array like x
+    """
+    name = arrays.choice("name", name, ACTIVATIONS)
+    parameter = _activation_parameter(name, slope, alpha)
+    x = arrays.floats("x", x, dtype=arrays.shared_dtype(x, dy, y))
+    dy = arrays.floats("dy", dy, x.shape, dtype=x.dtype)
+    y = arrays.floats("y", y, x.shape, dtype=x.dtype)
+    dx = arrays.output("out", out, x.shape, x.dtype, (("dy", dy), ("x", x), ("y", y)), in_place=("dy",))
+    rows = (-1, 1 if ACTIVATIONS[name].takes_elements else x.shape[-1])
+    shaped = [array.reshape(rows) for array in (dy, x, y, dx)]
+    units = on_arrays.rows_part.address(x.dtype), ACTIVATIONS[name].units.backward.address(x.dtype)
+    work = float(FLOP_PER_ACTIVATION * x.size)
+    threads.run(on_arrays.activation_backward, work, *units, np.array([parameter]), *shaped)
+    return dx
+
+
+def _activation_parameter(name: str, slope: float, alpha: float) -> float:
+    given = {"slope": arrays.real("slope", slope), "alpha": arrays.real("alpha", alpha)}
+    own = ACTIVATIONS[name].option
+    for other, value, default in (("slope", slope, 0.01), ("alpha", alpha, 1.0)):
+        if other != own and value != default:
+            takes = f"the parameter of {name} is {own}" if own else f"{name} has no parameter"
+            remedy = f"pass {own}={value!r}" if own else "pass the name of an activation that has one"
+            raise TypeError(f"{other}: expected it to be left out, as {takes}, got {value!r}; {remedy}")
+    return given.get(own, 0.0)
+
+
+def softmax(x: Any, *, out: Any = None) -> Array:
+    """y = exp(x - max x) / sum(exp(x - max x)) along the last axis.
+
+    Right for finite x of any size. A row that holds +inf or NaN, or -inf alone, becomes NaN.
+
+    Parameters
+    ----------
+    x : array of any shape
+    out : array like x, optional
+        Receives y; may be x itself.
+
+    Returns
+    -------
+    array like x
+    """
+    return activation_forward("softmax", x, out=out)
+
+
+def _three(name: str, out: Any) -> tuple[Any, Any, Any]:
+    if not isinstance(out, list | tuple) or len(out) != 3:
+        came = f"a {type(out).__name__}" + (f" of {len(out)}" if isinstance(out, list | tuple) else "")
+        remedy = "pass three arrays, or None for those to allocate"
+        raise TypeError(f"{name}: expected a tuple (dx, dW, db), got {came}; {remedy}")
+    return out[0], out[1], out[2]

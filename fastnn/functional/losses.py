@@ -1,0 +1,284 @@
+"""Losses of arrays and their gradients: each checks its arguments and calls one compiled kernel.
+
+What holds for functional/layers.py holds here; the formulas are those of networks' losses, in operations/losses.
+"""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from fastnn.engine import threads
+from fastnn.engine.interpreters import job, on_arrays
+from fastnn.gate import arrays
+from fastnn.gate.arrays import Array
+from fastnn.losses import (
+    AbsoluteError,
+    CrossEntropy,
+    Exponential,
+    Hinge,
+    Huber,
+    KLDivergence,
+    LogLoss,
+    Loss,
+    MeanSquaredError,
+    SigmoidCrossEntropy,
+    SoftmaxCrossEntropy,
+    weights_of,
+)
+
+NO_HITS = np.empty(0, np.intp)
+FLOP_PER_OUTPUT = 20.0  # decides only whether threads pay
+REDUCTIONS = ("mean", "element_mean", "sum", "none")
+Value: TypeAlias = Any  # a float, or an array (N,) where nothing is reduced
+
+
+def softmax_cross_entropy(
+    x: Any,
+    t: Any,
+    *,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    out: Any = None,
+) -> tuple[Value, Array]:
+    """loss = -(1/N) sum of t log(softmax(x)), by log-sum-exp and unclipped; dx = (softmax(x) - t) / N.
+
+    Parameters
+    ----------
+    x : array (N, K)
+        Logits.
+    t : array (N,) or (N, K)
+        Labels 0 to K-1, or one-hot rows or probabilities, which sum to 1 in each row.
+    label_smoothing : float
+        s in [0, 1): targets t become (1 - s) t + s / K.
+    reduction : "mean", "element_mean", "sum" or "none"
+        What becomes of the losses l of the N samples: sum(w l) / sum(w), that over K, sum(w l), or the array w l.
+    sample_weight : array (N,), optional
+        w, at least 0; 1 if not given.
+    class_weight : array (K,), optional
+        w is multiplied by that of the sample's label, or of its largest target.
+    out : array (N, K), optional
+        Receives dx; must not overlap an input.
+
+    Returns
+    -------
+    loss : float, or float64 array (N,) for "none"
+        In nats; natural logarithms.
+    dx : array (N, K)
+        The gradient of the loss; for "none", of the sum of all.
+
+    Notes
+    -----
+    Source: Bishop, Pattern Recognition and Machine Learning (2006), equations 4.108 and 4.109.
+    """
+    loss = SoftmaxCrossEntropy(label_smoothing)
+    return _evaluate(loss, "x", x, t, reduction, sample_weight, class_weight, out)
+
+
+def mean_squared_error(
+    y: Any, t: Any, *, half: bool = True, reduction: str = "mean", sample_weight: Any = None, out: Any = None
+) -> tuple[Value, Array]:
+    """loss = sum((y - t)^2) / (2 N), half the squared distance, averaged over the batch; dy = (y - t) / N.
+
+    Parameters
+    ----------
+    y : array (N, K)
+        Outputs.
+    t : array (N, K)
+        Targets.
+    half : bool
+        False: twice of both.
+    reduction, sample_weight
+        As for `softmax_cross_entropy`.
+    out : array (N, K), optional
+        Receives dy; must not overlap an input.
+
+    Returns
+    -------
+    loss : float, or float64 array (N,) for "none"
+    dy : array (N, K)
+    """
+    factor = 1.0 if arrays.flag("half", half) else 2.0
+    return _evaluate(MeanSquaredError(), "y", y, t, reduction, sample_weight, None, out, factor)
+
+
+def absolute_error(
+    y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None, out: Any = None
+) -> tuple[Value, Array]:
+    """loss = sum(|y - t|) / N, dy = sign(y - t) / N, 0 where they are equal. Arguments as for `mean_squared_error`."""
+    return _evaluate(AbsoluteError(), "y", y, t, reduction, sample_weight, None, out)
+
+
+def huber(
+    y: Any, t: Any, *, delta: float = 1.0, reduction: str = "mean", sample_weight: Any = None, out: Any = None
+) -> tuple[Value, Array]:
+    """Half the square of e = y - t where |e| <= delta, else delta (|e| - delta / 2); dy = e within [-delta, delta] / N.
+
+    Other arguments as for `mean_squared_error`. Source: Huber, Annals of Mathematical Statistics 35 (1964), 73-101.
+    """
+    return _evaluate(Huber(delta), "y", y, t, reduction, sample_weight, None, out)
+
+
+def sigmoid_cross_entropy(
+    x: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None, out: Any = None
+) -> tuple[Value, Array]:
+    """loss = -sum(t log s + (1 - t) log(1 - s)) / N with s = sigmoid(x), unclipped; dx = (s - t) / N.
+
+    The log loss from logits x (N, K), for targets t (N, K) in [0, 1]. Other arguments as for `mean_squared_error`.
+    Source: Bishop, Pattern Recognition and Machine Learning (2006), equations 4.90 and 4.91.
+    """
+    return _evaluate(SigmoidCrossEntropy(), "x", x, t, reduction, sample_weight, None, out)
+
+
+def cross_entropy(
+    y: Any,
+    t: Any,
+    *,
+    offset: float = 0.0,
+    reduction: str = "mean",
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    out: Any = None,
+) -> tuple[Value, Array]:
+    """loss = -(1/N) sum of t log(y + offset) from probabilities y (N, K); dy = -t / (y + offset) / N.
+
+    Infinite where y + offset = 0 at a target above 0. Targets and other arguments as for `softmax_cross_entropy`, which
+    takes logits and loses nothing where a probability rounds to 0. Courses write offset = 1e-7 (Saito, Deep Learning
+    from Scratch, 2016, chapter 4).
+    """
+    return _evaluate(CrossEntropy(offset), "y", y, t, reduction, sample_weight, class_weight, out)
+
+
+def log_loss(
+    y: Any, t: Any, *, offset: float = 0.0, reduction: str = "mean", sample_weight: Any = None, out: Any = None
+) -> tuple[Value, Array]:
+    """loss = -sum(t log(y + offset) + (1 - t) log(1 - y + offset)) / N from probabilities y (N, K), t (N, K) in [0, 1].
+
+    Other arguments as for `mean_squared_error`; from logits `sigmoid_cross_entropy` loses nothing.
+    """
+    return _evaluate(LogLoss(offset), "y", y, t, reduction, sample_weight, None, out)
+
+
+def hinge(
+    y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None, class_weight: Any = None, out: Any = None
+) -> tuple[Value, Array]:
+    """loss = sum(max(0, 1 - t y)) / N for targets t (N, K) of -1 and 1; for labels (N,) that of several classes.
+
+    The latter is sum(max(0, 1 + y[k] - y[t])) / N over the classes k other than the label t. The gradient is 0 at the
+    kink. class_weight is for labels; other arguments as for `mean_squared_error`. Sources: Cortes and Vapnik (1995);
+    Weston and Watkins (1999).
+    """
+    return _evaluate(Hinge(), "y", y, t, reduction, sample_weight, class_weight, out)
+
+
+def exponential(
+    y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None, out: Any = None
+) -> tuple[Value, Array]:
+    """loss = sum(exp(-t y)) / N for targets t (N, K) of -1 and 1, as in AdaBoost; dy = -t exp(-t y) / N.
+
+    Other arguments as for `mean_squared_error`. Source: Friedman, Hastie and Tibshirani, Annals of Statistics
+    28 (2000), 337-407.
+    """
+    return _evaluate(Exponential(), "y", y, t, reduction, sample_weight, None, out)
+
+
+def kl_divergence(
+    x: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None, class_weight: Any = None, out: Any = None
+) -> tuple[Value, Array]:
+    """loss = (1/N) sum of t log(t / softmax(x)) from logits x (N, K); dx = (softmax(x) - t) / N.
+
+    The cross entropy less the entropy of t. Targets and other arguments as for `softmax_cross_entropy`. Source:
+    Kullback and Leibler, Annals of Mathematical Statistics 22 (1951), 79-86.
+    """
+    return _evaluate(KLDivergence(), "x", x, t, reduction, sample_weight, class_weight, out)
+
+
+def zero_one_loss(y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None) -> Value:
+    """1 for each sample whose largest output is not that of its target, else 0; value only, as its gradient is 0.
+
+    Parameters
+    ----------
+    y : array (N, K)
+        Outputs, K at least 2; of equal ones the first counts, and NaN is wrong.
+    t : array (N,) or (N, K)
+        Labels, or one-hot rows.
+    reduction : "mean", "sum" or "none"
+    sample_weight : array (N,), optional
+
+    Returns
+    -------
+    float, or float64 array (N,) for "none"
+    """
+    y = arrays.floats("y", y, ("N", "K"))
+    if y.shape[1] == 1:
+        raise ValueError("y: expected outputs of at least 2 classes, got 1 column; compare its sign with the targets")
+    arrays.choice("reduction", reduction, ("mean", "sum", "none"))
+    labels, dense = arrays.targets("t", t, len(y), y.shape[1], y.dtype)
+    expected = labels if labels.size else dense.argmax(axis=1)
+    losses = ((y.argmax(axis=1) != expected) | np.isnan(y).any(axis=1)).astype(np.float64)
+    weights = weights_of(sample_weight, None, labels, dense, y.shape)
+    return _reduced(losses, weights, reduction, _divisor(weights, reduction, y.shape))
+
+
+def _evaluate(
+    loss: Loss,
+    name: str,
+    y: Any,
+    t: Any,
+    reduction: str,
+    sample_weight: Any,
+    class_weight: Any,
+    out: Any,
+    factor: float = 1.0,
+) -> tuple[Value, Array]:
+    """The reduced loss and its gradient by the outputs y, which errors call `name`."""
+    arrays.choice("reduction", reduction, REDUCTIONS)
+    y = arrays.floats(name, y, ("N", "K"), dtype=arrays.shared_dtype(y, t))
+    if not loss.takes_classes and getattr(t, "dtype", None) in (np.float32, np.float64):
+        # Values of the other float dtype are nearly always a slip.
+        t = arrays.floats("t", t, y.shape if np.ndim(t) != 1 else (len(y),), dtype=y.dtype)
+    labels, dense = loss.targets("t", t, y.shape[0], y.shape[1], y.dtype, False)
+    if loss.follows and ((y < 0.0) | (y > 1.0 + 1e-6)).any():
+        came = f"{float(y[(y < 0.0) | (y > 1.0 + 1e-6)][0]):g}; pass probabilities, or take the loss of logits"
+        raise ValueError(f"{name}: expected probabilities from 0 to 1, got {came}")
+    if class_weight is not None and isinstance(loss, Hinge) and not labels.size:
+        raise ValueError("class_weight: expected labels (N,) for t, got signs; pass sample_weight")
+    weights = weights_of(sample_weight, class_weight, labels, dense, y.shape)
+    dy = arrays.output("out", out, y.shape, y.dtype, ((name, y), ("t", np.asarray(t)), ("t", dense)))
+    divisor = _divisor(weights, reduction, y.shape) / factor
+    losses, sums = np.empty((2, len(y)))
+    parts, work = threads.get_num_threads(), FLOP_PER_OUTPUT * y.size
+    units = loss.units if loss.labels_units is None or not labels.size else loss.labels_units
+    arguments = (
+        on_arrays.rows_part.address(y.dtype),
+        units.rows.address(y.dtype),
+        np.array(loss.numbers()),
+        y,
+        labels,
+        dense,
+        np.arange(len(y)),
+        1.0 if weights is not None else divisor,
+    )
+    rest = (dy, losses, sums, NO_HITS, np.empty((parts, job.SUMS)))
+    total = threads.run(on_arrays.loss, work, *arguments, *rest, n_threads=parts)
+    if weights is None and reduction != "none":
+        return float(total) / divisor, dy
+    if weights is not None:
+        dy[weights == 0.0] = 0.0  # such a sample counts for nothing, whatever its loss
+        np.multiply(dy, (weights / divisor).reshape(-1, 1), out=dy, casting="same_kind")
+    return _reduced(losses, weights, reduction, divisor), dy
+
+
+def _divisor(weights: Array | None, reduction: str, shape: tuple[int, ...]) -> float:
+    """What the sum of the losses, each times its weight, is divided by."""
+    if reduction not in ("mean", "element_mean"):
+        return 1.0
+    total = float(shape[0] if weights is None else weights.sum())
+    return total * shape[1] if reduction == "element_mean" else total
+
+
+def _reduced(losses: Array, weights: Array | None, reduction: str, divisor: float) -> Value:
+    """The losses of samples as they were asked for."""
+    losses = losses if weights is None else np.where(weights == 0.0, 0.0, losses) * weights
+    return losses / divisor if reduction == "none" else float(np.sum(losses)) / divisor

@@ -1,0 +1,363 @@
+"""The small checks of the gate: scalars, names, dtypes, seeds and shapes.
+
+The scalar checks take the argument's name first and return a plain Python value. They raise TypeError for
+what is not of the right kind, ValueError for what is of the right kind but not allowed.
+"""
+
+import difflib
+import inspect
+import math
+import numbers
+from collections.abc import Collection, Iterator
+from typing import Any, NoReturn, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Shape: TypeAlias = tuple[int | str, ...]  # a number is required; a letter is free, and printed in messages
+
+FLOAT32 = np.dtype(np.float32)
+FLOAT64 = np.dtype(np.float64)
+SYNONYMS = {  # what others call it: the names of ours, of which one may be known where it is asked for
+    "mse": ("mean_squared_error",),
+    "mae": ("absolute_error",),
+    "l1": ("absolute_error",),
+    "bce": ("sigmoid_cross_entropy", "log_loss"),
+    "binary_crossentropy": ("sigmoid_cross_entropy", "log_loss"),
+    "crossentropy": ("softmax_cross_entropy", "cross_entropy"),
+    "categorical_crossentropy": ("softmax_cross_entropy", "cross_entropy"),
+    "sparse_categorical_crossentropy": ("softmax_cross_entropy", "cross_entropy"),
+    "kl": ("kl_divergence",),
+    "swish": ("silu",),
+    "linear": ("identity",),
+    "logistic": ("sigmoid",),
+    "erelu": ("elu",),
+    "prelu": ("leaky_relu",),
+    "lrelu": ("leaky_relu",),
+    "glorot": ("xavier",),
+    "kaiming": ("he",),
+    "val_loss": ("validation_loss",),
+    "val_accuracy": ("validation_accuracy",),
+    "backprop": ("analytic",),
+}
+UNMASK = "pass {name}.filled(0), or drop the masked rows"
+NOT_NUMBERS = (bool, np.timedelta64)  # subclasses of int and np.integer
+
+
+def integer(name: str, value: Any, minimum: int | None = None, maximum: int | None = None) -> int:
+    """`value` as an int within [minimum, maximum]; Python and NumPy integers, never bools or floats.
+
+    Raises
+    ------
+    TypeError
+        For anything that is not an integer, 3.0 and True included.
+    ValueError
+        For an integer out of range.
+    """
+    expected = f"{name}: expected an integer" + _bounds(minimum, maximum, None, None)
+    if not isinstance(value, int | np.integer) or isinstance(value, NOT_NUMBERS):
+        raise TypeError(f"{expected}, got {shown(value)}")
+    number = int(value)
+    if (minimum is not None and number < minimum) or (maximum is not None and number > maximum):
+        raise ValueError(f"{expected}, got {shown(number)}")
+    return number
+
+
+def real(
+    name: str,
+    value: Any,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> float:
+    """`value` as a finite float with minimum <= value <= maximum and above < value < below.
+
+    Raises
+    ------
+    TypeError
+        For anything that is not a real number: bools, strings, arrays and complex numbers included.
+    ValueError
+        For NaN, infinity, or a number out of range.
+    """
+    # What is in order comes first and makes no sentence: an update of few parameters takes no longer than one.
+    allowed = type(value) is float or (
+        isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, NOT_NUMBERS)
+    )
+    try:
+        number = float(value) if allowed else math.nan
+    except OverflowError:  # an int beyond the largest float
+        number = math.inf
+    too_low = (minimum is not None and number < minimum) or (above is not None and number <= above)
+    too_high = (maximum is not None and number > maximum) or (below is not None and number >= below)
+    if allowed and math.isfinite(number) and not too_low and not too_high:
+        return number
+    expected = f"{name}: expected a finite number" + _bounds(minimum, maximum, above, below)
+    problem = ValueError if allowed else TypeError
+    raise problem(f"{expected}, got {shown(value.item() if allowed and isinstance(value, np.generic) else value)}")
+
+
+def flag(name: str, value: Any) -> bool:
+    """`value`, True or False, as a bool.
+
+    Raises
+    ------
+    TypeError
+        For anything else: "no" would count as true.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}: expected True or False, got {shown(value)}")
+    return bool(value)
+
+
+def function(name: str, value: Any) -> Any:
+    """`value` itself, something that can be called with x.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    """
+    if not callable(value):
+        remedy = "pass one such as lambda x: (x**2).sum()"
+        raise TypeError(f"{name}: expected a function of x, got {shown(value)}; {remedy}")
+    return value
+
+
+def choice(name: str, value: Any, options: Collection[str]) -> str:
+    """`value`, one of the names in `options`.
+
+    Raises
+    ------
+    TypeError
+        For anything that is not a string.
+    ValueError
+        For an unknown name; the message lists the options and suggests the nearest.
+    """
+    if type(value) is str and value in options:
+        return value
+    known = list(options)
+    expected = f"{name}: expected one of " + ", ".join(map(repr, known))
+    if not isinstance(value, str):
+        raise TypeError(f"{expected}, got {shown(value)}")
+    if value in known:
+        return value
+    by_lower_case = {option.lower(): option for option in known}
+    near = [name for name in SYNONYMS.get(value.lower(), ()) if name in known]
+    near = near or difflib.get_close_matches(value.lower(), by_lower_case, n=1)
+    question = f"; did you mean {by_lower_case[near[0]]!r}?" if near else ""
+    raise ValueError(f"{expected}, got {shown(value)}{question}")
+
+
+def float_dtype(name: str, value: Any) -> np.dtype[Any]:
+    """np.dtype("float32") or np.dtype("float64"), from its name, its scalar type or the dtype itself.
+
+    Raises
+    ------
+    TypeError
+        For anything else; Python's float is float64.
+    """
+    for dtype in (FLOAT32, FLOAT64):
+        if value is dtype.type or (isinstance(value, np.dtype) and value == dtype):
+            return dtype
+        if isinstance(value, str) and value == dtype.name:
+            return dtype
+    if value is float:
+        return FLOAT64
+    raise TypeError(f"{name}: expected 'float32' or 'float64', got {shown(value)}")
+
+
+def generator(name: str, value: Any) -> np.random.Generator:
+    """A random generator: `value` itself, a new one from the seed `value`, or an unpredictable one for None.
+
+    Raises
+    ------
+    TypeError
+        For anything else, np.random.RandomState and np.random itself included.
+    ValueError
+        For a negative seed.
+    """
+    expected = f"{name}: expected None, a seed of at least 0 or a np.random.Generator"
+    if isinstance(value, np.random.Generator):
+        return value
+    if value is not None and (not isinstance(value, int | np.integer) or isinstance(value, NOT_NUMBERS)):
+        raise TypeError(f"{expected}, got {shown(value)}; pass np.random.default_rng(seed)")
+    if value is not None and value < 0:
+        raise ValueError(f"{expected}, got {shown(int(value))}")
+    return np.random.default_rng(value)
+
+
+def permutation(name: str, generator: np.random.Generator, count: int) -> npt.NDArray[np.intp]:
+    """A new order of the numbers from 0 to count - 1 that this generator draws; see `order_of`."""
+    return order_of(f"{name}.permutation({count})", generator.permutation(count), count)
+
+
+def order_of(name: str, drawn: Any, count: int) -> npt.NDArray[np.intp]:
+    """A copy of an order that a generator has drawn.
+
+    Raises
+    ------
+    ValueError
+        Where it does not hold each number from 0 to count - 1 once: kernels would read rows that are not there.
+    """
+    expected = f"{name}: expected each number from 0 to {count - 1} once"
+    remedy = "pass a np.random.Generator whose methods are NumPy's own"
+    if type(drawn) is not np.ndarray or drawn.dtype.kind not in "iu" or drawn.shape != (count,):
+        came = f"{drawn.dtype} of shape {drawn.shape}" if type(drawn) is np.ndarray else shown(drawn)
+        raise ValueError(f"{expected}, got {came}; {remedy}")
+    order, seen = drawn.astype(np.intp), np.zeros(count, np.bool_)
+    if count and order.view(np.uintp).max() < count:
+        seen[order] = True
+    if not seen.all():
+        raise ValueError(f"{expected}, got others; {remedy}")
+    return order
+
+
+def fits(actual: tuple[int, ...], shape: Shape) -> bool:
+    """Whether the shape of an array is the one required; a letter fits any size."""
+    if len(actual) != len(shape):
+        return False
+    for axis, wanted in enumerate(shape):  # noqa: SIM110 - all() takes twice as long, on every call of the gate
+        if type(wanted) is not str and wanted != actual[axis]:
+            return False
+    return True
+
+
+def check_shape(
+    expression: str, actual: tuple[int, ...], shape: Shape | None, expected: str, allow_empty: bool
+) -> None:
+    """Refuse what is not of `shape` (None: any rank from 1 up) or empty; `allow_empty` allows 0 rows."""
+    if shape is None and not actual:
+        raise ValueError(f"{expected}, got shape (); pass {expression}.reshape(1)")
+    if shape is not None and not fits(actual, shape):
+        raise ValueError(f"{expected}, got shape {actual}{shape_remedy(expression, actual, shape)}")
+    if 0 in (actual[1:] if allow_empty else actual):
+        which = "every dimension but the first" if allow_empty else "every dimension"
+        raise ValueError(f"{expected}, got the empty shape {actual}; {which} must be at least 1")
+
+
+def shape_remedy(expression: str, actual: tuple[int, ...], shape: Shape) -> str:
+    """What turns `actual` into `shape`, as the end of a sentence; empty where nothing obvious does."""
+    size = math.prod(actual)
+    if size == 0:
+        return ""
+    if fits((1, *actual), shape) and shape[0] in ("N", 1):
+        single = f"pass {expression}[None{', :' * len(actual)}]"
+        if shape[0] != "N":
+            return f"; {single}"
+        several = (
+            f", for samples of one number pass {expression}[:, None]"
+            if len(actual) == 1 and fits((1,), shape[1:])
+            else ""
+        )
+        return f"; for a single sample {single}{several}"
+    if fits((*actual, 1), shape) and shape[-1] == 1:
+        return f"; pass {expression}[{':, ' * len(actual)}None]"
+    if len(actual) == 2 and fits(actual[::-1], shape):
+        return f"; pass {expression}.T"
+    if len(shape) == 1 and max(actual, default=1) == size and fits((size,), shape):
+        return f"; pass {expression}.ravel()"
+    if len(shape) == 2 < len(actual) and fits((actual[0], size // actual[0]), shape):
+        return f"; pass {expression}.reshape(len({expression}), -1)"
+    return ""
+
+
+def label_remedy(expression: str, labels: npt.NDArray[Any], classes: int) -> str:
+    """What makes labels of numbers that are no labels of so many classes."""
+    values = np.unique(labels).astype(np.float64)
+    if classes == 1:
+        return "for two classes take two outputs, or one with the loss sigmoid_cross_entropy"
+    if np.array_equal(values, [-1, 1]):
+        return f"of signs pass ({expression} + 1) // 2"
+    if values[0] >= 1 and values[-1] == classes and (values == np.floor(values)).all():
+        return f"labels start at 0, so pass {expression} - 1"
+    return "check the labels, or the number of classes"
+
+
+def expression_for(name: str, value: Any) -> str:
+    """How a remedy writes the argument: methods such as .ravel() are there only on arrays."""
+    return name if isinstance(value, np.ndarray) else f"np.asarray({name})"
+
+
+def expectation(name: str, shape: Shape | None, dtype: np.dtype[Any] | None) -> str:
+    """The beginning of a message about an array, up to what came."""
+    kind = "float32 or float64" if dtype is None else dtype.name
+    if shape is None:
+        return f"{name}: expected a {kind} array"
+    sizes = f"{shape[0]}," if len(shape) == 1 else ", ".join(map(str, shape))
+    return f"{name}: expected a {kind} array of shape ({sizes})"
+
+
+def survives(name: str, expected: str, value: float, limit: float, dtype: np.dtype[Any], remedy: str) -> None:
+    """Refuse a number that the dtype rounds to a limit which it must not reach."""
+    if dtype.type(value) == limit:
+        raise ValueError(f"{name}: expected {expected}, got {float(value)!r}, which is {limit:g} in {dtype}; {remedy}")
+
+
+def can_be_called(value: Any, arguments: int) -> bool:
+    """Whether it is a function, or the like, of so many arguments; of one that does not tell, whether it is any."""
+    if not callable(value):
+        return False
+    try:
+        inspect.signature(value).bind(*range(arguments))
+    except TypeError:
+        return False
+    except ValueError:  # some of those written in C
+        return True
+    return True
+
+
+def shown(value: Any) -> str:
+    """What came, in a few words: small plain values as they are written, all others by their type."""
+    if isinstance(value, int) and value.bit_length() > 256:  # Python refuses to write out very long ones
+        return f"an integer of {value.bit_length()} bits"
+    if value is None or isinstance(value, bool | int | float | complex | str | type | np.dtype | np.generic):
+        text = repr(value)
+        return text if len(text) <= 80 else text[:77] + "..."
+    return f"an object of type {type(value).__name__}"
+
+
+def place(name: str, array: npt.NDArray[Any], position: int) -> str:
+    """The value at a position in C order, and where it is: "nan at x[3, 7]"."""
+    index = ", ".join(map(str, np.unravel_index(position, array.shape)))
+    return f"{array.flat[position]} at {name}[{index}]"
+
+
+def _bounds(minimum: float | None, maximum: float | None, above: float | None, below: float | None) -> str:
+    limits = (("of at least", minimum), ("above", above), ("of at most", maximum), ("below", below))
+    texts = [f"{words} {limit}" for words, limit in limits if limit is not None]
+    return " " + " and ".join(texts) if texts else ""
+
+
+def refuse_dtype(name: str, dtype: np.dtype[Any], expected: str) -> NoReturn:
+    """Raise a TypeError for an array's dtype that holds no real numbers."""
+    came, remedy = f"dtype {dtype}", f"if it holds numbers pass np.array({name}, dtype=np.float64)"
+    if dtype.kind == "c":
+        remedy = f"pass np.real({name})"
+    elif dtype.fields is not None:
+        came, remedy = "a structured array", "pass one field at a time"
+    raise TypeError(f"{expected}, got {came}; {remedy}")
+
+
+def refuse_foreign(name: str, value: Any, expected: str, shape: Shape | None = None) -> None:
+    """Refuse what is no array, no list and nothing that NumPy can see as an array of numbers."""
+    if isinstance(value, list | tuple | range):
+        return
+    came, remedy = shown(value), "pass a NumPy array or a list of numbers"
+    if isinstance(value, np.ma.MaskedArray):
+        came, remedy = "a masked array", UNMASK.format(name=name)
+    elif isinstance(value, np.matrix):
+        came, remedy = "a np.matrix", f"pass np.asarray({name})"
+    elif hasattr(value, "toarray") and hasattr(value, "nnz"):
+        came, remedy = "a sparse matrix", f"use {name}.toarray()"
+    elif isinstance(value, numbers.Number | np.generic):
+        if shape is None or all(size == 1 or isinstance(size, str) for size in shape):
+            rank = 1 if shape is None else len(shape)
+            remedy = f"pass np.array({'[' * rank}{name}{']' * rank})"
+        else:
+            remedy = "pass an array of that shape"
+    elif isinstance(value, Iterator):
+        remedy = f"pass list({name})"
+    elif hasattr(type(value), "__array__") or isinstance(getattr(value, "__array_interface__", 0), dict):
+        return
+    raise TypeError(f"{expected}, got {came}; {remedy}")

@@ -1,0 +1,103 @@
+"""Arguments as other libraries name them, answered by what to pass here.
+
+A call pays 0.2 us for it, so operations on arrays and what is asked of a network for each batch go without.
+"""
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+Callee = TypeVar("Callee", bound=Callable[..., Any])
+
+RATE = "pass optimizer=fastnn.SGD(lr=0.1) or another optimizer"
+PART = "divide the samples by fastnn.datasets.train_test_split, and pass validation_data=(x, t)"
+# By the name that came: an argument of ours, and what to do where it is one of the callee's.
+SLIPS: dict[str, dict[str, str]] = {
+    "T_max": {"epochs": "pass epochs"},
+    "X": {"x": "pass x"},
+    "alpha": {"lr": "pass lr", "slope": "pass slope"},
+    "base_lr": {"lr": "pass lr", "optimizer": RATE},
+    "beta": {"delta": "pass delta"},
+    "betas": {"beta1": "pass beta1 and beta2"},
+    "clipnorm": {"clip_norm": "pass clip_norm"},
+    "clipvalue": {"clip_value": "pass clip_value"},
+    "cv": {"folds": "pass folds"},
+    "eps": {"epsilon": "pass epsilon", "h": "pass h"},
+    "epsilon": {"h": "pass h"},
+    "eta0": {"lr": "pass lr", "optimizer": RATE},
+    "gamma": {"factor": "pass factor", "rate": "pass rate"},
+    "in_features": {"inputs": "pass inputs"},
+    "iterations": {"step_num": "pass step_num", "epochs": "pass epochs"},
+    "kernel_initializer": {"init": "pass init"},
+    "learning_rate": {"lr": "pass lr", "optimizer": RATE, "rates": "pass rates"},
+    "learning_rate_init": {"lr": "pass lr", "optimizer": RATE},
+    "lr": {"optimizer": RATE},
+    "max_iter": {"epochs": "pass epochs", "step_num": "pass step_num"},
+    "metrics": {"callbacks": "leave it out, as the history has loss and accuracy"},
+    "n_epochs": {"epochs": "pass epochs"},
+    "n_estimators": {"n": "pass n"},
+    "n_iter": {"epochs": "pass epochs", "step_num": "pass step_num"},
+    "n_splits": {"folds": "pass folds"},
+    "negative_slope": {"slope": "pass slope"},
+    "num_classes": {"classes": "pass classes"},
+    "num_epochs": {"epochs": "pass epochs"},
+    "num_steps": {"step_num": "pass step_num", "steps": "pass steps"},
+    "out_features": {"outputs": "pass outputs"},
+    "p": {"rate": "pass rate"},
+    "random_state": {"rng": "pass rng"},
+    "restore_best_weights": {"patience": "leave it out, as the best epoch is put back in any case"},
+    "rho": {"decay": "pass decay"},
+    "seed": {"rng": "pass rng"},
+    "sigma": {"deviation": "pass deviation"},
+    "step": {"every": "pass every"},
+    "step_size": {"every": "pass every", "lr": "pass lr"},
+    "test_size": {"test_fraction": "pass test_fraction"},
+    "units": {"outputs": "pass outputs"},
+    "validation_split": {"validation_data": PART},
+    "verbose": {"progress": "pass progress=True or progress=False"},
+    "x0": {"init_x": "pass init_x"},
+    "y": {"t": "pass t"},
+    "y_pred": {"predicted": "pass predicted", "y": "pass y"},
+    "y_true": {"t": "pass t"},
+}
+
+
+def answers_slips(callee: Callee) -> Callee:
+    """A function or a class whose TypeError for an argument that it does not have says which one to pass.
+
+    What takes options for another function looks at them itself, by `remedy`.
+    """
+    if isinstance(callee, type):
+        kind: Any = callee
+        kind.__init__ = _answering(kind.__init__, callee.__name__)
+        return callee
+    return _answering(callee, callee.__name__)  # type: ignore[return-value]
+
+
+def _answering(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    parameters = inspect.signature(function).parameters
+    takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    names = [one for one in parameters if one != "self"]
+
+    @functools.wraps(function)
+    def answering(*arguments: Any, **options: Any) -> Any:
+        try:
+            return function(*arguments, **options)
+        except TypeError:
+            unknown = [] if takes_all else [option for option in options if option not in parameters]
+            if not unknown:
+                raise
+        # Outside the handler, as what Python says of it is of no use.
+        expected = f"expected arguments out of {', '.join(names)}" if names else "expected no arguments"
+        raise TypeError(f"{name}: {expected}, got {unknown[0]}; {remedy(unknown[0], names)}")
+
+    return answering
+
+
+def remedy(came: str, names: Sequence[str]) -> str:
+    """Which of these arguments to pass instead of the one that came."""
+    remedies = [remedy for ours, remedy in SLIPS.get(came, {}).items() if ours in names]
+    remedies += [f"pass {close}" for close in difflib.get_close_matches(came, names, 1)]
+    return remedies[0] if remedies else "leave it out"

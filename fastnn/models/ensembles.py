@@ -1,0 +1,382 @@
+"""Several networks for one task: averaged (bagging), or searched for the best."""
+
+import copy
+import functools
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastnn.datasets import splits
+from fastnn.errors import TrainingDivergedError
+from fastnn.functional import layers as functional
+from fastnn.gate import arrays
+from fastnn.gate.arrays import Array
+from fastnn.gate.slips import answers_slips
+from fastnn.network.factories import (
+    Factory,
+    NetworkFactory,
+    Task,
+    check_fit_options,
+    count_workers,
+    train_several,
+)
+from fastnn.network.history import History
+from fastnn.network.network import Network
+
+VOTES = ("average", "majority")
+
+
+@answers_slips
+class Bagging:
+    """Networks trained on samples drawn from the data with replacement, which vote.
+
+    Each member is trained on N of the N samples, drawn with replacement; about 1 / e of them it never sees. Source:
+    Breiman, Bagging predictors, Machine Learning 24 (1996); Out-of-bag estimation (1996).
+
+    Parameters
+    ----------
+    network_factory : function
+        Takes a numpy Generator and returns a new, untrained network, such as
+        `lambda rng: fastnn.Network([...], rng=rng)`.
+    n : int
+        Number of members.
+    vote : "average" or "majority"
+        What `predict` returns: the mean of the members' outputs, for the loss softmax_cross_entropy of their
+        probabilities; or for each class the fraction of the members whose largest output is that class's.
+    rng : int, numpy.random.Generator or None
+        Each member has a generator of its own, `rng.spawn(1)[0]`, for its samples `integers(0, N, N)`, then for
+        `network_factory`, then for `fit`. The same integer gives the same members at each `fit`.
+    n_jobs : int, optional
+        As for `fastnn.cross_validate`.
+
+    Attributes
+    ----------
+    members : tuple of Network
+        After `fit`.
+    out_of_bag_accuracy, out_of_bag_loss : float
+        Of the vote on the training samples where only those members vote that did not see a sample; samples that all
+        have seen are left out. NaN if all are, the accuracy also where targets are no classes, and the loss with
+        "majority", as it may be infinite.
+    """
+
+    def __init__(
+        self,
+        network_factory: NetworkFactory,
+        n: int = 10,
+        *,
+        vote: str = "average",
+        rng: int | np.random.Generator | None = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        Factory(network_factory)  # refuses what is no function
+        self.network_factory = network_factory
+        self.n = arrays.integer("n", n, minimum=1)
+        self.vote = arrays.choice("vote", vote, VOTES)
+        arrays.generator("rng", rng)
+        self.rng = rng
+        self.n_jobs = None if n_jobs is None else arrays.integer("n_jobs", n_jobs, minimum=1)
+        self.members: tuple[Network, ...] = ()
+        self.out_of_bag_accuracy = self.out_of_bag_loss = math.nan
+
+    def fit(self, x: Any, t: Any, **fit_options: Any) -> "Bagging":
+        """Train new members on x (N, D) with targets t; returns itself.
+
+        Parameters
+        ----------
+        **fit_options
+            Options of `Network.fit` such as epochs, batch_size and optimizer; not rng and progress.
+
+        Raises
+        ------
+        TypeError, ValueError, TrainingDivergedError
+            As `fastnn.cross_validate`; the members are then those of before.
+        """
+        options = check_fit_options(self.fit, fit_options)
+        samples, targets = arrays.anything("x", x), arrays.anything("t", t)
+        splits.check_rows(samples, targets, False)
+        count = len(samples)
+        if not count:
+            raise ValueError("x: expected at least 1 sample, got none; pass more")
+        generator, factory = arrays.generator("rng", self.rng), Factory(self.network_factory)
+
+        def new_network(generator: np.random.Generator) -> Network:
+            network = factory(generator)
+            if self.vote == "majority" and network.outputs == 1:
+                raise ValueError('vote: expected "average" for networks of 1 output, got "majority"')
+            return network
+
+        def draw() -> Task:
+            child = generator.spawn(1)[0]
+            rows = child.integers(0, count, count)
+            return Task(child, samples[rows], targets[rows], np.setdiff1d(np.arange(count), rows))
+
+        def vote(network: Network, history: History, task: Task) -> tuple[Network, Array, Array]:
+            unseen = task.rest
+            return network, unseen, self._votes(network, samples[unseen], options.get("check_finite", True))
+
+        workers = count_workers(self.n_jobs, self.n)
+        trained = train_several(new_network, (draw() for _ in range(self.n)), vote, options, workers)
+        votes, voters = np.zeros((count, trained[0][0].outputs)), np.zeros(count, np.intp)
+        for _, unseen, some in trained:
+            votes[unseen] += some
+            voters[unseen] += 1
+        tested = voters > 0
+        self.members = tuple(network for network, _, _ in trained)
+        self.out_of_bag_accuracy = self.out_of_bag_loss = math.nan
+        if tested.any():
+            self._measure_out_of_bag(votes[tested] / voters[tested, None], targets[tested])
+        return self
+
+    def predict(self, x: Any) -> Array:
+        """What the members vote for x (N, D): an array (N, K) in their dtype; see `vote`.
+
+        Raises
+        ------
+        RuntimeError
+            Before `fit`.
+        TypeError, ValueError
+            As `Network.predict`.
+        """
+        if not self.members:
+            raise RuntimeError("Bagging: expected to be fitted before, got no members; call fit(x, t) first")
+        total: Array = functools.reduce(np.add, (self._votes(network, x) for network in self.members))
+        mean: Array = (total / len(self.members)).astype(self.members[0].dtype)
+        return mean
+
+    def accuracy(self, x: Any, t: Any) -> float:
+        """The fraction of samples whose largest vote is that of the target: labels (N,) or one-hot rows (N, K).
+
+        Raises
+        ------
+        RuntimeError
+            Before `fit`.
+        TypeError, ValueError
+            As `Network.accuracy`.
+        """
+        votes = self.predict(x)
+        member = self.members[0]
+        if not member._counts_hits(*member._loss.targets("t", t, len(votes), member.outputs, votes.dtype, False)):
+            raise ValueError("t: expected labels or one-hot rows, got targets that are no classes; compare predictions")
+        return self._measure(votes, t)[1]
+
+    def __repr__(self) -> str:
+        return f'Bagging(n={self.n}, vote="{self.vote}", members={len(self.members)})'
+
+    def _votes(self, network: Network, x: Any, check_finite: bool = True) -> Array:
+        """What one member votes, in float64 (N, K)."""
+        y = network.predict(x, check_finite=check_finite).astype(np.float64)
+        if self.vote == "majority":
+            if network.outputs == 1:
+                raise ValueError("vote: expected 'average' for networks of one output, got 'majority'; pass 'average'")
+            return splits.one_hot(y.argmax(axis=1), y.shape[1], np.float64)
+        applied = network._loss.applies  # outputs are logits: of this, probabilities
+        return functional.activation_forward(applied, y) if applied and len(y) else y
+
+    def _measure(self, votes: Array, t: Any) -> tuple[float, float]:
+        """Loss and accuracy of votes (N, K) for targets t, by the first member's loss."""
+        member, tiny = self.members[0], np.finfo(np.float64).tiny
+        applied = member._loss.applies
+        # log p are logits of p, whose 0 is beyond 1 / e^708 in float64.
+        if applied == "softmax":
+            votes = np.log(np.maximum(votes, tiny))
+        elif applied == "sigmoid":
+            votes = np.log(np.maximum(votes, tiny)) - np.log(np.maximum(1.0 - votes, tiny))
+        labels, dense = member._loss.targets("t", t, len(votes), member.outputs, votes.dtype, False)
+        return member._measure(votes, labels, dense)
+
+    def _measure_out_of_bag(self, votes: Array, t: Any) -> None:
+        """The out-of-bag figures; NaN for the accuracy where targets are no classes."""
+        member = self.members[0]
+        targets = member._loss.targets("t", t, len(votes), member.outputs, votes.dtype, False)
+        loss, accuracy = self._measure(votes, t)
+        self.out_of_bag_accuracy = accuracy if member._counts_hits(*targets) else float("nan")
+        if self.vote == "average":
+            self.out_of_bag_loss = loss
+
+
+class Search(NamedTuple):
+    """The best network that `random_restarts` or `simulated_annealing` found, and the losses on the way.
+
+    Attributes
+    ----------
+    network : Network
+    losses : array of float64
+        Of each run, infinite where it diverged; of the network's parameters before the first step of annealing and
+        after each. The network's own is the lowest, `loss`.
+    """
+
+    network: Network
+    losses: Array
+
+    @property
+    def loss(self) -> float:
+        """The loss of the network, the lowest of all."""
+        return float(self.losses.min())
+
+    def __str__(self) -> str:
+        return f"lowest loss {self.loss:.4g} at {self.losses.argmin() + 1} of {len(self.losses)}"
+
+
+def random_restarts(
+    network_factory: NetworkFactory,
+    x: Any,
+    t: Any,
+    n: int = 10,
+    *,
+    rng: int | np.random.Generator | None = None,
+    target_loss: float | None = None,
+    **fit_options: Any,
+) -> Search:
+    """Train up to n new networks, each from other initial weights, and keep the one with the lowest loss.
+
+    Gradient descent ends in a local minimum; from several starts it finds several.
+
+    Parameters
+    ----------
+    network_factory : function
+        As for `fastnn.cross_validate`.
+    x : array (N, D)
+    t : array (N,) or (N, K)
+    n : int
+        At least 1.
+    rng : int, numpy.random.Generator or None
+        Each run has a generator of its own, `rng.spawn(1)[0]`, for `network_factory` and then for `fit`.
+    target_loss : float, optional
+        Enough: once a run ends with at most this loss, no other begins.
+    **fit_options
+        Options of `Network.fit`; not rng and progress. What counts is the loss after the training: with validation_data
+        that of this data alone, otherwise `network.loss(x, t)`, unweighted in both cases.
+
+    Returns
+    -------
+    Search
+        (network, losses of the runs); a run that diverged has an infinite loss.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For bad arguments, and as `fastnn.cross_validate` for the networks.
+    TrainingDivergedError
+        When every run diverges.
+    """
+    options = check_fit_options(random_restarts, fit_options)
+    count = arrays.integer("n", n, minimum=1)
+    target = -math.inf if target_loss is None else arrays.real("target_loss", target_loss)
+    generator, new_network = arrays.generator("rng", rng), Factory(network_factory)
+    best: Network | None = None
+    losses: list[float] = []
+    for _ in range(count):
+        child = generator.spawn(1)[0]
+        network = new_network(child)
+        loss = _loss_after_training(network, x, t, {**options, "rng": child, "progress": False})
+        if loss < min(losses, default=math.inf):
+            best = network
+        losses.append(loss)
+        if loss <= target:
+            break
+    if best is None:
+        expected = f"loss: expected a finite number from one of {count} runs, got none"
+        raise TrainingDivergedError(f"{expected}: lower the learning rate or scale the data")
+    return Search(best, np.array(losses))
+
+
+def _loss_after_training(network: Network, x: Any, t: Any, options: dict[str, Any]) -> float:
+    """The loss that counts; infinite where the training diverges or the loss is not finite."""
+    try:
+        network.fit(x, t, **options)
+    except TrainingDivergedError:
+        return math.inf
+    check_finite, validation = options.get("check_finite", True), options.get("validation_data")
+    if validation is None:
+        loss = network.loss(x, t, check_finite=check_finite)
+    else:
+        loss, _ = network._measure_on(*network._prepare(validation[0], validation[1], check_finite))
+    return loss if math.isfinite(loss) else math.inf
+
+
+@answers_slips
+def simulated_annealing(
+    network_factory: Network | NetworkFactory,
+    x: Any,
+    t: Any,
+    *,
+    steps: int = 10_000,
+    temperature: float = 0.01,
+    cooling: float = 0.9995,
+    scale: float = 0.1,
+    rng: int | np.random.Generator | None = None,
+) -> Search:
+    """Change all parameters at random, and keep what lowers the loss, and at times what does not.
+
+    Step k = 0, 1, ... adds normal noise of deviation `scale` to every parameter. With d the change of the mean loss on
+    all samples, it is kept if d <= 0, otherwise with probability exp(-d / T), T = temperature cooling^k. Needs no
+    gradient, and for more than some dozens of parameters far more steps than training by gradients. Source:
+    Kirkpatrick, Gelatt and Vecchi, Optimization by simulated annealing, Science 220 (1983).
+
+    Parameters
+    ----------
+    network_factory : function or Network
+        Where to begin: a function as for `fastnn.cross_validate`, or a network, which is left as it is.
+    x : array (N, D)
+    t : array (N,) or (N, K)
+    steps : int
+        At least 0.
+    temperature : float
+        Of the first step, above 0, in units of the loss.
+    cooling : float
+        Above 0 and at most 1.
+    scale : float
+        Standard deviation of the noise, above 0.
+    rng : int, numpy.random.Generator or None
+        For the function's network, the noise and the decisions.
+
+    Returns
+    -------
+    Search
+        (network with the best of the parameters that were kept, steps + 1 losses of those that were kept).
+
+    Raises
+    ------
+    TypeError, ValueError
+        For bad arguments.
+    TrainingDivergedError
+        When the loss to begin with is not finite.
+    """
+    count = arrays.integer("steps", steps, minimum=0)
+    first = arrays.real("temperature", temperature, above=0.0)
+    factor = arrays.real("cooling", cooling, above=0.0, maximum=1.0)
+    deviation = arrays.real("scale", scale, above=0.0)
+    generator = arrays.generator("rng", rng)
+    if isinstance(network_factory, Network):
+        found = copy.deepcopy(network_factory)
+    else:
+        found = Factory(network_factory)(generator)
+    losses = np.empty(count + 1)
+    losses[0] = found.loss(x, t)
+    if not math.isfinite(losses[0]):
+        came = f"loss: expected a finite number to begin with, got {losses[0]}"
+        raise TrainingDivergedError(f"{came}; initialize() the network or scale the data")
+    params = found.params
+    kept = {name: values.copy() for name, values in params.items()}
+    best, lowest = kept, losses[0]
+    for k in range(count):
+        for name, values in kept.items():
+            params[name][...] = values + deviation * generator.standard_normal(values.shape)
+        loss = found.loss(x, t, check_finite=False)
+        if _is_accepted(loss - losses[k], first * factor**k, generator):
+            kept, losses[k + 1] = {name: values.copy() for name, values in params.items()}, loss
+            if loss < lowest:
+                best, lowest = kept, loss
+        else:
+            losses[k + 1] = losses[k]
+    for name, values in best.items():
+        params[name] = values
+    return Search(found, losses)
+
+
+def _is_accepted(change: float, temperature: float, generator: np.random.Generator) -> bool:
+    """Metropolis's rule; a loss that is not finite is never accepted. Source: Metropolis and others (1953)."""
+    if change <= 0.0 or temperature == 0.0:  # the latter once cooling has left no number above 0
+        return change <= 0.0
+    return bool(generator.random() < math.exp(-change / temperature))

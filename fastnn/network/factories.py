@@ -1,0 +1,135 @@
+"""Networks from a user's function, and several of them trained side by side.
+
+Compiled calls release Python's lock, so the networks are trained on Python threads, which share the data. Results do
+not depend on how many: whoever calls spawns a generator for each network, in order, and gets the results in that order.
+"""
+
+import inspect
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
+
+from fastnn.engine.threads import get_num_threads
+from fastnn.gate import arrays, checks
+from fastnn.gate.slips import remedy
+from fastnn.network.history import History
+from fastnn.network.network import Network
+
+NetworkFactory: TypeAlias = Callable[[np.random.Generator], Network]
+Result = TypeVar("Result")
+
+EXAMPLE = "pass one such as lambda rng: fastnn.Network([...], rng=rng)"
+# Arguments of Network.fit that are not the caller's to choose: who trains chooses the samples.
+NOT_OPTIONS = {"self", "x", "t", "rng", "progress", "sample_weight"}
+
+REMEDIES = {
+    "sample_weight": ", which belongs to samples that are not all trained on here",
+    "rng": ", which is an argument of its own or of the constructor",
+}
+
+
+class Factory:
+    """Makes networks by a user's function, and refuses what is no new network like those before."""
+
+    def __init__(self, function: Any) -> None:
+        if not checks.can_be_called(function, 1):
+            expected = "network_factory: expected a function that takes a numpy Generator and returns a new network"
+            raise TypeError(f"{expected}, got {checks.shown(function)}; {EXAMPLE}")
+        self.function = function
+        self.made: weakref.WeakSet[Network] = weakref.WeakSet()
+        self.kind: tuple[int, int, str, str, str] | None = None
+
+    def __call__(self, generator: np.random.Generator) -> Network:
+        """A new network whose weights this generator draws."""
+        network = self.function(generator)
+        if not isinstance(network, Network):
+            expected = "network_factory: expected a function that returns a network"
+            raise TypeError(f"{expected}, got {checks.shown(network)}; {EXAMPLE}")
+        if network in self.made or network.history is not None or network._state_owner is not None:
+            came = "the same one again" if network in self.made else "one that was trained before"
+            reason = "it may have learned from samples that it must not have seen"
+            raise ValueError(f"network_factory: expected a new network at each call, got {came}; {reason}: {EXAMPLE}")
+        kind = (network.inputs, network.outputs, str(network._loss), str(network.regularization), str(network.dtype))
+        if self.kind not in (None, kind):
+            same = "the same inputs, outputs, loss, regularization and dtype"
+            expected = f"network_factory: expected networks of {same}, {self.kind}"
+            raise ValueError(f"{expected}, got {kind}; let only their hidden layers differ")
+        self.made.add(network)
+        self.kind = kind
+        return network
+
+
+def check_fit_options(callee: Callable[..., Any], options: dict[str, Any], *refused: str) -> dict[str, Any]:
+    """`options` of the callee itself, if they are arguments of `Network.fit` but for NOT_OPTIONS and those refused."""
+    known = [name for name in inspect.signature(Network.fit).parameters if name not in NOT_OPTIONS.union(refused)]
+    for name in options:
+        if name not in known:
+            expected = f"{callee.__name__}: expected options of Network.fit ({', '.join(known)}), got {name!r}"
+            near = remedy(name, [*inspect.signature(callee).parameters, *known])
+            raise TypeError(expected + REMEDIES.get(name, f"; {near}"))
+    return options
+
+
+class Task(NamedTuple):
+    """A network to be trained: its generator, its samples and their targets, and what else belongs to it."""
+
+    generator: np.random.Generator
+    x: Any
+    t: Any
+    rest: Any
+
+
+def count_workers(n_jobs: int | None, tasks: int) -> int:
+    """How many Python threads train so many networks: by default as many as kernels would use."""
+    return max(1, min(get_num_threads() if n_jobs is None else arrays.integer("n_jobs", n_jobs, minimum=1), tasks))
+
+
+def train_several(
+    new_network: Callable[[np.random.Generator], Network],
+    tasks: Iterable[Task],
+    finish: Callable[[Network, History, Task], Result],
+    options: dict[str, Any],
+    workers: int,
+) -> list[Result]:
+    """finish(network, history, task) of a trained network for each task, in order.
+
+    Tasks and networks are made in the calling thread, in order and as late as possible: there are never more than
+    `workers` of them. Each network uses its share of the kernels' threads meanwhile. After an error or Ctrl-C, those
+    that still train stop at the end of their epoch.
+    """
+    stop = threading.Event()
+    callbacks = options.get("callbacks", ())
+    if isinstance(callbacks, list | tuple):  # else `fit` says what is wrong
+        options = {**options, "callbacks": [*callbacks, lambda network, history: stop.is_set()]}
+    share = max(1, get_num_threads() // workers)
+
+    def run(network: Network, task: Task) -> Result:
+        chosen = network.n_threads
+        network.n_threads = share if chosen is None else min(share, chosen)
+        try:
+            history = network.fit(task.x, task.t, rng=task.generator, progress=False, **options)
+            return finish(network, history, task)
+        finally:
+            network.n_threads = chosen
+
+    if workers == 1:
+        return [run(new_network(task.generator), task) for task in tasks]
+    pool = ThreadPoolExecutor(workers)
+    futures: list[Future[Result]] = []
+    running: set[Future[Result]] = set()
+    try:
+        for task in tasks:
+            if len(running) == workers:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()  # raises what the training raised
+            futures.append(pool.submit(run, new_network(task.generator), task))
+            running.add(futures[-1])
+        return [future.result() for future in futures]
+    finally:
+        stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,64 @@
+"""What `fit` measures, epoch by epoch."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(repr=False)
+class History:
+    """What `fit` measured, one entry for each epoch.
+
+    Attributes
+    ----------
+    loss : list of float
+        Mean training loss, each batch before its update, weighted where `fit` has weights. Like the validation loss it
+        is that of the data alone, without what regularization adds, so that the two compare.
+    accuracy : list of float
+        Fraction of training samples whose largest output was the target's, measured likewise; empty where the
+        targets are no classes.
+    validation_loss, validation_accuracy : list of float
+        On validation_data after the epoch; empty without it.
+    seconds : list of float
+        Duration of the epoch, validation included.
+    learning_rate : list of float
+        The rate that the optimizer took in the epoch.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    validation_accuracy: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+
+    @property
+    def epochs(self) -> int:
+        """Number of completed epochs."""
+        return len(self.loss)
+
+    def last(self) -> dict[str, float]:
+        """The figures of the last completed epoch by name."""
+        return {name: values[-1] for name, values in vars(self).items() if values}
+
+    def __repr__(self) -> str:
+        return f"<History of {self}>"
+
+    def __str__(self) -> str:
+        plain = {name: 1e-3 <= abs(value) < 1e6 and name != "learning_rate" for name, value in self.last().items()}
+        texts = {name: format(value, ".4f" if plain[name] else ".4g") for name, value in self.last().items()}
+        figures = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in texts.items())
+        return f"{self.epochs} epoch{'s' * (self.epochs > 1)}: {figures}" if figures else "no completed epoch"
+
+
+def improvements(figures: Sequence[float], min_delta: float) -> Iterator[bool]:
+    """Whether each figure is below the last one that was an improvement by more than min_delta; NaN never is.
+
+    The first is one if it is finite.
+    """
+    best = math.inf
+    for figure in figures:
+        improved = figure < best - min_delta
+        if improved:
+            best = figure
+        yield improved

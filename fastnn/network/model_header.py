@@ -1,0 +1,205 @@
+"""The header of a model file: a network's description as JSON, written and checked.
+
+Format version 3 says of a network: its layers, its loss with its options, its regularization, its dtype, the names and
+shapes of its parameters, the optimizer's update, its class with its numbers, and how many updates its state has seen,
+dropout's seed and how often it has drawn. Earlier versions stay readable: 2 has nothing of the optimizer's class and
+numbers, 1 nothing of the loss's options, regularization, updates and dropout either.
+"""
+
+import itertools
+import json
+import math
+from collections import ChainMap
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+from fastnn.engine.plan import parameter_shapes
+from fastnn.engine.regularization import Regularization
+from fastnn.engine.runner import Snapshot
+from fastnn.errors import ModelFileError
+from fastnn.gate import arrays, checks
+from fastnn.gate.arrays import DType
+from fastnn.layers import LAYERS, Layer
+from fastnn.losses import LOSSES, Loss
+from fastnn.network.network import Network
+from fastnn.optimizers import OPTIMIZER_CLASSES, OPTIMIZERS, Optimizer, numbers_in
+from fastnn.version import __version__
+
+NAME = "header.json"
+FORMAT, FORMAT_VERSION = "fastnn network", 3
+FIELDS = ("format", "format_version", "fastnn_version", "layers", "loss", "dtype", "parameters", "optimizer")
+# By the version that has brought them, and what they are before it.
+NEW_FIELDS: dict[int, dict[str, Any]] = {
+    2: {"loss_options": {}, "regularization": vars(Regularization()), "steps": 0, "seed": 0, "draws": 0},
+    3: {"optimizer_options": None},
+}
+MOST_STEPS = 2**53  # what a float64 counts
+LARGEST_HEADER = 2**20  # bytes, enough for some 7,000 affine layers
+
+OWN = "if it is your own, make it first, by fastnn.activation, loss or optimizer"
+REMEDY = "pass a file saved by Network.save"
+REPAIR = "use an intact copy, or save the network again"
+
+
+def describe(network: Network, snapshot: Snapshot) -> bytes:
+    """The header of the file of a network as it was in a snapshot."""
+    for i, layer in enumerate(network.layers):
+        if LAYERS.get(type(layer).__name__) is not type(layer):
+            came = f"{type(layer).__name__} of the module {type(layer).__module__}"
+            remedy = "a model file holds no code: use one of fastnn's layers"
+            raise TypeError(f"network.layers[{i}]: expected one of {', '.join(LAYERS)}, got {came}; {remedy}")
+    if LOSSES.get(network.loss_name) is not type(network._loss):
+        came = f"{type(network._loss).__name__} of the module {type(network._loss).__module__}"
+        raise TypeError(f"network.loss: expected one of {', '.join(LOSSES)}, got {came}; use one of fastnn's losses")
+    optimizer = snapshot.optimizer
+    is_known = OPTIMIZER_CLASSES.get(type(optimizer).__name__) is type(optimizer)
+    header = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "fastnn_version": __version__,
+        "layers": [_entry(layer) for layer in network._layers],
+        "loss": network.loss_name,
+        "dtype": network.dtype.name,
+        "parameters": _parameter_table(network._layers),
+        "optimizer": snapshot.update,
+        "loss_options": network._formula.options(),
+        "regularization": vars(network.regularization),
+        "steps": snapshot.steps,
+        "seed": snapshot.seed,
+        "draws": snapshot.draws,
+        "optimizer_options": _entry(optimizer) if is_known else None,
+    }
+    text = json.dumps(header, allow_nan=False).encode()
+    if len(text) > LARGEST_HEADER:
+        came = f"{len(network.layers)} layers that take {len(text)}"
+        raise ValueError(
+            f"network: expected a description of at most {LARGEST_HEADER} bytes, got {came}; use fewer layers"
+        )
+    return text
+
+
+def _entry(described: Any) -> dict[str, Any]:
+    """The class of a layer or an optimizer, and the fields that make another of it."""
+    return {"class": type(described).__name__, **vars(described)}
+
+
+def _parameter_table(layers: Iterable[Layer]) -> list[dict[str, Any]]:
+    return [{"name": name, "shape": list(shape)} for name, shape in parameter_shapes(tuple(layers)).items()]
+
+
+class Description(NamedTuple):
+    """What a header says, checked."""
+
+    layers: list[Layer]
+    loss: Loss
+    regularization: Regularization
+    dtype: DType
+    update: str | None
+    steps: int
+    seed: int
+    draws: int
+    optimizer: Optimizer | None
+    size: int  # P
+
+
+def parse(text: bytes) -> Description:
+    """What a header says; ModelFileError where it says something else than a network's description."""
+    try:
+        header = json.loads(text.decode())
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"{NAME}: expected JSON, got text that is not ({error}); {REPAIR}") from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        came = checks.shown(header.get("format") if isinstance(header, dict) else header)
+        raise ModelFileError(f"{NAME}: expected the format {FORMAT!r}, got {came}; {REMEDY}")
+    version = header.get("format_version")
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
+        came = f"{checks.shown(version)}, written by fastnn {checks.shown(header.get('fastnn_version'))}"
+        remedy = f"update fastnn, which is {__version__} here"
+        raise ModelFileError(f"{NAME}: expected the format version 1 to {FORMAT_VERSION}, got {came}; {remedy}")
+    expected = [*FIELDS, *(name for first, new in NEW_FIELDS.items() if version >= first for name in new)]
+    if header.keys() != set(expected):
+        came = f"too few or too many: {checks.shown(', '.join(sorted(header.keys() ^ set(expected))))}"
+        raise ModelFileError(f"{NAME}: expected the fields {', '.join(expected)}, got {came}; {REPAIR}")
+    try:
+        return _check_fields(dict(ChainMap(header, *NEW_FIELDS.values())))
+    except (TypeError, ValueError) as error:
+        raise ModelFileError(f"{NAME}: {error}; {REPAIR}") from error
+    except MemoryError as error:
+        raise ModelFileError(f"{NAME}: expected layers that a memory can hold, got larger ones; {REPAIR}") from error
+
+
+def _check_fields(header: dict[str, Any]) -> Description:
+    """The header's fields as what they describe. Raises TypeError, ValueError or OverflowError."""
+    if not isinstance(header["fastnn_version"], str):
+        raise TypeError(f"fastnn_version: expected a text, got {checks.shown(header['fastnn_version'])}")
+    for name in ("layers", "parameters"):
+        if not isinstance(header[name], list):
+            raise TypeError(f"{name}: expected a list, got {checks.shown(header[name])}")
+    layers = [_made(f"layers[{i}]", LAYERS, entry) for i, entry in enumerate(header["layers"])]
+    table = _parameter_table(layers)
+    for i, pair in enumerate(itertools.zip_longest(table, header["parameters"])):
+        wanted, came = (json.dumps(entry, sort_keys=True) for entry in pair)  # texts: to Python True and 1.0 equal 1
+        if wanted != came:
+            raise ValueError(f"parameters[{i}]: expected {wanted}, as the layers say, got {checks.shown(came)}")
+    dtype = arrays.float_dtype("dtype", header["dtype"])
+    update = None if header["optimizer"] is None else arrays.choice("optimizer", header["optimizer"], OPTIMIZERS)
+    return Description(
+        layers,
+        _options("loss_options", LOSSES[_choice("loss", header["loss"], LOSSES)], header["loss_options"]),
+        _options("regularization", Regularization, header["regularization"]),
+        dtype,
+        update,
+        arrays.integer("steps", header["steps"], 0, MOST_STEPS),
+        arrays.integer("seed", header["seed"], 0, 2**31 - 1),
+        arrays.integer("draws", header["draws"], 0, MOST_STEPS),
+        _optimizer("optimizer_options", header["optimizer_options"], update, dtype),
+        sum(math.prod(entry["shape"]) for entry in table),
+    )
+
+
+def _choice(name: str, value: Any, options: Mapping[str, Any]) -> str:
+    """One of the options; an identifier that is none may be an operation of a user's own."""
+    try:
+        return arrays.choice(name, value, options)
+    except ValueError as error:
+        if not value.isidentifier():
+            raise
+        raise ValueError(f"{error}; {OWN}") from error
+
+
+def _made(name: str, classes: Mapping[str, Any], entry: Any) -> Any:
+    """The layer or optimizer of an entry, of one of these classes."""
+    if not isinstance(entry, dict):
+        raise TypeError(f"{name}: expected an object with the field class, got {checks.shown(entry)}")
+    kind = classes[_choice(f"{name}.class", entry.get("class"), classes)]
+    expected = ["class", *(field.name for field in fields(kind))]
+    if sorted(entry) != sorted(expected):
+        raise ValueError(f"{name}: expected the fields {', '.join(expected)}, got {checks.shown(', '.join(entry))}")
+    try:
+        return kind(**{field: value for field, value in entry.items() if field != "class"})
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}.{error}") from error
+
+
+def _optimizer(name: str, entry: Any, update: str | None, dtype: DType) -> Optimizer | None:
+    """The optimizer whose state the file holds, where it says more than its update."""
+    if entry is None:
+        return None
+    made: Optimizer = _made(name, OPTIMIZER_CLASSES, entry)
+    if made.update != update:
+        raise ValueError(f"{name}: expected what makes the update of optimizer, {update}, got {made}")
+    numbers_in(dtype, made.numbers)
+    return made
+
+
+def _options(name: str, kind: Any, entry: Any) -> Any:
+    """What the numbers of an entry describe, of a kind whose fields they are."""
+    expected = [field.name for field in fields(kind)]
+    if not isinstance(entry, dict) or sorted(entry) not in (sorted(expected), []):
+        came = checks.shown(", ".join(entry) if isinstance(entry, dict) else entry)
+        raise ValueError(f"{name}: expected the fields {', '.join(expected) or 'of an empty object'}, got {came}")
+    try:
+        return kind(**entry)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}.{error}") from error

@@ -1,0 +1,313 @@
+"""Network: what users build, train and ask.
+
+`fit` and `save` hand over to fastnn.network.training and fastnn.network.persistence, which import this module.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn.engine import observation
+from fastnn.engine.interpreters import job
+from fastnn.engine.interpreters.job import DONE, REFUSED
+from fastnn.engine.parameters import Parameters
+from fastnn.engine.perturbation import METHODS, step_size
+from fastnn.engine.plan import table_of_layers
+from fastnn.engine.regularization import Regularization
+from fastnn.engine.runner import NO_ORDER, Batches, Runner
+from fastnn.engine.workspace import INDEX
+from fastnn.errors import TrainingDivergedError
+from fastnn.gate import arrays
+from fastnn.gate.arrays import Array
+from fastnn.gate.slips import answers_slips
+from fastnn.layers import RELU_FAMILY, Affine, BatchNorm, Dropout, Layer, PRelu
+from fastnn.losses import Loss, check_outputs
+from fastnn.operations import initializers
+from fastnn.optimizers import Optimizer, check_optimizer
+
+if TYPE_CHECKING:
+    from fastnn.network.history import History
+    from fastnn.network.training import Callback, Schedule
+
+TRANSPARENT = (Dropout, BatchNorm)  # what may stand between weights and the activation that says how they begin
+
+
+@answers_slips
+class Network(Runner):
+    """A feed-forward network of layers with a loss.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        The first is an Affine layer; each Affine takes as many inputs as the one before it has outputs.
+    loss : str or fastnn.losses.Loss
+        One of `fastnn.losses`, or its name: "softmax_cross_entropy" (the network's outputs are logits; targets are
+        labels, one-hot rows or probabilities), "mean_squared_error" (half the squared distance; targets are values
+        (N, K)), "sigmoid_cross_entropy", "absolute_error", "huber", "hinge", "exponential", "kl_divergence"; of
+        probabilities "cross_entropy" and "log_loss". Averaged over the batch.
+    rng : int or numpy Generator, optional
+        For the initial weights. The same number gives the same weights.
+    dtype : "float32" or "float64"
+        Of parameters, gradients and outputs; data are converted to it.
+    n_threads : int, optional
+        At most so many for this network, in place of `fastnn.set_num_threads`. Results do not depend on it.
+    regularization : Regularization, optional
+        What is added to the mean loss, so that weights stay small.
+
+    Attributes
+    ----------
+    params : mapping of str to array
+        Views into the parameters: W1 (inputs, outputs), b1 (outputs,), W2, ...; slope1 of PRelu, gamma1 and beta1 of
+        BatchNorm.
+    statistics : mapping of str to array
+        Views into what BatchNorm has learned of its inputs: mean1 (outputs,), variance1, ...
+    optimizer : Optimizer or None
+        That of the last `step` or `fit`, with which a `fit` without another goes on; None before.
+    history : History or None
+        Of the last `fit`.
+
+    One network may be used by several Python threads: predictions run side by side, training one batch after another.
+    Methods that take data accept NaN and infinity only with check_finite=False.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        loss: str | Loss = "softmax_cross_entropy",
+        *,
+        rng: int | np.random.Generator | None = None,
+        dtype: Any = "float32",
+        n_threads: int | None = None,
+        regularization: Regularization | None = None,
+    ) -> None:
+        super().__init__(layers, loss, dtype, n_threads, regularization)
+        check_outputs(self._formula, self._layers[-1], self.outputs)
+        self.history: History | None = None
+        self.initialize(rng)
+
+    @answers_slips
+    def initialize(self, rng: int | np.random.Generator | None = None) -> None:
+        """Draw the weights and dropout's seed anew, set the other parameters and statistics to where they begin.
+
+        The optimizer and its state are forgotten.
+        """
+        generator = arrays.generator("rng", rng)
+        affine = [(i, layer) for i, layer in enumerate(self._layers) if isinstance(layer, Affine)]
+        for number, (i, layer) in enumerate(affine, start=1):
+            follows = next((later for later in self._layers[i + 1 :] if not isinstance(later, TRANSPARENT)), None)
+            init = layer.init if layer.init is not None else "he" if isinstance(follows, RELU_FAMILY) else "xavier"
+            self.params[f"W{number}"][...] = initializers.weights(init, layer.inputs, layer.outputs, generator)
+            self.params[f"b{number}"][...] = 0.0
+        slopes = [layer.slope for layer in self._layers if isinstance(layer, PRelu)]
+        for number, slope in enumerate(slopes, start=1):
+            self.params[f"slope{number}"][...] = slope
+        for number in range(1, 1 + sum(isinstance(layer, BatchNorm) for layer in self._layers)):
+            self.params[f"gamma{number}"][...], self.params[f"beta{number}"][...] = 1.0, 0.0
+            self.statistics[f"mean{number}"][...], self.statistics[f"variance{number}"][...] = 0.0, 1.0
+        self._state_owner, self._optimizer, self._counters[:] = None, None, 0
+        if any(isinstance(layer, Dropout) for layer in self._layers):
+            drawn = generator.integers(2**31)
+            self._counters[job.SEED] = arrays.integer("rng.integers(2**31)", drawn, 0, 2**31 - 1)
+
+    def loss(self, x: Any, t: Any, *, check_finite: bool = True) -> float:
+        """The mean loss over the batch x (N, D) with targets t (see `Network`)."""
+        data = self._prepare(x, t, check_finite)
+        loss = self._evaluate(*data)[0]
+        observation.note_loss(self, data, loss)
+        return loss
+
+    def accuracy(self, x: Any, t: Any, *, check_finite: bool = True) -> float:
+        """The fraction of samples whose largest output is that of the target: labels (N,) or one-hot rows (N, K).
+
+        Of one output, where the loss is one of two classes, of those on the side of its border that their target says:
+        of 0 for logits and margins, of 1/2 for the probabilities of log_loss.
+        """
+        if self.outputs == 1 and self._loss.border is None:
+            expected = "accuracy: expected a network of at least 2 outputs, one for each class"
+            raise ValueError(f"{expected}, got 1; compare the outputs")
+        if self.outputs == 1:
+            return self._evaluate(*self._prepare(x, t, check_finite))[1]
+        finite = arrays.flag("check_finite", check_finite)
+        options: Any = {"dtype": self.dtype, "rounding": True, "finite": finite, "option": arrays.CHECK_FINITE}
+        x = arrays.floats("x", x, ("N", self.inputs), **options)
+        labels, dense = arrays.targets("t", t, len(x), self.outputs, self.dtype)
+        return self._evaluate(x, labels, dense)[1]
+
+    def _counts_hits(self, labels: Array, dense: Array) -> bool:
+        """Whether an accuracy on such targets, as `_prepare` gives them, means anything: whether they are classes."""
+        if labels.size or self._loss.smooths_labels:
+            return True
+        if dense.shape[1] == 1:
+            return self._loss.border is not None
+        return bool(((dense == 0) | (dense == 1)).all() and (dense.sum(axis=1) == 1).all())
+
+    def gradient(self, x: Any, t: Any, *, check_finite: bool = True) -> dict[str, Array]:
+        """The gradient of the mean loss by every parameter, by back-propagation; new arrays keyed like `params`."""
+        return dict(Parameters(self._train_batch(x, t, None, check_finite)[1], self._places))
+
+    @answers_slips
+    def outputs_of_layers(self, x: Any, *, check_finite: bool = True) -> list[Array]:
+        """What each layer gives for x (N, D), first to last; the last is `predict(x)`. New arrays (N, width)."""
+        from fastnn.network import passes
+
+        return passes.outputs(self, x, check_finite)
+
+    @answers_slips
+    def backward(self, x: Any, dy: Any, *, need_dx: bool = False, check_finite: bool = True) -> Any:
+        """Back-propagation of a gradient of your own by the outputs, such as that of a loss that is not fastnn's.
+
+        Regularization adds nothing; Dropout drops nothing, and BatchNorm goes by what it has learned, as in `gradient`.
+
+        Parameters
+        ----------
+        x : array (N, D)
+        dy : array (N, K)
+            The gradient of your loss by `predict(x)`; divide it by N where the loss is a mean.
+        need_dx : bool
+            Also return the gradient by x.
+
+        Returns
+        -------
+        dict, or (dict, array (N, D)) with need_dx
+            The gradient by every parameter, new arrays keyed like `params`.
+        """
+        from fastnn.network import passes
+
+        return passes.backward(self, x, dy, need_dx, check_finite)
+
+    @answers_slips
+    def numerical_gradient(
+        self, x: Any, t: Any, h: float | str = 1e-4, method: str = "central", *, check_finite: bool = True
+    ) -> dict[str, Array]:
+        """The difference quotient of the mean loss by every parameter; new float64 arrays keyed like `params`.
+
+        Each is (L(p + h) - L(p - h)) / (2 h), or another method's, at the parameter p alone moved, all evaluated in
+        float64 from what the move changes: the inputs that it reaches, one column, then what follows. It shares nothing
+        with `gradient` but the forward pass. Parameters keep their bits.
+
+        Parameters
+        ----------
+        h, method
+            As for `fastnn.numerical_gradient`.
+        """
+        method = arrays.choice("method", method, METHODS)
+        size, relative = step_size(h, METHODS[method])
+        return self._perturbation(self._prepare(x, t, check_finite)).gradient(method, size, relative)[0]
+
+    def step(self, x: Any, t: Any, optimizer: Optimizer, *, check_finite: bool = True) -> float:
+        """One update of the parameters from the batch x, t; returns the mean loss before it, as it was trained on.
+
+        With Dropout that is the loss of the thinned network, with BatchNorm that by the statistics of the batch.
+
+        Raises
+        ------
+        ValueError
+            Also for a batch of one row where there is BatchNorm, which would make 0 of it.
+        TrainingDivergedError
+            If the loss is not finite; the parameters are left as they were.
+        """
+        return self._train_batch(x, t, check_optimizer(optimizer), check_finite)[0]
+
+    @answers_slips
+    def fit(
+        self,
+        x: Any,
+        t: Any,
+        *,
+        epochs: int = 10,
+        batch_size: int | None = 100,
+        optimizer: Optimizer | None = None,
+        schedule: "Schedule | None" = None,
+        validation_data: tuple[Any, Any] | None = None,
+        shuffle: bool = True,
+        rng: int | np.random.Generator | None = None,
+        progress: bool = True,
+        callbacks: "Sequence[Callback]" = (),
+        check_finite: bool = True,
+        gradient: str = "analytic",
+        sample_weight: Any = None,
+        class_weight: Any = None,
+    ) -> "History":
+        """Train on mini-batches; see `fastnn.network.training.fit`, whose arguments these are."""
+        from fastnn.network.training import fit
+
+        return fit(
+            self,
+            x,
+            t,
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            schedule=schedule,
+            validation_data=validation_data,
+            shuffle=shuffle,
+            rng=rng,
+            progress=progress,
+            callbacks=callbacks,
+            check_finite=check_finite,
+            gradient=gradient,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+        )
+
+    @answers_slips
+    def save(self, path: Any) -> None:
+        """Write the network to a file that `fastnn.load` reads; see `fastnn.network.persistence.save`."""
+        from fastnn.network.persistence import save
+
+        save(self, path)
+
+    def summary(self) -> str:
+        """A table of the layers: outputs, parameters, and the activation's number if it has one."""
+        return table_of_layers(self._layers, f"loss {self.loss_name}, {self.dtype}")
+
+    def __repr__(self) -> str:
+        layers = ", ".join(str(layer) for layer in self.layers)
+        loss = f'"{self.loss_name}"' if self._loss == type(self._formula)() else repr(self._loss)
+        penalty = "" if self.regularization.is_none else f", regularization={self.regularization!r}"
+        return f'Network([{layers}], loss={loss}, dtype="{self.dtype}"{penalty})'
+
+    def _plain_targets(self, x: Any, t: Any) -> tuple[Array, Array] | None:
+        """The labels and the dense targets, if x and t are such that the kernel alone can check them."""
+        dtype, values = self._values.dtype, self._memory
+        if not (arrays.is_plain(x, dtype) and x.ndim == 2 and x.shape[1] == self._inputs and x.base is not values):
+            return None
+        if not self._is_own_loss:  # whose targets may be anything
+            return None
+        if arrays.is_plain(t, dtype):
+            t = t.reshape(-1, 1) if t.ndim == 1 else t
+            return (NO_ORDER, t) if t.shape == (len(x), self._outputs) and t.base is not values else None
+        plain = (
+            self._formula.takes_labels and self._outputs > 1 and arrays.is_plain(t, INDEX) and t.shape == x.shape[:1]
+        )
+        return (t, self._no_targets) if plain else None
+
+    def _train_batch(self, x: Any, t: Any, optimizer: Optimizer | None, check_finite: bool) -> tuple[float, Array]:
+        """One batch: its mean loss, and without an optimizer the gradient.
+
+        What is plain is checked by the kernel, which takes a tenth of the gate's time for few samples.
+        """
+        result: Batches = (0, 0.0, 0, REFUSED)
+        if check_finite is not True:
+            check_finite = arrays.flag("check_finite", check_finite)
+        if targets := self._plain_targets(x, t):
+            result, penalty, gradient = self._run_batch((x, *targets), optimizer, (True, check_finite))
+        if result[3] == REFUSED:  # here the gate says why, and not under the lock: it may call what a user has written
+            data = x, _, _ = self._prepare(x, t, check_finite)
+            result, penalty, gradient = self._run_batch(data, optimizer, (False, False))
+        if result[3] != DONE and optimizer is not None:
+            came = f"NaN or infinity on a batch of {len(x)}; the parameters were left as they were"
+            remedy = "lower the learning rate, scale the data, or initialize() again"
+            raise TrainingDivergedError(f"loss: expected a finite number, got {came}: {remedy}")
+        return self._regularization.data * result[1] / len(x) + penalty, gradient
+
+    def _run_batch(
+        self, data: tuple[Array, Array, Array], optimizer: Optimizer | None, check: tuple[bool, bool]
+    ) -> tuple[Batches, float, Array]:
+        """What `_run_batches` returns, the penalty before it, and without an optimizer a copy of the gradient."""
+        rule = self._rule(optimizer)
+        with self._lock:
+            penalty = self._penalty()
+            result = self._run_batches((*data, NO_ORDER), optimizer, (0, 1, len(data[0])), check=check, rule=rule)
+            return result, penalty, self._gradients.copy() if optimizer is None else self._gradients

@@ -1,0 +1,32 @@
+"""How the weights of an affine layer begin. Biases begin at 0."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastnn.gate import arrays
+
+# Standard deviation of the weights (D, H) by name, from D inputs and H outputs.
+SCALES = {
+    # He, Zhang, Ren and Sun, ICCV 2015, equation 10: keeps the variance through ReLU.
+    "he": lambda inputs, outputs: math.sqrt(2.0 / inputs),
+    # Glorot and Bengio, AISTATS 2010, equation 12: keeps it, forward and backward, where the activation is near linear.
+    "xavier": lambda inputs, outputs: math.sqrt(2.0 / (inputs + outputs)),
+    "zeros": lambda inputs, outputs: 0.0,
+}
+
+
+def check(name: str, value: Any) -> str | float:
+    """An initialiser: one of the names of SCALES, or a standard deviation (0.01 in many courses)."""
+    if isinstance(value, str):
+        return arrays.choice(name, value, SCALES)
+    return arrays.real(name, value, minimum=0.0)
+
+
+def weights(initializer: str | float, inputs: int, outputs: int, rng: np.random.Generator) -> arrays.Array:
+    """Normally distributed weights (inputs, outputs) in float64: the same draws whatever the network's dtype."""
+    scale = SCALES[initializer](inputs, outputs) if isinstance(initializer, str) else initializer
+    shape = (inputs, outputs)
+    drawn = arrays.floats(f"rng.standard_normal({shape})", rng.standard_normal(shape), shape, dtype="float64")
+    return scale * drawn

@@ -1,0 +1,1 @@
+"""What fastnn needs of the operating system: files, folders, who may write to them, and lines for the user."""

@@ -1,0 +1,188 @@
+"""Cross-validation of a way to build and train a network."""
+
+import operator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnn.datasets.folds import k_fold
+from fastnn.datasets.splits import TwoParts
+from fastnn.datasets.standardize import Standardize
+from fastnn.gate import arrays, checks
+from fastnn.gate.arrays import Array
+from fastnn.network.factories import (
+    Factory,
+    NetworkFactory,
+    Task,
+    check_fit_options,
+    count_workers,
+    train_several,
+)
+from fastnn.network.history import History
+from fastnn.network.network import Network
+
+MANY = 2**31  # folds that do not say how many they are
+
+
+@dataclass(frozen=True, eq=False)
+class CrossValidation:
+    """What the networks of `cross_validate` made of the test parts of their folds.
+
+    Attributes
+    ----------
+    loss : array (folds,)
+        Mean loss on each test part.
+    accuracy : array (folds,)
+        Fraction of each test part whose largest output was the target's; NaN where the targets are no classes.
+    histories : tuple of History
+        Of the training on each fold.
+    """
+
+    loss: Array
+    accuracy: Array
+    histories: tuple[History, ...]
+
+    @property
+    def mean_loss(self) -> float:
+        """The mean of the folds' losses, each fold counting alike."""
+        return float(self.loss.mean())
+
+    @property
+    def mean_accuracy(self) -> float:
+        """The mean of the folds' accuracies, each fold counting alike."""
+        return float(self.accuracy.mean())
+
+    @property
+    def loss_deviation(self) -> float:
+        """The standard deviation of the folds' losses, with F - 1 of F folds as divisor; NaN for one fold."""
+        return _deviation(self.loss)
+
+    @property
+    def accuracy_deviation(self) -> float:
+        """The standard deviation of the folds' accuracies, with F - 1 of F folds as divisor; NaN for one fold."""
+        return _deviation(self.accuracy)
+
+    def __str__(self) -> str:
+        folds = f"{len(self.loss)} fold{'s' * (len(self.loss) > 1)}"
+        lines = [f"{folds:<12}{'mean':>10}    {'+-':>8}{'lowest':>12}{'highest':>12}"]
+        for name, values in (("loss", self.loss), ("accuracy", self.accuracy)):
+            if not np.isnan(values).all():
+                figures = f"{values.mean():>10.4f} +- {_deviation(values):>8.4f}"
+                lines.append(f"{name:<12}{figures}{values.min():>12.4f}{values.max():>12.4f}")
+        return "\n".join(lines)
+
+
+def cross_validate(
+    network_factory: NetworkFactory,
+    x: Any,
+    t: Any,
+    folds: int | Iterable[TwoParts] = 5,
+    *,
+    rng: int | np.random.Generator | None = None,
+    standardize: bool = False,
+    n_jobs: int | None = None,
+    **fit_options: Any,
+) -> CrossValidation:
+    """Train a new network on the training part of each fold and measure it on the test part.
+
+    The networks are not kept: what is validated is the way to build and train one. The one to use is trained on all
+    samples. Source: Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 2nd ed. (2009), section
+    7.10.
+
+    Parameters
+    ----------
+    network_factory : function
+        Takes a numpy Generator and returns a new, untrained network, such as
+        `lambda rng: fastnn.Network([...], rng=rng)`.
+    x : array (N, D)
+    t : array (N,) or (N, K)
+        Targets as the networks' loss takes them.
+    folds : int or iterable of ((x_train, t_train), (x_test, t_test))
+        How many `datasets.k_fold` makes, with the classes in equal shares where t holds integers (N,); or the folds
+        themselves, such as `datasets.leave_one_out(x, t)`; then x and t are not looked at.
+    rng : int, numpy.random.Generator or None
+        Decides the folds, the initial weights and the order of the samples: first the folds are drawn, then each has a
+        generator of its own, `rng.spawn(1)[0]`, for `network_factory` and then for `fit`.
+    standardize : bool
+        Whether columns are scaled by `datasets.Standardize`, learned on each fold's training part alone.
+    n_jobs : int, optional
+        Folds trained at the same time, on Python threads between which `get_num_threads()` are divided; by default as
+        many as these. The results' bits do not depend on it. Callbacks are called in these threads; Ctrl-C is answered
+        at once, though with more than one the folds under way are trained to the end of their epoch.
+    **fit_options
+        Options of `Network.fit` such as epochs, batch_size and optimizer; not validation_data, rng and progress.
+
+    Returns
+    -------
+    CrossValidation
+
+    Raises
+    ------
+    TypeError, ValueError
+        For bad arguments, and for a factory that returns no network, the same one again, one that was trained, or
+        networks that differ in inputs, outputs, loss or dtype.
+    TrainingDivergedError
+        When a fold's training diverges.
+    """
+    options = check_fit_options(cross_validate, fit_options, "validation_data")
+    standardize = arrays.flag("standardize", standardize)
+    generator = arrays.generator("rng", rng)
+    parts, count = _folds(x, t, folds, generator)
+    workers = count_workers(n_jobs, count)
+    check_finite = options.get("check_finite", True)
+
+    def measure(network: Network, history: History, task: Task) -> tuple[float, float, History]:
+        x_test, t_test = task.rest
+        x_test, labels, dense = network._prepare(x_test, t_test, check_finite)
+        loss, accuracy = network._measure_on(x_test, labels, dense)
+        return loss, accuracy if network._counts_hits(labels, dense) else float("nan"), history
+
+    tasks = (
+        Task(generator.spawn(1)[0], *train, test)
+        for train, test in (_standardized(*pair) if standardize else pair for pair in parts)
+    )
+    measured = train_several(Factory(network_factory), tasks, measure, options, workers)
+    if not measured:
+        raise ValueError("folds: expected at least one, got none; note that an iterator can be used only once")
+    losses, accuracies, histories = zip(*measured, strict=True)
+    return CrossValidation(np.array(losses), np.array(accuracies), histories)
+
+
+def _folds(x: Any, t: Any, folds: Any, generator: np.random.Generator) -> tuple[Iterator[TwoParts], int]:
+    """The folds, and how many at most."""
+    if isinstance(folds, str | np.ndarray):  # an array would be taken apart
+        raise _no_folds(folds)
+    if isinstance(folds, Iterable):
+        return _checked(folds), operator.length_hint(folds, MANY)
+    targets = arrays.anything("t", t)
+    stratify = targets.ndim == 1 and targets.dtype.kind in "biu"
+    return k_fold(x, targets, folds, generator, stratify), int(folds)
+
+
+def _checked(folds: Iterable[Any]) -> Iterator[TwoParts]:
+    for fold in folds:
+        if not (_is_pair(fold) and all(map(_is_pair, fold))):
+            raise _no_folds(fold)
+        yield fold
+
+
+def _no_folds(value: Any) -> TypeError:
+    expected = "folds: expected a number or pairs ((x_train, t_train), (x_test, t_test))"
+    remedy = "pass datasets.k_fold(x, t) or datasets.leave_one_out(x, t)"
+    return TypeError(f"{expected}, got {checks.shown(value)}; {remedy}")
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple | list) and len(value) == 2
+
+
+def _standardized(train: tuple[Any, Any], test: tuple[Any, Any]) -> TwoParts:
+    """Both parts with columns scaled as the training part says."""
+    scale = Standardize().fit(train[0])
+    return (scale.transform(train[0]), train[1]), (scale.transform(test[0]), test[1])
+
+
+def _deviation(values: Array) -> float:
+    return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
