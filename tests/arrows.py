@@ -18,7 +18,7 @@ ARROWS = {
     "network": "engine engine.interpreters errors functional gate layers losses operations optimizers system version",
     "schedules": "gate network",
     "observing": "engine gate layers operations system",
-    "gradients": "engine engine.interpreters errors gate kernels layers observing",
+    "gradients": "engine engine.interpreters errors gate kernels observing operations",
     "datasets": "errors gate system",
     "information": "gate",
     "validation": "datasets gate network",

@@ -172,9 +172,8 @@ class Perturbation:
         l1, l2 = (float(self.plan.numbers[-job.PLAN_NUMBERS + which]) for which in (job.L1, job.L2))
         if l1 == l2 == 0.0:
             return
-        for name, (start, shape) in self.places.items():
-            if name[0] == "W" and only in (None, name):
-                some = slice(start, start + math.prod(shape))
+        for some in self.plan.penalized:
+            if only is None or some.start == self.places[only][0]:
                 w, s = self.values[some], steps[:, some]
                 changes[:, some] += l1 * (np.abs(w + s) - np.abs(w)) + l2 * s * (w + 0.5 * s)
 

@@ -49,6 +49,12 @@ class Plan(NamedTuple):
     accepts: int
     tables: dict[Any, Array]  # those that were made, by dtype and roles
 
+    @property
+    def penalized(self) -> list[slice]:
+        """Where the parameters stand in the flat vector that regularization takes."""
+        places = self.operations[:, job.PLACES_AT :].reshape(-1, EACH_PLACE)
+        return [slice(place, place + height * breadth) for place, height, breadth, _, is_one in places if is_one]
+
     def table(self, dtype: Any, roles: tuple[str, ...]) -> Array:
         """The operations with the addresses of their units of these roles, which are compiled if they are not."""
         if (dtype, roles) not in self.tables:

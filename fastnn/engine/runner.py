@@ -254,8 +254,7 @@ class Runner:
         l1, l2 = self._regularization.l1, self._regularization.l2
         if l1 == l2 == 0.0:
             return 0.0
-        weights = [array.reshape(-1) for name, array in self.params.items() if name[0] == "W"]
-        return sum(float(penalty.serial(1, array, l1, l2)) for array in weights)
+        return sum(float(penalty.serial(1, self._values[some], l1, l2)) for some in self._plan.penalized)
 
     def _perturbation(self, data: tuple[Array, Array, Array]) -> Perturbation:
         """The network on prepared data, for numerical gradients."""

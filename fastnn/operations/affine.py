@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from fastnn.gate import arrays
 from fastnn.kernels.addresses import get, put
 from fastnn.kernels.compile import kernel
@@ -49,6 +51,7 @@ from fastnn.kernels.units import unit
 from fastnn.kernels.views import part
 from fastnn.operations import initializers
 from fastnn.operations.base import Layer, Units
+from fastnn.operations.links import Back, Gradient, Link, Operation, Taken
 
 WIDEST = 2**31 - 1  # so that the size of a layer's weights is an int64
 W, B = 0, 1
@@ -148,6 +151,25 @@ def affine_spread(frame: Any) -> None:
                 result[c] = row[c] * some[c]
 
 
+class _Products(Link):
+    """Sums of products."""
+
+    def forward(self, at: Operation, x: Any) -> Taken:
+        weights, bias = at.parameters
+        noise = at.noise(at.unit * (np.abs(x[0]) @ np.abs(weights) + np.abs(bias)))
+        return Taken(x, np.matmul(x, weights) + bias + noise)
+
+    def backward(self, at: Operation, taken: Taken, dy: Any, need_dx: bool) -> Back:
+        x, weights, runs = taken.x, at.parameters[W], len(dy)
+        terms = np.abs(x[0]).T @ np.abs(dy[0])
+        by_weights = Gradient(np.matmul(x.transpose(0, 2, 1), dy).reshape(runs, -1), terms.ravel())
+        gradients = [by_weights, Gradient(dy.sum(axis=1), np.abs(dy[0]).sum(axis=0))]
+        if not need_dx:
+            return Back(dy, gradients)
+        noise = at.noise(at.unit * (np.abs(dy[0]) @ np.abs(weights.T)))
+        return Back(np.matmul(dy, weights.T) + noise, gradients)
+
+
 @dataclass(frozen=True)
 class Affine(Layer):
     """y = x W + b, with W (inputs, outputs) and b (outputs,).
@@ -178,6 +200,7 @@ class Affine(Layer):
         spread=affine_spread,
         follow=affine_products,
     )
+    link = _Products()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", arrays.integer("inputs", self.inputs, 1, WIDEST))

@@ -34,6 +34,7 @@ from fastnn.kernels.frames import (
 from fastnn.kernels.units import Unit
 from fastnn.kernels.vector_math import constant
 from fastnn.kernels.views import part
+from fastnn.operations.links import Elements, Link
 
 COLUMNS, BLOCK = 0, 1  # what LAYOUT says: see `changes_of_elements`
 
@@ -93,6 +94,7 @@ class Layer:
     """What all layers share."""
 
     units: ClassVar[Units]
+    link: ClassVar[Link] = Elements()  # how a check of gradients goes through it
     takes_elements: ClassVar[bool] = False  # whether each output comes from one input alone
     has_kink: ClassVar[bool] = False  # whether its derivative jumps
     penalized: ClassVar[tuple[str, ...]] = ()  # the parameters that regularization takes

@@ -47,6 +47,7 @@ from fastnn.kernels.frames import END as LAST
 from fastnn.kernels.units import unit
 from fastnn.kernels.views import part
 from fastnn.operations.base import Layer, Units, changes_of_elements
+from fastnn.operations.links import SURE, Columns, Operation, Taken
 
 GAMMA, BETA = 0, 1
 MEAN, VARIANCE = 0, 1
@@ -243,6 +244,19 @@ def batch_norm_change(frame: Any) -> None:
     changes_of_elements(_change, frame)
 
 
+class _Normalized(Columns):
+    """By the statistics learned, which makes it linear."""
+
+    def forward(self, at: Operation, x: Any) -> Taken:
+        (gamma, beta), (mean, variance) = at.parameters, at.statistics
+        deviation = np.sqrt(variance + at.layer.epsilon)
+        factor, size = gamma / deviation, np.abs(x[0]) + np.abs(mean)
+        y = (x - mean) * factor + beta
+        y = y + at.noise(at.unit * (size * np.abs(factor) + np.abs(beta)))
+        slopes = factor + at.noise(2 * at.unit * np.abs(np.broadcast_to(factor, x[0].shape)))
+        return Taken(x, y, slopes, ((x - mean) / deviation, np.ones_like(x)), SURE * at.unit * size / deviation)
+
+
 @dataclass(frozen=True)
 class BatchNorm(Layer):
     """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, unit by unit (Ioffe and Szegedy, 2015).
@@ -280,6 +294,7 @@ class BatchNorm(Layer):
         move=batch_norm_move,
         change=batch_norm_change,
     )
+    link = _Normalized()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "momentum", arrays.real("momentum", self.momentum, minimum=0.0, below=1.0))

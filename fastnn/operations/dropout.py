@@ -24,6 +24,7 @@ from fastnn.kernels.frames import (
 from fastnn.kernels.random_bits import mixed
 from fastnn.kernels.units import unit
 from fastnn.operations.base import Layer, Units
+from fastnn.operations.links import Link
 
 
 @kernel
@@ -76,6 +77,7 @@ class Dropout(Layer):
 
     takes_elements = True
     units = Units(dropout_forward, dropout_backward)
+    link = Link()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rate", arrays.real("rate", self.rate, minimum=0.0, below=1.0))

@@ -31,6 +31,7 @@ from fastnn.kernels.units import unit
 from fastnn.kernels.vector_math import constant
 from fastnn.kernels.views import part
 from fastnn.operations.base import Layer, Units, changes_of_elements, check_finite_in
+from fastnn.operations.links import Elements
 
 
 @formula
@@ -128,6 +129,7 @@ class PRelu(Layer):
         move=prelu_move,
         change=prelu_change,
     )
+    link = Elements(exact_slopes=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "slope", arrays.real("slope", self.slope))

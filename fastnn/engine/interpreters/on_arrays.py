@@ -8,7 +8,7 @@ from typing import Any
 from fastnn.engine.interpreters.batch import count_hits
 from fastnn.engine.interpreters.job import INTEGER, REAL
 from fastnn.kernels import frames
-from fastnn.kernels.addresses import address_of, call, get, new_frame, put, zero_of
+from fastnn.kernels.addresses import address_of, call, frame_at, get, new_frame, put, zero_of
 from fastnn.kernels.compile import kernel, shell
 from fastnn.kernels.frames import (
     BACKWARD,
@@ -84,6 +84,12 @@ def rows_part(request: Any, part: int, parts: int) -> None:
         hits = integers_of(request, HITS, rows)[first:last]
         count_hits(frame, frames.get_real(request, BORDER), frames.get_real(request, TARGET_BORDER), hits)
     call(get(request, UNIT), frame)
+
+
+@shell
+def rows(n_threads: int, launcher: int, part: int, request: Any, like: Any) -> None:
+    """A unit for all rows of a request that Python has filled, for numbers of the dtype of `like`."""
+    run_parts(launcher, part, frame_at(request.ctypes.data, SLOTS, like), n_threads)
 
 
 @part_unit

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from fastnn.kernels.compile import formula
 from fastnn.kernels.vector_math import constant, expm1
 from fastnn.operations.base import Activation, units_of
+from fastnn.operations.links import Elements
 
 
 @formula
@@ -23,6 +26,11 @@ def _derivative(x: Any, y: Any, alpha: Any) -> Any:
     return constant(x, 1.0) if x > constant(x, 0.0) else y + alpha
 
 
+def _distance(layer: "Elu", x: Any, moved: Any) -> Any:
+    """The distances to -alpha."""
+    return layer.alpha * np.exp(x), layer.alpha * np.exp(moved), x < -1.0
+
+
 @dataclass(frozen=True)
 class Elu(Activation):
     """y = x where x > 0, else alpha (exp(x) - 1) (Clevert, Unterthiner and Hochreiter, 2016)."""
@@ -33,3 +41,4 @@ class Elu(Activation):
     option = "alpha"
     has_kink = True
     units = units_of(elu, _derivative)
+    link = Elements(saturates=True, distance=_distance)

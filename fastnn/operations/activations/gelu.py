@@ -6,6 +6,7 @@ from typing import Any
 from fastnn.kernels.compile import formula
 from fastnn.kernels.vector_math import constant, normal_density, normal_distribution, within
 from fastnn.operations.base import Activation, units_of
+from fastnn.operations.links import Elements
 
 
 @formula
@@ -26,3 +27,4 @@ class Gelu(Activation):
 
     activation = "gelu"
     units = units_of(gelu, _derivative)
+    link = Elements(sums=True)

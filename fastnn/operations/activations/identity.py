@@ -6,6 +6,7 @@ from typing import Any
 from fastnn.kernels.compile import formula
 from fastnn.kernels.vector_math import constant
 from fastnn.operations.base import Activation, units_of
+from fastnn.operations.links import Elements
 
 
 @formula
@@ -25,3 +26,4 @@ class Identity(Activation):
 
     activation = "identity"
     units = units_of(identity, _derivative)
+    link = Elements(exact_slopes=True)

@@ -6,6 +6,7 @@ from typing import Any
 from fastnn.kernels.compile import formula
 from fastnn.kernels.vector_math import constant
 from fastnn.operations.base import Activation, units_of
+from fastnn.operations.links import Elements
 
 
 @formula
@@ -30,3 +31,4 @@ class LeakyRelu(Activation):
     option = "slope"
     has_kink = True
     units = units_of(leaky_relu, _derivative)
+    link = Elements(exact_slopes=True)

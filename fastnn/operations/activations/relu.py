@@ -6,6 +6,7 @@ from typing import Any
 from fastnn.kernels.compile import formula
 from fastnn.kernels.vector_math import constant
 from fastnn.operations.base import Activation, units_of
+from fastnn.operations.links import Elements
 
 
 @formula
@@ -27,3 +28,4 @@ class Relu(Activation):
     activation = "relu"
     has_kink = True
     units = units_of(relu, _derivative)
+    link = Elements(exact_slopes=True)

@@ -7,6 +7,7 @@ from fastnn.kernels import vector_math
 from fastnn.kernels.compile import formula
 from fastnn.kernels.vector_math import constant
 from fastnn.operations.base import Activation, units_of
+from fastnn.operations.links import Elements, logistic_distance
 
 
 @formula
@@ -26,3 +27,4 @@ class Sigmoid(Activation):
 
     activation = "sigmoid"
     units = units_of(sigmoid, _derivative)
+    link = Elements(saturates=True, most=1.0, distance=logistic_distance(1.0))

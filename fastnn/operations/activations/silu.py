@@ -6,6 +6,7 @@ from typing import Any
 from fastnn.kernels.compile import formula
 from fastnn.kernels.vector_math import constant, sigmoid, within
 from fastnn.operations.base import Activation, units_of
+from fastnn.operations.links import Elements
 
 
 @formula
@@ -28,3 +29,4 @@ class Silu(Activation):
 
     activation = "silu"
     units = units_of(silu, _derivative)
+    link = Elements(sums=True)

@@ -6,6 +6,7 @@ from typing import Any
 from fastnn.kernels.compile import formula
 from fastnn.kernels.vector_math import constant
 from fastnn.operations.base import Activation, units_of
+from fastnn.operations.links import Elements
 
 
 @formula
@@ -26,3 +27,4 @@ class Step(Activation):
     activation = "step"
     has_kink = True
     units = units_of(step, _derivative)
+    link = Elements(exact_slopes=True)

@@ -7,6 +7,7 @@ from fastnn.kernels import vector_math
 from fastnn.kernels.compile import formula
 from fastnn.kernels.vector_math import constant
 from fastnn.operations.base import Activation, units_of
+from fastnn.operations.links import Elements, logistic_distance
 
 
 @formula
@@ -26,3 +27,4 @@ class Tanh(Activation):
 
     activation = "tanh"
     units = units_of(tanh, _derivative)
+    link = Elements(distance=logistic_distance(2.0))

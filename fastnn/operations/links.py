@@ -1,0 +1,223 @@
+"""Links: how a check of gradients goes through an operation, forward with its slopes and backward by the chain rule.
+
+An operation has a link beside its units. gradients/chained_gradient.py joins the links of a network to a gradient that
+owes nothing to the units of a backward pass, in NumPy in float64.
+
+Some *runs* go beside the exact one, each rounded at random after every operation as the dtype of the network would
+(after Vignes, Mathematics and Computers in Simulation 35, 1993). What they differ by is the noise of a tensor.
+
+Shape letters: R runs, N batch, D inputs and H outputs of an operation, P entries of a parameter.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from fastnn.gate.arrays import Array
+
+# The runs: one exact, the noisy ones, and three exact ones that say what part of the slope above a kink counts, beside
+# that below, where an element stands on it.
+NOISY = slice(1, 9)
+SHARES = np.array([0.0] * 9 + [0.0, 0.5, 1.0])
+RUNS = len(SHARES)
+SURE = 4.0  # standard deviations that a noise stands for
+STEP = 0.02  # of quotients, where what moves is at most 1
+SMALLEST_STEP = 0.01  # beside it, where a parameter is near 0
+BESIDE = 1e-12  # how near to a kink its slopes are measured
+EPS = float(np.finfo(np.float64).eps)
+
+
+class Operation(Protocol):
+    """One operation of a network, as its link sees it.
+
+    Attributes
+    ----------
+    layer : Layer
+    parameters, statistics : list of array
+    unit : float
+        The standard deviation of a rounding of 1.
+    points : tuple of float
+        Where quotients are evaluated, in steps.
+    """
+
+    layer: Any
+    parameters: list[Array]
+    statistics: list[Array]
+    unit: float
+    points: tuple[float, ...]
+
+    def noise(self, scale: Array) -> Array:
+        """Random numbers (R, *scale.shape) of that standard deviation; 0 in the exact runs, and where scale is 0."""
+
+    def forward(self, x: Array, which: int = -1, step: Any = 0.0) -> Array:
+        """The outputs for x (..., D) by the unit of the forward pass, with one parameter moved by a step."""
+
+    def slopes(self, x: Array, y: Array) -> Array:
+        """What the unit of the backward pass makes of gradients that are 1."""
+
+    def quotient(self, changes: Array, steps: Array) -> tuple[Array, Array]:
+        """The difference quotients of changes (points, ...), and estimates of their errors."""
+
+
+class Taken(NamedTuple):
+    """What the way back needs of an operation."""
+
+    x: Array  # (R, N, D)
+    y: Array  # (R, N, H)
+    slopes: Any = 0.0  # of single elements (R, N, H)
+    factors: tuple[Array, ...] = ()  # the slopes by each parameter of the columns (R, N, H)
+    lost: Any = 0.0  # how far rounding may carry a factor (N, H)
+
+
+class Gradient(NamedTuple):
+    """What some samples give for the entries of a parameter: sums of terms."""
+
+    values: Array  # (R, P)
+    terms: Array  # (P,), the sums of their magnitudes
+    lost: Any = 0.0  # (P,), what rounding changes beside their sum
+
+
+class Back(NamedTuple):
+    """What the way back gives.
+
+    Attributes
+    ----------
+    dx : array (R, N, D)
+    gradients : list of Gradient
+        One for each parameter.
+    rounded : float
+        What rounding in float64 adds to a difference of two losses.
+    """
+
+    dx: Array
+    gradients: list[Gradient]
+    rounded: float = 0.0
+
+
+class Link:
+    """An operation that does nothing, as Dropout where nothing is dropped."""
+
+    def forward(self, at: Operation, x: Array) -> Taken:
+        """The outputs for x (R, N, D), rounded in the noisy runs, and their slopes."""
+        return Taken(x, x)
+
+    def backward(self, at: Operation, taken: Taken, dy: Array, need_dx: bool) -> Back:
+        """The gradient by the inputs from that by the outputs dy (R, N, H), and by the parameters."""
+        return Back(dy, [])
+
+
+class Columns(Link):
+    """What operations have in common that take single elements."""
+
+    def backward(self, at: Operation, taken: Taken, dy: Array, need_dx: bool) -> Back:
+        x, y, slopes, factors, lost = taken
+        gradients = [
+            Gradient(
+                (dy * factor).sum(axis=1), np.abs(dy[0] * factor[0]).sum(axis=0), (np.abs(dy[0]) * lost).sum(axis=0)
+            )
+            for factor in factors
+        ]
+        dx = dy * slopes
+        rounded = EPS * float(np.abs(dy[0] * y[0]).sum() + np.abs(dx[0] * x[0]).sum())
+        return Back(dx + at.noise(at.unit * np.abs(dx[0])), gradients, rounded)
+
+
+@dataclass(frozen=True)
+class Elements(Columns):
+    """Any operation on single elements: slopes are quotients at the very element, on its own side of a kink at 0.
+
+    Attributes
+    ----------
+    exact_slopes : bool
+        Whether slopes are numbers that no unit rounds, such as 0 and 1.
+    sums : bool
+        Whether the unit of the backward pass adds terms up to 1, or up to the outputs, which may cancel.
+    saturates : bool
+        Whether outputs come to limits other than 0, and exactly: there nothing is lost but the distance.
+    most : float
+        What rounding does not carry outputs above, as their logarithm may be asked for.
+    distance : function of a layer, x and moved x, optional
+        The distances to the limit that outputs near at x, before and after, and where to take them. The rounding of
+        the limit would hide their changes.
+    """
+
+    exact_slopes: bool = False
+    sums: bool = False
+    saturates: bool = False
+    most: float = np.inf
+    distance: Callable[[Any, Array, Array], tuple[Array, Array, Any]] | None = None
+
+    def forward(self, at: Operation, x: Array) -> Taken:
+        """As Link.forward. An element that rounding may carry across a kink is on its other side in one noisy run."""
+        if not at.layer.has_kink:
+            slopes, error = self.quotients(at, x, np.inf)
+        else:
+            noise = spread(x)
+            doubtful = (np.abs(x[0]) <= noise) & (noise > 0.0)
+            x = np.array(x)
+            x[NOISY.start] = np.where(doubtful, np.where(x[0] == 0.0, BESIDE, -x[0]), x[NOISY.start])
+            stands = (x == 0.0) & ~doubtful
+            slopes, error = self.quotients(at, np.where(x == 0.0, -BESIDE, x), 0.25)
+            above = self.quotients(at, np.full((1, x.shape[-1]), BESIDE), 0.25)[0]
+            slopes = slopes + np.where(stands, SHARES[:, None, None] * (above - slopes), 0.0)
+        exact = at.forward(x)
+        lost = at.unit * np.abs(exact[0])
+        if self.saturates:
+            at_limit = np.abs(slopes[0]) < 0.1 * lost
+            lost = np.where(at_limit, np.abs(slopes[0]), lost)
+            error = error + np.where(at_limit, lost, EPS * np.abs(exact[0]))  # what the exact run's y is rounded by
+        y = np.minimum(exact + at.noise(lost), self.most)
+        if not self.exact_slopes:
+            slopes = slopes + (at.slopes(x, y) - at.slopes(x, exact))  # its rounding goes with that of the outputs
+            error = error + at.unit * np.abs(slopes[0])
+            if self.sums:
+                error = error + at.unit * np.minimum(np.abs(exact[0]), 1.0)
+        return Taken(x, y, slopes + at.noise(error), *self._factors(at, x, exact))
+
+    def quotients(self, at: Operation, x: Array, nearest: float) -> tuple[Array, Array]:
+        """The slopes at x (R, ..., D), and how wrong those of the exact run are; steps of at most `nearest` |x|."""
+        y = at.forward(x)
+        size = STEP * np.maximum(1.0, np.sqrt(np.abs(y)))
+        size = np.minimum(size, nearest * np.abs(x)) if nearest < np.inf else size
+        moved = x + np.array(at.points).reshape(-1, *[1] * x.ndim) * size
+        changes, subtracted = at.forward(moved) - y, np.abs(y)
+        if self.distance is not None:
+            before, after, is_near = self.distance(at.layer, x, moved)
+            changes = np.where(is_near, after - before, changes)
+            subtracted = np.where(is_near, np.abs(before), subtracted)
+        slopes, estimate = at.quotient(changes, moved - x)
+        is_flat = (changes[:, 0] == 0.0).all(axis=0) & (nearest < np.inf)
+        return slopes, np.where(is_flat, 0.0, 4 * estimate[0] + 8 * EPS * subtracted[0] / size[0])
+
+    def _factors(self, at: Operation, x: Array, y: Array) -> tuple[tuple[Array, ...], Any]:
+        """The slopes by each parameter, by quotients, and how far rounding may carry them."""
+        factors, lost = [], at.unit * np.abs(x[0])
+        for which, parameter in enumerate(at.parameters):
+            size = STEP * np.clip(np.abs(parameter), SMALLEST_STEP, 1.0)
+            steps = np.array(at.points)[:, None] * size
+            changes = np.stack([at.forward(x, which, step) - y for step in steps])
+            factor, estimate = at.quotient(changes, steps[:, None, None])
+            factors.append(factor)
+            error = (4 * estimate[0] + 8 * EPS * np.abs(y[0]) / size) / SURE
+            lost = np.maximum(lost, np.maximum(at.unit * np.abs(factor[0]), error))
+        return tuple(factors), SURE * lost
+
+
+def spread(tensor: Array) -> Array:
+    """How far the noisy runs (N, ...) are from the exact one of a tensor (R, N, ...): SURE standard deviations."""
+    off = np.abs(tensor[NOISY] - tensor[0])
+    largest = off.max(axis=0)  # so that no square overflows or underflows
+    found: Array = SURE * largest * np.sqrt(np.mean(np.square(off / np.where(largest > 0.0, largest, 1.0)), axis=0))
+    return found
+
+
+def logistic_distance(size: float) -> Callable[[Any, Array, Array], tuple[Array, Array, Any]]:
+    """The distances of sigmoid, of size 1, and of tanh, of size 2, to their limits."""
+
+    def distance(layer: Any, x: Array, moved: Array) -> tuple[Array, Array, Any]:
+        side = np.where(x > 0.0, -size, size)
+        return side / (1.0 + np.exp(-side * x)), side / (1.0 + np.exp(-side * moved)), True
+
+    return distance
