@@ -82,7 +82,7 @@ def _constants(layer: Any) -> dict[str, Any]:
 
 def _loss_gradient(net: fastnn.Network, y: Array, t: Array) -> Array:
     """The gradient of the mean loss by the outputs."""
-    loss: Any = net._loss
+    loss: Any = net.engine.loss
     if getattr(loss, "label_smoothing", 0.0) > 0.0:
         dense = np.eye(y.shape[1], dtype=y.dtype)[t] if t.ndim == 1 else t
         t = (1.0 - loss.label_smoothing) * dense + loss.label_smoothing / y.shape[1]
@@ -112,7 +112,7 @@ def roundings(net: fastnn.Network, x: Array, t: Array) -> dict[str, float]:
 
 def _moved(net: fastnn.Network, generator: np.random.Generator) -> fastnn.Network:
     """The network with its parameters moved a little."""
-    one = fastnn.Network(net.layers, net._loss, dtype=net.dtype, n_threads=1, regularization=net.regularization)
+    one = fastnn.Network(net.layers, net.engine.loss, dtype=net.dtype, n_threads=1, regularization=net.regularization)
     for name, array in net.params.items():
         one.params[name] = (array * (1.0 + MOVED * generator.normal(size=array.shape))).astype(net.dtype)
     for name, array in net.statistics.items():

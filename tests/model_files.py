@@ -44,7 +44,7 @@ def batch(loss: str) -> tuple[Array, Array]:
 
 def bits(network: Network) -> tuple[Any, ...]:
     """All that training changes, in a form that can be compared."""
-    values, state, *rest = network._snapshot()
+    values, state, *rest = network.engine.snapshot()
     return values.tobytes(), state.tobytes(), *rest
 
 

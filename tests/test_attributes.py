@@ -62,7 +62,7 @@ def test_descriptions_changed_behind_their_backs() -> None:
 def test_the_memory_of_the_parameters_stays_where_it_is() -> None:
     net, expected = network(), network()
     base: Any = net.params["W1"].base
-    assert base is not net._values
+    assert base is not net.engine.values
     with pytest.raises(ValueError, match="resize"):
         base.resize((3,), refcheck=False)
     base.shape = (-1, 1)

@@ -179,7 +179,7 @@ def test_slopes_near_a_limit_are_exact(activation: Activation) -> None:
     """A slope of 1e-13 is lost in differences of outputs near 1, but not in those of distances to 1."""
     x = np.array([[-40.0, -30.0, -3.0, -0.5, 0.5, 3.0, 30.0, 40.0]])
     net = fastnn.Network([fastnn.Affine(8, 8), activation], "mean_squared_error", dtype="float64")
-    perturbation = net._perturbation(net._prepare(x, x, True))
+    perturbation = net.engine.perturbation(net.engine.prepare(x, x, True))
     chain = chained_gradient._Chain(perturbation, np.float64)
     link: Any = activation.link
     slopes, error = link.quotients(chain.operations[1], x, 0.25)

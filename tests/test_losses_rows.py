@@ -86,13 +86,13 @@ def test_hits_change_no_bit_of_a_loss(name: str, width: int) -> None:
     net = Network([Affine(D, width), *([PROBABILITIES[name]()] if name in PROBABILITIES else [])], name, rng=0)
     t = targets(name) if width == K else np.eye(width)[np.arange(N) % width]
     t = 2 * t - 1 if name in ("hinge", "exponential") else t
-    x, labels, dense = net._prepare(X, t, True)
+    x, labels, dense = net.engine.prepare(X, t, True)
     rows, none = np.arange(N), np.empty(0, np.intp)
     found = []
     for hits in (np.full(N, 7, np.intp), none):
         some, dy = np.empty((2, N)), np.empty((N, width), np.float32)
-        unit = (net._plan.loss_of_labels if labels.size else net._plan.loss).rows
-        arguments = (unit, net._formula.numbers(), net.predict(x), labels, dense, rows, float(N), dy)
+        unit = (net.engine.plan.loss_of_labels if labels.size else net.engine.plan.loss).rows
+        arguments = (unit, net.engine.formula.numbers(), net.predict(x), labels, dense, rows, float(N), dy)
         total = compiled.loss(*arguments, *some, hits, np.empty((1, job.SUMS)))
         found.append((total, some[0].tobytes(), dy.tobytes()))
         assert np.isin(hits, (0, 1)).all()

@@ -20,7 +20,7 @@ def problem(dtype: str = "float64") -> tuple[fastnn.Network, Array, Array]:
 def test_a_networks_loss_is_recognised(dtype: str) -> None:
     net, x, t = problem(dtype)
     engine = net.numerical_gradient(x, t)
-    before = net._values.tobytes()
+    before = net.engine.values.tobytes()
     for name, parameter in net.params.items():
         calls: list[None] = []
 
@@ -32,7 +32,7 @@ def test_a_networks_loss_is_recognised(dtype: str) -> None:
         assert len(calls) == observation.EXTRA_CALLS
         assert found.dtype == np.dtype(dtype)
         assert found.tobytes() == engine[name].astype(dtype).tobytes()
-    assert net._values.tobytes() == before
+    assert net.engine.values.tobytes() == before
 
 
 def test_what_is_no_networks_loss_is_evaluated() -> None:

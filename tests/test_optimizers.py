@@ -144,18 +144,18 @@ def test_the_count_of_updates_goes_on_and_begins_anew(tmp_path: Any) -> None:
     twice.gradient(X, T)  # is no update
     twice.save(tmp_path / "net.npz")
     twice = fastnn.load(tmp_path / "net.npz")
-    saved = twice._snapshot()
+    saved = twice.engine.snapshot()
     twice.step(X, T, Adam(0.01))
-    twice._restore(saved)
+    twice.engine.restore(saved)
     for _ in range(2):
         twice.step(X, T, AdamW(0.01, weight_decay=0.0))  # has Adam's state
     for name, array in once.params.items():
         np.testing.assert_array_equal(array, twice.params[name])
     once.step(X, T, SGD(0.0))
-    assert once._snapshot()[3] == 1
+    assert once.engine.snapshot()[3] == 1
     once.initialize(0)
     once.step(X, T, SGD(0.0))
-    assert once._snapshot()[3] == 1
+    assert once.engine.snapshot()[3] == 1
 
 
 @pytest.mark.parametrize(
@@ -188,12 +188,12 @@ def test_what_is_refused_leaves_the_state_of_the_optimizer() -> None:
     twice.fit(X, T, epochs=0, optimizer=SGD(0.1), progress=False)
     with pytest.raises(ZeroDivisionError):
         twice.fit(X, T, epochs=1, optimizer=SGD(0.1), schedule=lambda *_: 1 / 0, progress=False)
-    a, b = once._snapshot(), twice._snapshot()
+    a, b = once.engine.snapshot(), twice.engine.snapshot()
     assert a.parameters.tobytes() == b.parameters.tobytes() and a.state.tobytes() == b.state.tobytes()
     assert a[2:] == b[2:]
     once.step(X, T, Adam(0.01))
     twice.step(X, T, Adam(0.01))
-    assert once._snapshot().parameters.tobytes() == twice._snapshot().parameters.tobytes()
+    assert once.engine.snapshot().parameters.tobytes() == twice.engine.snapshot().parameters.tobytes()
 
 
 @pytest.mark.parametrize(
@@ -227,12 +227,12 @@ def test_the_first_step_of_rmsprop_is_that_of_float64() -> None:
 
 def test_a_gradient_that_is_not_finite_is_not_clipped_to_a_norm() -> None:
     net = network("float32")
-    before = net._snapshot()
+    before = net.engine.snapshot()
     x = np.full((N, D), 1e30, np.float32)
     net.params["W1"][...] = 0.0
     net.params["b1"][...] = 0.1
     net.params["W2"][...] *= 1e10
-    start = net._snapshot()
+    start = net.engine.snapshot()
     with pytest.raises(fastnn.TrainingDivergedError, match="left as they were"):
         net.step(x, T, SGD(0.1, clip_norm=1.0))
-    assert net._snapshot().parameters.tobytes() == start.parameters.tobytes() != before.parameters.tobytes()
+    assert net.engine.snapshot().parameters.tobytes() == start.parameters.tobytes() != before.parameters.tobytes()

@@ -68,10 +68,10 @@ def test_momentum_is_what_continued_training_needs(saved: pathlib.Path) -> None:
     """The tests above would pass without the state if it made no difference."""
     x, t = batch("mean_squared_error")
     loaded, forgetful = fastnn.load(saved), fastnn.load(saved)
-    saved_state = forgetful._snapshot()
+    saved_state = forgetful.engine.snapshot()
     assert saved_state.update == "momentum"
     assert np.abs(saved_state.state).max() > 0
-    forgetful._restore(saved_state._replace(state=0 * saved_state.state))
+    forgetful.engine.restore(saved_state._replace(state=0 * saved_state.state))
     loaded.step(x, t, Momentum(lr=0.1))
     forgetful.step(x, t, Momentum(lr=0.1))
     assert bits(loaded) != bits(forgetful)
@@ -82,7 +82,7 @@ def test_an_untrained_network_and_one_initialized_again_have_no_state(path: path
     network.initialize(3)
     network.save(path)
     loaded = fastnn.load(path)
-    values, state, update, *_ = loaded._snapshot()
+    values, state, update, *_ = loaded.engine.snapshot()
     assert (values.tobytes(), state.shape, update) == (bits(network)[0], (0, 26), None)
     assert loaded.optimizer is network.optimizer is None
 
@@ -124,7 +124,7 @@ def test_the_file_is_read_by_numpy_and_little_endian(dtype: str, stored: str, pa
         assert file.files == [HEADER, "parameters", "optimizer_state"]
         expected = np.concatenate([array.ravel() for array in network.params.values()])
         np.testing.assert_array_equal(file["parameters"], expected, strict=True)
-        np.testing.assert_array_equal(file["optimizer_state"], network._snapshot()[1], strict=True)
+        np.testing.assert_array_equal(file["optimizer_state"], network.engine.snapshot()[1], strict=True)
     for name in (PARAMETERS, STATE):
         assert f"'descr': '{stored}'".encode() in members(path)[name]
 
@@ -224,7 +224,7 @@ def test_files_of_format_version_1_load_for_ever(name: str, layers: tuple[Layer,
 
 def test_format_version_1_predicts_as_it_did() -> None:
     network = fastnn.load(DATA / "network_format_1.npz")
-    values, state, update, *_ = network._snapshot()
+    values, state, update, *_ = network.engine.snapshot()
     k = np.arange(39)
     np.testing.assert_array_equal(values, (k * 7 % 39 - 19) / 16)
     np.testing.assert_array_equal(state, (k[None] - 19) / 32)
@@ -236,7 +236,7 @@ def test_format_version_1_predicts_as_it_did() -> None:
     gates = fastnn.load(DATA / "network_format_1_gates.npz")
     exclusive_or = [[0.25, -0.25], [-0.75, 0.75], [-0.75, 0.75], [0.75, -0.75]]
     np.testing.assert_array_equal(gates.predict([[0, 0], [0, 1], [1, 0], [1, 1]]), exclusive_or)
-    assert (gates._snapshot()[1].shape, gates._snapshot()[2]) == ((0, 12), None)
+    assert (gates.engine.snapshot()[1].shape, gates.engine.snapshot()[2]) == ((0, 12), None)
 
 
 def test_files_of_format_version_2_load_for_ever() -> None:
@@ -244,9 +244,9 @@ def test_files_of_format_version_2_load_for_ever() -> None:
     network = fastnn.load(DATA / "network_format_2.npz")
     hidden = (fastnn.BatchNorm(), LeakyRelu(0.25), fastnn.Dropout(0.5), fastnn.PRelu(0.125))
     assert network.layers == (Affine(3, 4), *hidden, Affine(4, 2))
-    assert network._loss == fastnn.losses.SoftmaxCrossEntropy(label_smoothing=0.125)
+    assert network.engine.loss == fastnn.losses.SoftmaxCrossEntropy(label_smoothing=0.125)
     assert network.regularization == fastnn.Regularization(l2=0.0625)
-    k, (values, state, *rest) = np.arange(46), network._snapshot()
+    k, (values, state, *rest) = np.arange(46), network.engine.snapshot()
     np.testing.assert_array_equal(values, (k * 7 % 46 - 23) / 16)
     np.testing.assert_array_equal(state, [(k - 19) / 32, k / 64])
     assert rest == ["adam", 3, 3, 1001222388, None]
@@ -266,9 +266,9 @@ def test_a_file_that_does_not_say_the_numbers_of_its_optimizer(name: str, kind: 
     with pytest.raises(ValueError, match=whole(f"optimizer: expected the one to go on with, got {came}; {remedy}")):
         network.fit(x, t, epochs=1)
     assert bits(network) == before
-    steps = network._snapshot().steps
+    steps = network.engine.snapshot().steps
     network.fit(x, t, epochs=1, batch_size=3, optimizer=getattr(fastnn, kind)(lr=0.1))
-    assert network._snapshot().steps == steps + 2
+    assert network.engine.snapshot().steps == steps + 2
 
 
 @pytest.mark.parametrize("name", ["network_format_1_gates.npz", "network_format_2.npz"])

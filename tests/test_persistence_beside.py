@@ -11,7 +11,7 @@ import pytest
 
 import fastnn
 from fastnn import SGD, Affine, Momentum, Network, Relu, TrainingDivergedError
-from fastnn.engine.runner import Snapshot
+from fastnn.engine.engine import Snapshot
 from fastnn.kernels.compile import JIT_DISABLED
 from tests import shapes
 from tests.model_files import bits
@@ -28,7 +28,7 @@ def network() -> Network:
 
 def moment(net: Network) -> tuple[int, int]:
     """The number of updates, and a hash of all that training changes."""
-    return net._snapshot().steps, hash(bits(net))
+    return net.engine.snapshot().steps, hash(bits(net))
 
 
 def beside(work: Callable[[], object], take: Callable[[], object]) -> None:
@@ -82,18 +82,18 @@ def test_what_is_kept_beside_training_is_of_one_moment(
 def test_what_has_diverged_is_in_no_file(path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the steps that diverge and the way back to the last finite parameters nobody saves."""
     net = network()
-    saver, restore = threading.Thread(target=lambda: net.save(path)), net._restore
+    saver, restore = threading.Thread(target=lambda: net.save(path)), net.engine.restore
 
     def restore_beside_save(saved: Snapshot) -> None:
-        assert not np.isfinite(net._values).all()
+        assert not np.isfinite(net.engine.values).all()
         saver.start()
         saver.join(0.1)  # which it does not within this, as it waits
         restore(saved)
 
-    monkeypatch.setattr(net, "_restore", restore_beside_save)
+    monkeypatch.setattr(net.engine, "restore", restore_beside_save)
     with pytest.raises(TrainingDivergedError):
         net.fit(1000 * X, T, optimizer=SGD(1e38), batch_size=1, progress=False)  # the first update overflows
     saver.join()
     loaded = fastnn.load(path)
-    assert np.isfinite(loaded._values).all()
+    assert np.isfinite(loaded.engine.values).all()
     assert bits(loaded) == bits(net)

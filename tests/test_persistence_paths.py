@@ -313,7 +313,7 @@ import fastnn
 
 path, folder = sys.argv[1], os.path.dirname(sys.argv[1])
 networks = {name: fastnn.Network([fastnn.Affine(300, 300)], rng=seed) for seed, name in enumerate(("one", "two"))}
-vectors = {network._snapshot()[0].tobytes(): name for name, network in networks.items()}
+vectors = {network.engine.snapshot()[0].tobytes(): name for name, network in networks.items()}
 networks["one"].save(path)
 found, moments, most = collections.Counter(), random.Random(0), 0
 for _ in range(40):
@@ -335,7 +335,7 @@ for _ in range(40):
         raise SystemExit("the child did not save")
     os.close(ready)
     os.close(begun)
-    found[vectors[fastnn.load(path)._snapshot()[0].tobytes()]] += 1
+    found[vectors[fastnn.load(path).engine.snapshot()[0].tobytes()]] += 1
     most = max(most, len(os.listdir(folder)))
 print(json.dumps([found, most]))
 """

@@ -243,6 +243,6 @@ def test_an_array_that_is_not_what_the_header_says(content: bytes, came: str, sa
     refused(saved, f'{PARAMETERS}: expected 232 bytes that begin with "{SAID["<f4"]}", got {came}; {REPAIR}')
     write_members(saved, {**members(saved), PARAMETERS: npy_of("<f4", (26,)), STATE: content})
     if came.startswith('232 that begin with "' + SAID["rank"]):
-        assert not fastnn.load(saved)._snapshot()[1].any()  # the very array that a state is
+        assert not fastnn.load(saved).engine.snapshot()[1].any()  # the very array that a state is
     else:
         refused(saved, f'{STATE}: expected 232 bytes that begin with "{SAID["rank"]}", got {came}; {REPAIR}')

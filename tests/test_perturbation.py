@@ -158,9 +158,9 @@ def test_it_is_not_the_analytic_gradient(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_parameters_and_data_keep_their_bits() -> None:
     net, x, t = network((4, 5, 3), fastnn.Relu(), "softmax_cross_entropy"), samples(6, 4), np.arange(6) % 3
-    before = [net._values.tobytes(), x.tobytes(), t.tobytes()]
+    before = [net.engine.values.tobytes(), x.tobytes(), t.tobytes()]
     net.numerical_gradient(x, t)
-    assert [net._values.tobytes(), x.tobytes(), t.tobytes()] == before
+    assert [net.engine.values.tobytes(), x.tobytes(), t.tobytes()] == before
 
 
 def test_float64_whatever_the_network_holds() -> None:
@@ -192,7 +192,7 @@ def test_samples_in_turn_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the tensors of all samples would take too much memory."""
     net, x, t = network((4, 5, 3), fastnn.Tanh(), "softmax_cross_entropy"), samples(60, 4), np.arange(60) % 3
     whole = net.numerical_gradient(x, t)
-    monkeypatch.setattr("fastnn.engine.perturbation.TENSOR_BYTES", 8 * net._columns * 7)
+    monkeypatch.setattr("fastnn.engine.perturbation.TENSOR_BYTES", 8 * net.engine.columns * 7)
     for name, found in net.numerical_gradient(x, t).items():
         assert found.tobytes() == whole[name].tobytes()
 
@@ -221,7 +221,7 @@ def test_one_parameter_alone() -> None:
     net, x, t = network((4, 5, 3), fastnn.Tanh(), "softmax_cross_entropy"), samples(6, 4), np.arange(6) % 3
     whole = net.numerical_gradient(x, t)
     for name in net.params:
-        found, _ = net._perturbation(net._prepare(x, t, True)).gradient(only=name)
+        found, _ = net.engine.perturbation(net.engine.prepare(x, t, True)).gradient(only=name)
         assert list(found) == [name]
         assert found[name].tobytes() == whole[name].tobytes()
 

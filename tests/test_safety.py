@@ -85,7 +85,7 @@ class Meeting:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.original, self.barrier, self.found = threads.run, threading.Barrier(2), list[Any]()
         self.lock = threading.Lock()
-        monkeypatch.setattr("fastnn.engine.runner.threads.run", self)
+        monkeypatch.setattr("fastnn.engine.engine.threads.run", self)
 
     def __call__(self, entry: Any, work: float, job: Any, *args: Any, **options: Any) -> Any:
         with contextlib.suppress(threading.BrokenBarrierError):
@@ -112,7 +112,7 @@ def test_predictions_side_by_side_work_in_memory_of_their_own(monkeypatch: pytes
     assert net.predict(x).tobytes() == expected
 
 
-@pytest.mark.parametrize("method", ["_run_batches", "step"])
+@pytest.mark.parametrize("method", ["run_batches", "step"])
 def test_batches_are_trained_one_after_another(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """They share the workspace, the gradients and the parameters."""
     net, x, t = network(), numbers(1, 30, 20, dtype=np.float32), labels(30)
@@ -120,7 +120,7 @@ def test_batches_are_trained_one_after_another(method: str, monkeypatch: pytest.
     data = (x, t, empty, np.empty(0, np.intp))
     train: Any = {
         "step": lambda: net.step(x, t, optimizer),
-        "_run_batches": lambda: net._run_batches(data, optimizer, (0, 3, 10)),  # as `fit` calls it
+        "run_batches": lambda: net.engine.run_batches(data, optimizer, (0, 3, 10)),  # as `fit` calls it
     }[method]
     train()
     meeting = Meeting(monkeypatch)
@@ -146,7 +146,7 @@ def test_a_parameter_as_output() -> None:
 def test_the_workspace_of_a_huge_batch_is_given_back() -> None:
     net = Network([Affine(2, 400), Relu(), Affine(400, 3)], rng=0)
     net.gradient(numbers(1, 50_000, 2), labels(50_000, 3))
-    assert net._workspace is None
+    assert net.engine.workspace is None
 
 
 @needs_compiler
@@ -340,7 +340,7 @@ def test_a_refused_step_leaves_the_state_of_the_optimizer() -> None:
 
 
 def test_a_refused_prediction_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastnn.engine.runner.FLOP_PER_CALL", 1.0)  # several calls
+    monkeypatch.setattr("fastnn.engine.engine.FLOP_PER_CALL", 1.0)  # several calls
     x, out = numbers(1, 300, 20, dtype=np.float32), np.full((300, 5), 7, np.float32)
     x[299, 0] = np.inf
     with pytest.raises(ValueError, match="expected finite values, got inf at x\\[299, 0\\]"):

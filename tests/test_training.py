@@ -179,19 +179,19 @@ def test_interrupted_by_a_callback() -> None:
     assert net.fit(X, T, epochs=1).epochs == 1
 
 
-@pytest.mark.parametrize("method", ["_run_batches", "_measure"])
+@pytest.mark.parametrize("method", ["run_batches", "measure"])
 def test_interrupted_within_an_epoch(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the second epoch, while batches are trained or the validation data measured: the first is recorded whole."""
     net = small_network()
-    original, calls = getattr(net, method), []
+    original, calls = getattr(net.engine, method), []
 
     def interrupted(*args: Any, **options: Any) -> Any:
         calls.append(args)
-        if len(calls) == {"_run_batches": 3, "_measure": 2}[method]:  # the first batches are none: they compile
+        if len(calls) == {"run_batches": 3, "measure": 2}[method]:  # the first batches are none: they compile
             raise KeyboardInterrupt
         return original(*args, **options)
 
-    monkeypatch.setattr(net, method, interrupted)
+    monkeypatch.setattr(net.engine, method, interrupted)
     with pytest.raises(KeyboardInterrupt):
         net.fit(X, T, epochs=5, batch_size=None, validation_data=(X, T))
     check_usable(net, 1)
@@ -245,7 +245,7 @@ def test_compiled_calls_last_a_tenth_of_a_second_at_most(batch_seconds: float, m
         return some[2] * calls[-1], 1.0, 0, 0
 
     net = small_network()
-    monkeypatch.setattr(net, "_run_batches", batches)
+    monkeypatch.setattr(net.engine, "run_batches", batches)
     monkeypatch.setattr("fastnn.network.training.time", types.SimpleNamespace(perf_counter=lambda: clock[0]))
     x = np.zeros((4_000, 5), np.float32)
     net.fit(x, np.zeros(len(x), np.intp), epochs=3, batch_size=1, shuffle=False, progress=False)

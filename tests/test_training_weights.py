@@ -61,7 +61,7 @@ def test_weights_of_classes_are_those_of_their_samples(targets: str) -> None:
     of_class = np.array([1.0, 5.0, 0.5])
     by_class.fit(X, t, epochs=2, batch_size=4, class_weight=of_class, sample_weight=COUNTS + 1, **PLAIN)
     by_sample.fit(X, t, epochs=2, batch_size=4, sample_weight=of_class[T] * (COUNTS + 1), **PLAIN)
-    assert by_class._values.tobytes() == by_sample._values.tobytes()
+    assert by_class.engine.values.tobytes() == by_sample.engine.values.tobytes()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -70,7 +70,7 @@ def test_the_same_bits_on_any_number_of_threads(dtype: str) -> None:
     for parts in (1, 2, 3):
         net = Network([Affine(D, 70), Tanh(), Dropout(0.2), Affine(70, K)], rng=0, dtype=dtype, n_threads=parts)
         net.fit(X, T, epochs=3, batch_size=4, sample_weight=COUNTS, rng=1, progress=False)
-        found.add(net._values.tobytes())
+        found.add(net.engine.values.tobytes())
     assert len(found) == 1
 
 
@@ -78,7 +78,7 @@ def test_equal_weights_change_nothing() -> None:
     plain, weighted = network(), network()
     plain.fit(X, T, epochs=2, **PLAIN)
     weighted.fit(X, T, epochs=2, sample_weight=np.full(N, 0.25), **PLAIN)
-    np.testing.assert_allclose(weighted._values, plain._values, rtol=1e-13)
+    np.testing.assert_allclose(weighted.engine.values, plain.engine.values, rtol=1e-13)
 
 
 def test_cross_validation_takes_weights_of_classes() -> None:
@@ -118,11 +118,11 @@ def test_cross_validation_takes_weights_of_classes() -> None:
 )
 def test_refused_before_anything_is_changed(options: dict[str, Any], error: type[Exception], message: str) -> None:
     net = network()
-    before = net._values.tobytes()
+    before = net.engine.values.tobytes()
     with pytest.raises(error) as caught:
         net.fit(X, T, **options, **PLAIN)
     assert str(caught.value).startswith(message)
-    assert net._values.tobytes() == before
+    assert net.engine.values.tobytes() == before
 
 
 def test_weights_of_classes_where_there_are_none() -> None:

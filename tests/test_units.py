@@ -106,7 +106,7 @@ def test_a_last_batch_of_one_row_is_left_out(rows: int) -> None:
     net, other = network(), network()
     options: Any = {"epochs": 2, "optimizer": SGD(0.1), "shuffle": False, "progress": False}
     history, expected = net.fit(x, t, batch_size=10, **options), other.fit(x[:10], t[:10], batch_size=10, **options)
-    assert np.array_equal(net._values, other._values) == (rows == 11)
+    assert np.array_equal(net.engine.values, other.engine.values) == (rows == 11)
     assert (history.loss == expected.loss) == (rows == 11)
 
 
@@ -200,7 +200,7 @@ def test_the_same_bits_on_any_number_of_threads_and_after_loading(dtype: str, op
                 net = fastnn.load(tmp_path / "net.npz")
             if parts == 3:
                 net = pickle.loads(pickle.dumps(net))
-        found.append(net._values.tobytes() + net.predict(x).tobytes())
+        found.append(net.engine.values.tobytes() + net.predict(x).tobytes())
     assert len(set(found)) == 1
 
 
@@ -209,11 +209,11 @@ def test_the_optimizer_leaves_the_statistics_alone() -> None:
     for name in net.statistics:
         net.statistics[name] = np.full(net.statistics[name].shape, 0.5)
     before = {name: array.copy() for name, array in net.statistics.items()}
-    net._update(np.ones(net._values.size), AdamW(0.1, weight_decay=0.5, clip_norm=1.0))
+    net.engine.update(np.ones(net.engine.values.size), AdamW(0.1, weight_decay=0.5, clip_norm=1.0))
     for name, array in net.statistics.items():
         np.testing.assert_array_equal(array, before[name])
-    moved = np.ones(net._trained) / np.sqrt(net._trained)
-    np.testing.assert_allclose(net._gradients[: net._trained], moved, rtol=1e-12)
+    moved = np.ones(net.engine.trained) / np.sqrt(net.engine.trained)
+    np.testing.assert_allclose(net.engine.gradients[: net.engine.trained], moved, rtol=1e-12)
 
 
 def test_early_stopping_takes_the_statistics_back() -> None:
@@ -223,20 +223,20 @@ def test_early_stopping_takes_the_statistics_back() -> None:
     stopping = EarlyStopping(patience=2)
     net.fit(
         x, t, epochs=60, optimizer=SGD(2.0), validation_data=(x, t), rng=0, progress=False,
-        callbacks=[lambda net, history: found.append(net._values.copy()), stopping],
+        callbacks=[lambda net, history: found.append(net.engine.values.copy()), stopping],
     )  # fmt: skip
     assert net.history is not None and net.history.validation_loss is not None
     best = int(np.argmin(net.history.validation_loss))
-    np.testing.assert_array_equal(net._values, found[best])
+    np.testing.assert_array_equal(net.engine.values, found[best])
 
 
 def test_a_batch_of_infinite_variance_is_refused() -> None:
     """Learned, it would make all predictions alike from then on, though the loss is finite."""
     net = Network([Affine(3, 4), BatchNorm(), Affine(4, 2)], rng=0)
-    before = net._values.copy()
+    before = net.engine.values.copy()
     with pytest.raises(fastnn.TrainingDivergedError):
         net.step(np.array([[1e20] * 3, [-1e20] * 3], np.float32), [0, 1], SGD(0.1))
-    np.testing.assert_array_equal(net._values, before)
+    np.testing.assert_array_equal(net.engine.values, before)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -252,7 +252,7 @@ def test_a_large_mean_costs_the_variance_no_digits(dtype: Any) -> None:
 def test_where_they_begin() -> None:
     net = trained()
     net.initialize(0)
-    np.testing.assert_array_equal(net._values, network()._values)
+    np.testing.assert_array_equal(net.engine.values, network().engine.values)
     assert (net.params["slope1"] == 0.25).all() and (net.params["slope2"] == -0.5).all()
     assert (net.params["gamma1"] == 1).all() and (net.params["beta3"] == 0).all()
     assert (net.statistics["mean2"] == 0).all() and (net.statistics["variance3"] == 1).all()
@@ -262,7 +262,7 @@ def test_regularization_is_of_weights_only() -> None:
     x, t = data()
     plain = trained()
     decayed = Network(plain.layers, regularization=fastnn.Regularization(l1=0.1, l2=0.2), dtype="float64")
-    decayed._values[:] = plain._values
+    decayed.engine.values[:] = plain.engine.values
     found, expected = decayed.gradient(x, t), plain.gradient(x, t)
     for name in expected:
         assert np.array_equal(found[name], expected[name]) == (name[0] != "W")
@@ -285,7 +285,7 @@ def test_summary_counts_them() -> None:
 def test_refused() -> None:
     x, t = data()
     net = network()
-    before = net._values.copy()
+    before = net.engine.values.copy()
     with pytest.raises(ValueError, match=r"^batch: expected at least 2 rows, as BatchNorm goes by their mean"):
         net.step(x[:1], t[:1], SGD(0.1))
     history = net.history
@@ -312,7 +312,7 @@ def test_refused() -> None:
     with pytest.raises(ValueError, match=r"^gradient: expected 'analytic' for a network with BatchNorm, got 'num"):
         net.fit(x, t, gradient="numerical", progress=False)
     assert net.loss(x[:1], t[:1]) > 0
-    np.testing.assert_array_equal(net._values, before)
+    np.testing.assert_array_equal(net.engine.values, before)
     with pytest.raises(ValueError, match=r"^momentum: expected a finite number of at least 0.0 and below 1.0, got 1.0"):
         BatchNorm(1.0)
     with pytest.raises(ValueError, match=r"^epsilon: expected a finite number above 0.0, got 0.0"):
@@ -327,7 +327,7 @@ def test_a_diverging_batch_leaves_everything_as_it_was() -> None:
     x, t = data()
     net = trained()
     net.params["W2"] = np.full((6, 7), np.nan)
-    before = net._values.copy()
+    before = net.engine.values.copy()
     with pytest.raises(fastnn.TrainingDivergedError):
         net.step(x, t, SGD(0.1))
-    np.testing.assert_array_equal(net._values, before)
+    np.testing.assert_array_equal(net.engine.values, before)

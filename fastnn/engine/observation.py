@@ -15,13 +15,13 @@ from fastnn.engine.moving import Moving, moved
 from fastnn.gate.arrays import Array
 
 # By the identity of the memory of its parameters, into which `params` gives views.
-_networks: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+_engines: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
 class Call(NamedTuple):
     """One call of `Network.loss` that was watched."""
 
-    network: Any
+    engine: Any
     data: tuple[Array, Array, Array]
     parameters: Array  # a copy of all of them, as they were then
     loss: float
@@ -34,21 +34,22 @@ class _Watch(threading.local):
 _watch = _Watch()
 
 
-def register(network: Any) -> None:
+def register(engine: Any) -> None:
     """Called by a network when it has its parameters."""
-    _networks[id(network._memory)] = network
+    _engines[id(engine.memory)] = engine
 
 
-def note_loss(network: Any, data: tuple[Array, Array, Array], loss: float) -> None:
+def note_loss(engine: Any, data: tuple[Array, Array, Array], loss: float) -> None:
     """Called by `Network.loss` with its data, as they came through the gate, and its result."""
     if _watch.calls is not None:
-        _watch.calls.append(Call(network, data, network._values.copy(), loss))
+        _watch.calls.append(Call(engine, data, engine.values.copy(), loss))
 
 
 def is_network(thing: Any) -> bool:
     """Whether this is a network."""
     attributes = getattr(thing, "__dict__", None)
-    return isinstance(attributes, dict) and _networks.get(id(attributes.get("_memory"))) is thing
+    engine = attributes.get("_engine") if isinstance(attributes, dict) else None
+    return engine is not None and _engines.get(id(getattr(engine, "memory", None))) is engine
 
 
 EXTRA_CALLS = 2  # of a function that may be a network's loss
@@ -56,8 +57,8 @@ EXTRA_CALLS = 2  # of a function that may be a network's loss
 
 def may_be_loss(x: Array) -> bool:
     """Whether x is one of a network's parameters, so that f is called EXTRA_CALLS times to see what it is."""
-    network = _networks.get(id(x.base))
-    return network is not None and network._memory is x.base and _name(network, x) is not None
+    engine = _engines.get(id(x.base))
+    return engine is not None and engine.memory is x.base and _name(engine, x) is not None
 
 
 def network_gradient(
@@ -71,18 +72,18 @@ def network_gradient(
     """
     if not may_be_loss(x):
         return None
-    network = _networks[id(x.base)]
-    before = network._values.copy()
+    engine = _engines[id(x.base)]
+    before = engine.values.copy()
     generator = np.random.default_rng(0)
 
     def watched_twice(moving: Moving) -> tuple[Call, Call] | None:
         first = _watched(f, x)
-        if first is None or not _is_untouched(network, first, before):
+        if first is None or not _is_untouched(engine, first, before):
             return None
         moving.move(..., x + (0.01 * generator.standard_normal(x.shape)).astype(x.dtype))
-        further = network._values.copy()
+        further = engine.values.copy()
         second = _watched(f, x)
-        if second is None or not _is_untouched(network, second, further):
+        if second is None or not _is_untouched(engine, second, further):
             return None
         moving.move(..., moving.kept)
         return first, second
@@ -93,9 +94,9 @@ def network_gradient(
     first, second = calls
     if any(not np.array_equal(a, b, equal_nan=True) for a, b in zip(first.data, second.data, strict=True)):
         return None
-    name = _name(network, x)
+    name = _name(engine, x)
     assert name is not None
-    values, error = network._perturbation(first.data).gradient(method, h, relative, only=name)
+    values, error = engine.perturbation(first.data).gradient(method, h, relative, only=name)
     return values[name].ravel(), None if error is None else error[name].ravel()
 
 
@@ -111,15 +112,15 @@ def _watched(f: Callable[[Array], Any], x: Array) -> Call | None:
     return calls[0] if len(calls) == 1 and result is calls[0].loss else None
 
 
-def _is_untouched(network: Any, call: Call, expected: Array) -> bool:
+def _is_untouched(engine: Any, call: Call, expected: Array) -> bool:
     """Whether a call was of this network, with these parameters, which it still has."""
-    same = call.network is network and np.array_equal(call.parameters, expected, equal_nan=True)
-    return same and np.array_equal(network._values, expected, equal_nan=True)
+    same = call.engine is engine and np.array_equal(call.parameters, expected, equal_nan=True)
+    return same and np.array_equal(engine.values, expected, equal_nan=True)
 
 
-def _name(network: Any, x: Array) -> str | None:
+def _name(engine: Any, x: Array) -> str | None:
     """Of the parameter that x is."""
-    return next((name for name, parameter in network.params.items() if _is_same(parameter, x)), None)
+    return next((name for name, parameter in engine.params.items() if _is_same(parameter, x)), None)
 
 
 def _is_same(parameter: Array, x: Array) -> bool:
@@ -130,8 +131,8 @@ def _is_same(parameter: Array, x: Array) -> bool:
 
 def _renew_locks() -> None:
     """In a forked child: another thread of the parent may have held a network's lock, and have been at work."""
-    for network in list(_networks.values()):
-        network._lock, network._workspace = threading.RLock(), None
+    for engine in list(_engines.values()):
+        engine.lock, engine.workspace = threading.RLock(), None
 
 
 if hasattr(os, "register_at_fork"):

@@ -228,8 +228,8 @@ def check_gradients(
     h = arrays.real("h", h, above=0.0)
     rtol = TOLERANCES[net.dtype.name] if rtol is None else arrays.real("rtol", rtol, minimum=0.0)
     atol = 0.0 if atol is None else arrays.real("atol", atol, minimum=0.0)
-    data = net._prepare(x, t, True)
-    given = net._gradient_of(data) if gradient is None else gradient
+    data = net.engine.prepare(x, t, True)
+    given = net.engine.gradient_of(data) if gradient is None else gradient
     if not isinstance(given, Mapping):
         came = f"{checks.shown(given)}; name the arrays"
         raise TypeError(f"gradient: expected a dictionary like net.params, got {came}")
@@ -277,7 +277,7 @@ def _evidence(
     net: Any, data: tuple[Array, Array, Array], h: float, tolerances: tuple[float, float]
 ) -> dict[str, _Evidence]:
     """All evidence, by names of parameters."""
-    perturbation, limits = net._perturbation(data), np.finfo(net.dtype)
+    perturbation, limits = net.engine.perturbation(data), np.finfo(net.dtype)
     changes, steps = perturbation.changes(METHODS["richardson"].points, h, False)
     values, estimate = quotient("richardson", changes, steps)
     assert estimate is not None
@@ -302,9 +302,9 @@ def _evidence(
 
 def _has_kinks(net: Any) -> bool:
     """Whether the loss can have any."""
-    if net._formula.has_kink or net.regularization.l1 > 0.0:
+    if net.engine.formula.has_kink or net.regularization.l1 > 0.0:
         return True
-    return any(layer.has_kink for layer in net._layers)
+    return any(layer.has_kink for layer in net.engine.layers)
 
 
 def _find_kinks(sides: Array, allowed: Array) -> Array:

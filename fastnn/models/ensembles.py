@@ -156,7 +156,9 @@ class Bagging:
         """
         votes = self.predict(x)
         member = self.members[0]
-        if not member._counts_hits(*member._loss.targets("t", t, len(votes), member.outputs, votes.dtype, False)):
+        if not member.engine.counts_hits(
+            *member.engine.loss.targets("t", t, len(votes), member.outputs, votes.dtype, False)
+        ):
             raise ValueError("t: expected labels or one-hot rows, got targets that are no classes; compare predictions")
         return self._measure(votes, t)[1]
 
@@ -170,27 +172,27 @@ class Bagging:
             if network.outputs == 1:
                 raise ValueError("vote: expected 'average' for networks of one output, got 'majority'; pass 'average'")
             return splits.one_hot(y.argmax(axis=1), y.shape[1], np.float64)
-        applied = network._loss.applies  # outputs are logits: of this, probabilities
+        applied = network.engine.loss.applies  # outputs are logits: of this, probabilities
         return functional.activation_forward(applied, y) if applied and len(y) else y
 
     def _measure(self, votes: Array, t: Any) -> tuple[float, float]:
         """Loss and accuracy of votes (N, K) for targets t, by the first member's loss."""
         member, tiny = self.members[0], np.finfo(np.float64).tiny
-        applied = member._loss.applies
+        applied = member.engine.loss.applies
         # log p are logits of p, whose 0 is beyond 1 / e^708 in float64.
         if applied == "softmax":
             votes = np.log(np.maximum(votes, tiny))
         elif applied == "sigmoid":
             votes = np.log(np.maximum(votes, tiny)) - np.log(np.maximum(1.0 - votes, tiny))
-        labels, dense = member._loss.targets("t", t, len(votes), member.outputs, votes.dtype, False)
-        return member._measure(votes, labels, dense)
+        labels, dense = member.engine.loss.targets("t", t, len(votes), member.outputs, votes.dtype, False)
+        return member.engine.measure(votes, labels, dense)
 
     def _measure_out_of_bag(self, votes: Array, t: Any) -> None:
         """The out-of-bag figures; NaN for the accuracy where targets are no classes."""
         member = self.members[0]
-        targets = member._loss.targets("t", t, len(votes), member.outputs, votes.dtype, False)
+        targets = member.engine.loss.targets("t", t, len(votes), member.outputs, votes.dtype, False)
         loss, accuracy = self._measure(votes, t)
-        self.out_of_bag_accuracy = accuracy if member._counts_hits(*targets) else float("nan")
+        self.out_of_bag_accuracy = accuracy if member.engine.counts_hits(*targets) else float("nan")
         if self.vote == "average":
             self.out_of_bag_loss = loss
 
@@ -291,7 +293,7 @@ def _loss_after_training(network: Network, x: Any, t: Any, options: dict[str, An
     if validation is None:
         loss = network.loss(x, t, check_finite=check_finite)
     else:
-        loss, _ = network._measure_on(*network._prepare(validation[0], validation[1], check_finite))
+        loss, _ = network.engine.measure_on(*network.engine.prepare(validation[0], validation[1], check_finite))
     return loss if math.isfinite(loss) else math.inf
 
 

@@ -7,7 +7,7 @@ that is being trained.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fastnn.engine.runner import Snapshot
+from fastnn.engine.engine import Snapshot
 from fastnn.gate import arrays
 from fastnn.gate.slips import answers_slips
 from fastnn.network.history import History, improvements
@@ -79,7 +79,7 @@ class EarlyStopping:
     def __call__(self, network: Network, history: History) -> bool:
         """Keep the parameters of the best epoch; whether to stop."""
         if self._best_of(history) == history.epochs - 1:
-            self._best[network] = history.epochs - 1, network._snapshot()
+            self._best[network] = history.epochs - 1, network.engine.snapshot()
         return self._has_stalled(history)
 
     def end(self, network: Network, history: History) -> None:
@@ -87,7 +87,7 @@ class EarlyStopping:
         self.best_epoch, saved = self._best.pop(network, (None, None))
         self.stopped_epoch = history.epochs - 1 if self._has_stalled(history) else None
         if saved is not None:
-            network._restore(saved)
+            network.engine.restore(saved)
 
     def _losses(self, history: History) -> list[float]:
         """The figures, such that less is better."""

@@ -49,11 +49,17 @@ class Factory:
         if not isinstance(network, Network):
             expected = "network_factory: expected a function that returns a network"
             raise TypeError(f"{expected}, got {checks.shown(network)}; {EXAMPLE}")
-        if network in self.made or network.history is not None or network._state_owner is not None:
+        if network in self.made or network.history is not None or network.engine.state_owner is not None:
             came = "the same one again" if network in self.made else "one that was trained before"
             reason = "it may have learned from samples that it must not have seen"
             raise ValueError(f"network_factory: expected a new network at each call, got {came}; {reason}: {EXAMPLE}")
-        kind = (network.inputs, network.outputs, str(network._loss), str(network.regularization), str(network.dtype))
+        kind = (
+            network.inputs,
+            network.outputs,
+            str(network.engine.loss),
+            str(network.regularization),
+            str(network.dtype),
+        )
         if self.kind not in (None, kind):
             same = "the same inputs, outputs, loss, regularization and dtype"
             expected = f"network_factory: expected networks of {same}, {self.kind}"

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
+from fastnn.engine.engine import Snapshot
 from fastnn.engine.plan import parameter_shapes
 from fastnn.engine.regularization import Regularization
-from fastnn.engine.runner import Snapshot
 from fastnn.errors import ModelFileError
 from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import DType
@@ -49,8 +49,8 @@ def describe(network: Network, snapshot: Snapshot) -> bytes:
             came = f"{type(layer).__name__} of the module {type(layer).__module__}"
             remedy = "a model file holds no code: use one of fastnn's layers"
             raise TypeError(f"network.layers[{i}]: expected one of {', '.join(LAYERS)}, got {came}; {remedy}")
-    if LOSSES.get(network.loss_name) is not type(network._loss):
-        came = f"{type(network._loss).__name__} of the module {type(network._loss).__module__}"
+    if LOSSES.get(network.loss_name) is not type(network.engine.loss):
+        came = f"{type(network.engine.loss).__name__} of the module {type(network.engine.loss).__module__}"
         raise TypeError(f"network.loss: expected one of {', '.join(LOSSES)}, got {came}; use one of fastnn's losses")
     optimizer = snapshot.optimizer
     is_known = OPTIMIZER_CLASSES.get(type(optimizer).__name__) is type(optimizer)
@@ -58,12 +58,12 @@ def describe(network: Network, snapshot: Snapshot) -> bytes:
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "fastnn_version": __version__,
-        "layers": [_entry(layer) for layer in network._layers],
+        "layers": [_entry(layer) for layer in network.engine.layers],
         "loss": network.loss_name,
         "dtype": network.dtype.name,
-        "parameters": _parameter_table(network._layers),
+        "parameters": _parameter_table(network.engine.layers),
         "optimizer": snapshot.update,
-        "loss_options": network._formula.options(),
+        "loss_options": network.engine.formula.options(),
         "regularization": vars(network.regularization),
         "steps": snapshot.steps,
         "seed": snapshot.seed,

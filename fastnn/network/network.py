@@ -1,21 +1,20 @@
-"""Network: what users build, train and ask.
+"""Network: what users build, train and ask."""
 
-`fit` and `save` hand over to fastnn.network.training and fastnn.network.persistence, which import this module.
-"""
-
+import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from fastnn.engine import observation
+from fastnn.engine.engine import NO_ORDER, Batches, Engine
 from fastnn.engine.interpreters import job
 from fastnn.engine.interpreters.job import DONE, REFUSED
 from fastnn.engine.parameters import Parameters
 from fastnn.engine.perturbation import METHODS, step_size
 from fastnn.engine.plan import table_of_layers
 from fastnn.engine.regularization import Regularization
-from fastnn.engine.runner import NO_ORDER, Batches, Runner
 from fastnn.engine.workspace import INDEX
 from fastnn.errors import TrainingDivergedError
 from fastnn.gate import arrays
@@ -23,18 +22,16 @@ from fastnn.gate.arrays import Array
 from fastnn.gate.slips import answers_slips
 from fastnn.layers import RELU_FAMILY, Affine, BatchNorm, Dropout, Layer, PRelu
 from fastnn.losses import Loss, check_outputs
+from fastnn.network import training
+from fastnn.network.history import History
 from fastnn.operations import initializers
 from fastnn.optimizers import Optimizer, check_optimizer
-
-if TYPE_CHECKING:
-    from fastnn.network.history import History
-    from fastnn.network.training import Callback, Schedule
 
 TRANSPARENT = (Dropout, BatchNorm)  # what may stand between weights and the activation that says how they begin
 
 
 @answers_slips
-class Network(Runner):
+class Network:
     """A feed-forward network of layers with a loss.
 
     Parameters
@@ -81,10 +78,70 @@ class Network(Runner):
         n_threads: int | None = None,
         regularization: Regularization | None = None,
     ) -> None:
-        super().__init__(layers, loss, dtype, n_threads, regularization)
-        check_outputs(self._formula, self._layers[-1], self.outputs)
+        self._engine = Engine(layers, loss, dtype, regularization)
+        self.n_threads = n_threads
+        check_outputs(self._engine.formula, self._engine.layers[-1], self.outputs)
         self.history: History | None = None
         self.initialize(rng)
+
+    @property
+    def engine(self) -> Engine:
+        """The plan, the memory and the compiled calls of this network; for fastnn's own modules."""
+        return self._engine
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers; chosen when the network is made."""
+        return self._engine.given_layers
+
+    @property
+    def n_threads(self) -> int | None:
+        """At most so many threads for this network; None for `fastnn.get_num_threads`. It may be assigned."""
+        return self._engine.n_threads
+
+    @n_threads.setter
+    def n_threads(self, n: int | None) -> None:
+        self._engine.n_threads = None if n is None else arrays.integer("n_threads", n, minimum=1)
+
+    @property
+    def loss_name(self) -> str:
+        """The name of the loss."""
+        return self._engine.formula.name
+
+    @property
+    def regularization(self) -> Regularization:
+        """What is added to the mean loss, described anew at each look; chosen when the network is made."""
+        return replace(self._engine.regularization)
+
+    @property
+    def optimizer(self) -> Optimizer | None:
+        """The optimizer of the last update, with which `fit` goes on; a schedule's rates aside."""
+        return self._engine.optimizer
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64: the dtype of the parameters, gradients and outputs."""
+        return self._engine.dtype
+
+    @property
+    def params(self) -> Parameters:
+        """The parameters by name, views to read and to write to."""
+        return self._engine.params
+
+    @property
+    def statistics(self) -> Parameters:
+        """What BatchNorm has learned of its inputs by name, views to read and to write to."""
+        return self._engine.statistics
+
+    @property
+    def inputs(self) -> int:
+        """Number of inputs D."""
+        return self._engine.inputs
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs K."""
+        return self._engine.outputs
 
     @answers_slips
     def initialize(self, rng: int | np.random.Generator | None = None) -> None:
@@ -92,29 +149,44 @@ class Network(Runner):
 
         The optimizer and its state are forgotten.
         """
-        generator = arrays.generator("rng", rng)
-        affine = [(i, layer) for i, layer in enumerate(self._layers) if isinstance(layer, Affine)]
+        generator, engine = arrays.generator("rng", rng), self._engine
+        affine = [(i, layer) for i, layer in enumerate(engine.layers) if isinstance(layer, Affine)]
         for number, (i, layer) in enumerate(affine, start=1):
-            follows = next((later for later in self._layers[i + 1 :] if not isinstance(later, TRANSPARENT)), None)
+            follows = next((later for later in engine.layers[i + 1 :] if not isinstance(later, TRANSPARENT)), None)
             init = layer.init if layer.init is not None else "he" if isinstance(follows, RELU_FAMILY) else "xavier"
             self.params[f"W{number}"][...] = initializers.weights(init, layer.inputs, layer.outputs, generator)
             self.params[f"b{number}"][...] = 0.0
-        slopes = [layer.slope for layer in self._layers if isinstance(layer, PRelu)]
+        slopes = [layer.slope for layer in engine.layers if isinstance(layer, PRelu)]
         for number, slope in enumerate(slopes, start=1):
             self.params[f"slope{number}"][...] = slope
-        for number in range(1, 1 + sum(isinstance(layer, BatchNorm) for layer in self._layers)):
+        for number in range(1, 1 + sum(isinstance(layer, BatchNorm) for layer in engine.layers)):
             self.params[f"gamma{number}"][...], self.params[f"beta{number}"][...] = 1.0, 0.0
             self.statistics[f"mean{number}"][...], self.statistics[f"variance{number}"][...] = 0.0, 1.0
-        self._state_owner, self._optimizer, self._counters[:] = None, None, 0
-        if any(isinstance(layer, Dropout) for layer in self._layers):
+        engine.state_owner, engine.optimizer, engine.counters[:] = None, None, 0
+        if any(isinstance(layer, Dropout) for layer in engine.layers):
             drawn = generator.integers(2**31)
-            self._counters[job.SEED] = arrays.integer("rng.integers(2**31)", drawn, 0, 2**31 - 1)
+            engine.counters[job.SEED] = arrays.integer("rng.integers(2**31)", drawn, 0, 2**31 - 1)
+
+    def predict(self, x: Any, *, out: Any = None, check_finite: bool = True) -> Array:
+        """The outputs of the last layer; for a classifier logits, of which `fastnn.softmax` makes probabilities.
+
+        Parameters
+        ----------
+        x : array (N, D)
+        out : array (N, K), optional
+            Receives the outputs; must not overlap x.
+
+        Returns
+        -------
+        array (N, K)
+        """
+        return self._engine.predict(x, out, check_finite)
 
     def loss(self, x: Any, t: Any, *, check_finite: bool = True) -> float:
         """The mean loss over the batch x (N, D) with targets t (see `Network`)."""
-        data = self._prepare(x, t, check_finite)
-        loss = self._evaluate(*data)[0]
-        observation.note_loss(self, data, loss)
+        data = self._engine.prepare(x, t, check_finite)
+        loss = self._engine.evaluate(*data)[0]
+        observation.note_loss(self._engine, data, loss)
         return loss
 
     def accuracy(self, x: Any, t: Any, *, check_finite: bool = True) -> float:
@@ -123,35 +195,27 @@ class Network(Runner):
         Of one output, where the loss is one of two classes, of those on the side of its border that their target says:
         of 0 for logits and margins, of 1/2 for the probabilities of log_loss.
         """
-        if self.outputs == 1 and self._loss.border is None:
+        if self.outputs == 1 and self._engine.loss.border is None:
             expected = "accuracy: expected a network of at least 2 outputs, one for each class"
             raise ValueError(f"{expected}, got 1; compare the outputs")
         if self.outputs == 1:
-            return self._evaluate(*self._prepare(x, t, check_finite))[1]
+            return self._engine.evaluate(*self._engine.prepare(x, t, check_finite))[1]
         finite = arrays.flag("check_finite", check_finite)
         options: Any = {"dtype": self.dtype, "rounding": True, "finite": finite, "option": arrays.CHECK_FINITE}
         x = arrays.floats("x", x, ("N", self.inputs), **options)
         labels, dense = arrays.targets("t", t, len(x), self.outputs, self.dtype)
-        return self._evaluate(x, labels, dense)[1]
-
-    def _counts_hits(self, labels: Array, dense: Array) -> bool:
-        """Whether an accuracy on such targets, as `_prepare` gives them, means anything: whether they are classes."""
-        if labels.size or self._loss.smooths_labels:
-            return True
-        if dense.shape[1] == 1:
-            return self._loss.border is not None
-        return bool(((dense == 0) | (dense == 1)).all() and (dense.sum(axis=1) == 1).all())
+        return self._engine.evaluate(x, labels, dense)[1]
 
     def gradient(self, x: Any, t: Any, *, check_finite: bool = True) -> dict[str, Array]:
         """The gradient of the mean loss by every parameter, by back-propagation; new arrays keyed like `params`."""
-        return dict(Parameters(self._train_batch(x, t, None, check_finite)[1], self._places))
+        return dict(Parameters(self._train_batch(x, t, None, check_finite)[1], self._engine.places))
 
     @answers_slips
     def outputs_of_layers(self, x: Any, *, check_finite: bool = True) -> list[Array]:
         """What each layer gives for x (N, D), first to last; the last is `predict(x)`. New arrays (N, width)."""
         from fastnn.network import passes
 
-        return passes.outputs(self, x, check_finite)
+        return passes.outputs(self._engine, x, check_finite)
 
     @answers_slips
     def backward(self, x: Any, dy: Any, *, need_dx: bool = False, check_finite: bool = True) -> Any:
@@ -174,7 +238,7 @@ class Network(Runner):
         """
         from fastnn.network import passes
 
-        return passes.backward(self, x, dy, need_dx, check_finite)
+        return passes.backward(self._engine, x, dy, need_dx, check_finite)
 
     @answers_slips
     def numerical_gradient(
@@ -193,7 +257,7 @@ class Network(Runner):
         """
         method = arrays.choice("method", method, METHODS)
         size, relative = step_size(h, METHODS[method])
-        return self._perturbation(self._prepare(x, t, check_finite)).gradient(method, size, relative)[0]
+        return self._engine.perturbation(self._engine.prepare(x, t, check_finite)).gradient(method, size, relative)[0]
 
     def step(self, x: Any, t: Any, optimizer: Optimizer, *, check_finite: bool = True) -> float:
         """One update of the parameters from the batch x, t; returns the mean loss before it, as it was trained on.
@@ -209,47 +273,7 @@ class Network(Runner):
         """
         return self._train_batch(x, t, check_optimizer(optimizer), check_finite)[0]
 
-    @answers_slips
-    def fit(
-        self,
-        x: Any,
-        t: Any,
-        *,
-        epochs: int = 10,
-        batch_size: int | None = 100,
-        optimizer: Optimizer | None = None,
-        schedule: "Schedule | None" = None,
-        validation_data: tuple[Any, Any] | None = None,
-        shuffle: bool = True,
-        rng: int | np.random.Generator | None = None,
-        progress: bool = True,
-        callbacks: "Sequence[Callback]" = (),
-        check_finite: bool = True,
-        gradient: str = "analytic",
-        sample_weight: Any = None,
-        class_weight: Any = None,
-    ) -> "History":
-        """Train on mini-batches; see `fastnn.network.training.fit`, whose arguments these are."""
-        from fastnn.network.training import fit
-
-        return fit(
-            self,
-            x,
-            t,
-            epochs=epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            schedule=schedule,
-            validation_data=validation_data,
-            shuffle=shuffle,
-            rng=rng,
-            progress=progress,
-            callbacks=callbacks,
-            check_finite=check_finite,
-            gradient=gradient,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
-        )
+    fit = answers_slips(training.fit)
 
     @answers_slips
     def save(self, path: Any) -> None:
@@ -260,28 +284,29 @@ class Network(Runner):
 
     def summary(self) -> str:
         """A table of the layers: outputs, parameters, and the activation's number if it has one."""
-        return table_of_layers(self._layers, f"loss {self.loss_name}, {self.dtype}")
+        return table_of_layers(self._engine.layers, f"loss {self.loss_name}, {self.dtype}")
 
     def __repr__(self) -> str:
         layers = ", ".join(str(layer) for layer in self.layers)
-        loss = f'"{self.loss_name}"' if self._loss == type(self._formula)() else repr(self._loss)
+        loss = f'"{self.loss_name}"' if self._engine.loss == type(self._engine.formula)() else repr(self._engine.loss)
         penalty = "" if self.regularization.is_none else f", regularization={self.regularization!r}"
         return f'Network([{layers}], loss={loss}, dtype="{self.dtype}"{penalty})'
 
     def _plain_targets(self, x: Any, t: Any) -> tuple[Array, Array] | None:
         """The labels and the dense targets, if x and t are such that the kernel alone can check them."""
-        dtype, values = self._values.dtype, self._memory
-        if not (arrays.is_plain(x, dtype) and x.ndim == 2 and x.shape[1] == self._inputs and x.base is not values):
+        engine = self._engine
+        dtype, values = engine.values.dtype, engine.memory
+        if not (arrays.is_plain(x, dtype) and x.ndim == 2 and x.shape[1] == engine.inputs and x.base is not values):
             return None
-        if not self._is_own_loss:  # whose targets may be anything
+        if not engine.is_own_loss:  # whose targets may be anything
             return None
         if arrays.is_plain(t, dtype):
             t = t.reshape(-1, 1) if t.ndim == 1 else t
-            return (NO_ORDER, t) if t.shape == (len(x), self._outputs) and t.base is not values else None
+            return (NO_ORDER, t) if t.shape == (len(x), engine.outputs) and t.base is not values else None
         plain = (
-            self._formula.takes_labels and self._outputs > 1 and arrays.is_plain(t, INDEX) and t.shape == x.shape[:1]
+            engine.formula.takes_labels and engine.outputs > 1 and arrays.is_plain(t, INDEX) and t.shape == x.shape[:1]
         )
-        return (t, self._no_targets) if plain else None
+        return (t, engine.no_targets) if plain else None
 
     def _train_batch(self, x: Any, t: Any, optimizer: Optimizer | None, check_finite: bool) -> tuple[float, Array]:
         """One batch: its mean loss, and without an optimizer the gradient.
@@ -294,20 +319,27 @@ class Network(Runner):
         if targets := self._plain_targets(x, t):
             result, penalty, gradient = self._run_batch((x, *targets), optimizer, (True, check_finite))
         if result[3] == REFUSED:  # here the gate says why, and not under the lock: it may call what a user has written
-            data = x, _, _ = self._prepare(x, t, check_finite)
+            data = x, _, _ = self._engine.prepare(x, t, check_finite)
             result, penalty, gradient = self._run_batch(data, optimizer, (False, False))
         if result[3] != DONE and optimizer is not None:
             came = f"NaN or infinity on a batch of {len(x)}; the parameters were left as they were"
             remedy = "lower the learning rate, scale the data, or initialize() again"
             raise TrainingDivergedError(f"loss: expected a finite number, got {came}: {remedy}")
-        return self._regularization.data * result[1] / len(x) + penalty, gradient
+        return self._engine.regularization.data * result[1] / len(x) + penalty, gradient
 
     def _run_batch(
         self, data: tuple[Array, Array, Array], optimizer: Optimizer | None, check: tuple[bool, bool]
     ) -> tuple[Batches, float, Array]:
-        """What `_run_batches` returns, the penalty before it, and without an optimizer a copy of the gradient."""
-        rule = self._rule(optimizer)
-        with self._lock:
-            penalty = self._penalty()
-            result = self._run_batches((*data, NO_ORDER), optimizer, (0, 1, len(data[0])), check=check, rule=rule)
-            return result, penalty, self._gradients.copy() if optimizer is None else self._gradients
+        """What `Engine.run_batches` returns, the penalty before it, and without an optimizer a copy of the gradient."""
+        engine = self._engine
+        rule = engine.rule(optimizer)
+        with engine.lock:
+            penalty = engine.penalty()
+            result = engine.run_batches((*data, NO_ORDER), optimizer, (0, 1, len(data[0])), check=check, rule=rule)
+            return result, penalty, engine.gradients.copy() if optimizer is None else engine.gradients
+
+    def __copy__(self) -> "Network":
+        """With parameters of its own, as a deep copy has."""
+        made = type(self).__new__(type(self))
+        vars(made).update(vars(self), _engine=copy.copy(self._engine))
+        return made

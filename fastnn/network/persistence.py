@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from fastnn.engine.runner import Snapshot
+from fastnn.engine.engine import Snapshot
 from fastnn.errors import ModelFileError
 from fastnn.gate import checks
 from fastnn.gate.arrays import Array, DType
@@ -73,7 +73,7 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     if not isinstance(network, Network):
         raise TypeError(f"network: expected a fastnn.Network, got {checks.shown(network)}; pass the network to save")
     target = pathlib.Path(os.path.realpath(name_to_save(path)))
-    snapshot = network._snapshot()
+    snapshot = network.engine.snapshot()
     values, state = snapshot.parameters, snapshot.state if snapshot.update else snapshot.state[:0]
     dtype = network.dtype.newbyteorder("<")
     contents: dict[str, list[Any]] = {
@@ -210,7 +210,7 @@ def _read(file: IO[bytes]) -> Network:
         described.layers, described.loss, dtype=described.dtype, rng=0, regularization=described.regularization
     )
     counts = (described.steps, described.draws, described.seed)
-    network._restore(Snapshot(values, state, described.update, *counts, described.optimizer))
+    network.engine.restore(Snapshot(values, state, described.update, *counts, described.optimizer))
     return network
 
 

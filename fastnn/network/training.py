@@ -1,15 +1,15 @@
-"""The fit loop and its History. No arithmetic of its own: it hands mini-batches to kernels and keeps the record."""
+"""The fit loop. No arithmetic of its own: it hands mini-batches to kernels and keeps the record."""
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from fastnn.engine.engine import NO_ORDER, NO_WEIGHTS, lone_row
 from fastnn.engine.interpreters.job import DONE, NOT_FINITE
-from fastnn.engine.runner import NO_ORDER, NO_WEIGHTS, lone_row
 from fastnn.errors import TrainingDivergedError
 from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import Array
@@ -17,22 +17,24 @@ from fastnn.gate.returned import pinned
 from fastnn.layers import BatchNorm, Dropout
 from fastnn.losses import weights_of
 from fastnn.network.history import History
-from fastnn.network.network import Network
 from fastnn.optimizers import OPTIMIZERS, SGD, Optimizer, check_optimizer
 from fastnn.system.progress import Progress
+
+if TYPE_CHECKING:
+    from fastnn.network.network import Network
 
 # A compiled call cannot be interrupted, so a run is cut into calls of about this long: Ctrl-C answers within 0.1 s.
 SECONDS_PER_CALL = 0.05
 GRADIENTS = ("analytic", "numerical")
 
 
-Callback = Callable[[Network, History], object]
+Callback: TypeAlias = "Callable[[Network, History], object]"
 Schedule = Callable[[int, History], float]
 Data: TypeAlias = tuple[Array, Array, Array, Array]  # x, labels, dense, order; see engine/job.py
 
 
 def fit(
-    network: Network,
+    self: "Network",
     x: Any,
     t: Any,
     *,
@@ -50,7 +52,7 @@ def fit(
     sample_weight: Any = None,
     class_weight: Any = None,
 ) -> History:
-    """Train a network on mini-batches; as a method, `network.fit(x, t, ...)`.
+    """Train on mini-batches.
 
     Parameters
     ----------
@@ -107,23 +109,23 @@ def fit(
         When the loss or a parameter is no longer finite. The network keeps its last finite parameters.
     """
     epochs = arrays.integer("epochs", epochs, minimum=0)
-    optimizer = _last_optimizer(network) if optimizer is None else check_optimizer(optimizer)
+    optimizer = _last_optimizer(self) if optimizer is None else check_optimizer(optimizer)
     schedule = None if schedule is None else check_schedule("schedule", schedule)
     generator = arrays.generator("rng", rng)
-    x, labels, dense = network._prepare(x, t, check_finite)
-    size = _batch_size(network, len(x), batch_size)
-    validation = _validation(network, validation_data, check_finite)
+    x, labels, dense = self.engine.prepare(x, t, check_finite)
+    size = _batch_size(self, len(x), batch_size)
+    validation = _validation(self, validation_data, check_finite)
     _check_callbacks(callbacks)
-    if not np.isfinite(network._values).all():
+    if not np.isfinite(self.engine.values).all():
         raise ValueError("params: expected finite parameters, got NaN or infinity; call network.initialize() first")
-    weights = _weights(network, (x, labels, dense), sample_weight, class_weight)
-    numerical = _is_numerical(gradient, network, weights)
+    weights = _weights(self, (x, labels, dense), sample_weight, class_weight)
+    numerical = _is_numerical(gradient, self, weights)
     shuffle, progress = arrays.flag("shuffle", shuffle), arrays.flag("progress", progress)
-    figures = _figures(network._counts_hits(labels, dense), validation is not None)
-    _begin(callbacks, network, figures)
-    history = network.history = History()
-    run_batches = partial(network._run_batches, weights=weights, counts_hits="accuracy" in figures)
-    run = _Run(network, optimizer, size, None if numerical else run_batches, (x, labels, dense, *(validation or ())))
+    figures = _figures(self.engine.counts_hits(labels, dense), validation is not None)
+    _begin(callbacks, self, figures)
+    history = self.history = History()
+    run_batches = partial(self.engine.run_batches, weights=weights, counts_hits="accuracy" in figures)
+    run = _Run(self, optimizer, size, None if numerical else run_batches, (x, labels, dense, *(validation or ())))
     order = np.arange(len(x), dtype=np.intp)
     data = (x, labels, dense, order if shuffle else NO_ORDER)
     try:
@@ -138,15 +140,15 @@ def fit(
                 loss, accuracy = run.epoch(data, epoch, bar)
             row = {"loss": loss, "accuracy": accuracy, "learning_rate": rate}
             if validation is not None:
-                row["validation_loss"], row["validation_accuracy"] = network._measure_on(*validation)
+                row["validation_loss"], row["validation_accuracy"] = self.engine.measure_on(*validation)
             row["seconds"] = time.perf_counter() - start
             for name in figures:  # not before all are known: Ctrl-C must not leave half a row
                 getattr(history, name).append(row[name])
-            stop = [bool(callback(network, history)) for callback in callbacks]  # a list, so that each is called
+            stop = [bool(callback(self, history)) for callback in callbacks]  # a list, so that each is called
             if any(stop):
                 break
     finally:
-        _end(callbacks, network, history)
+        _end(callbacks, self, history)
     return history
 
 
@@ -154,12 +156,12 @@ class _Run:
     """Epochs over one network, cut into compiled calls; keeps the last finite parameters to go back to."""
 
     def __init__(
-        self, network: Network, optimizer: Optimizer, batch_size: int, run_batches: Any, data: Sequence[Array]
+        self, network: "Network", optimizer: Optimizer, batch_size: int, run_batches: Any, data: Sequence[Array]
     ) -> None:
         self.network, self.given, self.optimizer, self.batch_size = network, optimizer, optimizer, batch_size
         self.run_batches: Any = self._run_numerical if run_batches is None else run_batches
         self.batches_per_call = 1
-        self.saved = network._snapshot()
+        self.saved = network.engine.snapshot()
         self.pins = pinned(*data)  # callbacks can reach the arrays behind these views
 
     def compile(self, data: Data) -> None:
@@ -167,11 +169,11 @@ class _Run:
         self.run_batches(data, self.optimizer, (0, 0, self.batch_size))
         if self.run_batches == self._run_numerical:
             x, labels, dense = (part[: self.batch_size] for part in data[:3])
-            gradients = self.network._perturbation((x, labels, dense)).gradient()[0]
-            self.network._measure_on(x, labels, dense)
+            gradients = self.network.engine.perturbation((x, labels, dense)).gradient()[0]
+            self.network.engine.measure_on(x, labels, dense)
             vector = np.concatenate([part.ravel() for part in gradients.values()])
-            self.network._update(0.0 * vector, self.optimizer)
-            self.network._restore(self.saved)
+            self.network.engine.update(0.0 * vector, self.optimizer)
+            self.network.engine.restore(self.saved)
 
     def samples(self, rows: int) -> int:
         """How many of so many rows are taken: batch normalisation would make 0 of a last one by itself."""
@@ -184,12 +186,12 @@ class _Run:
         first, samples, losses, hits = 0, 0, 0.0, 0
         while first < batches:
             last = min(batches, first + self.batches_per_call)
-            with self.network._lock:  # what another thread saves is finite
+            with self.network.engine.lock:  # what another thread saves is finite
                 start = time.perf_counter()
                 result = self.run_batches(data, self.optimizer, (first, last, self.batch_size), losses)
                 self._pace(last - first, time.perf_counter() - start)
-                if not (result[3] == DONE and np.isfinite(self.network._values).all()):
-                    self.network._restore(self.saved)
+                if not (result[3] == DONE and np.isfinite(self.network.engine.values).all()):
+                    self.network.engine.restore(self.saved)
                     if data[1].size:  # which a callback may have changed
                         arrays.labels("t", data[1], len(data[0]), self.network.outputs)
                     raise TrainingDivergedError(
@@ -197,8 +199,8 @@ class _Run:
                         f"{last} of {batches}; the network keeps its last finite parameters: lower the learning rate "
                         "or scale the data"
                     )
-                self.network._optimizer = self.given
-                self.saved = self.network._snapshot(self.saved)
+                self.network.engine.optimizer = self.given
+                self.saved = self.network.engine.snapshot(self.saved)
             samples, losses, hits, first = samples + result[0], result[1], hits + result[2], last
             bar.update(result[0], loss=losses / samples)
         return losses / samples, hits / samples
@@ -206,17 +208,17 @@ class _Run:
     def _run_numerical(
         self, data: Data, optimizer: Optimizer, batches: tuple[int, int, int], losses: float = 0.0
     ) -> tuple[int, float, int, int]:
-        """As `Network._run_batches`, by numerical gradients."""
+        """As `Engine.run_batches`, by numerical gradients."""
         network, samples, hits, size = self.network, 0, 0, batches[2]
         for start in range(batches[0] * size, batches[1] * size, size):
             some: Any = slice(start, min(start + size, len(data[0])))
             some = data[3][some] if data[3].size else some
             x, labels, dense = (part[some] if len(part) else part for part in data[:3])
-            loss, accuracy = network._measure_on(x, labels, dense)
+            loss, accuracy = network.engine.measure_on(x, labels, dense)
             if not np.isfinite(loss):
                 return samples, losses, hits, NOT_FINITE
-            gradients, _ = network._perturbation((x, labels, dense)).gradient()
-            network._update(np.concatenate([part.ravel() for part in gradients.values()]), optimizer)
+            gradients, _ = network.engine.perturbation((x, labels, dense)).gradient()
+            network.engine.update(np.concatenate([part.ravel() for part in gradients.values()]), optimizer)
             samples, losses, hits = samples + len(x), losses + loss * len(x), hits + round(accuracy * len(x))
         return samples, losses, hits, DONE
 
@@ -226,11 +228,11 @@ class _Run:
         self.batches_per_call = max(1, min(wanted, 8 * self.batches_per_call))
 
 
-def _last_optimizer(network: Network) -> Optimizer:
+def _last_optimizer(network: "Network") -> Optimizer:
     """The optimizer with which training goes on."""
-    if network.optimizer is None and network._state_owner is not None:
-        came = f"None, for a network whose file or pickle names {network._state_owner} without its numbers"
-        remedy = f"pass it, such as optimizer=fastnn.{OPTIMIZERS[network._state_owner].__name__}(lr=0.1)"
+    if network.optimizer is None and network.engine.state_owner is not None:
+        came = f"None, for a network whose file or pickle names {network.engine.state_owner} without its numbers"
+        remedy = f"pass it, such as optimizer=fastnn.{OPTIMIZERS[network.engine.state_owner].__name__}(lr=0.1)"
         raise ValueError(f"optimizer: expected the one to go on with, got {came}; {remedy}")
     return SGD(lr=0.1) if network.optimizer is None else network.optimizer
 
@@ -245,7 +247,7 @@ def check_schedule(name: str, schedule: Any) -> Schedule:
     return made
 
 
-def _batch_size(network: Network, rows: int, batch_size: int | None) -> int:
+def _batch_size(network: "Network", rows: int, batch_size: int | None) -> int:
     """The rows of a whole batch; refused where batch normalisation could make nothing of them."""
     size = rows if batch_size is None else min(rows, arrays.integer("batch_size", batch_size, minimum=1))
     if size == 1 and network.statistics:
@@ -261,10 +263,10 @@ def _scheduled(optimizer: Any, schedule: Schedule | None, epoch: int, history: H
     return optimizer, optimizer.lr
 
 
-def _weights(network: Network, data: tuple[Array, Array, Array], sample_weight: Any, class_weight: Any) -> Array:
+def _weights(network: "Network", data: tuple[Array, Array, Array], sample_weight: Any, class_weight: Any) -> Array:
     """The weight of each sample over their mean; empty where all are 1."""
     x, labels, dense = data
-    if class_weight is not None and not network._counts_hits(labels, dense):
+    if class_weight is not None and not network.engine.counts_hits(labels, dense):
         came = "values or shares; pass sample_weight"
         raise ValueError(f"class_weight: expected targets that are classes, got {came}")
     weights = weights_of(sample_weight, class_weight, labels, dense, (len(x), network.outputs))
@@ -275,13 +277,13 @@ def _weights(network: Network, data: tuple[Array, Array, Array], sample_weight: 
     return shares
 
 
-def _is_numerical(gradient: str, network: Network, weights: Array) -> bool:
+def _is_numerical(gradient: str, network: "Network", weights: Array) -> bool:
     """Whether the gradient is numerical; with it refuses weights, and layers that training takes in another way."""
     if arrays.choice("gradient", gradient, GRADIENTS) != "numerical":
         return False
     if weights.size:
         raise ValueError("gradient: expected 'analytic' with weights of samples, got 'numerical', which knows none")
-    for layer in network._layers:
+    for layer in network.engine.layers:
         if isinstance(layer, Dropout | BatchNorm):
             lacking = "drops nothing" if isinstance(layer, Dropout) else "takes no statistics of batches"
             expected = f"gradient: expected 'analytic' for a network with {type(layer).__name__}"
@@ -302,7 +304,7 @@ def _check_callbacks(callbacks: Any) -> None:
         raise TypeError(f"{expected}, got {callbacks!r}; {remedy}")
 
 
-def _begin(callbacks: Sequence[Callback], network: Network, figures: Sequence[str]) -> None:
+def _begin(callbacks: Sequence[Callback], network: "Network", figures: Sequence[str]) -> None:
     """Let all begin, or end those that have begun."""
     for number, callback in enumerate(callbacks):
         try:
@@ -313,7 +315,7 @@ def _begin(callbacks: Sequence[Callback], network: Network, figures: Sequence[st
             raise
 
 
-def _end(callbacks: Sequence[Callback], network: Network, history: History) -> None:
+def _end(callbacks: Sequence[Callback], network: "Network", history: History) -> None:
     """Let all end; the first error is raised after that."""
     errors = []
     for callback in callbacks:
@@ -332,11 +334,11 @@ def _figures(classes: bool, validated: bool) -> tuple[str, ...]:
     return (*kinds, *(f"validation_{kind}" for kind in kinds if validated), "seconds", "learning_rate")
 
 
-def _validation(network: Network, data: Any, check_finite: bool) -> tuple[Array, Array, Array] | None:
+def _validation(network: "Network", data: Any, check_finite: bool) -> tuple[Array, Array, Array] | None:
     if data is None:
         return None
     if not isinstance(data, tuple | list) or len(data) != 2:
         raise TypeError(
             f"validation_data: expected a pair (x, t), got {type(data).__name__}; pass validation_data=(x, t)"
         )
-    return network._prepare(data[0], data[1], check_finite, names=("validation_data[0]", "validation_data[1]"))
+    return network.engine.prepare(data[0], data[1], check_finite, names=("validation_data[0]", "validation_data[1]"))

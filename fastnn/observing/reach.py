@@ -233,7 +233,7 @@ class Reach:
             raise NotUnderstoodError("a class holds the array")
         if any(other is not array and np.may_share_memory(other, array) for other in self.arrays):
             raise NotUnderstoodError("another array shares the array's memory")
-        if any(np.may_share_memory(network._values, array) for network in self.networks):
+        if any(np.may_share_memory(network.engine.values, array) for network in self.networks):
             raise NotUnderstoodError("a network holds the array")
 
 

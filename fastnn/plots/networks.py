@@ -242,7 +242,7 @@ def _network_labels(net: Any, t: Array) -> Callable[[Array], Array]:
     if len(classes) != 2 or classes.dtype.kind not in "biuf":
         came = f"{len(classes)} different labels"
         raise ValueError(f"t: expected two different numbers for a network of one output, got {came}; pass 0 and 1")
-    middle = net._loss.border
+    middle = net.engine.loss.border
     if middle is None:
         middle = (float(classes[0]) + float(classes[1])) / 2
     return lambda points: classes[(net.predict(points)[:, 0] > middle).astype(np.intp)]

@@ -135,9 +135,9 @@ def cross_validate(
 
     def measure(network: Network, history: History, task: Task) -> tuple[float, float, History]:
         x_test, t_test = task.rest
-        x_test, labels, dense = network._prepare(x_test, t_test, check_finite)
-        loss, accuracy = network._measure_on(x_test, labels, dense)
-        return loss, accuracy if network._counts_hits(labels, dense) else float("nan"), history
+        x_test, labels, dense = network.engine.prepare(x_test, t_test, check_finite)
+        loss, accuracy = network.engine.measure_on(x_test, labels, dense)
+        return loss, accuracy if network.engine.counts_hits(labels, dense) else float("nan"), history
 
     tasks = (
         Task(generator.spawn(1)[0], *train, test)

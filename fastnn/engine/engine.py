@@ -1,13 +1,8 @@
-"""Runner: a plan with its flat vectors, the scratch that kernels need, and the compiled calls on them.
-
-What users see of
-it is `Network`, which derives from it.
-"""
+"""Engine: a plan with its flat vectors, the scratch that kernels need, and the compiled calls on them."""
 
 import copy
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -56,143 +51,93 @@ def lone_row(name: str, remedy: str) -> ValueError:
     return ValueError(f"{expected}, got 1; {remedy}")
 
 
-class Runner:
-    """A network's layers and loss as compiled code runs them. Arguments as for `Network`."""
+class Engine:
+    """A network's layers and loss as compiled code runs them. Arguments as for `Network`, which has one."""
 
     def __init__(
         self,
         layers: Sequence[Layer],
         loss: str | Loss,
         dtype: Any,
-        n_threads: int | None,
         regularization: Regularization | None,
     ) -> None:
-        self._layers = check_layers(layers)
-        self._given_layers = tuple(layers)  # what they are is settled by now; these are to be shown
-        self._loss = check_loss(loss)
-        self._formula = own_loss(self._loss)  # of the two only this one reaches a kernel
-        self._is_own_loss = type(self._loss) is type(self._formula)
+        self.layers = check_layers(layers)
+        self.given_layers = tuple(layers)  # what they are is settled by now; these are to be shown
+        self.loss = check_loss(loss)
+        self.formula = own_loss(self.loss)  # of the two only this one reaches a kernel
+        self.is_own_loss = type(self.loss) is type(self.formula)
         if regularization is not None and not isinstance(regularization, Regularization):
             came = f"{regularization!r}; pass fastnn.Regularization(l2=1e-4)"
             raise TypeError(f"regularization: expected a fastnn.Regularization or None, got {came}")
         given = Regularization() if regularization is None else regularization
-        self._regularization = Regularization(given.l1, given.l2, given.data)
+        self.regularization = Regularization(given.l1, given.l2, given.data)
         dtype = arrays.float_dtype("dtype", dtype)
-        for name, number in vars(self._regularization).items():
+        for name, number in vars(self.regularization).items():
             arrays.real(f"regularization.{name}", number, maximum=float(np.finfo(dtype).max))
-        for i, layer in enumerate(self._layers):
+        for i, layer in enumerate(self.layers):
             layer.check_in(f"layers[{i}]", dtype)
-        self.n_threads = n_threads
-        self._plan, self._places, self._statistics, self._columns, self._trained, size = self._compiled()
-        self._gradients = vector(size, dtype)
+        self.n_threads: int | None = None  # for `fastnn.get_num_threads`
+        self.plan, self.places, self.statistics_places, self.columns, self.trained, size = self._compiled()
+        operations = self.plan.operations
+        self.inputs, self.outputs = int(operations[0, job.WIDTH_IN]), int(operations[-1, job.WIDTH_OUT])
+        self.gradients = vector(size, dtype)
         self._hold(vector(size, dtype))
-        self._no_targets = np.empty((0, self.outputs), dtype)
-        self._state = np.zeros((0, size), dtype)
-        self._state_owner: str | None = None
-        self._optimizer: Optimizer | None = None  # that of the state; None also where a file has not told it
-        self._counters = np.zeros(job.COUNTERS, INDEX)  # kernels count in it
-        self._workspace: Workspace | None = None
+        self.no_targets = np.empty((0, self.outputs), dtype)
+        self.state = np.zeros((0, size), dtype)
+        self.state_owner: str | None = None
+        self.optimizer: Optimizer | None = None  # that of the state; None also where a file has not told it
+        self.counters = np.zeros(job.COUNTERS, INDEX)  # kernels count in it
+        self.workspace: Workspace | None = None
         self._prediction_workspaces: list[Workspace] = []  # those that no thread is using
-        self._inputs, self._outputs = self.inputs, self.outputs
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         observation.register(self)
 
     def _compiled(self) -> Compiled:
         """What the layers, the loss and regularization become."""
-        numbers = (*self._formula.numbers(), *self._regularization.numbers)
-        return compile_plan(self._layers, self._formula, numbers)
+        numbers = (*self.formula.numbers(), *self.regularization.numbers)
+        return compile_plan(self.layers, self.formula, numbers)
 
     def _hold(self, memory: Array) -> None:
         """Take this vector for the parameters and statistics.
 
         Views of it show the vector itself as their base, so that kernels go by another one, of memory that stays.
         """
-        self._memory, self._values, self._pins = memory, memory[:], pinned(memory)
-
-    @property
-    def layers(self) -> tuple[Layer, ...]:
-        """The layers; chosen when the network is made."""
-        return self._given_layers
-
-    @property
-    def n_threads(self) -> int | None:
-        """At most so many threads for this network; None for `fastnn.get_num_threads`. It may be assigned."""
-        return self._n_threads
-
-    @n_threads.setter
-    def n_threads(self, n: int | None) -> None:
-        self._n_threads = None if n is None else arrays.integer("n_threads", n, minimum=1)
-
-    @property
-    def loss_name(self) -> str:
-        """The name of the loss."""
-        return self._formula.name
-
-    @property
-    def regularization(self) -> Regularization:
-        """What is added to the mean loss, described anew at each look; chosen when the network is made."""
-        return replace(self._regularization)
-
-    @property
-    def optimizer(self) -> Optimizer | None:
-        """That of the last update, with which `fit` goes on; a schedule's rates aside."""
-        return self._optimizer
+        self.memory, self.values, self._pins = memory, memory[:], pinned(memory)
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """float32 or float64: that of the parameters, gradients and outputs."""
-        dtype: np.dtype[Any] = self._values.dtype
+        dtype: np.dtype[Any] = self.values.dtype
         return dtype
 
     @property
     def params(self) -> Parameters:
         """The parameters by name, views to read and to write to."""
-        return Parameters(self._values, self._places)
+        return Parameters(self.values, self.places)
 
     @property
     def statistics(self) -> Parameters:
         """What BatchNorm has learned of its inputs by name, views to read and to write to."""
-        return Parameters(self._values, self._statistics, "statistics")
+        return Parameters(self.values, self.statistics_places, "statistics")
 
-    @property
-    def inputs(self) -> int:
-        """Number of inputs D."""
-        return int(self._plan.operations[0, job.WIDTH_IN])
-
-    @property
-    def outputs(self) -> int:
-        """Number of outputs K."""
-        return int(self._plan.operations[-1, job.WIDTH_OUT])
-
-    def predict(self, x: Any, *, out: Any = None, check_finite: bool = True) -> Array:
-        """The outputs of the last layer; for a classifier logits, of which `fastnn.softmax` makes probabilities.
-
-        Parameters
-        ----------
-        x : array (N, D)
-        out : array (N, K), optional
-            Receives the outputs; must not overlap x.
-
-        Returns
-        -------
-        array (N, K)
-        """
-        dtype = self._values.dtype
+    def predict(self, x: Any, out: Any = None, check_finite: bool = True) -> Array:
+        """See `Network.predict`."""
+        dtype = self.values.dtype
         if check_finite is not True:
             check_finite = arrays.flag("check_finite", check_finite)
-        if not (arrays.is_plain(x, dtype) and x.ndim == 2 and x.shape[1] == self._inputs):
-            x = arrays.floats("x", x, ("N", self._inputs), dtype=dtype, rounding=True, allow_empty=True)
+        if not (arrays.is_plain(x, dtype) and x.ndim == 2 and x.shape[1] == self.inputs):
+            x = arrays.floats("x", x, ("N", self.inputs), dtype=dtype, rounding=True, allow_empty=True)
         count = x.shape[0]
         result: Array = out
         # Two arrays that own their memory do not share it.
         apart = arrays.is_plain(out, dtype) and out.flags.owndata and x.flags.owndata and out is not x
-        if not (apart and out.shape == (count, self._outputs)):
-            inputs = (("x", x), ("the parameters", self._values))
-            result = arrays.output("out", out, (count, self._outputs), dtype, inputs)
-        parts = threads.at_most(self._n_threads)
-        flop = 2.0 * self._values.size  # of one sample
-        vectors = (self._values, self._no_targets, self._no_targets)  # neither gradients nor state
-        description = (self._plan, self._columns, self._trained)
+        if not (apart and out.shape == (count, self.outputs)):
+            inputs = (("x", x), ("the parameters", self.values))
+            result = arrays.output("out", out, (count, self.outputs), dtype, inputs)
+        parts = threads.at_most(self.n_threads)
+        flop = 2.0 * self.values.size  # of one sample
+        vectors = (self.values, self.no_targets, self.no_targets)  # neither gradients nor state
+        description = (self.plan, self.columns, self.trained)
         workspace = take_for_prediction(self._prediction_workspaces, description, vectors, parts)
         rows = max(forward.BLOCK_ROWS, int(FLOP_PER_CALL / flop))
         check = check_finite and count <= rows  # by the kernel, before it writes anything
@@ -212,7 +157,7 @@ class Runner:
             self._prediction_workspaces.append(workspace)
         return result
 
-    def _prepare(
+    def prepare(
         self, x: Any, t: Any, check_finite: bool, names: tuple[str, str] = ("x", "t")
     ) -> tuple[Array, Array, Array]:
         """Data and targets as kernels take them: x (N, D), labels (N,) or empty, dense (N, K) or empty."""
@@ -220,80 +165,88 @@ class Runner:
         options: Any = {"dtype": self.dtype, "rounding": True, "finite": finite, "option": arrays.CHECK_FINITE}
         x = arrays.floats(names[0], x, ("N", self.inputs), **options)
         # Parameters as data would move while they are read.
-        x = x.copy() if np.may_share_memory(x, self._values) else x[:]
+        x = x.copy() if np.may_share_memory(x, self.values) else x[:]
         rows, columns = x.shape[0], self.outputs
-        found = self._loss.targets(names[1], t, rows, columns, self.dtype, finite)
-        if self._is_own_loss:  # which has checked them; views, as they may be arrays of the user's
+        found = self.loss.targets(names[1], t, rows, columns, self.dtype, finite)
+        if self.is_own_loss:  # which has checked them; views, as they may be arrays of the user's
             labels, dense = found[0][:], found[1][:]
         else:
-            labels, dense = targets(names[1], found, rows, columns, self.dtype, self._formula.takes_labels)
-        return x, labels, dense.copy() if np.may_share_memory(dense, self._values) else dense
+            labels, dense = targets(names[1], found, rows, columns, self.dtype, self.formula.takes_labels)
+        return x, labels, dense.copy() if np.may_share_memory(dense, self.values) else dense
 
-    def _evaluate(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
+    def counts_hits(self, labels: Array, dense: Array) -> bool:
+        """Whether an accuracy on such targets, as `prepare` gives them, means anything: whether they are classes."""
+        if labels.size or self.loss.smooths_labels:
+            return True
+        if dense.shape[1] == 1:
+            return self.loss.border is not None
+        return bool(((dense == 0) | (dense == 1)).all() and (dense.sum(axis=1) == 1).all())
+
+    def evaluate(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
         """Mean loss, with what regularization adds, and accuracy on prepared data."""
-        loss, accuracy = self._measure_on(x, labels, dense)
-        return self._regularization.data * loss + self._penalty(), accuracy
+        loss, accuracy = self.measure_on(x, labels, dense)
+        return self.regularization.data * loss + self.penalty(), accuracy
 
-    def _measure_on(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
+    def measure_on(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
         """Mean loss of the data alone, and accuracy."""
-        return self._measure(self.predict(x, check_finite=False), labels, dense)
+        return self.measure(self.predict(x, check_finite=False), labels, dense)
 
-    def _measure(self, y: Array, labels: Array, dense: Array) -> tuple[float, float]:
+    def measure(self, y: Array, labels: Array, dense: Array) -> tuple[float, float]:
         """Mean loss and accuracy of outputs (N, K), float32 or float64, for prepared targets."""
         losses, hits = np.empty((2, len(y))), np.empty(len(y), INDEX)
-        rows, parts = np.arange(len(y), dtype=INDEX), threads.at_most(self._n_threads)
-        units = self._plan.loss_of_labels if labels.size else self._plan.loss
+        rows, parts = np.arange(len(y), dtype=INDEX), threads.at_most(self.n_threads)
+        units = self.plan.loss_of_labels if labels.size else self.plan.loss
         unit, share = units.rows.address(y.dtype), on_arrays.rows_part.address(y.dtype)
-        numbers, sums = np.array(self._formula.numbers()), np.empty((parts, job.SUMS))
+        numbers, sums = np.array(self.formula.numbers()), np.empty((parts, job.SUMS))
         arguments = (share, unit, numbers, y, labels, dense, rows, float(len(y)), np.empty_like(y), *losses, hits, sums)
         total = threads.run(on_arrays.loss, FLOP_PER_LOSS * y.size, *arguments, n_threads=parts)
         return float(total) / len(y), float(hits.mean())
 
-    def _penalty(self) -> float:
+    def penalty(self) -> float:
         """What regularization adds to the loss."""
-        l1, l2 = self._regularization.l1, self._regularization.l2
+        l1, l2 = self.regularization.l1, self.regularization.l2
         if l1 == l2 == 0.0:
             return 0.0
         return sum(float(penalty.serial(1, self._values[some], l1, l2)) for some in self._plan.penalized)
 
-    def _perturbation(self, data: tuple[Array, Array, Array]) -> Perturbation:
+    def perturbation(self, data: tuple[Array, Array, Array]) -> Perturbation:
         """The network on prepared data, for numerical gradients."""
-        return Perturbation(Model(self._plan, self._places, self._columns, self._values), data, self._n_threads)
+        return Perturbation(Model(self.plan, self.places, self.columns, self.values), data, self.n_threads)
 
-    def _snapshot(self, into: Snapshot | None = None) -> Snapshot:
+    def snapshot(self, into: Snapshot | None = None) -> Snapshot:
         """A copy of the parameters and the optimizer's state, in the arrays of `into` where they fit."""
-        with self._lock:  # between two updates of another thread
-            if into is None or into.state.shape != self._state.shape:
-                parameters, state = self._values.copy(), self._state.copy()
+        with self.lock:  # between two updates of another thread
+            if into is None or into.state.shape != self.state.shape:
+                parameters, state = self.values.copy(), self.state.copy()
             else:
                 parameters, state = into.parameters, into.state
-                parameters[:], state[:] = self._values, self._state
-            steps, draws, seed = (int(self._counters[place]) for place in (job.STEPS, job.DRAWS, job.SEED))
-            return Snapshot(parameters, state, self._state_owner, steps, draws, seed, self._optimizer)
+                parameters[:], state[:] = self.values, self.state
+            steps, draws, seed = (int(self.counters[place]) for place in (job.STEPS, job.DRAWS, job.SEED))
+            return Snapshot(parameters, state, self.state_owner, steps, draws, seed, self.optimizer)
 
-    def _restore(self, saved: Snapshot) -> None:
+    def restore(self, saved: Snapshot) -> None:
         """Go back to a snapshot."""
-        with self._lock:
-            self._values[:], self._state = saved.parameters, saved.state.copy()
-            self._state_owner, self._optimizer = saved.update, saved.optimizer
-            self._counters[[job.STEPS, job.DRAWS, job.SEED]] = saved.steps, saved.draws, saved.seed
+        with self.lock:
+            self.values[:], self.state = saved.parameters, saved.state.copy()
+            self.state_owner, self.optimizer = saved.update, saved.optimizer
+            self.counters[[job.STEPS, job.DRAWS, job.SEED]] = saved.steps, saved.draws, saved.seed
 
-    def _update(self, gradients: Array, optimizer: Optimizer) -> None:
+    def update(self, gradients: Array, optimizer: Optimizer) -> None:
         """One update of the parameters by these gradients (P,)."""
-        rule = self._rule(optimizer)
-        with self._lock:
-            self._state, self._state_owner, workspace = self._ready_for(rule, optimizer, 1, 1, False)
-            self._optimizer = optimizer
-            self._gradients[:] = gradients
-            training.apply_update.serial(1, 0, workspace.job, self._values)
+        rule = self.rule(optimizer)
+        with self.lock:
+            self.state, self.state_owner, workspace = self._ready_for(rule, optimizer, 1, 1, False)
+            self.optimizer = optimizer
+            self.gradients[:] = gradients
+            training.apply_update.serial(1, 0, workspace.job, self.values)
 
-    def _gradient_of(self, data: tuple[Array, Array, Array]) -> dict[str, Array]:
+    def gradient_of(self, data: tuple[Array, Array, Array]) -> dict[str, Array]:
         """The gradient of the mean loss on prepared data; new arrays."""
-        with self._lock:
-            self._run_batches((*data, NO_ORDER), None, (0, 1, len(data[0])))
-            return dict(Parameters(self._gradients.copy(), self._places))
+        with self.lock:
+            self.run_batches((*data, NO_ORDER), None, (0, 1, len(data[0])))
+            return dict(Parameters(self.gradients.copy(), self.places))
 
-    def _run_batches(
+    def run_batches(
         self,
         data: tuple[Array, Array, Array, Array],
         optimizer: Optimizer | None,
@@ -309,14 +262,14 @@ class Runner:
         The sum of losses goes on from `losses`. check: (labels, finite inputs); weights: of the samples' losses.
         rule: the optimizer's, from whoever has read it.
         """
-        parts, rows = threads.at_most(self._n_threads), batches[2]
-        if rows == 1 and self._statistics and optimizer is not None:
+        parts, rows = threads.at_most(self.n_threads), batches[2]
+        if rows == 1 and self.statistics_places and optimizer is not None:
             raise lone_row("batch", "train on larger batches")
         # A tenth of a batch's operations, as products are that much faster than other work: 0.46 MFLOP gain nothing.
-        work = 0.6 * rows * self._values.size
-        rule = self._rule(optimizer) if rule is None else rule
-        with self._lock:  # one batch at a time goes through the workspace
-            steps = self._counters[job.STEPS]
+        work = 0.6 * rows * self.values.size
+        rule = self.rule(optimizer) if rule is None else rule
+        with self.lock:  # one batch at a time goes through the workspace
+            steps = self.counters[job.STEPS]
             state, owner, workspace = self._ready_for(rule, optimizer, rows, parts, data[3].size > 0)
             arguments = (workspace.job, *data, weights, *batches, losses, *check, counts_hits)
             samples, total, hits, outcome = threads.run(training.train, work, *arguments, n_threads=parts)
@@ -324,17 +277,17 @@ class Runner:
                 workspace.add_sparse()
                 samples, total, hits, outcome = threads.run(training.train, work, *arguments, n_threads=parts)
             if samples or optimizer is None:
-                self._state, self._state_owner = state, owner
-                self._optimizer = self._optimizer if optimizer is None else optimizer
+                self.state, self.state_owner = state, owner
+                self.optimizer = self.optimizer if optimizer is None else optimizer
             else:  # nothing was updated, so the state and its count are still those of before
-                self._counters[job.STEPS] = steps
+                self.counters[job.STEPS] = steps
             if workspace.nbytes > LARGEST_KEPT:
-                self._workspace = None
+                self.workspace = None
         return int(samples), float(total), int(hits), int(outcome)  # NumPy's own without the compiler
 
-    def _rule(self, optimizer: Optimizer | None) -> Rule:
+    def rule(self, optimizer: Optimizer | None) -> Rule:
         """What the optimizer does, read before the lock is taken: one of a user's class may train networks itself."""
-        workspace = self._workspace
+        workspace = self.workspace
         if optimizer is None:
             return NO_RULE
         if workspace is None:
@@ -347,52 +300,52 @@ class Runner:
     ) -> tuple[Array, str | None, Workspace]:
         """The optimizer's state, whose it is, and a workspace that makes its update of that state."""
         vectors_of_state = 0 if optimizer is None else OPTIMIZERS[rule.update].state_vectors
-        state, owner, workspace = self._state, self._state_owner, self._workspace
+        state, owner, workspace = self.state, self.state_owner, self.workspace
         if optimizer is not None and (owner != rule.update or len(state) != vectors_of_state):
             # Another kind of optimizer starts afresh; the same kind, with whatever learning rate, goes on.
-            shape = (vectors_of_state, self._values.size)
+            shape = (vectors_of_state, self.values.size)
             unused = None if workspace is None or workspace.vectors[2] is state else workspace.vectors[2]
             if unused is None or unused.shape != shape:
                 unused = np.zeros(shape, self.dtype)
             unused[...], state, owner = 0.0, unused, rule.update
-            self._counters[job.STEPS] = 0
-        vectors = (self._values, self._gradients, state)
+            self.counters[job.STEPS] = 0
+        vectors = (self.values, self.gradients, state)
         if workspace is None or not workspace.suits(vectors, rows, parts, shuffled):
-            description = (self._plan, self._columns, self._trained)
-            workspace = Workspace(*description, vectors, rows, parts, True, shuffled, self._counters)
-            self._workspace = workspace
+            description = (self.plan, self.columns, self.trained)
+            workspace = Workspace(*description, vectors, rows, parts, True, shuffled, self.counters)
+            self.workspace = workspace
         if workspace.rule is not rule:
             workspace.set_update(rule, optimizer)
         return state, owner, workspace
 
     def __getstate__(self) -> dict[str, Any]:
         kept = self._kept()
-        return {**kept, "_optimizer": that_can_be_pickled(kept["_optimizer"])}
+        return {**kept, "optimizer": that_can_be_pickled(kept["optimizer"])}
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Runner":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Engine":
         made = memo[id(self)] = type(self).__new__(type(self))
         made.__setstate__(copy.deepcopy(self._kept(), memo))
         return made
 
     def _kept(self) -> dict[str, Any]:
         """What a copy is made of."""
-        dropped: dict[str, Any] = dict.fromkeys(("_workspace", "_lock", "_memory", "_pins", "_plan"))
-        with self._lock:  # between two updates of another thread
-            changed = {name: getattr(self, name).copy() for name in ("_values", "_state", "_counters")}
+        dropped: dict[str, Any] = dict.fromkeys(("workspace", "lock", "memory", "_pins", "plan"))
+        with self.lock:  # between two updates of another thread
+            changed = {name: getattr(self, name).copy() for name in ("values", "state", "counters")}
             return {**vars(self), **changed, **dropped, "_prediction_workspaces": []}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Arrays may arrive in read-only memory, such as joblib's: kernels write to them, and know no other type.
         vars(self).update(state)
-        dtype = arrays.float_dtype("dtype", self._values.dtype)  # NumPy's own object, which the gate looks for
-        self._plan = self._compiled().plan
-        self._counters = np.array(self._counters, INDEX)
-        for name in ("_values", "_state"):
+        dtype = arrays.float_dtype("dtype", self.values.dtype)  # NumPy's own object, which the gate looks for
+        self.plan = self._compiled().plan
+        self.counters = np.array(self.counters, INDEX)
+        for name in ("values", "state"):
             came = getattr(self, name)
             setattr(self, name, np.empty(came.shape, dtype))
             getattr(self, name)[...] = came
-        self._hold(self._values)
-        self._gradients = np.zeros_like(self._values)
-        self._no_targets = np.empty((0, self.outputs), dtype)
-        self._lock = threading.RLock()
+        self._hold(self.values)
+        self.gradients = np.zeros_like(self.values)
+        self.no_targets = np.empty((0, self.outputs), dtype)
+        self.lock = threading.RLock()
         observation.register(self)
