@@ -96,3 +96,10 @@ def closed_figures() -> Iterator[None]:
     pyplot.close("all")
     yield
     pyplot.close("all")
+
+
+def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:
+    """`pytest -m smoke` reads one file: to collect the others alone takes longer than its tests."""
+    if config.getoption("markexpr") == "smoke" and collection_path.suffix == ".py":
+        return collection_path.name != "test_smoke.py"
+    return None

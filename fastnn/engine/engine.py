@@ -207,7 +207,7 @@ class Engine:
         l1, l2 = self.regularization.l1, self.regularization.l2
         if l1 == l2 == 0.0:
             return 0.0
-        return sum(float(penalty.serial(1, self._values[some], l1, l2)) for some in self._plan.penalized)
+        return sum(float(penalty.serial(1, self.values[some], l1, l2)) for some in self.plan.penalized)
 
     def perturbation(self, data: tuple[Array, Array, Array]) -> Perturbation:
         """The network on prepared data, for numerical gradients."""
