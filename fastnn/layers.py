@@ -29,7 +29,6 @@ from fastnn.operations.prelu import PRelu
 __all__ = [
     "ACTIVATION_LAYERS",
     "LAYERS",
-    "RELU_FAMILY",
     "WIDEST",
     "Activation",
     "Affine",
@@ -51,7 +50,6 @@ __all__ = [
     "own_layer",
 ]
 
-RELU_FAMILY = (Relu, LeakyRelu, PRelu, Elu, Gelu, Silu, Softplus)
 ACTIVATION_LAYERS = ACTIVATIONS
 for _class in LAYERS.values():
     answers_slips(_class)

@@ -13,7 +13,7 @@ import pytest
 
 import fastnn
 from fastnn import SGD, AdamW, Affine, Elu, LeakyRelu, Momentum, Network, Relu, Sigmoid, Softmax, Tanh
-from fastnn.layers import LAYERS, RELU_FAMILY, Activation, Layer
+from fastnn.layers import LAYERS, Activation, Layer
 from fastnn.operations import ACTIVATIONS, UPDATES, initializers
 from fastnn.optimizers import OPTIMIZERS, Optimizer
 from tests.tolerances import assert_close
@@ -109,14 +109,24 @@ def test_initial_weights() -> None:
     assert (net.params["W1"] == before).all()
 
 
+RELU_FAMILY = {"Relu", "LeakyRelu", "PRelu", "Elu", "Gelu", "Silu", "Softplus"}
+
+
 @pytest.mark.parametrize("follows", [cls() for cls in LAYERS.values() if cls is not Affine], ids=str)
 def test_default_initializer(follows: Layer) -> None:
     """He's before an activation of the ReLU family, else Xavier's, which is also that of the last layer."""
-    chosen = "he" if isinstance(follows, RELU_FAMILY) else "xavier"
+    chosen = "he" if type(follows).__name__ in RELU_FAMILY else "xavier"
     default = Network([Affine(3, 5), follows, Affine(5, 2)], rng=0)
     explicit = Network([Affine(3, 5, chosen), follows, Affine(5, 2, "xavier")], rng=0)
     for name, p in default.params.items():
         assert p.tobytes() == explicit.params[name].tobytes()
+
+
+@pytest.mark.parametrize("kind", LAYERS.values(), ids=lambda kind: kind.__name__)
+def test_every_parameter_and_statistic_begins(kind: Any) -> None:
+    layer = Affine(5, 4) if kind is Affine else kind()
+    begins = layer.beginnings("he", np.random.default_rng(0))
+    assert list(begins) == [*layer.parameters(4), *layer.statistics(4)]
 
 
 def test_weights_are_scaled_draws() -> None:

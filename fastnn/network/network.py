@@ -1,6 +1,7 @@
 """Network: what users build, train and ask."""
 
 import copy
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,14 +21,11 @@ from fastnn.errors import TrainingDivergedError
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import answers_slips
-from fastnn.layers import RELU_FAMILY, Affine, BatchNorm, Dropout, Layer, PRelu
+from fastnn.layers import Layer
 from fastnn.losses import Loss, check_outputs
 from fastnn.network import training
 from fastnn.network.history import History
-from fastnn.operations import initializers
 from fastnn.optimizers import Optimizer, check_optimizer
-
-TRANSPARENT = (Dropout, BatchNorm)  # what may stand between weights and the activation that says how they begin
 
 
 @answers_slips
@@ -150,20 +148,14 @@ class Network:
         The optimizer and its state are forgotten.
         """
         generator, engine = arrays.generator("rng", rng), self._engine
-        affine = [(i, layer) for i, layer in enumerate(engine.layers) if isinstance(layer, Affine)]
-        for number, (i, layer) in enumerate(affine, start=1):
-            follows = next((later for later in engine.layers[i + 1 :] if not isinstance(later, TRANSPARENT)), None)
-            init = layer.init if layer.init is not None else "he" if isinstance(follows, RELU_FAMILY) else "xavier"
-            self.params[f"W{number}"][...] = initializers.weights(init, layer.inputs, layer.outputs, generator)
-            self.params[f"b{number}"][...] = 0.0
-        slopes = [layer.slope for layer in engine.layers if isinstance(layer, PRelu)]
-        for number, slope in enumerate(slopes, start=1):
-            self.params[f"slope{number}"][...] = slope
-        for number in range(1, 1 + sum(isinstance(layer, BatchNorm) for layer in engine.layers)):
-            self.params[f"gamma{number}"][...], self.params[f"beta{number}"][...] = 1.0, 0.0
-            self.statistics[f"mean{number}"][...], self.statistics[f"variance{number}"][...] = 0.0, 1.0
+        named, counts = {**self.params, **self.statistics}, Counter[str]()
+        for i, layer in enumerate(engine.layers):
+            follows = next((later.init_before for later in engine.layers[i + 1 :] if later.init_before), "xavier")
+            for name, value in layer.beginnings(follows, generator).items():
+                counts[name] += 1
+                named[f"{name}{counts[name]}"][...] = value
         engine.state_owner, engine.optimizer, engine.counters[:] = None, None, 0
-        if any(isinstance(layer, Dropout) for layer in engine.layers):
+        if any(layer.is_random for layer in engine.layers):
             drawn = generator.integers(2**31)
             engine.counters[job.SEED] = arrays.integer("rng.integers(2**31)", drawn, 0, 2**31 - 1)
 

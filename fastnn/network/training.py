@@ -14,7 +14,6 @@ from fastnn.errors import TrainingDivergedError
 from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import Array
 from fastnn.gate.returned import pinned
-from fastnn.layers import BatchNorm, Dropout
 from fastnn.losses import weights_of
 from fastnn.network.history import History
 from fastnn.optimizers import OPTIMIZERS, SGD, Optimizer, check_optimizer
@@ -284,10 +283,9 @@ def _is_numerical(gradient: str, network: "Network", weights: Array) -> bool:
     if weights.size:
         raise ValueError("gradient: expected 'analytic' with weights of samples, got 'numerical', which knows none")
     for layer in network.engine.layers:
-        if isinstance(layer, Dropout | BatchNorm):
-            lacking = "drops nothing" if isinstance(layer, Dropout) else "takes no statistics of batches"
+        if layer.outside_training:
             expected = f"gradient: expected 'analytic' for a network with {type(layer).__name__}"
-            raise ValueError(f"{expected}, got 'numerical', which {lacking}")
+            raise ValueError(f"{expected}, got 'numerical', which {layer.outside_training}")
     return True
 
 

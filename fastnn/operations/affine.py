@@ -212,6 +212,10 @@ class Affine(Layer):
         """W (inputs, outputs) and b (outputs,)."""
         return {"W": (self.inputs, self.outputs), "b": (self.outputs,)}
 
+    def beginnings(self, follows: str, generator: np.random.Generator) -> dict[str, Any]:
+        init = follows if self.init is None else self.init
+        return {"W": initializers.weights(init, self.inputs, self.outputs, generator), "b": 0.0}
+
     def scratch_size(self, rows: int, inputs: int, outputs: int) -> int:
         sizes = [scratch_size(inputs, outputs), sparse_scratch_size(inputs, outputs)]
         if rows:

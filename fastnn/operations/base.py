@@ -17,7 +17,6 @@ from fastnn.kernels.frames import (
     INPUTS,
     LAYOUT,
     OUTPUTS,
-    PREPARED,
     ROWS,
     RUN,
     SAMPLE_COUNT,
@@ -98,6 +97,9 @@ class Layer:
     takes_elements: ClassVar[bool] = False  # whether each output comes from one input alone
     has_kink: ClassVar[bool] = False  # whether its derivative jumps
     penalized: ClassVar[tuple[str, ...]] = ()  # the parameters that regularization takes
+    is_random: ClassVar[bool] = False  # whether it draws in training
+    init_before: ClassVar[str] = "xavier"  # how weights before it begin; "": as before what follows
+    outside_training: ClassVar[str] = ""  # what it does not do there, if anything
 
     def __str__(self) -> str:
         given = ", ".join(
@@ -111,6 +113,13 @@ class Layer:
 
     def statistics(self, width: int) -> dict[str, tuple[int, ...]]:
         """The names and shapes of what it learns of its inputs."""
+        return {}
+
+    def beginnings(self, follows: str, generator: np.random.Generator) -> dict[str, Any]:
+        """The values at which its parameters and statistics begin, all of them by name.
+
+        follows: the `init_before` of what comes after it.
+        """
         return {}
 
     def numbers(self) -> tuple[float, ...]:
@@ -194,8 +203,8 @@ def units_of(function: Callable[..., Any], derivative: Callable[..., Any]) -> Un
 
 
 @formula
-def changes_of_elements(change: Any, frame: Any) -> None:
-    """d = change(factor, x, d) for all changes d of single elements, with the factor of the unit in PREPARED.
+def changes_of_elements(change: Any, value: Any, frame: Any, a: Any, b: Any, c: Any) -> None:
+    """d = change(value, x, d, a, b, c) for all changes d of single elements; a, b and c: numbers of each column.
 
     In columns: d (samples, points, WIDTH), the changes of the elements from COLUMN on. In a block: d (elements,
     samples * RUN), those of all elements, RUN of each for one sample.
@@ -203,21 +212,21 @@ def changes_of_elements(change: Any, frame: Any) -> None:
     samples = integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT))
     run, size, units = get(frame, RUN), samples.size * get(frame, RUN), get(frame, OUTPUTS)
     x = matrix_of(frame, SOURCE, get(frame, ROWS), get(frame, INPUTS))
-    factors = vector_of(frame, PREPARED, units)
     if get(frame, LAYOUT) == COLUMNS:
         j, width = get(frame, COLUMN), get(frame, WIDTH)
-        some, d, points = part(factors, j, width), vector_of(frame, CHANGES, size), run // width
+        some_a, some_b, some_c = part(a, j, width), part(b, j, width), part(c, j, width)
+        d, points = vector_of(frame, CHANGES, size), run // width
         for s in range(samples.size):
             base = part(x[samples[s]], j, width)
             for r in range(s * points, (s + 1) * points):
                 row = part(d, r * width, width)
                 for k in range(width):
-                    row[k] = change(some[k], base[k], row[k])
+                    row[k] = change(value, base[k], row[k], some_a[k], some_b[k], some_c[k])
         return
     d = vector_of(frame, CHANGES, units * size)
     for s in range(samples.size):
         base = x[samples[s]]
         for k in range(units):
-            row, factor, value = part(d, k * size + s * run, run), factors[k], base[k]
-            for c in range(run):
-                row[c] = change(factor, value, row[c])
+            row, at = part(d, k * size + s * run, run), base[k]
+            for i in range(run):
+                row[i] = change(value, at, row[i], a[k], b[k], c[k])

@@ -234,14 +234,15 @@ def batch_norm_move(frame: Any) -> None:
 
 
 @formula
-def _change(factor: Any, x: Any, d: Any) -> Any:
+def _change(value: Any, x: Any, d: Any, factor: Any, _b: Any, _c: Any) -> Any:
     return factor * d
 
 
 @unit
 def batch_norm_change(frame: Any) -> None:
     """factor d; by the statistics learned it is linear."""
-    changes_of_elements(_change, frame)
+    factors = vector_of(frame, PREPARED, get(frame, OUTPUTS))
+    changes_of_elements(_change, 0, frame, factors, factors, factors)
 
 
 class _Normalized(Columns):
@@ -282,6 +283,8 @@ class BatchNorm(Layer):
     epsilon: float = 1e-5
 
     takes_elements = True
+    init_before = ""
+    outside_training = "takes no statistics of batches"
     units = Units(
         batch_norm_forward,
         batch_norm_backward,
@@ -307,6 +310,9 @@ class BatchNorm(Layer):
     def statistics(self, width: int) -> dict[str, tuple[int, ...]]:
         """mean and variance (width,)."""
         return {"mean": (width,), "variance": (width,)}
+
+    def beginnings(self, follows: str, generator: np.random.Generator) -> dict[str, Any]:
+        return {"gamma": 1.0, "beta": 0.0, "mean": 0.0, "variance": 1.0}
 
     def numbers(self) -> tuple[float, ...]:
         return (self.epsilon, self.momentum)

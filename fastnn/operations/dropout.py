@@ -76,6 +76,9 @@ class Dropout(Layer):
     rate: float = 0.5
 
     takes_elements = True
+    is_random = True
+    init_before = ""
+    outside_training = "drops nothing"
     units = Units(dropout_forward, dropout_backward)
     link = Link()
 

@@ -40,5 +40,6 @@ class Elu(Activation):
     activation = "elu"
     option = "alpha"
     has_kink = True
+    init_before = "he"
     units = units_of(elu, _derivative)
     link = Elements(saturates=True, distance=_distance)

@@ -26,5 +26,6 @@ class Gelu(Activation):
     """y = x Phi(x) with the standard normal distribution Phi, (1 + erf(x / sqrt(2))) / 2."""
 
     activation = "gelu"
+    init_before = "he"
     units = units_of(gelu, _derivative)
     link = Elements(sums=True)

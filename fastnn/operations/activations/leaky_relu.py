@@ -30,5 +30,6 @@ class LeakyRelu(Activation):
     activation = "leaky_relu"
     option = "slope"
     has_kink = True
+    init_before = "he"
     units = units_of(leaky_relu, _derivative)
     link = Elements(exact_slopes=True)

@@ -27,5 +27,6 @@ class Relu(Activation):
 
     activation = "relu"
     has_kink = True
+    init_before = "he"
     units = units_of(relu, _derivative)
     link = Elements(exact_slopes=True)

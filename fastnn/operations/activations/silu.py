@@ -28,5 +28,6 @@ class Silu(Activation):
     """y = x / (1 + exp(-x))."""
 
     activation = "silu"
+    init_before = "he"
     units = units_of(silu, _derivative)
     link = Elements(sums=True)

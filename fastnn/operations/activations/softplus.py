@@ -24,4 +24,5 @@ class Softplus(Activation):
     """y = log(1 + exp(x)) (Dugas et al., 2001)."""
 
     activation = "softplus"
+    init_before = "he"
     units = units_of(softplus, _derivative)
