@@ -64,6 +64,7 @@ __all__ = [
     "huber",
     "information",
     "kl_divergence",
+    "layer",
     "line_fit_losses",
     "load",
     "log_loss",

@@ -4,6 +4,7 @@ Each function here makes a class and registers it under its name, where networks
 What the user's functions give is tried when the class is made.
 """
 
+import keyword
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import field, make_dataclass
@@ -15,8 +16,9 @@ from fastnn import operations
 from fastnn.gate import arrays, checks
 from fastnn.gate.slips import answers_slips
 from fastnn.kernels.compile import own_formula, what_prevents_compiling
-from fastnn.operations import base
-from fastnn.operations.base import Activation
+from fastnn.operations import base, columns
+from fastnn.operations.base import Activation, Layer
+from fastnn.operations.links import Elements
 from fastnn.operations.losses import base as losses
 from fastnn.operations.losses.base import Loss
 from fastnn.operations.updates import base as updates
@@ -27,6 +29,7 @@ TRIED = (-20.0, -2.9, -1.1, -0.43, -0.013, 0.017, 0.31, 0.87, 2.7, 15.0)
 TARGETS = (0.0, 1.0, -1.3)
 STEP = 1e-5
 TOLERANCE = 1e-4  # of a derivative to its difference quotient, relative to the larger of both and 1
+NOT_FREE = {*dir(Layer), *Layer.__annotations__}  # what a layer's parameters cannot be called
 _made: set[type] = set()
 
 
@@ -64,7 +67,7 @@ def activation(
     _compiles("derivative", derivative, slope, 2)
     for x in TRIED:
         y = _finite("f", f, x)
-        _compare("derivative", _finite("derivative", derivative, x, y), f, x, lambda f, x: f(x))
+        _compare("derivative", _finite("derivative", derivative, x, y), f, x)
 
     @own_formula
     def of_x(x: Any, p: Any) -> Any:
@@ -79,9 +82,80 @@ def activation(
         "activation": name,
         "has_kink": has_kink,
         "units": base.units_of(of_x, of_x_and_y),
+        "link": Elements(sums=True),
     }
     made = make_dataclass(title, [], bases=(Activation,), namespace=body, frozen=True)
     found: type[Activation] = _register(made, f, (operations.ACTIVATIONS, name), (operations.LAYERS, title))
+    return found
+
+
+@answers_slips
+def layer(
+    f: Callable[..., Any],
+    *,
+    derivative: Callable[..., Any],
+    parameters: Mapping[str, float],
+    name: str,
+    has_kink: bool = False,
+) -> type[Any]:
+    """The class of a layer of your own with parameters for each unit, which are trained like weights.
+
+    Parameters
+    ----------
+    f : function of x and the parameters
+        A plain function of numbers, such as `def swish(x, beta)`, which Numba compiles: y of an element x and the
+        parameters of its column.
+    derivative : function of x and the parameters
+        The tuple of f's derivatives: that by x, then that by each parameter.
+    parameters : mapping
+        One to three names with the numbers at which all units begin, such as {"beta": 1.0}.
+    name : str
+        A lower-case identifier such as "swish". The class is called by it, Swish; files and errors use that.
+    has_kink : bool
+        Whether the derivative jumps at x = 0.
+
+    Returns
+    -------
+    type
+        `Swish = fastnn.layer(...)`, then `fastnn.Network([Affine(4, 3), Swish(), Affine(3, 2)])`; `Swish(beta=0.5)`
+        begins elsewhere. `net.params["beta1"]` (outputs,) are the parameters of the first one. Regularization leaves
+        them alone.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where Numba does not compile a function, a value is not finite, or a derivative is not that of f. It is tried
+        at the numbers where the parameters begin, and at others near them.
+    """
+    has_kink = arrays.flag("has_kink", has_kink)
+    name, title = _name(name, operations.ACTIVATIONS)
+    starts = _beginnings(parameters)
+    count = len(starts)
+    value, slopes = own_formula(f), own_formula(derivative)
+    _compiles("f", f, value, 1 + count)
+    _compiles("derivative", derivative, slopes, 1 + count)
+    for x in TRIED:
+        for others in (starts.values(), [p + math.copysign(0.3 * abs(p) + 0.1, p) for p in starts.values()]):
+            _try_slopes(f, derivative, ("x", *starts), (x, *others))
+    rest = (0.0,) * (columns.MOST - count)
+    of_columns = {
+        1: lambda x, a, b, c: value(x, a),
+        2: lambda x, a, b, c: value(x, a, b),
+        3: lambda x, a, b, c: value(x, a, b, c),
+    }
+    by_all = {
+        1: lambda x, a, b, c: slopes(x, a) + rest,
+        2: lambda x, a, b, c: slopes(x, a, b) + rest,
+        3: lambda x, a, b, c: slopes(x, a, b, c),
+    }
+    body = {
+        "__doc__": f"y = {_text(f)}(x, {', '.join(starts)}), a layer of your own.",
+        "has_kink": has_kink,
+        "units": columns.units_of_columns(own_formula(of_columns[count]), own_formula(by_all[count])),
+    }
+    made_of = [(one, float, field(default=start)) for one, start in starts.items()]
+    made = make_dataclass(title, made_of, bases=(columns.ColumnLayer,), namespace=body, frozen=True)
+    found: type[Any] = _register(made, f, (operations.LAYERS, title))
     return found
 
 
@@ -113,7 +187,7 @@ def loss(
     for t in TARGETS:
         for y in TRIED:
             _finite("value", value, y, t)
-            _compare("derivative", _finite("derivative", derivative, y, t), value, y, lambda f, y, t=t: f(y, t))
+            _compare("derivative", _finite("derivative", derivative, y, t), _along(value, (y, t), 0), y)
 
     @own_formula
     def of_output(y: Any, t: Any, p: Any) -> Any:
@@ -223,6 +297,32 @@ def _starts(name: str, numbers: Any, most: int) -> dict[str, float]:
     return {key: arrays.real(f"{name}[{key!r}]", number, minimum=0.0, below=1.0) for key, number in numbers.items()}
 
 
+def _beginnings(numbers: Any) -> dict[str, float]:
+    """The names of a layer's parameters with the numbers at which they begin."""
+    if not isinstance(numbers, Mapping) or not 1 <= len(numbers) <= columns.MOST:
+        expected = f"parameters: expected a mapping of 1 to {columns.MOST} names to numbers"
+        raise TypeError(f'{expected}, got {checks.shown(numbers)}; pass one such as {{"beta": 1.0}}')
+    for key in numbers:
+        if not isinstance(key, str) or not key.isidentifier() or keyword.iskeyword(key) or key in NOT_FREE:
+            raise ValueError(f"parameters: expected identifiers, got {checks.shown(key)}; pass another name")
+        if key[-1].isdigit():
+            raise ValueError(f"parameters: expected names without a number behind, got {key!r}; networks add one")
+    return {key: arrays.real(f"parameters[{key!r}]", number) for key, number in numbers.items()}
+
+
+def _try_slopes(f: Any, derivative: Any, names: tuple[str, ...], at: tuple[float, ...]) -> None:
+    """Refuse derivatives by x and by parameters that are not the difference quotients of f."""
+    _finite("f", f, *at)
+    found = derivative(*at)
+    if not isinstance(found, tuple) or len(found) != len(at):
+        expected = f"derivative: expected a tuple of {len(at)} numbers, by {', '.join(names)}"
+        raise ValueError(f"{expected}, got {checks.shown(found)}; return one number for each")
+    for i, one in enumerate(names):
+        slope = _finite(f"derivative by {one}", lambda *_, i=i: found[i], *at)
+        others = ", ".join(f"{name} = {number:g}" for name, number in zip(names, at, strict=True) if name != one)
+        _compare(f"derivative by {one}", slope, _along(f, at, i), at[i], f" and {others}")
+
+
 def _text(function: Any) -> str:
     return str(getattr(function, "__name__", "a function"))
 
@@ -236,12 +336,17 @@ def _finite(name: str, function: Callable[..., Any], *at: Any) -> float:
     return float(found)
 
 
-def _compare(name: str, slope: Any, f: Any, at: float, along: Callable[..., Any]) -> None:
+def _along(f: Any, at: tuple[float, ...], i: int) -> Callable[[float], Any]:
+    """f as a function of one of its arguments."""
+    return lambda number: f(*at[:i], number, *at[i + 1 :])
+
+
+def _compare(name: str, slope: Any, f: Callable[[float], Any], at: float, where: str = "") -> None:
     """Refuse a derivative that is not the difference quotient."""
     step = STEP * max(1.0, abs(at))
-    quotient = float(along(f, at + step) - along(f, at - step)) / (2 * step)
+    quotient = float(f(at + step) - f(at - step)) / (2 * step)
     if not abs(slope - quotient) <= TOLERANCE * max(1.0, abs(quotient), abs(slope)):
-        expected = f"{name}: expected the derivative, {quotient:.6g} at {at:g} by a difference quotient"
+        expected = f"{name}: expected the derivative, {quotient:.6g} at {at:g}{where} by a difference quotient"
         raise ValueError(f"{expected}, got {slope:.6g}; mend the derivative or the function")
 
 

@@ -60,7 +60,7 @@ from fastnn.network.history import History
 from fastnn.network.network import Network
 from fastnn.network.persistence import load
 from fastnn.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSProp
-from fastnn.own_operations import activation, loss, optimizer
+from fastnn.own_operations import activation, layer, loss, optimizer
 from fastnn.validation.cross_validation import cross_validate
 from fastnn.validation.metrics import classification_scores, confusion_matrix
 from fastnn.version import __version__
@@ -120,6 +120,7 @@ __all__ = [
     "huber",
     "information",
     "kl_divergence",
+    "layer",
     "line_fit_losses",
     "load",
     "log_loss",

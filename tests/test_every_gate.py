@@ -24,6 +24,7 @@ NAMESPACES |= {"plots": plots, "schedules": schedules}
 EXEMPT = {
     "fastnn.reference": "formulas in NumPy for comparison, which load without the package",
     "fastnn.activation": "takes functions",
+    "fastnn.layer": "takes functions",
     "fastnn.loss": "takes functions",
     "fastnn.optimizer": "takes functions",
     "fastnn.History": "a record that fit makes",

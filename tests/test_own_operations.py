@@ -197,7 +197,7 @@ def test_a_file_of_one_that_is_not_made(
 ) -> None:
     network().save(path)
     monkeypatch.delitem(table, key)
-    remedy = "if it is your own, make it first, by fastnn.activation, loss or optimizer"
+    remedy = "if it is your own, make it first, by fastnn.activation, layer, loss or optimizer"
     with pytest.raises(fastnn.ModelFileError, match=f"{re.escape(place)}: expected one of .* got '{key}'.*; {remedy}"):
         fastnn.load(path)
 

@@ -46,6 +46,14 @@ def test_script_fits_one_screen() -> None:
     assert block.group(1).count("\n") <= 40
 
 
+def test_operations_of_ones_own_are_short() -> None:
+    """An activation, a loss, an optimizer and a layer, and their use."""
+    block = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "fastnn.layer(" in block)
+    for kind in ("activation", "loss", "optimizer", "layer"):
+        assert f"fastnn.{kind}(" in block
+    assert len([line for line in block.splitlines() if line]) < 30
+
+
 def test_two_commands() -> None:
     blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     assert blocks[:2] == [

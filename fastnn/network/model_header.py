@@ -37,7 +37,7 @@ NEW_FIELDS: dict[int, dict[str, Any]] = {
 MOST_STEPS = 2**53  # what a float64 counts
 LARGEST_HEADER = 2**20  # bytes, enough for some 7,000 affine layers
 
-OWN = "if it is your own, make it first, by fastnn.activation, loss or optimizer"
+OWN = "if it is your own, make it first, by fastnn.activation, layer, loss or optimizer"
 REMEDY = "pass a file saved by Network.save"
 REPAIR = "use an intact copy, or save the network again"
 
