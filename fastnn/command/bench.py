@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 # What argparse calls the object to which commands are added; it has no public name.
 Commands: TypeAlias = Any
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 GROUPS = (
     "gradients, operations, activations, losses, products, steps, optimizers, layers, models, epochs, inference, "
     "contention"
