@@ -8,49 +8,32 @@ from typing import Any
 
 from fastnn.gate import arrays
 from fastnn.gate.slips import answers_slips
-from fastnn.operations import ACTIVATIONS, LAYERS
-from fastnn.operations.activations.elu import Elu
-from fastnn.operations.activations.gelu import Gelu
-from fastnn.operations.activations.identity import Identity
-from fastnn.operations.activations.leaky_relu import LeakyRelu
-from fastnn.operations.activations.relu import Relu
-from fastnn.operations.activations.sigmoid import Sigmoid
-from fastnn.operations.activations.silu import Silu
-from fastnn.operations.activations.softmax import Softmax
-from fastnn.operations.activations.softplus import Softplus
-from fastnn.operations.activations.step import Step
-from fastnn.operations.activations.tanh import Tanh
-from fastnn.operations.affine import WIDEST, Affine
-from fastnn.operations.base import Activation, Layer
-from fastnn.operations.batch_norm import BatchNorm
-from fastnn.operations.dropout import Dropout
-from fastnn.operations.prelu import PRelu
+from fastnn.operations import ACTIVATIONS as ACTIVATION_LAYERS
+from fastnn.operations import LAYERS as LAYERS
+from fastnn.operations.affine import WIDEST as WIDEST
+from fastnn.operations.base import Activation as Activation
+from fastnn.operations.base import Layer as Layer
 
-__all__ = [
-    "ACTIVATION_LAYERS",
-    "LAYERS",
-    "WIDEST",
-    "Activation",
-    "Affine",
-    "BatchNorm",
-    "Dropout",
-    "Elu",
-    "Gelu",
-    "Identity",
-    "Layer",
-    "LeakyRelu",
-    "PRelu",
-    "Relu",
-    "Sigmoid",
-    "Silu",
-    "Softmax",
-    "Softplus",
-    "Step",
-    "Tanh",
-    "own_layer",
-]
+# isort: split
+# <generated: python -m docs.generate>
+from fastnn.operations.activations.elu import Elu as Elu
+from fastnn.operations.activations.gelu import Gelu as Gelu
+from fastnn.operations.activations.identity import Identity as Identity
+from fastnn.operations.activations.leaky_relu import LeakyRelu as LeakyRelu
+from fastnn.operations.activations.relu import Relu as Relu
+from fastnn.operations.activations.sigmoid import Sigmoid as Sigmoid
+from fastnn.operations.activations.silu import Silu as Silu
+from fastnn.operations.activations.softmax import Softmax as Softmax
+from fastnn.operations.activations.softplus import Softplus as Softplus
+from fastnn.operations.activations.step import Step as Step
+from fastnn.operations.activations.tanh import Tanh as Tanh
+from fastnn.operations.affine import Affine as Affine
+from fastnn.operations.batch_norm import BatchNorm as BatchNorm
+from fastnn.operations.dropout import Dropout as Dropout
+from fastnn.operations.prelu import PRelu as PRelu
 
-ACTIVATION_LAYERS = ACTIVATIONS
+# </generated>
+
 for _class in LAYERS.values():
     answers_slips(_class)
 

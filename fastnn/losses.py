@@ -11,38 +11,24 @@ import numpy as np
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import answers_slips
-from fastnn.operations import LOSSES
-from fastnn.operations.losses.absolute_error import AbsoluteError
-from fastnn.operations.losses.base import Loss, Targets
-from fastnn.operations.losses.cross_entropy import CrossEntropy
-from fastnn.operations.losses.exponential import Exponential
-from fastnn.operations.losses.hinge import Hinge
-from fastnn.operations.losses.huber import Huber
-from fastnn.operations.losses.kl_divergence import KLDivergence
-from fastnn.operations.losses.log_loss import LogLoss
-from fastnn.operations.losses.mean_squared_error import MeanSquaredError
-from fastnn.operations.losses.sigmoid_cross_entropy import SigmoidCrossEntropy
-from fastnn.operations.losses.softmax_cross_entropy import SoftmaxCrossEntropy
+from fastnn.operations import LOSSES as LOSSES
+from fastnn.operations.losses.base import Loss as Loss
+from fastnn.operations.losses.base import Targets as Targets
 
-__all__ = [
-    "LOSSES",
-    "AbsoluteError",
-    "CrossEntropy",
-    "Exponential",
-    "Hinge",
-    "Huber",
-    "KLDivergence",
-    "LogLoss",
-    "Loss",
-    "MeanSquaredError",
-    "SigmoidCrossEntropy",
-    "SoftmaxCrossEntropy",
-    "Targets",
-    "check_loss",
-    "check_outputs",
-    "own_loss",
-    "weights_of",
-]
+# isort: split
+# <generated: python -m docs.generate>
+from fastnn.operations.losses.absolute_error import AbsoluteError as AbsoluteError
+from fastnn.operations.losses.cross_entropy import CrossEntropy as CrossEntropy
+from fastnn.operations.losses.exponential import Exponential as Exponential
+from fastnn.operations.losses.hinge import Hinge as Hinge
+from fastnn.operations.losses.huber import Huber as Huber
+from fastnn.operations.losses.kl_divergence import KLDivergence as KLDivergence
+from fastnn.operations.losses.log_loss import LogLoss as LogLoss
+from fastnn.operations.losses.mean_squared_error import MeanSquaredError as MeanSquaredError
+from fastnn.operations.losses.sigmoid_cross_entropy import SigmoidCrossEntropy as SigmoidCrossEntropy
+from fastnn.operations.losses.softmax_cross_entropy import SoftmaxCrossEntropy as SoftmaxCrossEntropy
+
+# </generated>
 
 for _class in LOSSES.values():
     answers_slips(_class)

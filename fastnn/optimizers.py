@@ -13,33 +13,19 @@ from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import answers_slips
 from fastnn.operations.updates import base
-from fastnn.operations.updates.adagrad import AdaGrad
-from fastnn.operations.updates.adam import Adam, AdamW
-from fastnn.operations.updates.base import Optimizer
-from fastnn.operations.updates.momentum import Momentum, Nesterov
-from fastnn.operations.updates.rmsprop import RMSProp
-from fastnn.operations.updates.sgd import SGD
+from fastnn.operations.updates.base import Optimizer as Optimizer
 
-__all__ = [
-    "NO_RULE",
-    "NO_UPDATE",
-    "OPTIMIZERS",
-    "OPTIMIZER_CLASSES",
-    "OWN",
-    "SGD",
-    "AdaGrad",
-    "Adam",
-    "AdamW",
-    "Momentum",
-    "Nesterov",
-    "Optimizer",
-    "RMSProp",
-    "Rule",
-    "check_optimizer",
-    "numbers_in",
-    "rule_of",
-    "that_can_be_pickled",
-]
+# isort: split
+# <generated: python -m docs.generate>
+from fastnn.operations.updates.adagrad import AdaGrad as AdaGrad
+from fastnn.operations.updates.adam import Adam as Adam
+from fastnn.operations.updates.adam import AdamW as AdamW
+from fastnn.operations.updates.momentum import Momentum as Momentum
+from fastnn.operations.updates.momentum import Nesterov as Nesterov
+from fastnn.operations.updates.rmsprop import RMSProp as RMSProp
+from fastnn.operations.updates.sgd import SGD as SGD
+
+# </generated>
 
 
 class Rule(NamedTuple):
@@ -87,11 +73,11 @@ def numbers_in(dtype: Any, numbers: tuple[float, ...]) -> Array:
 
 
 OPTIMIZER_CLASSES = operations.OPTIMIZERS
+OPTIMIZERS = operations.UPDATES
 for _class in OPTIMIZER_CLASSES.values():
     answers_slips(_class)
 # Those whose numbers never change; of a user's class they may.
 OWN = frozenset(OPTIMIZER_CLASSES.values())
-OPTIMIZERS = operations.UPDATES
 
 
 def that_can_be_pickled(optimizer: Optimizer | None) -> Optimizer | None:

@@ -255,7 +255,7 @@ def optimizer(update: Callable[..., Any], *, state: int, rates: Mapping[str, flo
         "__doc__": f"{_text(update)}, an optimizer of your own.",
         "update": name,
         "unit": updates.unit_of(own_formula(update), state, len(usual)),
-        "state_vectors": state,
+        "keeps": ("state", "other_state")[:state],
         "in_unit_interval": tuple(usual),
         "_own": own,
     }

@@ -17,7 +17,7 @@ ARROWS = {
     "functional": "engine engine.interpreters gate kernels losses operations optimizers",
     "network": "engine engine.interpreters errors functional gate layers losses operations optimizers system version",
     "schedules": "gate network",
-    "observing": "engine gate layers operations system",
+    "observing": "engine gate layers operations reference system",
     "gradients": "engine engine.interpreters errors gate kernels observing operations",
     "datasets": "errors gate system",
     "information": "gate",
@@ -26,8 +26,6 @@ ARROWS = {
     "plots": "engine errors functional gate gradients network operations",
     "environment": "engine functional gate kernels layers network operations optimizers system version",
     "dropin": "datasets engine errors gate layers observing operations system",
-    "public": "datasets engine environment errors functional gradients information layers losses models network "
-    "optimizers own_operations plots reference schedules validation version",
     "__init__": "version",
     "demos": "__init__ gate layers models reference",
     "command": "datasets demos dropin environment errors gate gradients layers network optimizers reference system "
@@ -39,7 +37,7 @@ LATE_ARROWS = {
     "gradients": "plots",
     "dropin": "functional kernels",
     "demos": "plots command",
-    "command": "engine",
+    "command": "engine operations",
 }
 # Who may import more than NumPy and the standard library, anywhere in the file.
 COMPILERS = {

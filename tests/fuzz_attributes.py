@@ -188,7 +188,7 @@ class Program:
 
     def some_targets(self) -> Any:
         labels = np.arange(self.rows) % OUTPUTS
-        if self.net.loss_name in ("softmax_cross_entropy", "kl_divergence", "cross_entropy"):
+        if losses.LOSSES[self.net.loss_name].compares_classes:
             return labels
         return np.where(np.eye(OUTPUTS)[labels] > 0, 1.0, self.draw.choice([-1.0, 0.0])).astype(self.net.dtype)
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-import fastnn
 from fastnn import Affine, Network, Tanh
+from fastnn.operations import ACTIVATIONS
 from fastnn.operations import LOSSES as KERNELS
 from tests import shapes
 
@@ -14,7 +14,8 @@ X = shapes.numbers(1, N, D)
 CASES = [*KERNELS, "hinge of signs"]
 
 
-PROBABILITIES = {"cross_entropy": fastnn.Softmax, "log_loss": fastnn.Sigmoid}  # what makes a network's outputs so
+# What makes a network's outputs the probabilities that a loss takes.
+PROBABILITIES = {name: ACTIVATIONS[kind.follows[0]] for name, kind in KERNELS.items() if kind.follows}
 
 
 def layers_of(case: str) -> list[Any]:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from fastnn import reference
 from fastnn.kernels.compile import JIT_DISABLED
-from fastnn.operations import ACTIVATIONS
+from fastnn.operations import ACTIVATIONS, LOSSES, UPDATES
+from fastnn.operations.losses.base import SHARES, SIGNS
 
 Array: TypeAlias = npt.NDArray[Any]
 FloatType: TypeAlias = type[np.float32] | type[np.float64]
@@ -120,9 +121,8 @@ def _affine_backward_without_dx(shape: Shape, dtype: FloatType, make: Numbers) -
 
 
 def _activation_options(name: str) -> dict[str, Any]:
-    other_than_default = {"slope": 0.25, "alpha": 0.75}
-    parameter = ACTIVATIONS[name].option
-    return {"name": name} | ({parameter: other_than_default[parameter]} if parameter else {})
+    option = ACTIVATIONS[name].option
+    return {"name": name} | ({option: 0.25 if option == "slope" else 0.75} if option else {})
 
 
 def _activation_forward(name: str) -> Callable[[Shape, FloatType, Numbers], Problem]:
@@ -161,14 +161,22 @@ def targets(kind: str, n: int, k: int, dtype: FloatType) -> Array:
 
 def targets_of(loss: str, n: int, k: int, dtype: FloatType) -> Array:
     """Targets that a network's loss takes, of k outputs."""
-    if loss in ("softmax_cross_entropy", "cross_entropy") or (loss == "hinge" and k > 1):
+    kind = LOSSES[loss]
+    if kind.accepts == SHARES or loss == "kl_divergence":
+        return targets("probabilities", n, k, dtype)
+    if kind().takes_classes and (k > 1 or kind.compares_classes):
         return targets("labels", n, k, dtype)
-    shares = targets("probabilities", n, k, dtype)
-    if loss in ("kl_divergence", "sigmoid_cross_entropy", "log_loss"):
-        return shares
-    return (
-        np.sign(numbers(6, n, k)).astype(dtype) if loss in ("exponential", "hinge") else numbers(6, n, k, dtype=dtype)
-    )
+    values = numbers(6, n, k, dtype=dtype)
+    return np.sign(values) if kind.accepts == SIGNS else values
+
+
+def outputs_of(loss: str, n: int, k: int, dtype: FloatType, make: Numbers = numbers) -> tuple[str, Array]:
+    """How a loss of arrays calls its outputs, and outputs that it takes."""
+    kind, y = LOSSES[loss], make(1, n, k, dtype=dtype)
+    if kind.follows:
+        with np.errstate(all="ignore"):
+            y = reference.activation_forward(kind.follows[0], y)
+    return "x" if kind.applies else "y", y
 
 
 def _softmax_cross_entropy(kind: str) -> Callable[[Shape, FloatType, Numbers], Problem]:
@@ -189,25 +197,35 @@ def _mean_squared_error(shape: Shape, dtype: FloatType, make: Numbers) -> Proble
 def _loss(name: str) -> Callable[[Shape, FloatType, Numbers], Problem]:
     def problem(shape: Shape, dtype: FloatType, make: Numbers) -> Problem:
         n, _, k = shape
-        y, first = make(1, n, k, dtype=dtype), "x" if name in ("sigmoid_cross_entropy", "kl_divergence") else "y"
-        if name in ("cross_entropy", "log_loss"):
-            with np.errstate(all="ignore"):
-                y = reference.softmax(y) if name == "cross_entropy" else (1 / (1 + np.exp(-y))).astype(dtype)
+        first, y = outputs_of(name, n, k, dtype, make)
         return Problem(name, {first: y, "t": targets_of(name, n, k, dtype)}, results=((n, k),))
 
     return problem
 
 
-OTHER_LOSSES = [name for name in reference.LOSSES if name not in ("softmax_cross_entropy", "mean_squared_error")]
+OTHER_LOSSES = [name for name in LOSSES if name not in ("softmax_cross_entropy", "mean_squared_error")]
 
 
-def _update(name: str, *state: str, **options: float) -> Callable[[Shape, FloatType, Numbers], Problem]:
+# Options of an update other than the usual ones.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "momentum": {"momentum": 0.75},
+    "nesterov": {"momentum": 0.75},
+    "adagrad": {"epsilon": 0.25},
+    "rmsprop": {"epsilon": 0.25, "epsilon_inside": True},
+    "adam": {"epsilon": 0.25, "weight_decay": 0.5},
+}
+
+
+def _update(name: str) -> Callable[[Shape, FloatType, Numbers], Problem]:
+    kind, state = UPDATES[name], UPDATES[name].keeps
+    options = {"lr": 0.125, **({"step": 3} if kind.counts else {}), **OPTIONS.get(name, {})}
+
     def problem(shape: Shape, dtype: FloatType, make: Numbers) -> Problem:
         names = ("params", "grads", *state)
         arrays = {key: make(seed, *shape[1:], dtype=dtype) for seed, key in enumerate(names)}
         if "squares" in arrays:
             arrays["squares"] = np.abs(arrays["squares"])
-        return Problem(name, arrays, options, updated=("params", *state))
+        return Problem(f"{name}_update", arrays, options, updated=("params", *state))
 
     return problem
 
@@ -223,12 +241,7 @@ PROBLEMS: dict[str, Callable[[Shape, FloatType, Numbers], Problem]] = {
     **{f"cross entropy of {kind}": _softmax_cross_entropy(kind) for kind in ("labels", "one_hot", "probabilities")},
     "mean_squared_error": _mean_squared_error,
     **{name: _loss(name) for name in OTHER_LOSSES},
-    "sgd_update": _update("sgd_update", lr=0.125),
-    "momentum_update": _update("momentum_update", "velocity", lr=0.125, momentum=0.75),
-    "nesterov_update": _update("nesterov_update", "velocity", lr=0.125, momentum=0.75),
-    "adagrad_update": _update("adagrad_update", "squares", lr=0.125, epsilon=0.25),
-    "rmsprop_update": _update("rmsprop_update", "squares", lr=0.125, epsilon=0.25, epsilon_inside=True),
-    "adam_update": _update("adam_update", "means", "squares", step=3, lr=0.125, epsilon=0.25, weight_decay=0.5),
+    **{f"{name}_update": _update(name) for name in UPDATES},
 }
 
 

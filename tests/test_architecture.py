@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 import fastnn
-from fastnn import public
 from fastnn.kernels.compile import ENTRIES, FASTMATH, JIT_DISABLED
 from tests.arrows import ARROWS, COMPILERS, LATE_ARROWS
 
@@ -274,17 +273,15 @@ def test_public_functions_and_classes_are_documented(module: str) -> None:
 
 
 def test_public_names() -> None:
-    """Those that fastnn lists and gives when asked are those that fastnn.public imports."""
-    imported = {name.rpartition(".")[2] for name, _ in imports(MODULES["public"])}
-    assert imported == set(fastnn.__all__) == set(public.__all__)
-    assert set(fastnn.MODULES) == {name for name in fastnn.__all__ if name in MODULES}
-    assert set(fastnn.__all__) <= set(dir(fastnn))
-    assert len(fastnn.__all__) == len(set(fastnn.__all__))
-    for name in fastnn.__all__:
-        assert getattr(fastnn, name) is getattr(public, name)
+    """`dir` shows them and nothing else; each is where the text for type checkers says."""
+    names = dir(fastnn)
+    assert len(names) == len(set(names)) > 75 and not {"annotations", "importlib", "public"} & set(names)
+    assert names == fastnn.__getattr__("__all__")
+    for name in names:
         assert name == "__version__" or inspect.getdoc(getattr(fastnn, name)), name
-    kinds = {type(node) for node in tree(MODULES["public"]).body}
-    assert kinds == {ast.Expr, ast.ImportFrom, ast.Assign}, "it holds no logic"
+        found = getattr(fastnn, name)
+        if callable(found):
+            assert found is getattr(importlib.import_module(found.__module__), name)
     with pytest.raises(AttributeError, match=r"^module 'fastnn' has no attribute 'Afine'$"):
         getattr(fastnn, "Afine")  # noqa: B009 - which type checkers would refuse
 

@@ -17,8 +17,8 @@ from fastnn import environment
 from fastnn.command import cli
 from fastnn.command.cli import main
 from fastnn.kernels.compile import JIT_DISABLED
-from fastnn.operations import ACTIVATIONS
-from fastnn.optimizers import OPTIMIZERS
+from fastnn.operations import ACTIVATIONS, LOSSES
+from fastnn.optimizers import OPTIMIZER_CLASSES
 from tests.commands import PYTHON_M, Output, assert_error, printed_json, variables, without_compiling
 
 COMMANDS = ("demo", "train", "gradcheck", "dropin", "info", "bench")
@@ -124,8 +124,9 @@ def test_usage_errors_list_the_choices(
 
 
 def test_choices_are_those_of_fastnn() -> None:
-    assert set(cli.ACTIVATIONS) == set(ACTIVATIONS) - {"step", "softmax"}  # which teach a hidden layer nothing
-    assert set(cli.OPTIMIZERS) == set(OPTIMIZERS)
+    assert [name for name, kind in ACTIVATIONS.items() if kind.takes_elements] == cli.ACTIVATIONS
+    assert list(LOSSES) == cli.LOSSES
+    assert [name.lower() for name in OPTIMIZER_CLASSES] == cli.OPTIMIZERS
 
 
 def test_module_imports_nothing_that_loads_numba() -> None:

@@ -4,6 +4,7 @@ They are found by the package's public names: a new one without the gate fails h
 as plain ones, without their masks, or compute something else with them.
 """
 
+import functools
 import inspect
 import re
 import warnings
@@ -15,6 +16,8 @@ import pytest
 
 import fastnn
 from fastnn import datasets, information, losses, models, plots, schedules
+from fastnn.operations import LOSSES, UPDATES
+from tests import shapes
 
 pytestmark = pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
 
@@ -79,38 +82,22 @@ EXAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
     "fastnn.Network.outputs_of_layers": lambda: {"x": X},
     "fastnn.Network.predict": lambda: {"x": X},
     "fastnn.Network.step": lambda: {**DATA, "optimizer": fastnn.SGD(0.1)},
-    "fastnn.absolute_error": lambda: {"y": ROWS, "t": ROWS},
     "fastnn.activation_backward": lambda: {"name": "relu", "dy": X, "x": X, "y": X},
     "fastnn.activation_forward": lambda: {"name": "relu", "x": X},
-    "fastnn.adagrad_update": lambda: {**STATE, "squares": np.ones(3)},
-    "fastnn.adam_update": lambda: {**STATE, "means": np.ones(3), "squares": np.ones(3), "step": 1},
     "fastnn.affine_backward": lambda: {"dy": ROWS, "x": X, "W": np.ones((3, 2), np.float32)},
     "fastnn.affine_forward": lambda: {"x": X, "W": np.ones((3, 2), np.float32), "b": np.ones(2, np.float32)},
     "fastnn.check_gradients": lambda: {"net": network(), **DATA},
     "fastnn.classification_scores": lambda: {"t": LABELS, "predicted": LABELS},
     "fastnn.confusion_matrix": lambda: {"t": LABELS, "predicted": LABELS},
-    "fastnn.cross_entropy": lambda: {"y": PROBABILITIES, "t": LABELS},
     "fastnn.cross_validate": lambda: {"network_factory": network, **DATA, "folds": 2},
     "fastnn.directional_derivative": lambda: {"f": squares, "x": np.ones(3), "v": np.ones(3)},
-    "fastnn.exponential": lambda: {"y": ROWS, "t": SIGNS},
     "fastnn.gradient_descent": lambda: {"f": squares, "init_x": np.ones(2), "step_num": 1},
-    "fastnn.hinge": lambda: {"y": ROWS, "t": SIGNS},
-    "fastnn.huber": lambda: {"y": ROWS, "t": ROWS},
-    "fastnn.kl_divergence": lambda: {"x": ROWS, "t": PROBABILITIES},
     "fastnn.line_fit_losses": lambda: {"x": np.ones(3), "t": np.ones(3), "w": np.ones(2), "b": np.ones(2)},
-    "fastnn.log_loss": lambda: {"y": PROBABILITIES, "t": ONE_HOT},
-    "fastnn.mean_squared_error": lambda: {"y": ROWS, "t": ROWS},
-    "fastnn.momentum_update": lambda: {**STATE, "velocity": np.ones(3)},
-    "fastnn.nesterov_update": lambda: {**STATE, "velocity": np.ones(3)},
     "fastnn.numerical_diff": lambda: {"f": np.sin, "x": 1.0},
     "fastnn.numerical_gradient": lambda: {"f": squares, "x": np.ones(3)},
     "fastnn.random_restarts": lambda: {"network_factory": network, **DATA, "n": 1, "epochs": 1},
-    "fastnn.rmsprop_update": lambda: {**STATE, "squares": np.ones(3)},
-    "fastnn.sgd_update": lambda: STATE,
-    "fastnn.sigmoid_cross_entropy": lambda: {"x": ROWS, "t": ONE_HOT},
     "fastnn.simulated_annealing": lambda: {"network_factory": network, **DATA, "steps": 1},
     "fastnn.softmax": lambda: {"x": X},
-    "fastnn.softmax_cross_entropy": lambda: {"x": ROWS, "t": LABELS},
     "fastnn.zero_one_loss": lambda: {"y": ROWS, "t": LABELS},
     "datasets.Standardize.fit": lambda: {"x": X},
     "datasets.Standardize.transform": lambda: {"x": X},
@@ -155,6 +142,19 @@ EXAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
     "plots.learning_rates": lambda: {"f": squares, "init_x": 1.0, "rates": [0.1], "step_num": 1},
     "plots.line_fit_surface": lambda: {"x": np.arange(3.0), "t": np.ones(3)},
 }
+
+
+def of_update(kind: Any) -> dict[str, Any]:
+    return {**STATE, **{name: np.ones(3) for name in kind.keeps}, **({"step": 1} if kind.counts else {})}
+
+
+def of_loss(name: str) -> dict[str, Any]:
+    first, y = shapes.outputs_of(name, 4, 2, np.float32)
+    return {first: y, "t": shapes.targets_of(name, 4, 2, np.float32)}
+
+
+EXAMPLES |= {f"fastnn.{name}_update": functools.partial(of_update, kind) for name, kind in UPDATES.items()}
+EXAMPLES |= {f"fastnn.{name}": functools.partial(of_loss, name) for name in LOSSES}
 
 
 class Sparse:
@@ -205,7 +205,8 @@ def public(name: str, module: Any) -> Iterator[tuple[str, Any]]:
     """All functions, classes and public methods of a module, by name."""
     for key in getattr(module, "__all__", None) or [key for key in vars(module) if not key.startswith("_")]:
         thing, label = getattr(module, key), f"{name}.{key}"
-        if not hasattr(module, "__all__") and getattr(thing, "__module__", "") != module.__name__:
+        home = getattr(thing, "__module__", "")
+        if not hasattr(module, "__all__") and home != module.__name__ and not home.startswith("fastnn.operations."):
             continue  # what it imports
         if label in EXEMPT or not callable(thing) or not getattr(thing, "__module__", "").startswith("fastnn"):
             continue

@@ -1,6 +1,7 @@
 """Every boolean argument of every public function is True or False: "no" would count as true, None break a kernel."""
 
 import dataclasses
+import functools
 import inspect
 import types
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import pytest
 
 import fastnn
 from fastnn import Affine, Network, datasets, environment, models
+from fastnn.operations import OPTIMIZERS, UPDATES
 from tests.shapes import numbers, targets
 
 X, T = numbers(1, 12, 4, dtype=np.float32), targets("labels", 12, 3, np.float32)
@@ -43,12 +45,7 @@ def public() -> Iterator[tuple[str, Any]]:
 
 
 ZEROS = np.zeros(3)
-UPDATE = (np.zeros(3), np.zeros(3), np.zeros(3))
 CALLS: dict[str, Callable[..., Any]] = {
-    "AdaGrad": fastnn.AdaGrad,
-    "RMSProp": fastnn.RMSProp,
-    "Adam": fastnn.Adam,
-    "AdamW": fastnn.AdamW,
     "Network.predict": lambda **flag: NET.predict(X, **flag),
     "Network.loss": lambda **flag: NET.loss(X, T, **flag),
     "Network.accuracy": lambda **flag: NET.accuracy(X, T, **flag),
@@ -65,9 +62,6 @@ CALLS: dict[str, Callable[..., Any]] = {
     "loss": lambda **flag: fastnn.loss(lambda y, t: y * y, derivative=lambda y, t: 2.0 * y, name="squares", **flag),
     "affine_backward": lambda **flag: fastnn.affine_backward(X, X, np.ones((4, 4), np.float32), **flag),
     "mean_squared_error": lambda **flag: fastnn.mean_squared_error(X, X, **flag),
-    "adagrad_update": lambda **flag: fastnn.adagrad_update(*UPDATE, 0.1, **flag),
-    "rmsprop_update": lambda **flag: fastnn.rmsprop_update(*UPDATE, 0.1, **flag),
-    "adam_update": lambda **flag: fastnn.adam_update(*UPDATE, np.zeros(3), 1, 0.1, **flag),
     "numerical_gradient": lambda **flag: fastnn.numerical_gradient(np.sum, ZEROS, **flag),
     "cross_validate": lambda **flag: fastnn.cross_validate(lambda rng: NET, X, T, **flag),
     "warmup": environment.warmup,
@@ -79,6 +73,11 @@ CALLS: dict[str, Callable[..., Any]] = {
     "Perceptron.fit": lambda **flag: models.Perceptron().fit(X, T % 2, **flag),
     "LinearRegression.fit": lambda **flag: models.LinearRegression().fit(X, X, **flag),
 }
+CALLS |= {name: kind for name, kind in OPTIMIZERS.items() if takes_flags(kind)}
+for _name, _kind in UPDATES.items():
+    _update, _state = getattr(fastnn, f"{_name}_update"), [np.zeros(3) for _ in ("params", "grads", *_kind.keeps)]
+    if takes_flags(_update):
+        CALLS[f"{_name}_update"] = functools.partial(_update, *_state, *([1] if _kind.counts else []), 0.1)
 FLAGS = [(name, flag, thing) for name, thing in public() for flag in takes_flags(thing)]
 
 

@@ -8,6 +8,7 @@ import pytest
 import fastnn
 from fastnn import reference
 from fastnn.functional import updates as functional_updates
+from fastnn.operations import UPDATES
 from tests.shapes import Array, numbers
 from tests.test_checks import refused
 from tests.tolerances import assert_close
@@ -57,14 +58,9 @@ def test_updates_of_groups_that_do_not_match() -> None:
     assert all(np.array_equal(params[key], before[key]) for key in params)
 
 
-UPDATES_AND_STATES: tuple[tuple[str, int, dict[str, Any]], ...] = (
-    ("sgd_update", 0, {}),
-    ("momentum_update", 1, {}),
-    ("nesterov_update", 1, {}),
-    ("adagrad_update", 1, {}),
-    ("rmsprop_update", 1, {}),
-    ("adam_update", 2, {"step": 1}),
-)
+UPDATES_AND_STATES: list[tuple[str, int, dict[str, Any]]] = [
+    (f"{name}_update", len(kind.keeps), {"step": 1} if kind.counts else {}) for name, kind in UPDATES.items()
+]
 
 
 @pytest.mark.parametrize(("name", "states", "options"), UPDATES_AND_STATES)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import reference
+from fastnn import operations, reference
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.layers import LAYERS, Activation, Layer
 from fastnn.optimizers import Optimizer
@@ -52,7 +52,7 @@ def described(layers: Sequence[Layer]) -> list[tuple[Any, ...]]:
             keyword = layer.option
             rows.append((layer.activation, {keyword: layer.parameter}) if keyword else (layer.activation,))
         else:
-            rows.append({fastnn.PRelu: ("prelu",), fastnn.BatchNorm: ("batch_norm",)}[type(layer)])
+            rows.append((operations.name_of(type(layer)),))
     return rows
 
 

@@ -88,7 +88,7 @@ def in_torch(case: str, y: Any, t: Any) -> Any:
         "cross_entropy": lambda: functional.nll_loss(torch.log(torch.softmax(y, 1)), t),
         "log_loss": lambda: functional.binary_cross_entropy(torch.sigmoid(y), t, reduction="sum") / N,
     }
-    return formulas[case]()
+    return formulas[case]() if case in formulas else pytest.skip(f"{case} has no formula in PyTorch here")
 
 
 @pytest.mark.parametrize("case", CASES)

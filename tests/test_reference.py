@@ -13,6 +13,8 @@ import numpy.typing as npt
 import pytest
 
 from fastnn import reference
+from fastnn.reference.activations import OPTIONS
+from tests import shapes
 from tests.formulas import FORMULAS
 from tests.tolerances import TOLERANCE, assert_close
 
@@ -27,7 +29,7 @@ NETWORKS: list[tuple[str, list[tuple[Any, ...]]]] = [
     ("mean_squared_error", [("affine", 3, 2), ("affine", 2, 4), ("identity",), ("affine", 4, 3), ("softmax",)]),
 ]
 ONE = np.ones((1, 2))
-UNKNOWN = f"name: expected one of {', '.join([*FORMULAS, 'softmax'])}, got 'Relu'; pass a name from that list"
+UNKNOWN = f"name: expected one of {', '.join(reference.ACTIVATIONS)}, got 'Relu'; pass a name from that list"
 UNKNOWN_LOSS = f"loss: expected one of {', '.join(reference.LOSSES)}, got 'mse'; pass a name from that list"
 DIFFERENT = "1 of 1 entries differ; worst at (): expected 1.0, got nan, off by nan, allowed 1.1e-12"
 SENTENCES = [
@@ -84,11 +86,12 @@ def test_affine_against_loops(n: int, d: int, h: int, dtype: Any) -> None:
         assert_close(db, [math.fsum(column) for column in dy.T.tolist()], dtype)
 
 
-@pytest.mark.parametrize("value", [None, -0.5, 0.0, 2.5])
-@pytest.mark.parametrize("name", [name for name in reference.ACTIVATIONS if name != "softmax"])
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, v) for name in FORMULAS for v in (None, *((-0.5, 0.0, 2.5) if name in OPTIONS else ()))]
+)
 def test_activation_against_formula(name: str, value: float | None, dtype: Any) -> None:
     formula, derivative = FORMULAS[name]
-    options: dict[str, Any] = {} if value is None else {"slope": value, "alpha": value}
+    options: dict[str, Any] = {} if value is None else {OPTIONS[name][0]: value}
     p = value if value is not None else 0.01 if name == "leaky_relu" else 1.0  # the defaults
     x = np.append(numbers(1, 20), [0.0, -0.0, 30.0, -30.0]).astype(dtype)  # at 0 the negative side's derivative
     dy = numbers(2, 24, dtype=dtype)
@@ -279,15 +282,20 @@ def test_numerical_gradient() -> None:
 def test_activation_gradient(name: str) -> None:
     x, dy = numbers(20, 3, 4), numbers(21, 3, 4)
     x += 0.1 * np.sign(x)  # away from the kink
-    f = partial(reference.activation_forward, name, slope=2.5, alpha=0.7)
-    dx = reference.activation_backward(name, dy, x, f(x), slope=2.5, alpha=0.7)
+    options: dict[str, Any] = {OPTIONS[name][0]: 0.7} if name in OPTIONS else {}
+
+    def f(x: Any) -> Any:
+        return reference.activation_forward(name, x, **options)
+
+    dx = reference.activation_backward(name, dy, x, f(x), **options)
     assert_close(dx, reference.numerical_gradient(lambda v: float((dy * f(v)).sum()), x), **CENTRAL)
 
 
-@pytest.mark.parametrize("kind", [*TARGETS, "mean_squared_error"])
+@pytest.mark.parametrize("kind", [*TARGETS, *reference.LOSSES])
 def test_loss_gradient(kind: str) -> None:
     loss = reference.LOSSES["softmax_cross_entropy" if kind in TARGETS else kind]
-    x, t = numbers(22, 4, 3), targets(kind, 4, 3) if kind in TARGETS else numbers(23, 4, 3)
+    x, t = numbers(22, 4, 3), targets(kind, 4, 3) if kind in TARGETS else shapes.targets_of(kind, 4, 3, np.float64)
+    x = x if kind in TARGETS else shapes.outputs_of(kind, 4, 3, np.float64)[1]
     assert_close(loss(x, t)[1], reference.numerical_gradient(lambda v: loss(v, t)[0], x), **CENTRAL)
 
 

@@ -18,6 +18,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 import fastnn
 from fastnn import Affine, Momentum, Network, Sigmoid, datasets
 from fastnn.kernels.compile import JIT_DISABLED
+from fastnn.validation.cross_validation import CrossValidation
 from tests import shapes
 
 X = shapes.numbers(1, 31, 4, dtype=np.float32)
@@ -115,7 +116,7 @@ def test_scores_are_like_those_of_scikit_learn() -> None:
 
 
 def test_the_table() -> None:
-    result = fastnn.validation.cross_validation.CrossValidation(np.array([0.5, 1.5]), np.array([0.75, 0.25]), ())
+    result = CrossValidation(np.array([0.5, 1.5]), np.array([0.75, 0.25]), ())
     assert str(result) == (
         "2 folds           mean          +-      lowest     highest\n"
         "loss            1.0000 +-   0.7071      0.5000      1.5000\n"

@@ -31,11 +31,17 @@ if TYPE_CHECKING:
     from fastnn.network.network import Network
     from fastnn.optimizers import Optimizer
 
-ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "identity")
-OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
+# <generated: python -m docs.generate>
+ACTIVATION_NAMES = "identity step sigmoid tanh relu leaky_relu elu gelu silu softplus"
+LOSS_NAMES = (
+    "softmax_cross_entropy sigmoid_cross_entropy mean_squared_error absolute_error huber hinge exponential "
+    "kl_divergence cross_entropy log_loss"
+)
+OPTIMIZER_NAMES = "sgd momentum nesterov adagrad rmsprop adam adamw"
+# </generated>
+ACTIVATIONS, LOSSES, OPTIMIZERS = ACTIVATION_NAMES.split(), LOSS_NAMES.split(), OPTIMIZER_NAMES.split()
 DTYPES = ("float32", "float64")
 CROSS_ENTROPY = "softmax_cross_entropy"
-LOSSES = (CROSS_ENTROPY, "mean_squared_error")
 GRADIENTS = ("analytic", "numerical")
 CLASSES = 10  # of the digits, of MNIST and of files in its format
 # From the argument's name, with which fastnn's errors begin, to the option's.
@@ -184,7 +190,7 @@ def _add_train(commands: Commands) -> None:
     add("--epochs", type=int, default=20, metavar="N", help="passes over the training samples (20)")
     add("--batch-size", type=int, default=32, metavar="N", help="samples for one step (32)")
     add("--optimizer", choices=OPTIMIZERS, default="sgd", metavar="NAME", help=f"one of {', '.join(OPTIMIZERS)} (sgd)")
-    add("--lr", type=float, metavar="X", help="learning rate (0.1; adagrad 0.01, rmsprop and adam 0.001)")
+    add("--lr", type=float, metavar="X", help="learning rate (0.1; the optimizer's own, if it has an epsilon)")
     add("--momentum", type=float, metavar="X", help="share of the velocity kept, for momentum and nesterov (0.9)")
     add("--validation", type=float, default=0.1, metavar="X", help="share of the training samples set aside (0.1)")
     add("--dtype", choices=DTYPES, default="float32", metavar="NAME", help="float32 or float64 (float32)")
@@ -206,8 +212,10 @@ def _widths(text: str) -> list[int]:
 
 
 def _train(options: argparse.Namespace) -> int:
-    if options.momentum is not None and options.optimizer not in ("momentum", "nesterov"):
-        options.parser.error("argument --momentum: only together with --optimizer momentum or nesterov")
+    if options.momentum is not None:
+        names = [name for name, kind in _optimizers().items() if hasattr(kind, "momentum")]
+        if options.optimizer not in names:
+            options.parser.error(f"argument --momentum: only together with --optimizer {' or '.join(names)}")
     if options.save is not None:
         _check_place(options.save)
     from fastnn.datasets import train_test_split
@@ -281,27 +289,33 @@ def _network(
     generator: "np.random.Generator",
     loss: str = CROSS_ENTROPY,
 ) -> "Network":
-    """The network that --hidden, --activation and --dtype ask for."""
-    from fastnn.layers import LAYERS, Activation, Affine, Layer
+    """The network that --hidden, --activation, --loss and --dtype ask for."""
+    from fastnn import operations
+    from fastnn.layers import Affine, Layer
     from fastnn.network.network import Network
 
-    kinds = [layer for layer in LAYERS.values() if issubclass(layer, Activation)]
-    activation = next(layer for layer in kinds if layer.activation == options.activation)
     layers: list[Layer] = []
     for width in options.hidden:
-        layers += [Affine(inputs, width), activation()]
+        layers += [Affine(inputs, width), operations.ACTIVATIONS[options.activation]()]
         inputs = width
     layers.append(Affine(inputs, CLASSES))
+    layers += [operations.ACTIVATIONS[name]() for name in operations.LOSSES[loss].follows[:1]]
     return Network(layers, loss, rng=generator, dtype=options.dtype)
 
 
-def _optimizer(options: argparse.Namespace) -> "Optimizer":
-    from fastnn import optimizers
+def _optimizers() -> dict[str, type["Optimizer"]]:
+    from fastnn.operations import OPTIMIZERS
 
+    return {name.lower(): kind for name, kind in OPTIMIZERS.items()}
+
+
+def _optimizer(options: argparse.Namespace) -> "Optimizer":
+    from fastnn.optimizers import SGD
+
+    kind = _optimizers()[options.optimizer]
     given = {"lr": options.lr, "momentum": options.momentum}
-    if options.lr is None and options.optimizer in ("sgd", "momentum", "nesterov"):
+    if options.lr is None and kind.lr == SGD.lr and not hasattr(kind, "epsilon"):
         given["lr"] = 0.1
-    kind = optimizers.OPTIMIZERS[options.optimizer]
     return kind(**{name: value for name, value in given.items() if value is not None})
 
 
@@ -345,9 +359,8 @@ def _add_gradcheck(commands: Commands) -> None:
     add("--hidden", type=_widths, default=[20], metavar="H,H", help="widths of hidden layers; 0 for none (20)")
     names = f"one of {', '.join(ACTIVATIONS)} (sigmoid)"
     add("--activation", choices=ACTIVATIONS, default="sigmoid", metavar="NAME", help=names)
-    add(
-        "--loss", choices=LOSSES, default=CROSS_ENTROPY, metavar="NAME", help=f"{' or '.join(LOSSES)} ({CROSS_ENTROPY})"
-    )
+    names = f"one of {', '.join(LOSSES)} ({CROSS_ENTROPY})"
+    add("--loss", choices=LOSSES, default=CROSS_ENTROPY, metavar="NAME", help=names)
     add("--samples", type=int, default=50, metavar="N", help="how many digits (50)")
     add("--h", type=float, default=1e-4, metavar="X", help="the largest of three steps (1e-4)")
     add("--dtype", choices=DTYPES, default="float32", metavar="NAME", help="float32 or float64 (float32)")
@@ -359,13 +372,18 @@ def _gradcheck(options: argparse.Namespace) -> int:
     from fastnn import datasets
     from fastnn.gate import arrays
     from fastnn.gradients.check import AGREE, CANNOT_TELL, DIFFER, check_gradients
+    from fastnn.operations import LOSSES as KINDS
+    from fastnn.operations.losses.base import SIGNS
 
     samples = arrays.integer("samples", options.samples, minimum=1)
     generator = arrays.generator("seed", arrays.integer("seed", options.seed, minimum=0))
     (x, t), _ = datasets.load_digits(dtype=options.dtype)
     some = generator.permutation(len(x))[:samples]
     network = _network(x.shape[1], options, generator, loss=options.loss)
-    targets = t[some] if options.loss == CROSS_ENTROPY else datasets.one_hot(t[some], network.outputs)
+    targets, kind = t[some], KINDS[options.loss]
+    if not kind().takes_classes:
+        shares = datasets.one_hot(targets, network.outputs)
+        targets = 2 * shares - 1 if kind.accepts == SIGNS else shares
     report = check_gradients(network, x[some], targets, h=options.h)
     if options.plot is not None:
         report.plot(options.plot)

@@ -299,7 +299,7 @@ class Engine:
         self, rule: Rule, optimizer: Optimizer | None, rows: int, parts: int, shuffled: bool
     ) -> tuple[Array, str | None, Workspace]:
         """The optimizer's state, whose it is, and a workspace that makes its update of that state."""
-        vectors_of_state = 0 if optimizer is None else OPTIMIZERS[rule.update].state_vectors
+        vectors_of_state = 0 if optimizer is None else len(OPTIMIZERS[rule.update].keeps)
         state, owner, workspace = self.state, self.state_owner, self.workspace
         if optimizer is not None and (owner != rule.update or len(state) != vectors_of_state):
             # Another kind of optimizer starts afresh; the same kind, with whatever learning rate, goes on.

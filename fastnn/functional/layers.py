@@ -5,7 +5,9 @@ fastnn.gate.arrays). NaN and infinities pass through as in NumPy. Results have t
 Shape letters: N batch, D inputs and H outputs of a layer, K classes.
 """
 
-from typing import Any
+import textwrap
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,10 +15,12 @@ from fastnn.engine import threads
 from fastnn.engine.interpreters import job, on_arrays
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
+from fastnn.gate.slips import remedy
 from fastnn.kernels.matmul import scratch_size
 from fastnn.operations import ACTIVATIONS
 from fastnn.operations.affine import affine_products
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 FLOP_PER_ACTIVATION = 20  # of the dearest ones; decides only whether threads pay
 
 # Scratch that no call is using, each (parts, size). New memory of 100 KB and more comes from the system page by page:
@@ -117,48 +121,51 @@ def affine_backward(
     return dx if need_dx else None, dW, db
 
 
-def activation_forward(name: str, x: Any, *, slope: float = 0.01, alpha: float = 1.0, out: Any = None) -> Array:
+def _with_formulas(function: Function) -> Function:
+    """Write the formula of each activation where the docstring says FORMULAS."""
+    text = " ".join(f"{name}: {str(kind.__doc__).partition('. ')[0].strip('.')}." for name, kind in ACTIVATIONS.items())
+    function.__doc__ = str(function.__doc__).replace("FORMULAS", textwrap.fill(text, 110, subsequent_indent=" " * 8))
+    return function
+
+
+@_with_formulas
+def activation_forward(name: str, x: Any, *, out: Any = None, **option: float) -> Array:
     """y = f(x), element by element; for softmax along the last axis.
 
     Parameters
     ----------
     name : str
-        identity: x. step: 1 where x > 0, else 0, also for NaN. sigmoid: 1 / (1 + exp(-x)). tanh. relu: max(0, x).
-        leaky_relu: x where x > 0, else slope x. elu: x where x > 0, else alpha (exp(x) - 1).
-        gelu: x Phi(x) with the normal distribution Phi. silu: x / (1 + exp(-x)). softplus: log(1 + exp(x)).
-        softmax: exp(x) / sum(exp(x)).
+        FORMULAS
     x : array of any shape
-    slope, alpha : float
-        Of leaky_relu and of elu.
     out : array like x, optional
         Receives y; may be x itself.
+    **option : float
+        slope of leaky_relu, alpha of elu: the activation's one parameter, if it has one.
 
     Returns
     -------
     array like x
     """
     name = arrays.choice("name", name, ACTIVATIONS)
-    parameter = _activation_parameter(name, slope, alpha)
+    numbers = _numbers("activation_forward", name, option)
     x = arrays.floats("x", x)
     y = arrays.output("out", out, x.shape, x.dtype, (("x", x),), in_place=("x",))
     rows = (-1, 1 if ACTIVATIONS[name].takes_elements else x.shape[-1])
     work = float(FLOP_PER_ACTIVATION * x.size)
     shaped = x.reshape(rows), y.reshape(rows)
     units = on_arrays.rows_part.address(x.dtype), ACTIVATIONS[name].units.forward.address(x.dtype)
-    threads.run(on_arrays.activation_forward, work, *units, np.array([parameter]), *shaped)
+    threads.run(on_arrays.activation_forward, work, *units, numbers, *shaped)
     return y
 
 
-def activation_backward(
-    name: str, dy: Any, x: Any, y: Any, *, slope: float = 0.01, alpha: float = 1.0, out: Any = None
-) -> Array:
+def activation_backward(name: str, dy: Any, x: Any, y: Any, *, out: Any = None, **option: float) -> Array:
     """dx = dy f'(x), with y = activation_forward(name, x); for softmax dy times its Jacobian.
 
     At x = 0 the derivative is that of the negative side: 0 for relu and step, slope for leaky_relu, alpha for elu.
 
     Parameters
     ----------
-    name : str
+    name, option
         As for `activation_forward`.
     dy, x, y : arrays of one shape
     out : array like x, optional
@@ -169,7 +176,7 @@ def activation_backward(
     array like x
     """
     name = arrays.choice("name", name, ACTIVATIONS)
-    parameter = _activation_parameter(name, slope, alpha)
+    numbers = _numbers("activation_backward", name, option)
     x = arrays.floats("x", x, dtype=arrays.shared_dtype(x, dy, y))
     dy = arrays.floats("dy", dy, x.shape, dtype=x.dtype)
     y = arrays.floats("y", y, x.shape, dtype=x.dtype)
@@ -178,19 +185,24 @@ def activation_backward(
     shaped = [array.reshape(rows) for array in (dy, x, y, dx)]
     units = on_arrays.rows_part.address(x.dtype), ACTIVATIONS[name].units.backward.address(x.dtype)
     work = float(FLOP_PER_ACTIVATION * x.size)
-    threads.run(on_arrays.activation_backward, work, *units, np.array([parameter]), *shaped)
+    threads.run(on_arrays.activation_backward, work, *units, numbers, *shaped)
     return dx
 
 
-def _activation_parameter(name: str, slope: float, alpha: float) -> float:
-    given = {"slope": arrays.real("slope", slope), "alpha": arrays.real("alpha", alpha)}
-    own = ACTIVATIONS[name].option
-    for other, value, default in (("slope", slope, 0.01), ("alpha", alpha, 1.0)):
-        if other != own and value != default:
-            takes = f"the parameter of {name} is {own}" if own else f"{name} has no parameter"
-            remedy = f"pass {own}={value!r}" if own else "pass the name of an activation that has one"
-            raise TypeError(f"{other}: expected it to be left out, as {takes}, got {value!r}; {remedy}")
-    return given.get(own, 0.0)
+def _numbers(function: str, name: str, option: dict[str, float]) -> Array:
+    """What an activation's units read, with the option given; refused where it is not the activation's."""
+    kind = ACTIVATIONS[name]
+    for given, value in option.items():
+        if given not in [each.option for each in ACTIVATIONS.values()]:
+            known = ["name", *(["dy", "x", "y"] if function.endswith("backward") else ["x"]), "out"]
+            known += [kind.option] if kind.option else []
+            expected = f"{function}: expected arguments out of {', '.join(known)}"
+            raise TypeError(f"{expected}, got {given}; {remedy(given, known)}")
+        if given != kind.option:
+            takes = f"the parameter of {name} is {kind.option}" if kind.option else f"{name} has no parameter"
+            instead = f"pass {kind.option}={value!r}" if kind.option else "pass the name of an activation that has one"
+            raise TypeError(f"{given}: expected it to be left out, as {takes}, got {value!r}; {instead}")
+    return np.array(kind(**option).numbers())
 
 
 def softmax(x: Any, *, out: Any = None) -> Array:

@@ -7,73 +7,18 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from fastnn import losses as _losses  # not to stand where fastnn.functional has this module
 from fastnn.engine import threads
 from fastnn.engine.interpreters import job, on_arrays
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
-from fastnn.losses import (
-    AbsoluteError,
-    CrossEntropy,
-    Exponential,
-    Hinge,
-    Huber,
-    KLDivergence,
-    LogLoss,
-    Loss,
-    MeanSquaredError,
-    SigmoidCrossEntropy,
-    SoftmaxCrossEntropy,
-    weights_of,
-)
+from fastnn.losses import Loss, weights_of
+from fastnn.operations.losses.base import SIGNS
 
 NO_HITS = np.empty(0, np.intp)
 FLOP_PER_OUTPUT = 20.0  # decides only whether threads pay
 REDUCTIONS = ("mean", "element_mean", "sum", "none")
 Value: TypeAlias = Any  # a float, or an array (N,) where nothing is reduced
-
-
-def softmax_cross_entropy(
-    x: Any,
-    t: Any,
-    *,
-    label_smoothing: float = 0.0,
-    reduction: str = "mean",
-    sample_weight: Any = None,
-    class_weight: Any = None,
-    out: Any = None,
-) -> tuple[Value, Array]:
-    """loss = -(1/N) sum of t log(softmax(x)), by log-sum-exp and unclipped; dx = (softmax(x) - t) / N.
-
-    Parameters
-    ----------
-    x : array (N, K)
-        Logits.
-    t : array (N,) or (N, K)
-        Labels 0 to K-1, or one-hot rows or probabilities, which sum to 1 in each row.
-    label_smoothing : float
-        s in [0, 1): targets t become (1 - s) t + s / K.
-    reduction : "mean", "element_mean", "sum" or "none"
-        What becomes of the losses l of the N samples: sum(w l) / sum(w), that over K, sum(w l), or the array w l.
-    sample_weight : array (N,), optional
-        w, at least 0; 1 if not given.
-    class_weight : array (K,), optional
-        w is multiplied by that of the sample's label, or of its largest target.
-    out : array (N, K), optional
-        Receives dx; must not overlap an input.
-
-    Returns
-    -------
-    loss : float, or float64 array (N,) for "none"
-        In nats; natural logarithms.
-    dx : array (N, K)
-        The gradient of the loss; for "none", of the sum of all.
-
-    Notes
-    -----
-    Source: Bishop, Pattern Recognition and Machine Learning (2006), equations 4.108 and 4.109.
-    """
-    loss = SoftmaxCrossEntropy(label_smoothing)
-    return _evaluate(loss, "x", x, t, reduction, sample_weight, class_weight, out)
 
 
 def mean_squared_error(
@@ -89,46 +34,129 @@ def mean_squared_error(
         Targets.
     half : bool
         False: twice of both.
-    reduction, sample_weight
-        As for `softmax_cross_entropy`.
+    reduction : "mean", "element_mean", "sum" or "none"
+        What becomes of the losses l of the N samples: sum(w l) / sum(w), that over K, sum(w l), or the array w l.
+    sample_weight : array (N,), optional
+        w, at least 0; 1 if not given. Losses of classes also take class_weight, an array (K,): w is multiplied by that
+        of the sample's label, or of its largest target.
     out : array (N, K), optional
         Receives dy; must not overlap an input.
 
     Returns
     -------
     loss : float, or float64 array (N,) for "none"
+        Of probabilities in nats: natural logarithms.
     dy : array (N, K)
+        The gradient of the loss; for "none", of the sum of all.
     """
     factor = 1.0 if arrays.flag("half", half) else 2.0
-    return _evaluate(MeanSquaredError(), "y", y, t, reduction, sample_weight, None, out, factor)
+    return _evaluate(_losses.MeanSquaredError(), "y", y, t, reduction, sample_weight, None, out, factor)
 
 
-def absolute_error(
-    y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None, out: Any = None
+# <generated: python -m docs.generate>
+def softmax_cross_entropy(
+    x: Any,
+    t: Any,
+    *,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    out: Any = None,
 ) -> tuple[Value, Array]:
-    """loss = sum(|y - t|) / N, dy = sign(y - t) / N, 0 where they are equal. Arguments as for `mean_squared_error`."""
-    return _evaluate(AbsoluteError(), "y", y, t, reduction, sample_weight, None, out)
+    """The mean over the batch of -sum(t log(softmax(y))) of logits y; targets labels (N,), one-hot rows or
+    probabilities (N, K), which sum to 1.
 
+    By log-sum-exp, unclipped; the gradient is softmax(y) - t. Source: Bishop, Pattern Recognition and Machine Learning
+    (2006), equations 4.108 and 4.109.
 
-def huber(
-    y: Any, t: Any, *, delta: float = 1.0, reduction: str = "mean", sample_weight: Any = None, out: Any = None
-) -> tuple[Value, Array]:
-    """Half the square of e = y - t where |e| <= delta, else delta (|e| - delta / 2); dy = e within [-delta, delta] / N.
-
-    Other arguments as for `mean_squared_error`. Source: Huber, Annals of Mathematical Statistics 35 (1964), 73-101.
+    x: y, an array (N, K). label_smoothing: s in [0, 1): targets t become (1 - s) t + s / K (Szegedy et al., 2016).
+    Other arguments as for `mean_squared_error`.
     """
-    return _evaluate(Huber(delta), "y", y, t, reduction, sample_weight, None, out)
+    loss = _losses.SoftmaxCrossEntropy(label_smoothing)
+    return _evaluate(loss, "x", x, t, reduction, sample_weight, class_weight, out)
 
 
 def sigmoid_cross_entropy(
     x: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None, out: Any = None
 ) -> tuple[Value, Array]:
-    """loss = -sum(t log s + (1 - t) log(1 - s)) / N with s = sigmoid(x), unclipped; dx = (s - t) / N.
+    """The mean over the batch of -sum(t log s + (1 - t) log(1 - s)) with s = sigmoid(y), of logits y; targets (N, K) in
+    [0, 1].
 
-    The log loss from logits x (N, K), for targets t (N, K) in [0, 1]. Other arguments as for `mean_squared_error`.
-    Source: Bishop, Pattern Recognition and Machine Learning (2006), equations 4.90 and 4.91.
+    For one output (N,) will do: the log loss of two classes 0 and 1. Nothing is clipped; the gradient is s - t. Source:
+    Bishop, Pattern Recognition and Machine Learning (2006), equations 4.90 and 4.91.
+
+    x: y, an array (N, K). Other arguments as for `mean_squared_error`.
     """
-    return _evaluate(SigmoidCrossEntropy(), "x", x, t, reduction, sample_weight, None, out)
+    loss = _losses.SigmoidCrossEntropy()
+    return _evaluate(loss, "x", x, t, reduction, sample_weight, None, out)
+
+
+def absolute_error(
+    y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None, out: Any = None
+) -> tuple[Value, Array]:
+    """The mean over the batch of sum(|y - t|); targets (N, K). The gradient is sign(y - t), 0 where they are equal.
+
+    Other arguments as for `mean_squared_error`.
+    """
+    loss = _losses.AbsoluteError()
+    return _evaluate(loss, "y", y, t, reduction, sample_weight, None, out)
+
+
+def huber(
+    y: Any, t: Any, *, delta: float = 1.0, reduction: str = "mean", sample_weight: Any = None, out: Any = None
+) -> tuple[Value, Array]:
+    """The mean over the batch of sum of (y - t)^2 / 2 where |y - t| <= delta, else of delta (|y - t| - delta / 2);
+    targets (N, K).
+
+    The gradient is y - t, kept within [-delta, delta]. Source: Huber, Annals of Mathematical Statistics 35 (1964),
+    73-101.
+
+    delta: Above 0. Other arguments as for `mean_squared_error`.
+    """
+    loss = _losses.Huber(delta)
+    return _evaluate(loss, "y", y, t, reduction, sample_weight, None, out)
+
+
+def hinge(
+    y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None, class_weight: Any = None, out: Any = None
+) -> tuple[Value, Array]:
+    """The mean over the batch of sum(max(0, 1 - t y)) for targets t (N, K) of -1 and 1. The gradient is 0 at the kink.
+
+    For labels (N,) and several outputs it is the sum of max(0, 1 + y[k] - y[t]) over the other classes k. Sources:
+    Cortes and Vapnik (1995); Weston and Watkins (1999).
+
+    Other arguments as for `mean_squared_error`.
+    """
+    loss = _losses.Hinge()
+    return _evaluate(loss, "y", y, t, reduction, sample_weight, class_weight, out)
+
+
+def exponential(
+    y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None, out: Any = None
+) -> tuple[Value, Array]:
+    """The mean over the batch of sum(exp(-t y)) for targets t (N, K) of -1 and 1, as in AdaBoost.
+
+    Source: Friedman, Hastie and Tibshirani, Annals of Statistics 28 (2000), 337-407.
+
+    Other arguments as for `mean_squared_error`.
+    """
+    loss = _losses.Exponential()
+    return _evaluate(loss, "y", y, t, reduction, sample_weight, None, out)
+
+
+def kl_divergence(
+    x: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None, class_weight: Any = None, out: Any = None
+) -> tuple[Value, Array]:
+    """The mean over the batch of sum(t log(t / softmax(y))) of logits y; targets probabilities (N, K) or labels (N,).
+
+    The cross entropy less the entropy of the targets: at least 0, and 0 where both agree. The gradient is softmax(y) -
+    t. Source: Kullback and Leibler, Annals of Mathematical Statistics 22 (1951), 79-86.
+
+    x: y, an array (N, K). Other arguments as for `mean_squared_error`.
+    """
+    loss = _losses.KLDivergence()
+    return _evaluate(loss, "x", x, t, reduction, sample_weight, class_weight, out)
 
 
 def cross_entropy(
@@ -141,57 +169,35 @@ def cross_entropy(
     class_weight: Any = None,
     out: Any = None,
 ) -> tuple[Value, Array]:
-    """loss = -(1/N) sum of t log(y + offset) from probabilities y (N, K); dy = -t / (y + offset) / N.
+    """The mean over the batch of -sum(t log(y + offset)) of probabilities y, as of a last layer Softmax(); targets as
+    for softmax's.
 
-    Infinite where y + offset = 0 at a target above 0. Targets and other arguments as for `softmax_cross_entropy`, which
-    takes logits and loses nothing where a probability rounds to 0. Courses write offset = 1e-7 (Saito, Deep Learning
-    from Scratch, 2016, chapter 4).
+    It is infinite where y + offset = 0 at a target above 0. From logits, `SoftmaxCrossEntropy` is exact where a
+    probability rounds to 0, and faster.
+
+    offset: At least 0. Courses write 1e-7, so that log(0) does not happen (Saito, Deep Learning from Scratch, 2016,
+    chapter 4). Other arguments as for `mean_squared_error`.
     """
-    return _evaluate(CrossEntropy(offset), "y", y, t, reduction, sample_weight, class_weight, out)
+    loss = _losses.CrossEntropy(offset)
+    return _evaluate(loss, "y", y, t, reduction, sample_weight, class_weight, out)
 
 
 def log_loss(
     y: Any, t: Any, *, offset: float = 0.0, reduction: str = "mean", sample_weight: Any = None, out: Any = None
 ) -> tuple[Value, Array]:
-    """loss = -sum(t log(y + offset) + (1 - t) log(1 - y + offset)) / N from probabilities y (N, K), t (N, K) in [0, 1].
+    """The mean over the batch of -sum(t log(y + offset) + (1 - t) log(1 - y + offset)) of probabilities y, as of a last
+    layer Sigmoid().
 
-    Other arguments as for `mean_squared_error`; from logits `sigmoid_cross_entropy` loses nothing.
+    Targets (N, K) in [0, 1], for one output also (N,). From logits, `SigmoidCrossEntropy` is exact where a probability
+    rounds to 0 or 1.
+
+    offset: At least 0. Other arguments as for `mean_squared_error`.
     """
-    return _evaluate(LogLoss(offset), "y", y, t, reduction, sample_weight, None, out)
+    loss = _losses.LogLoss(offset)
+    return _evaluate(loss, "y", y, t, reduction, sample_weight, None, out)
 
 
-def hinge(
-    y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None, class_weight: Any = None, out: Any = None
-) -> tuple[Value, Array]:
-    """loss = sum(max(0, 1 - t y)) / N for targets t (N, K) of -1 and 1; for labels (N,) that of several classes.
-
-    The latter is sum(max(0, 1 + y[k] - y[t])) / N over the classes k other than the label t. The gradient is 0 at the
-    kink. class_weight is for labels; other arguments as for `mean_squared_error`. Sources: Cortes and Vapnik (1995);
-    Weston and Watkins (1999).
-    """
-    return _evaluate(Hinge(), "y", y, t, reduction, sample_weight, class_weight, out)
-
-
-def exponential(
-    y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None, out: Any = None
-) -> tuple[Value, Array]:
-    """loss = sum(exp(-t y)) / N for targets t (N, K) of -1 and 1, as in AdaBoost; dy = -t exp(-t y) / N.
-
-    Other arguments as for `mean_squared_error`. Source: Friedman, Hastie and Tibshirani, Annals of Statistics
-    28 (2000), 337-407.
-    """
-    return _evaluate(Exponential(), "y", y, t, reduction, sample_weight, None, out)
-
-
-def kl_divergence(
-    x: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None, class_weight: Any = None, out: Any = None
-) -> tuple[Value, Array]:
-    """loss = (1/N) sum of t log(t / softmax(x)) from logits x (N, K); dx = (softmax(x) - t) / N.
-
-    The cross entropy less the entropy of t. Targets and other arguments as for `softmax_cross_entropy`. Source:
-    Kullback and Leibler, Annals of Mathematical Statistics 22 (1951), 79-86.
-    """
-    return _evaluate(KLDivergence(), "x", x, t, reduction, sample_weight, class_weight, out)
+# </generated>
 
 
 def zero_one_loss(y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None) -> Value:
@@ -216,9 +222,9 @@ def zero_one_loss(y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any
     arrays.choice("reduction", reduction, ("mean", "sum", "none"))
     labels, dense = arrays.targets("t", t, len(y), y.shape[1], y.dtype)
     expected = labels if labels.size else dense.argmax(axis=1)
-    losses = ((y.argmax(axis=1) != expected) | np.isnan(y).any(axis=1)).astype(np.float64)
+    values = ((y.argmax(axis=1) != expected) | np.isnan(y).any(axis=1)).astype(np.float64)
     weights = weights_of(sample_weight, None, labels, dense, y.shape)
-    return _reduced(losses, weights, reduction, _divisor(weights, reduction, y.shape))
+    return _reduced(values, weights, reduction, _divisor(weights, reduction, y.shape))
 
 
 def _evaluate(
@@ -242,12 +248,12 @@ def _evaluate(
     if loss.follows and ((y < 0.0) | (y > 1.0 + 1e-6)).any():
         came = f"{float(y[(y < 0.0) | (y > 1.0 + 1e-6)][0]):g}; pass probabilities, or take the loss of logits"
         raise ValueError(f"{name}: expected probabilities from 0 to 1, got {came}")
-    if class_weight is not None and isinstance(loss, Hinge) and not labels.size:
+    if class_weight is not None and loss.accepts == SIGNS and not labels.size:
         raise ValueError("class_weight: expected labels (N,) for t, got signs; pass sample_weight")
     weights = weights_of(sample_weight, class_weight, labels, dense, y.shape)
     dy = arrays.output("out", out, y.shape, y.dtype, ((name, y), ("t", np.asarray(t)), ("t", dense)))
     divisor = _divisor(weights, reduction, y.shape) / factor
-    losses, sums = np.empty((2, len(y)))
+    values, sums = np.empty((2, len(y)))
     parts, work = threads.get_num_threads(), FLOP_PER_OUTPUT * y.size
     units = loss.units if loss.labels_units is None or not labels.size else loss.labels_units
     arguments = (
@@ -260,14 +266,14 @@ def _evaluate(
         np.arange(len(y)),
         1.0 if weights is not None else divisor,
     )
-    rest = (dy, losses, sums, NO_HITS, np.empty((parts, job.SUMS)))
+    rest = (dy, values, sums, NO_HITS, np.empty((parts, job.SUMS)))
     total = threads.run(on_arrays.loss, work, *arguments, *rest, n_threads=parts)
     if weights is None and reduction != "none":
         return float(total) / divisor, dy
     if weights is not None:
         dy[weights == 0.0] = 0.0  # such a sample counts for nothing, whatever its loss
         np.multiply(dy, (weights / divisor).reshape(-1, 1), out=dy, casting="same_kind")
-    return _reduced(losses, weights, reduction, divisor), dy
+    return _reduced(values, weights, reduction, divisor), dy
 
 
 def _divisor(weights: Array | None, reduction: str, shape: tuple[int, ...]) -> float:
@@ -278,7 +284,7 @@ def _divisor(weights: Array | None, reduction: str, shape: tuple[int, ...]) -> f
     return total * shape[1] if reduction == "element_mean" else total
 
 
-def _reduced(losses: Array, weights: Array | None, reduction: str, divisor: float) -> Value:
+def _reduced(values: Array, weights: Array | None, reduction: str, divisor: float) -> Value:
     """The losses of samples as they were asked for."""
-    losses = losses if weights is None else np.where(weights == 0.0, 0.0, losses) * weights
-    return losses / divisor if reduction == "none" else float(np.sum(losses)) / divisor
+    values = values if weights is None else np.where(weights == 0.0, 0.0, values) * weights
+    return values / divisor if reduction == "none" else float(np.sum(values)) / divisor

@@ -3,102 +3,71 @@
 The same kernels as a network's optimizers (fastnn.optimizers), which also clip gradients and keep their own state.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
+from fastnn import optimizers as _optimizers  # not to be exported
 from fastnn.engine import threads
 from fastnn.engine.interpreters import on_arrays
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
-from fastnn.operations.updates.base import FIRST, RATE, RATES, STEP
-from fastnn.optimizers import SGD, AdaGrad, AdamW, Momentum, Nesterov, Optimizer, RMSProp, numbers_in
-
-FLOP = 20.0  # of one element, about; decides only whether threads pay
+from fastnn.operations.updates.base import RATES, STEP
 
 
+# <generated: python -m docs.generate>
 def sgd_update(params: Any, grads: Any, lr: float) -> None:
-    """params -= lr * grads, in place.
+    """Stochastic gradient descent: p -= lr g.
 
-    Parameters
-    ----------
-    params, grads : array, or mapping or sequence of arrays
-        With the same keys, or as many; `params` are overwritten.
-    lr : float
-        Learning rate, at least 0.
-
-    Notes
-    -----
     Source: Robbins and Monro, Annals of Mathematical Statistics 22 (1951), 400-407.
+
+    params, grads: arrays, or mappings or sequences of arrays with the same keys, or as many; all but grads are
+    overwritten.
     """
-    lr = arrays.real("lr", lr, minimum=0.0)
-    numbers = np.zeros(RATES)
-    numbers[RATE] = lr
-    for p, g in _matched(("params", params), ("grads", grads)):
-        _run(SGD, 2.0, numbers, p, g, p, p)
+    rates = (lr,)
+    _update(_optimizers.SGD, rates, params, grads)
 
 
 def momentum_update(params: Any, grads: Any, velocity: Any, lr: float, momentum: float = 0.9) -> None:
-    """velocity = momentum * velocity - lr * grads, then params += velocity, both in place.
+    """Gradient descent with momentum: v = momentum v - lr g, p += v.
 
-    Parameters
-    ----------
-    params, grads, velocity : array, or mapping or sequence of arrays
-        With the same keys, or as many; `params` and `velocity` are overwritten.
-    lr : float
-        Learning rate, at least 0.
-    momentum : float
-        In [0, 1).
-
-    Notes
-    -----
     Source: Polyak, USSR Computational Mathematics and Mathematical Physics 4 (1964), 1-17.
+
+    params, grads, velocity: arrays, or mappings or sequences of arrays with the same keys, or as many; all but grads
+    are overwritten. momentum: In [0, 1).
     """
-    lr, momentum = arrays.real("lr", lr, minimum=0.0), arrays.real("momentum", momentum, minimum=0.0, below=1.0)
-    numbers = np.zeros(RATES)
-    numbers[RATE], numbers[FIRST] = lr, momentum
-    for p, g, v in _matched(("params", params), ("grads", grads), ("velocity", velocity)):
-        _run(Momentum, 4.0, numbers, p, g, v, v)
+    rates = lr, momentum
+    _update(_optimizers.Momentum, rates, params, grads, velocity)
 
 
 def nesterov_update(params: Any, grads: Any, velocity: Any, lr: float, momentum: float = 0.9) -> None:
-    """velocity = momentum * velocity - lr * grads, then params += momentum * velocity - lr * grads, both in place.
+    """Nesterov's accelerated gradient: v = momentum v - lr g, p += momentum v - lr g.
 
-    Parameters
-    ----------
-    params, grads, velocity, lr, momentum
-        As for `momentum_update`. The parameters are those from which the method looks ahead, grads the gradient there.
+    The parameters are those at which the method looks ahead, so that g is the gradient there. Source: Sutskever,
+    Martens, Dahl and Hinton, ICML (2013), 1139-1147.
 
-    Notes
-    -----
-    Source: Sutskever, Martens, Dahl and Hinton, ICML (2013), 1139-1147.
+    params, grads, velocity: arrays, or mappings or sequences of arrays with the same keys, or as many; all but grads
+    are overwritten. momentum: In [0, 1).
     """
-    _update(Nesterov(lr, momentum), ("params", params), ("grads", grads), ("velocity", velocity))
+    rates = lr, momentum
+    _update(_optimizers.Nesterov, rates, params, grads, velocity)
 
 
 def adagrad_update(
     params: Any, grads: Any, squares: Any, lr: float, epsilon: float = 1e-10, epsilon_inside: bool = False
 ) -> None:
-    """squares += grads^2, then params -= lr * grads / (sqrt(squares) + epsilon), both in place.
+    """Rates by the sum of all squares: s += g^2, p -= lr g / (sqrt(s) + epsilon).
 
-    Parameters
-    ----------
-    params, grads, squares : array, or mapping or sequence of arrays
-        With the same keys, or as many; `params` and `squares` are overwritten. squares begin at 0.
-    lr : float
-        Learning rate, at least 0.
-    epsilon : float
-        Above 0.
-    epsilon_inside : bool
-        Divide by sqrt(squares + epsilon) instead.
-
-    Notes
-    -----
     Source: Duchi, Hazan and Singer, Journal of Machine Learning Research 12 (2011), 2121-2159.
+
+    params, grads, squares: arrays, or mappings or sequences of arrays with the same keys, or as many; all but grads are
+    overwritten. epsilon: Above 0. epsilon_inside: Divide by sqrt(s + epsilon) instead.
     """
-    rule = AdaGrad(lr, epsilon=epsilon, epsilon_inside=epsilon_inside)
-    _update(rule, ("params", params), ("grads", grads), ("squares", squares))
+    rates = lr, epsilon, epsilon_inside
+    _update(_optimizers.AdaGrad, rates, params, grads, squares)
 
 
 def rmsprop_update(
@@ -107,24 +76,18 @@ def rmsprop_update(
     squares: Any,
     lr: float,
     decay: float = 0.99,
-    epsilon: float = 1e-8,
+    epsilon: float = 1e-08,
     epsilon_inside: bool = False,
 ) -> None:
-    """squares = decay * squares + (1 - decay) * grads^2, then params -= lr * grads / (sqrt(squares) + epsilon).
+    """Rates by a running mean of squares: s = decay s + (1 - decay) g^2, p -= lr g / (sqrt(s) + epsilon).
 
-    Parameters
-    ----------
-    params, grads, squares, lr, epsilon, epsilon_inside
-        As for `adagrad_update`.
-    decay : float
-        In [0, 1).
-
-    Notes
-    -----
     Source: Tieleman and Hinton, Neural Networks for Machine Learning (2012), lecture 6.5.
+
+    params, grads, squares: arrays, or mappings or sequences of arrays with the same keys, or as many; all but grads are
+    overwritten. decay: In [0, 1). epsilon: Above 0. epsilon_inside: Divide by sqrt(s + epsilon) instead.
     """
-    rule = RMSProp(lr, decay=decay, epsilon=epsilon, epsilon_inside=epsilon_inside)
-    _update(rule, ("params", params), ("grads", grads), ("squares", squares))
+    rates = lr, decay, epsilon, epsilon_inside
+    _update(_optimizers.RMSProp, rates, params, grads, squares)
 
 
 def adam_update(
@@ -136,67 +99,47 @@ def adam_update(
     lr: float,
     beta1: float = 0.9,
     beta2: float = 0.999,
-    epsilon: float = 1e-8,
+    epsilon: float = 1e-08,
     epsilon_inside: bool = False,
     bias_correction: bool = True,
     weight_decay: float = 0.0,
 ) -> None:
-    """means = beta1 * means + (1 - beta1) * grads and squares = beta2 * squares + (1 - beta2) * grads^2, in place.
+    """Running means m = b1 m + (1 - b1) g and v = b2 v + (1 - b2) g^2; p -= lr m' / (sqrt(v') + e).
 
-    Then params -= lr * m / (sqrt(v) + epsilon), with m = means / (1 - beta1^step) and v = squares / (1 - beta2^step),
-    or means and squares themselves without bias_correction. Before that, params -= lr * weight_decay * params, which
-    makes it AdamW.
+    m' = m / (1 - b1^t) and v' = v / (1 - b2^t) at the t-th update, as both begin at 0 (Kingma and Ba, 2015).
 
-    Parameters
-    ----------
-    params, grads, means, squares : array, or mapping or sequence of arrays
-        With the same keys, or as many; all but grads are overwritten. means and squares begin at 0.
-    step : int
-        The number of this update, from 1 on.
-    lr : float
-        Learning rate, at least 0.
-    beta1, beta2 : float
-        In [0, 1).
-    epsilon : float
-        Above 0.
-    epsilon_inside : bool
-        Divide by sqrt(v + epsilon) instead.
-    bias_correction : bool
-    weight_decay : float
-        At least 0.
-
-    Notes
-    -----
-    Sources: Kingma and Ba, ICLR (2015); Loshchilov and Hutter, ICLR (2019).
+    params, grads, means, squares: arrays, or mappings or sequences of arrays with the same keys, or as many; all but
+    grads are overwritten. step: the number of this update, from 1 on. beta1: b1 and b2, in [0, 1). beta2: b1 and b2, in
+    [0, 1). epsilon: e, above 0. epsilon_inside: Divide by sqrt(v' + e) instead. bias_correction: False: m' = m and v' =
+    v. weight_decay: At least 0.
     """
+    rates = lr, beta1, beta2, epsilon, epsilon_inside, bias_correction, weight_decay
+    _update(_optimizers.AdamW, rates, params, grads, means, squares, step=step)
+
+
+# </generated>
+
+
+def _update(kind: Any, rates: tuple[Any, ...], *groups: Any, step: int = 1) -> None:
+    """The update of a class of optimizers with these rates; groups: parameters, gradients, then what it keeps."""
     step = arrays.integer("step", step, minimum=1)
-    rule = AdamW(
-        lr,
-        beta1=beta1,
-        beta2=beta2,
-        epsilon=epsilon,
-        epsilon_inside=epsilon_inside,
-        bias_correction=bias_correction,
-        weight_decay=weight_decay,
-    )
-    _update(rule, ("params", params), ("grads", grads), ("means", means), ("squares", squares), step=step)
-
-
-def _update(rule: Optimizer, *groups: tuple[str, Any], step: int = 1) -> None:
-    """The rule's update of arrays that belong together: parameters, gradients, then the state."""
-    for p, g, *state in _matched(*groups):
+    plain = all(type(rate) in (float, bool) for rate in rates)
+    given = _numbers if plain else _numbers.__wrapped__  # what has no hash, the class refuses
+    given(kind, np.dtype(np.float64), *rates)  # before the arrays are looked at
+    flop = 20.0 if hasattr(kind, "epsilon") else 2.0 + 2.0 * len(kind.keeps)  # decides only whether threads pay
+    for p, g, *state in _matched(*zip(("params", "grads", *kind.keeps), groups, strict=True)):
         numbers = np.zeros(RATES)
-        given = numbers_in(p.dtype, rule.numbers)
-        numbers[: len(given)], numbers[STEP] = given, step
-        first, last = state[0], state[-1]  # one twice where there is one
-        _run(type(rule), FLOP, numbers, p, g, first, last)
+        numbers[:STEP], numbers[STEP] = given(kind, p.dtype, *rates), step
+        vectors = (vector.reshape(-1) for vector in (p, g, state[0] if state else p, state[-1] if state else p))
+        units = on_arrays.update_part.address(p.dtype), kind.unit.address(p.dtype)
+        threads.run(on_arrays.update, flop * p.size, *units, numbers, *vectors)
 
 
-def _run(kind: type[Optimizer], flop: float, numbers: Array, *vectors: Array) -> None:
-    """The update of a kind of optimizer; flop: of one element."""
-    dtype = vectors[0].dtype
-    units = on_arrays.update_part.address(dtype), kind.unit.address(dtype)
-    threads.run(on_arrays.update, flop * vectors[0].size, *units, numbers, *(vector.reshape(-1) for vector in vectors))
+@functools.lru_cache(maxsize=64, typed=True)
+def _numbers(kind: Any, dtype: Any, *rates: Any) -> Array:
+    """The numbers of an update. Kept, as looking at them takes longer than a small update."""
+    names = [one.name for one in fields(kind) if not one.kw_only]
+    return _optimizers.numbers_in(dtype, kind(**dict(zip(names, rates, strict=True))).numbers)
 
 
 def _matched(*groups: tuple[str, Any]) -> list[tuple[Array, ...]]:

@@ -203,7 +203,7 @@ def _read(file: IO[bytes]) -> Network:
     with zipfile.ZipFile(file) as archive:
         members = _check_members(archive.infolist(), os.fstat(file.fileno()).st_size)
         described = model_header.parse(archive.read(members[HEADER]))
-        vectors = OPTIMIZERS[described.update].state_vectors if described.update else 0
+        vectors = len(OPTIMIZERS[described.update].keeps) if described.update else 0
         shapes = {PARAMETERS: (described.size,), STATE: (vectors, described.size)}
         values, state = (_array(archive, members[name], described.dtype, shape) for name, shape in shapes.items())
     network = Network(

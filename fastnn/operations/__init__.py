@@ -51,9 +51,14 @@ def _kinds(base: type[Any], name: str) -> dict[str, Any]:
     return {getattr(kind, name): kind for kind in reversed(kinds)}
 
 
+def name_of(kind: type[Any]) -> str:
+    """The name of an operation's file, by which lists and fastnn.reference know it, too."""
+    return kind.__module__.rpartition(".")[2]
+
+
 def _rank(kind: type[Any]) -> tuple[int, str]:
     """Where a class stands in lists."""
-    name = kind.__module__.rpartition(".")[2]
+    name = name_of(kind)
     return FIRST.index(name) if name in FIRST else len(FIRST), name
 
 

@@ -15,6 +15,19 @@ from .activations import activation_backward as activation_backward
 from .activations import activation_forward as activation_forward
 from .activations import softmax as softmax
 from .losses import LOSSES as LOSSES
+from .networks import accuracy as accuracy
+from .networks import affine_backward as affine_backward
+from .networks import affine_forward as affine_forward
+from .networks import line_fit_losses as line_fit_losses
+from .networks import network_forward as network_forward
+from .networks import network_gradient as network_gradient
+from .networks import network_step as network_step
+from .networks import numerical_gradient as numerical_gradient
+from .networks import zero_one_loss as zero_one_loss
+from .units import UNITS as UNITS
+
+# isort: split
+# <generated: python -m docs.generate>
 from .losses import absolute_error as absolute_error
 from .losses import cross_entropy as cross_entropy
 from .losses import exponential as exponential
@@ -25,15 +38,6 @@ from .losses import log_loss as log_loss
 from .losses import mean_squared_error as mean_squared_error
 from .losses import sigmoid_cross_entropy as sigmoid_cross_entropy
 from .losses import softmax_cross_entropy as softmax_cross_entropy
-from .networks import accuracy as accuracy
-from .networks import affine_backward as affine_backward
-from .networks import affine_forward as affine_forward
-from .networks import line_fit_losses as line_fit_losses
-from .networks import network_forward as network_forward
-from .networks import network_gradient as network_gradient
-from .networks import network_step as network_step
-from .networks import numerical_gradient as numerical_gradient
-from .networks import zero_one_loss as zero_one_loss
 from .units import batch_norm_backward as batch_norm_backward
 from .units import batch_norm_forward as batch_norm_forward
 from .units import prelu_backward as prelu_backward
@@ -44,3 +48,5 @@ from .updates import momentum_update as momentum_update
 from .updates import nesterov_update as nesterov_update
 from .updates import rmsprop_update as rmsprop_update
 from .updates import sgd_update as sgd_update
+
+# </generated>

@@ -1,12 +1,12 @@
 """The activations of fastnn.reference in plain NumPy.
 
-Each is a pair: forward(x, y, slope, alpha) writes y, and backward(dy, x, y, dx, slope, alpha) writes dx,
+Each is a pair: forward(x, y, p) writes y, and backward(dy, x, y, dx, p) writes dx, with p its one option,
 taking the derivative from x or y, whichever is cheaper. At x = 0 it is that of the negative side. Masks are
 multiplied in, because np.where takes about ten times as long.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,34 +14,34 @@ import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[np.floating[Any]]
 Out: TypeAlias = Array | None
-Forward: TypeAlias = Callable[[Array, Array, float, float], None]
-Backward: TypeAlias = Callable[[Array, Array, Array, Array, float, float], None]
+Forward: TypeAlias = Callable[[Array, Array, float], None]
+Backward: TypeAlias = Callable[[Array, Array, Array, Array, float], None]
 
 # An exp that overflows gives sigmoid its 0, inf - inf gives the NaN we document: results, not accidents.
 quiet = np.errstate(over="ignore", under="ignore", invalid="ignore")
 
 
-def _identity_forward(x: Array, y: Array, slope: float, alpha: float) -> None:
+def _identity_forward(x: Array, y: Array, p: float) -> None:
     """y = x."""
     np.positive(x, out=y)
 
 
-def _identity_backward(dy: Array, x: Array, y: Array, dx: Array, slope: float, alpha: float) -> None:
+def _identity_backward(dy: Array, x: Array, y: Array, dx: Array, p: float) -> None:
     """dx = dy."""
     np.positive(dy, out=dx)
 
 
-def _step_forward(x: Array, y: Array, slope: float, alpha: float) -> None:
+def _step_forward(x: Array, y: Array, p: float) -> None:
     """y = 1 where x > 0, else 0."""
     np.greater(x, 0, out=y)
 
 
-def _step_backward(dy: Array, x: Array, y: Array, dx: Array, slope: float, alpha: float) -> None:
+def _step_backward(dy: Array, x: Array, y: Array, dx: Array, p: float) -> None:
     """dx = 0 dy."""
     np.multiply(dy, 0, out=dx)
 
 
-def _sigmoid_forward(x: Array, y: Array, slope: float, alpha: float) -> None:
+def _sigmoid_forward(x: Array, y: Array, p: float) -> None:
     """y = 1 / (1 + exp(-x))."""
     np.negative(x, out=y)
     np.exp(y, out=y)  # infinite for a very negative x, and 1 / inf is the right 0
@@ -49,57 +49,57 @@ def _sigmoid_forward(x: Array, y: Array, slope: float, alpha: float) -> None:
     np.reciprocal(y, out=y)
 
 
-def _sigmoid_backward(dy: Array, x: Array, y: Array, dx: Array, slope: float, alpha: float) -> None:
+def _sigmoid_backward(dy: Array, x: Array, y: Array, dx: Array, p: float) -> None:
     """dx = dy y (1 - y)."""
     np.multiply(dy, (1 - y) * y, out=dx)
 
 
-def _tanh_forward(x: Array, y: Array, slope: float, alpha: float) -> None:
+def _tanh_forward(x: Array, y: Array, p: float) -> None:
     """y = tanh(x)."""
     np.tanh(x, out=y)
 
 
-def _tanh_backward(dy: Array, x: Array, y: Array, dx: Array, slope: float, alpha: float) -> None:
+def _tanh_backward(dy: Array, x: Array, y: Array, dx: Array, p: float) -> None:
     """dx = dy (1 - y^2)."""
     np.multiply(dy, 1 - y * y, out=dx)
 
 
-def _relu_forward(x: Array, y: Array, slope: float, alpha: float) -> None:
+def _relu_forward(x: Array, y: Array, p: float) -> None:
     """y = max(x, 0)."""
     np.maximum(x, 0, out=y)
 
 
-def _relu_backward(dy: Array, x: Array, y: Array, dx: Array, slope: float, alpha: float) -> None:
+def _relu_backward(dy: Array, x: Array, y: Array, dx: Array, p: float) -> None:
     """dx = dy where x > 0, else 0 dy."""
     np.multiply(dy, x > 0, out=dx)
 
 
-def _leaky_relu_forward(x: Array, y: Array, slope: float, alpha: float) -> None:
-    """y = x where x > 0, else slope x.  Source: Maas et al., ICML workshops (2013)."""
-    negative_part = slope * np.minimum(x, 0)
+def _leaky_relu_forward(x: Array, y: Array, p: float) -> None:
+    """y = x where x > 0, else p x.  Source: Maas et al., ICML workshops (2013)."""
+    negative_part = p * np.minimum(x, 0)
     np.maximum(x, 0, out=y)
     y += negative_part
 
 
-def _leaky_relu_backward(dy: Array, x: Array, y: Array, dx: Array, slope: float, alpha: float) -> None:
-    """dx = dy where x > 0, else slope dy."""
+def _leaky_relu_backward(dy: Array, x: Array, y: Array, dx: Array, p: float) -> None:
+    """dx = dy where x > 0, else p dy."""
     positive = x > 0
-    derivative = np.multiply(~positive, slope, dtype=x.dtype) + positive
+    derivative = np.multiply(~positive, p, dtype=x.dtype) + positive
     np.multiply(dy, derivative, out=dx)
 
 
-def _elu_forward(x: Array, y: Array, slope: float, alpha: float) -> None:
-    """y = x where x > 0, else alpha (exp(x) - 1).  Source: Clevert et al., ICLR (2016)."""
-    negative_part = alpha * np.expm1(np.minimum(x, 0))
+def _elu_forward(x: Array, y: Array, p: float) -> None:
+    """y = x where x > 0, else p (exp(x) - 1).  Source: Clevert et al., ICLR (2016)."""
+    negative_part = p * np.expm1(np.minimum(x, 0))
     np.maximum(x, 0, out=y)
     y += negative_part
 
 
-def _elu_backward(dy: Array, x: Array, y: Array, dx: Array, slope: float, alpha: float) -> None:
-    """dx = dy where x > 0, else alpha exp(x) dy."""
+def _elu_backward(dy: Array, x: Array, y: Array, dx: Array, p: float) -> None:
+    """dx = dy where x > 0, else p exp(x) dy."""
     positive = x > 0
-    # exp(x) again, though y + alpha is cheaper: that difference cancels where x is very negative.
-    derivative = ~positive * (alpha * np.exp(np.minimum(x, 0))) + positive
+    # exp(x) again, though y + p is cheaper: that difference cancels where x is very negative.
+    derivative = ~positive * (p * np.exp(np.minimum(x, 0))) + positive
     np.multiply(dy, derivative, out=dx)
 
 
@@ -112,46 +112,46 @@ def _normal_distribution(x: Array) -> Array:
     return np.array(values, x.dtype).reshape(x.shape)
 
 
-def _gelu_forward(x: Array, y: Array, slope: float, alpha: float) -> None:
+def _gelu_forward(x: Array, y: Array, p: float) -> None:
     """y = x times the normal distribution at x; 0 at -inf.  Source: Hendrycks and Gimpel, arXiv:1606.08415 (2016)."""
     np.multiply(np.maximum(x, -50), _normal_distribution(x), out=y)
 
 
-def _gelu_backward(dy: Array, x: Array, y: Array, dx: Array, slope: float, alpha: float) -> None:
+def _gelu_backward(dy: Array, x: Array, y: Array, dx: Array, p: float) -> None:
     """dx = dy times the normal distribution at x plus x times its density."""
     some = np.clip(x, -50, 50)
     np.multiply(dy, _normal_distribution(x) + some * (np.exp(-0.5 * some * some) / _SQRT_TWO_PI), out=dx)
 
 
-def _silu_forward(x: Array, y: Array, slope: float, alpha: float) -> None:
+def _silu_forward(x: Array, y: Array, p: float) -> None:
     """y = x / (1 + exp(-x)); 0 at -inf.  Source: Elfwing, Uchibe and Doya, Neural Networks 107 (2018), 3-11."""
     np.multiply(np.maximum(x, -1000), 1 / (1 + np.exp(-x)), out=y)
 
 
-def _silu_backward(dy: Array, x: Array, y: Array, dx: Array, slope: float, alpha: float) -> None:
+def _silu_backward(dy: Array, x: Array, y: Array, dx: Array, p: float) -> None:
     """dx = dy s (1 + x (1 - s)) with s = 1 / (1 + exp(-x))."""
     s = 1 / (1 + np.exp(-x))
     np.multiply(dy, s * (1 + np.clip(x, -1000, 1000) * (1 - s)), out=dx)
 
 
-def _softplus_forward(x: Array, y: Array, slope: float, alpha: float) -> None:
+def _softplus_forward(x: Array, y: Array, p: float) -> None:
     """y = log(1 + exp(x)).  Source: Dugas et al., NIPS 13 (2001)."""
     np.logaddexp(x, x.dtype.type(0), out=y)
 
 
-def _softplus_backward(dy: Array, x: Array, y: Array, dx: Array, slope: float, alpha: float) -> None:
+def _softplus_backward(dy: Array, x: Array, y: Array, dx: Array, p: float) -> None:
     """dx = dy / (1 + exp(-x))."""
     np.multiply(dy, 1 / (1 + np.exp(-x)), out=dx)
 
 
-def _softmax_forward(x: Array, y: Array, slope: float, alpha: float) -> None:
+def _softmax_forward(x: Array, y: Array, p: float) -> None:
     """y = exp(x - m) / sum(exp(x - m)), m = max(x), over the last axis."""
     np.subtract(x, x.max(axis=-1, keepdims=True), out=y)
     np.exp(y, out=y)
     y /= y.sum(axis=-1, keepdims=True)
 
 
-def _softmax_backward(dy: Array, x: Array, y: Array, dx: Array, slope: float, alpha: float) -> None:
+def _softmax_backward(dy: Array, x: Array, y: Array, dx: Array, p: float) -> None:
     """dx = y (dy - sum(dy y)) over the last axis."""
     np.multiply(y, dy - (dy * y).sum(axis=-1, keepdims=True), out=dx)
 
@@ -170,6 +170,8 @@ ACTIVATIONS: dict[str, tuple[Forward, Backward]] = {
     "softplus": (_softplus_forward, _softplus_backward),
     "softmax": (_softmax_forward, _softmax_backward),
 }
+# The name and the usual value of p, of those that have it.
+OPTIONS = {"leaky_relu": ("slope", 0.01), "elu": ("alpha", 1.0)}
 
 
 def activation(name: str) -> tuple[Forward, Backward]:
@@ -181,23 +183,30 @@ def activation(name: str) -> tuple[Forward, Backward]:
         raise ValueError(f"name: expected one of {names}, got {name!r}; pass a name from that list") from None
 
 
+def parameter(name: str, option: Mapping[str, float]) -> float:
+    """p of an activation, from {"slope": 0.1} or the like; its usual value from {}, 0 where it has none."""
+    key, usual = OPTIONS.get(name, ("", 0.0))
+    unknown = set(option) - {key}
+    if unknown:
+        raise TypeError(f"{name}: expected {key or 'no option'}, got {', '.join(unknown)}; leave it out")
+    return float(option.get(key, usual))
+
+
 @quiet
-def activation_forward(name: str, x: Array, *, slope: float = 0.01, alpha: float = 1.0, out: Out = None) -> Array:
+def activation_forward(name: str, x: Array, *, out: Out = None, **option: float) -> Array:
     """y = f(x) for the activation `name` of ACTIVATIONS; x and y are of one shape.
 
-    slope is for leaky_relu, alpha for elu. softmax takes the last axis for the classes, the others work entry
+    option: slope of leaky_relu, alpha of elu. softmax takes the last axis for the classes, the others work entry
     by entry. f(NaN) is NaN, but step(NaN) is 0. ValueError for an unknown name.
     """
     forward, _ = activation(name)
     y = np.empty_like(x) if out is None else out
-    forward(x, y, float(slope), float(alpha))
+    forward(x, y, parameter(name, option))
     return y
 
 
 @quiet
-def activation_backward(
-    name: str, dy: Array, x: Array, y: Array, *, slope: float = 0.01, alpha: float = 1.0, out: Out = None
-) -> Array:
+def activation_backward(name: str, dy: Array, x: Array, y: Array, *, out: Out = None, **option: float) -> Array:
     """dx = dy f'(x), where y = activation_forward(name, x); all four are of one shape.
 
     A NaN or infinity in dy gives NaN where f'(x) = 0. Where x is NaN, relu and leaky_relu take the derivative
@@ -205,7 +214,7 @@ def activation_backward(
     """
     _, backward = activation(name)
     dx = np.empty_like(dy) if out is None else out
-    backward(dy, x, y, dx, float(slope), float(alpha))
+    backward(dy, x, y, dx, parameter(name, option))
     return dx
 
 

@@ -147,3 +147,14 @@ LOSSES: dict[str, Callable[[Array, Targets], tuple[float, Array]]] = {
     "cross_entropy": cross_entropy,
     "log_loss": log_loss,
 }
+OF_PROBABILITIES = ("cross_entropy", "log_loss")  # those whose outputs are probabilities
+# The targets (N, K) of those that do not take any numbers: signs -1 and 1, shares in [0, 1], or shares that sum to 1.
+TARGETS = {
+    "softmax_cross_entropy": "probabilities",
+    "kl_divergence": "probabilities",
+    "cross_entropy": "probabilities",
+    "sigmoid_cross_entropy": "shares",
+    "log_loss": "shares",
+    "hinge": "signs",
+    "exponential": "signs",
+}

@@ -6,9 +6,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .activations import Array, Out, activation, quiet
+from .activations import Array, Out, activation, parameter, quiet
 from .losses import LOSSES, mean_squared_error
-from .units import batch_norm_backward, batch_norm_forward, prelu_backward, prelu_forward
+from .units import UNITS
 
 Targets: TypeAlias = npt.NDArray[Any]
 Params: TypeAlias = Mapping[str, Array]
@@ -49,15 +49,10 @@ def line_fit_losses(x: Array, t: Array, w: Array, b: Array, *, out: Out = None) 
 
 
 # --- a plain network ------------------------------------------------------------------------------
-# layers: in order, ("affine", D, H), ("prelu",), ("batch_norm",) or ("batch_norm", {"epsilon": 0.001}), or an
+# layers: in order, ("affine", D, H), one of UNITS such as ("batch_norm",) or ("batch_norm", {"epsilon": 0.001}), or an
 # activation such as ("sigmoid",) or ("leaky_relu", {"slope": 0.1}). params: W1, b1, W2, ..., slope1, gamma1, beta1 and
 # so on, numbered by the layers of each kind. Batches are normalised by their own statistics, as in training. A step
 # calls NumPy directly where it can: a small network spends much of its time in calls.
-
-
-def _constants(slope: float = 0.01, alpha: float = 1.0) -> tuple[float, float]:
-    """What the options of a layer, {"slope": 0.1} or none, say to its activation."""
-    return slope, alpha
 
 
 def _numbers(layers: Layers) -> list[int]:
@@ -73,14 +68,13 @@ def _layer_values(layers: Layers, params: Params, x: Array) -> list[Array]:
         if name == "affine":
             y: Any = values[-1] @ params[f"W{number}"]
             y += params[f"b{number}"]
-        elif name == "prelu":
-            y = prelu_forward(values[-1], params[f"slope{number}"])
-        elif name == "batch_norm":
-            y = batch_norm_forward(values[-1], params[f"gamma{number}"], params[f"beta{number}"], **dict(*options))
+        elif name in UNITS:
+            own = [params[f"{key}{number}"] for key in UNITS[name].parameters]
+            y = UNITS[name].forward(values[-1], *own, **dict(*options))
         else:
             forward, _ = activation(name)
             y = np.empty_like(values[-1])
-            forward(values[-1], y, *_constants(**dict(*options)))
+            forward(values[-1], y, parameter(name, dict(*options)))
         values.append(y)
     return values
 
@@ -110,14 +104,13 @@ def network_gradient(
             if number == 1:  # nothing before the first affine layer has parameters
                 break
             dy = dy @ params[f"W{number}"].T
-        elif name == "prelu":
-            dy, grads[f"slope{number}"] = prelu_backward(dy, x, params[f"slope{number}"])
-        elif name == "batch_norm":
-            gamma, beta = f"gamma{number}", f"beta{number}"
-            dy, grads[gamma], grads[beta] = batch_norm_backward(dy, x, params[gamma], **dict(*options))
+        elif name in UNITS:
+            keys = [f"{key}{number}" for key in UNITS[name].parameters]
+            dy, *own = UNITS[name].backward(dy, x, *(params[key] for key in keys), **dict(*options))
+            grads |= zip(keys, own, strict=True)
         else:
             _, backward = activation(name)
-            backward(dy, x, y, dy, *_constants(**dict(*options)))
+            backward(dy, x, y, dy, parameter(name, dict(*options)))
     return value, dict(reversed(grads.items()))
 
 

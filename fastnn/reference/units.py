@@ -3,6 +3,9 @@
 x, y, dy, dx (N, D); slope, gamma, beta (D,).
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 
 from .activations import Array, quiet
@@ -46,3 +49,23 @@ def batch_norm_backward(dy: Array, x: Array, gamma: Array, epsilon: float = 1e-5
     d_gamma, d_beta = (dy * normal).sum(axis=0), dy.sum(axis=0)
     dx: Array = gamma / root * (dy - dy.mean(axis=0) - normal * (d_gamma / len(x)))
     return dx, d_gamma, d_beta
+
+
+def _batch_norm_backward(dy: Array, x: Array, gamma: Array, beta: Array, **options: float) -> tuple[Array, ...]:
+    """The same with all parameters, as UNITS has it."""
+    return batch_norm_backward(dy, x, gamma, **options)
+
+
+class UnitsOperation(NamedTuple):
+    """A layer with parameters (D,): forward(x, *parameters), and backward(dy, x, *parameters), dx and theirs."""
+
+    forward: Callable[..., Array]
+    backward: Callable[..., tuple[Array, ...]]
+    parameters: dict[str, float]  # and where they begin
+
+
+# To add one, write it above and enter it here, with its parameters.
+UNITS: dict[str, UnitsOperation] = {
+    "prelu": UnitsOperation(prelu_forward, prelu_backward, {"slope": 0.25}),
+    "batch_norm": UnitsOperation(batch_norm_forward, _batch_norm_backward, {"gamma": 1.0, "beta": 0.0}),
+}

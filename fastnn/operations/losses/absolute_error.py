@@ -35,7 +35,7 @@ def _change(d: Any, y: Any, t: Any, p: Any) -> Any:
 
 @dataclass(frozen=True)
 class AbsoluteError(Loss):
-    """sum(|y - t|), targets (N, K)."""
+    """sum(|y - t|); targets (N, K). The gradient is sign(y - t), 0 where they are equal."""
 
     name = "absolute_error"
     has_kink = True

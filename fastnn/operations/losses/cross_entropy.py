@@ -35,14 +35,16 @@ def cross_entropy_change(d: Any, y: Any, t: Any, p: Any) -> Any:
 
 @dataclass(frozen=True)
 class CrossEntropy(Loss):
-    """-sum(t log(y + offset)); outputs are probabilities, as of a last layer Softmax(), targets as of softmax's.
+    """-sum(t log(y + offset)) of probabilities y, as of a last layer Softmax(); targets as for softmax's.
 
-    From logits, `SoftmaxCrossEntropy` is exact where a probability rounds to 0, and faster.
+    It is infinite where y + offset = 0 at a target above 0. From logits, `SoftmaxCrossEntropy` is exact where a
+    probability rounds to 0, and faster.
 
     Parameters
     ----------
     offset : float
-        At least 0. Courses write 1e-7, so that log(0) does not happen (Saito, Deep Learning from Scratch, 2016).
+        At least 0. Courses write 1e-7, so that log(0) does not happen (Saito, Deep Learning from Scratch, 2016,
+        chapter 4).
     """
 
     offset: float = 0.0

@@ -27,7 +27,10 @@ def _change(d: Any, y: Any, t: Any, p: Any) -> Any:
 
 @dataclass(frozen=True)
 class Exponential(Loss):
-    """sum(exp(-t y)) for targets t (N, K) of -1 and 1 (Friedman, Hastie and Tibshirani, 2000)."""
+    """sum(exp(-t y)) for targets t (N, K) of -1 and 1, as in AdaBoost.
+
+    Source: Friedman, Hastie and Tibshirani, Annals of Statistics 28 (2000), 337-407.
+    """
 
     name = "exponential"
     accepts = SIGNS

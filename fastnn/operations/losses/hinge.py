@@ -143,10 +143,10 @@ def multiclass_change_of_one(frame: Any) -> None:
 
 @dataclass(frozen=True)
 class Hinge(Loss):
-    """sum(max(0, 1 - t y)) for targets t (N, K) of -1 and 1 (Cortes and Vapnik, 1995).
+    """sum(max(0, 1 - t y)) for targets t (N, K) of -1 and 1. The gradient is 0 at the kink.
 
-    For labels (N,) and several outputs the sum of max(0, 1 + y[k] - y[t]) over the other classes k (Weston and
-    Watkins, 1999).
+    For labels (N,) and several outputs it is the sum of max(0, 1 + y[k] - y[t]) over the other classes k. Sources:
+    Cortes and Vapnik (1995); Weston and Watkins (1999).
     """
 
     name = "hinge"
@@ -161,6 +161,6 @@ class Hinge(Loss):
         return True
 
     def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
-        if outputs > 1 and np.ndim(t) == 1:
+        if outputs > 1 and arrays.anything(name, t).ndim == 1:
             return arrays.labels(name, t, rows, outputs), np.empty((0, outputs), dtype)
         return signs(name, t, rows, outputs, dtype, finite)

@@ -39,7 +39,10 @@ def _change(d: Any, y: Any, t: Any, p: Any) -> Any:
 
 @dataclass(frozen=True)
 class Huber(Loss):
-    """sum of (y - t)^2 / 2 where |y - t| <= delta, else of delta (|y - t| - delta / 2); targets (N, K) (Huber, 1964).
+    """sum of (y - t)^2 / 2 where |y - t| <= delta, else of delta (|y - t| - delta / 2); targets (N, K).
+
+    The gradient is y - t, kept within [-delta, delta]. Source: Huber, Annals of Mathematical Statistics 35 (1964),
+    73-101.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ def _change(d: Any, y: Any, t: Any, p: Any) -> Any:
 
 @dataclass(frozen=True)
 class LogLoss(Loss):
-    """-sum(t log(y + offset) + (1 - t) log(1 - y + offset)); outputs are probabilities, as of a last layer Sigmoid().
+    """-sum(t log(y + offset) + (1 - t) log(1 - y + offset)) of probabilities y, as of a last layer Sigmoid().
 
     Targets (N, K) in [0, 1], for one output also (N,). From logits, `SigmoidCrossEntropy` is exact where a probability
     rounds to 0 or 1.

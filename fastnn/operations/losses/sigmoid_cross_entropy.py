@@ -42,9 +42,10 @@ def _change(d: Any, y: Any, t: Any, p: Any) -> Any:
 
 @dataclass(frozen=True)
 class SigmoidCrossEntropy(Loss):
-    """-sum(t log s + (1 - t) log(1 - s)) with s = sigmoid(y); outputs are logits, targets (N, K) in [0, 1].
+    """-sum(t log s + (1 - t) log(1 - s)) with s = sigmoid(y), of logits y; targets (N, K) in [0, 1].
 
-    For one output (N,) will do: the log loss of two classes 0 and 1.
+    For one output (N,) will do: the log loss of two classes 0 and 1. Nothing is clipped; the gradient is s - t. Source:
+    Bishop, Pattern Recognition and Machine Learning (2006), equations 4.90 and 4.91.
     """
 
     name = "sigmoid_cross_entropy"

@@ -305,12 +305,15 @@ OFFSET_UNITS = LossUnits(softmax_cross_entropy_rows, offset_change, offset_chang
 
 @dataclass(frozen=True)
 class SoftmaxCrossEntropy(Loss):
-    """-sum(t log softmax(y)); outputs are logits, targets labels (N,), one-hot rows or probabilities (N, K).
+    """-sum(t log(softmax(y))) of logits y; targets labels (N,), one-hot rows or probabilities (N, K), which sum to 1.
+
+    By log-sum-exp, unclipped; the gradient is softmax(y) - t. Source: Bishop, Pattern Recognition and Machine Learning
+    (2006), equations 4.108 and 4.109.
 
     Parameters
     ----------
     label_smoothing : float
-        In [0, 1): targets t become (1 - s) t + s / K (Szegedy et al., 2016).
+        s in [0, 1): targets t become (1 - s) t + s / K (Szegedy et al., 2016).
     """
 
     label_smoothing: float = 0.0

@@ -30,7 +30,9 @@ def adagrad_update(frame: Any) -> None:
 
 @dataclass(frozen=True, repr=False)
 class AdaGrad(Optimizer):
-    """Rates by the sum of all squares: s += g^2, p -= lr g / (sqrt(s) + epsilon) (Duchi, Hazan and Singer, 2011).
+    """Rates by the sum of all squares: s += g^2, p -= lr g / (sqrt(s) + epsilon).
+
+    Source: Duchi, Hazan and Singer, Journal of Machine Learning Research 12 (2011), 2121-2159.
 
     Parameters
     ----------
@@ -47,7 +49,7 @@ class AdaGrad(Optimizer):
 
     update = "adagrad"
     unit = adagrad_update
-    state_vectors = 1
+    keeps = ("squares",)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -76,7 +76,8 @@ class Adam(Optimizer):
 
     update = "adam"
     unit = adam_update
-    state_vectors = 2
+    keeps = ("means", "squares")
+    counts = True
     in_unit_interval = ("beta1", "beta2")
 
     def __post_init__(self) -> None:

@@ -146,7 +146,8 @@ class Optimizer:
     update: ClassVar[str] = ""
     unit: ClassVar[Unit]
     outer: ClassVar[Unit | None] = None  # the update by the outer product of one sample's x and dy, if it has one
-    state_vectors: ClassVar[int] = 0
+    keeps: ClassVar[tuple[str, ...]] = ()  # the names of the vectors that it keeps
+    counts: ClassVar[bool] = False  # whether it depends on the number of the update
     in_unit_interval: ClassVar[tuple[str, ...]] = ()  # parameters in [0, 1)
 
     lr: float = 0.01

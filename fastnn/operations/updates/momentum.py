@@ -30,7 +30,9 @@ def nesterov_update(frame: Any) -> None:
 
 @dataclass(frozen=True, repr=False)
 class Momentum(Optimizer):
-    """Gradient descent with momentum: v = momentum v - lr g, p += v (Polyak, 1964).
+    """Gradient descent with momentum: v = momentum v - lr g, p += v.
+
+    Source: Polyak, USSR Computational Mathematics and Mathematical Physics 4 (1964), 1-17.
 
     Parameters
     ----------
@@ -44,7 +46,7 @@ class Momentum(Optimizer):
 
     update = "momentum"
     unit = momentum_update
-    state_vectors = 1
+    keeps = ("velocity",)
     in_unit_interval = ("momentum",)
 
     def _own(self) -> dict[int, float]:
@@ -55,7 +57,8 @@ class Momentum(Optimizer):
 class Nesterov(Momentum):
     """Nesterov's accelerated gradient: v = momentum v - lr g, p += momentum v - lr g.
 
-    The parameters are those at which the method looks ahead, so that g is the gradient there (Sutskever et al., 2013).
+    The parameters are those at which the method looks ahead, so that g is the gradient there. Source: Sutskever,
+    Martens, Dahl and Hinton, ICML (2013), 1139-1147.
 
     Parameters
     ----------

@@ -55,7 +55,7 @@ class RMSProp(Optimizer):
 
     update = "rmsprop"
     unit = rmsprop_update
-    state_vectors = 1
+    keeps = ("squares",)
     in_unit_interval = ("decay",)
 
     def __post_init__(self) -> None:

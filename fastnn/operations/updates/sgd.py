@@ -45,7 +45,9 @@ def sgd_outer(frame: Any) -> None:
 
 @dataclass(frozen=True, repr=False)
 class SGD(Optimizer):
-    """Stochastic gradient descent: p -= lr g (Robbins and Monro, 1951).
+    """Stochastic gradient descent: p -= lr g.
+
+    Source: Robbins and Monro, Annals of Mathematical Statistics 22 (1951), 400-407.
 
     Parameters
     ----------

@@ -1,0 +1,200 @@
+"""Writes what is known of operations where text is needed: `python -m docs.generate`, after one has come or changed.
+
+Imports and names that type checkers and the command line read, the functions of losses and updates of arrays, and rows
+of the README's table: all from the registry, `fastnn.operations`. A section stands between two comments.
+"""
+
+import inspect
+import pathlib
+import re
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from typing import Any
+
+from fastnn.operations import ACTIVATIONS, LAYERS, LOSSES, OPTIMIZERS, UPDATES
+from fastnn.reference import losses, units, updates
+
+ROOT = pathlib.Path(__file__).parents[1]
+SECTION = re.compile(r"(?<=# <generated: python -m docs.generate>\n)(.*?)(?=# </generated>)", re.DOTALL)
+WIDTH = 120
+BY_HAND = ("mean_squared_error",)  # functions of losses with more arguments than their class
+
+
+def exported(names: Iterable[tuple[str, str]]) -> str:
+    """Imports of names from modules, in the form that exports and in the order of the formatter."""
+    rows = sorted((module, not name.isupper(), name.islower(), name) for module, name in set(names))
+    return "".join(f"from {module} import {name} as {name}\n" for module, *_, name in rows) + "\n"
+
+
+def classes(kinds: Iterable[Any]) -> str:
+    """Imports of classes."""
+    return exported((kind.__module__, kind.__name__) for kind in kinds)
+
+
+def function(name: str, arguments: list[str], keywords: list[str], result: str, text: str, body: str) -> str:
+    """A function as the formatter leaves it."""
+    given = [*arguments, *(["*", *keywords] if keywords else [])]
+    head = f"def {name}({', '.join(given)}) -> {result}:"
+    if len(head) > WIDTH:
+        inner = ", ".join(given)
+        inner = f"    {inner}" if len(inner) + 4 <= WIDTH else "\n".join(f"    {one}," for one in given)
+        head = f"def {name}(\n{inner}\n) -> {result}:"
+    filled = [textwrap.fill(part, WIDTH - 4, break_long_words=False) for part in text.split("\n\n")]
+    filled[0] = textwrap.fill(f'"""{filled[0]}', WIDTH - 4, break_long_words=False)
+    return f"{head}\n" + textwrap.indent("\n\n".join(filled) + '\n"""\n' + body, "    ") + "\n"
+
+
+def described(kind: Any) -> tuple[str, dict[str, str]]:
+    """What a class says of itself, and of each of its parameters."""
+    text, _, rest = inspect.cleandoc(kind.__doc__).partition("\n\nParameters\n----------\n")
+    parameters: dict[str, str] = {}
+    for names, meaning in re.findall(r"^(\w[\w, ]*?)(?: : .*)?\n((?:    .*\n?)+)", rest, re.MULTILINE):
+        parameters |= dict.fromkeys(names.split(", "), " ".join(meaning.split()))
+    return text, parameters
+
+
+def options(kind: Any) -> dict[str, str]:
+    """The fields of a class, but those by keyword only, as arguments of a function."""
+    kept: list[Any] = [one for one in fields(kind) if not one.kw_only]
+    return {one.name: f"{one.name}: {one.type.__name__} = {one.default!r}" for one in kept}
+
+
+def loss_functions() -> Iterator[str]:
+    """The losses of arrays."""
+    for name, kind in LOSSES.items():
+        if name in BY_HAND:
+            continue
+        first, own = "x" if kind.applies else "y", options(kind)
+        weight = ["class_weight: Any = None"] if kind().takes_classes else []
+        keywords = [*own.values(), 'reduction: str = "mean"', "sample_weight: Any = None", *weight, "out: Any = None"]
+        text, meanings = described(kind)
+        notes = [f"{first}: y, an array (N, K)."] * (first == "x") + [f"{one}: {meanings[one]}" for one in own]
+        text = (
+            f"The mean over the batch of {text}\n\n{' '.join([*notes, 'Other arguments as for `mean_squared_error`.'])}"
+        )
+        made = f"_losses.{kind.__name__}({', '.join(own)})"
+        given = f'"{first}", {first}, t, reduction, sample_weight, {"class_weight" if weight else None}, out'
+        body = f"loss = {made}\nreturn _evaluate(loss, {given})"
+        yield function(name, [f"{first}: Any", "t: Any"], keywords, "tuple[Value, Array]", text, body)
+
+
+def update_functions() -> Iterator[str]:
+    """The updates of arrays. Of classes with one update the last one counts; what it alone has begins at 0."""
+    for name, usual in UPDATES.items():
+        kind = [kind for kind in OPTIMIZERS.values() if kind.update == name][-1]
+        own = {key: text for key, text in options(kind).items() if key != "lr"}
+        for key in set(own) - set(options(usual)):
+            own[key] = re.sub(r"= .*", "= 0.0", own[key])
+        arrays = ["params", "grads", *kind.keeps]
+        step = ["step: int"] if kind.counts else []
+        arguments = [*(f"{one}: Any" for one in arrays), *step, "lr: float", *own.values()]
+        text, meanings = described(usual)
+        meanings = described(kind)[1] | meanings
+        notes = [f"{', '.join(arrays)}: arrays, or mappings or sequences of arrays with the same keys, or as many;"]
+        notes += ["all but grads are overwritten." + (" step: the number of this update, from 1 on." if step else "")]
+        notes += [f"{one}: {meanings[one]}" for one in own]
+        given = ", ".join([f"_optimizers.{kind.__name__}", "rates", *arrays, *(["step=step"] if step else [])])
+        body = f"rates = {', '.join(['lr', *own]) if own else '(lr,)'}\n_update({given})"
+        yield function(f"{name}_update", arguments, [], "None", f"{text}\n\n{' '.join(notes)}", body)
+
+
+def names() -> str:
+    """What the command line offers, which it must know without the compiler."""
+    rows = {
+        "ACTIVATION_NAMES": [name for name, kind in ACTIVATIONS.items() if kind.takes_elements],
+        "LOSS_NAMES": list(LOSSES),
+        "OPTIMIZER_NAMES": [name.lower() for name in OPTIMIZERS],
+    }
+    text = ""
+    for key, row in rows.items():
+        lines = textwrap.wrap(" ".join(row), WIDTH - 7)
+        strings = [f'"{line} "' for line in lines[:-1]] + [f'"{lines[-1]}"']
+        one = f"{key} = {strings[0]}\n"
+        several = f"{key} = (\n" + "".join(f"    {string}\n" for string in strings) + ")\n"
+        text += one if len(strings) == 1 and len(one) <= WIDTH + 1 else several
+    return text
+
+
+def code(names: Iterable[str]) -> str:
+    """Names as code, in one line."""
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def with_options(kinds: dict[str, Any]) -> str:
+    """Names, each with its options."""
+    rows = {name: ", ".join(options(kind)) for name, kind in kinds.items()}
+    return ", ".join(f"{name} ({own})" if own else name for name, own in rows.items())
+
+
+def table_rows() -> dict[str, str]:
+    """Rows of the README's table by their heads."""
+    others = "`losses`, their descriptions; `Regularization` (L1, L2, blend)"
+    updates = code(f"{name}_update" for name in UPDATES)
+    arrays = "`affine_forward`, `affine_backward`, `activation_forward`, `activation_backward`, `softmax`"
+    return {
+        "operations on arrays, with `out=`": f"{arrays}, {updates}",
+        "losses of arrays, with gradient, weights, reduction": f"{code(LOSSES)}; `zero_one_loss`, value only",
+        "activations": with_options(ACTIVATIONS),
+        "layers": code(LAYERS),
+        "losses of a network": f"{with_options(LOSSES)}; {others}",
+        "optimizers": f"{code(OPTIMIZERS)}, each with clipping by value and by norm",
+    }
+
+
+def oracles() -> str:
+    """The functions of fastnn.reference that an operation adds."""
+    endings = {losses: tuple(losses.LOSSES), units: ("_forward", "_backward"), updates: ("_update",)}
+    return exported(
+        (f".{module.__name__.rpartition('.')[2]}", name)
+        for module, ends in endings.items()
+        for name in vars(module)
+        if name.endswith(ends) and not name.startswith("_")
+    )
+
+
+def public_names() -> str:
+    """What type checkers and `dir(fastnn)` find of operations in fastnn itself."""
+    made = [("functional.losses", LOSSES), ("functional.updates", [f"{name}_update" for name in UPDATES])]
+    places: list[tuple[str, Iterable[str]]] = [*made, ("layers", LAYERS), ("optimizers", OPTIMIZERS)]
+    return exported((f"fastnn.{place}", name) for place, names in places for name in names)
+
+
+SECTIONS = {
+    "fastnn/__init__.pyi": public_names,
+    "fastnn/layers.py": lambda: classes(LAYERS.values()),
+    "fastnn/losses.py": lambda: classes(LOSSES.values()),
+    "fastnn/optimizers.py": lambda: classes(OPTIMIZERS.values()),
+    "fastnn/functional/losses.py": lambda: "\n\n".join([*loss_functions(), ""]),
+    "fastnn/functional/updates.py": lambda: "\n\n".join([*update_functions(), ""]),
+    "fastnn/command/cli.py": names,
+    "fastnn/reference/__init__.py": oracles,
+}
+
+
+def texts() -> dict[pathlib.Path, str]:
+    """Each file, and what it should hold."""
+    found = {}
+    for name, section in SECTIONS.items():
+        text = (ROOT / name).read_text(encoding="utf-8")
+        begin, _, end = SECTION.split(text)
+        found[ROOT / name] = begin + section() + end
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for head, row in table_rows().items():
+        begin, _, end = re.split(rf"(?m)^(\| {re.escape(head)} \| .*)$", readme)
+        readme = f"{begin}| {head} | {row} |{end}"
+    return {**found, ROOT / "README.md": readme}
+
+
+def main() -> int:
+    """Write the files that differ."""
+    for file, text in texts().items():
+        if file.read_text(encoding="utf-8") != text:
+            file.write_text(text, encoding="utf-8")
+            print(f"wrote {file.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
