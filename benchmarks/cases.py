@@ -62,9 +62,11 @@ class Case:
                 samples = stored["x"][: self.sizes[0], : self.sizes[2]], stored["t"][: self.sizes[0]]
             return {"x": samples[0], "t": samples[1], "params": data.parameters(rng, self.sizes[2:])}
         if self.kind == "layer_step":
-            return data.batch_for_layers(rng, self.sizes, self.variant)
+            return data.batch_for_layers(rng, self.sizes, expected.reference.UNITS[self.variant].parameters)
         if self.kind == "loss":
-            return data.outputs(rng, self.sizes, self.variant)
+            losses = expected.reference.losses
+            targets = losses.TARGETS.get(self.variant, "values")
+            return data.outputs(rng, self.sizes, targets, self.variant in losses.OF_PROBABILITIES)
         return KINDS[self.kind].data(rng, self.sizes)
 
     def expected(self, data: Data) -> list[Any]:
@@ -221,12 +223,12 @@ _STEPS: list[tuple[bool, int, tuple[int, ...]]] = [
     (False, 512, (2048, 2048, 2048, 100)),
 ]
 _ADAM_STEPS = [(100, (784, 50, 10)), (128, (784, 256, 10)), (128, (784, 512, 512, 10))]
-_OTHER_OPTIMIZERS = ("nesterov", "adagrad", "rmsprop", "adamw")
-_ACTIVATIONS = ("identity", "step", "leaky_relu", "gelu", "silu", "softplus")  # those not among the operations
-_LOSSES = (
-    "mean_squared_error", "sigmoid_cross_entropy", "absolute_error", "huber", "hinge", "exponential", "kl_divergence",
-    "cross_entropy", "log_loss",
-)  # fmt: skip
+# Those that no other group has.
+_UPDATES = [name.removesuffix("_update") for name in vars(expected.reference) if name.endswith("_update")]
+_OTHER_OPTIMIZERS = (*(name for name in _UPDATES if name not in ("sgd", "momentum", "adam")), "adamw")
+_IN_OPERATIONS = ("sigmoid", "tanh", "relu", "elu")
+_ACTIVATIONS = [name for name in expected.reference.ACTIVATIONS if name not in (*_IN_OPERATIONS, "softmax")]
+_LOSSES = [name for name in expected.reference.LOSSES if name != "softmax_cross_entropy"]
 _IN_TURN = ("", "fastnn on one thread", "NumPy on one thread")
 
 # Widths and the activation; True for those that --quick takes.
@@ -265,7 +267,7 @@ CASES: tuple[Case, ...] = (
     *_by_count("momentum_update", [40_000, 4_000_000]),
     *(_of_elements("activation", name) for name in _ACTIVATIONS),
     Case("softmax 1000x1000", "activations", "softmax_of_rows", (1000, 1000), "softmax"),
-    *(_of_elements("activation_backward", name) for name in ("sigmoid", "tanh", "relu", "elu", *_ACTIVATIONS)),
+    *(_of_elements("activation_backward", name) for name in (*_IN_OPERATIONS, *_ACTIVATIONS)),
     *(Case(f"{name} 1000x100", "losses", "loss", (1000, 100), name) for name in _LOSSES),
     *_by_shape("products", "product", [*_SQUARE, *_SKINNY, *_BOOK], [(128, 128, 128), (512, 512, 512)]),
     *(_network("steps", "step", quick, [batch], widths) for quick, batch, widths in _STEPS),
@@ -273,7 +275,7 @@ CASES: tuple[Case, ...] = (
     *(_network("optimizers", "optimizer_step", False, [100], (784, 50, 10), name) for name in _OTHER_OPTIMIZERS),
     *(
         _network("layers", "layer_step", False, [n], (784, n, 10), name)
-        for name in ("prelu", "batch_norm")
+        for name in expected.reference.UNITS
         for n in (100, 256)
     ),
     *_by_shape("models", "perceptron", [(1000, 20), (1000, 784)], []),

@@ -3,6 +3,7 @@
 import itertools
 import math
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -38,14 +39,14 @@ def slopes(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
     return {**elements(rng, sizes), "dy": _normal(rng, *sizes)}
 
 
-def outputs(rng: np.random.Generator, sizes: tuple[int, ...], loss: str) -> Data:
-    """Outputs (N, K) and targets that suit a loss."""
+def outputs(rng: np.random.Generator, sizes: tuple[int, ...], targets: str, of_probabilities: bool) -> Data:
+    """Outputs (N, K) or probabilities, and targets: signs, probabilities, or others from 0 to 1."""
     x, share = 3.0 * _normal(rng, *sizes), rng.random(sizes, np.float32)
-    if loss in {"cross_entropy", "log_loss"}:
+    if of_probabilities:
         x = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
-    if loss in {"hinge", "exponential"}:
+    if targets == "signs":
         return {"x": x, "t": np.where(share < 0.5, -1, 1).astype(np.float32)}
-    if loss in {"kl_divergence", "cross_entropy"}:
+    if targets == "probabilities":
         share /= share.sum(axis=1, keepdims=True)
     return {"x": x, "t": share}
 
@@ -69,16 +70,14 @@ def batch(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
     return {"x": x, "t": t, "params": parameters(rng, tuple(widths))}
 
 
-def batch_for_layers(rng: np.random.Generator, sizes: tuple[int, ...], layer: str) -> Data:
+def batch_for_layers(rng: np.random.Generator, sizes: tuple[int, ...], starts: Mapping[str, float]) -> Data:
     """As batch, with the parameters of a layer on units behind each affine one but the last, in a network's order."""
     made = batch(rng, sizes)
     params: dict[str, Any] = {}
     for number, width in enumerate(sizes[2:], start=1):
         params |= {name: made["params"][name] for name in (f"W{number}", f"b{number}")}
-        if number < len(sizes) - 2 and layer == "prelu":
-            params[f"slope{number}"] = np.full(width, 0.25, np.float32)
-        elif number < len(sizes) - 2:
-            params |= {f"gamma{number}": np.ones(width, np.float32), f"beta{number}": np.zeros(width, np.float32)}
+        if number < len(sizes) - 2:
+            params |= {f"{name}{number}": np.full(width, start, np.float32) for name, start in starts.items()}
     return {**made, "params": params}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import fastnn
-from fastnn import reference
+from fastnn import operations, reference
 
 Array = np.ndarray[Any, Any]
 NEARBY = 2  # networks whose rounding is looked at besides
@@ -44,12 +44,13 @@ def _forward(net: fastnn.Network, params: dict[str, Array], layer: Any, number: 
         return reference.affine_forward(x, params[f"W{number}"], params[f"b{number}"])
     if isinstance(layer, fastnn.Dropout):
         return x
-    if isinstance(layer, fastnn.PRelu):
-        return reference.prelu_forward(x, params[f"slope{number}"])
     if isinstance(layer, fastnn.BatchNorm):
         gamma, beta = params[f"gamma{number}"], params[f"beta{number}"]
         statistics = net.statistics[f"mean{number}"], net.statistics[f"variance{number}"].astype(np.longdouble)
         return reference.batch_norm_forward(x, gamma, beta, layer.epsilon, statistics)
+    twin = reference.UNITS.get(operations.name_of(type(layer)))
+    if twin is not None:
+        return twin.forward(x, *(params[f"{name}{number}"] for name in twin.parameters))
     return reference.activation_forward(layer.activation, x, **_constants(layer))
 
 
@@ -64,20 +65,22 @@ def _backward(
         return dx, {f"W{number}": dW, f"b{number}": db}
     if isinstance(layer, fastnn.Dropout):
         return dy, {}
-    if isinstance(layer, fastnn.PRelu):
-        dx, slope = reference.prelu_backward(dy, x, params[f"slope{number}"])
-        return dx, {f"slope{number}": slope}
     if isinstance(layer, fastnn.BatchNorm):
         root = np.sqrt(net.statistics[f"variance{number}"].astype(np.longdouble) + layer.epsilon)
         normal = (x - net.statistics[f"mean{number}"]) / root
         found = {f"gamma{number}": (dy * normal).sum(axis=0), f"beta{number}": dy.sum(axis=0)}
         return dy * params[f"gamma{number}"] / root, found
+    twin = reference.UNITS.get(operations.name_of(type(layer)))
+    if twin is not None:
+        keys = [f"{name}{number}" for name in twin.parameters]
+        dx, *own = twin.backward(dy, x, *(params[key] for key in keys))
+        return dx, dict(zip(keys, own, strict=True))
     return reference.activation_backward(layer.activation, dy, x, y, **_constants(layer)), {}
 
 
 def _constants(layer: Any) -> dict[str, Any]:
     """What the reference's activations take besides."""
-    return {name: getattr(layer, name) for name in ("slope", "alpha") if hasattr(layer, name)}
+    return {layer.option: layer.parameter} if layer.option else {}
 
 
 def _loss_gradient(net: fastnn.Network, y: Array, t: Array) -> Array:
@@ -86,7 +89,7 @@ def _loss_gradient(net: fastnn.Network, y: Array, t: Array) -> Array:
     if getattr(loss, "label_smoothing", 0.0) > 0.0:
         dense = np.eye(y.shape[1], dtype=y.dtype)[t] if t.ndim == 1 else t
         t = (1.0 - loss.label_smoothing) * dense + loss.label_smoothing / y.shape[1]
-    options = {name: getattr(loss, name) for name in ("delta", "offset") if hasattr(loss, name)}
+    options = {name: value for name, value in loss.options().items() if name != "label_smoothing"}
     gradient: Array = getattr(reference, loss.name)(y, t, **options)[1]
     return gradient
 

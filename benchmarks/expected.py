@@ -1,10 +1,10 @@
 """What must come out of each case, computed by the NumPy twins in float64."""
 
 import importlib.util
+import inspect
 import itertools
 import pathlib
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -133,16 +133,17 @@ class OptimizerInNumpy:
 
     def __init__(self, name: str, layers: list[tuple[Any, ...]], params: Data) -> None:
         self.layers, self.params, self.count = layers, params, 0
-        self.state = [{key: np.zeros_like(p) for key, p in params.items()} for _ in range(2)]
-        one, both = self.state[:1], self.state
-        update: Any = getattr(reference, f"{'adam' if name == 'adamw' else name}_update")
-        decay = {"weight_decay": WEIGHT_DECAY} if name == "adamw" else {}
-        updates: dict[str, Callable[[Data], None]] = {
-            "adam": lambda gradient: update(params, gradient, *both, self.count, ADAM_RATE),
-            "adamw": lambda gradient: update(params, gradient, *both, self.count, ADAM_RATE, **decay),
-        }
-        plain: Callable[[Data], None] = lambda gradient: update(params, gradient, *one, LEARNING_RATE)  # noqa: E731
-        self.update = updates.get(name, plain)
+        self._update: Any = getattr(reference, f"{'adam' if name == 'adamw' else name}_update")
+        given = list(inspect.signature(self._update).parameters)
+        self._given = given[2 : given.index("lr")]  # between the gradients and the rate: the state, and the step
+        self._state = [{key: np.zeros_like(p) for key, p in params.items()} for one in self._given if one != "step"]
+        self._rate = ADAM_RATE if name.startswith("adam") else LEARNING_RATE
+        self._options = {"weight_decay": WEIGHT_DECAY} if name == "adamw" else {}
+
+    def update(self, gradient: Data) -> None:
+        """One update, the count-th."""
+        count = [self.count] if "step" in self._given else []
+        self._update(self.params, gradient, *self._state, *count, self._rate, **self._options)
 
     def step(self, x: Any, t: Any) -> float:
         """One step; the loss before it."""

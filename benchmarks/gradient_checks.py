@@ -27,25 +27,13 @@ import numpy as np
 
 import fastnn
 from benchmarks import exact_gradients
-from fastnn import losses
+from fastnn import losses, operations
 from fastnn.gradients import check as gradient_check
 
 Array = np.ndarray[Any, Any]
 Kind = Callable[[], fastnn.layers.Layer]
-ACTIVATIONS: tuple[Kind, ...] = (
-    fastnn.Identity,
-    fastnn.Step,
-    fastnn.Sigmoid,
-    fastnn.Tanh,
-    fastnn.Relu,
-    fastnn.LeakyRelu,
-    fastnn.PRelu,
-    fastnn.Elu,
-    fastnn.Gelu,
-    fastnn.Silu,
-    fastnn.Softplus,
-    fastnn.Softmax,
-)
+OTHERS = (fastnn.Affine, fastnn.BatchNorm, fastnn.Dropout)
+ACTIVATIONS: tuple[Kind, ...] = tuple(kind for kind in operations.LAYERS.values() if kind not in OTHERS)
 RELUS: tuple[Kind, ...] = (
     fastnn.Relu,
     fastnn.LeakyRelu,
@@ -55,7 +43,8 @@ RELUS: tuple[Kind, ...] = (
 )
 MOST_WORK = 1e9  # operations of all differences, about
 KINDS_OF_ERRORS = ("tensor", "entry by the norm", "entry by itself")
-AFTER = {"cross_entropy": fastnn.Softmax(), "log_loss": fastnn.Sigmoid()}  # whose outputs are probabilities
+# What makes the outputs probabilities.
+AFTER = {name: operations.ACTIVATIONS[kind.follows[0]]() for name, kind in losses.LOSSES.items() if kind.follows}
 
 
 class Set(NamedTuple):

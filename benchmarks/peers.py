@@ -9,6 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+
+class MissingError(Exception):
+    """A library does not have what a case asks for."""
+
+
 ROOT = pathlib.Path(__file__).parents[1]
 # Set on some machines, where they make NumPy choose other kernels than its own best ones.
 REMOVED_VARIABLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")

@@ -23,6 +23,7 @@ from benchmarks.expected import (
     compared,
 )
 from benchmarks.peers import Target
+from fastnn import operations
 
 EPOCHS_PER_CALL = 3  # a call of `fit` checks its data once
 # Of one call of `fit` that is timed as a run of steps.
@@ -109,21 +110,18 @@ def step(case: Case, data: Data, threads: int) -> Target:
 
 
 def layer_step(case: Case, data: Data, threads: int) -> Target:
-    layers = {"prelu": (fastnn.PRelu(),), "batch_norm": (fastnn.BatchNorm(), fastnn.Relu())}
-    made = network(case.sizes[1:], data, between=layers[case.variant])
+    layer = next(kind for kind in operations.LAYERS.values() if operations.name_of(kind) == case.variant)
+    between = [layer()] if case.variant == "prelu" else [layer(), fastnn.Relu()]
+    made = network(case.sizes[1:], data, between=tuple(between))
     target = _steps(made, data, fastnn.SGD(LEARNING_RATE))
     return replace(target, outputs=lambda losses: [np.array(losses), *compared(case, list(made.params.values()))])
 
 
 def optimizer_step(case: Case, data: Data, threads: int) -> Target:
-    optimizers = {
-        "nesterov": fastnn.Nesterov(LEARNING_RATE),
-        "adagrad": fastnn.AdaGrad(LEARNING_RATE),
-        "rmsprop": fastnn.RMSProp(LEARNING_RATE),
-        "adam": fastnn.Adam(ADAM_RATE),
-        "adamw": fastnn.AdamW(ADAM_RATE, weight_decay=WEIGHT_DECAY),
-    }
-    return _steps(network(case.sizes[1:], data), data, optimizers[case.variant])
+    kind: Any = {name.lower(): kind for name, kind in operations.OPTIMIZERS.items()}[case.variant]
+    options = {"weight_decay": WEIGHT_DECAY} if case.variant == "adamw" else {}
+    optimizer = kind(lr=ADAM_RATE if case.variant.startswith("adam") else LEARNING_RATE, **options)
+    return _steps(network(case.sizes[1:], data), data, optimizer)
 
 
 def _steps(made: fastnn.Network, data: Data, optimizer: Any) -> Target:

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.cases import Case
 from benchmarks.data import Data
 from benchmarks.expected import COMPARED_STEPS, LEARNING_RATE, MOMENTUM, ORDER_SEED, epoch_order
-from benchmarks.peers import Target
+from benchmarks.peers import MissingError, Target
 
 jax: Any = importlib.import_module("jax")
 jnp: Any = jax.numpy
@@ -47,7 +47,10 @@ def activation(case: Case, data: Data, threads: int) -> Target:
         "step": lambda x: jnp.where(x > 0, 1.0, 0.0),
         "gelu": lambda x: jax.nn.gelu(x, approximate=False),
     }
-    return _pure(functions.get(case.variant) or getattr(jax.nn, case.variant), data["x"])
+    function = functions.get(case.variant) or getattr(jax.nn, case.variant, None)
+    if function is None:
+        raise MissingError(f"jax.nn has no {case.variant}")
+    return _pure(function, data["x"])
 
 
 def _cross_entropy(x: Any, t: Any) -> Any:

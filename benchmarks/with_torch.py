@@ -22,7 +22,7 @@ from benchmarks.expected import (
     compared,
     epoch_order,
 )
-from benchmarks.peers import Target
+from benchmarks.peers import MissingError, Target
 
 torch: Any = importlib.import_module("torch")
 functional: Any = torch.nn.functional
@@ -59,6 +59,12 @@ def affine_backward(case: Case, data: Data, threads: int) -> Target:
     return Target(call, lambda results: [dx.numpy(), dW.numpy(), db.numpy()])
 
 
+def _known(table: dict[str, Callable[..., Any]], name: str) -> Callable[..., Any]:
+    if name not in table:
+        raise MissingError(f"{name} is not written for PyTorch here")
+    return table[name]
+
+
 def activation(case: Case, data: Data, threads: int) -> Target:
     (x,) = _without_gradients(data, threads)
     y, zero = torch.empty_like(x), torch.zeros(())
@@ -75,7 +81,7 @@ def activation(case: Case, data: Data, threads: int) -> Target:
         "softplus": lambda: functional.softplus(x),
         "softmax": lambda: torch.softmax(x, 1, out=y),
     }
-    return Target(calls[case.variant], lambda results: [results[0].numpy()])
+    return Target(_known(calls, case.variant), lambda results: [results[0].numpy()])
 
 
 _LOSSES: dict[str, Callable[[Any, Any], Any]] = {
@@ -94,7 +100,7 @@ _LOSSES: dict[str, Callable[[Any, Any], Any]] = {
 
 def loss(case: Case, data: Data, threads: int) -> Target:
     x, t = _without_gradients(data, threads)
-    function = _LOSSES[case.variant or case.kind]
+    function = _known(_LOSSES, case.variant or case.kind)
     torch.set_grad_enabled(True)
     x.requires_grad_()
 
@@ -161,7 +167,7 @@ def _optimizer(name: str, params: list[Any]) -> Any:
         "adamw": lambda: torch.optim.AdamW(params, ADAM_RATE, weight_decay=WEIGHT_DECAY, foreach=True),
         "sgd": lambda: torch.optim.SGD(params, LEARNING_RATE, foreach=True),
     }
-    return some[name]()
+    return _known(some, name)()
 
 
 def _logits_with_layers(layer: str, params: list[Any], x: Any) -> Any:
@@ -171,6 +177,8 @@ def _logits_with_layers(layer: str, params: list[Any], x: Any) -> Any:
         x = functional.linear(x, params[i], params[i + 1])
         if layer == "prelu":
             x = functional.prelu(x, params[i + 2])
+        elif layer != "batch_norm":
+            raise MissingError(f"{layer} is not written for PyTorch here")
         else:
             x = torch.relu(functional.batch_norm(x, None, None, params[i + 2], params[i + 3], training=True))
     return functional.linear(x, params[-2], params[-1])

@@ -51,6 +51,8 @@ def _row(case: Any, factories: dict[str, Any], options: argparse.Namespace) -> d
         if options.mode == "memory":
             return _memory(target)
         return _timed(case, data, target, options)
+    except peers.MissingError as missing:
+        return {"status": "absent", "reason": str(missing)}
     except Exception as error:  # one case that fails leaves the others
         reason = " ".join(str(error).split())[:200]
         return {"status": "failed", "reason": f"{type(error).__name__}: {reason}"}

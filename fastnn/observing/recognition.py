@@ -10,33 +10,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastnn import reference
 from fastnn.gate.arrays import Array
-from fastnn.layers import (
-    Activation,
-    Affine,
-    Elu,
-    Identity,
-    Layer,
-    LeakyRelu,
-    Relu,
-    Sigmoid,
-    Silu,
-    Softmax,
-    Softplus,
-    Step,
-    Tanh,
-)
+from fastnn.layers import Activation, Affine, Identity, Layer, Sigmoid, Softmax
 from fastnn.observing.tape import Node, NotUnderstoodError, ancestors, evaluate, leaves
-from fastnn.operations.losses.base import LossUnits
-from fastnn.operations.losses.mean_squared_error import MeanSquaredError
+from fastnn.operations import ACTIVATIONS, LOSSES
+from fastnn.operations.losses.base import OTHERS, SHARES, SIGNS, Loss, LossUnits
 from fastnn.operations.losses.softmax_cross_entropy import OFFSET, OFFSET_UNITS, SoftmaxCrossEntropy
 
 TOLERANCE = 1e-11  # relative: by a few operations' rounding, far below the offset of the logarithm, 1e-7
 ROUNDING = 1e-13  # absolute, in units of a loss: of a logarithm of a share near 1
 PRODUCTS = frozenset(["dot", "matmul"])
 LARGEST_PROBE = 12.0
-PROBES = 2
 SEED = 20161024  # of a generator of our own: the global one belongs to the script
+_KNOWN = [kind for kind in ACTIVATIONS.values() if kind.takes_elements and kind.activation in reference.ACTIVATIONS]
 
 
 class Chain(NamedTuple):
@@ -56,8 +43,9 @@ class Chain(NamedTuple):
 
     def __str__(self) -> str:
         names = [type(layer).__name__ for layer in self.layers if not isinstance(layer, Identity)]
-        losses = {SoftmaxCrossEntropy.units: "cross entropy", OFFSET_UNITS: "cross entropy with 1e-7"}
-        text = ", ".join([*names, losses.get(self.loss, "squared error")])
+        losses = {kind.units: name.replace("_", " ") for name, kind in LOSSES.items()}
+        losses |= {SoftmaxCrossEntropy.units: "cross entropy", OFFSET_UNITS: "cross entropy with 1e-7"}
+        text = ", ".join([*names, losses[self.loss]])
         return text + (", weight decay" if self.decay else "")
 
 
@@ -235,27 +223,25 @@ def _formula(x: Array, y: Array) -> Activation | None:
     """The activation that makes y of x; at numbers of one sign alone one of several."""
     if x.shape != y.shape:
         raise NotUnderstoodError("an activation that changes the shape")
-    negative = int(np.argmin(np.abs(x + 1.0)))
-    slope, alpha = (float(y[negative] / v) if x[negative] < 0 else np.nan for v in (x[negative], np.expm1(x[negative])))
-    formulas: list[tuple[Activation, Callable[[Array], Array]]] = [
-        (Relu(), lambda v: np.maximum(v, 0.0)),
-        (Sigmoid(), lambda v: 1.0 / (1.0 + np.exp(-v))),
-        (Tanh(), np.tanh),
-        (Identity(), lambda v: v),
-        (Step(), lambda v: (v > 0) * 1.0),
-        (Silu(), lambda v: v / (1.0 + np.exp(-v))),
-        (Softplus(), lambda v: np.logaddexp(v, 0.0)),
-    ]
-    if np.isfinite([slope, alpha]).all():
-        formulas += [
-            (LeakyRelu(slope), lambda v: np.where(v > 0, v, slope * v)),
-            (Elu(alpha), lambda v: np.where(v > 0, v, alpha * np.expm1(v))),
-        ]
-    for activation, formula in formulas:
+    for kind in sorted(_KNOWN, key=lambda kind: bool(kind.option)):  # of several that fit, one without an option
+        values: dict[str, Any] = {kind.option: _option(kind, x, y)} if kind.option else {}
+        if not np.isfinite([*values.values()]).all():
+            continue
         # A few first, as most formulas are not it.
-        if all(np.allclose(y[some], formula(x[some]), rtol=TOLERANCE, atol=1e-15) for some in (slice(64), slice(None))):
-            return activation
+        if all(
+            np.allclose(y[some], reference.activation_forward(kind.activation, x[some], **values), TOLERANCE, 1e-15)
+            for some in (slice(64), slice(None))
+        ):
+            return kind(**values)
     return None
+
+
+def _option(kind: type[Activation], x: Array, y: Array) -> float:
+    """The option with which an activation makes y of x, where it is a factor of what the activation is below 0."""
+    at = int(np.argmin(np.abs(x + 1.0)))
+    options: list[dict[str, Any]] = [{kind.option: 1.0}, {kind.option: 0.0}]
+    one, none = (float(reference.activation_forward(kind.activation, x[at : at + 1], **p)[0]) for p in options)
+    return (float(y[at]) - none) / (one - none) if one != none else np.nan
 
 
 def _probe(shape: tuple[int, ...], bound: float, seed: int) -> Array:
@@ -293,7 +279,7 @@ def _loss(outputs: Node, term: Node) -> tuple[LossUnits, Activation | None, tupl
         factor = _factor(values, numbers)
         if factor and np.isfinite(values[0]) and np.count_nonzero(np.isfinite(values)) >= 2:
             return kind, output, targets, factor
-    raise NotUnderstoodError(f"a loss ({term.name}) that is neither a cross entropy nor a squared error")
+    raise NotUnderstoodError(f"a loss ({term.name}) that is not one of fastnn's")
 
 
 def _factor(values: list[float], wanted: list[float]) -> float | None:
@@ -351,9 +337,22 @@ def _candidates(
         (Sigmoid(), lambda y: 1.0 / (1.0 + np.exp(-y))),
     ]
     for target, (output, formula) in itertools.product(found, outputs):
-        if target.ndim == 2:
-            candidates.append((MeanSquaredError.units, output, (no_labels, target), _squared_error(target, formula)))
+        for name, loss in LOSSES.items():
+            if target.ndim == 2 and _takes(loss, target) and (output is None or name == "mean_squared_error"):
+                candidates.append((loss.units, output, (no_labels, target), _loss_of(name, target, formula)))
     return candidates
+
+
+def _takes(kind: type[Loss], target: Array) -> bool:
+    """Whether a loss without an option takes dense targets."""
+    known = kind.name in reference.LOSSES and kind.accepts != OTHERS and not kind.option
+    if kind.accepts == SHARES:
+        return known and bool(((target >= 0.0) & (target <= 1.0)).all())
+    return known and (kind.accepts != SIGNS or bool((np.abs(target) == 1.0).all()))
+
+
+def _loss_of(name: str, target: Array, output: Callable[[Array], Array]) -> Callable[[Array], Any]:
+    return lambda y: reference.LOSSES[name](output(y), target)[0]
 
 
 def _cross_entropy(labels: Array, offset: float) -> Callable[[Array], Any]:
@@ -362,7 +361,3 @@ def _cross_entropy(labels: Array, offset: float) -> Callable[[Array], Any]:
 
 def _cross_entropy_of_shares(target: Array) -> Callable[[Array], Any]:
     return lambda y: -np.sum(target * np.log(_softmax(y))) / len(target)
-
-
-def _squared_error(target: Array, output: Callable[[Array], Array]) -> Callable[[Array], Any]:
-    return lambda y: np.sum((output(y) - target) ** 2) / (2 * len(target))
