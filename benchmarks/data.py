@@ -82,7 +82,7 @@ def batch_for_layers(rng: np.random.Generator, sizes: tuple[int, ...], starts: M
 
 
 def samples(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
-    """Samples with as many zeros as MNIST, labelled by a random linear map; made in blocks to keep the memory low."""
+    """Samples with as many zeros as MNIST, labeled by a random linear map; made in blocks to keep the memory low."""
     count, _, *widths = sizes
     x = np.empty((count, widths[0]), np.float32)
     t = np.empty(count, np.int64)

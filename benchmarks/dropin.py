@@ -62,7 +62,7 @@ class Plain:
             return Plain.cross_entropy_error(Plain.softmax(x), t)
 
     class BatchNormalization:
-        """Normalised over the batch, with running values."""
+        """Normalized over the batch, with running values."""
 
         def __init__(self, gamma: Any, beta: Any) -> None:
             self.gamma, self.beta = gamma, beta
@@ -139,13 +139,13 @@ class TwoLayers(Network):
         return book.cross_entropy_error(book.softmax(np.dot(hidden, p["W2"]) + p["b2"]), t)
 
 
-def perceptron(kind: type[Network], book: Any, widths: tuple[int, ...], normalised: bool = False) -> Network:
+def perceptron(kind: type[Network], book: Any, widths: tuple[int, ...], normalized: bool = False) -> Network:
     """Affine layers with activations between."""
     net, generator = kind(book), np.random.default_rng(0)
     for inputs, outputs in zip(widths, widths[1:], strict=False):  # noqa: RUF007
         net.add("Affine", generator.normal(size=(inputs, outputs)) / np.sqrt(inputs), np.zeros(outputs))
         if outputs != widths[-1]:
-            if normalised:
+            if normalized:
                 net.layers.append(book.BatchNormalization(np.ones(outputs), np.zeros(outputs)))
             net.layers.append(book.Relu())
     return net
@@ -172,8 +172,8 @@ def cases() -> list[tuple[str, Any, Any, Any]]:
         net.decay = 0.1
         return net
 
-    def made(kind: type[Network], widths: tuple[int, ...], normalised: bool = False) -> Any:
-        return lambda book: perceptron(kind, book, widths, normalised)
+    def made(kind: type[Network], widths: tuple[int, ...], normalized: bool = False) -> Any:
+        return lambda book: perceptron(kind, book, widths, normalized)
 
     small = np.random.default_rng(1).random((1, 1, 10, 10))
     return [
@@ -181,7 +181,7 @@ def cases() -> list[tuple[str, Any, Any, Any]]:
         ("5: 784-50-10, layers, 3 images", made(Network, (784, 50, 10)), x[:3], one_hot[:3]),
         ("5: 784-50-10, layers, 100 images", made(Network, (784, 50, 10)), x[:100], one_hot),
         ("6: 784-100-100-100-10, weight decay, 100 images", decaying, x[:100], one_hot),
-        ("6: 784-100-10, batch normalisation, 1 image", made(Network, (784, 100, 10), True), x[:1], one_hot[:1]),
+        ("6: 784-100-10, batch normalization, 1 image", made(Network, (784, 100, 10), True), x[:1], one_hot[:1]),
         ("7: convolution, pooling, two affine layers, 1 image", convolutional, small, np.array([1])),
     ]
 

@@ -124,7 +124,7 @@ def steps(case: Any, data: Data) -> list[Any]:
 
 
 def compared(case: Any, params: list[Any]) -> list[Any]:
-    """The parameters but the biases before batch normalisation, which move by rounding alone."""
+    """The parameters but the biases before batch normalization, which move by rounding alone."""
     return [p for i, p in enumerate(params) if case.variant != "batch_norm" or i % 4 != 1 or i == len(params) - 1]
 
 

@@ -9,7 +9,7 @@ from benchmarks import peers, report
 from benchmarks.cases import CASES
 
 # For people who do not tell red from green (Wong, Nature Methods 8, 441, 2011), in the order of the implementations.
-COLOURS = (
+COLORS = (
     *("#000000", "#666666", "#d55e00", "#e69f00", "#999999", "#0072b2"),
     *("#009e73", "#56b4e9", "#cc79a7", "#882255", "#44aa99", "#f0e442"),
 )
@@ -39,11 +39,11 @@ def _axes(x: str, y: str, title: str) -> tuple[Any, Any]:
 
 def _lines(axes: Any, points: dict[str, list[tuple[float, float]]]) -> None:
     """A line for each implementation that has points; fastnn's are thicker."""
-    for colour, (name, implementation) in zip(COLOURS, peers.IMPLEMENTATIONS.items(), strict=True):
+    for color, (name, implementation) in zip(COLORS, peers.IMPLEMENTATIONS.items(), strict=True):
         if points.get(name):
             own = name in report.OWN
             xs, ys = zip(*sorted(points[name]), strict=True)
-            axes.plot(xs, ys, "o-", color=colour, label=implementation.label, lw=2 if own else 1, ms=4, zorder=2 + own)
+            axes.plot(xs, ys, "o-", color=color, label=implementation.label, lw=2 if own else 1, ms=4, zorder=2 + own)
     if any(points.values()):
         axes.legend(fontsize=8)
 

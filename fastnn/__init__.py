@@ -17,7 +17,7 @@ def _places() -> dict[str, str]:
 
 
 def __getattr__(name: str) -> Any:
-    """A public name or a submodule, when it is first asked for: importing the compiler takes 0.3 s."""
+    """A public name or a submodule, when first asked for: importing the compiler takes 0.3 s."""
     if name == "__all__":
         return sorted(_places())
     place = _places().get(name, __name__)

@@ -56,7 +56,7 @@ def config() -> dict[str, Any]:
     dict
         versions, platform, processor (its name as LLVM has it, the width of its vectors, whether it multiplies and adds
         in one instruction), compiled, threads, folders (None where nothing is kept on disk), blas (NumPy's), variables
-        (those of VARIABLES that are set).
+        (the ones in VARIABLES that are set).
     """
     data = os.environ.get("FASTNN_DATA") or cache_folder("mnist")
     kernels = kernel_cache_folder()
@@ -105,7 +105,7 @@ def warmup(dtype: Any = "float32", numerical_gradients: bool = False) -> None:
     ----------
     dtype : "float32" or "float64"
     numerical_gradients : bool
-        Also what numerical gradients of networks need.
+        Also compile what numerical gradients of networks need.
     """
     kind = arrays.float_dtype("dtype", dtype)
     numerical_gradients = arrays.flag("numerical_gradients", numerical_gradients)
@@ -136,7 +136,7 @@ def _compile_units(dtype: arrays.DType, roles: Sequence[str], loss_roles: Sequen
 
 
 def _use_everything(dtype: arrays.DType, rows: int) -> None:
-    """Call each entry once, with work in proportion to `rows`. To kernels, all forms of data are of one type."""
+    """Call each entry once, with work in proportion to `rows`. All forms of data are of one type to the kernels."""
     x, W, b = np.zeros((rows, 2), dtype), np.zeros((2, 2), dtype), np.zeros(2, dtype)
     t = np.zeros(rows, np.intp)
     functional.affine_forward(x, W, b)
@@ -160,7 +160,7 @@ def _blas() -> dict[str, str | None]:
 
 
 def _blas_kernels() -> str | None:
-    """For which processor the kernels are that NumPy's BLAS runs; None where that cannot be known."""
+    """The processor that the kernels of NumPy's BLAS are made for; None where that cannot be known."""
     try:
         import threadpoolctl
     except ImportError:

@@ -9,11 +9,11 @@ class TrainingDivergedError(ValueError):
 
 
 class ModelFileError(ValueError):
-    """A saved network cannot be read: not one of ours, damaged, or of an unknown format version."""
+    """A saved network cannot be read: it is not one of ours, is damaged, or has an unknown format version."""
 
 
 class DatasetError(ValueError):
-    """A data set cannot be read or fetched: absent, truncated, corrupt, or no network."""
+    """A data set cannot be read or fetched: it is absent, truncated or corrupt, or there is no network."""
 
 
 class PrecisionWarning(UserWarning):

@@ -1,6 +1,6 @@
 """Information, entropy and divergence of discrete distributions, in float64.
 
-Not losses: `fastnn.softmax_cross_entropy` is, of logits and with its gradient.
+These are not losses; `fastnn.softmax_cross_entropy` is the loss of logits, with its gradient.
 """
 
 import math
@@ -20,7 +20,7 @@ def information(p: Any, *, base: float | None = None) -> Any:
     p : float or array
         In [0, 1]; of any shape.
     base : float, optional
-        Of the logarithm, above 1: 2 gives bits. By default e, which gives nats.
+        The logarithm's base, above 1: 2 gives bits; e, the default, gives nats.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def information(p: Any, *, base: float | None = None) -> Any:
     Raises
     ------
     TypeError, ValueError
-        For what are no such numbers.
+        If p or base is anything else.
     """
     single = isinstance(p, int | float | np.number)
     events = np.array(arrays.real("p", p, minimum=0.0, maximum=1.0)) if single else _probabilities("p", p)
@@ -45,7 +45,7 @@ def entropy(p: Any, axis: int = -1, *, base: float | None = None) -> Any:
         Distributions along `axis`: numbers in [0, 1] whose sum is 1, within 1e-6 in float64 and 1e-3 in float32 and
         float16. They are taken as they are, not divided by their sum.
     axis : int
-        That of the K outcomes.
+        The axis of the K outcomes.
     base : float, optional
         As for `information`.
 
@@ -56,7 +56,7 @@ def entropy(p: Any, axis: int = -1, *, base: float | None = None) -> Any:
     Raises
     ------
     TypeError, ValueError
-        For what are no distributions.
+        If p holds anything but distributions.
     """
     rows = _distributions("p", p, axis)
     return _result(_mean_information(rows, rows), base)
@@ -65,7 +65,7 @@ def entropy(p: Any, axis: int = -1, *, base: float | None = None) -> Any:
 def cross_entropy(p: Any, q: Any, axis: int = -1, *, base: float | None = None) -> Any:
     """The cross-entropy of q relative to p, H(p, q) = -sum_k p_k log q_k, with 0 log 0 = 0.
 
-    The mean information of outcomes that are distributed as p and taken to be distributed as q; infinite where an
+    It is the mean information of outcomes that are distributed as p and taken to be distributed as q; infinite where an
     outcome has q = 0 < p. Source: Cover and Thomas, Elements of Information Theory, 2nd ed. (2006), section 5.4.
 
     Parameters
@@ -82,7 +82,7 @@ def cross_entropy(p: Any, q: Any, axis: int = -1, *, base: float | None = None) 
     Raises
     ------
     TypeError, ValueError
-        For what are no distributions, and for shapes that differ.
+        If p or q holds anything but distributions, or if their shapes differ.
     """
     return _result(_mean_information(*_two(p, q, axis)), base)
 
@@ -90,7 +90,7 @@ def cross_entropy(p: Any, q: Any, axis: int = -1, *, base: float | None = None) 
 def kl_divergence(p: Any, q: Any, axis: int = -1, *, base: float | None = None) -> Any:
     """The divergence of q from p, KL(p || q) = sum_k p_k log(p_k / q_k) = H(p, q) - H(p) (Kullback and Leibler, 1951).
 
-    Not symmetric; exactly 0 where p equals q, infinite where an outcome has q = 0 < p.
+    It is not symmetric, exactly 0 where p equals q, and infinite where an outcome has q = 0 < p.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def kl_divergence(p: Any, q: Any, axis: int = -1, *, base: float | None = None) 
     Raises
     ------
     TypeError, ValueError
-        For what are no distributions, and for shapes that differ.
+        If p or q holds anything but distributions, or if their shapes differ.
     """
     true, assumed = _two(p, q, axis)
     some = true > 0.0
@@ -118,7 +118,7 @@ def kl_divergence(p: Any, q: Any, axis: int = -1, *, base: float | None = None) 
 
 def _information(p: Array) -> Array:
     with np.errstate(divide="ignore"):
-        return 0.0 - np.log(p)  # not -log p, which makes -0.0 of certainty
+        return 0.0 - np.log(p)  # -log p would turn certainty into -0.0
 
 
 def _mean_information(p: Array, q: Array) -> Array:
@@ -129,7 +129,7 @@ def _mean_information(p: Array, q: Array) -> Array:
 
 
 def _unit(base: float | None) -> float:
-    """How many nats the unit of information has that belongs to this base."""
+    """How many nats one unit of information of this base has."""
     return 1.0 if base is None else math.log(arrays.real("base", base, above=1.0))
 
 
@@ -139,9 +139,9 @@ def _result(nats: Array, base: float | None) -> Any:
 
 
 def _probabilities(name: str, value: Any) -> Array:
-    """`value`, of any shape, in float64; what rounding has moved above 1 is put back."""
+    """`value`, of any shape, in float64; values that rounding moved above 1 are put back."""
     array = arrays.floats(name, value)
-    inside = (array >= 0) & (array <= 1 + arrays.SUM_TOLERANCE[array.dtype.name])  # not so for NaN
+    inside = (array >= 0) & (array <= 1 + arrays.SUM_TOLERANCE[array.dtype.name])  # False for NaN
     if not inside.all():
         came = checks.place(name, array, int(inside.argmin()))
         raise ValueError(f"{name}: expected probabilities from 0 to 1, got {came}; pass probabilities, not logits")

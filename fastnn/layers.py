@@ -1,4 +1,4 @@
-"""Layers: small frozen descriptions of what a network is made of. They hold no arrays and compute nothing.
+"""Layers: small frozen descriptions of a network's parts. They hold no arrays and compute nothing.
 
 Each is written, with its formulas and kernels, in a file of its own in fastnn/operations.
 """

@@ -1,4 +1,4 @@
-"""Losses of a network: small frozen descriptions, and what targets each takes.
+"""Losses of a network: small frozen descriptions, each with the targets that it takes.
 
 Each is written, with its formulas and kernels, in a file of its own in fastnn/operations/losses.
 """
@@ -42,7 +42,7 @@ def own_loss(loss: Loss) -> Loss:
 
 
 def check_loss(loss: Any) -> Loss:
-    """A loss by its name or itself; refused if it is none."""
+    """A loss, given by its name or itself; anything else is refused."""
     if isinstance(loss, Loss) and type(loss) is not Loss:
         return loss
     if isinstance(loss, str) and loss in WITHOUT_GRADIENT:
@@ -57,7 +57,7 @@ def check_loss(loss: Any) -> Loss:
 
 
 def check_outputs(loss: Loss, last: Any, outputs: int) -> None:
-    """Refuse a last layer whose outputs are not what the loss takes."""
+    """Refuse a last layer whose outputs the loss does not take."""
     activation = getattr(last, "activation", "")
     if loss.applies and activation == loss.applies:
         raise ValueError(
@@ -87,7 +87,7 @@ def check_outputs(loss: Loss, last: Any, outputs: int) -> None:
 def weights_of(
     sample_weight: Any, class_weight: Any, labels: Array, dense: Array, shape: tuple[int, ...]
 ) -> Array | None:
-    """The weight of each sample (N,) in float64; None where all are 1. shape: of the outputs (N, K).
+    """The weight of each sample (N,) in float64; None if all are 1. shape: that of the outputs (N, K).
 
     One output stands for two classes, the second where the target is 1.
     """

@@ -33,17 +33,17 @@ class Rule(NamedTuple):
 
     update: str
     numbers: Array  # (STEP,) float64
-    given: tuple[float, ...] | None = None  # what they were read from
+    given: tuple[float, ...] | None = None  # the optimizer's numbers that they were read from
 
 
 NO_UPDATE = "none"
-NO_RULE = Rule(NO_UPDATE, np.zeros(base.STEP))  # of a gradient by itself
+NO_RULE = Rule(NO_UPDATE, np.zeros(base.STEP))  # for a gradient without an update
 
 
 def rule_of(optimizer: Optimizer, dtype: Any, before: Rule | None = None) -> Rule:
-    """What an optimizer does to parameters of `dtype`; refused with TypeError or ValueError where that is no update.
+    """An optimizer's rule for parameters of `dtype`; TypeError or ValueError if it gives no valid update.
 
-    before: a rule for this dtype; it is the result where the optimizer gives the same numbers, which is soon seen.
+    before: an earlier rule for this dtype, which is returned if the optimizer gives the same numbers.
     """
     update, numbers = arrays.choice("optimizer.update", optimizer.update, OPTIMIZERS), optimizer.numbers
     is_plain = type(numbers) is tuple and all(type(number) is float for number in numbers)
@@ -53,7 +53,7 @@ def rule_of(optimizer: Optimizer, dtype: Any, before: Rule | None = None) -> Rul
 
 
 def numbers_in(dtype: Any, numbers: tuple[float, ...]) -> Array:
-    """The numbers of an update in float64, refused where they are none, or `dtype` makes infinity of one."""
+    """The numbers of an update in float64; refused if they are not numbers, or infinite in `dtype`."""
     largest = float(np.finfo(dtype).max)
     values, kind = np.zeros(base.STEP), np.dtype(dtype)
     values[[base.CLIP_VALUE, base.CLIP_NORM]] = np.inf
@@ -76,12 +76,12 @@ OPTIMIZER_CLASSES = operations.OPTIMIZERS
 OPTIMIZERS = operations.UPDATES
 for _class in OPTIMIZER_CLASSES.values():
     answers_slips(_class)
-# Those whose numbers never change; of a user's class they may.
+# The classes whose numbers never change; those of a user's class may.
 OWN = frozenset(OPTIMIZER_CLASSES.values())
 
 
 def that_can_be_pickled(optimizer: Optimizer | None) -> Optimizer | None:
-    """`optimizer` itself, or None for one of a user's class that pickle does not find, such as a function's own."""
+    """`optimizer` itself, or None if pickle does not find its class, such as one defined in a function."""
     try:
         pickle.dumps(optimizer)
     except Exception:
@@ -90,7 +90,7 @@ def that_can_be_pickled(optimizer: Optimizer | None) -> Optimizer | None:
 
 
 def check_optimizer(optimizer: Any) -> Optimizer:
-    """`optimizer` itself, refused if it is none."""
+    """`optimizer` itself; anything but an optimizer is refused."""
     if not isinstance(optimizer, Optimizer):
         remedy = "create one"
         if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):

@@ -1,7 +1,7 @@
-"""Operations of a user's own: plain Python functions of numbers, compiled, and then used like fastnn's.
+"""A user's own operations: plain Python functions of numbers, compiled and then used like fastnn's.
 
 Each function here makes a class and registers it under its name, where networks, gradient checks and files find it.
-What the user's functions give is tried when the class is made.
+The user's functions are tried when the class is made.
 """
 
 import keyword
@@ -28,7 +28,7 @@ from fastnn.operations.updates.base import Optimizer
 TRIED = (-20.0, -2.9, -1.1, -0.43, -0.013, 0.017, 0.31, 0.87, 2.7, 15.0)
 TARGETS = (0.0, 1.0, -1.3)
 STEP = 1e-5
-TOLERANCE = 1e-4  # of a derivative to its difference quotient, relative to the larger of both and 1
+TOLERANCE = 1e-4  # of a derivative to its difference quotient, relative to the largest of both and 1
 NOT_FREE = {*dir(Layer), *Layer.__annotations__}  # what a layer's parameters cannot be called
 _made: set[type] = set()
 
@@ -58,7 +58,7 @@ def activation(
     Raises
     ------
     TypeError, ValueError
-        Where Numba does not compile a function, a value is not finite, or the derivative is not that of f.
+        If Numba does not compile a function, a value is not finite, or the derivative is not that of f.
     """
     has_kink = arrays.flag("has_kink", has_kink)
     name, title = _name(name, operations.ACTIVATIONS)
@@ -168,7 +168,7 @@ def loss(
     Parameters
     ----------
     value, derivative : functions of y and t
-        Plain functions of one output and its target; the derivative is that by y.
+        Plain functions of one output and its target; the derivative is by y.
     name : str
         A lower-case identifier such as "focal"; `Network(loss="focal")` takes it, and the class is called by it.
     has_kink : bool
@@ -219,10 +219,10 @@ def optimizer(update: Callable[..., Any], *, state: int, rates: Mapping[str, flo
     Parameters
     ----------
     update : function of p, g, s and rates
-        p: a parameter; g: its gradient; s: what is kept of it, a number or, of several, a tuple, and 0.0 of none;
-        rates: a tuple, the learning rate and then your own rates. Returns (p, s), their new values.
+        p is a parameter, g its gradient, s its state (a number, a tuple of two, or 0.0 for none), rates a tuple of the
+        learning rate and then your own rates. It returns the new (p, s).
     state : int
-        How many numbers are kept for each parameter, 0, 1 or 2; they begin at 0.
+        How many numbers of state each parameter has, 0, 1 or 2; they begin at 0.
     rates : mapping
         Your own rates with their usual values, such as {"beta1": 0.9}; at most three, each in [0, 1).
     name : str
@@ -266,7 +266,7 @@ def optimizer(update: Callable[..., Any], *, state: int, rates: Mapping[str, flo
 
 
 def _name(name: Any, taken: Mapping[str, type]) -> tuple[str, str]:
-    """A name and the class's: "my_mish" and MyMish. fastnn's own are not given away; one's own may be made anew."""
+    """A name and the class's: "my_mish" and MyMish. fastnn's own are refused; a user's own may be made anew."""
     if not isinstance(name, str) or not name.isidentifier() or name != name.lower():
         came = checks.shown(name)
         raise ValueError(f'name: expected a lower-case identifier such as "mish", got {came}; pass another')
@@ -278,7 +278,7 @@ def _name(name: Any, taken: Mapping[str, type]) -> tuple[str, str]:
 
 
 def _register(made: type, function: Any, *places: tuple[dict[str, Any], str]) -> Any:
-    """Put a class where the rest of fastnn looks for it."""
+    """Register a class where the rest of fastnn looks for it."""
     made.__module__ = getattr(function, "__module__", made.__module__)
     _made.add(made)
     for table, key in places:
@@ -287,7 +287,7 @@ def _register(made: type, function: Any, *places: tuple[dict[str, Any], str]) ->
 
 
 def _starts(name: str, numbers: Any, most: int) -> dict[str, float]:
-    """Names with their usual numbers."""
+    """The names with their usual numbers."""
     if not isinstance(numbers, Mapping) or len(numbers) > most:
         expected = f"{name}: expected a mapping of at most {most} names to numbers"
         raise TypeError(f'{expected}, got {checks.shown(numbers)}; pass one such as {{"beta1": 0.9}}')
@@ -328,7 +328,7 @@ def _text(function: Any) -> str:
 
 
 def _finite(name: str, function: Callable[..., Any], *at: Any) -> float:
-    """What a function gives at some numbers, refused where that is no finite number."""
+    """A function's value at some numbers; refused if it is not a finite number."""
     found = function(*at)
     if not isinstance(found, float | int | np.floating | np.integer) or not math.isfinite(found):
         places = ", ".join(f"{number:g}" if isinstance(number, float) else str(number) for number in at)
@@ -351,7 +351,7 @@ def _compare(name: str, slope: Any, f: Callable[[float], Any], at: float, where:
 
 
 def _compiles(name: str, function: Any, compiled: Any, count: int) -> None:
-    """Refuse what Numba does not compile for float64."""
+    """Refuse a function that Numba does not compile for float64."""
     problem = what_prevents_compiling(compiled, count)
     if problem:
         expected = f"{name}: expected a function of {count} numbers that Numba compiles"

@@ -1,10 +1,10 @@
 """Learning rates that change with the epochs: small frozen descriptions for `fit(schedule=...)`.
 
-A schedule is called before each epoch as schedule(epoch, history), where epoch counts from 0 and history holds what the
-`epoch` epochs before it measured, and returns a factor: the epoch's learning rate is factor times the optimizer's. A
-factor, not a rate, so that one schedule suits every optimizer, whose rate remains the one number to tune. Any function
-will do, such as `lambda epoch, history: 0.9**epoch`. Schedules keep no state: one may serve several fits, also side by
-side.
+A schedule is called before each epoch as schedule(epoch, history), where epoch counts from 0 and history holds the
+measurements of the `epoch` epochs before it, and returns a factor: the epoch's learning rate is factor times the
+optimizer's. With a factor instead of a rate, one schedule suits every optimizer, whose rate remains the one number to
+tune. Any function will do, such as `lambda epoch, history: 0.9**epoch`. Schedules keep no state: one may serve several
+fits at once.
 """
 
 import math
@@ -77,8 +77,8 @@ class ExponentialDecay:
 class InverseTime:
     """The rate falls as one over time: 1 / (1 + decay epoch).
 
-    Its sum grows without bound while that of its squares does not, the conditions under which stochastic approximation
-    converges (Robbins and Monro, 1951).
+    The rates' sum grows without bound while the sum of their squares does not, the conditions under which stochastic
+    approximation converges (Robbins and Monro, 1951).
 
     Parameters
     ----------
@@ -159,8 +159,8 @@ class Warmup:
 class ReduceOnPlateau:
     """The rate falls whenever the loss has not: factor^k after k plateaus, computed anew from the history.
 
-    The loss is history.validation_loss where there is one, else history.loss. It has improved in an epoch where it is
-    below the least loss so far by more than min_delta; a plateau is `patience` epochs in a row without that. (PyTorch's
+    The loss is history.validation_loss where there is one, else history.loss. It improves in an epoch where it is below
+    the least loss so far by more than min_delta; a plateau is `patience` epochs in a row without that. (PyTorch's
     schedule of this name allows one epoch more.)
 
     Parameters

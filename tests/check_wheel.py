@@ -17,7 +17,7 @@ def main(wheel: str, readme: str) -> None:
     assert names >= WANTED, f"missing from the wheel: {WANTED - names}"
     strangers = {name for name in names if not name.startswith(("fastnn/", "fastnn_kernels-"))}
     assert not strangers, f"not to be in the wheel: {strangers}"
-    assert any(name.endswith("licenses/LICENSE") for name in names), "no licence in the wheel"
+    assert any(name.endswith("licenses/LICENSE") for name in names), "no license in the wheel"
 
     import fastnn
 

@@ -94,7 +94,7 @@ def room(module: str) -> str:
     return next((name for name in ("engine.interpreters",) if module.startswith(name)), module.split(".")[0])
 
 
-def neighbours(module: str, of: Callable[[str], str]) -> Iterator[tuple[str, bool]]:
+def neighbors(module: str, of: Callable[[str], str]) -> Iterator[tuple[str, bool]]:
     """What a module imports of fastnn outside its own room, or of other modules; and whether late."""
     for imported, late in imports(MODULES[module]):
         name = own_module(imported)
@@ -111,12 +111,12 @@ def test_every_room_has_its_row() -> None:
 def test_arrows(module: str) -> None:
     allowed = set(ARROWS[room(module)].split())
     allowed_late = allowed | set(LATE_ARROWS.get(room(module), "").split())
-    wrong = {name for name, late in neighbours(module, room) if name not in (allowed_late if late else allowed)}
+    wrong = {name for name, late in neighbors(module, room) if name not in (allowed_late if late else allowed)}
     assert not wrong, f"{module} imports {', '.join(sorted(wrong))}"
 
 
 def test_no_arrow_is_idle() -> None:
-    found = {(room(module), *arrow) for module in MODULES for arrow in neighbours(module, room)}
+    found = {(room(module), *arrow) for module in MODULES for arrow in neighbors(module, room)}
     idle = {(name, other) for name in ARROWS for other in ARROWS[name].split() if (name, other, False) not in found}
     late = {(name, other) for name in LATE_ARROWS for other in LATE_ARROWS[name].split()}
     assert (idle, late - {(name, other) for name, other, is_late in found if is_late}) == (set(), set())
@@ -127,7 +127,7 @@ def test_imports_have_no_circle(of: Callable[[str], str]) -> None:
     """Without the late imports: what is imported can be imported before the one that imports it."""
     graph: dict[str, set[str]] = {}
     for module in MODULES:
-        graph.setdefault(of(module), set()).update(name for name, late in neighbours(module, of) if not late)
+        graph.setdefault(of(module), set()).update(name for name, late in neighbors(module, of) if not late)
     graphlib.TopologicalSorter(graph).prepare()
 
 

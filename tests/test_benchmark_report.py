@@ -247,8 +247,8 @@ def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == 2 * "usage: python -m benchmarks.report README [FILE]\n"
 
 
-def test_every_implementation_has_a_colour() -> None:
-    assert len(plots.COLOURS) == len(set(plots.COLOURS)) == len(peers.IMPLEMENTATIONS)
+def test_every_implementation_has_a_color() -> None:
+    assert len(plots.COLORS) == len(set(plots.COLORS)) == len(peers.IMPLEMENTATIONS)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="matplotlib is not installed")

@@ -203,8 +203,8 @@ def test_train_on_files_in_the_format_of_mnist(
 def test_train_names_a_missing_file(images: pathlib.Path, capsys: Output) -> None:
     (images / "t10k-images-idx3-ubyte").unlink()
     sentence = (
-        f"--data: expected four files, plain or .gz, in {images}, got no t10k-images-idx3-ubyte; add what is missing, "
-        "or name no folder to have MNIST downloaded"
+        f"--data: expected four files, plain or .gz, in {images}, got no t10k-images-idx3-ubyte; add the "
+        "missing files, or name no folder to have MNIST downloaded"
     )
     assert_error(["train", "--data", str(images)], sentence, capsys)
 

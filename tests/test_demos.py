@@ -340,9 +340,9 @@ def test_over_fitting_trains_on_what_it_says() -> None:
     assert t.min() >= 0 and t.max() <= 9
 
 
-def test_mislabelled_are_the_first_and_all_wrong() -> None:
+def test_mislabeled_are_the_first_and_all_wrong() -> None:
     t = np.arange(10).repeat(3)
-    labels = over_fitting.mislabelled(t, 12)
+    labels = over_fitting.mislabeled(t, 12)
     assert np.array_equal(np.flatnonzero(labels != t), np.arange(12))
     assert labels.min() >= 0 and labels.max() <= 9
     assert np.array_equal(t, np.arange(10).repeat(3))

@@ -180,7 +180,7 @@ def test_dropout_draws_from_the_global_generator() -> None:
     np.testing.assert_allclose(layer.forward(x, train_flg=False), 0.7)
 
 
-def test_batch_normalisation() -> None:
+def test_batch_normalization() -> None:
     x, gamma, beta = numbers(1, 50, 6, dtype=np.float64), np.full(6, 2.0), np.full(6, 3.0)
     layer = layers.BatchNormalization(gamma, beta)
     assert not hasattr(layer, "xn")
@@ -286,7 +286,7 @@ def test_pooling(size: int, stride: int) -> None:
         a, b = divmod(int(places[n, i, j, c]), size)
         expected[n, c, i * stride + a, j * stride + b] += dout[n, c, i, j]
     np.testing.assert_allclose(dx, expected, rtol=1e-12)
-    with pytest.raises(ValueError, match=r"^pad: expected 0, as the book's pooling has no padding that works, got 1$"):
+    with pytest.raises(ValueError, match=r"^pad: expected 0, as the book's pooling does not work with padding, got 1$"):
         layers.Pooling(2, 2, 2, pad=1).forward(x)
 
 

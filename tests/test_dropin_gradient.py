@@ -135,7 +135,7 @@ class Dropping(Layered):
         self.layers.insert(2, Dropout(0.3))
 
 
-class Normalising(Layered):
+class Normalizing(Layered):
     """Its running values change with every call."""
 
     def __init__(self, widths: tuple[int, ...]) -> None:
@@ -252,7 +252,7 @@ def assert_equal_states(a: Any, b: Any) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [Dropping, Normalising, Counting, Remembering, Updating, Global, OfClass, Drawing, Collecting],
+    [Dropping, Normalizing, Counting, Remembering, Updating, Global, OfClass, Drawing, Collecting],
     ids=lambda kind: kind.__name__,
 )
 def test_what_has_side_effects_comes_out_as_of_the_plain_loop(kind: type[Layered]) -> None:

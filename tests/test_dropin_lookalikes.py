@@ -62,7 +62,7 @@ def test_losses_that_are_clipped(kind: str, scale: float) -> None:
     assert_as_the_loop(lambda _: -np.mean(CLIPPED[kind](softmax(X @ W)[np.arange(6), T])), W)
 
 
-def test_a_sure_network_is_recognised() -> None:
+def test_a_sure_network_is_recognized() -> None:
     """Its loss is nearly 0, of which rounding is a large part."""
     W = np.zeros((7, 8))
     x = np.eye(7)[:6]

@@ -1,4 +1,4 @@
-"""Numerical gradients that a script defines itself are recognised by what they do, and nothing else is."""
+"""Numerical gradients that a script defines itself are recognized by what they do, and nothing else is."""
 
 import ast
 import importlib.util
@@ -158,4 +158,4 @@ def test_sources_without_such_a_loop_are_left(code: str) -> None:
 
 def test_sources_with_one_are_marked() -> None:
     tree = own_loop.marked(NDITER.encode())
-    assert isinstance(tree, ast.Module) and "recognised" in ast.unparse(tree)
+    assert isinstance(tree, ast.Module) and "recognized" in ast.unparse(tree)

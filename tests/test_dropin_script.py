@@ -76,7 +76,7 @@ def test_no_script(chapter: pathlib.Path) -> None:
     done = subprocess.run(command, cwd=chapter, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == (
-        "fastnn: error: SCRIPT: expected a file of Python, got none.py (no such file); check its name\n"
+        "fastnn: error: SCRIPT: expected a Python file, got none.py (no such file); check its name\n"
     )
 
 

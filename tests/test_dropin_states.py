@@ -202,7 +202,7 @@ def plain_in_memory_order(f: Any, x: Any) -> None:
 # --- networks of the book that were changed -----------------------------------------------------------
 
 
-class Penalised(MultiLayerNet):
+class Penalized(MultiLayerNet):
     def loss(self, x: Any, t: Any) -> Any:
         return super().loss(x, t) + 0.1 * np.abs(self.params["W1"]).sum()
 
@@ -224,7 +224,7 @@ class OwnAffine(book.Affine):
 
 def changed(kind: str) -> Any:
     np.random.seed(3)  # noqa: NPY002
-    classes = {"loss": Penalised, "predict": Halved}
+    classes = {"loss": Penalized, "predict": Halved}
     net: Any = classes.get(kind, MultiLayerNet)(7, [7], 8)
     if kind == "last layer":
         net.last_layer = Squared()

@@ -43,8 +43,8 @@ def test_masks_keep_what_they_should(rate: float) -> None:
     assert abs(kept.mean(axis=1) - (1 - rate)).max() <= 6 * np.sqrt(rate * (1 - rate) / width)
     if rate == 0.5:
         signs = 2.0 * kept - 1
-        neighbours = [signs[1:] * signs[:-1], signs[:, 1:] * signs[:, :-1], signs[1:, 1:] * signs[:-1, :-1]]
-        for products in neighbours:
+        neighbors = [signs[1:] * signs[:-1], signs[:, 1:] * signs[:, :-1], signs[1:, 1:] * signs[:-1, :-1]]
+        for products in neighbors:
             assert abs(products.mean()) <= 5 / np.sqrt(products.size)
 
 

@@ -147,7 +147,7 @@ def test_bad_bags(arguments: dict[str, Any], message: str) -> None:
 
 
 def test_bad_fits() -> None:
-    with pytest.raises(RuntimeError, match=r"^Bagging: expected to be fitted before, .* call fit\(x, t\) first$"):
+    with pytest.raises(RuntimeError, match=r"^Bagging: not fitted; call fit\(x, t\) first$"):
         Bagging(make).predict(X)
     with pytest.raises(TypeError, match=r"^fit: .* got 'rng', which is an argument of its own"):
         Bagging(make).fit(X, T, rng=0)

@@ -252,7 +252,7 @@ def test_outs_that_overlap_each_other_are_refused() -> None:
     ("out", "came"), [(np.empty((5, 5)), "a ndarray"), ((None, None), "a tuple of 2"), ([None] * 4, "a list of 4")]
 )
 def test_out_of_affine_backward_that_is_not_three(out: Any, came: str) -> None:
-    message = f"out: expected a tuple (dx, dW, db), got {came}; pass three arrays, or None for those to allocate"
+    message = f"out: expected a tuple (dx, dW, db), got {came}; pass three arrays, or None for the ones to allocate"
     with refused(TypeError, message):
         problem_of("affine_backward", np.float64).solve(fastnn, out=out)
 

@@ -83,7 +83,7 @@ def test_an_update_of_arrays_that_overlap_between_keys(name: str, states: int, o
                 assert [{key: array.tobytes() for key, array in group.items()} for group in groups] == before
 
 
-def test_an_update_of_neighbouring_views_and_of_gradients_that_are_one_array() -> None:
+def test_an_update_of_neighboring_views_and_of_gradients_that_are_one_array() -> None:
     flat, gradient = np.ones(6), np.full(3, 0.5)
     functional_updates.sgd_update({"a": flat[:3], "b": flat[3:]}, {"a": gradient, "b": gradient}, 1.0)
     assert (flat == 0.5).all()

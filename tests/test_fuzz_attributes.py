@@ -13,7 +13,7 @@ import pytest
 def test_random_misuse_of_what_is_public(without_compiler: str, seeds: int) -> None:
     """In a process of its own: the seed printed last is the one that ended it."""
     command = [sys.executable, "-m", "tests.fuzz_attributes", "0", str(seeds)]
-    # What is not initialised is no zero by chance.
+    # What is not initialized is no zero by chance.
     settings = {**os.environ, "NUMBA_DISABLE_JIT": without_compiler, "MALLOC_PERTURB_": "165"}
     done = subprocess.run(
         command,

@@ -76,7 +76,7 @@ def test_one_wrong_entry_is_named() -> None:
     assert found.analytic - found.numerical == pytest.approx(0.1, rel=1e-4)
     assert report.errors["W2"].argmax() == 3 * 8 + 2
     with pytest.raises(
-        AssertionError, match=r"^gradients: expected analytic and numerical ones to agree\ntensor  entries"
+        AssertionError, match=r"^gradients: expected the analytic and numerical ones to agree\ntensor  entries"
     ):
         report.assert_agree()
 

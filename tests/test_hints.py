@@ -15,7 +15,7 @@ datasets, information, plots = fastnn.datasets, fastnn.information, fastnn.plots
 X = np.full((2, 3), 0.5)
 LABELS, COLUMN = np.array([0, 1]), np.array([[0], [1]])
 ONE_UNIT = (
-    "of at least 2 classes, got shape (2, 1); of outputs of one unit pass predicted.ravel() > 0.5, or > 0 of logits"
+    "of at least 2 classes, got shape (2, 1); for outputs of one unit pass predicted.ravel() > 0.5, or > 0 of logits"
 )
 
 
@@ -46,7 +46,7 @@ SLIPS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: fastnn.classification_scores(LABELS, COLUMN),
         ValueError,
-        "got shape (2, 1); of labels pass predicted.ravel()",
+        "got shape (2, 1); for labels pass predicted.ravel()",
     ),
     (
         lambda: fastnn.confusion_matrix(COLUMN, LABELS),

@@ -168,7 +168,7 @@ def test_the_gradient_of_a_step() -> None:
         np.testing.assert_array_equal(value, -gradient[name])
 
 
-def test_sums_of_batch_normalisation() -> None:
+def test_sums_of_batch_normalization() -> None:
     """A step's statistics and gradients, by what it subtracts from gamma and beta."""
     x, t = positive(1, SAMPLES, 5), -positive(2, SAMPLES, 5)
     net = fastnn.Network([fastnn.Affine(5, 5), fastnn.BatchNorm()], LOSS, rng=0)

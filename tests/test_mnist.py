@@ -81,7 +81,7 @@ def test_load_mnist_names_what_is_missing_and_writes_nothing_there(
     before = sorted(folder.iterdir())
     message = (
         f"{given_by}: expected four files, plain or .gz, in {folder}, got no {TRAIN_IMAGES}, {TEST_LABELS}; "
-        "add what is missing, or name no folder to have MNIST downloaded"
+        "add the missing files, or name no folder to have MNIST downloaded"
     )
     with pytest.raises(DatasetError, match=whole(message)):
         datasets.load_mnist(argument)

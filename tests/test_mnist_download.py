@@ -43,7 +43,7 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> pathlib.Pa
 
 
 class Mirrors:
-    """A web server on this machine: the four files, packed, under /good/, misbehaviour under other names."""
+    """A web server on this machine: the four files, packed, under /good/, misbehavior under other names."""
 
     def __init__(self) -> None:
         self.files = small_mnist()
@@ -53,8 +53,8 @@ class Mirrors:
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
         self.thread.start()
 
-    def url(self, behaviour: str) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}/{behaviour}/"
+    def url(self, behavior: str) -> str:
+        return f"http://127.0.0.1:{self.server.server_address[1]}/{behavior}/"
 
     def close(self) -> None:
         self.released.set()
@@ -63,7 +63,7 @@ class Mirrors:
         self.server.server_close()
 
     def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
-        _, behaviour, name = handler.path.split("/")
+        _, behavior, name = handler.path.split("/")
         self.requests.append(handler.path)
         packed = gzip.compress(self.files[name.removesuffix(".gz")], mtime=0)
         wrong = {
@@ -72,36 +72,36 @@ class Mirrors:
             "interrupted": packed[:20],
             "page": b"<html>",
         }
-        content = wrong.get(behaviour, packed)
-        if behaviour == "absent":
+        content = wrong.get(behavior, packed)
+        if behavior == "absent":
             handler.send_error(404)
-        elif behaviour == "nonsense":
+        elif behavior == "nonsense":
             handler.wfile.write(b"nonsense\r\n\r\n")
-        elif behaviour == "silent":
+        elif behavior == "silent":
             self.released.wait(10)
-        elif "trickl" in behaviour:
-            self.trickle(handler, behaviour)
-        elif behaviour.startswith("redirected"):
+        elif "trickl" in behavior:
+            self.trickle(handler, behavior)
+        elif behavior.startswith("redirected"):
             addresses = {
                 "redirected": self.url("good") + name,
                 "redirected-to-https": self.url("good").replace("http:", "https:") + name,
             }
             handler.send_response(302)
-            handler.send_header("Location", addresses[behaviour])
+            handler.send_header("Location", addresses[behavior])
             handler.end_headers()
         else:
             handler.send_response(200)
-            if behaviour != "unsized":
-                promised = packed if behaviour == "interrupted" else content
+            if behavior != "unsized":
+                promised = packed if behavior == "interrupted" else content
                 handler.send_header("Content-Length", str(len(promised)))
             handler.end_headers()
             handler.wfile.write(content)
 
-    def trickle(self, handler: http.server.BaseHTTPRequestHandler, behaviour: str) -> None:
+    def trickle(self, handler: http.server.BaseHTTPRequestHandler, behavior: str) -> None:
         """Send a byte every 50 ms, without end."""
-        if behaviour != "trickling-header":
+        if behavior != "trickling-header":
             handler.send_response(200)
-            if behaviour == "trickle":
+            if behavior == "trickle":
                 handler.send_header("Content-Length", "1000000")
             handler.end_headers()
         with contextlib.suppress(OSError):
@@ -176,18 +176,18 @@ BAD_MIRRORS = {
 }
 
 
-@pytest.mark.parametrize("behaviour", BAD_MIRRORS)
+@pytest.mark.parametrize("behavior", BAD_MIRRORS)
 def test_a_bad_mirror_is_skipped_and_leaves_nothing(
-    cache: pathlib.Path, mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch, behaviour: str
+    cache: pathlib.Path, mirrors: Mirrors, monkeypatch: pytest.MonkeyPatch, behavior: str
 ) -> None:
-    bad = f"http://127.0.0.1:{closed_port()}/" if behaviour == "refused" else mirrors.url(behaviour.replace(" ", "-"))
-    if behaviour == "silent":
+    bad = f"http://127.0.0.1:{closed_port()}/" if behavior == "refused" else mirrors.url(behavior.replace(" ", "-"))
+    if behavior == "silent":
         monkeypatch.setattr(download, "SECONDS_OF_SILENCE", 0.5)
-    if "trickl" in behaviour:
+    if "trickl" in behavior:
         monkeypatch.setattr(download, "SECONDS_IN_ALL", 0.5)
-    if behaviour == "long":
+    if behavior == "long":
         monkeypatch.setattr(download, "LARGEST", 100)
-    if behaviour == "endless":  # more than the bound once unpacked: the rest is not even looked at
+    if behavior == "endless":  # more than the bound once unpacked: the rest is not even looked at
         monkeypatch.setattr(mnist, "LARGEST_ARRAY", mnist.CHUNK_BYTES)
         mirrors.files[TRAIN_IMAGES] += bytes(100_000)
         mnist.CHECKSUMS[TRAIN_IMAGES] = hashlib.sha256(mirrors.files[TRAIN_IMAGES]).hexdigest()
@@ -195,10 +195,10 @@ def test_a_bad_mirror_is_skipped_and_leaves_nothing(
     name = f"{TRAIN_IMAGES}.gz"
     before = re.escape(f"{name}: expected to download it into {cache}, got no good copy from {bad}{name} (")
     after = re.escape(f"); check the network and load again, or {BY_HAND}")
-    with pytest.raises(DatasetError, match=f"^{before}{BAD_MIRRORS[behaviour]}{after}$"):
+    with pytest.raises(DatasetError, match=f"^{before}{BAD_MIRRORS[behavior]}{after}$"):
         datasets.load_mnist()
     assert not cache.exists()
-    if behaviour not in ("long", "endless") and "trickl" not in behaviour:  # whose limits hold for every mirror
+    if behavior not in ("long", "endless") and "trickl" not in behavior:  # whose limits hold for every mirror
         (write_all(cache, mirrors.files) / name).unlink()
         monkeypatch.setattr(mnist, "MIRRORS", (bad, mirrors.url("good")))
         np.testing.assert_array_equal(datasets.load_mnist(normalize=False)[0][0], stored(TRAIN_IMAGES))

@@ -76,8 +76,8 @@ def test_closed_form_of_more_columns_than_samples() -> None:
     x, t = numbers(1, 4, 9), numbers(2, 4)
     model = LinearRegression().closed_form(x, t)
     assert_close(model.predict(x), t, atol=1e-12)
-    centred = x - x.mean(axis=0)
-    assert_close(model.weights[:, 0], np.linalg.pinv(centred) @ (t - t.mean()), atol=1e-12)  # the smallest norm
+    centered = x - x.mean(axis=0)
+    assert_close(model.weights[:, 0], np.linalg.pinv(centered) @ (t - t.mean()), atol=1e-12)  # the smallest norm
 
 
 def test_callbacks_see_the_path() -> None:
@@ -159,7 +159,7 @@ def test_before_fit() -> None:
     model = LinearRegression()
     assert (model.network, repr(model)) == (None, "LinearRegression()")
     for use in (lambda: model.weights, lambda: model.bias, lambda: model.predict(X), lambda: model.loss(X, T)):
-        with pytest.raises(RuntimeError, match=r"got no samples; call fit\(x, t\) or closed_form\(x, t\) first$"):
+        with pytest.raises(RuntimeError, match=r"not fitted; call fit\(x, t\) or closed_form\(x, t\) first$"):
             use()
 
 

@@ -247,9 +247,9 @@ def test_overflow_keeps_the_best_weights() -> None:
         (lambda: Perceptron().fit(PAIRS, XOR, epochs=-1), ValueError, "epochs: expected an integer of at least 0"),
         (lambda: Perceptron().fit(PAIRS, XOR, shuffle=1), TypeError, "shuffle: expected True or False, got 1"),  # type: ignore[arg-type]
         (lambda: Perceptron().fit(PAIRS, XOR, rng="x"), TypeError, "rng: expected None, a seed of at least 0"),  # type: ignore[arg-type]
-        (lambda: Perceptron().predict(PAIRS), RuntimeError, "Perceptron: expected to be fitted before"),
-        (lambda: Perceptron().weights, RuntimeError, "Perceptron: expected to be fitted before"),
-        (lambda: Perceptron().bias, RuntimeError, "Perceptron: expected to be fitted before"),
+        (lambda: Perceptron().predict(PAIRS), RuntimeError, "Perceptron: not fitted; call fit(x, t) first"),
+        (lambda: Perceptron().weights, RuntimeError, "Perceptron: not fitted; call fit(x, t) first"),
+        (lambda: Perceptron().bias, RuntimeError, "Perceptron: not fitted; call fit(x, t) first"),
     ],
 )
 def test_refusals(call: Any, error: type[Exception], sentence: str) -> None:

@@ -1,4 +1,4 @@
-"""A network's loss is recognised in a function of one of its parameters, and nothing else is taken for it."""
+"""A network's loss is recognized in a function of one of its parameters, and nothing else is taken for it."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def problem(dtype: str = "float64") -> tuple[fastnn.Network, Array, Array]:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_networks_loss_is_recognised(dtype: str) -> None:
+def test_a_networks_loss_is_recognized(dtype: str) -> None:
     net, x, t = problem(dtype)
     engine = net.numerical_gradient(x, t)
     before = net.engine.values.tobytes()
@@ -70,7 +70,7 @@ def test_an_error_while_watching_is_the_users() -> None:
 
 
 def plain(f: Any, x: Array) -> Array:
-    """The central difference, by f plus 0, which nothing recognises."""
+    """The central difference, by f plus 0, which nothing recognizes."""
     return np.asarray(fastnn.numerical_gradient(lambda v: f(v) + 0.0, x))
 
 

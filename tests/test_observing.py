@@ -153,14 +153,14 @@ def test_a_running_mean_of_the_loss(always: None) -> None:
         return mean["loss"]
 
     numerical_gradient(f, net.params["W1"])
-    assert reasons() == "a second call leaves something else than the first: it counts, or keeps running values"
+    assert reasons() == "a second call leaves another state than the first: it counts, or keeps running values"
 
 
 # --- what is not worth observing ------------------------------------------------------------------
 
 
 def test_a_short_loop_is_not_observed() -> None:
-    """20 entries: observing and recognising takes a dozen calls, more than a tenth of the loop's."""
+    """20 entries: observing and recognizing takes a dozen calls, more than a tenth of the loop's."""
     x, t = np.random.default_rng(0).normal(size=(1000, 20)), np.arange(1000) % 2
     f, w = lambda w: np.mean(np.abs(x @ w - t)), np.ones(20)
     for gradient in (numerical_gradient, fastnn.numerical_gradient):
@@ -179,7 +179,7 @@ def test_what_was_refused_is_tried_less_and_less_often(monkeypatch: pytest.Monke
     assert len(record.entries()) == 1, "the reason is what it was"
 
 
-def test_what_was_recognised_is_observed_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_recognized_is_observed_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
     net, (x, t) = OwnFormulas(WIDTHS), batch()
     f = lambda _: net.loss(x, t)  # noqa: E731
     monkeypatch.setattr(attempt, "CONFIDENCE", np.inf)

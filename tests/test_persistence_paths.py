@@ -95,7 +95,7 @@ def test_save_into_a_folder_that_is_not_there(tmp_path: pathlib.Path) -> None:
 
 
 def test_save_into_what_is_no_folder(saved: pathlib.Path) -> None:
-    remedy = f"choose another folder, for {saved} is none"
+    remedy = f"choose another folder, as {saved} is not one"
     save_refused(NotADirectoryError, errno.ENOTDIR, saved / "model.npz", remedy, small_network())
 
 

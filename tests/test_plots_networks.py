@@ -53,10 +53,10 @@ def test_history_of_one_epoch_of_a_regression() -> None:
 
 
 def regions(ax: Any) -> Array:
-    """The colours of the regions, numbered in the order of the samples' colours."""
+    """The colors of the regions, numbered in the order of the samples' colors."""
     picture = ax.images[0].get_array()
-    colours = [1.0 - 0.3 * (1.0 - points.get_facecolor()[0, :3]) for points in ax.collections]
-    distance = np.abs(picture[:, :, None, :] - np.array(colours)).max(axis=-1)
+    colors = [1.0 - 0.3 * (1.0 - points.get_facecolor()[0, :3]) for points in ax.collections]
+    distance = np.abs(picture[:, :, None, :] - np.array(colors)).max(axis=-1)
     assert (distance.min(axis=-1) < 1e-12).all()
     found: Array = distance.argmin(axis=-1)
     return found

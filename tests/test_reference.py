@@ -246,7 +246,7 @@ def test_known_losses_and_accuracies() -> None:
     for likely, entropy, error in ((2, 0.51082545709933802, 0.0975), (7, 2.3025840929945458, 0.5975)):
         y = np.array([[0.1, 0.05, 0.1, 0.0, 0.05, 0.1, 0.0, 0.1, 0.0, 0.0]])
         y[0, likely] = 0.6
-        # -log(y[2] + 1e-7) is our loss from the logits log(y + 1e-7), but for the normalisation: softmax divides
+        # -log(y[2] + 1e-7) is our loss from the logits log(y + 1e-7), but for the normalization: softmax divides
         # by sum(y + 1e-7), which is 1 + 1e-6 and not 1, and so adds the logarithm of that sum to the loss.
         loss, _ = reference.softmax_cross_entropy(np.log(y + 1e-7), t)
         assert_close(loss - math.log(math.fsum(y[0] + 1e-7)), entropy)

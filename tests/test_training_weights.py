@@ -112,7 +112,7 @@ def test_cross_validation_takes_weights_of_classes() -> None:
         (
             {"sample_weight": COUNTS, "gradient": "numerical"},
             ValueError,
-            "gradient: expected 'analytic' with weights of samples, got 'numerical', which knows none",
+            "gradient: expected 'analytic' with sample weights, got 'numerical', which takes none",
         ),
     ],
 )

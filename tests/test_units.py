@@ -1,4 +1,4 @@
-"""PReLU and batch normalisation: beside NumPy and PyTorch, in training and out of it."""
+"""PReLU and batch normalization: beside NumPy and PyTorch, in training and out of it."""
 
 import pickle
 from typing import Any

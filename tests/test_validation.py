@@ -1,4 +1,4 @@
-"""Folds, standardised columns, and the figures for a classifier, against scikit-learn's and by their definitions."""
+"""Folds, standardized columns, and the figures for a classifier, against scikit-learn's and by their definitions."""
 
 import re
 

@@ -155,7 +155,7 @@ def test_an_element_has_the_same_bits_in_a_vector_and_alone(name: str, dtype: Fl
 @pytest.mark.skipif(JIT_DISABLED or not {"avx2"} <= processor.FEATURES, reason="looks for instructions of AVX2")
 @every_dtype
 @every_function
-def test_loops_are_vectorised(name: str, dtype: FloatType) -> None:
+def test_loops_are_vectorized(name: str, dtype: FloatType) -> None:
     """Multiply-adds of whole registers: packed (p), single (s) or double (d), on ymm or zmm."""
     applied(name, np.ones(1, dtype))
     kind = "s" if dtype is np.float32 and name != "log" else "d"  # log computes in float64

@@ -4,10 +4,7 @@ import argparse
 import importlib
 import pathlib
 import sys
-from typing import Any, TypeAlias
-
-# What argparse calls the object to which commands are added; it has no public name.
-Commands: TypeAlias = Any
+from typing import Any
 
 ROOT = pathlib.Path(__file__).parents[2]
 GROUPS = (
@@ -17,10 +14,10 @@ GROUPS = (
 PEERS = "torch, torch_compiled, jax, sklearn, scipy, numdifftools"
 
 
-def add(commands: Commands) -> None:
-    """Add the command to those of fastnn.command.cli."""
+def add(commands: Any) -> None:
+    """Add the command to the subparsers of fastnn.command.cli."""
     what = "Time fastnn beside NumPy, PyTorch, JAX and scikit-learn."
-    more = "Those that are not installed are named in the report. The exit code is 1 if fastnn disagrees with NumPy."
+    more = "The report names the ones that are not installed. The exit code is 1 if fastnn disagrees with NumPy."
     usage = "fastnn bench [options]"
     parser = commands.add_parser("bench", usage=usage, description=f"{what} {more}", allow_abbrev=False)
     option = parser.add_argument

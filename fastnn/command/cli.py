@@ -1,10 +1,11 @@
 """The command line: `fastnn demo`, `fastnn train`, `fastnn gradcheck`, `fastnn info`.
 
 A command is a function that declares its options and names the function that runs it; COMMANDS lists them. A function
-that runs a command takes the options and returns the exit code. What a command alone needs is imported inside it.
+that runs a command takes the options and returns the exit code. A function imports the modules that only its command
+needs.
 
-Exit codes: 0; 1 for an error of the user's or a check that failed; 2 for options that cannot be understood; 130 after
-Ctrl-C; 141 where the reader of the output has gone away.
+Exit codes: 0; 1 for a user's error or a failed check; 2 for options that cannot be understood; 130 after
+Ctrl-C; 141 if the reader of the output has gone away.
 """
 
 import argparse
@@ -44,7 +45,7 @@ DTYPES = ("float32", "float64")
 CROSS_ENTROPY = "softmax_cross_entropy"
 GRADIENTS = ("analytic", "numerical")
 CLASSES = 10  # of the digits, of MNIST and of files in its format
-# From the argument's name, with which fastnn's errors begin, to the option's.
+# The option for each argument whose name may begin one of fastnn's errors.
 OPTIONS = {
     "batch_size": "--batch-size",
     "epochs": "--epochs",
@@ -72,7 +73,7 @@ Commands: TypeAlias = Any
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code; `arguments` are those of the process if not given."""
+    """Run the command line and return the exit code; `arguments` are by default the process's."""
     try:
         code = _run(arguments)
         print(end="", flush=True)  # here, where a closed pipe is caught
@@ -86,14 +87,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):  # else Python complains when it flushes at its end
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
-    except (ValueError, OSError, MemoryError, ImportError) as error:  # the last: an extra that is not installed
+    except (ValueError, OSError, MemoryError, ImportError) as error:  # ImportError: an extra that is not installed
         messages.tell(f"fastnn: error: {_sentence(error)}")
         return 1
-    raise ended  # outside of all handlers, which would chain it to an error of ours
+    raise ended  # outside all handlers, which would chain it to an error of ours
 
 
 def _sentence(error: Exception) -> str:
-    """An error in one line; where it begins with an argument's name, as fastnn's own do, with that of the option."""
+    """An error in one line; an argument's name at its beginning, as in fastnn's own, becomes the option's."""
     name, colon, rest = " ".join(str(error).split()).partition(":")
     return f"{OPTIONS.get(name, name)}{colon}{rest}" or type(error).__name__
 
@@ -123,7 +124,7 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(prog="fastnn", metavar="COMMAND", help=argparse.SUPPRESS)
     for add in COMMANDS:
         add(commands)
-    lines = [DESCRIPTION, "", "commands:"]  # argparse's own list would begin with a line that says nothing
+    lines = [DESCRIPTION, "", "commands:"]  # argparse's own list would begin with an empty header
     for name, command in commands.choices.items():
         sentence = str(command.description).partition(".")[0]
         lines.append(f"  {name:<11}{sentence}")
@@ -137,7 +138,7 @@ def _help(options: argparse.Namespace) -> int:
 
 
 def _command(commands: Commands, name: str, run: Callable[[argparse.Namespace], int], description: str) -> Parser:
-    """A command with the option that all have. The first sentence of the description stands in the list of commands."""
+    """A command with the common option; the first sentence of its description goes into the list of commands."""
     usage = f"fastnn {name} [options]"
     parser: Parser = commands.add_parser(name, usage=usage, description=description, allow_abbrev=False)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
@@ -146,7 +147,7 @@ def _command(commands: Commands, name: str, run: Callable[[argparse.Namespace], 
 
 
 def _add_seed(parser: Parser) -> None:
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all random numbers (0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all random numbers (0)")
 
 
 def _print_json(result: dict[str, Any]) -> None:
@@ -249,9 +250,9 @@ def _train(options: argparse.Namespace) -> int:
             callbacks=[_print_epoch] if talks else [],
         )
     except KeyboardInterrupt:
-        if options.save is not None:  # what has been learnt is not lost
+        if options.save is not None:  # so that the training is not lost
             network.save(options.save)
-            messages.tell(f"fastnn: the network as it was is in {options.save}")
+            messages.tell(f"fastnn: saved the network so far to {options.save}")
         raise
     if options.save is not None:
         network.save(options.save)
@@ -320,7 +321,7 @@ def _optimizer(options: argparse.Namespace) -> "Optimizer":
 
 
 def _print_epoch(network: "Network", history: "History") -> None:
-    """One line of a table whose columns are as wide as their names; without the learning rate, always the same here."""
+    """Print a row of a table with columns as wide as their names; the constant learning rate is left out."""
     figures = {name.replace("_", " "): value for name, value in history.last().items() if name != "learning_rate"}
     if history.epochs == 1:
         print("epoch  " + "  ".join(f"{name:>8}" for name in figures))
@@ -330,7 +331,7 @@ def _print_epoch(network: "Network", history: "History") -> None:
 
 
 def _report(network: "Network", test: Any, options: argparse.Namespace) -> None:
-    """The result on the test samples, which training has not seen."""
+    """Print the result on the test samples, which training has not seen."""
     accuracy, history = network.accuracy(*test), network.history
     assert history is not None
     if options.json:
@@ -353,7 +354,7 @@ EXIT_CODES = "The exit code is 0 where they agree, 1 where they differ, 3 where 
 
 
 def _add_gradcheck(commands: Commands) -> None:
-    description = "Compare a network's gradient with difference quotients. On some of the digits."
+    description = "Compare a network's gradient with difference quotients. The data are some of the digits."
     parser = _command(commands, "gradcheck", _gradcheck, f"{description} {EXIT_CODES}")
     add = parser.add_argument
     add("--hidden", type=_widths, default=[20], metavar="H,H", help="widths of hidden layers; 0 for none (20)")

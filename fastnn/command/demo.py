@@ -1,4 +1,4 @@
-"""The main job of fastnn in one command, on the data that ship with it: training, its gradient, its speed."""
+"""fastnn's main job in one command, on the data that ship with it: training, its gradient, its speed."""
 
 import functools
 import os
@@ -23,14 +23,14 @@ HIDDEN, EPOCHS, EPOCHS_PER_LINE, BATCH_SIZE, LEARNING_RATE = 100, 40, 8, 32, 0.2
 EXPECTED_ACCURACY = 0.95
 
 CHECKED_DIGITS, CHECKED_HIDDEN = 10, 20
-# Gradients below it are compared as if they were as large: the rounding of a central difference, about 1e-10, would
-# otherwise be all that is seen of them.
+# Smaller gradients are compared as if they were this large: a central difference, rounded to about 1e-10, could not
+# tell their relative error.
 SMALL_GRADIENT = 1e-4
 LARGEST_ERROR = 1e-5
 
 STEP_WIDTHS, STEP_BATCH, STEP_RATE = (784, 50, 10), 100, 0.1
 TIMED_STEPS = 500
-COMPARED_STEPS = 10  # further on, each step adds to the rounding of those before
+COMPARED_STEPS = 10  # later, the steps' rounding adds up
 LARGEST_LOSS_DIFFERENCE = 1e-4  # relative
 
 NEXT = """Next:
@@ -40,7 +40,7 @@ NEXT = """Next:
 
 
 def run(seed: int = 0, quiet: bool = False) -> dict[str, Any]:
-    """Train, check and time, and print it unless `quiet`; the result says whether every part has `passed`."""
+    """Train, check and time, and print the figures unless `quiet`; the result says whether every part has `passed`."""
     start = time.perf_counter()
     seed = arrays.integer("seed", seed, minimum=0)
     found = environment.config()
@@ -53,12 +53,12 @@ def run(seed: int = 0, quiet: bool = False) -> dict[str, Any]:
     parts = {"training": train(seed, say), "gradient": check_gradient(seed, say), "step": time_step(seed, say)}
     say(NEXT)
     passed = all(part["passed"] for part in parts.values())
-    found = environment.config()  # once more, now that there is a threading layer
+    found = environment.config()  # again, now that there is a threading layer
     return {"passed": passed, "seed": seed, "seconds": time.perf_counter() - start, **parts, "environment": found}
 
 
 def _load_kernels() -> None:
-    """Compile what follows, or load it from disk, before anything is timed."""
+    """Compile the kernels, or load them from disk, before anything is timed."""
     (x, t), _ = load_digits()
     for dtype, n_threads in (("float32", None), ("float64", 1)):
         network = Network([Affine(PIXELS, CLASSES)], dtype=dtype, n_threads=n_threads)
@@ -67,7 +67,7 @@ def _load_kernels() -> None:
 
 
 def train(seed: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """Train a network on the digits and measure it on those that it has not seen."""
+    """Train a network on the digits and measure it on unseen ones."""
     (x, t), test = load_digits()
     rng = np.random.default_rng(seed)
     network = Network([Affine(PIXELS, HIDDEN), Relu(), Affine(HIDDEN, CLASSES)], rng=rng)
@@ -104,7 +104,7 @@ def check_gradient(seed: int, say: Callable[[str], None]) -> dict[str, Any]:
     network = Network(layers, rng=seed, dtype="float64", n_threads=1)
     errors = []
     for name, gradient in network.gradient(x, t).items():
-        # the network reads the parameter where it lies, and there the difference moves it
+        # the network reads its parameter in place, where the difference quotient moves it
         numerical = numerical_gradient(lambda _: network.loss(x, t), network.params[name])
         errors.append(_relative_error(gradient, numerical).ravel())
     largest, count = float(np.max(np.concatenate(errors))), sum(map(len, errors))
@@ -166,7 +166,7 @@ def _timed(step: Callable[[], float]) -> tuple[float, Array]:
 
 
 def _handicap() -> str:
-    """A note where the environment makes NumPy use other kernels than it would choose, usually slower ones."""
+    """A note if the environment makes NumPy use other kernels than it would choose, usually slower ones."""
     chosen = [name for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE") if name in os.environ]
     return f", slowed perhaps by {' and '.join(chosen)}" if chosen else ""
 

@@ -1,6 +1,6 @@
-"""Data to train on: the digits in the package, MNIST, splits and folds, scaling, variation, encoding. No logic here.
+"""Data to train on: the digits in the package, MNIST, splits and folds, scaling, variation, encoding.
 
-The modules of this folder import the gate, the errors, the progress line and the cache folder; no kernels.
+The modules of this folder import no kernels.
 """
 
 from fastnn.datasets.augmentation import add_noise, minibatches, shift_images

@@ -1,4 +1,4 @@
-"""Samples varied at random, and mini-batches of them, for training loops of one's own."""
+"""Samples varied at random, and mini-batches of them, for your own training loops."""
 
 import math
 from collections.abc import Iterator
@@ -31,12 +31,12 @@ def add_noise(x: Any, deviation: float, rng: int | np.random.Generator | None = 
     Returns
     -------
     array like x
-        A new one of its dtype; float64 where x holds integers.
+        A new array of the same dtype; float64 where x holds integers.
 
     Raises
     ------
     TypeError, ValueError
-        For what is no array of finite real numbers, and for an argument out of range.
+        If x is not an array of finite real numbers, or an argument is out of range.
     """
     samples = arrays.floats("x", x, finite=True)
     scale = arrays.real("deviation", deviation, minimum=0.0, maximum=float(np.finfo(samples.dtype).max))
@@ -67,17 +67,17 @@ def shift_images(
     rng : int, numpy.random.Generator or None
         The same integer gives the same shifts.
     shape : (H, W), optional
-        Of an image; those given as rows of a square number of pixels are taken for square.
+        The shape of an image; by default, rows of a square number of pixels are square images.
 
     Returns
     -------
     array like x
-        A new one of its dtype.
+        A new array of the same dtype.
 
     Raises
     ------
     TypeError, ValueError
-        For what holds no such images, and for an argument out of range.
+        If x holds no such images, or an argument is out of range.
     """
     images = arrays.anything("x", x)
     height, width = _image_shape(images.shape, shape)
@@ -100,9 +100,9 @@ def minibatches(
     shuffle: bool = True,
     rng: int | np.random.Generator | None = None,
 ) -> Iterator[splits.Part]:
-    """The mini-batches of one epoch: every sample once, `batch_size` of them at a time, the last batch smaller.
+    """The mini-batches of one epoch: every sample once, `batch_size` at a time; the last batch may be smaller.
 
-    The order is that of the next epoch of `Network.fit` with the same generator.
+    The next epoch of `Network.fit` with the same generator would take the same order.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def minibatches(
     Yields
     ------
     (x_batch, t_batch)
-        Copies, made when their turn comes.
+        Copies, made one batch at a time.
 
     Raises
     ------
@@ -149,5 +149,5 @@ def _image_shape(given: tuple[int, ...], shape: Any) -> tuple[int, int]:
         raise TypeError(f"shape: expected a pair (H, W), got {shape!r}; pass one such as (28, 28)")
     height, width = (arrays.integer("shape", size, minimum=1) for size in shape)
     if given[1:] not in ((height * width,), (height, width)):
-        raise ValueError(f"shape: expected that of the images, got {height, width} for x of shape {given}")
+        raise ValueError(f"shape: expected the images' shape, got {height, width} for x of shape {given}")
     return height, width

@@ -1,6 +1,6 @@
 """The 1,797 handwritten 8x8 digits that ship inside the package.
 
-DIGITS.md beside this file has their source, their licence and how the file was built.
+DIGITS.md beside this file has their source, their license and how the file was built.
 """
 
 import pathlib
@@ -33,18 +33,18 @@ def load_digits(
         The share of the 1,797 samples in the test part, 0 <= test_fraction < 1; 0 gives test arrays of no
         rows.
     rng : int, numpy.random.Generator or None
-        Decides the shuffle; the same integer gives the same split. None is a different split at every call.
+        Decides the shuffle; the same integer gives the same split. None splits differently at every call.
     normalize : bool
         True divides the pixels, 0 to 16, by 16.
     one_hot : bool
         True gives targets (N, 10) of `dtype` instead of labels.
     dtype : "float32" or "float64"
-        Of x, and of t where one_hot is True.
+        The dtype of x, and of t where one_hot is True.
 
     Returns
     -------
     ((x_train, t_train), (x_test, t_test))
-        x: (N, 64), a row of pixels after the other; t: int64 labels (N,) from 0 to 9, or one-hot.
+        x: (N, 64), row after row of pixels; t: int64 labels (N,) from 0 to 9, or one-hot.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def load_digits(
         An argument is of another type or out of range.
 
     Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, the test set, UCI Machine
-    Learning Repository, 1998, https://doi.org/10.24432/C50P49; licence CC BY 4.0.
+    Learning Repository, 1998, https://doi.org/10.24432/C50P49; license CC BY 4.0.
     """
     kind = arrays.float_dtype("dtype", dtype)
     normalize, one_hot = arrays.flag("normalize", normalize), arrays.flag("one_hot", one_hot)

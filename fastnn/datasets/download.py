@@ -1,4 +1,4 @@
-"""Fetching one file over the network: over https to the end, no larger and no longer than agreed, or not at all."""
+"""Fetching one file over the network: over https alone, within limits of size and time, whole or not at all."""
 
 import contextlib
 import socket
@@ -25,7 +25,7 @@ def fetch(url: str, label: str) -> bytes:
     DatasetError
         The file is too large or incomplete, takes too long, or the server redirects to an address that is not https.
     OSError, http.client.HTTPException
-        What the network has to say.
+        The network's own errors.
     """
     import http.client  # here and below: slow to import, and needed once
 
@@ -38,7 +38,7 @@ def fetch(url: str, label: str) -> bytes:
             if not deadline.passed:
                 raise
             raise deadline.error() from error
-    if deadline.passed:  # and the server, which had named no length, seemed to have sent all
+    if deadline.passed:  # and the server had named no length, so that the content looked whole
         raise deadline.error()
     return content
 
@@ -47,20 +47,21 @@ def _read(response: "http.client.HTTPResponse", label: str) -> bytes:
     content = bytearray()
     promised = response.length  # None where the server does not say
     with Progress(promised or 0, label, unit="bytes") as progress:
-        while chunk := response.read1(CHUNK_BYTES):  # whatever has come, at once
+        while chunk := response.read1(CHUNK_BYTES):  # whatever has arrived, without waiting for more
             content += chunk
             progress.update(len(chunk))
             if len(content) > LARGEST:
                 raise DatasetError(f"expected at most {LARGEST} bytes, got more")
-    if response.length:  # what a connection that ended early left undelivered; reading does not complain
+    if response.length:  # bytes that a connection that ended early left out; reading does not complain
         raise DatasetError(f"expected {promised} bytes, got {len(content)}")
     return bytes(content)
 
 
 class _Deadline:
-    """Ends the connections that it was given once the time is up, whatever they are waiting for.
+    """Ends the connections that it watches once the time is up, whatever they are waiting for.
 
-    A limit for each wait is none for all: a server that sends a byte now and then would hold the program for ever.
+    A limit for each wait does not limit them all: a server that sends a byte now and then would hold the program
+    forever.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -87,12 +88,12 @@ class _Deadline:
     def _end(self) -> None:
         self.passed = True
         for connection in self._connections:
-            with contextlib.suppress(OSError):  # one that has ended already
-                socket.socket.shutdown(connection, socket.SHUT_RDWR)  # of the bare connection, below its encryption
+            with contextlib.suppress(OSError):  # it has ended already
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)  # the bare connection, below its encryption
 
 
 def _opener(deadline: _Deadline) -> Any:
-    """What opens an address, proxies of the environment included, and reports its connections to `deadline`."""
+    """An opener of addresses that heeds the environment's proxies and reports its connections to `deadline`."""
     import http.client
     import urllib.request
 
@@ -124,7 +125,7 @@ def _opener(deadline: _Deadline) -> Any:
             headers: http.client.HTTPMessage,
             address: str,
         ) -> urllib.request.Request | None:
-            file.close()  # what came with the redirect is of any length, and would be read
+            file.close()  # a redirect's body may be endless, and would be read
             if not address.lower().startswith("https://"):
                 raise DatasetError(f"expected an https address, got a redirect to {address}")
             return super().redirect_request(request, file, code, message, headers, address)

@@ -22,7 +22,7 @@ def k_fold(
 ) -> Iterator[TwoParts]:
     """Shuffle the samples and cut them into `folds` parts; each in turn is the test part, the others train.
 
-    The parts' sizes differ by at most one; with `stratify`, so do the samples that they have of each class. Source:
+    The parts' sizes differ by at most one; with `stratify`, so do their numbers of samples of each class. Source:
     Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 2nd ed. (2009), section 7.10.
 
     Parameters
@@ -30,7 +30,7 @@ def k_fold(
     x : (N, ...)
         Samples of any dtype, which is kept.
     t : (N,) or (N, ...)
-        Labels, or whatever sorts; of any shape where `stratify` is False.
+        Labels, or other values that can be sorted; of any shape where `stratify` is False.
     folds : int
         From 2 to N.
     rng : int, numpy.random.Generator or None
@@ -41,7 +41,7 @@ def k_fold(
     Yields
     ------
     ((x_train, t_train), (x_test, t_test))
-        Copies, made when their turn comes; the training part in random order.
+        Copies, made one fold at a time; the training part is in random order.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def leave_one_out(x: npt.ArrayLike, t: npt.ArrayLike) -> Iterator[TwoParts]:
     Yields
     ------
     ((x_train, t_train), (x_test, t_test))
-        Copies, made when their turn comes; the test part has one row.
+        Copies, made one fold at a time; the test part has one row.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """MNIST and data sets of its format: the IDX reader, and where the files come from.
 
 The files are looked for in the folder that is passed, else in $FASTNN_DATA, else in fastnn's own cache
-folder; only what is absent from the last is downloaded. A file is data from a stranger: what it says of its
-own size is checked before it is believed.
+folder; only files missing from the last are downloaded. A file is data from a stranger: the size that it claims is
+checked before it is believed.
 """
 
 import gzip
@@ -60,7 +60,7 @@ def load_mnist(
     ----------
     folder : path or None
         Where the four files are, plain or .gz, under their own names: {train,t10k}-images-idx3-ubyte and
-        {train,t10k}-labels-idx1-ubyte. Sets of the same format, such as Fashion-MNIST, load alike. None takes
+        {train,t10k}-labels-idx1-ubyte. Sets of the same format, such as Fashion-MNIST, load in the same way. None takes
         $FASTNN_DATA, else the user's cache folder, into which the files are downloaded once (11 MB).
     normalize : bool
         True gives float32 pixels in [0, 1], divided by 255; False the uint8 pixels of the file.
@@ -116,8 +116,8 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
 
     The format: two zero bytes, a byte for the type (0x08 uint8, 0x09 int8, 0x0B int16, 0x0C int32,
     0x0D float32, 0x0E float64), a byte for the rank, each dimension as a big-endian uint32, and the values in
-    C order, big-endian. At most 1 GiB of values is accepted. No more is unpacked than the header promises and
-    one byte, so that a file made to unpack without end costs no memory.
+    C order, big-endian. At most 1 GiB of values is accepted. At most one byte more than the header promises is
+    unpacked, so that a file made to unpack without end costs no memory.
 
     Returns
     -------
@@ -194,7 +194,7 @@ def _find_files(folder: str | os.PathLike[str] | None) -> list[pathlib.Path]:
         argument = "FASTNN_DATA" if folder is None else "folder"
         raise DatasetError(
             f"{argument}: expected four files, plain or .gz, in {place}, got no {', '.join(missing)}; "
-            "add what is missing, or name no folder to have MNIST downloaded"
+            "add the missing files, or name no folder to have MNIST downloaded"
         )
     return [path for path in found if path is not None]
 
@@ -211,7 +211,7 @@ def _cached_files() -> list[pathlib.Path]:
 
 
 def _download(name: str, place: pathlib.Path) -> pathlib.Path:
-    """Fetch one file from the first mirror that delivers it whole; `place` holds it whole or not at all."""
+    """Fetch one file from the first mirror that delivers it; `place` then holds it whole or not at all."""
     target = place / f"{name}.gz"
     content = _from_a_mirror(name, place)
     try:
@@ -249,7 +249,7 @@ def _from_a_mirror(name: str, place: pathlib.Path) -> bytes:
 
 
 def _checksum(packed: bytes) -> str:
-    """The SHA-256 of what a gzip file holds; if it holds more than LARGEST_ARRAY bytes, only of that many."""
+    """The SHA-256 of a gzip file's content, of at most LARGEST_ARRAY bytes of it."""
     digest = hashlib.sha256()
     with gzip.open(io.BytesIO(packed)) as file:
         chunks = iter(lambda: file.read(CHUNK_BYTES), b"")

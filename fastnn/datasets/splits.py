@@ -11,7 +11,7 @@ from fastnn.gate.slips import answers_slips
 Part: TypeAlias = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 TwoParts: TypeAlias = tuple[Part, Part]
 
-MOST_CLASSES = 2**20  # where the labels alone say how many there are, a wild one must not fill the memory
+MOST_CLASSES = 2**20  # where the labels alone say how many there are, one wild label must not fill the memory
 
 
 @answers_slips
@@ -24,20 +24,20 @@ def train_test_split(
 ) -> TwoParts:
     """Shuffle the samples and split them in two; every sample lands in exactly one part.
 
-    With `stratify`, a class of c samples gives the test part c n / N of them, rounded down or up, where n is
-    the size of the test part and N that of the whole.
+    With `stratify`, a class of c samples gives the test part c n / N of them, rounded down or up, where n is the number
+    of samples in the test part and N in both.
 
     Parameters
     ----------
     x : (N, ...)
         Samples of any dtype, which is kept.
     t : (N,) or (N, ...)
-        Labels, or whatever sorts, such as regression targets; of any shape where `stratify` is False.
+        Labels, or other values that can be sorted; of any shape where `stratify` is False.
     test_fraction : float
         0 <= test_fraction < 1; the test part has n = round(test_fraction N) samples. 0 gives test arrays of
         no rows.
     rng : int, numpy.random.Generator or None
-        Decides the shuffle; the same integer gives the same split. None is a different split at every call.
+        Decides the shuffle; the same integer gives the same split. None splits differently at every call.
     stratify : bool
         Whether both parts hold the classes in equal shares.
 
@@ -49,8 +49,8 @@ def train_test_split(
     Raises
     ------
     TypeError, ValueError
-        x and t differ in rows, `stratify` is True and t is not (N,), an argument is out of range, or a part
-        that was asked for would be empty.
+        x and t differ in rows, `stratify` is True and t is not (N,), an argument is out of range, or a part would be
+        empty.
     """
     samples, targets = arrays.anything("x", x), arrays.anything("t", t)
     stratify = arrays.flag("stratify", stratify)
@@ -61,7 +61,7 @@ def train_test_split(
     order = checks.permutation("rng", generator, rows)
     if stratify:
         order = order[sorting("t", targets[order])]
-    # evenly spaced places in an order sorted by class take every class's share
+    # Evenly spaced places in an order sorted by class take every class's share.
     places = (np.arange(tested) * rows + rows // 2) // max(tested, 1)
     in_test = np.zeros(rows, dtype=bool)
     in_test[places] = True
@@ -71,7 +71,7 @@ def train_test_split(
 
 
 def sorting(name: str, labels: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    """What sorts the labels by class, in each class in their order."""
+    """The indices that sort the labels by class and keep their order in each class."""
     try:
         return np.argsort(labels, kind="stable")
     except TypeError as error:
@@ -80,7 +80,7 @@ def sorting(name: str, labels: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
 
 
 def check_rows(samples: npt.NDArray[Any], targets: npt.NDArray[Any], stratify: bool) -> None:
-    """Raise ValueError where x is no row of samples, t has another number of rows, or none to stratify by."""
+    """Raise ValueError if x has no rows, t has another number of rows, or t is not (N,) where needed to stratify."""
     if samples.ndim == 0:
         raise ValueError("x: expected an array with a row for each sample, got a single value; pass x[None]")
     if targets.shape[:1] != samples.shape[:1]:
@@ -115,9 +115,9 @@ def one_hot(t: npt.ArrayLike, classes: int | None = None, dtype: npt.DTypeLike =
     t : (N,)
         Labels: integers from 0 to classes - 1.
     classes : int or None
-        K, the length of a row; None takes the largest label plus one, a label being then below 2**20.
+        K, the length of a row; None takes the largest label plus one, at most 2**20.
     dtype : "float32" or "float64"
-        Of the result.
+        The dtype of the result.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def one_hot(t: npt.ArrayLike, classes: int | None = None, dtype: npt.DTypeLike =
     Raises
     ------
     TypeError, ValueError
-        t holds something other than such labels, or an argument is out of range.
+        t holds anything but such labels, or an argument is out of range.
     """
     kind = arrays.float_dtype("dtype", dtype)
     known = MOST_CLASSES if classes is None else arrays.integer("classes", classes, minimum=1)

@@ -9,16 +9,16 @@ from fastnn.gate.arrays import Array
 
 
 class Standardize:
-    """z = (x - mean) / deviation by column, with the mean and the standard deviation of the samples of `fit`.
+    """z = (x - mean) / deviation by column, with the mean and the standard deviation of the samples passed to `fit`.
 
-    Fit it on the training part alone and transform both parts: what is learned from the test part leaks into the
-    result. A column that does not vary is shifted only. Source: Hastie, Tibshirani and Friedman, The Elements of
-    Statistical Learning, 2nd ed. (2009), section 7.10.2.
+    Fit it on the training part alone and transform both parts: statistics of the test part would leak into the result.
+    A column that does not vary is only shifted. Source: Hastie, Tibshirani and Friedman, The Elements of Statistical
+    Learning, 2nd ed. (2009), section 7.10.2.
 
     Attributes
     ----------
     mean, deviation : float64 array (D,)
-        After `fit`; the deviation is that of N samples (divided by N, not N - 1), and 1 where they do not vary.
+        Set by `fit`; the deviation divides by N, not N - 1, and is 1 where the samples do not vary.
     """
 
     mean: Array
@@ -30,14 +30,14 @@ class Standardize:
         Raises
         ------
         TypeError, ValueError
-            For what is no (N, D) array of finite real numbers with at least one row.
+            If x is not an (N, D) array of finite real numbers with at least one row.
         """
         samples = arrays.floats("x", x, ("N", "D"), finite=True).astype(np.float64)
         scale = np.abs(samples).max(axis=0)
         scale[scale == 0] = 1.0
         samples /= scale  # squares of large numbers stay finite
         deviation = samples.std(axis=0)
-        # A column of one value has a deviation of its mean's rounding, which must not be blown up to 1.
+        # A constant column's deviation is the rounding of its mean, which must not be scaled up to 1.
         varies = samples.min(axis=0) != samples.max(axis=0)
         self.mean, self.deviation = samples.mean(axis=0) * scale, np.where(varies, deviation * scale, 1.0)
         return self
@@ -50,10 +50,10 @@ class Standardize:
         RuntimeError
             Before `fit`.
         TypeError, ValueError
-            For what is no (N, D) array of finite real numbers with as many columns as `fit` saw.
+            If x is not an (N, D) array of finite real numbers with as many columns as `fit` saw.
         """
         if not hasattr(self, "mean"):
-            raise RuntimeError("Standardize: expected to be fitted before, got no samples; call fit(x_train) first")
+            raise RuntimeError("Standardize: not fitted; call fit(x_train) first")
         samples = arrays.floats("x", x, ("N", len(self.mean)), finite=True, allow_empty=True)
         result: Array = ((samples - self.mean) / self.deviation).astype(samples.dtype)
         return result

@@ -1,14 +1,14 @@
-"""Worked examples, `fastnn demo NAME`: each a module with a function run(say) that prints a table and what it shows.
+"""Worked examples, `fastnn demo NAME`: each a module with a function run(say) that prints a table and explains it.
 
-They are written as a user would write them, on the public names of fastnn. Adding one is a module and a line here; the
-modules are imported when they are asked for. Those in PICTURES have a function pictures() besides, which draws them.
+They use fastnn's public names, as a user would. To add one, write a module and a line here; modules are imported when
+they are run. The ones in PICTURES also have a function pictures().
 """
 
 import functools
 import importlib
 import pathlib
 
-# What `fastnn demo --list` prints. The module is named like the example, with _ for -.
+# Printed by `fastnn demo --list`. The module has the example's name, with _ for -.
 DEMOS = {
     "descent": "gradient descent in one and two variables, update by update",
     "learning-rates": "four learning rates on x^2: oscillating, fast, slow",
@@ -25,7 +25,7 @@ PICTURES = ("descent", "learning-rates", "line-fit", "over-fitting")
 
 
 def listed() -> str:
-    """The names, each with what it shows."""
+    """The names, each with its subject."""
     return "\n".join(f"{name:<17}  {what}" for name, what in DEMOS.items())
 
 

@@ -1,4 +1,4 @@
-"""`fastnn demo bagging`: networks trained on drawn samples, which vote, on few digits with noisy labels.
+"""`fastnn demo bagging`: networks trained on drawn samples vote, on few digits with noisy labels.
 
 Source: Breiman, Bagging predictors, Machine Learning 24 (1996).
 """
@@ -18,18 +18,18 @@ OPTIONS: dict[str, Any] = {"epochs": 100, "batch_size": 10, "optimizer": fastnn.
 
 
 def new_network(rng: np.random.Generator) -> fastnn.Network:
-    """A member, or a single network."""
+    """A new network, a member or a single one."""
     return fastnn.Network([fastnn.Affine(64, HIDDEN), fastnn.Relu(), fastnn.Affine(HIDDEN, 10)], rng=rng)
 
 
 def parts() -> tuple[Part, Part, Part]:
-    """The samples of `over_fitting`, those to test, and the latter with as large a share of wrong labels."""
+    """The training samples of `over_fitting`, the test samples, and these with as large a share of wrong labels."""
     train, _, (x, t) = over_fitting.parts()
-    return train, (x, t), (x, over_fitting.mislabelled(t, round(len(t) * MISLABELLED / SAMPLES)))
+    return train, (x, t), (x, over_fitting.mislabeled(t, round(len(t) * MISLABELLED / SAMPLES)))
 
 
 def singles(train: Part) -> list[fastnn.Network]:
-    """As many networks, each trained on all samples, from other initial weights."""
+    """As many networks as members, each trained on all samples from other initial weights."""
     networks = []
     for seed in range(MEMBERS):
         networks.append(new_network(np.random.default_rng(seed)))
@@ -38,12 +38,12 @@ def singles(train: Part) -> list[fastnn.Network]:
 
 
 def bag(train: Part, vote: str) -> fastnn.Bagging:
-    """The members, trained; the same for both ways to vote."""
+    """The trained members; they are the same for both ways to vote."""
     return fastnn.Bagging(new_network, MEMBERS, vote=vote, rng=0).fit(*train, **OPTIONS)
 
 
 def run(say: Callable[[str], None]) -> None:
-    """Print the accuracies of single networks, of members and of their votes, and those out of bag."""
+    """Print the accuracies of single networks, of members, of their votes, and out of bag."""
     train, test, noisy = parts()
     say(f"64-{HIDDEN}-10 on {SAMPLES} digits, {MISLABELLED} of them with a wrong label; {MEMBERS} networks")
     say("test, noisy: the test digits with as large a share of wrong labels\n")
@@ -61,9 +61,7 @@ def run(say: Callable[[str], None]) -> None:
     error = np.sqrt(estimate * (1.0 - estimate) / SAMPLES)
     say(
         "\nA member sees about 63 % of the samples, some of them several times. Each learns\n"
-        "the wrong labels that it sees by heart, but the members do so differently: the\n"
-        "vote leaves out what only few of them say. The out-of-bag accuracy needs no test\n"
-        "data: on a sample only those vote that have not seen it. As the labels of the\n"
+        "the wrong labels that it sees by heart, but each learns others, and the vote\n"
         f"samples are noisy, it estimates the accuracy on noisy labels; its standard\n"
         f"error with {SAMPLES} samples is {error:.2f}."
     )

@@ -3,32 +3,29 @@
 import argparse
 import json
 import pathlib
-from typing import Any, TypeAlias
+from typing import Any
 
 from fastnn import demos
 
-# What argparse calls the object to which commands are added; it has no public name.
-Commands: TypeAlias = Any
 
-
-def add(commands: Commands) -> None:
-    """Add the command to those of fastnn.command.cli."""
+def add(commands: Any) -> None:
+    """Add the command to the subparsers of fastnn.command.cli."""
     what = "Train on handwritten digits, check the gradient, time a step."
     more = "The step is compared with NumPy's. The exit code is 1 if a check fails. With NAME, run a worked example."
     usage = "fastnn demo [NAME] [options]"
     parser = commands.add_parser("demo", usage=usage, description=f"{what} {more}", allow_abbrev=False)
     option = parser.add_argument
-    option("name", nargs="?", choices=demos.DEMOS, metavar="NAME", help="of a worked example")
+    option("name", nargs="?", choices=demos.DEMOS, metavar="NAME", help="a worked example")
     option("--list", action="store_true", help="show the worked examples")
     drawn = f"save the pictures of {', '.join(demos.PICTURES[:-1])} or {demos.PICTURES[-1]} there (needs matplotlib)"
     option("--folder", metavar="DIR", help=drawn)
     option("--json", action="store_true", help="print one JSON object instead of text")
-    option("--seed", type=int, default=0, metavar="N", help="of all random numbers (0); not with NAME")
+    option("--seed", type=int, default=0, metavar="N", help="seed of all random numbers (0); not with NAME")
     parser.set_defaults(run=run, parser=parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run what the options ask for, and return the exit code."""
+    """Run the demo or example, and return the exit code."""
     if (options.list or options.name) and (options.json or options.seed):
         given = " and ".join(name for name in ("--json", "--seed") if getattr(options, name[2:]))
         options.parser.error(f"argument {given}: not with {'--list' if options.list else options.name}")
@@ -49,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _new_folder(name: str) -> pathlib.Path:
-    """The folder, made if it is not there; refuses before the example runs what could not be drawn after it."""
+    """The folder, created if absent; refuses before the example runs what could not be saved after it."""
     from fastnn.plots import panels
 
     panels.require_matplotlib()

@@ -1,4 +1,4 @@
-"""`fastnn demo descent`: gradient descent on three functions, beside the values that courses and textbooks print."""
+"""`fastnn demo descent`: gradient descent on three functions, beside the values in courses and textbooks."""
 
 import math
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from fastnn.demos.tables import table
 from fastnn.gate.arrays import Array
 
 SMALL = 0.01  # a loss below it ends the descent
-# By the number of updates.
+# Expected values, by the number of updates.
 PARABOLA = {1: "0.48", 2: "0.192", 3: "0.0768", 4: "0.03072"}
 VALLEY = {
     1: "(2.4, 0.909070, 6.382415)",
@@ -57,11 +57,7 @@ def run(say: Callable[[str], None]) -> None:
     shown = (0, 1, 2, 5, 10, 20, 50, 100)
     rows = [[str(n), *(f"{value:.3g}" for value in (*third[n], bowl(third[n]))), BOWL.get(n, "")] for n in shown]
     say(table(("updates", "x0", "x1", "f", "expected (x0, x1)"), rows))
-    say(
-        "\nEach update goes lr times the numerical gradient downhill, so the way becomes\n"
-        "shorter as the slope becomes flatter: on a square, by the same factor each\n"
-        "time. The expected values are those that courses and textbooks print."
-    )
+    say("\nEach update goes lr times the numerical gradient downhill, so the steps become\n")
 
 
 def pictures() -> dict[str, Any]:

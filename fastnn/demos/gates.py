@@ -19,7 +19,7 @@ EPOCHS, STARTS, RATE, ENOUGH = 1000, 10, 0.5, 0.01
 
 
 def truth_table() -> str:
-    """The outputs of the neurons, and of XOR by two layers, for all inputs."""
+    """The outputs of the neurons and of XOR, by two layers, for all inputs."""
     x1 = X[:, :1]
     outputs = [gate.predict(X) for gate in GATES.values()]
     columns = np.column_stack((X.astype(int), models.NOT.predict(x1), *outputs, models.xor(X)))
@@ -51,7 +51,7 @@ def numbers(values: Iterable[float]) -> str:
 
 
 def run(say: Callable[[str], None]) -> None:
-    """Print the truth tables, what the perceptron learns and does not learn, and the network that learns XOR."""
+    """Print the truth tables, the gates that the perceptron learns, and the network that learns XOR."""
     say("Threshold neurons; XOR is AND of the outputs of OR and NAND\n")
     say(truth_table())
     say("\nThe perceptron from weights 0, lr 1\n")
@@ -74,9 +74,7 @@ def run(say: Callable[[str], None]) -> None:
     say("")
     say(table(("x1", "x2", "hidden 1", "hidden 2", "logit", "sigmoid"), cells))
     say(
-        "\nNo straight line parts the inputs of XOR where it is 1 from those where it is 0,\n"
-        "so one neuron cannot compute it, and the perceptron never comes to rest. The\n"
-        "hidden layer moves the four inputs to where a line does. Gradient descent finds\n"
+        "\nNo straight line separates the inputs where XOR is 1 from the others, so one\n"
         "such a layer from some starts and gets stuck from others, at ln 2 / 2 = 0.35:\n"
         "two inputs right and two at 1/2."
     )

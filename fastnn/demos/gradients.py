@@ -25,7 +25,7 @@ def network_and_data() -> tuple[fastnn.Network, Array, Array]:
 def plain_loop(network: fastnn.Network, x: Array, t: Array) -> tuple[float, Array]:
     """Seconds for one entry, and some entries of the numerical gradient by W1, the others NaN.
 
-    Two losses for each entry, each of them a whole forward pass in NumPy.
+    Each entry takes two losses, each a whole forward pass in NumPy.
     """
     params = {name: array.copy() for name, array in network.params.items()}
     layers = [("affine", INPUTS, HIDDEN), ("sigmoid",), ("affine", HIDDEN, CLASSES)]
@@ -39,7 +39,7 @@ def plain_loop(network: fastnn.Network, x: Array, t: Array) -> tuple[float, Arra
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, dict[str, Array]]:
-    """The least seconds of some calls, after one that loads the kernels, and the result."""
+    """The shortest time of several calls, after one that loads the kernels, and the result."""
     result: dict[str, Array] = call()
     seconds = []
     for _ in range(REPETITIONS):
@@ -50,12 +50,12 @@ def timed(call: Callable[[], Any]) -> tuple[float, dict[str, Array]]:
 
 
 def largest_difference(a: dict[str, Array], b: dict[str, Array]) -> float:
-    """The largest |a - b| of all entries; NaN if one of them is."""
+    """The largest |a - b| of all entries; NaN if any is NaN."""
     return float(np.max([np.abs(a[name] - b[name]).max() for name in a]))
 
 
 def run(say: Callable[[str], None]) -> None:
-    """Print the times, the differences, and what check_gradients finds."""
+    """Print the times, the differences and the report of check_gradients."""
     network, x, t = network_and_data()
     count = sum(array.size for array in network.params.values())
     # The plain loop last: NumPy's threads keep the processors for a moment after a product.
@@ -81,8 +81,4 @@ def run(say: Callable[[str], None]) -> None:
         for name, tensor in report.tensors.items()
     ]
     say(table(("tensor", "entries", "largest error", "median", "verdict"), rows_of_tensors, text_columns=1))
-    say(
-        "\nBoth are the same gradient. Back-propagation has it after one pass forward and\n"
-        "one back; the difference quotient needs two losses for each parameter, but\n"
-        "nothing else than the loss. So the one is used to train, the other to check it."
-    )
+    say("\nBoth are the same gradient. Back-propagation needs one pass forward and one\n")

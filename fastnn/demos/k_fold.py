@@ -15,7 +15,7 @@ Part = tuple[Any, Any]
 
 
 def accuracy(train: Part, test: Part) -> float:
-    """Train a network on one part, and measure it on the other; both scaled as the training part says."""
+    """Train a network on one part, and measure it on the other; both are scaled by the training part's statistics."""
     scale = fastnn.datasets.Standardize().fit(train[0])
     network = fastnn.Network([fastnn.Affine(64, HIDDEN), fastnn.Relu(), fastnn.Affine(HIDDEN, 10)], rng=0)
     x, optimizer = scale.transform(train[0]), fastnn.SGD(lr=RATE)
@@ -24,9 +24,9 @@ def accuracy(train: Part, test: Part) -> float:
 
 
 def run(say: Callable[[str], None]) -> None:
-    """Print the accuracy of each fold, their mean and spread, and that of the hold-out split."""
+    """Print the accuracy of each fold, their mean and spread, and the accuracy of the hold-out split."""
     (x, t), _ = fastnn.datasets.load_digits(test_fraction=0)
-    say(f"{len(x):,} digits, 64-{HIDDEN}-10, {EPOCHS} epochs; columns standardised on the training part")
+    say(f"{len(x):,} digits, 64-{HIDDEN}-10, {EPOCHS} epochs; columns standardized on the training part")
     rows, accuracies = [], []
     for fold, (train, test) in enumerate(fastnn.datasets.k_fold(x, t, FOLDS, rng=0), start=1):
         accuracies.append(accuracy(train, test))

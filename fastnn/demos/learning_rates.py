@@ -11,7 +11,7 @@ from fastnn.demos.tables import table
 from fastnn.gate.arrays import Array
 
 START, UPDATES, SHOWN = 1.2, 50, 12
-# What each does: an update multiplies x by 1 - 2 lr.
+# The behavior of each: an update multiplies x by 1 - 2 lr.
 RATES = {1.0: "oscillates", 0.8: "oscillates towards 0", 0.4: "converges fast", 0.1: "converges slowly"}
 
 
@@ -27,7 +27,7 @@ def updates_needed(path: Array) -> int | None:
 
 
 def run(say: Callable[[str], None]) -> None:
-    """Print x after each update, and how long each learning rate takes."""
+    """Print x after each update, and the updates that each learning rate needs."""
     found = paths()
     say(f"x on J(x) = x^2 from {START}")
     rows = [[str(n), *(f"{path[n]:.5f}" for path in found.values())] for n in range(SHOWN + 1)]
@@ -40,7 +40,7 @@ def run(say: Callable[[str], None]) -> None:
     say(table(("lr", "what it does", "factor of x", "updates until J < 0.01"), rows, text_columns=2))
     say(
         "\nAn update multiplies x by 1 - 2 lr. Below 0 it jumps over the minimum, at -1\n"
-        "back and forth for ever; the nearer the factor is to 0, the faster it arrives."
+        "back and forth forever; the nearer the factor is to 0, the faster it arrives."
     )
 
 

@@ -44,7 +44,7 @@ def descend(x: Array, t: Array) -> Array:
 
 
 def surface(x: Array, t: Array, path: Array) -> str:
-    """The loss over w (rows) and b (columns); an asterisk where the path comes nearest to."""
+    """The loss over w (rows) and b (columns); an asterisk marks the entries nearest to the path."""
     visited = {(int(np.abs(SLOPES - w).argmin()), int(np.abs(INTERCEPTS - b).argmin())) for w, b in path}
     rows = [
         [f"{w:.1f}", *(f"{loss(x, t, w, b):.2f}{'*' if (i, j) in visited else ' '}" for j, b in enumerate(INTERCEPTS))]
@@ -63,7 +63,7 @@ def run(say: Callable[[str], None]) -> None:
     rows = [rows[n] for n in (0, 1, 2, 5, 10, 20, 50, 100)]
     rows.append(["least squares", f"{w:.4f}", f"{b:.4f}", f"{loss(x, t, w, b):.4f}"])
     say(table(("updates", "w", "b", "loss"), rows, text_columns=1))
-    say("\nloss over w and b; * is where the descent passes")
+    say("\nloss over w and b; * marks the way of the descent")
     say(surface(x, t, path))
     say(
         "\nThe surface is a bowl whose minimum is the line of least squares. It is steeper\n"
@@ -84,7 +84,7 @@ def pictures() -> dict[str, Any]:
         ax = panels.new(1, 1, (6.4, 4.8), projection=projection, managed=False)[0]
         fastnn.plots.line_fit_surface(x[:, 0], t[:, 0], w=w, b=b, kind=kind, ax=ax)
         ax.computed_zorder = False  # in 3d: the minimum over the path over the surface
-        ax.plot(*path_columns, "o-", color=panels.COLOURS[4], markersize=3, zorder=1.5, label="descent")
+        ax.plot(*path_columns, "o-", color=panels.COLORS[4], markersize=3, zorder=1.5, label="descent")
         ax.legend()
         drawn[f"line-fit-{kind}"] = ax
     return drawn

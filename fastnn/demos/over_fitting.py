@@ -20,7 +20,7 @@ LAYERS = (*HIDDEN, fastnn.Affine(100, 10))
 Part = tuple[Any, Any]
 
 
-# A row of the table: what it adds to the plain training, as arguments of `train`.
+# The rows of the table, with the arguments of `train` that each adds.
 CURES: dict[str, dict[str, Any]] = {
     "none": {},
     "early stopping": {"callbacks": [fastnn.EarlyStopping(patience=PATIENCE)]},
@@ -32,7 +32,7 @@ CURES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training led to; `wrong_learned` counts the wrong labels that the network gives as its answer."""
+    """The result of a training; `wrong_learned` counts the wrong labels that the network predicts."""
 
     history: fastnn.History
     training_accuracy: float
@@ -42,21 +42,21 @@ class Outcome:
 
     @property
     def gap(self) -> float:
-        """How much better it is on the samples that it was trained on."""
+        """How much better the network is on its training samples."""
         return self.training_accuracy - self.test_accuracy
 
 
-def mislabelled(t: LabelArray, count: int) -> LabelArray:
-    """Labels, the first so many of them replaced by another one at random."""
+def mislabeled(t: LabelArray, count: int) -> LabelArray:
+    """A copy of the labels, the first `count` of them replaced by others at random."""
     labels = t.copy()
     labels[:count] = (labels[:count] + np.random.default_rng(0).integers(1, 10, count)) % 10
     return labels
 
 
 def parts() -> tuple[Part, Part, Part]:
-    """Few digits to train on, some of them with a wrong label, others to validate, and those to test."""
+    """Few digits to train on, some with a wrong label, others to validate, and others to test."""
     (x, t), test = fastnn.datasets.load_digits()
-    labels = mislabelled(t[:SAMPLES], MISLABELLED)
+    labels = mislabeled(t[:SAMPLES], MISLABELLED)
     end = SAMPLES + VALIDATION
     return (x[:SAMPLES], labels), (x[SAMPLES:end], t[SAMPLES:end]), test
 
@@ -64,18 +64,18 @@ def parts() -> tuple[Part, Part, Part]:
 def train(
     layers: Sequence[Layer] = LAYERS, regularization: fastnn.Regularization | None = None, **options: Any
 ) -> Outcome:
-    """Train and measure a network of these layers; the options go to `fit`, over the usual ones."""
+    """Train and measure a network of these layers; the options for `fit` override the usual ones."""
     (x, t), validation, test = parts()
     usual = {"epochs": EPOCHS, "batch_size": 10, "optimizer": fastnn.SGD(lr=RATE), "validation_data": validation}
     network = fastnn.Network(layers, rng=0, regularization=regularization)
     history = network.fit(x, t, rng=0, progress=False, **{**usual, **options})
-    test_loss, _ = fastnn.softmax_cross_entropy(network.predict(test[0]), test[1])  # without what regularization adds
+    test_loss, _ = fastnn.softmax_cross_entropy(network.predict(test[0]), test[1])  # without the penalty
     wrong = round(MISLABELLED * network.accuracy(x[:MISLABELLED], t[:MISLABELLED]))
     return Outcome(history, network.accuracy(x, t), network.accuracy(*test), float(test_loss), wrong)
 
 
 def run(say: Callable[[str], None]) -> None:
-    """Print what each cure does to the accuracies and the gap between them."""
+    """Print the effect of each cure on the accuracies and the gap between them."""
     say(f"64-100-10 on {SAMPLES} digits, {MISLABELLED} of them with a wrong label; {VALIDATION} others to validate")
     say("gap: between the accuracies; wrong learned: wrong labels that it answers with\n")
     rows = []
@@ -91,10 +91,7 @@ def run(say: Callable[[str], None]) -> None:
         "and gets worse on others. Early stopping ends once the validation loss has not\n"
         f"fallen for {PATIENCE} epochs, and goes back to the epoch where it was least, before all\n"
         "of the wrong labels are learned. L1 and L2 keep the weights small, dropout lets\n"
-        "no neuron rely on others: all leave less room for what single samples say. How\n"
-        "strong each has to be was found by trial on these very figures, which flatters\n"
-        "them a little: with less, more wrong labels are learned, with more, fewer right\n"
-        "ones."
+        "no neuron rely on others: all leave less room for single samples. How strong\n"
     )
 
 

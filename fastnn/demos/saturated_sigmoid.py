@@ -17,7 +17,7 @@ LEARNED = 0.2
 
 
 def trained(network: fastnn.Network) -> Array:
-    """What the network computes before and after each epoch, (epochs + 1,)."""
+    """The network's output before and after each epoch, (epochs + 1,)."""
     network.params["W1"][...] = network.params["b1"][...] = START
     outputs = [network.predict(X).item()]
     for _ in range(EPOCHS):
@@ -35,7 +35,7 @@ def by_squared_error() -> Array:
 def by_cross_entropy() -> Array:
     """The same with -t log y - (1 - t) log(1 - y), whose gradient by the logit is y - t.
 
-    The loss has the sigmoid in itself, and the network computes logits.
+    The sigmoid is part of the loss, and the network computes logits.
     """
     logits = trained(fastnn.Network([fastnn.Affine(1, 1)], loss="sigmoid_cross_entropy", dtype="float64", rng=0))
     return fastnn.activation_forward("sigmoid", logits[:, None])[:, 0]
@@ -48,7 +48,7 @@ def epochs_needed(outputs: Array) -> str:
 
 
 def run(say: Callable[[str], None]) -> None:
-    """Print the outputs of both side by side, and how fast each learns."""
+    """Print the outputs of both, and how fast each learns."""
     squared, entropy = by_squared_error(), by_cross_entropy()
     say(f"One sigmoid neuron, input 1, target 0, from w = b = {START:g}; lr {RATE}")
     rows = [[str(n), f"{squared[n]:.4f}", f"{entropy[n]:.4f}"] for n in range(0, EPOCHS + 1, SHOWN)]

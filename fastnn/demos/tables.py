@@ -1,4 +1,4 @@
-"""How the worked examples print a table."""
+"""The tables of the worked examples."""
 
 from collections.abc import Iterable, Sequence
 

@@ -14,7 +14,7 @@ BATCH_SIZES = {"batch": None, "stochastic": 1, "mini-batch": 20}
 
 @dataclass(frozen=True)
 class Descent:
-    """Where one of the three ends: the line, its loss on all points, and what it took."""
+    """The end of one of the three: the line, its loss on all points, and its cost."""
 
     samples_per_update: int
     updates: int
@@ -35,7 +35,7 @@ def descend(x: Array, t: Array, batch_size: int | None) -> Descent:
 
 
 def run(say: Callable[[str], None]) -> None:
-    """Print what each takes and where it ends."""
+    """Print the cost and the end of each."""
     x, t = line_fit.points()
     say(f"{line_fit.POINTS}\n{EPOCHS} epochs, lr {RATE}, from w = b = 0\n")
     rows = []
@@ -48,6 +48,5 @@ def run(say: Callable[[str], None]) -> None:
     say(table(("descent", "samples an update", "updates", "w", "b", "loss", "time"), rows, text_columns=1))
     say(
         "\nAll three see each point equally often. The whole batch makes one update an\n"
-        "epoch and is not there yet; one point at a time, the noise of the last points\n"
-        "moves the line about; mini-batches come nearest to the line of least squares."
+        "epoch and has not arrived yet; with one point at a time, the noise of the last\n"
     )

@@ -1,6 +1,6 @@
-"""Whether a function or a class of a script's own does what ours does: the same arguments, public names and results.
+"""Whether a script's own function or class does the same as ours: the same arguments, public names and results.
 
-Results are those of small examples. Random states, and what is printed meanwhile, are put back.
+Results are compared on small examples. Random states are put back, and nothing is printed.
 """
 
 import contextlib
@@ -22,9 +22,9 @@ OTHER_ARGUMENTS, OTHER_RESULTS, MORE = "other arguments", "other results", "more
 
 
 def unlike(own: types.ModuleType, ours: types.ModuleType) -> dict[str, str]:
-    """For each name that is to stay the script's own although ours has it, why so.
+    """For each name that stays the script's own although ours has it, the reason.
 
-    Names that own only imports, and ours without an example, are not among them. The others are replaced in own.
+    Names that `own` only imports, and ours without an example, are ignored. The others are replaced in `own`.
     """
     table = examples.SECOND_VOLUME if ".volume2." in ours.__name__ else examples.EXAMPLES
     reasons, bases = {}, _bases(own)
@@ -45,14 +45,14 @@ def unlike(own: types.ModuleType, ours: types.ModuleType) -> dict[str, str]:
 
 
 def _bases(own: types.ModuleType) -> dict[int, str]:
-    """By identity the classes that others of the module derive from; the derived ones stay, and so must their bases."""
+    """The module's classes, by identity, from which others derive; the derived ones stay, and so must their bases."""
     kinds = [kind for kind in vars(own).values() if isinstance(kind, type) and kind.__module__ == own.__name__]
     return {id(base): f"base of {kind.__name__}" for kind in reversed(kinds) for base in kind.__mro__[1:]}
 
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Nothing printed, warned of or drawn from the generators is to be seen afterwards."""
+    """A context that hides whatever is printed, warned of or drawn from the global generators."""
     state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - the generator the books seed
     quiet = io.StringIO()
     try:
@@ -66,14 +66,14 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _other_parts(own: types.ModuleType, ours: types.ModuleType) -> str:
-    """A network is replaced only where all that it is made of is ours, too."""
+    """A reason unless all the parts of a network are ours; only then it is replaced."""
     modules = {name: str(getattr(getattr(ours, name), "__module__", "")) for name in ours.__all__}
     others = [name for name, module in modules.items() if module.startswith("fastnn.") and module != ours.__name__]
     return "" if all(vars(own).get(name) is getattr(ours, name) for name in others) else "made of other parts"
 
 
 def _unlike(name: str, own: Any, ours: Any, example: examples.Example) -> str:
-    """Why own is not to be replaced by ours; nothing where it may be."""
+    """Why ours cannot replace `own`; "" if it can."""
     if isinstance(ours, type) != isinstance(own, type) or not isinstance(own, type | types.FunctionType):
         return "another kind of object"
     if _arguments(own) != _arguments(ours):
@@ -90,7 +90,7 @@ def _unlike(name: str, own: Any, ours: Any, example: examples.Example) -> str:
     try:
         return "" if same(_result(example, own), expected) else OTHER_RESULTS
     except (Exception, SystemExit) as error:
-        if str(error).startswith("module 'numpy' has no attribute"):  # as np.int of old editions: it runs no more
+        if str(error).startswith("module 'numpy' has no attribute"):  # such as np.int in old editions
             return ""
         return f"raises {type(error).__name__}"
 
@@ -102,7 +102,7 @@ def _result(example: examples.Example, thing: Any) -> Any:
 
 
 def _arguments(function: Any) -> Any:
-    """What can be passed: names, kinds and defaults; the value itself of what is no function of Python."""
+    """The arguments by name, kind and default; the value itself if it is not a Python function."""
     if isinstance(function, type):
         function = function.__init__  # type: ignore[misc]
         if function is object.__init__:
@@ -118,11 +118,11 @@ def _arguments(function: Any) -> Any:
 
 
 def _takes_nothing(self: Any) -> None:
-    """As the beginning of a class that has none."""
+    """Stand in for the missing __init__ of a class."""
 
 
 def same(own: Any, ours: Any) -> bool:
-    """Whether two results agree, up to rounding; own may have fewer entries of a dictionary, not others."""
+    """Whether two results agree, up to rounding; a dictionary of `own` may lack entries, but not have others."""
     if isinstance(own, dict) and isinstance(ours, dict):
         return own.keys() <= ours.keys() and all(same(value, ours[name]) for name, value in own.items())
     if isinstance(own, list | tuple) and isinstance(ours, list | tuple):

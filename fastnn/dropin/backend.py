@@ -1,8 +1,8 @@
 """Which arrays go to fastnn's kernels, and which to NumPy.
 
-The modules that replace those of the books call these; whatever is no plain array, such as an array of another class or
-order, is NumPy's, so that it behaves as it would there. So is everything until kernels would have saved
-a program so much that loading the compiler pays.
+The modules that replace the books' call these functions. Anything but a plain array, such as one of another class or
+order, goes to NumPy and so behaves as without fastnn. So does everything until kernels would have saved a program
+enough time to pay for loading the compiler.
 """
 
 import itertools
@@ -16,20 +16,19 @@ from fastnn.system import loading
 
 # Below this many elements NumPy's own call is as fast as the gate.
 SMALL = 512
-SMALL_PRODUCT = 250_000  # multiplications; likewise: 1 x 784 x 50 takes 18 us by the kernel and its gate, 9 by NumPy
-# About what a kernel saves of each element of an activation, which decides only whether loading the compiler pays.
-# Of products and updates it saves nothing that counts: they are its own once it is there.
+SMALL_PRODUCT = 250_000  # multiplications; 1 x 784 x 50 takes 18 us by the kernel and its gate, 9 by NumPy
+# A kernel's gain for each element of an activation, roughly; decides only whether loading the compiler pays.
 SECONDS_SAVED = 3e-9
 
 
 def is_plain(*values: Any) -> bool:
-    """Whether all are arrays of one float dtype that kernels take as they are."""
+    """Whether all are arrays of the same float dtype that kernels take as they are."""
     dtype = getattr(values[0], "dtype", None)
     return dtype in (np.float32, np.float64) and all(arrays.is_plain(value, dtype) for value in values)
 
 
 def activation(name: str, x: Any) -> Array | None:
-    """f(x) by a kernel; None where it is NumPy's."""
+    """f(x) by a kernel; None if NumPy has to do it."""
     if not (isinstance(x, np.ndarray) and x.size >= SMALL and x.ndim > 0 and is_plain(x)):
         return None
     if not loading.pays(SECONDS_SAVED * x.size):
@@ -40,7 +39,7 @@ def activation(name: str, x: Any) -> Array | None:
 
 
 def affine(x: Any, W: Any, b: Any) -> Array | None:
-    """x W + b by a kernel, float32 images beside float64 weights in float64; None where it is NumPy's."""
+    """x W + b by a kernel, float32 images beside float64 weights in float64; None if NumPy has to do it."""
     if not (isinstance(x, np.ndarray) and isinstance(W, np.ndarray) and x.ndim == 2 and x.dtype.kind == "f"):
         return None
     if len(x) * W.size < SMALL_PRODUCT:
@@ -56,7 +55,7 @@ def affine(x: Any, W: Any, b: Any) -> Array | None:
 
 
 def affine_backward(dout: Any, x: Any, W: Any) -> tuple[Array, Array, Array] | None:
-    """dout W^T, x^T dout and the sum of dout over the rows by a kernel; None where it is NumPy's."""
+    """dout W^T, x^T dout and the sum of dout over the rows by a kernel; None if NumPy has to do it."""
     if not (isinstance(dout, np.ndarray) and isinstance(x, np.ndarray) and dout.ndim == x.ndim == 2):
         return None
     if x.size * dout.shape[1] < SMALL_PRODUCT:
@@ -75,7 +74,7 @@ def affine_backward(dout: Any, x: Any, W: Any) -> tuple[Array, Array, Array] | N
 
 
 def sgd(p: Any, g: Any, lr: Any) -> bool:
-    """p -= lr g by a kernel; False, and nothing done, where it is NumPy's."""
+    """p -= lr g by a kernel; False, and nothing done, if NumPy has to do it."""
     if not _is_update(lr, p, g):
         return False
     from fastnn.functional import updates as functional_updates
@@ -85,7 +84,7 @@ def sgd(p: Any, g: Any, lr: Any) -> bool:
 
 
 def momentum(p: Any, g: Any, v: Any, lr: Any, share: Any) -> bool:
-    """v = share v - lr g, p += v by a kernel; False, and nothing done, where it is NumPy's."""
+    """v = share v - lr g, p += v by a kernel; False, and nothing done, if NumPy has to do it."""
     if not (_is_update(lr, p, g, v) and type(share) is float and 0.0 <= share < 1.0):
         return False
     from fastnn.functional import updates as functional_updates
@@ -95,7 +94,7 @@ def momentum(p: Any, g: Any, v: Any, lr: Any, share: Any) -> bool:
 
 
 def _is_update(lr: Any, *values: Any) -> bool:
-    """Whether a kernel may update the first by the others."""
+    """Whether a kernel may update the first array by the others."""
     if not (type(lr) is float and 0.0 <= lr < 1e30 and isinstance(values[0], np.ndarray)):
         return False
     shape = values[0].shape

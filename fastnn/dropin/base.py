@@ -1,17 +1,17 @@
-"""What layers and what optimizers of both volumes share."""
+"""The base classes of both volumes' layers and optimizers."""
 
 from typing import Any
 
 
 class Layer:
-    """Something with a way forward and a way back."""
+    """Anything with a pass forward and a pass back."""
 
     def forward(self, *arguments: Any, **keywords: Any) -> Any:
-        """The layer's outputs for its inputs; kept as far as `backward` needs it."""
+        """The layer's outputs for its inputs; the layer keeps what `backward` needs."""
         raise NotImplementedError
 
     def backward(self, *arguments: Any, **keywords: Any) -> Any:
-        """The gradient of the loss by the inputs, of that by the outputs; those by the parameters are attributes."""
+        """The loss's gradient by the inputs, from that by the outputs; gradients by parameters become attributes."""
         raise NotImplementedError
 
 

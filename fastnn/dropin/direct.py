@@ -20,11 +20,12 @@ ACTIVATIONS: dict[type, type[Activation]] = {book.Sigmoid: Sigmoid, book.Relu: R
 
 
 def of_network(net: Any, x: Any, t: Any) -> dict[str, Array] | None:
-    """The difference quotients of net.loss(x, t) by all parameters, by name; None where numerical_gradient has to see.
+    """The difference quotients of net.loss(x, t) by all parameters, by name; None where numerical_gradient has to do
+    it.
 
-    That is where the network, one of its layers or arrays is another than MultiLayerNet makes: a class derived from it,
-    a method or a layer that was replaced, arrays that share memory. As by numerical_gradient, two entries of each array
-    are compared with the plain quotient, the last of which leave the layers as the loop does.
+    That is so if the network, a layer or an array is not as MultiLayerNet makes it: a derived class, a replaced method
+    or layer, arrays that share memory. As in numerical_gradient, two entries of each array are compared with the plain
+    quotient; the last one leaves the layers as the loop does.
     """
     with turns.engine() as free:
         chain = _chain(net, x, t) if free else None
@@ -48,7 +49,7 @@ def _gradients(net: Any, x: Any, t: Any, chain: Chain) -> dict[str, Array] | Non
 
 
 def _chain(net: Any, x: Any, t: Any) -> Chain | None:
-    """The network as the engine takes it; None where it is another than MultiLayerNet makes."""
+    """The network as the engine takes it; None if it is not as MultiLayerNet makes it."""
     parts = [*net.layers.values(), net.last_layer]
     arrays: list[Any] = list(net.params.values())
     if {"loss", "predict"} & vars(net).keys() or any({"forward"} & vars(part).keys() for part in parts):

@@ -1,7 +1,7 @@
-"""Small examples by which a module of a script's own is compared with ours.
+"""Small examples on which a script's own modules are compared with ours.
 
-An example takes a function or a class, calls it and returns results: of ours, those that the script's own has to have.
-Arrays are so small that ours needs no kernel; where it would have more to do, the results stand here (EXPECTED).
+An example takes a function or a class, calls it and returns results; the script's must equal ours. Arrays are so small
+that ours needs no kernel; where it would take longer, the results stand here (EXPECTED).
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import numpy as np
 
 Example: TypeAlias = Callable[[Any], Any]
 
-# A row with equal ones, one with a spread by which a softmax becomes 0, and one of small numbers.
+# A row with equal numbers, one so spread out that its softmax contains 0, and one of small numbers.
 X = np.array([[-2.0, -0.5, 0.0, 0.0], [900.0, 0.25, -1.0, 3.0], [1e-3, 2e-3, -1e-3, 5e-4]])
 W, B = np.arange(12.0).reshape(4, 3) / 7 - 0.8, np.array([0.5, -0.25, 0.125])
 DOUT = np.array([[0.5, -1.0, 2.0, 0.25], [1.5, 0.75, -0.5, 3.0], [-1.0, 0.5, 0.25, 2.0]])
@@ -86,11 +86,11 @@ def _sigmoid_loss(kind: Any) -> Any:
 
 
 def _switched(*arguments: Any) -> Example:
-    """A layer that is another one without training."""
+    """A layer that behaves differently without training."""
 
     def run(kind: Any) -> Any:
         layer = kind(*(argument.copy() for argument in arguments))
-        x = X * np.array([1e-3, 1.0, 1.0, 1e-3])  # columns of small variance, beside which an epsilon counts
+        x = X * np.array([1e-3, 1.0, 1.0, 1e-3])  # in columns of small variance, an epsilon shows
         outs = [layer.forward(x), layer.backward(DOUT.copy()), layer.forward(x, True), layer.forward(x, False)]
         return [*outs, state(layer)]
 
@@ -137,7 +137,7 @@ def _pooling(kind: Any) -> Any:
 
 
 def _updates(listed: bool) -> Example:
-    """Three updates, of parameters by name as in the first volume, or in a list as in the second."""
+    """Three updates of parameters, by name as in the first volume or in a list as in the second."""
 
     def run(kind: Any) -> Any:
         made, results = kind(), []

@@ -1,7 +1,7 @@
-"""Puts the replaced modules where scripts import them from: a finder before all others.
+"""A finder, before all others, that gives scripts the replaced modules.
 
-A module of fastnn's takes the place of one that a script does not have, or that cannot be imported. One that it has is
-executed as always, and those of its names that agree with ours become ours.
+A module of fastnn's takes the place of one that a script does not have or that cannot be imported. A module that it has
+is executed as always, and those of its names that agree with ours become ours.
 """
 
 import importlib
@@ -43,13 +43,13 @@ VOLUME_2 = {
     },
 }
 VOLUMES = {1: VOLUME_1, 2: VOLUME_2}
-ALWAYS_OURS = "dataset"  # it reads the same files, and downloads them where the books' address has gone
+ALWAYS_OURS = "dataset"  # it reads the same files and can download them; the books' address has gone
 
 
 class FallThrough:
-    """The __path__ of a replaced package: the folders of that name on sys.path, as it is at the moment.
+    """The __path__ of a replaced package: the folders of that name on the present sys.path.
 
-    Scripts extend it before they import, some of them later. What fastnn does not replace is found there.
+    Scripts extend sys.path before they import, sometimes late. Modules that fastnn does not replace are found there.
     """
 
     def __init__(self, name: str) -> None:
@@ -69,18 +69,18 @@ class FallThrough:
 
 
 class Loader(importlib.abc.Loader):
-    """Executes the script's own module, if there is one, and puts ours into it; else ours takes its place."""
+    """Executes the script's own module, if any, and puts our names into it; otherwise ours takes its place."""
 
     def __init__(self, ours: str, own: Any) -> None:
         self.ours, self.own = ours, own
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
-        """Whatever the own loader makes of it, which is nothing for a file."""
+        """The own loader's module, which for a file is None."""
         module: ModuleType | None = self.own.create_module(spec) if self.own else None
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Executed once, as without us."""
+        """Execute the own module once, as without fastnn."""
         name = module.__name__
         if self.own is None:
             self._take_place(name)
@@ -104,7 +104,7 @@ class Loader(importlib.abc.Loader):
             messages.tell(f"fastnn: {name} keeps the script's own {kept}; --force or install(force=True) replaces them")
 
     def _take_place(self, name: str) -> None:
-        if "." in name:  # a package has nothing in it but its path
+        if "." in name:  # a package holds nothing but its path
             sys.modules[name] = importlib.import_module(self.ours)
 
 
@@ -117,7 +117,7 @@ class Finder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """For names of the volume alone: those that the script has itself with its own file, and all others."""
+        """The spec of a module of the volume, with the script's own file if it has one; None for other names."""
         ours = self.names.get(name)
         if ours is None:
             return None
@@ -141,23 +141,24 @@ _installed: list[Finder] = []  # one, or none
 def install(volume: int = 1, *, force: bool = False) -> None:
     """Replace the modules `common` and `dataset` of a volume for all imports that follow in this process.
 
-    Where the script has such a module itself, it is imported, and its functions and classes are compared with ours, by
-    their arguments and by results of small examples. Those that agree are replaced. Of others one line on stderr tells.
+    If the script has such a module itself, it is imported, and its functions and classes are compared with ours by
+    their arguments and by the results of small examples. The ones that agree are replaced; a line on stderr names the
+    others.
 
     Parameters
     ----------
     volume : int
-        1 or 2. The second has no `dataset`: the script's own is used.
+        1 or 2. The second volume has no `dataset`: the script's own is used.
     force : bool
-        Replace the modules whole, whatever the script's own are like.
+        Replace the modules whole, whatever the script's own contain.
 
     Raises
     ------
     ValueError
         For another volume.
     RuntimeError
-        If one of the modules has been imported already, from elsewhere, or the other volume is installed: names taken
-        from it would stay the old ones.
+        If one of the modules has already been imported from elsewhere, or the other volume is installed: names taken
+        from it would stay.
     """
     if volume not in VOLUMES:
         raise ValueError(f"volume: expected 1 or 2, got {volume!r}; pass the number of the book")
@@ -181,7 +182,7 @@ def install(volume: int = 1, *, force: bool = False) -> None:
 
 
 def uninstall() -> None:
-    """Take the replacements back; what has been imported from them stays with its importers."""
+    """Take the replacements back; modules that imported from them keep the names."""
     for finder in _installed:
         sys.meta_path.remove(finder)
         for name in finder.names:

@@ -1,4 +1,4 @@
-"""Numerical gradients that a script defines itself: found in its source, recognised by what they do."""
+"""Numerical gradients that a script defines itself: found in its source, recognized by their behavior."""
 
 import ast
 import contextlib
@@ -16,17 +16,17 @@ from fastnn.observing.tape import NotUnderstoodError
 from fastnn.system import messages
 
 MOST_DIMENSIONS = 4  # of the probe, which has 2 or 3 entries along each
-TELLING = 100  # entries, from which it is worth a line that a loop was not recognised
+TELLING = 100  # entries, from which a loop that is not recognized is worth a line
 
-# What a loop is decorated with, so that nothing is added to the script's names.
-_DECORATOR = ast.parse(f"__import__({__name__!r}, fromlist=('recognised',)).recognised", mode="eval").body
+# The decorator of a loop, written so that it adds nothing to the script's names.
+_DECORATOR = ast.parse(f"__import__({__name__!r}, fromlist=('recognized',)).recognized", mode="eval").body
 
 
 def marked(source: bytes) -> Any:
-    """The source, or where there are loops in it that may be numerical gradients, its tree with these decorated."""
+    """The source or, if loops in it may be numerical gradients, its tree with these decorated."""
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError):  # which Python says better when it compiles it
+    except (SyntaxError, ValueError):  # Python's own message, when it compiles the file, is better
         return source
     loops = [node for node in tree.body if isinstance(node, ast.FunctionDef) and _may_be_loop(node)]
     for node in loops:
@@ -38,18 +38,18 @@ def marked(source: bytes) -> Any:
 
 
 def _may_be_loop(node: ast.FunctionDef) -> bool:
-    """Whether a function takes a function and something else, and calls the first one where there is a loop."""
+    """Whether a function takes a function and another argument, calls the first and contains a loop."""
     names = [argument.arg for argument in [*node.args.posonlyargs, *node.args.args]]
     parts = list(ast.walk(node))
     calls = [part.func.id for part in parts if isinstance(part, ast.Call) and isinstance(part.func, ast.Name)]
     return len(names) >= 2 and names[0] in calls and any(isinstance(part, ast.For | ast.While) for part in parts)
 
 
-def recognised(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, evaluated by fastnn wherever it is the book's loop; anything but a plain function as it is."""
-    if not isinstance(function, types.FunctionType):  # an own decorator's result
+def recognized(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, evaluated by fastnn wherever it is the book's loop; anything but a plain function unchanged."""
+    if not isinstance(function, types.FunctionType):  # the result of the script's own decorator
         return function
-    found: dict[int, tuple[list[Any], float | None]] = {}  # by the number of dimensions: what it read, and its step
+    found: dict[int, tuple[list[Any], float | None]] = {}  # by the number of dimensions: its globals then, and its step
     told: list[str] = []
 
     @functools.wraps(function)
@@ -69,7 +69,7 @@ def recognised(function: Callable[..., Any]) -> Callable[..., Any]:
         if x.size >= TELLING and not told and "grad" in function.__name__:
             told.append(function.__name__)
             messages.tell(
-                f"fastnn: {function.__name__} is the script's own, and not the book's loop, so it runs as it is; "
+                f"fastnn: {function.__name__} is the script's own and not the book's loop, so it runs unchanged; "
                 "`from common.gradient import numerical_gradient` has fastnn's"
             )
         return function(*arguments)
@@ -78,24 +78,24 @@ def recognised(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _what_it_reads(function: Any) -> list[Any]:
-    """The values of the globals that it names, and its own parts that may change, as its step may with them."""
+    """The values of the globals that the function names and its parts that may change: its step may depend on them."""
     named = [function.__globals__.get(name) for name in function.__code__.co_names]
     return [function.__code__, function.__defaults__, *named]
 
 
 def _is_plain(x: Any) -> bool:
-    """Whether an array is one that fastnn may take, whose entries lie in the order of their indices."""
+    """Whether fastnn may take an array: its entries lie in the order of their indices."""
     good = type(x) is np.ndarray and x.dtype == np.float64 and x.flags.c_contiguous and x.flags.writeable
     return good and x.size > SMALL and x.ndim <= MOST_DIMENSIONS
 
 
 class Probe:
-    """A function of an array that keeps, for each call, whether it got the very array, how that was, and its value."""
+    """A function of an array that records for each call whether it got that array, the array's state, and its value."""
 
     def __init__(self, dimensions: int) -> None:
         shape = (2,) * (dimensions - 1) + (3,)
         self.before = np.random.default_rng(20161024).normal(size=shape)
-        self.before.flat[0] = 0.0  # from which a step shows all its digits
+        self.before.flat[0] = 0.0  # a step from 0 shows all its digits
         self.array = self.before.copy()
         self.calls: list[tuple[bool, np.ndarray[Any, Any], Any]] = []
 
@@ -106,10 +106,10 @@ class Probe:
 
 
 def step_of(function: Callable[..., Any], dimensions: int) -> float | None:
-    """The step h if a function (f, x) does what the book's numerical gradient does, and nothing else; None if not.
+    """The step h if a function (f, x) does the same as the book's numerical gradient and nothing else; None if not.
 
-    That is: for each entry in order f is called with x itself, the entry once moved by h and once by -h, the result has
-    the quotient of the difference and 2 h, and x has its own bits again.
+    For each entry in order it must call f with x itself, the entry moved by h and then by -h, put the difference over 2
+    h into the result, and give x its bits back.
     """
     probe, output = Probe(dimensions), io.StringIO()
     try:
@@ -124,7 +124,7 @@ def step_of(function: Callable[..., Any], dimensions: int) -> float | None:
             drew = states.restore()
     except NotUnderstoodError:
         return None
-    except Exception:  # of a function that takes other arrays
+    except Exception:  # the function takes other arrays
         return None
     if drew or not same or output.getvalue() or len(probe.calls) != 2 * probe.array.size:
         return None

@@ -1,32 +1,32 @@
-"""What the drop-in did, for its report."""
+"""A record of the drop-in's work, for its report."""
 
 from dataclasses import dataclass
 
 
 @dataclass
 class Entry:
-    """Numerical gradients of one kind: of arrays of one shape, evaluated in one way."""
+    """Numerical gradients of one kind: by arrays of one shape, evaluated in one way."""
 
     shape: tuple[int, ...]
     way: str
     reason: str
     first: float  # seconds of the first one, which may have compiled kernels
     count: int = 0
-    seconds: float = 0.0  # of all others
+    seconds: float = 0.0  # of all the others
 
 
 _entries: dict[tuple[object, ...], Entry] = {}
 
 
 def note(shape: tuple[int, ...], way: str, reason: str, seconds: float) -> None:
-    """Keep one numerical gradient: its array's shape, how it was evaluated and why so, and how long it took."""
+    """Record a numerical gradient: its array's shape, how it was evaluated and why, and how long it took."""
     entry = _entries.setdefault((shape, way, reason), Entry(shape, way, reason, seconds))
     entry.count += 1
     entry.seconds += seconds if entry.count > 1 else 0.0
 
 
 def entries() -> list[Entry]:
-    """All that was kept, in the order of its first appearance."""
+    """All entries, in the order of their first appearance."""
     return list(_entries.values())
 
 

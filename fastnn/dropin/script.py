@@ -7,17 +7,14 @@ import importlib.machinery
 import os
 import sys
 import types
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn
 
 from fastnn.dropin import own_loop, record
 from fastnn.dropin.install import install
 
-# What argparse calls the object to which commands are added; it has no public name.
-Commands: TypeAlias = Any
-
 
 class Ended(BaseException):
-    """The script has ended, by the error within: Python is to do with it what it does for `python SCRIPT`."""
+    """The script has ended with the error within, which Python must treat as for `python SCRIPT`."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__()
@@ -28,26 +25,26 @@ class Loader(importlib.machinery.SourceFileLoader):
     """Reads the script's source, and keeps no compiled file beside it."""
 
     def path_stats(self, path: Any) -> NoReturn:
-        """Refused, which is how a loader says that it keeps none."""
+        """Raise an OSError, by which a loader says that it keeps none."""
         raise OSError
 
     def source_to_code(self, data: Any, path: Any, **options: Any) -> Any:  # type: ignore[override]
-        """As always; of the script's own numerical gradients with what recognises them."""
+        """Compile as always, with the script's own numerical gradients decorated."""
         return super().source_to_code(own_loop.marked(data), path, **options)
 
 
-def add(commands: Commands) -> None:
-    """Add the command to those of fastnn.command.cli."""
+def add(commands: Any) -> None:
+    """Add the command to the subparsers of fastnn.command.cli."""
     what = 'Run a script of "Deep Learning from Scratch" on fastnn.'
     more = "Its packages common and dataset are replaced. Options come before SCRIPT, the script's own after it."
     usage = "fastnn dropin [options] SCRIPT [arguments of the script]"
     parser = commands.add_parser("dropin", usage=usage, description=f"{what} {more}", allow_abbrev=False)
     option = parser.add_argument
     option("--volume", type=int, choices=(1, 2), default=1, help="1 or 2, the volume that the script is from (1)")
-    option("--force", action="store_true", help="replace also what the script's own common has in another way")
-    option("--report", action="store_true", help="print at the end how numerical gradients were evaluated, and why so")
-    # With its arguments in one: between two, argparse would take a "--" for its own.
-    option("script", nargs=argparse.PARSER, metavar="SCRIPT", help="a file of Python, and its arguments")
+    option("--force", action="store_true", help="also replace names of the script's own common that differ")
+    option("--report", action="store_true", help="print at the end how numerical gradients were evaluated, and why")
+    # One option with all arguments: between two, argparse would take a "--" for its own.
+    option("script", nargs=argparse.PARSER, metavar="SCRIPT", help="a Python file and its arguments")
     parser.set_defaults(run=run, parser=parser)
 
 
@@ -57,15 +54,15 @@ def run(options: argparse.Namespace) -> NoReturn:
     Raises
     ------
     Ended
-        Always, with the script's error; SystemExit where it came to its end.
+        Always, with the script's error, or SystemExit at its regular end.
     """
     arguments = options.script[options.script[0] == "--" :]
     name = arguments[0] if arguments else "nothing"
     if not os.path.isfile(name):
         came = "a folder" if os.path.isdir(name) else "no such file"
-        raise FileNotFoundError(f"SCRIPT: expected a file of Python, got {name} ({came}); check its name")
+        raise FileNotFoundError(f"SCRIPT: expected a Python file, got {name} ({came}); check its name")
     file = os.path.join(os.getcwd(), name)  # as Python makes it absolute
-    with open(file, "rb"):  # whose refusal is not the script's error
+    with open(file, "rb"):  # a refusal here is not the script's error
         pass
     if not sys.flags.safe_path:
         sys.path[0] = os.path.dirname(os.path.realpath(file))
@@ -84,7 +81,7 @@ def run(options: argparse.Namespace) -> NoReturn:
 
 
 def _run(file: str) -> None:
-    """Run the file as the module __main__, which stays so for what pickles, forks and ends after it."""
+    """Run the file as the module __main__, which stays in place for pickling, forks and exit handlers."""
     started = sys.modules["__main__"]
     main: Any = types.ModuleType("__main__")
     main.__file__, main.__cached__, main.__builtins__ = file, None, builtins

@@ -1,6 +1,6 @@
-"""Windows of images (N, C, H, W), their sums and largest numbers, by kernels; a few by NumPy.
+"""Windows of images (N, C, H, W), their sums and maxima, by kernels or, for a few windows, by NumPy.
 
-Kernels check nothing: what comes from a script is checked here. Both ways add in the same order, so to the same bits.
+Kernels check nothing, so a script's arguments are checked here. Both ways add in the same order, to the same bits.
 """
 
 import itertools
@@ -13,10 +13,10 @@ from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.system import loading
 
-SMALL = 512  # numbers in windows, below which NumPy is quick enough, and no kernel has to be loaded
-SECONDS_OF_NUMBER = 5e-9  # about what NumPy takes, which decides only whether loading the compiler pays
+SMALL = 512  # numbers in windows; below it NumPy is quick enough without loading a kernel
+SECONDS_OF_NUMBER = 5e-9  # NumPy's time, roughly; decides only whether loading the compiler pays
 FLOP_OF_COPY = 4.0  # for each element moved; decides only whether threads pay
-LONGEST = 2**31 - 1  # of windows, strides and padding: what kernels count with has room for their products
+LONGEST = 2**31 - 1  # of windows, strides and padding: their products fit into the kernels' integers
 
 
 def count_windows(shape: Any, height: Any, width: Any, stride: Any, pad: Any) -> tuple[int, int]:
@@ -25,7 +25,7 @@ def count_windows(shape: Any, height: Any, width: Any, stride: Any, pad: Any) ->
     Raises
     ------
     TypeError, ValueError
-        For sizes that are no integers, and where no window fits in. Kernels check nothing.
+        If sizes are not integers, or no window fits in.
     """
     if len(shape) != 4:
         raise ValueError(
@@ -62,9 +62,9 @@ def windows(images: Any, height: int, width: int, stride: int, pad: int) -> Arra
 
 
 def add_windows(columns: Any, shape: Any, height: int, width: int, stride: int, pad: int) -> Array:
-    """The sum of windows, rows (N oh ow, C height width), where they lie in images of a shape (N, C, H, W).
+    """Images of a shape (N, C, H, W) that add up the windows, rows (N oh ow, C height width), in their places.
 
-    The images are padded on both sides, and by stride - 1 on the second once more.
+    The images are padded on both sides, and by stride - 1 more on the second.
     """
     below, beside = count_windows(shape, height, width, stride, pad)
     N, C, H, W = shape
@@ -72,7 +72,7 @@ def add_windows(columns: Any, shape: Any, height: int, width: int, stride: int, 
     wanted = (N, below, beside, C, height, width)
     if columns.size != math.prod(wanted):
         expected = f"{math.prod(wanted[:3])} x {math.prod(wanted[3:])} numbers, the windows of images {tuple(shape)}"
-        raise ValueError(f"col: expected {expected}, got {columns.shape}; pass the shape of what im2col was given")
+        raise ValueError(f"col: expected {expected}, got {columns.shape}; pass the shape of im2col's images")
     images = np.zeros((N, C, H + 2 * pad + stride - 1, W + 2 * pad + stride - 1))
     if not _kernels_pay(columns.size):
         return _add_few(columns.reshape(wanted), stride, images)
@@ -84,7 +84,7 @@ def add_windows(columns: Any, shape: Any, height: int, width: int, stride: int, 
 
 
 def max_pool(images: Any, height: int, width: int, stride: int) -> tuple[Array, Array]:
-    """The largest of each window (N, C, oh, ow) in float64, and where in the window it is, (N, oh, ow, C)."""
+    """The maximum of each window (N, C, oh, ow) in float64, and its place in the window, (N, oh, ow, C)."""
     images = _images("x", images)
     rows, columns = count_windows(images.shape, height, width, stride, 0)
     N, C, _, _ = images.shape
@@ -107,10 +107,10 @@ def max_pool(images: Any, height: int, width: int, stride: int) -> tuple[Array, 
 
 
 def max_pool_backward(dout: Any, places: Any, shape: Any, height: int, width: int, stride: int) -> Array:
-    """Images of a shape (N, C, H, W), plus stride - 1 below and beside: dout where the largest of each window was.
+    """Images of a shape (N, C, H, W), plus stride - 1 below and beside: dout at the maximum of each window.
 
-    dout has the shape (N, C, oh, ow), or any other of four dimensions with as many numbers: as in the book they are
-    then taken in the order (N, oh, ow, C).
+    dout has the shape (N, C, oh, ow), or another one of four dimensions with as many numbers, which are then taken in
+    the book's order (N, oh, ow, C).
     """
     rows, columns = count_windows(shape, height, width, stride, 0)
     N, C, H, W = shape
@@ -121,7 +121,7 @@ def max_pool_backward(dout: Any, places: Any, shape: Any, height: int, width: in
         raise ValueError(f"dout: expected {expected}, got {dout.shape}; pass the gradient by that output")
     if places.dtype != np.intp or places.size != size:
         raise ValueError(f"arg_max: expected {size} integers, got {places.dtype} {places.shape}; call forward again")
-    if size and places.view(np.uintp).max() >= height * width:  # a negative one is large without its sign
+    if size and places.view(np.uintp).max() >= height * width:  # read as unsigned, a negative one is large
         raise ValueError(f"arg_max: expected numbers from 0 to {height * width - 1}; leave it as forward made it")
     dout, places = dout.transpose(0, 2, 3, 1).reshape(N, rows, columns, C), places.reshape(N, rows, columns, C)
     images = np.zeros((N, C, H + stride - 1, W + stride - 1))
@@ -138,7 +138,7 @@ def max_pool_backward(dout: Any, places: Any, shape: Any, height: int, width: in
 
 
 def _kernels_pay(numbers: int) -> bool:
-    """Whether so many numbers in windows are for kernels."""
+    """Whether kernels pay for so many numbers in windows."""
     return numbers >= SMALL and loading.pays(SECONDS_OF_NUMBER * numbers)
 
 
@@ -154,7 +154,7 @@ def _few_windows(images: Array, sizes: tuple[int, int, int, int], out: Array) ->
 
 
 def _add_few(columns: Array, stride: int, images: Array) -> Array:
-    """images += windows (N, oh, ow, C, height, width), in NumPy; last places first, so that windows are in order."""
+    """images += windows (N, oh, ow, C, height, width) in NumPy; last places first, as the kernels add them."""
     _, below, beside, _, height, width = columns.shape
     for a, b in itertools.product(range(height - 1, -1, -1), range(width - 1, -1, -1)):
         shown = images[:, :, a : a + stride * below : stride, b : b + stride * beside : stride]
@@ -163,7 +163,7 @@ def _add_few(columns: Array, stride: int, images: Array) -> Array:
 
 
 def _images(name: str, images: Any) -> Array:
-    """As kernels take them: float32 or float64, in order."""
+    """The images in float32 or float64, contiguous, for kernels."""
     if isinstance(images, np.ndarray) and images.dtype.kind != "c" and images.dtype not in (np.float32, np.float64):
         images = images.astype(np.float64)
     return arrays.floats(name, images, rounding=True, allow_empty=True)

@@ -21,7 +21,7 @@ from fastnn.operations import ACTIVATIONS
 from fastnn.operations.affine import affine_products
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-FLOP_PER_ACTIVATION = 20  # of the dearest ones; decides only whether threads pay
+FLOP_PER_ACTIVATION = 20  # of the most expensive ones; decides only whether threads pay
 
 # Scratch that no call is using, each (parts, size). New memory of 100 KB and more comes from the system page by page:
 # 784 x 50 on two threads took 23 us with it instead of 10. Python threads take and append without a lock.
@@ -29,7 +29,7 @@ _spare: dict[Any, list[Array]] = {np.dtype(np.float32): [], np.dtype(np.float64)
 
 
 def _take_scratch(parts: int, size: int, dtype: Any) -> Array:
-    """Scratch for the matrix products of so many parts, to be appended to `_spare` after use."""
+    """Scratch for the matrix products of `parts` threads, to be appended to `_spare` after use."""
     try:
         scratch = _spare[dtype].pop()
     except IndexError:
@@ -73,7 +73,7 @@ def affine_forward(x: Any, W: Any, b: Any, *, out: Any = None) -> Array:
 def affine_backward(
     dy: Any, x: Any, W: Any, *, need_dx: bool = True, out: tuple[Any, Any, Any] | None = None
 ) -> tuple[Array | None, Array, Array]:
-    """dx = dy W^T, dW = x^T dy, db = the sum of dy over the batch: the gradients of y = x W + b, divided by nothing.
+    """dx = dy W^T, dW = x^T dy, db = the sum of dy over the batch: the gradients of y = x W + b, summed over the batch.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def affine_backward(
     need_dx : bool
         False leaves dx out (None is returned): a first layer has no use for it.
     out : (dx, dW, db), optional
-        Receive the results; each may be None, and must overlap neither an input nor another.
+        Receive the results; each may be None, and may overlap neither an input nor another one.
 
     Returns
     -------
@@ -161,7 +161,7 @@ def activation_forward(name: str, x: Any, *, out: Any = None, **option: float) -
 def activation_backward(name: str, dy: Any, x: Any, y: Any, *, out: Any = None, **option: float) -> Array:
     """dx = dy f'(x), with y = activation_forward(name, x); for softmax dy times its Jacobian.
 
-    At x = 0 the derivative is that of the negative side: 0 for relu and step, slope for leaky_relu, alpha for elu.
+    At x = 0 the derivative is the negative side's: 0 for relu and step, slope for leaky_relu, alpha for elu.
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ def _numbers(function: str, name: str, option: dict[str, float]) -> Array:
 def softmax(x: Any, *, out: Any = None) -> Array:
     """y = exp(x - max x) / sum(exp(x - max x)) along the last axis.
 
-    Right for finite x of any size. A row that holds +inf or NaN, or -inf alone, becomes NaN.
+    It is right for finite x of any size. A row that holds +inf or NaN, or only -inf, becomes NaN.
 
     Parameters
     ----------
@@ -226,6 +226,6 @@ def softmax(x: Any, *, out: Any = None) -> Array:
 def _three(name: str, out: Any) -> tuple[Any, Any, Any]:
     if not isinstance(out, list | tuple) or len(out) != 3:
         came = f"a {type(out).__name__}" + (f" of {len(out)}" if isinstance(out, list | tuple) else "")
-        remedy = "pass three arrays, or None for those to allocate"
+        remedy = "pass three arrays, or None for the ones to allocate"
         raise TypeError(f"{name}: expected a tuple (dx, dW, db), got {came}; {remedy}")
     return out[0], out[1], out[2]

@@ -1,6 +1,6 @@
 """Losses of arrays and their gradients: each checks its arguments and calls one compiled kernel.
 
-What holds for functional/layers.py holds here; the formulas are those of networks' losses, in operations/losses.
+Everything said in functional/layers.py holds here; the formulas are the networks' losses, in operations/losses.
 """
 
 from typing import Any, TypeAlias
@@ -18,7 +18,7 @@ from fastnn.operations.losses.base import SIGNS
 NO_HITS = np.empty(0, np.intp)
 FLOP_PER_OUTPUT = 20.0  # decides only whether threads pay
 REDUCTIONS = ("mean", "element_mean", "sum", "none")
-Value: TypeAlias = Any  # a float, or an array (N,) where nothing is reduced
+Value: TypeAlias = Any  # a float, or an array (N,) for the reduction "none"
 
 
 def mean_squared_error(
@@ -33,12 +33,13 @@ def mean_squared_error(
     t : array (N, K)
         Targets.
     half : bool
-        False: twice of both.
+        False doubles the loss and dy.
     reduction : "mean", "element_mean", "sum" or "none"
-        What becomes of the losses l of the N samples: sum(w l) / sum(w), that over K, sum(w l), or the array w l.
+        The value returned for the losses l of N samples: sum(w l) / sum(w), the same over K, sum(w l), or the array w
+        l.
     sample_weight : array (N,), optional
-        w, at least 0; 1 if not given. Losses of classes also take class_weight, an array (K,): w is multiplied by that
-        of the sample's label, or of its largest target.
+        w, at least 0; 1 if not given. Losses of classes also take class_weight, an array (K,): w is multiplied by the
+        weight of the sample's label, or of its largest target.
     out : array (N, K), optional
         Receives dy; must not overlap an input.
 
@@ -47,7 +48,7 @@ def mean_squared_error(
     loss : float, or float64 array (N,) for "none"
         Of probabilities in nats: natural logarithms.
     dy : array (N, K)
-        The gradient of the loss; for "none", of the sum of all.
+        The gradient of the loss; for "none", of the sum of the losses.
     """
     factor = 1.0 if arrays.flag("half", half) else 2.0
     return _evaluate(_losses.MeanSquaredError(), "y", y, t, reduction, sample_weight, None, out, factor)
@@ -95,7 +96,7 @@ def sigmoid_cross_entropy(
 def absolute_error(
     y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None, out: Any = None
 ) -> tuple[Value, Array]:
-    """The mean over the batch of sum(|y - t|); targets (N, K). The gradient is sign(y - t), 0 where they are equal.
+    """The mean over the batch of sum(|y - t|); targets (N, K). The gradient is sign(y - t), 0 where y = t.
 
     Other arguments as for `mean_squared_error`.
     """
@@ -201,7 +202,7 @@ def log_loss(
 
 
 def zero_one_loss(y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None) -> Value:
-    """1 for each sample whose largest output is not that of its target, else 0; value only, as its gradient is 0.
+    """1 for each sample whose largest output is not the target's, else 0; only the value, as the gradient is 0.
 
     Parameters
     ----------
@@ -242,7 +243,7 @@ def _evaluate(
     arrays.choice("reduction", reduction, REDUCTIONS)
     y = arrays.floats(name, y, ("N", "K"), dtype=arrays.shared_dtype(y, t))
     if not loss.takes_classes and getattr(t, "dtype", None) in (np.float32, np.float64):
-        # Values of the other float dtype are nearly always a slip.
+        # Targets of the other float dtype are nearly always a slip.
         t = arrays.floats("t", t, y.shape if np.ndim(t) != 1 else (len(y),), dtype=y.dtype)
     labels, dense = loss.targets("t", t, y.shape[0], y.shape[1], y.dtype, False)
     if loss.follows and ((y < 0.0) | (y > 1.0 + 1e-6)).any():
@@ -271,13 +272,13 @@ def _evaluate(
     if weights is None and reduction != "none":
         return float(total) / divisor, dy
     if weights is not None:
-        dy[weights == 0.0] = 0.0  # such a sample counts for nothing, whatever its loss
+        dy[weights == 0.0] = 0.0  # these samples count for nothing, whatever their loss
         np.multiply(dy, (weights / divisor).reshape(-1, 1), out=dy, casting="same_kind")
     return _reduced(values, weights, reduction, divisor), dy
 
 
 def _divisor(weights: Array | None, reduction: str, shape: tuple[int, ...]) -> float:
-    """What the sum of the losses, each times its weight, is divided by."""
+    """The divisor of the weighted sum of the losses."""
     if reduction not in ("mean", "element_mean"):
         return 1.0
     total = float(shape[0] if weights is None else weights.sum())
@@ -285,6 +286,6 @@ def _divisor(weights: Array | None, reduction: str, shape: tuple[int, ...]) -> f
 
 
 def _reduced(values: Array, weights: Array | None, reduction: str, divisor: float) -> Value:
-    """The losses of samples as they were asked for."""
+    """The losses of the samples, reduced."""
     values = values if weights is None else np.where(weights == 0.0, 0.0, values) * weights
     return values / divisor if reduction == "none" else float(np.sum(values)) / divisor

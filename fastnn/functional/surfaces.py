@@ -10,14 +10,14 @@ from fastnn.gate.arrays import Array
 from fastnn.kernels import surfaces
 
 FLOP_PER_POINT = 4  # of a point in a cell
-FLOP_PER_CALL = 2e8  # on one slow thread, so that Ctrl-C answers within 0.1 s
+FLOP_PER_CALL = 2e8  # on one slow thread, so that Ctrl-C is answered within 0.1 s
 
 
 def line_fit_losses(x: Any, t: Any, w: Any, b: Any, *, out: Any = None) -> Array:
     """losses[i, j] = sum((w[i] x + b[j] - t)^2) / (2 N), the loss of `mean_squared_error` for lines y = w x + b.
 
-    Each is the sum over all points, in their order and in float64, of errors that are to the bit those of
-    `w[i] * x + b[j] - t` in NumPy.
+    Each is the sum over all points, in their order and in float64; the errors equal `w[i] * x + b[j] - t` in NumPy to
+    the bit.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Updates of parameters in place, for arrays, mappings of arrays and sequences of them.
 
-The same kernels as a network's optimizers (fastnn.optimizers), which also clip gradients and keep their own state.
+The kernels are those of a network's optimizers (fastnn.optimizers), which also clip gradients and keep their own state.
 """
 
 import functools
@@ -143,10 +143,10 @@ def _numbers(kind: Any, dtype: Any, *rates: Any) -> Array:
 
 
 def _matched(*groups: tuple[str, Any]) -> list[tuple[Array, ...]]:
-    """Arrays that belong together, all checked before the first is changed.
+    """The matching arrays, all checked before the first is changed.
 
-    Groups are (name, array or mapping or sequence of arrays). The second (grads) is only read; the others share memory
-    with none, whatever their keys.
+    Groups are (name, array or mapping or sequence of arrays). The second (grads) is only read; the others must share
+    memory with none, whatever their keys.
     """
     keys = _keys(groups)
     texts = [""] if keys is None else [f"[{key!r}]" for key in keys]
@@ -163,7 +163,7 @@ def _matched(*groups: tuple[str, Any]) -> list[tuple[Array, ...]]:
 
 
 def _keys(groups: Sequence[tuple[str, Any]]) -> list[Any] | None:
-    """The keys of mappings, or places in sequences, of which all groups have the same; None of plain arrays."""
+    """The keys of mappings or places in sequences, which all groups share; None for plain arrays."""
     first_name, first = groups[0]
     if not isinstance(first, Mapping | list | tuple):
         return None

@@ -33,7 +33,7 @@ from fastnn.gate.checks import survives as survives
 LabelArray: TypeAlias = npt.NDArray[np.intp]
 
 INTP = np.dtype(np.intp)
-MOST_AXES = 64  # of an array of NumPy: in lists that are nested deeper it finds no numbers
+MOST_AXES = 64  # of a NumPy array; NumPy finds no numbers in lists nested deeper
 NUMBERS = {bool, int, float}
 CHECK_FINITE = "check_finite"  # the option of networks' methods
 FINITE_BLOCK = 1 << 17  # values tested at once, so that what np.isfinite returns stays in the cache
@@ -67,14 +67,14 @@ def floats(
     finite : bool
         Refuse NaN and infinity.
     option : str
-        The caller's argument that, as False, accepts them; the message names it.
+        The caller's argument that accepts them when False; the message names it.
     allow_empty : bool
         Allow 0 rows; the other dimensions are never 0.
 
     Raises
     ------
     TypeError
-        For the other float dtype, and for what is no array of real numbers: complex, longdouble, object,
+        For the other float dtype, and for anything but an array of real numbers: complex, longdouble, object,
         text, dates, structured, masked, np.matrix, sparse, scalar, None, dict, set, iterator, ragged list.
     ValueError
         For a wrong shape, an empty array, values that `dtype` cannot hold, and NaN or infinity if `finite`.
@@ -91,19 +91,18 @@ def floats(
 
 
 def anything(name: str, value: Any) -> Array:
-    """`value` as an array of whatever dtype and shape, for what is only counted, sorted or moved about.
+    """`value` as an array of any dtype and shape, only to be counted, sorted or moved.
 
     Raises
     ------
     TypeError
-        For what is no array and no list of equally long rows; for masked arrays, np.matrix, sparse matrices, scalars,
-        None, text, dicts, sets and iterators.
+        For anything but an array or a list of equally long rows, and for masked arrays, np.matrix and sparse matrices.
     """
     return _as_array(name, value, f"{name}: expected an array")
 
 
 def shared_dtype(*values: Any) -> DType | None:
-    """That of the first array of float32 or float64: integers before it are to have it, too. None if none is one."""
+    """The dtype of the first float32 or float64 array, which integers beside it take on; None if there is none."""
     for value in values:
         dtype = getattr(value, "dtype", None)
         if dtype is FLOAT32 or dtype is FLOAT64:
@@ -112,7 +111,7 @@ def shared_dtype(*values: Any) -> DType | None:
 
 
 def is_plain(value: Any, dtype: Any) -> TypeGuard[Array]:
-    """Whether this is an array, not empty, that compiled code can take as it is: the gate's shortest way."""
+    """Whether this is a non-empty array that compiled code can take as it is: the gate's shortest way."""
     return (
         type(value) is np.ndarray and value.dtype is dtype and value.flags.num & PLAIN_MASK == PLAIN and value.size > 0
     )
@@ -126,11 +125,11 @@ def labels(name: str, value: Any, rows: int, classes: int) -> LabelArray:
     Raises
     ------
     TypeError
-        For what is not an array of real numbers.
+        For anything but an array of real numbers.
     ValueError
         For a wrong shape, and for the first label that is not whole (NaN included) or out of range.
     """
-    # One pass over the labels: without its sign a negative one is huge.
+    # One pass over the labels: read as unsigned, a negative one is huge.
     if is_plain(value, INTP) and value.shape == (rows,) and value.view(np.uintp).max() < classes:
         return value
     expected = f"{name}: expected labels of shape ({rows},), integers from 0 to {classes - 1}"
@@ -162,7 +161,7 @@ def targets(name: str, value: Any, rows: int, classes: int, dtype: npt.DTypeLike
     Raises
     ------
     TypeError
-        For what is not an array of real numbers.
+        For anything but an array of real numbers.
     ValueError
         For a wrong shape, a bad label (see `labels`), and the first row that is no probability distribution.
     """
@@ -237,12 +236,12 @@ def _convert(
 
 
 def _as_array(name: str, value: Any, expected: str, shape: Shape | None = None) -> Array:
-    """`value` as a plain ndarray of whatever dtype, without a copy if there is an array inside."""
+    """`value` as a plain ndarray of any dtype, without a copy if there is an array inside."""
     if type(value) is np.ndarray:
         return value
     checks.refuse_foreign(name, value, expected, shape)
     is_list = isinstance(value, list | tuple | range)
-    with contextlib.suppress(RecursionError):  # of lists nested too deep, which NumPy refuses
+    with contextlib.suppress(RecursionError):  # lists nested too deep, which NumPy refuses
         if is_list and _holds_masked(value):
             raise TypeError(f"{expected}, got a list with masked values; {checks.UNMASK.format(name='each')}")
     try:
@@ -258,7 +257,7 @@ def _as_array(name: str, value: Any, expected: str, shape: Shape | None = None) 
 
 
 def _holds_masked(value: Any, depth: int = MOST_AXES) -> bool:
-    """Whether there are masked arrays in a list, whose masks NumPy would drop without a word."""
+    """Whether a list holds masked arrays; NumPy would drop their masks without a word."""
     kinds = set() if isinstance(value, range) else set(map(type, value)) - NUMBERS
     if not kinds:
         return False
@@ -271,7 +270,7 @@ def _holds_masked(value: Any, depth: int = MOST_AXES) -> bool:
 
 
 def _plain(array: Array, dtype: DType) -> Array:
-    """`array` in this dtype, C-contiguous, aligned, native and flagged writable; itself if it is all that."""
+    """`array` in this dtype, C-contiguous, aligned, native and flagged writable; no copy if it is that already."""
     with np.errstate(all="ignore"):  # the caller looks for what overflowed
         plain = array.astype(dtype, order="C", copy=not array.flags.aligned)
     if plain.flags.num & PLAIN_MASK == PLAIN:
@@ -282,7 +281,7 @@ def _plain(array: Array, dtype: DType) -> Array:
 
 
 def _is_real(dtype: DType) -> bool:
-    """Whether these are bools, integers or float16, float32 or float64, in any byte order."""
+    """Whether the dtype is bool, an integer, float16, float32 or float64, in any byte order."""
     return dtype.kind in "biu" or dtype.char in "efd"
 
 
@@ -305,7 +304,7 @@ def _check_exact(name: str, array: Array, converted: Array) -> None:
 
 
 def check_finite(name: str, array: Array, option: str = "") -> None:
-    """Refuse NaN and infinity; `array` is one that came through the gate. option: see `floats`."""
+    """Refuse NaN and infinity; `array` has come through the gate. For `option` see `floats`."""
     flat = array.reshape(-1)
     for start in range(0, flat.size, FINITE_BLOCK):
         finite = np.isfinite(flat[start : start + FINITE_BLOCK])
@@ -319,7 +318,7 @@ def _check_probabilities(name: str, dense: Array) -> None:
     tolerance = SUM_TOLERANCE[dense.dtype.name]
     with np.errstate(all="ignore"):  # inf - inf
         sums = dense.sum(axis=1)
-    inside = (dense.min(axis=1) >= 0) & (dense.max(axis=1) <= 1 + tolerance)  # not so for NaN
+    inside = (dense.min(axis=1) >= 0) & (dense.max(axis=1) <= 1 + tolerance)  # False for NaN
     good = inside & (np.abs(sums - 1) <= tolerance)
     if good.all():
         return

@@ -1,6 +1,6 @@
-"""The gate's part for memory that is written to: outputs, updates in place, entries that are moved.
+"""The gate for memory that is written to: outputs, updates in place, entries that are moved.
 
-Such an array is never converted, as what is written would be lost: it is exactly right, or refused.
+Such an array is never converted, because the result would be lost: it is exactly right, or refused.
 """
 
 import math
@@ -17,7 +17,7 @@ Array: TypeAlias = npt.NDArray[Any]
 DType: TypeAlias = np.dtype[Any]
 
 PLAIN = 0x501  # in ndarray.flags.num: C-contiguous, aligned and writable
-PLAIN_MASK = PLAIN | 1 << 31  # the last bit: it would warn when asked whether it is writable
+PLAIN_MASK = PLAIN | 1 << 31  # the last bit marks arrays that warn when asked whether they are writable
 
 
 def output(
@@ -37,7 +37,7 @@ def output(
     Raises
     ------
     TypeError
-        For what is not a plain ndarray of that dtype in native byte order.
+        For anything but a plain ndarray of that dtype in native byte order.
     ValueError
         For a wrong shape, for memory that is not C-contiguous, aligned and writable, and for an overlap.
     """
@@ -48,7 +48,7 @@ def output(
         remedy = f"pass np.empty({shape}, dtype=np.{dtype.name}) or {name}=None"
         _refuse_buffer(name, out, shape, dtype, remedy)
     for other_name, other in inputs:
-        # Two that own their memory do not share it. Otherwise comparing bounds is exact, as both are contiguous;
+        # Two arrays that own their memory do not share it. Otherwise comparing bounds is exact, as both are contiguous;
         # np.shares_memory can take exponential time.
         apart = out is not other and out.flags.owndata and other.flags.owndata
         if apart or not np.may_share_memory(out, other):
@@ -63,7 +63,7 @@ def output(
 
 
 def zeros(name: str, count: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-    """A new array of zeros, refused as a ValueError about an argument where there is no memory for it."""
+    """A new array of zeros, or a ValueError about the argument `name` where memory does not suffice."""
     try:
         return np.zeros(shape, dtype)
     except (MemoryError, ValueError, OverflowError) as error:
@@ -80,7 +80,7 @@ def writable(name: str, value: Any, shape: Shape | None = None, dtype: npt.DType
     Raises
     ------
     TypeError
-        For what is not a plain ndarray of float32 or float64 (of `dtype` if given) in native byte order.
+        For anything but a plain ndarray of float32 or float64 (of `dtype` if given) in native byte order.
     ValueError
         For a wrong shape, and for memory that is not C-contiguous, aligned and writable.
     """
@@ -91,16 +91,16 @@ def writable(name: str, value: Any, shape: Shape | None = None, dtype: npt.DType
 
 
 def check_apart(named: Sequence[tuple[str, Array, bool]]) -> None:
-    """Refuse arrays of which one overlaps another that is written to.
+    """Refuse two arrays that overlap if either is written to.
 
-    named: (name, contiguous array, whether it is written to); the message is about the later of two.
+    named: (name, contiguous array, whether it is written to); the message is about the later of the two.
     """
     # Different arrays that own their memory do not share it: no need to look where it lies.
     if len({id(array) for _, array, _ in named if array.flags.owndata}) == len(named):
         return
     starts = [array.__array_interface__["data"][0] for _, array, _ in named]
     ends = [start + array.nbytes for start, (_, array, _) in zip(starts, named, strict=True)]
-    furthest: int | None = None  # of the arrays that begin before this one, the one that ends last
+    furthest: int | None = None  # among the arrays that begin before this one, the one that ends last
     furthest_written: int | None = None
     for i in sorted((i for i in range(len(named)) if starts[i] < ends[i]), key=starts.__getitem__):
         is_written = named[i][2]
@@ -121,7 +121,7 @@ def perturbable(name: str, value: Any) -> Array:
     Raises
     ------
     TypeError
-        For what is no array of real floating-point numbers; integers would swallow the step.
+        For anything but an array of real floating-point numbers; integers would swallow the step.
     ValueError
         For an empty array, and for memory that is not writable.
     """

@@ -1,7 +1,7 @@
 """The small checks of the gate: scalars, names, dtypes, seeds and shapes.
 
-The scalar checks take the argument's name first and return a plain Python value. They raise TypeError for
-what is not of the right kind, ValueError for what is of the right kind but not allowed.
+The scalar checks take the argument's name first and return a plain Python value. They raise TypeError for a value of
+the wrong kind, ValueError for one of the right kind that is not allowed.
 """
 
 import difflib
@@ -18,7 +18,7 @@ Shape: TypeAlias = tuple[int | str, ...]  # a number is required; a letter is fr
 
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
-SYNONYMS = {  # what others call it: the names of ours, of which one may be known where it is asked for
+SYNONYMS = {  # a name that other libraries use: our names for it
     "mse": ("mean_squared_error",),
     "mae": ("absolute_error",),
     "l1": ("absolute_error",),
@@ -80,7 +80,7 @@ def real(
     ValueError
         For NaN, infinity, or a number out of range.
     """
-    # What is in order comes first and makes no sentence: an update of few parameters takes no longer than one.
+    # Valid values return before a message is made: making one takes as long as a small update.
     allowed = type(value) is float or (
         isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, NOT_NUMBERS)
     )
@@ -111,7 +111,7 @@ def flag(name: str, value: Any) -> bool:
 
 
 def function(name: str, value: Any) -> Any:
-    """`value` itself, something that can be called with x.
+    """`value` itself, a function of x.
 
     Raises
     ------
@@ -214,7 +214,7 @@ def order_of(name: str, drawn: Any, count: int) -> npt.NDArray[np.intp]:
 
 
 def fits(actual: tuple[int, ...], shape: Shape) -> bool:
-    """Whether the shape of an array is the one required; a letter fits any size."""
+    """Whether an array has the shape required; a letter fits any size."""
     if len(actual) != len(shape):
         return False
     for axis, wanted in enumerate(shape):  # noqa: SIM110 - all() takes twice as long, on every call of the gate
@@ -226,7 +226,7 @@ def fits(actual: tuple[int, ...], shape: Shape) -> bool:
 def check_shape(
     expression: str, actual: tuple[int, ...], shape: Shape | None, expected: str, allow_empty: bool
 ) -> None:
-    """Refuse what is not of `shape` (None: any rank from 1 up) or empty; `allow_empty` allows 0 rows."""
+    """Refuse an array that is not of `shape` (None: any rank from 1 up) or is empty; `allow_empty` allows 0 rows."""
     if shape is None and not actual:
         raise ValueError(f"{expected}, got shape (); pass {expression}.reshape(1)")
     if shape is not None and not fits(actual, shape):
@@ -237,7 +237,7 @@ def check_shape(
 
 
 def shape_remedy(expression: str, actual: tuple[int, ...], shape: Shape) -> str:
-    """What turns `actual` into `shape`, as the end of a sentence; empty where nothing obvious does."""
+    """How to turn `actual` into `shape`, as the end of a sentence; empty where there is no obvious way."""
     size = math.prod(actual)
     if size == 0:
         return ""
@@ -263,19 +263,19 @@ def shape_remedy(expression: str, actual: tuple[int, ...], shape: Shape) -> str:
 
 
 def label_remedy(expression: str, labels: npt.NDArray[Any], classes: int) -> str:
-    """What makes labels of numbers that are no labels of so many classes."""
+    """How to turn these numbers into labels from 0 to classes - 1."""
     values = np.unique(labels).astype(np.float64)
     if classes == 1:
         return "for two classes take two outputs, or one with the loss sigmoid_cross_entropy"
     if np.array_equal(values, [-1, 1]):
-        return f"of signs pass ({expression} + 1) // 2"
+        return f"for signs pass ({expression} + 1) // 2"
     if values[0] >= 1 and values[-1] == classes and (values == np.floor(values)).all():
         return f"labels start at 0, so pass {expression} - 1"
     return "check the labels, or the number of classes"
 
 
 def expression_for(name: str, value: Any) -> str:
-    """How a remedy writes the argument: methods such as .ravel() are there only on arrays."""
+    """How a remedy writes the argument: only arrays have methods such as .ravel()."""
     return name if isinstance(value, np.ndarray) else f"np.asarray({name})"
 
 
@@ -295,20 +295,20 @@ def survives(name: str, expected: str, value: float, limit: float, dtype: np.dty
 
 
 def can_be_called(value: Any, arguments: int) -> bool:
-    """Whether it is a function, or the like, of so many arguments; of one that does not tell, whether it is any."""
+    """Whether `value` can be called with this number of arguments; True for a callable that does not tell."""
     if not callable(value):
         return False
     try:
         inspect.signature(value).bind(*range(arguments))
     except TypeError:
         return False
-    except ValueError:  # some of those written in C
+    except ValueError:  # some functions written in C
         return True
     return True
 
 
 def shown(value: Any) -> str:
-    """What came, in a few words: small plain values as they are written, all others by their type."""
+    """The value in a few words: small plain values as they are written, all others by their type."""
     if isinstance(value, int) and value.bit_length() > 256:  # Python refuses to write out very long ones
         return f"an integer of {value.bit_length()} bits"
     if value is None or isinstance(value, bool | int | float | complex | str | type | np.dtype | np.generic):
@@ -340,7 +340,7 @@ def refuse_dtype(name: str, dtype: np.dtype[Any], expected: str) -> NoReturn:
 
 
 def refuse_foreign(name: str, value: Any, expected: str, shape: Shape | None = None) -> None:
-    """Refuse what is no array, no list and nothing that NumPy can see as an array of numbers."""
+    """Refuse anything that is neither an array nor a list nor, to NumPy, an array of numbers."""
     if isinstance(value, list | tuple | range):
         return
     came, remedy = shown(value), "pass a NumPy array or a list of numbers"

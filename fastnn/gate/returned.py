@@ -1,7 +1,7 @@
-"""What a user's code returns or can still reach, as kernels may take it.
+"""Arrays that a user's code returned or can still reach, made safe for kernels.
 
-A callback, a loss of a user's own or an array's `__array__` may do anything with what it can reach. So kernels get
-private views, whose shape nobody else can assign to, of memory that stays where it is.
+A callback, a user's own loss or an array's `__array__` may do anything to the arrays that it can reach. So kernels get
+private views, whose shape nobody else can change, of memory that stays in place.
 """
 
 import weakref
@@ -15,15 +15,15 @@ from fastnn.gate.buffers import PLAIN, PLAIN_MASK
 
 
 def pinned(*views: Array) -> list[weakref.ref[Array]]:
-    """What keeps the memory of these in its place while it lives.
+    """Weak references that keep the memory of these views in place while they live.
 
-    NumPy resizes no array that a weak reference points to, also not with refcheck=False.
+    NumPy resizes no array that a weak reference points to, not even with refcheck=False.
     """
     return [weakref.ref(_owner(view)) for view in views]
 
 
 def _owner(array: Array) -> Array:
-    """The array that owns the memory of this one, or the last one known."""
+    """The array that owns this one's memory, or the last one known."""
     base = array.base
     while base is not None:
         inner = base if isinstance(base, np.ndarray) else getattr(base, "owner", None)
@@ -34,13 +34,13 @@ def _owner(array: Array) -> Array:
 
 
 def targets(name: str, found: Any, rows: int, outputs: int, dtype: Any, takes_labels: bool) -> tuple[LabelArray, Array]:
-    """What `Loss.targets` returned, as private views.
+    """The targets that `Loss.targets` returned, as private views.
 
     Raises
     ------
     TypeError, ValueError
-        Where it is not (labels (rows,), empty (0, outputs)), if the kernel takes labels, nor (empty (0,), dense (rows,
-        outputs)); by fastnn's own losses it is.
+        If they are neither (labels (rows,), empty (0, outputs)), for a kernel that takes labels, nor (empty (0,), dense
+        (rows, outputs)). fastnn's own losses return one or the other.
     """
     kinds = (arrays.INTP, np.dtype(dtype))
     if not isinstance(found, tuple) or len(found) != 2:
@@ -51,7 +51,7 @@ def targets(name: str, found: Any, rows: int, outputs: int, dtype: Any, takes_la
             came = f"a {type(array).__name__} of {getattr(array, 'dtype', 'no dtype')}"
             remedy = "return C-contiguous, writable NumPy arrays of these dtypes"
             raise TypeError(f"{_expected(name, rows, outputs, dtype, takes_labels)}, got {came}; {remedy}")
-    labels, dense = (array.view() for array in found)  # also of no axes, which have no slices
+    labels, dense = (array.view() for array in found)  # array[:] would fail without axes
     if takes_labels and labels.shape == (rows,) and dense.shape == (0, outputs):
         return arrays.labels(name, labels, rows, outputs), dense
     if labels.shape != (0,) or dense.shape != (rows, outputs):

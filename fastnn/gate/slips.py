@@ -1,6 +1,6 @@
-"""Arguments as other libraries name them, answered by what to pass here.
+"""Other libraries' names for arguments, answered with the name to pass here.
 
-A call pays 0.2 us for it, so operations on arrays and what is asked of a network for each batch go without.
+The check costs 0.2 us a call, so operations on arrays and a network's methods for one batch go without it.
 """
 
 import difflib
@@ -13,7 +13,7 @@ Callee = TypeVar("Callee", bound=Callable[..., Any])
 
 RATE = "pass optimizer=fastnn.SGD(lr=0.1) or another optimizer"
 PART = "divide the samples by fastnn.datasets.train_test_split, and pass validation_data=(x, t)"
-# By the name that came: an argument of ours, and what to do where it is one of the callee's.
+# For each foreign name: our argument, and what to do where the callee has it.
 SLIPS: dict[str, dict[str, str]] = {
     "T_max": {"epochs": "pass epochs"},
     "X": {"x": "pass x"},
@@ -65,9 +65,9 @@ SLIPS: dict[str, dict[str, str]] = {
 
 
 def answers_slips(callee: Callee) -> Callee:
-    """A function or a class whose TypeError for an argument that it does not have says which one to pass.
+    """Let a function's or a class's TypeError for an unknown argument say which one to pass.
 
-    What takes options for another function looks at them itself, by `remedy`.
+    A function that passes options on to another one checks them itself, by `remedy`.
     """
     if isinstance(callee, type):
         kind: Any = callee
@@ -89,7 +89,7 @@ def _answering(function: Callable[..., Any], name: str) -> Callable[..., Any]:
             unknown = [] if takes_all else [option for option in options if option not in parameters]
             if not unknown:
                 raise
-        # Outside the handler, as what Python says of it is of no use.
+        # Outside the handler: Python's own message is of no use.
         expected = f"expected arguments out of {', '.join(names)}" if names else "expected no arguments"
         raise TypeError(f"{name}: {expected}, got {unknown[0]}; {remedy(unknown[0], names)}")
 

@@ -1,12 +1,12 @@
-"""A network's gradient from difference quotients of each operation by itself, and what its dtype's rounding does to it.
+"""A network's gradient from difference quotients of each operation, and the effect of its dtype's rounding on it.
 
-It is the evidence of check.py where quotients of the whole loss show nothing: in a deep network a change of a
-first weight is lost in the rounding of what follows, or crosses kinks.
+check.py relies on it where quotients of the whole loss show nothing: in a deep network a change of an early weight is
+lost in the rounding of later layers, or crosses kinks.
 
-The network is taken forward, each activation's slope is measured by a quotient at the very element, on its own side of
-a kink, and the chain rule multiplies slopes and weights backward, all in NumPy in float64 (operations/links.py). Only
-the gradient by the outputs is the loss's own kernel's. Other kernels of a backward pass say at most how slopes are
-rounded. A parameter's noise is what the noises of the factors of its gradient add up to.
+The network runs forward, each activation's slope is measured by a quotient at each element, on its own side of a kink,
+and the chain rule multiplies slopes and weights backward, all in NumPy in float64 (operations/links.py). Only the
+gradient by the outputs comes from the loss's own kernel. Other kernels of a backward pass at most tell how slopes are
+rounded. A parameter's noise is the sum of the noises of its gradient's factors.
 
 Shape letters: R runs, N batch, D inputs and H outputs of an operation.
 """
@@ -39,18 +39,19 @@ MOST_ELEMENTS = 1 << 22  # of all tensors; more samples are taken in turn
 
 
 class Evidence(NamedTuple):
-    """What the chained quotients say; vectors like the parameters.
+    """The result of the chained quotients: vectors like the parameters.
 
     Attributes
     ----------
     values, noise : array (P,)
-        The gradient, and how far it and one computed in the network's dtype may be apart.
+        The gradient, and how far it may be from one computed in the network's dtype.
     choices : array (3, P)
-        The gradients that count, at kinks that the network stands on, the slope below, the mean of both, or that above.
+        The gradients that are right, too, at kinks where the network stands: the slope below, the mean of both, the
+        slope above.
     terms : array (P,)
         The sums of the magnitudes that are added over the batch.
     rounding : array (P,)
-        What rounding in float64 may change a difference of two losses by, where that parameter moves.
+        How much rounding in float64 may change the difference of two losses when that parameter moves.
     peak : float
         The largest number on the way.
     """
@@ -64,7 +65,7 @@ class Evidence(NamedTuple):
 
 
 def chained_gradient(perturbation: Perturbation, dtype: Any) -> Evidence:
-    """The gradient of the mean loss, penalty included; dtype: in which the gradient to compare was computed."""
+    """The gradient of the mean loss, penalty included; dtype: that of the computation to compare with."""
     chain = _Chain(perturbation, dtype)
     rows = max(1, MOST_ELEMENTS // (RUNS * perturbation.plan_columns))
     with np.errstate(all="ignore"):
@@ -78,14 +79,14 @@ def chained_gradient(perturbation: Perturbation, dtype: Any) -> Evidence:
 def smallest(dtype: Any) -> float:
     """The smallest number above 0 of a dtype, which is its rounding where numbers underflow gradually.
 
-    A library that was compiled to flush them to 0 may have told the processor so: then the smallest normal number.
+    It is the smallest normal number if a library has made the processor flush smaller ones to 0.
     """
     limits = np.finfo(dtype)
     return float(limits.smallest_subnormal if limits.tiny * limits.dtype.type(0.5) > 0.0 else limits.tiny)
 
 
 class _Rounding:
-    """What a dtype loses, drawn at random."""
+    """The rounding of a dtype, drawn at random."""
 
     def __init__(self, dtype: Any) -> None:
         self.unit = ROUNDINGS * float(np.finfo(dtype).eps) / 2
@@ -93,9 +94,9 @@ class _Rounding:
         self.generator = np.random.default_rng(0)
 
     def noise(self, scale: Array) -> Array:
-        """Random numbers (R, *scale.shape) of that standard deviation; 0 in the exact runs, and where nothing is lost.
+        """Random numbers (R, *scale.shape) of this standard deviation, at least the size of an underflow; 0 in the
+        exact runs and where scale is 0.
 
-        Else at least of the size of what underflows.
         """
         scale = np.where(scale > 0.0, scale + self.least, scale)
         noise = np.zeros((RUNS, *scale.shape))
@@ -147,7 +148,7 @@ class _Operation:
         return np.ascontiguousarray(x, np.float64).reshape(-1, x.shape[-1])
 
     def _run(self, unit: Unit, x: Array, y: Array, values: Array, slots: dict[int, int]) -> None:
-        """Call a unit for rows x and y; slots: what else it reads."""
+        """Call a unit for rows x and y; slots: further entries of its frame."""
         scratch = np.empty(self.layer.scratch_size(len(x), x.shape[1], x.shape[1]))
         request = np.zeros(SLOTS, np.intp)
         slots = slots | {
@@ -177,7 +178,7 @@ class _Operation:
 
 
 class _Chain:
-    """The sums over the samples, and what they are made of; arguments as for chained_gradient."""
+    """The sums over the samples; arguments as for chained_gradient."""
 
     def __init__(self, perturbation: Perturbation, dtype: Any) -> None:
         self.model, self.plan, self.parameters = perturbation, perturbation.plan, perturbation.values
@@ -188,7 +189,7 @@ class _Chain:
         self.peak = 0.0
 
     def add(self, some: slice) -> None:
-        """Take samples forward and back."""
+        """Add the contribution of some samples."""
         x: Array = np.asarray(self.model.x[some], np.float64)
         x = np.broadcast_to(x, (RUNS, *x.shape))
         taken = []
@@ -197,7 +198,7 @@ class _Chain:
             x = taken[-1].y
             self._see(x)
         dy = self._loss_slopes(x, some)
-        rounded = 4 * EPS * float(np.abs(dy[0] * x[0]).sum())  # of what follows, in a difference of losses
+        rounded = 4 * EPS * float(np.abs(dy[0] * x[0]).sum())  # of the later layers, in a difference of losses
         for i in range(len(taken) - 1, -1, -1):
             self._see(dy)
             one = self.operations[i]
@@ -208,7 +209,7 @@ class _Chain:
             rounded += back.rounded
 
     def _take(self, place: slice, gradient: Gradient, rounded: float) -> None:
-        """Add what some samples give for a parameter."""
+        """Add some samples' gradient by a parameter."""
         self.values[:, place] += gradient.values[list(KEPT)]
         self.noise[place] += spread(gradient.values) + SURE * (self.unit * gradient.terms + self.rounds.least)
         self.noise[place] += gradient.lost
@@ -219,7 +220,7 @@ class _Chain:
         self.peak = max(self.peak, float(np.abs(tensor[0]).max())) if np.isfinite(tensor[0]).all() else np.inf
 
     def add_penalty(self) -> None:
-        """Add the gradient of the penalty on weights; at 0 that of |w| is a matter of choice, too."""
+        """Add the gradient of the penalty on weights; that of |w| at 0 is a matter of choice, too."""
         l1, l2 = (float(self.plan.numbers[-job.PLAN_NUMBERS + which]) for which in (job.L1, job.L2))
         for some in self.plan.penalized if l1 != 0.0 or l2 != 0.0 else ():
             w = self.parameters[some]
@@ -235,7 +236,7 @@ class _Chain:
     def _loss_slopes(self, y: Array, some: slice) -> Array:
         """The gradient of the mean loss by the outputs y (R, N, K), by the loss's own kernel.
 
-        Its rounding is what the kernel gives in the network's dtype besides.
+        Its rounding is the difference to the kernel's result in the network's dtype.
         """
         dy = self._loss_kernel(y, some, np.float64)
         beside = BESIDE * np.maximum(1.0, np.abs(y[0]))

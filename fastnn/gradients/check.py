@@ -1,16 +1,16 @@
 """check_gradients: the analytic gradient against difference quotients, tensor by tensor, with a verdict.
 
-How it judges. There are two kinds of evidence for each entry, each with a noise, below which it says nothing:
+There are two kinds of evidence for each entry, each with a noise below which it says nothing:
 
 - Quotients of the loss. Six points, h, h/2 and h/4 to both sides, give a Richardson extrapolation and an estimate of
-  its error, to which the rounding of what is subtracted is added. The six one-sided slopes show whether the loss has a
-  kink between the points, such as where a ReLU switches: they differ, and do not settle as the step shrinks. Then they
-  say nothing.
+its error, to which the rounding of the differences is added. Where the loss has a kink between the points, such as
+where a ReLU switches, the six one-sided slopes differ and do not settle as the step shrinks. Then the quotients say
+nothing.
 - Quotients of each operation, multiplied by the chain rule (chained_gradient.py). They reach through any depth and past
-  kinks. They are believed only as long as they agree with the quotients of the loss in most entries where both speak.
+  kinks. They are believed only if they agree with the quotients of the loss in most entries where both say something.
 
-An entry differs if evidence contradicts it and none confirms it; it agrees if evidence whose noise is small confirms
-it; else nobody can tell. The rounding of the gradient itself is part of the noise.
+An entry differs if evidence contradicts it and none confirms it; it agrees if evidence with little noise confirms it;
+otherwise nobody can tell. The rounding of the gradient itself is part of the noise.
 """
 
 from collections.abc import Mapping
@@ -27,11 +27,11 @@ from fastnn.gate.slips import answers_slips
 from fastnn.gradients.chained_gradient import chained_gradient, smallest
 
 AGREE, DIFFER, CANNOT_TELL = "agree", "differ", "cannot tell"
-TOLERANCES = {"float32": 1e-3, "float64": 1e-6}  # how far an entry may be off, beside what is measured
-SMOOTH = 0.05  # how near to 8 that has to shrink at half the step where there is none
-LEAST = 2.0**24  # times the dtype's smallest number: below, what underflows decides
-LARGEST = 2.0**-4  # times the dtype's largest number: above, what overflows does
-QUOTIENT_ROUNDING = 8.0  # by what the extrapolation multiplies the rounding of a difference over h
+TOLERANCES = {"float32": 1e-3, "float64": 1e-6}  # how far an entry may be off, beyond the measured noise
+SMOOTH = 0.05  # without a kink, half the step divides a difference by 8, to this tolerance
+LEAST = 2.0**24  # times the dtype's smallest number: below it, underflow decides
+LARGEST = 2.0**-4  # times the dtype's largest number: above it, overflow decides
+QUOTIENT_ROUNDING = 8.0  # the extrapolation's factor for the rounding of a difference over h
 
 
 @dataclass(frozen=True)
@@ -45,26 +45,26 @@ class Kink:
 
 @dataclass(frozen=True)
 class TensorReport:
-    """What was found for one parameter array.
+    """The result for one parameter array.
 
     Attributes
     ----------
     name : str
     verdict : str
-        "agree", "differ", or "cannot tell": no entry contradicts the evidence, but for some there is none.
+        "agree", "differ", or "cannot tell": no entry contradicts the evidence, but some have none.
     entries, unknown : int
-        How many there are, and of how many nobody can tell.
+        The number of entries, and how many of them have too little evidence.
     largest_error, median_error : float
-        Relative: |analytic - numerical| / the larger of both, entries below a tenth of rtol of the tensor's largest
-        taken as that.
+        Relative errors: |analytic - numerical| / the larger of both, but at least a tenth of rtol times the tensor's
+        largest.
     worst : tuple of int
-        Index of the entry that differs by most, compared with what is allowed; else of the one least known.
+        Index of the entry that differs by most, relative to the allowed difference; else of the least certain one.
     analytic, numerical : float
-        Both values there. Numerical is the quotient of the loss where that says something, else the chained one.
+        Both values there; `numerical` is the quotient of the loss where it says something, else the chained one.
     estimated_error : float
-        Largest noise of the evidence by which the tensor was judged, the rounding of the gradient included.
+        The largest noise of the evidence, the rounding of the gradient included.
     kinks : tuple of Kink
-        Where quotients of the loss were left aside.
+        The entries whose quotients of the loss were ignored.
     """
 
     name: str
@@ -87,7 +87,7 @@ class GradientReport:
     ----------
     tensors : dict of str to TensorReport
     errors : dict of str to array
-        Relative errors of all entries.
+        The relative errors of all entries.
     h : float
     """
 
@@ -96,20 +96,20 @@ class GradientReport:
 
     @property
     def verdict(self) -> str:
-        """That of the tensors together: "differ" if one does, else "cannot tell" if one says so, else "agree"."""
+        """The verdict of all tensors: "differ" if one does, else "cannot tell" if one says so, else "agree"."""
         verdicts = {tensor.verdict for tensor in self.tensors.values()}
         return next((verdict for verdict in (DIFFER, CANNOT_TELL) if verdict in verdicts), AGREE)
 
     @property
     def passed(self) -> bool:
-        """Whether all tensors agree. "Cannot tell" is not passed: nothing was shown. So is the report as a bool."""
+        """Whether all tensors agree, also bool(report). "Cannot tell" has not passed: nothing was shown."""
         return self.verdict == AGREE
 
     def __bool__(self) -> bool:
         return self.passed
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, strings, lists and dicts, such as JSON takes."""
+        """The report in numbers, strings, lists and dicts that JSON takes."""
         tensors = {}
         for name, tensor in self.tensors.items():
             kinks = [{**asdict(kink), "index": list(kink.index)} for kink in tensor.kinks]
@@ -119,7 +119,7 @@ class GradientReport:
     def assert_agree(self) -> None:
         """Raise an AssertionError with the table unless all tensors agree."""
         if not self.passed:
-            raise AssertionError(f"gradients: expected analytic and numerical ones to agree\n{self}")
+            raise AssertionError(f"gradients: expected the analytic and numerical ones to agree\n{self}")
 
     def plot(self, path: Any = None) -> Any:
         """Draw the relative errors of all entries as heat maps, see `fastnn.plots.gradient_check`; needs matplotlib.
@@ -132,7 +132,7 @@ class GradientReport:
         Returns
         -------
         matplotlib.figure.Figure
-            None of pyplot's: nothing is shown, and nothing has to be closed.
+            A figure outside pyplot: nothing is shown, and nothing has to be closed.
         """
         from fastnn.plots import networks, panels
 
@@ -201,24 +201,23 @@ def check_gradients(
     x, t : arrays
         Samples and targets, as for `Network.gradient`; a few samples are enough.
     gradient : mapping of str to array, optional
-        The gradient to check, keyed like `net.params`; that of `net.gradient(x, t)` if not given.
+        The gradient to check, keyed like `net.params`; `net.gradient(x, t)` if not given.
     h : float
         The largest of the three steps.
     rtol, atol : float, optional
-        How far an entry may be off, beside what rounding explains, which is measured: by rtol times itself plus atol
-        times the largest of its tensor, of which the dtype's eps counts anyway. By default 1e-3 in float32, 1e-6 in
-        float64, and 0.
+        How far an entry may be off beyond the measured rounding: rtol times the entry plus (atol + the dtype's eps)
+        times the largest of its tensor. By default rtol is 1e-3 in float32 and 1e-6 in float64, and atol is 0.
 
     Returns
     -------
     GradientReport
-        Its verdict is "agree", "differ", or "cannot tell" where the evidence does not reach: where the noise of all
-        quotients, or of the gradient itself in the network's dtype, is more than rtol times the largest of a tensor.
+        Its verdict is "agree", "differ", or "cannot tell" where the noise of all quotients, or of the gradient itself
+        in the network's dtype, is more than rtol times the largest entry of a tensor.
 
     Notes
     -----
-    Where the network stands on a kink, such as a ReLU at 0 itself, the slope below, that above or the mean of both is
-    right, all elements alike. It takes about twice the memory of `Network.numerical_gradient`.
+    Where the network stands on a kink, such as a ReLU at exactly 0, the slope below, the slope above or the mean of
+    both is right, the same for all elements. The check takes about twice the memory of `Network.numerical_gradient`.
 
     Source: Karpathy, CS231n course notes (2016), "Gradient checks"; the rules that it gives by hand are applied here.
     """
@@ -240,7 +239,7 @@ def check_gradients(
         for name, array in net.params.items()
     }
     tensors, errors = {}, {}
-    with np.errstate(all="ignore"):  # what overflows cannot be told
+    with np.errstate(all="ignore"):  # overflow leads to "cannot tell"
         evidence = _evidence(net, data, h, (rtol, atol))
         believed = _is_believed(evidence)
         for name, found in evidence.items():
@@ -251,9 +250,9 @@ def check_gradients(
 class _Evidence(NamedTuple):
     """Both kinds of evidence on one tensor; arrays like it.
 
-    quotients, noise: of the loss; chained, own: by the chain rule, whose noise is also that of the gradient to check;
-    choices (4, ...): all that count as chained; sides: one-sided slopes over h, -h, h/2, -h/2, h/4, -h/4; has_kink:
-    where there is one among them; enough: the noise from which nothing is said; rtol, least: the tolerance.
+    quotients, noise: of the loss; chained, own: by the chain rule, including the noise of the gradient to check;
+    choices (4, ...): all right values of chained; sides: one-sided slopes over h, -h, h/2, -h/2, h/4, -h/4; has_kink:
+    where they show one; enough: the noise above which evidence says nothing; rtol, least: the tolerance.
     """
 
     quotients: Array
@@ -268,7 +267,7 @@ class _Evidence(NamedTuple):
     least: float
 
     def allowed(self, analytic: Array, expected: Array) -> Array:
-        """How far both may be apart, beside the noise."""
+        """How far the two may be apart, beyond the noise."""
         allowed: Array = self.rtol * np.maximum(np.abs(analytic), np.abs(expected)) + self.least
         return allowed
 
@@ -276,7 +275,7 @@ class _Evidence(NamedTuple):
 def _evidence(
     net: Any, data: tuple[Array, Array, Array], h: float, tolerances: tuple[float, float]
 ) -> dict[str, _Evidence]:
-    """All evidence, by names of parameters."""
+    """All evidence, keyed by the parameters' names."""
     perturbation, limits = net.engine.perturbation(data), np.finfo(net.dtype)
     changes, steps = perturbation.changes(METHODS["richardson"].points, h, False)
     values, estimate = quotient("richardson", changes, steps)
@@ -292,7 +291,7 @@ def _evidence(
     for name in net.params:
         array = np.stack([part[name] for part in parts])
         largest = float(np.abs(array[2]).max())
-        least = (atol + float(limits.eps)) * largest  # entries so far below it are nothing but rounding
+        least = (atol + float(limits.eps)) * largest  # smaller entries are nothing but rounding
         enough = rtol * (np.abs(array[2]) + float(array[8].max())) + least + LEAST * smallest(net.dtype)
         kinks = _find_kinks(array[9:], 0.1 * enough) & _has_kinks(net)
         four = array[0], array[1], array[2], array[3]
@@ -301,7 +300,7 @@ def _evidence(
 
 
 def _has_kinks(net: Any) -> bool:
-    """Whether the loss can have any."""
+    """Whether the loss can have kinks."""
     if net.engine.formula.has_kink or net.regularization.l1 > 0.0:
         return True
     return any(layer.has_kink for layer in net.engine.layers)
@@ -310,8 +309,8 @@ def _has_kinks(net: Any) -> bool:
 def _find_kinks(sides: Array, allowed: Array) -> Array:
     """Where one-sided slopes show a kink that moves the quotient by more than is allowed.
 
-    A smooth loss's slopes to both sides differ by h times its curvature: half as much at half the step. What then
-    remains beyond that is a kink's, unless it shrinks by 8 as the next term of a smooth loss does.
+    A smooth loss's slopes to both sides differ by h times its curvature, half as much at half the step. Any further
+    difference shows a kink, unless it shrinks by 8 as the next term of a smooth loss does.
     """
     jumps = np.abs(sides[0::2] - sides[1::2])  # at h, h/2, h/4
     first, second = np.abs(2 * jumps[1] - jumps[0]), np.abs(2 * jumps[2] - jumps[1])
@@ -321,7 +320,7 @@ def _find_kinks(sides: Array, allowed: Array) -> Array:
 
 
 def _is_believed(evidence: dict[str, _Evidence]) -> bool:
-    """Whether the chained quotients agree with those of the loss in most entries of which both tell."""
+    """Whether the chained quotients agree with those of the loss in most entries where both say something."""
     both = wrong = 0
     for found in evidence.values():
         noise = found.noise + found.own
@@ -332,7 +331,7 @@ def _is_believed(evidence: dict[str, _Evidence]) -> bool:
 
 
 def _judge(name: str, analytic: Array, found: _Evidence, believed: bool) -> tuple[TensorReport, Array]:
-    """One tensor's report and relative errors; believed: whether the chained quotients are."""
+    """One tensor's report and relative errors; believed: whether the chained quotients count."""
     offs = np.abs(analytic - found.choices)
     best = np.argmin(np.where(np.isnan(offs), np.inf, offs), axis=0)[None]
     chained = np.take_along_axis(found.choices, best, 0)[0]
@@ -343,14 +342,14 @@ def _judge(name: str, analytic: Array, found: _Evidence, believed: bool) -> tupl
     denies = [one & ~(off <= 1.0) for one, off in zip(says, excess, strict=True)]
     sure = [found.own <= found.enough, of_both <= found.enough]
     off_chain, off_loss = np.abs(analytic - chained), np.abs(analytic - found.quotients)
-    same = off_chain <= found.allowed(analytic, chained)  # whatever the noise may be
+    same = off_chain <= found.allowed(analytic, chained)  # whatever the noise
     same_loss = (off_loss <= found.allowed(analytic, found.quotients)) & (found.noise <= found.enough)
     confirms = [says[0] & (same | (~denies[0] & sure[0])), says[1] & (same_loss | (~denies[1] & sure[1]))]
-    overruled = confirms[1] & (found.noise + off_loss <= 0.5 * off_chain)  # by quotients of the loss, which are nearer
+    overruled = confirms[1] & (found.noise + off_loss <= 0.5 * off_chain)  # by the loss's quotients, which are nearer
     differs = (denies[0] & ~overruled) | (denies[1] & ~confirms[0] & ~denies[0])
     unknown = ~differs & ~(confirms[0] | (confirms[1] & (~denies[0] | overruled)))
     verdict = DIFFER if differs.any() else CANNOT_TELL if unknown.any() else AGREE
-    by_loss = says[1] & sure[1]  # else by the chain, or by what there is
+    by_loss = says[1] & sure[1]  # else by the chain, or by the only evidence
     numerical = np.where(by_loss | ~says[0], found.quotients, chained)
     noise = np.where(by_loss | ~says[0], of_both, found.own)
     error = np.abs(analytic - numerical)

@@ -24,7 +24,7 @@ def gradient_descent(
     h: float | str = 1e-4,
     method: str = "central",
 ) -> tuple[Array, Array]:
-    """Minimise f by steps against its gradient: x = x - lr * gradient of f at x.
+    """Minimize f by steps against its gradient: x = x - lr * gradient of f at x.
 
     Parameters
     ----------
@@ -35,12 +35,12 @@ def gradient_descent(
     lr : float
         Learning rate, above 0.
     step_num : int
-        At most so many steps.
+        The largest number of steps.
     gradient : callable, optional
         The analytic gradient, x -> array like x, in place of the numerical one.
     stop : callable or float, optional
-        A condition on x, after a step, that ends the descent; or the magnitude below which all entries of the gradient
-        end it.
+        A condition on x, asked after each step, that ends the descent; or a number: the descent ends once all entries
+        of the gradient are smaller in magnitude.
     h, method
         See `numerical_diff`.
 

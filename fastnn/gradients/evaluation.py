@@ -13,23 +13,23 @@ from fastnn.engine.perturbation import Method
 from fastnn.gate.arrays import Array
 from fastnn.kernels import differences
 
-SECONDS_PER_CALL = 0.05  # of compiled code, so that Ctrl-C answers within 0.1 s
-FLOP_PER_SECOND = 2e9  # tells from the time of one call whether threads pay: from 0.1 ms on, as it is timed once
+SECONDS_PER_CALL = 0.05  # of compiled code, so that Ctrl-C is answered within 0.1 s
+FLOP_PER_SECOND = 2e9  # turns the time of one call into work, which decides whether threads pay: from 0.1 ms on
 
 
 class Sample(NamedTuple):
-    """A function's values at points, of E entries.
+    """A function's values at the points of E entries.
 
     Attributes
     ----------
     values, steps : array (points, E)
-        Values of f, and how far each entry was really moved for them.
+        The values of f, and how far each entry was really moved.
     base : float, array (E,) or None
-        For the method "forward" f at x itself.
+        f at x itself, for the method "forward".
     position : array (E,)
         The entries of x.
     calls : int
-        Of f.
+        How often f was called.
     """
 
     values: Array
@@ -39,7 +39,7 @@ class Sample(NamedTuple):
     calls: int
 
     def joined(self, other: "Sample") -> "Sample":
-        """With the entries of another sample of the same points and base behind these."""
+        """This sample followed by another one with the same points and base."""
         values, steps = (np.concatenate(both, axis=1) for both in zip(self[:2], other[:2], strict=True))
         return Sample(
             values, steps, self.base, np.concatenate([self.position, other.position]), self.calls + other.calls
@@ -47,13 +47,13 @@ class Sample(NamedTuple):
 
     @property
     def changes(self) -> Array:
-        """What the difference quotients are of."""
+        """The differences that the quotients divide."""
         return self.values if self.base is None else self.values - self.base
 
     def rounding(self, slopes: Array, eps: float) -> Array:
-        """A bound on what rounding does to a quotient: that of f, and that of x within f, whose slopes these are.
+        """A bound on the rounding of a quotient: of f, and of x within f, which has these slopes.
 
-        Where f gives numbers of float32, it was evaluated in float32.
+        Where all values of f are float32 numbers, f was evaluated in float32.
         """
         coarse = (self.values == self.values.astype(np.float32)).all(axis=0) & (np.ptp(self.values, axis=0) > 0)
         unit = np.where(coarse, max(eps, float(np.finfo(np.float32).eps)), eps)
@@ -63,7 +63,7 @@ class Sample(NamedTuple):
 
 
 def number(value: Any) -> float:
-    """What f returned, as a float.
+    """The number that f returned, as a float.
 
     Raises
     ------
@@ -91,9 +91,9 @@ def by_calls(
     base: float | None = None,
     stop: Callable[[float], bool] | None = None,
 ) -> Sample:
-    """f with each of the entries at each of the rule's points, called with x itself; base: f at x, if it is known.
+    """f with each entry at each of the rule's points, called with x itself; base: f at x, if known.
 
-    After the first entry `stop` is asked, if there is one, with the seconds of a call: whether that is to be all.
+    After the first entry `stop`, if given, is called with the seconds of a call and says whether to end there.
     """
     kept = _flat(x)[entries]
     scale: Any = h * np.maximum(1.0, np.abs(kept.astype(np.float64))) if relative else np.full(kept.shape, h)
@@ -137,7 +137,7 @@ def _values_at(rows: Any, f: Callable[[Array], Any], moving: Moving) -> list[flo
 
 
 def _timed(f: Callable[[Array], Any], times: list[float]) -> Callable[[Array], Any]:
-    """f, which notes how long it takes."""
+    """f, with the seconds of each call appended to `times`."""
 
     def call(x: Array) -> Any:
         start = time.perf_counter()
@@ -153,7 +153,7 @@ def _flat(x: Array) -> Array:
 
 
 def _places(x: Array, entries: Array) -> Any:
-    """Where the entries are, as x is indexed."""
+    """The entries' places as indices into x."""
     if x.ndim == 1:
         return entries.tolist()
     indices = np.unravel_index(entries, x.shape) if x.ndim else ()
@@ -165,7 +165,7 @@ def _position(x: Array, entries: Array) -> Array:
 
 
 def by_compiled_loop(f: Any, x: Array, entries: Array, rule: Method, h: float, relative: bool) -> Sample:
-    """As by_calls, for a function that Numba has compiled, which is called with copies of x."""
+    """As by_calls, for a function compiled by Numba, which is called with copies of x."""
     if x.dtype not in (np.float32, np.float64):
         remedy = "pass x.astype(np.float64)"
         raise TypeError(f"x: expected float32 or float64 for a compiled f, got {x.dtype}; {remedy}")

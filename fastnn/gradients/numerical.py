@@ -1,7 +1,7 @@
 """Numerical differentiation of any function, as courses teach it.
 
 A function compiled by Numba runs in compiled loops; the loss of a fastnn network, or of one written in NumPy, is
-recognised and evaluated by fastnn/engine/perturbation.py; any other function is called for every point.
+recognized and evaluated by fastnn/engine/perturbation.py; any other function is called for every point.
 """
 
 import warnings
@@ -27,18 +27,18 @@ from fastnn.observing.engine import Rule
 
 
 class NumericalGradient(NamedTuple):
-    """All that a numerical gradient knows of itself.
+    """A numerical gradient with its error and its cost.
 
     Attributes
     ----------
     values : array like x
         NaN where no difference was evaluated.
     error : array like x, or None
-        For the method "richardson" an estimate of each value's absolute error; infinite where the step that was given
-        is so large that there is none, such as across a pole or a kink.
+        For the method "richardson" an estimate of each value's absolute error; infinite where the given step is too
+        large for one, such as across a pole or a kink.
     evaluations : int
-        How many times f was called, without calls after which all was put back; of a network's loss, how many losses
-        its differences stand for.
+        How many times f was called, not counting calls under observation; for a network's loss, how many losses its
+        differences stand for.
     """
 
     values: Array
@@ -52,16 +52,16 @@ def numerical_diff(f: Callable[[Any], Any], x: Any, h: float | str = 1e-4, metho
     Parameters
     ----------
     f : callable
-        Called with a float; or with an array, where x is one, whose elements it takes one by one.
+        Takes a float or, if x is an array, an array, element by element.
     x : float or array
     h : float or "auto"
-        Step, above 0. "auto": the best for the method by theory, relative to max(1, |x|), and smaller ones for entries
-        where the quotients show that f varies over less; to see it "richardson" needs no more calls of f where it does
-        not, the others twice as many. The loss of a fastnn network has the former step alone.
+        Step, above 0. "auto": the best in theory for the method, relative to max(1, |x|), and smaller ones for entries
+        where the quotients show that f varies over shorter distances; to see this, "richardson" needs no further calls
+        of f, the others twice as many. A fastnn network's loss always takes the first.
     method : str
         "central": (f(x + h) - f(x - h)) / (2 h). "forward": (f(x + h) - f(x)) / h. "five_point" and "richardson":
         combinations of central ones, exact for polynomials up to the degrees 4 and 6. The divisor is the step really
-        taken, (x + h) - x in floating-point numbers.
+        taken, (x + h) - x in floating point.
 
     Returns
     -------
@@ -108,24 +108,23 @@ def numerical_gradient(
     Parameters
     ----------
     f : callable
-        Takes x and returns a number. One of four kinds. Compiled by `numba.njit`: called in compiled loops on all
-        threads, each with a copy of x. The loss of a fastnn network, such as `lambda W: net.loss(x, t)` where x is
-        `net.params["W1"]`: found out by two calls, one of them with all of x moved, and evaluated by
-        `Network.numerical_gradient`. The loss of a network written in NumPy, x of float64: found out by two calls, with
-        x as it is, after which all that f changed is put back, and evaluated alike; the quotients of two entries are
-        compared with those of plain calls. Any other: called once for each point of each entry, with x itself, one
-        entry of it moved; and, where it looked as if it might be recognised, a few times more, once with a stand-in
-        for x, which `evaluations` does not count. While f is observed, the first milliseconds, no other thread may use
-        what f reaches.
+        Takes x and returns a number. There are four kinds. A function compiled by `numba.njit` is called in compiled
+        loops on all threads, each with a copy of x. The loss of a fastnn network, such as `lambda W: net.loss(x, t)`
+        with x `net.params["W1"]`, is recognized by two calls, one with all of x moved, and evaluated by
+        `Network.numerical_gradient`. The loss of a network written in NumPy, for x in float64, is recognized by two
+        calls with x as it is, after which all that f changed is put back, and evaluated likewise; the quotients of two
+        entries are compared with plain calls. Any other function is called once for each point of each entry, with x
+        itself, one entry moved, and, if it looked recognizable, a few times more, once with a stand-in for x, which
+        `evaluations` does not count. While f is observed, for the first milliseconds, no other thread may use the
+        objects that f reaches.
     x : array of float16, float32 or float64
-        Of any shape and order, writable. It comes back with its own bits, whatever f does, also when it raises or
-        Ctrl-C comes.
+        Of any shape and order, writable. It keeps its bits, whatever f does, even if f raises or Ctrl-C comes.
     h, method
         See `numerical_diff`.
     subset : array of bool like x, or indices into x.ravel(), optional
         Only these entries.
     max_entries : int, optional
-        Only so many entries, drawn at random without repetition.
+        Only this many entries, drawn at random without repetition.
     rng : int or numpy Generator, optional
         For the draw.
     full_output : bool
@@ -139,7 +138,7 @@ def numerical_gradient(
     Raises
     ------
     TypeError, ValueError
-        For what is no such function or array, and if f writes to x.
+        For anything but such a function or array, and if f writes to x.
 
     Warns
     -----
@@ -207,7 +206,7 @@ def directional_derivative(
             for multiple in rule.points:
                 goal = (moving.kept + multiple * h * largest * v).astype(x.dtype)
                 moving.move(..., goal)
-                steps.append(float(np.sum((goal - moving.kept) * v)) / square)  # what rounding leaves of it, along v
+                steps.append(float(np.sum((goal - moving.kept) * v)) / square)  # the rounded step along v
                 values.append(number(f(x)))
             moving.move(..., moving.kept)
             return base
@@ -220,7 +219,7 @@ def directional_derivative(
 
 
 def _quotients(method: str, sample: Sampler, entries: Array, h: float, adapts: bool, dtype: Any) -> Quotients:
-    """Of the entries, with the step h or, if it may be adapted, with those that suit f."""
+    """The entries' quotients with the step h or, if `adapts`, with steps that suit f."""
     eps = float(np.finfo(dtype).eps)
     return (at_best_step if adapts else at_step)(method, sample, entries, h, eps)
 
@@ -228,7 +227,7 @@ def _quotients(method: str, sample: Sampler, entries: Array, h: float, adapts: b
 def _compiled(
     f: Any, x: Array, entries: Array, method: str, h: float, relative: bool
 ) -> tuple[Sampler, Quotients | None]:
-    """What evaluates a compiled function."""
+    """A sampler of a compiled function."""
 
     def sample(some: Array, step: float) -> Sample:
         return evaluation.by_compiled_loop(f, x, some, METHODS[method], step, relative)
@@ -239,7 +238,7 @@ def _compiled(
 def _plain(
     f: Callable[[Array], Any], x: Array, entries: Array, method: str, h: float, relative: bool
 ) -> tuple[Sampler, Quotients | None]:
-    """What evaluates f by calls, where observing it cannot pay."""
+    """A sampler that calls f, where observing it cannot pay."""
 
     def sample(some: Array, step: float) -> Sample:
         return evaluation.by_calls(f, x, some, METHODS[method], step, relative)
@@ -250,7 +249,7 @@ def _plain(
 def _observed(
     f: Callable[[Array], Any], x: Array, entries: Array, method: str, h: float, relative: bool
 ) -> tuple[Sampler, Quotients | None]:
-    """What evaluates f by calls, and the quotients by the engine, if observing f shows how; the first entry tells."""
+    """A sampler that calls f, and the engine's quotients if f is recognized; the first entry tells whether to try."""
     rule, seconds = METHODS[method], [0.0]
     calls = len(rule.points) * len(entries)
 
@@ -281,7 +280,7 @@ def _observed(
 
 
 def _warn_of_rounding(dtype: Any, h: float, rule: Method) -> None:
-    """A tenth of the best step leaves a relative error of rounding ten times as large as with the best."""
+    """Warn below a tenth of the best step, where the relative error of rounding is ten times as large."""
     if dtype != np.float64 and h < step_size("auto", rule, dtype)[0] / 10:
         warnings.warn(
             f"x: {dtype} holds too few digits for h={h:g}, the quotient is mostly rounding; pass x in float64, "
@@ -312,7 +311,7 @@ def _entries(x: Array, subset: Any, max_entries: int | None, rng: Any) -> Array:
 
 
 def _spread(x: Array, entries: Array, values: Any) -> Array:
-    """Values of some entries as an array like x, NaN elsewhere."""
+    """The entries' values in an array like x, NaN elsewhere."""
     result = np.full(x.shape, np.nan, x.dtype)
     result.reshape(-1)[entries] = values
     return result

@@ -1,4 +1,4 @@
-"""Difference quotients with a step that suits the function: smaller ones where what is found does not settle."""
+"""Difference quotients with a step that suits the function: smaller ones where the quotients do not settle."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,11 +11,11 @@ from fastnn.gradients.evaluation import Sample
 
 SHRINK = 8.0  # from one step to the next that is tried
 MOST_STEPS = 14
-ROUNDING = 4.0  # times its bound: an error that no smaller step would make less
-POOR = 0.01  # a relative error from which a quotient has not settled
-PROMISED = 100.0  # times eps^(order / (order + 1)), what the method's best step promises: good enough
+ROUNDING = 4.0  # times its bound: an error that no smaller step reduces
+POOR = 0.01  # a relative error above which a quotient has not settled
+PROMISED = 100.0  # times eps^(order / (order + 1)), the error of the method's best step: good enough
 
-Sampler = Callable[[Array, float], Sample]  # of some entries, moved by a step
+Sampler = Callable[[Array, float], Sample]  # takes entries and a step
 
 
 class Quotients(NamedTuple):
@@ -27,7 +27,7 @@ class Quotients(NamedTuple):
 
 
 def at_step(method: str, sample: Sampler, entries: Array, h: float, eps: float) -> Quotients:
-    """With the step that is given; the error is infinite where quotients drift apart as it shrinks."""
+    """The quotients for the given step; the error is infinite where they drift apart as the step shrinks."""
     found = sample(entries, h)
     values, error = quotient(method, found.changes, divisors(found.steps, METHODS[method].points, h, stacklevel=4))
     if error is not None:
@@ -40,10 +40,10 @@ def at_step(method: str, sample: Sampler, entries: Array, h: float, eps: float) 
 
 
 def at_best_step(method: str, sample: Sampler, entries: Array, h: float, eps: float) -> Quotients:
-    """With steps of their own for each entry, h or one of h / 8, h / 64, ...
+    """The quotients, each entry with a step of its own: h, h / 8, h / 64, ...
 
-    h suits functions that vary over distances like max(1, |x|). Others, such as 1 / x near 0, show by estimates of
-    their errors that do not settle; a smaller step is tried for them, until what is left is rounding.
+    h suits functions that vary over distances like max(1, |x|). For others, such as 1 / x near 0, the estimated errors
+    do not settle; smaller steps are tried until only rounding is left.
     """
     first = _level(method, sample, entries, h, eps, True)
     values, error, calls = first.values.copy(), first.error.copy(), first.calls
@@ -62,7 +62,7 @@ def at_best_step(method: str, sample: Sampler, entries: Array, h: float, eps: fl
         is_open[places] = ~found.is_done & (better | ~trusted[places])
         some = places[better]
         values[some], error[some], trusted[some] = found.values[better], found.error[better], True
-    unsure = ~trusted & np.isfinite(second)  # nothing settled: the first is as good as any, and may be all wrong
+    unsure = ~trusted & np.isfinite(second)  # nothing settled: the first is as good as any, and may be wrong
     error[unsure] = np.fmax(error[unsure], np.abs(second - values)[unsure])
     return Quotients(values, error if method == "richardson" else None, calls)
 
@@ -76,13 +76,13 @@ class _Level(NamedTuple):
 
 
 def _level(method: str, sample: Sampler, entries: Array, h: float, eps: float, warn: bool) -> _Level:
-    """The quotients for one step, and how much they are worth; without warnings for what is lost in rounding."""
+    """The quotients for one step and how far to trust them; `warn` of steps lost in rounding."""
     rule, found = METHODS[method], sample(entries, h)
     steps = divisors(found.steps, rule.points, h, stacklevel=5) if warn else found.steps
     with np.errstate(all="ignore"):
         values, error = quotient(method, found.changes, steps)
         rounding, calls = found.rounding(values, eps), found.calls
-        if error is None:  # one quotient tells nothing of itself
+        if error is None:  # one quotient alone has no estimate
             other = sample(entries, h / SHRINK)
             calls += other.calls
             error = np.abs(quotient(method, other.changes, other.steps)[0] - values)

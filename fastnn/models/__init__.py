@@ -1,6 +1,6 @@
 """Learning rules and classic models: threshold neurons, the perceptron, Hebb's rule, the delta rule, regression.
 
-No logic here. For networks of several layers back-propagation is `fastnn.Network.fit`: standard back-propagation, one
+For networks of several layers back-propagation is `fastnn.Network.fit`: standard back-propagation, one
 update after each sample, is fit(..., batch_size=1); accumulated back-propagation, one update for the mean gradient of
 all samples, is fit(..., batch_size=None). Shape letters: N batch, D inputs, H outputs, K targets of a sample.
 """

@@ -29,9 +29,9 @@ VOTES = ("average", "majority")
 
 @answers_slips
 class Bagging:
-    """Networks trained on samples drawn from the data with replacement, which vote.
+    """Networks that vote, each trained on samples drawn from the data with replacement.
 
-    Each member is trained on N of the N samples, drawn with replacement; about 1 / e of them it never sees. Source:
+    Each member is trained on N draws from the N samples and never sees about 1 / e of them. Source:
     Breiman, Bagging predictors, Machine Learning 24 (1996); Out-of-bag estimation (1996).
 
     Parameters
@@ -42,8 +42,8 @@ class Bagging:
     n : int
         Number of members.
     vote : "average" or "majority"
-        What `predict` returns: the mean of the members' outputs, for the loss softmax_cross_entropy of their
-        probabilities; or for each class the fraction of the members whose largest output is that class's.
+        `predict` returns the mean of the members' outputs (with the loss softmax_cross_entropy, of their
+        probabilities), or for each class the fraction of the members whose largest output it is.
     rng : int, numpy.random.Generator or None
         Each member has a generator of its own, `rng.spawn(1)[0]`, for its samples `integers(0, N, N)`, then for
         `network_factory`, then for `fit`. The same integer gives the same members at each `fit`.
@@ -53,10 +53,10 @@ class Bagging:
     Attributes
     ----------
     members : tuple of Network
-        After `fit`.
+        The trained networks; empty before `fit`.
     out_of_bag_accuracy, out_of_bag_loss : float
-        Of the vote on the training samples where only those members vote that did not see a sample; samples that all
-        have seen are left out. NaN if all are, the accuracy also where targets are no classes, and the loss with
+        Accuracy and loss on the training samples when only the members vote that did not see a sample; samples that all
+        have seen are left out. NaN if none remains; the accuracy also if targets are no classes, the loss also with
         "majority", as it may be infinite.
     """
 
@@ -69,7 +69,7 @@ class Bagging:
         rng: int | np.random.Generator | None = None,
         n_jobs: int | None = None,
     ) -> None:
-        Factory(network_factory)  # refuses what is no function
+        Factory(network_factory)  # refuses anything but a function
         self.network_factory = network_factory
         self.n = arrays.integer("n", n, minimum=1)
         self.vote = arrays.choice("vote", vote, VOTES)
@@ -90,7 +90,7 @@ class Bagging:
         Raises
         ------
         TypeError, ValueError, TrainingDivergedError
-            As `fastnn.cross_validate`; the members are then those of before.
+            As `fastnn.cross_validate`; the earlier members are then kept.
         """
         options = check_fit_options(self.fit, fit_options)
         samples, targets = arrays.anything("x", x), arrays.anything("t", t)
@@ -129,7 +129,7 @@ class Bagging:
         return self
 
     def predict(self, x: Any) -> Array:
-        """What the members vote for x (N, D): an array (N, K) in their dtype; see `vote`.
+        """The members' vote for x (N, D): an array (N, K) in their dtype; see `vote`.
 
         Raises
         ------
@@ -139,13 +139,13 @@ class Bagging:
             As `Network.predict`.
         """
         if not self.members:
-            raise RuntimeError("Bagging: expected to be fitted before, got no members; call fit(x, t) first")
+            raise RuntimeError("Bagging: not fitted; call fit(x, t) first")
         total: Array = functools.reduce(np.add, (self._votes(network, x) for network in self.members))
         mean: Array = (total / len(self.members)).astype(self.members[0].dtype)
         return mean
 
     def accuracy(self, x: Any, t: Any) -> float:
-        """The fraction of samples whose largest vote is that of the target: labels (N,) or one-hot rows (N, K).
+        """The fraction of samples whose largest vote is the target's; t: labels (N,) or one-hot rows (N, K).
 
         Raises
         ------
@@ -166,20 +166,20 @@ class Bagging:
         return f'Bagging(n={self.n}, vote="{self.vote}", members={len(self.members)})'
 
     def _votes(self, network: Network, x: Any, check_finite: bool = True) -> Array:
-        """What one member votes, in float64 (N, K)."""
+        """One member's vote, in float64 (N, K)."""
         y = network.predict(x, check_finite=check_finite).astype(np.float64)
         if self.vote == "majority":
             if network.outputs == 1:
                 raise ValueError("vote: expected 'average' for networks of one output, got 'majority'; pass 'average'")
             return splits.one_hot(y.argmax(axis=1), y.shape[1], np.float64)
-        applied = network.engine.loss.applies  # outputs are logits: of this, probabilities
+        applied = network.engine.loss.applies  # the activation that makes probabilities of logits
         return functional.activation_forward(applied, y) if applied and len(y) else y
 
     def _measure(self, votes: Array, t: Any) -> tuple[float, float]:
         """Loss and accuracy of votes (N, K) for targets t, by the first member's loss."""
         member, tiny = self.members[0], np.finfo(np.float64).tiny
         applied = member.engine.loss.applies
-        # log p are logits of p, whose 0 is beyond 1 / e^708 in float64.
+        # log p are logits of p; p = 0, whose logit is infinite, becomes the smallest normal float64.
         if applied == "softmax":
             votes = np.log(np.maximum(votes, tiny))
         elif applied == "sigmoid":
@@ -204,8 +204,8 @@ class Search(NamedTuple):
     ----------
     network : Network
     losses : array of float64
-        Of each run, infinite where it diverged; of the network's parameters before the first step of annealing and
-        after each. The network's own is the lowest, `loss`.
+        The loss of each run, infinite where it diverged; or the loss before the first step of annealing and after each.
+        The network's own is the lowest, `loss`.
     """
 
     network: Network
@@ -245,10 +245,10 @@ def random_restarts(
     rng : int, numpy.random.Generator or None
         Each run has a generator of its own, `rng.spawn(1)[0]`, for `network_factory` and then for `fit`.
     target_loss : float, optional
-        Enough: once a run ends with at most this loss, no other begins.
+        Once a run ends with at most this loss, no other begins.
     **fit_options
-        Options of `Network.fit`; not rng and progress. What counts is the loss after the training: with validation_data
-        that of this data alone, otherwise `network.loss(x, t)`, unweighted in both cases.
+        Options of `Network.fit`; not rng and progress. Runs are compared by their loss after the training: on
+        validation_data if given, else `network.loss(x, t)`, unweighted in both cases.
 
     Returns
     -------
@@ -309,11 +309,11 @@ def simulated_annealing(
     scale: float = 0.1,
     rng: int | np.random.Generator | None = None,
 ) -> Search:
-    """Change all parameters at random, and keep what lowers the loss, and at times what does not.
+    """Change all parameters at random; keep changes that lower the loss and, at times, others.
 
     Step k = 0, 1, ... adds normal noise of deviation `scale` to every parameter. With d the change of the mean loss on
-    all samples, it is kept if d <= 0, otherwise with probability exp(-d / T), T = temperature cooling^k. Needs no
-    gradient, and for more than some dozens of parameters far more steps than training by gradients. Source:
+    all samples, the change is kept if d <= 0, otherwise with probability exp(-d / T), T = temperature cooling^k. This
+    needs no gradient, but with more than a few dozen parameters far more steps than training by gradients. Source:
     Kirkpatrick, Gelatt and Vecchi, Optimization by simulated annealing, Science 220 (1983).
 
     Parameters
@@ -325,7 +325,7 @@ def simulated_annealing(
     steps : int
         At least 0.
     temperature : float
-        Of the first step, above 0, in units of the loss.
+        The temperature of the first step, above 0, in units of the loss.
     cooling : float
         Above 0 and at most 1.
     scale : float
@@ -336,14 +336,14 @@ def simulated_annealing(
     Returns
     -------
     Search
-        (network with the best of the parameters that were kept, steps + 1 losses of those that were kept).
+        (network with the best parameters found, the steps + 1 losses of the parameters kept).
 
     Raises
     ------
     TypeError, ValueError
         For bad arguments.
     TrainingDivergedError
-        When the loss to begin with is not finite.
+        When the first loss is not finite.
     """
     count = arrays.integer("steps", steps, minimum=0)
     first = arrays.real("temperature", temperature, above=0.0)

@@ -15,14 +15,14 @@ from fastnn.network.network import Network
 from fastnn.network.training import Callback
 from fastnn.optimizers import SGD
 
-GROWTH = 1e6  # of the loss, from which training has diverged, long before its numbers end
+GROWTH = 1e6  # of the loss: training has then diverged, long before its numbers overflow
 
 
 class LinearRegression:
     """y = x W + b with the least squared error, in float64: a network of one affine layer.
 
     `fit` finds W and b by gradient descent, `closed_form` by solving for them. Targets are (N, K), or (N,) for one
-    value of each sample; predictions have the form of the targets.
+    value per sample; predictions have the form of the targets.
 
     Attributes
     ----------
@@ -60,17 +60,17 @@ class LinearRegression:
         epochs : int
             Passes over the data.
         batch_size : int or None
-            Samples for one update. None, all of them: batch gradient descent. 1: stochastic. Others: mini-batch.
+            Samples for one update. None takes all of them (batch gradient descent), 1 is stochastic gradient descent.
         lr : float
-            Learning rate, at least 0. Batch descent converges where it is below 2 over the largest eigenvalue of
-            x^T x / N, x with a column of ones; columns of mean 0 and deviation 1 (`fastnn.datasets.Standardize`) help.
+            Learning rate, at least 0. Batch descent converges if it is below 2 over the largest eigenvalue of x^T x /
+            N, x with a column of ones; columns of mean 0 and deviation 1 (`fastnn.datasets.Standardize`) help.
         shuffle : bool
             Take the samples in a new random order in each epoch.
         rng : int or numpy Generator, optional
             For the order.
         callbacks : sequence of callables
-            Each is called as callback(network, history) after every epoch, `network.params["W1"]` and
-            `network.params["b1"]` being the path's next point; a true result stops the training.
+            Each is called as callback(network, history) after every epoch, with the path's next point in
+            `network.params["W1"]` and `network.params["b1"]`; a true result stops the training.
 
         Returns
         -------
@@ -81,7 +81,7 @@ class LinearRegression:
         TypeError, ValueError
             For bad arguments, before anything is changed.
         TrainingDivergedError
-            When the loss or a weight is no longer finite, or the loss has grown a million times. The last finite
+            When the loss or a weight is no longer finite, or the loss has grown a million-fold. The last finite
             weights are kept.
         """
         network, x, t, one_value = _prepare(x, t)
@@ -102,15 +102,15 @@ class LinearRegression:
                 raise TrainingDivergedError(f"loss: expected it to fall, got {came}; lower lr, or standardize x")
             return history
         finally:
-            if network.history is not None:  # training has begun: what it reached is kept, also after an error
+            if network.history is not None:  # training has begun: keep its weights, even after an error
                 self.network, self._one_value = network, one_value
 
     @answers_slips
     def closed_form(self, x: Any, t: Any) -> "LinearRegression":
-        """The W and b of the least squared error, by `numpy.linalg.lstsq` on centred data; returns itself.
+        """The W and b of the least squared error, by `numpy.linalg.lstsq` on centered data; returns itself.
 
         W solves (x - mean x) W = t - mean t, and b = mean t - mean x W. Where several W do, as with more columns than
-        samples, it is that of the smallest norm.
+        samples, the one of the smallest norm is taken.
 
         Parameters
         ----------
@@ -123,7 +123,7 @@ class LinearRegression:
             For bad arguments, and for data whose sums overflow; before anything is changed.
         """
         network, x, t, one_value = _prepare(x, t)
-        with np.errstate(all="ignore"):  # what overflows is refused below
+        with np.errstate(all="ignore"):  # overflow is refused below
             x_mean, t_mean = x.mean(axis=0), t.mean(axis=0)
             x, t = x - x_mean, t - t_mean
             if not (np.isfinite(x).all() and np.isfinite(t).all()):
@@ -154,19 +154,18 @@ class LinearRegression:
         RuntimeError
             Before `fit` or `closed_form`.
         TypeError, ValueError
-            For what is no (N, D) array of finite real numbers.
+            If x is not an (N, D) array of finite real numbers.
         """
         y = self._fitted().predict(x)
         return y.reshape(-1) if self._one_value else y
 
     def loss(self, x: Any, t: Any) -> float:
-        """sum((y - t)^2) / (2 N), half the squared error, averaged over the batch; errors as of `predict`."""
+        """sum((y - t)^2) / (2 N), half the squared error, averaged over the batch; raises as `predict`."""
         return self._fitted().loss(x, t)
 
     def _fitted(self) -> Network:
         if self.network is None:
-            came = "got no samples; call fit(x, t) or closed_form(x, t) first"
-            raise RuntimeError(f"LinearRegression: expected to be fitted before, {came}")
+            raise RuntimeError("LinearRegression: not fitted; call fit(x, t) or closed_form(x, t) first")
         return self.network
 
     def __repr__(self) -> str:

@@ -28,7 +28,7 @@ class McCullochPittsNeuron:
     Raises
     ------
     TypeError, ValueError
-        For what are no finite real numbers.
+        If they are not finite real numbers.
 
     Notes
     -----
@@ -50,14 +50,14 @@ class McCullochPittsNeuron:
         Raises
         ------
         TypeError, ValueError
-            For what is no (N, D) array of finite real numbers.
+            If x is not an (N, D) array of finite real numbers.
         """
         samples = arrays.floats("x", x, ("N", len(self.weights)), dtype="float64", rounding=True, finite=True)
         return fires(samples, np.array(self.weights), -self.threshold)
 
 
 def fires(x: Array, weights: Array, bias: float) -> LabelArray:
-    """step(x w + b): 1 where it is above 0, else 0. x (N, D) and weights (D,) in float64, through the gate; (N,)."""
+    """step(x w + b), labels (N,): 1 where above 0, else 0. x (N, D) and weights (D,) are float64, through the gate."""
     sums = functional.affine_forward(x, weights.reshape(-1, 1), np.array([bias]))
     return functional.activation_forward("step", sums, out=sums).reshape(-1).astype(np.intp)
 
@@ -69,14 +69,14 @@ NOT = McCullochPittsNeuron((-1.0,), -0.5)
 
 
 def xor(x: Any) -> LabelArray:
-    """Exclusive or of x (N, 2), of 0 and 1, by two layers: AND of the outputs of OR and NAND; labels (N,).
+    """Exclusive or of x (N, 2), zeros and ones, by two layers: AND of the outputs of OR and NAND; labels (N,).
 
-    No single neuron computes it: no straight line parts (0, 1) and (1, 0) from (0, 0) and (1, 1).
+    No single neuron computes it: no straight line separates (0, 1) and (1, 0) from (0, 0) and (1, 1).
 
     Raises
     ------
     TypeError, ValueError
-        For what is no (N, 2) array of finite real numbers.
+        If x is not an (N, 2) array of finite real numbers.
 
     Notes
     -----

@@ -13,21 +13,21 @@ from fastnn.gate.slips import answers_slips
 from fastnn.kernels.matmul import scratch_size
 from fastnn.models.neuron import fires
 
-# A compiled call cannot be interrupted: this is some 0.05 s, a sample costing about as much as so many inputs more.
+# A compiled call cannot be interrupted: this takes about 0.05 s. A sample costs as much as 100 inputs more.
 INPUTS_PER_CALL = 20_000_000
 INPUTS_PER_SAMPLE = 100
 
 
 @dataclass(frozen=True)
 class PerceptronHistory:
-    """What `Perceptron.fit` found.
+    """The result of `Perceptron.fit`.
 
     Attributes
     ----------
     mistakes : list of int
         For each epoch, how many samples were wrong when their turn came.
     best_mistakes : int
-        How many of all samples the weights that were kept have wrong.
+        How many of all samples the kept weights get wrong.
     samples : int
         N.
     """
@@ -58,23 +58,23 @@ class PerceptronHistory:
 
 @answers_slips
 class Perceptron:
-    """Two classes parted by a plane: y = 1 where x w + b > 0, else 0, learned sample by sample.
+    """Two classes separated by a plane: y = 1 where x w + b > 0, else 0, learned sample by sample.
 
     The rule is w += lr (t - y) x and b += lr (t - y), so only samples that are wrong change anything. Where a plane
-    parts the classes, the rule finds one after finitely many mistakes (Novikoff, Symposium on the Mathematical Theory
-    of Automata (1962), 615-622); where none does, the weights never come to rest.
+    separates the classes, the rule finds one after finitely many mistakes (Novikoff, Symposium on the Mathematical
+    Theory of Automata (1962), 615-622); where none does, the weights never converge.
 
     Parameters
     ----------
     lr : float
         Learning rate, above 0. As the weights begin at 0 it only scales them. With 1, sums of whole numbers are exact;
-        with 0.1 they are rounded, which decides where a sample lies on the boundary itself.
+        with 0.1 they are rounded, which decides the class of a sample on the boundary itself.
 
     Notes
     -----
     Sources: Rosenblatt, Psychological Review 65 (1958), 386-408; for keeping the best weights, Gallant, IEEE
-    Transactions on Neural Networks 1 (1990), 179-191, whose pocket algorithm counts the mistakes of weights that were
-    right many times in a row. Here they are counted at the end of each epoch.
+    Transactions on Neural Networks 1 (1990), 179-191, whose pocket algorithm counts mistakes whenever the weights have
+    been right often enough in a row. Here they are counted after each epoch.
     """
 
     def __init__(self, lr: float = 1.0) -> None:
@@ -97,8 +97,8 @@ class Perceptron:
         epochs : int
             At most so many passes over the data.
         shuffle : bool
-            Take the samples in a new random order in each epoch. In a fixed order classes that no plane parts can make
-            the weights go round in a circle that misses the best, as those of XOR do.
+            Take the samples in a new random order in each epoch. In a fixed order, classes that no plane separates,
+            such as XOR's, can make the weights go round in a circle that misses the best ones.
         rng : int or numpy Generator, optional
             For the order.
 
@@ -111,7 +111,7 @@ class Perceptron:
         TypeError, ValueError
             For bad arguments, before anything is changed.
         TrainingDivergedError
-            Where sums of the data overflow. The best weights until then are kept, as they are after Ctrl-C.
+            If sums of the data overflow. The best weights until then are kept, as after Ctrl-C.
         """
         samples = arrays.floats("x", x, ("N", "D"), dtype="float64", rounding=True, finite=True)
         labels = arrays.labels("t", t, len(samples), 2)
@@ -145,20 +145,20 @@ class Perceptron:
         RuntimeError
             Before `fit`.
         TypeError, ValueError
-            For what is no (N, D) array of finite real numbers.
+            If x is not an (N, D) array of finite real numbers.
         """
         weights, bias = self._fitted()
         samples = arrays.floats("x", x, ("N", weights.size), dtype="float64", rounding=True, finite=True)
         return fires(samples, weights, bias)
 
     def accuracy(self, x: Any, t: Any) -> float:
-        """The fraction of samples x (N, D) whose label in t (N,) is predicted; errors as of `predict` and `fit`."""
+        """The fraction of samples x (N, D) whose label in t (N,) is predicted; raises as `predict` and `fit`."""
         predicted = self.predict(x)
         return float(np.mean(predicted == arrays.labels("t", t, len(predicted), 2)))
 
     def _fitted(self) -> tuple[Array, float]:
         if self._best is None:
-            raise RuntimeError("Perceptron: expected to be fitted before, got no samples; call fit(x, t) first")
+            raise RuntimeError("Perceptron: not fitted; call fit(x, t) first")
         return self._best
 
     def __repr__(self) -> str:
@@ -176,7 +176,7 @@ class _Run:
         self.rows = max(1, INPUTS_PER_CALL // (x.shape[1] + INPUTS_PER_SAMPLE))
 
     def epoch(self, generator: np.random.Generator | None) -> int:
-        """Learn from each sample once, with a generator in a new order; how many were wrong."""
+        """Learn from each sample once, with a generator in a new order; return how many were wrong."""
         if generator is not None:
             order = self.order.copy()
             generator.shuffle(order)
@@ -194,7 +194,7 @@ class _Run:
         return mistakes
 
     def wrong(self) -> int:
-        """How many of all samples the present weights have wrong."""
+        """How many of all samples the present weights get wrong."""
         return int(np.count_nonzero(fires(self.x, *self.weights()) != self.labels))
 
     def weights(self) -> tuple[Array, float]:

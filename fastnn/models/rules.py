@@ -20,7 +20,7 @@ def hebbian_update(W: Any, x: Any, y: Any, lr: float) -> None:
     x : array (N, D)
         Activities before the connections.
     y : array (N, H)
-        Activities behind them; of x W where the layer learns from its own outputs.
+        Activities behind them; x W where the layer learns from its own outputs.
     lr : float
         Learning rate, at least 0.
 
@@ -31,7 +31,7 @@ def hebbian_update(W: Any, x: Any, y: Any, lr: float) -> None:
 
     Notes
     -----
-    There is no target: the rule is unsupervised, and repeated without normalising W it makes the weights grow without
+    There is no target: the rule is unsupervised. Repeated without normalizing W, it makes the weights grow without
     bound. Source: Hebb, The Organization of Behavior (1949), chapter 4.
     """
     W = arrays.writable("W", W, ("D", "H"))
@@ -73,8 +73,8 @@ def delta_update(W: Any, b: Any, x: Any, t: Any, lr: float, *, reduction: str = 
 
     Notes
     -----
-    Some texts write the factor as y - t: with += that goes up the error instead of down. Source: Widrow and Hoff, IRE
-    WESCON Convention Record 4 (1960), 96-104.
+    Some texts write the factor as y - t; with += that climbs the error instead of descending it. Source: Widrow and
+    Hoff, IRE WESCON Convention Record 4 (1960), 96-104.
     """
     W = arrays.writable("W", W, ("D", "H"))
     b = arrays.writable("b", b, W.shape[1:], W.dtype)

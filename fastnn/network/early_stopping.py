@@ -1,7 +1,6 @@
 """EarlyStopping: a callback that ends `fit` and puts the best epoch back.
 
-Its decisions are read from the history alone; what it keeps is a copy of the best epoch's parameters for each network
-that is being trained.
+It decides by the history alone, and keeps a copy of the best epoch's parameters for each network in training.
 """
 
 from collections.abc import Sequence
@@ -21,17 +20,17 @@ MONITORS = ("validation_loss", "validation_accuracy", "loss", "accuracy")
 class EarlyStopping:
     """Stop when a figure no longer improves, and go back to the best epoch: `fit(callbacks=[EarlyStopping()])`.
 
-    However the training ends, also where its epochs run out, or by an error or Ctrl-C after the first of them, the
-    network gets back the parameters that it had after the best epoch, and the optimizer's state with them, so that
-    another `fit` goes on from there. The history keeps all epochs. Source: Prechelt, Early Stopping - But When? (1998).
+    However the training ends, even by an error or Ctrl-C after the first epoch, the network gets back its parameters
+    and the optimizer's state from after the best epoch, so that another `fit` goes on from there. The history keeps all
+    epochs. Source: Prechelt, Early Stopping - But When? (1998).
 
     Parameters
     ----------
     patience : int
-        Training stops after so many epochs in a row without an improvement; at least 1.
+        The number of epochs in a row without an improvement after which training stops; at least 1.
     min_delta : float
-        An epoch has improved if the figure is better by more than this than in the last epoch that had improved. At
-        least 0. The best epoch is the one with the best figure, the first of equals, by however little.
+        An epoch is an improvement if its figure is better by more than this than at the last improvement; at least 0.
+        The best epoch is simply the one with the best figure, the first of equals.
     monitor : str
         "validation_loss", "validation_accuracy", "loss" or "accuracy"; a figure of `History`, which must be measured.
         Note that "loss" and "accuracy" are measured during the epoch, before its last update.
@@ -39,18 +38,18 @@ class EarlyStopping:
     Attributes
     ----------
     best_epoch : int or None
-        Index of the best epoch in the history's lists, so counted from 0; None before the first `fit`, and where no
-        epoch was completed or the figure was always NaN.
+        Index of the best epoch in the history's lists, counted from 0; None before the first `fit`, and if no epoch was
+        completed or the figure was always NaN.
     stopped_epoch : int or None
-        Index of the epoch after which it stopped the training; None where it did not.
+        Index of the epoch after which it stopped the training; None if it did not.
 
-    One object may serve several fits, also side by side as in `fastnn.cross_validate`; nothing is carried over from one
-    to the next. The attributes are those of the fit that ended last.
+    One object may serve several fits, even at once as in `fastnn.cross_validate`; nothing is carried over. The
+    attributes describe the fit that ended last.
 
     Raises
     ------
     TypeError, ValueError
-        For bad arguments; by `fit`, before it changes anything, where the figure will not be measured.
+        For bad arguments; by `fit`, before it changes anything, if the figure will not be measured.
     """
 
     patience: int = 5
@@ -66,7 +65,7 @@ class EarlyStopping:
         self.monitor = arrays.choice("monitor", self.monitor, MONITORS)
 
     def begin(self, network: Network, figures: Sequence[str]) -> None:
-        """Refuse a figure that this fit does not measure; forget what an interrupted fit has left."""
+        """Refuse a figure that this fit does not measure; forget the leftovers of an interrupted fit."""
         self._best.pop(network, None)
         if self.monitor not in figures:
             has_classes = "accuracy" in figures or not self.monitor.endswith("accuracy")
@@ -77,7 +76,7 @@ class EarlyStopping:
             )
 
     def __call__(self, network: Network, history: History) -> bool:
-        """Keep the parameters of the best epoch; whether to stop."""
+        """Keep the parameters of the best epoch; return whether to stop."""
         if self._best_of(history) == history.epochs - 1:
             self._best[network] = history.epochs - 1, network.engine.snapshot()
         return self._has_stalled(history)
@@ -95,7 +94,7 @@ class EarlyStopping:
         return [-figure for figure in figures] if self.monitor.endswith("accuracy") else figures
 
     def _best_of(self, history: History) -> int | None:
-        numbered = [(loss, epoch) for epoch, loss in enumerate(self._losses(history)) if loss == loss]  # NaN does not
+        numbered = [(loss, epoch) for epoch, loss in enumerate(self._losses(history)) if loss == loss]  # skips NaN
         return min(numbered)[1] if numbered else None
 
     def _has_stalled(self, history: History) -> bool:

@@ -1,7 +1,8 @@
-"""Networks from a user's function, and several of them trained side by side.
+"""Networks made by a user's function, and several of them trained side by side.
 
-Compiled calls release Python's lock, so the networks are trained on Python threads, which share the data. Results do
-not depend on how many: whoever calls spawns a generator for each network, in order, and gets the results in that order.
+Compiled calls release Python's lock, so the networks are trained on Python threads, which share the data. The number of
+threads does not change results: the caller spawns a generator for each network, in order, and gets the results in that
+order.
 """
 
 import inspect
@@ -23,7 +24,7 @@ NetworkFactory: TypeAlias = Callable[[np.random.Generator], Network]
 Result = TypeVar("Result")
 
 EXAMPLE = "pass one such as lambda rng: fastnn.Network([...], rng=rng)"
-# Arguments of Network.fit that are not the caller's to choose: who trains chooses the samples.
+# Arguments of Network.fit that the trainer chooses, as it chooses the samples.
 NOT_OPTIONS = {"self", "x", "t", "rng", "progress", "sample_weight"}
 
 REMEDIES = {
@@ -33,7 +34,7 @@ REMEDIES = {
 
 
 class Factory:
-    """Makes networks by a user's function, and refuses what is no new network like those before."""
+    """Makes networks by a user's function; refuses anything but a new network like the earlier ones."""
 
     def __init__(self, function: Any) -> None:
         if not checks.can_be_called(function, 1):
@@ -51,7 +52,7 @@ class Factory:
             raise TypeError(f"{expected}, got {checks.shown(network)}; {EXAMPLE}")
         if network in self.made or network.history is not None or network.engine.state_owner is not None:
             came = "the same one again" if network in self.made else "one that was trained before"
-            reason = "it may have learned from samples that it must not have seen"
+            reason = "it may have learned from samples that it must not see"
             raise ValueError(f"network_factory: expected a new network at each call, got {came}; {reason}: {EXAMPLE}")
         kind = (
             network.inputs,
@@ -70,7 +71,7 @@ class Factory:
 
 
 def check_fit_options(callee: Callable[..., Any], options: dict[str, Any], *refused: str) -> dict[str, Any]:
-    """`options` of the callee itself, if they are arguments of `Network.fit` but for NOT_OPTIONS and those refused."""
+    """`options` itself; refused unless all are arguments of `Network.fit`, other than NOT_OPTIONS and `refused`."""
     known = [name for name in inspect.signature(Network.fit).parameters if name not in NOT_OPTIONS.union(refused)]
     for name in options:
         if name not in known:
@@ -81,7 +82,7 @@ def check_fit_options(callee: Callable[..., Any], options: dict[str, Any], *refu
 
 
 class Task(NamedTuple):
-    """A network to be trained: its generator, its samples and their targets, and what else belongs to it."""
+    """A network to train: its generator, samples, targets, and further data of the caller's."""
 
     generator: np.random.Generator
     x: Any
@@ -90,7 +91,7 @@ class Task(NamedTuple):
 
 
 def count_workers(n_jobs: int | None, tasks: int) -> int:
-    """How many Python threads train so many networks: by default as many as kernels would use."""
+    """How many Python threads train this many networks: by default as many as kernels would use."""
     return max(1, min(get_num_threads() if n_jobs is None else arrays.integer("n_jobs", n_jobs, minimum=1), tasks))
 
 
@@ -101,11 +102,11 @@ def train_several(
     options: dict[str, Any],
     workers: int,
 ) -> list[Result]:
-    """finish(network, history, task) of a trained network for each task, in order.
+    """The results of finish(network, history, task) for each task's trained network, in order.
 
     Tasks and networks are made in the calling thread, in order and as late as possible: there are never more than
-    `workers` of them. Each network uses its share of the kernels' threads meanwhile. After an error or Ctrl-C, those
-    that still train stop at the end of their epoch.
+    `workers` of them. Meanwhile each network uses its share of the kernels' threads. After an error or Ctrl-C, networks
+    in training stop at the end of their epoch.
     """
     stop = threading.Event()
     callbacks = options.get("callbacks", ())

@@ -1,4 +1,4 @@
-"""What `fit` measures, epoch by epoch."""
+"""The figures that `fit` measures, epoch by epoch."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -7,22 +7,22 @@ from dataclasses import dataclass, field
 
 @dataclass(repr=False)
 class History:
-    """What `fit` measured, one entry for each epoch.
+    """The figures of `fit`, one entry for each epoch.
 
     Attributes
     ----------
     loss : list of float
         Mean training loss, each batch before its update, weighted where `fit` has weights. Like the validation loss it
-        is that of the data alone, without what regularization adds, so that the two compare.
+        leaves out the penalty of regularization, so that the two compare.
     accuracy : list of float
-        Fraction of training samples whose largest output was the target's, measured likewise; empty where the
-        targets are no classes.
+        Fraction of training samples whose largest output was the target's, measured likewise; empty if the targets are
+        no classes.
     validation_loss, validation_accuracy : list of float
-        On validation_data after the epoch; empty without it.
+        The same on validation_data after the epoch; empty without it.
     seconds : list of float
         Duration of the epoch, validation included.
     learning_rate : list of float
-        The rate that the optimizer took in the epoch.
+        The optimizer's rate in the epoch.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -52,9 +52,9 @@ class History:
 
 
 def improvements(figures: Sequence[float], min_delta: float) -> Iterator[bool]:
-    """Whether each figure is below the last one that was an improvement by more than min_delta; NaN never is.
+    """Whether each figure improves on the last improvement by more than min_delta; NaN never does.
 
-    The first is one if it is finite.
+    The first is an improvement if it is finite.
     """
     best = math.inf
     for figure in figures:

@@ -1,9 +1,9 @@
 """The header of a model file: a network's description as JSON, written and checked.
 
-Format version 3 says of a network: its layers, its loss with its options, its regularization, its dtype, the names and
-shapes of its parameters, the optimizer's update, its class with its numbers, and how many updates its state has seen,
-dropout's seed and how often it has drawn. Earlier versions stay readable: 2 has nothing of the optimizer's class and
-numbers, 1 nothing of the loss's options, regularization, updates and dropout either.
+Format version 3 holds a network's layers, its loss with its options, its regularization, its dtype, the names and
+shapes of its parameters, the optimizer's update, its class with its numbers, the number of updates, and dropout's seed
+and number of draws. Earlier versions stay readable: 2 lacks the optimizer's class and numbers, 1 also the loss's
+options, regularization, updates and dropout.
 """
 
 import itertools
@@ -29,12 +29,12 @@ from fastnn.version import __version__
 NAME = "header.json"
 FORMAT, FORMAT_VERSION = "fastnn network", 3
 FIELDS = ("format", "format_version", "fastnn_version", "layers", "loss", "dtype", "parameters", "optimizer")
-# By the version that has brought them, and what they are before it.
+# By the version that introduced them, with their values before it.
 NEW_FIELDS: dict[int, dict[str, Any]] = {
     2: {"loss_options": {}, "regularization": vars(Regularization()), "steps": 0, "seed": 0, "draws": 0},
     3: {"optimizer_options": None},
 }
-MOST_STEPS = 2**53  # what a float64 counts
+MOST_STEPS = 2**53  # a float64 counts up to it
 LARGEST_HEADER = 2**20  # bytes, enough for some 7,000 affine layers
 
 OWN = "if it is your own, make it first, by fastnn.activation, layer, loss or optimizer"
@@ -80,7 +80,7 @@ def describe(network: Network, snapshot: Snapshot) -> bytes:
 
 
 def _entry(described: Any) -> dict[str, Any]:
-    """The class of a layer or an optimizer, and the fields that make another of it."""
+    """The class of a layer or an optimizer, and its fields."""
     return {"class": type(described).__name__, **vars(described)}
 
 
@@ -89,7 +89,7 @@ def _parameter_table(layers: Iterable[Layer]) -> list[dict[str, Any]]:
 
 
 class Description(NamedTuple):
-    """What a header says, checked."""
+    """The checked content of a header."""
 
     layers: list[Layer]
     loss: Loss
@@ -104,7 +104,7 @@ class Description(NamedTuple):
 
 
 def parse(text: bytes) -> Description:
-    """What a header says; ModelFileError where it says something else than a network's description."""
+    """The content of a header; ModelFileError if it does not describe a network."""
     try:
         header = json.loads(text.decode())
     except (ValueError, RecursionError) as error:
@@ -139,7 +139,7 @@ def _check_fields(header: dict[str, Any]) -> Description:
     layers = [_made(f"layers[{i}]", LAYERS, entry) for i, entry in enumerate(header["layers"])]
     table = _parameter_table(layers)
     for i, pair in enumerate(itertools.zip_longest(table, header["parameters"])):
-        wanted, came = (json.dumps(entry, sort_keys=True) for entry in pair)  # texts: to Python True and 1.0 equal 1
+        wanted, came = (json.dumps(entry, sort_keys=True) for entry in pair)  # as text: to Python True and 1.0 equal 1
         if wanted != came:
             raise ValueError(f"parameters[{i}]: expected {wanted}, as the layers say, got {checks.shown(came)}")
     dtype = arrays.float_dtype("dtype", header["dtype"])
@@ -159,7 +159,7 @@ def _check_fields(header: dict[str, Any]) -> Description:
 
 
 def _choice(name: str, value: Any, options: Mapping[str, Any]) -> str:
-    """One of the options; an identifier that is none may be an operation of a user's own."""
+    """One of the options; an unknown identifier may be a user's own operation."""
     try:
         return arrays.choice(name, value, options)
     except ValueError as error:
@@ -169,7 +169,7 @@ def _choice(name: str, value: Any, options: Mapping[str, Any]) -> str:
 
 
 def _made(name: str, classes: Mapping[str, Any], entry: Any) -> Any:
-    """The layer or optimizer of an entry, of one of these classes."""
+    """The layer or optimizer, of one of these classes, that an entry describes."""
     if not isinstance(entry, dict):
         raise TypeError(f"{name}: expected an object with the field class, got {checks.shown(entry)}")
     kind = classes[_choice(f"{name}.class", entry.get("class"), classes)]
@@ -183,7 +183,7 @@ def _made(name: str, classes: Mapping[str, Any], entry: Any) -> Any:
 
 
 def _optimizer(name: str, entry: Any, update: str | None, dtype: DType) -> Optimizer | None:
-    """The optimizer whose state the file holds, where it says more than its update."""
+    """The optimizer whose state the file holds; None if the file names only its update."""
     if entry is None:
         return None
     made: Optimizer = _made(name, OPTIMIZER_CLASSES, entry)
@@ -194,7 +194,7 @@ def _optimizer(name: str, entry: Any, update: str | None, dtype: DType) -> Optim
 
 
 def _options(name: str, kind: Any, entry: Any) -> Any:
-    """What the numbers of an entry describe, of a kind whose fields they are."""
+    """An object of this kind with the fields of an entry."""
     expected = [field.name for field in fields(kind)]
     if not isinstance(entry, dict) or sorted(entry) not in (sorted(expected), []):
         came = checks.shown(", ".join(entry) if isinstance(entry, dict) else entry)

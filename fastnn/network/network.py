@@ -1,4 +1,4 @@
-"""Network: what users build, train and ask."""
+"""Network, which users build, train and ask for predictions."""
 
 import copy
 from collections import Counter
@@ -39,16 +39,16 @@ class Network:
     loss : str or fastnn.losses.Loss
         One of `fastnn.losses`, or its name: "softmax_cross_entropy" (the network's outputs are logits; targets are
         labels, one-hot rows or probabilities), "mean_squared_error" (half the squared distance; targets are values
-        (N, K)), "sigmoid_cross_entropy", "absolute_error", "huber", "hinge", "exponential", "kl_divergence"; of
-        probabilities "cross_entropy" and "log_loss". Averaged over the batch.
+        (N, K)), "sigmoid_cross_entropy", "absolute_error", "huber", "hinge", "exponential", "kl_divergence"; for
+        probabilities "cross_entropy" and "log_loss". All are averaged over the batch.
     rng : int or numpy Generator, optional
-        For the initial weights. The same number gives the same weights.
+        Draws the initial weights; the same number gives the same weights.
     dtype : "float32" or "float64"
-        Of parameters, gradients and outputs; data are converted to it.
+        The dtype of parameters, gradients and outputs; data are converted to it.
     n_threads : int, optional
-        At most so many for this network, in place of `fastnn.set_num_threads`. Results do not depend on it.
+        The most threads for this network, in place of `fastnn.set_num_threads`. Results do not depend on it.
     regularization : Regularization, optional
-        What is added to the mean loss, so that weights stay small.
+        A penalty added to the mean loss, so that weights stay small.
 
     Attributes
     ----------
@@ -56,11 +56,11 @@ class Network:
         Views into the parameters: W1 (inputs, outputs), b1 (outputs,), W2, ...; slope1 of PRelu, gamma1 and beta1 of
         BatchNorm.
     statistics : mapping of str to array
-        Views into what BatchNorm has learned of its inputs: mean1 (outputs,), variance1, ...
+        Views into the statistics of its inputs that BatchNorm has learned: mean1 (outputs,), variance1, ...
     optimizer : Optimizer or None
-        That of the last `step` or `fit`, with which a `fit` without another goes on; None before.
+        The optimizer of the last `step` or `fit`, with which `fit` goes on by default; None before.
     history : History or None
-        Of the last `fit`.
+        The history of the last `fit`.
 
     One network may be used by several Python threads: predictions run side by side, training one batch after another.
     Methods that take data accept NaN and infinity only with check_finite=False.
@@ -94,7 +94,7 @@ class Network:
 
     @property
     def n_threads(self) -> int | None:
-        """At most so many threads for this network; None for `fastnn.get_num_threads`. It may be assigned."""
+        """The most threads for this network; None for `fastnn.get_num_threads`. It may be assigned."""
         return self._engine.n_threads
 
     @n_threads.setter
@@ -108,7 +108,7 @@ class Network:
 
     @property
     def regularization(self) -> Regularization:
-        """What is added to the mean loss, described anew at each look; chosen when the network is made."""
+        """A copy of the regularization, which is chosen when the network is made."""
         return replace(self._engine.regularization)
 
     @property
@@ -123,12 +123,12 @@ class Network:
 
     @property
     def params(self) -> Parameters:
-        """The parameters by name, views to read and to write to."""
+        """The parameters by name, as writable views."""
         return self._engine.params
 
     @property
     def statistics(self) -> Parameters:
-        """What BatchNorm has learned of its inputs by name, views to read and to write to."""
+        """The statistics that BatchNorm has learned by name, as writable views."""
         return self._engine.statistics
 
     @property
@@ -143,7 +143,7 @@ class Network:
 
     @answers_slips
     def initialize(self, rng: int | np.random.Generator | None = None) -> None:
-        """Draw the weights and dropout's seed anew, set the other parameters and statistics to where they begin.
+        """Draw the weights and dropout's seed anew and reset the other parameters and statistics.
 
         The optimizer and its state are forgotten.
         """
@@ -160,7 +160,7 @@ class Network:
             engine.counters[job.SEED] = arrays.integer("rng.integers(2**31)", drawn, 0, 2**31 - 1)
 
     def predict(self, x: Any, *, out: Any = None, check_finite: bool = True) -> Array:
-        """The outputs of the last layer; for a classifier logits, of which `fastnn.softmax` makes probabilities.
+        """The outputs of the last layer; for a classifier logits, which `fastnn.softmax` turns into probabilities.
 
         Parameters
         ----------
@@ -182,10 +182,10 @@ class Network:
         return loss
 
     def accuracy(self, x: Any, t: Any, *, check_finite: bool = True) -> float:
-        """The fraction of samples whose largest output is that of the target: labels (N,) or one-hot rows (N, K).
+        """The fraction of samples whose largest output is the target's; t: labels (N,) or one-hot rows (N, K).
 
-        Of one output, where the loss is one of two classes, of those on the side of its border that their target says:
-        of 0 for logits and margins, of 1/2 for the probabilities of log_loss.
+        With one output and a loss of two classes, the fraction on the target's side of the border: 0 for logits and
+        margins, 1/2 for the probabilities of log_loss.
         """
         if self.outputs == 1 and self._engine.loss.border is None:
             expected = "accuracy: expected a network of at least 2 outputs, one for each class"
@@ -204,22 +204,22 @@ class Network:
 
     @answers_slips
     def outputs_of_layers(self, x: Any, *, check_finite: bool = True) -> list[Array]:
-        """What each layer gives for x (N, D), first to last; the last is `predict(x)`. New arrays (N, width)."""
+        """Each layer's outputs for x (N, D), new arrays (N, width), first to last; the last is `predict(x)`."""
         from fastnn.network import passes
 
         return passes.outputs(self._engine, x, check_finite)
 
     @answers_slips
     def backward(self, x: Any, dy: Any, *, need_dx: bool = False, check_finite: bool = True) -> Any:
-        """Back-propagation of a gradient of your own by the outputs, such as that of a loss that is not fastnn's.
+        """Back-propagate your own gradient by the outputs, such as that of a loss that fastnn does not have.
 
-        Regularization adds nothing; Dropout drops nothing, and BatchNorm goes by what it has learned, as in `gradient`.
+        Regularization adds nothing; as in `gradient`, Dropout drops nothing and BatchNorm uses its learned statistics.
 
         Parameters
         ----------
         x : array (N, D)
         dy : array (N, K)
-            The gradient of your loss by `predict(x)`; divide it by N where the loss is a mean.
+            The gradient of your loss by `predict(x)`; divide it by N if the loss is a mean.
         need_dx : bool
             Also return the gradient by x.
 
@@ -238,9 +238,9 @@ class Network:
     ) -> dict[str, Array]:
         """The difference quotient of the mean loss by every parameter; new float64 arrays keyed like `params`.
 
-        Each is (L(p + h) - L(p - h)) / (2 h), or another method's, at the parameter p alone moved, all evaluated in
-        float64 from what the move changes: the inputs that it reaches, one column, then what follows. It shares nothing
-        with `gradient` but the forward pass. Parameters keep their bits.
+        Each is (L(p + h) - L(p - h)) / (2 h), or another method's quotient, with the parameter p alone moved. It is
+        evaluated in float64 from the changes: one column of a tensor, then the tensors after it. It shares nothing with
+        `gradient` but the forward pass. Parameters keep their bits.
 
         Parameters
         ----------
@@ -252,14 +252,14 @@ class Network:
         return self._engine.perturbation(self._engine.prepare(x, t, check_finite)).gradient(method, size, relative)[0]
 
     def step(self, x: Any, t: Any, optimizer: Optimizer, *, check_finite: bool = True) -> float:
-        """One update of the parameters from the batch x, t; returns the mean loss before it, as it was trained on.
+        """Update the parameters once by the batch x, t; return the mean loss in training, before the update.
 
-        With Dropout that is the loss of the thinned network, with BatchNorm that by the statistics of the batch.
+        With Dropout this is the loss of the thinned network, with BatchNorm the loss by the batch's statistics.
 
         Raises
         ------
         ValueError
-            Also for a batch of one row where there is BatchNorm, which would make 0 of it.
+            Also for a batch of one row with BatchNorm, which would turn it into 0.
         TrainingDivergedError
             If the loss is not finite; the parameters are left as they were.
         """
@@ -285,12 +285,12 @@ class Network:
         return f'Network([{layers}], loss={loss}, dtype="{self.dtype}"{penalty})'
 
     def _plain_targets(self, x: Any, t: Any) -> tuple[Array, Array] | None:
-        """The labels and the dense targets, if x and t are such that the kernel alone can check them."""
+        """The labels and the dense targets, if the kernel alone can check x and t; else None."""
         engine = self._engine
         dtype, values = engine.values.dtype, engine.memory
         if not (arrays.is_plain(x, dtype) and x.ndim == 2 and x.shape[1] == engine.inputs and x.base is not values):
             return None
-        if not engine.is_own_loss:  # whose targets may be anything
+        if not engine.is_own_loss:  # its targets may be anything
             return None
         if arrays.is_plain(t, dtype):
             t = t.reshape(-1, 1) if t.ndim == 1 else t
@@ -301,16 +301,16 @@ class Network:
         return (t, engine.no_targets) if plain else None
 
     def _train_batch(self, x: Any, t: Any, optimizer: Optimizer | None, check_finite: bool) -> tuple[float, Array]:
-        """One batch: its mean loss, and without an optimizer the gradient.
+        """Run one batch: return its mean loss and, without an optimizer, the gradient.
 
-        What is plain is checked by the kernel, which takes a tenth of the gate's time for few samples.
+        The kernel checks plain arrays, in a tenth of the gate's time for few samples.
         """
         result: Batches = (0, 0.0, 0, REFUSED)
         if check_finite is not True:
             check_finite = arrays.flag("check_finite", check_finite)
         if targets := self._plain_targets(x, t):
             result, penalty, gradient = self._run_batch((x, *targets), optimizer, (True, check_finite))
-        if result[3] == REFUSED:  # here the gate says why, and not under the lock: it may call what a user has written
+        if result[3] == REFUSED:  # the gate says why, outside the lock: it may call a user's code
             data = x, _, _ = self._engine.prepare(x, t, check_finite)
             result, penalty, gradient = self._run_batch(data, optimizer, (False, False))
         if result[3] != DONE and optimizer is not None:
@@ -322,7 +322,7 @@ class Network:
     def _run_batch(
         self, data: tuple[Array, Array, Array], optimizer: Optimizer | None, check: tuple[bool, bool]
     ) -> tuple[Batches, float, Array]:
-        """What `Engine.run_batches` returns, the penalty before it, and without an optimizer a copy of the gradient."""
+        """The result of `Engine.run_batches`, the penalty before it, and the gradient: a copy without an optimizer."""
         engine = self._engine
         rule = engine.rule(optimizer)
         with engine.lock:
@@ -331,7 +331,7 @@ class Network:
             return result, penalty, engine.gradients.copy() if optimizer is None else engine.gradients
 
     def __copy__(self) -> "Network":
-        """With parameters of its own, as a deep copy has."""
+        """A copy with its own parameters, like a deep copy."""
         made = type(self).__new__(type(self))
         vars(made).update(vars(self), _engine=copy.copy(self._engine))
         return made

@@ -1,4 +1,4 @@
-"""Single passes through a network: what each layer gives, and a gradient of a user's own taken backward."""
+"""Single passes through a network: each layer's outputs, and back-propagation of a user's own gradient."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ def _samples(network: Engine, x: Any, check_finite: bool) -> Array:
 
 
 def _run(network: Engine, x: Array, dy: Array) -> tuple[Workspace, Array]:
-    """Forward and backward from dy, by what operations have learned; the workspace, and the gradients (P,)."""
+    """Run forward and backward from dy with the learned statistics; return the workspace and the gradients (P,)."""
     plan, parts = network.plan, threads.at_most(network.n_threads)
     numbers = plan.numbers.copy()
     numbers[-job.PLAN_NUMBERS :] = NO_LOSS_NUMBERS
@@ -68,6 +68,6 @@ def _run(network: Engine, x: Array, dy: Array) -> tuple[Workspace, Array]:
 
 
 def _tensor(workspace: Workspace, name: str, row: Array, rows: int) -> Array:
-    """What an operation gives for so many rows, or the gradient by it."""
+    """The rows of an operation's outputs, or of the gradient by them."""
     start, width = rows * int(row[job.WRITES]), int(row[job.WIDTH_OUT])
     return workspace.arrays[name][start : start + rows * width].reshape(rows, width)

@@ -1,13 +1,13 @@
-"""Saving and loading networks: files without pickle, written whole or not at all, checked before they are believed.
+"""Saving and loading networks: files without pickle, written whole or not at all, and checked before use.
 
 A model file is a zip archive that `numpy.load` opens too. Its three members are stored uncompressed:
 
-    header.json          what the network is: see model_header
+    header.json          the network's description: see model_header
     parameters.npy       the parameters in the order of the header, each in C order: one vector (P,), little-endian
-    optimizer_state.npy  what the optimizer keeps, (vectors, P), likewise
+    optimizer_state.npy  the optimizer's state, (vectors, P), likewise
 
-This is format version 3; tests/data holds files of versions 1 and 2. What cannot be said in it, such as a new field of
-a layer, takes a new version number, beside which the earlier ones stay readable.
+This is format version 3; tests/data holds files of versions 1 and 2. Anything that it cannot express, such as a new
+field of a layer, takes a new version number; earlier versions stay readable.
 """
 
 import math
@@ -30,7 +30,7 @@ from fastnn.network.network import Network
 from fastnn.optimizers import OPTIMIZERS
 from fastnn.system import files
 
-# Suffixes of files that other programs read; not .zip, as a model file is a zip archive.
+# Suffixes of other programs' files; not .zip, as a model file is a zip archive.
 OTHER_FORMATS = {
     *(".ckpt", ".csv", ".h5", ".hdf5", ".joblib", ".json", ".keras", ".mat", ".npy", ".onnx"),
     *(".pb", ".pickle", ".pkl", ".pt", ".pth", ".safetensors", ".tflite"),
@@ -38,37 +38,37 @@ OTHER_FORMATS = {
 
 HEADER, PARAMETERS, STATE = MEMBERS = (model_header.NAME, "parameters.npy", "optimizer_state.npy")
 
-# What reading a damaged zip archive raises. RuntimeError: encryption, methods that zipfile does not know, deep nesting.
+# Errors of reading a damaged zip archive. RuntimeError: encryption, methods unknown to zipfile, deep nesting.
 DAMAGE = (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError, OverflowError, struct.error)
 
 
 def save(network: Network, path: str | os.PathLike[str]) -> None:
     """Write a network to a file that `load` reads: layers, loss, dtype, parameters, the optimizer and its state.
 
-    The file does not hold the history, the number of threads, or how data were prepared; where the optimizer's class is
-    not fastnn's, it holds the state of the optimizer but not its numbers. While another thread trains the network, the
-    file holds the network as it was at one moment between two updates. The new file is written beside the old one,
-    brought to the disk and then put in its place: at any moment, power failure included, `path` is the old file or the
-    new one, whole. Equal networks give equal files.
+    The file does not hold the history, the number of threads, or how data were prepared; if the optimizer's class is
+    not fastnn's, it holds the optimizer's state but not its numbers. While another thread trains the network, the file
+    holds the network as it was at one moment between two updates. The new file is written beside the old one, brought
+    to the disk and then put in its place: at any moment, power failure included, `path` is the old file or the new one,
+    whole. Equal networks give equal files.
 
     Parameters
     ----------
     network : Network
-        Of fastnn's own layers.
+        A network of fastnn's own layers.
     path : str or os.PathLike
         The file's name, used as it is; nothing is appended. It should end in .npz, and may end in anything but the
-        suffix of another format, such as .onnx or .pt. An existing file is replaced, keeping its permissions; of a
-        symbolic link, the file that it points to.
+        suffix of another format, such as .onnx or .pt. An existing file is replaced, keeping its permissions; a
+        symbolic link is followed.
 
     Raises
     ------
     TypeError
-        For what is no network or no path, and for layers defined outside fastnn: a model file holds no code.
+        For anything but a network and a path, and for layers defined outside fastnn: a model file holds no code.
     ValueError
         For an empty path, one that names a device or a pipe, and one with the suffix of another format.
     OSError
         FileNotFoundError for a missing folder, IsADirectoryError for a folder, PermissionError where writing is not
-        allowed, and others. The old file, if there was one, is as it was.
+        allowed, and others. The old file, if any, is left as it was.
     """
     if not isinstance(network, Network):
         raise TypeError(f"network: expected a fastnn.Network, got {checks.shown(network)}; pass the network to save")
@@ -94,12 +94,12 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
 
 @answers_slips
 def load(path: str | os.PathLike[str]) -> Network:
-    """Read a network that `save` wrote. It predicts, and `fit` goes on with the same optimizer, with the same bits.
+    """Read a network that `save` wrote. It predicts, and `fit` goes on with the same optimizer, to the same bits.
 
-    Files written before format version 3 name the optimizer without its numbers: there `fit` asks for it.
+    Files of earlier format versions than 3 name the optimizer without its numbers; `fit` then asks for it.
 
-    The file may come from a stranger: nothing in it is executed, everything in it is checked, and no more memory is
-    taken than its true size accounts for. Parameters may be NaN or infinite, as those of the network may have been.
+    The file may come from a stranger: nothing in it is executed, everything in it is checked, and it takes no more
+    memory than its true size. Parameters may be NaN or infinite, as they may have been in the network.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def load(path: str | os.PathLike[str]) -> Network:
     Raises
     ------
     TypeError, ValueError
-        For what is no path, and for an empty one.
+        For anything but a path, and for an empty one.
     ModelFileError
         For a file that `save` did not write, that is damaged, or of a format version that this fastnn does not know.
     OSError
@@ -120,7 +120,7 @@ def load(path: str | os.PathLike[str]) -> Network:
     """
     name = _file_name(path)
     try:
-        file = open(name, "rb")  # noqa: SIM115 - closed below; here only what open itself raises is of interest
+        file = open(name, "rb")  # noqa: SIM115 - closed below; only errors of open itself are caught here
     except OSError as error:
         remedy = f"check the name and the folder {os.path.dirname(os.path.abspath(name))}"
         sentence = f"path: expected a readable file, got {name} ({error.strerror}); {remedy}"
@@ -151,7 +151,7 @@ def _file_name(path: Any) -> str:
         raise IsADirectoryError(
             f"path: expected the name of a file, got the folder {name}; add a name such as 'digits.npz'"
         )
-    if os.path.exists(name) and not os.path.isfile(name):  # which os.replace would replace, and reading could wait for
+    if os.path.exists(name) and not os.path.isfile(name):  # os.replace would replace it, and reading could block
         raise ValueError(f"path: expected the name of a file, got {name}, a device or a pipe; pass another name")
     return name
 
@@ -177,12 +177,12 @@ def _restated(error: OSError, sentence: str) -> OSError:
 
 
 def _npy_header(dtype: DType, shape: tuple[int, ...]) -> bytes:
-    """What stands before an array in a .npy file of version 1.0, in the one form that is written and accepted here.
+    """The header of an array in a .npy file of version 1.0, in the one form that is written and accepted here.
 
     Source: numpy.lib.format, "Format Version 1.0".
     """
     text = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': {shape}, }}"
-    length = len(text) + 1 + -(len(text) + 11) % 64  # a newline, and spaces up to a multiple of 64 with what is before
+    length = len(text) + 1 + -(len(text) + 11) % 64  # a newline, and spaces up to a multiple of 64 in all
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", length) + text.ljust(length - 1).encode() + b"\n"
 
 
@@ -215,7 +215,7 @@ def _read(file: IO[bytes]) -> Network:
 
 
 def _check_members(found: list[zipfile.ZipInfo], file_size: int) -> dict[str, zipfile.ZipInfo]:
-    """The members by name: just those of a model file, uncompressed, none larger than the whole file."""
+    """The members by name: exactly a model file's, uncompressed, none larger than the whole file."""
     names = [member.filename for member in found]
     if sorted(names) != sorted(MEMBERS):
         came = f"{checks.shown(', '.join(names))}; {REMEDY}"
@@ -230,7 +230,7 @@ def _check_members(found: list[zipfile.ZipInfo], file_size: int) -> dict[str, zi
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, dtype: DType, shape: tuple[int, ...]) -> Array:
-    """The array of a member, refused unless it is of this dtype and shape before memory is taken for it."""
+    """The array of a member, refused before memory is taken for it unless it has this dtype and shape."""
     expected = _npy_header(dtype.newbyteorder("<"), shape)
     size = len(expected) + math.prod(shape) * dtype.itemsize
     with archive.open(member) as stream:
@@ -244,5 +244,5 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, dtype: DType, shap
 
 
 def _text(npy_header: bytes) -> str:
-    """What a header of a .npy file says."""
+    """The text in a header of a .npy file."""
     return npy_header[10:].decode("latin-1").rstrip()

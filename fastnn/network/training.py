@@ -1,4 +1,4 @@
-"""The fit loop. No arithmetic of its own: it hands mini-batches to kernels and keeps the record."""
+"""The fit loop: it hands mini-batches to kernels and keeps the record, and does no arithmetic itself."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +22,8 @@ from fastnn.system.progress import Progress
 if TYPE_CHECKING:
     from fastnn.network.network import Network
 
-# A compiled call cannot be interrupted, so a run is cut into calls of about this long: Ctrl-C answers within 0.1 s.
+# A compiled call cannot be interrupted, so a run is cut into calls of about this length: Ctrl-C is answered within 0.1
+# s.
 SECONDS_PER_CALL = 0.05
 GRADIENTS = ("analytic", "numerical")
 
@@ -61,46 +62,48 @@ def fit(
     epochs : int
         Passes over the data.
     batch_size : int or None
-        Samples for one update; None for all of them. The last batch of an epoch may be smaller;
-        where there is BatchNorm, one of a single row is left out, of the figures, too: without shuffle always the last.
+        Samples for one update; None for all of them. The last batch of an epoch may be smaller; with BatchNorm, a last
+        batch of a single row is left out, and out of the figures, too.
     optimizer : Optimizer, optional
-        If not given, training goes on with that of the network's last update, its numbers and its state, also after
-        `fastnn.load`; a network that was never trained takes SGD(lr=0.1). A given one of the same kind goes on with the
-        state, another kind begins anew.
+        By default training goes on with the optimizer of the network's last update and its state, also after
+        `fastnn.load`; a network that was never trained takes SGD(lr=0.1). A given optimizer of the same kind goes on
+        with the state, another kind begins anew.
     schedule : callable, optional
         One of `fastnn.schedules`, or a function. Called as schedule(epoch, history) before each epoch, counted from 0;
-        the epoch's learning rate is the result, at least 0, times the optimizer's. Without a schedule the next fit
-        has the optimizer's own rate again.
+        the epoch's learning rate is the result, at least 0, times the optimizer's. The next fit without a schedule has
+        the optimizer's own rate again.
     validation_data : (x, t), optional
-        Measured after each epoch.
+        Data on which loss and accuracy are measured after each epoch.
     shuffle : bool
         Take the samples in a new random order in each epoch.
     rng : int or numpy Generator, optional
         For the order, which each epoch draws anew: `rng.permutation(N)`. With the same number, the same network and
-        the same data, training gives the same bits. With one Generator, two fits of 3 epochs give those of one of 6.
+        the same data, training gives the same bits. With one Generator, two fits of 3 epochs give the same bits as one
+        of 6.
     progress : bool
         Show a progress bar while standard output is a terminal.
     callbacks : sequence of callables
         Each is called as callback(network, history) after every epoch; a true result stops the training. It may have
-        two methods more. begin(network, figures) is called before anything is changed, with the names of the figures
+        two further methods. begin(network, figures) is called before anything is changed, with the names of the figures
         that the history will hold, and refuses by raising an error. end(network, history) is called when the training
-        has ended, also by an error or Ctrl-C, or as a later one has refused. `fastnn.EarlyStopping` is such a callback.
+        has ended, even by an error or Ctrl-C, or when a later callback has refused. `fastnn.EarlyStopping` is such a
+        callback.
     check_finite : bool
         Refuse NaN and infinity in the data.
     gradient : str
-        "analytic": back-propagation. "numerical": central differences with h = 1e-4, see `Network.numerical_gradient`.
+        "analytic" is back-propagation; "numerical" takes central differences with h = 1e-4, see
+        `Network.numerical_gradient`.
     sample_weight : array (N,), optional
-        What each sample's loss is multiplied by, over the mean of all weights; at least 0. One of weight 0 counts for
-        nothing, whatever its loss, but for the statistics of BatchNorm.
+        The factors of the samples' losses, divided by their mean; at least 0. A sample of weight 0 counts for nothing,
+        whatever its loss, except in the statistics of BatchNorm.
     class_weight : array (K,), optional
-        The sample's weight is multiplied by that of its label, or of its one-hot row; K = 2 where one output stands
-        for two classes, the second by targets of 1. The accuracy, and what is measured on validation data, are not
-        weighted.
+        Each sample's weight is multiplied by its class's; K = 2 if one output stands for two classes, the second for
+        targets of 1. The accuracy and the figures on validation data are not weighted.
 
     Returns
     -------
     History
-        Also kept as `network.history`, up to the last completed epoch where fit was interrupted or failed.
+        It is also kept as `network.history`, up to the last completed epoch if fit was interrupted or failed.
 
     Raises
     ------
@@ -133,7 +136,7 @@ def fit(
             start = time.perf_counter()
             run.optimizer, rate = _scheduled(optimizer, schedule, epoch - 1, history)
             if shuffle:
-                # Drawn anew, so that the epochs of two fits are those of one.
+                # Drawn anew, so that two fits give the epochs of one.
                 order[:] = checks.permutation("rng", generator, len(order))
             with Progress(run.samples(len(x)), f"epoch {epoch}/{epochs}", enabled=progress) as bar:
                 loss, accuracy = run.epoch(data, epoch, bar)
@@ -141,9 +144,9 @@ def fit(
             if validation is not None:
                 row["validation_loss"], row["validation_accuracy"] = self.engine.measure_on(*validation)
             row["seconds"] = time.perf_counter() - start
-            for name in figures:  # not before all are known: Ctrl-C must not leave half a row
+            for name in figures:  # once all are known: Ctrl-C must not leave half a row
                 getattr(history, name).append(row[name])
-            stop = [bool(callback(self, history)) for callback in callbacks]  # a list, so that each is called
+            stop = [bool(callback(self, history)) for callback in callbacks]  # a list, so that all are called
             if any(stop):
                 break
     finally:
@@ -152,7 +155,7 @@ def fit(
 
 
 class _Run:
-    """Epochs over one network, cut into compiled calls; keeps the last finite parameters to go back to."""
+    """Epochs over one network, cut into compiled calls; keeps the last finite parameters, to go back to."""
 
     def __init__(
         self, network: "Network", optimizer: Optimizer, batch_size: int, run_batches: Any, data: Sequence[Array]
@@ -175,7 +178,7 @@ class _Run:
             self.network.engine.restore(self.saved)
 
     def samples(self, rows: int) -> int:
-        """How many of so many rows are taken: batch normalisation would make 0 of a last one by itself."""
+        """The number of rows that are taken: batch normalization would turn a single last row into 0."""
         alone = rows % self.batch_size == 1 and self.batch_size > 1 and bool(self.network.statistics)
         return rows - alone
 
@@ -185,13 +188,13 @@ class _Run:
         first, samples, losses, hits = 0, 0, 0.0, 0
         while first < batches:
             last = min(batches, first + self.batches_per_call)
-            with self.network.engine.lock:  # what another thread saves is finite
+            with self.network.engine.lock:  # another thread saves finite parameters only
                 start = time.perf_counter()
                 result = self.run_batches(data, self.optimizer, (first, last, self.batch_size), losses)
                 self._pace(last - first, time.perf_counter() - start)
                 if not (result[3] == DONE and np.isfinite(self.network.engine.values).all()):
                     self.network.engine.restore(self.saved)
-                    if data[1].size:  # which a callback may have changed
+                    if data[1].size:  # a callback may have changed the labels
                         arrays.labels("t", data[1], len(data[0]), self.network.outputs)
                     raise TrainingDivergedError(
                         f"loss: expected finite numbers, got NaN or infinity in epoch {epoch}, batches {first + 1} to "
@@ -247,7 +250,7 @@ def check_schedule(name: str, schedule: Any) -> Schedule:
 
 
 def _batch_size(network: "Network", rows: int, batch_size: int | None) -> int:
-    """The rows of a whole batch; refused where batch normalisation could make nothing of them."""
+    """The rows of a whole batch; refused if it is a single one and there is batch normalization."""
     size = rows if batch_size is None else min(rows, arrays.integer("batch_size", batch_size, minimum=1))
     if size == 1 and network.statistics:
         raise lone_row("x", "pass more samples") if rows == 1 else lone_row("batch_size", "pass a larger one")
@@ -263,25 +266,25 @@ def _scheduled(optimizer: Any, schedule: Schedule | None, epoch: int, history: H
 
 
 def _weights(network: "Network", data: tuple[Array, Array, Array], sample_weight: Any, class_weight: Any) -> Array:
-    """The weight of each sample over their mean; empty where all are 1."""
+    """The samples' weights over their mean; empty if all are 1."""
     x, labels, dense = data
     if class_weight is not None and not network.engine.counts_hits(labels, dense):
-        came = "values or shares; pass sample_weight"
+        came = "values or probabilities; pass sample_weight"
         raise ValueError(f"class_weight: expected targets that are classes, got {came}")
     weights = weights_of(sample_weight, class_weight, labels, dense, (len(x), network.outputs))
     if weights is None:
         return NO_WEIGHTS
-    weights = weights / weights.max()  # so that their mean is not below the smallest number
+    weights = weights / weights.max()  # so that their mean does not underflow
     shares: Array = weights / weights.mean()
     return shares
 
 
 def _is_numerical(gradient: str, network: "Network", weights: Array) -> bool:
-    """Whether the gradient is numerical; with it refuses weights, and layers that training takes in another way."""
+    """Whether the gradient is numerical; if so, refuse weights, and layers that behave differently in training."""
     if arrays.choice("gradient", gradient, GRADIENTS) != "numerical":
         return False
     if weights.size:
-        raise ValueError("gradient: expected 'analytic' with weights of samples, got 'numerical', which knows none")
+        raise ValueError("gradient: expected 'analytic' with sample weights, got 'numerical', which takes none")
     for layer in network.engine.layers:
         if layer.outside_training:
             expected = f"gradient: expected 'analytic' for a network with {type(layer).__name__}"
@@ -303,7 +306,7 @@ def _check_callbacks(callbacks: Any) -> None:
 
 
 def _begin(callbacks: Sequence[Callback], network: "Network", figures: Sequence[str]) -> None:
-    """Let all begin, or end those that have begun."""
+    """Call begin of all callbacks; on an error, call end of the ones that have begun."""
     for number, callback in enumerate(callbacks):
         try:
             if callable(getattr(callback, "begin", None)):
@@ -314,7 +317,7 @@ def _begin(callbacks: Sequence[Callback], network: "Network", figures: Sequence[
 
 
 def _end(callbacks: Sequence[Callback], network: "Network", history: History) -> None:
-    """Let all end; the first error is raised after that."""
+    """Call end of all callbacks, then raise the first error."""
     errors = []
     for callback in callbacks:
         if callable(getattr(callback, "end", None)):
@@ -327,7 +330,7 @@ def _end(callbacks: Sequence[Callback], network: "Network", history: History) ->
 
 
 def _figures(classes: bool, validated: bool) -> tuple[str, ...]:
-    """The names of what the history will hold."""
+    """The names of the figures that the history will hold."""
     kinds = ("loss", "accuracy") if classes else ("loss",)
     return (*kinds, *(f"validation_{kind}" for kind in kinds if validated), "seconds", "learning_rate")
 

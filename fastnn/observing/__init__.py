@@ -1,1 +1,1 @@
-"""Numerical gradients of plain NumPy functions: watch one call, recognise the network, evaluate it by the engine."""
+"""Numerical gradients of plain NumPy functions: watch one call, recognize the network, evaluate it by the engine."""

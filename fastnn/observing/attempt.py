@@ -1,7 +1,7 @@
-"""Whether a function is worth observing, and what became of it before.
+"""Whether a function is worth observing, also by earlier attempts.
 
-A loop of plain calls that is not recognised is to take little longer for having been observed, and one that is short
-needs no engine. So a loop evaluates its first entry, which tells how long a call takes, and asks here about the rest.
+Observing must cost little where the function is not recognized, and a short loop needs no engine. So a loop of plain
+calls evaluates its first entry, which tells how long a call takes, and asks here about the rest.
 """
 
 import types
@@ -18,10 +18,10 @@ from fastnn.system import loading
 if TYPE_CHECKING:
     from fastnn.observing.engine import Found
 
-SMALL = 7  # entries; of no more than these the loop is as quick as looking at f
-PATIENCE = 0.1  # of the loop's time, which may be lost where f is not recognised
-CONFIDENCE = 0.5  # likewise, where the same code was recognised before
-# What observing and recognising takes: in seconds, in calls of f, and for each object that f reaches.
+SMALL = 7  # entries; for no more than these the loop is as quick as looking at f
+PATIENCE = 0.1  # the part of the loop's time that may be lost where f is not recognized
+CONFIDENCE = 0.5  # likewise, where the same code was recognized before
+# The cost of observing and recognizing: in seconds, in calls of f, and for each object that f reaches.
 SECONDS, CALLS, SECONDS_PER_OBJECT = 5e-4, 20, 2e-6
 MOST_SKIPPED = 1023  # loops in a row
 
@@ -29,7 +29,7 @@ TOO_SHORT = "a loop too short to gain from being observed"
 
 
 class Past:
-    """What became of one function's code: whether it was recognised, and by the array's shape what was refused."""
+    """The past of one function's code: whether it was recognized, and the refusals by the array's shape."""
 
     def __init__(self) -> None:
         self.is_known = False
@@ -37,7 +37,7 @@ class Past:
 
 
 class Refusal:
-    """Why a function was refused, how often, and how many loops are not to try again: 1, 3, 7, ..."""
+    """Why a function was refused, how often, and how many loops must not try again: 1, 3, 7, ..."""
 
     def __init__(self) -> None:
         self.reason, self.count, self.skip = "", 0, 0
@@ -47,21 +47,21 @@ _pasts: weakref.WeakKeyDictionary[Any, Past] = weakref.WeakKeyDictionary()
 
 
 def forget() -> None:
-    """As if no function had been observed."""
+    """Forget all functions that were observed."""
     _pasts.clear()
 
 
 def attempt(
     f: Any, x: Any, rule: tuple[str, float, bool], call: float, calls: int, entries: Any = None, last: int = -1
 ) -> "tuple[Found | None, str]":
-    """The difference quotients of f by the engine, and what f was recognised as; or None, and why not.
+    """The difference quotients of f by the engine, and what f was recognized as; or None, and why not.
 
     Parameters
     ----------
     rule : (method, h, relative)
         As for `engine.Rule`.
     call, calls : float, int
-        How many seconds one call of f takes, and how many calls the plain loop needs.
+        The seconds that one call of f takes, and the number of calls that the plain loop needs.
     entries, last
         As for `engine.gradient`.
     """
@@ -77,8 +77,8 @@ def attempt(
         return None, TOO_SHORT
     with turns.engine() as free:
         if not free:
-            return None, "another thread is at it"
-        from fastnn.observing import engine  # with it comes Numba
+            return None, "another thread uses the engine"
+        from fastnn.observing import engine  # loads Numba
 
         try:
             most = int(min(MOST, _spare(past, x, call, calls) / SECONDS_PER_OBJECT))
@@ -94,12 +94,12 @@ def attempt(
 
 
 def may_pay(x: Any, count: int) -> bool:
-    """Whether an attempt at so many entries may ever be worth it, however long f takes."""
+    """Whether an attempt at `count` entries may ever be worth it, however long f takes."""
     return count > SMALL and x.dtype == np.float64
 
 
 def why_not(f: Any, x: Any, call: float, calls: int, count: int) -> str:
-    """Why an attempt is not worth it, whatever became of others; "" if it may be. count: of the entries."""
+    """Why an attempt at `count` entries is not worth it, regardless of earlier ones; "" if it may be."""
     if x.dtype != np.float64:
         return f"{x.dtype} in place of float64"
     if count <= SMALL:
@@ -110,19 +110,19 @@ def why_not(f: Any, x: Any, call: float, calls: int, count: int) -> str:
 
 
 def _spare(past: Past, x: Any, call: float, calls: int) -> float:
-    """The seconds that observing may take beyond what it takes at least."""
+    """The seconds that observing may take beyond its least cost."""
     share = CONFIDENCE if past.is_known and x.shape not in past.refused else PATIENCE
     return calls * call * share - SECONDS - CALLS * call
 
 
 def last_in_memory(x: Any) -> int:
-    """The flat index of the entry that comes last as they lie in memory, which is how nditer goes."""
+    """The flat index of the entry that lies last in memory, the last one that nditer visits."""
     place = [0 if stride < 0 else size - 1 for size, stride in zip(x.shape, x.strides, strict=True)]
     return int(np.ravel_multi_index(place, x.shape)) if place else 0
 
 
 def _past_of(f: Any) -> Past:
-    """That of the code of a function or a method, or of a callable object's class."""
+    """The past of a function's or a method's code, or of a callable object's class."""
     while isinstance(f, types.MethodType):
         f = f.__func__
     code = getattr(f, "__code__", None)

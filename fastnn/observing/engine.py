@@ -1,7 +1,7 @@
-"""From a function to its numerical gradient by the engine: observe, recognise, evaluate, compare.
+"""From a function to its numerical gradient by the engine: observe, recognize, evaluate, compare.
 
-Calls of f beyond the plain loop's: one under observation and one without, after which everything is put back; where f
-is recognised, those of the quotients of CHECKS entries.
+f is called twice more than by the plain loop, once under observation, and everything is put back; where f is
+recognized, it is also called for the quotients of CHECKS entries.
 """
 
 import contextlib
@@ -18,25 +18,25 @@ from fastnn.engine.plan import check_layers, compile_plan
 from fastnn.gate.arrays import Array
 from fastnn.observing.reach import MOST, Memory, RandomStates, Reach
 from fastnn.observing.read_only import ReadOnly
-from fastnn.observing.recognition import Chain, recognise
+from fastnn.observing.recognition import Chain, recognize
 from fastnn.observing.tape import NotUnderstoodError, StandIn, stand_in
 
 CHECKS = 2
 # The plain quotient's own rounding: a few units in the last place of the loss, divided by the step.
 ABSOLUTE, RELATIVE = 1e-13, 1e-6
-# Steps of which rounding leaves something to compare, and within what was observed.
+# Steps that rounding leaves large enough to compare, and that stay near the observed point.
 SMALLEST_STEP, LARGEST_STEP = 1e-10, 1.0
 
 
 class Rule(NamedTuple):
-    """A difference quotient: the name of its method, its step, and whether that is relative to max(1, |x|)."""
+    """A difference quotient: the name of its method, its step, and whether the step is relative to max(1, |x|)."""
 
     method: str = "central"
     h: float = 1e-4
     relative: bool = False
 
     def steps(self, x: Array) -> Array:
-        """Those really taken from x at each of the method's points, (points, *x.shape)."""
+        """The steps really taken from x at each of the method's points, (points, *x.shape)."""
         scale = self.h * np.maximum(1.0, np.abs(x)) if self.relative else self.h
         return np.stack([np.asarray((x + multiple * scale) - x) for multiple in METHODS[self.method].points])
 
@@ -45,14 +45,14 @@ BOOK = Rule()
 
 
 class Found(NamedTuple):
-    """Difference quotients like x, for "richardson" an estimate of their errors, and what f was recognised as."""
+    """Difference quotients like x, for "richardson" an estimate of their errors, and what f was recognized as."""
 
     values: Array
     error: Array | None
     text: str
 
 
-# Decides which entries are compared: others in each call, and not from the global generator, which is the script's.
+# Chooses the entries to compare, new ones in each call; the global generator belongs to the script.
 _generator = np.random.default_rng(20161024)
 
 
@@ -64,16 +64,16 @@ def gradient(
     Parameters
     ----------
     entries : flat indices, optional
-        Those that the plain loop would evaluate, if not all.
+        The entries that the plain loop would evaluate, if not all.
     last : int
         The flat index of the last of them.
     most : int
-        Refuse what reaches more objects.
+        Refuse a function that reaches more objects.
 
     Raises
     ------
     NotUnderstoodError
-        With the reason, where the plain loop has to do it; then everything is as it was.
+        With the reason, if the plain loop has to do it; everything is then as it was.
     """
     farthest = rule.h * (max(1.0, float(np.max(np.abs(x)))) if rule.relative else 1.0)
     if not (rule.h >= SMALLEST_STEP and farthest <= LARGEST_STEP):
@@ -89,19 +89,19 @@ def gradient(
 
 
 def _understood(function: Callable[[], Any]) -> Any:
-    """The value of a function of ours that works on what f computes; whatever it raises, the plain loop can do it."""
+    """The value of a function of ours that works on what f computed; if it raises, the plain loop takes over."""
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # such as that the step is lost in a large number, which the book does not
+            warnings.simplefilter("ignore")  # such as of a step lost in a large number
             return function()
     except NotUnderstoodError:
         raise
     except Exception as error:
-        raise NotUnderstoodError(f"{type(error).__name__} while it was recognised") from error
+        raise NotUnderstoodError(f"{type(error).__name__} while it was recognized") from error
 
 
 def _of_chain(chain: Chain, x: Array, rule: Rule) -> Found:
-    """The difference quotients by the array x that the chain is about, the weight decay's included."""
+    """The difference quotients by the chain's array x, including the weight decay's."""
     values, error = gradients(chain, rule, chain.name)
     result = chain.scale * values[chain.name]
     if chain.decay:
@@ -127,7 +127,7 @@ def gradients(chain: Chain, rule: Rule, only: str | None) -> tuple[dict[str, Arr
 
 
 def _observe(f: Any, x: Array, most: int) -> tuple[Chain, float]:
-    """Call f with a stand-in for x and with x, put everything back, recognise what it did; also the value of f."""
+    """Call f with a stand-in for x and with x, put everything back, recognize what f did; also return f's value."""
     reach = Reach(f, most)
     reach.refuse_aliases(x)
     substitute = stand_in(x)
@@ -143,15 +143,15 @@ def _observe(f: Any, x: Array, most: int) -> tuple[Chain, float]:
 
     root, value = _call_twice(reach, x, observed, lambda: f(x))
     if not isinstance(root, StandIn):
-        raise NotUnderstoodError("its value does not depend on the array, as far as one can see")
+        raise NotUnderstoodError("its value does not seem to depend on the array")
     if np.shape(root.node.value) != () or np.shape(value) != ():
         raise NotUnderstoodError(f"its value has the shape {np.shape(root.node.value)}")
     base, observed_value = float(value), float(root.node.value)
     if not np.isfinite(base):
         raise NotUnderstoodError("its value is not finite")
     if not abs(base - observed_value) <= 1e-9 * max(1.0, abs(base)):
-        raise NotUnderstoodError("observed it gives another value")
-    return _understood(lambda: recognise(substitute.node, root.node)), base
+        raise NotUnderstoodError("under observation it gives another value")
+    return _understood(lambda: recognize(substitute.node, root.node)), base
 
 
 def _call_twice(reach: Reach, x: Array, first: Callable[[], Any], second: Callable[[], Any]) -> tuple[Any, Any]:
@@ -166,7 +166,7 @@ def _call_twice(reach: Reach, x: Array, first: Callable[[], Any], second: Callab
     except NotUnderstoodError:
         raise
     except Exception as error:
-        raise NotUnderstoodError(f"observed, it raises {type(error).__name__}: {error}") from error
+        raise NotUnderstoodError(f"under observation, it raises {type(error).__name__}: {error}") from error
     finally:
         before.restore()
         drew = states.restore()
@@ -174,20 +174,20 @@ def _call_twice(reach: Reach, x: Array, first: Callable[[], Any], second: Callab
         raise NotUnderstoodError("it draws random numbers")
     if not after_one.equals(after_two):
         raise NotUnderstoodError(
-            "a second call leaves something else than the first: it counts, or keeps running values"
+            "a second call leaves another state than the first: it counts, or keeps running values"
         )
     return one, two
 
 
 def _gradient_of_network(f: Any, x: Array, rule: Rule, most: int) -> tuple[Found, float]:
-    """Where x is one of a fastnn network's parameters; also the value of f, which is called four times."""
+    """The quotients by x, a parameter of a fastnn network, and the value of f, which is called four times."""
     reach = Reach(f, most)
     base, _ = _call_twice(reach, x, lambda: f(x), lambda: f(x))
     before, states = Memory(reach), RandomStates(reach)
     try:
         found = observation.network_gradient(f, x, rule.h, rule.relative, rule.method)
     except Exception as error:
-        raise NotUnderstoodError(f"observed, it raises {type(error).__name__}: {error}") from error
+        raise NotUnderstoodError(f"under observation, it raises {type(error).__name__}: {error}") from error
     finally:
         before.restore()
         states.restore()
@@ -200,10 +200,10 @@ def _gradient_of_network(f: Any, x: Array, rule: Rule, most: int) -> tuple[Found
 def compare(
     f: Any, x: Array, rule: Rule, result: Array, base: float, entries: Array | None = None, last: int = -1
 ) -> None:
-    """Compare CHECKS entries with the plain quotient, refused where one differs.
+    """Compare CHECKS entries with the plain quotient; refuse f where one differs.
 
-    One by chance among those whose quotient is not 0, where a difference would show; then the last one of the plain
-    loop, so that f leaves what the loop leaves.
+    One is chosen at random among entries whose quotient is not 0, where a difference would show; the other is the plain
+    loop's last, so that f leaves the same state as the loop.
     """
     flat = result.ravel() if entries is None else result.ravel()[entries]
     if not np.isfinite(flat).all():
@@ -235,15 +235,15 @@ def _plain_quotient(f: Any, x: Array, place: Any, rule: Rule) -> float:
         values.append(float(f(x)) - base)
     x[place] = kept
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the step is lost
+        warnings.simplefilter("ignore")  # of the step lost in rounding
         return float(quotient(rule.method, np.array(values), divisors(steps, points, rule.h))[0])
 
 
 def _one_thread_for_numpy() -> Any:
-    """A context in which NumPy's products have one thread, where threadpoolctl is there to see to it.
+    """A context in which NumPy's products have one thread, if threadpoolctl is installed.
 
-    On two threads OpenBLAS keeps them spinning for some 20 ms after each product, and the engine's threads beside them
-    take twice their time: 110 ms instead of 50 for a network of 784-50-10.
+    OpenBLAS's threads spin for about 20 ms after each product, which doubles the time of the engine's threads: 110 ms
+    instead of 50 for a network of 784-50-10.
     """
     controller = _controller()
     return contextlib.nullcontext() if controller is None else controller.limit(limits=1, user_api="blas")

@@ -1,9 +1,9 @@
-"""What a function can reach: where it holds an array, and a memory of all that it may change.
+"""What a function can reach: the places that hold an array, and a memory of all that it may change.
 
 A function reaches what is in its closure, its defaults, its attributes and the globals that it names, the attributes of
-objects, the items of dictionaries and lists, and so on from there. What is of none of the types known here may have a
-state that nobody can keep, so a function that reaches it is refused. Modules and functions of libraries are taken to
-have none.
+objects, the items of dictionaries and lists, and so on from there. An object of an unknown type may have a state that
+cannot be put back, so a function that reaches one is refused. Modules and functions of libraries are assumed to have no
+state.
 """
 
 import argparse
@@ -27,9 +27,9 @@ import numpy as np
 from fastnn.engine import observation
 from fastnn.observing.tape import NotUnderstoodError, StandIn
 
-ROUNDING = 1e-9  # relative; what a stand-in stands for is computed by NumPy, where else a kernel may do it
+ROUNDING = 1e-9  # relative; NumPy computes with a stand-in, where otherwise a kernel may
 REPLACED = "fastnn.dropin."  # the modules whose objects hold the user's arrays
-MOST = 20_000  # things to look at; what reaches more is not worth it
+MOST = 20_000  # objects to look at; a function that reaches more is not worth it
 
 _MISSING: Any = object()
 # Libraries whose functions and classes are not looked into.
@@ -43,7 +43,7 @@ _LIBRARIES = frozenset(sys.stdlib_module_names) | {
     "sklearn",
 }
 _LIBRARIES |= {"fastnn"}
-# What cannot change, and what changes the outside alone.
+# Types without a state, or with effects on the outside alone.
 _VALUES: tuple[Any, ...] = (
     int,
     float,
@@ -63,7 +63,7 @@ _VALUES += (datetime.timedelta, re.Pattern, types.ModuleType, types.CodeType, lo
 _INTERFACES = ("abc", "typing", "collections.abc")  # modules of base classes without a state
 _GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 _LISTS = (list, collections.deque)
-# The classes of libraries whose objects are what they contain, and their attributes.
+# The classes of libraries whose objects consist of their contents and attributes.
 _CONTAINERS = frozenset(
     [
         *(object, dict, list, tuple, set, frozenset, np.ndarray, np.matrix, np.ma.MaskedArray),
@@ -72,7 +72,7 @@ _CONTAINERS = frozenset(
         *(types.SimpleNamespace, argparse.Namespace),
     ]
 )
-# Parts of a class that only say how its objects are made or found.
+# Parts of a class that only say how its objects are made or looked up.
 _DESCRIPTORS: tuple[Any, ...] = (types.GetSetDescriptorType, types.MemberDescriptorType, types.WrapperDescriptorType)
 _DESCRIPTORS += (types.MethodDescriptorType, types.ClassMethodDescriptorType, functools.cached_property)
 
@@ -86,7 +86,7 @@ class Place:
         self.container, self.key = container, key
 
     def put(self, value: Any) -> None:
-        """Have it hold another value."""
+        """Put another value there."""
         if isinstance(self.container, types.CellType):
             self.container.cell_contents = value
         else:
@@ -99,9 +99,9 @@ class Reach:
     Attributes
     ----------
     dictionaries, lists, sets : list
-        Dictionaries of objects' attributes too.
+        The dictionaries include those of objects' attributes.
     globals : list of (dict, name)
-        Also of names that do not exist yet.
+        Names that do not exist yet are included.
     classes : list of type
     cells : list of closure cells
     arrays : list of arrays
@@ -134,7 +134,7 @@ class Reach:
             pending.extend(self._parts(thing))
 
     def _parts(self, thing: Any) -> Iterator[Any]:
-        """Keep a thing where it belongs, and give what hangs on it."""
+        """File an object under its kind, and yield its parts."""
         if isinstance(thing, types.FunctionType):
             yield from self._parts_of_function(thing)
         elif isinstance(thing, type):
@@ -142,7 +142,7 @@ class Reach:
         elif isinstance(thing, types.MethodType):
             yield from ((thing.__self__,), thing.__func__)
         elif isinstance(thing, types.BuiltinFunctionType | types.MethodWrapperType):
-            yield (thing.__self__,)  # of `some.append` the list; of a function its module
+            yield (thing.__self__,)  # the list of `some.append`; a function's module
         elif isinstance(thing, functools.partial):
             yield from (thing.func, thing.args, thing.keywords, thing.__dict__)
         elif isinstance(thing, _GENERATORS):
@@ -153,7 +153,7 @@ class Reach:
             yield from self._parts_of_object(thing)
 
     def _parts_of_object(self, thing: Any) -> Iterator[Any]:
-        """Its items, its attributes, and its class."""
+        """An object's items, attributes and class."""
         kind = type(thing)
         if hasattr(kind, "__next__"):
             raise NotUnderstoodError(f"it reaches an iterator, a {kind.__name__}")
@@ -208,7 +208,7 @@ class Reach:
             codes += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
             for name in code.co_names:
                 value = function.__globals__.get(name, _MISSING)
-                if value is _MISSING and name in sys.modules:  # as f may import it
+                if value is _MISSING and name in sys.modules:  # f may import it
                     value = sys.modules[name]
                 self.globals.append((function.__globals__, name))
                 if not isinstance(value, types.ModuleType):
@@ -218,7 +218,7 @@ class Reach:
                     yield from (vars(value)[other] for other in code.co_names if other in vars(value))
 
     def places(self, array: Any) -> list[Place]:
-        """Where this very array is held."""
+        """The places that hold this very array."""
         found = [Place(d, key) for d in self.dictionaries for key, value in d.items() if value is array]
         found += [Place(some, i) for some in self.lists for i, value in enumerate(some) if value is array]
         found += [Place(cell, None) for cell in self.cells if _contents(cell) is array]
@@ -226,7 +226,7 @@ class Reach:
         return found + [Place(d, name) for d, name in names.values()]
 
     def refuse_aliases(self, array: Any) -> None:
-        """Refuse an array that is reached where nothing can stand in for it."""
+        """Refuse an array that f reaches where nothing can stand in for it."""
         if any(value is array for thing in self.fixed for value in thing):
             raise NotUnderstoodError("a tuple or a default holds the array")
         if any(value is array for kind in self.classes for value in vars(kind).values()):
@@ -240,10 +240,10 @@ class Reach:
 def _is_of_library(thing: Any) -> bool:
     """Whether a class or a function belongs to Python, or to a library that is not looked into.
 
-    The classes of the replaced modules are not such: their objects hold the user's arrays.
+    The replaced modules' classes are looked into: their objects hold the user's arrays.
     """
     module = thing.__module__ or ""
-    if not isinstance(module, str):  # of a function type of Cython's
+    if not isinstance(module, str):  # Cython's functions
         return True
     return module.partition(".")[0] in _LIBRARIES and not (isinstance(thing, type) and module.startswith(REPLACED))
 
@@ -256,7 +256,7 @@ def _contents(cell: types.CellType) -> Any:
 
 
 class Memory:
-    """What all that a function reaches held at one moment; neither arrays' values nor random generators' states."""
+    """The state at one moment of all that a function reaches, without arrays' values and random generators' states."""
 
     def __init__(self, reach: Reach) -> None:
         self.reach = reach
@@ -296,9 +296,9 @@ class Memory:
             one.update(members)
 
     def equals(self, other: "Memory") -> bool:
-        """Whether everything is as at another moment; what a stand-in stands for, to rounding.
+        """Whether everything is as at another moment, to rounding where a stand-in was used.
 
-        Then what one call of the function leaves, the next one leaves.
+        Then each call of the function leaves the same state.
         """
         names = ("dictionaries", "lists", "cells", "globals", "classes")
         same = all(_is_equal(getattr(self, name), getattr(other, name)) for name in names)
@@ -314,9 +314,9 @@ class RandomStates:
         self.generators = [_state(generator) for generator in reach.generators]
 
     def restore(self) -> bool:
-        """Put them back; whether one was used."""
+        """Put them back; return whether one was used."""
         now, before = _global_states(), self.global_states
-        # Python's own comparison of 625 numbers: one by one they take a millisecond.
+        # Tuples are compared as a whole: one by one, 625 numbers take a millisecond.
         same = now[1] == before[1] and now[0][2:] == before[0][2:] and np.array_equal(now[0][1], before[0][1])
         if same and _is_equal([_state(generator) for generator in self.reach.generators], self.generators):
             return False
@@ -328,12 +328,12 @@ class RandomStates:
 
 
 def _global_states() -> tuple[Any, Any]:
-    """Of NumPy's global generator, whose words are the second item, and of Python's."""
+    """The states of NumPy's global generator, whose words are the second item, and of Python's."""
     return np.random.get_state(), random.getstate()  # noqa: NPY002 - the one that scripts draw from
 
 
 def _state(generator: Any) -> Any:
-    """Of a random generator of NumPy's, old or new, or of Python's."""
+    """The state of a random generator of NumPy's, old or new, or of Python's."""
     if isinstance(generator, np.random.Generator):
         return generator.bit_generator.state
     return generator.get_state() if isinstance(generator, np.random.RandomState) else generator.getstate()
@@ -352,7 +352,7 @@ def _is_equal(a: Any, b: Any, depth: int = 6) -> bool:
     """Whether two values are the same as far as a function's result goes."""
     if a is b:
         return True
-    if isinstance(b, StandIn):  # of the first call, and the second has made another one of it
+    if isinstance(b, StandIn):  # left by the first call; the second has replaced it
         return False
     if isinstance(a, StandIn):
         value = a.node.value

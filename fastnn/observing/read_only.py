@@ -26,7 +26,7 @@ class ReadOnly:
     def __init__(self, arrays: list[Any]) -> None:
         self.arrays = [array for array in arrays if array.flags.writeable]
         if not all(_comes_back(array) for array in self.arrays):
-            raise NotUnderstoodError("it reaches an array of memory that stays read-only once it is")
+            raise NotUnderstoodError("it reaches an array that cannot be made writable again")
 
     def __enter__(self) -> None:
         try:
@@ -38,7 +38,7 @@ class ReadOnly:
 
     def __exit__(self, *_: object) -> None:
         pending = self.arrays
-        while pending:  # a view can be written to only after what it is a view of
+        while pending:  # a view can be made writable only after its base
             left = []
             for array in pending:
                 try:

@@ -1,7 +1,7 @@
-"""Recognises in a tape the network that the engine of fastnn/engine/perturbation.py can perturb.
+"""Recognizes in a tape a network that fastnn/engine/perturbation.py can perturb.
 
-A part of the tape is taken for what it computes by evaluating it again at other values: an activation at numbers over
-the whole range that matters, a loss at several random outputs. So it is found however it was written.
+A part of the tape is recognized by its values when it is evaluated again: an activation at numbers over the whole range
+that matters, a loss at several random outputs. So it does not matter how it was written.
 """
 
 import itertools
@@ -18,11 +18,11 @@ from fastnn.operations import ACTIVATIONS, LOSSES
 from fastnn.operations.losses.base import OTHERS, SHARES, SIGNS, Loss, LossUnits
 from fastnn.operations.losses.softmax_cross_entropy import OFFSET, OFFSET_UNITS, SoftmaxCrossEntropy
 
-TOLERANCE = 1e-11  # relative: by a few operations' rounding, far below the offset of the logarithm, 1e-7
-ROUNDING = 1e-13  # absolute, in units of a loss: of a logarithm of a share near 1
+TOLERANCE = 1e-11  # relative: a few operations' rounding, far below the logarithm's offset, 1e-7
+ROUNDING = 1e-13  # absolute, in units of a loss: the rounding of a logarithm of a probability near 1
 PRODUCTS = frozenset(["dot", "matmul"])
 LARGEST_PROBE = 12.0
-SEED = 20161024  # of a generator of our own: the global one belongs to the script
+SEED = 20161024  # for a generator of our own: the global one belongs to the script
 _KNOWN = [kind for kind in ACTIVATIONS.values() if kind.takes_elements and kind.activation in reference.ACTIVATIONS]
 
 
@@ -34,10 +34,10 @@ class Chain(NamedTuple):
 
     layers: tuple[Layer, ...]
     parameters: tuple[tuple[Array, Array], ...]  # weights and bias of each affine layer
-    name: str  # of the array among the parameters: "W1" or "b1"
+    name: str  # the array's name among the parameters: "W1" or "b1"
     x: Array  # (N, D)
     loss: LossUnits
-    targets: tuple[Array, Array]  # labels or dense, of which one is empty
+    targets: tuple[Array, Array]  # labels and dense, one of them empty
     scale: float
     decay: float
 
@@ -49,13 +49,13 @@ class Chain(NamedTuple):
         return text + (", weight decay" if self.decay else "")
 
 
-def recognise(leaf: Node, root: Node) -> Chain:
+def recognize(leaf: Node, root: Node) -> Chain:
     """The chain from the array to the value of f.
 
     Raises
     ------
     NotUnderstoodError
-        If it is none.
+        If there is none.
     """
     decay, data = 0.0, []
     for term, factor in _terms(root):
@@ -70,7 +70,7 @@ def recognise(leaf: Node, root: Node) -> Chain:
 
 
 def _terms(root: Node) -> list[tuple[Node, float]]:
-    """f as a sum of numbers times nodes; what does not depend on the array is left out."""
+    """f as a sum of numbers times nodes; terms that do not depend on the array are left out."""
     terms: list[tuple[Node, float]] = []
     pending = [(root, 1.0)]
     while pending:
@@ -97,7 +97,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _square(leaf: Node, term: Node) -> float:
-    """The factor of a term that is sum(array^2) times it."""
+    """The factor of a term that is a multiple of sum(array^2)."""
     generator = np.random.default_rng(SEED)
     probes = [scale * (generator.random(leaf.value.shape) - 0.5) for scale in (2.0, 60.0)]
     factors = [float(evaluate(term, {leaf: probe})) / float(np.sum(probe**2)) for probe in probes]
@@ -142,7 +142,7 @@ def _chain(leaf: Node, term: Node, factor: float, decay: float) -> Chain:
 
 
 def _first(leaf: Node, use: Node) -> tuple[Array, Array, Array | None, Node]:
-    """Inputs, weights, bias (None: to be found) and what they give, where the array is the weights or the bias."""
+    """Inputs, weights, bias (None: still to find) and the product, where the array is the weights or the bias."""
     if len(use.arguments) != 2 or use.keywords or any(isinstance(a, Node) and a is not leaf for a in use.arguments):
         raise NotUnderstoodError(f"the array in {use.name}")
     other = use.arguments[0] if use.arguments[1] is leaf else use.arguments[1]
@@ -157,12 +157,12 @@ def _first(leaf: Node, use: Node) -> tuple[Array, Array, Array | None, Node]:
 
 
 def _leading(x: Array, outputs: Node) -> tuple[int, ...]:
-    """The shape of what a layer gives, less the last axis: none for a single sample in one dimension."""
+    """The shape of a layer's outputs without the last axis: () for a single sample in one dimension."""
     return () if outputs.value.ndim == 1 and len(x) == 1 else (len(x),)
 
 
 def _rows(array: Any) -> Array:
-    """As (N, D), in float64."""
+    """The array as (N, D), in float64."""
     return np.ascontiguousarray(np.atleast_2d(array), np.float64)
 
 
@@ -171,7 +171,7 @@ def _users(node: Node, nodes: list[Node]) -> list[Node]:
 
 
 def _bias(product: Node, nodes: list[Node], width: int) -> tuple[Array, Node]:
-    """The bias that is added to a product, and the sum; zeros, and the product, where there is none."""
+    """The bias added to a product, and the sum; zeros and the product where there is none."""
     users = _users(product, nodes)
     if len(users) == 1 and users[0].name == "add" and not users[0].keywords:
         constants = users[0].constants
@@ -193,13 +193,13 @@ def _next_product(current: Node, nodes: list[Node]) -> Node | None:
 
 
 def _depends_only_on(node: Node, source: Node) -> None:
-    """Refuse what depends on the array in another way than through `source`."""
+    """Refuse a node that depends on the array other than through `source`."""
     if any(one.function is None for one in ancestors(node, (source,)) if one is not source):
         raise NotUnderstoodError("a way from the array past a layer")
 
 
 def _activation(source: Node, result: Node) -> Activation:
-    """The activation that makes `result` of `source`, whatever operations it is written with."""
+    """The activation that turns `source` into `result`, whatever operations it is written with."""
     if result is source:
         return Identity()
     _depends_only_on(result, source)
@@ -220,14 +220,14 @@ def _activation(source: Node, result: Node) -> Activation:
 
 
 def _formula(x: Array, y: Array) -> Activation | None:
-    """The activation that makes y of x; at numbers of one sign alone one of several."""
+    """The activation that turns x into y; one of several if all x have the same sign."""
     if x.shape != y.shape:
         raise NotUnderstoodError("an activation that changes the shape")
     for kind in sorted(_KNOWN, key=lambda kind: bool(kind.option)):  # of several that fit, one without an option
         values: dict[str, Any] = {kind.option: _option(kind, x, y)} if kind.option else {}
         if not np.isfinite([*values.values()]).all():
             continue
-        # A few first, as most formulas are not it.
+        # A few numbers first, as most formulas differ there.
         if all(
             np.allclose(y[some], reference.activation_forward(kind.activation, x[some], **values), TOLERANCE, 1e-15)
             for some in (slice(64), slice(None))
@@ -258,13 +258,13 @@ def _loss(outputs: Node, term: Node) -> tuple[LossUnits, Activation | None, tupl
     shape = outputs.value.shape
     rows, columns = shape if len(shape) == 2 else (1, shape[0])
     generator = np.random.default_rng(SEED)
-    # The outputs observed come first, then others: moderate ones, and so large that shares round to 0 and 1.
+    # The observed outputs come first, then moderate ones and ones so large that probabilities round to 0 and 1.
     observed = np.asarray(outputs.value, np.float64)
     probes = [observed, 30.0 * observed, *(scale * generator.normal(size=shape) for scale in (2.0, 40.0))]
     candidates = _candidates(_targets(outputs, term, rows, columns))
     values: list[float] = []
     wanted: list[list[float]] = [[] for _ in candidates]
-    for probe in probes:  # one by one, as most of what is no such loss differs at the second
+    for probe in probes:  # one by one, as most other losses differ at the second
         if not candidates:
             break
         try:
@@ -283,8 +283,8 @@ def _loss(outputs: Node, term: Node) -> tuple[LossUnits, Activation | None, tupl
 
 
 def _factor(values: list[float], wanted: list[float]) -> float | None:
-    """The number by which all wanted ones give the values; None if there is none such."""
-    # Where large outputs overflow in the script's own formula, it says nothing.
+    """The factor from all wanted numbers to the values; None if there is no common one."""
+    # Values at which the script's own formula overflows say nothing.
     pairs = [(v, w) for v, w in zip(values, wanted, strict=True) if np.isfinite(v)]
     factor = next((v / w for v, w in pairs if w), 0.0)
     same = all(abs(v - factor * w) <= TOLERANCE * abs(v) + ROUNDING * abs(factor) for v, w in pairs)
@@ -318,7 +318,7 @@ def _softmax(y: Array) -> Array:
 def _candidates(
     found: list[Array],
 ) -> list[tuple[LossUnits, Activation | None, tuple[Array, Array], Callable[[Array], Any]]]:
-    """Losses that have one of the targets found, as mean over the batch."""
+    """The losses, as means over the batch, with each of the targets found."""
     candidates: list[Any] = []
     no_labels = np.empty(0, np.intp)
     for target, offset in itertools.product(found, (OFFSET, 0.0)):

@@ -1,8 +1,8 @@
-"""A stand-in for an array that writes down what NumPy is asked to do with it.
+"""A stand-in for an array that writes down what NumPy does with it.
 
 It computes like the array, by NumPy's own protocols (NEP 13 and NEP 18), and each operation becomes a node of a tape.
-The tape can be evaluated again with other values in the place of any node, which is how `recognition` finds out what a
-part of it computes, however it was written.
+The tape can be evaluated again with other values in place of any node; so `recognition` finds out what a part of it
+computes, however it was written.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import numpy as np
 
 
 class NotUnderstoodError(Exception):
-    """What was asked of the stand-in is nothing that it can write down."""
+    """The function cannot be written down or recognized."""
 
 
 class Node:
@@ -25,13 +25,13 @@ class Node:
     ) -> None:
         self.name, self.function, self.arguments, self.keywords, self.value = name, function, arguments, keywords, value
         self.inputs: list[Node] = []  # the nodes among the arguments
-        self.constants: list[Any] = []  # what else there is among them
+        self.constants: list[Any] = []  # the other arguments
         for leaf in leaves((arguments, keywords)):
             (self.inputs if isinstance(leaf, Node) else self.constants).append(leaf)
 
 
 def leaves(thing: Any) -> list[Any]:
-    """What is in tuples, lists and dictionaries of them."""
+    """The leaves of nested tuples, lists and dictionaries."""
     if isinstance(thing, tuple | list):
         return [leaf for part in thing for leaf in leaves(part)]
     if isinstance(thing, dict):
@@ -40,7 +40,7 @@ def leaves(thing: Any) -> list[Any]:
 
 
 def replaced(thing: Any, kind: type, value: Callable[[Any], Any]) -> Any:
-    """Tuples, lists and dictionaries anew, with value(leaf) for each leaf of a kind."""
+    """A copy of nested tuples, lists and dictionaries with value(leaf) for each leaf of a kind."""
     if isinstance(thing, kind):
         return value(thing)
     if isinstance(thing, tuple | list):
@@ -51,7 +51,7 @@ def replaced(thing: Any, kind: type, value: Callable[[Any], Any]) -> Any:
 
 
 def evaluate(node: Node, values: dict[Node, Any]) -> Any:
-    """The value of a node where some others have the values given. Those are not looked behind."""
+    """The value of a node if other nodes have the given values."""
     known = dict(values)
     pending = [node]
     while pending:
@@ -72,7 +72,7 @@ def evaluate(node: Node, values: dict[Node, Any]) -> Any:
 
 
 def ancestors(node: Node, cut: tuple[Node, ...] = ()) -> list[Node]:
-    """The node and all that it depends on, each before those that depend on it, down to `cut`."""
+    """The node and all that it depends on down to `cut`, in order of evaluation."""
     order: list[Node] = []
     seen: set[Node] = set()
     pending = [(node, False)]
@@ -112,7 +112,7 @@ METHODS = frozenset(
 
 
 class Family:
-    """Stand-ins for arrays that share their memory; fixed where it must not be changed."""
+    """Stand-ins for arrays that share memory; fixed if the memory must not change."""
 
     def __init__(self, is_fixed: bool = False) -> None:
         self.members: list[StandIn] = []
@@ -130,46 +130,46 @@ class StandIn(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def node(self) -> Node:
-        """What made it."""
+        """The node that made it."""
         if self.is_stale:
             raise NotUnderstoodError("an array that was changed through another one that shares its memory")
         return self._node
 
     def change(self, node: Node) -> None:
-        """Have it stand for its array after a change in place; all that share its memory can no longer be used."""
+        """Make it stand for its array after a change in place; others that share its memory become unusable."""
         if self.family.is_fixed:
-            raise NotUnderstoodError("a change of the array, or of one that was there before")
+            raise NotUnderstoodError("a change of the array, or of one that existed before")
         for other in self.family.members:
             other.is_stale = other is not self
         self._node, self.family.members = node, [self]
 
     @property
     def shape(self) -> Any:
-        """That of the array."""
+        """As of the array."""
         return self.node.value.shape
 
     @property
     def ndim(self) -> Any:
-        """That of the array."""
+        """As of the array."""
         return self.node.value.ndim
 
     @property
     def size(self) -> Any:
-        """That of the array."""
+        """As of the array."""
         return self.node.value.size
 
     @property
     def dtype(self) -> Any:
-        """That of the array."""
+        """As of the array."""
         return self.node.value.dtype
 
     @property
     def T(self) -> "StandIn":  # noqa: N802 - NumPy's name
-        """Its axes in reverse."""
+        """The array with its axes reversed."""
         return _record("transpose", np.transpose, (self,), {})
 
     def copy(self, order: str = "C") -> "StandIn":
-        """One that may be changed in place."""
+        """A stand-in that may be changed in place."""
         return StandIn(self.node)
 
     def __len__(self) -> int:
@@ -214,7 +214,7 @@ class StandIn(np.lib.mixins.NDArrayOperatorsMixin):
     def __getattr__(self, name: str) -> Any:
         if name in METHODS:
             return lambda *arguments, **keywords: _record(name, _method, (self, name, *arguments), keywords)
-        if name.startswith("__array_"):  # NumPy asks for these, and for nothing that tells what it does with them
+        if name.startswith("__array_"):  # NumPy asks for these without saying what for
             raise NotUnderstoodError("another array's method takes the array, as in X.dot(W); write np.dot(X, W)")
         raise NotUnderstoodError(f"the array's attribute {name}")
 
@@ -234,7 +234,7 @@ class StandIn(np.lib.mixins.NDArrayOperatorsMixin):
 
 
 def stand_in(array: Any) -> StandIn:
-    """For the array that is perturbed."""
+    """A stand-in for the array that is perturbed."""
     return StandIn(Node("the array", None, (), {}, array), Family(is_fixed=True))
 
 
@@ -243,7 +243,7 @@ def _node_of(value: StandIn) -> Node:
 
 
 def _record(name: str, function: Callable[..., Any], arguments: Any, keywords: dict[str, Any]) -> StandIn:
-    """Call a function with the values, and write it down with the nodes."""
+    """Call a function with the values and write it down with the nodes."""
     given = leaves((arguments, keywords))
     arguments = replaced(arguments, StandIn, _node_of)
     keywords = replaced(keywords, StandIn, _node_of)

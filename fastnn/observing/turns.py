@@ -1,7 +1,7 @@
-"""Whose turn it is, among Python threads that ask for numerical gradients at once.
+"""Turns among Python threads that ask for numerical gradients at once.
 
-While a function is observed, what it reaches holds a stand-in and cannot be written to, and a plain loop writes. So a
-gradient by the engine has to be alone, while plain loops may run side by side.
+While a function is observed, the arrays that it reaches are read-only and a stand-in takes the place of one; a plain
+loop writes to its array. So a gradient by the engine must be alone, while plain loops may run side by side.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Iterator
 
-SECONDS = 10.0  # of waiting; after it a function that waits for a thread of its own gets its plain loop
+SECONDS = 10.0  # of waiting; then a function that waits for a thread of its own gets its plain loop
 
 _changed = threading.Condition()
 _engine: int | None = None  # the thread that has the engine
@@ -23,7 +23,7 @@ def _is_free(thread: int) -> bool:
 
 @contextlib.contextmanager
 def engine() -> Iterator[bool]:
-    """Have the engine for this thread alone; False where others are in plain loops, or keep it for SECONDS."""
+    """Reserve the engine for this thread; False while others are in plain loops, or if one keeps it for SECONDS."""
     global _engine, _depth
     thread = threading.get_ident()
     with _changed:
@@ -43,7 +43,7 @@ def engine() -> Iterator[bool]:
 
 @contextlib.contextmanager
 def plain_loop() -> Iterator[None]:
-    """Have no other thread take the engine meanwhile; begins when none has it."""
+    """Keep other threads from the engine meanwhile; begins when none has it."""
     thread = threading.get_ident()
     with _changed:
         _changed.wait_for(lambda: _engine in (None, thread), SECONDS)
@@ -59,7 +59,7 @@ def plain_loop() -> Iterator[None]:
 
 
 def _renew() -> None:
-    """In a forked child, which has one thread: the others of the parent are not there to give anything back."""
+    """Forget the parent's other threads in a forked child: they will give nothing back."""
     global _changed, _engine, _depth
     _changed, thread = threading.Condition(), threading.get_ident()
     if _engine != thread:

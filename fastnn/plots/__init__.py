@@ -1,11 +1,11 @@
-"""Pictures of functions, descents, networks and gradient checks; they need matplotlib. No logic here.
+"""Pictures of functions, descents, networks and gradient checks; they need matplotlib.
 
 Each function draws on the matplotlib Axes that it is given (`ax`, or `axes` where there are several) and returns them.
-Without, it makes a new figure by pyplot, as scikit-learn and seaborn do: a notebook shows it, a script shows it by
-`matplotlib.pyplot.show()`, and `ax.figure.savefig(path)` saves it; one of many is to be closed by
-`matplotlib.pyplot.close(ax.figure)`. Given Axes keep out of pyplot, such as those of a `matplotlib.figure.Figure`.
-matplotlib, which `pip install "fastnn-kernels[plot]"` brings, is imported when a function is called, and all arguments
-are checked before a figure is made.
+Without them it makes a new figure by pyplot, as scikit-learn and seaborn do: a notebook shows it, a script shows it by
+`matplotlib.pyplot.show()`, and `ax.figure.savefig(path)` saves it; if you make many, close each by
+`matplotlib.pyplot.close(ax.figure)`. To keep out of pyplot, pass the Axes of a `matplotlib.figure.Figure`. matplotlib,
+which `pip install "fastnn-kernels[plot]"` installs, is imported when a function is called, and all arguments are
+checked before a figure is made.
 """
 
 from fastnn.plots.functions import activations, descent_paths, learning_rates, line_fit_surface

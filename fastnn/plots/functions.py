@@ -15,15 +15,15 @@ from fastnn.gate.slips import answers_slips
 from fastnn.gradients import descent, evaluation
 from fastnn.operations import ACTIVATIONS
 from fastnn.plots import panels
-from fastnn.plots.panels import COLOURS, GRID, MARKERS, Axes
+from fastnn.plots.panels import COLORS, GRID, MARKERS, Axes
 
 OF_ONE_NUMBER = [name for name, kind in ACTIVATIONS.items() if kind.takes_elements]
 POINTS = 401  # of a curve
 CELLS = 101  # of contours, in each direction
 LEVELS = 15  # of contours
 MARKED = 100  # steps at most whose points are marked
-FAR = 1e6  # times its start: a descent that is there has diverged
-MARGIN = 0.15  # of what is drawn, on each side
+FAR = 1e6  # times its start: a descent that reaches it has diverged
+MARGIN = 0.15  # on each side, as a fraction of the drawing
 
 Function = Callable[[Array], Any]
 Bounds = list[tuple[float, float]]
@@ -36,8 +36,8 @@ def activations(names: Sequence[str] | None = None, *, axes: Any = None) -> Arra
     Parameters
     ----------
     names : sequence of str, optional
-        Those to draw; all but softmax, which is no function of one number, if not given. Slope and alpha are those of
-        `fastnn.activation_forward`.
+        The ones to draw; by default all but softmax, which is not a function of one number. Slope and alpha are the
+        defaults of `fastnn.activation_forward`.
     axes : sequence of Axes, optional
         One for each name.
 
@@ -48,7 +48,7 @@ def activations(names: Sequence[str] | None = None, *, axes: Any = None) -> Arra
     Raises
     ------
     TypeError, ValueError
-        For an unknown name, or Axes that are none or not as many.
+        For an unknown name, and for anything but one Axes for each name.
     """
     if not isinstance(names, str | Sequence | None):
         raise TypeError(f"names: expected names of activations, got {shown(names)}; pass a list such as ['relu']")
@@ -62,8 +62,8 @@ def activations(names: Sequence[str] | None = None, *, axes: Any = None) -> Arra
     for i, (ax, name) in enumerate(zip(drawn, names, strict=True)):
         y = activation_forward(name, x)
         ax.grid(**GRID)
-        ax.plot(x, y, color=COLOURS[0], linewidth=2, label="y = f(x)")
-        ax.plot(x, activation_backward(name, np.ones_like(x), x, y), "--", color=COLOURS[1], label="dy/dx")
+        ax.plot(x, y, color=COLORS[0], linewidth=2, label="y = f(x)")
+        ax.plot(x, activation_backward(name, np.ones_like(x), x, y), "--", color=COLORS[1], label="dy/dx")
         row = ACTIVATIONS[name]
         ax.set_title(f"{name} ({row.option} {getattr(row, row.option):g})" if row.option else name)
         ax.set(xlabel="x", ylabel="y, dy/dx")
@@ -76,20 +76,20 @@ def activations(names: Sequence[str] | None = None, *, axes: Any = None) -> Arra
 def descent_paths(
     f: Function, paths: Any, *, bounds: Any = None, ax: Any = None, labels: Sequence[str] | None = None
 ) -> Axes:
-    """Contours of a function of two variables, and over them the paths of descents.
+    """Contours of a function of two variables, with the paths of descents over them.
 
     Parameters
     ----------
     f : callable
-        Takes x (2,) and returns a number, as for `fastnn.gradient_descent`; called for 101 x 101 points. Where it is
-        not finite there are no contours.
+        Takes x (2,) and returns a number, as for `fastnn.gradient_descent`; called for 101 x 101 points. There are no
+        contours where it is not finite.
     paths : array (steps + 1, 2), or list of such arrays
-        As `fastnn.gradient_descent` returns them second.
+        The second result of `fastnn.gradient_descent`.
     bounds : ((low, high), (low, high)), optional
-        Of both variables; those of the paths and a margin if not given.
+        The range of both variables; by default that of the paths and a margin.
     ax : Axes, optional
     labels : sequence of str, optional
-        One for each path; "path 1", ... for several if not given.
+        One for each path; by default "path 1", ... if there are several.
 
     Returns
     -------
@@ -98,11 +98,11 @@ def descent_paths(
     Raises
     ------
     TypeError, ValueError
-        For what are no such function, paths, bounds, labels or Axes.
+        For anything but such a function, paths, bounds, labels and Axes.
     """
     f, given = arrays.function("f", f), panels.given("ax", ax)
     is_list = isinstance(paths, list | tuple)
-    # A list of points is a path, as an array of them is.
+    # A list of points is a path, like an array of them.
     single = np.ndim(paths[0]) == 1 if is_list and len(paths) else np.ndim(paths) == 2 and not is_list
     expected = "paths: expected an array (steps + 1, 2) or a list of such arrays"
     if is_list and len(paths) and np.ndim(paths[0]) == 0:
@@ -137,8 +137,8 @@ def learning_rates(
 ) -> Array:
     """The same descent at several learning rates, a panel each, by `fastnn.gradient_descent`.
 
-    All panels show the same part of f: where the descents are not higher above their start than others go below it.
-    What diverges leaves the picture, and its title says so.
+    All panels show the same part of f, up to as far above the start as the descents get below it. A descent that
+    diverges leaves the picture, and its title says so.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def learning_rates(
     rates : sequence of float
         Learning rates, above 0.
     step_num : int
-        Steps of each.
+        Steps of each descent.
     axes : sequence of Axes, optional
         One for each rate.
 
@@ -160,7 +160,7 @@ def learning_rates(
     Raises
     ------
     TypeError, ValueError
-        For what are no such function, start, rates or Axes.
+        For anything but such a function, start, rates and Axes.
     """
     f, given_rates = arrays.function("f", f), arrays.floats("rates", rates, ("R",), dtype="float64", rounding=True)
     steps = [arrays.real(f"rates[{i}]", float(rate), above=0.0) for i, rate in enumerate(given_rates)]
@@ -208,21 +208,21 @@ def line_fit_surface(x: Any, t: Any, *, w: Any = None, b: Any = None, kind: str 
     x, t : array (N,)
         The points.
     w, b : array, optional
-        Slopes and intercepts, increasing. If not given, 200 around the least squares solution: as far as the loss is
-        that of w = b = 0, and a fifth more.
+        Slopes and intercepts, increasing. By default 200 around the least squares solution, a fifth farther than the
+        contour through w = b = 0.
     kind : "contour" or "3d"
     ax : Axes, optional
-        For "3d" made with projection="3d".
+        For "3d" one made with projection="3d".
 
     Returns
     -------
     Axes
-        Its axes are w and b, also to draw a path over.
+        Its axes are w and b, so that a path can be drawn over it.
 
     Raises
     ------
     TypeError, ValueError
-        For what are no such arrays or Axes, and if w or b is left out where all x are the same.
+        For anything but such arrays and Axes, and if w or b is left out where all x are the same.
     """
     x = arrays.floats("x", x, ("N",), dtype="float64", rounding=True, finite=True)
     t = arrays.floats("t", t, x.shape, dtype="float64", rounding=True, finite=True)
@@ -241,24 +241,24 @@ def line_fit_surface(x: Any, t: Any, *, w: Any = None, b: Any = None, kind: str 
 
     ax = (given or panels.new(1, 1, (6.4, 4.8), projection=projection))[0]
     levels = _levels(losses)
-    colours: dict[str, Any] = {"cmap": "viridis", "norm": PowerNorm(0.5, *levels[[0, -1]])}
+    colors: dict[str, Any] = {"cmap": "viridis", "norm": PowerNorm(0.5, *levels[[0, -1]])}
     if kind == "3d":
-        ax.plot_surface(w[None], b[:, None], losses, alpha=0.75, rcount=50, ccount=50, **colours)
+        ax.plot_surface(w[None], b[:, None], losses, alpha=0.75, rcount=50, ccount=50, **colors)
         ax.set_zlabel("loss", labelpad=8)
     else:
-        filled = ax.contourf(w, b, losses, levels=levels, **colours)
+        filled = ax.contourf(w, b, losses, levels=levels, **colors)
         ax.figure.colorbar(filled, ax=ax, label="loss", format="%.3g")
     if best is not None and w[0] <= best[0] <= w[-1] and b[0] <= best[1] <= b[-1]:
         place = (*best, float(line_fit_losses(x, t, [best[0]], [best[1]])[0, 0])) if kind == "3d" else best
         label = f"least squares: w = {best[0]:.3g}, b = {best[1]:.3g}"
-        marked = {"color": COLOURS[1], "markeredgecolor": "white", "markersize": 14, "label": label}
+        marked = {"color": COLORS[1], "markeredgecolor": "white", "markersize": 14, "label": label}
         ax.plot(*([value] for value in place), "*", **marked)
         ax.legend()
     ax.set(xlabel="w", ylabel="b", title=f"Mean of (w x + b - t)$^2$ / 2 over {x.size:,} points")
     return ax
 
 
-# --- what they are made of --------------------------------------------------------------------------------------------
+# --- helpers --------------------------------------------------------------------------------------------
 
 
 def _path(name: str, value: Any) -> Array:
@@ -302,7 +302,7 @@ def _grid(f: Function, within: Bounds) -> tuple[Array, Array, Array]:
 
 
 def _levels(values: Array) -> Array:
-    """Levels that lie evenly on a parabola; none where the values do not vary."""
+    """Levels spaced evenly on a parabola; none where the values do not vary."""
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     levels = low + (high - low) * np.linspace(0.0, 1.0, LEVELS + 1) ** 2
@@ -319,13 +319,13 @@ def _draw_contours(ax: Axes, grid: tuple[Array, Array, Array]) -> None:
 
 
 def _draw_path(ax: Axes, path: Array, number: int, label: str, is_last: bool) -> None:
-    """A path (M, 2) with its two ends, which the last one explains."""
-    colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+    """A path (M, 2) with its two ends; the last path names them in the legend."""
+    color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
     marker = marker if len(path) <= MARKED else ""
-    ax.plot(*path.T, "-", marker=marker, markersize=3.5, linewidth=1.4, color=colour, label=label)
-    ends = (("o", "white", 9, "start"), ("*", colour, 13, "end"))
+    ax.plot(*path.T, "-", marker=marker, markersize=3.5, linewidth=1.4, color=color, label=label)
+    ends = (("o", "white", 9, "start"), ("*", color, 13, "end"))
     for place, (shape, face, size, name) in zip(path[[0, -1]], ends, strict=True):
-        style = {"markerfacecolor": face, "markeredgecolor": colour, "markersize": size, "zorder": 3}
+        style = {"markerfacecolor": face, "markeredgecolor": color, "markersize": size, "zorder": 3}
         ax.plot(*place[:, None], shape, **style, label=name if is_last else None)
 
 
@@ -343,7 +343,7 @@ def _descend(f: Function, start: Array, rate: float, step_num: int) -> Array:
 
 
 def _near_start(heights: list[Array]) -> list[Array]:
-    """Which positions to show: those that are above the start by less than the descents go below it.
+    """Which positions to show: the ones at most as far above the start as the descents get below it.
 
     If all leave at once, their first step is shown.
     """
@@ -356,26 +356,26 @@ def _near_start(heights: list[Array]) -> list[Array]:
 
 
 def _outcome(height: Array, step_num: int) -> str:
-    """What became of a descent, in a few words."""
+    """The outcome of a descent, in a few words."""
     steps = height.size - 1
     after = f"f = {height[-1]:.3g} after {steps} step{'s' * (steps != 1)}"
     return after if steps == step_num and height[-1] <= height[0] + _slack(height[0]) else f"diverges: {after}"
 
 
 def _slack(height: float) -> float:
-    """How much higher is as high: the gradient is numerical."""
+    """How much higher still counts as equal: the gradient is numerical."""
     return 1e-6 * max(1.0, abs(float(height)))
 
 
 def _least_squares(x: Array, t: Array) -> tuple[tuple[float, float] | None, tuple[Array, Array]]:
-    """(w, b) of the least loss, None where all x are the same, and 200 of each around them.
+    """(w, b) of the least loss, None where all x are the same, and 200 values of each around them.
 
-    With H = ((mean x^2, mean x), (mean x, 1)) the loss is its least plus (w, b) H (w, b)^T / 2 of the distance: the
+    With H = ((mean x^2, mean x), (mean x, 1)) the loss is the least loss plus d H d^T / 2 at the distance d: the
     contour through w = b = 0 reaches sqrt(2 (loss there - least) H^-1[i, i]) to both sides.
     """
     if x.min() == x.max():
         return None, (np.empty(0), np.empty(0))
-    with np.errstate(all="ignore"):  # overflows show in the losses
+    with np.errstate(all="ignore"):  # an overflow shows in the losses
         variance = float(x.var())
         slope = float(((x - x.mean()) * (t - t.mean())).mean()) / variance
         intercept = float(t.mean() - slope * x.mean())

@@ -14,18 +14,18 @@ from fastnn.gate.slips import answers_slips
 from fastnn.gradients.check import GradientReport
 from fastnn.network.history import History
 from fastnn.plots import panels
-from fastnn.plots.panels import COLOURS, GRID, MARKERS, Axes
+from fastnn.plots.panels import COLORS, GRID, MARKERS, Axes
 
-MARKED = 30  # epochs at most whose points are marked
+MARKED = 30  # epochs at most for which points are marked
 MOST_PICTURES = 64  # of weights, unless asked for
 TENSOR_SIZE = (8.0, 1.6)  # of the picture of one tensor's errors, in inches
-LEAST_ERROR = 1e-10  # the darkest
-TENSOR_PIXELS = (128, 640)  # rows and columns of such a picture at 100 dots per inch
+LEAST_ERROR = 1e-10  # the darkest color
+TENSOR_PIXELS = (128, 640)  # its rows and columns at 100 dots per inch
 
 
 @answers_slips
 def history(history: History, *, ax: Any = None) -> Axes:
-    """Loss and accuracy of a training run by epoch, of training and validation data.
+    """Loss and accuracy on training and validation data by epoch.
 
     Parameters
     ----------
@@ -36,12 +36,12 @@ def history(history: History, *, ax: Any = None) -> Axes:
     Returns
     -------
     Axes
-        Those of the loss. The accuracy, if there is one, has others in the same place: `ax.figure.axes[-1]`.
+        The Axes of the loss. The accuracy, if there is one, has its own in the same place: `ax.figure.axes[-1]`.
 
     Raises
     ------
     TypeError, ValueError
-        For what is no history, or one without an epoch, and for what are no Axes.
+        For anything but a history with at least one epoch and Axes.
     """
     if not isinstance(history, History):
         raise TypeError(f"history: expected a fastnn.History, got {shown(history)}; pass what fit returns")
@@ -53,20 +53,20 @@ def history(history: History, *, ax: Any = None) -> Axes:
     if history.accuracy:
         figures["accuracy"] = (ax.twinx(), history.accuracy, history.validation_accuracy)
     lines = []
-    for (name, (place, train, validation)), colour in zip(figures.items(), COLOURS, strict=False):
+    for (name, (place, train, validation)), color in zip(figures.items(), COLORS, strict=False):
         for values, style, data in ((train, "-", "training"), (validation, "--", "validation")):
             if values:
                 epochs, marker = range(1, len(values) + 1), "o" if len(values) <= MARKED else ""
                 label = f"{name}, {data}"
-                lines += place.plot(epochs, values, style, marker=marker, markersize=4, color=colour, label=label)
-        place.set_ylabel(name, color=colour)
-        place.tick_params(axis="y", labelcolor=colour)
+                lines += place.plot(epochs, values, style, marker=marker, markersize=4, color=color, label=label)
+        place.set_ylabel(name, color=color)
+        place.tick_params(axis="y", labelcolor=color)
     ax.grid(**GRID)
     ax.set(xlim=(0.5, history.epochs + 0.5), ylim=(0.0, None))
     ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     ax.set(xlabel="epoch", title=f"{' and '.join(figures).capitalize()} by epoch")
     if len(ax.figure.axes) == len(figures) and getattr(ax.figure, "get_constrained_layout", bool)():
-        ax.figure.legend(handles=lines, loc="outside lower center", ncols=2)  # where no line can run through it
+        ax.figure.legend(handles=lines, loc="outside lower center", ncols=2)  # outside, where no line crosses it
     else:
         next(reversed(figures.values()))[0].legend(handles=lines, loc="center right")  # in the axes on top
     return ax
@@ -79,16 +79,16 @@ def decision_regions(predict: Any, x: Any, t: Any, *, ax: Any = None, resolution
     Parameters
     ----------
     predict : Network or callable
-        A network of 2 inputs, whose largest output counts; of one output, the side of its loss's border: 0 for logits
+        A network of 2 inputs, whose largest output counts; with one output, its side of the loss's border: 0 for logits
         and margins, 1/2 for the probabilities of log_loss, else halfway between the two numbers in t. Or a function
-        from samples (M, 2) to labels (M,), such as a model's `predict`. It is called once.
+        from samples (M, 2) to labels (M,), such as a model's `predict`, which is called once.
     x : array (N, 2)
         Samples.
     t : array (N,)
-        Their labels, for a network of K > 1 outputs from 0 to K - 1; for others any that sort.
+        Their labels: from 0 to K - 1 for a network of K > 1 outputs, otherwise any that can be sorted.
     ax : Axes, optional
     resolution : int
-        The grid has so many points in each direction.
+        The number of grid points in each direction.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def decision_regions(predict: Any, x: Any, t: Any, *, ax: Any = None, resolution
     Raises
     ------
     TypeError, ValueError
-        For what are no such classifier, samples, labels or Axes.
+        For anything but such a classifier, samples, labels and Axes.
     """
     x = arrays.floats("x", x, ("N", 2), finite=True)
     resolution = arrays.integer("resolution", resolution, minimum=2)
@@ -111,17 +111,17 @@ def decision_regions(predict: Any, x: Any, t: Any, *, ax: Any = None, resolution
     points = np.stack(np.meshgrid(first, second), axis=-1).reshape(-1, 2)
     predicted = classify(points)
     classes = np.union1d(t, predicted)
-    colours = _class_colours(len(classes))
+    colors = _class_colors(len(classes))
     ax = (given or panels.new(1, 1, (6.4, 4.8)))[0]
     regions = np.searchsorted(classes, predicted).reshape(resolution, resolution)
-    picture = np.array(colours)[regions]
+    picture = np.array(colors)[regions]
     picture = 1.0 - 0.3 * (1.0 - picture)  # pale
     half = [(axis[1] - axis[0]) / 2 for axis in (first, second)]
     extent = (first[0] - half[0], first[-1] + half[0], second[0] - half[1], second[-1] + half[1])
     ax.imshow(picture, extent=extent, origin="lower", aspect="auto", interpolation="nearest")
     for k, label in enumerate(classes):
         style = {"marker": MARKERS[k % len(MARKERS)], "edgecolors": "black", "linewidths": 0.6, "s": 28}
-        ax.scatter(*x[t == label].T, color=colours[k], **style, label=f"class {label}")
+        ax.scatter(*x[t == label].T, color=colors[k], **style, label=f"class {label}")
     ax.legend()
     ax.set(xlabel="$x_0$", ylabel="$x_1$", title="Regions of the predicted classes")
     return ax
@@ -131,17 +131,17 @@ def decision_regions(predict: Any, x: Any, t: Any, *, ax: Any = None, resolution
 def first_layer_weights(
     net: Any, shape: tuple[int, int] | None = None, *, count: int | None = None, axes: Any = None
 ) -> Array:
-    """The columns of W1 as pictures: what each unit of the first affine layer adds up.
+    """The columns of W1 as pictures, one for each unit of the first affine layer.
 
-    All have the colours of one scale, white at 0.
+    All share one color scale, white at 0.
 
     Parameters
     ----------
     net : Network
     shape : (rows, columns), optional
-        Of a picture; if not given the number of inputs is the square of both.
+        The shape of a picture; by default it is square.
     count : int, optional
-        So many, from the first unit on; at most 64 if not given, or one for each of axes.
+        How many, from the first unit on; by default one for each of axes, or at most 64.
     axes : sequence of Axes, optional
 
     Returns
@@ -151,7 +151,7 @@ def first_layer_weights(
     Raises
     ------
     TypeError, ValueError
-        For what is no network or are no Axes, and if the inputs make no picture of that shape.
+        For anything but a network and Axes, and if the inputs do not fill a picture of that shape.
     """
     if not observation.is_network(net):
         raise TypeError(f"net: expected a fastnn.Network, got {shown(net)}; pass one")
@@ -183,12 +183,12 @@ def first_layer_weights(
 def gradient_check(report: GradientReport, *, axes: Any = None) -> Array:
     """The relative errors of all entries as heat maps, a panel for each tensor, its rows from top to bottom.
 
-    Of a tensor with more rows or columns than a panel has pixels, each pixel is the largest of its entries.
+    If a tensor has more rows or columns than a panel has pixels, each pixel shows the largest of its entries.
 
     Parameters
     ----------
     report : GradientReport
-        As `fastnn.check_gradients` returns it. Its `plot` makes the same picture, and saves it.
+        The result of `fastnn.check_gradients`. Its `plot` makes the same picture and saves it.
     axes : sequence of Axes, optional
         One for each tensor.
 
@@ -199,7 +199,7 @@ def gradient_check(report: GradientReport, *, axes: Any = None) -> Array:
     Raises
     ------
     TypeError, ValueError
-        For what is no report, and for Axes that are none or not as many.
+        For anything but a report and one Axes for each tensor.
     """
     if not isinstance(report, GradientReport):
         raise TypeError(f"report: expected a GradientReport, got {shown(report)}; pass what check_gradients returns")
@@ -219,11 +219,11 @@ def gradient_check(report: GradientReport, *, axes: Any = None) -> Array:
     return panels.as_array(drawn)
 
 
-# --- what they are made of --------------------------------------------------------------------------------------------
+# --- helpers --------------------------------------------------------------------------------------------
 
 
 def _largest_of_blocks(values: Array) -> Array:
-    """A matrix with no more rows and columns than TENSOR_PIXELS: a picture would leave some out, here none is lost."""
+    """A matrix of at most TENSOR_PIXELS rows and columns: a picture would drop some entries, this keeps the largest."""
     for axis, most in enumerate(TENSOR_PIXELS):
         size = values.shape[axis]
         if size > most:
@@ -232,7 +232,7 @@ def _largest_of_blocks(values: Array) -> Array:
 
 
 def _network_labels(net: Any, t: Array) -> Callable[[Array], Array]:
-    """How a network classifies; t is checked to be such labels."""
+    """A function that classifies by the network; checks that t holds its labels."""
     if net.inputs != 2:
         raise ValueError(f"predict: expected a network of 2 inputs, got {net.inputs}; pass a function for another")
     if net.outputs > 1:
@@ -249,7 +249,7 @@ def _network_labels(net: Any, t: Array) -> Callable[[Array], Array]:
 
 
 def _called_labels(predict: Any) -> Callable[[Array], Array]:
-    """How a function classifies; what it returns is checked."""
+    """A function that classifies by `predict` and checks its result."""
     if not callable(predict):
         remedy = "; pass its predict" if callable(getattr(predict, "predict", None)) else ""
         expected = "predict: expected a Network or a function from (M, 2) to labels (M,)"
@@ -259,7 +259,7 @@ def _called_labels(predict: Any) -> Callable[[Array], Array]:
         labels = arrays.anything("predict", predict(points))
         if labels.shape != (len(points),):
             columns = labels.shape[1] if labels.ndim == 2 else 0
-            remedy = "pass the network itself" if columns == 1 else "of outputs return outputs.argmax(axis=1)"
+            remedy = "pass the network itself" if columns == 1 else "for outputs return outputs.argmax(axis=1)"
             came = f"shape {labels.shape}; {remedy}"
             raise ValueError(f"predict: expected a function that returns labels ({len(points)},), got {came}")
         return labels
@@ -267,13 +267,13 @@ def _called_labels(predict: Any) -> Callable[[Array], Array]:
     return classify
 
 
-def _class_colours(count: int) -> list[tuple[float, ...]]:
-    """Colours as (red, green, blue): those that everyone tells apart, or, for more classes, along viridis."""
+def _class_colors(count: int) -> list[tuple[float, ...]]:
+    """Colors as (red, green, blue): ones that everybody can tell apart, or, for more classes, along viridis."""
     from matplotlib import colormaps
     from matplotlib.colors import to_rgb
 
-    if count <= len(COLOURS):
-        return [to_rgb(colour) for colour in COLOURS[:count]]
+    if count <= len(COLORS):
+        return [to_rgb(color) for color in COLORS[:count]]
     return [colormaps["viridis"](k / (count - 1))[:3] for k in range(count)]
 
 

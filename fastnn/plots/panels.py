@@ -1,4 +1,4 @@
-"""What all pictures share: matplotlib itself, panels to draw on, colours and markers."""
+"""Shared by all pictures: matplotlib itself, panels to draw on, colors and markers."""
 
 import importlib
 from typing import Any
@@ -8,12 +8,12 @@ import numpy as np
 from fastnn.gate.arrays import Array
 from fastnn.gate.checks import shown
 
-# For people who do not tell red from green (Wong, Nature Methods 8, 441, 2011); without black and yellow.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+# For people who cannot tell red from green (Wong, Nature Methods 8, 441, 2011); without black and yellow.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = "os^DvP*X<>"
 GRID = {"color": "0.9", "linewidth": 0.8}
 
-Axes = Any  # of matplotlib, which need not be there
+Axes = Any  # matplotlib's, which need not be installed
 
 
 def require_matplotlib() -> None:
@@ -22,33 +22,33 @@ def require_matplotlib() -> None:
     Raises
     ------
     ImportError
-        If it is not installed; the message says how to.
+        If it is not installed; the message says how to install it.
     """
     try:
         importlib.import_module("matplotlib")
     except ModuleNotFoundError as error:
-        if error.name != "matplotlib":  # it is there, and misses something itself
+        if error.name != "matplotlib":  # it is installed, but lacks something itself
             raise
         remedy = 'run pip install "fastnn-kernels[plot]", or pip install "matplotlib>=3.9"'
         raise ImportError(f"matplotlib: expected it for pictures, got none; {remedy}") from error
 
 
 def given(name: str, value: Any, count: int | None = 1, projection: str | None = None) -> list[Axes]:
-    """The Axes that the user passed, or an empty list for None; asks for matplotlib in any case.
+    """The Axes that the user passed, or an empty list for None; requires matplotlib in any case.
 
     Parameters
     ----------
     count : int, optional
-        How many there have to be; any number if None.
+        The number required; any if None.
     projection : "3d", optional
-        Which kind they have to be.
+        The kind required.
 
     Raises
     ------
     ImportError
         Without matplotlib.
     TypeError, ValueError
-        For what are no Axes, not so many, or of the wrong kind.
+        For anything but so many Axes of this kind.
     """
     require_matplotlib()
     from matplotlib.axes import Axes as MatplotlibAxes
@@ -73,14 +73,14 @@ def given(name: str, value: Any, count: int | None = 1, projection: str | None =
 def new(
     count: int, columns: int, size: tuple[float, float], *, projection: str | None = None, managed: bool = True
 ) -> list[Axes]:
-    """So many panels, row by row, in a new figure.
+    """`count` panels, row by row, in a new figure.
 
     Parameters
     ----------
     columns : int
         Panels in a row.
     size : (width, height)
-        Of a panel, in inches.
+        The size of a panel, in inches.
     managed : bool
         Whether the figure is pyplot's.
     """
@@ -101,6 +101,6 @@ def new(
 
 
 def as_array(axes: list[Axes]) -> Array:
-    """Axes as NumPy's array of objects, as matplotlib itself returns several."""
+    """Axes as an array of objects, as matplotlib itself returns several."""
     found: Array = np.array(axes, dtype=object)
     return found

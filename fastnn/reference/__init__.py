@@ -1,10 +1,10 @@
 """Every public operation in plain NumPy: the oracle of the tests and the baseline of the benchmarks.
 
 The files of this package import numpy and, by relative names, each other, nothing else of fastnn: loaded from its
-place under another name, the package works without fastnn and its compiler. Names, parameters and defaults are those
-of fastnn. Any float dtype goes in and comes out: in float64 the operations are the oracle, in float32
-they are what a competent NumPy user writes (BLAS products, `out=`, no loop over samples). Nothing is validated
-here: shapes that do not fit fail as NumPy fails. NaN and infinities are what arithmetic gives, without warnings.
+place under another name, the package works without fastnn and its compiler. Names, parameters and defaults are
+fastnn's. Any float dtype goes in and comes out: in float64 the operations are the oracle, in float32 the code of a
+competent NumPy user (BLAS products, `out=`, no loop over samples). Nothing is validated: shapes that do not fit fail as
+in NumPy. NaN and infinities follow arithmetic, without warnings.
 
 Shape letters: N batch, D inputs and H outputs of a layer, K classes. `out` receives the result and is
 returned; it may be any of the inputs of an activation, and the first input of softmax and the losses.

@@ -1,8 +1,8 @@
 """The activations of fastnn.reference in plain NumPy.
 
 Each is a pair: forward(x, y, p) writes y, and backward(dy, x, y, dx, p) writes dx, with p its one option,
-taking the derivative from x or y, whichever is cheaper. At x = 0 it is that of the negative side. Masks are
-multiplied in, because np.where takes about ten times as long.
+taking the derivative from x or y, whichever is cheaper. At x = 0 it is the negative side's. Masks are multiplied in,
+because np.where takes about ten times as long.
 """
 
 import math
@@ -17,7 +17,7 @@ Out: TypeAlias = Array | None
 Forward: TypeAlias = Callable[[Array, Array, float], None]
 Backward: TypeAlias = Callable[[Array, Array, Array, Array, float], None]
 
-# An exp that overflows gives sigmoid its 0, inf - inf gives the NaN we document: results, not accidents.
+# An exp that overflows gives sigmoid its 0, inf - inf gives the documented NaN: both are intended.
 quiet = np.errstate(over="ignore", under="ignore", invalid="ignore")
 
 
@@ -175,7 +175,7 @@ OPTIONS = {"leaky_relu": ("slope", 0.01), "elu": ("alpha", 1.0)}
 
 
 def activation(name: str) -> tuple[Forward, Backward]:
-    """The pair of a name, ValueError where there is none."""
+    """The pair of a name; ValueError if there is none."""
     try:
         return ACTIVATIONS[name]
     except KeyError:
@@ -194,7 +194,7 @@ def parameter(name: str, option: Mapping[str, float]) -> float:
 
 @quiet
 def activation_forward(name: str, x: Array, *, out: Out = None, **option: float) -> Array:
-    """y = f(x) for the activation `name` of ACTIVATIONS; x and y are of one shape.
+    """y = f(x) for the activation `name` of ACTIVATIONS; x and y have the same shape.
 
     option: slope of leaky_relu, alpha of elu. softmax takes the last axis for the classes, the others work entry
     by entry. f(NaN) is NaN, but step(NaN) is 0. ValueError for an unknown name.
@@ -207,7 +207,7 @@ def activation_forward(name: str, x: Array, *, out: Out = None, **option: float)
 
 @quiet
 def activation_backward(name: str, dy: Array, x: Array, y: Array, *, out: Out = None, **option: float) -> Array:
-    """dx = dy f'(x), where y = activation_forward(name, x); all four are of one shape.
+    """dx = dy f'(x), where y = activation_forward(name, x); all four have the same shape.
 
     A NaN or infinity in dy gives NaN where f'(x) = 0. Where x is NaN, relu and leaky_relu take the derivative
     of the negative side. ValueError for an unknown name.
@@ -221,8 +221,8 @@ def activation_backward(name: str, dy: Array, x: Array, y: Array, *, out: Out = 
 def softmax(x: Array, *, out: Out = None) -> Array:
     """y = exp(x - m) / sum(exp(x - m)), m = max(x), over the last axis; x of any rank from 1.
 
-    Right for finite logits of any size; a logit -inf beside a finite one gives 0. A row with a +inf, with a
-    NaN or of -inf alone becomes NaN throughout, because inf - inf is NaN.
-    Source: Goodfellow, Bengio and Courville, Deep Learning (2016), section 4.1.
+    It is right for finite logits of any size; a logit -inf beside a finite one gives 0. A row with +inf or NaN, or of
+    -inf alone, becomes NaN throughout, because inf - inf is NaN. Source: Goodfellow, Bengio and Courville, Deep
+    Learning (2016), section 4.1.
     """
     return activation_forward("softmax", x, out=out)

@@ -20,9 +20,9 @@ def softmax_cross_entropy(x: Array, t: Targets, *, out: Out = None) -> tuple[flo
     """loss = -1/N sum over i and k of t[i, k] log(softmax(x)[i, k]), dx = (softmax(x) - t) / N.
 
     x: logits (N, K). t: labels (N,), one-hot or probabilities (N, K) whose rows sum to 1. The logarithm is a
-    log-sum-exp, nothing is clipped. A class with t = 0 adds nothing, also where its logit is -inf; rows that
-    softmax makes NaN make the loss NaN. `out` receives dx.
-    Source: Blanchard, Higham and Higham, IMA Journal of Numerical Analysis 41 (2021), 2311-2330.
+    log-sum-exp; nothing is clipped. A class with t = 0 adds nothing, even where its logit is -inf; rows that softmax
+    turns into NaN make the loss NaN. `out` receives dx. Source: Blanchard, Higham and Higham, IMA Journal of Numerical
+    Analysis 41 (2021), 2311-2330.
     """
     dx: Array = np.subtract(x, x.max(axis=1, keepdims=True), out=out)
     if t.ndim == 1:

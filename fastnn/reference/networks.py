@@ -31,7 +31,7 @@ def affine_backward(
     """dx = dy W^T, dW = x^T dy, db = sum of dy over the batch, divided by nothing.
 
     dy (N, H), x (N, D), W (D, H) -> dx (N, D), dW (D, H), db (H,). need_dx=False returns None for dx and
-    leaves out[0] alone. The three of `out` must not overlap the inputs.
+    leaves out[0] alone. The three arrays of `out` must not overlap the inputs.
     Source: Rumelhart, Hinton and Williams, Nature 323 (1986), 533-536.
     """
     dx_out, dW_out, db_out = out if out is not None else (None, None, None)
@@ -51,12 +51,12 @@ def line_fit_losses(x: Array, t: Array, w: Array, b: Array, *, out: Out = None) 
 # --- a plain network ------------------------------------------------------------------------------
 # layers: in order, ("affine", D, H), one of UNITS such as ("batch_norm",) or ("batch_norm", {"epsilon": 0.001}), or an
 # activation such as ("sigmoid",) or ("leaky_relu", {"slope": 0.1}). params: W1, b1, W2, ..., slope1, gamma1, beta1 and
-# so on, numbered by the layers of each kind. Batches are normalised by their own statistics, as in training. A step
+# so on, numbered by the layers of each kind. Batches are normalized by their own statistics, as in training. A step
 # calls NumPy directly where it can: a small network spends much of its time in calls.
 
 
 def _numbers(layers: Layers) -> list[int]:
-    """The number of each layer among those of its kind, from 1 on."""
+    """The number of each layer among the layers of its kind, from 1."""
     kinds = [kind for kind, *_ in layers]
     return [kinds[:i].count(kind) + 1 for i, kind in enumerate(kinds)]
 
@@ -143,7 +143,7 @@ def zero_one_loss(
 
 @quiet
 def accuracy(y: Array, t: Targets) -> float:
-    """The share of rows of y (N, K) with the largest entry at the label; t labels (N,) or one-hot (N, K).
+    """The fraction of the rows of y (N, K) with the largest entry at the label; t labels (N,) or one-hot (N, K).
 
     Of equal entries the first counts, a NaN counts as the largest. NaN where N = 0.
     """
@@ -154,9 +154,9 @@ def accuracy(y: Array, t: Targets) -> float:
 def numerical_gradient(f: Callable[[Any], float], x: npt.NDArray[np.float64], h: float = 1e-4) -> Array:
     """g[i] = (f(x + h e_i) - f(x - h e_i)) / (2 h), the central difference, entry by entry.
 
-    x: float64 of any shape. Its entries are changed in place, one at a time, and restored, also if f raises;
-    so f may read x through its argument or from wherever it lives.
-    Source: Nocedal and Wright, Numerical Optimization (2006), section 8.1.
+    x: float64 of any shape. Its entries are changed in place, one at a time, and restored, even if f raises; so f may
+    read x through its argument or from anywhere else. Source: Nocedal and Wright, Numerical Optimization (2006),
+    section 8.1.
     """
     gradient = np.empty(x.shape)
     for index in np.ndindex(x.shape):

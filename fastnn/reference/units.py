@@ -23,7 +23,7 @@ def prelu_forward(x: Array, slope: Array) -> Array:
 
 @quiet
 def prelu_backward(dy: Array, x: Array, slope: Array) -> tuple[Array, Array]:
-    """dx, and d_slope, the sum of dy x over the rows where x is not above 0."""
+    """dx, and d_slope, which is the sum of dy x over the rows where x is not above 0."""
     return np.where(x > 0, dy, slope * dy), np.where(x > 0, 0, dy * x).sum(axis=0)
 
 
@@ -33,7 +33,7 @@ def batch_norm_forward(
 ) -> Array:
     """y = gamma (x - mean) / sqrt(variance + epsilon) + beta.
 
-    statistics: (mean, variance) of each column; without them those of x, the variance biased.
+    statistics: (mean, variance) of each column; by default those of x, the variance biased.
     Source: Ioffe and Szegedy, ICML (2015), 448-456.
     """
     mean, variance = (x.mean(axis=0), x.var(axis=0)) if statistics is None else statistics
@@ -43,7 +43,7 @@ def batch_norm_forward(
 
 @quiet
 def batch_norm_backward(dy: Array, x: Array, gamma: Array, epsilon: float = 1e-5) -> tuple[Array, Array, Array]:
-    """dx, d_gamma and d_beta where the statistics are those of x, which move with it."""
+    """dx, d_gamma and d_beta with the statistics of x, which move with it."""
     root = np.sqrt(x.var(axis=0) + epsilon)
     normal = (x - x.mean(axis=0)) / root
     d_gamma, d_beta = (dy * normal).sum(axis=0), dy.sum(axis=0)

@@ -15,7 +15,7 @@ Arrays: TypeAlias = Array | Mapping[str, Array] | Sequence[Array]
 
 
 def _matched(*groups: Arrays) -> list[tuple[Array, ...]]:
-    """The arrays that belong together, [(p, g), ...]; the first group gives the keys or the length."""
+    """The matching arrays, [(p, g), ...]; the first group gives the keys or the length."""
     first: Any = groups[0]
     if isinstance(first, np.ndarray):
         return [groups]  # type: ignore[list-item]

@@ -21,7 +21,7 @@ from typing import IO
 if sys.platform != "win32":
     import fcntl
 
-# A temporary file carries the name of its machine, as a hash (those of earlier versions: the number of the process).
+# A temporary file is named after its machine, by a hash (in earlier versions, by the number of the process).
 TEMPORARY = re.compile(r"\.fastnn-([0-9a-f]+)-[0-9a-f]{16}\.tmp")
 SECONDS_UNTIL_ABANDONED = 86400.0
 
@@ -37,9 +37,9 @@ def replacing(
     Parameters
     ----------
     path : path
-        The file to replace or to create. Of a symbolic link the link itself is replaced.
+        The file to replace or to create. A symbolic link is replaced itself, not its target.
     dir_fd : int or None
-        The descriptor of the folder that `path`, then a bare name, is in. For systems that have such descriptors.
+        The descriptor of the folder that holds `path`, then a bare name; for systems that have such descriptors.
     mode : int or None
         The permissions of the new file. None takes those of the old one, or the usual ones where there is none.
     durable : bool
@@ -63,7 +63,7 @@ def replacing(
                 os.fsync(descriptor)
         os.replace(temporary, path, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
     finally:
-        with contextlib.suppress(OSError):  # usually gone by now; and what failed before is to be heard of, not this
+        with contextlib.suppress(OSError):  # usually gone by now; an earlier error matters more
             os.unlink(temporary, dir_fd=dir_fd)
         if not closed_before:
             os.close(descriptor)
@@ -78,7 +78,7 @@ def remove_abandoned(folder: str, dir_fd: int | None = None) -> None:
             match = TEMPORARY.fullmatch(entry.name)
             if match is None:
                 continue
-            with contextlib.suppress(OSError):  # one that is gone by now, that is being written, or somebody else's
+            with contextlib.suppress(OSError):  # gone by now, being written, or somebody else's
                 if time.time() - entry.stat(follow_symlinks=False).st_mtime > SECONDS_UNTIL_ABANDONED:
                     os.unlink(entry.path, dir_fd=dir_fd)
                 elif match[1] == _machine():  # file systems that machines share need not share locks
@@ -91,7 +91,7 @@ def remedy(error: OSError, path: str | os.PathLike[str]) -> str:
     if isinstance(error, FileNotFoundError):
         return f"create the folder {folder} first"
     if isinstance(error, NotADirectoryError):
-        return f"choose another folder, for {folder} is none"
+        return f"choose another folder, as {folder} is not one"
     if isinstance(error, PermissionError):
         return "choose a file and a folder that you may write to"
     remedies = {
@@ -150,7 +150,7 @@ def _machine() -> str:
 
 
 def _synchronize_folder(folder: str, dir_fd: int | None) -> None:
-    """Bring the new name to the disk, where the system can: Windows cannot, some network file systems neither."""
+    """Bring the new name to the disk where the system can; Windows and some network file systems cannot."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder or ".", os.O_RDONLY, dir_fd=dir_fd)
         try:

@@ -1,4 +1,4 @@
-"""Where fastnn keeps what it can make again: compiled kernels and downloaded data."""
+"""Where fastnn keeps files that it can make again: compiled kernels and downloaded data."""
 
 import os
 import pathlib
@@ -8,7 +8,7 @@ import sys
 def cache_folder(name: str) -> pathlib.Path | None:
     """The user's own cache folder for `name`, or None where the user has no home. Nothing is created.
 
-    Never a folder that others may write to (such as the system's temporary folder): compiled code is read from it.
+    It is never one that others may write to, such as the system's temporary folder: compiled code is read from it.
     """
     try:
         home = pathlib.Path.home()
@@ -20,6 +20,6 @@ def cache_folder(name: str) -> pathlib.Path | None:
         base = str(home / "Library" / "Caches")
     else:
         base = os.environ.get("XDG_CACHE_HOME", "")
-        if not os.path.isabs(base):  # as the specification of these folders has it
+        if not os.path.isabs(base):  # as the XDG specification says
             base = str(home / ".cache")
     return pathlib.Path(base) / "fastnn" / name

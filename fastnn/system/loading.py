@@ -1,4 +1,4 @@
-"""Whether the compiler is worth loading, by what it would have saved a program so far."""
+"""Whether the compiler is worth loading, by the time that it would have saved a program so far."""
 
 import sys
 
@@ -9,10 +9,10 @@ _lost = 0.0
 
 
 def pays(seconds: float) -> bool:
-    """Whether compiled code is to do some work, by which it saves so many seconds: SECONDS may be lost before.
+    """Whether to load the compiler for work that it makes faster by `seconds`: yes once SECONDS have been lost in all.
 
-    So a program that ends before that pays nothing, and no other one loses more than twice what loading takes. Work
-    that is loaded for, but does not pay for it, saves 0.0.
+    So a program that ends earlier pays nothing, and no other one loses more than twice the time that loading takes.
+    Work for which the compiler is used only if it is loaded anyway saves 0.0.
     """
     global _lost
     if _COMPILER in sys.modules:

@@ -1,7 +1,7 @@
-"""What fastnn says beside its results: never worth an error.
+"""Lines that fastnn writes beside its results; failing to write one is no error.
 
-A stream may be closed, full, a terminal that has gone, or an object with `write` and little else, as programs put in
-the place of standard output to write to two places.
+A stream may be closed, full, a terminal that has gone, or an object with little more than `write`, such as programs put
+in place of standard output to write to two places.
 """
 
 import sys
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def write(stream: Any, text: str) -> bool:
-    """Write to a stream and flush it; whether that went well. None stands for no stream."""
+    """Write to a stream and flush it; return whether that succeeded. None stands for no stream."""
     try:
         stream.write(text)
         stream.flush()

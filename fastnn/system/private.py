@@ -1,11 +1,11 @@
-"""A folder whose files nobody but the user, or root, can have written: what is kept there is run.
+"""A folder whose files only the user or root can have written, because the code that is kept there is run.
 
 Every folder from the root down is examined, as sshd does before it believes a file of keys: it belongs to the user or
 to root, and nobody else may write to it. A folder with the sticky bit, such as /tmp, is the exception: all may write
-there, but none may remove or rename what is another's, so that a folder below it is as safe as its own owner and mode.
+there, but nobody may remove or rename another's files, so that a folder below it is as safe as its own owner and mode.
 
 The way down is walked by descriptors, each name opened below the folder that was just examined, and the folder stays
-open: whatever is exchanged between two looks at a path makes no difference.
+open: nothing that is exchanged between two looks at a path makes a difference.
 
 Windows has neither such descriptors nor such modes. There the folders of a user's profile are the user's own, and only
 links in the place of the folder or of a file are refused.
@@ -33,13 +33,13 @@ if sys.platform != "win32":
 
 
 class PrivateFolder:
-    """A folder to read from and write to. It is created, for the user alone, with all above it that is absent.
+    """A folder to read from and write to. It and the missing folders above it are created for the user alone.
 
     Parameters
     ----------
     path : pathlib.Path
-        An absolute path. Symbolic links on the way are followed if the user or root made them, and where they lead is
-        examined likewise; the folder itself must be none.
+        An absolute path. Symbolic links on the way are followed if the user or root made them, and their targets are
+        examined likewise; the folder itself must not be a link.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ class PrivateFolder:
             os.utime(self._place() or self.path)
 
     def remove(self, belongs: Callable[[str], bool]) -> None:
-        """Remove the files of which `belongs` says so by their names, and the folder if nothing else is in it."""
+        """Remove the files whose names `belongs` accepts, and the folder if nothing else is in it."""
         descriptor = self._place()
         folder = self.path if descriptor is None else descriptor
         for name in filter(belongs, os.listdir(folder)):
@@ -103,7 +103,7 @@ class PrivateFolder:
         self._descriptor = self._identity = None
 
     def _is_open(self) -> bool:
-        """Whether the descriptor still is the folder's, and not closed by what closes all, such as a daemon's start."""
+        """Whether the descriptor is still the folder's; a daemon, for one, closes all when it starts."""
         with contextlib.suppress(OSError):
             status = os.fstat(-1 if self._descriptor is None else self._descriptor)
             return (status.st_dev, status.st_ino) == self._identity
@@ -161,12 +161,12 @@ def _walk(path: str) -> int:
 
 
 def _steps(path: str) -> list[str]:
-    """The names that lead there, the first one last."""
+    """The names along the path, the first one last."""
     return [name for name in reversed(path.split("/")) if name]
 
 
 def _status(name: str, place: str, folder: int) -> os.stat_result:
-    """The status of what is there, of a folder that is created if nothing is; of a link, if its owner is trusted."""
+    """The status of an entry. A missing one is created as a folder; a link must have a trusted owner."""
     try:
         try:
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -189,7 +189,7 @@ def _opened(name: str, place: str, folder: int) -> int:
 
 
 def _named(error: OSError, place: str) -> OSError:
-    """The same error, of the whole path instead of its last name."""
+    """The same error about the whole path instead of its last name."""
     return type(error)(error.errno, error.strerror, place)
 
 
@@ -197,7 +197,7 @@ def _named(error: OSError, place: str) -> OSError:
 
 
 def _examine(descriptor: int, place: str, passed: bool = False) -> None:
-    """Refuse a file, or a folder, that somebody else could change; `passed` is one on the way to another."""
+    """Refuse a file or a folder that somebody else could change; `passed`: a folder on the way to another."""
     status = os.fstat(descriptor)
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise PermissionError(f"{place} is neither a file nor a folder")
@@ -212,10 +212,10 @@ def _is_trusted(user: int) -> bool:
 
 
 def _is_shared(status: os.stat_result, descriptor: int) -> bool:
-    """Whether what all, or a group, may write to can be written by somebody else.
+    """Whether somebody else can write to a file that all, or a group, may write to.
 
-    Many systems give each user a group of the same name, and make what is new writable for it. As for Debian's sshd,
-    such a group is the user.
+    Many systems give each user a group of the same name, and make new files writable for it. Here, as in Debian's sshd,
+    such a group counts as the user.
     """
     try:
         user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(status.st_gid)
@@ -224,7 +224,7 @@ def _is_shared(status: os.stat_result, descriptor: int) -> bool:
     is_own = group.gr_name == user.pw_name and group.gr_gid == user.pw_gid and set(group.gr_mem) <= {user.pw_name}
     if status.st_mode & 0o002 or not is_own:
         return True
-    if sys.platform == "linux":  # with a list of users who may, the mode of the group stands for all of them
+    if sys.platform == "linux":  # with an access control list, the group's mode stands for all of it
         with contextlib.suppress(OSError):
             os.getxattr(f"/proc/self/fd/{descriptor}", "system.posix_acl_access")
             return True

@@ -18,13 +18,13 @@ GAP = "  "
 class Progress:
     """A line rewritten in place: label, bar, per cent, figures, time left and rate.
 
-    Silent where `enabled` is False or the stream is no terminal, so that logs and pipes stay clean, and from where
-    writing to it fails.
+    It is silent if `enabled` is False or the stream is no terminal, so that logs and pipes stay clean, and once writing
+    to it fails.
 
     Parameters
     ----------
     total : int
-        The amount that is the whole task, in `unit`; 0 if unknown, which shows no bar, per cent or time left.
+        The whole task, in `unit`; 0 if unknown: then no bar, per cent or time left is shown.
     label : str
         What is being done, at the beginning of the line.
     unit : str
@@ -60,7 +60,7 @@ class Progress:
         self._drawn_width = 0
 
     def update(self, amount: int, **figures: float) -> None:
-        """Add `amount` to what is done; `figures`, such as loss=0.1234, stay until others replace them."""
+        """Add `amount` to the work done; `figures`, such as loss=0.1234, stay until others replace them."""
         self.done += amount
         if not self._visible:
             return

@@ -23,21 +23,21 @@ from fastnn.network.factories import (
 from fastnn.network.history import History
 from fastnn.network.network import Network
 
-MANY = 2**31  # folds that do not say how many they are
+MANY = 2**31  # taken for the number of folds where an iterator does not tell
 
 
 @dataclass(frozen=True, eq=False)
 class CrossValidation:
-    """What the networks of `cross_validate` made of the test parts of their folds.
+    """The results of `cross_validate`: each fold's network on its test part.
 
     Attributes
     ----------
     loss : array (folds,)
         Mean loss on each test part.
     accuracy : array (folds,)
-        Fraction of each test part whose largest output was the target's; NaN where the targets are no classes.
+        Fraction of each test part whose largest output is the target's; NaN where the targets are no classes.
     histories : tuple of History
-        Of the training on each fold.
+        The history of the training on each fold.
     """
 
     loss: Array
@@ -46,12 +46,12 @@ class CrossValidation:
 
     @property
     def mean_loss(self) -> float:
-        """The mean of the folds' losses, each fold counting alike."""
+        """The mean of the folds' losses, with equal weights."""
         return float(self.loss.mean())
 
     @property
     def mean_accuracy(self) -> float:
-        """The mean of the folds' accuracies, each fold counting alike."""
+        """The mean of the folds' accuracies, with equal weights."""
         return float(self.accuracy.mean())
 
     @property
@@ -87,7 +87,7 @@ def cross_validate(
 ) -> CrossValidation:
     """Train a new network on the training part of each fold and measure it on the test part.
 
-    The networks are not kept: what is validated is the way to build and train one. The one to use is trained on all
+    The networks are not kept: it is the way to build and train one that is validated. Train the network to use on all
     samples. Source: Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 2nd ed. (2009), section
     7.10.
 
@@ -101,16 +101,16 @@ def cross_validate(
         Targets as the networks' loss takes them.
     folds : int or iterable of ((x_train, t_train), (x_test, t_test))
         How many `datasets.k_fold` makes, with the classes in equal shares where t holds integers (N,); or the folds
-        themselves, such as `datasets.leave_one_out(x, t)`; then x and t are not looked at.
+        themselves, such as `datasets.leave_one_out(x, t)`; x and t are then ignored.
     rng : int, numpy.random.Generator or None
         Decides the folds, the initial weights and the order of the samples: first the folds are drawn, then each has a
         generator of its own, `rng.spawn(1)[0]`, for `network_factory` and then for `fit`.
     standardize : bool
-        Whether columns are scaled by `datasets.Standardize`, learned on each fold's training part alone.
+        Whether columns are scaled by `datasets.Standardize`, fitted to each fold's training part alone.
     n_jobs : int, optional
-        Folds trained at the same time, on Python threads between which `get_num_threads()` are divided; by default as
-        many as these. The results' bits do not depend on it. Callbacks are called in these threads; Ctrl-C is answered
-        at once, though with more than one the folds under way are trained to the end of their epoch.
+        Folds trained at the same time, on Python threads that share the `get_num_threads()` threads; by default as many
+        as these. The results' bits do not depend on it. Callbacks are called in these threads; Ctrl-C is answered at
+        once; with more than one, the folds under way first finish their epoch.
     **fit_options
         Options of `Network.fit` such as epochs, batch_size and optimizer; not validation_data, rng and progress.
 
@@ -121,8 +121,8 @@ def cross_validate(
     Raises
     ------
     TypeError, ValueError
-        For bad arguments, and for a factory that returns no network, the same one again, one that was trained, or
-        networks that differ in inputs, outputs, loss or dtype.
+        For bad arguments, and for a factory that returns no network, the same one again, a trained one, or networks
+        that differ in inputs, outputs, loss or dtype.
     TrainingDivergedError
         When a fold's training diverges.
     """
@@ -151,8 +151,8 @@ def cross_validate(
 
 
 def _folds(x: Any, t: Any, folds: Any, generator: np.random.Generator) -> tuple[Iterator[TwoParts], int]:
-    """The folds, and how many at most."""
-    if isinstance(folds, str | np.ndarray):  # an array would be taken apart
+    """The folds and their largest possible number."""
+    if isinstance(folds, str | np.ndarray):  # iterable, but not of folds
         raise _no_folds(folds)
     if isinstance(folds, Iterable):
         return _checked(folds), operator.length_hint(folds, MANY)
@@ -179,7 +179,7 @@ def _is_pair(value: Any) -> bool:
 
 
 def _standardized(train: tuple[Any, Any], test: tuple[Any, Any]) -> TwoParts:
-    """Both parts with columns scaled as the training part says."""
+    """Both parts with columns scaled by the training part's statistics."""
     scale = Standardize().fit(train[0])
     return (scale.transform(train[0]), train[1]), (scale.transform(test[0]), test[1])
 

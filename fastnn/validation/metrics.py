@@ -1,6 +1,6 @@
 """Figures for a classifier: confusion matrix, precision, recall, F1.
 
-Labels are integers from 0 on; predictions may also be the outputs of a network, whose largest counts.
+Labels are integers from 0; predictions may also be a network's outputs, the largest of which counts.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from fastnn.gate import arrays
 from fastnn.gate.arrays import Array, LabelArray
 from fastnn.gate.slips import answers_slips
 
-MOST_CLASSES = 2**10  # where the labels alone say how many there are, a wild one must not fill the memory
+MOST_CLASSES = 2**10  # where the labels alone say how many there are, one wild label must not fill the memory
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Scores:
     Attributes
     ----------
     precision : array (K,)
-        Of the samples predicted to be of a class, the fraction that is; NaN where none is predicted.
+        The fraction of the samples predicted to be of a class that are; NaN where none is predicted.
     recall : array (K,)
-        Of the samples of a class, the fraction that is predicted to be; NaN where there is none.
+        The fraction of the samples of a class that are predicted to be; NaN where there is none.
     f1 : array (K,)
-        The harmonic mean of both, 2 TP / (2 TP + FP + FN); NaN where the class neither occurs nor is predicted.
+        The harmonic mean of the two, 2 TP / (2 TP + FP + FN); NaN where the class neither occurs nor is predicted.
     support : array (K,) of int
         How many samples each class has.
     """
@@ -53,9 +53,9 @@ def confusion_matrix(t: Any, predicted: Any, classes: int | None = None) -> Labe
     t : array (N,)
         Labels.
     predicted : array (N,) or (N, K)
-        Labels, or outputs whose largest counts.
+        Labels, or outputs, the largest of which counts.
     classes : int, optional
-        K; by default that of the outputs, or one more than the largest label, which is then below 2**10.
+        K; by default the number of outputs, or one more than the largest label and at most 2**10.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def confusion_matrix(t: Any, predicted: Any, classes: int | None = None) -> Labe
     Raises
     ------
     TypeError, ValueError
-        For what are no such labels or outputs, and for numbers of rows that differ.
+        For anything but such labels or outputs, and if the numbers of rows differ.
     """
     known = MOST_CLASSES if classes is None else arrays.integer("classes", classes, minimum=1)
     predicted, t = (_seen(name, value) for name, value in (("predicted", predicted), ("t", t)))
@@ -91,18 +91,18 @@ def confusion_matrix(t: Any, predicted: Any, classes: int | None = None) -> Labe
 
 
 def _seen(name: str, value: Any) -> Any:
-    """`value` as an array, where it is a list or the like; a number is refused as no labels."""
+    """`value` as an array if it is a list or the like; a single number is refused later."""
     return value if np.isscalar(value) or value is None else arrays.anything(name, value)
 
 
 def _check_columns(t: Any, predicted: Any) -> None:
-    """Refuse one column, of which the largest output would always be the first, and outputs given as labels."""
+    """Refuse one column, whose largest output would always be the first, and outputs given as labels."""
     shape, rows = np.shape(predicted), len(predicted) if np.ndim(predicted) else 0
     if len(shape) == 2 and shape[1] == 1:
         remedy = "predicted.ravel()" if predicted.dtype.kind in "biu" else "predicted.ravel() > 0.5, or > 0 of logits,"
         what = "labels" if predicted.dtype.kind in "biu" else "outputs of one unit"
         expected = "predicted: expected labels (N,) or outputs (N, K) of at least 2 classes"
-        raise ValueError(f"{expected}, got shape {shape}; of {what} pass {remedy.rstrip(',')}")
+        raise ValueError(f"{expected}, got shape {shape}; for {what} pass {remedy.rstrip(',')}")
     if np.ndim(t) == 2 and np.shape(t)[1] > 1 and len(shape) == 1:
         remedy = "from one-hot targets pass t.argmax(axis=1); outputs come second"
         raise ValueError(f"t: expected labels of shape ({rows},), got shape {np.shape(t)}; {remedy}")
@@ -110,7 +110,7 @@ def _check_columns(t: Any, predicted: Any) -> None:
 
 @answers_slips
 def classification_scores(t: Any, predicted: Any, classes: int | None = None) -> Scores:
-    """Precision, recall and F1 of each class; arguments and errors are those of `confusion_matrix`.
+    """Precision, recall and F1 of each class; arguments and errors as for `confusion_matrix`.
 
     With TP samples rightly predicted to be of a class, FP wrongly, and FN of the class but predicted to be another:
     precision = TP / (TP + FP), recall = TP / (TP + FN), F1 = 2 TP / (2 TP + FP + FN). Source: van Rijsbergen,

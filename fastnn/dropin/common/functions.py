@@ -1,4 +1,4 @@
-"""Activations and losses as the first volume has them (Saito, Deep Learning from Scratch, 2016, chapters 3 to 5).
+"""Activations and losses of the first volume (Saito, Deep Learning from Scratch, 2016, chapters 3 to 5).
 
 Large plain arrays go to kernels, all others to NumPy.
 """
@@ -71,7 +71,7 @@ def softmax(x: Any) -> Any:
 
 
 def sum_squared_error(y: Any, t: Any) -> Any:
-    """sum((y - t)^2) / 2 over everything, divided by no number of samples."""
+    """sum((y - t)^2) / 2 over all entries, not divided by the number of samples."""
     return 0.5 * np.sum((y - t) ** 2)
 
 
@@ -81,7 +81,7 @@ mean_squared_error = sum_squared_error  # its name in the first editions
 def cross_entropy_error(y: Any, t: Any) -> Any:
     """-sum(log(y + 1e-7)) / N at the targets, for probabilities y (N, K) or (K,).
 
-    t: one-hot rows if it has the size of y, then the largest of each counts, else labels.
+    t: one-hot rows if it has the size of y (the largest entry of each counts), else labels.
     """
     if y.ndim == 1:
         y, t = y.reshape(1, y.size), t.reshape(1, t.size)

@@ -1,6 +1,4 @@
-"""Numerical gradients as the first volume has them (Saito, 2016, chapter 4), evaluated by the engine where f is a
-network that it recognises.
-"""
+"""The first volume's numerical gradients (Saito, 2016, chapter 4), evaluated by the engine where it recognizes f."""
 
 import itertools
 import time
@@ -24,8 +22,9 @@ STEP = 1e-4  # the book's h
 def numerical_gradient(f: Any, x: Any) -> Any:
     """(f(x + h) - f(x - h)) / 2h with h = 1e-4, one entry of x at a time; like x.
 
-    f may ignore its argument and read x from where it is kept: x itself is changed, and put back to its own bits. Where
-    observing f shows a network, entries are evaluated from what each changes; where not, f is called twice for each.
+    f may ignore its argument and read x elsewhere: x itself is changed, and put back to its own bits. If f is
+    recognized as a network's loss, only the changes of each entry are evaluated; otherwise f is called twice for each
+    entry.
 
     Warns
     -----
@@ -64,7 +63,7 @@ def with_step(f: Any, x: Any, h: float) -> Any:
 
 
 def numerical_gradient_2d(f: Any, X: Any) -> Any:
-    """As numerical_gradient for one dimension; of two, f sees one row at a time."""
+    """As numerical_gradient for one dimension; for two, f gets one row at a time."""
     if X.ndim == 1:
         return plain_numerical_gradient(f, X) if X.size else np.zeros_like(X)
     if X.ndim != 2:
@@ -76,8 +75,8 @@ def numerical_gradient_2d(f: Any, X: Any) -> Any:
 
 
 def plain_numerical_gradient(f: Any, x: Any) -> Any:
-    """As numerical_gradient, never by the engine: exactly 2 x.size calls of f, plus before minus, entry after entry as
-    they lie in memory. If f raises, x comes back with its bits, which in the book stays moved.
+    """As numerical_gradient, never by the engine: exactly 2 x.size calls of f, plus before minus, entry after entry in
+    the order of memory. If f raises, x gets its bits back; in the book it stays moved.
     """
     result, loop = _loop(f, x, STEP)
     loop(None)
@@ -88,7 +87,7 @@ _numerical_gradient_1d = plain_numerical_gradient  # a name of the first edition
 
 
 def _loop(f: Any, x: Any, h: float) -> tuple[Any, Callable[[int | None], None]]:
-    """The result, and what fills it: so many further entries, or all."""
+    """The result, and a function that fills in a number of further entries, or all."""
     if not isinstance(x, np.ndarray):
         raise TypeError(f"x: expected an array, got {type(x).__name__}; pass np.array(x, float)")
     if x.dtype.kind in "iu":
@@ -127,8 +126,8 @@ def _loop(f: Any, x: Any, h: float) -> tuple[Any, Callable[[int | None], None]]:
 
 
 def _entries(x: Any, before: Any) -> Iterator[tuple[Any, Any]]:
-    """Where each entry of x is, and what it was before, as they lie in memory."""
-    if x.dtype == np.float64 and x.flags.c_contiguous and x.flags.writeable and x.size:  # Python's own are quicker
+    """The place of each entry of x and its value before, in the order of memory."""
+    if x.dtype == np.float64 and x.flags.c_contiguous and x.flags.writeable and x.size:  # Python's are quicker
         places = range(x.size) if x.ndim == 1 else itertools.product(*map(range, x.shape))
         return zip(places, before.ravel().tolist(), strict=True)
     entries = np.nditer(x, flags=["multi_index"], op_flags=["readwrite"])

@@ -1,7 +1,7 @@
-"""Layers with forward and backward, as the first volume has them (Saito, 2016, chapters 5 to 7).
+"""Layers of the first volume (Saito, 2016, chapters 5 to 7).
 
-They keep the very arrays that they are given. Products, activations and windows of images go to kernels where there is
-one for the arrays at hand.
+They keep the very arrays that they are given. Products, activations and windows of images go to kernels where these
+take the arrays.
 """
 
 from typing import Any
@@ -235,7 +235,7 @@ class Convolution(Layer):
 
 
 class Pooling(Layer):
-    """The largest element of each window; of equal ones the first."""
+    """The largest element of each window, the first of equal ones."""
 
     def __init__(self, pool_h: int, pool_w: int, stride: int = 2, pad: int = 0) -> None:
         self.pool_h, self.pool_w, self.stride, self.pad = pool_h, pool_w, stride, pad
@@ -244,18 +244,18 @@ class Pooling(Layer):
 
     def forward(self, x: Any) -> Any:
         if self.pad:
-            raise ValueError(f"pad: expected 0, as the book's pooling has no padding that works, got {self.pad}")
+            raise ValueError(f"pad: expected 0, as the book's pooling does not work with padding, got {self.pad}")
         out, places = windows.max_pool(x, self.pool_h, self.pool_w, self.stride)
         self.x, self.arg_max = x, places.reshape(-1)
         return out
 
     def backward(self, dout: Any) -> Any:
-        """A view into a larger float64 array, which the layer before may overwrite."""
+        """The gradient as a view into a larger float64 array, which the layer before may overwrite."""
         shape = self.x.shape
         images = windows.max_pool_backward(dout, self.arg_max, shape, self.pool_h, self.pool_w, self.stride)
         return images[:, :, : shape[2], : shape[3]]
 
 
 def _float64(b: Any) -> Any:
-    """A bias beside float64 windows; the number 0, which it may be, as it is."""
+    """A bias in float64, beside float64 windows; a plain number, such as 0, stays as it is."""
     return np.ascontiguousarray(b, np.float64) if isinstance(b, np.ndarray) else b

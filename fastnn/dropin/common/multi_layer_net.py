@@ -1,4 +1,4 @@
-"""A multi-layer perceptron as the first volume has it (Saito, 2016, chapter 6)."""
+"""The first volume's multi-layer perceptron (Saito, 2016, chapter 6)."""
 
 from collections import OrderedDict
 from typing import Any
@@ -74,12 +74,12 @@ class MultiLayerNet:
         return sum(0.5 * self.weight_decay_lambda * np.sum(W**2) for W in weights)
 
     def accuracy(self, x: Any, t: Any) -> Any:
-        """The fraction of samples whose largest score is that of the target: labels or one-hot rows."""
+        """The fraction of samples whose largest score is the target's; t: labels or one-hot rows."""
         return fraction_right(self.predict(x), t)
 
     def numerical_gradient(self, x: Any, t: Any) -> dict[str, Any]:
         """The difference quotients of the loss by all parameters, by name."""
-        from fastnn.dropin import direct  # with it comes the compiler
+        from fastnn.dropin import direct  # loads the compiler
 
         found = direct.of_network(self, x, t) if type(self) is MultiLayerNet else None
         if found is not None:
@@ -101,7 +101,7 @@ class MultiLayerNet:
 
 
 def initial_weights(inputs: int, outputs: int, weight_init_std: Any) -> Any:
-    """Normal numbers (inputs, outputs) of the standard deviation that is asked for, from NumPy's global generator."""
+    """Normal numbers (inputs, outputs) with the standard deviation asked for, from NumPy's global generator."""
     scale = weight_init_std
     if str(weight_init_std).lower() in ("relu", "he"):
         scale = np.sqrt(2.0 / inputs)
@@ -111,6 +111,6 @@ def initial_weights(inputs: int, outputs: int, weight_init_std: Any) -> Any:
 
 
 def fraction_right(scores: Any, t: Any) -> Any:
-    """The fraction of rows of the scores whose largest is that of the target: labels or one-hot rows."""
+    """The fraction of rows of scores whose largest entry is the target's; t: labels or one-hot rows."""
     labels = t if t.ndim == 1 else np.argmax(t, axis=1)
     return np.sum(np.argmax(scores, axis=1) == labels) / float(scores.shape[0])

@@ -24,7 +24,7 @@ __all__ = [
 
 
 class MultiLayerNetExtend(MultiLayerNet):
-    """As MultiLayerNet, with batch normalisation before each activation and dropout after it where asked for.
+    """As MultiLayerNet, with batch normalization before each activation and dropout after it, if asked for.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class MultiLayerNetExtend(MultiLayerNet):
         As for MultiLayerNet.
     use_dropout, use_batchnorm : bool
     dropout_ration : float
-        The fraction that is dropped; its name is the book's.
+        The fraction dropped; the name is the book's.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class MultiLayerNetExtend(MultiLayerNet):
                 self.layers[f"Dropout{number}"] = Dropout(self.dropout_ration)
 
     def predict(self, x: Any, train_flg: bool = False) -> Any:
-        """The scores (N, output_size); with train_flg by dropout, and by the statistics of the batch."""
+        """The scores (N, output_size); with train_flg, with dropout and the batch's statistics."""
         for key, layer in self.layers.items():
             switched = "Dropout" in key or "BatchNorm" in key
             x = layer.forward(x, train_flg) if switched else layer.forward(x)
@@ -76,16 +76,16 @@ class MultiLayerNetExtend(MultiLayerNet):
         return self.last_layer.forward(self.predict(x, train_flg), t) + self._decay()
 
     def accuracy(self, X: Any, T: Any) -> Any:
-        """The fraction of samples whose largest score is that of the target: labels or one-hot rows."""
+        """The fraction of samples whose largest score is the target's; T: labels or one-hot rows."""
         return fraction_right(self.predict(X, train_flg=False), T)
 
     def numerical_gradient(self, X: Any, T: Any) -> dict[str, Any]:
         """The difference quotients of the loss in training by all parameters, by name.
 
-        With dropout each loss has a mask of its own, with batch normalisation each changes the running values: then the
-        plain loop evaluates them.
+        With dropout each loss has its own mask, with batch normalization each changes the running values: the plain
+        loop then evaluates them.
         """
-        from fastnn.dropin import direct  # with it comes the compiler
+        from fastnn.dropin import direct  # loads the compiler
 
         found = direct.of_network(self, X, T) if type(self) is MultiLayerNetExtend else None
         if found is not None:
@@ -109,6 +109,6 @@ class MultiLayerNetExtend(MultiLayerNet):
             grads[f"W{number}"] = layer.dW + self.weight_decay_lambda * layer.W
             grads[f"b{number}"] = layer.db
             if f"BatchNorm{number}" in self.layers:
-                normalisation = self.layers[f"BatchNorm{number}"]
-                grads[f"gamma{number}"], grads[f"beta{number}"] = normalisation.dgamma, normalisation.dbeta
+                normalization = self.layers[f"BatchNorm{number}"]
+                grads[f"gamma{number}"], grads[f"beta{number}"] = normalization.dgamma, normalization.dbeta
         return grads

@@ -1,4 +1,4 @@
-"""Optimizers over dictionaries of parameters, as the first volume has them (Saito, 2016, chapter 6).
+"""Optimizers of the first volume over dictionaries of parameters (Saito, 2016, chapter 6).
 
 Each updates arrays in place and puts Python numbers back into the dictionary; its state appears with the first update.
 """

@@ -1,4 +1,4 @@
-"""Training with a log of losses and accuracies, as the first volume has it (Saito, 2016, chapter 6)."""
+"""The first volume's trainer, with a log of losses and accuracies (Saito, 2016, chapter 6)."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from fastnn.dropin.common.optimizer import SGD, AdaGrad, Adam, Momentum, Nestero
 
 __all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "RMSprop", "Trainer", "np"]
 
-# "rmsprpo" is how the book spells the name.
+# "rmsprpo" is the book's spelling.
 OPTIMIZERS = {
     "sgd": SGD,
     "momentum": Momentum,
@@ -26,15 +26,15 @@ class Trainer:
     Parameters
     ----------
     network
-        With `params`, `gradient(x, t)`, `loss(x, t)` and `accuracy(x, t)`.
+        It has `params`, `gradient(x, t)`, `loss(x, t)` and `accuracy(x, t)`.
     x_train, t_train, x_test, t_test : arrays
     epochs, mini_batch_size : int
     optimizer : str
         SGD, Momentum, Nesterov, AdaGrad, RMSprop or Adam, in any case.
     optimizer_param : dict
-        Its arguments.
+        The optimizer's arguments.
     evaluate_sample_num_per_epoch : int, optional
-        Accuracies of only so many samples.
+        How many samples accuracies are measured on; by default all.
     verbose : bool
         Print losses and accuracies.
     """
@@ -67,7 +67,7 @@ class Trainer:
         self.test_acc_list: list[Any] = []
 
     def train_step(self) -> None:
-        """One update, the loss after it, and once in each epoch the accuracies."""
+        """Make one update and record the loss after it and, once in each epoch, the accuracies."""
         chosen = np.random.choice(self.train_size, self.batch_size)  # noqa: NPY002 - the generator the books seed
         x, t = self.x_train[chosen], self.t_train[chosen]
         self.optimizer.update(self.network.params, self.network.gradient(x, t))
@@ -86,7 +86,7 @@ class Trainer:
         self.current_iter += 1
 
     def train(self) -> None:
-        """All epochs."""
+        """Train for all epochs."""
         for _ in range(self.max_iter):
             self.train_step()
         accuracy = self.network.accuracy(self.x_test, self.t_test)

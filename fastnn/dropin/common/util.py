@@ -1,4 +1,4 @@
-"""Curves, shuffling and windows of images as the first volume has them (Saito, 2016, chapters 6 and 7)."""
+"""Curves, shuffling and windows of images of the first volume (Saito, 2016, chapters 6 and 7)."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def smooth_curve(x: Any) -> Any:
 
 def shuffle_dataset(x: Any, t: Any) -> tuple[Any, Any]:
     """Samples x (N, D) or (N, C, H, W) and targets t in one new random order, from NumPy's global generator."""
-    order = np.random.permutation(x.shape[0])  # noqa: NPY002 - that is the generator the books seed
+    order = np.random.permutation(x.shape[0])  # noqa: NPY002 - the generator the books seed
     return (x[order, :] if x.ndim == 2 else x[order, :, :, :]), t[order]
 
 
@@ -37,6 +37,6 @@ def im2col(input_data: Any, filter_h: int, filter_w: int, stride: int = 1, pad: 
 
 
 def col2im(col: Any, input_shape: Any, filter_h: int, filter_w: int, stride: int = 1, pad: int = 0) -> Any:
-    """The sum of windows where they lie in images of input_shape (N, C, H, W): a view into larger ones."""
+    """Images of input_shape (N, C, H, W) that add up the windows in their places: a view into larger ones."""
     images = windows.add_windows(col, input_shape, filter_h, filter_w, stride, pad)
     return images[:, :, pad : input_shape[2] + pad, pad : input_shape[3] + pad]

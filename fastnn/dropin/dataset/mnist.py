@@ -1,8 +1,8 @@
-"""MNIST as the first volume loads it (Saito, 2016, chapter 3).
+"""The first volume's MNIST (Saito, 2016, chapter 3).
 
-It reads the mnist.pkl in a folder `dataset` on sys.path that the book's own load_mnist left, else the four files there,
-else those of fastnn.datasets.load_mnist: of $FASTNN_DATA, or of the user's cache folder, into which they are downloaded
-once. No pickle is written, and nothing in one is run.
+It reads the mnist.pkl that the book's own load_mnist left in a folder `dataset` on sys.path, else the four files there,
+else the files of fastnn.datasets.load_mnist, from $FASTNN_DATA or the user's cache folder, into which they are
+downloaded once. No pickle is written, and nothing in one is run.
 """
 
 import os
@@ -66,7 +66,7 @@ def load_mnist(normalize: bool = True, flatten: bool = True, one_hot_label: bool
 
 
 def download_mnist() -> None:
-    """Have the files where load_mnist looks for them."""
+    """Download the files if load_mnist would not find them."""
     if _pickled() is None:
         datasets.load_mnist(_folder())
 
@@ -77,7 +77,7 @@ def init_mnist() -> None:
 
 
 def _pickled() -> Any:
-    """The four arrays of a mnist.pkl in a folder `dataset` on sys.path; None if there is none, or none to trust."""
+    """The four arrays of a mnist.pkl in a folder `dataset` on sys.path; None if there is none to trust."""
     for place in sys.path:
         file = os.path.join(place or ".", "dataset", "mnist.pkl")
         if os.path.isfile(file):

@@ -1,7 +1,7 @@
-"""The file mnist.pkl that the first volume's own load_mnist leaves, read without running anything that is in it.
+"""The file mnist.pkl that the first volume's own load_mnist leaves, read without running anything in it.
 
-A pickle is a program, which may call whatever it names. Here it can name what NumPy pickles arrays by, and gets classes
-that only keep what they are given; anything else is refused.
+A pickle is a program, which may call whatever it names. Here it can only name the functions by which NumPy pickles
+arrays, and it gets classes that merely keep their arguments; anything else is refused.
 """
 
 import math
@@ -14,7 +14,7 @@ import numpy as np
 
 LARGEST = 2**28  # bytes of a file; the book's has 55e6
 KEYS = ("train_img", "train_label", "test_img", "test_label")
-MOST = 1000  # operations of a pickle, and things that it may refer back to; the book's has about 80
+MOST = 1000  # operations of a pickle, and objects that it may refer back to; the book's has about 80
 PIXELS, CLASSES = 784, 10
 TEXT = {"BINUNICODE", "SHORT_BINUNICODE"}
 OPERATIONS = TEXT | {
@@ -26,7 +26,7 @@ OPERATIONS = TEXT | {
 
 
 class Kept:
-    """What an array is made of: (version, shape, dtype, whether in Fortran's order, bytes)."""
+    """The parts of an array: (version, shape, dtype, whether in Fortran order, bytes)."""
 
     def __init__(self, *_: Any) -> None:
         self.state: Any = None
@@ -36,7 +36,7 @@ class Kept:
 
 
 class KeptBuffer(Kept):
-    """Likewise, as protocol 5 has it."""
+    """The parts of an array in protocol 5."""
 
     def __init__(self, data: Any, dtype: Any, shape: Any, order: Any) -> None:
         self.state = (1, shape, dtype, order != "C", data)
@@ -49,7 +49,7 @@ class KeptType:
         self.name = name
 
     def __setstate__(self, state: Any) -> None:
-        pass  # the order of bytes, of which those of "u1" have none
+        pass  # the byte order, which "u1" does not have
 
 
 ADMITTED = {
@@ -61,10 +61,10 @@ ADMITTED = {
 
 
 class Unpickler(pickle.Unpickler):
-    """One that gives the classes above for NumPy's names, and refuses all others."""
+    """An unpickler that gives the classes above for NumPy's names and refuses all others."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Called for each name in the pickle."""
+        """The class for a name in the pickle."""
         try:
             return ADMITTED[module, name]
         except KeyError:
@@ -72,7 +72,7 @@ class Unpickler(pickle.Unpickler):
 
 
 def read(path: str) -> list[np.ndarray[Any, Any]]:
-    """Images (N, 784) and labels (N,) for training, and those for tests, all uint8.
+    """Images (N, 784) and labels (N,) for training, then for testing, all uint8.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def read(path: str) -> list[np.ndarray[Any, Any]]:
             content = Unpickler(file).load()
     except OSError:
         raise
-    except Exception as error:  # whatever a damaged pickle leads to
+    except Exception as error:  # anything that a damaged pickle causes
         raise ValueError(f"expected a pickle of arrays alone, got one that does not load ({error})") from error
     if not isinstance(content, dict) or set(content) != set(KEYS):
         raise ValueError(f"expected a dictionary of {', '.join(KEYS)}, got another {type(content).__name__}")
@@ -101,11 +101,11 @@ def read(path: str) -> list[np.ndarray[Any, Any]]:
 
 
 def _check(file: IO[bytes]) -> None:
-    """Refuse what four arrays do not need, numbers for which a reader would reserve memory, and keys that are no text.
+    """Refuse operations that four arrays do not need, numbers that would reserve memory, and keys that are not text.
 
-    A tuple that holds another one twice, and so on, is soon written, and takes for ever to be looked up as a key.
+    A tuple that holds another one twice, and so on, is short to write and takes forever to hash as a key.
     """
-    stack: list[str] = []  # by which operation each thing came there
+    stack: list[str] = []  # the operation that put each object there
     memo: dict[Any, str] = {}
     for count, (operation, number, _) in enumerate(pickletools.genops(file)):
         name = operation.name
@@ -127,7 +127,7 @@ def _check(file: IO[bytes]) -> None:
             # SETITEM's key comes after the dictionary, those of SETITEMS after a mark.
             keys = taken[{"SETITEM": 1, "SETITEMS": 2}[name] :: 2] if "SETITEM" in name else []
             if not TEXT.issuperset(keys):
-                raise ValueError("a key that is no text")
+                raise ValueError("a key that is not text")
             stack += [name] * len(operation.stack_after)
 
 

@@ -1,4 +1,4 @@
-"""What models of the second volume are: parameters in a list, kept in a pickle as float16."""
+"""The base class of the second volume's models: parameters in a list, saved in a pickle as float16."""
 
 import os
 import pickle
@@ -21,12 +21,12 @@ class BaseModel(Layer):
         self.grads: Any = None
 
     def save_params(self, file_name: str | None = None) -> None:
-        """Write the parameters as float16 to a pickle; its name is that of the class unless given."""
+        """Write the parameters as float16 to a pickle; by default it is named after the class."""
         with open(file_name or f"{type(self).__name__}.pkl", "wb") as file:
             pickle.dump([param.astype(np.float16) for param in self.params], file)
 
     def load_params(self, file_name: str | None = None) -> None:
-        """Read parameters from a pickle, which can run any code: only from a file you trust. They become float32."""
+        """Read parameters, as float32, from a pickle, which can run any code: only read a file that you trust."""
         name = file_name or f"{type(self).__name__}.pkl"
         name = name.replace("/", os.sep)
         if not os.path.exists(name):

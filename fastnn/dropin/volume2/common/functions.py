@@ -1,4 +1,4 @@
-"""Activations and losses as the second volume has them (Saito, Deep Learning from Scratch 2, 2018, chapter 1).
+"""Activations and losses of the second volume (Saito, Deep Learning from Scratch 2, 2018, chapter 1).
 
 Large plain arrays go to kernels, all others to NumPy.
 """

@@ -1,6 +1,6 @@
-"""Layers as the second volume has them (Saito, 2018, chapters 1 and 4): `params` and `grads` are lists of arrays.
+"""Layers of the second volume (Saito, 2018, chapters 1 and 4): `params` and `grads` are lists of arrays.
 
-A gradient's array is made once and overwritten by each backward, as models put them into lists of their own.
+A gradient's array is made once and overwritten by each backward, because models keep it in lists of their own.
 """
 
 from typing import Any
@@ -124,7 +124,7 @@ class Sigmoid(Layer):
 
 
 class SigmoidWithLoss(Layer):
-    """The cross entropy of the sigmoid and 1 less it, for labels 0 and 1."""
+    """The cross entropy of the sigmoid s and 1 - s, for labels 0 and 1."""
 
     def __init__(self) -> None:
         self.params: list[Any] = []
@@ -174,7 +174,7 @@ class Embedding(Layer):
         return self.params[0][idx]
 
     def backward(self, dout: Any) -> None:
-        """The gradient of each row is the sum over the places where it was taken."""
+        """The gradient of each row is the sum over its uses."""
         gradient = self.grads[0]
         gradient[...] = 0
         np.add.at(gradient, self.idx, dout)

@@ -1,4 +1,4 @@
-"""Optimizers over lists of arrays, as the second volume has them (Saito, 2018): each updates its arrays in place."""
+"""Optimizers of the second volume over lists of arrays (Saito, 2018): each updates its arrays in place."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ __all__ = ["GPU", "SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "RMSprop", "
 
 
 class _Listed(Optimizer):
-    """An optimizer of the first volume, over lists in the place of dictionaries."""
+    """An optimizer of the first volume, over lists instead of dictionaries."""
 
     def update(self, params: Any, grads: Any) -> None:
         named: dict[Any, Any] = dict(enumerate(params))
@@ -47,7 +47,7 @@ class Adam(_Listed, first.Adam):
 
 
 class Nesterov(Optimizer):
-    """v = momentum v - lr g; p += momentum^2 v - (1 + momentum) lr g, with the v just made."""
+    """v = momentum v - lr g; p += momentum^2 v - (1 + momentum) lr g, with the new v."""
 
     def __init__(self, lr: float = 0.01, momentum: float = 0.9) -> None:
         self.lr, self.momentum = lr, momentum

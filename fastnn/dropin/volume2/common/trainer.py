@@ -1,4 +1,4 @@
-"""Training of models whose parameters are lists, as the second volume has it (Saito, 2018, chapters 1 and 5)."""
+"""Trainers of the second volume (Saito, 2018, chapters 1 and 5), for models whose parameters are lists."""
 
 import time
 from typing import Any
@@ -52,7 +52,7 @@ class Trainer:
 
 
 class RnnlmTrainer:
-    """Trains a recurrent model on a sequence, cut into as many as a batch has rows."""
+    """Trains a recurrent model on a sequence, cut into as many pieces as a batch has rows."""
 
     def __init__(self, model: Any, optimizer: Any) -> None:
         self.model, self.optimizer = model, optimizer
@@ -62,7 +62,7 @@ class RnnlmTrainer:
         self.current_epoch = 0
 
     def get_batch(self, x: Any, t: Any, batch_size: int, time_size: int) -> tuple[Any, Any]:
-        """The next time_size places of each row, whose rows begin evenly spread over the sequence, as int32."""
+        """The next time_size places of each row, as int32; the rows begin evenly spread over the sequence."""
         starts = np.arange(batch_size)[:, None] * (len(x) // batch_size)
         places = (starts + self.time_idx + np.arange(time_size)) % len(x)
         self.time_idx += time_size
@@ -100,7 +100,7 @@ class RnnlmTrainer:
 
 
 def update(model: Any, optimizer: Any, batch: tuple[Any, Any], max_grad: float | None) -> Any:
-    """One step; the loss before it."""
+    """Take one step; return the loss before it."""
     loss = model.forward(*batch)
     model.backward()
     params, grads = remove_duplicate(model.params, model.grads)
@@ -113,7 +113,7 @@ def update(model: Any, optimizer: Any, batch: tuple[Any, Any], max_grad: float |
 def remove_duplicate(params: Any, grads: Any) -> tuple[list[Any], list[Any]]:
     """New lists in which a weight that occurs twice, as itself or transposed, occurs once.
 
-    Its gradient is the sum of both, added up in that of the first.
+    Its gradient is the sum of both, in the first one's array.
     """
     params, grads = list(params), list(grads)
     i = 0

@@ -1,4 +1,4 @@
-"""Texts, vectors of words and clipping as the second volume has them (Saito, 2018, chapters 2 to 7)."""
+"""Texts, word vectors and clipping of the second volume (Saito, 2018, chapters 2 to 7)."""
 
 import os
 import sys
@@ -31,7 +31,7 @@ __all__ = [
 
 
 def preprocess(text: str) -> tuple[Any, dict[str, int], dict[int, str]]:
-    """The words of a text as numbers (in the order in which they first appear), and both dictionaries."""
+    """The words of a text as numbers, in the order of their first appearance, and both dictionaries."""
     words = text.lower().replace(".", " .").split(" ")
     word_to_id: dict[str, int] = {}
     for word in words:
@@ -87,11 +87,11 @@ def ppmi(C: Any, verbose: bool = False, eps: float = 1e-8) -> Any:
         information = np.log2(C * total / (sums[None, :] * sums[:, None]) + eps)
     if verbose:
         print("100.0% done")
-    return np.where(information > 0, information, 0).astype(np.float32)  # 0 also for a word that does not occur
+    return np.where(information > 0, information, 0).astype(np.float32)  # also 0 for a word that does not occur
 
 
 def create_contexts_target(corpus: Any, window_size: int = 1) -> tuple[Any, Any]:
-    """For each word that has window_size words on both sides: these (N, 2 window_size), and the word (N,)."""
+    """The window_size words on both sides of each word that has them (N, 2 window_size), and the word (N,)."""
     corpus = np.asarray(corpus)
     target = corpus[window_size : len(corpus) - window_size]
     offsets = [t for t in range(-window_size, window_size + 1) if t]
@@ -100,17 +100,17 @@ def create_contexts_target(corpus: Any, window_size: int = 1) -> tuple[Any, Any]
 
 
 def to_cpu(x: Any) -> Any:
-    """x as an array of NumPy's."""
+    """x as a NumPy array."""
     return x if type(x) is np.ndarray else np.asarray(x)
 
 
 def to_gpu(x: Any) -> Any:
-    """Refused: there is no GPU here."""
+    """Raise a RuntimeError: fastnn uses no GPU."""
     raise RuntimeError("to_gpu: expected GPU = False to stay so, got a call; fastnn runs on the CPU alone")
 
 
 def clip_grads(grads: Any, max_norm: float) -> None:
-    """Scale all gradients in place so that the norm of them together is at most max_norm."""
+    """Scale all gradients in place so that their common norm is at most max_norm."""
     norm = np.sqrt(sum(np.sum(grad**2) for grad in grads))
     rate = max_norm / (norm + 1e-6)
     if rate < 1:
@@ -119,7 +119,7 @@ def clip_grads(grads: Any, max_norm: float) -> None:
 
 
 def eval_perplexity(model: Any, corpus: Any, batch_size: int = 10, time_size: int = 35) -> Any:
-    """The perplexity of a recurrent model on a corpus, which is read in batch_size places at once."""
+    """The perplexity of a recurrent model on a corpus, read from batch_size places at once."""
     print("evaluating perplexity ...")
     corpus = np.asarray(corpus)
     steps, jump = (len(corpus) - 1) // (batch_size * time_size), (len(corpus) - 1) // batch_size
@@ -166,7 +166,7 @@ def analogy(
     top: int = 5,
     answer: str | None = None,
 ) -> None:
-    """Print the words that are to c as b is to a, by the vectors: most similar to b - a + c."""
+    """Print the words that relate to c as b to a: their vectors are most similar to b - a + c."""
     for word in (a, b, c):
         if word not in word_to_id:
             print(f"{word} is not found")
@@ -181,7 +181,7 @@ def analogy(
 
 
 def normalize(x: Any) -> Any:
-    """x divided by its length, each row by its own; in place, and returned."""
+    """x divided by its length, each row by its own; changed in place and returned."""
     length = np.sqrt((x * x).sum()) if x.ndim == 1 else np.sqrt((x * x).sum(axis=1))[:, None]
     x /= length
     return x
