@@ -29,7 +29,7 @@ TRIED = (-20.0, -2.9, -1.1, -0.43, -0.013, 0.017, 0.31, 0.87, 2.7, 15.0)
 TARGETS = (0.0, 1.0, -1.3)
 STEP = 1e-5
 TOLERANCE = 1e-4  # of a derivative to its difference quotient, relative to the largest of both and 1
-NOT_FREE = {*dir(Layer), *Layer.__annotations__}  # what a layer's parameters cannot be called
+NOT_FREE = {*dir(Layer), *Layer.__annotations__}  # names that a layer's parameters cannot take
 _made: set[type] = set()
 
 
@@ -104,11 +104,11 @@ def layer(
     ----------
     f : function of x and the parameters
         A plain function of numbers, such as `def swish(x, beta)`, which Numba compiles: y of an element x and the
-        parameters of its column.
+        parameters of its unit.
     derivative : function of x and the parameters
-        The tuple of f's derivatives: that by x, then that by each parameter.
+        The tuple of f's derivatives: by x, then by each parameter.
     parameters : mapping
-        One to three names with the numbers at which all units begin, such as {"beta": 1.0}.
+        One to three names with their initial values, the same for all units, such as {"beta": 1.0}.
     name : str
         A lower-case identifier such as "swish". The class is called by it, Swish; files and errors use that.
     has_kink : bool
@@ -118,14 +118,14 @@ def layer(
     -------
     type
         `Swish = fastnn.layer(...)`, then `fastnn.Network([Affine(4, 3), Swish(), Affine(3, 2)])`; `Swish(beta=0.5)`
-        begins elsewhere. `net.params["beta1"]` (outputs,) are the parameters of the first one. Regularization leaves
-        them alone.
+        begins at another value. `net.params["beta1"]` (outputs,) holds the first layer's parameters. Regularization
+        leaves them alone.
 
     Raises
     ------
     TypeError, ValueError
-        Where Numba does not compile a function, a value is not finite, or a derivative is not that of f. It is tried
-        at the numbers where the parameters begin, and at others near them.
+        If Numba does not compile a function, a value is not finite, or a derivative is not f's. They are tried at the
+        parameters' initial values, and at others near them.
     """
     has_kink = arrays.flag("has_kink", has_kink)
     name, title = _name(name, operations.ACTIVATIONS)
@@ -222,7 +222,7 @@ def optimizer(update: Callable[..., Any], *, state: int, rates: Mapping[str, flo
         p is a parameter, g its gradient, s its state (a number, a tuple of two, or 0.0 for none), rates a tuple of the
         learning rate and then your own rates. It returns the new (p, s).
     state : int
-        How many numbers of state each parameter has, 0, 1 or 2; they begin at 0.
+        The number of state values that each parameter has, 0, 1 or 2; they begin at 0.
     rates : mapping
         Your own rates with their usual values, such as {"beta1": 0.9}; at most three, each in [0, 1).
     name : str
@@ -266,7 +266,7 @@ def optimizer(update: Callable[..., Any], *, state: int, rates: Mapping[str, flo
 
 
 def _name(name: Any, taken: Mapping[str, type]) -> tuple[str, str]:
-    """A name and the class's: "my_mish" and MyMish. fastnn's own are refused; a user's own may be made anew."""
+    """A name and its class's name: "my_mish" and MyMish. fastnn's own are refused; a user's own may be made anew."""
     if not isinstance(name, str) or not name.isidentifier() or name != name.lower():
         came = checks.shown(name)
         raise ValueError(f'name: expected a lower-case identifier such as "mish", got {came}; pass another')
@@ -298,7 +298,7 @@ def _starts(name: str, numbers: Any, most: int) -> dict[str, float]:
 
 
 def _beginnings(numbers: Any) -> dict[str, float]:
-    """The names of a layer's parameters with the numbers at which they begin."""
+    """The names of a layer's parameters with their initial values."""
     if not isinstance(numbers, Mapping) or not 1 <= len(numbers) <= columns.MOST:
         expected = f"parameters: expected a mapping of 1 to {columns.MOST} names to numbers"
         raise TypeError(f'{expected}, got {checks.shown(numbers)}; pass one such as {{"beta": 1.0}}')
@@ -306,7 +306,7 @@ def _beginnings(numbers: Any) -> dict[str, float]:
         if not isinstance(key, str) or not key.isidentifier() or keyword.iskeyword(key) or key in NOT_FREE:
             raise ValueError(f"parameters: expected identifiers, got {checks.shown(key)}; pass another name")
         if key[-1].isdigit():
-            raise ValueError(f"parameters: expected names without a number behind, got {key!r}; networks add one")
+            raise ValueError(f"parameters: expected names without a digit at the end, got {key!r}; networks add one")
     return {key: arrays.real(f"parameters[{key!r}]", number) for key, number in numbers.items()}
 
 

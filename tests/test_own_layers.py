@@ -234,7 +234,7 @@ def made(
         (made(parameters="beta"), TypeError, "parameters: expected a mapping of 1 to 3 names to numbers, got 'beta'"),
         (made(parameters=(("a b", 1.0),)), ValueError, "parameters: expected identifiers, got 'a b'; pass another"),
         (made(parameters=(("units", 1.0),)), ValueError, "parameters: expected identifiers, got 'units'"),
-        (made(parameters=(("beta2", 1.0),)), ValueError, "parameters: expected names without a number behind, got "),
+        (made(parameters=(("beta2", 1.0),)), ValueError, "parameters: expected names without a digit at the end, got "),
         (made(parameters=(("beta", math.nan),)), ValueError, "parameters['beta']: expected a finite number, got nan"),
         (lambda: Swish(math.inf), ValueError, "beta: expected a finite number, got inf"),
         (lambda: Network([Affine(2, 2), Swish(1e39)]), ValueError, "layers[1]: expected a finite number"),

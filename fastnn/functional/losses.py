@@ -96,7 +96,7 @@ def sigmoid_cross_entropy(
 def absolute_error(
     y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None, out: Any = None
 ) -> tuple[Value, Array]:
-    """The mean over the batch of sum(|y - t|); targets (N, K). The gradient is sign(y - t), 0 where y = t.
+    """The mean over the batch of sum(|y - t|); targets (N, K). The gradient is sign(y - t), 0 where they are equal.
 
     Other arguments as for `mean_squared_error`.
     """
