@@ -1,4 +1,4 @@
-"""Who may import whom in fastnn; the table that test_architecture.py holds the source against."""
+"""Who may import whom in fastnn: the table that test_architecture.py checks the source against."""
 
 # What a folder, or a module that stands directly in fastnn/, may import of the rest of fastnn. Arrows point one way.
 ARROWS = {
@@ -39,7 +39,7 @@ LATE_ARROWS = {
     "demos": "plots command",
     "command": "engine operations",
 }
-# Who may import more than NumPy and the standard library, anywhere in the file.
+# Modules that may import more than NumPy and the standard library, anywhere in the file.
 COMPILERS = {
     "kernels.addresses": {"numba", "llvmlite"},
     "kernels.units": {"numba"},

@@ -14,7 +14,7 @@ from fastnn.observing import attempt
 
 
 def observe_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have functions observed however short their loops are, and whatever became of them before."""
+    """Have functions observed however short their loops are, and whether or not they were recognized before."""
     monkeypatch.setattr(attempt, "PATIENCE", np.inf)
     monkeypatch.setattr(attempt, "CONFIDENCE", np.inf)
     monkeypatch.setattr(attempt, "MOST_SKIPPED", 0)
@@ -22,7 +22,7 @@ def observe_always(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def plain_loop(f: Any, x: Any) -> Any:
-    """The textbook's loop, written down once more."""
+    """The textbook's loop."""
     result = np.zeros_like(x)
     for place in np.ndindex(x.shape):
         kept = x[place]
@@ -57,7 +57,7 @@ class Parameters:
 
 
 class TwoLayers(Parameters):
-    """Dictionary of parameters, functions of common.functions; the loss is that of probabilities."""
+    """A dictionary of parameters and functions of common.functions; the loss takes probabilities."""
 
     def predict(self, x: Any) -> Any:
         a1 = np.dot(x, self.params["W1"]) + self.params["b1"]
@@ -70,7 +70,7 @@ class TwoLayers(Parameters):
 
 
 class OwnFormulas(Parameters):
-    """Everything in NumPy, written otherwise."""
+    """Everything in NumPy, written in another way."""
 
     def loss(self, x: Any, t: Any) -> Any:
         p = self.params
@@ -118,7 +118,7 @@ class Layered(Parameters):
 
 
 class Decaying(Layered):
-    """As Layered, with weight decay."""
+    """Like Layered, with weight decay."""
 
     decay = 0.1
 

@@ -1,4 +1,4 @@
-"""What the tests of the commands share: how to call them, and how to read what they print."""
+"""Helpers for the tests of the commands: how to call them, and how to read their output."""
 
 import json
 import os
@@ -19,13 +19,13 @@ Output = pytest.CaptureFixture[str]
 
 
 def variables() -> dict[str, str]:
-    """The environment of a new process, whose output goes the usual way, through a buffer."""
+    """The environment of a new process; its output goes through a buffer, as usual."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     return {**kept, "PYTHONPATH": PACKAGE_PARENT}
 
 
 def without_compiling(stderr: str) -> str:
-    """The error output but for the line that says that kernels are being compiled, as in a first run."""
+    """The error output without the line that says that kernels are being compiled, as in a first run."""
     return "".join(line for line in stderr.splitlines(True) if not line.startswith("fastnn: compiling kernels"))
 
 

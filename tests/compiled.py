@@ -20,6 +20,6 @@ def affine_backward(parts: int, dy: Any, x: Any, W: Any, scratch: Any, sums: Any
 
 
 def loss(unit: Any, numbers: tuple[float, ...], y: Any, *rest: Any) -> float:
-    """unit: that of a loss's rows; rest: as of on_arrays.loss."""
+    """unit: the unit of a loss's rows; rest: the arguments of on_arrays.loss."""
     units = on_arrays.rows_part.address(y.dtype), unit.address(y.dtype)
     return float(on_arrays.loss.serial(1, 0, *units, np.array(numbers), y, *rest))

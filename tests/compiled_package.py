@@ -1,4 +1,4 @@
-"""What the tests of compiling share: a tiny package with kernels of its own, and how to run it in fresh processes."""
+"""A tiny package with kernels of its own for the tests of compiling, and how to run it in fresh processes."""
 
 import json
 import os
@@ -99,7 +99,7 @@ class Package:
         (self.kernels / "caller.py").write_text(CALLER)
 
     def start(self, script: str = MAIN, **environment: str | None) -> "subprocess.Popen[str]":
-        """Start a fresh process in which every warning is an error; a variable of None is taken out."""
+        """Start a fresh process in which every warning is an error; a variable of None is removed."""
         changed: dict[str, str | None] = {
             "FASTNN_CACHE": str(self.cache),
             "FASTNN_VECTOR_WIDTH": None,

@@ -1,4 +1,4 @@
-"""What every test runs under: how hypothesis searches, and fixtures that several files share."""
+"""Settings for every test: how hypothesis searches, and fixtures that several files share."""
 
 import atexit
 import os
@@ -22,7 +22,7 @@ settings.register_profile(
 )
 settings.load_profile("fastnn")
 
-# Where no kernel runs, or only in processes with the compiler: without it here these files would show the same again.
+# Files that run no kernel, or only in processes with the compiler: without it they would show the same again.
 SAME_EITHER_WAY = [
     "architecture",
     "arrays",
@@ -90,7 +90,7 @@ def package(tmp_path: pathlib.Path) -> Package:
 
 @pytest.fixture
 def closed_figures() -> Iterator[None]:
-    """Draw without a screen; no figure of pyplot's is open before, none after."""
+    """Draw without a screen; no pyplot figure is open before or after."""
     pytest.importorskip("matplotlib").use("Agg")
     pyplot = pytest.importorskip("matplotlib.pyplot")
     pyplot.close("all")
@@ -99,7 +99,7 @@ def closed_figures() -> Iterator[None]:
 
 
 def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:
-    """`pytest -m smoke` reads one file: to collect the others alone takes longer than its tests."""
+    """`pytest -m smoke` reads one file: collecting the others would take longer than its tests."""
     if config.getoption("markexpr") == "smoke" and collection_path.suffix == ".py":
         return collection_path.name != "test_smoke.py"
     return None

@@ -1,4 +1,4 @@
-"""Activations and their derivatives as formulas of one number: what the NumPy reference is compared with."""
+"""Activations and their derivatives as formulas of one number, with which the NumPy reference is compared."""
 
 import math
 from collections.abc import Callable

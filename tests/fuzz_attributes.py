@@ -1,4 +1,4 @@
-"""Random misuse of what is public: whatever is assigned, returned or changed in place, the process lives on.
+"""Random misuse of public objects: whatever is assigned, returned or changed in place, the process lives on.
 
     python -m tests.fuzz_attributes FIRST COUNT
 
@@ -28,7 +28,7 @@ from fastnn.layers import LAYERS
 from tests.fuzz_values import Mood, UsersError, other, other_generator
 
 CLEAN = (TypeError, ValueError, AttributeError, LookupError, OSError, MemoryError, UsersError)
-# What Python, NumPy and pickle say to what they are asked directly.
+# The errors that Python, NumPy and pickle raise themselves.
 PLAIN = (OverflowError, ZeroDivisionError, pickle.PicklingError)
 NETWORK = [name for name in dir(fastnn.Network) if not name.startswith("_")] + ["history", "__class__"]
 NETWORK += 5 * [name for name in NETWORK if not callable(getattr(fastnn.Network, name, None))]
@@ -38,11 +38,11 @@ INPUTS, OUTPUTS = 5, 3
 
 
 class FoundError(Exception):
-    """A seed ended as it must not."""
+    """A seed ended in a way that it must not."""
 
 
 class Program:
-    """What one seed does."""
+    """The actions of one seed."""
 
     def __init__(self, seed: int, folder: pathlib.Path) -> None:
         self.draw = Mood(seed)
@@ -75,23 +75,23 @@ class Program:
         except clean as error:
             self.log.append(f"    {type(error).__name__}: {error.args}"[:200])
             frames = traceback.extract_tb(error.__traceback__)
-            is_nan = str(error) == "math domain error"  # of what the compiled code takes the root of, or the logarithm
+            is_nan = str(error) == "math domain error"  # of numbers whose root or logarithm the compiled code takes
             if any(pathlib.Path(frame.filename).parent.name == "kernels" for frame in frames) and not is_nan:
-                raise FoundError from error  # which check nothing: without the compiler this is an index out of bounds
+                raise FoundError from error  # they check nothing: without the compiler this is an index out of bounds
             return None
         except FoundError:
             raise
         except Exception as error:
             raise FoundError from error
 
-    # --- what is made ---
+    # --- objects that are made ---
 
     def perhaps(self, kind: Any, theme: str) -> Any:
-        """The class, or another in its place."""
+        """The class, or another one in its place."""
         return other(kind, self.draw) if self.theme in (theme, "all") and self.draw.random() < 0.7 else kind
 
     def value(self, right: Any) -> Any:
-        """Mostly what is right."""
+        """Mostly a right value."""
         return self.draw.bad() if self.draw.random() < 0.05 else right
 
     def some_optimizer(self) -> Any:
@@ -118,7 +118,7 @@ class Program:
         rng = self.generator if draw.random() < 0.3 else 0
         return fastnn.Network(self.value(layers), self.value(loss), rng=rng, **settings)
 
-    # --- what is done ---
+    # --- actions ---
 
     def act(self) -> None:
         actions: list[Callable[[], Any]] = [
@@ -133,7 +133,7 @@ class Program:
         self.attempt(action.__name__, action)
 
     def assign(self) -> None:
-        """To an attribute of something public, also of what is frozen."""
+        """Assign to an attribute of a public object, even of a frozen one."""
         draw, net = self.draw, self.net
         things = [(net, NETWORK), (net, ["n_threads"]), (net.history, HISTORY), (self.stopping, vars(self.stopping))]
         described = [*net.layers, net.regularization, self.optimizer, net.optimizer]
@@ -150,7 +150,7 @@ class Program:
             setattr(thing, name, value)
 
     def change_in_place(self) -> None:
-        """An array that can be reached."""
+        """Change an array that can be reached."""
         draw, net = self.draw, self.net
         mapping = draw.choice([net.params, net.params, net.statistics])
         reached = [self.x, self.t, *mapping.values(), *draw.kept]
@@ -179,7 +179,7 @@ class Program:
         changes[change]()
 
     def data(self) -> tuple[Any, Any]:
-        """Mostly those of this seed; also new ones in the place of what was changed."""
+        """Mostly the arrays of this seed; also new ones in the place of changed ones."""
         if self.draw.random() < 0.7 and self.x.shape != (self.rows, INPUTS):
             self.x = np.ones((self.rows, INPUTS), np.float32)
         if self.draw.random() < 0.7 and len(self.t) != self.rows:
@@ -251,7 +251,7 @@ class Program:
         return self.value(False)
 
     def keep(self) -> None:
-        """Another network in the place of this one: one that was saved, copied or begun anew."""
+        """Put another network in the place of this one: saved, copied or begun anew."""
         draw, net = self.draw, self.net
         way = draw.choice(["save", "pickle", "copy", "initialize"])
         self.log.append(f"  {way}")
@@ -267,7 +267,7 @@ class Program:
         self.net = made
 
     def around(self) -> Any:
-        """What takes generators and networks."""
+        """Call a function that takes generators and networks."""
         x, t = self.x, self.t
         rng, size = self.generator, self.value(2)
         factory = (lambda rng: self.net) if self.draw.random() < 0.3 else (lambda rng: self.some_network())
@@ -297,7 +297,7 @@ def right() -> bytes:
 
 
 def run(seed: int, folder: pathlib.Path, expected: bytes) -> None:
-    """One seed; FoundError where it ends as it must not."""
+    """Run one seed; FoundError if it ends in a way that it must not."""
     program = None
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -311,7 +311,7 @@ def run(seed: int, folder: pathlib.Path, expected: bytes) -> None:
 
 
 def main(first: int, count: int) -> int:
-    """The number of seeds that found something."""
+    """Run the seeds and return the number that found an error."""
     faulthandler.enable()
     expected, found = right(), 0
     with tempfile.TemporaryDirectory() as folder:

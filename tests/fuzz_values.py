@@ -1,4 +1,4 @@
-"""What a careless program passes, assigns and derives: bad values, and classes and generators that answer otherwise.
+"""Bad values, and classes and generators with unexpected answers, as a careless program passes or assigns them.
 
 Used by fuzz_attributes.py.
 """
@@ -15,7 +15,7 @@ from fastnn.losses import Huber
 
 
 class UsersError(Exception):
-    """Raised by what a user has written."""
+    """Raised by a user's own code."""
 
 
 class Lying(int):
@@ -55,7 +55,7 @@ class Sub(np.ndarray[Any, Any]):
 
 
 class Arrays:
-    """Another array at each look."""
+    """A different array at each look."""
 
     def __init__(self) -> None:
         self.looks = 0
@@ -66,7 +66,7 @@ class Arrays:
 
 
 class Raising:
-    """Nothing can be done with it."""
+    """An object that refuses every operation."""
 
     def __getattr__(self, name: str) -> Any:
         raise UsersError(name)
@@ -111,7 +111,7 @@ VALUES: list[Callable[[], Any]] = [
 
 
 class Mood(random.Random):
-    """What decides; it keeps the arrays that came by, so that they can be changed later."""
+    """Decides at random, and keeps the arrays that it has seen, so that they can be changed later."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
@@ -122,7 +122,7 @@ class Mood(random.Random):
         return self.choice(VALUES)()
 
     def distorted(self, right: Any) -> Any:
-        """What is right, or almost, or something else."""
+        """The right value, or nearly, or another one."""
         if isinstance(right, np.ndarray):
             self.kept.append(right)
         kind = self.randrange(10)
@@ -160,14 +160,14 @@ ARRAYS: list[Callable[[Any], Any]] = [
     lambda array: read_only(array.copy()),
     lambda array: array.view(Sub),
 ]
-# Of what a network reads of what it is made of.
+# Attributes that a network reads from its parts.
 READ = {"inputs", "outputs", "parameter", "parameters", "activation", "rate", "momentum", "epsilon", "slope", "code"}
 READ |= {"targets", "takes_labels", "name", "numbers", "update", "lr", "l1", "l2", "data"}
 MAIN = ("outputs", "targets", "numbers", "parameters")
 
 
 def other(kind: type, mood: Mood) -> Any:
-    """A class derived from this one, some of whose attributes and methods answer otherwise now and then."""
+    """A class derived from this one; some of its attributes and methods now and then give other answers."""
     names = [name for name in dir(kind) if not name.startswith("_")]
     if mood.random() < 0.2:
         names += ["__dict__", "__class__", "__post_init__"]
@@ -192,7 +192,7 @@ def other(kind: type, mood: Mood) -> Any:
 
 
 class OtherGenerator(np.random.Generator):
-    """A generator whose methods return what NumPy's do not."""
+    """A generator whose methods return values that NumPy's do not."""
 
     mood: Mood
 

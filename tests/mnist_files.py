@@ -1,4 +1,4 @@
-"""What the tests of MNIST share: small files of its format, and a cache folder of their own."""
+"""Helpers for the tests of MNIST: small files in its format, and a cache folder of their own."""
 
 import gzip
 import pathlib
@@ -38,7 +38,7 @@ def small_mnist(train: int = 6, test: int = 3) -> dict[str, bytes]:
 
 
 def write_all(folder: pathlib.Path, files: dict[str, bytes]) -> pathlib.Path:
-    """Two of the files plain and two packed, so that both are read."""
+    """Write two of the files plain and two packed, so that both kinds are read."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         if "images" in name:

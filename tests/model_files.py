@@ -1,4 +1,4 @@
-"""What the tests of model files share: a small network, the members of its file, and how a file is refused."""
+"""Helpers for the tests of model files: a small network, the members of its file, and how a file is refused."""
 
 import json
 import pathlib
@@ -43,7 +43,7 @@ def batch(loss: str) -> tuple[Array, Array]:
 
 
 def bits(network: Network) -> tuple[Any, ...]:
-    """All that training changes, in a form that can be compared."""
+    """Everything that training changes, in a form that can be compared."""
     values, state, *rest = network.engine.snapshot()
     return values.tobytes(), state.tobytes(), *rest
 
@@ -67,6 +67,6 @@ def edit_header(path: pathlib.Path, edit: Callable[[dict[str, Any]], object]) ->
 
 
 def refused(path: pathlib.Path, sentence: str) -> None:
-    """Loading must fail with this sentence, which follows the file's name."""
+    """Assert that loading fails with this sentence after the file's name."""
     with pytest.raises(fastnn.ModelFileError, match=whole(f"{path}: {sentence}")):
         fastnn.load(path)

@@ -12,7 +12,7 @@ OTHER_USER = 65534
 
 
 def give_away(path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Make a file, folder or link belong to another user: for root in truth, else in what the system says of it."""
+    """Give a file, folder or link to another user: for root in fact, for others only in what os.stat reports."""
     if os.geteuid() == 0:
         os.chown(path, OTHER_USER, OTHER_USER, follow_symlinks=False)
         return OTHER_USER
@@ -34,7 +34,7 @@ def give_away(path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> int:
 
 @contextlib.contextmanager
 def as_other_user() -> Iterator[None]:
-    """For root, to whom nothing is forbidden, act as another user; anybody else stays who they are."""
+    """Act as another user for root, to whom nothing is forbidden; others stay who they are."""
     user = os.geteuid()
     if user == 0:
         os.seteuid(OTHER_USER)

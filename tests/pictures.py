@@ -1,4 +1,4 @@
-"""What the tests of several pictures share: functions, data, networks."""
+"""Functions, data and networks for the tests of several pictures."""
 
 from typing import Any, TypeAlias
 

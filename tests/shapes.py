@@ -1,4 +1,4 @@
-"""What the tests of several files share: sizes, inputs, guarded buffers, and one table of problems for all operations.
+"""Sizes, inputs, guarded buffers, and one table of problems for all operations, for the tests of several files.
 
 A *problem* is a call of a public operation: its name, its arrays by the names of their parameters, its other arguments.
 The same problem is put to `fastnn` and to `fastnn.reference`.
@@ -43,7 +43,7 @@ def numbers(seed: int, *shape: int, dtype: npt.DTypeLike = np.float64) -> Array:
 
 
 def special_numbers(seed: int, *shape: int, dtype: FloatType = np.float64) -> Array:
-    """Standard normal numbers with every special value among them, each in a row of its own where there are enough."""
+    """Standard normal numbers and every special value among them, each in a row of its own if there are enough rows."""
     array = numbers(seed, *shape, dtype=dtype)
     tiny = SUBNORMAL[dtype]
     specials = [np.nan, np.inf, -np.inf, -0.0, 0.0, tiny, -tiny]
@@ -62,7 +62,7 @@ class Problem(NamedTuple):
     operation: str
     arrays: dict[str, Array]
     options: dict[str, Any] = {}  # noqa: RUF012 - nobody writes to it
-    results: tuple[tuple[int, ...], ...] = ()  # shapes of what `out` receives
+    results: tuple[tuple[int, ...], ...] = ()  # shapes of the results that `out` receives
     in_place: str = ""  # the array that `out` may be
     updated: tuple[str, ...] = ()  # arrays that are overwritten; the others are inputs
 
@@ -96,7 +96,7 @@ class Problem(NamedTuple):
         return (None,) * (3 - len(arrays)) + tuple(arrays) if self.operation == "affine_backward" else arrays[0]
 
     def outputs(self, solution: tuple[Any, ...]) -> tuple[Array, ...]:
-        """The arrays of a solution that `out` receives: not a loss, not a dx that was not asked for."""
+        """The arrays of a solution that `out` receives: neither a loss nor a dx that was not asked for."""
         return tuple(part for part in solution if isinstance(part, np.ndarray))
 
 
@@ -260,7 +260,7 @@ class Guarded:
         return self._buffer[: self.MARGIN].tobytes() + self._buffer[-self.MARGIN :].tobytes()
 
     def check(self) -> None:
-        """Fail if anything around the array was written."""
+        """Fail if memory around the array was written to."""
         assert self._surroundings() == self._before, "the memory around the array was written"
 
 

@@ -22,7 +22,7 @@ from tests.arrows import ARROWS, COMPILERS, LATE_ARROWS
 
 PACKAGE = pathlib.Path(fastnn.__file__).parent
 TESTS = pathlib.Path(__file__).parent
-MODULES = {  # by name within the package, which itself is __init__
+MODULES = {  # by name within the package; the package itself is __init__
     ".".join(file.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): file
     for file in sorted(PACKAGE.rglob("*.py"))
 }
@@ -42,7 +42,7 @@ def tree(file: pathlib.Path) -> ast.Module:
 
 
 def imports(file: pathlib.Path) -> Iterator[tuple[str, bool]]:
-    """Each imported name with its module, and whether it is imported late. What only type checkers see is left out."""
+    """Each imported name with its module, and whether it is imported late; without imports for type checkers alone."""
 
     def visit(node: ast.AST, late: bool) -> Iterator[tuple[str, bool]]:
         if isinstance(node, ast.Import):
@@ -95,7 +95,7 @@ def room(module: str) -> str:
 
 
 def neighbors(module: str, of: Callable[[str], str]) -> Iterator[tuple[str, bool]]:
-    """What a module imports of fastnn outside its own room, or of other modules; and whether late."""
+    """The imports of a module from fastnn outside its own room, or from other modules; and whether they are late."""
     for imported, late in imports(MODULES[module]):
         name = own_module(imported)
         if name is not None and of(name) != of(module):
@@ -124,7 +124,7 @@ def test_no_arrow_is_idle() -> None:
 
 @pytest.mark.parametrize("of", [room, str], ids=["folders", "modules"])
 def test_imports_have_no_circle(of: Callable[[str], str]) -> None:
-    """Without the late imports: what is imported can be imported before the one that imports it."""
+    """Late imports aside, each module can be imported before the modules that import it."""
     graph: dict[str, set[str]] = {}
     for module in MODULES:
         graph.setdefault(of(module), set()).update(name for name, late in neighbors(module, of) if not late)
@@ -166,7 +166,7 @@ def test_no_code_is_made_from_text() -> None:
 
 # --- the kernel contract -----------------------------------------------------------------------------
 
-# NumPy in compiled code: scalar types only. All else that it offers takes or makes arrays.
+# NumPy in compiled code: scalar types only. Everything else takes or makes arrays.
 SCALARS = {"intp", "uintp", "uint16", "int32", "int64", "uint32", "uint64", "float32", "float64"}
 FORBIDDEN_CALLS = {"print", "list", "dict", "set", "sorted", "open", "getattr", "isinstance"}
 ALLOCATING_METHODS = {"copy", "astype", "flatten", "ravel", "tolist", "sum", "dot"}
@@ -178,7 +178,7 @@ FORBIDDEN_SYNTAX = (
 
 
 def breaches(function: FunctionNode) -> Iterator[str]:
-    """What a compiled function does though it must not allocate, raise, print, convert or hold on to anything."""
+    """The places where a compiled function allocates, raises, prints, converts or holds on to an object."""
     for node in ast.walk(function):
         if isinstance(node, FORBIDDEN_SYNTAX) or (isinstance(node, FunctionNode) and node is not function):
             yield type(node).__name__
@@ -209,7 +209,7 @@ def test_breaches_are_noticed() -> None:
 
 
 def test_compiled_functions_stand_in_the_module() -> None:
-    """No closures: what one holds is in no file, and so in no cache."""
+    """There are no closures: their contents are in no file, and so in no cache."""
     for module, _, node in compiled_functions():
         assert node in tree(MODULES[module]).body, f"{module}.{node.name}"
 
@@ -242,7 +242,7 @@ def test_modules_say_what_they_are_for(module: str) -> None:
 
 
 def test_kernels_are_documented() -> None:
-    """All but formulas of one line, which say it themselves."""
+    """All kernels but formulas of one line have docstrings."""
     missing = [
         f"{module}.{node.name}"
         for module, decorator, node in compiled_functions()
@@ -267,7 +267,7 @@ def public_objects(module: str) -> Iterator[tuple[str, Any]]:
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name not in {"__main__", "__init__"}])
 def test_public_functions_and_classes_are_documented(module: str) -> None:
-    """A method that overrides another one may leave it to that one."""
+    """A method that overrides another one may inherit its docstring."""
     missing = [name for name, value in public_objects(module) if not inspect.getdoc(value)]
     assert missing == []
 
@@ -287,7 +287,7 @@ def test_public_names() -> None:
 
 
 def code_lines(file: pathlib.Path) -> set[int]:
-    """The lines that hold more than comments, strings that stand alone, and white space."""
+    """The lines with code: more than comments, docstrings and white space."""
     idle = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
     lines: set[int] = set()
     with tokenize.open(file) as source:

@@ -1,4 +1,4 @@
-"""The gate: what it passes untouched, what it converts, and the exact sentence for everything it refuses."""
+"""The gate: arrays that it passes untouched or converts, and the exact sentence for each one that it refuses."""
 
 import contextlib
 import gc
@@ -32,7 +32,7 @@ def is_plain(array: Array, dtype: Any) -> bool:
 
 
 class Shelf:
-    """Something that is no array but can be read as one, like a data frame or a tensor."""
+    """An object that is no array but can be read as one, like a data frame or a tensor."""
 
     def __init__(self, array: Any) -> None:
         self.array = array
@@ -93,7 +93,7 @@ def test_what_is_exact_is_converted(layout: str, given: str, dtype: Any) -> None
     assert values.tobytes() == before.tobytes()
 
 
-KINDS: dict[str, str] = {  # dtype: what the message says came, and the remedy; empty where it is accepted
+KINDS: dict[str, str] = {  # dtype: the message's words for it, and the remedy; empty where it is accepted
     "float16": "",
     "float32": "",
     "float64": "",

@@ -1,4 +1,4 @@
-"""The search for masked arrays in lists: what it finds, where it ends, what it costs."""
+"""The search for masked arrays in lists: its finds, its end, its cost."""
 
 import timeit
 from collections.abc import Callable
@@ -20,7 +20,7 @@ def test_masked_values_in_lists_at_any_depth(depth: int) -> None:
 
 
 def test_a_list_that_holds_itself_twice() -> None:
-    """Its paths are more than can be followed."""
+    """It has more paths than can be followed."""
     value: list[Any] = []
     value += [value, value]
     with pytest.raises(RecursionError):
@@ -28,7 +28,7 @@ def test_a_list_that_holds_itself_twice() -> None:
 
 
 def test_the_search_for_masked_values_costs_little() -> None:
-    """Numbers are not looked at one by one, nor those of a range at all."""
+    """Numbers are not looked at one by one, and the numbers of a range not at all."""
     numbers = list(range(300_000))
     assert best(lambda: arrays._holds_masked(numbers)) < 4.0 * best(lambda: np.asarray(numbers))
     assert not arrays._holds_masked(range(10**15))

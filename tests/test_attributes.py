@@ -1,4 +1,4 @@
-"""Nothing that a user assigns, or that a user's class returns, reaches a kernel unchecked."""
+"""No value that a user assigns, or that a user's class returns, reaches a kernel unchecked."""
 
 import contextlib
 import copy
@@ -15,7 +15,7 @@ from fastnn.operations import UPDATES
 from fastnn.optimizers import Optimizer, numbers_in
 from tests.small_networks import VALUES, T, X, alike, bits, network
 
-# --- what is assigned ---------------------------------------------------------------------------------
+# --- assignments ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("bad", [0, -1, 2.0, True, "2", np.array([1, 2]), np.array(2)], ids=repr)
@@ -38,7 +38,7 @@ def test_what_a_network_was_made_of_stays(name: str) -> None:
 
 
 def test_descriptions_changed_behind_their_backs() -> None:
-    """`object.__setattr__` changes what is frozen: the network goes by what it was when it was made."""
+    """`object.__setattr__` changes frozen objects: the network keeps to their first values."""
     layers, loss, penalty = [Affine(20, 16), BatchNorm(), Affine(16, 5)], losses.Huber(0.5), Regularization(l2=0.1)
     net = network(*layers, loss=loss, regularization=penalty)
     expected = network(*copy.deepcopy(layers), loss=losses.Huber(0.5), regularization=Regularization(l2=0.1))
@@ -85,7 +85,7 @@ class OtherShapes(Affine):
 
 
 class OtherWidths(Affine):
-    """16 outputs at the first look, then more and more."""
+    """It has 16 outputs at the first look, then more and more."""
 
     def __getattribute__(self, name: str) -> Any:
         values = object.__getattribute__(self, "__dict__")
@@ -141,7 +141,7 @@ def test_a_regularization_of_a_users_class() -> None:
 
 
 class OtherLoss(losses.MeanSquaredError):
-    """Returns what the test asks it to."""
+    """It returns what the test asks for."""
 
     answer: Any = None
     code = -7
@@ -186,7 +186,7 @@ def test_targets_of_a_users_loss_are_checked(answer: str, use: str, monkeypatch:
 
 
 def test_a_users_loss_is_the_one_that_it_is_named_after(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its targets count also where the kernel alone could check them."""
+    """Its targets are used even where the kernel alone could check them."""
     monkeypatch.setattr(OtherLoss, "answer", lambda found: (found[0], 2 * found[1]))
     net, expected = network(loss=OtherLoss()), network(loss="mean_squared_error")
     assert net.step(X, VALUES, SGD(0.1)) == expected.step(X, 2 * VALUES, SGD(0.1))
@@ -287,7 +287,7 @@ def test_numbers_of_a_users_optimizer_are_checked_where_they_changed(monkeypatch
 
 
 def test_an_optimizer_that_is_another_at_each_look() -> None:
-    """Its name is read once for each update: of sgd's state, which is none, there is nothing for adam to update."""
+    """Its name is read once for each update: sgd has no state that adam could update."""
     net, expected = network(), network()
     optimizer = OtherOptimizer(answer=Adam(0.1).numbers, names=("sgd", "adam"))
     for own in (SGD(0.1), Adam(0.1), SGD(0.1)):
@@ -316,7 +316,7 @@ def test_an_optimizer_that_trains_the_network_itself() -> None:
 
 
 def test_a_copy_keeps_an_optimizer_of_a_local_class() -> None:
-    """Which pickle could not name: there `fit` asks for it."""
+    """Pickle could not name the class, so that `fit` asks for the optimizer there."""
 
     @dataclasses.dataclass(frozen=True)
     class Local(Momentum):

@@ -1,4 +1,4 @@
-"""What generators and callbacks of a user's own do while a network is made or trained."""
+"""Generators and callbacks of a user's own while a network is made or trained."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from tests.small_networks import T, X, alike, bits, network
 
 
 class Loaded(np.random.Generator):
-    """A generator that answers with what it is told to."""
+    """A generator that gives the answers that it was told."""
 
     answers: Any = None
 
@@ -118,7 +118,7 @@ class Zeros(np.random.Generator):
 
 
 def test_arrays_that_a_callback_reshapes_or_resizes() -> None:
-    """Kernels have views of their own, and the memory stays."""
+    """Kernels have their own views, and the memory stays."""
     x, t, x_test, t_test = X.copy(), T.copy(), X.copy(), T.copy()
     refused: list[str] = []
 
@@ -164,7 +164,7 @@ def test_callbacks_that_train_the_network_meanwhile() -> None:
 
 
 def test_labels_that_a_callback_changes_to_none() -> None:
-    """The sentence is about them, not about a learning rate."""
+    """The error is about the labels, not about a learning rate."""
     net, t = network(), T.copy()
     kept: list[bytes] = []
 

@@ -39,7 +39,7 @@ def row(case: str, name: str, threads: int, **found: Any) -> dict[str, Any]:
 
 
 def full_result() -> dict[str, Any]:
-    """A row for everything."""
+    """A result file with a row for everything."""
     rows = [
         row(case.name, name, threads)
         for case in CASES
@@ -82,7 +82,7 @@ def change(result: dict[str, Any], case: str, name: str, threads: int, **found: 
 
 
 def line_of(text: str, start: str) -> list[str]:
-    """The cells of the first line of a table that begins so."""
+    """The cells of the first table row that begins with `start`."""
     found = re.search(rf"^\| {re.escape(start)} \|.*$", text, re.MULTILINE)
     assert found is not None, text
     return [cell.strip() for cell in found.group().strip("|").split("|")]

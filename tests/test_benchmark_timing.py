@@ -1,4 +1,4 @@
-"""How a case of the benchmarks is compared and timed: what is wrong is not timed, and every call is counted."""
+"""How a case of the benchmarks is compared and timed: wrong results are not timed, and every call is counted."""
 
 import argparse
 import json

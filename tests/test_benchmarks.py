@@ -1,4 +1,4 @@
-"""The benchmarks: every case agrees in every library that is here, what goes wrong is said, nothing is dropped."""
+"""The benchmarks: every case agrees in every installed library, failures are reported, and nothing is dropped."""
 
 import argparse
 import importlib.util
@@ -95,7 +95,7 @@ WITH_NUMBA = ("fastnn", "fastnn_run", "both", "scipy", "numdifftools")  # SciPy 
 
 @pytest.mark.parametrize("name", peers.IMPLEMENTATIONS)
 def test_every_case_agrees(name: str) -> None:
-    """Small, each library in a process of its own, as when it is timed: a peer's without fastnn and its compiler."""
+    """Each case is small, and each library has its own process, as when timed; a peer's process never loads fastnn."""
     reason = peers.why_absent(name)
     if reason is not None:
         pytest.skip(reason)
@@ -106,7 +106,7 @@ def test_every_case_agrees(name: str) -> None:
     library, *rows, loaded = map(json.loads, lines.splitlines())
     assert re.match(r"\d+\.\d+", library["version"])
     assert [row["case"] for row in rows] == cases
-    if importlib.util.find_spec("threadpoolctl") is None:  # by which NumPy is restricted to one thread
+    if importlib.util.find_spec("threadpoolctl") is None:  # restricts NumPy to one thread
         rows = [row for row in rows if "NumPy on one thread" not in row["case"] or name == "fastnn"]
     assert [row for row in rows if row["status"] != "agrees"] == []
     ours = peers.IMPLEMENTATIONS[name].package == "fastnn"

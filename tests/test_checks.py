@@ -1,4 +1,4 @@
-"""The scalar checks: what they return, and the exact sentence for everything they refuse."""
+"""The scalar checks: the values that they return, and the exact sentence for each one that they refuse."""
 
 import contextlib
 import fractions

@@ -1,4 +1,4 @@
-"""`fastnn train`: the same training as through Python, what it prints and saves, and mistakes in its options."""
+"""`fastnn train`: the same training as through Python, its output and files, and mistakes in its options."""
 
 import gzip
 import io
@@ -28,7 +28,7 @@ needs_compiler = pytest.mark.skipif(JIT_DISABLED, reason="takes minutes with NUM
 
 
 def expected_training(**changes: Any) -> tuple[fastnn.Network, Any]:
-    """What SHORT does, through the Python API: the trained network and the test samples."""
+    """The training of SHORT through the Python API: the trained network and the test samples."""
     rng = np.random.default_rng(changes.get("seed", 0))
     (x, t), test = fastnn.datasets.load_digits(dtype=changes.get("dtype", "float32"))
     (x, t), validation = fastnn.datasets.train_test_split(x, t, 0.1, rng)
@@ -270,7 +270,7 @@ def test_diverged_training(tmp_path: pathlib.Path, capsys: Output) -> None:
 
 
 def test_no_epochs_measure_the_untrained_network(capsys: Output) -> None:
-    """As `fit` allows it."""
+    """`fit` allows it, too."""
     assert main([*SHORT, "--epochs", "0", "--json"]) == 0
     found = printed_json(capsys)
     assert found["history"]["loss"] == []

@@ -36,7 +36,7 @@ def warm_package(package: Package, cold: tuple[Package, Any, str]) -> Package:
 
 @pytest.fixture
 def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Forget what the module has found out about the cache of this process, before and after the test."""
+    """Forget the module's findings about the cache of this process, before and after the test."""
     remembered = (cache._folder_or_reason, cache.kernel_set_hash)
     for function in remembered:
         function.cache_clear()
@@ -46,7 +46,7 @@ def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Any:
         function.cache_clear()
 
 
-# --- what is kept ---------------------------------------------------------------------------------
+# --- kept kernels ---------------------------------------------------------------------------------
 
 
 def test_cold_process_compiles_and_says_so_once(cold: tuple[Package, Any, str]) -> None:
@@ -76,7 +76,7 @@ print(numba.njit(lambda x: np.dot(x, x) + np.sort(x)[0] + len(str(len(x))))(np.o
 
 
 def test_code_whose_names_are_not_there_without_the_registries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Linking it would end the process: then everything is loaded, as it is for code that does not tell."""
+    """Linking it would end the process: everything is then loaded, as for code that does not list its names."""
     called: list[str] = []
     context = cpu_target.target_context
     monkeypatch.setattr(context, "refresh", lambda: called.append("refresh"))

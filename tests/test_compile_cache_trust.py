@@ -1,6 +1,6 @@
-"""Compiled kernels are run: none that somebody else put there is, and those that are there are whole at every moment.
+"""Compiled kernels from disk are run: none that another user put there, and only whole ones at every moment.
 
-In one process: files are written and read as Numba has it done, but with a result in the place of compiled code.
+The tests need one process: files are written and read as by Numba, but with a result in the place of compiled code.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ def compiled_function(n_threads: int) -> int:
 
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Forget what the module has found out about the cache, before and after; what is rebuilt is what was kept."""
+    """Forget the module's findings about the cache, before and after; rebuilding returns the kept object."""
     rebuilt = SimpleNamespace(_rebuild=lambda context, *kept: kept)
     monkeypatch.setattr(cache._internals.compiler, "CompileResult", rebuilt)
     forget()
@@ -44,7 +44,7 @@ def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def forget() -> None:
-    """As in a new process."""
+    """Forget the cache, as in a new process."""
     if cache._folder_or_reason.cache_info().currsize:
         folder = cache._folder_or_reason()[0]
         if folder is not None:
@@ -71,7 +71,7 @@ def kept(*content: Any) -> None:
 
 
 def found() -> Any:
-    """What is loaded for the signature, None if nothing is."""
+    """The object loaded for the signature; None if there is none."""
     return cache.KernelCache(compiled_function, "serial").load_overload("signature", cpu_target.target_context)
 
 
@@ -81,7 +81,7 @@ def the_file(base: pathlib.Path) -> pathlib.Path:
 
 
 class Attack:
-    """Unpickled, it leaves a mark."""
+    """An object that leaves a mark when it is unpickled."""
 
     def __init__(self, mark: pathlib.Path) -> None:
         self.mark = mark
@@ -91,13 +91,13 @@ class Attack:
 
 
 def plant(file: pathlib.Path, mark: pathlib.Path) -> None:
-    """What another user could write: the checksum is no secret."""
+    """Write a file as another user could: the checksum is no secret."""
     data = pickle.dumps((None, (Attack(mark),)))
     file.write_bytes(hashlib.sha256(data).digest() + data)
 
 
 def said(capsys: pytest.CaptureFixture[str], reason: str) -> bool:
-    """Whether one line was written, that nothing is kept for this reason."""
+    """True if one line was written, saying that nothing is kept for this reason."""
     line = f"fastnn: compiling kernels for this machine (for this process only: {reason})\n"
     assert capsys.readouterr().err == line
     return True
@@ -177,7 +177,7 @@ def test_a_folder_exchanged_between_two_loads_is_not_run(base: pathlib.Path, tmp
 
 
 def test_a_planted_file_would_have_run(base: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    """The attack itself works: in a folder of the user's own, by the user's own hand, what is there is run."""
+    """The attack itself works: a file in the user's own folder, by the user's own hand, is run."""
     kept("own code")
     plant(the_file(base), tmp_path / "mark")
     assert found() is not None
@@ -202,7 +202,7 @@ def test_nothing_is_removed_through_a_link(base: pathlib.Path, tmp_path: pathlib
 
 @contextlib.contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
-    """A disk on which a longer file ends in the middle of a write."""
+    """A disk that is full in the middle of writing a longer file."""
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -253,7 +253,7 @@ def test_the_next_write_removes_what_a_killed_one_left(base: pathlib.Path) -> No
 def test_a_folder_that_may_only_be_read_is_read(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also for root, to whom no folder is read-only: as another user, of whom root may be trusted."""
+    """Root, to whom no folder is read-only, acts as another user, who may trust root's files."""
     with tempfile.TemporaryDirectory() as name:
         base = pathlib.Path(name)
         monkeypatch.setenv("FASTNN_CACHE", name)

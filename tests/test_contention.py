@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="NUMBA_DISABLE_JIT=1 starts
 
 @pytest.fixture(autouse=True)
 def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a machine of two, whatever this one has."""
+    """Act as on a machine with two processors, whatever this one has."""
     if threads._started_layer() != "omp" or not contention.is_supported():
         pytest.skip("OpenMP and the clocks of Linux")
     monkeypatch.setattr(contention, "PROCESSORS", 2)
@@ -50,12 +50,12 @@ def free() -> int:
 
 
 def most(values: list[int]) -> int:
-    """What was found in most of the looks: on a busy machine another program may run at the moment of one."""
+    """The result of most looks: on a busy machine another program may run at the moment of one."""
     return statistics.mode(values)
 
 
 def looks(number: int = 15) -> list[int]:
-    time.sleep(contention.SECONDS_LISTED)  # who has come or gone since is seen
+    time.sleep(contention.SECONDS_LISTED)  # threads that have come or gone since are seen
     found = []
     for _ in range(number):
         time.sleep(0.002)
@@ -116,7 +116,7 @@ def test_launches_in_a_row_look_now_and_then(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_of_many_threads_few_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unless one of them is busy."""
+    """Few of many threads are looked at unless one of them is busy."""
     ran = dict.fromkeys(range(60), 0)
     watch = contention._Watch()
     looked: list[int] = []
@@ -162,7 +162,7 @@ def least_seconds(f: Callable[[], Any], repetitions: int = 60) -> float:
 
 
 def test_products_of_numpy_and_ours_by_turns() -> None:
-    """OpenBLAS's threads wait in a loop for 20 ms after a product; each turn of ours took as many milliseconds."""
+    """OpenBLAS's threads wait in a loop for 20 ms after a product; each turn of ours once took as long."""
     x, W = np.ones((50, 100)), np.ones((100, 418))
 
     def by_turns() -> Any:

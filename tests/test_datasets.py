@@ -213,7 +213,7 @@ def test_load_digits_in_other_forms() -> None:
 
 
 def idx(array: npt.NDArray[Any]) -> bytes:
-    """An IDX file as the format's description has it, written apart from the reader."""
+    """An IDX file by the format's description, written independently of the reader."""
     code = {"u1": 8, "i1": 9, "i2": 11, "i4": 12, "f4": 13, "f8": 14}[array.dtype.str[1:]]
     head = struct.pack(f">BBBB{array.ndim}I", 0, 0, code, array.ndim, *array.shape)
     return head + array.astype(array.dtype.newbyteorder(">")).tobytes()

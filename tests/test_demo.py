@@ -1,4 +1,4 @@
-"""`fastnn demo`: what it prints, that it fails when a part of it does, and that it reaches its accuracy."""
+"""`fastnn demo`: its output, its failure when a part of it fails, and its accuracy."""
 
 import json
 import re
@@ -19,7 +19,7 @@ needs_compiler = pytest.mark.skipif(JIT_DISABLED, reason="takes minutes with NUM
 
 @pytest.fixture
 def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The demo with so little work that plain Python does it in seconds, and an accuracy that this reaches."""
+    """The demo with so little work that plain Python does it in seconds, and an accuracy that it then reaches."""
     small = {
         "HIDDEN": 10,
         "EPOCHS": 2,

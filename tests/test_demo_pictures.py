@@ -1,4 +1,4 @@
-"""The pictures of the worked examples, `fastnn demo NAME --folder DIR`: what is drawn, and where nothing can be."""
+"""The pictures of the worked examples, `fastnn demo NAME --folder DIR`, and the errors where none can be drawn."""
 
 import importlib.util
 import pathlib

@@ -1,4 +1,4 @@
-"""The worked examples of `fastnn demo NAME`: that they run, and that what they print and say is so."""
+"""The worked examples of `fastnn demo NAME`: they run, and everything that they print is true."""
 
 import contextlib
 import functools
@@ -37,7 +37,7 @@ SLOW = {"bagging", "gates", "gradients", "k-fold", "over-fitting"}
 
 @functools.cache
 def ran(name: str) -> tuple[str, float]:
-    """What the example prints, and its seconds; nothing else may come, and it must end well."""
+    """The output of an example, and its seconds; it must end well, with no other output."""
     start, out, err = time.perf_counter(), io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         assert main(["demo", name]) == 0
@@ -46,12 +46,12 @@ def ran(name: str) -> tuple[str, float]:
 
 
 def printed(name: str) -> str:
-    """What the example prints. It prints the same each time, so it runs once for all tests."""
+    """The output of an example. It is the same each time, so it runs once for all tests."""
     return ran(name)[0]
 
 
 def rows(out: str, first: str) -> list[list[str]]:
-    """The cells of the rows that follow the head which begins with `first`, up to a line of another width."""
+    """The cells of the rows below the head that begins with `first`, up to a line of another width."""
     lines = out.splitlines()
     start = next(i for i, line in enumerate(lines) if line.strip().startswith(first))
     found = []

@@ -1,4 +1,4 @@
-"""What public scripts' own `common` has in another way than the book: it stays, one line says so, --force replaces."""
+"""Names that scripts' own `common` defines unlike the book: they stay, one line says so, --force replaces them."""
 
 import importlib
 import pathlib
@@ -129,7 +129,7 @@ EDITIONS = {
 
 @pytest.fixture
 def common(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
-    """What writes a module of a package `common` that is the script's own."""
+    """A function that writes a module of the script's own package `common`."""
     (tmp_path / "common").mkdir()
     monkeypatch.syspath_prepend(str(tmp_path))
 
@@ -158,7 +158,7 @@ def test_what_an_edition_has_in_another_way_stays(
     module, name, source, use, reason = EDITIONS[case]
     common(module, source)
     natively: dict[str, Any] = {"np": np}
-    exec(textwrap.dedent(source), natively)  # as a script without fastnn has it
+    exec(textwrap.dedent(source), natively)  # as in a script without fastnn
     dropin.install()
     own = getattr(imported(module), name)
     assert own.__module__ == f"common.{module}"
@@ -180,7 +180,7 @@ def test_force_replaces_it(case: str, common: Callable[[str, str], None], capsys
 def test_the_base_of_a_class_that_stays_stays(
     common: Callable[[str, str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Else `issubclass` would no longer be true of the two, nor `super(Sigmoid, self)` work."""
+    """Otherwise `issubclass` would no longer hold for the two, and `super(Sigmoid, self)` would fail."""
     sigmoid = """
     class Sigmoid:
         def __init__(self):

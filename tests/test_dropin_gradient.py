@@ -1,4 +1,4 @@
-"""Numerical gradients of unmodified code: what the engine evaluates, and what is left to the plain loop, exactly."""
+"""Numerical gradients of unmodified code: which ones the engine evaluates, and which are left to the plain loop."""
 
 import random
 from typing import Any
@@ -87,7 +87,7 @@ def test_a_single_sample() -> None:
 
 
 def test_labels_that_broadcast_are_left_to_the_plain_loop() -> None:
-    """(N, 1) labels pair each with each: wrong, and what the book's function gives."""
+    """(N, 1) labels pair each with each, which is wrong, but what the book's function gives."""
     net, (x, t) = TwoLayers(WIDTHS), batch()
     found = net.numerical_gradient(x, t.reshape(-1, 1))
     assert set(ways()) == {"plain loop"}
@@ -114,7 +114,7 @@ def test_extra_calls_are_those_documented() -> None:
 
 
 def traced_calls(net: TwoLayers, x: Any, t: Any) -> int:
-    """How often f is called, counted from outside: where it prints."""
+    """How often f is called, counted from outside by its prints."""
     import contextlib
     import io
 
@@ -353,7 +353,7 @@ def test_activations_however_they_are_written(activation: Any, name: str) -> Non
 
 
 def test_a_view_that_is_kept_elsewhere_is_noticed() -> None:
-    """The stand-in is not seen through it, so the spot checks or the record have to tell."""
+    """The stand-in is not seen through it, so the spot checks or the record have to notice."""
     net, (x, t) = TwoLayers(WIDTHS), batch()
     kept = {"W": net.params["W1"].T}
 

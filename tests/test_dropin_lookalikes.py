@@ -63,7 +63,7 @@ def test_losses_that_are_clipped(kind: str, scale: float) -> None:
 
 
 def test_a_sure_network_is_recognized() -> None:
-    """Its loss is nearly 0, of which rounding is a large part."""
+    """Its loss is nearly 0, and rounding is a large part of it."""
     W = np.zeros((7, 8))
     x = np.eye(7)[:6]
     W[np.arange(6), T] = 30.0
@@ -109,7 +109,7 @@ def test_a_ufunc_where_a_condition_holds() -> None:
 
 
 def test_what_a_probe_may_not_be() -> None:
-    """Random numbers are no positive definite matrix: that says nothing about f."""
+    """Random numbers form no positive definite matrix: that says nothing about f."""
     A = X.T @ X + np.eye(7)
     assert_as_the_loop(lambda _: 2 * np.sum(np.log(np.diag(np.linalg.cholesky(A)))), A, "plain loop")
 
@@ -122,7 +122,7 @@ class OfClass:
 
 
 def aliases(W: Any) -> dict[str, Callable[[], Any]]:
-    """Rows of W, by ways on which nothing can stand in for it."""
+    """Rows of W in places where no stand-in can replace it."""
     row, holder, pair = W[2], types.SimpleNamespace(W=W), (W,)
     user, objects, memory, transposed = collections.UserDict(W=W), np.empty(1, object), memoryview(W), W.T
     objects[0] = OfClass.W = W

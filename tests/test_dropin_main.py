@@ -1,4 +1,4 @@
-"""A script under `fastnn dropin`, side by side with the same under `python`: what it sees, prints and ends with."""
+"""A script under `fastnn dropin` and under `python`: it sees and prints the same, and ends in the same way."""
 
 import os
 import pathlib
@@ -63,7 +63,7 @@ ENDINGS = {
 
 
 def run(how: tuple[str, ...], folder: pathlib.Path, *arguments: str) -> Any:
-    """What a run prints and returns; the child is in a group of its own, where Ctrl-C is not ignored."""
+    """The output and exit code of a run; the child is in a group of its own, where Ctrl-C is not ignored."""
     command = ["env", "--default-signal=INT", sys.executable, *how, *arguments]
     settings = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, timeout=120, check=False)
@@ -86,7 +86,7 @@ def test_what_a_script_sees(tmp_path: pathlib.Path) -> None:
         assert run(DROPIN, tmp_path, *arguments) == native
 
 
-# One process for all, which has imported fastnn and forks, as each would take most of a second to do so.
+# One process for all imports fastnn and forks, as importing it takes most of a second.
 FORKS = """
 import os, sys
 from fastnn.command.cli import main

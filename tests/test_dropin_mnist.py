@@ -1,4 +1,4 @@
-"""The book's mnist.pkl is read as the book reads it, and nothing in a pickle is run."""
+"""The book's mnist.pkl is read as in the book, and nothing in a pickle is run."""
 
 import os
 import pathlib
@@ -39,7 +39,7 @@ def test_what_the_book_leaves_is_read(file: pathlib.Path, protocol: int, old: bo
         data = data.replace(b"\x16numpy._core.multiarray", b"\x15numpy.core.multiarray")
         data = data.replace(b"numpy._core.multiarray\n", b"numpy.core.multiarray\n")
         data = data.replace(b"\x13numpy._core.numeric", b"\x12numpy.core.numeric")
-        data = data[:2] + data[11:] if protocol >= 4 else data  # without the frame, whose length is another one
+        data = data[:2] + data[11:] if protocol >= 4 else data  # without the frame, whose length differs
     file.write_bytes(data)
     assert (b"_core" in data) == (not old)
     (x, t), (x_test, t_test) = mnist.load_mnist()
@@ -55,7 +55,7 @@ def test_what_the_book_leaves_is_read(file: pathlib.Path, protocol: int, old: bo
 
 
 class Calls:
-    """Pickled as a call of a function."""
+    """An object that is pickled as a call of a function."""
 
     def __init__(self, function: Any, *arguments: Any) -> None:
         self.call = function, arguments

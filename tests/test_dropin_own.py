@@ -1,4 +1,4 @@
-"""Modules `common` of a script's own: which of their names are replaced, which are kept, and what is said of them."""
+"""A script's own modules `common`: which of their names are replaced or kept, and the line that says so."""
 
 import functools
 import importlib
@@ -116,7 +116,7 @@ KEPT = (
 
 
 def things() -> list[Any]:
-    """Everything of ours that has an example: the volume, the name, the thing."""
+    """All our functions and classes that have an example: volume, name, object."""
     found = {}
     for volume, names in VOLUMES.items():
         for module in map(importlib.import_module, names.values()):
@@ -169,7 +169,7 @@ def test_force_replaces(chapter: pathlib.Path) -> None:
 
 
 def modules_like_ours(folder: pathlib.Path, volume: int) -> None:
-    """A `common` of the same code, as the books' own would agree, but with nothing of fastnn's above it."""
+    """A `common` of the same code, which agrees as the books' own would, but without fastnn's modules above it."""
     package = importlib.import_module(VOLUMES[volume]["common"])
     (folder / "common").mkdir()
     for file in pathlib.Path(str(package.__file__)).parent.glob("*.py"):
@@ -232,7 +232,7 @@ def test_what_old_editions_cannot_do_any_more(
 
 @pytest.mark.parametrize(("volume", "name", "thing"), things())
 def test_examples(volume: int, name: str, thing: Any) -> None:
-    """A copy of ours agrees with it, and no number of its results can change without being seen."""
+    """A copy of ours agrees with it, and a change of any number in its results is noticed."""
     if isinstance(thing, type):
         members: dict[str, Any] = {}
         for kind in reversed(thing.__mro__[:-1]):
@@ -254,7 +254,7 @@ def test_examples(volume: int, name: str, thing: Any) -> None:
 
 
 def changes(results: Any) -> Iterator[Any]:
-    """The results with one number changed, of each part another time."""
+    """The results with one number changed, once in each part."""
     if isinstance(results, dict):
         for name, part in results.items():
             yield from ({**results, name: changed} for changed in changes(part))

@@ -1,4 +1,4 @@
-"""Numerical gradients that a script defines itself are recognized by what they do, and nothing else is."""
+"""Numerical gradients that a script defines itself are recognized by their behavior, and nothing else is."""
 
 import ast
 import importlib.util

@@ -1,4 +1,4 @@
-"""Functions that keep a state, networks that were changed, and threads: all is left as the plain loop leaves it."""
+"""Functions with a state, changed networks, and threads: everything is left as the plain loop leaves it."""
 
 import collections
 import functools
@@ -56,7 +56,7 @@ class Counter(list[Any]):
 
 
 def states() -> dict[str, tuple[Callable[[Any], Any], Callable[[], Any]]]:
-    """Functions of one array that keep something, and what they have kept."""
+    """Functions of one array with a state, and the state."""
 
     def attribute(W: Any) -> Any:
         attribute.calls += 1  # type: ignore[attr-defined]
@@ -186,7 +186,7 @@ def test_a_reversed_view_ends_at_its_last_entry_in_memory() -> None:
 
 
 def plain_in_memory_order(f: Any, x: Any) -> None:
-    """The loop as the book has it, by nditer."""
+    """The book's loop, by nditer."""
     entries = np.nditer(x, flags=["multi_index"], op_flags=[["readwrite"]])
     while not entries.finished:
         place = entries.multi_index
@@ -269,7 +269,7 @@ NETS = {name: {"W": GENERATOR.normal(size=(7, 8))} for name in "abcd"}
 
 
 def test_threads_with_networks_side_by_side() -> None:
-    """All reach the dictionary that holds all of them."""
+    """All networks reach the dictionary that holds them all."""
     wanted = {name: plain_loop(cross_entropy, net["W"]) for name, net in NETS.items()}
     found: dict[str, list[Any]] = collections.defaultdict(list)
 

@@ -1,7 +1,7 @@
 """Windows of images, pooling and convolution of the first volume, at random shapes, filters, strides and gradients.
 
-The cases run in a process of their own, as one that writes outside its memory ends it. Each is compared with NumPy: the
-same numbers where the book's code has a result, a sentence where it raises.
+The cases run in their own process, as a case that writes outside its memory ends the process. Each is compared with
+NumPy: the same numbers where the book's code has a result, a sentence where it raises.
 """
 
 import os
@@ -27,7 +27,7 @@ REFUSED = (TypeError, ValueError)
 
 
 def counts(shape: Any, height: int, width: int, stride: int, pad: int) -> tuple[int, int] | None:
-    """How many windows there are below and beside one another."""
+    """The numbers of windows below and beside one another."""
     if stride < 1 or pad < 0 or height < 1 or width < 1:
         return None
     rows, columns = ((shape[d] + 2 * pad - size) // stride + 1 for d, size in ((2, height), (3, width)))
@@ -35,7 +35,7 @@ def counts(shape: Any, height: int, width: int, stride: int, pad: int) -> tuple[
 
 
 def places(shape: Any, height: int, width: int, stride: int, pad: int) -> Any:
-    """For each entry of each window of the images, the place of its number among all of the padded images."""
+    """For each entry of each window, the place of its number in the padded images."""
     found = counts(shape, height, width, stride, pad)
     if found is None:
         return None
@@ -65,7 +65,7 @@ def col2im(columns: Any, shape: Any, *sizes: int) -> Any:
 
 
 def pooled(images: Any, height: int, width: int, stride: int) -> Any:
-    """The largest of each window, and which of it that is."""
+    """The largest number of each window, and its place in it."""
     rows, found = im2col(images, height, width, stride, 0), counts(images.shape, height, width, stride, 0)
     if rows is None or found is None:
         return None
@@ -87,7 +87,7 @@ def pooling_gradient(dout: Any, shape: Any, largest: Any, *sizes: int) -> Any:
 
 
 def check(expected: Any, case: Any, function: Callable[..., Any], *arguments: Any) -> None:
-    """That a call returns what NumPy does, or raises a sentence where it raises or there is no image at all."""
+    """Assert that a call returns NumPy's result, or raises a clear error where NumPy raises or there is no image."""
     try:
         result = function(*arguments)
     except REFUSED as error:
@@ -177,7 +177,8 @@ def test_a_gradient_of_another_shape_is_taken_as_the_book_takes_it() -> None:
     dout = np.arange(1024.0).reshape(4, 4, 32, 2)
     dx = layer.backward(dout)
     assert dx.shape == x.shape and np.count_nonzero(dx) == 1023
-    # The largest of each window is its last. The numbers of dout in the order of its last axes are channels of these.
+    # The largest number of each window is its last. The numbers of dout in the order of its last axes are channels of
+    # these.
     np.testing.assert_array_equal(
         dx[:, :, 1::2, 1::2], dout.transpose(0, 2, 3, 1).reshape(4, 2, 32, 4).transpose(0, 3, 1, 2)
     )

@@ -24,7 +24,7 @@ def mixed(h: Any) -> Any:
 
 
 def mask(seed: int, draw: int, number: int, rows: int, width: int, rate: float) -> Any:
-    """What the elements of a batch are multiplied by."""
+    """The factors of the elements of a batch."""
     key = int(mixed([(int(mixed([seed])[0]) + 0x9E3779B1 * draw) % 2**32])[0])
     own = mixed([(key + 0x85EBCA77 * number) % 2**32])
     kept = mixed(own ^ mixed(np.arange(rows * width))) >= int(rate * 2**32)

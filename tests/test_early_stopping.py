@@ -1,4 +1,4 @@
-"""EarlyStopping: when it stops, what it puts back, that it carries nothing over, and what it refuses."""
+"""EarlyStopping: when it stops, the parameters that it restores, no carry-over between fits, and refusals."""
 
 import copy
 import math
@@ -18,7 +18,7 @@ N = 40
 X = shapes.numbers(1, N, 5, dtype=np.float32)
 T = shapes.targets("labels", N, 3, np.float32)
 VALIDATION = (shapes.numbers(2, N, 5, dtype=np.float32), shapes.targets("labels", N, 3, np.float32)[::-1].copy())
-# Labels are noise: what is learned of them does not hold for others, and the validation loss rises after some epochs.
+# Labels are noise: learning them does not help on others, and the validation loss rises after some epochs.
 OVER_FIT: dict[str, Any] = {"batch_size": 8, "optimizer": Momentum(0.02), "validation_data": VALIDATION, "rng": 0}
 
 
@@ -31,7 +31,7 @@ def parameter_bits(net: Network) -> bytes:
 
 
 def scripted(stopping: EarlyStopping, figures: list[float]) -> tuple[int, float]:
-    """The epochs and the parameter that end a fit whose parameter is the epoch's number and which measures these."""
+    """The epochs and the last parameter of a fit that measures these losses; the parameter is the epoch's number."""
     net, history = Network([Affine(1, 1)], "mean_squared_error", rng=0), History()
     bias = net.params["b1"]
     bias[:] = -1.0
@@ -128,7 +128,7 @@ def test_the_optimizers_state_goes_back_too() -> None:
 
 
 def test_nothing_is_carried_over() -> None:
-    """From a network of another shape, which reaches lower losses, to one that cannot."""
+    """The first network has another shape and reaches lower losses than the second can."""
     stopping, other = EarlyStopping(patience=3), Network([Affine(5, 8), Relu(), Affine(8, 3)], rng=0)
     other.fit(X, T, epochs=30, validation_data=(X, T), callbacks=[stopping])
     for callback in (stopping, EarlyStopping(patience=3)):
@@ -142,7 +142,7 @@ def test_nothing_is_carried_over() -> None:
 
 
 def test_side_by_side() -> None:
-    """One object for the networks of all folds, on several threads."""
+    """One object serves the networks of all folds, on several threads."""
 
     def validated(n_jobs: int) -> tuple[list[float], list[int]]:
         options: dict[str, Any] = {"epochs": 15, "batch_size": 4, "optimizer": SGD(1.0)}

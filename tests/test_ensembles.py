@@ -1,4 +1,4 @@
-"""Bagging against a loop by hand; restarts and annealing: what they keep, what they record, and XOR."""
+"""Bagging against a loop by hand; restarts and annealing: their results and records, and XOR."""
 
 import itertools
 import math
@@ -38,7 +38,7 @@ def parameter_bits(net: Network) -> list[bytes]:
 
 
 def by_hand(factory: Any, t: shapes.Array, n: int, seed: int) -> tuple[list[Network], list[set[int]]]:
-    """The members, and what each has seen."""
+    """The members, and the samples that each has seen."""
     generator, members, seen = np.random.default_rng(seed), [], []
     for _ in range(n):
         child = generator.spawn(1)[0]
@@ -284,7 +284,7 @@ def test_annealing_from_a_factory() -> None:
 
 
 def test_annealing_once_it_is_cold() -> None:
-    """Without a temperature above 0 it only descends."""
+    """At temperature 0 it only descends."""
     losses = fastnn.simulated_annealing(make, X, T, steps=40, temperature=1e-300, cooling=1e-300, rng=1).losses
     assert (np.diff(losses) <= 0).all() and losses[-1] < losses[0]
 

@@ -1,4 +1,4 @@
-"""What fastnn says it runs on, and compiling ahead: nothing starts when asked, everything is ready when warmed up."""
+"""The report on the environment, which starts nothing, and compiling ahead, which leaves everything ready."""
 
 import json
 import os
@@ -41,7 +41,7 @@ FIXED = {
 
 
 def run_python(code: str) -> str:
-    """What a new process prints that runs the code."""
+    """The output of a new process that runs the code."""
     variables = {**os.environ, "PYTHONPATH": PACKAGE_PARENT}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=variables, check=False)
     assert done.returncode == 0, done.stderr
@@ -49,7 +49,7 @@ def run_python(code: str) -> str:
 
 
 def shown(capsys: pytest.CaptureFixture[str]) -> str:
-    """What `show_config` prints."""
+    """The output of `show_config`."""
     fastnn.show_config()
     return capsys.readouterr().out
 
@@ -236,7 +236,7 @@ def test_warmup_leaves_nothing_to_compile() -> None:
 
 @needs_compiler
 def test_warmup_compiles_the_same_for_any_number_of_threads() -> None:
-    """But for what makes threads of it."""
+    """Only the code that starts threads differs."""
     code = COUNT + "fastnn.set_num_threads({0}); fastnn.warmup('float64')\n"
     code += "print(counts(), {str(s[3].dtype) for e in ENTRIES if e.name == 'predict' for s in e.serial.signatures})"
     one, two = (run_python(code.replace("{0}", str(n))) for n in (1, min(2, threads.default_num_threads())))
@@ -245,7 +245,7 @@ def test_warmup_compiles_the_same_for_any_number_of_threads() -> None:
 
 
 def test_warmup_of_numerical_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By training with one, which takes all of their kernels."""
+    """Training by numerical gradients then finds all their kernels compiled."""
     used: list[str] = []
     monkeypatch.setattr(environment, "_use_everything", lambda dtype, rows: None)
     monkeypatch.setattr(environment, "fit", lambda *arguments, gradient, **settings: used.append(gradient))

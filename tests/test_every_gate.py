@@ -38,7 +38,7 @@ EXEMPT = {
     "schedules.check_schedule": "for fit: it sees a schedule",
     "schedules.improvements": "for callbacks: it sees a history",
 }
-# Modules of classes whose methods are not for users to call: a network calls them, with what came through the gate.
+# Modules with classes whose methods only networks call, with checked arguments.
 DESCRIPTIONS = (
     "fastnn.layers",
     "fastnn.losses",
@@ -65,7 +65,7 @@ def of_two_inputs() -> fastnn.Network:
 
 
 DATA = {"x": X, "t": LABELS}
-# Arguments that make a call right, of what has arguments without a default.
+# Right values for arguments without a default.
 EXAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
     "fastnn.Affine": lambda: {"inputs": 3, "outputs": 2},
     "fastnn.Bagging": lambda: {"network_factory": network},
@@ -158,7 +158,7 @@ EXAMPLES |= {f"fastnn.{name}": functools.partial(of_loss, name) for name in LOSS
 
 
 class Sparse:
-    """What scipy.sparse has, as far as it can be told."""
+    """A sparse matrix of scipy.sparse, as far as the gate can tell."""
 
     nnz, shape, ndim, dtype = 1, (4, 3), 2, np.dtype(np.float64)
 
@@ -190,7 +190,7 @@ INSTANCES: dict[str, Callable[[], Any]] = {
 
 
 def foreign(like: Any) -> Iterator[tuple[str, Any]]:
-    """What is no plain array, of the values and shape of what is right, where that is an array."""
+    """Objects other than plain arrays, with the values and shape of the right array."""
     values = np.array(like) if isinstance(like, np.ndarray | list | float | int) and not isinstance(like, bool) else X
     values = values if values.dtype.kind in "iuf" else X
     mask = np.zeros(values.shape, bool)
@@ -207,7 +207,7 @@ def public(name: str, module: Any) -> Iterator[tuple[str, Any]]:
         thing, label = getattr(module, key), f"{name}.{key}"
         home = getattr(thing, "__module__", "")
         if not hasattr(module, "__all__") and home != module.__name__ and not home.startswith("fastnn.operations."):
-            continue  # what it imports
+            continue  # its imports
         if label in EXEMPT or not callable(thing) or not getattr(thing, "__module__", "").startswith("fastnn"):
             continue
         if not inspect.isclass(thing):
@@ -275,7 +275,7 @@ def required(function: Any) -> Iterator[str]:
 
 
 def test_examples_are_right() -> None:
-    """Else a call would be refused for another reason."""
+    """Otherwise a call could be refused for another reason."""
     assert set(EXAMPLES) <= set(WALK) and set(INSTANCES) <= set(WALK)
     for label, example in EXAMPLES.items():
         owner, _, method = label.rpartition(".")

@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all: old or new at every moment, and what killed writers leave is removed."""
+"""Writing a file whole or not at all: old or new at every moment; leftovers of killed writers are removed."""
 
 import errno
 import hashlib
@@ -22,7 +22,7 @@ if sys.platform != "win32":
 on_posix = pytest.mark.skipif(os.name != "posix", reason="permissions, descriptors of folders and locks are POSIX's")
 OTHER_MACHINE = "01234567"
 
-# Opens a file to replace, says so, and waits to be killed.
+# Opens a file to replace, reports it, and waits to be killed.
 WRITER = f"""
 import sys
 sys.path.append({str(pathlib.Path(files.__file__).parent)!r})
@@ -137,7 +137,7 @@ def test_as_on_windows_a_file_is_closed_before_it_is_renamed(
     assert (tmp_path / "file").read_bytes() == b"whole"
 
 
-# --- what killed writers leave --------------------------------------------------------------------
+# --- leftovers of killed writers --------------------------------------------------------------------
 
 
 @on_posix
@@ -177,7 +177,7 @@ def test_files_of_other_machines_are_abandoned_after_a_day(place: dict[str, Any]
 
 @on_posix
 def test_what_only_has_such_a_name_is_left_alone(place: dict[str, Any], tmp_path: pathlib.Path) -> None:
-    """Neither a link is followed nor a pipe waited for; a folder stays."""
+    """No link is followed, no pipe is waited for, and a folder stays."""
     here = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
     (tmp_path / "precious").write_bytes(b"precious")
     (tmp_path / f".fastnn-{here}-{'0' * 16}.tmp").symlink_to(tmp_path / "precious")

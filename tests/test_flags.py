@@ -30,7 +30,7 @@ def takes_flags(function: Any) -> list[str]:
 
 
 def public() -> Iterator[tuple[str, Any]]:
-    """What users call: functions, classes, and the public methods of these, by name."""
+    """The functions, classes and public methods for users, by name."""
     for module in MODULES:
         names = getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")])
         for name in names:
@@ -38,7 +38,7 @@ def public() -> Iterator[tuple[str, Any]]:
             if isinstance(thing, types.ModuleType) or not getattr(thing, "__module__", "").startswith("fastnn"):
                 continue
             yield name, thing
-            for method in dir(thing) if isinstance(thing, type) else ():  # those of its bases, too
+            for method in dir(thing) if isinstance(thing, type) else ():  # its bases' methods, too
                 # A loss's targets() is called by networks, which have checked the flag.
                 if not method.startswith("_") and method != "targets" and callable(getattr(thing, method)):
                     yield f"{name}.{method}", getattr(thing, method)

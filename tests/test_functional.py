@@ -83,7 +83,7 @@ def test_signatures_agree(name: str) -> None:
         return [(parameter.name, parameter.kind, parameter.default) for parameter in parameters]
 
     ours, twins = described(OPERATIONS[name]), described(getattr(reference, name))
-    if name in reference.LOSSES:  # whose twins are the mean over the batch alone
+    if name in reference.LOSSES:  # their twins give only the mean over the batch
         assert set(twins) <= set(ours)
         assert ours[:2] == twins[:2] and ours[-1] == twins[-1]
     else:
@@ -206,7 +206,7 @@ def test_in_place(label: str, dtype: FloatType) -> None:
 
 
 def moved_over(array: Array, result: tuple[int, ...], dtype: FloatType) -> tuple[Array, Array]:
-    """A copy of the array, and an array for a result that begins 8 bytes after it in the same memory."""
+    """A copy of the array, and an array for a result that begins 8 bytes later in the same memory."""
     size = math.prod(result) * np.dtype(dtype).itemsize
     memory = np.zeros((max(array.nbytes, 8 + size) + 7) // 8 * 8, np.uint8)
     copy = memory[: array.nbytes].view(array.dtype).reshape(array.shape)
@@ -289,7 +289,7 @@ def test_subnormals_are_kept(name: str, dtype: FloatType) -> None:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, float, tuple[Any, ...]]]:
-    """The calls of entries, (entry, work, arguments before the call), with scratch for 16 threads."""
+    """The recorded calls of entries, (entry, work, arguments before the call), with scratch for 16 threads."""
     made: list[tuple[Any, float, tuple[Any, ...]]] = []
 
     def run(entry: Any, work: float, *arguments: Any, n_threads: int | None = None) -> Any:

@@ -170,7 +170,7 @@ def test_cross_entropy_of_infinite_logits(dtype: FloatType) -> None:
 
 
 def test_another_thread_may_choose_more_threads_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Scratch is for as many parts as the call then has, or they would write behind it."""
+    """The scratch has room for as many parts as the call then has; otherwise they would write behind it."""
     chosen, found = iter((1, 2, 2, 2)), []
 
     def run(entry: Any, work: float, *args: Any, n_threads: int | None = None) -> Any:

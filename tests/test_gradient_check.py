@@ -1,4 +1,4 @@
-"""check_gradients: what it says of right and of wrong gradients, how often it errs, and how it prints."""
+"""check_gradients: its verdicts on right and wrong gradients, how often it errs, and how it prints."""
 
 import json
 import pathlib
@@ -83,7 +83,7 @@ def test_one_wrong_entry_is_named() -> None:
 
 @pytest.mark.parametrize("slope", [0.0, 3.0, 6.0])
 def test_both_slopes_and_their_mean_are_right_at_a_kink(slope: float) -> None:
-    """Not any number between, among which errors of 1 % in the bias behind a unit that is off would be."""
+    """Other numbers between them are not: errors of 1 % in the bias behind a unit that is off would be among them."""
     net = fastnn.Network(
         [fastnn.Affine(1, 1), fastnn.Relu(), fastnn.Affine(1, 1)], "mean_squared_error", dtype="float64"
     )
@@ -198,7 +198,7 @@ def test_the_command(
 
 @pytest.mark.parametrize("factor", [1.0001, 1.001, 1.01])
 def test_inputs_that_are_not_scaled(factor: float) -> None:
-    """Large inputs bend the loss within a step; that is no kink, and hides nothing."""
+    """Large inputs bend the loss within a step; this is no kink, and it hides nothing."""
     generator = np.random.default_rng(0)
     net = fastnn.Network([fastnn.Affine(16, 8), fastnn.Sigmoid(), fastnn.Affine(8, 3)], rng=0, dtype="float64")
     x, t = generator.uniform(0, 255, (10, 16)), generator.integers(0, 3, 10)
@@ -213,7 +213,7 @@ def test_inputs_that_are_not_scaled(factor: float) -> None:
 
 
 def test_at_a_minimum_nothing_is_claimed() -> None:
-    """There the float32 gradient is the rounding of what cancels."""
+    """The float32 gradient is only the rounding of terms that cancel there."""
     generator = np.random.default_rng(0)
     x = generator.normal(size=(40, 5)).astype(np.float32)
     t = generator.normal(size=(40, 1)).astype(np.float32)

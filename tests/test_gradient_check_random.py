@@ -1,4 +1,4 @@
-"""check_gradients on random and on very deep networks: no false alarm, 1 % is found, and it seldom has nothing to say.
+"""check_gradients on random and on very deep networks: no false alarms, errors of 1 % found, few open verdicts.
 
 `python -m benchmarks.gradient_checks` counts the same over thousands of networks.
 """
@@ -18,7 +18,7 @@ from tests.shapes import Array
 NETWORKS = {"random": 6, "relu": 3} if JIT_DISABLED else {"random": 30, "relu": 20, "sigmoid": 2, "deep-relu": 2}
 WORK = 3e4 if JIT_DISABLED else 1e8
 DEPTH = 16 if JIT_DISABLED else 1
-MOST_UNKNOWN = 0.15  # of the networks below: those whose units are all saturated in float32, or whose loss overflows
+MOST_UNKNOWN = 0.15  # of the networks below: all their units are saturated in float32, or their loss overflows
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -37,7 +37,7 @@ def test_random_networks(name: str) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_exact_gradients() -> None:
-    """In long doubles, by the reference, they are nearly the network's, but for few tensors which are all rounding."""
+    """The reference's in long doubles are nearly the network's, but for a few tensors that are all rounding."""
     far = total = 0
     for seed in range(NETWORKS["random"]):
         net, x, t = gradient_checks.problem(seed, gradient_checks.SETS["random"]._replace(most_work=WORK))
@@ -51,7 +51,7 @@ def test_exact_gradients() -> None:
 
 
 def test_an_error_is_planted_where_one_shows() -> None:
-    """However few of a network's gradients are not 0, such as those behind the last step function."""
+    """An entry that is not 0 is chosen, however few there are, such as the ones behind the last step function."""
     net, x, t = shallow("mean_squared_error", activation=fastnn.Step())
     right = net.gradient(x, t)
     assert {name for name, array in right.items() if array.any()} == {"W2", "b2"}
@@ -98,7 +98,7 @@ def deep(activation: Activation, depth: int, dtype: str, seed: int) -> gradient_
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("activation", "depth"), [(fastnn.Sigmoid(), 50), (fastnn.Relu(), 100)], ids=str)
 def test_deep_networks(activation: Activation, depth: int, dtype: str) -> None:
-    """Differences of the loss vanish in its rounding, or cross kinks: those of each layer by itself do not."""
+    """Differences of the loss vanish in its rounding, or cross kinks; differences of each layer by itself do not."""
     for seed in range(1 if JIT_DISABLED else 2):
         net, x, t = deep(activation, depth, dtype, seed)
         report = fastnn.check_gradients(net, x, t)
@@ -119,7 +119,7 @@ def shallow(loss: str, dtype: str = "float64", activation: Activation | None = N
 
 
 def test_a_wrong_gradient_by_the_outputs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The chained quotients begin with the loss's own, so they are wrong with it: quotients of the loss are not."""
+    """The chained quotients begin with the loss's own gradient and are wrong with it; quotients of the loss are not."""
     net, x, t = shallow("mean_squared_error")
     wrong = {name: 1.01 * array for name, array in net.gradient(x, t).items()}
     right = chained_gradient._Chain._loss_kernel
@@ -176,7 +176,7 @@ def test_an_error_behind_a_softmax_that_is_sure_is_found() -> None:
 
 @pytest.mark.parametrize("activation", [fastnn.Sigmoid(), fastnn.Tanh(), fastnn.Elu(0.5)], ids=str)
 def test_slopes_near_a_limit_are_exact(activation: Activation) -> None:
-    """A slope of 1e-13 is lost in differences of outputs near 1, but not in those of distances to 1."""
+    """A slope of 1e-13 is lost in differences of outputs near 1, but not in differences of distances to 1."""
     x = np.array([[-40.0, -30.0, -3.0, -0.5, 0.5, 3.0, 30.0, 40.0]])
     net = fastnn.Network([fastnn.Affine(8, 8), activation], "mean_squared_error", dtype="float64")
     perturbation = net.engine.perturbation(net.engine.prepare(x, x, True))
@@ -195,7 +195,7 @@ def test_slopes_near_a_limit_are_exact(activation: Activation) -> None:
 
 @pytest.mark.parametrize(("activation", "sign"), [(fastnn.Sigmoid(), 1.0), (fastnn.Elu(), -1.0)], ids=str)
 def test_units_at_their_limit_hide_no_error(activation: Activation, sign: float) -> None:
-    """Their outputs are exact, so 400 of them say nothing of the rounding of one nearby."""
+    """Their outputs are exact, so that 400 of them say nothing about the rounding of one nearby."""
     net = fastnn.Network(
         [fastnn.Affine(1, 1), fastnn.Affine(1, 401), activation, fastnn.Affine(401, 1)],
         "mean_squared_error",
@@ -220,7 +220,7 @@ def test_sigmoids_near_1_whose_logarithm_is_asked_for() -> None:
 
 
 def test_an_error_behind_numbers_that_underflow_is_found() -> None:
-    """Gradually, in float32 below 1e-38, where 1e-40 still has four digits."""
+    """They underflow gradually in float32, below 1e-38; 1e-40 still has four digits."""
     layers = [fastnn.Affine(2, 2), fastnn.LeakyRelu(), fastnn.Affine(2, 2)]
     net = fastnn.Network(layers, "mean_squared_error", rng=0)
     net.params["W1"] *= np.float32(1e-39)

@@ -21,7 +21,7 @@ from fastnn.optimizers import Optimizer
 from tests import shapes
 from tests.tolerances import assert_close
 
-# Every activation layer with its defaults, and once more with another value of its parameter.
+# Every activation layer with its defaults, and again with another value of its parameter.
 ACTIVATION_LAYERS: list[Activation] = []
 for layer_class in LAYERS.values():
     if issubclass(layer_class, Activation):
@@ -35,7 +35,7 @@ LARGE = (7, 5, 6, 4) if JIT_DISABLED else (20, 33, 17, 5)
 
 
 def stack(widths: Sequence[int], activation: Layer, ends_with_activation: bool) -> list[Layer]:
-    """Affine layers of these widths with the activation between them, and behind the last one if asked for."""
+    """Affine layers of these widths with the activation between them, and after the last one if asked for."""
     layers: list[Layer] = []
     for inputs, outputs in itertools.pairwise(widths):
         layers += [fastnn.Affine(inputs, outputs), activation]
@@ -99,7 +99,7 @@ def test_worked_numbers(point: tuple[float, float], gradient: tuple[float, float
 
 
 def test_partial_derivatives_of_a_polynomial() -> None:
-    """f = x^2 + 3xy + y^2 + z^3 has the partials 2x + 3y, 3x + 2y and 3z^2; that of z^3 is off by h^2."""
+    """f = x^2 + 3xy + y^2 + z^3 has the partials 2x + 3y, 3x + 2y and 3z^2; the quotient of z^3 is off by h^2."""
     x, y, z = 1.5, -0.5, 2.0
     found = fastnn.numerical_gradient(
         lambda v: v[0] ** 2 + 3 * v[0] * v[1] + v[1] ** 2 + v[2] ** 3, np.array([x, y, z])
@@ -117,7 +117,7 @@ def test_same_as_the_plain_loop(shape: tuple[int, ...]) -> None:
         return float(np.sin(v * weights).sum())
 
     found = fastnn.numerical_gradient(f, x, h=1e-3)
-    # But for the divisor, the step really taken, which is a rounding of x away from 2 h.
+    # Equal but for the divisor, the step really taken, which is a rounding of x away from 2 h.
     assert_close(found, reference.numerical_gradient(f, x, h=1e-3), rtol=1e-12)
     assert found.shape == shape
     assert x.tobytes() == before

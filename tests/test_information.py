@@ -1,4 +1,4 @@
-"""fastnn.information: the worked numbers of the notes, SciPy's entropies, units, infinities, and what is refused."""
+"""fastnn.information: the worked numbers of the notes, SciPy's entropies, units, infinities, and refusals."""
 
 import math
 import re
@@ -17,7 +17,7 @@ INF = math.inf
 
 
 def distributions(seed: int, *shape: int) -> np.ndarray[Any, Any]:
-    """Random ones along the last axis, zeros among them."""
+    """Random distributions along the last axis, with zeros among them."""
     numbers = np.random.default_rng(seed).random(shape)
     numbers[..., 0] *= numbers[..., 0] > 0.5
     result: np.ndarray[Any, Any] = numbers / numbers.sum(axis=-1, keepdims=True)
@@ -53,7 +53,7 @@ def test_as_scipy(axis: int, base: float | None) -> None:
 
 @pytest.mark.parametrize("classes", [1, 2, 3, 1000])
 def test_extremes_of_the_entropy(classes: int) -> None:
-    """None where one outcome is certain, log K where all are as likely."""
+    """It is 0 if one outcome is certain, and log K if all are equally likely."""
     certain = np.eye(classes)[0]
     assert entropy(certain) == 0.0
     assert not np.signbit(entropy(certain))
@@ -76,7 +76,7 @@ def test_divergence_is_not_symmetric_and_0_for_equals() -> None:
 
 
 def test_impossible_outcomes() -> None:
-    """0 log 0 is 0, also where both are 0; what happens though q rules it out is infinitely surprising."""
+    """0 log 0 is 0, even if both are 0; an outcome that happens though q rules it out is infinitely surprising."""
     p, q = [[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [1.0, 0.0, 0.0]], [[0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.5, 0.5, 0.0]]
     log2 = math.log(2)
     assert_close(entropy(p), np.array([log2, log2, 0.0]))

@@ -59,7 +59,7 @@ def test_text_of_layers() -> None:
 
 
 def test_every_activation_has_a_layer() -> None:
-    """What adding an activation or an update to the kernels' tables asks for."""
+    """An activation or update added to the kernels' tables needs one."""
     layers = [cls for cls in LAYERS.values() if issubclass(cls, Activation)]
     assert {cls.activation for cls in layers} == set(ACTIVATIONS)
     assert len(layers) == len(ACTIVATIONS)
@@ -69,7 +69,7 @@ def test_every_activation_has_a_layer() -> None:
 
 @pytest.mark.parametrize("cls", [cls for cls in LAYERS.values() if issubclass(cls, Activation)])
 def test_parameter_of_an_activation(cls: type[Activation]) -> None:
-    """Its name and default are those of its only field; it is kept as a Python float."""
+    """It has the name and default of its only field, and is kept as a Python float."""
     row = ACTIVATIONS[cls.activation]
     assert row is cls
     assert [field.name for field in dataclasses.fields(cls)] == ([cls.option] if cls.option else [])
@@ -112,7 +112,7 @@ def test_initial_weights() -> None:
 
 @pytest.mark.parametrize("follows", [cls() for cls in LAYERS.values() if cls is not Affine], ids=str)
 def test_default_initializer(follows: Layer) -> None:
-    """He's before an activation of the ReLU family, else Xavier's, which is also that of the last layer."""
+    """It is He's before an activation of the ReLU family, else, and for the last layer, Xavier's."""
     family = ("Relu", "LeakyRelu", "PRelu", "Elu", "Gelu", "Silu", "Softplus")
     assert {name for name, kind in LAYERS.items() if kind.init_before == "he"} >= set(family)
     chosen = follows.init_before or "xavier"
@@ -183,7 +183,7 @@ def test_refused_lists_of_layers(layers: Any, error: type[Exception], sentence: 
 
 @pytest.mark.parametrize(("layer", "came"), [(Relu, "the class Relu"), ("relu", "'relu'"), (Layer(), "Layer()")])
 def test_refused_layers(layer: Any, came: str) -> None:
-    """The base class too, of which a plan could make nothing."""
+    """The base class is refused, too, as a plan could not use it."""
     remedy = "create it with ()" if isinstance(layer, type) else "pass layers, the weights between two widths as Affine"
     sentence = f"layers[1]: expected a layer such as Affine(4, 3) or Relu(), got {came}; {remedy}"
     refuses(lambda: Network([Affine(2, 3), layer]), TypeError, sentence)

@@ -1,4 +1,4 @@
-"""The compiler is loaded when it is first needed, and for short work it is not."""
+"""The compiler is loaded when it is first needed, and not for short work."""
 
 import os
 import pathlib

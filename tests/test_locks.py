@@ -1,4 +1,4 @@
-"""What a user has written runs under no lock of a network's: it may ask other networks, in other threads."""
+"""A user's code runs under no lock of a network: it may ask other networks, in other threads."""
 
 import threading
 from typing import Any

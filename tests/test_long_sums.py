@@ -19,13 +19,13 @@ Layers: TypeAlias = list[tuple[object, ...]]
 LENGTHS = [1, 7, 100, matmul.ONE_CHAIN, 2 * matmul.CHAIN, 1000]
 LENGTHS += [] if JIT_DISABLED else [5000, 9999, 10_000, matmul.DEEP + 1, 60_000, 1_000_000]
 SAMPLES = 1000 if JIT_DISABLED else 60_000
-FEW_ROUNDINGS = 4 * 2.0**-24  # what a sum may be off however short: below that one result is as good as another
+FEW_ROUNDINGS = 4 * 2.0**-24  # error allowed to any sum: below it one result is as good as another
 LOSS = "mean_squared_error"
 FLOATS: tuple[FloatType, ...] = (np.float32, np.float64)
 
 
 def positive(seed: int, *shape: int) -> Array:
-    """Positive numbers, the bad case: partial sums grow, and what is added to them loses its digits."""
+    """Positive numbers, the bad case: partial sums grow, and each number added to them loses digits."""
     return np.random.default_rng(seed).random(shape, np.float32)
 
 
@@ -35,7 +35,7 @@ def error(found: Array, exact: Array) -> float:
 
 
 def exact_product(a: Array, b: Array) -> Array:
-    """a b in float64, some of the depth at a time."""
+    """a b in float64, part of the depth at a time."""
     total = np.zeros((len(a), b.shape[1]))
     for k in range(0, len(b), 100_000):
         total += a[:, k : k + 100_000].astype(np.float64) @ b[k : k + 100_000].astype(np.float64)
@@ -43,13 +43,13 @@ def exact_product(a: Array, b: Array) -> Array:
 
 
 def assert_no_worse(found: Array, by_numpy: Array, exact: Array) -> None:
-    """Within twice NumPy's error."""
+    """Assert that the error is at most twice NumPy's."""
     assert found.dtype == by_numpy.dtype == np.float32
     assert error(found, exact) <= max(2 * error(by_numpy, exact), FEW_ROUNDINGS)
 
 
 def width_for(length: int) -> int:
-    """Of the other dimensions: enough for a fair mean, and the time of a test for the longest."""
+    """The other dimensions: enough for a fair mean, and few enough that the longest sums fit in a test."""
     return 12 if JIT_DISABLED else 40 if length <= 60_000 else 8
 
 
@@ -86,7 +86,7 @@ def test_ten_million_samples() -> None:
 
 @pytest.mark.parametrize("length", [100, 1000] if JIT_DISABLED else [100, 1000, 100_000])
 def test_one_column(length: int) -> None:
-    """NumPy takes other ways there, which for short sums have more chains than one: the bound is absolute."""
+    """NumPy takes other ways there, with more than one chain even for short sums, so that the bound is absolute."""
     x, dy = positive(1, length, 64), positive(2, length, 1)
     _, dW, _ = fastnn.affine_backward(dy, x, np.zeros((64, 1), np.float32), need_dx=False)
     assert error(dW, exact_product(x.T, dy)) < 3e-7
@@ -122,7 +122,7 @@ def test_same_bits_for_any_parts(depth: int) -> None:
 
 
 def gradients_by_numpy(net: fastnn.Network, layers: Layers, x: Array, t: Array) -> list[dict[str, Array]]:
-    """In float32 and in float64."""
+    """NumPy's gradients in float32 and in float64."""
     found = []
     for dtype in FLOATS:
         params: dict[str, Array] = {name: value.astype(dtype) for name, value in net.params.items()}
@@ -131,7 +131,7 @@ def gradients_by_numpy(net: fastnn.Network, layers: Layers, x: Array, t: Array) 
 
 
 def assert_gradients(net: fastnn.Network, layers: Layers, x: Array, t: Array) -> None:
-    """Each within twice the error of NumPy's."""
+    """Assert that the error of each gradient is at most twice NumPy's."""
     by_numpy, exact = gradients_by_numpy(net, layers, x, t)
     found = net.gradient(x, t)
     assert set(found) == set(exact)
@@ -157,7 +157,7 @@ def test_gradients_of_a_network(change: Callable[[Array], Array]) -> None:
 
 
 def test_the_gradient_of_a_step() -> None:
-    """What a step subtracts is the gradient that is asked for by itself: the fused update sums it in the same way."""
+    """A step subtracts the same gradient as `gradient` returns: the fused update sums it in the same way."""
     x, t = positive(1, SAMPLES, 40), -positive(2, SAMPLES, 3)
     net = fastnn.Network([fastnn.Affine(40, 3)], LOSS, rng=0)
     net.params["W1"][...] = 0.0

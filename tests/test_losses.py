@@ -54,7 +54,7 @@ def test_gradients_agree_with_difference_quotients(case: str, regularization: Re
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0])
 def test_numerical_gradients_are_the_plain_quotients(case: str, scale: float) -> None:
-    """Also where the network is sure, and where it is wrong, of its outputs."""
+    """They are equal even where the network is sure of its outputs, right or wrong."""
     last = [PROBABILITIES[case]()] if case in PROBABILITIES else []
     net, t = Network([Affine(D, K), *last], case.split()[0], rng=0, dtype="float64"), targets(case)
     net.params["W1"][...] *= scale if case not in PROBABILITIES else min(scale, 5.0)
@@ -166,7 +166,7 @@ def test_refused_losses() -> None:
         Network([Affine(2, 2), fastnn.Sigmoid()], "sigmoid_cross_entropy")
     with pytest.raises(ValueError, match=r"^layers: expected probabilities from .*, Softmax\(\), .* take log_loss"):
         Network([Affine(2, 2), fastnn.Sigmoid()], "cross_entropy")
-    for name in ("softmax_cross_entropy", "kl_divergence"):  # whose gradient is 0 by one output
+    for name in ("softmax_cross_entropy", "kl_divergence"):  # its gradient by one output is 0
         with pytest.raises(ValueError, match=rf"^layers: expected at least 2 outputs, .* for the loss {name}, got 1"):
             Network([Affine(2, 1)], name)
     for name in ("cross_entropy", "log_loss", "mean_squared_error"):

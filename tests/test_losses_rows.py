@@ -17,7 +17,7 @@ from tests.loss_cases import CASES, PROBABILITIES, D, K, N, X, targets
 @pytest.mark.parametrize("outputs", [1, K])
 @pytest.mark.parametrize("case", [case for case in CASES if case.split()[0] not in PROBABILITIES])
 def test_targets_take_the_shortest_way_or_the_gate(case: str, outputs: int, dtype: Any) -> None:
-    """The same bits either way, also of a batch whose targets only the gate can judge."""
+    """Both ways give the same bits, even for a batch whose targets only the gate can judge."""
     if outputs == 1 and losses.LOSSES[case.split()[0]].compares_classes:
         return
     dense = np.asarray(targets(case)).astype(dtype)
@@ -47,7 +47,7 @@ def test_a_difference_that_float32_cannot_hold_is_not_infinite(name: str) -> Non
     assert net.loss(x, t) == pytest.approx(exact, rel=1e-6) and np.isfinite(exact)
     assert getattr(fastnn, name)(y, t, reduction="sum")[0] > 0.9 * exact
     gradients = net.gradient(x, t).values()
-    assert all(np.isfinite(array).all() for array in gradients) == (name != "mean_squared_error")  # which is y - t
+    assert all(np.isfinite(array).all() for array in gradients) == (name != "mean_squared_error")  # y - t
 
 
 def test_parameters_may_be_their_own_targets() -> None:
@@ -64,7 +64,7 @@ def test_parameters_may_be_their_own_targets() -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("width", [1, 2, 31, 32, 33, 65, 200])
 def test_hits_are_where_numpy_finds_the_largest(width: int, dtype: Any) -> None:
-    """Of equals the first, and NaN before all."""
+    """The first of equals counts, and NaN is the largest."""
     rng = np.random.default_rng(width)
     special = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, -np.nan, 1e-45, -1e-45, 3e38], dtype)
     finite = special[np.isfinite(special)]
@@ -83,7 +83,7 @@ def test_hits_are_where_numpy_finds_the_largest(width: int, dtype: Any) -> None:
 @pytest.mark.parametrize("width", [2, 31, 32, 100])
 @pytest.mark.parametrize("name", reference.LOSSES)
 def test_hits_change_no_bit_of_a_loss(name: str, width: int) -> None:
-    """Nor of its gradient; a step does not ask for them, fit does."""
+    """They do not change its gradient, either; a step does not ask for them, fit does."""
     net = Network([Affine(D, width), *([PROBABILITIES[name]()] if name in PROBABILITIES else [])], name, rng=0)
     t = targets(name) if width == K else np.eye(width)[np.arange(N) % width]
     t = 2 * t - 1 if name in ("hinge", "exponential") else t

@@ -34,7 +34,7 @@ from tests.shapes import DTYPES, PROBLEMS, SHAPES, Array, FloatType, Problem, bi
 
 PROT_NONE = 0  # of <sys/mman.h>; not in Python's mmap
 
-# (M, K, N) beyond what one chain, one panel, one block in depth and one block of rows hold, each with a remainder.
+# (M, K, N) beyond one chain, one panel, one block in depth and one block of rows, each with a remainder.
 BLOCKED = [(9, 331, 5), (27, 1031, 5), (25, 18, 131), (265, 11, 65)]
 BLOCKED += [] if JIT_DISABLED else [(293, 1061, 81), (7, 2 * DEEP + 5, 37), (200, DEEP + 1, 3)]
 assert ONE_CHAIN < 331 and DEPTH_BLOCK < 1031 and PANEL_COLUMNS < 65 and ROW_BLOCK < 200
@@ -60,7 +60,7 @@ def forward(x: Array, W: Array, b: Array, y: Array | None = None) -> Array:
 
 
 def backward(dy: Array, x: Array, W: Array) -> tuple[Array, Array, Array]:
-    """dy W^T, x^T dy and the sums of dy, likewise."""
+    """dy W^T, x^T dy and the sums of dy by the compiled code without threads."""
     results = np.empty_like(x), np.empty_like(W), np.empty_like(W[0])
     compiled.affine_backward(1, dy, x, W, scratch((1, backward_scratch(dy, W)), x.dtype), np.empty((1, 3)), *results)
     return results
@@ -89,7 +89,7 @@ def test_the_three_products_have_the_same_bits(shape: tuple[int, int, int], dtyp
 
 
 def summed(a: Array, b: Array, bias: Array) -> Array:
-    """a b + bias step by step: chains in order of depth, added in order, and every DEEP steps by themselves."""
+    """a b + bias step by step: chains in order of depth, added in order, each DEEP steps apart."""
     total, depth = np.zeros((len(a), b.shape[1]), a.dtype), len(b)
     for first in range(0, depth, DEEP):
         last = min(first + DEEP, depth)
@@ -107,7 +107,7 @@ def summed(a: Array, b: Array, bias: Array) -> Array:
 @every_dtype
 @pytest.mark.parametrize("shape", [*SHAPES, *BLOCKED], ids=str)
 def test_sums_are_added_in_order(shape: tuple[int, int, int], dtype: FloatType) -> None:
-    """Factors of half the digits: each product is exact, so that the twins, which round it, do the same."""
+    """Factors have half the digits, so that each product is exact, even in the twins, which round it."""
     m, k, n = shape
     scale = 2.0 ** (np.finfo(dtype).nmant // 2)
     a, b = (np.round(numbers(seed, *size) * scale).astype(dtype) for seed, size in ((1, (m, k)), (2, (k, n))))
@@ -119,7 +119,7 @@ def test_sums_are_added_in_order(shape: tuple[int, int, int], dtype: FloatType) 
 
 @every_dtype
 def test_products_are_not_rounded_before_they_are_added(dtype: FloatType) -> None:
-    """But they are by the twins, and by processors without the instruction."""
+    """The twins do round them, and so do processors without the instruction."""
     step = np.ldexp(dtype(1), -np.finfo(dtype).nmant // 2 - 1)
     a = np.array([[1.0, 1 + step]], dtype)
     b = np.array([[-(1 + 2 * step)], [1 + step]], dtype)
@@ -170,7 +170,7 @@ def result_of(process: "subprocess.CompletedProcess[str]") -> Any:
 
 
 class Fenced:
-    """Memory between two pages whose every access ends the process."""
+    """Memory between two pages; any access to these ends the process."""
 
     def __init__(self, capacity: int) -> None:
         page = mmap.PAGESIZE
@@ -183,15 +183,15 @@ class Fenced:
         self._memory = np.frombuffer(mapping, np.uint8)[page : page + size]
 
     def place(self, array: Array, at_end: bool) -> Array:
-        """A copy of the array that touches the page behind the memory, or the page before it."""
+        """A copy of the array that touches the page after the memory, or the page before it."""
         start = self._memory.size - array.nbytes if at_end else 0
-        # A slice without elements would begin at the start whatever it says.
+        # A slice without elements would always begin at the start.
         placed: Array = np.ndarray(array.shape, array.dtype, self._memory.data, start)
         placed[...] = array
         return placed
 
     def beyond(self) -> int:
-        """What is in the byte behind the memory; the process does not survive this."""
+        """Read the byte after the memory; the process does not survive this."""
         return ctypes.c_ubyte.from_address(self._memory.ctypes.data + self._memory.size).value
 
 
@@ -210,7 +210,7 @@ def tails(dtype: FloatType) -> Iterator[tuple[int, int, int]]:
 
 
 def products_between_fences(dtype: FloatType) -> int:
-    """Compute products of all tails with every array at the end and at the start of fenced memory; their number."""
+    """The number of products of all tails, each with every array at the end and at the start of fenced memory."""
     fences = [Fenced(2**21) for _ in range(8)]
     generator = np.random.default_rng(0)
     count = 0
@@ -243,7 +243,7 @@ def _products_between(fences: list[Fenced], at_end: bool, x: Array, W: Array, b:
 
 
 def operations_between_fences(dtype: FloatType) -> int:
-    """The same for the public operations that are no products; their number."""
+    """Do the same for the public operations that are no products; return their number."""
     fences = [Fenced(2**16) for _ in range(4)]
     count = 0
     for label, make in PROBLEMS.items():
@@ -309,7 +309,7 @@ def training_hash() -> str:
 
 @pytest.mark.parametrize("width", [width for width in (4, 8) if 4 * width < processor.VECTOR_BYTES])
 def test_same_bits_at_any_vector_width(width: int) -> None:
-    """At the natural width its kernels would only be compiled again: each choice of a width has a cache of its own."""
+    """The natural width is left out, as its kernels would only be compiled again: each width has its own cache."""
     calls = "t.processor.VECTOR_BYTES, t.product_hash(t.np.float32), t.product_hash(t.np.float64)"
     if sys.platform == "linux":
         calls += ", t.products_between_fences(t.np.float32)"  # other tiles than at the natural width

@@ -1,4 +1,4 @@
-"""What training and predicting allocate."""
+"""The memory that training and predicting allocate."""
 
 import gc
 import sys
@@ -27,11 +27,11 @@ def batch(net: Network, rows: int) -> tuple[Array, Array]:
 
 
 @pytest.mark.skipif(JIT_DISABLED, reason="plain Python allocates")
-@pytest.mark.parametrize("rows", [1, 12, 600])  # of which the last are shared among threads
+@pytest.mark.parametrize("rows", [1, 12, 600])  # the last are shared among threads
 def test_a_warm_step_and_a_warm_prediction_allocate_nothing(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """No arrays. Numba makes a header for each array that it is passed, and Python what it needs for a call.
 
-    Now and then a launch looks who else is there; that takes an array.
+    Now and then a launch looks for other threads; this takes an array.
     """
     monkeypatch.setattr(contention, "SECONDS_LISTED", 1e9)
     net, optimizer = network(), SGD(0.01)
@@ -79,12 +79,12 @@ def test_a_fit_in_float32_allocates_little() -> None:
     parameters = (inputs + 1) * outputs
     products = threads.get_num_threads() * 4 * (batch * 224 + 4096)  # copied panels, and gradients about to be used
     scratch = 4 * batch * (inputs + 2 * outputs) + 32 * batch + products
-    assert peak < scratch + 8 * rows + 3 * 4 * parameters + 140_000  # what the gate tests for finite values at once
+    assert peak < scratch + 8 * rows + 3 * 4 * parameters + 140_000  # the gate tests so many numbers at once
     assert peak < 8 * batch * inputs
 
 
 def test_memory_does_not_grow() -> None:
-    """Whatever a step left behind would be a block of memory, an array two; caches take up to a hundred."""
+    """Anything left behind by a step would be a block of memory, an array two; caches take up to a hundred."""
     net, blocks = network(), []
     x, labels = batch(net, 12)
     for steps in (5, 200) if JIT_DISABLED else (1000, 500):

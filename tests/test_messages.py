@@ -1,4 +1,4 @@
-"""Messages never break what they accompany: streams that are closed, full, gone, or not quite streams."""
+"""Messages never break the work that they accompany: streams may be closed, full, gone, or not quite streams."""
 
 import io
 import sys
@@ -15,7 +15,7 @@ from tests.test_training import T, X, parameter_bits, small_network
 
 
 class Tee:
-    """What programs put in the place of standard output to write to two places."""
+    """A stream that programs put in the place of standard output to write to two places."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -51,7 +51,7 @@ def closed() -> io.StringIO:
 
 
 class Full(io.StringIO):
-    """What was written does not fit on the disk."""
+    """A stream whose output does not fit on the disk."""
 
     def flush(self) -> None:
         raise OSError(28, "No space left on device")

@@ -1,4 +1,4 @@
-"""MNIST: where its files are looked for, what is refused, and what it becomes."""
+"""MNIST: where its files are looked for, which are refused, and the arrays that they become."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""MNIST's download, from this machine alone: what mirrors may do, and what is kept."""
+"""MNIST's download, from this machine alone: good and bad mirrors, and the files that are kept."""
 
 import contextlib
 import errno
@@ -187,7 +187,7 @@ def test_a_bad_mirror_is_skipped_and_leaves_nothing(
         monkeypatch.setattr(download, "SECONDS_IN_ALL", 0.5)
     if behavior == "long":
         monkeypatch.setattr(download, "LARGEST", 100)
-    if behavior == "endless":  # more than the bound once unpacked: the rest is not even looked at
+    if behavior == "endless":  # more than the limit once unpacked: the rest is not even looked at
         monkeypatch.setattr(mnist, "LARGEST_ARRAY", mnist.CHUNK_BYTES)
         mirrors.files[TRAIN_IMAGES] += bytes(100_000)
         mnist.CHECKSUMS[TRAIN_IMAGES] = hashlib.sha256(mirrors.files[TRAIN_IMAGES]).hexdigest()
@@ -198,7 +198,7 @@ def test_a_bad_mirror_is_skipped_and_leaves_nothing(
     with pytest.raises(DatasetError, match=f"^{before}{BAD_MIRRORS[behavior]}{after}$"):
         datasets.load_mnist()
     assert not cache.exists()
-    if behavior not in ("long", "endless") and "trickl" not in behavior:  # whose limits hold for every mirror
+    if behavior not in ("long", "endless") and "trickl" not in behavior:  # its limits hold for every mirror
         (write_all(cache, mirrors.files) / name).unlink()
         monkeypatch.setattr(mnist, "MIRRORS", (bad, mirrors.url("good")))
         np.testing.assert_array_equal(datasets.load_mnist(normalize=False)[0][0], stored(TRAIN_IMAGES))

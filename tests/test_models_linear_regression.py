@@ -19,7 +19,7 @@ T = X @ numbers(2, 3, 2) + [1.0, -2.0] + 0.1 * numbers(3, 30, 2)
 def plain_descent(
     x: Array, t: Array, lr: float, epochs: int, batch_size: int, rng: np.random.Generator | None = None
 ) -> tuple[Array, Array]:
-    """W and b by p -= lr g on the mean over each batch, as it is written in textbooks."""
+    """W and b by p -= lr g on the mean over each batch, as in textbooks."""
     W, b, order = np.zeros((x.shape[1], t.shape[1])), np.zeros(t.shape[1]), np.arange(len(x))
     for _ in range(epochs):
         if rng is not None:
@@ -50,7 +50,7 @@ def test_descent_goes_to_the_closed_form(batch_size: int | None) -> None:
     model = LinearRegression()
     model.fit(X, t, epochs=600, batch_size=batch_size, lr=0.5, rng=0)
     exact = LinearRegression().closed_form(X, t)
-    assert_close(model.weights, exact.weights, rtol=1e-8, atol=1e-8)  # what 600 epochs leave
+    assert_close(model.weights, exact.weights, rtol=1e-8, atol=1e-8)  # the error left after 600 epochs
     assert_close(model.bias, exact.bias, rtol=1e-8, atol=1e-8)
     assert exact.loss(X, t) <= model.loss(X, t) + 1e-15
 
@@ -164,7 +164,7 @@ def test_before_fit() -> None:
 
 
 def test_a_loss_that_grows_without_end_is_refused() -> None:
-    """Long before its numbers are infinite; what it reached is kept."""
+    """It is refused long before its numbers are infinite; the parameters so far are kept."""
     model = LinearRegression()
     with pytest.raises(
         fastnn.TrainingDivergedError, match=r"^loss: expected it to fall, got \S+ after \S+ in the first"

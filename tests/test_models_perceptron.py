@@ -24,7 +24,7 @@ MARGIN = 0.2
 
 
 def plain_epoch(x: Array, t: Array, order: Array, lr: float, w: Array, b: float) -> tuple[Array, float, int]:
-    """One epoch of w += lr (t - y) x and b += lr (t - y), as it is written in textbooks."""
+    """One epoch of w += lr (t - y) x and b += lr (t - y), as in textbooks."""
     mistakes = 0
     for n in order:
         y = 1 if x[n] @ w + b > 0 else 0
@@ -35,7 +35,7 @@ def plain_epoch(x: Array, t: Array, order: Array, lr: float, w: Array, b: float)
 def plain_fit(
     x: Array, t: Array, lr: float, epochs: int, rng: np.random.Generator | None = None
 ) -> tuple[Array, float, list[int], int]:
-    """Weights, bias, mistakes of the epochs, and how many samples the weights have wrong."""
+    """Weights, bias, the mistakes of each epoch, and how many samples the weights get wrong."""
 
     def wrong(w: Array, b: float) -> int:
         return int(((x @ w + b > 0) != t).sum())
@@ -99,7 +99,7 @@ def test_xor_does_not_converge_and_keeps_the_best_weights() -> None:
             text = "100 epochs: not converged, 3 of 4 samples right with the best weights"
             assert str(history) == text
     assert set(found) <= {1, 2}
-    assert 1 in found  # 3 of 4, the most that a plane can
+    assert 1 in found  # 3 of 4, the most that a plane can get right
 
 
 def test_xor_in_a_fixed_order_goes_round_in_a_circle() -> None:
@@ -110,7 +110,7 @@ def test_xor_in_a_fixed_order_goes_round_in_a_circle() -> None:
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize(("rows", "columns", "lr"), [(1, 1, 1.0), (30, 3, 0.3), (40, 17, 1.0), (25, 33, 0.01)])
 def test_equals_a_plain_loop(rows: int, columns: int, lr: float, shuffle: bool) -> None:
-    """Also where the classes are mixed, and after any number of epochs."""
+    """They are equal even where the classes are mixed, and after any number of epochs."""
     x, t = numbers(3, rows, columns), np.random.default_rng(4).integers(0, 2, rows)
     for epochs in (0, 1, 2, 3, 7):
         model = Perceptron(lr)
@@ -123,7 +123,7 @@ def test_equals_a_plain_loop(rows: int, columns: int, lr: float, shuffle: bool) 
 
 @pytest.mark.parametrize("columns", [1, 2, 16, 33])
 def test_kernel_equals_a_plain_loop_after_each_epoch(columns: int) -> None:
-    """The last weights too, which `fit` may not keep."""
+    """The last weights, which `fit` may not keep, are compared, too."""
     x, t = numbers(1, 20, columns), np.random.default_rng(2).integers(0, 2, 20)
     W, b, y = np.zeros((columns, 1)), np.zeros(1), np.full((1, 1), np.nan)
     scratch, order = np.full(scratch_size(columns, 1), np.nan), np.random.default_rng(3).permutation(20)
@@ -167,7 +167,7 @@ def test_mistakes_are_bounded_where_a_plane_parts_the_classes(seed: int, columns
 
 @given(data=st.data(), lr=st.sampled_from([1.0, 0.1, 0.7, 1e-3]))
 def test_what_was_learned_is_what_is_predicted(data: st.DataObject, lr: float) -> None:
-    """On grids, where many sums lie on the boundary but for rounding."""
+    """The samples lie on grids, where many sums are on the boundary but for rounding."""
     cells = st.tuples(st.integers(-2, 2), st.integers(-2, 2), st.integers(0, 1))
     points = np.array(data.draw(st.lists(cells, min_size=1, max_size=8)))
     x, t = points[:, :2] / 10, points[:, 2]

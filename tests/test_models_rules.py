@@ -36,7 +36,7 @@ def test_hebb_is_the_sum_of_outer_products(dtype: FloatType, rows: int, columns:
 
 
 def test_hebb_by_hand() -> None:
-    """Both active: the weight grows. One silent: it stays. Of opposite sign: it shrinks."""
+    """Both active: the weight grows. One silent: it stays. Opposite signs: it shrinks."""
     W = np.zeros((3, 2))
     hebbian_update(W, [[1, 0, -1]], [[1, 2]], 0.5)
     np.testing.assert_array_equal(W, [[0.5, 1.0], [0.0, 0.0], [-0.5, -1.0]])
@@ -90,7 +90,7 @@ def test_delta_rule_goes_to_the_least_squares() -> None:
     steepest = np.linalg.eigvalsh(columns.T @ columns / 40)[-1]
     losses = [delta_update(W, b, x, t, 1 / steepest) for _ in range(400)]
     solution = np.linalg.lstsq(columns, t, rcond=None)[0]
-    assert_close(np.vstack((W, b)), solution, rtol=1e-9, atol=1e-9)  # what 400 steps leave
+    assert_close(np.vstack((W, b)), solution, rtol=1e-9, atol=1e-9)  # the error left after 400 steps
     assert (np.diff(losses) <= 1e-15).all()
 
 

@@ -171,7 +171,7 @@ def test_a_function_that_reshapes_x() -> None:
 
 
 def test_ctrl_c_at_any_line_of_ours() -> None:
-    """Also within what puts x back."""
+    """It may even come while x is put back."""
     x = np.array([1.0, -2.0, 3.0])
     bits = x.tobytes()
     files = ("numerical.py", "evaluation.py", "moving.py", "step_choice.py")

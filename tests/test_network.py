@@ -114,7 +114,7 @@ def test_gradients_are_new_arrays() -> None:
 
 
 def through_read_only_memory(net: Network) -> Any:
-    """As joblib and others hand a network to another process: its arrays lie in memory that nobody may write to."""
+    """A copy whose arrays lie in read-only memory, as joblib and others hand it to another process."""
     buffers: list[pickle.PickleBuffer] = []
     stream = pickle.dumps(net, protocol=5, buffer_callback=buffers.append)
     return pickle.loads(stream, buffers=[bytes(buffer) for buffer in buffers])
@@ -130,7 +130,7 @@ def test_copies_are_independent_and_alive(duplicate: Callable[[Network], Network
     net, optimizer = small_network(dtype), Momentum(lr=0.1)
     net.step(X, T, optimizer)
     twin = duplicate(net)
-    assert twin.dtype is net.dtype  # what the gate's quick way looks for
+    assert twin.dtype is net.dtype  # the gate's quick way looks for this
     assert parameter_bits(twin) == parameter_bits(net)
     before = parameter_bits(net)
     twin.step(X, T, optimizer)
@@ -210,7 +210,7 @@ def test_concurrent_predictions() -> None:
 
 # --- threads and compiled code -----------------------------------------------------------------------
 
-# Widths whose steps are serial by threads.SMALL_WORK; parallel for some numbers of rows; for most.
+# Widths whose steps are serial by threads.SMALL_WORK, parallel for some numbers of rows, and for most.
 THREADED_WIDTHS = [(5, 7, 3), (64, 50, 10), (784, 50, 10), (33, 130, 65, 7)]
 
 
@@ -239,7 +239,7 @@ def test_same_bits_on_one_and_two_threads(widths: tuple[int, ...], rows: int, ch
 def test_small_steps_are_serial(
     widths: tuple[int, ...], rows: int, launches: bool, chosen_threads: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the test before relies on: with two threads its large steps are really shared."""
+    """The test before relies on it: with two threads its large steps are really shared."""
     threads.set_num_threads(2)
     net = Network([Affine(*widths[:2]), Relu(), Affine(*widths[1:])], rng=0)
     called, original = [], kernels.train.serial
@@ -384,7 +384,7 @@ def test_data_must_be_finite(method: Callable[..., Any], value: float) -> None:
 
 
 def test_unchecked_nan_passes_through() -> None:
-    """As in NumPy: the sample that holds a NaN has NaN outputs, and the loss and its gradient are NaN."""
+    """As in NumPy, a sample with a NaN has NaN outputs, and the loss and its gradient are NaN."""
     net, x = small_network(), X.copy()
     clean = net.predict(X)
     net.gradient(X, T)

@@ -1,4 +1,4 @@
-"""One observation for every way in: any step and method, what is short or was refused before is left to the loop."""
+"""One observation for every way in, any step and method; short loops and functions refused before are left alone."""
 
 import contextlib
 import io
@@ -35,7 +35,7 @@ def fresh_record() -> None:
 def calls_of(
     gradient: Callable[..., Any], f: Callable[[Any], Any], *arguments: Any, **keywords: Any
 ) -> tuple[Any, int]:
-    """A gradient, and how often f was called: written to the outside, which nothing takes back."""
+    """A gradient, and how often f was called, counted outside, where nothing is put back."""
 
     def called(x: Any) -> Any:
         print("called")
@@ -51,7 +51,7 @@ def calls_of(
 def test_a_network_in_numpy_by_any_step_and_method(
     always: None, monkeypatch: pytest.MonkeyPatch, method: str, h: Any
 ) -> None:
-    """The plain loop is what evaluates a few entries, too few to observe f for."""
+    """The plain loop evaluates a few entries, too few to observe f."""
     net, (x, t) = OwnFormulas(WIDTHS), batch()
     f = lambda W: net.loss(x, t) + 0.05 * np.sum(net.params["W1"] ** 2)  # noqa: E731
     W = net.params["W1"]
@@ -144,7 +144,7 @@ def test_a_method_of_another_array(always: None) -> None:
 
 
 def test_a_running_mean_of_the_loss(always: None) -> None:
-    """Observed, it is a stand-in, of which the second call makes another one: no comparison of ours is the reason."""
+    """Under observation it is a stand-in, and the second call makes another; the reason is no comparison of ours."""
     net, (x, t) = OwnFormulas(WIDTHS), batch()
     mean = {"loss": 0.0}
 
@@ -156,7 +156,7 @@ def test_a_running_mean_of_the_loss(always: None) -> None:
     assert reasons() == "a second call leaves another state than the first: it counts, or keeps running values"
 
 
-# --- what is not worth observing ------------------------------------------------------------------
+# --- functions not worth observing ------------------------------------------------------------------
 
 
 def test_a_short_loop_is_not_observed() -> None:

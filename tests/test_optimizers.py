@@ -132,7 +132,7 @@ def test_the_count_of_updates_goes_on_and_begins_anew(tmp_path: Any) -> None:
         once.step(X, T, Adam(0.01))
     for _ in range(2):
         twice.step(X, T, Adam(0.01))
-    twice.gradient(X, T)  # is no update
+    twice.gradient(X, T)  # this is no update
     twice.save(tmp_path / "net.npz")
     twice = fastnn.load(tmp_path / "net.npz")
     saved = twice.engine.snapshot()
@@ -167,7 +167,7 @@ def test_refused_numbers(make: Any, sentence: str) -> None:
 
 
 def test_what_is_refused_leaves_the_state_of_the_optimizer() -> None:
-    """Adam goes on as if nothing had been asked of another optimizer."""
+    """Adam goes on as if no other optimizer had been asked for."""
     once, twice = network("float32"), network("float32")
     for net in (once, twice):
         for _ in range(5):
@@ -206,7 +206,7 @@ def test_numbers_that_float32_does_not_tell_from_others(optimizer: Optimizer, se
 
 
 def test_the_first_step_of_rmsprop_is_that_of_float64() -> None:
-    """1 - decay is rounded once, not that of a rounded decay."""
+    """1 - decay is rounded once, not computed from a rounded decay."""
     for decay in (0.9999, 0.99999):
         nets = [network("float32"), network()]
         before = [net.params["W1"].astype(np.float64) for net in nets]

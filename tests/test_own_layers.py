@@ -43,7 +43,7 @@ Bent: Any
 
 @pytest.fixture(scope="module", autouse=True)
 def own_classes() -> Iterator[None]:
-    """Made for these tests alone: others go through all layers that there are."""
+    """Classes for these tests alone, as other tests go through all layers that there are."""
     global Swish, Bent
     before = dict(LAYERS)
     Swish = fastnn.layer(swish, derivative=swish_slopes, parameters={"beta": 1.0}, name="swish")
@@ -66,7 +66,7 @@ def data(dtype: str = "float32") -> tuple[Any, Any]:
 def network(dtype: str = "float64", **options: Any) -> Network:
     layers = [Affine(D, H), Swish(0.8), Affine(H, H), Bent(), Affine(H, K)]
     net = Network(layers, "mean_squared_error", rng=0, dtype=dtype, **options)
-    for name in ("beta1", "left1", "right1", "shift1"):  # each unit its own
+    for name in ("beta1", "left1", "right1", "shift1"):  # each unit has its own
         net.params[name] += 0.1 * np.arange(H)
     return net
 

@@ -71,7 +71,7 @@ Plain: Any
 
 @pytest.fixture(scope="module", autouse=True)
 def own_classes() -> Iterator[None]:
-    """Made for these tests alone: others go through all operations that there are."""
+    """Classes for these tests alone, as other tests go through all operations that there are."""
     global Mish, Focal, Lion, Means, Plain
     tables: list[dict[str, Any]] = [ACTIVATIONS, LAYERS, LOSSES, OPTIMIZERS, UPDATES]
     before = [dict(table) for table in tables]

@@ -1,4 +1,4 @@
-"""What each layer gives, and gradients of a user's own taken backward."""
+"""The outputs of each layer, and a user's own gradients taken backward."""
 
 import re
 from typing import Any
@@ -36,7 +36,7 @@ def test_outputs_of_layers(dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_gradient_of_a_loss_of_fastnn(dtype: str) -> None:
-    """Taken backward by hand it is that of `gradient`, but for what regularization adds."""
+    """Taken backward by hand, it equals `gradient` but for the regularization."""
     net, x, t = network(dtype), samples(dtype), np.arange(N) % K
     plain = Network(net.layers, rng=0, dtype=dtype)
     dy = fastnn.softmax_cross_entropy(net.predict(x), t)[1]

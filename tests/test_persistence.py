@@ -1,4 +1,4 @@
-"""Model files: the same bits after loading, what is in the file, and files of earlier versions."""
+"""Model files: the same bits after loading, the file's contents, and files of earlier versions."""
 
 import json
 import os
@@ -216,7 +216,7 @@ def test_a_relative_name(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_files_of_format_version_1_load_for_ever(name: str, layers: tuple[Layer, ...], loss: str, dtype: str) -> None:
-    """Files written by fastnn 0.1.0. They are never written again: a fastnn that cannot read them is wrong."""
+    """These files were written by fastnn 0.1.0 and must never be rewritten: a fastnn that cannot read them is wrong."""
     network = fastnn.load(DATA / name)
     assert (network.layers, network.loss_name, network.dtype) == (layers, loss, np.dtype(dtype))
     assert (DATA / name).stat().st_size < 3000
@@ -240,7 +240,7 @@ def test_format_version_1_predicts_as_it_did() -> None:
 
 
 def test_files_of_format_version_2_load_for_ever() -> None:
-    """As above. The loss, dropout's masks and Adam's rates are those of fastnn 0.1.0 with this file."""
+    """As above. The loss, dropout's masks and Adam's rates come from fastnn 0.1.0 with this file."""
     network = fastnn.load(DATA / "network_format_2.npz")
     hidden = (fastnn.BatchNorm(), LeakyRelu(0.25), fastnn.Dropout(0.5), fastnn.PRelu(0.125))
     assert network.layers == (Affine(3, 4), *hidden, Affine(4, 2))
@@ -257,7 +257,7 @@ def test_files_of_format_version_2_load_for_ever() -> None:
 
 @pytest.mark.parametrize(("name", "kind"), [("network_format_1", "Momentum"), ("network_format_2", "Adam")])
 def test_a_file_that_does_not_say_the_numbers_of_its_optimizer(name: str, kind: str) -> None:
-    """What rate it had is not to be guessed; with the optimizer given, the state goes on."""
+    """The rate that it had cannot be guessed; with the optimizer given, the state goes on."""
     network = fastnn.load(DATA / f"{name}.npz")
     x, t = np.arange(18).reshape(6, 3) % 5 - 2.0, np.eye(2)[np.arange(6) % 2]
     before = bits(network)

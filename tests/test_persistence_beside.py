@@ -32,7 +32,7 @@ def moment(net: Network) -> tuple[int, int]:
 
 
 def beside(work: Callable[[], object], take: Callable[[], object]) -> None:
-    """Take again and again what there is while a thread works."""
+    """Copy the state again and again while a thread works."""
     thread = threading.Thread(target=work)
     thread.start()
     try:
@@ -60,7 +60,7 @@ def by_copy(net: Network, path: pathlib.Path) -> Network:
 def test_what_is_kept_beside_training_is_of_one_moment(
     way: Callable[[Network, pathlib.Path], Network], path: pathlib.Path
 ) -> None:
-    """Parameters, state and counts are those after one step: the same steps alone give them all."""
+    """Parameters, state and counts belong to the same step: the same steps alone give them all."""
     net, alone, found = network(), network(), []
 
     def train(net: Network) -> None:
@@ -80,14 +80,14 @@ def test_what_is_kept_beside_training_is_of_one_moment(
 
 
 def test_what_has_diverged_is_in_no_file(path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the steps that diverge and the way back to the last finite parameters nobody saves."""
+    """Nothing is saved between the steps that diverge and the return to the last finite parameters."""
     net = network()
     saver, restore = threading.Thread(target=lambda: net.save(path)), net.engine.restore
 
     def restore_beside_save(saved: Snapshot) -> None:
         assert not np.isfinite(net.engine.values).all()
         saver.start()
-        saver.join(0.1)  # which it does not within this, as it waits
+        saver.join(0.1)  # it does not finish within this time, as it waits
         restore(saved)
 
     monkeypatch.setattr(net.engine, "restore", restore_beside_save)

@@ -1,4 +1,4 @@
-"""Model files: nothing in a header is believed that was not checked."""
+"""Model files: everything in a header is checked."""
 
 import json
 import pathlib

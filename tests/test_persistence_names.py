@@ -25,7 +25,7 @@ from tests.model_files import bits, small_network
     ],
 )
 def test_other_names_are_used_as_they_are(name: str, tmp_path: pathlib.Path) -> None:
-    """Also beside a file that the name without its suffix means: nothing is to send the user there."""
+    """They are used even beside a file with the name without its suffix: no message may send the user there."""
     (tmp_path / "m.npz").write_bytes(b"kept")
     small_network().save(tmp_path / name)
     assert bits(fastnn.load(tmp_path / name)) == bits(small_network())

@@ -1,4 +1,4 @@
-"""Model files: where they may be, what cannot be saved, and old or new at every moment of a save."""
+"""Model files: where they may be, networks that cannot be saved, and old or new at every moment of a save."""
 
 import concurrent.futures
 import errno
@@ -53,7 +53,7 @@ def test_what_is_no_path(call: Callable[[Any], Any], tmp_path: pathlib.Path) -> 
 )
 @pytest.mark.parametrize("kind", [str, pathlib.Path])
 def test_a_name_that_promises_another_format(suffix: str, kind: Callable[[Any], Any], path: pathlib.Path) -> None:
-    """A program that goes by the name would be misled; `load`, which looks at the content, takes any name."""
+    """A program that goes by the name would be misled; `load` looks at the content and takes any name."""
     name = f"{path.with_suffix('')}.{suffix}"
     came = f"{name!r}, a name of another format; pass {os.path.splitext(name)[0] + '.npz'!r}"
     message = f"path: expected the name of a file in the one format that is written, .npz, got {came}"
@@ -131,7 +131,7 @@ def test_every_reason_has_its_own_remedy(
 
 @pytest.fixture
 def locked() -> Iterator[pathlib.Path]:
-    """A folder into which this process may not write, with a file that it may not write to either."""
+    """A folder that this process may not write to, with a file that it may not write to, either."""
     with tempfile.TemporaryDirectory() as name:
         folder, user = pathlib.Path(name), os.geteuid()
         small_network().save(folder / "model.npz")
@@ -174,11 +174,11 @@ def test_load_a_file_that_is_not_readable(locked: pathlib.Path) -> None:
         fastnn.load(path)
 
 
-# ---- what cannot be saved
+# ---- networks that cannot be saved
 
 
 @dataclass(frozen=True)
-class Relu(fastnn.Relu):  # the name of fastnn's own
+class Relu(fastnn.Relu):  # the name of fastnn's own class
     """A layer defined outside fastnn."""
 
 
@@ -264,7 +264,7 @@ def test_a_failing_save_leaves_everything_as_it_was(
 def test_a_disk_that_is_full_after_some_writes(
     failing: int, saved: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As above, with the failure inside zipfile, which then tries to close its archive."""
+    """As above, but zipfile fails inside, and then tries to close its archive."""
     writes = iter(range(failing))
 
     def write(self: Any, data: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Model files: one that is damaged, foreign or malicious is refused, without running its code or filling the memory."""
+"""Damaged, foreign or malicious model files are refused, without running their code or filling the memory."""
 
 import functools
 import io
@@ -36,11 +36,11 @@ def npy(array: Any, allow_pickle: bool = False) -> bytes:
     return file.getvalue()
 
 
-# ---- what is not a model file
+# ---- files that are no model files
 
 
 class Payload:
-    """Unpickled, it creates a folder: what a stranger's file would do."""
+    """Unpickled, it creates a folder, as a stranger's file could."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder

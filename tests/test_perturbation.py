@@ -60,7 +60,7 @@ def test_same_as_the_plain_loop(activation: Layer, widths: tuple[int, ...], kind
         return  # a network of logits has several, and does not end with Softmax
     loss = "mean_squared_error" if kind == "values" else "softmax_cross_entropy"
     if last and widths[-1] == 1 and isinstance(activation, fastnn.Softmax):
-        return  # of one output it is always 1
+        return  # for one output it is always 1
     net, x = network(widths, activation, loss, last), samples(6, widths[0])
     t = batch_targets(kind, 6, widths[-1], "float64")
     expected, found = plain(net, x, t), net.numerical_gradient(x, t)
@@ -126,7 +126,7 @@ def test_the_divisor_is_the_step_really_taken() -> None:
     net, x, t = network((1, 1), fastnn.Identity(), "mean_squared_error"), np.ones((1, 1)), np.zeros((1, 1))
     net.params["W1"], net.params["b1"] = np.array([[2.0**40]]), np.array([-(2.0**40)])
     found = net.numerical_gradient(x, t, h=3e-4)
-    assert_close(found["W1"], np.zeros((1, 1)), atol=1e-15)  # of a parabola at its lowest point
+    assert_close(found["W1"], np.zeros((1, 1)), atol=1e-15)  # the quotient of a parabola at its lowest point
     found = net.numerical_gradient(x, t + 1, h=3e-4)
     assert_close(found["W1"], np.array([[-1.0]]), rtol=1e-12)
 
@@ -189,7 +189,7 @@ def test_same_bits_on_any_number_of_threads(activation: Activation) -> None:
 
 @pytest.mark.skipif(JIT_DISABLED, reason="allocates without the compiler")
 def test_samples_in_turn_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the tensors of all samples would take too much memory."""
+    """Samples are taken in turn where the tensors of all would take too much memory."""
     net, x, t = network((4, 5, 3), fastnn.Tanh(), "softmax_cross_entropy"), samples(60, 4), np.arange(60) % 3
     whole = net.numerical_gradient(x, t)
     monkeypatch.setattr("fastnn.engine.perturbation.TENSOR_BYTES", 8 * net.engine.columns * 7)
@@ -208,7 +208,7 @@ def test_blocks_of_any_size_give_the_same(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("operations", [1.0, 2e4, 1e5])
 def test_calls_of_any_length_give_the_same(operations: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Short enough for Ctrl-C, some outputs of some inputs at once where a network is wide."""
+    """Calls are short enough for Ctrl-C: in a wide network they take part of the outputs and inputs at once."""
     net, x, t = network((4, 6, 5, 3), fastnn.Sigmoid(), "softmax_cross_entropy"), samples(9, 4), np.arange(9) % 3
     whole = net.numerical_gradient(x, t)
     monkeypatch.setattr("fastnn.engine.perturbation.FIRST_FLOP", operations)
@@ -255,7 +255,7 @@ def test_training_by_numerical_gradient_alone() -> None:
 
 @pytest.mark.parametrize("logits", [(25.0, 0.0), (30.0, 0.0), (330.0, 300.0)])
 def test_a_sure_network_with_large_inputs(logits: tuple[float, float]) -> None:
-    """A large change of the logits, of a loss that is all but 0: exact where the plain loop is not."""
+    """A large change of the logits at a loss of nearly 0 is exact, unlike the plain loop's."""
     net = fastnn.Network([fastnn.Affine(1, 2)], rng=0, dtype="float64")
     x, t = np.array([[255.0]]), np.array([0])
     net.params["W1"] = np.array([logits]) / 255.0

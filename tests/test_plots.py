@@ -1,4 +1,4 @@
-"""Pictures: on whose Axes they are drawn, that nothing is left open, and what is refused. Without a screen."""
+"""Pictures without a screen: on whose Axes they are drawn, no figures left open, and refusals."""
 
 import pathlib
 import re
@@ -36,7 +36,7 @@ PICTURES: dict[str, tuple[Callable[..., Any], int]] = {
 every_picture = pytest.mark.parametrize("name", PICTURES)
 
 
-# --- what all have in common ------------------------------------------------------------------------------------------
+# --- all pictures ------------------------------------------------------------------------------------------
 
 
 @every_picture

@@ -1,4 +1,4 @@
-"""Pictures of training, classifiers, weights and gradient checks: what they show, against the arrays they are of."""
+"""Pictures of training, classifiers, weights and gradient checks, against the arrays that they show."""
 
 from typing import Any
 
@@ -152,7 +152,7 @@ def test_gradient_check_shows_the_errors() -> None:
     same = found.plot()
     assert isinstance(same, Figure)
     assert [ax.get_ylabel() for ax in same.axes] == [ax.get_ylabel() for ax in axes[0].figure.axes]
-    assert len(pyplot.get_fignums()) == 1  # the report's own is none of pyplot's
+    assert len(pyplot.get_fignums()) == 1  # the report's own figure is not one of pyplot's
 
 
 def test_gradient_check_shows_entries_where_the_label_says_and_loses_none() -> None:

@@ -1,4 +1,4 @@
-"""A folder whose files are run: what is refused because somebody else could have written it, and what is not."""
+"""A folder whose files are run: files that another user could have written are refused, others are not."""
 
 import errno
 import os

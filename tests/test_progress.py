@@ -1,4 +1,4 @@
-"""The progress line: what it shows, how often, how wide, and when it keeps silent."""
+"""The progress line: its text, how often and how wide it is drawn, and when it is not."""
 
 import io
 import os
@@ -24,15 +24,15 @@ class Terminal(io.TextIOWrapper):
         return True
 
     def getvalue(self) -> str:
-        """What has been flushed."""
+        """The flushed output."""
         return self._bytes.getvalue().decode(self.encoding)
 
     def lines(self) -> list[str]:
-        """Every line that was drawn, without the spaces that wipe the one before."""
+        """Every line that was drawn, without the spaces that wipe the line before."""
         return [line.rstrip() for line in self.getvalue().split("\r")[1:]]
 
     def screen(self) -> str:
-        """What a terminal shows after all that was written."""
+        """The text on the terminal after all the output."""
         cells: list[str] = []
         for line in self.getvalue().split("\r"):
             cells[: len(line)] = line
@@ -251,7 +251,7 @@ def test_in_a_pseudo_terminal(clock: Clock) -> None:
 
 
 def _read(terminal: int, length: int) -> str:
-    """So many bytes, which a terminal may hand over in parts."""
+    """Read this many bytes, which a terminal may hand over in parts."""
     found = b""
     while len(found) < length:
         found += os.read(terminal, length - len(found))

@@ -1,4 +1,4 @@
-"""Laws that the operations obey whatever the numbers: many of them to the last bit."""
+"""Laws that the operations obey for any numbers, many of them to the last bit."""
 
 import math
 
@@ -92,7 +92,7 @@ def test_rows_of_softmax_are_distributions(dtype: FloatType, n: int, k: int, sca
 @every_dtype
 @given(n=rows, k=widths, shift=st.integers(-(2**20), 2**20), seed=seeds)
 def test_softmax_does_not_see_a_shift(dtype: FloatType, n: int, k: int, shift: int, seed: int) -> None:
-    x = integers(seed, 2**10, n, k)  # whose differences are exact
+    x = integers(seed, 2**10, n, k)  # their differences are exact
     assert bits((functional.softmax((x + shift).astype(dtype)),)) == bits((functional.softmax(x.astype(dtype)),))
 
 

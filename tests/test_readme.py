@@ -1,4 +1,4 @@
-"""The README: its script runs as printed, its names exist, its commands are the ones that are promised."""
+"""The README: its script runs as printed, its names exist, and so do its commands."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def _table() -> dict[str, str]:
 
 def test_scripts_run_as_printed(tmp_path: pathlib.Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 3  # each goes on where the one before ends
+    assert len(blocks) == 3  # each goes on where the one before it ends
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "0"}
     command = [sys.executable, "-W", "error", "-c", "\n".join(blocks)]
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
@@ -47,7 +47,7 @@ def test_script_fits_one_screen() -> None:
 
 
 def test_operations_of_ones_own_are_short() -> None:
-    """An activation, a loss, an optimizer and a layer, and their use."""
+    """They are an activation, a loss, an optimizer and a layer, and their use."""
     block = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "fastnn.layer(" in block)
     for kind in ("activation", "loss", "optimizer", "layer"):
         assert f"fastnn.{kind}(" in block

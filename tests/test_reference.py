@@ -264,7 +264,7 @@ def test_known_losses_and_accuracies() -> None:
     y, t = np.array([[1.0, 2.0, 3.0], [1.0, 3.0, 3.0]]), np.ones((2, 3))
     assert [2 * reference.mean_squared_error(row[None], t[:1])[0] for row in y] == [5, 8]
     assert reference.mean_squared_error(y, t)[0] == (5 + 8) / 4
-    y, labels = y[[0, 1, 1]], np.array([2, 1, 2])  # of the equal 3 and 3 the first counts
+    y, labels = y[[0, 1, 1]], np.array([2, 1, 2])  # the first of the equal 3 and 3 counts
     assert reference.accuracy(y, labels) == reference.accuracy(y, np.eye(3)[labels]) == 2 / 3
 
 

@@ -1,4 +1,4 @@
-"""The penalty on weights, and what is measured with it."""
+"""The penalty on weights, and the figures measured with it."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_the_blend_of_the_courses() -> None:
 @pytest.mark.parametrize("batch_size", [1, 4, None])
 @pytest.mark.parametrize("clip", [{}, {"clip_value": 0.01}, {"clip_norm": 0.05}], ids=str)
 def test_training_with_a_penalty_and_clipping(batch_size: int | None, clip: dict[str, float]) -> None:
-    """Against a plain loop, whatever path the kernels take."""
+    """A plain loop gives the same, whatever path the kernels take."""
     t, regularization = targets("softmax_cross_entropy"), Regularization(l1=0.01, l2=0.1, data=0.8)
     net = network("softmax_cross_entropy", regularization=regularization)
     params = {name: array.copy() for name, array in net.params.items()}
@@ -43,7 +43,7 @@ def test_training_with_a_penalty_and_clipping(batch_size: int | None, clip: dict
         for first in range(0, N, batch_size or N):
             some = slice(first, first + (batch_size or N))
             value, gradient = reference.network_gradient(layers, params, X[some], t[some])
-            total += len(X[some]) * value  # of the data alone
+            total += len(X[some]) * value  # without the penalty
             for name, W in params.items():
                 gradient[name] = 0.8 * gradient[name]
                 if name[0] == "W":
@@ -58,7 +58,7 @@ def test_training_with_a_penalty_and_clipping(batch_size: int | None, clip: dict
 
 
 def test_what_fit_measures_is_of_the_data_alone() -> None:
-    """Of training and validation data alike, so that they compare; a step returns what it descends on."""
+    """Training and validation losses leave the penalty out, so that they compare; a step returns its whole loss."""
     t = targets("softmax_cross_entropy")
     plain = network("softmax_cross_entropy")
     net = network("softmax_cross_entropy", regularization=Regularization(l1=0.1, l2=0.5, data=0.7))

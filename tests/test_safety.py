@@ -1,4 +1,4 @@
-"""What must not happen: a crash, a hang or wrong numbers, whatever threads, processes and callbacks do."""
+"""No crash, no hang and no wrong numbers, whatever threads, processes and callbacks do."""
 
 import concurrent.futures
 import contextlib
@@ -36,7 +36,7 @@ def labels(rows: int, classes: int = 5) -> Any:
 
 
 def run(code: str, **environment: str) -> Any:
-    """What a Python process of its own prints as JSON."""
+    """The JSON that a separate Python process prints."""
     settings = {**os.environ, "NUMBA_DISABLE_JIT": "0", **environment}
     command = [sys.executable, "-W", "error", "-c", code]
     process = subprocess.run(command, env=settings, capture_output=True, text=True, check=False, timeout=300)
@@ -77,9 +77,9 @@ def test_concurrent_steps_of_different_optimizers() -> None:
 
 
 class Meeting:
-    """In place of `threads.run`: two Python threads wait in it for one another; `found` are the jobs of those that met.
+    """A replacement of `threads.run` in which two Python threads wait for one another; `found` are the jobs that met.
 
-    Each waits for a moment only, so that threads that are kept apart go on.
+    Each waits only for a moment, so that threads that are kept apart go on.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +204,7 @@ def test_locks_that_another_thread_holds_are_free_after_a_fork() -> None:
 
 
 def in_a_fork(code: str, **environment: str) -> Any:
-    """What a process prints whose child, forked while a thread runs `busy`, runs `use`; it must end within a minute."""
+    """The output of a process whose child, forked while a thread runs `busy`, runs `use` within a minute."""
     forked = """
 import json, os, signal, threading, time
 import numpy as np
@@ -223,7 +223,7 @@ if child == 0:
 print(json.dumps(os.waitpid(child, 0)[1]), flush=True)
 os._exit(0)
 """
-    # Python warns that a fork beside a thread may end in a deadlock: this is about ours.
+    # Python warns that a fork beside a thread may end in a deadlock; the test is about fastnn's own.
     return run("import warnings\nwarnings.simplefilter('ignore')" + forked.replace("{code}", code), **environment)
 
 
@@ -283,7 +283,7 @@ def test_the_base_of_activations_is_no_layer() -> None:
 
 
 def test_data_that_are_the_parameters_are_copied() -> None:
-    """Else they would move while they are read."""
+    """Otherwise they would move while they are read."""
     net, other = (Network([Affine(20, 20), Sigmoid(), Affine(20, 5)], rng=0) for _ in range(2))
     x, t = net.params["W1"], labels(20)
     losses = net.fit(x, t, epochs=3, batch_size=4, rng=0, progress=False).loss
@@ -320,11 +320,11 @@ def test_parameters_cannot_be_removed() -> None:
         del network().params["W9"]
 
 
-# --- what is refused changes nothing ------------------------------------------------------------
+# --- refused calls change nothing ------------------------------------------------------------
 
 
 def test_a_refused_step_leaves_the_state_of_the_optimizer() -> None:
-    """Also where it asked for another optimizer."""
+    """It does so even if the step asked for another optimizer."""
     trained, disturbed = network(), network()
     x, labels = numbers(1, 12, 20, dtype=np.float32), np.arange(12) % 5
     bad_x, bad_labels = x.copy(), labels.copy()

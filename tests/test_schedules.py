@@ -1,4 +1,4 @@
-"""fastnn.schedules: their formulas, PyTorch's schedulers, and what `fit` makes of them."""
+"""fastnn.schedules: their formulas, PyTorch's schedulers, and their use in `fit`."""
 
 import dataclasses
 import math
@@ -40,7 +40,7 @@ def parameter_bits(net: Network) -> bytes:
 
 
 def factors(schedule: Any, losses: list[float] | None = None, epochs: int = EPOCHS) -> list[float]:
-    """Those that a fit would see: the history grows by one epoch each."""
+    """The factors that a fit would see; the history grows by an epoch for each."""
     losses = [1.0] * epochs if losses is None else losses
     return [schedule(epoch, History(loss=losses[:epoch])) for epoch in range(epochs)]
 
@@ -60,7 +60,7 @@ def factors(schedule: Any, losses: list[float] | None = None, epochs: int = EPOC
         (Warmup(epochs=3), [0.25, 0.5, 0.75, 1, 1, 1]),
         (Warmup(epochs=1, then=StepDecay(2, 0.1)), [0.5, 1, 1, 0.1, 0.1, 0.01]),
         (Warmup(epochs=2, then=lambda epoch, history: 0.6), [0.2, 0.4, 0.6, 0.6, 0.6, 0.6]),
-        (ReduceOnPlateau(factor=0.5, patience=2), [1, 1, 1, 0.5, 0.5, 0.25]),  # of a loss that stays the same
+        (ReduceOnPlateau(factor=0.5, patience=2), [1, 1, 1, 0.5, 0.5, 0.25]),  # for a constant loss
     ],
     ids=lambda value: type(value).__name__ if dataclasses.is_dataclass(value) else "",
 )

@@ -20,7 +20,7 @@ def compiled(function: Any) -> Any:
 
 
 def tile_functions(rows: int, vectors: int) -> tuple[Any, Any]:
-    """copy: part of x as every row of a tile; accumulate: x plus an element of left, another for each row, times x."""
+    """copy: part of x as every row of a tile; accumulate: x plus x times an element of left, a new one for each row."""
 
     def copy(x: Array, start: int, out: Array, to: int, step: int, count: int) -> None:
         tile = simd.zero_tile(x, rows, vectors)
@@ -115,7 +115,7 @@ def test_nonzero_lanes(dtype: FloatType) -> None:
 @every_dtype
 @pytest.mark.parametrize("count", [0, 8, 16, 40, 1000])
 def test_sum_of_eighths(dtype: FloatType, count: int) -> None:
-    """Bit for bit as by hand, in float64; what follows is not read."""
+    """The sum has the same bits as by hand, in float64; elements after it are not read."""
     x = np.random.default_rng(count).standard_normal(count + 3).astype(dtype)
     x[count:] = np.nan
     a, b, c, d, e, f, g, h = (float(sum(x[k:count:8].astype(np.float64).tolist())) for k in range(8))
@@ -190,7 +190,7 @@ def test_special_values_stay_in_their_lane(dtype: FloatType) -> None:
     assert np.array_equal(out, np.tile(2 * x, (4, 1)), equal_nan=True)
 
 
-# --- what the machine has ---------------------------------------------------------------------------------------------
+# --- the machine ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

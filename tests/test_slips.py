@@ -1,4 +1,4 @@
-"""Arguments as scikit-learn, PyTorch and Keras name them are answered by what to pass here."""
+"""Arguments named as in scikit-learn, PyTorch and Keras raise errors that say what to pass here."""
 
 import copy
 import inspect
@@ -43,7 +43,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], tuple[Any, ...], str, str]] = [
     (fastnn.numerical_gradient, (), "eps", "pass h"),
     (fastnn.schedules.StepDecay, (), "gamma", "pass factor"),
 ]
-# What is called for each batch, or on arrays of any size, answers as Python does: with its name and the argument's.
+# Functions called for each batch, or on arrays of any size, raise Python's own error, with both names.
 PLAIN = {"fastnn.functional.layers", "fastnn.functional.losses", "fastnn.functional.updates", "fastnn.information"}
 PLAIN |= {"fastnn.models.rules", "fastnn.functional.surfaces", "fastnn.engine.threads", "fastnn.datasets.standardize"}
 PLAIN_METHODS = ("predict", "loss", "accuracy", "gradient", "step", "xor", "numerical_diff")
@@ -88,7 +88,7 @@ def test_an_unknown_argument_of_all_that_is_public(label: str) -> None:
 
 
 def test_options_of_another_function() -> None:
-    """Those of `Network.fit`, and the function's own."""
+    """The error lists the options of `Network.fit`, and the function's own."""
     for option, remedy in [("learning_rate", slips.RATE), ("cv", "pass folds"), ("batchsize", "pass batch_size")]:
         options: Any = {option: 1}
         with pytest.raises(TypeError, match=rf"^cross_validate: .*, got '{option}'; {re.escape(remedy)}$"):

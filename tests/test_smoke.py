@@ -1,4 +1,4 @@
-"""`pytest -m smoke`: every part of fastnn once, against a reference, within seconds where its kernels are compiled."""
+"""`pytest -m smoke`: every part of fastnn once, against a reference, within seconds once its kernels are compiled."""
 
 import contextlib
 import pathlib

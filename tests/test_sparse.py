@@ -18,7 +18,7 @@ SHAPES += [] if JIT_DISABLED else [(7, 1051, 18), (194, matmul.DEEP + 400, 5)]
 assert matmul.ONE_CHAIN < 331 and matmul.DEPTH_BLOCK < 1051 and sparse.ROW_BLOCK < 131 and matmul.ROW_BLOCK < 194
 
 
-# Entries, so that what is compiled is kept for other processes.
+# Entries, so that their compiled code is kept for other processes.
 @entry
 def skipping(
     n_threads: int, a: Array, b: Array, bias: Array, scratch: Array, c: Array, transposed: Array, d: Array, first: int
@@ -45,7 +45,7 @@ def dense(a: Array, b: Array, bias: Array) -> tuple[Array, Array]:
 def mostly_zeros(seed: int, *shape: int, dtype: FloatType) -> Array:
     values = numbers(seed, *shape, dtype=dtype)
     values[np.random.default_rng(seed).random(shape) < 0.8] = 0
-    values[::3] = 0  # tiles that have nothing at all
+    values[::3] = 0  # tiles without any nonzero element
     return values
 
 
@@ -60,7 +60,7 @@ def test_same_bits_as_the_dense_product(shape: tuple[int, int, int], dtype: Floa
     m, k, n = shape
     a, b, bias = mostly_zeros(1, m, k, dtype=dtype), numbers(2, k, n, dtype=dtype), numbers(3, n, dtype=dtype)
     if m > 1:
-        a[1] = numbers(4, k, dtype=dtype)  # and one that has everything
+        a[1] = numbers(4, k, dtype=dtype)  # and one without zeros
     c, d = np.full((2, m, n), np.nan, dtype)
     skipping.serial(1, a, b, bias, scratch_for(shape, dtype), c, a.T.copy(), d, 0)
     assert bits((c, d)) == bits(dense(a, b, bias))
@@ -88,7 +88,7 @@ def test_nan_infinity_and_negative_zero_in_the_inputs() -> None:
 
 @pytest.mark.parametrize("shape", [(40, 30), (7, 5), (1000, 784)])
 def test_mostly_zero(shape: tuple[int, int]) -> None:
-    """Also where zeros and others take turns: the sample must not fall in step with them."""
+    """Zeros and other numbers may even alternate: the sample must not fall in step with them."""
     for period in (3, 7, 8):
         x = np.zeros(shape, np.float32)
         assert is_mostly_zero(x)
@@ -98,7 +98,7 @@ def test_mostly_zero(shape: tuple[int, int]) -> None:
 
 
 def products_between_fences(dtype: FloatType) -> int:
-    """As in test_matmul, for the products here."""
+    """Like its namesake in test_matmul, for these products."""
     fences = [Fenced(2**21) for _ in range(7)]
     count = 0
     for shape in tails(dtype):
@@ -135,7 +135,7 @@ def trained(x: Array, n_threads: int, **arguments: Any) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("batch_size", [25, ROWS])
 def test_training_on_zeros(batch_size: int) -> None:
-    """The same bits on any number of threads, and the numbers of dense training."""
+    """It gives the same bits on any number of threads, and the same numbers as dense training."""
     x = mostly_zeros(5, ROWS, 60, dtype=np.float32)
     assert is_mostly_zero(x)
     results = [bits(trained(x, n, batch_size=batch_size)) for n in (1, 2)]

@@ -13,9 +13,9 @@ from fastnn.engine.perturbation import METHODS
 from fastnn.kernels.compile import JIT_DISABLED
 from tests.shapes import Array
 
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the functions, such as log(-1)
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # raised by the functions, as for log(-1)
 Function = Callable[[Any], Any]
-# The function, its derivative, and points: near to poles, kinks and ends, far away, and where nothing happens.
+# The function, its derivative, and points: near poles, kinks and ends, far away, and where the function is flat.
 FUNCTIONS: dict[str, tuple[Function, Function, tuple[float, ...]]] = {
     "1 / x": (lambda x: 1 / x, lambda x: -1 / x**2, (1e-8, 1e-3, -1e-3, 3e-3, 6e-3, 0.1, 1.0, 7.0, 1e3, 1e9)),
     "log": (np.log, lambda x: 1 / x, (1e-8, 1e-3, 2e-3, 0.1, 1.0, 1e3, 1e9)),
@@ -56,7 +56,7 @@ def test_the_true_error_is_within_a_few_estimates(name: str, x: float) -> None:
     value, error, expected, _ = gradient(name, x, h="auto", method="richardson")
     assert abs(value - expected) <= A_FEW * error + 1e-15 * abs(expected)
     rough = {"in float32": 1e-3, "10^6 + sin": 1e-6}.get(name, 0.0)
-    assert error <= max(rough, 1e-8 * abs(expected), 1e-12)  # honest, and of use
+    assert error <= max(rough, 1e-8 * abs(expected), 1e-12)  # honest and useful
 
 
 @pytest.mark.parametrize("h", [1e-2, 1e-3, 1e-5])

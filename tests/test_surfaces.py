@@ -1,4 +1,4 @@
-"""line_fit_losses against its twin in NumPy and the quadratic that it is; its memory, its bits, what it refuses."""
+"""line_fit_losses against its twin in NumPy and the exact quadratic; its memory, bits and refusals."""
 
 import re
 from typing import Any

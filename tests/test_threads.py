@@ -63,7 +63,7 @@ def fake() -> Any:
 
 @pytest.fixture
 def four_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a machine with four processors and NUMBA_NUM_THREADS=4, with four threads asked for."""
+    """Act as on a machine with four processors and NUMBA_NUM_THREADS=4, with four threads asked for."""
     monkeypatch.setattr(threads, "_LIMIT", 4)
     monkeypatch.setattr(threads, "_chosen", 4)
 

@@ -1,4 +1,4 @@
-"""fit: what it learns, records and calls, how it stops, and that it answers Ctrl-C and keeps its memory small."""
+"""fit: learning, its record and callbacks, how it stops, Ctrl-C, and its small memory."""
 
 import contextlib
 import copy
@@ -142,7 +142,7 @@ def test_text_of_a_history() -> None:
 
 
 def test_callbacks() -> None:
-    """Each is called after every epoch with what is known by then, also when another one stops the training."""
+    """Each is called after every epoch with the history so far, even if another one stops the training."""
     net, calls = small_network(), []
 
     def stop_after_two(given: Network, history: History) -> bool:
@@ -158,7 +158,7 @@ def test_callbacks() -> None:
 
 
 def check_usable(net: Network, epochs: int) -> None:
-    """What an interrupted or failed fit must leave behind."""
+    """Assert that a network is usable after an interrupted or failed fit."""
     assert net.history is not None
     assert net.history.epochs == epochs
     assert {len(row) for row in vars(net.history).values() if row} <= {epochs}
@@ -181,13 +181,13 @@ def test_interrupted_by_a_callback() -> None:
 
 @pytest.mark.parametrize("method", ["run_batches", "measure"])
 def test_interrupted_within_an_epoch(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the second epoch, while batches are trained or the validation data measured: the first is recorded whole."""
+    """The interrupt comes in the second epoch, in training or validation; the first is recorded completely."""
     net = small_network()
     original, calls = getattr(net.engine, method), []
 
     def interrupted(*args: Any, **options: Any) -> Any:
         calls.append(args)
-        if len(calls) == {"run_batches": 3, "measure": 2}[method]:  # the first batches are none: they compile
+        if len(calls) == {"run_batches": 3, "measure": 2}[method]:  # the first batches do not count: they compile
             raise KeyboardInterrupt
         return original(*args, **options)
 
@@ -234,7 +234,7 @@ def test_answers_ctrl_c() -> None:
 
 @pytest.mark.parametrize("batch_seconds", [0.0001, 0.001, 0.04, 1.0])
 def test_compiled_calls_last_a_tenth_of_a_second_at_most(batch_seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or take one batch: nothing interrupts them. By a clock of our own, as a busy machine would stop any other."""
+    """A call of one batch may last longer. The clock is simulated, as a busy machine would disturb a real one."""
     clock, calls = [0.0], []
 
     def batches(
@@ -251,7 +251,7 @@ def test_compiled_calls_last_a_tenth_of_a_second_at_most(batch_seconds: float, m
     net.fit(x, np.zeros(len(x), np.intp), epochs=3, batch_size=1, shuffle=False, progress=False)
     assert sum(calls) == 3 * len(x)
     assert max(calls) * batch_seconds <= max(0.1, batch_seconds)
-    assert max(calls) * batch_seconds >= min(0.04, 1000 * batch_seconds)  # and no less than is worth a call
+    assert max(calls) * batch_seconds >= min(0.04, 1000 * batch_seconds)  # and long enough to be worth a call
 
 
 # --- failures ----------------------------------------------------------------------------------------
@@ -261,7 +261,7 @@ def test_compiled_calls_last_a_tenth_of_a_second_at_most(batch_seconds: float, m
 @pytest.mark.parametrize("optimizer", [SGD(1e38), Momentum(1e38)], ids=str)
 @pytest.mark.parametrize("first", [None, SGD(0.1), Momentum(0.1)], ids=str)
 def test_divergence_keeps_the_last_finite_parameters(first: Optimizer | None, optimizer: Optimizer) -> None:
-    """Those of the last epoch, as an epoch is one batch here; whatever was used before."""
+    """They are the last epoch's, as an epoch is one batch here, whatever optimizer was used before."""
     net = Network([Affine(5, 6), Relu(), Affine(6, 3)], rng=0)
     if first is not None:
         net.step(X, T, first)
@@ -288,7 +288,7 @@ def test_divergence_keeps_the_last_finite_parameters(first: Optimizer | None, op
 @pytest.mark.parametrize("optimizer", [SGD(1e38), Momentum(1e38)], ids=str)
 @pytest.mark.parametrize("first", [None, SGD(0.1), Momentum(0.1)], ids=str)
 def test_divergence_is_undone(first: Optimizer | None, optimizer: Optimizer) -> None:
-    """The loss is still finite but the parameters no longer: they go back, and so does the state of `first`."""
+    """The loss is still finite, but the parameters are not: they go back, and so does the state of `first`."""
     net, x, t = Network([Affine(1, 1, "zeros")], "mean_squared_error"), [[1.0]], [10.0]
     if first is not None:
         net.step(x, t, first)
@@ -302,7 +302,7 @@ def test_divergence_is_undone(first: Optimizer | None, optimizer: Optimizer) -> 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning" if JIT_DISABLED else "error")  # of the kernels' scalar twins
 def test_divergence_within_an_epoch() -> None:
-    """A sample that was not to be checked is infinite: its batch changes nothing, and the ones before it count."""
+    """An unchecked sample is infinite: its batch changes nothing, and the batches before it count."""
     net, other, x = small_network(), small_network(), X.copy()
     x[50] = np.inf
     with pytest.raises(fastnn.TrainingDivergedError, match=r"^loss: .* in epoch 1, batches \d+ to \d+ of 7; "):

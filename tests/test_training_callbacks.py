@@ -33,7 +33,7 @@ class Recorder:
 @pytest.mark.parametrize("validated", [True, False])
 @pytest.mark.parametrize("targets", [T, np.eye(3)[T] * 0.5 + 1 / 6], ids=["labels", "probabilities"])
 def test_begin_and_end_of_callbacks(targets: Any, validated: bool) -> None:
-    """Begin is told what the history will hold; end comes after the last epoch, or after what ended the training."""
+    """`begin` learns what the history will hold; `end` comes after the last epoch, or when training fails."""
     net, recorder, failing = small_network(), Recorder(), Recorder(fails=True)
     validation = (X, targets) if validated else None
     history = net.fit(X, targets, epochs=2, validation_data=validation, callbacks=[recorder, lambda net, history: None])

@@ -1,4 +1,4 @@
-"""Training that goes on: two fits are one longer fit, bit for bit, also from a file, and with the optimizer it had."""
+"""Continued training: two fits are one longer fit, bit for bit, even from a file, with the same optimizer."""
 
 import copy
 import pathlib
@@ -72,7 +72,7 @@ def test_every_optimizer_is_an_example() -> None:
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
 def test_fit_goes_on_with_the_last_optimizer(optimizer: Optimizer, path: pathlib.Path) -> None:
-    """In the same network, and in one that a file, a pickle or a copy gave back."""
+    """It does so in the same network, and in one from a file, a pickle or a copy."""
     whole, generator = network(), np.random.default_rng(2)
     whole.fit(X, T, epochs=4, optimizer=optimizer, rng=generator, **OPTIONS)
     same, generator = network(), np.random.default_rng(2)
@@ -118,7 +118,7 @@ def test_the_optimizer_is_that_of_the_last_update() -> None:
 
 @pytest.mark.parametrize("gradient", ["analytic", "numerical"])
 def test_a_schedule_does_not_stick_to_the_optimizer(gradient: str, path: pathlib.Path) -> None:
-    """The next fit has the optimizer's own rate; a file that is written meanwhile, too."""
+    """The next fit has the optimizer's own rate, and so has a file that is written meanwhile."""
     net, found = Network([Affine(5, 3)], rng=0), []
 
     def look(net: Network, history: History) -> None:
@@ -138,7 +138,7 @@ def test_the_optimizer_of_the_best_epoch_comes_back_with_it() -> None:
 
     def change(net: Network, history: History) -> None:
         if history.epochs == 3:
-            net.step(X, T, SGD(100.0))  # which nothing survives
+            net.step(X, T, SGD(100.0))  # no parameter survives this rate
 
     stopping = EarlyStopping(patience=2)
     net.fit(X, T, epochs=5, validation_data=(X, T), callbacks=[stopping, change], **OPTIONS)
@@ -147,7 +147,7 @@ def test_the_optimizer_of_the_best_epoch_comes_back_with_it() -> None:
 
 
 class Doubled(SGD):
-    """A user's own: its numbers are in code, which no file holds."""
+    """A user's own optimizer: its numbers are in code, which no file holds."""
 
     @property
     def numbers(self) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""The programs that benchmarks.turns times: natively and under the drop-in they find the same."""
+"""The programs that benchmarks.turns times have the same results natively and under the drop-in."""
 
 import pytest
 

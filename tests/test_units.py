@@ -28,7 +28,7 @@ EPSILON = 1e-3
 
 
 def parts_of(width: int) -> tuple[list[fastnn.layers.Layer], list[tuple[Any, ...]]]:
-    """A network's layers, and the same in the words of fastnn.reference."""
+    """A network's layers, and the same layers as fastnn.reference describes them."""
     layers = [
         Affine(D, width, 1.0), BatchNorm(), PRelu(), Affine(width, 7, 0.3), PRelu(-0.5), Tanh(),
         BatchNorm(0.7, EPSILON), Affine(7, K, 1.0), BatchNorm(0.0),
@@ -49,7 +49,7 @@ def network(width: int = 6, dtype: str = "float64", **options: Any) -> Network:
 
 
 def trained(**options: Any) -> Network:
-    """One that has seen some batches, so that nothing stands where it began."""
+    """A network that has seen some batches, so that no value is still the initial one."""
     net = network(**options)
     net.fit(*data(net.dtype), epochs=3, batch_size=10, optimizer=Momentum(0.2), rng=0, progress=False)
     return net
@@ -231,7 +231,7 @@ def test_early_stopping_takes_the_statistics_back() -> None:
 
 
 def test_a_batch_of_infinite_variance_is_refused() -> None:
-    """Learned, it would make all predictions alike from then on, though the loss is finite."""
+    """Once learned, it would make all later predictions alike, though the loss is finite."""
     net = Network([Affine(3, 4), BatchNorm(), Affine(4, 2)], rng=0)
     before = net.engine.values.copy()
     with pytest.raises(fastnn.TrainingDivergedError):

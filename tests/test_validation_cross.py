@@ -1,4 +1,4 @@
-"""Cross-validation against the plain loop, what it must not see of the test part, and what it refuses."""
+"""Cross-validation against the plain loop, no leaks from the test part, and refusals."""
 
 import os
 import pathlib
@@ -39,7 +39,7 @@ def bits(result: Any) -> list[bytes]:
     return shapes.bits((result.loss, result.accuracy, *losses))
 
 
-# --- what it computes --------------------------------------------------------------------------------
+# --- results --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("standardize", [False, True])
@@ -95,7 +95,7 @@ def test_other_targets(targets: str) -> None:
 
 
 def test_classes_are_in_equal_shares() -> None:
-    """Where the prior is all there is to learn, each fold's accuracy is the share of the largest class."""
+    """If there is nothing but the prior to learn, each fold's accuracy is the fraction of the largest class."""
     x, t = np.zeros((40, 1)), np.repeat([0, 1], [30, 10])
     options: dict[str, Any] = {"epochs": 30, "batch_size": None, "optimizer": fastnn.SGD(0.5)}
     result = fastnn.cross_validate(lambda rng: Network([Affine(1, 2)], rng=rng), x, t, 5, rng=0, **options)
@@ -105,7 +105,7 @@ def test_classes_are_in_equal_shares() -> None:
 
 @pytest.mark.skipif(JIT_DISABLED, reason="takes minutes with NUMBA_DISABLE_JIT=1")
 def test_scores_are_like_those_of_scikit_learn() -> None:
-    """Logistic regression is a network of one layer: nearly the same accuracies by folds of the same samples."""
+    """Logistic regression is a network of one layer, with nearly the same accuracies on the same folds."""
     (x, t), _ = datasets.load_digits(test_fraction=0.5, rng=0)
     splitter = StratifiedKFold(4, shuffle=True, random_state=0)
     folds = [((x[a], t[a]), (x[b], t[b])) for a, b in splitter.split(x, t)]
@@ -139,7 +139,7 @@ def test_standardize_learns_from_the_training_part_alone() -> None:
 
 
 def test_the_training_part_does_not_hold_the_test_part() -> None:
-    """Labels are drawn: nothing is to be learned of the test part, though much of the training part."""
+    """Labels are random: the training part helps nothing on the test part, though it can be learned by heart."""
     generator = np.random.default_rng(0)
     rows = 60 if JIT_DISABLED else 200
     x, t = generator.standard_normal((rows, rows)), generator.integers(0, 2, rows)
@@ -158,7 +158,7 @@ def test_a_network_that_may_know_the_test_part(n_jobs: int, which: str) -> None:
     calls: list[int] = []
 
     def factory(rng: np.random.Generator) -> Network:
-        """The second call gives what the first did, though others may lie between."""
+        """The second call gives the same as the first, though others may come between."""
         calls.append(0)
         return make(rng) if len(calls) == 2 else net
 
@@ -273,7 +273,7 @@ def test_ctrl_c(n_jobs: int) -> None:
     assert run.returncode == 0
 
 
-# --- what it refuses ---------------------------------------------------------------------------------
+# --- refusals ---------------------------------------------------------------------------------
 
 FACTORY = "network_factory: expected a function that"
 

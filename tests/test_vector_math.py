@@ -117,7 +117,7 @@ def ulps(y: Array, exact: LongDouble) -> LongDouble:
 def test_error_bound(name: str, dtype: FloatType) -> None:
     extended(dtype)
     x = np.abs(samples(dtype)) if name == "log" else samples(dtype)
-    x = x[::20] if name == "normal_distribution" else x  # whose exact values take hundreds of operations
+    x = x[::20] if name == "normal_distribution" else x  # their exact values take hundreds of operations
     with np.errstate(all="ignore"):
         errors = ulps(applied(name, x), EXACT[name](x.astype(np.longdouble)))
     worst = int(np.argmax(errors))

@@ -23,8 +23,8 @@ def assert_close(
 ) -> None:
     """Fail unless shape, dtype, NaN and infinities agree and |actual - expected| <= atol + rtol |expected|.
 
-    dtype: what `actual` must be and whose row of TOLERANCE applies; None means the dtype of `expected`, which
-    may otherwise be wider, as a float64 oracle is. A Python float, such as a loss, has no dtype to check.
+    dtype: the dtype that `actual` must have, and whose row of TOLERANCE applies; None means the dtype of `expected`,
+    which may otherwise be wider, as a float64 oracle is. A Python float, such as a loss, has no dtype to check.
     """
     required = np.dtype(dtype) if dtype is not None else np.asarray(expected).dtype
     got, want = np.asarray(actual), np.asarray(expected)
