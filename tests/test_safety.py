@@ -366,3 +366,23 @@ def test_an_optimizer_may_change_its_numbers_and_be_local() -> None:
     net.step(x, labels, optimizer)
     assert np.array_equal(net.params["W1"], before)
     assert np.array_equal(pickle.loads(pickle.dumps(net)).predict(x), net.predict(x))
+
+
+@needs_compiler
+def test_ctrl_c_while_an_update_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the network has ready is then still the update that it had."""
+    nets = [Network([Affine(2, 1)], "mean_squared_error", rng=0, dtype="float64") for _ in range(2)]
+    x, t = numbers(1, 4, 2), numbers(2, 4, 1)
+    for net in nets:
+        net.step(x, t, SGD(0.1))
+
+    def interrupted(*_: Any) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fastnn.kernels.units.Unit.address", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            nets[0].step(x, t, SGD(0.2, clip_norm=1.0))
+    for net in nets:
+        net.step(x, t, SGD(0.1))
+    assert nets[0].engine.values.tobytes() == nets[1].engine.values.tobytes()

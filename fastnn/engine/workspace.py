@@ -119,14 +119,15 @@ class Workspace:
 
     def set_update(self, rule: Rule, optimizer: Optimizer | None) -> None:
         """Choose the update that training makes, and whose it is."""
-        self.rates[: len(rule.numbers)] = rule.numbers
-        self.job[[job.UPDATE, job.OUTER]] = 0
+        addresses = [0, 0, 0]
         if rule.update != NO_UPDATE:
             kind = OPTIMIZERS[rule.update]
-            self.job[job.UPDATE] = kind.unit.address(self.dtype)
-            self.job[job.OUTER] = 0 if kind.outer is None else kind.outer.address(self.dtype)
-            if self.rates[CLIP_NORM] < np.inf:
-                self.job[job.CLIPPED_PART] = updating.clipped_part.address(self.dtype)
+            clipped = updating.clipped_part if rule.numbers[CLIP_NORM] < np.inf else None
+            addresses = [0 if one is None else one.address(self.dtype) for one in (kind.unit, kind.outer, clipped)]
+        # Compiled by now: where that was interrupted, the job and its rule are still what they were.
+        self.rule = None
+        self.rates[: len(rule.numbers)] = rule.numbers
+        self.job[[job.UPDATE, job.OUTER, job.CLIPPED_PART]] = addresses
         self.rule, self.optimizer = rule, optimizer
 
     def suits(self, vectors: tuple[Any, Any, Any], rows: int, parts: int, shuffled: bool) -> bool:
