@@ -137,7 +137,7 @@ def table_rows() -> dict[str, str]:
         "operations on arrays, with `out=`": f"{arrays}, {updates}",
         "losses of arrays, with gradient, weights, reduction": f"{code(LOSSES)}; `zero_one_loss`, value only",
         "activations": with_options(ACTIVATIONS),
-        "layers": code(LAYERS),
+        "layers": f"{code(LAYERS)}; `Flatten` is for images, whose shape `Network(input_shape=(1, 28, 28))` takes",
         "losses of a network": f"{with_options(LOSSES)}; {others}",
         "optimizers": f"{code(OPTIMIZERS)}, each with clipping by value and by norm",
     }

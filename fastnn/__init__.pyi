@@ -66,6 +66,7 @@ from fastnn.layers import Affine as Affine
 from fastnn.layers import BatchNorm as BatchNorm
 from fastnn.layers import Dropout as Dropout
 from fastnn.layers import Elu as Elu
+from fastnn.layers import Flatten as Flatten
 from fastnn.layers import Gelu as Gelu
 from fastnn.layers import Identity as Identity
 from fastnn.layers import LeakyRelu as LeakyRelu

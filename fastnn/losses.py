@@ -3,6 +3,7 @@
 Each is written, with its formulas and kernels, in a file of its own in fastnn/operations/losses.
 """
 
+import math
 from dataclasses import fields
 from typing import Any
 
@@ -56,9 +57,12 @@ def check_loss(loss: Any) -> Loss:
     return LOSSES[arrays.choice("loss", loss, LOSSES)]()
 
 
-def check_outputs(loss: Loss, last: Any, outputs: int) -> None:
-    """Refuse a last layer whose outputs the loss does not take."""
-    activation = getattr(last, "activation", "")
+def check_outputs(loss: Loss, last: Any, shape: tuple[int, ...]) -> None:
+    """Refuse a last layer whose outputs, of this shape for one sample, the loss does not take."""
+    activation, outputs = getattr(last, "activation", ""), math.prod(shape)
+    if loss.compares_classes and len(shape) > 1:
+        expected = f"layers: expected outputs in one dimension, one for each class, for the loss {loss.name}"
+        raise ValueError(f"{expected}, got the shape {shape}; add Flatten(), and an Affine layer behind it")
     if loss.applies and activation == loss.applies:
         raise ValueError(
             f"layers: expected logits from the last layer, got {last}, which the loss {loss.name} applies itself; "

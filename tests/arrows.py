@@ -15,7 +15,7 @@ ARROWS = {
     "engine.interpreters": "kernels operations",
     "engine": "engine.interpreters errors gate kernels layers losses operations optimizers",
     "functional": "engine engine.interpreters gate kernels losses operations optimizers",
-    "network": "engine engine.interpreters errors functional gate layers losses operations optimizers system version",
+    "network": "engine engine.interpreters errors gate layers losses operations optimizers system version",
     "schedules": "gate network",
     "observing": "engine gate layers operations reference system",
     "gradients": "engine engine.interpreters errors gate kernels observing operations",

@@ -80,7 +80,7 @@ def test_the_memory_of_the_parameters_stays_where_it_is() -> None:
 
 
 class OtherShapes(Affine):
-    def parameters(self, width: int) -> dict[str, tuple[int, ...]]:
+    def parameters(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         return {"W": (1, 1), "b": (1,)}
 
 
@@ -99,12 +99,12 @@ class OtherActivation(Relu):
     def parameter(self) -> float:
         return float("nan")
 
-    def parameters(self, width: int) -> dict[str, tuple[int, ...]]:
+    def parameters(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         return {"slope": (10**6,)}
 
 
 class OtherNorm(BatchNorm):
-    def parameters(self, width: int) -> dict[str, tuple[int, ...]]:
+    def parameters(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         return {}
 
 

@@ -126,7 +126,7 @@ def test_default_initializer(follows: Layer) -> None:
 def test_every_parameter_and_statistic_begins(kind: Any) -> None:
     layer = Affine(5, 4) if kind is Affine else kind()
     begins = layer.beginnings("he", np.random.default_rng(0))
-    assert list(begins) == [*layer.parameters(4), *layer.statistics(4)]
+    assert list(begins) == [*layer.parameters((4,)), *layer.statistics((4,))]
 
 
 def test_weights_are_scaled_draws() -> None:
@@ -168,7 +168,12 @@ def refuses(call: Callable[[], Any], error: type[Exception], sentence: str) -> N
         (Affine(2, 3), TypeError, "expected a list of layers, got Affine; pass [Affine(4, 3), ...]"),
         (iter([Affine(2, 3)]), TypeError, "expected a list of layers, got list_iterator; pass [Affine(4, 3), ...]"),
         ([], ValueError, "expected an Affine layer first, got an empty list; it says how many inputs there are"),
-        ([Relu()], ValueError, "expected an Affine layer first, got Relu(); it says how many inputs there are"),
+        (
+            [Relu()],
+            ValueError,
+            "expected an Affine layer first, got Relu(); it says how many inputs there are; "
+            "pass input_shape=(784,), or (1, 28, 28) for images",
+        ),
         (
             [Affine(2, 3), Softmax()],
             ValueError,

@@ -19,6 +19,7 @@ from tests.model_files import HEADER, PARAMETERS, STATE, batch, bits, members, s
 from tests.tolerances import assert_close
 
 DATA = pathlib.Path(__file__).parent / "data"
+LOSSES_OF_FORMAT_3 = [1.864656480430381, 1.9262265160125733]
 LOSSES_OF_FORMAT_2 = [1.1583188981515788, 1.2065149598204388]
 
 # ---- the same network comes back
@@ -132,7 +133,7 @@ def test_the_file_is_read_by_numpy_and_little_endian(dtype: str, stored: str, pa
 def test_the_header_says_what_the_network_is(saved: pathlib.Path) -> None:
     assert json.loads(members(saved)[HEADER]) == {
         "format": "fastnn network",
-        "format_version": 3,
+        "format_version": 4,
         "fastnn_version": fastnn.__version__,
         "layers": [
             {"class": "Affine", "inputs": 3, "outputs": 4, "init": None},
@@ -160,6 +161,7 @@ def test_the_header_says_what_the_network_is(saved: pathlib.Path) -> None:
             "clip_norm": None,
             "momentum": 0.9,
         },
+        "input_shape": [3],
     }
 
 
@@ -255,6 +257,20 @@ def test_files_of_format_version_2_load_for_ever() -> None:
     assert_close([network.step(x, t, adam) for _ in range(2)], LOSSES_OF_FORMAT_2, rtol=1e-6)
 
 
+def test_files_of_format_version_3_load_for_ever() -> None:
+    """As above; fit goes on with the optimizer of the file."""
+    network = fastnn.load(DATA / "network_format_3.npz")
+    assert network.layers == (Affine(3, 4), fastnn.Gelu(), Affine(4, 2)) and network.input_shape == (3,)
+    assert (network.engine.loss, network.regularization) == (fastnn.losses.Huber(0.5), fastnn.Regularization(l1=0.125))
+    k, (values, state, *rest) = np.arange(26), network.engine.snapshot()
+    np.testing.assert_array_equal(values, (k * 7 % 26 - 13) / 16)
+    np.testing.assert_array_equal(state, [(k - 19) / 32])
+    momentum = fastnn.Momentum(0.25, momentum=0.75)
+    assert rest == ["momentum", 5, 0, 0, momentum]
+    x, t = np.arange(18).reshape(6, 3) % 5 - 2.0, np.arange(12).reshape(6, 2) % 4 - 1.0
+    assert_close([network.step(x, t, momentum) for _ in range(2)], LOSSES_OF_FORMAT_3, rtol=1e-9)
+
+
 @pytest.mark.parametrize(("name", "kind"), [("network_format_1", "Momentum"), ("network_format_2", "Adam")])
 def test_a_file_that_does_not_say_the_numbers_of_its_optimizer(name: str, kind: str) -> None:
     """The rate that it had cannot be guessed; with the optimizer given, the state goes on."""
@@ -271,9 +287,9 @@ def test_a_file_that_does_not_say_the_numbers_of_its_optimizer(name: str, kind: 
     assert network.engine.snapshot().steps == steps + 2
 
 
-@pytest.mark.parametrize("name", ["network_format_1_gates.npz", "network_format_2.npz"])
+@pytest.mark.parametrize("name", ["network_format_1_gates.npz", "network_format_2.npz", "network_format_3.npz"])
 def test_an_old_file_becomes_a_new_one(name: str, path: pathlib.Path) -> None:
     network = fastnn.load(DATA / name)
     network.save(path)
-    assert json.loads(members(path)[HEADER])["format_version"] == 3
+    assert json.loads(members(path)[HEADER])["format_version"] == 4
     assert bits(fastnn.load(path)) == bits(network)

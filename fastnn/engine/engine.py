@@ -1,6 +1,7 @@
 """Engine: a plan with its flat vectors, the scratch that kernels need, and the compiled calls on them."""
 
 import copy
+import math
 import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -12,7 +13,8 @@ from fastnn.engine.interpreters import forward, job, on_arrays, training
 from fastnn.engine.parameters import Parameters, vector
 from fastnn.engine.perturbation import Model, Perturbation
 from fastnn.engine.plan import Compiled, check_layers, compile_plan
-from fastnn.engine.regularization import Regularization
+from fastnn.engine.regularization import Regularization, check_regularization
+from fastnn.engine.shapes import flat_targets
 from fastnn.engine.workspace import INDEX, Workspace, take_for_prediction
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
@@ -60,26 +62,23 @@ class Engine:
         loss: str | Loss,
         dtype: Any,
         regularization: Regularization | None,
+        input_shape: Any = None,
     ) -> None:
-        self.layers = check_layers(layers)
+        self.layers, self.input_shape = check_layers(layers, input_shape)
         self.given_layers = tuple(layers)  # what they are is settled by now; these are to be shown
         self.loss = check_loss(loss)
         self.formula = own_loss(self.loss)  # of the two only this one reaches a kernel
         self.is_own_loss = type(self.loss) is type(self.formula)
-        if regularization is not None and not isinstance(regularization, Regularization):
-            came = f"{regularization!r}; pass fastnn.Regularization(l2=1e-4)"
-            raise TypeError(f"regularization: expected a fastnn.Regularization or None, got {came}")
-        given = Regularization() if regularization is None else regularization
-        self.regularization = Regularization(given.l1, given.l2, given.data)
         dtype = arrays.float_dtype("dtype", dtype)
-        for name, number in vars(self.regularization).items():
-            arrays.real(f"regularization.{name}", number, maximum=float(np.finfo(dtype).max))
+        self.regularization = check_regularization(regularization, dtype)
         for i, layer in enumerate(self.layers):
             layer.check_in(f"layers[{i}]", dtype)
         self.n_threads: int | None = None  # for `fastnn.get_num_threads`
-        self.plan, self.places, self.statistics_places, self.columns, self.trained, size = self._compiled()
-        operations = self.plan.operations
-        self.inputs, self.outputs = int(operations[0, job.WIDTH_IN]), int(operations[-1, job.WIDTH_OUT])
+        compiled = self._compiled()
+        self.plan, self.places, self.statistics_places, self.shapes, self.columns, self.trained, size = compiled
+        self.output_shape = self.shapes[-1]
+        self.inputs, self.outputs = math.prod(self.input_shape), math.prod(self.output_shape)
+        self.takes_rows = len(self.input_shape) == len(self.output_shape) == 1  # and gives rows, as kernels do
         self.gradients = vector(size, dtype)
         self._hold(vector(size, dtype))
         self.no_targets = np.empty((0, self.outputs), dtype)
@@ -95,7 +94,7 @@ class Engine:
     def _compiled(self) -> Compiled:
         """What the layers, the loss and regularization become."""
         numbers = (*self.formula.numbers(), *self.regularization.numbers)
-        return compile_plan(self.layers, self.formula, numbers)
+        return compile_plan(self.layers, self.input_shape, self.formula, numbers)
 
     def _hold(self, memory: Array) -> None:
         """Take this vector for the parameters and statistics.
@@ -125,17 +124,21 @@ class Engine:
         dtype = self.values.dtype
         if check_finite is not True:
             check_finite = arrays.flag("check_finite", check_finite)
-        if not (arrays.is_plain(x, dtype) and x.ndim == 2 and x.shape[1] == self.inputs):
-            x = arrays.floats("x", x, ("N", self.inputs), dtype=dtype, rounding=True, allow_empty=True)
+        if not (arrays.is_plain(x, dtype) and x.shape[1:] == self.input_shape):
+            x = arrays.floats("x", x, ("N", *self.input_shape), dtype=dtype, rounding=True, allow_empty=True)
         count = x.shape[0]
+        shape = (count, *self.output_shape)
         result: Array = out
         # Two arrays that own their memory do not share it.
         apart = arrays.is_plain(out, dtype) and out.flags.owndata and x.flags.owndata and out is not x
-        if not (apart and out.shape == (count, self.outputs)):
+        if not (apart and out.shape == shape):
             inputs = (("x", x), ("the parameters", self.values))
-            result = arrays.output("out", out, (count, self.outputs), dtype, inputs)
+            result = arrays.output("out", out, shape, dtype, inputs)
+        rows_of_x, rows_of_y = x, result
+        if not self.takes_rows:
+            rows_of_x, rows_of_y = x.reshape(count, self.inputs), result.reshape(count, self.outputs)
         parts = threads.at_most(self.n_threads)
-        flop = 2.0 * self.values.size  # of one sample
+        flop = 2.0 * (self.values.size or self.columns)  # of one sample
         vectors = (self.values, self.no_targets, self.no_targets)  # neither gradients nor state
         description = (self.plan, self.columns, self.trained)
         workspace = take_for_prediction(self._prediction_workspaces, description, vectors, parts)
@@ -144,7 +147,9 @@ class Engine:
         if check_finite and not check:
             arrays.check_finite("x", x, arrays.CHECK_FINITE)
         for n in range(0, count, rows):
-            some, y = (x, result) if count <= rows else (x[n : n + rows], result[n : n + rows])
+            some, y = rows_of_x, rows_of_y
+            if count > rows:
+                some, y = rows_of_x[n : n + rows], rows_of_y[n : n + rows]
             work = flop * some.shape[0]
             outcome = threads.run(forward.predict, work, workspace.job, some, check, y, n_threads=parts)
             if outcome == job.REFUSED:
@@ -163,10 +168,12 @@ class Engine:
         """Data and targets as kernels take them: x (N, D), labels (N,) or empty, dense (N, K) or empty."""
         finite = arrays.flag("check_finite", check_finite)
         options: Any = {"dtype": self.dtype, "rounding": True, "finite": finite, "option": arrays.CHECK_FINITE}
-        x = arrays.floats(names[0], x, ("N", self.inputs), **options)
+        x = arrays.floats(names[0], x, ("N", *self.input_shape), **options)
         # Parameters as data would move while they are read.
         x = x.copy() if np.may_share_memory(x, self.values) else x[:]
         rows, columns = x.shape[0], self.outputs
+        if not self.takes_rows:
+            x, t = x.reshape(rows, self.inputs), flat_targets(names[1], t, rows, self.output_shape, options)
         found = self.loss.targets(names[1], t, rows, columns, self.dtype, finite)
         if self.is_own_loss:  # which has checked them; views, as they may be arrays of the user's
             labels, dense = found[0][:], found[1][:]
@@ -176,6 +183,8 @@ class Engine:
 
     def counts_hits(self, labels: Array, dense: Array) -> bool:
         """Whether an accuracy on such targets, as `prepare` gives them, means anything: whether they are classes."""
+        if len(self.output_shape) > 1:
+            return False
         if labels.size or self.loss.smooths_labels:
             return True
         if dense.shape[1] == 1:
@@ -189,7 +198,8 @@ class Engine:
 
     def measure_on(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
         """Mean loss of the data alone, and accuracy."""
-        return self.measure(self.predict(x, check_finite=False), labels, dense)
+        y = self.predict(x.reshape(len(x), *self.input_shape), check_finite=False)
+        return self.measure(y.reshape(len(x), self.outputs), labels, dense)
 
     def measure(self, y: Array, labels: Array, dense: Array) -> tuple[float, float]:
         """Mean loss and accuracy of outputs (N, K), float32 or float64, for prepared targets."""

@@ -159,7 +159,8 @@ class Perturbation:
         scale = h * np.maximum(1.0, np.abs(self.values)) if relative else h
         steps = np.stack([(self.values + multiple * scale) - self.values for multiple in points])
         changes = np.zeros((len(points), self.values.size))
-        most = MOST_FLOP / max(self._work(entries.operation, 1, len(points)) for entries in self.parameters)
+        work = [self._work(entries.operation, 1, len(points)) for entries in self.parameters]
+        most = MOST_FLOP / max(work, default=1.0)
         rows = max(1, min(len(self.x), TENSOR_BYTES // (8 * self.plan_columns), int(most)))
         for first in range(0, len(self.x), rows):
             self._add(multiples, step, slice(first, first + rows), only, changes)
@@ -223,12 +224,12 @@ class Perturbation:
         samples, outputs = targets.shape
         widest = int(self.table[:, job.WIDTH_OUT].max())
         columns = max(len(points), min(MOST_COLUMNS, BLOCK_SIZE // widest))
-        widths = self.table[:, [job.WIDTH_IN, job.WIDTH_OUT]]
         scratch = [
-            max(layer.scratch_size(0, int(a), int(b)), layer.follow_scratch_size(columns, int(a), int(b)))
-            for layer, (a, b) in zip(self.plan.layers, widths, strict=True)
+            max(layer.scratch_size(0, *shapes), layer.follow_scratch_size(columns, *shapes))
+            for layer, shapes in zip(self.plan.layers, self.plan.shapes, strict=True)
         ]
-        size = perturbing.space_size(widest, columns, max(scratch))
+        own = max([0, *(self._own_size(o) for o in range(len(self.table)) if self._moves_by_forward(o))])
+        size = perturbing.space_size(widest, columns, own, max(scratch))
         arrays_by_name = {
             "operations": self.table,
             "numbers": self.plan.numbers,
@@ -255,6 +256,7 @@ class Perturbation:
             job.DATA_OUTPUTS: outputs,
             job.COLUMNS: columns,
             job.WIDEST: widest,
+            job.OWN: own,
         }
         table = np.zeros(job.JOB_SIZE, np.intp)
         for slot, number in numbers.items():
@@ -290,10 +292,19 @@ class Perturbation:
         targets[np.arange(len(labels)), labels] = 1.0
         return targets
 
+    def _moves_by_forward(self, o: int) -> bool:
+        """Whether a moved parameter of operation o takes the operation forward."""
+        return self.plan.layers[o].units.move is None
+
+    def _own_size(self, o: int) -> int:
+        """The number of parameters of operation o."""
+        return sum(entries.rows * entries.columns for entries in self.parameters if entries.operation == o)
+
     def _work(self, o: int, rows: int, points: int) -> float:
         """About how many operations one parameter of operation o takes."""
         if o not in self._costs:
-            mixing = [row for row in self.table[o + 1 :] if not row[job.TAKES_ELEMENTS]]
+            first = o if self._moves_by_forward(o) else o + 1
+            mixing = [row for row in self.table[first:] if first == o or not row[job.TAKES_ELEMENTS]]
             after = [int(row[job.WIDTH_OUT]) for row in mixing]
             changed = sum(20.0 * width for width in after) + sum(2.0 * a * b for a, b in itertools.pairwise(after))
             self._costs[o] = 60.0 + changed

@@ -7,17 +7,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn.engine.interpreters import job
+from fastnn.engine.shapes import check_input_shape, shapes_of, sizes_of
 from fastnn.gate.arrays import Array
 from fastnn.kernels.addresses import LATER
 from fastnn.kernels.frames import EACH_PLACE, MOST_PARAMETERS
-from fastnn.layers import LAYERS, Activation, Affine, Layer, own_layer
-from fastnn.operations.base import Units
+from fastnn.layers import LAYERS, Activation, Layer, own_layer
+from fastnn.operations.base import Shape, Units
 from fastnn.operations.losses.base import NO_LABELS, Loss, LossUnits
 
 # The loss's parameter and borders, the share of the data in the loss, l1 and l2.
 NO_LOSS_NUMBERS = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0)
 MOST_PARAMETERS_OF_A_PLAN = 2**60  # in a table of int64
-Places = dict[str, tuple[int, tuple[int, ...]]]
+Places = dict[str, tuple[int, Shape]]
 # The roles whose units are compiled, for predictions, for training and for numerical gradients.
 PREDICTING = ("forward",)
 TRAINING = ("forward", "backward", "gradient", "statistics", "sums", "check", "learn")
@@ -35,7 +36,9 @@ class Plan(NamedTuple):
     numbers : array
         See engine/job.py.
     layers : tuple
-        Whose operations they are.
+        Whose operations they are: all but those that compute nothing, such as Flatten.
+    shapes : tuple of (Shape, Shape)
+        Of their inputs and outputs.
     loss, loss_of_labels : LossUnits
     accepts : int
         What dense targets the loss takes; see operations/losses/base.py.
@@ -44,6 +47,7 @@ class Plan(NamedTuple):
     operations: Array
     numbers: Array
     layers: tuple[Layer, ...]
+    shapes: tuple[tuple[Shape, Shape], ...]
     loss: LossUnits
     loss_of_labels: LossUnits
     accepts: int
@@ -52,7 +56,7 @@ class Plan(NamedTuple):
     @property
     def penalized(self) -> list[slice]:
         """Where the parameters stand in the flat vector that regularization takes."""
-        places = self.operations[:, job.PLACES_AT :].reshape(-1, EACH_PLACE)
+        places = self.operations[:, job.PLACES_AT : job.SHAPES_AT].reshape(-1, EACH_PLACE)
         return [slice(place, place + height * breadth) for place, height, breadth, _, is_one in places if is_one]
 
     def table(self, dtype: Any, roles: tuple[str, ...]) -> Array:
@@ -98,8 +102,10 @@ class Compiled(NamedTuple):
         Of each parameter by name: where it begins in the flat vector, and its shape.
     statistics : dict
         Likewise of what BatchNorm learns of its inputs, which stands behind all parameters.
+    shapes : list
+        Of one sample, before the first layer and behind each, those that compute nothing included.
     columns : int
-        Of the plan: the width of all tensors together.
+        Of the plan: the elements of all tensors of one sample together.
     trained, size : int
         The number of parameters, and that with the statistics.
     """
@@ -107,19 +113,23 @@ class Compiled(NamedTuple):
     plan: Plan
     places: Places
     statistics: Places
+    shapes: list[Shape]
     columns: int
     trained: int
     size: int
 
 
-def parameter_shapes(layers: Sequence[Layer]) -> dict[str, tuple[int, ...]]:
+def parameter_shapes(layers: Sequence[Layer], input_shape: Shape | None) -> dict[str, Shape]:
     """What stands in the flat vector of a network of these layers, by name in its order, without making one."""
-    compiled = compile_plan(check_layers(layers), None)
+    compiled = compile_plan(*check_layers(layers, input_shape), None)
     return {name: shape for name, (_, shape) in (compiled.places | compiled.statistics).items()}
 
 
-def check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """The layers as fastnn's own classes describe them; refused if they are none, or do not fit one another."""
+def check_layers(layers: Sequence[Layer], input_shape: Any = None) -> tuple[tuple[Layer, ...], Shape]:
+    """The layers as fastnn's own classes describe them, and the shape of one sample of their inputs.
+
+    Refused if they are none, or do not fit one another.
+    """
     if isinstance(layers, Layer) or not isinstance(layers, Sequence):
         raise TypeError(f"layers: expected a list of layers, got {type(layers).__name__}; pass [Affine(4, 3), ...]")
     own: list[Layer] = []
@@ -130,53 +140,53 @@ def check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
                 raise TypeError(f"{expected}, got the class {layer.__name__}; create it with ()")
             raise TypeError(f"{expected}, got {layer!r}; pass layers, the weights between two widths as Affine")
         own.append(own_layer(layer))
-    if not own or not isinstance(own[0], Affine):
-        came = str(own[0]) if own else "an empty list"
-        raise ValueError(f"layers: expected an Affine layer first, got {came}; it says how many inputs there are")
-    width = own[0].inputs
-    for i, layer in enumerate(own):
-        if isinstance(layer, Affine):
-            if layer.inputs != width:
-                raise ValueError(
-                    f"layers[{i}]: expected Affine({width}, {layer.outputs}), as the layer before has {width} outputs, "
-                    f"got {layer}; make the widths agree"
-                )
-            width = layer.outputs
-    return tuple(own)
+    if not own:
+        came = "an empty list; it says how many inputs there are"
+        raise ValueError(f"layers: expected an Affine layer first, got {came}")
+    shape = check_input_shape(own, input_shape)
+    shapes_of(own, shape)
+    if all(layer.is_view for layer in own):
+        raise ValueError(f"layers: expected one that computes, such as Affine(4, 3), got {own[0]} alone; add one")
+    return tuple(own), shape
 
 
 def compile_plan(
     layers: Sequence[Layer],
+    input_shape: Shape,
     loss: Loss | LossUnits | None,
     loss_numbers: Sequence[float] = NO_LOSS_NUMBERS,
 ) -> Compiled:
     """The plan of layers, and where their parameters stand.
 
-    layers: as `check_layers` returns them; loss: None where none is asked for; loss_numbers: see engine/job.py.
+    layers, input_shape: as `check_layers` returns them; loss: None where none is asked for; loss_numbers: see
+    engine/job.py.
     """
+    shapes = shapes_of(layers, input_shape)
+    computing = [i for i, layer in enumerate(layers) if not layer.is_view]  # the others leave tensors where they are
+    pairs, layers = tuple((shapes[i], shapes[i + 1]) for i in computing), tuple(layers[i] for i in computing)
     table = np.zeros((len(layers), job.PLAN_COLUMNS), np.intp)
     numbers = np.zeros(job.NUMBERS_EACH * len(layers) + job.PLAN_NUMBERS)
     numbers[job.NUMBERS_EACH * len(layers) :] = loss_numbers
     places, statistics = _Places(0), _Places(0)
-    reads, columns, width = job.INPUT, 0, 0
-    for i, layer in enumerate(layers):
+    reads, columns = job.INPUT, 0
+    for i, (layer, (before, after)) in enumerate(zip(layers, pairs, strict=True)):
         row = table[i]
-        row[job.WIDTH_IN] = layer.inputs if isinstance(layer, Affine) else width
-        width = layer.outputs if isinstance(layer, Affine) else width
-        row[job.READS], row[job.WRITES], row[job.WIDTH_OUT] = reads, columns, width
+        row[job.READS], row[job.WRITES] = reads, columns
+        row[job.WIDTH_IN], row[job.WIDTH_OUT] = math.prod(before), math.prod(after)
+        row[job.SHAPES_AT :] = sizes_of(before, after)
         row[job.TAKES_ELEMENTS] = layer.takes_elements
-        reads, columns = columns, columns + width
+        reads, columns = columns, columns + math.prod(after)
         own = layer.numbers()
         numbers[job.NUMBERS_EACH * i : job.NUMBERS_EACH * i + len(own)] = own
-        row[job.PARAMETERS] = places.add(row, 0, layer.parameters(width), layer.penalized)
+        row[job.PARAMETERS] = places.add(row, 0, layer.parameters(before), layer.penalized)
     statistics.size = places.size
-    for row, layer in zip(table, layers, strict=True):
-        row[job.STATISTICS] = statistics.add(row, MOST_PARAMETERS, layer.statistics(int(row[job.WIDTH_OUT])), ())
+    for row, layer, (before, _) in zip(table, layers, pairs, strict=True):
+        row[job.STATISTICS] = statistics.add(row, MOST_PARAMETERS, layer.statistics(before), ())
     units = loss.units if isinstance(loss, Loss) else loss
     of_labels = (loss.labels_units or NO_LABELS) if isinstance(loss, Loss) else units
     accepts = loss.accepts if isinstance(loss, Loss) else 0
-    plan = Plan(table, numbers, tuple(layers), units, of_labels, accepts, {})  # type: ignore[arg-type]
-    return Compiled(plan, places.found, statistics.found, columns, places.size, statistics.size)
+    plan = Plan(table, numbers, layers, pairs, units, of_labels, accepts, {})  # type: ignore[arg-type]
+    return Compiled(plan, places.found, statistics.found, shapes, columns, places.size, statistics.size)
 
 
 class _Places:
@@ -201,15 +211,14 @@ class _Places:
         return len(shapes)
 
 
-def table_of_layers(layers: Sequence[Layer], title: str) -> str:
-    """A table of layers, their outputs and parameters; the title stands in its last line."""
-    rows = [("layer", "outputs", "parameters")]
-    width, total = 0, 0
-    for layer in layers:
-        width = layer.outputs if isinstance(layer, Affine) else width
-        size = sum(math.prod(shape) for shape in layer.parameters(width).values())
+def table_of_layers(layers: Sequence[Layer], shapes: Sequence[Shape], title: str) -> str:
+    """A table of layers, the shapes of their outputs and their parameters; the title stands in its last line."""
+    rows, total = [("layer", "outputs", "parameters")], 0
+    for layer, before, after in zip(layers, shapes, shapes[1:], strict=False):
+        size = sum(math.prod(shape) for shape in layer.parameters(before).values())
         total += size
-        rows.append((str(layer), f"{width:,}", f"{size:,}" if size else "-"))
+        outputs = f"{after[0]:,}" if len(after) == 1 else " x ".join(map(str, after))
+        rows.append((str(layer), outputs, f"{size:,}" if size else "-"))
     rows.append((title, "", f"{total:,}"))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     lines = [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]

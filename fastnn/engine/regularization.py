@@ -1,6 +1,9 @@
 """Regularization: what is added to the mean loss."""
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from fastnn.gate import arrays
 from fastnn.gate.slips import answers_slips
@@ -45,3 +48,14 @@ class Regularization:
     def is_none(self) -> bool:
         """Whether it changes nothing."""
         return self.numbers == (1.0, 0.0, 0.0)
+
+
+def check_regularization(given: Any, dtype: Any) -> Regularization:
+    """A penalty as fastnn's own class describes it, none for None; refused where the dtype makes a number infinite."""
+    if given is not None and not isinstance(given, Regularization):
+        came = f"{given!r}; pass fastnn.Regularization(l2=1e-4)"
+        raise TypeError(f"regularization: expected a fastnn.Regularization or None, got {came}")
+    own = Regularization() if given is None else Regularization(given.l1, given.l2, given.data)
+    for name, number in vars(own).items():
+        arrays.real(f"regularization.{name}", number, maximum=float(np.finfo(dtype).max))
+    return own

@@ -176,9 +176,4 @@ def largest_update(table: Array) -> int:
 
 def scratch_size(plan: Plan, rows: int) -> int:
     """Scratch for a training batch of so many rows; for predictions alone with 0."""
-    widths = plan.operations[:, [job.WIDTH_IN, job.WIDTH_OUT]]
-    sizes = [
-        layer.scratch_size(rows, int(inputs), int(outputs))
-        for layer, (inputs, outputs) in zip(plan.layers, widths, strict=True)
-    ]
-    return max(sizes)
+    return max(layer.scratch_size(rows, *shapes) for layer, shapes in zip(plan.layers, plan.shapes, strict=True))

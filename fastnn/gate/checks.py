@@ -257,6 +257,8 @@ def shape_remedy(expression: str, actual: tuple[int, ...], shape: Shape) -> str:
         return f"; pass {expression}.T"
     if len(shape) == 1 and max(actual, default=1) == size and fits((size,), shape):
         return f"; pass {expression}.ravel()"
+    if len(actual) == 2 < len(shape) and fits((actual[1],), (math.prod(map(int, shape[1:])),)):
+        return f"; pass {expression}.reshape(-1, {', '.join(map(str, shape[1:]))})"
     if len(shape) == 2 < len(actual) and fits((actual[0], size // actual[0]), shape):
         return f"; pass {expression}.reshape(len({expression}), -1)"
     return ""

@@ -24,6 +24,7 @@ from fastnn.kernels.frames import (
     BREADTH,
     EACH_PLACE,
     FORWARD,
+    GRADIENT,
     HEIGHT,
     MOST_PARAMETERS,
     OFF,
@@ -111,6 +112,7 @@ class _Operation:
 
     def __init__(self, model: Perturbation, i: int, rounding: _Rounding) -> None:
         self.layer, self.row, self.values = model.plan.layers[i], model.plan.operations[i], model.values
+        self.shapes, self.outputs = model.plan.shapes[i], int(self.row[job.WIDTH_OUT])
         self.numbers = model.plan.numbers[job.NUMBERS_EACH * i :]
         self.unit, self.noise = rounding.unit, rounding.noise
         self.places = self._places(0, job.PARAMETERS)
@@ -118,7 +120,7 @@ class _Operation:
         self.statistics = self._arrays(self._places(MOST_PARAMETERS, job.STATISTICS))
 
     def _places(self, first: int, count: int) -> list[Array]:
-        table = self.row[job.PLACES_AT :].reshape(-1, EACH_PLACE)
+        table = self.row[job.PLACES_AT : job.SHAPES_AT].reshape(-1, EACH_PLACE)
         return list(table[first : first + self.row[count]])
 
     def _arrays(self, places: list[Array]) -> list[Array]:
@@ -128,35 +130,48 @@ class _Operation:
             found.append(array.reshape(height, breadth) if is_matrix else array)
         return found
 
-    def forward(self, x: Array, which: int = -1, step: Any = 0.0) -> Array:
-        rows, values = self._rows(x), self.values
+    def forward(self, x: Array, which: int = -1, step: Any = 0.0, dtype: Any = DOUBLE) -> Array:
+        rows, values = self._rows(x, dtype), self.values
         if which >= 0:
             values, place = values.copy(), self.places[which]
-            values[place[PLACE] : place[PLACE] + place[HEIGHT]] += step
-        y = np.empty_like(rows)
-        self._run(self.layer.units.forward, rows, y, values, {})
-        return y.reshape(x.shape)
+            values[place[PLACE] : place[PLACE] + place[HEIGHT] * place[BREADTH]] += np.ravel(step)
+        y = np.empty((len(rows), self.outputs), dtype)
+        self._run(self.layer.units.forward, FORWARD, rows, y, values, {})
+        return y.astype(np.float64, copy=False).reshape(*x.shape[:-1], self.outputs)
 
     def slopes(self, x: Array, y: Array) -> Array:
         rows = self._rows(x)
         slopes = np.ones_like(rows)
         both = dict.fromkeys((frames.D_TARGET, frames.D_SOURCE), slopes.ctypes.data)
-        self._run(self.layer.units.backward, rows, self._rows(y), self.values, both)
+        self._run(self.layer.units.backward, BACKWARD, rows, self._rows(y), self.values, both)
         return slopes.reshape(x.shape)
 
-    def _rows(self, x: Array) -> Array:
-        return np.ascontiguousarray(x, np.float64).reshape(-1, x.shape[-1])
+    def backward(self, x: Array, y: Array, dy: Array, dtype: Any = DOUBLE) -> tuple[Array, list[Array]]:
+        rows, outputs, slopes = (self._rows(one, dtype) for one in (x, y, dy))
+        dx, sums, gradients = np.empty_like(rows), np.empty(job.SUMS), []
+        units: Any = self.layer.units
+        slots = {frames.D_TARGET: slopes.ctypes.data, frames.D_SOURCE: dx.ctypes.data}
+        self._run(units.backward, BACKWARD, rows, outputs, self.values, slots)
+        for which, place in enumerate(self.places):
+            gradients.append(np.empty(place[HEIGHT] * place[BREADTH], dtype))
+            own = {frames.PARAMETER: which, frames.END: place[HEIGHT], frames.OUT: gradients[-1].ctypes.data}
+            own |= {frames.SUMS: sums.ctypes.data, frames.SUMS_SIZE: sums.size}
+            self._run(units.gradient, GRADIENT, rows, outputs, self.values, slots | own)
+        return dx.astype(np.float64, copy=False), [one.astype(np.float64, copy=False) for one in gradients]
 
-    def _run(self, unit: Unit, x: Array, y: Array, values: Array, slots: dict[int, int]) -> None:
-        """Call a unit for rows x and y; slots: further entries of its frame."""
-        scratch = np.empty(self.layer.scratch_size(len(x), x.shape[1], x.shape[1]))
+    def _rows(self, x: Array, dtype: Any = DOUBLE) -> Array:
+        return np.ascontiguousarray(x, dtype).reshape(-1, x.shape[-1])
+
+    def _run(self, unit: Unit, role: int, x: Array, y: Array, values: Array, slots: dict[int, int]) -> None:
+        """Call a unit for rows x and y, in their dtype; slots: further entries of its frame."""
+        scratch, values = np.empty(self.layer.scratch_size(len(x), *self.shapes), x.dtype), values.astype(x.dtype)
         request = np.zeros(SLOTS, np.intp)
         slots = slots | {
-            on_arrays.UNIT: unit.address(DOUBLE),
-            frames.ROLE: BACKWARD if slots else FORWARD,
+            on_arrays.UNIT: unit.address(x.dtype),
+            frames.ROLE: role,
             frames.ROWS: len(x),
             frames.INPUTS: x.shape[1],
-            frames.OUTPUTS: x.shape[1],
+            frames.OUTPUTS: y.shape[1],
             frames.SOURCE: x.ctypes.data,
             frames.TARGET: y.ctypes.data,
             frames.VALUES: values.ctypes.data,
@@ -165,11 +180,11 @@ class _Operation:
             frames.NUMBERS: self.numbers.ctypes.data,
             frames.SCRATCH: scratch.ctypes.data,
             frames.SCRATCH_SIZE: scratch.size,
-            frames.ITEM: DOUBLE.itemsize,
+            frames.ITEM: x.itemsize,
             frames.KEY: OFF,
         }
         request[list(slots)] = list(slots.values())
-        on_arrays.rows.serial(1, 0, on_arrays.rows_part.address(DOUBLE), request, 0.0)
+        on_arrays.rows.serial(1, 0, on_arrays.rows_part.address(x.dtype), request, x.dtype.type(0.0))
 
     def quotient(self, changes: Array, steps: Array) -> tuple[Array, Array]:
         ratio, estimate = quotient("richardson", changes, steps)

@@ -39,6 +39,9 @@ PLACE, HEIGHT, BREADTH, IS_MATRIX, PENALIZED = range(5)
 EACH_PLACE = 5
 MOST_PARAMETERS, MOST_STATISTICS = 4, 2
 PLACES_SIZE = EACH_PLACE * (MOST_PARAMETERS + MOST_STATISTICS)
+# Behind them: the shape of one sample, of the inputs and then of the outputs, filled up with 1.
+MOST_DIMENSIONS = 3
+SHAPES_SIZE = 2 * MOST_DIMENSIONS
 # Roles, in the order of operations.base.Units.
 (FORWARD, BACKWARD, GRADIENT, BATCH_STATISTICS, BATCH_SUMS, CHECK, LEARN, SPARSE_FORWARD, SPARSE_GRADIENT, PREPARE,
  REACHES, MOVE, CHANGE, SPREAD, FOLLOW) = range(15)  # fmt: skip
@@ -109,6 +112,18 @@ def d_target(frame: Any) -> Any:
 def flat(frame: Any, slot: int) -> Any:
     """All elements of the rows at a slot, of an operation with as many outputs as inputs, as a vector."""
     return vector_of(frame, slot, get(frame, ROWS) * get(frame, INPUTS))
+
+
+@kernel
+def size_in(frame: Any, which: int) -> int:
+    """One of the sizes of a sample's inputs: 0 for the channels, 1 for the height, 2 for the width of an image."""
+    return integers_of(frame, PLACES, PLACES_SIZE + SHAPES_SIZE)[PLACES_SIZE + which]
+
+
+@kernel
+def size_out(frame: Any, which: int) -> int:
+    """As size_in, of the outputs."""
+    return integers_of(frame, PLACES, PLACES_SIZE + SHAPES_SIZE)[PLACES_SIZE + MOST_DIMENSIONS + which]
 
 
 @kernel

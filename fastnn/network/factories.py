@@ -42,7 +42,7 @@ class Factory:
             raise TypeError(f"{expected}, got {checks.shown(function)}; {EXAMPLE}")
         self.function = function
         self.made: weakref.WeakSet[Network] = weakref.WeakSet()
-        self.kind: tuple[int, int, str, str, str] | None = None
+        self.kind: tuple[Any, ...] | None = None
 
     def __call__(self, generator: np.random.Generator) -> Network:
         """A new network whose weights this generator draws."""
@@ -54,9 +54,9 @@ class Factory:
             came = "the same one again" if network in self.made else "one that was trained before"
             reason = "it may have learned from samples that it must not see"
             raise ValueError(f"network_factory: expected a new network at each call, got {came}; {reason}: {EXAMPLE}")
+        shapes = network.input_shape, network.output_shape
         kind = (
-            network.inputs,
-            network.outputs,
+            *(shape[0] if len(shape) == 1 else shape for shape in shapes),
             str(network.engine.loss),
             str(network.regularization),
             str(network.dtype),

@@ -1,9 +1,9 @@
 """The header of a model file: a network's description as JSON, written and checked.
 
-Format version 3 holds a network's layers, its loss with its options, its regularization, its dtype, the names and
-shapes of its parameters, the optimizer's update, its class with its numbers, the number of updates, and dropout's seed
-and number of draws. Earlier versions stay readable: 2 lacks the optimizer's class and numbers, 1 also the loss's
-options, regularization, updates and dropout.
+Format version 4 holds a network's layers, the shape of one sample, its loss with its options, its regularization, its
+dtype, the names and shapes of its parameters, the optimizer's update, its class with its numbers, the number of
+updates, and dropout's seed and number of draws. Earlier versions stay readable: 3 lacks the shape of a sample, 2 also
+the optimizer's class and numbers, 1 also the loss's options, regularization, updates and dropout.
 """
 
 import itertools
@@ -27,12 +27,13 @@ from fastnn.optimizers import OPTIMIZER_CLASSES, OPTIMIZERS, Optimizer, numbers_
 from fastnn.version import __version__
 
 NAME = "header.json"
-FORMAT, FORMAT_VERSION = "fastnn network", 3
+FORMAT, FORMAT_VERSION = "fastnn network", 4
 FIELDS = ("format", "format_version", "fastnn_version", "layers", "loss", "dtype", "parameters", "optimizer")
 # By the version that introduced them, with their values before it.
 NEW_FIELDS: dict[int, dict[str, Any]] = {
     2: {"loss_options": {}, "regularization": vars(Regularization()), "steps": 0, "seed": 0, "draws": 0},
     3: {"optimizer_options": None},
+    4: {"input_shape": None},
 }
 MOST_STEPS = 2**53  # a float64 counts up to it
 LARGEST_HEADER = 2**20  # bytes, enough for some 7,000 affine layers
@@ -61,7 +62,7 @@ def describe(network: Network, snapshot: Snapshot) -> bytes:
         "layers": [_entry(layer) for layer in network.engine.layers],
         "loss": network.loss_name,
         "dtype": network.dtype.name,
-        "parameters": _parameter_table(network.engine.layers),
+        "parameters": _parameter_table(network.engine.layers, network.input_shape),
         "optimizer": snapshot.update,
         "loss_options": network.engine.formula.options(),
         "regularization": vars(network.regularization),
@@ -69,6 +70,7 @@ def describe(network: Network, snapshot: Snapshot) -> bytes:
         "seed": snapshot.seed,
         "draws": snapshot.draws,
         "optimizer_options": _entry(optimizer) if is_known else None,
+        "input_shape": list(network.input_shape),
     }
     text = json.dumps(header, allow_nan=False).encode()
     if len(text) > LARGEST_HEADER:
@@ -84,14 +86,16 @@ def _entry(described: Any) -> dict[str, Any]:
     return {"class": type(described).__name__, **vars(described)}
 
 
-def _parameter_table(layers: Iterable[Layer]) -> list[dict[str, Any]]:
-    return [{"name": name, "shape": list(shape)} for name, shape in parameter_shapes(tuple(layers)).items()]
+def _parameter_table(layers: Iterable[Layer], input_shape: Any) -> list[dict[str, Any]]:
+    shapes = parameter_shapes(tuple(layers), input_shape)
+    return [{"name": name, "shape": list(shape)} for name, shape in shapes.items()]
 
 
 class Description(NamedTuple):
     """The checked content of a header."""
 
     layers: list[Layer]
+    input_shape: list[int] | None  # None before version 4: the first layer says it
     loss: Loss
     regularization: Regularization
     dtype: DType
@@ -137,7 +141,10 @@ def _check_fields(header: dict[str, Any]) -> Description:
         if not isinstance(header[name], list):
             raise TypeError(f"{name}: expected a list, got {checks.shown(header[name])}")
     layers = [_made(f"layers[{i}]", LAYERS, entry) for i, entry in enumerate(header["layers"])]
-    table = _parameter_table(layers)
+    shape = header["input_shape"]
+    if shape is not None and not isinstance(shape, list):
+        raise TypeError(f"input_shape: expected a list, got {checks.shown(shape)}")
+    table = _parameter_table(layers, shape)
     for i, pair in enumerate(itertools.zip_longest(table, header["parameters"])):
         wanted, came = (json.dumps(entry, sort_keys=True) for entry in pair)  # as text: to Python True and 1.0 equal 1
         if wanted != came:
@@ -146,6 +153,7 @@ def _check_fields(header: dict[str, Any]) -> Description:
     update = None if header["optimizer"] is None else arrays.choice("optimizer", header["optimizer"], OPTIMIZERS)
     return Description(
         layers,
+        shape,
         _options("loss_options", LOSSES[_choice("loss", header["loss"], LOSSES)], header["loss_options"]),
         _options("regularization", Regularization, header["regularization"]),
         dtype,

@@ -25,6 +25,7 @@ from fastnn.layers import Layer
 from fastnn.losses import Loss, check_outputs
 from fastnn.network import training
 from fastnn.network.history import History
+from fastnn.operations.base import Shape
 from fastnn.optimizers import Optimizer, check_optimizer
 
 
@@ -35,7 +36,8 @@ class Network:
     Parameters
     ----------
     layers : sequence of Layer
-        The first is an Affine layer; each Affine takes as many inputs as the one before it has outputs.
+        Each takes what the one before it gives: an Affine layer as many inputs as there are outputs before it, in one
+        dimension, which Flatten makes of images.
     loss : str or fastnn.losses.Loss
         One of `fastnn.losses`, or its name: "softmax_cross_entropy" (the network's outputs are logits; targets are
         labels, one-hot rows or probabilities), "mean_squared_error" (half the squared distance; targets are values
@@ -49,6 +51,9 @@ class Network:
         The most threads for this network, in place of `fastnn.set_num_threads`. Results do not depend on it.
     regularization : Regularization, optional
         A penalty added to the mean loss, so that weights stay small.
+    input_shape : tuple of int, optional
+        The shape of one sample, such as (1, 28, 28), where the first layer is no Affine, which says it itself. Data are
+        then (N, *input_shape).
 
     Attributes
     ----------
@@ -75,10 +80,11 @@ class Network:
         dtype: Any = "float32",
         n_threads: int | None = None,
         regularization: Regularization | None = None,
+        input_shape: Sequence[int] | int | None = None,
     ) -> None:
-        self._engine = Engine(layers, loss, dtype, regularization)
+        self._engine = Engine(layers, loss, dtype, regularization, input_shape)
         self.n_threads = n_threads
-        check_outputs(self._engine.formula, self._engine.layers[-1], self.outputs)
+        check_outputs(self._engine.formula, self._engine.plan.layers[-1], self.output_shape)
         self.history: History | None = None
         self.initialize(rng)
 
@@ -132,6 +138,16 @@ class Network:
         return self._engine.statistics
 
     @property
+    def input_shape(self) -> Shape:
+        """The shape of one sample: (D,), or (C, H, W) of images."""
+        return self._engine.input_shape
+
+    @property
+    def output_shape(self) -> Shape:
+        """The shape of the outputs of one sample."""
+        return self._engine.output_shape
+
+    @property
     def inputs(self) -> int:
         """Number of inputs D."""
         return self._engine.inputs
@@ -165,12 +181,14 @@ class Network:
         Parameters
         ----------
         x : array (N, D)
+            Or (N, *input_shape), where the network takes images.
         out : array (N, K), optional
             Receives the outputs; must not overlap x.
 
         Returns
         -------
         array (N, K)
+            Or (N, *output_shape), where the last layer gives images.
         """
         return self._engine.predict(x, out, check_finite)
 
@@ -187,6 +205,9 @@ class Network:
         With one output and a loss of two classes, the fraction on the target's side of the border: 0 for logits and
         margins, 1/2 for the probabilities of log_loss.
         """
+        if len(self.output_shape) > 1:
+            expected = "accuracy: expected a network of outputs in one dimension, one for each class"
+            raise ValueError(f"{expected}, got outputs of the shape {self.output_shape}; compare the outputs")
         if self.outputs == 1 and self._engine.loss.border is None:
             expected = "accuracy: expected a network of at least 2 outputs, one for each class"
             raise ValueError(f"{expected}, got 1; compare the outputs")
@@ -194,7 +215,7 @@ class Network:
             return self._engine.evaluate(*self._engine.prepare(x, t, check_finite))[1]
         finite = arrays.flag("check_finite", check_finite)
         options: Any = {"dtype": self.dtype, "rounding": True, "finite": finite, "option": arrays.CHECK_FINITE}
-        x = arrays.floats("x", x, ("N", self.inputs), **options)
+        x = arrays.floats("x", x, ("N", *self.input_shape), **options).reshape(-1, self.inputs)
         labels, dense = arrays.targets("t", t, len(x), self.outputs, self.dtype)
         return self._engine.evaluate(x, labels, dense)[1]
 
@@ -204,7 +225,7 @@ class Network:
 
     @answers_slips
     def outputs_of_layers(self, x: Any, *, check_finite: bool = True) -> list[Array]:
-        """Each layer's outputs for x (N, D), new arrays (N, width), first to last; the last is `predict(x)`."""
+        """Each layer's outputs for x (N, D), new arrays (N, outputs), first to last; the last is `predict(x)`."""
         from fastnn.network import passes
 
         return passes.outputs(self._engine, x, check_finite)
@@ -218,6 +239,7 @@ class Network:
         Parameters
         ----------
         x : array (N, D)
+            Or (N, *input_shape); dy likewise (N, *output_shape).
         dy : array (N, K)
             The gradient of your loss by `predict(x)`; divide it by N if the loss is a mean.
         need_dx : bool
@@ -276,21 +298,23 @@ class Network:
 
     def summary(self) -> str:
         """A table of the layers: outputs, parameters, and the activation's number if it has one."""
-        return table_of_layers(self._engine.layers, f"loss {self.loss_name}, {self.dtype}")
+        return table_of_layers(self._engine.layers, self._engine.shapes, f"loss {self.loss_name}, {self.dtype}")
 
     def __repr__(self) -> str:
         layers = ", ".join(str(layer) for layer in self.layers)
         loss = f'"{self.loss_name}"' if self._engine.loss == type(self._engine.formula)() else repr(self._engine.loss)
         penalty = "" if self.regularization.is_none else f", regularization={self.regularization!r}"
-        return f'Network([{layers}], loss={loss}, dtype="{self.dtype}"{penalty})'
+        tells = self._engine.layers[0].own_input_shape() is not None
+        shape = "" if tells else f", input_shape={self.input_shape}"
+        return f'Network([{layers}], loss={loss}, dtype="{self.dtype}"{penalty}{shape})'
 
     def _plain_targets(self, x: Any, t: Any) -> tuple[Array, Array] | None:
         """The labels and the dense targets, if the kernel alone can check x and t; else None."""
         engine = self._engine
         dtype, values = engine.values.dtype, engine.memory
-        if not (arrays.is_plain(x, dtype) and x.ndim == 2 and x.shape[1] == engine.inputs and x.base is not values):
+        if not (arrays.is_plain(x, dtype) and x.shape[1:] == engine.input_shape and x.base is not values):
             return None
-        if not engine.is_own_loss:  # its targets may be anything
+        if not engine.is_own_loss or len(engine.output_shape) > 1:  # its targets may be anything, or images
             return None
         if arrays.is_plain(t, dtype):
             t = t.reshape(-1, 1) if t.ndim == 1 else t
@@ -309,7 +333,8 @@ class Network:
         if check_finite is not True:
             check_finite = arrays.flag("check_finite", check_finite)
         if targets := self._plain_targets(x, t):
-            result, penalty, gradient = self._run_batch((x, *targets), optimizer, (True, check_finite))
+            rows = x if self._engine.takes_rows else x.reshape(len(x), self.inputs)
+            result, penalty, gradient = self._run_batch((rows, *targets), optimizer, (True, check_finite))
         if result[3] == REFUSED:  # the gate says why, outside the lock: it may call a user's code
             data = x, _, _ = self._engine.prepare(x, t, check_finite)
             result, penalty, gradient = self._run_batch(data, optimizer, (False, False))

@@ -8,20 +8,24 @@ from fastnn.engine import threads
 from fastnn.engine.engine import NO_ORDER, NO_WEIGHTS, Engine
 from fastnn.engine.interpreters import job, training
 from fastnn.engine.parameters import Parameters
-from fastnn.engine.plan import NO_LOSS_NUMBERS
+from fastnn.engine.plan import compile_plan
 from fastnn.engine.workspace import INDEX, Workspace
-from fastnn.functional.layers import affine_backward
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
+from fastnn.layers import Identity
 from fastnn.operations.losses.given import GIVEN
 from fastnn.optimizers import NO_RULE
 
 
 def outputs(network: Engine, x: Any, check_finite: bool) -> list[Array]:
-    """See `Network.outputs`."""
+    """See `Network.outputs_of_layers`."""
     x = _samples(network, x, check_finite)
-    workspace, _ = _run(network, x, np.zeros((len(x), network.outputs), network.dtype))
-    return [_tensor(workspace, "tensors", row, len(x)).copy() for row in workspace.table]
+    workspace, _ = _run(network, x, np.zeros((len(x), network.outputs), network.dtype), False)
+    rows, last, found = iter(workspace.table), x, []
+    for layer, shape in zip(network.layers, network.shapes[1:], strict=True):
+        last = last if layer.is_view else _tensor(workspace, "tensors", next(rows), len(x))
+        found.append(last.reshape(len(x), *shape).copy())
+    return found
 
 
 def backward(
@@ -30,33 +34,30 @@ def backward(
     """See `Network.backward`."""
     need_dx = arrays.flag("need_dx", need_dx)
     x = _samples(network, x, check_finite)
-    shape = (len(x), network.outputs)
-    dy = arrays.floats("dy", dy, shape, dtype=network.dtype, rounding=True)
-    workspace, gradients = _run(network, x, dy)
+    dy = arrays.floats("dy", dy, (len(x), *network.output_shape), dtype=network.dtype, rounding=True)
+    workspace, gradients = _run(network, x, dy.reshape(len(x), network.outputs), need_dx)
     named = dict(Parameters(gradients, network.places))
     if not need_dx:
         return named
-    first = _tensor(workspace, "tensor_gradients", workspace.table[0], len(x))
-    dx = affine_backward(first.copy(), x, np.ascontiguousarray(network.params["W1"]))[0]
-    assert dx is not None
-    return named, dx
+    return named, _tensor(workspace, "tensor_gradients", workspace.table[0], len(x)).reshape(-1, *network.input_shape)
 
 
 def _samples(network: Engine, x: Any, check_finite: bool) -> Array:
     finite = arrays.flag("check_finite", check_finite)
     options: Any = {"dtype": network.dtype, "rounding": True, "finite": finite, "option": arrays.CHECK_FINITE}
-    return arrays.floats("x", x, ("N", network.inputs), **options)
+    return arrays.floats("x", x, ("N", *network.input_shape), **options).reshape(-1, network.inputs)
 
 
-def _run(network: Engine, x: Array, dy: Array) -> tuple[Workspace, Array]:
-    """Run forward and backward from dy with the learned statistics; return the workspace and the gradients (P,)."""
-    plan, parts = network.plan, threads.at_most(network.n_threads)
-    numbers = plan.numbers.copy()
-    numbers[-job.PLAN_NUMBERS :] = NO_LOSS_NUMBERS
-    own = plan._replace(numbers=numbers, loss=GIVEN, loss_of_labels=GIVEN, tables={})
+def _run(network: Engine, x: Array, dy: Array, need_dx: bool) -> tuple[Workspace, Array]:
+    """Run forward and backward from dy with the learned statistics; return the workspace and the gradients (P,).
+
+    need_dx: a copy of x, as the outputs of a first operation, has a gradient in the workspace, too.
+    """
+    layers, parts = (Identity(), *network.layers) if need_dx else network.layers, threads.at_most(network.n_threads)
+    compiled = compile_plan(layers, network.input_shape, GIVEN)
     gradients = np.zeros_like(network.values)
     vectors = (network.values, gradients, np.zeros((0, gradients.size), network.dtype))
-    workspace = Workspace(own, network.columns, network.trained, vectors, len(x), parts)
+    workspace = Workspace(compiled.plan, compiled.columns, compiled.trained, vectors, len(x), parts)
     workspace.set_update(NO_RULE, None)
     data = (x[:], np.empty(0, INDEX), dy[:], NO_ORDER, NO_WEIGHTS)
     arguments = (workspace.job, *data, 0, 1, len(x), 0.0, False, False, False)

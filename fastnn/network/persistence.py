@@ -6,7 +6,7 @@ A model file is a zip archive that `numpy.load` opens too. Its three members are
     parameters.npy       the parameters in the order of the header, each in C order: one vector (P,), little-endian
     optimizer_state.npy  the optimizer's state, (vectors, P), likewise
 
-This is format version 3; tests/data holds files of versions 1 and 2. Anything that it cannot express, such as a new
+This is format version 4; tests/data holds files of versions 1 to 3. Anything that it cannot express, such as a new
 field of a layer, takes a new version number; earlier versions stay readable.
 """
 
@@ -207,7 +207,12 @@ def _read(file: IO[bytes]) -> Network:
         shapes = {PARAMETERS: (described.size,), STATE: (vectors, described.size)}
         values, state = (_array(archive, members[name], described.dtype, shape) for name, shape in shapes.items())
     network = Network(
-        described.layers, described.loss, dtype=described.dtype, rng=0, regularization=described.regularization
+        described.layers,
+        described.loss,
+        dtype=described.dtype,
+        rng=0,
+        regularization=described.regularization,
+        input_shape=described.input_shape,
     )
     counts = (described.steps, described.draws, described.seed)
     network.engine.restore(Snapshot(values, state, described.update, *counts, described.optimizer))

@@ -113,7 +113,7 @@ def _of_chain(chain: Chain, x: Array, rule: Rule) -> Found:
 
 def gradients(chain: Chain, rule: Rule, only: str | None) -> tuple[dict[str, Array], dict[str, Array] | None]:
     """The difference quotients of the chain's loss by one of its parameters, or by all, and estimates of errors."""
-    compiled = compile_plan(check_layers(chain.layers), chain.loss)
+    compiled = compile_plan(*check_layers(chain.layers), chain.loss)
     values = np.zeros(compiled.size)
     for number, (weights, bias) in enumerate(chain.parameters, start=1):
         for name, array in ((f"W{number}", weights), (f"b{number}", bias)):

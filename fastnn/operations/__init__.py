@@ -28,7 +28,7 @@ FIRST = (
         "silu",
         "softplus",
     ),
-    *("softmax", "dropout", "batch_norm"),
+    *("softmax", "flatten", "dropout", "batch_norm"),
     *("softmax_cross_entropy", "sigmoid_cross_entropy", "mean_squared_error", "absolute_error", "huber", "hinge"),
     *("exponential", "kl_divergence", "cross_entropy", "log_loss"),
     *("sgd", "momentum", "adagrad", "rmsprop", "adam"),

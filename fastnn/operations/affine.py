@@ -1,5 +1,6 @@
 """The affine layer, y = x W + b."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +51,7 @@ from fastnn.kernels.sparse import sparse_multiply, sparse_multiply_transposed_le
 from fastnn.kernels.units import unit
 from fastnn.kernels.views import part
 from fastnn.operations import initializers
-from fastnn.operations.base import Layer, Units
+from fastnn.operations.base import Layer, Shape, Units
 from fastnn.operations.links import Back, Gradient, Link, Operation, Taken
 
 WIDEST = 2**31 - 1  # so that the size of a layer's weights is an int64
@@ -208,7 +209,21 @@ class Affine(Layer):
         if self.init is not None:
             object.__setattr__(self, "init", initializers.check("init", self.init))
 
-    def parameters(self, width: int) -> dict[str, tuple[int, ...]]:
+    def own_input_shape(self) -> Shape:
+        return (self.inputs,)
+
+    def shape_of_output(self, shape: Shape) -> Shape:
+        if len(shape) > 1:
+            remedy = "add Flatten() before it"
+            if math.prod(shape) != self.inputs:
+                remedy += f", and take Affine({math.prod(shape)}, {self.outputs})"
+            raise ValueError(f"expected inputs of the shape ({self.inputs},) for {self}, got {shape}; {remedy}")
+        if shape != (self.inputs,):
+            expected = f"expected Affine({shape[0]}, {self.outputs}), as the layer before has {shape[0]} outputs"
+            raise ValueError(f"{expected}, got {self}; make the widths agree")
+        return (self.outputs,)
+
+    def parameters(self, shape: Shape) -> dict[str, Shape]:
         """W (inputs, outputs) and b (outputs,)."""
         return {"W": (self.inputs, self.outputs), "b": (self.outputs,)}
 
@@ -216,12 +231,13 @@ class Affine(Layer):
         init = follows if self.init is None else self.init
         return {"W": initializers.weights(init, self.inputs, self.outputs, generator), "b": 0.0}
 
-    def scratch_size(self, rows: int, inputs: int, outputs: int) -> int:
-        sizes = [scratch_size(inputs, outputs), sparse_scratch_size(inputs, outputs)]
+    def scratch_size(self, rows: int, inputs: Shape, outputs: Shape) -> int:
+        D, H = self.inputs, self.outputs
+        sizes = [scratch_size(D, H), sparse_scratch_size(D, H)]
         if rows:
-            sizes += [scratch_size(outputs, inputs, "right"), scratch_size(rows, outputs, "left")]
-            sizes += [sparse_scratch_size(rows, outputs)]
+            sizes += [scratch_size(H, D, "right"), scratch_size(rows, H, "left")]
+            sizes += [sparse_scratch_size(rows, H)]
         return max(sizes)
 
-    def follow_scratch_size(self, columns: int, inputs: int, outputs: int) -> int:
-        return scratch_size(inputs, columns, "left")
+    def follow_scratch_size(self, columns: int, inputs: Shape, outputs: Shape) -> int:
+        return scratch_size(self.inputs, columns, "left")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -33,9 +33,10 @@ from fastnn.kernels.frames import (
 from fastnn.kernels.units import Unit
 from fastnn.kernels.vector_math import constant
 from fastnn.kernels.views import part
-from fastnn.operations.links import Elements, Link
+from fastnn.operations.links import Elements, Link, Passes
 
 COLUMNS, BLOCK = 0, 1  # what LAYOUT says: see `changes_of_elements`
+Shape: TypeAlias = tuple[int, ...]  # of one sample: (features,), or (channels, height, width)
 
 
 class Units(NamedTuple):
@@ -62,7 +63,8 @@ class Units(NamedTuple):
         SAMPLES, those whose outputs row BEGIN of PARAMETER moves, and how many into RESULT. None: all.
     move
         CHANGES, what outputs COLUMN to COLUMN + WIDTH of each sample change by where the entries of row BEGIN of
-        PARAMETER do by STEPS; in columns, see `changes_of_elements`.
+        PARAMETER do by STEPS; in columns, see `changes_of_elements`. Entry j of the row must move output j alone. None:
+        by forward, of all outputs of all samples.
     change
         CHANGES, f(x + d) - f(x) from d, of an operation on single elements. None: by two calls of forward.
     spread
@@ -88,12 +90,16 @@ class Units(NamedTuple):
     follow: Unit | None = None
 
 
+NO_UNITS = Units(None, None)  # type: ignore[arg-type]  # of a layer that is a view
+
+
 @dataclass(frozen=True)
 class Layer:
     """What all layers share."""
 
     units: ClassVar[Units]
-    link: ClassVar[Link] = Elements()  # how a check of gradients goes through it
+    link: ClassVar[Link] = Passes()  # how a check of gradients goes through it
+    is_view: ClassVar[bool] = False  # whether its outputs are its inputs in another shape: it has no units then
     takes_elements: ClassVar[bool] = False  # whether each output comes from one input alone
     has_kink: ClassVar[bool] = False  # whether its derivative jumps
     penalized: ClassVar[tuple[str, ...]] = ()  # the parameters that regularization takes
@@ -107,11 +113,25 @@ class Layer:
         )
         return f"{type(self).__name__}({given})"
 
-    def parameters(self, width: int) -> dict[str, tuple[int, ...]]:
-        """The names and shapes of its parameters, where it has so many outputs."""
+    def own_input_shape(self) -> Shape | None:
+        """The shape of its inputs, where the layer itself says it; None where `Network` has to be told."""
+        return None
+
+    def shape_of_output(self, shape: Shape) -> Shape:
+        """The shape of the outputs of one sample, from that of its inputs.
+
+        Raises
+        ------
+        ValueError
+            Where it takes no inputs of this shape. The sentence begins with "expected".
+        """
+        return shape
+
+    def parameters(self, shape: Shape) -> dict[str, Shape]:
+        """The names and shapes of its parameters, for inputs of a shape."""
         return {}
 
-    def statistics(self, width: int) -> dict[str, tuple[int, ...]]:
+    def statistics(self, shape: Shape) -> dict[str, Shape]:
         """The names and shapes of what it learns of its inputs."""
         return {}
 
@@ -129,13 +149,21 @@ class Layer:
     def check_in(self, name: str, dtype: Any) -> None:
         """Refuse numbers that the dtype rounds to 0, 1 or infinity; name: how messages call the layer."""
 
-    def scratch_size(self, rows: int, inputs: int, outputs: int) -> int:
+    def scratch_size(self, rows: int, inputs: Shape, outputs: Shape) -> int:
         """Elements of scratch that its units want, for so many rows at once; 0 for predictions alone."""
         return 0
 
-    def follow_scratch_size(self, columns: int, inputs: int, outputs: int) -> int:
+    def follow_scratch_size(self, columns: int, inputs: Shape, outputs: Shape) -> int:
         """Elements of scratch that its `follow` wants for blocks of so many columns."""
         return 0
+
+
+def one_dimension(layer: Layer, shape: Shape) -> Shape:
+    """The shape, refused unless it has one dimension; for layers that have no meaning for images yet."""
+    if len(shape) > 1:
+        expected = f"expected inputs in one dimension for {layer}"
+        raise ValueError(f"{expected}, got the shape {shape}; add Flatten() before it")
+    return shape
 
 
 def check_finite_in(name: str, number: float, dtype: Any) -> None:
@@ -147,6 +175,7 @@ def check_finite_in(name: str, number: float, dtype: Any) -> None:
 class Activation(Layer):
     """What activation layers share: `activation`, the name of their formula in fastnn.activation_forward."""
 
+    link: ClassVar[Link] = Elements()
     activation: ClassVar[str] = ""
     option: ClassVar[str] = ""  # the name of its one parameter, if any
 

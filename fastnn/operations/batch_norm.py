@@ -46,7 +46,7 @@ from fastnn.kernels.frames import (
 from fastnn.kernels.frames import END as LAST
 from fastnn.kernels.units import unit
 from fastnn.kernels.views import part
-from fastnn.operations.base import Layer, Units, changes_of_elements
+from fastnn.operations.base import Layer, Shape, Units, changes_of_elements, one_dimension
 from fastnn.operations.links import SURE, Columns, Operation, Taken
 
 GAMMA, BETA = 0, 1
@@ -303,13 +303,16 @@ class BatchNorm(Layer):
         object.__setattr__(self, "momentum", arrays.real("momentum", self.momentum, minimum=0.0, below=1.0))
         object.__setattr__(self, "epsilon", arrays.real("epsilon", self.epsilon, above=0.0))
 
-    def parameters(self, width: int) -> dict[str, tuple[int, ...]]:
-        """gamma and beta (width,)."""
-        return {"gamma": (width,), "beta": (width,)}
+    def shape_of_output(self, shape: Shape) -> Shape:
+        return one_dimension(self, shape)
 
-    def statistics(self, width: int) -> dict[str, tuple[int, ...]]:
-        """mean and variance (width,)."""
-        return {"mean": (width,), "variance": (width,)}
+    def parameters(self, shape: Shape) -> dict[str, Shape]:
+        """gamma and beta (inputs,)."""
+        return {"gamma": shape, "beta": shape}
+
+    def statistics(self, shape: Shape) -> dict[str, Shape]:
+        """mean and variance (inputs,)."""
+        return {"mean": shape, "variance": shape}
 
     def beginnings(self, follows: str, generator: np.random.Generator) -> dict[str, Any]:
         return {"gamma": 1.0, "beta": 0.0, "mean": 0.0, "variance": 1.0}
@@ -317,8 +320,8 @@ class BatchNorm(Layer):
     def numbers(self) -> tuple[float, ...]:
         return (self.epsilon, self.momentum)
 
-    def scratch_size(self, rows: int, inputs: int, outputs: int) -> int:
-        return 3 * outputs
+    def scratch_size(self, rows: int, inputs: Shape, outputs: Shape) -> int:
+        return 3 * outputs[0]
 
     def check_in(self, name: str, dtype: Any) -> None:
         arrays.survives(name, "an epsilon above 0", self.epsilon, 0.0, dtype, "pass a larger one")

@@ -35,7 +35,7 @@ from fastnn.kernels.frames import (
 )
 from fastnn.kernels.units import Unit
 from fastnn.kernels.views import part
-from fastnn.operations.base import Layer, Units, changes_of_elements, check_finite_in
+from fastnn.operations.base import Layer, Shape, Units, changes_of_elements, check_finite_in, one_dimension
 from fastnn.operations.links import Elements
 
 MOST = 3  # parameters of a column
@@ -52,8 +52,11 @@ class ColumnLayer(Layer):
         for one in fields(self):
             object.__setattr__(self, one.name, arrays.real(one.name, getattr(self, one.name)))
 
-    def parameters(self, width: int) -> dict[str, tuple[int, ...]]:
-        return {one.name: (width,) for one in fields(self)}
+    def shape_of_output(self, shape: Shape) -> Shape:
+        return one_dimension(self, shape)
+
+    def parameters(self, shape: Shape) -> dict[str, Shape]:
+        return {one.name: shape for one in fields(self)}
 
     def beginnings(self, follows: str, generator: np.random.Generator) -> dict[str, Any]:
         return {one.name: getattr(self, one.name) for one in fields(self)}

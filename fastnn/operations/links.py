@@ -11,6 +11,7 @@ Shape letters: R runs, N batch, D inputs and H outputs of an operation, P entrie
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -51,11 +52,14 @@ class Operation(Protocol):
     def noise(self, scale: Array) -> Array:
         """Random numbers (R, *scale.shape) of that standard deviation; 0 in the exact runs, and where scale is 0."""
 
-    def forward(self, x: Array, which: int = -1, step: Any = 0.0) -> Array:
+    def forward(self, x: Array, which: int = -1, step: Any = 0.0, dtype: Any = np.float64) -> Array:
         """The outputs for x (..., D) by the unit of the forward pass, with one parameter moved by a step."""
 
     def slopes(self, x: Array, y: Array) -> Array:
         """What the unit of the backward pass makes of gradients that are 1."""
+
+    def backward(self, x: Array, y: Array, dy: Array, dtype: Any = np.float64) -> tuple[Array, list[Array]]:
+        """The gradients by the inputs (N, D) and by each parameter, by the units of the backward pass."""
 
     def quotient(self, changes: Array, steps: Array) -> tuple[Array, Array]:
         """The difference quotients of changes (points, ...), and estimates of their errors."""
@@ -203,6 +207,75 @@ class Elements(Columns):
             error = (4 * estimate[0] + 8 * EPS * np.abs(y[0]) / size) / SURE
             lost = np.maximum(lost, np.maximum(at.unit * np.abs(factor[0]), error))
         return tuple(factors), SURE * lost
+
+
+class Passes(Link):
+    """Any operation, of any shapes, by its own units.
+
+    What its backward pass gives is confirmed by quotients of the forward pass in a random direction: by the sum of the
+    gradient times the direction, which cannot agree by chance. Where it does not, it is replaced by quotients of single
+    elements. What rounding costs is measured in float32.
+    """
+
+    def forward(self, at: Operation, x: Array) -> Taken:
+        y = at.forward(x)
+        terms = _terms(y[0], at.forward(x[0], dtype=np.float32))
+        return Taken(x, y + at.noise(at.unit * terms), lost=terms)
+
+    def backward(self, at: Operation, taken: Taken, dy: Array, need_dx: bool) -> Back:
+        x, y = taken.x, taken.y
+        found = [at.backward(*run) for run in zip(x, y, dy, strict=True)]
+        single = at.backward(x[0], y[0], dy[0], np.float32)
+        quotients = _Quotients(at, x[0], dy[0], taken.lost)
+        gradients = []
+        for which, parameter in enumerate(at.parameters):
+            values = np.stack([run[1][which] for run in found])
+            size = STEP * np.clip(np.abs(parameter.ravel()), SMALLEST_STEP, 1.0)
+            exact, error = quotients.confirmed(values[0], size, partial(at.forward, x[0], which))
+            samples = [at.backward(*(one[0][n : n + 1] for one in (x, y, dy)))[1][which] for n in range(x.shape[1])]
+            lost = SURE * at.unit * _terms(values[0], single[1][which])
+            gradients.append(Gradient(values + (exact - values[0]), np.abs(samples).sum(axis=0), lost + error))
+        dx = np.stack([run[0] for run in found])
+        rounded = EPS * float(np.abs(dy[0] * y[0]).sum() + np.abs(dx[0] * x[0]).sum())
+        if not need_dx:
+            return Back(dx, gradients, rounded)
+        size = STEP * np.maximum(1.0, np.abs(x[0]))
+        exact, error = quotients.confirmed(dx[0], size, lambda step: at.forward(x[0] + step))
+        return Back(dx + (exact - dx[0]) + at.noise(at.unit * _terms(dx[0], single[0]) + error), gradients, rounded)
+
+
+def _terms(exact: Array, single: Array) -> Array:
+    """The magnitude of what was added up to an array, by what rounding in float32 makes of it."""
+    off = np.sqrt(np.mean(np.square(single - exact), axis=-1, keepdims=True))
+    return np.abs(exact) + off / float(np.finfo(np.float32).eps)
+
+
+class _Quotients:
+    """Gradients of sum(dy f) from quotients of the forward pass f. x, dy, terms: of the exact run (N, ...)."""
+
+    def __init__(self, at: Operation, x: Array, dy: Array, terms: Array) -> None:
+        self.at, self.dy, self.y, self.terms = at, dy, at.forward(x), terms
+
+    def along(self, steps: Array, forward: Callable[[Array], Array]) -> tuple[float, float]:
+        """The slope of sum(dy f) along steps, and how wrong it may be."""
+        changes = np.stack([forward(point * steps) - self.y for point in self.at.points])
+        slopes, estimate = self.at.quotient(changes, np.array(self.at.points)[:, None, None])
+        error = np.abs(self.dy) * (4 * estimate + 8 * EPS * self.terms)
+        return float((self.dy * slopes).sum()), float(error.sum())
+
+    def confirmed(self, gradient: Array, size: Array, forward: Callable[[Array], Array]) -> tuple[Array, Any]:
+        """The gradient where quotients confirm it, else that by quotients, and what that may be off by."""
+        steps = size * np.random.default_rng(0).uniform(0.5, 1.0, size.shape)
+        slope, error = self.along(steps, forward)
+        if abs(slope - (gradient * steps).sum()) <= error + 8 * EPS * np.abs(gradient * steps).sum():
+            return gradient, 0.0
+        found, errors = np.empty((2, *gradient.shape))
+        for index in np.ndindex(gradient.shape):
+            steps = np.zeros_like(size)
+            steps[index] = size[index]
+            slope, error = self.along(steps, forward)
+            found[index], errors[index] = slope / size[index], error / size[index]
+        return found, errors
 
 
 def spread(tensor: Array) -> Array:

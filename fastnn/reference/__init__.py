@@ -40,6 +40,8 @@ from .losses import sigmoid_cross_entropy as sigmoid_cross_entropy
 from .losses import softmax_cross_entropy as softmax_cross_entropy
 from .units import batch_norm_backward as batch_norm_backward
 from .units import batch_norm_forward as batch_norm_forward
+from .units import flatten_backward as flatten_backward
+from .units import flatten_forward as flatten_forward
 from .units import prelu_backward as prelu_backward
 from .units import prelu_forward as prelu_forward
 from .updates import adagrad_update as adagrad_update

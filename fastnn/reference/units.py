@@ -1,4 +1,4 @@
-"""Operations with parameters for each unit in plain NumPy: part of fastnn.reference.
+"""Layers other than affine and activations in plain NumPy: part of fastnn.reference.
 
 x, y, dy, dx (N, D); slope, gamma, beta (D,).
 """
@@ -9,6 +9,16 @@ from typing import NamedTuple
 import numpy as np
 
 from .activations import Array, quiet
+
+
+def flatten_forward(x: Array) -> Array:
+    """x (N, C, H, W) as rows (N, C H W); a view."""
+    return x.reshape(len(x), -1)
+
+
+def flatten_backward(dy: Array, x: Array) -> tuple[Array]:
+    """dx, which is dy (N, C H W) in the shape of x (N, C, H, W); a view."""
+    return (dy.reshape(x.shape),)
 
 
 @quiet
@@ -57,7 +67,7 @@ def _batch_norm_backward(dy: Array, x: Array, gamma: Array, beta: Array, **optio
 
 
 class UnitsOperation(NamedTuple):
-    """A layer with parameters (D,): forward(x, *parameters), and backward(dy, x, *parameters), dx and theirs."""
+    """A layer with parameters (D,), or none: forward(x, *parameters); backward(dy, x, *parameters), dx and theirs."""
 
     forward: Callable[..., Array]
     backward: Callable[..., tuple[Array, ...]]
@@ -66,6 +76,7 @@ class UnitsOperation(NamedTuple):
 
 # To add one, write it above and enter it here, with its parameters.
 UNITS: dict[str, UnitsOperation] = {
+    "flatten": UnitsOperation(flatten_forward, flatten_backward, {}),
     "prelu": UnitsOperation(prelu_forward, prelu_backward, {"slope": 0.25}),
     "batch_norm": UnitsOperation(batch_norm_forward, _batch_norm_backward, {"gamma": 1.0, "beta": 0.0}),
 }

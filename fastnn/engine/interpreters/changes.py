@@ -44,6 +44,7 @@ class Space(NamedTuple):
     changes: Any  # (columns,)
     losses: Any  # (columns,)
     steps: Any  # (columns,)
+    own: Any  # a copy of the parameters of one operation
 
 
 @kernel
@@ -189,6 +190,27 @@ def _take_loss(job: Any, operations: Any, unit: int, losses: int, frame: Any) ->
 
 
 @kernel
+def follow_block(job: Any, operations: Any, i: int, frame: Any, space: Space) -> None:
+    """The losses of a space, where the inputs of operation i change by the block at space.one, which is overwritten."""
+    count, one, other = operations.shape[0], space.one, space.other
+    for later in range(i, count):
+        choose(job, operations, later, frame)
+        put(frame, frames.CHANGES, one)
+        put(frame, frames.OTHER, other)
+        if operations[later, TAKES_ELEMENTS] != 0:
+            _change_block(operations, later, frame)
+            continue
+        if has_unit(operations, later, FOLLOW):
+            call_unit(operations, later, FOLLOW, frame)
+        else:
+            _follow_by_forward(operations, later, frame)
+        one, other = other, one
+    put(frame, frames.CHANGES, one)
+    put(frame, frames.OTHER, space.work)
+    _take_loss(job, operations, get(job, LOSS_CHANGE), space.losses, frame)
+
+
+@kernel
 def follow(job: Any, operations: Any, first: int, frame: Any, space: Space) -> None:
     """The losses of a space = the changes of each sample's loss where the outputs of operation `first` change.
 
@@ -212,19 +234,4 @@ def follow(job: Any, operations: Any, first: int, frame: Any, space: Space) -> N
         i += 1
     else:
         _spread_as_it_is(operations[i - 1, WIDTH_OUT], frame)
-    one, other = space.one, space.other
-    for later in range(i, count):
-        choose(job, operations, later, frame)
-        put(frame, frames.CHANGES, one)
-        put(frame, frames.OTHER, other)
-        if operations[later, TAKES_ELEMENTS] != 0:
-            _change_block(operations, later, frame)
-            continue
-        if has_unit(operations, later, FOLLOW):
-            call_unit(operations, later, FOLLOW, frame)
-        else:
-            _follow_by_forward(operations, later, frame)
-        one, other = other, one
-    put(frame, frames.CHANGES, one)
-    put(frame, frames.OTHER, space.work)
-    _take_loss(job, operations, get(job, LOSS_CHANGE), space.losses, frame)
+    follow_block(job, operations, i, frame, space)

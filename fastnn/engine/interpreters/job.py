@@ -1,9 +1,10 @@
 """A job: how a network's arrays reach an interpreter.
 
 A network is data: a *plan* has one row of integers for each operation, with the addresses of its units, so a new
-architecture compiles nothing but the units that no network used before. A tensor of width w whose plan column is c
-lives, for a batch of at most `capacity` rows, at buffer[capacity * c :], row after row; its gradient at the same place
-of a second buffer. Parameters, what operations learn of their inputs, and gradients are ranges of flat vectors.
+architecture compiles nothing but the units that no network used before. A tensor whose plan column is c lives, for a
+batch of at most `capacity` rows, at buffer[capacity * c :], row after row; its gradient at the same place of a second
+buffer. The *width* of a tensor is the number of elements of one sample, whatever its shape. Parameters, what operations
+learn of their inputs, and gradients are ranges of flat vectors.
 
 All of that reaches an interpreter as a *job*: one table of integers with the addresses and sizes of its arrays. Who
 makes the job keeps its arrays alive (fastnn/engine/workspace.py).
@@ -16,17 +17,18 @@ import numpy as np
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import call, frame_at, get, put, zero_of
 from fastnn.kernels.compile import kernel
-from fastnn.kernels.frames import BATCH_STATISTICS, EACH_PLACE, MOST_PARAMETERS, PLACES_SIZE
+from fastnn.kernels.frames import BATCH_STATISTICS, EACH_PLACE, MOST_PARAMETERS, PLACES_SIZE, SHAPES_SIZE
 from fastnn.kernels.views import matrix, vector_at
 
 # Columns of a plan's row: the plan columns of the tensors that it reads and writes (INPUT: the network's input), their
-# widths, whether it takes single elements, how many parameters and statistics it has; then the addresses of its units
-# by their roles (see frames.FORWARD), 0 for none; then frames.PLACES_SIZE integers.
+# sizes, whether it takes single elements, how many parameters and statistics it has; then the addresses of its units
+# by their roles (see frames.FORWARD), 0 for none; then frames.PLACES_SIZE and frames.SHAPES_SIZE integers.
 READS, WRITES, WIDTH_IN, WIDTH_OUT, TAKES_ELEMENTS, PARAMETERS, STATISTICS = range(7)
 INPUT = -1
 UNITS_AT = 7
 PLACES_AT = UNITS_AT + 15
-PLAN_COLUMNS = PLACES_AT + PLACES_SIZE
+SHAPES_AT = PLACES_AT + PLACES_SIZE
+PLAN_COLUMNS = SHAPES_AT + SHAPES_SIZE
 
 # A plan's numbers: NUMBERS_EACH of each operation, then those of the loss and of the penalty.
 NUMBERS_EACH = 4
@@ -40,13 +42,13 @@ NUMBERS = (
     "batch part", "between stages", "parameter part", "clipped part", "predict part",
     "start", "count", "stage", "skips zeros", "counts hits", "gathered", "samples", "inputs", "outputs",
     "perturb part", "prepare part", "prepare outputs", "change", "change of one",
-    "operation", "parameter", "first", "last", "begin", "end", "columns", "widest",
+    "operation", "parameter", "first", "last", "begin", "end", "columns", "widest", "own",
 )  # fmt: skip
 (OPERATION_COUNT, STATE_VECTORS, CAPACITY, TRAINED, PARTS, ITEM, ACCEPTS,
  LOSS, LOSS_OF_LABELS, UPDATE, OUTER, BATCH_PART, BETWEEN_STAGES, PARAMETER_PART, CLIPPED_PART, PREDICT_PART,
  START, COUNT, STAGE, SKIPS_ZEROS, COUNTS_HITS, GATHERED, SAMPLES, DATA_INPUTS, DATA_OUTPUTS,
  PERTURB_PART, PREPARE_PART, LOSS_PREPARE, LOSS_CHANGE, LOSS_CHANGE_OF_ONE,
- OPERATION, PARAMETER, FIRST, LAST, BEGIN, END, COLUMNS, WIDEST) = range(38)  # fmt: skip
+ OPERATION, PARAMETER, FIRST, LAST, BEGIN, END, COLUMNS, WIDEST, OWN) = range(39)  # fmt: skip
 ARRAYS = (
     "operations",  # intp, those of the plan
     "numbers",  # float64, those of the plan

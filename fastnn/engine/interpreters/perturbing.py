@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.engine.interpreters.changes import Space, choose, follow
+from fastnn.engine.interpreters.changes import Space, choose, follow, follow_block
 from fastnn.engine.interpreters.forward import BLOCK_ROWS, forward_rows
 from fastnn.engine.interpreters.job import (
     AT_CHANGES,
@@ -34,7 +34,9 @@ from fastnn.engine.interpreters.job import (
     LAST,
     LOSS_PREPARE,
     OPERATION,
+    OWN,
     PARAMETER,
+    PARAMETERS,
     PARTS,
     PERTURB_PART,
     PREPARE_PART,
@@ -55,16 +57,16 @@ from fastnn.engine.interpreters.job import (
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import call, get, new_frame, put, zero_of
 from fastnn.kernels.compile import kernel, shell
-from fastnn.kernels.frames import BREADTH, MOVE, OFF, PLACE, PREPARE, REACHES, SLOTS
+from fastnn.kernels.frames import BREADTH, FORWARD, HEIGHT, MOVE, OFF, PLACE, PREPARE, REACHES, SLOTS
 from fastnn.kernels.matmul import share
 from fastnn.kernels.units import part_unit, run_parts
 from fastnn.kernels.views import part as part_of
 from fastnn.kernels.views import vector_at
 
 
-def space_size(widest: int, columns: int, scratch: int) -> int:
-    """Elements of one part's memory; scratch: what the operations ask for."""
-    return (2 * widest + 4) * columns + scratch
+def space_size(widest: int, columns: int, own: int, scratch: int) -> int:
+    """Elements of one part's memory; own: see Space; scratch: what the operations ask for."""
+    return (2 * widest + 4) * columns + own + scratch
 
 
 @kernel
@@ -72,17 +74,17 @@ def _space(job: Any, part: int, frame: Any) -> Space:
     """One part's memory, cut into scratch; its rest goes to the operations."""
     at, columns = row_of_part(job, AT_MEMORY, part, REAL), get(job, COLUMNS)
     block, line = REAL * get(job, WIDEST) * columns, REAL * columns
-    rest = at + 2 * block
-    size = get(job, AT_MEMORY + 1) // get(job, PARTS) - (2 * get(job, WIDEST) + 4) * columns
-    put(frame, frames.SCRATCH, rest + 4 * line)
+    rest, own = at + 2 * block, at + 2 * block + 4 * line
+    size = get(job, AT_MEMORY + 1) // get(job, PARTS) - (2 * get(job, WIDEST) + 4) * columns - get(job, OWN)
+    put(frame, frames.SCRATCH, own + REAL * get(job, OWN))
     put(frame, frames.SCRATCH_SIZE, size)
-    return Space(columns, at, at + block, rest, rest + line, rest + 2 * line, rest + 3 * line)
+    return Space(columns, at, at + block, rest, rest + line, rest + 2 * line, rest + 3 * line, own)
 
 
 @kernel
 def _reached(job: Any, operations: Any, o: int, samples: Any, frame: Any) -> int:
     """The samples that row BEGIN of a parameter reaches, into `samples`; returns how many."""
-    if has_unit(operations, o, REACHES):
+    if has_unit(operations, o, MOVE) and has_unit(operations, o, REACHES):
         call_unit(operations, o, REACHES, frame)
         return get(frame, frames.RESULT)
     for n in range(get(job, SAMPLES)):
@@ -118,6 +120,53 @@ def _add_losses(job: Any, count: int, run: int, place: int, width: int, losses: 
 
 
 @kernel
+def _own_parameters(job: Any, operations: Any, o: int, space: Space) -> Any:
+    """The copy of the parameters of operation o, equal to them."""
+    size = 0
+    for p in range(operations[o, PARAMETERS]):
+        size += place_of(operations, o, p, HEIGHT) * place_of(operations, o, p, BREADTH)
+    own, values = (
+        vector_at(space.own, size, 0.0),
+        part_of(reals(job, AT_VALUES), place_of(operations, o, 0, PLACE), size),
+    )
+    for k in range(size):
+        own[k] = values[k]
+    return own
+
+
+@kernel
+def _move_by_forward(operations: Any, o: int, first: int, own: Any, at: int, frame: Any, space: Space) -> None:
+    """The block at space.one: the changes of all outputs of operation o, of SAMPLE_COUNT samples from `first` on.
+
+    Each column has its own step of WIDTH parameters from own[at] on. It takes the operation forward from a copy of its
+    parameters, one of which is moved, and subtracts.
+    """
+    count, run, width = get(frame, frames.SAMPLE_COUNT), get(frame, frames.RUN), get(frame, frames.WIDTH)
+    inputs, outputs, steps = get(frame, frames.INPUTS), get(frame, frames.OUTPUTS), vector_at(space.steps, run, 0.0)
+    columns, values, all_rows = count * run, get(frame, frames.VALUES), get(frame, frames.ROWS)
+    source, target = get(frame, frames.SOURCE), get(frame, frames.TARGET)
+    block, base = vector_at(space.one, outputs * columns, 0.0), vector_at(target, all_rows * outputs, 0.0)
+    moved = vector_at(space.other, count * outputs, 0.0)
+    put(frame, frames.VALUES, space.own - REAL * place_of(operations, o, 0, PLACE))
+    put(frame, frames.SOURCE, source + REAL * first * inputs)
+    put(frame, frames.TARGET, space.other)
+    put(frame, frames.ROWS, count)
+    for r in range(run):
+        kept = own[at + r % width]
+        own[at + r % width] = kept + steps[r]
+        call_unit(operations, o, FORWARD, frame)
+        own[at + r % width] = kept
+        for s in range(count):
+            row, before = part_of(moved, s * outputs, outputs), part_of(base, (first + s) * outputs, outputs)
+            for k in range(outputs):
+                block[k * columns + s * run + r] = row[k] - before[k]
+    put(frame, frames.VALUES, values)
+    put(frame, frames.SOURCE, source)
+    put(frame, frames.TARGET, target)
+    put(frame, frames.ROWS, all_rows)
+
+
+@kernel
 def _perturb_row(job: Any, operations: Any, row: int, samples_at: int, frame: Any, space: Space) -> None:
     """Add to the changes the sums over the samples, for columns [BEGIN, END) of one row of a parameter."""
     o, which, points = get(job, OPERATION), get(job, PARAMETER), get(job, AT_POINTS + 1)
@@ -128,7 +177,8 @@ def _perturb_row(job: Any, operations: Any, row: int, samples_at: int, frame: An
     put(frame, frames.SAMPLES, samples_at)
     reached = _reached(job, operations, o, samples, frame)
     place = place_of(operations, o, which, PLACE) + row * place_of(operations, o, which, BREADTH)
-    most = max(1, space.columns // points)
+    most, by_forward = max(1, space.columns // points), not has_unit(operations, o, MOVE)
+    own = _own_parameters(job, operations, o, space) if by_forward else part_of(reals(job, AT_VALUES), 0, 0)
     for j in range(get(job, BEGIN), get(job, END), most):
         width = min(most, get(job, END) - j)
         run = points * width
@@ -146,8 +196,13 @@ def _perturb_row(job: Any, operations: Any, row: int, samples_at: int, frame: An
             put(frame, frames.WIDTH, width)
             put(frame, frames.STEPS, space.steps)
             put(frame, frames.CHANGES, space.changes)
-            call_unit(operations, o, MOVE, frame)
-            follow(job, operations, o, frame, space)
+            if by_forward:
+                at = place + j - place_of(operations, o, 0, PLACE)
+                _move_by_forward(operations, o, begin, own, at, frame, space)
+                follow_block(job, operations, o + 1, frame, space)
+            else:
+                call_unit(operations, o, MOVE, frame)
+                follow(job, operations, o, frame, space)
             _add_losses(job, count, run, place + j, width, vector_at(space.losses, count * run, 0.0))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from fastnn.kernels.frames import d_source, d_target, source, target
 from fastnn.kernels.rows import softmax_rows
 from fastnn.kernels.units import unit
-from fastnn.operations.base import Activation, Units
+from fastnn.operations.base import Activation, Shape, Units, one_dimension
 from fastnn.operations.links import EPS, STEP, Back, Link, Operation, Taken
 
 
@@ -70,3 +70,6 @@ class Softmax(Activation):
     takes_elements = False
     units = Units(softmax_forward, softmax_backward)
     link = _Shares()
+
+    def shape_of_output(self, shape: Shape) -> Shape:
+        return one_dimension(self, shape)

@@ -1,0 +1,18 @@
+"""Flatten: an image as a row of numbers. Nothing is computed and nothing copied."""
+
+import math
+from dataclasses import dataclass
+
+from fastnn.operations.base import NO_UNITS, Layer, Shape
+
+
+@dataclass(frozen=True)
+class Flatten(Layer):
+    """(C, H, W) as (C H W,), channel after channel and row after row, such as an Affine layer takes it."""
+
+    is_view = True
+    init_before = ""
+    units = NO_UNITS
+
+    def shape_of_output(self, shape: Shape) -> Shape:
+        return (math.prod(shape),)
