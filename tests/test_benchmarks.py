@@ -108,8 +108,10 @@ def test_every_case_agrees(name: str) -> None:
     assert [row["case"] for row in rows] == cases
     if importlib.util.find_spec("threadpoolctl") is None:  # restricts NumPy to one thread
         rows = [row for row in rows if "NumPy on one thread" not in row["case"] or name == "fastnn"]
-    assert [row for row in rows if row["status"] != "agrees"] == []
     ours = peers.IMPLEMENTATIONS[name].package == "fastnn"
+    if not ours:  # a peer waits for no operation of fastnn's
+        rows = [row for row in rows if "is not written for" not in row.get("reason", "")]
+    assert [row for row in rows if row["status"] != "agrees"] == []
     assert loaded == [*(["fastnn"] if ours else []), *(["numba"] if name in WITH_NUMBA else [])]
     assert all(0 <= row["error"] <= BY_NAME[row["case"]].tolerance for row in rows)
 

@@ -37,16 +37,16 @@ def bent(x: Any, left: Any, right: Any, shift: Any) -> Any:
     return (left if x < 0.0 else right) * x + shift
 
 
-Swish: Any
+MySwish: Any
 Bent: Any
 
 
 @pytest.fixture(scope="module", autouse=True)
 def own_classes() -> Iterator[None]:
     """Classes for these tests alone, as other tests go through all layers that there are."""
-    global Swish, Bent
+    global MySwish, Bent
     before = dict(LAYERS)
-    Swish = fastnn.layer(swish, derivative=swish_slopes, parameters={"beta": 1.0}, name="swish")
+    MySwish = fastnn.layer(swish, derivative=swish_slopes, parameters={"beta": 1.0}, name="my_swish")
     numbers = {"left": 0.25, "right": 1.5, "shift": 0.1}
     Bent = fastnn.layer(bent, derivative=bent_slopes_as_floats, parameters=numbers, name="bent", has_kink=True)
     yield
@@ -64,7 +64,7 @@ def data(dtype: str = "float32") -> tuple[Any, Any]:
 
 
 def network(dtype: str = "float64", **options: Any) -> Network:
-    layers = [Affine(D, H), Swish(0.8), Affine(H, H), Bent(), Affine(H, K)]
+    layers = [Affine(D, H), MySwish(0.8), Affine(H, H), Bent(), Affine(H, K)]
     net = Network(layers, "mean_squared_error", rng=0, dtype=dtype, **options)
     for name in ("beta1", "left1", "right1", "shift1"):  # each unit has its own
         net.params[name] += 0.1 * np.arange(H)
@@ -77,13 +77,13 @@ def bits(net: Network) -> list[bytes]:
 
 def test_a_class_whose_fields_are_where_its_parameters_begin() -> None:
     kinds: Any = LAYERS
-    assert Swish.__name__ == "Swish" and kinds["Swish"] is Swish and str(Swish()) == "Swish(1.0)"
-    net = Network([Affine(D, H), Swish(beta=0.5), Affine(H, H), Swish(), Affine(H, K), Bent(right=2.0)], rng=0)
+    assert MySwish.__name__ == "MySwish" and kinds["MySwish"] is MySwish and str(MySwish()) == "MySwish(1.0)"
+    net = Network([Affine(D, H), MySwish(beta=0.5), Affine(H, H), MySwish(), Affine(H, K), Bent(right=2.0)], rng=0)
     assert {name: net.params[name].shape for name in ("beta1", "beta2")} == {"beta1": (H,), "beta2": (H,)}
     assert (net.params["beta1"] == 0.5).all() and (net.params["beta2"] == 1.0).all()
     assert (net.params["right1"] == 2.0).all() and net.params["left1"].shape == (K,)
     rows = [re.split(r"\s{2,}", row) for row in net.summary().splitlines()]
-    assert ["Swish(0.5)", f"{H}", f"{H}"] in rows and ["Bent(0.25, 2.0, 0.1)", f"{K}", f"{3 * K}"] in rows
+    assert ["MySwish(0.5)", f"{H}", f"{H}"] in rows and ["Bent(0.25, 2.0, 0.1)", f"{K}", f"{3 * K}"] in rows
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -157,7 +157,7 @@ def test_training_moves_them_and_regularization_leaves_them_alone() -> None:
 def test_same_bits_on_any_number_of_threads() -> None:
     found = []
     for n in (1, 2):
-        layers = [Affine(100, 50), Swish(), Dropout(0.1), Affine(50, 50), Bent(), Affine(50, K)]
+        layers = [Affine(100, 50), MySwish(), Dropout(0.1), Affine(50, 50), Bent(), Affine(50, K)]
         net = Network(layers, "mean_squared_error", rng=0, n_threads=min(n, threads.get_num_threads()))
         x, t = shapes.numbers(1, 300, 100, dtype=np.float32), shapes.numbers(2, 300, K, dtype=np.float32)
         net.fit(x, t, epochs=1, batch_size=100, optimizer=SGD(0.01), rng=0, progress=False)
@@ -175,9 +175,11 @@ def test_files_and_copies(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatc
         assert [str(layer) for layer in one.layers] == [str(layer) for layer in net.layers]
         one.step(x, t, SGD(0.01))
         assert bits(one) != bits(net)
-    monkeypatch.delitem(LAYERS, "Swish")
+    monkeypatch.delitem(LAYERS, "MySwish")
     remedy = "if it is your own, make it first, by fastnn.activation, layer, loss or optimizer"
-    with pytest.raises(fastnn.ModelFileError, match=rf"layers\[1\]\.class: expected one of .* got 'Swish'.*; {remedy}"):
+    with pytest.raises(
+        fastnn.ModelFileError, match=rf"layers\[1\]\.class: expected one of .* got 'MySwish'.*; {remedy}"
+    ):
         fastnn.load(tmp_path / "own.npz")
 
 
@@ -185,7 +187,7 @@ def test_a_file_tells_where_they_began_and_what_they_are() -> None:
     net = network()
     net.initialize(1)
     assert (net.params["beta1"] == 0.8).all() and (net.params["shift1"] == 0.1).all()
-    layers = [Affine(D, H), Relu(), Swish(math.pi), Affine(H, K)]
+    layers = [Affine(D, H), Relu(), MySwish(math.pi), Affine(H, K)]
     assert (Network(layers, rng=0, dtype="float64").params["beta1"] == math.pi).all()
 
 
@@ -236,8 +238,8 @@ def made(
         (made(parameters=(("units", 1.0),)), ValueError, "parameters: expected identifiers, got 'units'"),
         (made(parameters=(("beta2", 1.0),)), ValueError, "parameters: expected names without a digit at the end, got "),
         (made(parameters=(("beta", math.nan),)), ValueError, "parameters['beta']: expected a finite number, got nan"),
-        (lambda: Swish(math.inf), ValueError, "beta: expected a finite number, got inf"),
-        (lambda: Network([Affine(2, 2), Swish(1e39)]), ValueError, "layers[1]: expected a finite number"),
+        (lambda: MySwish(math.inf), ValueError, "beta: expected a finite number, got inf"),
+        (lambda: Network([Affine(2, 2), MySwish(1e39)]), ValueError, "layers[1]: expected a finite number"),
     ],
 )
 def test_refused(make: Callable[[], Any], error: type[Exception], sentence: str) -> None:

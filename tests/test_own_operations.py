@@ -62,9 +62,9 @@ def plain(p: Any, g: Any, s: Any, rates: Any) -> Any:
     return p - rates[0] * g, s
 
 
-Mish: Any
-Focal: Any
-Lion: Any
+MyMish: Any
+MyFocal: Any
+MyLion: Any
 Means: Any
 Plain: Any
 
@@ -72,12 +72,12 @@ Plain: Any
 @pytest.fixture(scope="module", autouse=True)
 def own_classes() -> Iterator[None]:
     """Classes for these tests alone, as other tests go through all operations that there are."""
-    global Mish, Focal, Lion, Means, Plain
+    global MyMish, MyFocal, MyLion, Means, Plain
     tables: list[dict[str, Any]] = [ACTIVATIONS, LAYERS, LOSSES, OPTIMIZERS, UPDATES]
     before = [dict(table) for table in tables]
-    Mish = fastnn.activation(mish, derivative=mish_derivative, name="mish")
-    Focal = fastnn.loss(focal, derivative=focal_derivative, name="focal")
-    Lion = fastnn.optimizer(lion, state=1, rates={"beta1": 0.9, "beta2": 0.99}, name="lion")
+    MyMish = fastnn.activation(mish, derivative=mish_derivative, name="my_mish")
+    MyFocal = fastnn.loss(focal, derivative=focal_derivative, name="my_focal")
+    MyLion = fastnn.optimizer(lion, state=1, rates={"beta1": 0.9, "beta2": 0.99}, name="my_lion")
     Means = fastnn.optimizer(two_means, state=2, rates={"beta": 0.9}, name="two_means")
     Plain = fastnn.optimizer(plain, state=0, rates={}, name="plain")
     yield
@@ -91,8 +91,8 @@ def data(dtype: str = "float32") -> tuple[Any, Any]:
     return x, (shapes.numbers(2, N, K) > 0.0).astype(dtype)
 
 
-def network(dtype: str = "float32", loss: str = "focal") -> Network:
-    return Network([Affine(D, H), Mish(), Affine(H, K)], loss, rng=0, dtype=dtype)
+def network(dtype: str = "float32", loss: str = "my_focal") -> Network:
+    return Network([Affine(D, H), MyMish(), Affine(H, K)], loss, rng=0, dtype=dtype)
 
 
 def bits(net: Network) -> list[bytes]:
@@ -100,13 +100,13 @@ def bits(net: Network) -> list[bytes]:
 
 
 def test_they_are_classes_with_names() -> None:
-    assert [kind.__name__ for kind in (Mish, Focal, Lion, Means)] == ["Mish", "Focal", "Lion", "TwoMeans"]
-    assert str(Mish()) == "Mish()"
-    assert LAYERS["Mish"] is ACTIVATIONS["mish"] is Mish and LOSSES["focal"] is Focal
-    assert OPTIMIZERS["Lion"] is UPDATES["lion"] is Lion
-    kind: Any = OPTIMIZERS["Lion"]
-    assert repr(kind(0.1, beta2=0.5)) == "Lion(lr=0.1, beta1=0.9, beta2=0.5)"
-    assert [one.name for one in dataclasses.fields(Lion)] == ["lr", "clip_value", "clip_norm", "beta1", "beta2"]
+    assert [kind.__name__ for kind in (MyMish, MyFocal, MyLion, Means)] == ["MyMish", "MyFocal", "MyLion", "TwoMeans"]
+    assert str(MyMish()) == "MyMish()"
+    assert LAYERS["MyMish"] is ACTIVATIONS["my_mish"] is MyMish and LOSSES["my_focal"] is MyFocal
+    assert OPTIMIZERS["MyLion"] is UPDATES["my_lion"] is MyLion
+    kind: Any = OPTIMIZERS["MyLion"]
+    assert repr(kind(0.1, beta2=0.5)) == "MyLion(lr=0.1, beta1=0.9, beta2=0.5)"
+    assert [one.name for one in dataclasses.fields(MyLion)] == ["lr", "clip_value", "clip_norm", "beta1", "beta2"]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -124,7 +124,7 @@ def test_a_network_of_them_is_that_of_numpy(dtype: str) -> None:
     assert_close(gradient["b2"], dy.sum(axis=0), dtype)
 
 
-@pytest.mark.parametrize("loss", ["focal", "mean_squared_error"])
+@pytest.mark.parametrize("loss", ["my_focal", "mean_squared_error"])
 def test_gradients_are_checked(loss: str) -> None:
     net, (x, t) = network("float64", loss), data("float64")
     assert fastnn.check_gradients(net, x[:7], t[:7]).passed
@@ -150,7 +150,7 @@ def test_numerical_gradient_is_that_of_a_plain_loop() -> None:
 def test_updates_are_those_of_numpy(dtype: Any) -> None:
     net, (x, t) = network(np.dtype(dtype).name), data(np.dtype(dtype).name)
     for optimizer, update, kept in (
-        (Lion(0.01), lion, 0.0),
+        (MyLion(0.01), lion, 0.0),
         (Means(0.01), two_means, (0.0, 0.0)),
         (Plain(0.1), plain, 0.0),
     ):
@@ -168,10 +168,10 @@ def test_same_bits_on_any_number_of_threads(chosen_threads: None) -> None:
     found = []
     for n in (1, 2):
         fastnn.set_num_threads(min(n, fastnn.engine.threads._LIMIT) if hasattr(fastnn, "threads") else n)
-        net = Network([Affine(100, 50), Mish(), Affine(50, K)], "focal", rng=0)
+        net = Network([Affine(100, 50), MyMish(), Affine(50, K)], "my_focal", rng=0)
         x = shapes.numbers(1, 300, 100, dtype=np.float32)
         t = (shapes.numbers(2, 300, K) > 0.0).astype(np.float32)
-        net.fit(x, t, epochs=2, batch_size=100, optimizer=Lion(0.01), rng=0, progress=False)
+        net.fit(x, t, epochs=2, batch_size=100, optimizer=MyLion(0.01), rng=0, progress=False)
         found.append(bits(net))
     assert found[0] == found[1]
 
@@ -179,18 +179,20 @@ def test_same_bits_on_any_number_of_threads(chosen_threads: None) -> None:
 def test_files(path: pathlib.Path) -> None:
     net, (x, t) = network(), data()
     for _ in range(3):
-        net.step(x, t, Lion(0.01))
+        net.step(x, t, MyLion(0.01))
     net.save(path)
     loaded = fastnn.load(path)
     assert loaded.predict(x).tobytes() == net.predict(x).tobytes()
-    assert loaded.optimizer == Lion(0.01)
+    assert loaded.optimizer == MyLion(0.01)
     for one in (net, loaded):
         one.fit(x, t, epochs=1, rng=0, progress=False)
     assert bits(loaded) == bits(net)
 
 
 @pytest.mark.parametrize(
-    ("table", "key", "place"), [(LAYERS, "Mish", "layers[1].class"), (LOSSES, "focal", "loss")], ids=["layer", "loss"]
+    ("table", "key", "place"),
+    [(LAYERS, "MyMish", "layers[1].class"), (LOSSES, "my_focal", "loss")],
+    ids=["layer", "loss"],
 )
 def test_a_file_of_one_that_is_not_made(
     table: dict[str, Any], key: str, place: str, path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
@@ -203,11 +205,11 @@ def test_a_file_of_one_that_is_not_made(
 
 
 def test_a_cell_may_run_again() -> None:
-    again = fastnn.activation(mish, derivative=mish_derivative, name="mish")
-    assert LAYERS["Mish"] is again is not Mish
+    again = fastnn.activation(mish, derivative=mish_derivative, name="my_mish")
+    assert LAYERS["MyMish"] is again is not MyMish
     net = Network([Affine(D, H), again(), Affine(H, K)], rng=0)
     net.step(data()[0], np.zeros(N, int), SGD(0.1))
-    LAYERS["Mish"] = ACTIVATIONS["mish"] = Mish
+    LAYERS["MyMish"] = ACTIVATIONS["my_mish"] = MyMish
 
 
 @pytest.mark.parametrize(
