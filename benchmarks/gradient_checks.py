@@ -29,6 +29,7 @@ import fastnn
 from benchmarks import exact_gradients
 from fastnn import losses, operations
 from fastnn.gradients import check as gradient_check
+from fastnn.operations.losses.base import SIGNS
 
 Array = np.ndarray[Any, Any]
 Kind = Callable[[], fastnn.layers.Layer]
@@ -126,7 +127,7 @@ def _targets(generator: np.random.Generator, loss: losses.Loss, rows: int, outpu
         if loss.name == "hinge" or generator.random() < 0.6:
             return generator.integers(0, outputs, rows)
         return np.asarray(generator.dirichlet(np.ones(outputs), rows))
-    if loss.name in ("hinge", "exponential"):
+    if loss.accepts == SIGNS:
         return generator.choice([-1.0, 1.0], (rows, outputs))
     if loss.name in ("sigmoid_cross_entropy", "log_loss"):
         return generator.integers(0, 2, (rows, outputs)).astype(float)

@@ -95,8 +95,9 @@ def update_functions() -> Iterator[str]:
         notes = [f"{', '.join(arrays)}: arrays, or mappings or sequences of arrays with the same keys, or as many;"]
         notes += ["all but grads are overwritten." + (" step: the number of this update, from 1 on." if step else "")]
         notes += [f"{one}: {meanings[one]}" for one in own]
-        given = ", ".join([f"_optimizers.{kind.__name__}", "rates", *arrays, *(["step=step"] if step else [])])
-        body = f"rates = {', '.join(['lr', *own]) if own else '(lr,)'}\n_update({given})"
+        groups = ", ".join(f'("{one}", {one})' for one in arrays)
+        given = ", ".join([f"_optimizers.{kind.__name__}", "rates", "*groups", *(["step=step"] if step else [])])
+        body = f"rates = {', '.join(['lr', *own]) if own else '(lr,)'}\ngroups = {groups}\n_update({given})"
         yield function(f"{name}_update", arguments, [], "None", f"{text}\n\n{' '.join(notes)}", body)
 
 

@@ -5,6 +5,7 @@ fastnn.gate.arrays). NaN and infinities pass through as in NumPy. Results have t
 Shape letters: N batch, D inputs and H outputs of a layer, K classes.
 """
 
+import functools
 import textwrap
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -191,7 +192,9 @@ def activation_backward(name: str, dy: Any, x: Any, y: Any, *, out: Any = None, 
 
 def _numbers(function: str, name: str, option: dict[str, float]) -> Array:
     """What an activation's units read, with the option given; refused where it is not the activation's."""
-    kind = ACTIVATIONS[name]
+    kind: Any = ACTIVATIONS[name]
+    if not option:
+        return _usual_numbers(kind)
     for given, value in option.items():
         if given not in [each.option for each in ACTIVATIONS.values()]:
             known = ["name", *(["dy", "x", "y"] if function.endswith("backward") else ["x"]), "out"]
@@ -203,6 +206,11 @@ def _numbers(function: str, name: str, option: dict[str, float]) -> Array:
             instead = f"pass {kind.option}={value!r}" if kind.option else "pass the name of an activation that has one"
             raise TypeError(f"{given}: expected it to be left out, as {takes}, got {value!r}; {instead}")
     return np.array(kind(**option).numbers())
+
+
+@functools.cache
+def _usual_numbers(kind: Any) -> Array:
+    return np.array(kind().numbers())
 
 
 def softmax(x: Any, *, out: Any = None) -> Array:

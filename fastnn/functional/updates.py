@@ -4,7 +4,7 @@ The kernels are those of a network's optimizers (fastnn.optimizers), which also 
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -28,7 +28,8 @@ def sgd_update(params: Any, grads: Any, lr: float) -> None:
     overwritten.
     """
     rates = (lr,)
-    _update(_optimizers.SGD, rates, params, grads)
+    groups = ("params", params), ("grads", grads)
+    _update(_optimizers.SGD, rates, *groups)
 
 
 def momentum_update(params: Any, grads: Any, velocity: Any, lr: float, momentum: float = 0.9) -> None:
@@ -40,7 +41,8 @@ def momentum_update(params: Any, grads: Any, velocity: Any, lr: float, momentum:
     are overwritten. momentum: In [0, 1).
     """
     rates = lr, momentum
-    _update(_optimizers.Momentum, rates, params, grads, velocity)
+    groups = ("params", params), ("grads", grads), ("velocity", velocity)
+    _update(_optimizers.Momentum, rates, *groups)
 
 
 def nesterov_update(params: Any, grads: Any, velocity: Any, lr: float, momentum: float = 0.9) -> None:
@@ -53,7 +55,8 @@ def nesterov_update(params: Any, grads: Any, velocity: Any, lr: float, momentum:
     are overwritten. momentum: In [0, 1).
     """
     rates = lr, momentum
-    _update(_optimizers.Nesterov, rates, params, grads, velocity)
+    groups = ("params", params), ("grads", grads), ("velocity", velocity)
+    _update(_optimizers.Nesterov, rates, *groups)
 
 
 def adagrad_update(
@@ -67,7 +70,8 @@ def adagrad_update(
     overwritten. epsilon: Above 0. epsilon_inside: Divide by sqrt(s + epsilon) instead.
     """
     rates = lr, epsilon, epsilon_inside
-    _update(_optimizers.AdaGrad, rates, params, grads, squares)
+    groups = ("params", params), ("grads", grads), ("squares", squares)
+    _update(_optimizers.AdaGrad, rates, *groups)
 
 
 def rmsprop_update(
@@ -87,7 +91,8 @@ def rmsprop_update(
     overwritten. decay: In [0, 1). epsilon: Above 0. epsilon_inside: Divide by sqrt(s + epsilon) instead.
     """
     rates = lr, decay, epsilon, epsilon_inside
-    _update(_optimizers.RMSProp, rates, params, grads, squares)
+    groups = ("params", params), ("grads", grads), ("squares", squares)
+    _update(_optimizers.RMSProp, rates, *groups)
 
 
 def adam_update(
@@ -114,32 +119,43 @@ def adam_update(
     v. weight_decay: At least 0.
     """
     rates = lr, beta1, beta2, epsilon, epsilon_inside, bias_correction, weight_decay
-    _update(_optimizers.AdamW, rates, params, grads, means, squares, step=step)
+    groups = ("params", params), ("grads", grads), ("means", means), ("squares", squares)
+    _update(_optimizers.AdamW, rates, *groups, step=step)
 
 
 # </generated>
 
 
-def _update(kind: Any, rates: tuple[Any, ...], *groups: Any, step: int = 1) -> None:
+def _update(kind: Any, rates: tuple[Any, ...], *groups: tuple[str, Any], step: int | None = None) -> None:
     """The update of a class of optimizers with these rates; groups: parameters, gradients, then what it keeps."""
-    step = arrays.integer("step", step, minimum=1)
-    plain = all(type(rate) in (float, bool) for rate in rates)
-    given = _numbers if plain else _numbers.__wrapped__  # what has no hash, the class refuses
-    given(kind, np.dtype(np.float64), *rates)  # before the arrays are looked at
-    flop = 20.0 if hasattr(kind, "epsilon") else 2.0 + 2.0 * len(kind.keeps)  # decides only whether threads pay
-    for p, g, *state in _matched(*zip(("params", "grads", *kind.keeps), groups, strict=True)):
-        numbers = np.zeros(RATES)
-        numbers[:STEP], numbers[STEP] = given(kind, p.dtype, *rates), step
-        vectors = (vector.reshape(-1) for vector in (p, g, state[0] if state else p, state[-1] if state else p))
+    step = None if step is None else arrays.integer("step", step, minimum=1)
+    given: Callable[..., tuple[Array, float]] = _numbers
+    try:
+        hash(rates)
+    except TypeError:  # an array, which the class refuses
+        given = _numbers.__wrapped__
+    rows = _matched(*groups)
+    # All are made before the first array changes.
+    for row, (numbers, flop) in [(row, given(kind, row[0].dtype, *rates)) for row in rows]:
+        if step is not None:
+            numbers = numbers.copy()
+            numbers[STEP] = step
+        p, vectors = row[0], [vector.reshape(-1) for vector in row]
+        vectors += vectors[-1:] * (4 - len(vectors))  # where it keeps fewer than two
         units = on_arrays.update_part.address(p.dtype), kind.unit.address(p.dtype)
         threads.run(on_arrays.update, flop * p.size, *units, numbers, *vectors)
 
 
 @functools.lru_cache(maxsize=64, typed=True)
-def _numbers(kind: Any, dtype: Any, *rates: Any) -> Array:
-    """The numbers of an update. Kept, as looking at them takes longer than a small update."""
+def _numbers(kind: Any, dtype: Any, *rates: Any) -> tuple[Array, float]:
+    """What an update's unit reads, and the FLOP of an element, which decide only whether threads pay.
+
+    They are kept, as checking them takes longer than a small update.
+    """
     names = [one.name for one in fields(kind) if not one.kw_only]
-    return _optimizers.numbers_in(dtype, kind(**dict(zip(names, rates, strict=True))).numbers)
+    numbers = np.zeros(RATES)
+    numbers[:STEP] = _optimizers.numbers_in(dtype, kind(**dict(zip(names, rates, strict=True))).numbers)
+    return numbers, 20.0 if hasattr(kind, "epsilon") else 2.0 + 2.0 * len(kind.keeps)
 
 
 def _matched(*groups: tuple[str, Any]) -> list[tuple[Array, ...]]:

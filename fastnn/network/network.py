@@ -39,10 +39,9 @@ class Network:
         Each takes what the one before it gives: an Affine layer as many inputs as there are outputs before it, in one
         dimension, which Flatten makes of images.
     loss : str or fastnn.losses.Loss
-        One of `fastnn.losses`, or its name: "softmax_cross_entropy" (the network's outputs are logits; targets are
-        labels, one-hot rows or probabilities), "mean_squared_error" (half the squared distance; targets are values
-        (N, K)), "sigmoid_cross_entropy", "absolute_error", "huber", "hinge", "exponential", "kl_divergence"; for
-        probabilities "cross_entropy" and "log_loss". All are averaged over the batch.
+        One of `fastnn.losses`, or its name, such as "softmax_cross_entropy" (the network's outputs are logits; targets
+        are labels, one-hot rows or probabilities) or "mean_squared_error" (half the squared distance; targets are
+        values (N, K)). All are averaged over the batch.
     rng : int or numpy Generator, optional
         Draws the initial weights; the same number gives the same weights.
     dtype : "float32" or "float64"
