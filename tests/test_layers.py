@@ -274,3 +274,15 @@ def test_the_parameter_of_another_activation_is_refused(name: str, options: dict
     ):
         with pytest.raises(TypeError, match=f"^{re.escape(message)}"):
             call(**options)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "most"),
+    [("numbers", lambda self: (0.5,) * 9, 4), ("parameters", lambda self, shape: dict.fromkeys("abcde", (3,)), 4)],
+)
+def test_a_layer_that_asks_for_more_than_a_plan_has_room_for(
+    name: str, value: Any, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fastnn.PRelu, name, value)
+    with pytest.raises(ValueError, match=f"^PRelu.{name}: expected at most {most}, got "):
+        Network([Affine(4, 3), fastnn.PRelu()])

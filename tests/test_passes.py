@@ -78,3 +78,16 @@ def test_refusals() -> None:
         ValueError, match=r"^x: expected finite values, got nan at x\[0, 0\]; mend the data, or pass check"
     ):
         net.outputs_of_layers(np.full((2, D), np.nan))
+
+
+def test_what_is_not_finite() -> None:
+    net, x = network(), samples()
+    dy = np.full((N, K), np.nan)
+    with pytest.raises(ValueError, match=r"^dy: expected finite values, got nan at dy\[0, 0\]"):
+        net.backward(x, dy)
+    assert np.isnan(net.backward(x, dy, check_finite=False)["W1"]).all()
+
+
+def test_outputs_of_no_rows() -> None:
+    net = network()
+    assert [array.shape for array in net.outputs_of_layers(np.empty((0, D)))] == [(0, H)] * 5 + [(0, K)]

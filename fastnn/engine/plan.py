@@ -10,7 +10,7 @@ from fastnn.engine.interpreters import job
 from fastnn.engine.shapes import check_input_shape, shapes_of, sizes_of
 from fastnn.gate.arrays import Array
 from fastnn.kernels.addresses import LATER
-from fastnn.kernels.frames import EACH_PLACE, MOST_PARAMETERS
+from fastnn.kernels.frames import EACH_PLACE, MOST_PARAMETERS, MOST_STATISTICS
 from fastnn.layers import LAYERS, Activation, Layer, own_layer
 from fastnn.operations.base import Shape, Units
 from fastnn.operations.losses.base import NO_LABELS, Loss, LossUnits
@@ -177,6 +177,9 @@ def compile_plan(
         row[job.TAKES_ELEMENTS] = layer.takes_elements
         reads, columns = columns, columns + math.prod(after)
         own = layer.numbers()
+        _check_room(layer, "numbers", len(own), job.NUMBERS_EACH)
+        _check_room(layer, "parameters", len(layer.parameters(before)), MOST_PARAMETERS)
+        _check_room(layer, "statistics", len(layer.statistics(before)), MOST_STATISTICS)
         numbers[job.NUMBERS_EACH * i : job.NUMBERS_EACH * i + len(own)] = own
         row[job.PARAMETERS] = places.add(row, 0, layer.parameters(before), layer.penalized)
     statistics.size = places.size
@@ -187,6 +190,12 @@ def compile_plan(
     accepts = loss.accepts if isinstance(loss, Loss) else 0
     plan = Plan(table, numbers, layers, pairs, units, of_labels, accepts, {})  # type: ignore[arg-type]
     return Compiled(plan, places.found, statistics.found, shapes, columns, places.size, statistics.size)
+
+
+def _check_room(layer: Layer, what: str, count: int, most: int) -> None:
+    """Refuse what a plan's row has no room for, which would lie in its neighbour's."""
+    if count > most:
+        raise ValueError(f"{type(layer).__name__}.{what}: expected at most {most}, got {count}; divide the layer")
 
 
 class _Places:

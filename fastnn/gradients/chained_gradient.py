@@ -148,14 +148,13 @@ class _Operation:
 
     def backward(self, x: Array, y: Array, dy: Array, dtype: Any = DOUBLE) -> tuple[Array, list[Array]]:
         rows, outputs, slopes = (self._rows(one, dtype) for one in (x, y, dy))
-        dx, sums, gradients = np.empty_like(rows), np.empty(job.SUMS), []
+        dx, gradients = np.empty_like(rows), []
         units: Any = self.layer.units
         slots = {frames.D_TARGET: slopes.ctypes.data, frames.D_SOURCE: dx.ctypes.data}
         self._run(units.backward, BACKWARD, rows, outputs, self.values, slots)
         for which, place in enumerate(self.places):
             gradients.append(np.empty(place[HEIGHT] * place[BREADTH], dtype))
             own = {frames.PARAMETER: which, frames.END: place[HEIGHT], frames.OUT: gradients[-1].ctypes.data}
-            own |= {frames.SUMS: sums.ctypes.data, frames.SUMS_SIZE: sums.size}
             self._run(units.gradient, GRADIENT, rows, outputs, self.values, slots | own)
         return dx.astype(np.float64, copy=False), [one.astype(np.float64, copy=False) for one in gradients]
 
@@ -165,7 +164,7 @@ class _Operation:
     def _run(self, unit: Unit, role: int, x: Array, y: Array, values: Array, slots: dict[int, int]) -> None:
         """Call a unit for rows x and y, in their dtype; slots: further entries of its frame."""
         scratch, values = np.empty(self.layer.scratch_size(len(x), *self.shapes), x.dtype), values.astype(x.dtype)
-        request = np.zeros(SLOTS, np.intp)
+        request, sums = np.zeros(SLOTS, np.intp), np.empty(job.SUMS)
         slots = slots | {
             on_arrays.UNIT: unit.address(x.dtype),
             frames.ROLE: role,
@@ -180,6 +179,8 @@ class _Operation:
             frames.NUMBERS: self.numbers.ctypes.data,
             frames.SCRATCH: scratch.ctypes.data,
             frames.SCRATCH_SIZE: scratch.size,
+            frames.SUMS: sums.ctypes.data,
+            frames.SUMS_SIZE: sums.size,
             frames.ITEM: x.itemsize,
             frames.KEY: OFF,
         }

@@ -18,13 +18,21 @@ from fastnn.optimizers import NO_RULE
 
 
 def outputs(network: Engine, x: Any, check_finite: bool) -> list[Array]:
-    """See `Network.outputs_of_layers`."""
-    x = _samples(network, x, check_finite)
-    workspace, _ = _run(network, x, np.zeros((len(x), network.outputs), network.dtype), False)
-    rows, last, found = iter(workspace.table), x, []
-    for layer, shape in zip(network.layers, network.shapes[1:], strict=True):
-        last = last if layer.is_view else _tensor(workspace, "tensors", next(rows), len(x))
-        found.append(last.reshape(len(x), *shape).copy())
+    """See `Network.outputs_of_layers`; each layer predicts by itself from the outputs of the one before it."""
+    x, found = _samples(network, x, check_finite), []
+    parameters, statistics = iter(network.params.values()), iter(network.statistics.values())
+    for layer, before, after in zip(network.layers, network.shapes, network.shapes[1:], strict=False):
+        if layer.is_view:
+            x = x.copy()
+        else:
+            alone = Engine([layer], "mean_squared_error", network.dtype, None, before)
+            alone.n_threads = network.n_threads
+            for places, arrays_of in ((alone.params, parameters), (alone.statistics, statistics)):
+                for array in places.values():
+                    array[...] = next(arrays_of)
+            x = alone.predict(x.reshape(len(x), *before), None, False)
+        x = x.reshape(len(x), *after)
+        found.append(x)
     return found
 
 
@@ -34,7 +42,7 @@ def backward(
     """See `Network.backward`."""
     need_dx = arrays.flag("need_dx", need_dx)
     x = _samples(network, x, check_finite)
-    dy = arrays.floats("dy", dy, (len(x), *network.output_shape), dtype=network.dtype, rounding=True)
+    dy = arrays.floats("dy", dy, (len(x), *network.output_shape), **_options(network, check_finite))
     workspace, gradients = _run(network, x, dy.reshape(len(x), network.outputs), need_dx)
     named = dict(Parameters(gradients, network.places))
     if not need_dx:
@@ -42,10 +50,15 @@ def backward(
     return named, _tensor(workspace, "tensor_gradients", workspace.table[0], len(x)).reshape(-1, *network.input_shape)
 
 
-def _samples(network: Engine, x: Any, check_finite: bool) -> Array:
+def _options(network: Engine, check_finite: bool) -> dict[str, Any]:
     finite = arrays.flag("check_finite", check_finite)
-    options: Any = {"dtype": network.dtype, "rounding": True, "finite": finite, "option": arrays.CHECK_FINITE}
-    return arrays.floats("x", x, ("N", *network.input_shape), **options).reshape(-1, network.inputs)
+    return {"dtype": network.dtype, "rounding": True, "finite": finite, "option": arrays.CHECK_FINITE}
+
+
+def _samples(network: Engine, x: Any, check_finite: bool) -> Array:
+    options = _options(network, check_finite)
+    samples: Array = arrays.floats("x", x, ("N", *network.input_shape), **options, allow_empty=True)
+    return samples.reshape(len(samples), network.inputs)
 
 
 def _run(network: Engine, x: Array, dy: Array, need_dx: bool) -> tuple[Workspace, Array]:

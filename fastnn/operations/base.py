@@ -150,7 +150,7 @@ class Layer:
         """Refuse numbers that the dtype rounds to 0, 1 or infinity; name: how messages call the layer."""
 
     def scratch_size(self, rows: int, inputs: Shape, outputs: Shape) -> int:
-        """Elements of scratch that its units want, for so many rows at once; 0 for predictions alone."""
+        """Elements of scratch for its units and so many rows of training; 0: for its forward alone, of 128 rows."""
         return 0
 
     def follow_scratch_size(self, columns: int, inputs: Shape, outputs: Shape) -> int:
