@@ -12,6 +12,7 @@ from llvmlite import binding
 
 from fastnn.engine import threads
 from fastnn.engine.plan import PERTURBING, SPARSE, TRAINING
+from fastnn.engine.workspace import SELDOM
 from fastnn.functional import layers as functional
 from fastnn.functional import losses as functional_losses
 from fastnn.functional import updates as functional_updates
@@ -130,6 +131,7 @@ def _compile_units(dtype: arrays.DType, roles: Sequence[str], loss_roles: Sequen
         units += [getattr(some, role) for some in (loss.units, loss.labels_units or NO_LABELS) for role in loss_roles]
     if "rows" in loss_roles:
         units += [unit for kind in OPTIMIZERS.values() for unit in (kind.unit, kind.outer)]
+        units += SELDOM
     for unit in units:
         if unit is not None:
             unit.address(dtype)

@@ -53,5 +53,6 @@ COMPILERS = {
     "kernels.differences": {"numba"},
     "kernels.processor": {"numba"},
     "kernels.simd": {"numba", "llvmlite"},
+    "kernels.tiles": {"numba", "llvmlite"},
     "command.cli": {"numba"},
 }

@@ -153,9 +153,9 @@ def test_one_module_asks_numba_to_compile() -> None:
     assert named == {"kernels.compile"}
 
 
-def test_two_modules_write_llvm_code() -> None:
+def test_three_modules_write_llvm_code() -> None:
     found = {name for name, file in MODULES.items() if "llvmlite.ir" in dict(imports(file))}
-    assert found == {"kernels.simd", "kernels.addresses"}
+    assert found == {"kernels.simd", "kernels.tiles", "kernels.addresses"}
 
 
 def test_no_code_is_made_from_text() -> None:

@@ -61,7 +61,8 @@ def test_by_dtype_in_plain_python_looks_at_the_first_argument() -> None:
     def second(x: Any, y: Any) -> tuple[str, Any, Any]:
         return "float64", x, y
 
-    chosen = compiling.by_dtype(first, second)
+    made: Any = compiling.by_dtype(first, second)
+    chosen = getattr(made, "py_func", made)
     assert chosen(np.float32(1), 2.0) == ("float32", 1, 2)
     assert chosen(np.float64(1), np.float32(2)) == ("float64", 1, 2)
     assert chosen(1.5, 0.0) == ("float64", 1.5, 0)

@@ -195,12 +195,12 @@ from fastnn.kernels.compile import ENTRIES
 from fastnn.kernels.units import UNITS
 
 # Of numerical gradients, of models, of plots, of penalties, and of other threads.
-OTHERS = {"prepare", "perturb", "evaluate", "perceptron_samples", "line_fit_losses", "penalty", "note_clocks"}
+OTHERS = {"prepare", "perturb", "rows", "evaluate", "perceptron_samples", "line_fit_losses", "penalty", "_note_clock"}
 OTHERS |= {"apply_update"}
 
 def counts():
     entries = [(len(e.serial.signatures), len(e.parallel.signatures)) for e in ENTRIES if e.name not in OTHERS]
-    return entries, [unit.dtypes for unit in UNITS]
+    return entries, [unit.dtypes for unit in UNITS if unit.name not in OTHERS]
 """
 
 USE = """

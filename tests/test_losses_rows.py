@@ -76,7 +76,7 @@ def test_hits_are_where_numpy_finds_the_largest(width: int, dtype: Any) -> None:
         some, sums = np.empty((2, len(y)))
         arguments = (y, labels, np.empty((0, width), dtype), rows, 1.0, np.empty_like(y), some, sums, hits)
         loss = losses.SoftmaxCrossEntropy()
-        compiled.loss(loss.units.rows, loss.numbers(), *arguments, np.empty((1, job.SUMS)))
+        compiled.loss((loss.labels_units or loss.units).rows, loss.numbers(), *arguments, np.empty((1, job.SUMS)))
         np.testing.assert_array_equal(hits, labels == best)
 
 

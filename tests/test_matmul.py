@@ -21,7 +21,6 @@ from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.kernels.matmul import (
     DEEP,
     DEPTH_BLOCK,
-    MAX_VECTORS,
     ONE_CHAIN,
     PANEL_COLUMNS,
     ROW_BLOCK,
@@ -29,6 +28,7 @@ from fastnn.kernels.matmul import (
     scratch_size,
     share,
 )
+from fastnn.kernels.tiles import MAX_VECTORS
 from tests import compiled
 from tests.shapes import DTYPES, PROBLEMS, SHAPES, Array, FloatType, Problem, bits, numbers
 

@@ -155,8 +155,8 @@ class Engine:
             if outcome == job.REFUSED:
                 arrays.check_finite("x", x, arrays.CHECK_FINITE)  # says where, unless another thread has mended x
                 outcome = threads.run(forward.predict, work, workspace.job, some, False, y, n_threads=parts)
-            if outcome == job.NEEDS_SPARSE:
-                workspace.add_sparse()
+            if outcome == job.NEEDS_UNIT:
+                workspace.compile_wanted()
                 threads.run(forward.predict, work, workspace.job, some, False, y, n_threads=parts)
         if workspace.nbytes <= LARGEST_KEPT:
             self._prediction_workspaces.append(workspace)
@@ -283,8 +283,8 @@ class Engine:
             state, owner, workspace = self._ready_for(rule, optimizer, rows, parts, data[3].size > 0)
             arguments = (workspace.job, *data, weights, *batches, losses, *check, counts_hits)
             samples, total, hits, outcome = threads.run(training.train, work, *arguments, n_threads=parts)
-            if outcome == job.NEEDS_SPARSE:
-                workspace.add_sparse()
+            while outcome == job.NEEDS_UNIT:
+                workspace.compile_wanted()
                 samples, total, hits, outcome = threads.run(training.train, work, *arguments, n_threads=parts)
             if samples or optimizer is None:
                 self.state, self.state_owner = state, owner

@@ -142,9 +142,9 @@ def may_not_nest() -> bool:
 
 
 def _launch(entry: Entry, n: int, args: tuple[Any, ...]) -> Any:
-    call = entry.parallel
+    call = entry.serial if entry.launches else entry.parallel
     if entry.launches:
-        call, args = entry.serial, (launcher(), *args[1:])
+        args = (launcher(), *args[1:])
     mask = numba.get_num_threads()
     if mask == n:
         return call(n, *args)

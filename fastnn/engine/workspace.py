@@ -4,15 +4,32 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.engine.interpreters import batch, forward, job, updating
+from fastnn.engine.interpreters import batch, forward, job, training, updating
 from fastnn.engine.plan import PREDICTING, TRAINING, Plan
 from fastnn.gate.arrays import Array
+from fastnn.kernels.addresses import LATER
 from fastnn.kernels.frames import BATCH_STATISTICS, BREADTH, EACH_PLACE, HEIGHT, IS_MATRIX
-from fastnn.operations.updates.base import CLIP_NORM, RATES
+from fastnn.kernels.units import Unit
+from fastnn.operations.losses.base import OTHERS
+from fastnn.operations.updates.base import CLIP_NORM, CLIP_VALUE, RATES
 from fastnn.optimizers import NO_UPDATE, OPTIMIZERS, OWN, Optimizer, Rule
 
 INDEX = np.dtype(np.intp)
 NO_COUNTERS = np.zeros(job.COUNTERS, INDEX)  # of predictions, which count nothing
+
+# Units of the interpreters that few networks or calls need.
+SELDOM = (
+    batch.staged_part,
+    batch.between_stages,
+    training.statistics_part,
+    batch.weigh,
+    batch.hits_of_rows,
+    training.check_targets,
+    updating.penalize,
+    updating.clip_values,
+    updating.clip_to_norm,
+    updating.clipped_part,
+)
 
 
 class Workspace:
@@ -54,6 +71,7 @@ class Workspace:
         tensors = rows * columns if training else parts * forward.BLOCK_ROWS * columns
         largest = largest_update(self.table) if training else 0
         self.rates = np.zeros(RATES)
+        self._later: dict[int, Unit | None] = {}
         self.rule: Rule | None = None  # the update that it makes, and whose
         self.optimizer: Optimizer | None = None
         self.arrays: dict[str, Array] = {
@@ -86,24 +104,38 @@ class Workspace:
         self.job[[job.CAPACITY, job.PARTS, job.TRAINED, job.ITEM]] = rows, parts, trained, dtype.itemsize
         self.job[[job.DATA_INPUTS, job.DATA_OUTPUTS]] = inputs, plan.operations[-1, job.WIDTH_OUT]
         if self.training:
-            self.job[[job.LOSS, job.LOSS_OF_LABELS]] = (
-                plan.loss.rows.address(dtype),
-                plan.loss_of_labels.rows.address(dtype),
-            )
             self.job[job.ACCEPTS] = plan.accepts
-            self.job[job.BATCH_PART] = batch.batch_part.address(dtype)
             self.job[job.PARAMETER_PART] = updating.parameter_part.address(dtype)
-            if self.table[:, job.UNITS_AT + BATCH_STATISTICS].any():
+            has_stages = self.table[:, job.UNITS_AT + BATCH_STATISTICS].any()
+            self.job[job.BATCH_PART] = (batch.staged_part if has_stages else batch.batch_part).address(dtype)
+            if has_stages:
                 self.job[job.BETWEEN_STAGES] = batch.between_stages.address(dtype)
+                self.job[job.STATISTICS_PART] = training.statistics_part.address(dtype)
+            if plan.numbers[-job.PLAN_NUMBERS :][[job.L1, job.L2]].any():
+                self.job[job.PENALIZE] = updating.penalize.address(dtype)
+            self._add_later({job.LOSS: plan.loss.rows, job.LOSS_OF_LABELS: plan.loss_of_labels.rows})
+            self._add_later({job.WEIGH: batch.weigh, job.COUNT_HITS: batch.hits_of_rows})
+            self._add_later({job.CHECK_TARGETS: None if plan.accepts == OTHERS else training.check_targets})
         else:
             self.job[job.PREDICT_PART] = forward.predict_part.address(dtype)
         for name, array in self.arrays.items():
             place = job.PLACES[name]
             self.job[place : place + 2] = array.ctypes.data, array.size
 
-    def add_sparse(self) -> None:
-        """Compile what inputs that are mostly zeros ask for."""
-        self.plan.add_sparse(self.table, self.dtype)
+    def _add_later(self, units: dict[int, Unit | None]) -> None:
+        """Units that are compiled when a call turns out to need them, by their slots of the job."""
+        for slot, unit in units.items():
+            self.job[slot] = 0 if unit is None else LATER
+        self._later.update(units)
+
+    def compile_wanted(self) -> None:
+        """Compile what a call asked for that returned NEEDS_UNIT."""
+        slot = int(self.job[job.WANTED])
+        unit = self._later.get(slot)
+        if unit is None:
+            self.plan.add_sparse(self.table, self.dtype)
+        else:
+            self.job[slot] = unit.address(self.dtype)
 
     @property
     def nbytes(self) -> int:
@@ -119,15 +151,19 @@ class Workspace:
 
     def set_update(self, rule: Rule, optimizer: Optimizer | None) -> None:
         """Choose the update that training makes, and whose it is."""
-        addresses = [0, 0, 0]
+        units: list[Unit | None] = [None] * 4
+        outer = None
         if rule.update != NO_UPDATE:
-            kind = OPTIMIZERS[rule.update]
-            clipped = updating.clipped_part if rule.numbers[CLIP_NORM] < np.inf else None
-            addresses = [0 if one is None else one.address(self.dtype) for one in (kind.unit, kind.outer, clipped)]
+            kind, numbers = OPTIMIZERS[rule.update], rule.numbers
+            by_value = updating.clip_values if numbers[CLIP_VALUE] < np.inf else None
+            by_norm = (updating.clip_to_norm, updating.clipped_part) if numbers[CLIP_NORM] < np.inf else (None, None)
+            units, outer = [kind.unit, by_value, *by_norm], kind.outer
+        addresses = [0 if one is None else one.address(self.dtype) for one in units]
         # Compiled by now: where that was interrupted, the job and its rule are still what they were.
         self.rule = None
         self.rates[: len(rule.numbers)] = rule.numbers
-        self.job[[job.UPDATE, job.OUTER, job.CLIPPED_PART]] = addresses
+        self.job[[job.UPDATE, job.CLIP_VALUES, job.CLIP_TO_NORM, job.CLIPPED_PART]] = addresses
+        self._add_later({job.OUTER: outer})
         self.rule, self.optimizer = rule, optimizer
 
     def suits(self, vectors: tuple[Any, Any, Any], rows: int, parts: int, shuffled: bool) -> bool:

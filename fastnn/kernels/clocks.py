@@ -5,7 +5,8 @@ from typing import Any
 import llvmlite.binding
 from numba import types
 
-from fastnn.kernels.compile import entry, prange
+from fastnn.kernels.addresses import address_of
+from fastnn.kernels.units import Launched, part_unit
 
 _ADDRESS_BYTES = 8
 
@@ -19,11 +20,14 @@ def can_tell_clocks() -> bool:
     return all(llvmlite.binding.address_of_symbol(f.symbol) for f in (_this_thread, _clock_of))
 
 
-@entry
-def note_clocks(n_threads: int, clocks: Any) -> None:
-    """clocks (n_threads,), int64, becomes the numbers of the clocks of the n_threads threads, each by itself.
+@part_unit
+def _note_clock(clocks: Any, part: int, parts: int) -> None:
+    """Element `part` of the table becomes the number of the clock of the thread that this runs on.
 
-    A number is an int32: the upper half of each is what it was.
+    A number is an int32: the upper half of the element is what it was.
     """
-    for i in prange(n_threads):
-        _clock_of(_this_thread(), clocks.ctypes.data + _ADDRESS_BYTES * i)
+    _clock_of(_this_thread(), address_of(clocks) + _ADDRESS_BYTES * part)
+
+
+# note_clocks(n_threads, launcher, clocks): clocks (n_threads,), int64, of the n_threads threads, each by itself.
+note_clocks = Launched(_note_clock)

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 from numba import prange
-from numba.extending import overload
 
 from fastnn.kernels.cache import JIT_DISABLED, KernelCache
 from fastnn.kernels.pipelines import merging_compilers
@@ -22,6 +21,7 @@ __all__ = [
     "FASTMATH",
     "JIT_DISABLED",
     "Entry",
+    "apart",
     "by_dtype",
     "entry",
     "entry_of_functions",
@@ -49,10 +49,13 @@ _internals: Any = numba.core
 
 # Options of functions that are merged into others: no entrance for Python or C, no machine code of their own.
 _MERGED: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_APART, _OF_USERS = dict(_MERGED), dict(_MERGED)
 _SERIAL: dict[str, Any] = {}
 _PARALLEL: dict[str, Any] = {}
+_CALLS_USERS: dict[str, Any] = {}
 with contextlib.suppress(AttributeError):
-    for _options, _compiler in zip((_MERGED, _SERIAL, _PARALLEL), merging_compilers(), strict=True):
+    _kinds = (_MERGED, _APART, _OF_USERS, _SERIAL, _PARALLEL, _CALLS_USERS)
+    for _options, _compiler in zip(_kinds, merging_compilers(), strict=True):
         _options["pipeline_class"] = _compiler
 
 
@@ -69,9 +72,14 @@ def formula(function: Function) -> Function:
     return _compiled(function, forceinline=True, **_MERGED)
 
 
+def apart(function: Function) -> Function:
+    """Compile as `kernel`, but for one that stays a function of its own: large, and called from several places."""
+    return _compiled(function, **_APART)
+
+
 def own_formula(function: Callable[..., Any]) -> Any:
     """As `formula`, for a function of a user's, which may be compiled by Numba already."""
-    return formula(getattr(function, "py_func", function))
+    return _compiled(getattr(function, "py_func", function), forceinline=True, **_OF_USERS)
 
 
 def what_prevents_compiling(made: Any, arguments: int) -> str:
@@ -107,7 +115,8 @@ class Entry:
         if JIT_DISABLED:  # NumPy would warn of overflows that compiled code passes through
             self.serial = self.parallel = np.errstate(all="ignore")(function)
             return
-        self.serial = self.parallel = _cached(_compiled(function, **_SERIAL), function, "serial", keep)
+        options = _SERIAL if keep else _CALLS_USERS
+        self.serial = self.parallel = _cached(_compiled(function, **options), function, "serial", keep)
         # Numba warns of parallel code without a parallel region, and it would be the same code.
         if "prange" in function.__code__.co_names:
             parallel = _compiled(function, parallel=_prange_only(), **_PARALLEL)
@@ -183,16 +192,14 @@ def by_dtype(float32_version: Function, float64_version: Function) -> Function:
     if JIT_DISABLED:
         return choose  # type: ignore[return-value]
 
-    def compile_choice(*arguments: Any) -> Callable[..., Any]:
-        version = float32_version if arguments[0] == numba.float32 else float64_version
+    def version_for(types: Any) -> Any:
+        return float32_version if types[0] == numba.float32 else float64_version
 
-        def call_version(*arguments: Any) -> Any:
-            return version(*arguments)
-
-        return call_version
-
-    overload(choose, jit_options={"forceinline": True})(compile_choice)
-    return choose  # type: ignore[return-value]
+    # Callers take the version itself: a function around it would be one more to compile, for each of its types.
+    made: Any = formula(choose)
+    made.get_call_template = lambda args, kws: version_for(args).get_call_template(args, kws)
+    made.get_overload = lambda types: version_for(types).get_overload(types)
+    return made
 
 
 def _compiled(function: Callable[..., Any], **options: Any) -> Any:

@@ -24,16 +24,11 @@ from typing import Any
 import numpy as np
 
 from fastnn.kernels import processor, simd
-from fastnn.kernels.compile import kernel
+from fastnn.kernels.compile import apart, kernel
+from fastnn.kernels.tiles import FEW_ROWS, MAX_VECTORS, ROW_VECTORS, ROWS, panel
+from fastnn.kernels.views import elements, matrix, part
 
-# Tiles of two vectors' width and as many rows as the registers hold: rows x vectors accumulators, one vector for each
-# of the right operand's, one for the left element. Wider ones of fewer rows read the right operand from the
-# second-level cache faster than it delivers. One row, with fewer chains than an FMA takes cycles, takes four vectors.
-MAX_VECTORS = 2
-ROWS = 12 if processor.REGISTERS == 32 else 6
-FEW_ROWS = 4  # for what remains of the rows, before single ones: chains enough to keep the FMA units busy
 REST_ROWS = 12  # more than remain after tiles of ROWS
-ROW_VECTORS = 4
 PANEL_COLUMNS = MAX_VECTORS * processor.VECTOR_BYTES // 4  # of the widest tile, in float32
 # Steps of the longest chain, and of the longest sum that is one. OpenBLAS cuts at 320 steps, and the rest in
 # halves. The error of a sum of positive numbers grows with the root of both, and is to stay below twice NumPy's.
@@ -93,96 +88,9 @@ def _whole_tiles(rows: int) -> int:
 
 
 @kernel
-def _tile_rows(
-    tile: Any, single: Any, depth: int, left: Any, right: Any, initial: Any, out: Any, first: Any, last: int
-) -> Any:
-    """Compute the rows of one panel from `first` on, as long as whole tiles of this height fit before `last`.
-
-    left is (array, start, step between rows, step in depth, step between tiles); right is (array, start, step in depth,
-    how many steps can read whole vectors without reading past its end, steps of a chain); out is (array, start, step
-    between rows, elements of the last vector, whether to add to what is there); initial is a row of vectors, with which
-    the first chain starts. single is one of zeros. Returns the first row not done.
-    """
-    left_array, at_tile, left_row, left_depth, left_next = left
-    right_array, right_start, right_depth, whole, chain = right
-    out_array, out_start, out_row, count, resume = out
-    height, lanes = len(tile), simd.lanes(right_array)
-    end_whole, end = right_start + whole * right_depth, right_start + depth * right_depth
-    while first + height <= last:
-        total = simd.fill_tile(tile, initial)
-        at_left, at_right, at_out, adds = at_tile, right_start, out_start + first * out_row, resume
-        while at_right < end:
-            end_chain = min(end, at_right + chain * right_depth)
-            end_whole_chain = min(end_chain, end_whole)
-            # Loops whose number of steps LLVM cannot tell: it would unroll them, and compile half as long again.
-            while at_right < end_whole_chain:  # what lies behind the panel's columns is multiplied, too, and not stored
-                row = simd.load_tile(single, right_array, at_right, 0, lanes)
-                total = simd.multiply_add(total, row, left_array, at_left, left_row)
-                at_left += left_depth
-                at_right += right_depth
-            while at_right < end_chain:
-                row = simd.load_tile(single, right_array, at_right, 0, count)
-                total = simd.multiply_add(total, row, left_array, at_left, left_row)
-                at_left += left_depth
-                at_right += right_depth
-            if adds:
-                total = simd.add_tile(total, out_array, at_out, out_row, count)
-            simd.store_tile(total, out_array, at_out, out_row, count)
-            total, adds = simd.fill_tile(tile, single), True
-        first += height
-        at_tile += left_next
-    return first
-
-
-@kernel
-def _panel(tall: Any, low: Any, single: Any, depth: int, left: Any, right: Any, bias: Any, out: Any, rows: int) -> None:
-    """All rows of one panel, in tiles of three heights.
-
-    left is (array, start, step between rows, step in depth) of the rows that fill tall tiles, then (step between tall
-    tiles, start and step in depth of the rest); right and out are as in _tile_rows; bias is (array, start, whether
-    there is one).
-    """
-    array, start, row, step, step_of_tiles, rest, rest_step = left
-    bias_array, bias_start, has_bias = bias
-    initial = single
-    if has_bias:
-        initial = simd.load_tile(single, bias_array, bias_start, 0, out[3])
-    first: Any = np.intp(0)
-    end = _whole_tiles(rows) * len(tall)
-    tiles = (array, start, row, step, step_of_tiles)
-    first = _tile_rows(tall, single, depth, tiles, right, initial, out, first, end)
-    tiles = (array, rest, row, rest_step, row * len(low))
-    first = _tile_rows(low, single, depth, tiles, right, initial, out, first, rows)
-    tiles = (array, rest + (first - end) * row, row, rest_step, row)
-    _tile_rows(single, single, depth, tiles, right, initial, out, first, rows)
-
-
-@kernel
-def _row_panel(single: Any, depth: int, left: Any, right: Any, bias: Any, out: Any, rows: int) -> None:
-    """As _panel, for too few rows for a tall tile: one after another."""
-    array, _, row, _, _, start, step = left
-    bias_array, bias_start, has_bias = bias
-    initial = single
-    if has_bias:
-        initial = simd.load_tile(single, bias_array, bias_start, 0, out[3])
-    _tile_rows(single, single, depth, (array, start, row, step, row), right, initial, out, np.intp(0), rows)
-
-
-@kernel
-def _columns(vectors: int, depth: int, left: Any, right: Any, bias: Any, out: Any, rows: int) -> None:
-    """One panel of so many vectors; left, right and out as in _panel."""
-    array = right[0]
-    one, two = simd.zero_tile(array, 1, 1), simd.zero_tile(array, 1, 2)
-    if vectors == 1:
-        tall, low = simd.zero_tile(array, ROWS, 1), simd.zero_tile(array, FEW_ROWS, 1)
-        _panel(tall, low, one, depth, left, right, bias, out, rows)
-    elif vectors == 2:
-        tall, low = simd.zero_tile(array, ROWS, 2), simd.zero_tile(array, FEW_ROWS, 2)
-        _panel(tall, low, two, depth, left, right, bias, out, rows)
-    elif vectors == 3:
-        _row_panel(simd.zero_tile(array, 1, 3), depth, left, right, bias, out, rows)
-    else:
-        _row_panel(simd.zero_tile(array, 1, 4), depth, left, right, bias, out, rows)
+def rest_of(vector: Any, start: int) -> Any:
+    """What is left of a vector from an element on."""
+    return part(vector, start, vector.size - start)
 
 
 @kernel
@@ -229,9 +137,9 @@ def _copy_left(array: Any, start: int, step: int, target: Any, rows: int, depth:
     """Copy `depth` rows of `rows` elements for _panel: of each tile the elements of all steps side by side."""
     tiles = _whole_tiles(rows)
     for tile in range(tiles):
-        copy_rows((array, start + tile * ROWS, step), target[tile * ROWS * depth :], ROWS, ROWS, depth)
+        copy_rows((array, start + tile * ROWS, step), rest_of(target, tile * ROWS * depth), ROWS, ROWS, depth)
     done = tiles * ROWS
-    copy_rows((array, start + done, step), target[done * depth :], REST_ROWS, rows - done, depth)
+    copy_rows((array, start + done, step), rest_of(target, done * depth), REST_ROWS, rows - done, depth)
 
 
 @kernel
@@ -243,7 +151,7 @@ def _whole_steps(steps: int, later: int, columns: int, beyond: int) -> int:
     return max(0, min(steps, steps + later - (beyond + columns - 1) // columns))
 
 
-@kernel
+@apart
 def _product(left: Any, right: Any, bias: Any, c: Any, scratch: Any) -> None:
     """c (M, N) for at most DEEP steps, block by block in depth, rows and columns; operands are copied where that pays.
 
@@ -251,8 +159,6 @@ def _product(left: Any, right: Any, bias: Any, c: Any, scratch: Any) -> None:
     it lies in memory, layout).
     """
     rows, columns = c.shape
-    if rows == 0:
-        return
     left_array, left_row, left_step, left_layout = left
     right_array, depth, right_step, right_layout = right
     transposed = right_layout == TRANSPOSED
@@ -263,7 +169,7 @@ def _product(left: Any, right: Any, bias: Any, c: Any, scratch: Any) -> None:
     copy_right = transposed or (columns > width and rows >= PACK_ROWS)
     if not copy_right and rows < FEW_ROWS:
         width = ROW_VECTORS * lanes
-    flat, block = c.reshape(c.size), scratch[min(depth, DEPTH_BLOCK) * width if copy_right else 0 :]
+    flat, block = elements(c), rest_of(scratch, min(depth, DEPTH_BLOCK) * width if copy_right else 0)
     height, chain = ROW_BLOCK if copy_left else rows, chain_of(depth)
     at_once, k = depth if depth <= DEPTH_BLOCK else DEPTH_BLOCK // chain * chain, zero
     while k < depth:
@@ -279,19 +185,19 @@ def _product(left: Any, right: Any, bias: Any, c: Any, scratch: Any) -> None:
                 _copy_left(left_array, start, left_step, block, count, steps)
                 operand = (block, zero, unit, np.intp(ROWS), ROWS * steps, tiles * ROWS * steps, np.intp(REST_ROWS))
             for j in range(0, columns, width):
-                panel = min(width, columns - j)
-                vectors = (panel + lanes - 1) // lanes
-                out = (flat, i * columns + j, columns, panel - (vectors - 1) * lanes, k > 0)
+                size = min(width, columns - j)
+                vectors = (size + lanes - 1) // lanes
+                out = (flat, i * columns + j, columns, size - (vectors - 1) * lanes, k > 0)
                 if copy_right and transposed:
-                    _copy_transposed((right_array, j * right_step + k, right_step), scratch, width, panel, steps)
+                    _copy_transposed((right_array, j * right_step + k, right_step), scratch, width, size, steps)
                 elif copy_right:
-                    copy_rows((right_array, k * right_step + j, right_step), scratch, width, panel, steps)
+                    copy_rows((right_array, k * right_step + j, right_step), scratch, width, size, steps)
                 source: Any = (scratch, zero, width, steps, chain)
                 if not copy_right:
                     beyond = max(zero, j + vectors * lanes - columns)
                     whole = _whole_steps(steps, depth - k - steps, columns, beyond)
                     source = (right_array, k * right_step + j, right_step, whole, chain)
-                _columns(vectors, steps, operand, source, (bias, j, has_bias), out, count)
+                panel(vectors, steps, operand, source, (bias, j, has_bias), out, count, tiles)
         k += steps
 
 
@@ -303,31 +209,25 @@ def add_to(sums: Any, target: Any) -> None:
 
 
 @kernel
-def _deep_product(left: Any, right: Any, bias: Any, c: Any, scratch: Any) -> None:
-    """As _product for any depth: the sum of products of DEEP steps, added in order."""
+def _product_of_any_depth(left: Any, right: Any, bias: Any, c: Any, scratch: Any) -> None:
+    """As _product, without its bound: of more steps the sum of products of DEEP steps, added in order."""
     left_array, left_row, left_step, left_layout = left
     right_array, depth, right_step, right_layout = right
     rows, columns = c.shape
-    flat, step = c.reshape(c.size), np.intp(1) if right_layout == TRANSPOSED else right_step
-    for i in range(0, rows, ROW_BLOCK):
-        count = min(ROW_BLOCK, rows - i)
-        target, sums = flat[i * columns : (i + count) * columns], scratch[: count * columns]
+    if rows == 0:
+        return
+    step: Any = np.intp(1) if right_layout == TRANSPOSED else right_step
+    height, kept = (ROW_BLOCK, ROW_BLOCK * columns) if depth > DEEP else (rows, 0)
+    for i in range(0, rows, height):
+        count = min(height, rows - i)
+        target, sums = part(elements(c), i * columns, count * columns), part(scratch, 0, kept)
         for k in range(0, depth, DEEP):
-            operand = (left_array[i * left_row + k * left_step :], left_row, left_step, left_layout)
-            source = (right_array[k * step :], min(DEEP, depth - k), right_step, right_layout)
-            out = (target if k == 0 else sums).reshape((count, columns))
-            _product(operand, source, bias if k == 0 else bias[:0], out, scratch[ROW_BLOCK * columns :])
+            operand = (rest_of(left_array, i * left_row + k * left_step), left_row, left_step, left_layout)
+            source = (rest_of(right_array, k * step), min(DEEP, depth - k), right_step, right_layout)
+            out = matrix(target if k == 0 else sums, 0, count, columns)
+            _product(operand, source, part(bias, 0, bias.size if k == 0 else 0), out, rest_of(scratch, kept))
             if k > 0:
-                add_to(sums, target)
-
-
-@kernel
-def _product_of_any_depth(left: Any, right: Any, bias: Any, c: Any, scratch: Any) -> None:
-    """As _product, without its bound."""
-    if right[1] > DEEP:
-        _deep_product(left, right, bias, c, scratch)
-    else:
-        _product(left, right, bias, c, scratch)
+                add_to(part(sums, 0, target.size), target)
 
 
 @kernel
@@ -349,36 +249,24 @@ def _few_steps(a: Any, b: Any, c: Any, first: int) -> None:
 
 
 @kernel
+def product(a: Any, a_layout: Any, b: Any, b_layout: Any, bias: Any, scratch: Any, c: Any, first: int) -> None:
+    """c = a b + bias, where a and b are C-contiguous matrices AS_IT_IS or TRANSPOSED.
+
+    c (M, N) overwritten, distinct from the others; bias (N,), or empty for none; first: where c begins, as row of the
+    whole product, of an a TRANSPOSED. scratch: scratch_size(K, N) or, of an operand TRANSPOSED, scratch_size(K, N,
+    "left" or "right"), overwritten.
+    """
+    left = (elements(a), a.shape[1], np.intp(1), a_layout)
+    if a_layout == TRANSPOSED:
+        if a.shape[0] <= FEW_STEPS:
+            _few_steps(a, b, c, first)
+            return
+        left = (rest_of(elements(a), first), np.intp(1), a.shape[1], a_layout)
+    depth = b.shape[1] if b_layout == TRANSPOSED else b.shape[0]
+    _product_of_any_depth(left, (elements(b), depth, b.shape[1], b_layout), bias, c, scratch)
+
+
+@kernel
 def multiply(a: Any, b: Any, bias: Any, scratch: Any, c: Any) -> None:
-    """c = a b + bias.
-
-    a (M, K), b (K, N), bias (N,) or empty for none, c (M, N) overwritten, distinct from the others; scratch:
-    scratch_size(K, N), overwritten.
-    """
-    left = (a.reshape(a.size), a.shape[1], np.intp(1), AS_IT_IS)
-    _product_of_any_depth(left, (b.reshape(b.size), b.shape[0], b.shape[1], AS_IT_IS), bias, c, scratch)
-
-
-@kernel
-def multiply_transposed_left(a: Any, b: Any, none: Any, scratch: Any, c: Any, first: int) -> None:
-    """c = (a^T b)[first : first + M].
-
-    a (K, any), b (K, N), c (M, N) overwritten, distinct from the others; none: an empty vector of their dtype; scratch:
-    scratch_size(K, N, "left"), overwritten.
-    """
-    if a.shape[0] <= FEW_STEPS:
-        _few_steps(a, b, c, first)
-        return
-    left = (a.reshape(a.size)[first:], np.intp(1), a.shape[1], TRANSPOSED)
-    _product_of_any_depth(left, (b.reshape(b.size), b.shape[0], b.shape[1], AS_IT_IS), none, c, scratch)
-
-
-@kernel
-def multiply_transposed_right(a: Any, b: Any, none: Any, scratch: Any, c: Any) -> None:
-    """c = a b^T.
-
-    a (M, K), b (N, K), c (M, N) overwritten, distinct from the others; none: an empty vector of their dtype; scratch:
-    scratch_size(K, N, "right"), overwritten.
-    """
-    left = (a.reshape(a.size), a.shape[1], np.intp(1), AS_IT_IS)
-    _product_of_any_depth(left, (b.reshape(b.size), b.shape[1], b.shape[1], TRANSPOSED), none, c, scratch)
+    """c = a b + bias; see `product`."""
+    product(a, AS_IT_IS, b, AS_IT_IS, bias, scratch, c, 0)

@@ -6,7 +6,7 @@ Raises AttributeError where Numba has moved what is used here; kernels are then 
 import contextlib
 import gc
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numba
 
@@ -25,7 +25,7 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _libraries() -> tuple[Any, Any]:
+def _libraries() -> tuple[Any, Any, Any]:
     """What holds the code of an entry, and what holds that of a kernel until it is merged.
 
     For most Intel processors with AVX-512 LLVM makes loops of vectors half as wide, as wide ones once slowed the clock.
@@ -34,7 +34,15 @@ def _libraries() -> tuple[Any, Any]:
     """
     library_class: Any = numba.core.codegen.JITCodeLibrary
     used = ("_optimize_final_module", "_finalize_final_module", "_finalize_dynamic_globals", "_ensure_finalized")
-    for name in (*used, "get_pointer_to_function", "add_ir_module", "enable_object_caching"):
+    for name in (
+        *used,
+        "_optimize_functions",
+        "add_linking_library",
+        "finalize",
+        "get_pointer_to_function",
+        "add_ir_module",
+        "enable_object_caching",
+    ):
         getattr(library_class, name)
 
     class _CodeGenerator:
@@ -57,18 +65,33 @@ def _libraries() -> tuple[Any, Any]:
                 set.add(function.attributes, '"prefer-vector-width"="512"')  # past the names that llvmlite knows
             super().add_ir_module(ir_module)
 
+        def _optimize_functions(self, ll_module: Any) -> None:
+            """As Numba's, but for functions that are only named here."""
+            ll_module.data_layout = self._codegen._data_layout
+            for function in ll_module.functions:
+                if not function.is_declaration:
+                    passes, builder = self._codegen._function_pass_manager()
+                    passes.run(function, builder)
+
+        def add_linking_library(self, library: Any) -> None:
+            """Also what a kernel calls, which is linked into the unit alone."""
+            super().add_linking_library(library)
+            if isinstance(library, _MergedLibrary):
+                known = set(self._linking_libraries)
+                self._linking_libraries += [one for one in library._linking_libraries if one not in known]
+
     class _MergedLibrary(_WideLibrary):
         """The code of one kernel, only to be linked into others."""
+
+        def finalize(self) -> None:
+            self._raise_if_finalized()
+            for library in self._linking_libraries:
+                self._reload_init.update(library._reload_init)
+            self._finalize_final_module()
 
         @property
         def codegen(self) -> Any:
             return _CodeGenerator(self._codegen)
-
-        def _x_optimize_functions(self, ll_module: Any) -> None:
-            ll_module.data_layout = self._codegen._data_layout
-
-        def _optimize_final_module(self) -> None:
-            pass
 
         def _finalize_final_module(self) -> None:
             self._finalize_dynamic_globals()
@@ -78,11 +101,105 @@ def _libraries() -> tuple[Any, Any]:
             self._ensure_finalized()
             return 0
 
-    return _WideLibrary, _MergedLibrary
+    class _ApartLibrary(_MergedLibrary):
+        """The code of one kernel that is not to be merged into its callers."""
+
+        def add_ir_module(self, ir_module: Any) -> None:
+            for function in ir_module.functions:
+                if not function.is_declaration:
+                    function.attributes.add("noinline")
+            super().add_ir_module(ir_module)
+
+    return _WideLibrary, _MergedLibrary, _ApartLibrary
 
 
-def merging_compilers() -> tuple[Any, Any, Any]:
-    """A compiler for kernels, one for entries and one for entries with threads.
+# Passes over a function that kernels have no use for: they have no closures, comprehensions, array expressions, `with`,
+# None or `raise`, and call nothing that is to be inlined in Numba's own terms.
+_UNUSED = (
+    "WithLifting", "InlineClosureLikes", "RewriteSemanticConstants", "DeadBranchPrune", "RewriteDynamicRaises",
+    "MakeFunctionToJitFunction", "InlineInlinables", "FindLiterallyCalls", "LiteralUnroll",
+    "LiteralPropagationSubPipelinePass", "InlineOverloads", "NopythonRewrites", "NoPythonSupportedFeatureValidation",
+    "DumpParforDiagnostics",
+)  # fmt: skip
+
+
+def _lowering() -> Any:
+    """Numba's pass that writes a function in LLVM's terms, but without counting references, as nothing is allocated."""
+    passes: Any = numba.core.typed_passes
+
+    class _WithoutCounts(passes.NativeLowering):
+        _name = "lowering_without_counts"
+
+        def run_pass(self, state: Any) -> bool:
+            state.targetctx = state.targetctx.subtarget(enable_nrt=False)
+            return bool(super().run_pass(state))
+
+    numba.core.compiler_machinery.register_pass(mutates_CFG=True, analysis_only=False)(_WithoutCounts)
+    return {passes.NativeLowering: _WithoutCounts}
+
+
+class _Known:
+    """One of Numba's contexts, but it does not look for new functions before each kernel: a unit has done so."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def refresh(self) -> None:
+        """Do nothing."""
+
+
+class _Types(_Known):
+    """Numba's context of types, but it remembers what a function gives for arguments of these types.
+
+    Numba asks anew at each call, and for `if` alone, which calls `bool`, tries four functions for other types first.
+    """
+
+    _known: ClassVar[dict[Any, Any]] = {}
+
+    def resolve_function_type(self, function: Any, arguments: Any, named: Any) -> Any:
+        """The signature of a call."""
+        if type(function) is not numba.types.Function:
+            return self._context.resolve_function_type(function, arguments, named)
+        key = function, tuple(arguments), tuple(named.items())
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._context.resolve_function_type(function, arguments, named)
+        return found
+
+
+def _shortened(pipelines: Any, state: Any, instead: dict[Any, Any]) -> Any:
+    """Numba's pipelines without the passes that kernels have no use for."""
+    state.typingctx = _Types(state.typingctx)
+    for one in pipelines:
+        one.passes = [(instead.get(kind, kind), why) for kind, why in one.passes if kind.__name__ not in _UNUSED]
+    return pipelines
+
+
+class Compilers(NamedTuple):
+    """Numba's compilers, each for one kind of function.
+
+    kernel, apart, of_users
+        For what others call: merged into them, not merged, and merged, but written by a user, who may do whatever Numba
+        takes.
+    serial, parallel
+        For units and entries, without threads and with them.
+    calls_users
+        For entries that take a user's compiled function.
+    """
+
+    kernel: Any
+    apart: Any
+    of_users: Any
+    serial: Any
+    parallel: Any
+    calls_users: Any
+
+
+def merging_compilers() -> Compilers:
+    """The compilers.
 
     Numba optimises and translates every function by itself and once more inside each of its callers, up to nine times
     for the innermost kernels, and a parallel loop in each of three wrappers. These leave it to the entry that all is
@@ -92,16 +209,30 @@ def merging_compilers() -> tuple[Any, Any, Any]:
     What is overridden is internal to Numba; AttributeError where it has moved.
     """
     compiler_class: Any = numba.core.compiler.Compiler
-    wide, merged = _libraries()
+    wide, merged, apart = _libraries()
+    instead = _lowering()
 
-    class _KernelCompiler(compiler_class):
+    class _OfUsersCompiler(compiler_class):
+        library = merged
+
         def define_pipelines(self) -> Any:
             if self.state.library is None:
                 codegen = self.state.targetctx.codegen()
-                self.state.library = merged(codegen, self.state.func_id.func_qualname)
+                self.state.library = self.library(codegen, self.state.func_id.func_qualname)
             return super().define_pipelines()
 
-    class _SerialCompiler(compiler_class):
+    class _KernelCompiler(_OfUsersCompiler):
+        def __init__(self, typingctx: Any, targetctx: Any, *rest: Any) -> None:
+            super().__init__(_Known(typingctx), _Known(targetctx), *rest)
+            self.state.typingctx = typingctx
+
+        def define_pipelines(self) -> Any:
+            return _shortened(super().define_pipelines(), self.state, instead)
+
+    class _ApartCompiler(_KernelCompiler):
+        library = apart
+
+    class _CallsUsersCompiler(compiler_class):
         def _compile_core(self) -> Any:
             with _without_collector():
                 return super()._compile_core()
@@ -112,6 +243,10 @@ def merging_compilers() -> tuple[Any, Any, Any]:
                 self.state.library = wide(codegen, self.state.func_id.func_qualname)
                 self.state.library.enable_object_caching()
             return super().define_pipelines()
+
+    class _SerialCompiler(_CallsUsersCompiler):
+        def define_pipelines(self) -> Any:
+            return _shortened(super().define_pipelines(), self.state, instead)
 
     class _PartsGenerator:
         """Numba's, but for the three functions that it wraps around the body of a parallel loop."""
@@ -127,7 +262,7 @@ def merging_compilers() -> tuple[Any, Any, Any]:
                 return merged(self._codegen, name)
             return self._codegen.create_library(name, **options)
 
-    class _ParallelCompiler(_SerialCompiler):
+    class _ParallelCompiler(_CallsUsersCompiler):
         def _compile_core(self) -> Any:
             context = self.state.targetctx
             codegen = context._internal_codegen
@@ -139,4 +274,6 @@ def merging_compilers() -> tuple[Any, Any, Any]:
 
     for name in ("define_pipelines", "_compile_core"):
         getattr(compiler_class, name)
-    return _KernelCompiler, _SerialCompiler, _ParallelCompiler
+    return Compilers(
+        _KernelCompiler, _ApartCompiler, _OfUsersCompiler, _SerialCompiler, _ParallelCompiler, _CallsUsersCompiler
+    )

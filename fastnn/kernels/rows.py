@@ -10,7 +10,7 @@ import numpy as np
 from fastnn.kernels.compile import by_dtype, formula, kernel
 from fastnn.kernels.simd import bits, from_bits, sum_of_eighths
 from fastnn.kernels.vector_math import exp
-from fastnn.kernels.views import part
+from fastnn.kernels.views import elements, part
 
 # Elements from which it pays not to take one after the other: for the largest and the sum of 24, 32 and 64 of float32
 # 24, 36 and 79 ns one by one, 28, 29 and 38 in registers (Zen 3).
@@ -135,7 +135,7 @@ def divide_by_sum(y: Any) -> float:
 @kernel
 def softmax_rows(x: Any, y: Any) -> None:
     """y = exp(x - max x) / sum exp(x - max x) of each row. x, y (N, K); y may be x."""
-    flat_x, flat_y, width = x.reshape(x.size), y.reshape(y.size), x.shape[1]
+    flat_x, flat_y, width = elements(x), elements(y), x.shape[1]
     count = max(1, BLOCK // width)
     for first in range(0, x.shape[0], count):
         last = min(first + count, x.shape[0])

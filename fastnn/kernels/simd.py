@@ -1,4 +1,4 @@
-"""Vectors: the only LLVM IR in fastnn. Each operation has a scalar twin in NumPy, used with NUMBA_DISABLE_JIT=1.
+"""Vectors in LLVM IR. Each operation has a scalar twin in NumPy, used with NUMBA_DISABLE_JIT=1.
 
 A *vector* is as many elements as one register of this machine holds (`LANES`). A *row* is a tuple of adjacent vectors
 of which only the first `count` elements of the last one are read or written; a *tile* is a tuple of equal rows, the
@@ -65,27 +65,30 @@ def _suffix(vector: ir.Type) -> str:
     return lanes + ("f32" if isinstance(element, ir.FloatType) else "f64")
 
 
-def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
+def multiply_add_of(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    """Build a * b + c, in one rounding where the processor can."""
     if HAS_FMA:
         return _call(builder, f"llvm.fma.{_suffix(a.type)}", a.type, [a, b, c])
     return builder.fadd(builder.fmul(a, b), c)
 
 
-def _splat(builder: Any, scalar: Any, lanes: int) -> Any:
+def splat(builder: Any, scalar: Any, lanes: int) -> Any:
+    """Build a vector with a scalar in all its lanes."""
     undefined = ir.Constant(ir.VectorType(scalar.type, lanes), ir.Undefined)
     lane = builder.insert_element(undefined, scalar, ir.Constant(_LANE, 0))
     return builder.shuffle_vector(lane, undefined, ir.Constant(ir.VectorType(_LANE, lanes), [0] * lanes))
 
 
-def _first_lanes(builder: Any, vector: ir.VectorType, count: Any) -> Any:
+def first_lanes(builder: Any, vector: ir.VectorType, count: Any) -> Any:
     """A mask of the first `count` lanes."""
     integer = _LANE if isinstance(vector.element, ir.FloatType) else _INDEX  # as wide as a lane
     numbers = ir.Constant(ir.VectorType(integer, vector.count), list(range(vector.count)))
     count = count if integer is _INDEX else builder.trunc(count, integer)
-    return builder.icmp_signed("<", numbers, _splat(builder, count, vector.count))
+    return builder.icmp_signed("<", numbers, splat(builder, count, vector.count))
 
 
-def _load(builder: Any, pointer: Any, vector: ir.VectorType, alignment: int, mask: Any = None) -> Any:
+def load(builder: Any, pointer: Any, vector: ir.VectorType, alignment: int, mask: Any = None) -> Any:
+    """Build the reading of a vector; masked out lanes are 0."""
     pointer = builder.bitcast(pointer, vector.as_pointer())
     if mask is None:
         value = builder.load(pointer)
@@ -108,7 +111,7 @@ def _store_first(builder: Any, values: list[Any], pointers: list[Any], alignment
     """
     vector = values[0].type
     if HAS_MASKED_STORE:
-        name, mask = f"llvm.masked.store.{_suffix(vector)}.p0", _first_lanes(builder, vector, count)
+        name, mask = f"llvm.masked.store.{_suffix(vector)}.p0", first_lanes(builder, vector, count)
         for value, pointer in zip(values, pointers, strict=True):
             pointer = builder.bitcast(pointer, vector.as_pointer())
             _call(builder, name, ir.VoidType(), [value, pointer, ir.Constant(_LANE, alignment), mask])
@@ -128,7 +131,7 @@ def _store_first(builder: Any, values: list[Any], pointers: list[Any], alignment
 
 
 def _lower_fma(context: Any, a: types.Type, b: types.Type, c: types.Type) -> Any:
-    return a(a, a, a), lambda context, builder, signature, args: _multiply_add(builder, *args)
+    return a(a, a, a), lambda context, builder, signature, args: multiply_add_of(builder, *args)
 
 
 @lowered(_lower_fma)
@@ -192,13 +195,13 @@ def _lower_loading(tile: Any, array: Any, adds: bool) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = pointer_to(context, builder, array, args[1], args[2])
         vector = context.get_value_type(tile.dtype.dtype)
-        mask = _first_lanes(builder, vector, args[4])
+        mask = first_lanes(builder, vector, args[4])
         result = ir.Constant(context.get_value_type(tile), ir.Undefined)
         for r in range(tile.count):
             row = builder.gep(pointer, [builder.mul(args[3], ir.Constant(_INDEX, r))])
             for v in range(tile.dtype.count):
                 at, last = builder.gep(row, [ir.Constant(_INDEX, v * vector.count)]), v == tile.dtype.count - 1
-                value = _load(builder, at, vector, size, mask if last else None)
+                value = load(builder, at, vector, size, mask if last else None)
                 value = builder.fadd(builder.extract_value(args[0], [r, v]), value) if adds else value
                 result = builder.insert_value(result, value, [r, v])
         return result
@@ -206,15 +209,7 @@ def _lower_loading(tile: Any, array: Any, adds: bool) -> Any:
     return tile(tile, array, types.intp, types.intp, types.intp), codegen
 
 
-def _lower_load_tile(context: Any, tile: Any, array: Any, start: Any, step: Any, count: Any) -> Any:
-    return _lower_loading(tile, array, adds=False)
-
-
-def _lower_add_tile(context: Any, tile: Any, array: Any, start: Any, step: Any, count: Any) -> Any:
-    return _lower_loading(tile, array, adds=True)
-
-
-@lowered(_lower_load_tile)
+@lowered(lambda context, tile, array, start, step, count: _lower_loading(tile, array, adds=False))
 def load_tile(tile: Any, array: Any, start: int, step: int, count: int) -> Any:
     """A tile of this shape from array[start + r * step :] for its rows r; of each last vector `count` elements."""
     flat, vectors, width = array.reshape(-1), len(tile[0]), LANES[array.dtype]
@@ -226,7 +221,7 @@ def load_tile(tile: Any, array: Any, start: int, step: int, count: int) -> Any:
     return tuple(rows)
 
 
-@lowered(_lower_add_tile)
+@lowered(lambda context, tile, array, start, step, count: _lower_loading(tile, array, adds=True))
 def add_tile(tile: Any, array: Any, start: int, step: int, count: int) -> Any:
     """The tile plus what load_tile loads."""
     rows = zip(tile, load_tile(tile, array, start, step, count), strict=True)
@@ -255,10 +250,10 @@ def _lower_multiply_add(context: Any, tile: Any, row: Any, array: Any, start: An
         pointer = pointer_to(context, builder, array, data, begin)
         vectors = [builder.extract_value(row_value, [0, v]) for v in range(tile.dtype.count)]
         for r in range(tile.count):
-            scalar = _splat(builder, builder.load(pointer), tile.dtype.dtype.lanes)
+            scalar = splat(builder, builder.load(pointer), tile.dtype.dtype.lanes)
             pointer = builder.gep(pointer, [stride])
             for v, vector in enumerate(vectors):
-                total = _multiply_add(builder, scalar, vector, builder.extract_value(sums, [r, v]))
+                total = multiply_add_of(builder, scalar, vector, builder.extract_value(sums, [r, v]))
                 sums = builder.insert_value(sums, total, [r, v])
         return sums
 
@@ -275,26 +270,29 @@ def multiply_add(tile: Any, row: Any, array: Any, start: int, step: int) -> Any:
     )
 
 
-def _lower_store_tile(context: Any, tile: Any, array: Any, start: Any, step: Any, count: Any) -> Any:
-    size, lanes = array.dtype.bitwidth // 8, _lanes(array.dtype)
+def store_rows(builder: Any, rows: list[Any], pointers: list[Any], alignment: int, count: Any) -> None:
+    """Store rows of adjacent vectors; of each last one the first `count` lanes."""
+    vector = rows[0][0].type
+    for row, pointer in zip(rows, pointers, strict=True):
+        for v, value in enumerate(row[:-1]):
+            _store(builder, value, builder.gep(pointer, [ir.Constant(_INDEX, v * vector.count)]), alignment)
+    before = ir.Constant(_INDEX, (len(rows[0]) - 1) * vector.count)
+    values, places = [row[-1] for row in rows], [builder.gep(pointer, [before]) for pointer in pointers]
+    whole = builder.icmp_signed("==", count, ir.Constant(_INDEX, vector.count))
+    with builder.if_else(whole, likely=True) as (all_lanes, some_lanes):
+        with all_lanes:
+            for value, place in zip(values, places, strict=True):
+                _store(builder, value, place, alignment)
+        with some_lanes:
+            _store_first(builder, values, places, alignment, count)
 
+
+def _lower_store_tile(context: Any, tile: Any, array: Any, start: Any, step: Any, count: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        sums, data, begin, stride, count_value = args
-        pointer = pointer_to(context, builder, array, data, begin)
-        rows = [builder.gep(pointer, [builder.mul(stride, ir.Constant(_INDEX, r))]) for r in range(tile.count)]
-        for v in range(tile.dtype.count):
-            pointers = [builder.gep(row, [ir.Constant(_INDEX, v * lanes)]) for row in rows]
-            values = [builder.extract_value(sums, [r, v]) for r in range(tile.count)]
-            if v < tile.dtype.count - 1:
-                for value, at in zip(values, pointers, strict=True):
-                    _store(builder, value, at, size)
-        whole = builder.icmp_signed("==", count_value, ir.Constant(_INDEX, lanes))
-        with builder.if_else(whole, likely=True) as (all_lanes, some_lanes):
-            with all_lanes:
-                for value, at in zip(values, pointers, strict=True):
-                    _store(builder, value, at, size)
-            with some_lanes:
-                _store_first(builder, values, pointers, size, count_value)
+        pointer = pointer_to(context, builder, array, args[1], args[2])
+        pointers = [builder.gep(pointer, [builder.mul(args[3], ir.Constant(_INDEX, r))]) for r in range(tile.count)]
+        rows = [[builder.extract_value(args[0], [r, v]) for v in range(tile.dtype.count)] for r in range(tile.count)]
+        store_rows(builder, rows, pointers, array.dtype.bitwidth // 8, args[4])
         return context.get_dummy_value()
 
     return types.void(tile, array, types.intp, types.intp, types.intp), codegen
@@ -313,7 +311,7 @@ def store_tile(tile: Any, array: Any, start: int, step: int, count: int) -> None
 def _lower_nonzero_lanes(context: Any, array: types.Array, start: types.Integer) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         vector = context.get_value_type(Vector(array.dtype))
-        value = _load(builder, pointer_to(context, builder, array, args[0], args[1]), vector, array.dtype.bitwidth // 8)
+        value = load(builder, pointer_to(context, builder, array, args[0], args[1]), vector, array.dtype.bitwidth // 8)
         found = builder.fcmp_unordered("!=", value, ir.Constant(vector, None))
         return builder.zext(builder.bitcast(found, ir.IntType(vector.count)), _INDEX)
 
@@ -333,7 +331,7 @@ def _lower_sum_of_eighths(context: Any, values: types.Array, count: types.Intege
         with cgutils.for_range(builder, builder.sdiv(args[1], ir.Constant(_INDEX, 8))) as loop:
             start = builder.mul(loop.index, ir.Constant(_INDEX, 8))
             pointer = pointer_to(context, builder, values, args[0], start)
-            value = _load(builder, pointer, eight, values.dtype.bitwidth // 8)
+            value = load(builder, pointer, eight, values.dtype.bitwidth // 8)
             value = value if eight == wide else builder.fpext(value, wide)
             builder.store(builder.fadd(builder.load(total), value), total)
         sums = builder.load(total)
@@ -375,7 +373,7 @@ def _lower_transpose(context: Any, source: Any, start: Any, step: Any, target: A
         write = pointer_to(context, builder, target, args[3], args[4])
         vector = context.get_value_type(Vector(source.dtype))
         offsets = [ir.Constant(_INDEX, r) for r in range(lanes)]
-        rows = [_load(builder, builder.gep(read, [builder.mul(args[2], r)]), vector, size) for r in offsets]
+        rows = [load(builder, builder.gep(read, [builder.mul(args[2], r)]), vector, size) for r in offsets]
         distance = lanes // 2
         while distance:
             for r in range(lanes):

@@ -15,16 +15,15 @@ from fastnn.kernels.compile import kernel
 from fastnn.kernels.matmul import (
     CHAIN,
     DEEP,
-    FEW_ROWS,
-    MAX_VECTORS,
     PANEL_COLUMNS,
-    ROWS,
     add_to,
     chain_of,
     copy_rows,
     deep_scratch_size,
 )
 from fastnn.kernels.matmul import ROW_BLOCK as DEEP_ROWS
+from fastnn.kernels.tiles import FEW_ROWS, MAX_VECTORS, ROWS
+from fastnn.kernels.views import elements
 
 ROW_BLOCK = 128  # rows whose lists of steps are kept at once
 LISTS = ROW_BLOCK // ROWS + ROWS // FEW_ROWS + FEW_ROWS
@@ -46,7 +45,7 @@ def sparse_scratch_size(depth: int, columns: int) -> int:
 @kernel
 def mostly_zero(a: Any) -> bool:
     """Whether at least half of an array's elements are 0, by a sample of them, spread evenly by the golden ratio."""
-    flat = a.reshape(a.size)
+    flat = elements(a)
     seen, zeros, position = min(flat.size, SAMPLES), 0, 0.0
     for i in range(seen):
         at = i if flat.size <= SAMPLES else int(position * flat.size)
@@ -190,7 +189,7 @@ def _product(left: Any, b: Any, bias: Any, scratch: Any, c: Any) -> None:
     width, most = MAX_VECTORS * lanes, chain_of(depth)
     panel, lists = scratch, scratch[most * width + lanes :].view(np.uint16)
     lists = lists[: LISTS * (most + 9)].reshape((LISTS, most + 9))  # room for the end and for eight numbers at once
-    flat, flat_b = c.reshape(c.size), b.reshape(b.size)
+    flat, flat_b = elements(c), elements(b)
     one, two = simd.zero_tile(c, 1, 1), simd.zero_tile(c, 1, 2)
     for k in range(0, depth, most):
         steps = min(most, depth - k)
@@ -235,7 +234,7 @@ def _deep_product(left: Any, b: Any, bias: Any, scratch: Any, c: Any) -> None:
     """As _product for any depth: the sum of products of DEEP steps, added in order."""
     depth, (rows, columns) = b.shape[0], c.shape
     array, start, left_row, left_step = left
-    flat = c.reshape(c.size)
+    flat = elements(c)
     for i in range(0, rows, DEEP_ROWS):
         count = min(DEEP_ROWS, rows - i)
         target, sums = flat[i * columns : (i + count) * columns], scratch[: count * columns]
@@ -260,10 +259,10 @@ def _product_of_any_depth(left: Any, b: Any, bias: Any, scratch: Any, c: Any) ->
 @kernel
 def sparse_multiply(a: Any, b: Any, bias: Any, scratch: Any, c: Any) -> None:
     """As matmul.multiply; scratch: sparse_scratch_size(K, N)."""
-    _product_of_any_depth((a.reshape(a.size), np.intp(0), a.shape[1], np.intp(1)), b, bias, scratch, c)
+    _product_of_any_depth((elements(a), np.intp(0), a.shape[1], np.intp(1)), b, bias, scratch, c)
 
 
 @kernel
 def sparse_multiply_transposed_left(a: Any, b: Any, none: Any, scratch: Any, c: Any, first: int) -> None:
-    """As matmul.multiply_transposed_left; scratch: sparse_scratch_size(K, N)."""
-    _product_of_any_depth((a.reshape(a.size), np.intp(first), np.intp(1), a.shape[1]), b, none, scratch, c)
+    """As matmul.product with its left operand TRANSPOSED; scratch: sparse_scratch_size(K, N)."""
+    _product_of_any_depth((elements(a), np.intp(first), np.intp(1), a.shape[1]), b, none, scratch, c)

@@ -7,6 +7,7 @@ interpreters in fastnn/engine call units through the addresses in a network's pl
 a unit when the first network needs it, and an operation more makes nobody else wait.
 """
 
+import ctypes
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -98,6 +99,20 @@ def launcher() -> int:
         if not _launcher:
             _launcher.extend(compile_unit(_launch, (types.intp,) * 3, (), parallel=True))
     return int(_launcher[0])
+
+
+class Launched:
+    """A unit of parts of a float64 table as an entry that Python calls, in place of a shell; always on threads."""
+
+    launches = True
+
+    def __init__(self, unit: Unit) -> None:
+        self.unit = unit
+
+    def serial(self, n_threads: int, launcher: int, table: Any) -> None:
+        """Call the unit for each of its parts; launcher: the address of `launcher`."""
+        function = ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * 3)(launcher)
+        function(self.unit.address(np.dtype(np.float64)), table.ctypes.data, n_threads)
 
 
 @kernel

@@ -75,9 +75,8 @@ def _run(network: Engine, x: Array, dy: Array, need_dx: bool) -> tuple[Workspace
     data = (x[:], np.empty(0, INDEX), dy[:], NO_ORDER, NO_WEIGHTS)
     arguments = (workspace.job, *data, 0, 1, len(x), 0.0, False, False, False)
     work = 0.6 * len(x) * gradients.size
-    if threads.run(training.train, work, *arguments, n_threads=parts)[3] == job.NEEDS_SPARSE:
-        workspace.add_sparse()
-        threads.run(training.train, work, *arguments, n_threads=parts)
+    while threads.run(training.train, work, *arguments, n_threads=parts)[3] == job.NEEDS_UNIT:
+        workspace.compile_wanted()
     return workspace, gradients
 
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from fastnn.gate import arrays
 from fastnn.kernels.addresses import get, put
-from fastnn.kernels.compile import kernel
 from fastnn.kernels.frames import (
     BACKWARD,
     BEGIN,
@@ -45,7 +44,7 @@ from fastnn.kernels.frames import (
     weights,
 )
 from fastnn.kernels.frames import END as LAST
-from fastnn.kernels.matmul import multiply, multiply_transposed_left, multiply_transposed_right, scratch_size
+from fastnn.kernels.matmul import AS_IT_IS, TRANSPOSED, product, scratch_size
 from fastnn.kernels.reductions import sums_of_columns
 from fastnn.kernels.sparse import sparse_multiply, sparse_multiply_transposed_left, sparse_scratch_size
 from fastnn.kernels.units import unit
@@ -58,37 +57,28 @@ WIDEST = 2**31 - 1  # so that the size of a layer's weights is an int64
 W, B = 0, 1
 
 
-@kernel
-def _gradient(frame: Any, memory: Any) -> None:
-    """dW = x^T dy, db = the sum of dy over the batch (Rumelhart, Hinton and Williams, 1986)."""
-    if get(frame, PARAMETER) == B:
-        sums_of_columns(d_target(frame), sums(frame), get(frame, BEGIN), out(frame))
-    else:
-        dW = matrix_of(frame, OUT, get(frame, LAST) - get(frame, BEGIN), get(frame, OUTPUTS))
-        multiply_transposed_left(source(frame), d_target(frame), memory[:0], memory, dW, get(frame, BEGIN))
-
-
-@kernel
-def _follow(frame: Any, memory: Any) -> None:
-    """d y = W^T d x, a column for each change."""
-    columns = get(frame, SAMPLE_COUNT) * get(frame, RUN)
-    before = matrix_of(frame, CHANGES, get(frame, INPUTS), columns)
-    after = matrix_of(frame, OTHER, get(frame, OUTPUTS), columns)
-    multiply_transposed_left(weights(frame, W), before, memory[:0], memory, after, 0)
-
-
 @unit
 def affine_products(frame: Any) -> None:
-    """y = x W + b; dx = dy W^T; dW = x^T dy and db; d y = W^T d x. One unit, as they share the tiles of products."""
-    role, memory = get(frame, ROLE), scratch(frame)
+    """y = x W + b; dx = dy W^T; dW = x^T dy and db; d y = W^T d x. One unit, as they share the tiles of products.
+
+    The gradient is that of Rumelhart, Hinton and Williams, 1986. d y has a column for each change.
+    """
+    role, memory, first = get(frame, ROLE), scratch(frame), get(frame, BEGIN)
+    none, values = part(memory, 0, 0), weights(frame, W)
     if role == FORWARD:
-        multiply(source(frame), weights(frame, W), parameter(frame, B), memory, target(frame))
+        product(source(frame), AS_IT_IS, values, AS_IT_IS, parameter(frame, B), memory, target(frame), 0)
     elif role == BACKWARD:
-        multiply_transposed_right(d_target(frame), weights(frame, W), memory[:0], memory, d_source(frame))
+        product(d_target(frame), AS_IT_IS, values, TRANSPOSED, none, memory, d_source(frame), 0)
+    elif role == GRADIENT and get(frame, PARAMETER) == B:
+        sums_of_columns(d_target(frame), sums(frame), first, out(frame))
     elif role == GRADIENT:
-        _gradient(frame, memory)
+        dW = matrix_of(frame, OUT, get(frame, LAST) - first, get(frame, OUTPUTS))
+        product(source(frame), TRANSPOSED, d_target(frame), AS_IT_IS, none, memory, dW, first)
     else:
-        _follow(frame, memory)
+        columns = get(frame, SAMPLE_COUNT) * get(frame, RUN)
+        before = matrix_of(frame, CHANGES, get(frame, INPUTS), columns)
+        after = matrix_of(frame, OTHER, get(frame, OUTPUTS), columns)
+        product(values, TRANSPOSED, before, AS_IT_IS, none, memory, after, 0)
 
 
 @unit

@@ -24,6 +24,7 @@ from fastnn.engine.interpreters.job import (
     BORDER,
     CAPACITY,
     COUNT,
+    COUNT_HITS,
     COUNTS_HITS,
     DATA_INPUTS,
     DATA_OUTPUTS,
@@ -43,6 +44,7 @@ from fastnn.engine.interpreters.job import (
     START,
     TARGET_BORDER,
     UPDATE,
+    WEIGH,
     WIDTH_OUT,
     WRITES,
     begin_frame,
@@ -55,7 +57,6 @@ from fastnn.engine.interpreters.job import (
     numbers,
     operations_of,
     plan_number,
-    reals,
 )
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import call, get, new_frame, put, zero_of
@@ -64,7 +65,7 @@ from fastnn.kernels.frames import BACKWARD, BATCH_STATISTICS, BATCH_SUMS, OFF, S
 from fastnn.kernels.matmul import share
 from fastnn.kernels.random_bits import key_of
 from fastnn.kernels.rows import all_finite, first_largest
-from fastnn.kernels.units import part_unit
+from fastnn.kernels.units import part_unit, unit
 from fastnn.kernels.views import part as part_of
 from fastnn.kernels.views import vector_at
 
@@ -153,18 +154,24 @@ def count_hits(frame: Any, border: float, target_border: float, hits: Any) -> No
             hits[n] = is_hit(y[n], part_of(dense, rows[n] * width, width), border, target_border)
 
 
-@kernel
-def _weigh(job: Any, first: int, losses: Any, dy: Any) -> None:
-    """Multiply the losses of the rows from `first` on of the mini-batch, and their gradients, by their weights.
+@unit
+def hits_of_rows(frame: Any) -> None:
+    """OTHER, see count_hits; NUMBERS: those of the loss."""
+    hits = frames.integers_of(frame, frames.OTHER, get(frame, frames.ROWS))
+    count_hits(frame, frames.number(frame, BORDER), frames.number(frame, TARGET_BORDER), hits)
+
+
+@unit
+def weigh(frame: Any) -> None:
+    """Multiply LOSSES and their gradients D_TARGET by the weights OTHER, of which row n has number ROW_NUMBERS[n].
 
     A row of weight 0 counts for nothing, also where its loss is infinite.
     """
-    weights, order = reals(job, AT_WEIGHTS), integers(job, AT_ORDER)
-    if weights.size == 0:
-        return
+    weights, dy = frames.reals_of(frame, frames.OTHER, get(frame, frames.WIDTH)), frames.d_target(frame)
+    losses = frames.reals_of(frame, frames.LOSSES, dy.shape[0])
+    rows = frames.integers_of(frame, frames.ROW_NUMBERS, dy.shape[0])
     for n in range(losses.size):
-        row = get(job, START) + first + n
-        weight = weights[order[row] if order.size > 0 else row]
+        weight = weights[rows[n]]
         losses[n] = 0.0 if weight == 0.0 else losses[n] * weight
         slopes, zero, factor = dy[n], dy.dtype.type(0.0), dy.dtype.type(weight)
         for k in range(slopes.size):
@@ -183,10 +190,14 @@ def _take_loss(job: Any, operations: Any, first: int, last: int, frame: Any) -> 
     put(frame, frames.LOSS_SUMS, get(job, AT_LOSS_SUMS) + REAL * first)
     put_real(frame, frames.DIVISOR, get(job, COUNT) / plan_number(job, DATA_SHARE))
     if get(job, COUNTS_HITS) != 0:
-        hits = part_of(integers(job, AT_HITS), first, last - first)
-        count_hits(frame, plan_number(job, BORDER), plan_number(job, TARGET_BORDER), hits)
+        put(frame, frames.OTHER, get(job, AT_HITS) + INTEGER * first)
+        call(get(job, COUNT_HITS), frame)
     call(get(job, LOSS_OF_LABELS if get(job, AT_LABELS + 1) > 0 else LOSS), frame)
-    _weigh(job, first, part_of(reals(job, AT_LOSSES), first, last - first), frames.d_target(frame))
+    if get(job, AT_WEIGHTS + 1) > 0:
+        skipped = 0 if get(job, AT_ORDER + 1) > 0 else get(job, START) + first
+        put(frame, frames.OTHER, get(job, AT_WEIGHTS) + REAL * skipped)
+        put(frame, frames.WIDTH, get(job, AT_WEIGHTS + 1) - skipped)
+        call(get(job, WEIGH), frame)
 
 
 @kernel
@@ -209,26 +220,36 @@ def random_key(job: Any) -> int:
     return OFF if get(job, UPDATE) == 0 else key_of(counters[SEED], counters[DRAWS])
 
 
-@part_unit
-def batch_part(job: Any, part: int, parts: int) -> None:
+@kernel
+def _take_stage(job: Any, operations: Any, stage: Stage, frame: Any, part: int, parts: int) -> None:
     """A stage of one part's rows of a mini-batch; they are gathered in the first."""
-    operations, frame, count, number = (
-        operations_of(job),
-        new_frame(SLOTS, zero_of(job)),
-        get(job, COUNT),
-        get(job, STAGE),
-    )
-    norms, skip = normalizers(job, operations), get(job, SKIPS_ZEROS) != 0
-    begin_frame(job, part, random_key(job), count if norms > 0 else 0, frame)
-    stage = _stage(operations, norms, number)
+    count, gather, skip = get(job, COUNT), get(job, STAGE) == 0, get(job, SKIPS_ZEROS) != 0
     begin, end = share(count, part, parts), share(count, part + 1, parts)
     for first in range(begin, end, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, end)
-        put(frame, frames.X, _inputs(job, first, last, number == 0))
+        put(frame, frames.X, _inputs(job, first, last, gather))
         forward_rows(job, operations, frame, stage.forward_from, stage.forward_to, first, last, skip)
         if stage.takes_loss:
             _take_loss(job, operations, first, last, frame)
         _backward_rows(job, operations, frame, stage.back_from, stage.back_to, first, last)
+
+
+@part_unit
+def batch_part(job: Any, part: int, parts: int) -> None:
+    """One part's rows of a mini-batch, where no operation goes by statistics of the batch."""
+    operations, frame = operations_of(job), new_frame(SLOTS, zero_of(job))
+    begin_frame(job, part, random_key(job), 0, frame)
+    count = operations.shape[0]
+    _take_stage(job, operations, Stage(0, count, True, 0, count), frame, part, parts)
+
+
+@part_unit
+def staged_part(job: Any, part: int, parts: int) -> None:
+    """A stage of one part's rows of a mini-batch."""
+    operations, frame = operations_of(job), new_frame(SLOTS, zero_of(job))
+    norms = normalizers(job, operations)
+    begin_frame(job, part, random_key(job), get(job, COUNT) if norms > 0 else 0, frame)
+    _take_stage(job, operations, _stage(operations, norms, get(job, STAGE)), frame, part, parts)
 
 
 @part_unit

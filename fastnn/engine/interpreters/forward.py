@@ -11,13 +11,15 @@ from fastnn.engine.interpreters.job import (
     DATA_OUTPUTS,
     DONE,
     ITEM,
-    NEEDS_SPARSE,
+    NEEDS_UNIT,
     PARAMETERS,
     PREDICT_PART,
     REFUSED,
     SAMPLES,
     SKIPS_ZEROS,
+    SPARSE,
     UNITS_AT,
+    WANTED,
     begin_frame,
     call_unit,
     choose_operation,
@@ -38,6 +40,7 @@ from fastnn.kernels.matmul import share
 from fastnn.kernels.rows import all_finite
 from fastnn.kernels.sparse import FEWEST_ROWS, mostly_zero
 from fastnn.kernels.units import part_unit, run_parts
+from fastnn.kernels.views import elements
 from fastnn.kernels.views import part as part_of
 
 # Rows taken through all layers together: what one layer writes is in the cache when the next one reads it, and a
@@ -49,6 +52,15 @@ BLOCK_ROWS = 128
 def is_sparse(operations: Any, x: Any, rows: int) -> bool:
     """Whether the first operation could leave out zeros of its inputs, in batches of so many rows of x."""
     return has_unit(operations, 0, SPARSE_FORWARD) and rows >= FEWEST_ROWS and mostly_zero(x)
+
+
+@kernel
+def lacks_sparse(job: Any, operations: Any, x: Any, rows: int) -> bool:
+    """Whether the units for that are still to be compiled; then WANTED says so."""
+    if operations[0, UNITS_AT + SPARSE_FORWARD] != LATER or not is_sparse(operations, x, rows):
+        return False
+    put(job, WANTED, SPARSE)
+    return True
 
 
 @kernel
@@ -98,15 +110,14 @@ def predict_part(job: Any, part: int, parts: int) -> None:
 def predict(n_threads: int, launcher: int, table: Any, x: Any, check_finite: bool, y: Any) -> int:
     """y (N, K) = the network's outputs for x (N, D); DONE, or what prevented it.
 
-    REFUSED: x is to be finite and is not. NEEDS_SPARSE: the units for inputs that are mostly zeros are to be compiled,
-    and the call made again.
+    REFUSED: x is to be finite and is not. NEEDS_UNIT: see job.NEEDS_UNIT.
     """
-    if check_finite and not all_finite(x.reshape(x.size)):
+    if check_finite and not all_finite(elements(x)):
         return REFUSED
     job = job_at(table, x.dtype.type(0.0))
     operations = operations_of(job)
-    if operations[0, UNITS_AT + SPARSE_FORWARD] == LATER and is_sparse(operations, x, x.shape[0]):
-        return NEEDS_SPARSE
+    if lacks_sparse(job, operations, x, x.shape[0]):
+        return NEEDS_UNIT
     set_array(job, AT_X, x)
     set_array(job, AT_Y, y)
     put(job, SAMPLES, x.shape[0])

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.kernels import frames
-from fastnn.kernels.addresses import call, frame_at, get, put, zero_of
+from fastnn.kernels.addresses import LATER, call, frame_at, get, put, zero_of
 from fastnn.kernels.compile import kernel
 from fastnn.kernels.frames import BATCH_STATISTICS, EACH_PLACE, MOST_PARAMETERS, PLACES_SIZE, SHAPES_SIZE
 from fastnn.kernels.views import matrix, vector_at
@@ -43,12 +43,15 @@ NUMBERS = (
     "start", "count", "stage", "skips zeros", "counts hits", "gathered", "samples", "inputs", "outputs",
     "perturb part", "prepare part", "prepare outputs", "change", "change of one",
     "operation", "parameter", "first", "last", "begin", "end", "columns", "widest", "own",
+    "weigh", "count hits", "penalize", "clip values", "clip norm", "check targets", "statistics", "fine", "wanted",
 )  # fmt: skip
 (OPERATION_COUNT, STATE_VECTORS, CAPACITY, TRAINED, PARTS, ITEM, ACCEPTS,
  LOSS, LOSS_OF_LABELS, UPDATE, OUTER, BATCH_PART, BETWEEN_STAGES, PARAMETER_PART, CLIPPED_PART, PREDICT_PART,
  START, COUNT, STAGE, SKIPS_ZEROS, COUNTS_HITS, GATHERED, SAMPLES, DATA_INPUTS, DATA_OUTPUTS,
  PERTURB_PART, PREPARE_PART, LOSS_PREPARE, LOSS_CHANGE, LOSS_CHANGE_OF_ONE,
- OPERATION, PARAMETER, FIRST, LAST, BEGIN, END, COLUMNS, WIDEST, OWN) = range(39)  # fmt: skip
+ OPERATION, PARAMETER, FIRST, LAST, BEGIN, END, COLUMNS, WIDEST, OWN,
+ WEIGH, COUNT_HITS, PENALIZE, CLIP_VALUES, CLIP_TO_NORM, CHECK_TARGETS, STATISTICS_PART, FINE, WANTED,
+ ) = range(48)  # fmt: skip
 ARRAYS = (
     "operations",  # intp, those of the plan
     "numbers",  # float64, those of the plan
@@ -98,13 +101,25 @@ INTEGER = np.dtype(np.intp).itemsize
 REAL = np.dtype(np.float64).itemsize
 
 # What becomes of a call's data, in its last result.
-DONE, NOT_FINITE, REFUSED, NEEDS_SPARSE = range(4)
+# NEEDS_UNIT: a unit that few calls need is still to be compiled, and the call made again: that of the slot WANTED, or
+# those for inputs that are mostly zeros where it is SPARSE.
+DONE, NOT_FINITE, REFUSED, NEEDS_UNIT = range(4)
+SPARSE = -1
 
 
 @kernel
 def job_at(job: Any, like: Any) -> Any:
     """A job's table, as interpreters take it."""
     return frame_at(job.ctypes.data, JOB_SIZE, like)
+
+
+@kernel
+def lacks(job: Any, slot: int, needed: bool) -> bool:
+    """Whether a call needs the unit of a slot, and it is still to be compiled; then WANTED says so."""
+    if not needed or get(job, slot) != LATER:
+        return False
+    put(job, WANTED, slot)
+    return True
 
 
 @kernel

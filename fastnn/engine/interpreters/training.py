@@ -11,10 +11,8 @@ number of threads.
 import math
 from typing import Any
 
-import numpy as np
-
 from fastnn.engine.interpreters.batch import first_gradient_is_finite
-from fastnn.engine.interpreters.forward import is_sparse, skips_zeros
+from fastnn.engine.interpreters.forward import lacks_sparse, skips_zeros
 from fastnn.engine.interpreters.job import (
     ACCEPTS,
     AT_COUNTERS,
@@ -29,23 +27,31 @@ from fastnn.engine.interpreters.job import (
     AT_X,
     BATCH_PART,
     BETWEEN_STAGES,
+    CHECK_TARGETS,
+    CLIP_TO_NORM,
     CLIPPED_PART,
     COUNT,
+    COUNT_HITS,
     COUNTS_HITS,
     DONE,
     DRAWS,
+    FINE,
     GATHERED,
-    NEEDS_SPARSE,
+    LOSS,
+    LOSS_OF_LABELS,
+    NEEDS_UNIT,
     NOT_FINITE,
+    OUTER,
     PARAMETER_PART,
     REFUSED,
     SKIPS_ZEROS,
     STAGE,
     START,
+    STATISTICS_PART,
     STEPS,
     TRAINED,
-    UNITS_AT,
     UPDATE,
+    WEIGH,
     WIDTH_OUT,
     begin_frame,
     call_unit,
@@ -54,23 +60,24 @@ from fastnn.engine.interpreters.job import (
     has_unit,
     integers,
     job_at,
+    lacks,
     normalizers,
-    numbers,
     operations_of,
     reals,
     set_array,
 )
-from fastnn.engine.interpreters.updating import clip_to_norm, update_range
+from fastnn.engine.interpreters.updating import clip_gradients, update_range
 from fastnn.kernels import frames
-from fastnn.kernels.addresses import LATER, get, new_frame, put, zero_of
+from fastnn.kernels.addresses import call, call_part, get, new_frame, put, zero_of
 from fastnn.kernels.compile import kernel, shell
-from fastnn.kernels.frames import BATCH_STATISTICS, CHECK, LEARN, OFF, SLOTS, SPARSE_FORWARD
+from fastnn.kernels.frames import BATCH_STATISTICS, CHECK, LEARN, OFF, SLOTS
 from fastnn.kernels.reductions import sum_in_order
 from fastnn.kernels.rows import all_finite
-from fastnn.kernels.units import run_parts
+from fastnn.kernels.units import part_unit, run_parts, unit
+from fastnn.kernels.views import elements
 from fastnn.kernels.views import part as part_of
 from fastnn.operations.losses.base import SHARES, SIGNS, VALUES
-from fastnn.operations.updates.base import CLIP_NORM, STEP
+from fastnn.operations.updates.base import STEP
 
 
 @kernel
@@ -93,15 +100,42 @@ def are_targets(kind: int, dense: Any) -> bool:
     return False
 
 
+@unit
+def check_targets(frame: Any) -> None:
+    """RESULT: are_targets of DENSE, of the kind NUMBER."""
+    dense = frames.vector_of(frame, frames.DENSE, get(frame, frames.DENSE_SIZE))
+    put(frame, frames.RESULT, 1 if are_targets(get(frame, frames.NUMBER), dense) else 0)
+
+
 @kernel
-def _acceptable(job: Any, classes: int, x: Any, labels: Any, dense: Any, check_finite: bool) -> bool:
+def _acceptable(job: Any, classes: int, x: Any, labels: Any, check_finite: bool, frame: Any) -> bool:
     """Whether x is finite, if that is asked, and the targets are surely such as the loss takes."""
     for n in range(labels.size):
         if labels[n] < 0 or labels[n] >= classes:
             return False
-    if labels.size == 0 and not are_targets(get(job, ACCEPTS), dense.reshape(dense.size)):
-        return False
-    return not check_finite or all_finite(x.reshape(x.size))
+    if labels.size == 0 and get(job, CHECK_TARGETS) == 0:
+        return False  # the gate looks at such targets
+    if labels.size == 0:
+        put(frame, frames.DENSE, get(job, AT_DENSE))
+        put(frame, frames.DENSE_SIZE, get(job, AT_DENSE + 1))
+        put(frame, frames.NUMBER, get(job, ACCEPTS))
+        call(get(job, CHECK_TARGETS), frame)
+        if get(frame, frames.RESULT) == 0:
+            return False
+    return not check_finite or all_finite(elements(x))
+
+
+@kernel
+def _lacks_units(job: Any, operations: Any, x: Any, size: int, checks_targets: bool, counts_hits: bool) -> bool:
+    """Whether a unit that few calls need is still to be compiled; see job.NEEDS_UNIT."""
+    has_labels = get(job, AT_LABELS + 1) > 0
+    if lacks(job, LOSS_OF_LABELS, has_labels) or lacks(job, LOSS, not has_labels):
+        return True
+    if lacks(job, CHECK_TARGETS, checks_targets and not has_labels) or lacks(job, COUNT_HITS, counts_hits):
+        return True
+    if lacks(job, WEIGH, get(job, AT_WEIGHTS + 1) > 0) or lacks(job, OUTER, size == 1):
+        return True
+    return lacks_sparse(job, operations, x, size)
 
 
 @kernel
@@ -122,19 +156,29 @@ def _hits(job: Any, count: int) -> int:
     return total
 
 
-@kernel
-def _statistics(job: Any, operations: Any, role: int, count: int, frame: Any) -> bool:
-    """Call the units that check, or learn, the statistics of the batch; whether all are well."""
-    fine = True
-    for i in range(operations.shape[0] if get(job, UPDATE) != 0 else 0):
+@part_unit
+def statistics_part(job: Any, role: int, parts: int) -> None:
+    """FINE: call the units that check, or learn, the statistics of the batch; whether all are well."""
+    operations, frame, count = operations_of(job), new_frame(SLOTS, zero_of(job)), get(job, COUNT)
+    put(job, FINE, 1)
+    for i in range(operations.shape[0]):
         if has_unit(operations, i, BATCH_STATISTICS) and has_unit(operations, i, role):
             begin_frame(job, 0, OFF, count, frame)
             choose_operation(job, operations, i, frame)
             choose_rows(operations, i, 0, count, frame)
             put(frame, frames.RESULT, 1)
             call_unit(operations, i, role, frame)
-            fine = fine and get(frame, frames.RESULT) != 0
-    return fine
+            if get(frame, frames.RESULT) == 0:
+                put(job, FINE, 0)
+
+
+@kernel
+def _statistics(job: Any, role: int) -> bool:
+    """Check, or learn, the statistics of the batch, where operations go by them; whether all are well."""
+    if get(job, STATISTICS_PART) == 0 or get(job, UPDATE) == 0:
+        return True
+    call_part(get(job, STATISTICS_PART), job, role, 1)
+    return get(job, FINE) != 0
 
 
 @kernel
@@ -182,19 +226,19 @@ def train(
     losses: the sum so far, so that its bits do not depend on how an epoch is cut into calls. check: refuse bad labels,
     targets that may be bad and, if check_finite, NaN and infinity in x, before anything is changed. The hits are 0
     without counts_hits. Stops after the first batch whose loss is not finite. Overwrites the workspace and, where
-    nothing is updated, the gradients; updates values and state. NEEDS_SPARSE: as of `predict`.
+    nothing is updated, the gradients; updates values and state. NEEDS_UNIT: as of `predict`.
     """
     job = job_at(table, x.dtype.type(0.0))
     operations, updates = operations_of(job), get(job, UPDATE) != 0
-    if check and not _acceptable(job, operations[-1, WIDTH_OUT], x, labels, dense, check_finite):
-        return 0, losses, 0, REFUSED
-    if operations[0, UNITS_AT + SPARSE_FORWARD] == LATER and is_sparse(operations, x, size):
-        return 0, losses, 0, NEEDS_SPARSE
-    skip_zeros = skips_zeros(job, operations, x, size)
+    frame = new_frame(SLOTS, zero_of(job))
     _set_data(job, x, labels, dense, order, weights)
+    if _lacks_units(job, operations, x, size, check, counts_hits):
+        return 0, losses, 0, NEEDS_UNIT
+    if check and not _acceptable(job, operations[-1, WIDTH_OUT], x, labels, check_finite, frame):
+        return 0, losses, 0, REFUSED
+    skip_zeros = skips_zeros(job, operations, x, size)
     put(job, COUNTS_HITS, 1 if counts_hits else 0)
-    losses_of_rows, rates, frame = reals(job, AT_LOSSES), reals(job, AT_RATES), new_frame(SLOTS, zero_of(job))
-    by_norm = updates and rates[CLIP_NORM] < np.inf
+    by_norm = updates and get(job, CLIP_TO_NORM) != 0
     # One batch takes the stages at even numbers, what is between them at odd ones, the parameters, the clipped update.
     norms = normalizers(job, operations)
     last_stage = 4 * norms
@@ -209,9 +253,9 @@ def train(
         put(job, STAGE, region // 2)
         run_parts(launcher, _unit_of_region(job, region, last_stage), job, n_threads)
         if region == 2 * norms:  # the loss
-            total = sum_in_order(losses_of_rows[:count])
+            total = sum_in_order(part_of(reals(job, AT_LOSSES), 0, count))
             # A gradient by itself passes NaN on, as in NumPy.
-            if updates and not (math.isfinite(total) and _statistics(job, operations, CHECK, count, frame)):
+            if updates and not (math.isfinite(total) and _statistics(job, CHECK)):
                 return samples, losses, hits, NOT_FINITE
         if region == last_stage:
             if updates:
@@ -220,11 +264,10 @@ def train(
             put(job, SKIPS_ZEROS, 1 if skips else 0)
         if region == last_stage + 1:
             put(job, SKIPS_ZEROS, 1 if skip_zeros else 0)
-            gradients = part_of(numbers(job, AT_GRADIENTS), 0, get(job, TRAINED))
-            if by_norm and not clip_to_norm(gradients, rates[CLIP_NORM]):
+            if by_norm and not clip_gradients(job, frame):
                 return samples, losses, hits, NOT_FINITE
         if region == regions - 1:
-            _statistics(job, operations, LEARN, count, frame)
+            _statistics(job, LEARN)
             samples += count
             losses += total
             hits += _hits(job, count if counts_hits else 0)
@@ -235,10 +278,9 @@ def train(
 def apply_update(n_threads: int, launcher: int, table: Any, values: Any) -> None:
     """Update the parameters `values` of a job by its gradients. Serial."""
     job = job_at(table, values.dtype.type(0.0))
-    size, rates, frame = get(job, TRAINED), reals(job, AT_RATES), new_frame(SLOTS, zero_of(job))
-    gradients = part_of(numbers(job, AT_GRADIENTS), 0, size)
+    size, frame = get(job, TRAINED), new_frame(SLOTS, zero_of(job))
     _count(job)
-    if rates[CLIP_NORM] < np.inf:
-        clip_to_norm(gradients, rates[CLIP_NORM])
+    if get(job, CLIP_TO_NORM) != 0:
+        clip_gradients(job, frame)
     begin_frame(job, 0, OFF, 0, frame)
     update_range(job, 0, size, get(job, AT_GRADIENTS), frame)

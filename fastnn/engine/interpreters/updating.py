@@ -8,22 +8,28 @@ import numpy as np
 from fastnn.engine.interpreters.job import (
     AT_GRADIENTS,
     AT_INPUTS,
+    AT_NUMBERS,
     AT_RATES,
     AT_STATE,
     AT_UPDATES,
     AT_VALUES,
     AT_X,
+    CLIP_TO_NORM,
+    CLIP_VALUES,
     COUNT,
     DATA_INPUTS,
     GATHERED,
     INPUT,
     ITEM,
     L1,
-    L2,
+    NUMBERS_EACH,
+    OPERATION_COUNT,
     OUTER,
     PARAMETERS,
     PARTS,
+    PENALIZE,
     READS,
+    REAL,
     SKIPS_ZEROS,
     START,
     STATE_VECTORS,
@@ -35,49 +41,50 @@ from fastnn.engine.interpreters.job import (
     choose_rows,
     has_unit,
     normalizers,
-    numbers,
     operations_of,
     place_of,
-    plan_number,
-    reals,
 )
 from fastnn.kernels import frames
-from fastnn.kernels.addresses import call, get, new_frame, put, zero_of
+from fastnn.kernels.addresses import LATER, call, get, new_frame, put, zero_of
 from fastnn.kernels.compile import kernel
 from fastnn.kernels.frames import BREADTH, GRADIENT, HEIGHT, IS_MATRIX, OFF, PENALIZED, PLACE, SLOTS, SPARSE_GRADIENT
 from fastnn.kernels.matmul import FEW_STEPS, share
 from fastnn.kernels.penalty import add_penalty_gradient
 from fastnn.kernels.rows import all_finite
-from fastnn.kernels.units import part_unit
-from fastnn.kernels.views import part as part_of
-from fastnn.kernels.views import vector_at
+from fastnn.kernels.units import part_unit, unit
+from fastnn.kernels.views import elements
 from fastnn.operations.updates.base import CLIP_NORM, CLIP_VALUE
+from fastnn.operations.updates.base import grads as grads_of
+from fastnn.operations.updates.base import params as params_of
+from fastnn.operations.updates.base import rates as rates_of
 
 UPDATE_SIZE = 4096
 FEWEST_ROWS = 192  # but for deep sums, so that copying their operands pays
 
 
-@kernel
-def clip_to_value(grads: Any, bound: float) -> None:
-    """grads kept within [-bound, bound], in place; NaN stays NaN."""
-    limit = grads.dtype.type(bound)
+@unit
+def clip_values(frame: Any) -> None:
+    """GRADS (COUNT,) kept within [-bound, bound], in place; NaN stays NaN."""
+    grads = grads_of(frame)
+    limit = grads.dtype.type(rates_of(frame)[CLIP_VALUE])
     for i in range(grads.size):
         value = grads[i]
         grads[i] = limit if value > limit else -limit if value < -limit else value
 
 
-@kernel
-def clip_to_norm(grads: Any, bound: float) -> bool:
-    """grads scaled in place so that the square root of the sum of their squares, the norm, is at most bound.
+@unit
+def clip_to_norm(frame: Any) -> None:
+    """GRADS (COUNT,) scaled in place so that the square root of the sum of their squares, the norm, is at most a bound.
 
-    False, and nothing done, where the norm is not finite.
+    RESULT: 1, or 0 where the norm is not finite; then nothing is done.
     """
-    scale = 0.0
+    grads, bound, scale = grads_of(frame), rates_of(frame)[CLIP_NORM], 0.0
+    put(frame, frames.RESULT, 0)
     for i in range(grads.size):
         magnitude = abs(np.float64(grads[i]))
         scale = magnitude if not magnitude <= scale else scale  # NaN counts as largest
     if not scale < np.inf:
-        return False
+        return
     total = 0.0
     if scale > 0.0:  # so that no square overflows
         for i in range(grads.size):
@@ -88,7 +95,33 @@ def clip_to_norm(grads: Any, bound: float) -> bool:
         factor = grads.dtype.type(bound / norm)
         for i in range(grads.size):
             grads[i] *= factor
-    return True
+    put(frame, frames.RESULT, 1)
+
+
+@kernel
+def clip_gradients(job: Any, frame: Any) -> bool:
+    """Clip all gradients to a norm; False where it is not finite."""
+    put(frame, frames.GRADS, get(job, AT_GRADIENTS))
+    put(frame, frames.COUNT, get(job, TRAINED))
+    put(frame, frames.NUMBERS, get(job, AT_RATES))
+    call(get(job, CLIP_TO_NORM), frame)
+    return get(frame, frames.RESULT) != 0
+
+
+@unit
+def penalize(frame: Any) -> None:
+    """Add the gradient of the penalty on PARAMS (COUNT,) to GRADS; NUMBERS: l1 and l2."""
+    add_penalty_gradient(params_of(frame), frames.number(frame, 0), frames.number(frame, 1), grads_of(frame))
+
+
+@kernel
+def _penalize(job: Any, place: int, count: int, grads: int, frame: Any) -> None:
+    """Add the gradient of the penalty on `count` parameters from `place` on to the gradients at an address."""
+    put(frame, frames.PARAMS, get(job, AT_VALUES) + get(frame, frames.ITEM) * place)
+    put(frame, frames.GRADS, grads)
+    put(frame, frames.COUNT, count)
+    put(frame, frames.NUMBERS, get(job, AT_NUMBERS) + REAL * (NUMBERS_EACH * get(job, OPERATION_COUNT) + L1))
+    call(get(job, PENALIZE), frame)
 
 
 @kernel
@@ -97,9 +130,7 @@ def update_range(job: Any, place: int, count: int, grads: int, frame: Any) -> No
 
     Overwrites the frame's NUMBERS and what an update reads; see operations/updates/base.py.
     """
-    item, bound = get(frame, frames.ITEM), reals(job, AT_RATES)[CLIP_VALUE]
-    if bound < np.inf:
-        clip_to_value(vector_at(grads, count, zero_of(frame)), bound)
+    item = get(frame, frames.ITEM)
     state = get(job, AT_STATE) + item * place
     put(frame, frames.PARAMS, get(job, AT_VALUES) + item * place)
     put(frame, frames.GRADS, grads)
@@ -107,17 +138,19 @@ def update_range(job: Any, place: int, count: int, grads: int, frame: Any) -> No
     put(frame, frames.STRIDE, item * (get(job, AT_STATE + 1) // max(1, get(job, STATE_VECTORS))))
     put(frame, frames.COUNT, count)
     put(frame, frames.NUMBERS, get(job, AT_RATES))
+    if get(job, CLIP_VALUES) != 0:
+        call(get(job, CLIP_VALUES), frame)
     call(get(job, UPDATE), frame)
 
 
 @kernel
-def _is_outer(job: Any, operations: Any, i: int, l1: float, l2: float, frame: Any) -> bool:
+def _is_outer(job: Any, operations: Any, i: int, is_penalized: bool, frame: Any) -> bool:
     """Whether a matrix of parameters is updated at once by the outer product of one sample's x and dy."""
-    plain = get(job, OUTER) != 0 and get(job, COUNT) == 1 and reals(job, AT_RATES)[CLIP_VALUE] == np.inf
-    if not plain or l1 != 0.0 or l2 != 0.0 or not has_unit(operations, i, SPARSE_GRADIENT):
+    if get(job, COUNT) != 1 or get(job, OUTER) <= LATER or get(job, CLIP_VALUES) != 0:
         return False
-    dy = frames.d_target(frame)
-    return all_finite(dy.reshape(dy.size))  # it leaves out zeros of x
+    if is_penalized or not has_unit(operations, i, SPARSE_GRADIENT):
+        return False
+    return all_finite(elements(frames.d_target(frame)))  # it leaves out zeros of x
 
 
 @kernel
@@ -129,10 +162,8 @@ def _update_matrix(
     So the gradient is read from the cache, and never written to the flat vector.
     """
     breadth, place, item = place_of(operations, i, p, BREADTH), place_of(operations, i, p, PLACE), get(job, ITEM)
-    is_penalized = place_of(operations, i, p, PENALIZED) != 0
-    l1 = plan_number(job, L1) if is_penalized else 0.0
-    l2 = plan_number(job, L2) if is_penalized else 0.0
-    if _is_outer(job, operations, i, l1, l2, frame):
+    is_penalized = get(job, PENALIZE) != 0 and place_of(operations, i, p, PENALIZED) != 0
+    if _is_outer(job, operations, i, is_penalized, frame):
         put(frame, frames.SOURCE, get(frame, frames.SOURCE) + item * first)
         put(frame, frames.INPUTS, last - first)
         put(frame, frames.PARAMS, get(job, AT_VALUES) + item * (place + first * breadth))
@@ -151,9 +182,8 @@ def _update_matrix(
         put(frame, frames.OUT, buffer)
         put(frame, frames.NUMBERS, numbers_of_operation)
         call_unit(operations, i, role, frame)
-        if l1 != 0.0 or l2 != 0.0:
-            grads = vector_at(buffer, count, zero_of(frame))
-            add_penalty_gradient(part_of(numbers(job, AT_VALUES), at, count), l1, l2, grads)
+        if is_penalized:
+            _penalize(job, at, count, buffer, frame)
         update_range(job, at, count, buffer, frame)
 
 
@@ -169,10 +199,8 @@ def _gradient_of_range(
     put(frame, frames.END, last)
     put(frame, frames.OUT, address)
     call_unit(operations, i, role, frame)
-    l1, l2 = plan_number(job, L1), plan_number(job, L2)
-    if place_of(operations, i, p, PENALIZED) != 0 and (l1 != 0.0 or l2 != 0.0):
-        grads = vector_at(address, count, zero_of(frame))
-        add_penalty_gradient(part_of(numbers(job, AT_VALUES), place, count), l1, l2, grads)
+    if get(job, PENALIZE) != 0 and place_of(operations, i, p, PENALIZED) != 0:
+        _penalize(job, place, count, address, frame)
     if fused:
         update_range(job, place, count, address, frame)
 
@@ -182,7 +210,7 @@ def parameter_part(job: Any, part: int, parts: int) -> None:
     """One part's rows of each parameter: their gradient, summed over the batch, and the update by it."""
     operations, frame, count = operations_of(job), new_frame(SLOTS, zero_of(job)), get(job, COUNT)
     rows = count if normalizers(job, operations) > 0 else 0
-    fused = get(job, UPDATE) != 0 and reals(job, AT_RATES)[CLIP_NORM] == np.inf
+    fused = get(job, UPDATE) != 0 and get(job, CLIP_TO_NORM) == 0
     begin_frame(job, part, OFF, rows, frame)
     item, start, inputs = get(job, ITEM), get(job, START), get(job, DATA_INPUTS)
     is_gathered = get(job, GATHERED) != 0

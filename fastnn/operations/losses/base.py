@@ -39,7 +39,7 @@ from fastnn.kernels.frames import (
 from fastnn.kernels.rows import sum_of
 from fastnn.kernels.units import Unit, unit
 from fastnn.kernels.vector_math import constant
-from fastnn.kernels.views import part
+from fastnn.kernels.views import elements, part
 
 Targets = tuple[LabelArray, Array]  # labels (N,) or empty, dense (N, K) or empty
 LARGEST_32 = 3.4028234663852886e38
@@ -217,7 +217,7 @@ def _rows(value: Any, derivative: Any, widened: Any, frame: Any) -> None:
     hardly fill a register, and wide ones in pieces.
     """
     y, dy, rows, values, losses = target(frame), d_target(frame), row_numbers_of(frame), sums(frame), losses_of(frame)
-    flat_y, flat_t, flat_dy, width = y.reshape(y.size), dense_of(frame), dy.reshape(dy.size), y.shape[1]
+    flat_y, flat_t, flat_dy, width = elements(y), dense_of(frame), elements(dy), y.shape[1]
     largest, zero = y.dtype.type(LARGEST_32), widened(y.dtype.type(0.0))
     share, parameter = constant(zero, 1.0 / get_real(frame, DIVISOR)), constant(zero, number(frame, 0))
     several = max(1, values.size // width)

@@ -31,7 +31,7 @@ from fastnn.kernels.frames import (
 from fastnn.kernels.rows import first_largest, sum_of
 from fastnn.kernels.units import unit
 from fastnn.kernels.vector_math import constant
-from fastnn.kernels.views import part
+from fastnn.kernels.views import elements, part
 from fastnn.operations.losses.base import (
     SIGNS,
     Loss,
@@ -77,7 +77,7 @@ def multiclass_rows(frame: Any) -> None:
     """
     y, dy, labels, rows = target(frame), d_target(frame), labels_of(frame), row_numbers_of(frame)
     values, losses, share = sums(frame), losses_of(frame), 1.0 / get_real(frame, DIVISOR)
-    flat_y, flat_dy, width = y.reshape(y.size), dy.reshape(dy.size), y.shape[1]
+    flat_y, flat_dy, width = elements(y), elements(dy), y.shape[1]
     for n in range(y.shape[0]):
         label = labels[rows[n]]
         if label < 0 or label >= width:

@@ -6,7 +6,11 @@ from typing import Any
 from fastnn.gate import arrays
 from fastnn.kernels.units import unit
 from fastnn.operations.losses.base import OTHERS, Loss, LossUnits, Targets
-from fastnn.operations.losses.softmax_cross_entropy import CHANGE_UNITS, cross_entropy_rows
+from fastnn.operations.losses.softmax_cross_entropy import (
+    CHANGE_UNITS,
+    cross_entropy_rows,
+    cross_entropy_rows_of_labels,
+)
 
 
 @unit
@@ -27,7 +31,8 @@ class KLDivergence(Loss):
     accepts = OTHERS
     applies = "softmax"
     compares_classes = True
-    units = labels_units = LossUnits(kl_divergence_rows, *CHANGE_UNITS)
+    units = LossUnits(kl_divergence_rows, *CHANGE_UNITS)
+    labels_units = LossUnits(cross_entropy_rows_of_labels, *CHANGE_UNITS)
 
     @property
     def takes_labels(self) -> bool:

@@ -35,7 +35,7 @@ from fastnn.kernels.simd import bits, fma, from_bits
 from fastnn.kernels.small_changes import SMALL, largest_magnitude, log1p, small_expm1, small_log1p
 from fastnn.kernels.units import unit
 from fastnn.kernels.vector_math import exp, expm1, log
-from fastnn.kernels.views import part
+from fastnn.kernels.views import elements, part
 from fastnn.operations.losses.base import (
     OTHERS,
     Loss,
@@ -58,7 +58,8 @@ OFFSET = 1e-7
 def _loss_of_label(row: Any, slopes: Any, label: int, highest: float, log_sum: float) -> float:
     """The loss of one row with a label; NaN for one that is none, as the array is the user's, who may change it."""
     if label < 0 or label >= row.size:
-        slopes[:] = np.nan
+        for k in range(slopes.size):
+            slopes[k] = np.nan
         return np.nan
     slopes[label] -= slopes.dtype.type(1.0)
     return log_sum + (highest - row[label])
@@ -83,20 +84,9 @@ def _loss_of_shares(row: Any, slopes: Any, t: Any, highest: float, log_sum: floa
 
 
 @kernel
-def cross_entropy_rows(frame: Any, entropy: bool) -> None:
-    """-sum(t log softmax(y)) of each row by log-sum-exp, for logits of any size; dy = (softmax(y) - t) / DIVISOR.
-
-    entropy: add sum(t log t). A class with t = 0 adds 0 whatever its logit.
-    """
-    y, dy, labels, dense, rows = (
-        target(frame),
-        d_target(frame),
-        labels_of(frame),
-        dense_of(frame),
-        row_numbers_of(frame),
-    )
-    values, losses, log_sums = sums(frame), losses_of(frame), loss_sums_of(frame)
-    flat_y, flat_dy, width = y.reshape(y.size), dy.reshape(dy.size), y.shape[1]
+def _exponentials(y: Any, dy: Any, losses: Any, log_sums: Any) -> None:
+    """dy = softmax(y), losses = the largest of each row, log_sums = log sum exp of the row less that."""
+    flat_y, flat_dy, width = elements(y), elements(dy), y.shape[1]
     for n in range(y.shape[0]):
         losses[n] = subtract_largest(part(flat_y, n * width, width), part(flat_dy, n * width, width))
     exp_in_place(flat_dy)
@@ -104,22 +94,46 @@ def cross_entropy_rows(frame: Any, entropy: bool) -> None:
         log_sums[n] = divide_by_sum(part(flat_dy, n * width, width))
     for n in range(y.shape[0]):
         log_sums[n] = log(log_sums[n])
+
+
+@kernel
+def _divide(dy: Any, divisor: float) -> None:
+    """dy / divisor, in place."""
+    flat, share = elements(dy), dy.dtype.type(divisor)
+    for i in range(flat.size):
+        flat[i] /= share
+
+
+@kernel
+def cross_entropy_rows(frame: Any, entropy: bool) -> None:
+    """-sum(t log softmax(y)) of each row by log-sum-exp, for logits of any size; dy = (softmax(y) - t) / DIVISOR.
+
+    entropy: add sum(t log t). A class with t = 0 adds 0 whatever its logit.
+    """
+    y, dy, dense, rows = target(frame), d_target(frame), dense_of(frame), row_numbers_of(frame)
+    values, losses, log_sums, width = sums(frame), losses_of(frame), loss_sums_of(frame), y.shape[1]
+    _exponentials(y, dy, losses, log_sums)
     for n in range(y.shape[0]):
-        row, slopes, highest = part(flat_y, n * width, width), part(flat_dy, n * width, width), losses[n]
-        if labels.size > 0:
-            losses[n] = _loss_of_label(row, slopes, labels[rows[n]], highest, log_sums[n])
-        else:
-            t = part(dense, rows[n] * width, width)
-            losses[n] = _loss_of_shares(row, slopes, t, highest, log_sums[n], values, entropy)
-    share = dy.dtype.type(get_real(frame, DIVISOR))
-    for i in range(flat_dy.size):
-        flat_dy[i] /= share
+        t = part(dense, rows[n] * width, width)
+        losses[n] = _loss_of_shares(y[n], dy[n], t, losses[n], log_sums[n], values, entropy)
+    _divide(dy, get_real(frame, DIVISOR))
 
 
 @unit
 def softmax_cross_entropy_rows(frame: Any) -> None:
     """-sum(t log softmax(y)) of each row."""
     cross_entropy_rows(frame, False)
+
+
+@unit
+def cross_entropy_rows_of_labels(frame: Any) -> None:
+    """-log softmax(y)_t of each row, and its gradient, as cross_entropy_rows."""
+    y, dy, labels, rows = target(frame), d_target(frame), labels_of(frame), row_numbers_of(frame)
+    losses, log_sums = losses_of(frame), loss_sums_of(frame)
+    _exponentials(y, dy, losses, log_sums)
+    for n in range(y.shape[0]):
+        losses[n] = _loss_of_label(y[n], dy[n], labels[rows[n]], losses[n], log_sums[n])
+    _divide(dy, get_real(frame, DIVISOR))
 
 
 @unit
@@ -322,7 +336,8 @@ class SoftmaxCrossEntropy(Loss):
     accepts = OTHERS
     applies = "softmax"
     compares_classes = True
-    units = labels_units = LossUnits(softmax_cross_entropy_rows, *CHANGE_UNITS)
+    units = LossUnits(softmax_cross_entropy_rows, *CHANGE_UNITS)
+    labels_units = LossUnits(cross_entropy_rows_of_labels, *CHANGE_UNITS)
 
     def __post_init__(self) -> None:
         smoothing = arrays.real("label_smoothing", self.label_smoothing, minimum=0.0, below=1.0)

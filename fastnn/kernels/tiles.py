@@ -1,0 +1,222 @@
+"""One panel of a matrix product, tile by tile, in LLVM IR.
+
+Numba's own compilation of these loops, once for each shape of tile, took a tenth of the time to a first training step.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from fastnn.kernels import processor, simd
+
+# Tiles of two vectors' width and as many rows as the registers hold: rows x vectors accumulators, one vector for each
+# of the right operand's, one for the left element. Wider ones of fewer rows read the right operand from the
+# second-level cache faster than it delivers. One row, with fewer chains than an FMA takes cycles, takes four vectors.
+MAX_VECTORS = 2
+ROWS = 12 if processor.REGISTERS == 32 else 6
+FEW_ROWS = 4  # for what remains of the rows, before single ones: chains enough to keep the FMA units busy
+ROW_VECTORS = 4
+_INDEX = ir.IntType(64)
+_BOOL = ir.IntType(1)
+
+
+class _Tile:
+    """What is built of a function that computes the rows of a panel in tiles of one height."""
+
+    def __init__(self, function: Any, height: int, vector: Any, vectors: int) -> None:
+        (self.left, self.left_row, self.left_step, self.next, self.right, self.right_step, self.whole, self.chain,
+         self.depth, self.bias, self.has_bias, self.out, self.out_row, self.count, self.resume, self.tiles,
+         ) = function.args  # fmt: skip
+        self.builder = ir.IRBuilder(function.append_basic_block("entry"))
+        self.height, self.vector, self.vectors = height, vector, vectors
+        self.size = 4 if isinstance(vector.element, ir.FloatType) else 8
+        self.mask = simd.first_lanes(self.builder, vector, self.count)
+        self.zero = ir.Constant(vector, None)
+        self.sums = [[self.variable(self.zero) for _ in range(vectors)] for _ in range(height)]
+        self.initial = [self.variable(self.zero) for _ in range(vectors)]
+
+    def variable(self, value: Any) -> Any:
+        return cgutils.alloca_once_value(self.builder, value)
+
+    def number(self, value: int) -> Any:
+        return ir.Constant(_INDEX, value)
+
+    def least(self, a: Any, b: Any) -> Any:
+        return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
+
+    def add_to(self, variable: Any, step: Any) -> None:
+        self.builder.store(self.builder.add(self.builder.load(variable), step), variable)
+
+    @contextlib.contextmanager
+    def while_below(self, bound: Any, variable: Any) -> Iterator[None]:
+        """A loop around what is built inside, as long as the variable is below the bound.
+
+        The number of steps must be one that LLVM cannot tell: it would unroll the loop, and compile half as long again.
+        """
+        builder = self.builder
+        head, body, end = (builder.append_basic_block(name) for name in ("head", "body", "end"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        builder.cbranch(builder.icmp_signed("<", builder.load(variable), bound), body, end)
+        builder.position_at_end(body)
+        yield
+        builder.branch(head)
+        builder.position_at_end(end)
+
+    def row(self, pointer: Any, masked: bool) -> list[Any]:
+        """Adjacent vectors; masked: only the first `count` elements of the last one."""
+        masks = [None] * (self.vectors - 1) + [self.mask if masked else None]
+        places = [self.builder.gep(pointer, [self.number(v * self.vector.count)]) for v in range(self.vectors)]
+        return [
+            simd.load(self.builder, place, self.vector, self.size, mask)
+            for place, mask in zip(places, masks, strict=True)
+        ]
+
+    def multiply_add(self, at_left: Any, at_right: Any, masked: bool) -> None:
+        """One step in depth: sums[r] = fma(left[r], right, sums[r])."""
+        builder = self.builder
+        values = self.row(builder.gep(self.right, [builder.load(at_right)]), masked)
+        pointer = builder.gep(self.left, [builder.load(at_left)])
+        for r, sums in enumerate(self.sums):
+            pointer = builder.gep(pointer, [self.left_row]) if r else pointer
+            factor = simd.splat(builder, builder.load(pointer), self.vector.count)
+            for value, total in zip(values, sums, strict=True):
+                builder.store(simd.multiply_add_of(builder, factor, value, builder.load(total)), total)
+        self.add_to(at_left, self.left_step)
+        self.add_to(at_right, self.right_step)
+
+    def store(self, pointer: Any, adds: Any) -> None:
+        """Add what is there to the sums, if that is asked, and put them there."""
+        builder = self.builder
+        rows = [builder.gep(pointer, [builder.mul(self.out_row, self.number(r))]) for r in range(self.height)]
+        with builder.if_then(adds):
+            for place, sums in zip(rows, self.sums, strict=True):
+                for value, total in zip(self.row(place, True), sums, strict=True):
+                    builder.store(builder.fadd(builder.load(total), value), total)
+        values = [[builder.load(total) for total in sums] for sums in self.sums]
+        simd.store_rows(builder, values, rows, self.size, self.count)
+
+    def build(self) -> None:
+        """The tiles one below the other, the chains of each one after the other."""
+        builder = self.builder
+        with builder.if_then(self.has_bias):
+            for value, first in zip(self.row(self.bias, True), self.initial, strict=True):
+                builder.store(value, first)
+        end, whole = (builder.mul(steps, self.right_step) for steps in (self.depth, self.whole))
+        length = builder.mul(self.chain, self.right_step)
+        at_tile, at_left, at_right, at_out, done = (self.variable(self.number(0)) for _ in range(5))
+        adds = self.variable(self.resume)
+        with self.while_below(self.tiles, done):
+            for sums in self.sums:
+                for first, total in zip(self.initial, sums, strict=True):
+                    builder.store(builder.load(first), total)
+            builder.store(builder.load(at_tile), at_left)
+            builder.store(self.number(0), at_right)
+            builder.store(self.resume, adds)
+            with self.while_below(end, at_right):
+                chain_end = self.least(end, builder.add(builder.load(at_right), length))
+                whole_end = self.least(chain_end, whole)
+                # What lies behind the panel's columns is multiplied, too, and not stored.
+                for bound, masked in ((whole_end, False), (chain_end, True)):
+                    with self.while_below(bound, at_right):
+                        self.multiply_add(at_left, at_right, masked)
+                self.store(builder.gep(self.out, [builder.load(at_out)]), builder.load(adds))
+                for sums in self.sums:
+                    for total in sums:
+                        builder.store(self.zero, total)
+                builder.store(ir.Constant(_BOOL, 1), adds)
+            self.add_to(at_out, builder.mul(self.out_row, self.number(self.height)))
+            self.add_to(at_tile, self.next)
+            self.add_to(done, self.number(1))
+        builder.ret_void()
+
+
+def _tile_function(module: Any, vector: Any, height: int, vectors: int) -> Any:
+    """The function of a module that computes rows of a panel in tiles of this shape."""
+    name = f"fastnn.tile.{vector.element}.{height}.{vectors}"
+    if name in module.globals:
+        return module.globals[name]
+    pointer = vector.element.as_pointer()
+    arguments = [pointer, *[_INDEX] * 3, pointer, *[_INDEX] * 4, pointer, _BOOL, pointer, _INDEX, _INDEX, _BOOL, _INDEX]
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
+    function.linkage = "internal"
+    function.attributes.add("nounwind")
+    _Tile(function, height, vector, vectors).build()
+    return function
+
+
+def _lower_panel(
+    context: Any, vectors: Any, depth: Any, left: Any, right: Any, bias: Any, out: Any, rows: Any, tiles: Any
+) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        operands = [cgutils.unpack_tuple(builder, args[i], len(signature.args[i])) for i in range(2, 6)]
+        arrays = [
+            simd.pointer_to(context, builder, kind[0], values[0], values[1])
+            for kind, values in zip(signature.args[2:6], operands, strict=True)
+        ]
+        data, _, left_row, left_step, left_next, rest, rest_step = operands[0]
+        at_rest = simd.pointer_to(context, builder, left[0], data, rest)
+        _, _, right_step, whole, chain = operands[1]
+        _, _, out_row, count, resume = operands[3]
+        vector = context.get_value_type(simd.Vector(left[0].dtype))
+
+        def call(height: int, width: int, of_left: list[Any], at_out: Any, number: Any) -> None:
+            of_right = [arrays[1], right_step, whole, chain, args[1], arrays[2], operands[2][2]]
+            of_out = [at_out, out_row, count, resume, number]
+            builder.call(_tile_function(builder.module, vector, height, width), [*of_left, *of_right, *of_out])
+
+        def below(pointer: Any, step: Any, number: Any) -> Any:
+            return builder.gep(pointer, [builder.mul(step, number)])
+
+        done = builder.mul(args[7], ir.Constant(_INDEX, ROWS))
+        left_over = builder.sub(args[6], done)
+        few = builder.sdiv(left_over, ir.Constant(_INDEX, FEW_ROWS))
+        done_of_rest = builder.mul(few, ir.Constant(_INDEX, FEW_ROWS))
+        behind = below(arrays[3], out_row, done)
+        low_next = builder.mul(left_row, ir.Constant(_INDEX, FEW_ROWS))
+        last = below(at_rest, left_row, done_of_rest)
+        for width in range(1, ROW_VECTORS + 1):
+            with builder.if_then(builder.icmp_signed("==", args[0], ir.Constant(_INDEX, width))):
+                if width > MAX_VECTORS:
+                    call(1, width, [at_rest, left_row, rest_step, left_row], arrays[3], args[6])
+                    continue
+                call(ROWS, width, [arrays[0], left_row, left_step, left_next], arrays[3], args[7])
+                call(FEW_ROWS, width, [at_rest, left_row, rest_step, low_next], behind, few)
+                at = below(behind, out_row, done_of_rest)
+                call(1, width, [last, left_row, rest_step, left_row], at, builder.sub(left_over, done_of_rest))
+        return context.get_dummy_value()
+
+    return types.void(vectors, depth, left, right, bias, out, rows, tiles), codegen
+
+
+@simd.lowered(_lower_panel)
+def panel(vectors: int, depth: int, left: Any, right: Any, bias: Any, out: Any, rows: int, tiles: int) -> None:
+    """All rows of one panel of so many vectors: `tiles` of ROWS rows, then some of FEW_ROWS, then single ones.
+
+    More than MAX_VECTORS: single ones only, and no `tiles`. left is (array, start, step between rows, step in depth) of
+    the rows of the tall tiles, then (step between tall tiles, start and step in depth of the rest); right is (array,
+    start, step in depth, how many steps can read whole vectors without reading past its end, steps of a chain); bias is
+    (array, start, whether there is one); out is (array, start, step between rows, elements of the last vector, whether
+    to add to what is there). The indices are intp.
+    """
+    left_array, start, row, step, of_tiles, rest, rest_step = left
+    right_array, right_start, right_step, _, chain = right
+    out_array, out_start, out_row, count, adds = out
+    tall, i = tiles * ROWS, np.arange(rows)
+    starts = np.where(i < tall, start + i // ROWS * of_tiles + i % ROWS * row, rest + (i - tall) * row)
+    steps = np.where(i < tall, step, rest_step)
+    columns = np.arange((vectors - 1) * simd.lanes(right_array) + count)
+    factors, values, result = left_array.reshape(-1), right_array.reshape(-1), out_array.reshape(-1)
+    places = out_start + i[:, None] * out_row + columns
+    total = np.zeros(places.shape, out_array.dtype)
+    total += bias[0][bias[1] + columns] if bias[2] else 0
+    for begin in range(0, depth, chain):
+        for k in range(begin, min(depth, begin + chain)):
+            total = factors[starts + k * steps][:, None] * values[right_start + k * right_step + columns] + total
+        result[places] = result[places] + total if adds else total
+        total, adds = np.zeros_like(total), True
