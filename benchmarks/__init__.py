@@ -1,5 +1,5 @@
-"""What fastnn is measured by: one table of cases, run by every library in a process of its own.
+"""fastnn's benchmarks: one table of cases, run by every library in a process of its own.
 
-cases.py is the table; peers.py and the with_*.py are those who run it; worker.py, machine.py and startup.py measure;
+cases.py is the table; peers.py and the with_*.py run it; worker.py, machine.py and startup.py measure;
 driver.py is `fastnn bench`; report.py writes Markdown and the README's section. Nothing here is part of the wheel.
 """

@@ -1,4 +1,4 @@
-"""THE table of what is timed: sizes, FLOP, bytes, data, and the results that every implementation must reproduce."""
+"""The table of timed cases: sizes, FLOP, bytes, data, and the results that every implementation must reproduce."""
 
 import itertools
 import math
@@ -22,7 +22,7 @@ FLOAT = 4  # bytes
 
 @dataclass(frozen=True)
 class Case:
-    """One row: what is done, on which sizes. `kind` says what the sizes mean, see KINDS."""
+    """One row: a kind of work and its sizes; KINDS says what the sizes of each kind mean."""
 
     name: str
     group: str
@@ -34,12 +34,12 @@ class Case:
 
     @property
     def flop(self) -> float:
-        """Floating-point operations of the matrix products; 0 where there are none."""
+        """Floating-point operations of the matrix products; 0 if there are none."""
         return KINDS[self.kind].flop(self.sizes)
 
     @property
     def bytes(self) -> float:
-        """Bytes that must be read and written if nothing were in a cache; 0 where FLOP are what counts."""
+        """Bytes that would be read and written if nothing were in a cache; 0 if FLOP are counted instead."""
         return KINDS[self.kind].bytes(self.sizes)
 
     @property
@@ -49,7 +49,7 @@ class Case:
 
     @property
     def implementations(self) -> tuple[str, ...]:
-        """Those that do this kind of work."""
+        """The implementations that do this kind of work."""
         return KINDS[self.kind].implementations
 
     def data(self, mnist: pathlib.Path | None = None) -> Data:
@@ -70,7 +70,7 @@ class Case:
         return KINDS[self.kind].data(rng, self.sizes)
 
     def expected(self, data: Data) -> list[Any]:
-        """What the NumPy twin computes from the data in float64."""
+        """The results of the NumPy twin from the data in float64."""
         return KINDS[self.kind].expected(self, data)
 
     def reduced(self) -> "Case":
@@ -83,7 +83,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of work: who does it, and functions of the sizes."""
+    """A kind of work: its implementations, and functions of the sizes."""
 
     implementations: tuple[str, ...]
     data: Callable[[np.random.Generator, tuple[int, ...]], Data]
@@ -106,7 +106,7 @@ def _predict_flop(sizes: tuple[int, ...]) -> float:
 
 
 def _step_flop(sizes: tuple[int, ...]) -> float:
-    """Forward, the gradient by the weights, and by the inputs of all layers but the first."""
+    """FLOP of the forward pass and of the gradients by the weights, and by the inputs of all layers but the first."""
     first_layer = _predict_flop(sizes[:3])
     return 3.0 * _predict_flop(sizes) - first_layer
 
@@ -154,11 +154,11 @@ KINDS = {
     "momentum_update": Kind(_ARRAY_LIBRARIES, data.update, expected.momentum, 1e-6, bytes=_arrays(5)),
     # N, widths
     "step": Kind(_STEP_IMPLEMENTATIONS, data.batch, expected.steps, 1e-3, flop=_step_flop),
-    # N, widths; where a gradient is small, all but Nesterov divide its rounding by itself
+    # N, widths; all but Nesterov divide a small gradient's rounding by the gradient
     "optimizer_step": Kind(("numpy", "fastnn", "torch"), data.batch, expected.optimizer_steps, 2e-2, flop=_step_flop),
     # N, widths
     "layer_step": Kind(("numpy", "fastnn", "torch"), data.batch, expected.steps, 1e-3, flop=_step_flop),
-    # N, D; each epoch also counts the samples that are wrong after it
+    # N, D; each epoch also counts the samples that it leaves wrong
     "perceptron": Kind(
         ("numpy", "fastnn"),
         data.classes,
@@ -207,7 +207,7 @@ _SQUARE = [(n, n, n) for n in (32, 64, 96, 128, 192, 256, 384, 512, 768, 1024)]
 _SKINNY = [(1, 784, 50), (100, 50, 10), (100, 784, 10), (1000, 784, 10), (10, 1000, 1000), (1000, 1000, 10)]
 _BOOK = [(100, 784, 50), (784, 100, 50), (128, 784, 256)]
 
-# Batch and widths; True for those that --quick takes.
+# Batch and widths; True for the ones in --quick.
 _STEPS: list[tuple[bool, int, tuple[int, ...]]] = [
     (True, 1, (784, 50, 10)),
     (False, 10, (20, 16, 4)),
@@ -231,7 +231,7 @@ _ACTIVATIONS = [name for name in expected.reference.ACTIVATIONS if name not in (
 _LOSSES = [name for name in expected.reference.LOSSES if name != "softmax_cross_entropy"]
 _IN_TURN = ("", "fastnn on one thread", "NumPy on one thread")
 
-# Widths and the activation; True for those that --quick takes.
+# Widths and the activation; True for the ones in --quick.
 _GRADIENTS: list[tuple[bool, tuple[int, ...], str]] = [
     (True, (784, 50, 10), "sigmoid"),
     (False, (784, 50, 10), "sigmoid, dense inputs"),

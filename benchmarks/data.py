@@ -10,8 +10,8 @@ import numpy as np
 
 Data = dict[str, Any]
 
-ZEROS = 0.81  # the share of MNIST's pixels that are 0
-LOOP_ENTRIES = 20  # that the plain loop is timed on; its time for all is calculated from it
+ZEROS = 0.81  # the fraction of MNIST's pixels that are 0
+LOOP_ENTRIES = 20  # entries that the plain loop is timed on; its time for all is calculated from theirs
 
 
 def _normal(rng: np.random.Generator, *shape: int) -> Any:
@@ -71,7 +71,7 @@ def batch(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
 
 
 def batch_for_layers(rng: np.random.Generator, sizes: tuple[int, ...], starts: Mapping[str, float]) -> Data:
-    """As batch, with the parameters of a layer on units behind each affine one but the last, in a network's order."""
+    """Like batch, with the parameters of a layer on units after each affine one but the last, in a network's order."""
     made = batch(rng, sizes)
     params: dict[str, Any] = {}
     for number, width in enumerate(sizes[2:], start=1):
@@ -95,7 +95,7 @@ def samples(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
 
 
 def gradient(rng: np.random.Generator, sizes: tuple[int, ...], dense: bool, mnist: pathlib.Path | None) -> Data:
-    """A batch in float64, mostly zeros or dense, and parameters for it; not called params, as nothing changes them."""
+    """A batch in float64, mostly zeros or dense, and parameters; not called params, as nothing changes them."""
     N, *widths = sizes
     made = samples(rng, (N, N, *widths))
     if dense:
@@ -140,7 +140,7 @@ def rosenbrock(x: Any) -> Any:
 
 
 def rosenbrock_loop(x: Any) -> Any:
-    """The same, to be compiled."""
+    """The same function with a loop, to be compiled."""
     total = 0.0
     for i in range(x.size - 1):
         total += 100.0 * (x[i + 1] - x[i] ** 2) ** 2 + (1.0 - x[i]) ** 2

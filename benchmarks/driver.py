@@ -1,4 +1,4 @@
-"""`fastnn bench`: run the table in one process for each library and number of threads, and write what came out."""
+"""`fastnn bench`: run the table in one process for each library and number of threads, and write the results."""
 
 import argparse
 import contextlib
@@ -28,8 +28,8 @@ WORKER = [sys.executable, "-m", "benchmarks.worker"]
 MEMORY_CASE = "epoch 60,000, batch 100, 784-50-10"
 LONGEST_SECONDS = {"torch_compiled": 300.0}  # for one case, others:
 USUAL_LONGEST_SECONDS = 120.0
-QUICK_SECONDS = 80.0  # after which --quick starts nothing new; the files are written in the rest of its 90 s
-LATE_SECONDS = 15.0  # with less time left than that, what is not part of the table is left out
+QUICK_SECONDS = 80.0  # --quick then starts nothing new; the files are written in the rest of its 90 s
+LATE_SECONDS = 15.0  # with less time left than this, measurements outside the table are left out
 
 NO_TIME = "--quick had no time left"
 
@@ -38,7 +38,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured."""
+    """How long and how often each case is measured."""
 
     seconds: float  # least time of one case
     samples: int  # fewest samples of one case
@@ -48,12 +48,12 @@ class Effort:
 
     @property
     def seconds_left(self) -> float:
-        """Until the deadline."""
+        """The time until the deadline."""
         return self.deadline - time.monotonic()
 
 
 def main(options: argparse.Namespace) -> int:
-    """Run the benchmarks as `fastnn bench` was asked to; 1 where a row of fastnn has failed or differs."""
+    """Run the benchmarks by the options of `fastnn bench`; return 1 if a row of fastnn has failed or differs."""
     started = time.monotonic()
     chosen = _names("--peers", options.peers, peers.PEERS) if options.peers else list(peers.PEERS)
     groups = _names("--groups", options.groups, GROUPS) if options.groups else list(GROUPS)
@@ -81,7 +81,7 @@ def _is_wrong(row: Row) -> bool:
 
 
 def _names(option: str, given: str, known: tuple[str, ...]) -> list[str]:
-    """The names that an option lists, in the order in which they are known."""
+    """The names that an option lists, in the order of the known ones."""
     asked = [name.strip() for name in given.split(",")]
     unknown = [name for name in asked if name not in known]
     if unknown:
@@ -110,7 +110,7 @@ def _thread_counts(given: str | None) -> list[int]:
 def measure(
     cases: list[Case], chosen: set[str], counts: list[int], effort: Effort, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """All that a result file holds, except how long it took."""
+    """All results, except how long they took."""
     result: dict[str, Any] = {"format": report.FORMAT, "machine": machine.describe(), "libraries": [], "rows": []}
     names = [name for name, found in peers.IMPLEMENTATIONS.items() if found.peer in chosen]
     absent = {name: reason for name in names if (reason := peers.why_absent(name)) is not None}
@@ -130,7 +130,7 @@ def measure(
                     _tell(row, bar, say)
                 if worker.library is not None:
                     result["libraries"].append({"implementation": name, "threads": count, **worker.library})
-        # Once more: the processor may have become slower meanwhile, and the larger one counts.
+        # Again: the processor may have become slower meanwhile, and the larger value counts.
         result["limits"] += _limits(counts, effort) if effort.seconds_left > LATE_SECONDS else []
         present = [name for name in names if name not in absent]
         result["startup"] = _startup(present, counts[0], effort, say)
@@ -151,7 +151,7 @@ def _rows(worker: "Worker", cases: list[str], reason: str | None) -> Iterator[Ro
 
 
 def _tell(row: Row, bar: Progress, say: Callable[[str], None]) -> None:
-    """One more row: on the progress line of a terminal, else in a line of its own."""
+    """Report a new row: on the progress line of a terminal, else in a line of its own."""
     bar.label = f"{peers.IMPLEMENTATIONS[row['implementation']].label} ({row['threads']}), {row['case']}"
     bar.update(1)
     if not sys.stdout.isatty():
@@ -187,7 +187,7 @@ class Worker:
                 yield self.row(case, found)
 
     def _lines(self, cases: list[str], options: tuple[str, ...]) -> Iterator[Row]:
-        """What one process reports; one that ends or blocks fails the case that it was at."""
+        """The reports of one process; if it ends or blocks, its current case has failed."""
         # The cache of torch.compile is in there, too: compiling is part of its first call.
         variables = {**peers.child_environment(), "TORCHINDUCTOR_CACHE_DIR": str(self.scratch / "inductor")}
         errors = self.scratch / "errors.txt"
@@ -210,7 +210,7 @@ class Worker:
         lines: queue.Queue[str | None] = queue.Queue()
         threading.Thread(target=_read_lines, args=(process, lines), daemon=True).start()
         longest = LONGEST_SECONDS.get(self.name, USUAL_LONGEST_SECONDS)
-        for case in ["", *cases]:  # first comes the line about the library, without which there is no case
+        for case in ["", *cases]:  # the line about the library comes first; without it there is no case
             limit = min(longest, max(self.effort.seconds_left, 0.1))
             try:
                 line = lines.get(timeout=limit)
@@ -243,7 +243,7 @@ def _last_words(errors: pathlib.Path) -> str:
 
 
 def _limits(counts: list[int], effort: Effort) -> list[dict[str, Any]]:
-    """The machine's limits for each number of threads; none where they cannot be measured."""
+    """The machine's limits for each number of threads, if they can be measured."""
     found = []
     for count in counts:
         command = [sys.executable, "-m", "benchmarks.machine", str(count)]
@@ -284,7 +284,7 @@ def _memory(
 
 
 def _mnist(folder: pathlib.Path) -> tuple[pathlib.Path | None, str]:
-    """MNIST in a file that workers read without fastnn, if it is on this machine; and what the epochs run on."""
+    """MNIST in a file that workers read without fastnn, if it is on this machine; and the name of the epochs' data."""
     given = os.environ.get("FASTNN_DATA")
     place = pathlib.Path(given) if given else folders.cache_folder("mnist")
     if place is None or not all((place / name).exists() or (place / f"{name}.gz").exists() for name in CHECKSUMS):

@@ -163,7 +163,7 @@ def convolutional(book: Any) -> Network:
 
 
 def cases() -> list[tuple[str, Any, Any, Any]]:
-    """Chapter and what it is, the network made of a book, samples and targets."""
+    """The chapter and a description, the network made of a book, samples and targets."""
     (x, t), _ = datasets.load_mnist()
     one_hot = np.eye(10)[t[:100]]
 

@@ -1,7 +1,6 @@
 """The gradient of a network in NumPy's long doubles, and how far rounding in the network's dtype carries it from there.
 
-Where a long double is no longer than a double, as on some processors, nothing is known
-of the rounding of float64.
+On processors where a long double is no longer than a double, nothing is known about the rounding of float64.
 """
 
 from typing import Any
@@ -17,7 +16,7 @@ MOVED = 0.01  # their parameters, relatively
 
 
 def exact_gradient(net: fastnn.Network, x: Array, t: Array) -> dict[str, Array]:
-    """That of `net.gradient(x, t)`, for the same rounded parameters and samples."""
+    """The exact value of `net.gradient(x, t)`, for the same rounded parameters and samples."""
     x, t = (a if a.dtype.kind == "i" else a.astype(net.dtype).astype(np.longdouble) for a in (x, t))
     params = {name: array.astype(np.longdouble) for name, array in net.params.items()}
     counts: dict[type, int] = {}
@@ -79,7 +78,7 @@ def _backward(
 
 
 def _constants(layer: Any) -> dict[str, Any]:
-    """What the reference's activations take besides."""
+    """The options of the reference's activations."""
     return {layer.option: layer.parameter} if layer.option else {}
 
 
@@ -97,8 +96,8 @@ def _loss_gradient(net: fastnn.Network, y: Array, t: Array) -> Array:
 def roundings(net: fastnn.Network, x: Array, t: Array) -> dict[str, float]:
     """How far rounding in the network's dtype may carry each tensor's gradient, relative to its largest entry.
 
-    The most of this network and others nearby, since by chance a rounding may be small here. Nothing is known where it
-    is NaN, because something overflows.
+    The largest of this network and others nearby, since a rounding may be small here by chance. It is NaN, that is,
+    unknown, where a number overflows.
     """
     generator = np.random.default_rng(0)
     found = {name: float(np.finfo(net.dtype).eps) for name in net.params}

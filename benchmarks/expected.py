@@ -1,4 +1,4 @@
-"""What must come out of each case, computed by the NumPy twins in float64."""
+"""The results that each case must reproduce, computed by the NumPy twins in float64."""
 
 import importlib.util
 import inspect
@@ -21,7 +21,7 @@ ORDER_SEED = 1  # of the random order of an epoch, which is part of what is time
 
 
 def _load_reference() -> Any:
-    """The package under a name of its own: importing fastnn.reference would load fastnn, and with it the compiler."""
+    """Load the package under its own name: importing fastnn.reference would load fastnn, and with it the compiler."""
     file = pathlib.Path(__file__).parents[1] / "fastnn" / "reference" / "__init__.py"
     spec = importlib.util.spec_from_file_location("fastnn_reference", file)
     assert spec is not None and spec.loader is not None
@@ -35,12 +35,12 @@ reference = _load_reference()
 
 
 def network_layers(widths: tuple[int, ...]) -> list[tuple[Any, ...]]:
-    """Affine layers of these widths with ReLU between them, as fastnn.reference takes them."""
+    """Affine layers of these widths with ReLU between them, as fastnn.reference describes them."""
     return [layer for pair in itertools.pairwise(widths) for layer in (("affine", *pair), ("relu",))][:-1]
 
 
 def case_layers(case: Any) -> list[tuple[Any, ...]]:
-    """As network_layers, with a layer on units before each ReLU (batch_norm), or in its place (prelu)."""
+    """Like network_layers, with a layer on units before each ReLU (batch_norm), or in its place (prelu)."""
     layers = network_layers(case.sizes[1:])
     if case.kind != "layer_step":
         return layers
@@ -49,13 +49,13 @@ def case_layers(case: Any) -> list[tuple[Any, ...]]:
 
 
 def gradient_layers(case: Any) -> list[tuple[Any, ...]]:
-    """As network_layers, with the case's activation."""
+    """Like network_layers, with the case's activation."""
     activation = (case.variant.split(",")[0],)
     return [activation if layer == ("relu",) else layer for layer in network_layers(case.sizes[1:])]
 
 
 def gradient(case: Any, data: Data) -> list[Any]:
-    """By back-propagation, from which the quotient differs by its truncation and at kinks: some entries, then all."""
+    """The gradient by back-propagation, at some entries, then at all; quotients differ by truncation and at kinks."""
     _, found = reference.network_gradient(gradient_layers(case), data["weights"], data["x"], data["t"])
     gradient = np.concatenate([value.ravel() for value in found.values()])
     return [gradient[some_entries(gradient.size)], gradient]
@@ -97,7 +97,7 @@ def activation_backward(case: Any, data: Data) -> list[Any]:
 
 
 def loss(case: Any, data: Data) -> list[Any]:
-    """Its value and its gradient."""
+    """The value and the gradient of a loss."""
     wide = _double(data)
     value, dx = reference.LOSSES[case.variant or case.kind](wide["x"], wide["t"])
     return [np.array(value), dx]
@@ -116,7 +116,7 @@ def momentum(case: Any, data: Data) -> list[Any]:
 
 
 def steps(case: Any, data: Data) -> list[Any]:
-    """The losses of some steps, each before its update, and the parameters after them."""
+    """The losses of a few steps, each before its update, and the parameters after the last."""
     layers, wide = case_layers(case), _double(data)
     step = (layers, wide["params"], wide["x"], wide["t"], LEARNING_RATE)
     losses = [reference.network_step(*step) for _ in range(COMPARED_STEPS)]
@@ -124,7 +124,7 @@ def steps(case: Any, data: Data) -> list[Any]:
 
 
 def compared(case: Any, params: list[Any]) -> list[Any]:
-    """The parameters but the biases before batch normalization, which move by rounding alone."""
+    """The parameters without the biases before batch normalization, which move by rounding alone."""
     return [p for i, p in enumerate(params) if case.variant != "batch_norm" or i % 4 != 1 or i == len(params) - 1]
 
 
@@ -154,7 +154,7 @@ class OptimizerInNumpy:
 
 
 def optimizer_steps(case: Any, data: Data) -> list[Any]:
-    """As steps, by the case's optimizer."""
+    """Like steps, by the case's optimizer."""
     wide = _double(data)
     network = OptimizerInNumpy(case.variant, network_layers(case.sizes[1:]), wide["params"])
     losses = [network.step(wide["x"], wide["t"]) for _ in range(COMPARED_STEPS)]
@@ -186,7 +186,7 @@ def predict(case: Any, data: Data) -> list[Any]:
 
 
 def learn_planes(x: Any, t: Any, epochs: int) -> tuple[Any, list[int]]:
-    """The weights (w, b) of a perceptron with the fewest wrong of all samples, and the mistakes of each epoch."""
+    """The weights (w, b) of a perceptron that get the fewest samples wrong, and the mistakes of each epoch."""
     w, b = np.zeros(x.shape[1]), 0.0
     mistakes: list[int] = []
     best, least = np.zeros(x.shape[1] + 1), int(np.sum(t != 0))
@@ -214,6 +214,6 @@ def line_fit_losses(case: Any, data: Data) -> list[Any]:
 
 
 def contention(case: Any, data: Data) -> list[Any]:
-    """The product, as `a` times itself; then what the steps leave."""
+    """The product of `a` with itself; then the results of the steps."""
     wide = _double(data["a"])
     return [wide @ wide, *steps(replace(case, sizes=case.sizes[1:]), data)]

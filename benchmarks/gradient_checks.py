@@ -42,14 +42,14 @@ RELUS: tuple[Kind, ...] = (
     fastnn.Elu,
     functools.partial(fastnn.Elu, 0.5),  # which has a kink
 )
-MOST_WORK = 1e9  # operations of all differences, about
+MOST_WORK = 1e9  # approximate operations of all differences
 KINDS_OF_ERRORS = ("tensor", "entry by the norm", "entry by itself")
 # What makes the outputs probabilities.
 AFTER = {name: operations.ACTIVATIONS[kind.follows[0]]() for name, kind in losses.LOSSES.items() if kind.follows}
 
 
 class Set(NamedTuple):
-    """Which networks are drawn, and how many where nobody says; most_work: the operations of a check, about."""
+    """Which networks are drawn, and how many by default; most_work: the approximate operations of a check."""
 
     affine_layers: tuple[int, int]
     activations: tuple[Kind, ...]
@@ -83,7 +83,7 @@ def _shape(generator: np.random.Generator, some: Set) -> tuple[list[int], int]:
         if generator.random() < 0.5:
             widths[1:-1] = [widest] * (depth - 1)
         rows = int(generator.integers(1, 51))
-        one, work = 60.0, 0.0  # of a difference of a parameter of this layer, and of all
+        one, work = 60.0, 0.0  # for a difference of a parameter of this layer, and for all
         for inputs, outputs in reversed(list(itertools.pairwise(widths))):
             work += 6.0 * rows * (inputs + 1) * outputs * one
             one += 20.0 * outputs + 2.0 * inputs * outputs
@@ -92,7 +92,7 @@ def _shape(generator: np.random.Generator, some: Set) -> tuple[list[int], int]:
 
 
 def _layers(generator: np.random.Generator, widths: list[int], activations: tuple[Kind, ...]) -> list[Any]:
-    """Affine layers with activations between, of one kind or of any, and now and then with what else there is."""
+    """Affine layers with activations between them, of one kind or of any, and now and then other layers."""
     kinds = [activations[int(i)] for i in generator.integers(0, len(activations), len(widths))]
     if generator.random() < 0.8:
         kinds = [kinds[0]] * len(kinds)
@@ -167,7 +167,7 @@ def problem(seed: int, some: Set = SETS["random"]) -> Problem:
 
 
 def plant(found: Problem, seed: int) -> tuple[dict[str, Array] | None, str]:
-    """The gradient with an error of 1 %, and which; None and why where there is no error that the dtype shows."""
+    """The gradient with an error of 1 %, and its kind; None and the reason if no error shows in the dtype."""
     generator = np.random.default_rng([seed, 1])
     right = found.net.gradient(found.x, found.t)
     rounded = exact_gradients.roundings(*found)
@@ -184,9 +184,9 @@ def plant(found: Problem, seed: int) -> tuple[dict[str, Array] | None, str]:
 
 
 def _with_error(g: Array, rounded: float, kind: str, generator: np.random.Generator) -> Array | None:
-    """One tensor's gradient with an error of a kind; None where rounding by that part of the largest hides it."""
+    """One tensor's gradient with an error of a kind; None if rounding by `rounding` of the largest entry hides it."""
     largest = np.abs(g).max()
-    norm = largest * np.linalg.norm(g / largest)  # whose squares do not overflow
+    norm = largest * np.linalg.norm(g / largest)  # so that squares do not overflow
     errors = 0.01 * (np.full_like(g, norm) if kind == "entry by the norm" else np.abs(g))
     is_shown = errors > 4 * rounded * largest
     if not is_shown.any():
@@ -200,7 +200,7 @@ def _with_error(g: Array, rounded: float, kind: str, generator: np.random.Genera
 
 
 def remembered_evidence() -> contextlib.AbstractContextManager[Any]:
-    """Within it, check_gradients takes the evidence on one network once, which is most of its time."""
+    """Within it, check_gradients computes a network's evidence, which takes most of its time, only once."""
     collect, taken = gradient_check._evidence, dict[int, Any]()
 
     def remember(net: fastnn.Network, *rest: Any) -> Any:
@@ -212,7 +212,7 @@ def remembered_evidence() -> contextlib.AbstractContextManager[Any]:
 
 
 class Counts:
-    """What is counted, by name, and the seeds of what should not be."""
+    """Counts by name, and the seeds of false verdicts."""
 
     def __init__(self, some: Set = SETS["random"]) -> None:
         self.some = some
@@ -222,7 +222,7 @@ class Counts:
         self.seeds: dict[str, list[Any]] = {}
 
     def note(self, seed: int, errors: bool) -> None:
-        """Check the network of a seed; with an error too, if errors. The evidence, which is the same, is taken once."""
+        """Check the network of a seed, and with errors if asked. The evidence is the same and is computed once."""
         found = problem(seed, self.some)
         with remembered_evidence():
             verdict = fastnn.check_gradients(*found).verdict

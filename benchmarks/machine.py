@@ -1,4 +1,4 @@
-"""What the figures were measured on: processor, caches, versions, commit, and the limits that rates.py measures.
+"""The machine of the figures: processor, caches, versions, commit, and the limits that rates.py measures.
 
 `python -m benchmarks.machine THREADS` prints the limits as JSON.
 """
@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks import peers
 
 PROCESSOR = pathlib.Path("/sys/devices/system/cpu")
-# What says how fast the processor may run, where the system tells.
+# Files that say how fast the processor may run, if the system has them.
 SPEED_FILES = ("cpu0/cpufreq/scaling_governor", "cpufreq/boost", "intel_pstate/no_turbo")
 
 
@@ -49,7 +49,7 @@ def describe() -> dict[str, Any]:
 
 
 def _cpu_model() -> str | None:
-    """The processor's name as the system has it."""
+    """The processor's name in the system's words."""
     for line in (_read(pathlib.Path("/proc/cpuinfo")) or "").splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
@@ -78,7 +78,7 @@ def _commit() -> str | None:
     try:
         git = ["git", "-C", str(peers.ROOT)]
         commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
-        # The results of the benchmark itself are no difference.
+        # The benchmark's own results do not count as a difference.
         status = [*git, "status", "--porcelain", "--", "fastnn", "benchmarks", ":!benchmarks/results"]
         changed = subprocess.run(status, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):

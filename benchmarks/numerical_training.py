@@ -1,8 +1,8 @@
 """`python -m benchmarks.numerical_training`: the book's network trained by its numerical gradient alone.
 
 784-50-10 with sigmoid, batches of 100 of MNIST, learning rate 0.1, 10,000 steps, every gradient 79,520 losses by the
-textbook's definition. Writes loss and test accuracy against time, and how long the plain loop takes for the same steps,
-calculated from some of its entries, as JSON and as a picture.
+textbook's definition. It writes loss and test accuracy against time, and how long the plain loop takes for the same
+steps, calculated from some of its entries, as JSON and as a picture.
 """
 
 import argparse
@@ -94,7 +94,7 @@ def sentence(result: dict[str, Any]) -> str:
 
 
 def draw(result: dict[str, Any], path: pathlib.Path) -> None:
-    """Loss against time, both ways: the same losses, as the gradients are the same."""
+    """Draw loss against time for both ways; the losses are the same, as the gradients are the same."""
     from matplotlib.figure import Figure
 
     steps, seconds, losses = map(np.array, zip(*result["curve"], strict=True))

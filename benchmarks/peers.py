@@ -1,4 +1,4 @@
-"""Who takes part: the implementations, why one is absent, and the environment that each needs."""
+"""The implementations, why one is absent, and the environment that each needs."""
 
 import importlib
 import importlib.util
@@ -15,7 +15,7 @@ class MissingError(Exception):
 
 
 ROOT = pathlib.Path(__file__).parents[1]
-# Set on some machines, where they make NumPy choose other kernels than its own best ones.
+# Variables set on some machines, which keep NumPy from choosing its best kernels.
 REMOVED_VARIABLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 
@@ -55,13 +55,14 @@ class Target:
     Parameters
     ----------
     call
-        The work; it is finished when the call returns. Its results are compared, so what changes state starts fresh.
+        The work; it is finished when the call returns. Its results are compared, so that a call with a state starts
+        afresh.
     outputs
         From the results of the first `compared` calls, the arrays that must agree with those of the table.
     compared
         How many calls are compared.
     timed
-        What is timed if it is not `call`: more steps than are compared, for instance.
+        The call that is timed if it is not `call`: more steps than are compared, for instance.
     divisor
         How many times the case is contained in one timed call; below 1 where only part of it is timed.
     part
@@ -91,7 +92,7 @@ def _compilers() -> list[str]:
 
 
 def child_environment() -> dict[str, str]:
-    """The environment of a new process that is to find this checkout, before whatever else is on the path."""
+    """The environment of a new process that finds this checkout first on the path."""
     path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
 
@@ -99,8 +100,8 @@ def child_environment() -> dict[str, str]:
 def set_environment(name: str, threads: int) -> None:
     """Give this process the environment of one implementation: its threads, and no handicap for NumPy.
 
-    Where the BLAS of NumPy only computes what results are compared with, it gets one thread: after a product on
-    several, its threads would spin beside what is timed.
+    If NumPy's BLAS only computes the expected results, it gets one thread: after a product on several, its threads
+    would spin beside the timed call.
     """
     for variable in REMOVED_VARIABLES:
         os.environ.pop(variable, None)
@@ -115,14 +116,14 @@ def set_environment(name: str, threads: int) -> None:
 
 
 def factories(name: str) -> dict[str, Callable[..., Target]]:
-    """By kind of case, the functions (case, data, threads) -> Target of an implementation; loads its library."""
+    """An implementation's functions (case, data, threads) -> Target by kind of case; loads its library."""
     module = importlib.import_module(f"benchmarks.{IMPLEMENTATIONS[name].module}")
     found: dict[str, Callable[..., Target]] = module.FACTORIES[name]
     return found
 
 
 def describe(name: str) -> dict[str, Any]:
-    """The version of a loaded library, and the libraries of threads in this process."""
+    """The version of a loaded library, and the threading libraries in this process."""
     version = str(importlib.import_module(IMPLEMENTATIONS[name].package).__version__)
     if importlib.util.find_spec("threadpoolctl") is None:
         return {"version": version, "pools": None}

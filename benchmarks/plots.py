@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks import peers, report
 from benchmarks.cases import CASES
 
-# For people who do not tell red from green (Wong, Nature Methods 8, 441, 2011), in the order of the implementations.
+# Colors that people who do not tell red from green can distinguish (Wong, Nature Methods 8, 441, 2011).
 COLORS = (
     *("#000000", "#666666", "#d55e00", "#e69f00", "#999999", "#0072b2"),
     *("#009e73", "#56b4e9", "#cc79a7", "#882255", "#44aa99", "#f0e442"),
@@ -21,7 +21,7 @@ def draw(result: dict[str, Any], folder: pathlib.Path, name: str) -> list[str]:
         return []
     matplotlib: Any = importlib.import_module("matplotlib")
     matplotlib.use("Agg")
-    # The same file for the same figures.
+    # The same figures give the same file.
     with matplotlib.rc_context({"svg.hashsalt": "fastnn", "svg.fonttype": "none", "font.size": 9}):
         pictures = {"time": _times(result), "peak": _fractions(result)}
         for what, figure in pictures.items():

@@ -25,7 +25,7 @@ ROUNDS = 15
 def _chains(repeats: int, factors: Any, out: Any, start: int) -> None:
     """CHAINS chains of `repeats` multiply-adds; factors (CHAINS + 1 + lanes,), out[start:] overwritten.
 
-    The chains start apart and then all add the same product, whose factors so stay in registers.
+    The chains start at different values and then all add the same product, so that its factors stay in registers.
     """
     width = simd.lanes(factors)
     total = simd.load_tile(simd.zero_tile(factors, CHAINS, 1), factors, 0, 1, width)
@@ -68,7 +68,7 @@ def fma_peak(dtype: Any, n_threads: int, repeats: int = FMA_REPEATS) -> float:
 
 
 def bandwidths(n_threads: int, array_bytes: int = ARRAY_BYTES) -> dict[str, float]:
-    """Bytes a second of a copy and of a triad over arrays beyond the caches: what the code reads and writes.
+    """Bytes a second that a copy and a triad read and write, over arrays beyond the caches.
 
     The lines that a processor reads before it overwrites them are not counted, as in STREAM (McCalpin, 1995).
     """
@@ -78,7 +78,7 @@ def bandwidths(n_threads: int, array_bytes: int = ARRAY_BYTES) -> dict[str, floa
 
 
 def _best(entry_: Any, n_threads: int, *arguments: Any) -> float:
-    """The shortest seconds of a call, the first of which compiles."""
+    """The seconds of the fastest call; the first one compiles."""
     seconds = []
     for _ in range(1 + ROUNDS):
         start = time.perf_counter()

@@ -1,7 +1,7 @@
 """Markdown from the figures: a whole report, and the README's section.
 
-`python -m benchmarks.report README` writes the README's section from benchmarks/results/published.json; with the
-name of another result file behind it, that one becomes the published one first.
+`python -m benchmarks.report README [FILE]` writes the README's section from benchmarks/results/published.json, which
+the result file FILE first replaces, if given.
 """
 
 import json
@@ -21,7 +21,7 @@ BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 FORMAT = 1
 STATUSES = ("timed", "differs", "failed", "left out", "absent")
 README_GROUPS = ("gradients", "steps", "epochs", "inference")
-BUSY = 0.5  # a load average above which the figures are not to be relied on
+BUSY = 0.5  # with a load average above this the figures are not reliable
 OWN = ("fastnn", "fastnn_run")
 
 Row = dict[str, Any]
@@ -46,7 +46,7 @@ def rows_of(result: dict[str, Any]) -> Rows:
     Raises
     ------
     ValueError
-        For a row that the table does not know, or that stands there twice.
+        If the table does not know a row, or a row occurs twice.
     """
     if result.get("format") != FORMAT:
         raise ValueError(f"format: expected {FORMAT}, got {result.get('format')!r}; run the benchmarks again")
@@ -70,14 +70,14 @@ def seconds(rows: Rows, case: str, name: str, threads: int) -> float | None:
 
 
 def limits(result: dict[str, Any], threads: int) -> tuple[float, float]:
-    """FLOP and bytes a second that the machine can do; 0 where they were not measured."""
+    """The machine's FLOP and bytes a second; 0 where they were not measured."""
     found = [limit for limit in result["limits"] if limit["threads"] == threads]
     peak = max((limit["fma_flop_per_second"]["float32"] for limit in found), default=0.0)
     return peak, max((max(limit["bytes_per_second"].values()) for limit in found), default=0.0)
 
 
 def ratio(rows: Rows, case: str, own: str, threads: int) -> float | None:
-    """The time of the fastest peer divided by fastnn's; many steps in a call count only against their like."""
+    """The time of the fastest peer divided by fastnn's; runs of many steps in one call only against each other."""
     mine = seconds(rows, case, own, threads)
     names = [name for name in peers.IMPLEMENTATIONS if name not in (*OWN, "both")]
     rivals = [name for name in names if own == "fastnn_run" or not name.endswith("_run")]
@@ -96,7 +96,7 @@ def duration(value: float) -> str:
 
 
 def outcome(row: Row) -> str:
-    """What a row says: a time, or why there is none."""
+    """The text for a row: a time, or why there is none."""
     return duration(row["seconds"]) if row["status"] == "timed" else f"{row['status']} ({row['reason']})"
 
 
@@ -118,7 +118,7 @@ def _times(value: float | None) -> str:
 
 
 def _rate(result: dict[str, Any], rows: Rows, case: Case, threads: int) -> str:
-    """What fastnn does in a second, and which share that is of the processor's peak."""
+    """fastnn's rate, and its fraction of the processor's peak."""
     time = seconds(rows, case.name, "fastnn", threads)
     if time is None:
         return ""
@@ -152,7 +152,7 @@ def _group_table(result: dict[str, Any], rows: Rows, group: str, threads: int, w
 
 
 def _contention_table(rows: Rows) -> str:
-    """What two libraries in turn cost more than the two alone."""
+    """The time that two libraries in turn take beyond the two alone."""
     lines = []
     for case in (case for case in CASES if case.group == "contention"):
         for threads in sorted({key[2] for key in rows if key[0] == case.name}, reverse=True):
@@ -166,7 +166,7 @@ def _contention_table(rows: Rows) -> str:
 
 
 def _first_calls(rows: Rows) -> str:
-    """What the first call of a case takes: compiling, or reading what was compiled."""
+    """The time of the first call of a case, which compiles or reads compiled code."""
     lines = []
     for name, implementation in peers.IMPLEMENTATIONS.items():
         found = [row for key, row in rows.items() if key[1] == name and "first_call_seconds" in row]
@@ -202,7 +202,7 @@ def _memory_table(result: dict[str, Any]) -> str:
 
 
 def _remarks(result: dict[str, Any], rows: Rows) -> list[str]:
-    """What is absent, what went wrong and where a peer is faster, by name."""
+    """Absent libraries, failures, and cases where a peer is faster, by name."""
     remarks = [f"Absent: {peers.IMPLEMENTATIONS[name].label}: {why}." for name, why in sorted(result["absent"].items())]
     others = [found.label for name, found in peers.IMPLEMENTATIONS.items() if all(key[1] != name for key in rows)]
     remarks += [f"Not part of this run: {', '.join(others)}."] if others else []
@@ -223,7 +223,7 @@ def _remarks(result: dict[str, Any], rows: Rows) -> list[str]:
 
 
 def _place(key: tuple[str, str, int]) -> tuple[int, int, int]:
-    """The order of the rows: that of the table, of the implementations, the most threads first."""
+    """The order of the rows: as in the table, then by implementation, then the most threads first."""
     case, name, threads = key
     return list(BY_NAME).index(case), list(peers.IMPLEMENTATIONS).index(name), -threads
 
@@ -252,13 +252,13 @@ def _limits_lines(result: dict[str, Any]) -> list[str]:
 
 
 def _library_lines(result: dict[str, Any]) -> list[str]:
-    """Versions, and for those that use NumPy's BLAS, which kernels it has chosen."""
+    """Versions, and for libraries that use NumPy's BLAS the kernels that it has chosen."""
     lines: dict[str, str] = {}
     for row in result["libraries"]:
         implementation = peers.IMPLEMENTATIONS[row["implementation"]]
         pools = [pool for pool in row["pools"] or [] if pool["user_api"] == "blas" and implementation.blas]
         blas = "; ".join(sorted(f"{p['internal_api']} {p['version']}, {p['architecture']} kernels" for p in pools))
-        # one line for a package, from the first of its implementations
+        # one line for each package, from its first implementation
         lines.setdefault(implementation.package, f"- {implementation.package} {row['version']}{blas and f' ({blas})'}")
     return list(lines.values())
 
@@ -290,7 +290,7 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 def readme_section(result: dict[str, Any]) -> str:
-    """What stands in the README between the two markers."""
+    """The text in the README between the two markers."""
     rows, threads = rows_of(result), max(result["threads"])
     link = f"benchmarks/results/{PUBLISHED.stem}"
     parts = [f"Measured by `fastnn bench` with {_threads(threads)} on {_where(result)}"]
@@ -307,7 +307,7 @@ def split_readme(text: str) -> tuple[str, str, str]:
     Raises
     ------
     ValueError
-        If the markers are not there, once each.
+        If the markers do not occur exactly once.
     """
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise ValueError(f"README.md: expected one {BEGIN} and one {END}, got others; put them where the tables belong")
@@ -317,7 +317,7 @@ def split_readme(text: str) -> tuple[str, str, str]:
 
 
 def publish(file: pathlib.Path) -> None:
-    """Make a result file the one that the README shows."""
+    """Make a result file the published one and show it in the README."""
     from benchmarks import plots
 
     result = json.loads(file.read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from benchmarks import peers
 IMPORTED = ("numpy", "numba", "fastnn", "sklearn", "jax", "torch")
 LONGEST_SECONDS = 180.0
 
-# From nothing to the first finished training step, 784-50-10 on a batch of 100, as a user's script has it.
+# From nothing to the first finished training step, 784-50-10 on a batch of 100, as in a user's script.
 _DATA = """
 import numpy as np
 rng = np.random.default_rng(0)
@@ -57,7 +57,7 @@ def measure(chosen: list[str], threads: int, repeats: int, cold: bool) -> list[d
     for package in (name for name in IMPORTED if name in {*chosen, "numba"}):
         rows.append(_row("import", package, [_seconds(f"import {package}", threads) for _ in range(repeats)]))
     for package in (name for name in FIRST_STEP if name in chosen):
-        _seconds(FIRST_STEP[package], threads)  # fills the caches, that of fastnn's kernels above all
+        _seconds(FIRST_STEP[package], threads)  # fills the caches, above all the cache of fastnn's kernels
         times = [_seconds(FIRST_STEP[package], threads) for _ in range(repeats)]
         rows.append(_row("first step", package, times))
     if cold:
@@ -77,7 +77,7 @@ def _cold_seconds(threads: int) -> float | None:
 
 
 def _seconds(script: str, threads: int, variables: dict[str, str] | None = None) -> float | None:
-    """From the start of an interpreter to the end of the script, before it shuts down; None if it fails."""
+    """The time from the start of an interpreter to the end of the script, before it shuts down; None if it fails."""
     count = str(threads)
     numbers = {"OMP_NUM_THREADS": count, "NUMBA_NUM_THREADS": count, "OPENBLAS_NUM_THREADS": count}
     environment = {

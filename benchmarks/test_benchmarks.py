@@ -10,12 +10,12 @@ from benchmarks.cases import CASES, Case
 from fastnn.engine import threads
 from fastnn.kernels.compile import ENTRIES, JIT_DISABLED
 
-IMPLEMENTATIONS = ("fastnn", "fastnn_run", "numpy")  # in this order, whatever the table says
+IMPLEMENTATIONS = ("fastnn", "fastnn_run", "numpy")  # in this order, whatever the table's order
 ROWS = [
     pytest.param(name, case, id=f"{name}-{case.name}")
     for name in IMPLEMENTATIONS
     for case in CASES
-    if name in case.implementations and case.group != "contention"  # that is two libraries by intention
+    if name in case.implementations and case.group != "contention"  # it is meant for two libraries
 ]
 
 
@@ -34,7 +34,7 @@ def test_case(benchmark: Any, name: str, case: Case) -> None:
     assert first["status"] == "agrees", first["reason"]
     call = target.timed or target.call
     time.sleep(timing.SETTLING_SECONDS)
-    call()  # what is timed may differ from what was compared
+    call()  # the timed call may differ from the compared one
     compiled = compiled_signatures()
     benchmark.group = case.name if target.divisor == 1 else f"{case.name}, {target.divisor:,} of them"
     benchmark.extra_info.update(flop=case.flop, bytes=case.bytes, divisor=target.divisor, error=first["error"])

@@ -1,4 +1,4 @@
-"""Compare, then time: what a worker and the pytest benchmarks do with a target."""
+"""Comparing and timing a target, for workers and the pytest benchmarks."""
 
 import time
 from collections.abc import Sequence
@@ -12,27 +12,27 @@ from benchmarks.data import Data
 from benchmarks.peers import Target
 
 ROUNDS = 5
-SHORTEST_SAMPLE_NS = 20_000  # shorter calls are timed several at a time, else it would be the clock that is measured
-SETTLING_SECONDS = 0.1  # until the threads of the BLAS that computed what is expected have gone to sleep
+SHORTEST_SAMPLE_NS = 20_000  # shorter calls are timed several at a time, so that the clock does not count
+SETTLING_SECONDS = 0.1  # until the threads of the BLAS that computed the expected results have gone to sleep
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a case is timed: until both of the least are reached, or the longest time."""
+    """How long a case is timed: until both minimums are reached, or the longest time."""
 
     seconds: float
     least_samples: int
 
     @property
     def longest_seconds(self) -> float:
-        """After so long a slow case has to do with fewer samples."""
+        """A slow case ends after this time, with fewer samples."""
         return 10 * self.seconds
 
 
 def largest_error(got: Sequence[Any], expected: Sequence[Any]) -> float:
-    """Of all arrays the largest |got - expected| / |expected|, Euclidean norms; infinity for NaN or another shape.
+    """The largest |got - expected| / |expected| of all arrays, with Euclidean norms; infinity for NaN or another shape.
 
-    A norm, not the largest entry: an input of ReLU that is as good as 0 may round to either side of it.
+    It is a norm, not the largest entry, as an input of ReLU near 0 may round to either side of it.
     """
     if len(got) != len(expected):
         return np.inf
@@ -63,7 +63,7 @@ def first_calls(case: Case, data: Data, target: Target) -> dict[str, Any]:
 
 
 def _changes(arrays: Sequence[Any], data: Data) -> list[Any]:
-    """The same with the parameters, which come last, less their initial values: these would hide what a step does."""
+    """The results, with the changes of the parameters, which come last: initial values would hide a step's effect."""
     initial = list(data.get("params", {}).values())
     if len(arrays) <= len(initial):
         return list(arrays)
@@ -91,7 +91,7 @@ def time_target(target: Target, limits: Limits) -> dict[str, Any]:
 
 
 def _sample(call: Any, loops: int) -> float:
-    """Nanoseconds of a call, the mean of some."""
+    """The nanoseconds of a call, the mean of several."""
     start = time.perf_counter_ns()
     for _ in range(loops):
         call()
@@ -99,7 +99,7 @@ def _sample(call: Any, loops: int) -> float:
 
 
 def _round(call: Any, loops: int, samples: list[float], start: float, share: float, limits: Limits) -> None:
-    """Sample until this share of the time and of the samples is reached."""
+    """Sample until this fraction of the time and of the samples is reached."""
     while True:
         elapsed = time.perf_counter() - start
         enough = elapsed >= share * limits.seconds and len(samples) >= share * limits.least_samples

@@ -1,4 +1,4 @@
-"""Times programs that take turns between NumPy's products and the drop-in's kernels, and the same in NumPy alone.
+"""Times programs that use NumPy's products and the drop-in's kernels in turn, and the same programs in NumPy alone.
 
     python -m benchmarks.turns
 
@@ -18,7 +18,7 @@ FOLDER = pathlib.Path(__file__).parent / "programs"
 # The program, its argument (iterations), and the volume whose `common` it imports.
 PROGRAMS = (("predictions", "10000", "1"), ("classifier", "500", "2"), ("language_model", "1000", "2"))
 RUNS = 3
-TOLERANCE = 1e-5  # of 1,000 steps of training; what rounding makes of the weights grows with them
+TOLERANCE = 1e-5  # of 1,000 steps of training; the effect of rounding on the weights grows with them
 
 Figures = tuple[float, float, float]
 

@@ -26,7 +26,7 @@ from benchmarks.peers import Target
 from fastnn import operations
 
 EPOCHS_PER_CALL = 3  # a call of `fit` checks its data once
-# Of one call of `fit` that is timed as a run of steps.
+# Steps of a call of `fit` that is timed as a run of steps.
 RUN_FLOP, RUN_BYTES, FEWEST_STEPS, MOST_STEPS = 2e9, 64e6, 8, 4000
 
 
@@ -97,7 +97,7 @@ def network(
     n_threads: int | None = None,
     between: tuple[fastnn.layers.Layer, ...] = (fastnn.Relu(),),
 ) -> fastnn.Network:
-    """A network with ReLU or others between its affine layers and the table's initial parameters."""
+    """A network with ReLU or other activations between its affine layers and the table's initial parameters."""
     layers = [layer for pair in itertools.pairwise(widths) for layer in (fastnn.Affine(*pair), *between)]
     made = fastnn.Network(layers[: -len(between)], rng=0, n_threads=n_threads)
     for name, value in data["params"].items():

@@ -14,7 +14,7 @@ from benchmarks.peers import MissingError, Target
 jax: Any = importlib.import_module("jax")
 jnp: Any = jax.numpy
 
-# Of one scan that is timed as a run of steps.
+# Steps of a scan that is timed as a run of steps.
 RUN_FLOP, FEWEST_STEPS, MOST_STEPS = 2e9, 8, 4000
 
 
@@ -31,7 +31,7 @@ def _several(result: Any) -> tuple[Any, ...]:
 
 
 def affine_forward(case: Case, data: Data, threads: int) -> Target:
-    """Also the products, whose bias is zero: without it."""
+    """Also used for the products, whose bias is zero and left out."""
     if case.kind == "product":
         return _pure(jnp.matmul, data["x"], data["W"])
     return _pure(lambda x, W, b: x @ W + b, data["x"], data["W"], data["b"])
@@ -97,7 +97,7 @@ def _step(params: list[Any], x: Any, t: Any) -> tuple[list[Any], Any]:
 
 
 class _Training:
-    """Parameters, and the calls that replace them by better ones."""
+    """Parameters, and the calls that update them."""
 
     def __init__(self, data: Data) -> None:
         self.params = [jnp.array(value) for value in data["params"].values()]

@@ -28,10 +28,11 @@ from benchmarks.peers import Target
 
 
 def numerical_gradient(case: Case, data: Data, threads: int) -> Target:
-    """As a user who sees the structure writes it: for each input of a layer the losses of all its weights at once.
+    """The gradient as a user who sees the structure writes it: for each input of a layer the losses of all weights at
+    once.
 
-    Both ways, a row of changed outputs for each sample that the input reaches and each weight, taken through the rest
-    of the network.
+    In both directions, each sample that the input reaches and each weight have a row of changed outputs, which is taken
+    through the rest of the network.
     """
     layers, weights, x, t = gradient_layers(case), data["weights"], data["x"], data["t"]
 
@@ -120,7 +121,7 @@ def function_gradient(case: Case, data: Data, threads: int) -> Target:
 
 
 def affine_forward(case: Case, data: Data, threads: int) -> Target:
-    """Also the products, whose bias is zero: without it."""
+    """Also used for the products, whose bias is zero and left out."""
     x, W, b = data["x"], data["W"], data["b"]
     y = np.empty((len(x), len(b)), np.float32)
     if case.kind == "product":

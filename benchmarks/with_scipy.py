@@ -21,7 +21,7 @@ def approx_fprime(case: Case, data: Data, threads: int) -> Target:
 
 
 def gradient(case: Case, data: Data, threads: int) -> Target:
-    """Central differences with Richardson extrapolation, as it comes."""
+    """Central differences with Richardson extrapolation, by its defaults."""
     made, x = importlib.import_module("numdifftools").Gradient(_function(case)), data["x"]
     return Target(lambda: made(x), lambda results: [results[0][some_entries(x.size)], results[0]])
 

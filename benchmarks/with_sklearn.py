@@ -1,6 +1,6 @@
 """Steps and epochs in scikit-learn: MLPClassifier by partial_fit, plain gradient descent without a penalty.
 
-Its predictions are classes or probabilities, which is other work than logits.
+Its predictions are classes or probabilities, which take more work than logits.
 """
 
 import importlib
@@ -49,7 +49,7 @@ def step(case: Case, data: Data, threads: int) -> Target:
 
 
 def epoch(case: Case, data: Data, threads: int) -> Target:
-    """Compared on samples that are in the table's order already, timed with scikit-learn's own shuffling."""
+    """It is compared on samples already in the table's order, and timed with scikit-learn's own shuffling."""
     model, x, t = _classifier(case.sizes[2:], case.sizes[1], data), data["x"], data["t"]
 
     def compared() -> Any:

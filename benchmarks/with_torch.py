@@ -1,6 +1,6 @@
 """The cases in PyTorch, eager and compiled.
 
-The lowest calls of the public interface: no optimizer object, gradients by torch.autograd.grad, weights as
+It uses the lowest calls of the public interface: no optimizer object, gradients by torch.autograd.grad, weights as
 torch.nn.Linear keeps them, (outputs, inputs). Compiled: one graph for the whole step, update included.
 """
 
@@ -39,7 +39,7 @@ def _without_gradients(data: Data, threads: int) -> list[Any]:
 
 
 def affine_forward(case: Case, data: Data, threads: int) -> Target:
-    """Also the products, whose bias is zero: without it."""
+    """Also used for the products, whose bias is zero and left out."""
     x, W, b, dy = _without_gradients(data, threads)
     y = torch.empty_like(dy)
     if case.kind == "product":
@@ -171,7 +171,7 @@ def _optimizer(name: str, params: list[Any]) -> Any:
 
 
 def _logits_with_layers(layer: str, params: list[Any], x: Any) -> Any:
-    """A layer on units behind each affine one but the last; params: W, b, then those of the layer."""
+    """A layer on units after each affine layer but the last; params: W, b, then the layer's."""
     width = 3 if layer == "prelu" else 4
     for i in range(0, len(params) - 2, width):
         x = functional.linear(x, params[i], params[i + 1])

@@ -1,7 +1,7 @@
 """`python -m benchmarks.worker IMPLEMENTATION THREADS CASE...`: the cases of one library, in a process of its own.
 
-Prints one JSON object a line: first the library, then a row for each case, in the order given. Nothing but the
-standard library is imported before the environment is set.
+It prints one JSON object a line: first the library, then a row for each case, in the given order. Only the standard
+library is imported before the environment is set.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def _row(case: Any, factories: dict[str, Any], options: argparse.Namespace) -> d
         return _timed(case, data, target, options)
     except peers.MissingError as missing:
         return {"status": "absent", "reason": str(missing)}
-    except Exception as error:  # one case that fails leaves the others
+    except Exception as error:  # a case that fails leaves the others alone
         reason = " ".join(str(error).split())[:200]
         return {"status": "failed", "reason": f"{type(error).__name__}: {reason}"}
 

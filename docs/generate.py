@@ -1,7 +1,7 @@
-"""Writes what is known of operations where text is needed: `python -m docs.generate`, after one has come or changed.
+"""Writes text about the operations from the registry: run `python -m docs.generate` after adding or changing one.
 
-Imports and names that type checkers and the command line read, the functions of losses and updates of arrays, and rows
-of the README's table: all from the registry, `fastnn.operations`. A section stands between two comments.
+The text is imports and names for type checkers and the command line, the functions of losses and updates of arrays, and
+rows of the README's table, all from `fastnn.operations`. Each section stands between two comments.
 """
 
 import inspect
@@ -34,7 +34,7 @@ def classes(kinds: Iterable[Any]) -> str:
 
 
 def function(name: str, arguments: list[str], keywords: list[str], result: str, text: str, body: str) -> str:
-    """A function as the formatter leaves it."""
+    """The source of a function, as the formatter leaves it."""
     given = [*arguments, *(["*", *keywords] if keywords else [])]
     head = f"def {name}({', '.join(given)}) -> {result}:"
     if len(head) > WIDTH:
@@ -47,7 +47,7 @@ def function(name: str, arguments: list[str], keywords: list[str], result: str, 
 
 
 def described(kind: Any) -> tuple[str, dict[str, str]]:
-    """What a class says of itself, and of each of its parameters."""
+    """The docstring's text about a class, and about each of its parameters."""
     text, _, rest = inspect.cleandoc(kind.__doc__).partition("\n\nParameters\n----------\n")
     parameters: dict[str, str] = {}
     for names, meaning in re.findall(r"^(\w[\w, ]*?)(?: : .*)?\n((?:    .*\n?)+)", rest, re.MULTILINE):
@@ -56,7 +56,7 @@ def described(kind: Any) -> tuple[str, dict[str, str]]:
 
 
 def options(kind: Any) -> dict[str, str]:
-    """The fields of a class, but those by keyword only, as arguments of a function."""
+    """The fields of a class as arguments of a function, without the keyword-only ones."""
     kept: list[Any] = [one for one in fields(kind) if not one.kw_only]
     return {one.name: f"{one.name}: {one.type.__name__} = {one.default!r}" for one in kept}
 
@@ -81,7 +81,7 @@ def loss_functions() -> Iterator[str]:
 
 
 def update_functions() -> Iterator[str]:
-    """The updates of arrays. Of classes with one update the last one counts; what it alone has begins at 0."""
+    """The updates of arrays. The last class with an update counts; its additional options are 0 by default."""
     for name, usual in UPDATES.items():
         kind = [kind for kind in OPTIMIZERS.values() if kind.update == name][-1]
         own = {key: text for key, text in options(kind).items() if key != "lr"}
@@ -102,7 +102,7 @@ def update_functions() -> Iterator[str]:
 
 
 def names() -> str:
-    """What the command line offers, which it must know without the compiler."""
+    """The names that the command line offers, which it must know without the compiler."""
     rows = {
         "ACTIVATION_NAMES": [name for name, kind in ACTIVATIONS.items() if kind.takes_elements],
         "LOSS_NAMES": list(LOSSES),
@@ -156,7 +156,7 @@ def oracles() -> str:
 
 
 def public_names() -> str:
-    """What type checkers and `dir(fastnn)` find of operations in fastnn itself."""
+    """The names of operations that type checkers and `dir(fastnn)` find in fastnn itself."""
     made = [("functional.losses", LOSSES), ("functional.updates", [f"{name}_update" for name in UPDATES])]
     places: list[tuple[str, Iterable[str]]] = [*made, ("layers", LAYERS), ("optimizers", OPTIMIZERS)]
     return exported((f"fastnn.{place}", name) for place, names in places for name in names)
@@ -175,7 +175,7 @@ SECTIONS = {
 
 
 def texts() -> dict[pathlib.Path, str]:
-    """Each file, and what it should hold."""
+    """Each file with its right text."""
     found = {}
     for name, section in SECTIONS.items():
         text = (ROOT / name).read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from fastnn.version import __version__ as __version__
 
 @functools.cache
 def _places() -> dict[str, str]:
-    """The module of each public name, as `__init__.pyi` says it to type checkers."""
+    """The module of each public name, read from `__init__.pyi`, which type checkers read, too."""
     rows = ast.parse(pathlib.Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")).body
     return {each.name: str(row.module) for row in rows if isinstance(row, ast.ImportFrom) for each in row.names}
 

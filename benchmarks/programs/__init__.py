@@ -1,1 +1,1 @@
-"""Programs in the style of the two volumes, which take turns between NumPy and their package `common`."""
+"""Programs in the style of the two volumes, which use NumPy and their package `common` in turn."""

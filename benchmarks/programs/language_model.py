@@ -1,4 +1,4 @@
-"""Trains a recurrent language model by truncated back-propagation, layers of its own beside those of `common`."""
+"""Trains a recurrent language model by truncated back-propagation, with its own layers beside `common`'s."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""Predicts batches by products of NumPy's and functions of `common`: 784-50-100-10, 100 rows at a time."""
+"""Predicts batches by NumPy's products and functions of `common`: 784-50-100-10, 100 rows at a time."""
 
 import sys
 import time

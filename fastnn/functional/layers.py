@@ -123,7 +123,7 @@ def affine_backward(
 
 
 def _with_formulas(function: Function) -> Function:
-    """Write the formula of each activation where the docstring says FORMULAS."""
+    """Put the formulas of all activations in the place of FORMULAS in a docstring."""
     text = " ".join(f"{name}: {str(kind.__doc__).partition('. ')[0].strip('.')}." for name, kind in ACTIVATIONS.items())
     function.__doc__ = str(function.__doc__).replace("FORMULAS", textwrap.fill(text, 110, subsequent_indent=" " * 8))
     return function
@@ -191,7 +191,7 @@ def activation_backward(name: str, dy: Any, x: Any, y: Any, *, out: Any = None, 
 
 
 def _numbers(function: str, name: str, option: dict[str, float]) -> Array:
-    """What an activation's units read, with the option given; refused where it is not the activation's."""
+    """The numbers that an activation's units read, with the given option; refuses an option of another one."""
     kind: Any = ACTIVATIONS[name]
     if not option:
         return _usual_numbers(kind)

@@ -127,7 +127,7 @@ def adam_update(
 
 
 def _update(kind: Any, rates: tuple[Any, ...], *groups: tuple[str, Any], step: int | None = None) -> None:
-    """The update of a class of optimizers with these rates; groups: parameters, gradients, then what it keeps."""
+    """The update of a class of optimizers with these rates; groups: parameters, gradients, then the state."""
     step = None if step is None else arrays.integer("step", step, minimum=1)
     given: Callable[..., tuple[Array, float]] = _numbers
     try:
@@ -141,14 +141,14 @@ def _update(kind: Any, rates: tuple[Any, ...], *groups: tuple[str, Any], step: i
             numbers = numbers.copy()
             numbers[STEP] = step
         p, vectors = row[0], [vector.reshape(-1) for vector in row]
-        vectors += vectors[-1:] * (4 - len(vectors))  # where it keeps fewer than two
+        vectors += vectors[-1:] * (4 - len(vectors))  # if it keeps fewer than two
         units = on_arrays.update_part.address(p.dtype), kind.unit.address(p.dtype)
         threads.run(on_arrays.update, flop * p.size, *units, numbers, *vectors)
 
 
 @functools.lru_cache(maxsize=64, typed=True)
 def _numbers(kind: Any, dtype: Any, *rates: Any) -> tuple[Array, float]:
-    """What an update's unit reads, and the FLOP of an element, which decide only whether threads pay.
+    """The numbers that an update's unit reads, and the FLOP of an element, which decide only whether threads pay.
 
     They are kept, as checking them takes longer than a small update.
     """

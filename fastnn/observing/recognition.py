@@ -237,7 +237,7 @@ def _formula(x: Array, y: Array) -> Activation | None:
 
 
 def _option(kind: type[Activation], x: Array, y: Array) -> float:
-    """The option with which an activation makes y of x, where it is a factor of what the activation is below 0."""
+    """The option with which an activation turns x into y, if it is a factor of the activation's values below 0."""
     at = int(np.argmin(np.abs(x + 1.0)))
     options: list[dict[str, Any]] = [{kind.option: 1.0}, {kind.option: 0.0}]
     one, none = (float(reference.activation_forward(kind.activation, x[at : at + 1], **p)[0]) for p in options)
@@ -344,7 +344,7 @@ def _candidates(
 
 
 def _takes(kind: type[Loss], target: Array) -> bool:
-    """Whether a loss without an option takes dense targets."""
+    """True if a loss without an option takes dense targets."""
     known = kind.name in reference.LOSSES and kind.accepts != OTHERS and not kind.option
     if kind.accepts == SHARES:
         return known and bool(((target >= 0.0) & (target <= 1.0)).all())

@@ -170,7 +170,7 @@ ACTIVATIONS: dict[str, tuple[Forward, Backward]] = {
     "softplus": (_softplus_forward, _softplus_backward),
     "softmax": (_softmax_forward, _softmax_backward),
 }
-# The name and the usual value of p, of those that have it.
+# The name and the default of p, for activations that have it.
 OPTIONS = {"leaky_relu": ("slope", 0.01), "elu": ("alpha", 1.0)}
 
 
@@ -184,7 +184,7 @@ def activation(name: str) -> tuple[Forward, Backward]:
 
 
 def parameter(name: str, option: Mapping[str, float]) -> float:
-    """p of an activation, from {"slope": 0.1} or the like; its usual value from {}, 0 where it has none."""
+    """p of an activation, from {"slope": 0.1} or the like; its default from {}, or 0 if it has none."""
     key, usual = OPTIONS.get(name, ("", 0.0))
     unknown = set(option) - {key}
     if unknown:

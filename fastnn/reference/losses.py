@@ -147,8 +147,8 @@ LOSSES: dict[str, Callable[[Array, Targets], tuple[float, Array]]] = {
     "cross_entropy": cross_entropy,
     "log_loss": log_loss,
 }
-OF_PROBABILITIES = ("cross_entropy", "log_loss")  # those whose outputs are probabilities
-# The targets (N, K) of those that do not take any numbers: signs -1 and 1, shares in [0, 1], or shares that sum to 1.
+OF_PROBABILITIES = ("cross_entropy", "log_loss")  # losses of probabilities
+# The targets (N, K) of losses that do not take all numbers: signs -1 and 1, numbers in [0, 1], or distributions.
 TARGETS = {
     "softmax_cross_entropy": "probabilities",
     "kl_divergence": "probabilities",

@@ -62,19 +62,19 @@ def batch_norm_backward(dy: Array, x: Array, gamma: Array, epsilon: float = 1e-5
 
 
 def _batch_norm_backward(dy: Array, x: Array, gamma: Array, beta: Array, **options: float) -> tuple[Array, ...]:
-    """The same with all parameters, as UNITS has it."""
+    """The same with all parameters, in the form that UNITS uses."""
     return batch_norm_backward(dy, x, gamma, **options)
 
 
 class UnitsOperation(NamedTuple):
-    """A layer with parameters (D,), or none: forward(x, *parameters); backward(dy, x, *parameters), dx and theirs."""
+    """A layer with parameters (D,), or none: forward(x, *parameters), and backward(dy, x, *parameters), all gradients."""
 
     forward: Callable[..., Array]
     backward: Callable[..., tuple[Array, ...]]
-    parameters: dict[str, float]  # and where they begin
+    parameters: dict[str, float]  # with their initial values
 
 
-# To add one, write it above and enter it here, with its parameters.
+# To add a layer, write it above and enter it here, with its parameters.
 UNITS: dict[str, UnitsOperation] = {
     "flatten": UnitsOperation(flatten_forward, flatten_backward, {}),
     "prelu": UnitsOperation(prelu_forward, prelu_backward, {"slope": 0.25}),

@@ -1,1 +1,1 @@
-"""What the programs here import, in NumPy alone. The drop-in takes its place."""
+"""The modules that the programs here import, in NumPy alone. The drop-in takes their place."""
