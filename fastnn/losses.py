@@ -58,11 +58,11 @@ def check_loss(loss: Any) -> Loss:
 
 
 def check_outputs(loss: Loss, last: Any, shape: tuple[int, ...]) -> None:
-    """Refuse a last layer whose outputs, of this shape for one sample, the loss does not take."""
+    """Refuse a last layer whose outputs, with this shape for one sample, the loss does not take."""
     activation, outputs = getattr(last, "activation", ""), math.prod(shape)
     if loss.compares_classes and len(shape) > 1:
         expected = f"layers: expected outputs in one dimension, one for each class, for the loss {loss.name}"
-        raise ValueError(f"{expected}, got the shape {shape}; add Flatten(), and an Affine layer behind it")
+        raise ValueError(f"{expected}, got the shape {shape}; add Flatten(), and an Affine layer after it")
     if loss.applies and activation == loss.applies:
         raise ValueError(
             f"layers: expected logits from the last layer, got {last}, which the loss {loss.name} applies itself; "

@@ -1,4 +1,4 @@
-"""Layers that only tests have: they map images (C, H, W) to others, through the roles that fastnn's own layers use."""
+"""Layers for tests alone: they map images (C, H, W) to others, through the roles that fastnn's own layers use."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,7 +42,7 @@ def pool_forward(frame: Any) -> None:
 
 @unit
 def pool_backward(frame: Any) -> None:
-    """A quarter of dy for each pixel of its square, 0 for those left out."""
+    """A quarter of dy for each pixel of its square, 0 for pixels left out."""
     dx, dy, height, width = d_source(frame), d_target(frame), size_in(frame, 1), size_in(frame, 2)
     rows, columns, share = size_out(frame, 1), size_out(frame, 2), dx.dtype.type(0.25)
     for n in range(dx.shape[0]):
@@ -66,7 +66,7 @@ class Pool(Layer):
 
 @unit
 def wrong_pool_backward(frame: Any) -> None:
-    """As pool_backward, but for the first row of pixels, which gets too much."""
+    """Like pool_backward, but the first row of pixels gets too much."""
     dx, dy, height, width = d_source(frame), d_target(frame), size_in(frame, 1), size_in(frame, 2)
     rows, columns = size_out(frame, 1), size_out(frame, 2)
     for n in range(dx.shape[0]):
@@ -156,7 +156,7 @@ def mix_backward(frame: Any) -> None:
 
 @unit
 def mix_gradient(frame: Any) -> None:
-    """dM[f, c] = the sum of dy[f] x[c] over the batch and the pixels; of the rows [BEGIN, END)."""
+    """dM[f, c] = the sum of dy[f] x[c] over the batch and the pixels; for the rows [BEGIN, END)."""
     x, dy, dm, mix = source(frame), d_target(frame), out(frame), weights(frame, 0)
     pixels, channels = size_in(frame, 1) * size_in(frame, 2), mix.shape[1]
     for f in range(get(frame, BEGIN), get(frame, END)):
@@ -188,7 +188,7 @@ class Mix(Layer):
 
 @contextmanager
 def registered() -> Iterator[None]:
-    """Where networks and files look for layers."""
+    """The place where networks and files look for layers."""
     kinds: tuple[type[Layer], ...] = (WrongPool, Pool, Scale, Mix)
     LAYERS.update({kind.__name__: kind for kind in kinds})
     try:

@@ -57,7 +57,7 @@ def labels(rows: int = N) -> Any:
 
 
 def outputs(params: Any, x: Any) -> list[Any]:
-    """What the layers of `network` give, in plain NumPy in float64."""
+    """The outputs of the layers of `network`, in plain NumPy in float64."""
     p = {name: np.asarray(array, np.float64) for name, array in params.items()}
     x = np.einsum("fc,nchw->nfhw", p["mix1"], x.astype(np.float64))
     found = [x, np.tanh(x), np.tanh(x) * p["scale1"][:, None, None]]
@@ -73,7 +73,7 @@ def loss(params: Any, x: Any, t: Any) -> float:
 
 
 def gradient(params: Any, x: Any, t: Any) -> dict[str, Any]:
-    """By differences of the loss in NumPy."""
+    """Numerical gradients of the loss in NumPy."""
     p = {name: np.array(array, np.float64) for name, array in params.items()}
     return {name: reference.numerical_gradient(lambda _: loss(p, x, t), array, 1e-5) for name, array in p.items()}
 
@@ -83,7 +83,7 @@ def gradient(params: Any, x: Any, t: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_flatten_computes_nothing(dtype: str) -> None:
-    """The same bits as of flat samples, everywhere."""
+    """It gives the same bits as flat samples, everywhere."""
     x, t = images(dtype), labels()
     rows = reference.flatten_forward(x)
     net = Network([Flatten(), *FLAT], rng=0, dtype=dtype, input_shape=SHAPE)
@@ -165,7 +165,7 @@ def test_a_check_of_gradients(dtype: str) -> None:
 
 
 def test_a_check_of_gradients_finds_a_wrong_backward_pass() -> None:
-    """Of a layer whose gradient is wrong for one row of pixels; what stands behind it is right."""
+    """The layer's gradient is wrong for one row of pixels; the layers after it are right."""
     layers = [Mix(2), WrongPool(), Flatten(), Affine(12, K)]
     net, x, t = Network(layers, rng=0, dtype="float64", input_shape=SHAPE), images(), labels()
     net.params["mix1"][...] = shapes.numbers(1, 2, 2)
@@ -227,7 +227,7 @@ def test_a_summary_shows_shapes() -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_images_as_outputs(dtype: str) -> None:
-    """Targets and gradients have the shape of the outputs; the mean squared error is that of the flat ones."""
+    """Targets and gradients have the shape of the outputs; the mean squared error equals the flat outputs'."""
     x, t = images(dtype), shapes.numbers(5, N, 3, 2, 3, dtype=np.dtype(dtype).type)
     net, flat = (
         Network([Mix(3), Pool(), Tanh(), *rest], "mean_squared_error", input_shape=SHAPE, dtype=dtype, rng=0)
@@ -295,7 +295,7 @@ CLASSES = "expected outputs in one dimension, one for each class, for the loss s
             "layers[2]: expected images of at least 2 x 2 pixels for Pool(), got the shape (2, 1, 1); pad them",
         ),
         ([Flatten()], SHAPE, "layers: expected one that computes, such as Affine(4, 3), got Flatten() alone; add one"),
-        ([Relu()], SHAPE, f"layers: {CLASSES}, got the shape (2, 5, 6); add Flatten(), and an Affine layer behind it"),
+        ([Relu()], SHAPE, f"layers: {CLASSES}, got the shape (2, 5, 6); add Flatten(), and an Affine layer after it"),
         ([Affine(4, 3)], (5,), "input_shape: expected (4,), as Affine(4, 3) says, got (5,); leave it out"),
         ([Relu()], (2, 0, 3), f"input_shape[1]: {SIZE}, got 0"),
         ([Relu()], (2, 2.5), f"input_shape[1]: {SIZE}, got 2.5"),

@@ -14,7 +14,7 @@ from fastnn.kernels.compile import JIT_DISABLED
 pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="the copy runs without the compiler in any case")
 ROOT = pathlib.Path(__file__).parents[1]
 GUIDE = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8")
-# Run in the copy, without the compiler. What it asserts, it asserts of operations that no other file names.
+# Run in the copy, without the compiler. No other file names the operations that it checks.
 FOUND_EVERYWHERE = """
 import io, contextlib, json, sys
 import numpy as np
@@ -38,7 +38,7 @@ p, m = np.ones(2), np.zeros(2)
 fastnn.lion_update(p, np.array([0.5, -2.0]), m, 0.125)
 assert p.tolist() == [0.875, 1.125] and np.allclose(m, [0.005, -0.02])
 
-# The command line's choices, and what it suggests.
+# The command line's choices and suggestions.
 assert "mish" in cli.ACTIVATIONS and "log_cosh" in cli.LOSSES and "lion" in cli.OPTIMIZERS
 with contextlib.redirect_stdout(io.StringIO()) as out:
     assert cli.main(["train", "--help"]) == 0
@@ -75,7 +75,7 @@ environment._compile_units(np.dtype("float32"), ("forward", "backward", "gradien
 Unit.address = address
 assert {fastnn.Mish.units.forward, fastnn.Gain.units.gradient, losses.LogCosh.units.rows, fastnn.Lion.unit} <= asked
 
-# A script's own network is recognised, whatever it is written with.
+# A script's own network is recognized, however it is written.
 assert recognition._formula(x.ravel(), y.ravel()) == fastnn.Mish()
 W, V, data, wanted = np.full((3, 2), 0.25), np.eye(2), np.linspace(-1, 1, 12).reshape(4, 3), np.ones((4, 2))
 
@@ -115,7 +115,7 @@ assert {"fastnn.log_cosh", "fastnn.lion_update"} <= set(test_every_gate.EXAMPLES
 
 
 def add(copy: pathlib.Path) -> list[str]:
-    """Write what the guide says; the files that were touched."""
+    """Write the guide's files, and return them all."""
     pieces = re.findall(
         r"`(fastnn/[\w/]+\.py)`(?:, with `([^`]+)` in `(\w+)`)?:\n\n```python\n(.*?)```", GUIDE, re.DOTALL
     )
@@ -159,7 +159,7 @@ def test_two_files_make_an_operation(copy: pathlib.Path) -> None:
     assert "Mish`" not in readme.read_text(encoding="utf-8")
     wrote = run(copy, "-m", "docs.generate")
     assert "wrote README.md" in wrote
-    assert run(copy, "-m", "docs.generate") == ""  # what it writes is what it expects
+    assert run(copy, "-m", "docs.generate") == ""  # the text is up to date
     table = readme.read_text(encoding="utf-8")
     for name in ("mish", "`Mish`", "`Gain`", "`log_cosh`", "log_cosh", "`Lion`", "`lion_update`"):
         assert re.search(rf"^\| .*{name}.* \|$", table, re.MULTILINE), name
@@ -167,7 +167,7 @@ def test_two_files_make_an_operation(copy: pathlib.Path) -> None:
 
 
 def test_the_suite_goes_through_them(copy: pathlib.Path) -> None:
-    """Some of its files, as they are, test what no list names."""
+    """Some test files, unchanged, test the new operations, too."""
     run(copy, "-m", "docs.generate")
     files = ["functional", "functional_losses", "losses", "optimizers", "layers", "reference", "generate"]
     chosen = ["-k", "mish or log_cosh or lion or gain or Mish or LogCosh or Lion or Gain or registry"]

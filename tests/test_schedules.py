@@ -12,15 +12,7 @@ import pytest
 from fastnn import SGD, Affine, History, Momentum, Network, Sigmoid
 from fastnn.network.history import improvements
 from fastnn.optimizers import Optimizer
-from fastnn.schedules import (
-    Constant,
-    Cosine,
-    ExponentialDecay,
-    InverseTime,
-    ReduceOnPlateau,
-    StepDecay,
-    Warmup,
-)
+from fastnn.schedules import Constant, Cosine, ExponentialDecay, InverseTime, ReduceOnPlateau, StepDecay, Warmup
 from tests import shapes
 
 INF, NAN = math.inf, math.nan

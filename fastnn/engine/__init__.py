@@ -1,1 +1,1 @@
-"""Plans, memory and interpreters: they run any network and know no operation by name."""
+"""Plans, memory and interpreters, which run any network and know no operation by name."""

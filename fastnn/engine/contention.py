@@ -1,9 +1,9 @@
 """How many processors the other threads of this process leave free.
 
-A library's idle threads may be busy: OpenBLAS's wait for the next product in a loop, for 20 ms after each. A parallel
-region that is started meanwhile waits until the system takes a processor from them: softmax of 50 x 418 between two
-products took 8.5 ms on two threads, 0.04 on one. Each thread has a clock of the time that it has run, so a busy one is
-seen in a microsecond. OpenMP's own threads, which wait likewise, are not counted.
+A library's idle threads may be busy: OpenBLAS's wait in a loop for the next product, for 20 ms after each. A parallel
+region that starts meanwhile waits until the system takes a processor from them: softmax of 50 x 418 between two
+products took 8.5 ms on two threads, 0.04 on one. Each thread has a clock of its running time, which shows in a
+microsecond whether it is busy. OpenMP's own threads, which also wait in a loop, are not counted.
 
 Linux only; elsewhere all processors count as free.
 """
@@ -22,26 +22,26 @@ import numpy as np
 from fastnn.kernels.clocks import can_tell_clocks, note_clocks
 
 SECONDS_LISTED = 0.2  # a list of threads takes 10 us, a look at one of their clocks 0.5 to 1
-# Launches that follow one another look once in so many seconds: in so short a pause no product ran on several threads.
+# Launches in a row look only once in so many seconds: the pauses are too short for a product on several threads.
 SECONDS_UNREAD = 1e-3
 SECONDS_OF_PAUSE = 20e-6
-# So many of the others are looked at, the oldest, and the rest where one of them is busy: a library's threads wait
-# together, and a machine of 64 processors has 63 of them.
+# Only this many of the others, the oldest, are looked at unless one is busy: a library's threads wait together, and
+# there are 63 of them on 64 processors.
 LOOKED_AT = 8
-# Read before OpenMP starts: with OMP_PROC_BIND it binds this thread to one of them.
+# Read before OpenMP starts: with OMP_PROC_BIND it binds this thread to one processor.
 PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _TASKS = "/proc/self/task"
 
 
 class _Watch(threading.local):
-    """What one Python thread knows of the others; each starts OpenMP threads of its own."""
+    """The other threads as one Python thread sees them; each Python thread starts its own OpenMP threads."""
 
     def __init__(self) -> None:
         self.team = 0  # threads of its last launch
-        self.free = 0  # what was found last
+        self.free = 0  # the last result
         self.left = -1.0  # when the last launch ended
         self.own: frozenset[int] = frozenset()  # their clocks
-        self.read: dict[int, int] = {}  # the other threads' clocks, as they were when last looked at
+        self.read: dict[int, int] = {}  # the other threads' clocks when last read
         self.listed_at = self.read_at = -1.0
 
 
@@ -55,10 +55,10 @@ def is_supported() -> bool:
 
 
 def free_processors(n: int, launch: Callable[..., Any]) -> int:
-    """How many of `n` threads find a processor that no other thread keeps busy; at least 1, n where all are idle.
+    """How many of `n` threads find a processor that no other thread keeps busy; at least 1, n if all are idle.
 
-    `launch(entry, n, arguments)` runs an entry on n threads: the threads of the team that will run are asked who they
-    are where its size has changed.
+    `launch(entry, n, arguments)` runs an entry on n threads, by which the threads of a team of a new size tell their
+    clocks.
     """
     if not is_supported():
         return n
@@ -99,13 +99,13 @@ def _busy(watch: _Watch, now: float) -> int:
 
 
 def _waits_for_a_processor(clock: int) -> bool:
-    """Whether a thread that does not run would if it could. Takes 15 us, and few ask."""
+    """Whether a thread that does not run waits for a processor. This takes 15 us, but is rarely needed."""
     with open(f"{_TASKS}/{~(clock >> 3)}/stat", "rb") as file:
         return file.read().rpartition(b") ")[2][:1] == b"R"
 
 
 def _list(watch: _Watch) -> None:
-    """Look who is there. Linux numbers the clock of thread i as ~i * 8 + 6, which POSIX leaves open."""
+    """List the other threads. Linux numbers the clock of thread i as ~i * 8 + 6, which POSIX leaves open."""
     clocks = {~int(task) << 3 | 6 for task in os.listdir(_TASKS)}
     others = clocks - watch.own - {time.pthread_getcpuclockid(threading.get_ident())}
     for clock in others - watch.read.keys():

@@ -26,35 +26,35 @@ from fastnn.optimizers import NO_RULE, OPTIMIZERS, Optimizer, Rule, rule_of, tha
 
 NO_ORDER = np.empty(0, INDEX)  # samples as they come
 NO_WEIGHTS = np.empty(0)  # each counts once
-# A compiled call cannot be interrupted: predictions are cut into calls of at most this, 0.1 s at 20 GFLOP/s.
+# A compiled call cannot be interrupted, so predictions are cut into calls of at most this: 0.1 s at 20 GFLOP/s.
 FLOP_PER_CALL = 2e9
 FLOP_PER_LOSS = 20.0  # for each output; decides only whether threads pay
-LARGEST_KEPT = 1 << 26  # bytes of activations of a batch; the workspace of a larger one is given back after it
+LARGEST_KEPT = 1 << 26  # bytes of a batch's activations; a larger workspace is given back after the batch
 
 
 Batches: TypeAlias = tuple[int, float, int, int]  # samples, the sum of their losses, hits, the outcome
 
 
 class Snapshot(NamedTuple):
-    """What training changes: the parameters, what the optimizer keeps, and what counts."""
+    """A copy of everything that training changes: the parameters, the optimizer's state, and the counters."""
 
     parameters: Array  # (P,)
     state: Array  # (vectors, P)
-    update: str | None  # whose state it is
+    update: str | None  # the name of the update that the state belongs to
     steps: int  # updates that the state has seen
     draws: int  # masks that dropout has made
     seed: int  # of dropout's masks
-    optimizer: Optimizer | None  # that has made the last update, without what a schedule made of its rate
+    optimizer: Optimizer | None  # the one of the last update, without a schedule's factor
 
 
 def lone_row(name: str, remedy: str) -> ValueError:
-    """What refuses a batch of one row, of which batch normalisation would make 0."""
+    """The error for a batch of one row, which batch normalization would turn into 0."""
     expected = f"{name}: expected at least 2 rows, as BatchNorm goes by their mean and variance"
     return ValueError(f"{expected}, got 1; {remedy}")
 
 
 class Engine:
-    """A network's layers and loss as compiled code runs them. Arguments as for `Network`, which has one."""
+    """A network's layers and loss as compiled code runs them; arguments as for `Network`, which has one."""
 
     def __init__(
         self,
@@ -65,15 +65,15 @@ class Engine:
         input_shape: Any = None,
     ) -> None:
         self.layers, self.input_shape = check_layers(layers, input_shape)
-        self.given_layers = tuple(layers)  # what they are is settled by now; these are to be shown
+        self.given_layers = tuple(layers)  # as the user gave them, for display
         self.loss = check_loss(loss)
-        self.formula = own_loss(self.loss)  # of the two only this one reaches a kernel
+        self.formula = own_loss(self.loss)  # only this one reaches a kernel
         self.is_own_loss = type(self.loss) is type(self.formula)
         dtype = arrays.float_dtype("dtype", dtype)
         self.regularization = check_regularization(regularization, dtype)
         for i, layer in enumerate(self.layers):
             layer.check_in(f"layers[{i}]", dtype)
-        self.n_threads: int | None = None  # for `fastnn.get_num_threads`
+        self.n_threads: int | None = None  # None for `fastnn.get_num_threads`
         compiled = self._compiled()
         self.plan, self.places, self.statistics_places, self.shapes, self.columns, self.trained, size = compiled
         self.output_shape = self.shapes[-1]
@@ -84,39 +84,39 @@ class Engine:
         self.no_targets = np.empty((0, self.outputs), dtype)
         self.state = np.zeros((0, size), dtype)
         self.state_owner: str | None = None
-        self.optimizer: Optimizer | None = None  # that of the state; None also where a file has not told it
+        self.optimizer: Optimizer | None = None  # the state's; also None if a file does not tell
         self.counters = np.zeros(job.COUNTERS, INDEX)  # kernels count in it
         self.workspace: Workspace | None = None
-        self._prediction_workspaces: list[Workspace] = []  # those that no thread is using
+        self._prediction_workspaces: list[Workspace] = []  # the ones not in use
         self.lock = threading.RLock()
         observation.register(self)
 
     def _compiled(self) -> Compiled:
-        """What the layers, the loss and regularization become."""
+        """The plan of the layers, the loss and the regularization."""
         numbers = (*self.formula.numbers(), *self.regularization.numbers)
         return compile_plan(self.layers, self.input_shape, self.formula, numbers)
 
     def _hold(self, memory: Array) -> None:
         """Take this vector for the parameters and statistics.
 
-        Views of it show the vector itself as their base, so that kernels go by another one, of memory that stays.
+        Users' views have the vector itself as their base, so kernels use another view, of memory that stays in place.
         """
         self.memory, self.values, self._pins = memory, memory[:], pinned(memory)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """float32 or float64: that of the parameters, gradients and outputs."""
+        """float32 or float64: the dtype of the parameters, gradients and outputs."""
         dtype: np.dtype[Any] = self.values.dtype
         return dtype
 
     @property
     def params(self) -> Parameters:
-        """The parameters by name, views to read and to write to."""
+        """The parameters by name, as writable views."""
         return Parameters(self.values, self.places)
 
     @property
     def statistics(self) -> Parameters:
-        """What BatchNorm has learned of its inputs by name, views to read and to write to."""
+        """The statistics that BatchNorm has learned by name, as writable views."""
         return Parameters(self.values, self.statistics_places, "statistics")
 
     def predict(self, x: Any, out: Any = None, check_finite: bool = True) -> Array:
@@ -138,7 +138,7 @@ class Engine:
         if not self.takes_rows:
             rows_of_x, rows_of_y = x.reshape(count, self.inputs), result.reshape(count, self.outputs)
         parts = threads.at_most(self.n_threads)
-        flop = 2.0 * (self.values.size or self.columns)  # of one sample
+        flop = 2.0 * (self.values.size or self.columns)  # for one sample
         vectors = (self.values, self.no_targets, self.no_targets)  # neither gradients nor state
         description = (self.plan, self.columns, self.trained)
         workspace = take_for_prediction(self._prediction_workspaces, description, vectors, parts)
@@ -153,7 +153,7 @@ class Engine:
             work = flop * some.shape[0]
             outcome = threads.run(forward.predict, work, workspace.job, some, check, y, n_threads=parts)
             if outcome == job.REFUSED:
-                arrays.check_finite("x", x, arrays.CHECK_FINITE)  # says where, unless another thread has mended x
+                arrays.check_finite("x", x, arrays.CHECK_FINITE)  # raises, unless another thread has changed x
                 outcome = threads.run(forward.predict, work, workspace.job, some, False, y, n_threads=parts)
             if outcome == job.NEEDS_UNIT:
                 workspace.compile_wanted()
@@ -169,20 +169,20 @@ class Engine:
         finite = arrays.flag("check_finite", check_finite)
         options: Any = {"dtype": self.dtype, "rounding": True, "finite": finite, "option": arrays.CHECK_FINITE}
         x = arrays.floats(names[0], x, ("N", *self.input_shape), **options)
-        # Parameters as data would move while they are read.
+        # Data that are parameters would change while they are read.
         x = x.copy() if np.may_share_memory(x, self.values) else x[:]
         rows, columns = x.shape[0], self.outputs
         if not self.takes_rows:
             x, t = x.reshape(rows, self.inputs), flat_targets(names[1], t, rows, self.output_shape, options)
         found = self.loss.targets(names[1], t, rows, columns, self.dtype, finite)
-        if self.is_own_loss:  # which has checked them; views, as they may be arrays of the user's
+        if self.is_own_loss:  # it has checked them; views, as they may be the user's arrays
             labels, dense = found[0][:], found[1][:]
         else:
             labels, dense = targets(names[1], found, rows, columns, self.dtype, self.formula.takes_labels)
         return x, labels, dense.copy() if np.may_share_memory(dense, self.values) else dense
 
     def counts_hits(self, labels: Array, dense: Array) -> bool:
-        """Whether an accuracy on such targets, as `prepare` gives them, means anything: whether they are classes."""
+        """Whether prepared targets are classes, so that an accuracy makes sense."""
         if len(self.output_shape) > 1:
             return False
         if labels.size or self.loss.smooths_labels:
@@ -192,7 +192,7 @@ class Engine:
         return bool(((dense == 0) | (dense == 1)).all() and (dense.sum(axis=1) == 1).all())
 
     def evaluate(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
-        """Mean loss, with what regularization adds, and accuracy on prepared data."""
+        """Mean loss, penalty included, and accuracy on prepared data."""
         loss, accuracy = self.measure_on(x, labels, dense)
         return self.regularization.data * loss + self.penalty(), accuracy
 
@@ -213,7 +213,7 @@ class Engine:
         return float(total) / len(y), float(hits.mean())
 
     def penalty(self) -> float:
-        """What regularization adds to the loss."""
+        """The penalty that regularization adds to the loss."""
         l1, l2 = self.regularization.l1, self.regularization.l2
         if l1 == l2 == 0.0:
             return 0.0
@@ -224,7 +224,7 @@ class Engine:
         return Perturbation(Model(self.plan, self.places, self.columns, self.values), data, self.n_threads)
 
     def snapshot(self, into: Snapshot | None = None) -> Snapshot:
-        """A copy of the parameters and the optimizer's state, in the arrays of `into` where they fit."""
+        """A copy of the parameters and the optimizer's state, in the arrays of `into` if they fit."""
         with self.lock:  # between two updates of another thread
             if into is None or into.state.shape != self.state.shape:
                 parameters, state = self.values.copy(), self.state.copy()
@@ -242,7 +242,7 @@ class Engine:
             self.counters[[job.STEPS, job.DRAWS, job.SEED]] = saved.steps, saved.draws, saved.seed
 
     def update(self, gradients: Array, optimizer: Optimizer) -> None:
-        """One update of the parameters by these gradients (P,)."""
+        """Update the parameters once by these gradients (P,)."""
         rule = self.rule(optimizer)
         with self.lock:
             self.state, self.state_owner, workspace = self._ready_for(rule, optimizer, 1, 1, False)
@@ -270,7 +270,7 @@ class Engine:
         """Train on mini-batches, (first, last, rows of one), of (x, labels, dense, order); see engine.training.train.
 
         The sum of losses goes on from `losses`. check: (labels, finite inputs); weights: of the samples' losses.
-        rule: the optimizer's, from whoever has read it.
+        rule: the optimizer's, if it was read already.
         """
         parts, rows = threads.at_most(self.n_threads), batches[2]
         if rows == 1 and self.statistics_places and optimizer is not None:
@@ -289,14 +289,14 @@ class Engine:
             if samples or optimizer is None:
                 self.state, self.state_owner = state, owner
                 self.optimizer = self.optimizer if optimizer is None else optimizer
-            else:  # nothing was updated, so the state and its count are still those of before
+            else:  # nothing was updated, so the state and its count stay
                 self.counters[job.STEPS] = steps
             if workspace.nbytes > LARGEST_KEPT:
                 self.workspace = None
-        return int(samples), float(total), int(hits), int(outcome)  # NumPy's own without the compiler
+        return int(samples), float(total), int(hits), int(outcome)  # NumPy scalars without the compiler
 
     def rule(self, optimizer: Optimizer | None) -> Rule:
-        """What the optimizer does, read before the lock is taken: one of a user's class may train networks itself."""
+        """The optimizer's rule, read before the lock is taken: a user's class may itself train networks."""
         workspace = self.workspace
         if optimizer is None:
             return NO_RULE
@@ -308,11 +308,11 @@ class Engine:
     def _ready_for(
         self, rule: Rule, optimizer: Optimizer | None, rows: int, parts: int, shuffled: bool
     ) -> tuple[Array, str | None, Workspace]:
-        """The optimizer's state, whose it is, and a workspace that makes its update of that state."""
+        """The optimizer's state, its update's name, and a workspace that makes this update."""
         vectors_of_state = 0 if optimizer is None else len(OPTIMIZERS[rule.update].keeps)
         state, owner, workspace = self.state, self.state_owner, self.workspace
         if optimizer is not None and (owner != rule.update or len(state) != vectors_of_state):
-            # Another kind of optimizer starts afresh; the same kind, with whatever learning rate, goes on.
+            # Another kind of optimizer starts afresh; the same kind goes on, with any learning rate.
             shape = (vectors_of_state, self.values.size)
             unused = None if workspace is None or workspace.vectors[2] is state else workspace.vectors[2]
             if unused is None or unused.shape != shape:
@@ -338,16 +338,16 @@ class Engine:
         return made
 
     def _kept(self) -> dict[str, Any]:
-        """What a copy is made of."""
+        """The attributes of a copy."""
         dropped: dict[str, Any] = dict.fromkeys(("workspace", "lock", "memory", "_pins", "plan"))
         with self.lock:  # between two updates of another thread
             changed = {name: getattr(self, name).copy() for name in ("values", "state", "counters")}
             return {**vars(self), **changed, **dropped, "_prediction_workspaces": []}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # Arrays may arrive in read-only memory, such as joblib's: kernels write to them, and know no other type.
+        # Arrays may arrive in read-only memory, such as joblib's, but kernels write to them.
         vars(self).update(state)
-        dtype = arrays.float_dtype("dtype", self.values.dtype)  # NumPy's own object, which the gate looks for
+        dtype = arrays.float_dtype("dtype", self.values.dtype)  # NumPy's own object, for which the gate tests
         self.plan = self._compiled().plan
         self.counters = np.array(self.counters, INDEX)
         for name in ("values", "state"):

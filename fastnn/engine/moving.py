@@ -1,4 +1,4 @@
-"""An array that a user's function sees moved; whatever the function does, it comes back with its bits."""
+"""An array whose entries are moved for a user's function; whatever the function does, it gets its bits back."""
 
 import contextlib
 import functools
@@ -14,24 +14,24 @@ Result = TypeVar("Result")
 
 ONLY_READS = "f: expected a function that only reads x"
 RESIZED, RESHAPED = "resized it", "changed its shape or dtype"
-REFUSED = (ValueError, IndexError)  # by NumPy's assignment: of what is read-only, or of another shape
-SMALL = 4096  # bytes, which are compared sooner than NumPy compares numbers
+REFUSED = (ValueError, IndexError)  # NumPy's errors for assignments to a read-only array, or one of another shape
+SMALL = 4096  # bytes, which compare faster than NumPy's numbers
 REMEDY = "pass one that works on a copy, such as lambda x: f(x.copy())"
 
 
 class Moving:
-    """An array x, which is written to entry by entry between calls of a function that may do anything to it.
+    """An array x that is written to entry by entry between calls of a function that may do anything to it.
 
     Attributes
     ----------
     x : array
-        That the function sees.
+        The array that the function sees.
     kept : array like x
-        What x was.
+        A copy of the original x.
     put : callable
-        NumPy's own x[place] = value, without a look at what went wrong: then `move` is to do it.
+        NumPy's own x[place] = value, without a remedy for errors; for that call `move`.
     fault : str
-        What the function was found to have done to x, once `put_back` has come to its end; "" for nothing.
+        What the function did to x, set by `put_back`; "" for nothing.
     """
 
     def __init__(self, x: Array) -> None:
@@ -41,13 +41,13 @@ class Moving:
         if type(x) is not np.ndarray:
             self.put = functools.partial(np.ndarray.__setitem__, x)
         self.fault = ""
-        self._plain = x.view(np.ndarray)  # has flags of its own: it stays writable if x becomes read-only
+        self._plain = x.view(np.ndarray)  # with its own flags: it stays writable if x becomes read-only
         self._form = x.shape, x.strides, x.dtype
         self._memory = self._where()
         self._is_back = False
 
     def move(self, place: Any, value: Any) -> None:
-        """x[place] = value, by NumPy's own assignment, which checks that the place is still there."""
+        """x[place] = value, by NumPy's own assignment, which checks that the place exists."""
         try:
             self.put(place, value)
         except REFUSED:
@@ -57,7 +57,7 @@ class Moving:
             self._plain[place] = value
 
     def put_back(self) -> None:
-        """Give x its shape and bits back; a second time after the end of the first it does nothing."""
+        """Give x its shape and bits back; a second call does nothing."""
         if self._is_back:
             return
         if self._is_untouched():
@@ -69,7 +69,7 @@ class Moving:
                 fault = "wrote to it"
             self._plain[...] = self.kept
         with warnings.catch_warnings(), contextlib.suppress(ValueError, AttributeError):
-            warnings.simplefilter("ignore")  # NumPy would rather not have shapes assigned; here a function has
+            warnings.simplefilter("ignore")  # NumPy warns of assigned shapes
             x.flags.writeable = True
             if fault == RESIZED:
                 x.dtype = dtype  # type: ignore[misc]
@@ -81,13 +81,13 @@ class Moving:
         self._is_back = True
 
     def _is_untouched(self) -> bool:
-        """Whether a small array is seen at once to be what it was."""
+        """Whether a small array is quickly seen to be unchanged."""
         if self.kept.nbytes > SMALL or not self.x.flags.writeable or self._changed_form():
             return False
         return self._plain.tobytes() == self.kept.tobytes()
 
     def _changed_form(self) -> str:
-        """What the function has done to the array itself; "" for nothing."""
+        """The function's change of the array itself; "" for none."""
         if self._where() != self._memory:
             return RESIZED  # and the plain view's memory may be gone
         return RESHAPED if (self.x.shape, self.x.strides, self.x.dtype) != self._form else ""
@@ -97,12 +97,12 @@ class Moving:
 
 
 def moved(x: Array, work: Callable[[Moving], Result]) -> Result:
-    """work(moving x), after which x is what it was, also after an exception and Ctrl-C.
+    """work(moving x), after which x is unchanged, even after an exception or Ctrl-C.
 
     Raises
     ------
     ValueError
-        If the work, which puts back what it moves, ends with x changed: a function wrote to it.
+        If x is changed after the work, which puts back what it moves: the function wrote to x.
     """
     moving = Moving(x)
     try:
@@ -111,7 +111,7 @@ def moved(x: Array, work: Callable[[Moving], Result]) -> Result:
         finally:
             moving.put_back()
     finally:
-        moving.put_back()  # for Ctrl-C at the first
+        moving.put_back()  # for Ctrl-C during the first call
     if moving.fault:
         raise ValueError(f"{ONLY_READS}, got one that {moving.fault}; {REMEDY}")
     return result

@@ -1,6 +1,6 @@
-"""Recognises, from two calls of a function, that it is the loss of a fastnn network.
+"""Recognition, from two calls of a function, that it is the loss of a fastnn network.
 
-`Network` registers itself, and its `loss` reports each call to whoever is watching in the same thread.
+`Network` registers itself, and its `loss` reports each call to a watcher in the same thread.
 """
 
 import os
@@ -14,16 +14,16 @@ import numpy as np
 from fastnn.engine.moving import Moving, moved
 from fastnn.gate.arrays import Array
 
-# By the identity of the memory of its parameters, into which `params` gives views.
+# Keyed by the identity of the parameters' memory, the base of the views in `params`.
 _engines: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
 class Call(NamedTuple):
-    """One call of `Network.loss` that was watched."""
+    """A watched call of `Network.loss`."""
 
     engine: Any
     data: tuple[Array, Array, Array]
-    parameters: Array  # a copy of all of them, as they were then
+    parameters: Array  # a copy at the time of the call
     loss: float
 
 
@@ -35,12 +35,12 @@ _watch = _Watch()
 
 
 def register(engine: Any) -> None:
-    """Called by a network when it has its parameters."""
+    """Register a network's engine, once it has its parameters."""
     _engines[id(engine.memory)] = engine
 
 
 def note_loss(engine: Any, data: tuple[Array, Array, Array], loss: float) -> None:
-    """Called by `Network.loss` with its data, as they came through the gate, and its result."""
+    """Note a call of `Network.loss` with its data, from the gate, and its result."""
     if _watch.calls is not None:
         _watch.calls.append(Call(engine, data, engine.values.copy(), loss))
 
@@ -52,11 +52,11 @@ def is_network(thing: Any) -> bool:
     return engine is not None and _engines.get(id(getattr(engine, "memory", None))) is engine
 
 
-EXTRA_CALLS = 2  # of a function that may be a network's loss
+EXTRA_CALLS = 2  # for a function that may be a network's loss
 
 
 def may_be_loss(x: Array) -> bool:
-    """Whether x is one of a network's parameters, so that f is called EXTRA_CALLS times to see what it is."""
+    """Whether x is a network's parameter, so that f is called EXTRA_CALLS times to recognize it."""
     engine = _engines.get(id(x.base))
     return engine is not None and engine.memory is x.base and _name(engine, x) is not None
 
@@ -66,9 +66,9 @@ def network_gradient(
 ) -> tuple[Array, Array | None] | None:
     """The numerical gradient of f by x, flat, and an estimate of its error; None if f is no network's loss.
 
-    f is called only if x is one of a network's parameters, and then twice: with x as it is, and with all of x moved. It
-    is taken for the loss if each time it returns what its only call of `Network.loss` returned, that was on the same
-    data, and all other parameters were and are what they were before.
+    f is called only if x is a network's parameter, and then twice: with x as it is, and with all of x moved. It is the
+    loss if each time it returns the result of its only call of `Network.loss`, both calls were on the same data, and
+    all other parameters were and are unchanged.
     """
     if not may_be_loss(x):
         return None
@@ -101,7 +101,7 @@ def network_gradient(
 
 
 def _watched(f: Callable[[Array], Any], x: Array) -> Call | None:
-    """The one call of a network's loss whose result f returns; None if there is none such."""
+    """The only call of a network's loss, if f returns its result; else None."""
     outer = _watch.calls
     calls: list[Call] = []
     _watch.calls = calls
@@ -119,7 +119,7 @@ def _is_untouched(engine: Any, call: Call, expected: Array) -> bool:
 
 
 def _name(engine: Any, x: Array) -> str | None:
-    """Of the parameter that x is."""
+    """The name of the parameter that x is, if any."""
     return next((name for name, parameter in engine.params.items() if _is_same(parameter, x)), None)
 
 
@@ -130,7 +130,7 @@ def _is_same(parameter: Array, x: Array) -> bool:
 
 
 def _renew_locks() -> None:
-    """In a forked child: another thread of the parent may have held a network's lock, and have been at work."""
+    """Renew locks in a forked child: another thread of the parent may have held one, and have been at work."""
     for engine in list(_engines.values()):
         engine.lock, engine.workspace = threading.RLock(), None
 

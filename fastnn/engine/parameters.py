@@ -58,7 +58,7 @@ class Parameters(Mapping[str, Array]):
 
 
 def vector(size: int, dtype: np.dtype[Any]) -> Array:
-    """A vector for so many parameters, zeros."""
+    """A vector of `size` zeros for the parameters."""
     try:
         return np.zeros(size, dtype)
     except (MemoryError, ValueError) as error:  # ValueError: beyond the address space

@@ -1,4 +1,4 @@
-"""The numerical gradient of a network: what engine/perturbing.py needs, and the quotients of what it gives."""
+"""The numerical gradient of a network: the memory of interpreters/perturbing.py, and the quotients of its changes."""
 
 import itertools
 import math
@@ -17,18 +17,18 @@ from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.kernels.frames import BREADTH, EACH_PLACE, HEIGHT, IS_MATRIX
 
-# A block of changes should stay in the cache: this many elements, and no more columns than that.
+# The most elements and columns of a block of changes, which should stay in the cache.
 BLOCK_SIZE, MOST_COLUMNS = 1 << 16, 2048
 TENSOR_BYTES = 1 << 26  # of the unperturbed tensors; more samples are taken in turn
-SECONDS_PER_CALL = 0.05  # so that Ctrl-C answers within 0.1 s
-FIRST_FLOP = 2e8  # of the first call, which sets the pace of the next
+SECONDS_PER_CALL = 0.05  # so that Ctrl-C is answered within 0.1 s
+FIRST_FLOP = 2e8  # in the first call, which sets the pace of the next
 DOUBLE = np.dtype(np.float64)
 NO_HITS = np.empty(0, np.intp)
-MOST_FLOP = 1e9  # of one parameter, for which a call cannot be shorter; more samples are taken in turn
+MOST_FLOP = 1e9  # for one parameter, the shortest possible call; more samples are taken in turn
 
 
 class Method(NamedTuple):
-    """A difference quotient: the points at which the loss is evaluated, in steps, and the step by itself."""
+    """A difference quotient: the points at which the loss is evaluated, in steps, and its order."""
 
     points: tuple[float, ...]
     order: int  # of the truncation error; the step that balances it with rounding is eps ** (1 / (order + 1))
@@ -45,7 +45,7 @@ METHODS = {
 def step_size(h: float | str, rule: Method, dtype: Any = np.float64) -> tuple[float, bool]:
     """The step as a number, and whether it is relative to max(1, |x|).
 
-    "auto": what balances the quotient's truncation with the rounding of f, eps^(1 / (order + 1)).
+    "auto" balances the quotient's truncation with the rounding of f: eps^(1 / (order + 1)).
     """
     if isinstance(h, str):
         if h != "auto":
@@ -57,7 +57,7 @@ def step_size(h: float | str, rule: Method, dtype: Any = np.float64) -> tuple[fl
 def quotient(method: str, changes: Array, steps: Array) -> tuple[Array, Array | None]:
     """The difference quotient, and for "richardson" an estimate of its error.
 
-    changes, steps: (points, ...), what f changes by, and the steps really taken, at each of the method's points.
+    changes, steps: (points, ...), the changes of f and the steps really taken, at each of the method's points.
     """
     if method == "forward":
         return changes[0] / steps[0], None
@@ -72,10 +72,11 @@ def quotient(method: str, changes: Array, steps: Array) -> tuple[Array, Array | 
 
 
 def settled_error(changes: Array, steps: Array, best: Array, estimate: Array) -> Array:
-    """The estimate of a "richardson" quotient's error, or a larger one where it has no ground.
+    """The estimate of a "richardson" quotient's error, or a larger one if it is unfounded.
 
-    It takes the quotients at h, h/2 and h/4 to come nearer to each other by 4, as they do where h is small to what f
-    varies over. Where they do not, such as across a pole or a kink, or in rounding, it is how far apart they are.
+    It assumes that the differences of the quotients at h, h/2 and h/4 shrink by 4, as they do if f varies over much
+    more than h. If they do not, such as across a pole or a kink, or in rounding, the estimate is how far apart they
+    are.
     """
     pairs = [(changes[i] - changes[i + 1]) / (steps[i] - steps[i + 1]) for i in (0, 2, 4)]
     has_settled = np.abs(pairs[0] - pairs[1]) >= 3 * np.abs(pairs[1] - pairs[2])
@@ -84,9 +85,9 @@ def settled_error(changes: Array, steps: Array, best: Array, estimate: Array) ->
 
 
 def divisors(steps: Array, points: Sequence[float], h: float, stacklevel: int = 3) -> Array:
-    """The steps taken (points, ...); where rounding makes the points of a pair one, those asked for, and a warning.
+    """The steps taken (points, ...); the ones asked for, and a warning, where rounding merges the points of a pair.
 
-    There the quotient is 0: wrong, and what the formula gives. Of "forward" the pair is the point and x.
+    There the quotient is 0, which is wrong, but the formula's. For "forward" the pair is the point and x.
     """
     pair = steps if len(points) == 1 else steps[0::2] - steps[1::2]
     if pair.all():
@@ -102,7 +103,7 @@ def divisors(steps: Array, points: Sequence[float], h: float, stacklevel: int = 
 
 
 class Model(NamedTuple):
-    """A network as far as its gradients go: what `compile_plan` gives, and the parameters (P,)."""
+    """A network for its gradients: parts of the result of `compile_plan`, and the parameters (P,)."""
 
     plan: Plan
     places: dict[str, tuple[int, tuple[int, ...]]]
@@ -117,9 +118,9 @@ class Perturbation:
     ----------
     model : Model
     data : (x, labels, dense)
-        Samples and targets of the kinds that `Network._prepare` returns.
+        Samples and targets as from `Engine.prepare`.
     n_threads : int or None
-        At most so many threads.
+        The most threads.
 
     Notes
     -----
@@ -142,9 +143,10 @@ class Perturbation:
     def gradient(
         self, method: str = "central", h: float = 1e-4, relative: bool = False, only: str | None = None
     ) -> tuple[dict[str, Array], dict[str, Array] | None]:
-        """The difference quotients of the mean loss, and estimates of their errors or None; by parameters' names.
+        """The difference quotients of the mean loss, and estimates of their errors or None; keyed by the parameters'
+        names.
 
-        only: the name of a parameter, for that alone.
+        only: the name of a single parameter to evaluate.
         """
         changes, steps = self.changes(METHODS[method].points, h, relative, only)
         values, error = quotient(method, changes, steps)
@@ -169,7 +171,7 @@ class Perturbation:
         return changes, divisors(steps, points, h, stacklevel=5)
 
     def _add_penalty(self, steps: Array, only: str | None, changes: Array) -> None:
-        """Add what the penalty on weights changes by: l1 (|w + s| - |w|) + l2 s (w + s / 2)."""
+        """Add the change of the penalty on weights: l1 (|w + s| - |w|) + l2 s (w + s / 2)."""
         l1, l2 = (float(self.plan.numbers[-job.PLAN_NUMBERS + which]) for which in (job.L1, job.L2))
         if l1 == l2 == 0.0:
             return
@@ -179,7 +181,7 @@ class Perturbation:
                 changes[:, some] += l1 * (np.abs(w + s) - np.abs(w)) + l2 * s * (w + 0.5 * s)
 
     def _loss(self, y: Array, some: slice) -> float:
-        """The sum of the losses of some samples, whose outputs are y."""
+        """The sum of the losses of some samples with outputs y."""
         labels = self.labels[some]
         dense = np.ascontiguousarray(self.dense[some], np.float64)
         losses, rows = np.empty((2, len(y))), np.arange(len(y))
@@ -194,20 +196,20 @@ class Perturbation:
         return {name: values[start : start + math.prod(shape)].reshape(shape) for name, (start, shape) in names.items()}
 
     def _add(self, points: Array, step: Array, some: slice, only: str | None, changes: Array) -> None:
-        """The changes of the losses of some samples, added to `changes`."""
+        """Add the changes of some samples' losses to `changes`."""
         x = np.ascontiguousarray(self.x[some], np.float64)
         memory = self._memory(x, self._targets(some), points, step, changes)
         flop = 2.0 * self.values.size * len(x)
         threads.run(perturbing.prepare, flop, memory.job, n_threads=self.parts)
         if not np.isfinite(self._loss(memory.outputs, some)):
-            changes += np.nan  # the mean of the losses is not finite, whatever is moved
+            changes += np.nan  # the mean loss is not finite, whatever moves
             return
         for entries in self._chosen(only):
             first, end, outputs = 0, entries.rows, entries.columns
-            one = self._work(entries.operation, len(x), len(points))  # of one input and one output
+            one = self._work(entries.operation, len(x), len(points))  # for one input and one output
             pace = FIRST_FLOP  # operations in one call
             while first < end:
-                # Whole rows where they are short enough; else some columns of as many as there are threads.
+                # Whole rows if they are short enough; else some columns of as many rows as there are threads.
                 count = max(self.parts, int(pace / (one * outputs)))
                 width = max(1, min(outputs, int(pace / (one * min(count, end - first)))))
                 last = min(end, first + count)
@@ -220,7 +222,7 @@ class Perturbation:
                 first = last
 
     def _memory(self, x: Array, targets: Array, points: Array, step: Array, changes: Array) -> "_Memory":
-        """The job of some samples, and its arrays."""
+        """The job for some samples, and its arrays."""
         samples, outputs = targets.shape
         widest = int(self.table[:, job.WIDTH_OUT].max())
         columns = max(len(points), min(MOST_COLUMNS, BLOCK_SIZE // widest))
@@ -267,7 +269,7 @@ class Perturbation:
         return _Memory(table, last[: targets.size].reshape(targets.shape), list(arrays_by_name.values()))
 
     def _units(self) -> dict[int, int]:
-        """The addresses that a job names."""
+        """The addresses in a job."""
         return {
             job.PERTURB_PART: perturbing.perturb_part.address(DOUBLE),
             job.PREPARE_PART: perturbing.prepare_part.address(DOUBLE),
@@ -293,7 +295,7 @@ class Perturbation:
         return targets
 
     def _moves_by_forward(self, o: int) -> bool:
-        """Whether a moved parameter of operation o takes the operation forward."""
+        """True if a moved parameter of operation o takes the operation forward."""
         return self.plan.layers[o].units.move is None
 
     def _own_size(self, o: int) -> int:
@@ -301,7 +303,7 @@ class Perturbation:
         return sum(entries.rows * entries.columns for entries in self.parameters if entries.operation == o)
 
     def _work(self, o: int, rows: int, points: int) -> float:
-        """About how many operations one parameter of operation o takes."""
+        """Roughly how many operations one parameter of operation o takes."""
         if o not in self._costs:
             first = o if self._moves_by_forward(o) else o + 1
             mixing = [row for row in self.table[first:] if first == o or not row[job.TAKES_ELEMENTS]]
@@ -312,7 +314,7 @@ class Perturbation:
 
 
 class _Entries(NamedTuple):
-    """A parameter as it is perturbed: a row after the other, of which some columns at once."""
+    """A parameter as it is perturbed: row after row, some columns at once."""
 
     operation: int
     which: int
@@ -330,7 +332,7 @@ def _entries(row: Array, o: int, which: int) -> _Entries:
 
 
 class _Memory(NamedTuple):
-    """A job, the outputs of the network's last operation, and what keeps the job's arrays alive."""
+    """A job, the outputs of the network's last operation, and the job's arrays, to keep them alive."""
 
     job: Array
     outputs: Array

@@ -15,9 +15,9 @@ from fastnn.layers import LAYERS, Activation, Layer, own_layer
 from fastnn.operations.base import Shape, Units
 from fastnn.operations.losses.base import NO_LABELS, Loss, LossUnits
 
-# The loss's parameter and borders, the share of the data in the loss, l1 and l2.
+# The loss's parameter and borders, the factor of the data's loss, l1 and l2.
 NO_LOSS_NUMBERS = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0)
-MOST_PARAMETERS_OF_A_PLAN = 2**60  # in a table of int64
+MOST_PARAMETERS_OF_A_PLAN = 2**60  # so that a table of int64 can count them
 Places = dict[str, tuple[int, Shape]]
 # The roles whose units are compiled, for predictions, for training and for numerical gradients.
 PREDICTING = ("forward",)
@@ -27,21 +27,21 @@ SPARSE = ("sparse_forward", "sparse_gradient")
 
 
 class Plan(NamedTuple):
-    """A network as tables, whatever its dtype.
+    """A network as tables, for either dtype.
 
     Attributes
     ----------
     operations : array (operations, job.PLAN_COLUMNS)
-        Without the addresses of units; see `table`.
+        The operations without the addresses of units; see `table`.
     numbers : array
-        See engine/job.py.
+        See interpreters/job.py.
     layers : tuple
-        Whose operations they are: all but those that compute nothing, such as Flatten.
+        The layers of the operations: all but layers that compute nothing, such as Flatten.
     shapes : tuple of (Shape, Shape)
-        Of their inputs and outputs.
+        The shapes of their inputs and outputs.
     loss, loss_of_labels : LossUnits
     accepts : int
-        What dense targets the loss takes; see operations/losses/base.py.
+        The dense targets that the loss takes; see operations/losses/base.py.
     """
 
     operations: Array
@@ -51,16 +51,16 @@ class Plan(NamedTuple):
     loss: LossUnits
     loss_of_labels: LossUnits
     accepts: int
-    tables: dict[Any, Array]  # those that were made, by dtype and roles
+    tables: dict[Any, Array]  # the tables made so far, by dtype and roles
 
     @property
     def penalized(self) -> list[slice]:
-        """Where the parameters stand in the flat vector that regularization takes."""
+        """The parts of the flat vector that regularization takes."""
         places = self.operations[:, job.PLACES_AT : job.SHAPES_AT].reshape(-1, EACH_PLACE)
         return [slice(place, place + height * breadth) for place, height, breadth, _, is_one in places if is_one]
 
     def table(self, dtype: Any, roles: tuple[str, ...]) -> Array:
-        """The operations with the addresses of their units of these roles, which are compiled if they are not."""
+        """The operations with the addresses of their units of these roles, compiled if necessary."""
         if (dtype, roles) not in self.tables:
             self.tables[dtype, roles] = self._made_table(dtype, roles)
         return self.tables[dtype, roles].copy()
@@ -71,43 +71,43 @@ class Plan(NamedTuple):
             for role in roles:
                 set_address(table, i, layer.units, role, dtype)
             if i == 0 and "forward" in roles and "move" not in roles:
-                for role in SPARSE:  # of the first operation alone, and where its inputs turn out to be sparse
+                for role in SPARSE:  # only for the first operation, if its inputs turn out to be sparse
                     table[0, column_of(role)] = 0 if getattr(layer.units, role) is None else LATER
         return table
 
     def add_sparse(self, table: Array, dtype: Any) -> None:
-        """Compile what the first operation of a table wants for inputs that are mostly zeros."""
+        """Compile the units of a table's first operation for inputs that are mostly zeros."""
         for role in SPARSE:
             set_address(table, 0, self.layers[0].units, role, dtype)
 
 
 def column_of(role: str) -> int:
-    """Where the address of a unit of this role stands in a plan's row."""
+    """The place in a plan's row for the address of a unit of this role."""
     return job.UNITS_AT + Units._fields.index(role)
 
 
 def set_address(table: Array, i: int, units: Units, role: str, dtype: Any) -> None:
-    """Put the address of a unit of operation i into a table, compiling it if it is not; 0 where there is none."""
+    """Put the address of a unit of operation i into a table, compiling it if necessary; 0 for none."""
     unit = getattr(units, role)
     table[i, column_of(role)] = 0 if unit is None else unit.address(dtype)
 
 
 class Compiled(NamedTuple):
-    """What layers become.
+    """The result of compiling layers.
 
     Attributes
     ----------
     plan : Plan
     places : dict
-        Of each parameter by name: where it begins in the flat vector, and its shape.
+        Each parameter's start in the flat vector and its shape, by name.
     statistics : dict
-        Likewise of what BatchNorm learns of its inputs, which stands behind all parameters.
+        The same for statistics, which follow all parameters.
     shapes : list
-        Of one sample, before the first layer and behind each, those that compute nothing included.
+        The shapes of one sample, before the first layer and after each, including layers that compute nothing.
     columns : int
-        Of the plan: the elements of all tensors of one sample together.
+        The plan's columns: the elements of all tensors of one sample together.
     trained, size : int
-        The number of parameters, and that with the statistics.
+        The number of parameters, without and with the statistics.
     """
 
     plan: Plan
@@ -120,7 +120,7 @@ class Compiled(NamedTuple):
 
 
 def parameter_shapes(layers: Sequence[Layer], input_shape: Shape | None) -> dict[str, Shape]:
-    """What stands in the flat vector of a network of these layers, by name in its order, without making one."""
+    """The shapes of all parameters and statistics of these layers by name, in the order of the flat vector."""
     compiled = compile_plan(*check_layers(layers, input_shape), None)
     return {name: shape for name, (_, shape) in (compiled.places | compiled.statistics).items()}
 
@@ -128,7 +128,7 @@ def parameter_shapes(layers: Sequence[Layer], input_shape: Shape | None) -> dict
 def check_layers(layers: Sequence[Layer], input_shape: Any = None) -> tuple[tuple[Layer, ...], Shape]:
     """The layers as fastnn's own classes describe them, and the shape of one sample of their inputs.
 
-    Refused if they are none, or do not fit one another.
+    Refuses other objects, and layers that do not fit together.
     """
     if isinstance(layers, Layer) or not isinstance(layers, Sequence):
         raise TypeError(f"layers: expected a list of layers, got {type(layers).__name__}; pass [Affine(4, 3), ...]")
@@ -156,7 +156,7 @@ def compile_plan(
     loss: Loss | LossUnits | None,
     loss_numbers: Sequence[float] = NO_LOSS_NUMBERS,
 ) -> Compiled:
-    """The plan of layers, and where their parameters stand.
+    """The plan of layers, and the places of their parameters.
 
     layers, input_shape: as `check_layers` returns them; loss: None where none is asked for; loss_numbers: see
     engine/job.py.
@@ -199,14 +199,14 @@ def _check_room(layer: Layer, what: str, count: int, most: int) -> None:
 
 
 class _Places:
-    """Where arrays begin in the flat vectors, by name, from `size` elements on."""
+    """The starts of arrays in the flat vectors, by name, from `size` elements on."""
 
     def __init__(self, size: int) -> None:
         self.size, self.found = size, Places()
         self._counts: dict[str, int] = {}
 
     def add(self, row: Array, first: int, shapes: dict[str, tuple[int, ...]], penalized: Sequence[str]) -> int:
-        """Add the arrays of one operation, and tell its row of them; returns how many."""
+        """Add the arrays of one operation, and note them in its row; return how many."""
         for which, (name, shape) in enumerate(shapes.items(), start=first):
             if self.size + math.prod(shape) > MOST_PARAMETERS_OF_A_PLAN:
                 came = f"{self.size + math.prod(shape):,} of them; use narrower layers"
@@ -221,7 +221,7 @@ class _Places:
 
 
 def table_of_layers(layers: Sequence[Layer], shapes: Sequence[Shape], title: str) -> str:
-    """A table of layers, the shapes of their outputs and their parameters; the title stands in its last line."""
+    """A table of layers, the shapes of their outputs and their parameters; the title is in its last line."""
     rows, total = [("layer", "outputs", "parameters")], 0
     for layer, before, after in zip(layers, shapes, shapes[1:], strict=False):
         size = sum(math.prod(shape) for shape in layer.parameters(before).values())

@@ -1,4 +1,4 @@
-"""Regularization: what is added to the mean loss."""
+"""Regularization: a penalty added to the mean loss."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,16 +12,16 @@ from fastnn.gate.slips import answers_slips
 @answers_slips
 @dataclass(frozen=True)
 class Regularization:
-    """What is added to the mean loss, so that weights stay small: E = data loss + l1 sum |w| + l2 / 2 sum w^2.
+    """A penalty added to the mean loss, so that weights stay small: E = data loss + l1 sum |w| + l2 / 2 sum w^2.
 
-    Over all weights W1, W2, ..., not the biases. It is part of `loss`, of both gradients and of training.
+    The sums are over all weights W1, W2, ..., not the biases. It is part of `loss`, of both gradients and of training.
 
     Parameters
     ----------
     l1, l2 : float
         At least 0 (Tibshirani, 1996; Hoerl and Kennard, 1970).
     data : float
-        Above 0: what the mean loss itself is multiplied by.
+        The factor of the mean loss itself, above 0.
     """
 
     l1: float = 0.0
@@ -41,17 +41,17 @@ class Regularization:
 
     @property
     def numbers(self) -> tuple[float, float, float]:
-        """data, l1 and l2, as a plan has them."""
+        """data, l1 and l2, in a plan's order."""
         return self.data, self.l1, self.l2
 
     @property
     def is_none(self) -> bool:
-        """Whether it changes nothing."""
+        """Whether it has no effect."""
         return self.numbers == (1.0, 0.0, 0.0)
 
 
 def check_regularization(given: Any, dtype: Any) -> Regularization:
-    """A penalty as fastnn's own class describes it, none for None; refused where the dtype makes a number infinite."""
+    """A penalty as fastnn's own class describes it, none for None; refuses numbers that are infinite in the dtype."""
     if given is not None and not isinstance(given, Regularization):
         came = f"{given!r}; pass fastnn.Regularization(l2=1e-4)"
         raise TypeError(f"regularization: expected a fastnn.Regularization or None, got {came}")

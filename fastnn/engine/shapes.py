@@ -1,4 +1,4 @@
-"""The shapes of a network's tensors: that of one sample, before the first layer and behind each."""
+"""The shapes of a network's tensors for one sample, before the first layer and after each."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ MOST_ELEMENTS = 2**31 - 1  # of one sample, so that offsets are an int64
 
 
 def check_input_shape(layers: Sequence[Layer], given: Any) -> Shape:
-    """The shape of the inputs of one sample: what the first layer says, or what is given, checked.
+    """The checked shape of one sample's inputs: the first layer's own, or the given one.
 
     given: an integer, a sequence of one to three of them, or None.
     """
@@ -37,7 +37,7 @@ def check_input_shape(layers: Sequence[Layer], given: Any) -> Shape:
 
 
 def shapes_of(layers: Sequence[Layer], input_shape: Shape) -> list[Shape]:
-    """The shapes of one sample before the first layer and behind each; refused where layers do not fit one another."""
+    """The shapes of one sample before the first layer and after each; refuses layers that do not fit together."""
     shapes = [input_shape]
     for i, layer in enumerate(layers):
         try:
@@ -51,12 +51,12 @@ def shapes_of(layers: Sequence[Layer], input_shape: Shape) -> list[Shape]:
 
 
 def sizes_of(before: Shape, after: Shape) -> list[int]:
-    """What a plan's row says of both shapes: see kernels/frames.py."""
+    """The part of a plan's row about both shapes: see kernels/frames.py."""
     return [*before, *[1] * (MOST_DIMENSIONS - len(before)), *after, *[1] * (MOST_DIMENSIONS - len(after))]
 
 
 def flat_targets(name: str, t: Any, rows: int, shape: Shape, options: Any) -> Any:
-    """Targets as rows, where the outputs of a sample are an image of that shape; others as they are.
+    """Targets as rows if the outputs of a sample are an image of that shape; others as they are.
 
     options: of `arrays.floats`.
     """

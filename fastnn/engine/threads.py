@@ -1,7 +1,7 @@
-"""How many threads kernels use, and the guards around a parallel launch.
+"""The number of threads that kernels use, and the guards around a parallel launch.
 
-The number is fastnn's own: neither the environment nor Numba's settings are changed, except for Numba's mask
-of threads, which is set for a launch and put back after it.
+The number is fastnn's own: neither the environment nor Numba's settings are changed, except Numba's mask of threads,
+which is set for a launch and put back after it.
 """
 
 import contextlib
@@ -23,16 +23,16 @@ from fastnn.gate import checks
 from fastnn.kernels.compile import JIT_DISABLED, Entry
 from fastnn.kernels.units import launcher
 
-# Below so many floating-point operations a launch costs more than a second thread gains.
+# With fewer floating-point operations, a launch costs more than a second thread gains.
 SMALL_WORK = 200_000
 # A launch of the workqueue layer takes 100 us, of OpenMP 1 us: 100 x 784-50-10 (23 MFLOP) took 611 us instead of 238.
 SMALL_WORK_ON = {"workqueue": 100_000_000}
-# From so many on, two threads on processors that others keep busy are no slower than one. Products after one of
-# NumPy's, on two threads and on one: of 800 x 800 23 and 15 ms, of 1000 x 1000 34 and 31, of 1600 x 1600 118 and 183.
+# From here on, two threads on processors that others keep busy are no slower than one. Products after one of NumPy's
+# take, on two threads and on one, 23 and 15 ms for 800 x 800, 34 and 31 for 1000 x 1000, 118 and 183 for 1600 x 1600.
 LARGE_WORK = 2_000_000_000
 NO_LAYER = "none"
 
-_numba: Any = numba  # its own types do not tell of all that is used here
+_numba: Any = numba  # its types lack parts that are used here
 _LIMIT: int = _numba.config.NUMBA_NUM_THREADS
 
 _chosen: int | None = None  # by set_num_threads
@@ -43,7 +43,7 @@ _forked_from_openmp = False
 
 
 def default_num_threads() -> int:
-    """Return the number of threads that is used unless `set_num_threads` says otherwise.
+    """Return the number of threads used unless `set_num_threads` chooses another.
 
     It is the smallest of the processors that this process may run on, the processor time that its control
     groups grant (in processors, rounded up), and NUMBA_NUM_THREADS.
@@ -52,7 +52,7 @@ def default_num_threads() -> int:
 
 
 def get_num_threads() -> int:
-    """Return the number of threads that kernels use where there is work enough for them."""
+    """Return the number of threads that kernels use if there is enough work."""
     return _default()[0] if _chosen is None else _chosen
 
 
@@ -77,12 +77,12 @@ def set_num_threads(n: int) -> None:
 
 
 def at_most(n: int | None) -> int:
-    """Return the number of threads for work that wants at most `n`; None wants that of `get_num_threads`."""
+    """Return the number of threads for work on at most `n`; None stands for `get_num_threads`."""
     return get_num_threads() if n is None else min(n, _LIMIT)
 
 
 def describe() -> dict[str, int | str]:
-    """Return the number of threads, a sentence on why that many, and Numba's threading layer."""
+    """Return the number of threads, a sentence that explains it, and Numba's threading layer."""
     try:
         layer: str = _numba.threading_layer()
     except ValueError:
@@ -92,17 +92,17 @@ def describe() -> dict[str, int | str]:
 
 
 def run(entry: Entry, work: float, *args: Any, n_threads: int | None = None) -> Any:
-    """Call an entry, on several threads where that is worth while and safe.
+    """Call an entry, on several threads if that pays and is safe.
 
     Parameters
     ----------
     entry
-        The kernel. It is called as entry.serial(1, *args) or as entry.parallel(n, *args); a shell with the address of a
-        launcher, or 0, behind the number.
+        The kernel. It is called as entry.serial(1, *args) or as entry.parallel(n, *args); a shell also gets the address
+        of a launcher, or 0, after the number.
     work
         Its floating-point operations; a call with fewer than SMALL_WORK is serial.
     n_threads
-        Number of threads for this call, checked before; None for that of `get_num_threads`.
+        The number of threads for this call, already checked; None for `get_num_threads`.
     """
     if entry.launches:
         args = (0, *args)
@@ -137,7 +137,7 @@ def run(entry: Entry, work: float, *args: Any, n_threads: int | None = None) -> 
 
 
 def may_not_nest() -> bool:
-    """Whether code that runs on several threads must not start threads: the workqueue layer ends the process."""
+    """Whether threads must not start threads: the workqueue layer would end the process."""
     return not JIT_DISABLED and _started_layer() == "workqueue"
 
 
@@ -156,7 +156,7 @@ def _launch(entry: Entry, n: int, args: tuple[Any, ...]) -> Any:
 
 
 def _started_layer() -> str:
-    """Return the name of Numba's threading layer, or NO_LAYER; start its threads if they are not."""
+    """Return the name of Numba's threading layer, or NO_LAYER; start its threads if necessary."""
     global _layer
     if _layer is None:
         with _starting, warnings.catch_warnings():
@@ -164,13 +164,13 @@ def _started_layer() -> str:
             try:
                 numba.get_num_threads()
                 _layer = str(_numba.threading_layer())
-            except ValueError:  # the layer that NUMBA_THREADING_LAYER asks for is not there
+            except ValueError:  # the layer in NUMBA_THREADING_LAYER is not available
                 _layer = NO_LAYER
     return _layer
 
 
 def _note_fork() -> None:
-    """In a forked child: remember whether there is a pool of OpenMP threads, which did not come along."""
+    """Note in a forked child whether the parent had OpenMP threads, which do not exist in the child."""
     global _forked_from_openmp, _starting, _workqueue_busy
     _starting, _workqueue_busy = threading.Lock(), threading.Lock()  # another thread may have held them
     with contextlib.suppress(ValueError):  # no pool
@@ -178,14 +178,14 @@ def _note_fork() -> None:
 
 
 def _release_compiler() -> None:
-    with contextlib.suppress(RuntimeError):  # Ctrl-C came while it was waited for
+    with contextlib.suppress(RuntimeError):  # Ctrl-C came while waiting for it
         _compiler.release()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_note_fork)
     # A fork waits for the end of a compilation in another thread: its lock, and LLVM's, would never be free in the
-    # child. As `logging` does with its own.
+    # child. `logging` does the same with its lock.
     _compiler: Any = _numba.core.compiler_lock.global_compiler_lock
     os.register_at_fork(before=_compiler.acquire, after_in_parent=_release_compiler, after_in_child=_release_compiler)
 
@@ -203,15 +203,15 @@ def _default() -> tuple[int, str]:
 
 
 def _cgroup_quota(root: pathlib.Path = pathlib.Path("/")) -> float:
-    """Return how many processors' time this process may use: the least that its control groups grant."""
+    """Return the number of processors whose time this process may use: the least that its control groups grant."""
     return min((_quota(folder) for folder in _cgroup_folders(root)), default=math.inf)
 
 
 def _cgroup_folders(root: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yield the folders of the control groups that this process is in, from the outermost inwards.
+    """Yield the folders of this process's control groups, from the outermost inwards.
 
     A line of /proc/self/cgroup is number:controllers:path, in version 2 with the number 0 and no controllers.
-    In a container the path may be that of the host and lead nowhere; the outermost folder is the container's.
+    In a container the path may be the host's and lead nowhere; the outermost folder is the container's.
     """
     mounted = root / "sys" / "fs" / "cgroup"
     with contextlib.suppress(OSError):

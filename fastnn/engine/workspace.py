@@ -1,4 +1,4 @@
-"""The memory that the kernels of a network work in, and the job by which they find it."""
+"""The memory of a network's kernels, and the job by which they find it."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from fastnn.operations.updates.base import CLIP_NORM, CLIP_VALUE, RATES
 from fastnn.optimizers import NO_UPDATE, OPTIMIZERS, OWN, Optimizer, Rule
 
 INDEX = np.dtype(np.intp)
-NO_COUNTERS = np.zeros(job.COUNTERS, INDEX)  # of predictions, which count nothing
+NO_COUNTERS = np.zeros(job.COUNTERS, INDEX)  # for predictions, which count nothing
 
 # Units of the interpreters that few networks or calls need.
 SELDOM = (
@@ -38,16 +38,16 @@ class Workspace:
     Parameters
     ----------
     plan, columns, trained
-        What `compile_plan` made of the network's layers.
+        Results of `compile_plan` for the network's layers.
     values, gradients, state : arrays
-        The network's flat vectors. The job names their memory, so it is made anew when one of them is another array.
+        The network's flat vectors. The job holds their addresses, so it is made anew if one of them is replaced.
     rows, parts : int
     training : bool
-        False: for predictions alone, which take forward.BLOCK_ROWS rows on each thread.
+        False is for predictions alone, which take forward.BLOCK_ROWS rows on each thread.
     shuffled : bool
         Whether batches are gathered.
     counters : array (job.COUNTERS,)
-        Of the network.
+        The network's counters.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Workspace:
         largest = largest_update(self.table) if training else 0
         self.rates = np.zeros(RATES)
         self._later: dict[int, Unit | None] = {}
-        self.rule: Rule | None = None  # the update that it makes, and whose
+        self.rule: Rule | None = None  # the update that it makes, and its optimizer
         self.optimizer: Optimizer | None = None
         self.arrays: dict[str, Array] = {
             "operations": self.table,
@@ -96,7 +96,7 @@ class Workspace:
         self._make_job(rows, trained)
 
     def _make_job(self, rows: int, trained: int) -> None:
-        """The job of these arrays."""
+        """Make the job of these arrays."""
         plan, dtype = self.plan, self.dtype
         inputs, state, parts = int(plan.operations[0, job.WIDTH_IN]), self.vectors[2], self.parts
         self.job = np.zeros(job.JOB_SIZE, INDEX)
@@ -139,18 +139,18 @@ class Workspace:
 
     @property
     def nbytes(self) -> int:
-        """Of the tensors."""
+        """The size of the tensors."""
         return self.arrays["tensors"].nbytes
 
     def rule_for(self, optimizer: Optimizer) -> Rule | None:
-        """The rule of this optimizer, if that is the one it makes; None where it must be read anew."""
+        """The rule of this optimizer if it is the current one; None if it must be read anew."""
         kind = type(self.optimizer)
         if kind is type(optimizer) and kind in OWN and (self.optimizer is optimizer or self.optimizer == optimizer):
             return self.rule
         return None
 
     def set_update(self, rule: Rule, optimizer: Optimizer | None) -> None:
-        """Choose the update that training makes, and whose it is."""
+        """Choose the update that training makes, and note its optimizer."""
         units: list[Unit | None] = [None] * 4
         outer = None
         if rule.update != NO_UPDATE:
@@ -167,7 +167,7 @@ class Workspace:
         self.rule, self.optimizer = rule, optimizer
 
     def suits(self, vectors: tuple[Any, Any, Any], rows: int, parts: int, shuffled: bool) -> bool:
-        """Whether it can be used for that."""
+        """Whether it can be used for these vectors and sizes."""
         mine = self.vectors
         return (
             mine[0] is vectors[0]
@@ -185,7 +185,7 @@ def take_for_prediction(
     vectors: tuple[Array, Array, Array],
     parts: int,
 ) -> Workspace:
-    """One of the pool, so that no other Python thread uses it; a new one where none fits.
+    """A workspace taken from the pool, so that no other Python thread uses it, or a new one.
 
     network: plan, columns, trained.
     """
@@ -199,7 +199,7 @@ def take_for_prediction(
 
 
 def largest_update(table: Array) -> int:
-    """Elements of the gradient of a matrix of parameters that are computed at once, of the largest one."""
+    """The most elements of a matrix's gradient that are computed at once."""
     sizes = [0]
     for row in table:
         for which in range(int(row[job.PARAMETERS])):
@@ -211,5 +211,5 @@ def largest_update(table: Array) -> int:
 
 
 def scratch_size(plan: Plan, rows: int) -> int:
-    """Scratch for a training batch of so many rows; for predictions alone with 0."""
+    """Elements of scratch for a training batch of `rows` rows; for predictions alone if 0."""
     return max(layer.scratch_size(rows, *shapes) for layer, shapes in zip(plan.layers, plan.shapes, strict=True))

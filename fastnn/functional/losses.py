@@ -68,8 +68,8 @@ def softmax_cross_entropy(
     """The mean over the batch of -sum(t log(softmax(y))) of logits y; targets labels (N,), one-hot rows or
     probabilities (N, K), which sum to 1.
 
-    By log-sum-exp, unclipped; the gradient is softmax(y) - t. Source: Bishop, Pattern Recognition and Machine Learning
-    (2006), equations 4.108 and 4.109.
+    It is computed by log-sum-exp, unclipped; the gradient is softmax(y) - t. Source: Bishop, Pattern Recognition and
+    Machine Learning (2006), equations 4.108 and 4.109.
 
     x: y, an array (N, K). label_smoothing: s in [0, 1): targets t become (1 - s) t + s / K (Szegedy et al., 2016).
     Other arguments as for `mean_squared_error`.
@@ -84,8 +84,8 @@ def sigmoid_cross_entropy(
     """The mean over the batch of -sum(t log s + (1 - t) log(1 - s)) with s = sigmoid(y), of logits y; targets (N, K) in
     [0, 1].
 
-    For one output (N,) will do: the log loss of two classes 0 and 1. Nothing is clipped; the gradient is s - t. Source:
-    Bishop, Pattern Recognition and Machine Learning (2006), equations 4.90 and 4.91.
+    For one output, targets may be (N,): the log loss of two classes 0 and 1. Nothing is clipped; the gradient is s - t.
+    Source: Bishop, Pattern Recognition and Machine Learning (2006), equations 4.90 and 4.91.
 
     x: y, an array (N, K). Other arguments as for `mean_squared_error`.
     """
@@ -107,8 +107,8 @@ def absolute_error(
 def huber(
     y: Any, t: Any, *, delta: float = 1.0, reduction: str = "mean", sample_weight: Any = None, out: Any = None
 ) -> tuple[Value, Array]:
-    """The mean over the batch of sum of (y - t)^2 / 2 where |y - t| <= delta, else of delta (|y - t| - delta / 2);
-    targets (N, K).
+    """The mean over the batch of sum((y - t)^2 / 2 where |y - t| <= delta, else delta (|y - t| - delta / 2)); targets
+    (N, K).
 
     The gradient is y - t, kept within [-delta, delta]. Source: Huber, Annals of Mathematical Statistics 35 (1964),
     73-101.
@@ -151,8 +151,8 @@ def kl_divergence(
 ) -> tuple[Value, Array]:
     """The mean over the batch of sum(t log(t / softmax(y))) of logits y; targets probabilities (N, K) or labels (N,).
 
-    The cross entropy less the entropy of the targets: at least 0, and 0 where both agree. The gradient is softmax(y) -
-    t. Source: Kullback and Leibler, Annals of Mathematical Statistics 22 (1951), 79-86.
+    It is the cross entropy less the entropy of the targets: at least 0, and 0 where both agree. The gradient is
+    softmax(y) - t. Source: Kullback and Leibler, Annals of Mathematical Statistics 22 (1951), 79-86.
 
     x: y, an array (N, K). Other arguments as for `mean_squared_error`.
     """
@@ -170,14 +170,14 @@ def cross_entropy(
     class_weight: Any = None,
     out: Any = None,
 ) -> tuple[Value, Array]:
-    """The mean over the batch of -sum(t log(y + offset)) of probabilities y, as of a last layer Softmax(); targets as
-    for softmax's.
+    """The mean over the batch of -sum(t log(y + offset)) of probabilities y, such as a last Softmax() gives; targets as
+    for SoftmaxCrossEntropy.
 
     It is infinite where y + offset = 0 at a target above 0. From logits, `SoftmaxCrossEntropy` is exact where a
     probability rounds to 0, and faster.
 
-    offset: At least 0. Courses write 1e-7, so that log(0) does not happen (Saito, Deep Learning from Scratch, 2016,
-    chapter 4). Other arguments as for `mean_squared_error`.
+    offset: At least 0. Courses write 1e-7, to avoid log(0) (Saito, Deep Learning from Scratch, 2016, chapter 4). Other
+    arguments as for `mean_squared_error`.
     """
     loss = _losses.CrossEntropy(offset)
     return _evaluate(loss, "y", y, t, reduction, sample_weight, class_weight, out)
@@ -186,11 +186,11 @@ def cross_entropy(
 def log_loss(
     y: Any, t: Any, *, offset: float = 0.0, reduction: str = "mean", sample_weight: Any = None, out: Any = None
 ) -> tuple[Value, Array]:
-    """The mean over the batch of -sum(t log(y + offset) + (1 - t) log(1 - y + offset)) of probabilities y, as of a last
-    layer Sigmoid().
+    """The mean over the batch of -sum(t log(y + offset) + (1 - t) log(1 - y + offset)) of probabilities y, such as a
+    last Sigmoid() gives.
 
-    Targets (N, K) in [0, 1], for one output also (N,). From logits, `SigmoidCrossEntropy` is exact where a probability
-    rounds to 0 or 1.
+    Targets are (N, K) in [0, 1], or (N,) for one output. From logits, `SigmoidCrossEntropy` is exact where a
+    probability rounds to 0 or 1.
 
     offset: At least 0. Other arguments as for `mean_squared_error`.
     """

@@ -48,8 +48,8 @@ def momentum_update(params: Any, grads: Any, velocity: Any, lr: float, momentum:
 def nesterov_update(params: Any, grads: Any, velocity: Any, lr: float, momentum: float = 0.9) -> None:
     """Nesterov's accelerated gradient: v = momentum v - lr g, p += momentum v - lr g.
 
-    The parameters are those at which the method looks ahead, so that g is the gradient there. Source: Sutskever,
-    Martens, Dahl and Hinton, ICML (2013), 1139-1147.
+    The parameters are the point where the method looks ahead, and g is the gradient there. Source: Sutskever, Martens,
+    Dahl and Hinton, ICML (2013), 1139-1147.
 
     params, grads, velocity: arrays, or mappings or sequences of arrays with the same keys, or as many; all but grads
     are overwritten. momentum: In [0, 1).
@@ -62,7 +62,7 @@ def nesterov_update(params: Any, grads: Any, velocity: Any, lr: float, momentum:
 def adagrad_update(
     params: Any, grads: Any, squares: Any, lr: float, epsilon: float = 1e-10, epsilon_inside: bool = False
 ) -> None:
-    """Rates by the sum of all squares: s += g^2, p -= lr g / (sqrt(s) + epsilon).
+    """Rates scaled by the sum of all squares: s += g^2, p -= lr g / (sqrt(s) + epsilon).
 
     Source: Duchi, Hazan and Singer, Journal of Machine Learning Research 12 (2011), 2121-2159.
 
@@ -83,7 +83,7 @@ def rmsprop_update(
     epsilon: float = 1e-08,
     epsilon_inside: bool = False,
 ) -> None:
-    """Rates by a running mean of squares: s = decay s + (1 - decay) g^2, p -= lr g / (sqrt(s) + epsilon).
+    """Rates scaled by a running mean of squares: s = decay s + (1 - decay) g^2, p -= lr g / (sqrt(s) + epsilon).
 
     Source: Tieleman and Hinton, Neural Networks for Machine Learning (2012), lecture 6.5.
 

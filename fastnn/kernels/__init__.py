@@ -2,11 +2,11 @@
 
 - Free functions named `<operation>_<direction>`; inputs first, outputs last. They return nothing, a number or a tuple
   of numbers.
-- They never allocate, raise, print or convert arrays: these come from the gate or from a network, checked,
-  C-contiguous and writable.
-- Outputs are overwritten unread, and are distinct from the inputs unless the docstring says otherwise. Parameters and
-  optimizer state in `updates` are the one exception.
-- One scalar function for each formula, shared by the forward pass, the backward pass and whatever else needs it.
+- They never allocate, raise, print or convert arrays, which come from the gate or a network: checked, C-contiguous and
+writable.
+- Outputs are overwritten unread and distinct from the inputs unless the docstring says otherwise, except parameters and
+optimizer state in `updates`.
+- One scalar function for each formula, shared by the forward pass, the backward pass and any other use.
 - No fastmath; sums run in a fixed order; a parallel region writes disjoint rows: the same bits on any number of
   threads.
 - Indices are intp; arrays are float32 or float64, and float64 where losses and sums are collected.

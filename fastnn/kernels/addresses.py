@@ -1,4 +1,4 @@
-"""Frames in memory, and calls by address: what units.py and frames.py are made of.
+"""Frames in memory and calls by address, for units.py and frames.py.
 
 With NUMBA_DISABLE_JIT=1 an address is a place in a table of the Python functions, and a frame a `Frame`.
 """
@@ -14,12 +14,12 @@ from fastnn.kernels.simd import lowered
 from fastnn.kernels.views import vector_at
 
 _WORD = ir.IntType(64)
-LATER = 1  # in place of the address of a unit that is compiled when it turns out to be needed
-FUNCTIONS: list[Any] = [None, None]  # without the compiler, by their addresses; 0 and LATER are none
+LATER = 1  # in place of the address of a unit that is compiled only if needed
+FUNCTIONS: list[Any] = [None, None]  # without the compiler, the functions by their addresses; 0 and LATER are none
 
 
 class Frame:
-    """A frame or a job where nothing is compiled: its integers, and a zero of its dtype."""
+    """A frame or a job without the compiler: its integers, and a zero of its dtype."""
 
     __slots__ = ("table", "zero")
 
@@ -48,7 +48,7 @@ def _lower_new_frame(context: Any, size: Any, like: Any) -> Any:
 
 @lowered(_lower_new_frame)
 def new_frame(size: int, like: Any) -> Any:
-    """A frame of so many integers, a constant, for the dtype of the number `like`; on the stack, and not cleared."""
+    """A frame of `size` integers, a constant, for the dtype of the number `like`; on the stack and not cleared."""
     return Frame(np.zeros(size, np.int64), like)
 
 
@@ -76,7 +76,7 @@ def _lower_address_of(context: Any, frame: Any) -> Any:
 
 @lowered(_lower_address_of)
 def address_of(frame: Any) -> int:
-    """Where a frame lies."""
+    """The address of a frame."""
     return int(frame.table.ctypes.data)
 
 

@@ -1,11 +1,10 @@
 """Where compiled kernels are kept between processes.
 
-Why not Numba's own cache: it notices a change in the file of an entry but not in the files of the kernels
-that the entry calls, it stops with an exception where it finds a damaged file or nowhere to write, and two
-processes that compile at once can leave an index that names the wrong code. Here a folder belongs to one
-state of *all* kernel files, a file holds one compiled signature together with its checksum, and whatever
-cannot be read is compiled again. What is read is unpickled and run, so that it must not come from anybody
-else: `fastnn.system.private` sees to that.
+Numba's own cache will not do: it notices a change in an entry's file but not in the files of the kernels that the entry
+calls, it raises an exception for a damaged file or a folder that it cannot write to, and two processes that compile at
+once can leave an index that names the wrong code. Here a folder belongs to one state of *all* kernel files, a file
+holds one compiled signature with its checksum, and a file that cannot be read is compiled again. Its content is
+unpickled and run, so it must not come from anybody else: `fastnn.system.private` sees to that.
 """
 
 import contextlib
@@ -36,10 +35,10 @@ JIT_DISABLED: bool = bool(vars(numba.config)["DISABLE_JIT"])
 # Settings of Numba that change the code it makes from the same source.
 _CODE_SETTINGS = ("BOUNDSCHECK", "DEBUGINFO_DEFAULT", "LOOP_VECTORIZE", "OPT", "SLP_VECTORIZE", "USING_SVML")
 
-# What Numba does not document, all of it used below; untyped.
+# Undocumented parts of Numba, all of them used below; untyped.
 _internals: Any = numba.core
 
-COMPILED = ("kernels", "operations", "engine/interpreters")  # the folders of fastnn that hold what is compiled
+COMPILED = ("kernels", "operations", "engine/interpreters")  # fastnn's folders of compiled code
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
 _HASH_LENGTH = 32
 _SECONDS_KEPT = 30 * 24 * 3600
@@ -50,7 +49,7 @@ _TIME_OF_IMPORT = time.time()
 
 @functools.cache
 def kernel_set_hash() -> str:
-    """Return a hash of all that decides what the kernels compile to, apart from the processor."""
+    """Return a hash of everything that decides the kernels' code, apart from the processor."""
     package = pathlib.Path(__file__).parents[1]
     files = sorted(file for folder in COMPILED for file in (package / folder).rglob("*.py"))
     versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
@@ -60,12 +59,12 @@ def kernel_set_hash() -> str:
 
 
 def kernel_cache_folder() -> pathlib.Path | None:
-    """Return the folder of this version's compiled kernels, or None where they are kept in memory only.
+    """Return the folder of this version's compiled kernels, or None if they are kept in memory only.
 
     FASTNN_CACHE=0 keeps nothing on disk, FASTNN_CACHE=<folder> keeps it there instead of in the user's cache
-    folder (the default, also FASTNN_CACHE=1). The folder is created, for the user alone. Where somebody else
-    could write to it or exchange it, it is not used, and the line that announces compilation says why. Folders
-    of other versions that were not used for 30 days are removed.
+    folder (the default, also FASTNN_CACHE=1). The folder is created, for the user alone. If somebody else could write
+    to it or exchange it, it is not used, and the line that announces compilation says why. Folders of other versions
+    that were not used for 30 days are removed.
     """
     folder = _folder_or_reason()[0]
     return None if folder is None else folder.path
@@ -73,7 +72,7 @@ def kernel_cache_folder() -> pathlib.Path | None:
 
 @functools.cache
 def _folder_or_reason() -> tuple[PrivateFolder | None, str]:
-    """The folder for compiled kernels, or None and why there is none."""
+    """The folder for compiled kernels, or None and the reason."""
     chosen = os.environ.get("FASTNN_CACHE", "")
     base = cache_folder("kernels") if chosen in {"", "1"} else pathlib.Path(chosen).absolute()
     if JIT_DISABLED or chosen == "0":
@@ -93,12 +92,12 @@ def _folder_or_reason() -> tuple[PrivateFolder | None, str]:
 
 
 def _remove_unused(base: pathlib.Path) -> None:
-    """Remove the kernels of versions not used for long, and nothing that was not written here."""
+    """Remove kernels of versions that were not used for long, and nothing but files written here."""
     names = []
     with contextlib.suppress(OSError):
         names = os.listdir(base)
     for name in filter(_OLD_FOLDER.fullmatch, names):
-        with contextlib.suppress(OSError):  # such as a link, somebody else's, or one that is gone by now
+        with contextlib.suppress(OSError):  # such as a link, somebody else's, or gone by now
             if (base / name).lstat().st_mtime < time.time() - _SECONDS_KEPT:
                 folder = PrivateFolder(base / name)
                 try:
@@ -118,7 +117,7 @@ class KernelCache(getattr(_internals.caching, "NullCache", object)):  # type: ig
         return str(kernel_cache_folder())
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
-        """Return the compiled code of a signature, or None: then Numba compiles it."""
+        """Return the compiled code of a signature, or None, upon which Numba compiles it."""
         try:
             return self._load(signature, target_context)
         except Exception:  # absent, truncated, or not as this version of Numba expects it
@@ -148,12 +147,12 @@ class KernelCache(getattr(_internals.caching, "NullCache", object)):  # type: ig
         folder.write(name, hashlib.sha256(data).digest() + data)
 
     def _place(self, signature: Any, codegen: Any) -> tuple[PrivateFolder, str]:
-        """Return the folder and the file of a signature; the name says what that of the folder does not."""
+        """Return the folder and the file of a signature; their names together say all that decides the code."""
         folder, function = _folder_or_reason()[0], self._function
         if folder is None or len(function.__closure__ or ()) != len(self._made_of):  # held by a closure, in no file
             raise FileNotFoundError("not kept on disk")
         functions = [function, *(getattr(one, "py_func", one) for one in self._made_of)]
-        if any(one.__closure__ for one in functions[1:]):  # such as what a user's function is wrapped in
+        if any(one.__closure__ for one in functions[1:]):  # such as the wrapper of a user's function
             raise FileNotFoundError("not kept on disk")
         places = [(one.__module__, one.__qualname__, one.__code__.co_firstlineno) for one in functions]
         sources = [_file_hash(pathlib.Path(inspect.getfile(one))) for one in functions]
@@ -163,7 +162,7 @@ class KernelCache(getattr(_internals.caching, "NullCache", object)):  # type: ig
 
 
 def _needs(compiled: Any) -> tuple[list[Any], list[str]] | None:
-    """What machine code calls that is not its own: functions that register it, and its names. None: unknown."""
+    """The outside names that machine code calls, and functions that register them. None: unknown."""
     module = getattr(compiled.library, "_final_module", None)
     if module is None:
         return None
@@ -173,9 +172,9 @@ def _needs(compiled: Any) -> tuple[list[Any], list[str]] | None:
 
 
 def _provide(needs: tuple[list[Any], list[str]] | None, target_context: Any) -> None:
-    """Have it there before the code is linked, which ends the process where a name is missing.
+    """Register these names before the code is linked, as a missing name would end the process.
 
-    Numba would load all that it can compile, and SciPy: 0.3 to 0.7 s, of which code that is compiled needs nothing.
+    Numba would load everything that it can compile, and SciPy: 0.3 to 0.7 s for nothing that compiled code needs.
     """
     if needs is not None:
         register, names = needs

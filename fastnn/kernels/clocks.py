@@ -1,4 +1,4 @@
-"""The processor-time clocks of the threads that compiled code runs on. Linux alone has them."""
+"""The processor-time clocks of the threads that compiled code runs on; only Linux has them."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ _clock_of = types.ExternalFunction("pthread_getcpuclockid", types.int32(types.ui
 
 
 def can_tell_clocks() -> bool:
-    """Whether this system has the functions: compiled code that asks for one that is missing ends the process."""
+    """Whether this system has the functions; compiled code that calls a missing one ends the process."""
     return all(llvmlite.binding.address_of_symbol(f.symbol) for f in (_this_thread, _clock_of))
 
 

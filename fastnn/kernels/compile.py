@@ -34,7 +34,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 # The LLVM fastmath flags of every kernel. None: kernels ask for a fused multiply-add where they want one and
 # are strict IEEE otherwise, so that every element of a result is one fixed sequence of operations, whatever
-# the vectoriser or the number of threads does: the same bits. Whatever is added here, "nnan" and "ninf" must
+# the vectorizer or the number of threads does: the same bits. Whatever is added here, "nnan" and "ninf" must
 # not be: with them the compiler may assume that there is no NaN and no infinity, and checks for them vanish.
 FASTMATH: frozenset[str] = frozenset()
 
@@ -47,7 +47,7 @@ _PRANGE_ONLY = dict.fromkeys(
 _internals: Any = numba.core
 
 
-# Options of functions that are merged into others: no entrance for Python or C, no machine code of their own.
+# Options of functions that are merged into others: no entry points for Python or C, no machine code of their own.
 _MERGED: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _APART, _OF_USERS = dict(_MERGED), dict(_MERGED)
 _SERIAL: dict[str, Any] = {}
@@ -60,14 +60,14 @@ with contextlib.suppress(AttributeError):
 
 
 def kernel(function: Function) -> Function:
-    """Compile a module-level function that is called by kernels and entries, and by nobody else."""
+    """Compile a module-level function that only kernels and entries call."""
     return _compiled(function, **_MERGED)
 
 
 def formula(function: Function) -> Function:
-    """Compile a scalar function into its callers: a loop around a call left standing does not vectorise.
+    """Compile a scalar function into its callers: a loop around a call does not vectorize.
 
-    (LLVM's own choice left `exp` standing in some loops: 3.9 ns an element instead of 0.4.)
+    (LLVM by itself left calls of `exp` in some loops: 3.9 ns an element instead of 0.4.)
     """
     return _compiled(function, forceinline=True, **_MERGED)
 
@@ -78,12 +78,12 @@ def apart(function: Function) -> Function:
 
 
 def own_formula(function: Callable[..., Any]) -> Any:
-    """As `formula`, for a function of a user's, which may be compiled by Numba already."""
+    """As `formula`, for a user's function, which Numba may have compiled already."""
     return _compiled(getattr(function, "py_func", function), forceinline=True, **_OF_USERS)
 
 
 def what_prevents_compiling(made: Any, arguments: int) -> str:
-    """Why Numba does not compile a formula for so many numbers of float64, in one line; empty where it does."""
+    """Why Numba does not compile a formula of this many float64 numbers, in one line; empty if it does."""
     if JIT_DISABLED:
         return ""
     try:
@@ -95,21 +95,21 @@ def what_prevents_compiling(made: Any, arguments: int) -> str:
 
 
 class Entry:
-    """A compiled function that is called from Python, as two dispatchers of the same source.
+    """A compiled function for Python to call, as two dispatchers of the same source.
 
     Attributes
     ----------
     name : str
         Name of the function.
     serial : dispatcher
-        Compiled without threads: `prange` is `range`. Starts no thread pool.
+        Compiled without threads: `prange` is `range`, and no thread pool starts.
     parallel : dispatcher
         Compiled with each `prange` as a parallel region. `fastnn.engine.threads.run` chooses between the two.
     """
 
     def __init__(self, function: Callable[..., Any], keep: bool = True, launches: bool = False) -> None:
         self.name: str = function.__name__
-        self.launches = launches  # whether it is a shell: see there
+        self.launches = launches  # whether it is a `shell`
         self.serial: Any
         self.parallel: Any
         if JIT_DISABLED:  # NumPy would warn of overflows that compiled code passes through
@@ -117,7 +117,7 @@ class Entry:
             return
         options = _SERIAL if keep else _CALLS_USERS
         self.serial = self.parallel = _cached(_compiled(function, **options), function, "serial", keep)
-        # Numba warns of parallel code without a parallel region, and it would be the same code.
+        # Without a parallel region Numba would warn, and the code would be the same.
         if "prange" in function.__code__.co_names:
             parallel = _compiled(function, parallel=_prange_only(), **_PARALLEL)
             self.parallel = _cached(parallel, function, "parallel", keep)
@@ -126,13 +126,13 @@ class Entry:
 def compile_unit(
     function: Callable[..., None], arguments: tuple[Any, ...], made_of: tuple[Any, ...], parallel: bool = False
 ) -> tuple[int, Any]:
-    """Compile a function of integers and pointers that returns nothing as a C function.
+    """Compile a function of integers and pointers, without a result, as a C function.
 
     Returns its address, and the library that holds its code.
     """
     options = {"parallel": _prange_only(), **_PARALLEL} if parallel else _SERIAL
     dispatcher = _compiled(function, no_cpython_wrapper=True, **options)
-    # What wraps a user's function is in no file that would tell of a change.
+    # The wrapper of a user's function is in no file that would show a change.
     keep = all(getattr(one, "py_func", one).__closure__ is None for one in made_of)
     _cached(dispatcher, function, "unit", keep, made_of)
     dispatcher.compile(numba.types.void(*arguments))
@@ -141,7 +141,7 @@ def compile_unit(
 
 
 def _prange_only() -> Any:
-    """Numba's option for it: a dict would be emptied with the first signature."""
+    """Numba's option for it; the first signature would empty a dict."""
     options = getattr(_internals.cpu_options, "ParallelOptions", None)
     return True if options is None else options(dict(_PRANGE_ONLY))
 
@@ -150,10 +150,10 @@ ENTRIES: list[Entry] = []
 
 
 def entry(function: Callable[..., Any]) -> Entry:
-    """Compile a module-level function that is called from Python. Its first parameter is `n_threads` (intp).
+    """Compile a module-level function for Python to call. Its first parameter is `n_threads` (intp).
 
-    What is compiled is kept on disk, so an entry and all it calls live in `fastnn/kernels` or in the entry's
-    own file: a change elsewhere would not be noticed.
+    Its code is kept on disk, so an entry and all that it calls live in the folders COMPILED or in the entry's own file:
+    a change elsewhere would not be noticed.
     """
     made = Entry(function)
     ENTRIES.append(made)
@@ -161,7 +161,7 @@ def entry(function: Callable[..., Any]) -> Entry:
 
 
 def shell(function: Callable[..., Any]) -> Entry:
-    """Compile a module-level function that is called from Python and runs its parts through a launcher.
+    """Compile a module-level function for Python to call that runs its parts through a launcher.
 
     Its first parameters are `n_threads` and the address of a launcher, or 0 (see units.run_parts). It is compiled once,
     for any number of threads.
@@ -172,7 +172,7 @@ def shell(function: Callable[..., Any]) -> Entry:
 
 
 def entry_of_functions(function: Callable[..., Any]) -> Entry:
-    """As `entry`, for one that takes a user's compiled function: compiled for each, and not kept on disk."""
+    """As `entry`, for one that takes a user's compiled function: it is compiled for each, and not kept on disk."""
     made = Entry(function, keep=False)
     ENTRIES.append(made)
     return made
@@ -181,8 +181,7 @@ def entry_of_functions(function: Callable[..., Any]) -> Entry:
 def by_dtype(float32_version: Function, float64_version: Function) -> Function:
     """Return a function of scalars that calls one of two versions, by the type of its first argument.
 
-    In kernels the choice is made when they are compiled: `float32_version` for a float32, `float64_version`
-    for anything else. In plain Python: `float32_version` for an `np.float32`.
+    The choice is made when a kernel is compiled: `float32_version` for a float32, `float64_version` for anything else.
     """
 
     def choose(*arguments: Any) -> Any:
@@ -205,21 +204,21 @@ def by_dtype(float32_version: Function, float64_version: Function) -> Function:
 def _compiled(function: Callable[..., Any], **options: Any) -> Any:
     fastmath = set(FASTMATH) or False
     made = numba.njit(nogil=True, error_model="numpy", fastmath=fastmath, **options)(function)
-    with contextlib.suppress(AttributeError):  # without the compiler, or where Numba has moved it
+    with contextlib.suppress(AttributeError):  # without the compiler, or if Numba has moved it
         given = made.get_call_template
         made.get_call_template = lambda args, kws: given(_without_literals(args), kws)
     return made
 
 
 def _without_literals(arguments: Any) -> tuple[Any, ...]:
-    """Types of arguments, that of a constant as of any number: else a kernel is compiled for every constant."""
+    """The types of arguments, with a constant's like any number's: a kernel would be compiled for every constant."""
     return tuple(numba.types.unliteral(argument) for argument in arguments)
 
 
 def _cached(
     dispatcher: Any, function: Callable[..., Any], variant: str, keep: bool = True, made_of: tuple[Any, ...] = ()
 ) -> Any:
-    """Give a dispatcher its cache. Should Numba move the place for it, the dispatcher compiles in memory."""
+    """Give a dispatcher its cache; if Numba has moved the place for it, the dispatcher compiles in memory."""
     if keep and hasattr(dispatcher, "_cache"):
         dispatcher._cache = KernelCache(function, variant, made_of)
     return dispatcher

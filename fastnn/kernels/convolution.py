@@ -2,7 +2,7 @@
 
 Images are (N, C, H, W). The window of output (i, j) begins at row i stride - pad, column j stride - pad; outside the
 image everything is 0. Results are float64, whatever the images are, as in the course that these are for. Each part has
-images of its own, so the bits do not depend on n_threads.
+its own images, so the bits do not depend on n_threads.
 """
 
 from typing import Any
@@ -36,7 +36,7 @@ def im2col(n_threads: int, images: Any, stride: int, pad: int, out: Any) -> None
 
 @entry
 def col2im(n_threads: int, columns: Any, stride: int, images: Any) -> None:
-    """images (N, C, H, W) += the windows columns (N, oh, ow, C, height, width) where they lie; without padding."""
+    """images (N, C, H, W) += the windows columns (N, oh, ow, C, height, width) in their places, without padding."""
     for part in prange(n_threads):
         for n in range(share(images.shape[0], part, n_threads), share(images.shape[0], part + 1, n_threads)):
             some, image = columns[n], images[n]
@@ -54,8 +54,8 @@ def max_pool(
 ) -> None:
     """out (N, C, oh, ow) float64 = the largest of each window of images (N, C, H, W), without padding.
 
-    places (N, oh, ow, C) intp: where in the window it is, the first of equals; NaN counts as largest. windows: a row of
-    height * width float64 for each part, scratch.
+    places (N, oh, ow, C) intp: its place in the window, the first of equals; NaN counts as largest. windows: scratch, a
+    row of height * width float64 for each part.
     """
     for part in prange(n_threads):
         for n in range(share(images.shape[0], part, n_threads), share(images.shape[0], part + 1, n_threads)):
@@ -73,7 +73,7 @@ def max_pool(
 
 @entry
 def max_pool_backward(n_threads: int, dout: Any, places: Any, width: int, stride: int, images: Any) -> None:
-    """images (N, C, H, W) float64 += dout (N, C, oh, ow) where the largest of each window was; see max_pool."""
+    """images (N, C, H, W) float64 += dout (N, C, oh, ow) at the largest of each window; see max_pool."""
     for part in prange(n_threads):
         for n in range(share(images.shape[0], part, n_threads), share(images.shape[0], part + 1, n_threads)):
             for c in range(images.shape[1]):

@@ -33,7 +33,7 @@ def evaluate(
 ) -> None:
     """values[p, e] = f with entry entries[e] moved to the point p, steps[p, e] = how far; for entries [first, last).
 
-    copies (parts, *shape of x): each part moves its own and puts it back.
+    copies (parts, *shape of x): each part moves its own copy and puts it back.
     """
     for part in prange(n_threads):
         x = copies[part]

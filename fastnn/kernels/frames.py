@@ -1,6 +1,6 @@
-"""Frames: how an interpreter tells a unit what to work on, and what a unit's source reads it by.
+"""Frames, by which an interpreter tells a unit what to work on, and the functions by which a unit reads them.
 
-A frame is a table of integers: addresses of arrays, and sizes. Who calls a unit fills the slots that its role reads
+A frame is a table of integers: addresses of arrays, and sizes. The caller of a unit fills the slots that its role reads
 (see fastnn/operations/base.py for the roles) and keeps the arrays alive.
 """
 
@@ -13,39 +13,39 @@ from fastnn.kernels.compile import kernel
 from fastnn.kernels.simd import bits, from_bits
 from fastnn.kernels.views import matrix, vector_at
 
-# Slots of a frame. Addresses, but for the sizes and numbers that say so.
-(SOURCE, TARGET, D_SOURCE, D_TARGET,  # rows of what goes in and comes out, and their gradients
+# The slots of a frame: addresses, except the sizes and numbers that say so.
+(SOURCE, TARGET, D_SOURCE, D_TARGET,  # rows of inputs and outputs, and of their gradients
  ROWS, INPUTS, OUTPUTS,  # how many rows, and their elements
- FIRST_ROW, BATCH_ROWS,  # the place of the first one in the batch; rows whose statistics count, or 0
- VALUES, GRADIENTS, STATISTICS,  # the flat vectors, and the one that statistics are read from
- PLACES, NUMBERS,  # of the operation: see PLACE, and its float64 numbers
- NUMBER, KEY,  # which operation it is, and the key of this batch's random numbers or OFF
+ FIRST_ROW, BATCH_ROWS,  # the first row's place in the batch; rows whose statistics count, or 0
+ VALUES, GRADIENTS, STATISTICS,  # the flat vectors, and the one to read statistics from
+ PLACES, NUMBERS,  # the operation's places, see PLACE, and its float64 numbers
+ NUMBER, KEY,  # the operation's number, and the key of this batch's random numbers or OFF
  SCRATCH, SCRATCH_SIZE, SUMS, SUMS_SIZE,  # scratch in the frame's dtype, and in float64
- PARAMETER, BEGIN, END, OUT,  # which parameter, the range of its rows, where its gradient goes
- RESULT,  # what a unit answers
- LABELS, LABELS_SIZE, DENSE, DENSE_SIZE, ROW_NUMBERS,  # targets of a loss, and which of them its rows have
+ PARAMETER, BEGIN, END, OUT,  # a parameter, a range of its rows, and the place for its gradient
+ RESULT,  # a unit's answer
+ LABELS, LABELS_SIZE, DENSE, DENSE_SIZE, ROW_NUMBERS,  # targets of a loss, and the numbers of its rows
  DIVISOR, LOSSES, LOSS_SUMS,  # bits of a float64; one float64 a row
- PARAMS, GRADS, STATE, STRIDE, COUNT,  # of an update: vectors of COUNT, those of state STRIDE bytes apart
+ PARAMS, GRADS, STATE, STRIDE, COUNT,  # of an update: vectors of COUNT elements, the state's STRIDE bytes apart
  CHANGES, OTHER, SAMPLES, SAMPLE_COUNT, RUN, COLUMN, WIDTH, LAYOUT, STEPS, PREPARED, SOFTMAX,  # of a perturbation
- ROLE,  # what a unit that has several roles is called for, see below
+ ROLE,  # the role in which a unit is called, see below
  X, Y, TENSORS, TENSOR_GRADIENTS, CAPACITY, ITEM,  # for the interpreters alone
 ) = range(56)  # fmt: skip
 SLOTS = 56
 
-# For each parameter of an operation, then for each of its statistics: where it begins in the flat vectors, its rows
-# and columns, whether it is a matrix, and whether regularization takes it. The gradient of a parameter is shared among
-# threads by rows; a vector has rows of one element.
+# For each parameter of an operation, then for each of its statistics: its start in the flat vectors, its rows and
+# columns, whether it is a matrix, and whether regularization takes it. Each thread takes a share of the rows of a
+# parameter's gradient; a vector has rows of one element.
 PLACE, HEIGHT, BREADTH, IS_MATRIX, PENALIZED = range(5)
 EACH_PLACE = 5
 MOST_PARAMETERS, MOST_STATISTICS = 4, 2
 PLACES_SIZE = EACH_PLACE * (MOST_PARAMETERS + MOST_STATISTICS)
-# Behind them: the shape of one sample, of the inputs and then of the outputs, filled up with 1.
+# After them: the shape of one sample's inputs, then of its outputs, filled up with 1.
 MOST_DIMENSIONS = 3
 SHAPES_SIZE = 2 * MOST_DIMENSIONS
 # Roles, in the order of operations.base.Units.
 (FORWARD, BACKWARD, GRADIENT, BATCH_STATISTICS, BATCH_SUMS, CHECK, LEARN, SPARSE_FORWARD, SPARSE_GRADIENT, PREPARE,
  REACHES, MOVE, CHANGE, SPREAD, FOLLOW) = range(15)  # fmt: skip
-OFF = -1  # the key where nothing is random
+OFF = -1  # the key if nothing is random
 
 
 @kernel
@@ -110,7 +110,7 @@ def d_target(frame: Any) -> Any:
 
 @kernel
 def flat(frame: Any, slot: int) -> Any:
-    """All elements of the rows at a slot, of an operation with as many outputs as inputs, as a vector."""
+    """All elements of the rows at a slot as a vector, for an operation with as many outputs as inputs."""
     return vector_of(frame, slot, get(frame, ROWS) * get(frame, INPUTS))
 
 
@@ -122,7 +122,7 @@ def size_in(frame: Any, which: int) -> int:
 
 @kernel
 def size_out(frame: Any, which: int) -> int:
-    """As size_in, of the outputs."""
+    """Like size_in, for the outputs."""
     return integers_of(frame, PLACES, PLACES_SIZE + SHAPES_SIZE)[PLACES_SIZE + MOST_DIMENSIONS + which]
 
 
@@ -134,13 +134,13 @@ def number(frame: Any, which: int) -> float:
 
 @kernel
 def scratch(frame: Any) -> Any:
-    """Memory in the frame's dtype that this thread alone uses."""
+    """Scratch in the frame's dtype for this thread alone."""
     return vector_of(frame, SCRATCH, get(frame, SCRATCH_SIZE))
 
 
 @kernel
 def sums(frame: Any) -> Any:
-    """Memory in float64 that this thread alone uses, for at least 512 numbers."""
+    """Scratch of at least 512 float64 numbers for this thread alone."""
     return reals_of(frame, SUMS, get(frame, SUMS_SIZE))
 
 
@@ -175,7 +175,7 @@ def weights(frame: Any, which: int) -> Any:
 
 @kernel
 def statistic(frame: Any, which: int) -> Any:
-    """A statistic that the operation goes by: what it has learned or, in training, that of the batch."""
+    """A statistic that the operation uses: the learned one or, in training, the batch's."""
     return _array_of(frame, STATISTICS, MOST_PARAMETERS + which)
 
 
@@ -193,6 +193,6 @@ def batch_statistic(frame: Any, which: int) -> Any:
 
 @kernel
 def out(frame: Any) -> Any:
-    """Where the gradient of rows [BEGIN, END) of a parameter goes, as a vector."""
+    """The place for the gradient of rows [BEGIN, END) of a parameter, as a vector."""
     breadth = integers_of(frame, PLACES, PLACES_SIZE)[EACH_PLACE * get(frame, PARAMETER) + BREADTH]
     return vector_of(frame, OUT, (get(frame, END) - get(frame, BEGIN)) * breadth)

@@ -2,13 +2,13 @@
 
 The output is computed tile by tile: a few rows by a few vectors of columns, kept in registers while one loop runs
 over the depth (the summed dimension) and adds, per step, a column of the left operand times a row of the right one.
-Around it: a panel is as many columns as the widest tile, a block as many steps in depth as keep a panel in the cache.
-Operands are copied only where their rows lie far apart and the copy serves many tiles.
+A panel is as many columns as the widest tile has, a block as many steps in depth as keep a panel in the cache. Operands
+are copied only if their rows lie far apart and the copy serves many tiles.
 
 The depth is cut into chains of equal length. A chain is fma(..., fma(left[1], right[1], fma(left[0], right[0], start)))
-in order of depth, where the first one starts with the bias and the others with 0; the chains are added in order, of a
-deep sum each DEEP steps by themselves and then their sums. In one chain over all samples the rounding of float32 would
-grow with their number: 1e-5 of a weight gradient at 60,000 of them, and percents at 10 million.
+in order of depth, where the first chain starts with the bias and the others with 0; the chains are added in order, in a
+deep sum first within each DEEP steps and then these sums. In one chain over all samples the rounding of float32 would
+grow with their number: to 1e-5 of a weight gradient at 60,000 samples, and to percents at 10 million.
 
 The cuts depend on the depth alone. So each element has the same bits whatever tile, panel, block or thread computes
 it, and rows and columns may be split in any way.
@@ -28,22 +28,22 @@ from fastnn.kernels.compile import apart, kernel
 from fastnn.kernels.tiles import FEW_ROWS, MAX_VECTORS, ROW_VECTORS, ROWS, panel
 from fastnn.kernels.views import elements, matrix, part
 
-REST_ROWS = 12  # more than remain after tiles of ROWS
+REST_ROWS = 12  # at least as many as remain after tiles of ROWS
 PANEL_COLUMNS = MAX_VECTORS * processor.VECTOR_BYTES // 4  # of the widest tile, in float32
-# Steps of the longest chain, and of the longest sum that is one. OpenBLAS cuts at 320 steps, and the rest in
-# halves. The error of a sum of positive numbers grows with the root of both, and is to stay below twice NumPy's.
+# Steps of the longest chain, and of the longest sum in one chain. OpenBLAS cuts at 320 steps, and the rest in halves.
+# The error of a sum of positive numbers grows with the root of both, and should stay below twice NumPy's.
 CHAIN, ONE_CHAIN = 400, 320
 DEPTH_BLOCK = 1024  # steps in depth taken at once, so that a panel of the right operand stays in the second-level cache
-DEEP = 40 * CHAIN  # steps from which on sums are nested: the error grows with the root of the number of summands
+DEEP = 40 * CHAIN  # longer sums are nested: the error grows with the root of the number of summands
 ROW_BLOCK = 192  # rows of the left operand, transposed, that are copied at once
-FEW_STEPS = 2  # in depth, for which a tile does not pay
-# The layout of an operand. Numbers: True and False in a tuple are two types, and all would be compiled three times.
+FEW_STEPS = 2  # in depth, too few for a tile to pay
+# The layout of an operand. Numbers, because True and False in a tuple are two types: all would be compiled three times.
 AS_IT_IS, TRANSPOSED = np.intp(0), np.intp(1)
 PACK_ROWS = 24  # rows for which copying a panel of a wider matrix pays
 
 
 def scratch_size(depth: int, columns: int, transposed: str = "") -> int:
-    """Elements of scratch for a product of this depth and so many columns of c; transposed: "", "left" or "right"."""
+    """Elements of scratch for a product of this depth and this many columns of c; transposed: "", "left" or "right"."""
     wide = columns > PANEL_COLUMNS // 2  # float64 has half the columns
     panel = PANEL_COLUMNS if wide or transposed == "right" else 0
     block = ROW_BLOCK + REST_ROWS if wide and transposed == "left" else 0
@@ -51,22 +51,22 @@ def scratch_size(depth: int, columns: int, transposed: str = "") -> int:
 
 
 def deep_scratch_size(depth: int, columns: int) -> int:
-    """Elements of scratch for the sums of DEEP steps, where there are more."""
+    """Elements of scratch for the sums of DEEP steps, if there are more."""
     return ROW_BLOCK * columns if depth > DEEP else 0
 
 
 @kernel
 def share(count: int, part: int, parts: int) -> int:
-    """Where part number `part` begins when `count` rows are shared among `parts`, in multiples of 4.
+    """The first row of part number `part` when each of `parts` takes a share of `count` rows, in multiples of 4.
 
-    So at most one part has rows that fill no tile.
+    So at most one part has rows that do not fill a tile.
     """
     return min(count, (count * part // parts + 3) // 4 * 4)
 
 
 @kernel
 def chain_of(depth: int) -> int:
-    """How many of so many steps are added in one chain; multiples of 16, as vectors of steps are copied at once."""
+    """The length of a chain for this many steps; a multiple of 16 for several chains, as vectors are copied."""
     if depth <= ONE_CHAIN:
         return depth
     chains = max(2, (depth + CHAIN - 1) // CHAIN)
@@ -75,10 +75,10 @@ def chain_of(depth: int) -> int:
 
 @kernel
 def _whole_tiles(rows: int) -> int:
-    """How many tiles of ROWS rows to take of so many.
+    """How many tiles of ROWS rows to take.
 
-    One less where FEW_ROWS then leave fewer single rows, each of which takes as long as a tile: 8 rows are two tiles of
-    4, not one of 6 and 2 single ones.
+    One less if tiles of FEW_ROWS then leave fewer single rows, each of which takes as long as a tile: 8 rows are two
+    tiles of 4, not one of 6 and 2 single ones.
     """
     tiles = rows // ROWS
     rest = rows - tiles * ROWS
@@ -97,9 +97,9 @@ def rest_of(vector: Any, start: int) -> Any:
 def copy_rows(source: Any, target: Any, stride: int, width: int, depth: int) -> None:
     """Copy the first `width` elements of `depth` rows into rows of `stride`.
 
-    source: (vector, start, step between its rows). Whole vectors are read where they are elements of the array, and the
-    first ones of the rows are written whole: what reaches into the next row is overwritten with it, and target has room
-    for what reaches behind the last one.
+    source: (vector, start, step between its rows). Whole vectors are read within the array, and the first ones of the
+    rows are written whole: the part that reaches into the next row is overwritten with it, and target has room for the
+    part behind the last one.
     """
     array, start, step = source
     lanes = simd.lanes(array)
@@ -134,7 +134,7 @@ def _copy_transposed(source: Any, target: Any, stride: int, width: int, depth: i
 
 @kernel
 def _copy_left(array: Any, start: int, step: int, target: Any, rows: int, depth: int) -> None:
-    """Copy `depth` rows of `rows` elements for _panel: of each tile the elements of all steps side by side."""
+    """Copy `depth` rows of `rows` elements for _panel, each tile's elements of all steps side by side."""
     tiles = _whole_tiles(rows)
     for tile in range(tiles):
         copy_rows((array, start + tile * ROWS, step), rest_of(target, tile * ROWS * depth), ROWS, ROWS, depth)
@@ -144,25 +144,25 @@ def _copy_left(array: Any, start: int, step: int, target: Any, rows: int, depth:
 
 @kernel
 def _whole_steps(steps: int, later: int, columns: int, beyond: int) -> int:
-    """How many steps can read `beyond` elements behind a row of the right operand without reading past its end.
+    """How many steps can read `beyond` elements behind a row of the right operand and stay within it.
 
-    later: steps that lie behind these.
+    later: the number of steps behind these.
     """
     return max(0, min(steps, steps + later - (beyond + columns - 1) // columns))
 
 
 @apart
 def _product(left: Any, right: Any, bias: Any, c: Any, scratch: Any) -> None:
-    """c (M, N) for at most DEEP steps, block by block in depth, rows and columns; operands are copied where that pays.
+    """c (M, N) for at most DEEP steps, block by block in depth, rows and columns; operands are copied if that pays.
 
-    left: (vector, step between rows, step in depth, layout); right: (vector, depth, step between rows of the matrix as
-    it lies in memory, layout).
+    left: (vector, step between rows, step in depth, layout); right: (vector, depth, step between rows of the matrix in
+    memory, layout).
     """
     rows, columns = c.shape
     left_array, left_row, left_step, left_layout = left
     right_array, depth, right_step, right_layout = right
     transposed = right_layout == TRANSPOSED
-    zero, unit = np.intp(0), np.intp(1)  # a literal in a tuple would be a type of its own, compiled once more
+    zero, unit = np.intp(0), np.intp(1)  # a literal in a tuple would be another type, compiled once more
     lanes = simd.lanes(c)
     width = MAX_VECTORS * lanes
     copy_left = left_layout == TRANSPOSED and columns > width
@@ -232,7 +232,7 @@ def _product_of_any_depth(left: Any, right: Any, bias: Any, c: Any, scratch: Any
 
 @kernel
 def _few_steps(a: Any, b: Any, c: Any, first: int) -> None:
-    """c = (a^T b)[first :] for few rows of a and b: row after row, as tiles would end as soon as they begin.
+    """c = (a^T b)[first :] for few rows of a and b: row after row, as tiles do not pay.
 
     784 x 1 x 50 takes 3 us instead of 15.
     """

@@ -1,6 +1,6 @@
-"""Numba's compiler, but for machine code that nobody calls, and with vectors as wide as the processor's.
+"""Numba's compiler without machine code that nobody calls, and with vectors as wide as the processor's.
 
-Raises AttributeError where Numba has moved what is used here; kernels are then compiled by Numba's own.
+It raises AttributeError if Numba has moved any part used here; Numba's own compiler then compiles the kernels.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from fastnn.kernels.processor import VECTOR_BYTES
 
 @contextlib.contextmanager
 def _without_collector() -> Iterator[None]:
-    """Compile without the collector of cyclic garbage, which looks at all that the compiler holds again and again."""
+    """Compile without the garbage collector, which would look at all that the compiler holds again and again."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -26,11 +26,11 @@ def _without_collector() -> Iterator[None]:
 
 
 def _libraries() -> tuple[Any, Any, Any]:
-    """What holds the code of an entry, and what holds that of a kernel until it is merged.
+    """Libraries for the code of an entry, and for the code of a kernel until it is merged.
 
-    For most Intel processors with AVX-512 LLVM makes loops of vectors half as wide, as wide ones once slowed the clock.
-    On an Emerald Rapids of 2023, one thread, 512 bits take 0.73 of the time for sigmoid, 0.79 tanh, 0.83 gelu (300 x
-    1000 elements), 0.93 for the numerical gradient of 784-50-10, and the same for softmax and training steps.
+    For most Intel processors with AVX-512, LLVM makes loops of vectors half as wide, as wide ones once slowed the
+    clock. On an Emerald Rapids of 2023, one thread, 512 bits take 0.73 of the time for sigmoid, 0.79 tanh, 0.83 gelu
+    (300 x 1000 elements), 0.93 for the numerical gradient of 784-50-10, and the same for softmax and training steps.
     """
     library_class: Any = numba.core.codegen.JITCodeLibrary
     used = ("_optimize_final_module", "_finalize_final_module", "_finalize_dynamic_globals", "_ensure_finalized")
@@ -46,7 +46,7 @@ def _libraries() -> tuple[Any, Any, Any]:
         getattr(library_class, name)
 
     class _CodeGenerator:
-        """Numba's, without the Python environment of a function, which needs the address of its machine code."""
+        """Numba's, without a function's Python environment, which needs the address of its machine code."""
 
         def __init__(self, codegen: Any) -> None:
             self._codegen = codegen
@@ -201,12 +201,12 @@ class Compilers(NamedTuple):
 def merging_compilers() -> Compilers:
     """The compilers.
 
-    Numba optimises and translates every function by itself and once more inside each of its callers, up to nine times
-    for the innermost kernels, and a parallel loop in each of three wrappers. These leave it to the entry that all is
-    merged into: the first training step comes after 7 s instead of 21 (one thread), 12 instead of 31 (two), on one busy
-    machine.
+    Numba optimizes and translates every function by itself and again inside each of its callers, up to nine times for
+    the innermost kernels, and a parallel loop in each of three wrappers. These compilers do it once, in the entry that
+    everything is merged into: the first training step comes after 7 s instead of 21 (one thread), 12 instead of 31
+    (two), on one busy machine.
 
-    What is overridden is internal to Numba; AttributeError where it has moved.
+    They override internals of Numba; AttributeError if these have moved.
     """
     compiler_class: Any = numba.core.compiler.Compiler
     wide, merged, apart = _libraries()
@@ -249,7 +249,7 @@ def merging_compilers() -> Compilers:
             return _shortened(super().define_pipelines(), self.state, instead)
 
     class _PartsGenerator:
-        """Numba's, but for the three functions that it wraps around the body of a parallel loop."""
+        """Numba's, without code for the three functions that it wraps around the body of a parallel loop."""
 
         def __init__(self, codegen: Any) -> None:
             self._codegen = codegen

@@ -1,4 +1,4 @@
-"""What kernels are compiled for: the width and the number of vector registers.
+"""The processor that kernels are compiled for: the width and the number of its vector registers.
 
 FASTNN_VECTOR_WIDTH lowers the width for tests.
 """
@@ -15,7 +15,7 @@ from numba.core import codegen
 def features() -> set[str]:
     """Names of the processor features that Numba compiles for."""
     names = config.CPU_FEATURES
-    if names is None:  # as Numba chooses: without AVX where NUMBA_ENABLE_AVX=0, none where LLVM cannot tell
+    if names is None:  # as Numba chooses: without AVX for NUMBA_ENABLE_AVX=0, none if LLVM cannot tell
         names = "" if config.CPU_NAME == "generic" else codegen.get_host_cpu_features()
     features = {name[1:] for name in names.split(",") if name.startswith("+")}
     return features | {"neon", "fma"} if platform.machine().lower() in {"aarch64", "arm64"} else features
@@ -38,6 +38,6 @@ FEATURES = features()
 VECTOR_BYTES = vector_bytes(FEATURES)
 LANES = {np.dtype(np.float32): VECTOR_BYTES // 4, np.dtype(np.float64): VECTOR_BYTES // 8}
 REGISTERS = 32 if VECTOR_BYTES == 64 or "neon" in FEATURES else 16
-# Without the instruction LLVM would call libm's software fma for each element: multiply and add instead.
+# Without the instruction, multiply and add: LLVM would call libm's software fma for each element.
 HAS_FMA = bool({"fma", "avx512f", "neon"} & FEATURES)
 HAS_MASKED_STORE = VECTOR_BYTES == 64 or "avx512vl" in FEATURES

@@ -1,4 +1,4 @@
-"""Random bits that are a function of a key and a place alone: the same on any number of threads."""
+"""Random bits that depend only on a key and a place: the same on any number of threads."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ _BITS = 0xFFFFFFFF
 
 @formula
 def mixed(h: Any) -> Any:
-    """The finalizer of MurmurHash3 (Appleby, 2011): each of 32 bits depends on all of them. In int64."""
+    """The finalizer of MurmurHash3 (Appleby, 2011): each of 32 bits depends on all of them; in int64."""
     h = h & _BITS
     h = ((h ^ (h >> 16)) * 0x85EBCA6B) & _BITS
     h = ((h ^ (h >> 13)) * 0xC2B2AE35) & _BITS

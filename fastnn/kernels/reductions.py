@@ -1,4 +1,4 @@
-"""Sums whose bits depend on nothing but the numbers and their order."""
+"""Sums whose bits depend only on the numbers and their order."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ def _four(values: Any, at: int, step: int) -> Any:
 def sums_of_columns(a: Any, sums: Any, first: int, out: Any) -> None:
     """out = the sums of columns first, first + 1, ... of a (N, H): eight rows pairwise, eights in float64.
 
-    sums: any number of float64, scratch. A few columns at once, row after row: down one column at a time took ten times
-    as long, every row in float64 four times.
+    sums: float64 scratch of any size. A few columns at once, row after row: one column at a time took ten times as
+    long, every row in float64 four times.
     """
     flat, width, whole = elements(a), a.shape[1], a.shape[0] // 8 * 8
     for begin in range(0, out.size, sums.size):

@@ -1,6 +1,6 @@
-"""The largest element and the sum of a row, and what is made of them: softmax.
+"""The largest element and the sum of a row, and softmax, which is made of them.
 
-Rows are narrow, such as the ten outputs of a classifier, or wide; each takes its own way to the same numbers.
+Narrow rows, such as the ten outputs of a classifier, and wide ones are handled differently, to the same numbers.
 """
 
 from typing import Any
@@ -12,16 +12,16 @@ from fastnn.kernels.simd import bits, from_bits, sum_of_eighths
 from fastnn.kernels.vector_math import exp
 from fastnn.kernels.views import elements, part
 
-# Elements from which it pays not to take one after the other: for the largest and the sum of 24, 32 and 64 of float32
-# 24, 36 and 79 ns one by one, 28, 29 and 38 in registers (Zen 3).
+# Rows from this size on are taken in registers: the largest and the sum of 24, 32 and 64 float32 take 24, 36 and 79 ns
+# one by one, 28, 29 and 38 in registers (Zen 3).
 WIDE = 32
-BLOCK = 4096  # elements of softmax taken through all its loops, 16 KiB of float32 in a first cache of 32
+BLOCK = 4096  # elements that softmax takes through all its loops at once, 16 KiB of float32 in a first cache of 32
 
 
 @formula
 def _rank_32(x: Any) -> Any:
     """An integer that is larger for a larger number, the same for both zeros, and the largest for NaN."""
-    pattern = bits(x + np.float32(0.0))  # of which -0 makes 0
+    pattern = bits(x + np.float32(0.0))  # turns -0 into 0
     return np.int32(2147483647) if x != x else np.int32(pattern ^ ((pattern >> 31) & 2147483647))
 
 
@@ -34,7 +34,7 @@ def _rank_64(x: Any) -> Any:
 
 @formula
 def _number_32(x: Any, rank: Any) -> Any:
-    """The number of this rank, of the type of x; some NaN for that of NaN."""
+    """The number of this rank, of the type of x; a NaN for the rank of NaN."""
     return from_bits(np.int32(rank ^ ((rank >> 31) & 2147483647)))
 
 
@@ -50,7 +50,7 @@ _number = by_dtype(_number_32, _number_64)
 
 @kernel
 def _largest_rank(row: Any) -> Any:
-    """The largest rank, of integers, as LLVM vectorises the maximum of integers only."""
+    """The largest rank; integers, because LLVM vectorizes only their maximum."""
     rank = _rank(row[0])
     for k in range(1, row.size):
         rank = max(rank, _rank(row[k]))
@@ -59,9 +59,9 @@ def _largest_rank(row: Any) -> Any:
 
 @kernel
 def all_finite(values: Any) -> bool:
-    """Whether no element of a vector is NaN or infinite: the largest bit pattern without its sign is that of a number.
+    """Whether no element of a vector is NaN or infinite: the largest bit pattern without its sign is a number's.
 
-    Integers, because LLVM vectorises the maximum of integers only.
+    Integers, because LLVM vectorizes only their maximum.
     """
     largest = bits(values.dtype.type(0.0))
     for i in range(values.size):
@@ -71,7 +71,7 @@ def all_finite(values: Any) -> bool:
 
 @kernel
 def first_largest(row: Any) -> int:
-    """Where the largest element is; the first of equals, and a NaN counts as largest, as in NumPy."""
+    """The place of the largest element, the first of equals; NaN counts as largest, as in NumPy."""
     if row.size >= WIDE:
         rank, best = _largest_rank(row), row.size
         for k in range(row.size):
@@ -87,18 +87,18 @@ def first_largest(row: Any) -> int:
 
 @kernel
 def largest(row: Any) -> Any:
-    """The largest element; of a row with NaN some element."""
+    """The largest element; any element of a row with NaN."""
     if row.size >= WIDE:
         return _number(row[0], _largest_rank(row))
     highest = row[0]
-    for k in range(1, row.size):  # without a branch, which would be guessed wrong twice for ten elements
+    for k in range(1, row.size):  # without a branch, which would be mispredicted twice for ten elements
         highest = row[k] if row[k] > highest else highest
     return highest
 
 
 @kernel
 def sum_of(values: Any, count: int) -> float:
-    """The sum of the first `count` of a vector in float64; of many as eight sums of every eighth, and then theirs."""
+    """The float64 sum of a vector's first `count` elements; a long one adds up eight sums of every eighth."""
     whole = count // 8 * 8 if count >= WIDE else 0
     total = sum_of_eighths(values, whole) if whole > 0 else 0.0
     for i in range(whole, count):
@@ -117,14 +117,14 @@ def subtract_largest(x: Any, y: Any) -> Any:
 
 @kernel
 def exp_in_place(y: Any) -> None:
-    """y = exp(y) of a vector. Of all rows at once: the few columns of one row would hardly fill a register."""
+    """y = exp(y) for all rows at once: the few columns of one row would hardly fill a register."""
     for i in range(y.size):
         y[i] = exp(y[i])
 
 
 @kernel
 def divide_by_sum(y: Any) -> float:
-    """y = y / sum y of one row, the sum in float64, which is returned."""
+    """y = y / sum y of one row; returns the sum, in float64."""
     total = sum_of(y, y.size)
     divisor = y.dtype.type(total)
     for k in range(y.size):

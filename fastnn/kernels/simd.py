@@ -1,12 +1,12 @@
 """Vectors in LLVM IR. Each operation has a scalar twin in NumPy, used with NUMBA_DISABLE_JIT=1.
 
-A *vector* is as many elements as one register of this machine holds (`LANES`). A *row* is a tuple of adjacent vectors
-of which only the first `count` elements of the last one are read or written; a *tile* is a tuple of equal rows, the
-accumulators of a matrix product, held in registers. Index i of an array is `array.ravel()[i]`.
+A *vector* is as many elements as one register of this machine holds (`LANES`). A *row* is a tuple of adjacent vectors;
+of the last one only the first `count` elements are read or written; a *tile* is a tuple of equal rows, the accumulators
+of a matrix product, held in registers. Index i of an array is `array.ravel()[i]`.
 
-Numba cannot express any of this: its vectoriser must be lucky to keep 24 accumulators in registers. With one fused
-multiply-add per step (`fma`), and no fastmath, each element of a product is one fixed chain of operations, the same
-bits at any width, in any tile and on any thread.
+Numba cannot express any of this: its vectorizer would need luck to keep 24 accumulators in registers. With one fused
+multiply-add per step (`fma`) and no fastmath, each element of a product is one fixed chain of operations, the same bits
+at any width, in any tile and on any thread.
 """
 
 from collections.abc import Callable
@@ -60,7 +60,7 @@ def _call(builder: Any, name: str, result: ir.Type, arguments: list[Any]) -> Any
 
 
 def _suffix(vector: ir.Type) -> str:
-    """LLVM's name of a type inside the name of an overloaded intrinsic: f32, v16f32."""
+    """LLVM's name of a type in the name of an overloaded intrinsic: f32, v16f32."""
     lanes, element = (f"v{vector.count}", vector.element) if isinstance(vector, ir.VectorType) else ("", vector)
     return lanes + ("f32" if isinstance(element, ir.FloatType) else "f64")
 
@@ -106,7 +106,7 @@ def _store(builder: Any, value: Any, pointer: Any, alignment: int) -> None:
 def _store_first(builder: Any, values: list[Any], pointers: list[Any], alignment: int, count: Any) -> None:
     """Store the first `count` lanes, fewer than all, of each value.
 
-    Without AVX-512, half a vector where count has that bit, then a quarter of one, ...: the masked store of AVX2 is
+    Without AVX-512, half a vector is stored if count has that bit, then a quarter, ...: the masked store of AVX2 is
     slow on some processors (12 cycles on Zen 3).
     """
     vector = values[0].type
@@ -211,7 +211,7 @@ def _lower_loading(tile: Any, array: Any, adds: bool) -> Any:
 
 @lowered(lambda context, tile, array, start, step, count: _lower_loading(tile, array, adds=False))
 def load_tile(tile: Any, array: Any, start: int, step: int, count: int) -> Any:
-    """A tile of this shape from array[start + r * step :] for its rows r; of each last vector `count` elements."""
+    """A tile of this shape from array[start + r * step :] for its rows r; `count` elements of each last vector."""
     flat, vectors, width = array.reshape(-1), len(tile[0]), LANES[array.dtype]
     rows = []
     for r in range(len(tile)):
@@ -240,7 +240,7 @@ def _lower_fill_tile(context: Any, tile: types.UniTuple, row: types.UniTuple) ->
 
 @lowered(_lower_fill_tile)
 def fill_tile(tile: Any, row: Any) -> Any:
-    """A tile of this shape all of whose rows are that of `row`, a tile of one row."""
+    """A tile of this shape whose rows all equal `row`, a tile of one row."""
     return row * len(tile)
 
 
@@ -300,7 +300,7 @@ def _lower_store_tile(context: Any, tile: Any, array: Any, start: Any, step: Any
 
 @lowered(_lower_store_tile)
 def store_tile(tile: Any, array: Any, start: int, step: int, count: int) -> None:
-    """array[start + r * step :] = tile[r] for every row r; of each last vector `count` elements."""
+    """array[start + r * step :] = tile[r] for every row r; `count` elements of each last vector."""
     flat = array.reshape(-1)
     for r, row in enumerate(tile):
         values = np.concatenate(row)
@@ -346,9 +346,9 @@ def _lower_sum_of_eighths(context: Any, values: types.Array, count: types.Intege
 
 @lowered(_lower_sum_of_eighths)
 def sum_of_eighths(values: Any, count: int) -> Any:
-    """The sum in float64 of the first `count` of a vector, a multiple of 8: of every eighth, then of two each.
+    """The float64 sum of the first `count` of a vector, a multiple of 8: sums of every eighth, then of pairs.
 
-    Numba's own loop over eight sums takes one element of float32 after the other: 0.41 ns each.
+    Numba's own loop over eight sums takes float32 elements one by one: 0.41 ns each.
     """
     sums = np.zeros(8)
     for row in values[:count].reshape(-1, 8):
@@ -362,7 +362,7 @@ def _lower_transpose(context: Any, source: Any, start: Any, step: Any, target: A
     lanes, size = _lanes(source.dtype), source.dtype.bitwidth // 8
 
     def exchange(builder: Any, a: Any, b: Any, distance: int) -> Any:
-        """Swap the blocks of `distance` lanes that lie across the diagonal of two rows that are `distance` apart."""
+        """Swap the blocks of `distance` lanes across the diagonal of two rows that are `distance` apart."""
         first = [k if not k & distance else lanes + k - distance for k in range(lanes)]
         second = [k + distance if not k & distance else lanes + k for k in range(lanes)]
         masks = [ir.Constant(ir.VectorType(_LANE, lanes), lane_numbers) for lane_numbers in (first, second)]

@@ -1,4 +1,4 @@
-"""exp and log of small changes, exact to rounding: what differences of losses are made of. All is float64."""
+"""exp and log of small changes, exact to rounding, for differences of losses. All is float64."""
 
 from typing import Any
 
@@ -38,6 +38,6 @@ def small_log1p(u: Any) -> Any:
 
 @kernel
 def log1p(u: Any) -> float:
-    """log(1 + u) for u > -1/2, exact to rounding: what the sum loses is in (1 + u) - 1, too."""
+    """log(1 + u) for u > -1/2, exact to rounding: (1 + u) - 1 has the rounding of the sum, too."""
     w = 1.0 + u
     return u if w == 1.0 else log(w) * (u / (w - 1.0))

@@ -1,9 +1,10 @@
-"""Products whose left operand is mostly zeros, as the first layer's inputs often are: four of five pixels of MNIST.
+"""Products whose left operand is mostly zeros, as are the first layer's inputs often: four of five pixels of MNIST are
+0.
 
-A tile leaves out the steps in depth at which all its rows are 0, and is
-otherwise as in matmul: the same chain of operations without those that add 0 times a number. So the right operand must
-be finite, and only a zero that is the rounding of something smaller may differ, in its sign. 100 digits of MNIST times
-784 x 50 take 70 us instead of 103, the gradient of those weights 67 instead of 112, one thread.
+A tile leaves out the steps in depth at which all its rows are 0. Otherwise it is as in matmul: the same chain of
+operations without the ones that add 0 times a number. So the right operand must be finite, and only the sign of a zero
+by underflow may differ. 100 digits of MNIST times 784 x 50 take 70 us instead of 103, the gradient of these weights 67
+instead of 112, on one thread.
 """
 
 from typing import Any
@@ -27,24 +28,24 @@ from fastnn.kernels.views import elements
 
 ROW_BLOCK = 128  # rows whose lists of steps are kept at once
 LISTS = ROW_BLOCK // ROWS + ROWS // FEW_ROWS + FEW_ROWS
-SAMPLES = 512  # elements looked at
-FEWEST_ROWS = 24  # and steps in depth, from which on it may pay
+SAMPLES = 512  # elements that are looked at
+FEWEST_ROWS = 24  # and fewest steps in depth for which it may pay
 _LANE_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
 LANE_COUNTS = _LANE_BITS.sum(axis=1, dtype=np.uint8)
 LANE_NUMBERS = np.argsort(-_LANE_BITS.astype(np.int8), axis=1, kind="stable").astype(
     np.uint16
-)  # those that are 1 first
+)  # the numbers of bits that are 1 first
 
 
 def sparse_scratch_size(depth: int, columns: int) -> int:
-    """Elements of scratch for a product of this depth: a panel, lists of numbers of two bytes, and deep sums."""
+    """Elements of scratch for a product of this depth: a panel, lists of two-byte numbers, and deep sums."""
     lists = (min(depth, CHAIN) + 9) * (PANEL_COLUMNS + LISTS // 2 + 1) + processor.VECTOR_BYTES // 4
     return lists + deep_scratch_size(depth, columns)
 
 
 @kernel
 def mostly_zero(a: Any) -> bool:
-    """Whether at least half of an array's elements are 0, by a sample of them, spread evenly by the golden ratio."""
+    """Whether at least half of an array's elements are 0, by a sample spread evenly by the golden ratio."""
     flat = elements(a)
     seen, zeros, position = min(flat.size, SAMPLES), 0, 0.0
     for i in range(seen):
@@ -60,7 +61,7 @@ def _list_steps_of_rows(array: Any, start: int, row: int, height: int, depth: in
     """steps[1:] = the numbers of the steps in depth at which not all of a tile's rows are 0; steps[0] = their end.
 
     The tile has `height` rows of `depth` adjacent elements, `row` apart. Up to eight steps are looked at and written at
-    once, without branches, which would be mispredicted often: 100 digits take 2 us instead of 32.
+    once, without branches, which would often be mispredicted: 100 digits take 2 us instead of 32.
     """
     lanes = simd.lanes(array)
     chunk = min(lanes, 8)
@@ -88,7 +89,7 @@ def _list_steps_of_rows(array: Any, start: int, row: int, height: int, depth: in
 
 @kernel
 def _list_steps_of_columns(array: Any, start: int, step: int, height: int, depth: int, steps: Any) -> None:
-    """As _list_steps_of_rows for `height` columns: adjacent elements, at each step in depth `step` further on."""
+    """As _list_steps_of_rows for `height` columns: adjacent elements, `step` further on at each step in depth."""
     lanes = simd.lanes(array)
     mask = (np.uintp(1) << np.uintp(height)) - np.uintp(1)
     whole = max(0, min(depth, (array.size - start - max(lanes, height) + step) // step))
@@ -110,7 +111,7 @@ def _list_steps_of_columns(array: Any, start: int, step: int, height: int, depth
 
 @kernel
 def _list_tiles(left: Any, rows: int, depth: int, lists: Any) -> None:
-    """The lists of all tiles of some rows; left is (vector, start, step between rows, step in depth)."""
+    """Make the lists of all tiles of some rows; left is (vector, start, step between rows, step in depth)."""
     array, start, row, step = left
     number, done = 0, 0
     while done < rows:
@@ -124,7 +125,7 @@ def _list_tiles(left: Any, rows: int, depth: int, lists: Any) -> None:
 
 @kernel
 def _height(rows: int) -> int:
-    """Of the next tile, with so many rows left."""
+    """The height of the next tile when `rows` are left."""
     return ROWS if rows >= ROWS else FEW_ROWS if rows >= FEW_ROWS else 1
 
 
@@ -133,7 +134,7 @@ def _tile(tile: Any, single: Any, left: Any, panel: Any, initial: Any, out: Any,
     """One tile: the sum over the listed steps. `single` is a tile of one row.
 
     left is (array, start, step between rows, step in depth); panel holds rows of MAX_VECTORS whole vectors; out is
-    (array, start, step between rows, elements of the last vector, whether to add to what is there); initial is a row of
+    (array, start, step between rows, elements of the last vector, whether to add to its content); initial is a row of
     vectors.
     """
     left_array, start, left_row, left_depth = left
@@ -141,8 +142,8 @@ def _tile(tile: Any, single: Any, left: Any, panel: Any, initial: Any, out: Any,
     lanes = simd.lanes(panel)
     width = MAX_VECTORS * lanes
     total = simd.fill_tile(tile, initial)
-    # Unsigned, because Numba would ask of an index whether it is negative; by a step that LLVM does not know, because
-    # it would unroll the loop and take longer to compile.
+    # Unsigned, because Numba would test a signed index; by a step that LLVM does not know, because it would unroll the
+    # loop and take longer to compile.
     s, end, unit = np.uintp(1), np.uintp(steps[0]), np.uintp(out_row // out_row)
     while s < end:
         k = np.intp(steps[s])
@@ -188,7 +189,7 @@ def _product(left: Any, b: Any, bias: Any, scratch: Any, c: Any) -> None:
     lanes, depth = simd.lanes(c), b.shape[0]
     width, most = MAX_VECTORS * lanes, chain_of(depth)
     panel, lists = scratch, scratch[most * width + lanes :].view(np.uint16)
-    lists = lists[: LISTS * (most + 9)].reshape((LISTS, most + 9))  # room for the end and for eight numbers at once
+    lists = lists[: LISTS * (most + 9)].reshape((LISTS, most + 9))  # with room for the end and eight more numbers
     flat, flat_b = elements(c), elements(b)
     one, two = simd.zero_tile(c, 1, 1), simd.zero_tile(c, 1, 2)
     for k in range(0, depth, most):

@@ -4,7 +4,7 @@ An operation of a network is a few *units*: its forward, its backward, the gradi
 argument, a *frame*: a table of integers with the addresses and sizes of all that it works on (frames.py), whose type
 says whether the numbers are float32 or float64. It returns nothing, allocates nothing and raises nothing. The
 interpreters in fastnn/engine call units through the addresses in a network's plan. So an interpreter is compiled once,
-a unit when the first network needs it, and an operation more makes nobody else wait.
+a unit when the first network needs it, and nobody waits for a further operation.
 """
 
 import ctypes
@@ -31,27 +31,27 @@ class Unit:
     Parameters
     ----------
     function : function
-        It takes a frame or, with `parts`, a job, the number of a part, and how many parts there are.
+        It takes a frame or, with `parts`, a job, the number of a part and the number of parts.
     parts : bool
     made_of : functions
-        What the function's closure holds: kernels and formulas of fastnn, so that it may be kept on disk.
+        The kernels and formulas in the function's closure; if they are fastnn's, its code may be kept on disk.
     """
 
     def __init__(self, function: Callable[..., None], parts: bool = False, made_of: tuple[Any, ...] = ()) -> None:
         self.function, self.parts, self.made_of = function, parts, made_of
         self.__doc__ = function.__doc__
         self._addresses: dict[Any, int] = {}
-        self.libraries: list[Any] = []  # with its code
+        self.libraries: list[Any] = []  # they hold its code
         UNITS.append(self)
 
     @property
     def dtypes(self) -> set[str]:
-        """For which it is compiled, or loaded, in this process."""
+        """The dtypes for which it is compiled or loaded in this process."""
         return {str(dtype) for dtype in self._addresses}
 
     @property
     def name(self) -> str:
-        """The names of the function and of what it is made of."""
+        """The names of the function and of its parts."""
         return ".".join([self.function.__name__, *(one.__name__ for one in self.made_of)])
 
     def address(self, dtype: Any) -> int:
@@ -80,7 +80,7 @@ def unit(function: Callable[[Any], None]) -> Unit:
 
 
 def part_unit(function: Callable[[Any, int, int], None]) -> Unit:
-    """Compile a module-level function of (job, part, parts) as a unit that the interpreters share among threads."""
+    """Compile a module-level function of (job, part, parts) as a unit that interpreters run on several threads."""
     return Unit(function, parts=True)
 
 
@@ -90,7 +90,7 @@ def _launch(unit: int, job: int, parts: int) -> None:
         call_part(unit, job, part, parts)
 
 
-_launcher: list[Any] = []  # its address, and what holds its code
+_launcher: list[Any] = []  # its address, and the library with its code
 
 
 def launcher() -> int:
@@ -117,7 +117,7 @@ class Launched:
 
 @kernel
 def run_parts(launcher: int, unit: int, job: Any, parts: int) -> None:
-    """Call a unit for each of its parts: on threads where there is the address of a launcher, else in turn."""
+    """Call a unit for each of its parts: on threads if there is the address of a launcher, else in turn."""
     if launcher != 0:
         call_launcher(launcher, unit, job, parts)
     else:

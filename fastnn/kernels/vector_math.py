@@ -1,9 +1,9 @@
-"""exp, log, tanh and their like, written to fill whole registers when LLVM vectorises.
+"""exp, log, tanh and their like, written to fill whole registers when LLVM vectorizes.
 
 libm's functions are scalar calls inside Numba (about 5 ns an element; no SVML since numba 0.62). These are
 branch-free: range reduction after Cody and Waite, a polynomial of fused multiply-adds, a scale built from the
-exponent's bits. The rounding to an integer adds 1.5 * 2^23 (2^52), whose low mantissa bits then hold the integer; no
-float-to-integer conversion, so NaN passes through.
+exponent's bits. Rounding to an integer adds 1.5 * 2^23 (2^52), whose low mantissa bits then hold the integer; without a
+conversion NaN passes through.
 
 Reference: J.-M. Muller, Elementary Functions, 3rd edition, chapter 11 (range reduction).
 """
@@ -76,7 +76,7 @@ def _power_of_two_64(n: Any) -> Any:
 
 @formula
 def _clamp(x: Any, lowest: Any, highest: Any) -> Any:
-    """x within [lowest, highest]; NaN stays NaN, which is why the comparisons are this way round."""
+    """x within [lowest, highest]; the order of the comparisons keeps NaN."""
     x = lowest if x < lowest else x
     return highest if x > highest else x
 
@@ -176,7 +176,7 @@ log = by_dtype(_log_32, _log_64)
 
 @formula
 def _quotient(a: Any, b: Any, c: Any) -> Any:
-    """a / (b + c) for b >= c, with the rounding of the sum and of the reciprocal made good."""
+    """a / (b + c) for b >= c, corrected for the rounding of the sum and of the reciprocal."""
     total = b + c
     lost = c - (total - b)
     inverse = constant(a, 1.0) / total
@@ -193,7 +193,7 @@ _TANH_TERMS = tuple(np.float32(v) for v in (-0.33333281901720796, 0.133314444148
 def _tanh_32(x: Any) -> Any:
     """x + x^3 (terms in x^2) for |x| <= 0.625; beyond, 1 - 2 / (exp(2 |x|) + 1) with the sign of x.
 
-    A third of the time of the formula for float64, which loses no digit where the two meet here.
+    It takes a third of the time of the formula for float64, which loses no digit where the two parts meet.
     """
     magnitude = abs(x)
     square = x * x
@@ -313,7 +313,7 @@ _head = by_dtype(_head_32, _head_64)
 
 @formula
 def _exp_of_half_square(x: Any) -> Any:
-    """exp(-x^2 / 2), the rounding of the square made good (after Dekker, 1971: also where nothing is fused)."""
+    """exp(-x^2 / 2), corrected for the rounding of the square (after Dekker, 1971, which also works without FMA)."""
     half = constant(x, 0.5)
     head = _head(x)
     square = x * x

@@ -1,4 +1,4 @@
-"""Arrays over memory that somebody else keeps, unchecked and without a reference counted. For kernels only."""
+"""Arrays over memory that somebody else keeps, unchecked and not reference-counted, for kernels only."""
 
 import ctypes
 from typing import Any
@@ -29,7 +29,7 @@ def _lower_matrix(context: Any, vector: Any, start: Any, rows: Any, columns: Any
 
 @lowered(_lower_matrix)
 def matrix(vector: Any, start: int, rows: int, columns: int) -> Any:
-    """vector[start : start + rows * columns] as a matrix: unchecked, no reference counted, for kernels only."""
+    """vector[start : start + rows * columns] as a matrix, unchecked and not reference-counted."""
     return vector.reshape(-1)[start : start + rows * columns].reshape(rows, columns)
 
 
@@ -60,7 +60,7 @@ def _lower_part(context: Any, vector: Any, start: Any, size: Any) -> Any:
 
 @lowered(_lower_part)
 def part(vector: Any, start: int, size: int) -> Any:
-    """vector[start : start + size]: unchecked, as `matrix`; a slice looks for negative numbers, and counts itself."""
+    """vector[start : start + size], unchecked like `matrix`; a slice would check signs and count references."""
     return vector[start : start + size]
 
 

@@ -13,14 +13,7 @@ from fastnn.functional import layers as functional
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import answers_slips
-from fastnn.network.factories import (
-    Factory,
-    NetworkFactory,
-    Task,
-    check_fit_options,
-    count_workers,
-    train_several,
-)
+from fastnn.network.factories import Factory, NetworkFactory, Task, check_fit_options, count_workers, train_several
 from fastnn.network.history import History
 from fastnn.network.network import Network
 

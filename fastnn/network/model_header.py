@@ -95,7 +95,7 @@ class Description(NamedTuple):
     """The checked content of a header."""
 
     layers: list[Layer]
-    input_shape: list[int] | None  # None before version 4: the first layer says it
+    input_shape: list[int] | None  # None before version 4: the first layer has it
     loss: Loss
     regularization: Regularization
     dtype: DType

@@ -36,8 +36,8 @@ class Network:
     Parameters
     ----------
     layers : sequence of Layer
-        Each takes what the one before it gives: an Affine layer as many inputs as there are outputs before it, in one
-        dimension, which Flatten makes of images.
+        Each takes the outputs of the one before it: an Affine layer as many inputs as there are outputs before it, in
+        one dimension, which Flatten makes of images.
     loss : str or fastnn.losses.Loss
         One of `fastnn.losses`, or its name, such as "softmax_cross_entropy" (the network's outputs are logits; targets
         are labels, one-hot rows or probabilities) or "mean_squared_error" (half the squared distance; targets are
@@ -51,7 +51,7 @@ class Network:
     regularization : Regularization, optional
         A penalty added to the mean loss, so that weights stay small.
     input_shape : tuple of int, optional
-        The shape of one sample, such as (1, 28, 28), where the first layer is no Affine, which says it itself. Data are
+        The shape of one sample, such as (1, 28, 28), if the first layer is no Affine, which has its own. Data are
         then (N, *input_shape).
 
     Attributes
@@ -180,14 +180,14 @@ class Network:
         Parameters
         ----------
         x : array (N, D)
-            Or (N, *input_shape), where the network takes images.
+            (N, *input_shape) if the network takes images.
         out : array (N, K), optional
             Receives the outputs; must not overlap x.
 
         Returns
         -------
         array (N, K)
-            Or (N, *output_shape), where the last layer gives images.
+            (N, *output_shape) if the last layer gives images.
         """
         return self._engine.predict(x, out, check_finite)
 
@@ -313,7 +313,7 @@ class Network:
         dtype, values = engine.values.dtype, engine.memory
         if not (arrays.is_plain(x, dtype) and x.shape[1:] == engine.input_shape and x.base is not values):
             return None
-        if not engine.is_own_loss or len(engine.output_shape) > 1:  # its targets may be anything, or images
+        if not engine.is_own_loss or len(engine.output_shape) > 1:  # its targets may have any form, or be images
             return None
         if arrays.is_plain(t, dtype):
             t = t.reshape(-1, 1) if t.ndim == 1 else t

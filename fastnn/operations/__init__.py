@@ -1,7 +1,7 @@
-"""Everything that a network computes: one file for each operation, found by the rest of fastnn through these tables.
+"""Everything that a network computes: one file for each operation. The rest of fastnn finds them through these tables.
 
-LAYERS by class name, ACTIVATIONS, LOSSES and UPDATES by the names that users write. An operation is found here because
-its file is in this folder; nothing else needs to know of it.
+LAYERS are keyed by class name, ACTIVATIONS, LOSSES and UPDATES by the names that users write. An operation is found
+because its file is in this folder; nothing else needs to know of it.
 """
 
 import importlib
@@ -12,7 +12,7 @@ from fastnn.operations.base import Activation, Layer
 from fastnn.operations.losses.base import Loss
 from fastnn.operations.updates.base import Optimizer
 
-# In lists that users read, the usual ones come first; an operation that is not named here comes behind them.
+# In lists that users read, the usual operations come first; the ones not named here come after them.
 FIRST = (
     *(
         "affine",
@@ -46,18 +46,18 @@ def _classes() -> list[type[Any]]:
 
 
 def _kinds(base: type[Any], name: str) -> dict[str, Any]:
-    """The subclasses of a base by an attribute of theirs, those that have it."""
+    """The subclasses of a base that have an attribute, keyed by it."""
     kinds = [kind for kind in _found if issubclass(kind, base) and getattr(kind, name)]
     return {getattr(kind, name): kind for kind in reversed(kinds)}
 
 
 def name_of(kind: type[Any]) -> str:
-    """The name of an operation's file, by which lists and fastnn.reference know it, too."""
+    """The name of an operation's file, which lists and fastnn.reference use, too."""
     return kind.__module__.rpartition(".")[2]
 
 
 def _rank(kind: type[Any]) -> tuple[int, str]:
-    """Where a class stands in lists."""
+    """The place of a class in lists."""
     name = name_of(kind)
     return FIRST.index(name) if name in FIRST else len(FIRST), name
 
@@ -71,5 +71,5 @@ LOSSES: dict[str, type[Loss]] = dict(reversed(_kinds(Loss, "name").items()))
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     kind.__name__: kind for kind in _found if issubclass(kind, Optimizer) and kind.update
 }
-# By the name of their update: of several with one, the first, such as Adam before AdamW.
+# Keyed by the name of their update; the first optimizer with an update counts, such as Adam before AdamW.
 UPDATES: dict[str, type[Optimizer]] = dict(reversed(_kinds(Optimizer, "update").items()))

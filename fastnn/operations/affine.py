@@ -59,7 +59,7 @@ W, B = 0, 1
 
 @unit
 def affine_products(frame: Any) -> None:
-    """y = x W + b; dx = dy W^T; dW = x^T dy and db; d y = W^T d x. One unit, as they share the tiles of products.
+    """y = x W + b; dx = dy W^T; dW = x^T dy and db; d y = W^T d x. One unit, as they share the products' tiles.
 
     The gradient is that of Rumelhart, Hinton and Williams, 1986. d y has a column for each change.
     """
@@ -83,7 +83,7 @@ def affine_products(frame: Any) -> None:
 
 @unit
 def affine_sparse_products(frame: Any) -> None:
-    """y = x W + b and dW = x^T dy, of an x that is mostly zeros."""
+    """y = x W + b and dW = x^T dy, for an x that is mostly zeros."""
     memory = scratch(frame)
     if get(frame, ROLE) == SPARSE_FORWARD:
         sparse_multiply(source(frame), weights(frame, W), parameter(frame, B), memory, target(frame))
@@ -104,7 +104,7 @@ def affine_prepare(frame: Any) -> None:
 
 @unit
 def affine_reaches(frame: Any) -> None:
-    """The samples whose input BEGIN is not 0; those that a bias moves are all."""
+    """The samples whose input BEGIN is not 0; for a bias, all."""
     samples, count, x = integers_of(frame, SAMPLES, get(frame, ROWS)), 0, source(frame)
     is_bias = get(frame, PARAMETER) == B
     i = 0 if is_bias else get(frame, BEGIN)
@@ -116,7 +116,7 @@ def affine_reaches(frame: Any) -> None:
 
 @unit
 def affine_move(frame: Any) -> None:
-    """d y[n, j] = x[n, i] dW[i, j], and db[j]."""
+    """d y[n, j] = x[n, i] dW[i, j], or db[j]."""
     samples, run = integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT)), get(frame, RUN)
     steps, d, x = vector_of(frame, STEPS, run), vector_of(frame, CHANGES, samples.size * run), source(frame)
     is_bias = get(frame, PARAMETER) == B
@@ -129,7 +129,7 @@ def affine_move(frame: Any) -> None:
 
 @unit
 def affine_spread(frame: Any) -> None:
-    """d y[k] = W[j, k] d x[j], where input j alone changes."""
+    """d y[k] = W[j, k] d x[j], if only input j changes."""
     columns, j, width = get(frame, SAMPLE_COUNT) * get(frame, RUN), get(frame, COLUMN), get(frame, WIDTH)
     changes = matrix_of(frame, CHANGES, columns // width, width)
     transposed = matrix_of(frame, PREPARED, get(frame, OUTPUTS), get(frame, INPUTS))
@@ -170,8 +170,8 @@ class Affine(Layer):
     inputs, outputs : int
         Widths D and H, from 1 to 2^31 - 1.
     init : str or float
-        How W begins: "he", "xavier", "zeros" or a standard deviation. None: "he" before an activation of the ReLU
-        family, else "xavier". b begins at 0.
+        The initialization of W: "he", "xavier", "zeros" or a standard deviation. None: "he" before an activation of the
+        ReLU family, else "xavier". b begins at 0.
     """
 
     inputs: int

@@ -1,4 +1,4 @@
-"""What all operations of a network share: the roles of their units, layers, activations, and units made of formulas."""
+"""The base of a network's operations: the roles of their units, layers, activations, and units made of formulas."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -35,42 +35,42 @@ from fastnn.kernels.vector_math import constant
 from fastnn.kernels.views import part
 from fastnn.operations.links import Elements, Link, Passes
 
-COLUMNS, BLOCK = 0, 1  # what LAYOUT says: see `changes_of_elements`
+COLUMNS, BLOCK = 0, 1  # values of LAYOUT: see `changes_of_elements`
 Shape: TypeAlias = tuple[int, ...]  # of one sample: (features,), or (channels, height, width)
 
 
 class Units(NamedTuple):
-    """The units of an operation by their roles; None where it has no such unit.
+    """The units of an operation by their roles; None for a unit that it does not have.
 
-    What each reads of its frame, and what it writes:
+    Each reads these entries of its frame and writes these results:
 
     forward
         TARGET from SOURCE, for ROWS rows.
     backward
-        D_SOURCE from D_TARGET, SOURCE and TARGET. D_SOURCE may be D_TARGET where there are as many inputs as outputs.
+        D_SOURCE from D_TARGET, SOURCE and TARGET. D_SOURCE may be D_TARGET if there are as many inputs as outputs.
     gradient
-        OUT, the gradient by the rows [BEGIN, END) of PARAMETER, from D_TARGET and SOURCE of the whole batch.
+        OUT, the gradient by the rows [BEGIN, END) of PARAMETER, from the whole batch's D_TARGET and SOURCE.
     statistics, sums
-        For the units [BEGIN, END), from the whole batch: before the rows go on forward, the statistics of the batch;
-        before they go on backward, sums over it. Into the flat vector of gradients. Only in training.
+        The statistics of the batch before the rows go forward, and sums over it before they go backward, for the units
+        [BEGIN, END), from the whole batch into the flat vector of gradients. Only in training.
     check, learn
-        Whether the statistics of the batch are finite, into RESULT; what the operation keeps of them.
+        RESULT, whether the statistics of the batch are finite; the learned statistics.
     sparse_forward, sparse_gradient
-        As forward and gradient, of a SOURCE that is mostly zeros, beside finite parameters and D_TARGET.
+        As forward and gradient, for a SOURCE that is mostly zeros and finite parameters and D_TARGET.
     prepare
-        PREPARED, at the places of the parameters, whatever the units below want to know of them.
+        PREPARED, at the places of the parameters: anything about them that the units below need.
     reaches
-        SAMPLES, those whose outputs row BEGIN of PARAMETER moves, and how many into RESULT. None: all.
+        SAMPLES whose outputs move with row BEGIN of PARAMETER, and RESULT, their number. None: all.
     move
-        CHANGES, what outputs COLUMN to COLUMN + WIDTH of each sample change by where the entries of row BEGIN of
-        PARAMETER do by STEPS; in columns, see `changes_of_elements`. Entry j of the row must move output j alone. None:
-        by forward, of all outputs of all samples.
+        CHANGES of outputs COLUMN to COLUMN + WIDTH of each sample when the entries of row BEGIN of PARAMETER change by
+        STEPS; in columns, see `changes_of_elements`. Entry j of the row must move output j alone. None: by forward, of
+        all outputs of all samples.
     change
-        CHANGES, f(x + d) - f(x) from d, of an operation on single elements. None: by two calls of forward.
+        CHANGES, f(x + d) - f(x) from d, for an operation on single elements. None: by two calls of forward.
     spread
-        OTHER, a block of the changes of all outputs, from CHANGES of single inputs in columns. None: as `follow` is.
+        OTHER, a block of the changes of all outputs, from CHANGES of single inputs in columns. None: by `follow`.
     follow
-        OTHER, the block of the changes of the outputs, from the block CHANGES of those of the inputs. None: by forward.
+        OTHER, a block of the changes of the outputs, from the block CHANGES of the inputs. None: by forward.
     """
 
     forward: Unit
@@ -90,22 +90,22 @@ class Units(NamedTuple):
     follow: Unit | None = None
 
 
-NO_UNITS = Units(None, None)  # type: ignore[arg-type]  # of a layer that is a view
+NO_UNITS = Units(None, None)  # type: ignore[arg-type]  # for a layer that is a view
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What all layers share."""
+    """The base class of layers."""
 
     units: ClassVar[Units]
-    link: ClassVar[Link] = Passes()  # how a check of gradients goes through it
-    is_view: ClassVar[bool] = False  # whether its outputs are its inputs in another shape: it has no units then
+    link: ClassVar[Link] = Passes()  # its part in a check of gradients
+    is_view: ClassVar[bool] = False  # whether its outputs are its inputs in another shape; then it has no units
     takes_elements: ClassVar[bool] = False  # whether each output comes from one input alone
     has_kink: ClassVar[bool] = False  # whether its derivative jumps
     penalized: ClassVar[tuple[str, ...]] = ()  # the parameters that regularization takes
-    is_random: ClassVar[bool] = False  # whether it draws in training
-    init_before: ClassVar[str] = "xavier"  # how weights before it begin; "": as before what follows
-    outside_training: ClassVar[str] = ""  # what it does not do there, if anything
+    is_random: ClassVar[bool] = False  # whether it draws random numbers in training
+    init_before: ClassVar[str] = "xavier"  # the initialization of weights before it; "": decided by the next layer
+    outside_training: ClassVar[str] = ""  # the part of the input that it leaves out there, if any
 
     def __str__(self) -> str:
         given = ", ".join(
@@ -114,52 +114,52 @@ class Layer:
         return f"{type(self).__name__}({given})"
 
     def own_input_shape(self) -> Shape | None:
-        """The shape of its inputs, where the layer itself says it; None where `Network` has to be told."""
+        """The shape of its inputs if the layer itself has it; None if `Network` needs `input_shape`."""
         return None
 
     def shape_of_output(self, shape: Shape) -> Shape:
-        """The shape of the outputs of one sample, from that of its inputs.
+        """The shape of one sample's outputs for inputs of this shape.
 
         Raises
         ------
         ValueError
-            Where it takes no inputs of this shape. The sentence begins with "expected".
+            If it does not take inputs of this shape. The message begins with "expected".
         """
         return shape
 
     def parameters(self, shape: Shape) -> dict[str, Shape]:
-        """The names and shapes of its parameters, for inputs of a shape."""
+        """The names and shapes of its parameters for inputs of this shape."""
         return {}
 
     def statistics(self, shape: Shape) -> dict[str, Shape]:
-        """The names and shapes of what it learns of its inputs."""
+        """The names and shapes of the statistics of its inputs that it learns."""
         return {}
 
     def beginnings(self, follows: str, generator: np.random.Generator) -> dict[str, Any]:
-        """The values at which its parameters and statistics begin, all of them by name.
+        """The initial values of all its parameters and statistics, by name.
 
-        follows: the `init_before` of what comes after it.
+        follows: the `init_before` of the next layer.
         """
         return {}
 
     def numbers(self) -> tuple[float, ...]:
-        """What its units read by `number`."""
+        """The numbers that its units read by `number`."""
         return ()
 
     def check_in(self, name: str, dtype: Any) -> None:
-        """Refuse numbers that the dtype rounds to 0, 1 or infinity; name: how messages call the layer."""
+        """Refuse numbers that the dtype rounds to 0, 1 or infinity; name: the layer's name in messages."""
 
     def scratch_size(self, rows: int, inputs: Shape, outputs: Shape) -> int:
         """Elements of scratch for its units and so many rows of training; 0: for its forward alone, of 128 rows."""
         return 0
 
     def follow_scratch_size(self, columns: int, inputs: Shape, outputs: Shape) -> int:
-        """Elements of scratch that its `follow` wants for blocks of so many columns."""
+        """Elements of scratch that its `follow` needs for blocks of `columns` columns."""
         return 0
 
 
 def one_dimension(layer: Layer, shape: Shape) -> Shape:
-    """The shape, refused unless it has one dimension; for layers that have no meaning for images yet."""
+    """The shape; refused unless it has one dimension, for layers that have no meaning for images yet."""
     if len(shape) > 1:
         expected = f"expected inputs in one dimension for {layer}"
         raise ValueError(f"{expected}, got the shape {shape}; add Flatten() before it")
@@ -173,7 +173,7 @@ def check_finite_in(name: str, number: float, dtype: Any) -> None:
 
 @dataclass(frozen=True)
 class Activation(Layer):
-    """What activation layers share: `activation`, the name of their formula in fastnn.activation_forward."""
+    """The base class of activation layers; `activation` is the formula's name in fastnn.activation_forward."""
 
     link: ClassVar[Link] = Elements()
     activation: ClassVar[str] = ""
@@ -183,7 +183,7 @@ class Activation(Layer):
 
     @property
     def parameter(self) -> float:
-        """The value of the activation's one parameter; 0 where it has none."""
+        """The value of the activation's one parameter; 0 if it has none."""
         return float(getattr(self, self.option)) if self.option else 0.0
 
     def __post_init__(self) -> None:
@@ -216,7 +216,7 @@ def _each_backward(derivative: Any, p: Any, dy: Any, x: Any, y: Any, dx: Any) ->
 def units_of(function: Callable[..., Any], derivative: Callable[..., Any]) -> Units:
     """The units of an activation f(x, p), element by element, with the derivative f'(x, y, p), where y = f(x, p).
 
-    p: its one number, unused by most. Both are formulas, compiled into these loops.
+    p is its one parameter, which most ignore. Both are formulas, compiled into these loops.
     """
 
     def forward(frame: Any) -> None:
@@ -233,10 +233,10 @@ def units_of(function: Callable[..., Any], derivative: Callable[..., Any]) -> Un
 
 @formula
 def changes_of_elements(change: Any, value: Any, frame: Any, a: Any, b: Any, c: Any) -> None:
-    """d = change(value, x, d, a, b, c) for all changes d of single elements; a, b and c: numbers of each column.
+    """d = change(value, x, d, a, b, c) for all changes d of single elements; a, b and c hold a number for each column.
 
-    In columns: d (samples, points, WIDTH), the changes of the elements from COLUMN on. In a block: d (elements,
-    samples * RUN), those of all elements, RUN of each for one sample.
+    In columns, d (samples, points, WIDTH) holds the changes of the elements from COLUMN on; in a block, d (elements,
+    samples * RUN) those of all elements, RUN of each for one sample.
     """
     samples = integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT))
     run, size, units = get(frame, RUN), samples.size * get(frame, RUN), get(frame, OUTPUTS)

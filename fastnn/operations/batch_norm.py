@@ -1,7 +1,7 @@
-"""Batch normalization. In training it goes by the statistics of the batch, otherwise by those that it has learned.
+"""Batch normalization, by the statistics of the batch in training and otherwise by learned ones.
 
-It has gamma, then beta; its statistics are a mean, then a variance. The values hold those learned, the gradients those
-of the batch in training. Sums over the batch are float64, in the order of the rows.
+Its parameters are gamma and beta, its statistics a mean and a variance. The vector of values holds the learned
+statistics, the vector of gradients the batch's in training. Sums over the batch are float64, in the order of the rows.
 """
 
 import math
@@ -56,13 +56,13 @@ EPSILON, MOMENTUM = 0, 1
 
 @formula
 def _deviation(variance: Any, epsilon: float) -> float:
-    """The root by which it divides, in float64."""
+    """The root to divide by, in float64."""
     return math.sqrt(np.float64(variance) + epsilon)
 
 
 @kernel
 def _factors(frame: Any, factors: Any) -> None:
-    """What x - mean is multiplied by: gamma / sqrt(variance + epsilon)."""
+    """The factors of x - mean: gamma / sqrt(variance + epsilon)."""
     gamma, variances, epsilon = parameter(frame, GAMMA), statistic(frame, VARIANCE), number(frame, EPSILON)
     for j in range(gamma.size):
         factors[j] = gamma[j] / _deviation(variances[j], epsilon)
@@ -82,7 +82,7 @@ def batch_norm_forward(frame: Any) -> None:
 
 @unit
 def batch_norm_backward(frame: Any) -> None:
-    """dx from dy; by the statistics of the batch, which move with x, from the sums of batch_norm_sums."""
+    """dx from dy; with the statistics of the batch, which move with x, by the sums of batch_norm_sums."""
     units, memory = get(frame, OUTPUTS), scratch(frame)
     factors, shifts, slopes = part(memory, 0, units), part(memory, units, units), part(memory, 2 * units, units)
     _factors(frame, factors)
@@ -109,8 +109,7 @@ def batch_norm_backward(frame: Any) -> None:
 def batch_norm_statistics(frame: Any) -> None:
     """The mean and the biased variance over the batch of the units [BEGIN, LAST).
 
-    The variance is the mean square of what is left of x without its mean, which is not rounded before, so that a large
-    mean costs no digits.
+    The variance is the mean square of x less its unrounded mean, so that a large mean costs no digits.
     """
     means, variances, xs, memory = (
         batch_statistic(frame, MEAN),
@@ -140,7 +139,7 @@ def batch_norm_statistics(frame: Any) -> None:
 
 @kernel
 def _sums_of_units(frame: Any, first: int, last: int, d_gamma: Any, d_beta: Any) -> None:
-    """The sums over the batch of dy (x - mean) / sqrt(variance + epsilon) and of dy, of the units [first, last)."""
+    """The sums over the batch of dy (x - mean) / sqrt(variance + epsilon) and of dy, for the units [first, last)."""
     means, variances, memory = statistic(frame, MEAN), statistic(frame, VARIANCE), sums(frame)
     xs, dys, epsilon = source(frame), d_target(frame), number(frame, EPSILON)
     half = memory.size // 2
@@ -161,15 +160,15 @@ def _sums_of_units(frame: Any, first: int, last: int, d_gamma: Any, d_beta: Any)
 
 @unit
 def batch_norm_sums(frame: Any) -> None:
-    """d_gamma and d_beta of the units [BEGIN, LAST), which the way back wants, too."""
+    """d_gamma and d_beta of the units [BEGIN, LAST), which the backward pass needs, too."""
     _sums_of_units(frame, get(frame, BEGIN), get(frame, LAST), gradient(frame, GAMMA), gradient(frame, BETA))
 
 
 @unit
 def batch_norm_gradient(frame: Any) -> None:
-    """d_gamma = the sum of dy (x - mean) / sqrt(variance + epsilon), d_beta = that of dy; both, where gamma's is asked.
+    """d_gamma = the sum of dy (x - mean) / sqrt(variance + epsilon), d_beta = the sum of dy; both at once, for gamma.
 
-    In training batch_norm_sums has written them to their place already.
+    In training batch_norm_sums has already written them.
     """
     if get(frame, BATCH_ROWS) == 0 and get(frame, PARAMETER) == GAMMA:
         _sums_of_units(frame, get(frame, BEGIN), get(frame, LAST), gradient(frame, GAMMA), gradient(frame, BETA))
@@ -177,7 +176,7 @@ def batch_norm_gradient(frame: Any) -> None:
 
 @unit
 def batch_norm_check(frame: Any) -> None:
-    """Whether the statistics of the batch are finite, and would be when learned: an infinite one stays for ever."""
+    """True if the statistics of the batch are finite, even as learned ones, where an infinity would stay forever."""
     means, variances = batch_statistic(frame, MEAN), batch_statistic(frame, VARIANCE)
     finite = True
     for j in range(means.size):
@@ -187,9 +186,9 @@ def batch_norm_check(frame: Any) -> None:
 
 @unit
 def batch_norm_learn(frame: Any) -> None:
-    """learned = momentum learned + (1 - momentum) that of the batch, of means and variances.
+    """learned = momentum learned + (1 - momentum) batch's, for means and variances.
 
-    The batch's variance counts as rows / (rows - 1) of itself, which makes it unbiased; there are at least 2 rows.
+    The batch's variance is multiplied by rows / (rows - 1), which makes it unbiased; there are at least 2 rows.
     """
     momentum, rows, means, of_batch = (
         number(frame, MOMENTUM),
@@ -208,13 +207,13 @@ def batch_norm_learn(frame: Any) -> None:
 
 @unit
 def batch_norm_prepare(frame: Any) -> None:
-    """gamma / sqrt(variance + epsilon), by the statistics learned."""
+    """gamma / sqrt(variance + epsilon), by the learned statistics."""
     _factors(frame, vector_of(frame, PREPARED, get(frame, OUTPUTS)))
 
 
 @unit
 def batch_norm_move(frame: Any) -> None:
-    """d y = (x - mean) / sqrt(variance + epsilon) d_gamma, and d_beta; by the statistics learned."""
+    """d y = (x - mean) / sqrt(variance + epsilon) d_gamma, or d_beta, by the learned statistics."""
     samples, run, width = integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT)), get(frame, RUN), get(frame, WIDTH)
     steps, d, x = vector_of(frame, STEPS, run), vector_of(frame, CHANGES, samples.size * run), source(frame)
     j, epsilon, means, variances = (
@@ -240,13 +239,13 @@ def _change(value: Any, x: Any, d: Any, factor: Any, _b: Any, _c: Any) -> Any:
 
 @unit
 def batch_norm_change(frame: Any) -> None:
-    """factor d; by the statistics learned it is linear."""
+    """factor d, as it is linear with the learned statistics."""
     factors = vector_of(frame, PREPARED, get(frame, OUTPUTS))
     changes_of_elements(_change, 0, frame, factors, factors, factors)
 
 
 class _Normalized(Columns):
-    """By the statistics learned, which makes it linear."""
+    """A linear operation, with the learned statistics."""
 
     def forward(self, at: Operation, x: Any) -> Taken:
         (gamma, beta), (mean, variance) = at.parameters, at.statistics
@@ -262,19 +261,18 @@ class _Normalized(Columns):
 class BatchNorm(Layer):
     """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, unit by unit (Ioffe and Szegedy, 2015).
 
-    In training, which is `Network.step` and `fit`, mean and biased variance are those of the batch, and of both a
-    running value is kept: running = momentum running + (1 - momentum) that of the batch, whose variance is made
-    unbiased by N / (N - 1). A last batch of one row is left out. `predict`, `loss`, `gradient` and gradient checks go
-    by the running values.
+    In training, that is in `Network.step` and `fit`, mean and biased variance are the batch's, and running values are
+    kept: running = momentum running + (1 - momentum) batch's, whose variance is made unbiased by N / (N - 1). A last
+    batch of one row is left out. `predict`, `loss`, `gradient` and gradient checks use the running values.
 
     Its parameters are `gamma1` and `beta1` (outputs,), which begin at 1 and 0; the running values are
-    `network.statistics["mean1"]` and `["variance1"]`, which begin at 0 and 1. Regularization leaves them alone. An
-    Affine layer before it needs no bias, which moves nothing.
+    `network.statistics["mean1"]` and `["variance1"]`, which begin at 0 and 1. Regularization leaves them alone. The
+    bias of an Affine layer before it has no effect.
 
     Parameters
     ----------
     momentum : float
-        In [0, 1). PyTorch's `momentum` is 1 minus this one.
+        In [0, 1). PyTorch's `momentum` is 1 minus this.
     epsilon : float
         Above 0.
     """

@@ -1,4 +1,4 @@
-"""Layers on single elements with one to three parameters for each column, made of formulas."""
+"""Layers on single elements, made of formulas, with one to three parameters for each column."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -43,7 +43,7 @@ MOST = 3  # parameters of a column
 
 @dataclass(frozen=True)
 class ColumnLayer(Layer):
-    """What layers share whose fields are their parameters: one number for each column, and where it begins."""
+    """The base of layers whose fields name their parameters, a number for each column, and give the initial values."""
 
     takes_elements = True
     link = Elements(sums=True)
@@ -68,7 +68,7 @@ class ColumnLayer(Layer):
 
 @kernel
 def _column_parameter(frame: Any, which: int) -> Any:
-    """A parameter of all columns; the first one where there are not so many."""
+    """A parameter of all columns; the first one if there are fewer."""
     places = integers_of(frame, PLACES, PLACES_SIZE)
     return parameter(frame, which if places[EACH_PLACE * which + HEIGHT] > 0 else 0)
 
@@ -97,7 +97,7 @@ def _add_row(slopes: Any, which: int, dy: Any, x: Any, a: Any, b: Any, c: Any, t
 
 @formula
 def difference_by_parameter(value: Any, which: int, step: Any, x: Any, a: Any, b: Any, c: Any) -> Any:
-    """What value(x) changes by where a parameter does by a step."""
+    """The change of value(x) when a parameter changes by a step."""
     moved_a, moved_b = a + step if which == 0 else a, b + step if which == 1 else b
     return value(x, moved_a, moved_b, c + step if which == 2 else c) - value(x, a, b, c)
 
@@ -109,7 +109,7 @@ def _difference(value: Any, x: Any, d: Any, a: Any, b: Any, c: Any) -> Any:
 
 @formula
 def _move_row(move: Any, value: Any, which: int, steps: Any, x: Any, a: Any, b: Any, c: Any, d: Any) -> None:
-    """d (points, width) = what each column changes by where a parameter does by `steps` (points, width)."""
+    """d (points, width) = the change of each column when a parameter changes by `steps` (points, width)."""
     for k in range(x.size):
         for i in range(k, d.size, x.size):
             d[i] = move(value, which, steps[i], x[k], a[k], b[k], c[k])
@@ -120,9 +120,9 @@ def units_of_columns(
 ) -> Units:
     """The units of y = value(x, a, b, c), column by column, with the column's parameters a, b and c.
 
-    slopes(x, a, b, c): the derivatives by x, a, b and c. move(value, which, step, x, a, b, c): what y changes by where
-    parameter number `which` does by `step`, in float64; to be given where it can be told without a difference. A layer
-    of fewer parameters ignores b and c, and their slopes are 0. All are formulas, compiled into the loops here.
+    slopes(x, a, b, c): the derivatives by x, a, b and c. move(value, which, step, x, a, b, c): the change of y when
+    parameter number `which` changes by `step`, in float64; pass it if there is a formula without a difference. A layer
+    of fewer parameters ignores b and c, and their slopes are 0. All are formulas, compiled into these loops.
     """
 
     def forward(frame: Any) -> None:

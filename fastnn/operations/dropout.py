@@ -1,7 +1,7 @@
-"""Dropout: in training, elements are set to 0 by chance and the others scaled so that the mean stays.
+"""Dropout: in training, random elements are set to 0 and the others scaled so that the mean stays.
 
-Which are kept is a function of a key and of the element's place in the batch alone, so it has the same bits on any
-number of threads, and the way back finds it again.
+Whether an element is kept depends only on a key and its place in the batch, so the bits are the same on any number of
+threads, and the backward pass finds the same mask.
 """
 
 from dataclasses import dataclass
@@ -10,17 +10,7 @@ from typing import Any
 from fastnn.gate import arrays
 from fastnn.kernels.addresses import get
 from fastnn.kernels.compile import kernel
-from fastnn.kernels.frames import (
-    FIRST_ROW,
-    KEY,
-    NUMBER,
-    OFF,
-    d_source,
-    d_target,
-    number,
-    source,
-    target,
-)
+from fastnn.kernels.frames import FIRST_ROW, KEY, NUMBER, OFF, d_source, d_target, number, source, target
 from fastnn.kernels.random_bits import mixed
 from fastnn.kernels.units import unit
 from fastnn.operations.base import Layer, Units
@@ -29,7 +19,7 @@ from fastnn.operations.links import Link
 
 @kernel
 def _drop(frame: Any, x: Any, y: Any) -> None:
-    """y = x / (1 - rate) where an element is kept, which it is with probability 1 - rate, else 0. y may be x."""
+    """y = x / (1 - rate) for elements that are kept, with probability 1 - rate, else 0. y may be x."""
     if get(frame, KEY) == OFF:
         for n in range(x.shape[0]):
             row, out = x[n], y[n]
@@ -64,13 +54,13 @@ def dropout_backward(frame: Any) -> None:
 class Dropout(Layer):
     """In training y = x / (1 - rate) or, with probability `rate`, 0; otherwise y = x.
 
-    Drawn anew for each element of each batch, by `Network.step` and `fit`. `predict`, `loss`, `gradient` and gradient
+    `Network.step` and `fit` draw anew for each element of each batch. `predict`, `loss`, `gradient` and gradient
     checks drop nothing (Srivastava et al., Journal of Machine Learning Research 15, 2014).
 
     Parameters
     ----------
     rate : float
-        The fraction that is dropped, in [0, 1).
+        The fraction of elements dropped, in [0, 1).
     """
 
     rate: float = 0.5

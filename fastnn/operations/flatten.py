@@ -8,7 +8,7 @@ from fastnn.operations.base import NO_UNITS, Layer, Shape
 
 @dataclass(frozen=True)
 class Flatten(Layer):
-    """(C, H, W) as (C H W,), channel after channel and row after row, such as an Affine layer takes it."""
+    """(C, H, W) as (C H W,), channel after channel and row after row, as an Affine layer takes it."""
 
     is_view = True
     init_before = ""

@@ -1,4 +1,4 @@
-"""How the weights of an affine layer begin. Biases begin at 0."""
+"""Initialization of an affine layer's weights. Biases begin at 0."""
 
 import math
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 from fastnn.gate import arrays
 
-# Standard deviation of the weights (D, H) by name, from D inputs and H outputs.
+# The standard deviation of weights (D, H) by name, from D inputs and H outputs.
 SCALES = {
     # He, Zhang, Ren and Sun, ICCV 2015, equation 10: keeps the variance through ReLU.
     "he": lambda inputs, outputs: math.sqrt(2.0 / inputs),
@@ -18,14 +18,14 @@ SCALES = {
 
 
 def check(name: str, value: Any) -> str | float:
-    """An initialiser: one of the names of SCALES, or a standard deviation (0.01 in many courses)."""
+    """An initializer: one of the names in SCALES, or a standard deviation (0.01 in many courses)."""
     if isinstance(value, str):
         return arrays.choice(name, value, SCALES)
     return arrays.real(name, value, minimum=0.0)
 
 
 def weights(initializer: str | float, inputs: int, outputs: int, rng: np.random.Generator) -> arrays.Array:
-    """Normally distributed weights (inputs, outputs) in float64: the same draws whatever the network's dtype."""
+    """Normally distributed weights (inputs, outputs) in float64: the same draws for either dtype of the network."""
     scale = SCALES[initializer](inputs, outputs) if isinstance(initializer, str) else initializer
     shape = (inputs, outputs)
     drawn = arrays.floats(f"rng.standard_normal({shape})", rng.standard_normal(shape), shape, dtype="float64")

@@ -1,10 +1,10 @@
-"""Links: how a check of gradients goes through an operation, forward with its slopes and backward by the chain rule.
+"""Links, by which a check of gradients goes through an operation: forward with slopes, backward by the chain rule.
 
 An operation has a link beside its units. gradients/chained_gradient.py joins the links of a network to a gradient that
 owes nothing to the units of a backward pass, in NumPy in float64.
 
-Some *runs* go beside the exact one, each rounded at random after every operation as the dtype of the network would
-(after Vignes, Mathematics and Computers in Simulation 35, 1993). What they differ by is the noise of a tensor.
+Several *runs* go beside the exact one, each rounded at random after every operation as in the network's dtype (after
+Vignes, Mathematics and Computers in Simulation 35, 1993). Their spread is the noise of a tensor.
 
 Shape letters: R runs, N batch, D inputs and H outputs of an operation, P entries of a parameter.
 """
@@ -18,14 +18,14 @@ import numpy as np
 
 from fastnn.gate.arrays import Array
 
-# The runs: one exact, the noisy ones, and three exact ones that say what part of the slope above a kink counts, beside
-# that below, where an element stands on it.
+# The runs: one exact, the noisy ones, and three exact ones that mix the slopes above and below a kink in these parts
+# where an element stands on it.
 NOISY = slice(1, 9)
 SHARES = np.array([0.0] * 9 + [0.0, 0.5, 1.0])
 RUNS = len(SHARES)
-SURE = 4.0  # standard deviations that a noise stands for
-STEP = 0.02  # of quotients, where what moves is at most 1
-SMALLEST_STEP = 0.01  # beside it, where a parameter is near 0
+SURE = 4.0  # standard deviations in a noise
+STEP = 0.02  # of quotients, for numbers of at most 1
+SMALLEST_STEP = 0.01  # for a parameter near 0
 BESIDE = 1e-12  # how near to a kink its slopes are measured
 EPS = float(np.finfo(np.float64).eps)
 
@@ -40,7 +40,7 @@ class Operation(Protocol):
     unit : float
         The standard deviation of a rounding of 1.
     points : tuple of float
-        Where quotients are evaluated, in steps.
+        The points of quotients, in steps.
     """
 
     layer: Any
@@ -50,13 +50,13 @@ class Operation(Protocol):
     points: tuple[float, ...]
 
     def noise(self, scale: Array) -> Array:
-        """Random numbers (R, *scale.shape) of that standard deviation; 0 in the exact runs, and where scale is 0."""
+        """Random numbers (R, *scale.shape) of this standard deviation; 0 in the exact runs, and where scale is 0."""
 
     def forward(self, x: Array, which: int = -1, step: Any = 0.0, dtype: Any = np.float64) -> Array:
         """The outputs for x (..., D) by the unit of the forward pass, with one parameter moved by a step."""
 
     def slopes(self, x: Array, y: Array) -> Array:
-        """What the unit of the backward pass makes of gradients that are 1."""
+        """The result of the backward pass's unit for gradients of 1."""
 
     def backward(self, x: Array, y: Array, dy: Array, dtype: Any = np.float64) -> tuple[Array, list[Array]]:
         """The gradients by the inputs (N, D) and by each parameter, by the units of the backward pass."""
@@ -66,7 +66,7 @@ class Operation(Protocol):
 
 
 class Taken(NamedTuple):
-    """What the way back needs of an operation."""
+    """An operation's forward results that the backward pass needs."""
 
     x: Array  # (R, N, D)
     y: Array  # (R, N, H)
@@ -76,15 +76,15 @@ class Taken(NamedTuple):
 
 
 class Gradient(NamedTuple):
-    """What some samples give for the entries of a parameter: sums of terms."""
+    """Some samples' contribution to the gradient by a parameter: sums of terms."""
 
     values: Array  # (R, P)
     terms: Array  # (P,), the sums of their magnitudes
-    lost: Any = 0.0  # (P,), what rounding changes beside their sum
+    lost: Any = 0.0  # (P,), changes by rounding that the terms do not show
 
 
 class Back(NamedTuple):
-    """What the way back gives.
+    """The results of the backward pass.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class Back(NamedTuple):
     gradients : list of Gradient
         One for each parameter.
     rounded : float
-        What rounding in float64 adds to a difference of two losses.
+        The rounding in float64 of a difference of two losses.
     """
 
     dx: Array
@@ -101,19 +101,19 @@ class Back(NamedTuple):
 
 
 class Link:
-    """An operation that does nothing, as Dropout where nothing is dropped."""
+    """The link of an operation that does nothing, such as Dropout outside training."""
 
     def forward(self, at: Operation, x: Array) -> Taken:
         """The outputs for x (R, N, D), rounded in the noisy runs, and their slopes."""
         return Taken(x, x)
 
     def backward(self, at: Operation, taken: Taken, dy: Array, need_dx: bool) -> Back:
-        """The gradient by the inputs from that by the outputs dy (R, N, H), and by the parameters."""
+        """The gradients by the inputs and parameters from the gradient by the outputs dy (R, N, H)."""
         return Back(dy, [])
 
 
 class Columns(Link):
-    """What operations have in common that take single elements."""
+    """The base of links for operations on single elements."""
 
     def backward(self, at: Operation, taken: Taken, dy: Array, need_dx: bool) -> Back:
         x, y, slopes, factors, lost = taken
@@ -130,7 +130,7 @@ class Columns(Link):
 
 @dataclass(frozen=True)
 class Elements(Columns):
-    """Any operation on single elements: slopes are quotients at the very element, on its own side of a kink at 0.
+    """Any operation on single elements: slopes are quotients at each element, on its own side of a kink at 0.
 
     Attributes
     ----------
@@ -139,12 +139,12 @@ class Elements(Columns):
     sums : bool
         Whether the unit of the backward pass adds terms up to 1, or up to the outputs, which may cancel.
     saturates : bool
-        Whether outputs come to limits other than 0, and exactly: there nothing is lost but the distance.
+        Whether outputs reach limits other than 0 exactly: there only the distance is lost.
     most : float
-        What rounding does not carry outputs above, as their logarithm may be asked for.
+        The largest output in spite of rounding, as its logarithm may be taken.
     distance : function of a layer, x and moved x, optional
-        The distances to the limit that outputs near at x, before and after, and where to take them. The rounding of
-        the limit would hide their changes.
+        The distances to the limit of the outputs, before and after, and where to use them. The rounding of the limit
+        would hide their changes.
     """
 
     exact_slopes: bool = False
@@ -154,7 +154,7 @@ class Elements(Columns):
     distance: Callable[[Any, Array, Array], tuple[Array, Array, Any]] | None = None
 
     def forward(self, at: Operation, x: Array) -> Taken:
-        """As Link.forward. An element that rounding may carry across a kink is on its other side in one noisy run."""
+        """As Link.forward. An element that rounding may carry across a kink is on the other side in one noisy run."""
         if not at.layer.has_kink:
             slopes, error = self.quotients(at, x, np.inf)
         else:
@@ -171,17 +171,17 @@ class Elements(Columns):
         if self.saturates:
             at_limit = np.abs(slopes[0]) < 0.1 * lost
             lost = np.where(at_limit, np.abs(slopes[0]), lost)
-            error = error + np.where(at_limit, lost, EPS * np.abs(exact[0]))  # what the exact run's y is rounded by
+            error = error + np.where(at_limit, lost, EPS * np.abs(exact[0]))  # the rounding of the exact run's y
         y = np.minimum(exact + at.noise(lost), self.most)
         if not self.exact_slopes:
-            slopes = slopes + (at.slopes(x, y) - at.slopes(x, exact))  # its rounding goes with that of the outputs
+            slopes = slopes + (at.slopes(x, y) - at.slopes(x, exact))  # rounded along with the outputs
             error = error + at.unit * np.abs(slopes[0])
             if self.sums:
                 error = error + at.unit * np.minimum(np.abs(exact[0]), 1.0)
         return Taken(x, y, slopes + at.noise(error), *self._factors(at, x, exact))
 
     def quotients(self, at: Operation, x: Array, nearest: float) -> tuple[Array, Array]:
-        """The slopes at x (R, ..., D), and how wrong those of the exact run are; steps of at most `nearest` |x|."""
+        """The slopes at x (R, ..., D), and the error of the exact run's; steps of at most `nearest` |x|."""
         y = at.forward(x)
         size = STEP * np.maximum(1.0, np.sqrt(np.abs(y)))
         size = np.minimum(size, nearest * np.abs(x)) if nearest < np.inf else size
@@ -196,7 +196,7 @@ class Elements(Columns):
         return slopes, np.where(is_flat, 0.0, 4 * estimate[0] + 8 * EPS * subtracted[0] / size[0])
 
     def _factors(self, at: Operation, x: Array, y: Array) -> tuple[tuple[Array, ...], Any]:
-        """The slopes by each parameter, by quotients, and how far rounding may carry them."""
+        """The slopes by each parameter, by quotients, and their error by rounding."""
         factors, lost = [], at.unit * np.abs(x[0])
         for which, parameter in enumerate(at.parameters):
             size = STEP * np.clip(np.abs(parameter), SMALLEST_STEP, 1.0)
@@ -212,9 +212,9 @@ class Elements(Columns):
 class Passes(Link):
     """Any operation, of any shapes, by its own units.
 
-    What its backward pass gives is confirmed by quotients of the forward pass in a random direction: by the sum of the
-    gradient times the direction, which cannot agree by chance. Where it does not, it is replaced by quotients of single
-    elements. What rounding costs is measured in float32.
+    The result of its backward pass is confirmed by quotients of the forward pass in a random direction: by the sum of
+    the gradient times the direction, which cannot agree by chance. If it does not, it is replaced by quotients of
+    single elements. What rounding costs is measured in float32.
     """
 
     def forward(self, at: Operation, x: Array) -> Taken:
@@ -245,26 +245,26 @@ class Passes(Link):
 
 
 def _terms(exact: Array, single: Array) -> Array:
-    """The magnitude of what was added up to an array, by what rounding in float32 makes of it."""
+    """The magnitude of the terms that were added up to an array, from their rounding in float32."""
     off = np.sqrt(np.mean(np.square(single - exact), axis=-1, keepdims=True))
     return np.abs(exact) + off / float(np.finfo(np.float32).eps)
 
 
 class _Quotients:
-    """Gradients of sum(dy f) from quotients of the forward pass f. x, dy, terms: of the exact run (N, ...)."""
+    """Gradients of sum(dy f) from quotients of the forward pass f. x, dy, terms: the exact run's (N, ...)."""
 
     def __init__(self, at: Operation, x: Array, dy: Array, terms: Array) -> None:
         self.at, self.dy, self.y, self.terms = at, dy, at.forward(x), terms
 
     def along(self, steps: Array, forward: Callable[[Array], Array]) -> tuple[float, float]:
-        """The slope of sum(dy f) along steps, and how wrong it may be."""
+        """The slope of sum(dy f) along steps, and its error."""
         changes = np.stack([forward(point * steps) - self.y for point in self.at.points])
         slopes, estimate = self.at.quotient(changes, np.array(self.at.points)[:, None, None])
         error = np.abs(self.dy) * (4 * estimate + 8 * EPS * self.terms)
         return float((self.dy * slopes).sum()), float(error.sum())
 
     def confirmed(self, gradient: Array, size: Array, forward: Callable[[Array], Array]) -> tuple[Array, Any]:
-        """The gradient where quotients confirm it, else that by quotients, and what that may be off by."""
+        """The gradient if quotients confirm it, else the quotients' own, and its error."""
         steps = size * np.random.default_rng(0).uniform(0.5, 1.0, size.shape)
         slope, error = self.along(steps, forward)
         if abs(slope - (gradient * steps).sum()) <= error + 8 * EPS * np.abs(gradient * steps).sum():
@@ -279,7 +279,7 @@ class _Quotients:
 
 
 def spread(tensor: Array) -> Array:
-    """How far the noisy runs (N, ...) are from the exact one of a tensor (R, N, ...): SURE standard deviations."""
+    """SURE standard deviations (N, ...) of the noisy runs of a tensor (R, N, ...) from its exact run."""
     off = np.abs(tensor[NOISY] - tensor[0])
     largest = off.max(axis=0)  # so that no square overflows or underflows
     found: Array = SURE * largest * np.sqrt(np.mean(np.square(off / np.where(largest > 0.0, largest, 1.0)), axis=0))

@@ -1,4 +1,4 @@
-"""The parametric rectified linear unit: a slope for each unit, which is trained."""
+"""The parametric rectified linear unit: a trained slope for each unit."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,27 +17,27 @@ def prelu(x: Any, slope: Any, _b: Any, _c: Any) -> Any:
 
 @formula
 def _slopes(x: Any, slope: Any, _b: Any, _c: Any) -> Any:
-    """By x 1 where x > 0, else slope; by the slope 0 where x > 0, else x."""
+    """The derivative by x is 1 where x > 0, else slope; by the slope, 0 where x > 0, else x."""
     zero, one = constant(x, 0.0), constant(x, 1.0)
     return (one if x > zero else slope), (zero if x > zero else x), zero, zero
 
 
 @formula
 def _move(value: Any, which: int, step: Any, x: Any, slope: Any, _b: Any, _c: Any) -> Any:
-    """It is linear in the slope."""
+    """The change, which is linear in the slope."""
     return step * (0.0 if x > 0.0 else x)
 
 
 @dataclass(frozen=True)
 class PRelu(ColumnLayer):
-    """y = x where x > 0, else slope x, with a slope for each unit that is trained like a weight (He et al., 2015).
+    """y = x where x > 0, else slope x, with a slope for each unit, trained like a weight (He et al., 2015).
 
     Its parameters are `slope1` (outputs,), `slope2`, ... Regularization leaves them alone.
 
     Parameters
     ----------
     slope : float
-        Where all slopes begin.
+        The initial value of all slopes.
     """
 
     slope: float = 0.25

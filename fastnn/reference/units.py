@@ -67,7 +67,7 @@ def _batch_norm_backward(dy: Array, x: Array, gamma: Array, beta: Array, **optio
 
 
 class UnitsOperation(NamedTuple):
-    """A layer with parameters (D,), or none: forward(x, *parameters), and backward(dy, x, *parameters), all gradients."""
+    """Layer with parameters (D,), or none: forward(x, *parameters), and backward(dy, x, *parameters), its gradients."""
 
     forward: Callable[..., Array]
     backward: Callable[..., tuple[Array, ...]]

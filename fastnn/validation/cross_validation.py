@@ -12,14 +12,7 @@ from fastnn.datasets.splits import TwoParts
 from fastnn.datasets.standardize import Standardize
 from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import Array
-from fastnn.network.factories import (
-    Factory,
-    NetworkFactory,
-    Task,
-    check_fit_options,
-    count_workers,
-    train_several,
-)
+from fastnn.network.factories import Factory, NetworkFactory, Task, check_fit_options, count_workers, train_several
 from fastnn.network.history import History
 from fastnn.network.network import Network
 

@@ -1,7 +1,7 @@
 """One part's rows of a batch: forward, loss and backward.
 
-Some operations go by statistics of all rows, forward, and by sums over all rows, backward. So a batch is taken in
-*stages*, between which all parts wait for each other (training.py); without such an operation there is one.
+Some operations need statistics of all rows to go forward, and sums over all rows to go backward. So a batch is taken in
+*stages*, between which all parts wait for each other (training.py); without such an operation there is only one.
 """
 
 from typing import Any, NamedTuple
@@ -82,9 +82,9 @@ class Stage(NamedTuple):
 
 @kernel
 def _stage(operations: Any, norms: int, number: int) -> Stage:
-    """What stage `number` of 2 norms + 1 takes, for so many operations that go by statistics of the batch.
+    """Stage `number` of 2 norms + 1, where `norms` operations use statistics of the batch.
 
-    Forward each stage ends before one of them, where its statistics are to be known; backward each ends behind one.
+    Forward, each stage ends before such an operation, which needs its statistics; backward, each ends behind one.
     """
     count = operations.shape[0]
     if norms == 0:
@@ -101,9 +101,9 @@ def _stage(operations: Any, norms: int, number: int) -> Stage:
 
 @kernel
 def _inputs(job: Any, first: int, last: int, gather: bool) -> int:
-    """The address of rows [first, last) of the mini-batch, gathered where they are not side by side.
+    """The address of rows [first, last) of the mini-batch, which are gathered if they are not adjacent.
 
-    gather: whether that is still to be done.
+    gather: whether they are yet to be gathered.
     """
     columns, start, item = get(job, DATA_INPUTS), get(job, START), get(job, ITEM)
     order = integers(job, AT_ORDER)
@@ -133,8 +133,8 @@ def _set_targets(job: Any, first: int, frame: Any) -> None:
 
 @kernel
 def is_hit(y: Any, t: Any, border: float, target_border: float) -> int:
-    """1 where the largest output is that of the largest target, the first of equals; of one output, where both are on
-    the same side of their borders. Else 0.
+    """1 if the largest output is at the largest target, the first of equals, or, for one output, if both are on the
+    same side of their borders; else 0.
     """
     if y.size > 1:
         return 1 if first_largest(y) == first_largest(t) else 0
@@ -143,7 +143,7 @@ def is_hit(y: Any, t: Any, border: float, target_border: float) -> int:
 
 @kernel
 def count_hits(frame: Any, border: float, target_border: float, hits: Any) -> None:
-    """hits[n] = 1 where row n of the outputs is right, see is_hit, else 0; a label that is none is never hit."""
+    """hits[n] = 1 if row n of the outputs is right, see is_hit, else 0; an invalid label is never hit."""
     y, labels = frames.target(frame), frames.integers_of(frame, frames.LABELS, get(frame, frames.LABELS_SIZE))
     dense, width = frames.vector_of(frame, frames.DENSE, get(frame, frames.DENSE_SIZE)), y.shape[1]
     rows = frames.integers_of(frame, frames.ROW_NUMBERS, y.shape[0])
@@ -165,7 +165,7 @@ def hits_of_rows(frame: Any) -> None:
 def weigh(frame: Any) -> None:
     """Multiply LOSSES and their gradients D_TARGET by the weights OTHER, of which row n has number ROW_NUMBERS[n].
 
-    A row of weight 0 counts for nothing, also where its loss is infinite.
+    A row of weight 0 counts for nothing, even if its loss is infinite.
     """
     weights, dy = frames.reals_of(frame, frames.OTHER, get(frame, frames.WIDTH)), frames.d_target(frame)
     losses = frames.reals_of(frame, frames.LOSSES, dy.shape[0])
@@ -180,7 +180,7 @@ def weigh(frame: Any) -> None:
 
 @kernel
 def _take_loss(job: Any, operations: Any, first: int, last: int, frame: Any) -> None:
-    """The losses of the rows [first, last) and the gradient by their outputs."""
+    """Compute the losses of the rows [first, last) and the gradient by their outputs."""
     count = operations.shape[0]
     choose_operation(job, operations, count - 1, frame)
     choose_rows(operations, count - 1, first, last, frame)
@@ -202,12 +202,12 @@ def _take_loss(job: Any, operations: Any, first: int, last: int, frame: Any) -> 
 
 @kernel
 def _backward_rows(job: Any, operations: Any, frame: Any, begin: int, end: int, first: int, last: int) -> None:
-    """Gradients of the loss by the tensors before the operations [begin, end), of the rows [first, last) of a batch.
+    """Take the rows [first, last) of a batch backward through the operations [begin, end).
 
-    Not by the network's input.
+    The gradient by the network's input is left out.
     """
     for i in range(end - 1, begin - 1, -1):
-        if operations[i, READS] != INPUT:  # nothing asks for the gradient by the data
+        if operations[i, READS] != INPUT:  # nothing needs the gradient by the data
             choose_operation(job, operations, i, frame)
             choose_rows(operations, i, first, last, frame)
             call_unit(operations, i, BACKWARD, frame)
@@ -215,14 +215,14 @@ def _backward_rows(job: Any, operations: Any, frame: Any, begin: int, end: int, 
 
 @kernel
 def random_key(job: Any) -> int:
-    """The key of what is random in this batch; OFF for a gradient by itself, which drops nothing."""
+    """The key of this batch's random numbers; OFF for a gradient without an update, which drops nothing."""
     counters = integers(job, AT_COUNTERS)
     return OFF if get(job, UPDATE) == 0 else key_of(counters[SEED], counters[DRAWS])
 
 
 @kernel
 def _take_stage(job: Any, operations: Any, stage: Stage, frame: Any, part: int, parts: int) -> None:
-    """A stage of one part's rows of a mini-batch; they are gathered in the first."""
+    """Take one part's rows of a mini-batch through a stage; the first one gathers them."""
     count, gather, skip = get(job, COUNT), get(job, STAGE) == 0, get(job, SKIPS_ZEROS) != 0
     begin, end = share(count, part, parts), share(count, part + 1, parts)
     for first in range(begin, end, BLOCK_ROWS):
@@ -254,7 +254,7 @@ def staged_part(job: Any, part: int, parts: int) -> None:
 
 @part_unit
 def between_stages(job: Any, part: int, parts: int) -> None:
-    """One part's units of the operation behind a stage: the statistics of the batch or, on the way back, sums."""
+    """Compute the batch's statistics or, going backward, sums, for one part's units of the operation behind a stage."""
     operations, frame, count, number = (
         operations_of(job),
         new_frame(SLOTS, zero_of(job)),
@@ -274,7 +274,7 @@ def between_stages(job: Any, part: int, parts: int) -> None:
 
 @kernel
 def first_gradient_is_finite(job: Any, operations: Any, count: int) -> bool:
-    """Whether the gradient by the outputs of the first operation is, for the rows of a batch."""
+    """Whether the gradient by the first operation's outputs is finite, for the rows of a batch."""
     width, item = operations[0, WIDTH_OUT], get(job, ITEM)
     start = get(job, AT_TENSOR_GRADIENTS) + item * get(job, CAPACITY) * operations[0, WRITES]
     return all_finite(vector_at(start, count * width, zero_of(job)))

@@ -1,9 +1,9 @@
-"""How a change of outputs of a layer goes through the rest of a network, up to the loss.
+"""Changes of a layer's outputs, followed through the rest of a network up to the loss.
 
-Only changes are followed. As long as operations take single elements, one element of each sample changes; the next one
-makes of it a change of all its outputs; what comes after is computed for the changes of many perturbations at once, as
-the columns of one matrix, a *block*: a row for each element of a tensor, and a column for each sample, point and output
-j, in this order (see perturbing.py). All is float64.
+As long as operations take single elements, one element of each sample changes; the next operation turns it into a
+change of all its outputs. After that the changes of many perturbations are computed at once, as the columns of one
+matrix, a *block*: a row for each element of a tensor, and a column for each sample, point and output j, in this order
+(see perturbing.py). All is float64.
 """
 
 from typing import Any, NamedTuple
@@ -39,7 +39,7 @@ class Space(NamedTuple):
 
     columns: Any
     one: Any  # (largest width * columns,), a block
-    other: Any  # likewise
+    other: Any  # another block
     work: Any  # (columns,)
     changes: Any  # (columns,)
     losses: Any  # (columns,)
@@ -49,7 +49,7 @@ class Space(NamedTuple):
 
 @kernel
 def choose(job: Any, operations: Any, i: int, frame: Any) -> None:
-    """Set a frame to operation i of all samples."""
+    """Set a frame to operation i and all samples."""
     choose_operation(job, operations, i, frame)
     choose_rows(operations, i, 0, get(job, SAMPLES), frame)
     put(frame, frames.PREPARED, get(job, AT_PREPARED) + REAL * place_of(operations, i, 0, PLACE))
@@ -57,13 +57,13 @@ def choose(job: Any, operations: Any, i: int, frame: Any) -> None:
 
 @kernel
 def _row(frame: Any, slot: int, width: int, n: int) -> Any:
-    """The tensor at a slot, of one sample."""
+    """One sample's row of the tensor at a slot."""
     return part(reals_of(frame, slot, (n + 1) * width), n * width, width)
 
 
 @kernel
 def _forward(operations: Any, i: int, rows: int, source: int, target: int, frame: Any) -> None:
-    """Operation i forward, of rows at an address; the frame is about all samples again afterwards."""
+    """Run operation i forward for rows at an address; afterwards the frame is for all samples again."""
     all_source, all_target, samples = get(frame, frames.SOURCE), get(frame, frames.TARGET), get(frame, frames.ROWS)
     put(frame, frames.SOURCE, source)
     put(frame, frames.TARGET, target)
@@ -76,7 +76,7 @@ def _forward(operations: Any, i: int, rows: int, source: int, target: int, frame
 
 @kernel
 def _change_columns(operations: Any, i: int, frame: Any) -> None:
-    """d = f(x + d) - f(x) for an operation f on single elements, where COLUMN to COLUMN + WIDTH of each sample change.
+    """d = f(x + d) - f(x) for an operation f on single elements, if COLUMN to COLUMN + WIDTH of each sample change.
 
     CHANGES (samples, points, WIDTH), OTHER: scratch of its size.
     """
@@ -87,8 +87,8 @@ def _change_columns(operations: Any, i: int, frame: Any) -> None:
     samples = integers_of(frame, frames.SAMPLES, get(frame, frames.SAMPLE_COUNT))
     j, width, size = get(frame, frames.COLUMN), get(frame, frames.WIDTH), get(frame, frames.OUTPUTS)
     points, rows = get(frame, frames.RUN) // width, samples.size * (get(frame, frames.RUN) // width)
-    # Views, as indices from 0 on are not negative, which Numba else asks, and LLVM then does not vectorize; nor does it
-    # an activation from one array into the same.
+    # Views from index 0 spare Numba's test for negative indices, with which LLVM does not vectorize; nor does it
+    # vectorize an activation in place.
     moved, d = reals_of(frame, frames.OTHER, rows * width), reals_of(frame, frames.CHANGES, rows * width)
     for s in range(samples.size):
         x = part(_row(frame, frames.SOURCE, size, samples[s]), j, width)
@@ -143,7 +143,7 @@ def _change_block(operations: Any, i: int, frame: Any) -> None:
 
 @kernel
 def _follow_by_forward(operations: Any, i: int, frame: Any) -> None:
-    """The block OTHER = f(x + d) - f(x) of the block CHANGES, which is overwritten, for an operation f on rows."""
+    """The block OTHER = f(x + d) - f(x) from the block CHANGES, which is overwritten, for an operation f on rows."""
     samples, run = integers_of(frame, frames.SAMPLES, get(frame, frames.SAMPLE_COUNT)), get(frame, frames.RUN)
     inputs, outputs, columns = get(frame, frames.INPUTS), get(frame, frames.OUTPUTS), samples.size * run
     d, across = reals_of(frame, frames.CHANGES, inputs * columns), reals_of(frame, frames.OTHER, inputs * columns)
@@ -165,7 +165,7 @@ def _follow_by_forward(operations: Any, i: int, frame: Any) -> None:
 
 @kernel
 def _spread_as_it_is(rows: int, frame: Any) -> None:
-    """The block OTHER of so many rows, where the elements from COLUMN on change by CHANGES and the others do not."""
+    """The block OTHER of `rows` rows, in which the elements from COLUMN on change by CHANGES and the others do not."""
     j, width = get(frame, frames.COLUMN), get(frame, frames.WIDTH)
     columns = get(frame, frames.SAMPLE_COUNT) * get(frame, frames.RUN)
     count = columns // width
@@ -179,7 +179,7 @@ def _spread_as_it_is(rows: int, frame: Any) -> None:
 
 @kernel
 def _take_loss(job: Any, operations: Any, unit: int, losses: int, frame: Any) -> None:
-    """Call a unit of the loss for the changes that a frame has; the changes of the losses go to an address."""
+    """Call a unit of the loss for a frame's changes; the changes of the losses go to an address."""
     count = operations.shape[0]
     choose(job, operations, count - 1, frame)
     put(frame, frames.NUMBERS, get(job, AT_NUMBERS) + REAL * NUMBERS_EACH * count)
@@ -191,7 +191,7 @@ def _take_loss(job: Any, operations: Any, unit: int, losses: int, frame: Any) ->
 
 @kernel
 def follow_block(job: Any, operations: Any, i: int, frame: Any, space: Space) -> None:
-    """The losses of a space, where the inputs of operation i change by the block at space.one, which is overwritten."""
+    """The losses of a space if the inputs of operation i change by the block at space.one, which is overwritten."""
     count, one, other = operations.shape[0], space.one, space.other
     for later in range(i, count):
         choose(job, operations, later, frame)
@@ -212,10 +212,10 @@ def follow_block(job: Any, operations: Any, i: int, frame: Any, space: Space) ->
 
 @kernel
 def follow(job: Any, operations: Any, first: int, frame: Any, space: Space) -> None:
-    """The losses of a space = the changes of each sample's loss where the outputs of operation `first` change.
+    """A space's losses = the changes of each sample's loss when the outputs of operation `first` change.
 
-    The frame's CHANGES, SAMPLES, SAMPLE_COUNT, RUN, COLUMN and WIDTH say which, see _change_columns; CHANGES is
-    overwritten.
+    The frame's CHANGES, which is overwritten, SAMPLES, SAMPLE_COUNT, RUN, COLUMN and WIDTH say which; see
+    _change_columns.
     """
     count, i = operations.shape[0], first + 1
     put(frame, frames.OTHER, space.other)

@@ -43,14 +43,14 @@ from fastnn.kernels.units import part_unit, run_parts
 from fastnn.kernels.views import elements
 from fastnn.kernels.views import part as part_of
 
-# Rows taken through all layers together: what one layer writes is in the cache when the next one reads it, and a
-# copied panel of weights serves many tiles (of 64, 128 and 256 rows, 128 did best or as well at all sizes tried).
+# Rows taken through all layers together: a layer's outputs are in the cache when the next one reads them, and a copied
+# panel of weights serves many tiles (of 64, 128 and 256 rows, 128 did best or as well at all sizes tried).
 BLOCK_ROWS = 128
 
 
 @kernel
 def is_sparse(operations: Any, x: Any, rows: int) -> bool:
-    """Whether the first operation could leave out zeros of its inputs, in batches of so many rows of x."""
+    """Whether the first operation could skip zeros of its inputs, in batches of `rows` rows of x."""
     return has_unit(operations, 0, SPARSE_FORWARD) and rows >= FEWEST_ROWS and mostly_zero(x)
 
 
@@ -65,7 +65,7 @@ def lacks_sparse(job: Any, operations: Any, x: Any, rows: int) -> bool:
 
 @kernel
 def skips_zeros(job: Any, operations: Any, x: Any, rows: int) -> bool:
-    """Whether it does: only beside finite parameters, as 0 times infinity is NaN, as in NumPy."""
+    """Whether it skips them: only with finite parameters, as 0 times infinity is NaN, as in NumPy."""
     if not is_sparse(operations, x, rows):
         return False
     finite, values = True, numbers(job, AT_VALUES)
@@ -79,7 +79,7 @@ def skips_zeros(job: Any, operations: Any, x: Any, rows: int) -> bool:
 def forward_rows(
     job: Any, operations: Any, frame: Any, begin: int, end: int, first: int, last: int, skip: bool
 ) -> None:
-    """The operations [begin, end) forward for the rows [first, last) of a batch."""
+    """Take the rows [first, last) of a batch forward through the operations [begin, end)."""
     for i in range(begin, end):
         choose_operation(job, operations, i, frame)
         choose_rows(operations, i, first, last, frame)
@@ -88,7 +88,7 @@ def forward_rows(
 
 @part_unit
 def predict_part(job: Any, part: int, parts: int) -> None:
-    """One part's rows of a prediction; each part has BLOCK_ROWS rows of the tensors."""
+    """Predict one part's rows; each part has BLOCK_ROWS rows of the tensors."""
     operations, frame, item, samples = (
         operations_of(job),
         new_frame(SLOTS, zero_of(job)),
@@ -108,7 +108,7 @@ def predict_part(job: Any, part: int, parts: int) -> None:
 
 @shell
 def predict(n_threads: int, launcher: int, table: Any, x: Any, check_finite: bool, y: Any) -> int:
-    """y (N, K) = the network's outputs for x (N, D); DONE, or what prevented it.
+    """y (N, K) = the network's outputs for x (N, D); returns DONE or the reason why not.
 
     REFUSED: x is to be finite and is not. NEEDS_UNIT: see job.NEEDS_UNIT.
     """

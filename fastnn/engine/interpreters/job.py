@@ -1,4 +1,4 @@
-"""A job: how a network's arrays reach an interpreter.
+"""Jobs, by which a network's arrays reach an interpreter.
 
 A network is data: a *plan* has one row of integers for each operation, with the addresses of its units, so a new
 architecture compiles nothing but the units that no network used before. A tensor whose plan column is c lives, for a
@@ -6,8 +6,8 @@ batch of at most `capacity` rows, at buffer[capacity * c :], row after row; its 
 buffer. The *width* of a tensor is the number of elements of one sample, whatever its shape. Parameters, what operations
 learn of their inputs, and gradients are ranges of flat vectors.
 
-All of that reaches an interpreter as a *job*: one table of integers with the addresses and sizes of its arrays. Who
-makes the job keeps its arrays alive (fastnn/engine/workspace.py).
+All of that reaches an interpreter as a *job*: one table of integers with the addresses and sizes of its arrays. The
+maker of a job keeps its arrays alive (fastnn/engine/workspace.py).
 """
 
 from typing import Any
@@ -17,11 +17,11 @@ import numpy as np
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import LATER, call, frame_at, get, put, zero_of
 from fastnn.kernels.compile import kernel
-from fastnn.kernels.frames import BATCH_STATISTICS, EACH_PLACE, MOST_PARAMETERS, PLACES_SIZE, SHAPES_SIZE
+from fastnn.kernels.frames import BATCH_STATISTICS, EACH_PLACE, PLACES_SIZE, SHAPES_SIZE
 from fastnn.kernels.views import matrix, vector_at
 
 # Columns of a plan's row: the plan columns of the tensors that it reads and writes (INPUT: the network's input), their
-# sizes, whether it takes single elements, how many parameters and statistics it has; then the addresses of its units
+# sizes, whether it takes single elements, the numbers of its parameters and statistics; then the addresses of its units
 # by their roles (see frames.FORWARD), 0 for none; then frames.PLACES_SIZE and frames.SHAPES_SIZE integers.
 READS, WRITES, WIDTH_IN, WIDTH_OUT, TAKES_ELEMENTS, PARAMETERS, STATISTICS = range(7)
 INPUT = -1
@@ -30,12 +30,12 @@ PLACES_AT = UNITS_AT + 15
 SHAPES_AT = PLACES_AT + PLACES_SIZE
 PLAN_COLUMNS = SHAPES_AT + SHAPES_SIZE
 
-# A plan's numbers: NUMBERS_EACH of each operation, then those of the loss and of the penalty.
+# A plan's numbers: NUMBERS_EACH for each operation, then the loss's and the penalty's.
 NUMBERS_EACH = 4
 LOSS_PARAMETER, BORDER, TARGET_BORDER, DATA_SHARE, L1, L2 = range(6)
 PLAN_NUMBERS = 6
 
-# A job: numbers, addresses of units, what one call is about, then for each array its address and its size.
+# A job: numbers, addresses of units, entries for one call, then the address and size of each array.
 NUMBERS = (
     "operation count", "state vectors", "capacity", "trained", "parts", "item size", "accepts",
     "loss", "loss of labels", "update", "outer",
@@ -53,33 +53,33 @@ NUMBERS = (
  WEIGH, COUNT_HITS, PENALIZE, CLIP_VALUES, CLIP_TO_NORM, CHECK_TARGETS, STATISTICS_PART, FINE, WANTED,
  ) = range(48)  # fmt: skip
 ARRAYS = (
-    "operations",  # intp, those of the plan
-    "numbers",  # float64, those of the plan
+    "operations",  # intp, the plan's
+    "numbers",  # float64, the plan's
     "rates",  # float64, the update's numbers
     "counters",  # (COUNTERS,) intp, see below
-    "values",  # (V,): TRAINED parameters, then what operations learn of their inputs
-    "gradients",  # (V,); behind those of the parameters the statistics of a batch
-    "state",  # (state vectors, V) of the optimizer
-    "inputs",  # (capacity, D), the gathered rows of a mini-batch; none where nothing is shuffled
+    "values",  # (V,): TRAINED parameters, then the learned statistics
+    "gradients",  # (V,): the parameters', then the statistics of a batch
+    "state",  # (state vectors, V), the optimizer's
+    "inputs",  # (capacity, D), the gathered rows of a mini-batch; empty without shuffling
     "tensors",  # (capacity * plan columns,)
     "tensor_gradients",  # (capacity * plan columns,)
-    "scratch",  # (parts, what the operations ask for)
+    "scratch",  # (parts, as many as the operations need)
     "updates",  # (parts, ...), gradients about to be used, see updating.py
     "sums",  # (parts, SUMS) float64
     "losses",  # (capacity,) float64
     "loss_sums",  # (capacity,) float64
     "hits",  # (capacity,) intp
     "numbers_of_rows",  # (capacity,) intp: 0, 1, 2, ...
-    # What a call is about, set by the interpreter:
+    # For one call, set by the interpreter:
     "x",  # (samples, D)
     "labels",  # (samples,) intp, or empty
     "dense",  # (samples, K), or empty
     "order",  # (samples,) intp, or empty for 0, 1, 2, ...
-    "weights",  # (samples,) float64, what their losses are multiplied by; empty for 1
+    "weights",  # (samples,) float64, the factors of their losses; empty for 1
     "y",  # (samples, K), of predictions
     # For numerical gradients, all float64; see perturbing.py:
-    "prepared",  # (V,), what operations want to know of their parameters
-    "prepared_outputs",  # (samples, K), what the loss wants to know of the outputs
+    "prepared",  # (V,), prepared from the parameters
+    "prepared_outputs",  # (samples, K), prepared from the outputs
     "points",  # the multiples of the step
     "step",  # (2,), see perturbing.step_taken
     "changes",  # (points, V), of the loss
@@ -92,15 +92,15 @@ JOB_SIZE = len(NUMBERS) + 2 * len(ARRAYS)
  AT_TENSOR_GRADIENTS, AT_SCRATCH, AT_UPDATES, AT_SUMS, AT_LOSSES, AT_LOSS_SUMS, AT_HITS, AT_NUMBERS_OF_ROWS,
  AT_X, AT_LABELS, AT_DENSE, AT_ORDER, AT_WEIGHTS, AT_Y, AT_PREPARED, AT_PREPARED_OUTPUTS, AT_POINTS, AT_STEP,
  AT_CHANGES, AT_MEMORY, AT_SAMPLES) = PLACES.values()  # fmt: skip
-SUMS = 512  # numbers of scratch in float64 of each part: columns or losses that are taken at once
+SUMS = 512  # each part's float64 scratch: columns or losses that are taken at once
 
-# The seed of what is random, how many batches have drawn, and how many updates the optimizer's state has seen.
+# The seed of random numbers, the number of batches that drew some, and the number of updates of the optimizer's state.
 SEED, DRAWS, STEPS = range(3)
 COUNTERS = 3
 INTEGER = np.dtype(np.intp).itemsize
 REAL = np.dtype(np.float64).itemsize
 
-# What becomes of a call's data, in its last result.
+# The outcome of a call, in its last result.
 # NEEDS_UNIT: a unit that few calls need is still to be compiled, and the call made again: that of the slot WANTED, or
 # those for inputs that are mostly zeros where it is SPARSE.
 DONE, NOT_FINITE, REFUSED, NEEDS_UNIT = range(4)
@@ -109,7 +109,7 @@ SPARSE = -1
 
 @kernel
 def job_at(job: Any, like: Any) -> Any:
-    """A job's table, as interpreters take it."""
+    """A job's table for interpreters."""
     return frame_at(job.ctypes.data, JOB_SIZE, like)
 
 
@@ -124,7 +124,7 @@ def lacks(job: Any, slot: int, needed: bool) -> bool:
 
 @kernel
 def set_array(job: Any, place: int, array: Any) -> None:
-    """Put an array's address and size at their place."""
+    """Put an array's address and size into their place."""
     put(job, place, array.ctypes.data)
     put(job, place + 1, array.size)
 
@@ -161,15 +161,15 @@ def plan_number(job: Any, which: int) -> float:
 
 @kernel
 def row_of_part(job: Any, place: int, part: int, item: int) -> int:
-    """Where the row of one part begins, of an array with a row for each."""
+    """The start of one part's row in an array with a row for each part."""
     return get(job, place) + item * part * (get(job, place + 1) // get(job, PARTS))
 
 
 @kernel
 def begin_frame(job: Any, part: int, key: int, batch_rows: int, frame: Any) -> None:
-    """Set what is the same for all operations in one part of a call.
+    """Set the entries of a frame that are the same for all operations in one part of a call.
 
-    key: of what is random, or OFF. batch_rows: where statistics are those of the batch, its rows, else 0.
+    key: that of random numbers, or OFF. batch_rows: the batch's rows if its own statistics count, else 0.
     """
     item, parts = get(job, ITEM), get(job, PARTS)
     statistics = AT_VALUES if batch_rows == 0 else AT_GRADIENTS
@@ -192,7 +192,7 @@ def begin_frame(job: Any, part: int, key: int, batch_rows: int, frame: Any) -> N
 
 @kernel
 def choose_operation(job: Any, operations: Any, i: int, frame: Any) -> None:
-    """Set what a frame says of operation i but for its rows."""
+    """Set the entries of a frame for operation i, except its rows."""
     row = get(job, AT_OPERATIONS) + INTEGER * i * PLAN_COLUMNS
     put(frame, frames.NUMBER, i)
     put(frame, frames.INPUTS, operations[i, WIDTH_IN])
@@ -203,7 +203,7 @@ def choose_operation(job: Any, operations: Any, i: int, frame: Any) -> None:
 
 @kernel
 def choose_rows(operations: Any, i: int, first: int, last: int, frame: Any) -> None:
-    """Set a frame to the rows [first, last) of a batch; X and Y, where set, are those of these very rows."""
+    """Set a frame to the rows [first, last) of a batch; X and Y, if set, are the addresses of these very rows."""
     item, capacity = get(frame, frames.ITEM), get(frame, frames.CAPACITY)
     reads, writes = operations[i, READS], operations[i, WRITES]
     width_in, width_out = operations[i, WIDTH_IN], operations[i, WIDTH_OUT]
@@ -219,14 +219,8 @@ def choose_rows(operations: Any, i: int, first: int, last: int, frame: Any) -> N
 
 @kernel
 def place_of(operations: Any, i: int, which: int, column: int) -> int:
-    """What a plan says of parameter number `which` of operation i: frames.PLACE, HEIGHT, ...."""
+    """A plan's entry for parameter number `which` of operation i: frames.PLACE, HEIGHT, ...."""
     return operations[i, PLACES_AT + EACH_PLACE * which + column]
-
-
-@kernel
-def statistic_place(operations: Any, i: int, which: int, column: int) -> int:
-    """As place_of, of a statistic."""
-    return place_of(operations, i, MOST_PARAMETERS + which, column)
 
 
 @kernel
@@ -244,7 +238,7 @@ def call_unit(operations: Any, i: int, role: int, frame: Any) -> None:
 
 @kernel
 def normalizers(job: Any, operations: Any) -> int:
-    """How many operations go by statistics of the batch: in training alone."""
+    """How many operations use statistics of the batch; 0 outside training."""
     count = 0
     if get(job, UPDATE) != 0:
         for i in range(operations.shape[0]):
@@ -254,7 +248,7 @@ def normalizers(job: Any, operations: Any) -> int:
 
 @kernel
 def normalizer_at(operations: Any, which: int) -> int:
-    """Where number `which` of them stands; the number of operations where there are not so many."""
+    """The place of number `which` of them; the number of operations if there are fewer."""
     count = 0
     for i in range(operations.shape[0]):
         if has_unit(operations, i, BATCH_STATISTICS):

@@ -1,4 +1,4 @@
-"""Operations on arrays of a user's: one call of a unit, its rows shared among threads.
+"""Operations on a user's arrays: one call of a unit, in which each thread takes a share of the rows.
 
 Parts write disjoint rows; sums over the batch run in index order. So the bits do not depend on n_threads.
 """
@@ -27,7 +27,7 @@ from fastnn.kernels.matmul import share
 from fastnn.kernels.reductions import sum_in_order
 from fastnn.kernels.units import part_unit, run_parts
 
-# What a request holds in slots that no unit reads: the unit, another one, and the places of gradients.
+# Slots of a request that no unit reads hold the unit, another one, and the places of gradients.
 UNIT, OTHER_UNIT, GRADIENT_PLACES = frames.X, frames.Y, frames.CAPACITY
 BORDER, TARGET_BORDER, HITS, HITS_SIZE = frames.TENSORS, frames.TENSOR_GRADIENTS, frames.STEPS, frames.LAYOUT
 
@@ -59,7 +59,7 @@ def _move(frame: Any, slot: int, offset: int) -> None:
 
 @kernel
 def _choose_rows(first: int, last: int, frame: Any) -> None:
-    """Cut a frame that is about all rows to [first, last)."""
+    """Cut a frame for all rows to [first, last)."""
     before, after = get(frame, frames.ITEM) * first * get(frame, frames.INPUTS), first * get(frame, frames.OUTPUTS)
     after *= get(frame, frames.ITEM)
     _move(frame, frames.SOURCE, before)
@@ -75,7 +75,7 @@ def _choose_rows(first: int, last: int, frame: Any) -> None:
 
 @part_unit
 def rows_part(request: Any, part: int, parts: int) -> None:
-    """The unit of a request for one part of its rows."""
+    """Call the unit of a request for one part of its rows."""
     frame, rows = new_frame(SLOTS, zero_of(request)), get(request, frames.ROWS)
     _copy_for_part(request, part, frame)
     first, last = share(rows, part, parts), share(rows, part + 1, parts)
@@ -88,13 +88,13 @@ def rows_part(request: Any, part: int, parts: int) -> None:
 
 @shell
 def rows(n_threads: int, launcher: int, part: int, request: Any, like: Any) -> None:
-    """A unit for all rows of a request that Python has filled, for numbers of the dtype of `like`."""
+    """Call a unit for all rows of a request that Python has filled, for numbers of the dtype of `like`."""
     run_parts(launcher, part, frame_at(request.ctypes.data, SLOTS, like), n_threads)
 
 
 @part_unit
 def backward_part(request: Any, part: int, parts: int) -> None:
-    """One part of the rows backward, if there is a unit for it, and of the gradients of COUNT parameters."""
+    """Take one part of the rows backward, if there is a unit for it, and of the gradients of COUNT parameters."""
     frame, rows, item = new_frame(SLOTS, zero_of(request)), get(request, frames.ROWS), get(request, frames.ITEM)
     _copy_for_part(request, part, frame)
     if get(request, UNIT) != 0:
@@ -117,7 +117,7 @@ def backward_part(request: Any, part: int, parts: int) -> None:
 
 @kernel
 def _set_place(places: Any, which: int, first: Any, array: Any, height: int, breadth: int) -> None:
-    """Where an array begins beside the first one, in elements, and its shape."""
+    """Set an array's distance from the first one, in elements, and its shape."""
     put(places, EACH_PLACE * which + PLACE, (array.ctypes.data - first.ctypes.data) // first.itemsize)
     put(places, EACH_PLACE * which + HEIGHT, height)
     put(places, EACH_PLACE * which + BREADTH, breadth)
@@ -162,7 +162,7 @@ def affine_backward(
     dW: Any,
     db: Any,
 ) -> None:
-    """dx = dy W^T (left out where `backward` is 0), dW = x^T dy, db = the sum of dy over the batch.
+    """dx = dy W^T (left out if `backward` is 0), dW = x^T dy, db = the sum of dy over the batch.
 
     dy (N, H), x (N, D), W (D, H); dx (N, D), dW (D, H), db (H,) overwritten; scratch, sums: one row for each part.
     """
@@ -199,7 +199,7 @@ def affine_backward(
 
 @shell
 def activation_forward(n_threads: int, launcher: int, part: int, unit: int, numbers: Any, x: Any, y: Any) -> None:
-    """y = f(x), row by row. x, y (N, D); y overwritten, and may be x. numbers: those of the activation, float64."""
+    """y = f(x), row by row. x, y (N, D); y overwritten, and may be x. numbers: the activation's, float64."""
     request = new_frame(SLOTS, x.dtype.type(0.0))
     _begin(request, x)
     put(request, UNIT, unit)
@@ -250,9 +250,9 @@ def loss(
     hits: Any,
     sums: Any,
 ) -> float:
-    """The sum of the losses of outputs y (N, K), whose gradient over `divisor` is dy.
+    """The sum of the losses of outputs y (N, K); dy is its gradient over `divisor`.
 
-    Row n has the target labels[rows[n]] or dense[rows[n]], of which one is empty. numbers: the loss's, and the borders
+    Row n has the target labels[rows[n]] or dense[rows[n]]; the other one is empty. numbers: the loss's, and the borders
     of its hits; hits (N,) intp, or empty. Scratch: log_sums (N,) and sums (parts, any), float64.
     """
     request = new_frame(SLOTS, y.dtype.type(0.0))
@@ -284,7 +284,7 @@ def loss(
 
 @part_unit
 def update_part(request: Any, part: int, parts: int) -> None:
-    """The update of one part of the parameters."""
+    """Update one part of the parameters."""
     frame, count, item = new_frame(SLOTS, zero_of(request)), get(request, frames.COUNT), get(request, frames.ITEM)
     _copy_for_part(request, part, frame)
     first, last = share(count, part, parts), share(count, part + 1, parts)
@@ -299,9 +299,9 @@ def update_part(request: Any, part: int, parts: int) -> None:
 def update(
     n_threads: int, launcher: int, part: int, unit: int, numbers: Any, params: Any, grads: Any, first: Any, second: Any
 ) -> None:
-    """An update of params by grads; first, second: its state, or params where it has no such vector.
+    """Update params by grads; first, second: the state, or params if there is no such vector.
 
-    (P,) each, distinct but for that; numbers: see operations/updates/base.py.
+    All are (P,), and otherwise distinct; numbers: see operations/updates/base.py.
     """
     request = new_frame(SLOTS, params.dtype.type(0.0))
     _begin(request, params)

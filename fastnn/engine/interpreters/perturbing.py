@@ -1,9 +1,9 @@
-"""What a changed parameter changes: the loss at perturbed parameters, evaluated from the changed parts alone.
+"""The loss at perturbed parameters, evaluated from the changed parts alone.
 
-Moving W[i, j] by s moves column j of an affine operation's outputs by s x[n, i], and of no sample whose x[n, i] is 0.
-What that changes is followed (changes.py), and the loss's changes are summed over the samples in their order. So the
-result is the difference of the losses at both parameters, as exactly as float64 allows. It is never a derivative: no
-unit of a backward pass is called.
+Moving W[i, j] by s moves column j of an affine operation's outputs by s x[n, i], which is 0 for samples whose x[n, i]
+is 0. The further changes are followed (changes.py), and the loss's changes are summed over the samples in their order.
+So the result is the difference of the losses at both parameters, as exactly as float64 allows. It is never a
+derivative: no unit of a backward pass is called.
 
 A *point* is a multiple of the step, such as 1 and -1. All is float64. Each sum is computed by one part, in one order:
 the same bits on any number of threads.
@@ -65,13 +65,13 @@ from fastnn.kernels.views import vector_at
 
 
 def space_size(widest: int, columns: int, own: int, scratch: int) -> int:
-    """Elements of one part's memory; own: see Space; scratch: what the operations ask for."""
+    """Elements of one part's memory; own: see Space; scratch: the operations' part of it."""
     return (2 * widest + 4) * columns + own + scratch
 
 
 @kernel
 def _space(job: Any, part: int, frame: Any) -> Space:
-    """One part's memory, cut into scratch; its rest goes to the operations."""
+    """One part's memory, cut into pieces; the rest is the operations' scratch."""
     at, columns = row_of_part(job, AT_MEMORY, part, REAL), get(job, COLUMNS)
     block, line = REAL * get(job, WIDEST) * columns, REAL * columns
     rest, own = at + 2 * block, at + 2 * block + 4 * line
@@ -83,7 +83,7 @@ def _space(job: Any, part: int, frame: Any) -> Space:
 
 @kernel
 def _reached(job: Any, operations: Any, o: int, samples: Any, frame: Any) -> int:
-    """The samples that row BEGIN of a parameter reaches, into `samples`; returns how many."""
+    """List the samples that row BEGIN of a parameter reaches in `samples`; return how many."""
     if has_unit(operations, o, MOVE) and has_unit(operations, o, REACHES):
         call_unit(operations, o, REACHES, frame)
         return get(frame, frames.RESULT)
@@ -94,14 +94,14 @@ def _reached(job: Any, operations: Any, o: int, samples: Any, frame: Any) -> int
 
 @kernel
 def step_taken(value: float, point: float, step: Any) -> float:
-    """How far a parameter really moves, (value + point h) - value; step = (h, whether relative to max(1, |value|))."""
+    """The real step of a parameter, (value + point h) - value; step = (h, whether relative to max(1, |value|))."""
     h = step[0] * max(1.0, abs(value)) if step[1] != 0.0 else step[0]
     return (value + point * h) - value
 
 
 @kernel
 def _set_steps(job: Any, place: int, width: int, steps: Any) -> None:
-    """The steps of `width` parameters from a place on, for each point."""
+    """Set the steps of `width` parameters from a place on, for each point."""
     values, points, step = reals(job, AT_VALUES), reals(job, AT_POINTS), reals(job, AT_STEP)
     for p in range(points.size):
         for k in range(width):
@@ -110,7 +110,7 @@ def _set_steps(job: Any, place: int, width: int, steps: Any) -> None:
 
 @kernel
 def _add_losses(job: Any, count: int, run: int, place: int, width: int, losses: Any) -> None:
-    """Add the changes of the losses of some samples to those of the parameters from a place on."""
+    """Add the changes of some samples' losses to the entries of the parameters from a place on."""
     points, changes, size = get(job, AT_POINTS + 1), reals(job, AT_CHANGES), get(job, AT_VALUES + 1)
     for s in range(count):
         for p in range(points):
@@ -121,7 +121,7 @@ def _add_losses(job: Any, count: int, run: int, place: int, width: int, losses: 
 
 @kernel
 def _own_parameters(job: Any, operations: Any, o: int, space: Space) -> Any:
-    """The copy of the parameters of operation o, equal to them."""
+    """A fresh copy of the parameters of operation o."""
     size = 0
     for p in range(operations[o, PARAMETERS]):
         size += place_of(operations, o, p, HEIGHT) * place_of(operations, o, p, BREADTH)
@@ -168,7 +168,7 @@ def _move_by_forward(operations: Any, o: int, first: int, own: Any, at: int, fra
 
 @kernel
 def _perturb_row(job: Any, operations: Any, row: int, samples_at: int, frame: Any, space: Space) -> None:
-    """Add to the changes the sums over the samples, for columns [BEGIN, END) of one row of a parameter."""
+    """Add the samples' changes for columns [BEGIN, END) of one row of a parameter."""
     o, which, points = get(job, OPERATION), get(job, PARAMETER), get(job, AT_POINTS + 1)
     samples = vector_at(samples_at, get(job, SAMPLES), np.intp(0))
     choose(job, operations, o, frame)
@@ -208,7 +208,7 @@ def _perturb_row(job: Any, operations: Any, row: int, samples_at: int, frame: An
 
 @part_unit
 def perturb_part(job: Any, part: int, parts: int) -> None:
-    """Rows FIRST + part, FIRST + part + parts, ... before LAST of a parameter."""
+    """Perturb rows FIRST + part, FIRST + part + parts, ... before LAST of a parameter."""
     operations, frame = operations_of(job), new_frame(SLOTS, zero_of(job))
     begin_frame(job, 0, OFF, 0, frame)
     put(frame, frames.X, get(job, AT_X))
@@ -220,7 +220,7 @@ def perturb_part(job: Any, part: int, parts: int) -> None:
 
 @part_unit
 def prepare_part(job: Any, part: int, parts: int) -> None:
-    """One part's rows of x, through all operations."""
+    """Take one part's rows of x through all operations."""
     operations, frame, samples = operations_of(job), new_frame(SLOTS, zero_of(job)), get(job, SAMPLES)
     count = operations.shape[0]
     begin_frame(job, 0, OFF, 0, frame)
@@ -239,7 +239,7 @@ def prepare_part(job: Any, part: int, parts: int) -> None:
 
 @shell
 def prepare(n_threads: int, launcher: int, table: Any) -> None:
-    """Everything that the unperturbed network gives for x (N, D): tensors, and what units prepare."""
+    """Compute the unperturbed network for x (N, D): its tensors, and the units' prepared values."""
     job = job_at(table, 0.0)
     operations, frame = operations_of(job), new_frame(SLOTS, zero_of(job))
     begin_frame(job, 0, OFF, 0, frame)
@@ -254,9 +254,9 @@ def prepare(n_threads: int, launcher: int, table: Any) -> None:
 def perturb(
     n_threads: int, launcher: int, table: Any, o: int, parameter: int, first: int, last: int, begin: int, end: int
 ) -> None:
-    """Add to the changes (points, V) those of the sum of the losses by some entries of a parameter of operation o.
+    """Add to the changes (points, V) those of the sum of losses by some entries of a parameter of operation o.
 
-    Its rows [first, last), and of each the columns [begin, end).
+    The entries are columns [begin, end) of the rows [first, last).
     """
     job = job_at(table, 0.0)
     put(job, OPERATION, o)

@@ -11,12 +11,12 @@ from fastnn.operations.updates.sgd import descend, descend_by_one_sample
 def perceptron_samples(
     n_threads: int, x: Any, t: Any, order: Any, first: int, last: int, lr: float, scratch: Any, y: Any, W: Any, b: Any
 ) -> int:
-    """W += lr (t - y) x and b += lr (t - y) for the samples order[first:last], one after another; how many were wrong.
+    """W += lr (t - y) x and b += lr (t - y) for the samples order[first:last], one by one; returns how many were wrong.
 
-    y = 1 where x W + b > 0, else 0, by the product that `operations.affine_forward` uses: at the boundary, too, what
-    was learned is what is predicted. x (N, D), t (N,) of 0 and 1, order (any,), all float64 but order, which is intp;
-    scratch: matmul.scratch_size(D, 1); y (1, 1), overwritten; W (D, 1) and b (1,), read and written. All distinct.
-    Source: Rosenblatt, Psychological Review 65 (1958), 386-408.
+    y = 1 where x W + b > 0, else 0, by the product of `affine_forward`, so that learning and prediction agree even on
+    the boundary. x (N, D), t (N,) of 0 and 1, order (any,), all float64 but order, which is intp; scratch:
+    matmul.scratch_size(D, 1); y (1, 1), overwritten; W (D, 1) and b (1,), read and written. All distinct. Source:
+    Rosenblatt, Psychological Review 65 (1958), 386-408.
     """
     mistakes = 0
     for i in range(first, last):

@@ -1,11 +1,11 @@
 """One interpreter for every network: forward, loss, backward, update.
 
-A step has two parallel regions. In the first each part takes some *rows of the batch* through all operations forward,
-through the loss and backward (batch.py); in the second each part takes some *rows of each parameter*, sums its gradient
-over the batch and updates it (updating.py). An operation that goes by statistics of the batch cuts the first into
-stages, with a region for its units between any two; gradients that are clipped to a norm take a region of their own for
-the update. Every element is computed by one part in an order that does not depend on the parts: the same bits on any
-number of threads.
+A step has two parallel regions. In the first each part takes a share of the *rows of the batch* through all operations
+forward, through the loss and backward (batch.py); in the second each part takes a share of the *rows of each
+parameter*, sums its gradient over the batch and updates it (updating.py). An operation that uses statistics of the
+batch cuts the first region into stages, with a region for its units between any two; gradients that are clipped to a
+norm take another region for the update. Every element is computed by one part in an order that does not depend on the
+parts: the same bits on any number of threads.
 """
 
 import math
@@ -82,9 +82,9 @@ from fastnn.operations.updates.base import STEP
 
 @kernel
 def are_targets(kind: int, dense: Any) -> bool:
-    """Whether all of a vector are surely finite values, shares or signs, as the loss takes them; of others never.
+    """Whether all of a vector are surely finite values, in [0, 1], or signs, as the loss takes; False for other kinds.
 
-    The gate says what is wrong where they are not, and looks at the sums of probabilities.
+    If not, the gate says what is wrong; it also checks the sums of probabilities.
     """
     one, wrong = dense.dtype.type(1.0), 0
     if kind == VALUES:
@@ -109,7 +109,7 @@ def check_targets(frame: Any) -> None:
 
 @kernel
 def _acceptable(job: Any, classes: int, x: Any, labels: Any, check_finite: bool, frame: Any) -> bool:
-    """Whether x is finite, if that is asked, and the targets are surely such as the loss takes."""
+    """Whether x is finite, if `check_finite`, and the loss surely takes the targets."""
     for n in range(labels.size):
         if labels[n] < 0 or labels[n] >= classes:
             return False
@@ -194,7 +194,7 @@ def _set_data(job: Any, x: Any, labels: Any, dense: Any, order: Any, weights: An
 
 @kernel
 def _unit_of_region(job: Any, region: int, last_stage: int) -> int:
-    """The unit whose parts a region takes."""
+    """The unit that a region runs."""
     if region > last_stage + 1:
         return get(job, CLIPPED_PART)
     if region > last_stage:
@@ -220,7 +220,7 @@ def train(
     check_finite: bool,
     counts_hits: bool,
 ) -> Any:
-    """Take mini-batches, each followed by an update; returns (samples, loss sum, hits, DONE or what went wrong).
+    """Take mini-batches, each followed by an update; returns (samples, loss sum, hits, outcome).
 
     The mini-batches number first, first + 1, ..., last - 1 of `size` rows each; for x and the rest see job.ARRAYS.
     losses: the sum so far, so that its bits do not depend on how an epoch is cut into calls. check: refuse bad labels,
@@ -239,7 +239,7 @@ def train(
     skip_zeros = skips_zeros(job, operations, x, size)
     put(job, COUNTS_HITS, 1 if counts_hits else 0)
     by_norm = updates and get(job, CLIP_TO_NORM) != 0
-    # One batch takes the stages at even numbers, what is between them at odd ones, the parameters, the clipped update.
+    # A batch takes the stages at even numbers, the units between them at odd ones, the parameters, the clipped update.
     norms = normalizers(job, operations)
     last_stage = 4 * norms
     regions = last_stage + (3 if by_norm else 2)
@@ -254,7 +254,7 @@ def train(
         run_parts(launcher, _unit_of_region(job, region, last_stage), job, n_threads)
         if region == 2 * norms:  # the loss
             total = sum_in_order(part_of(reals(job, AT_LOSSES), 0, count))
-            # A gradient by itself passes NaN on, as in NumPy.
+            # A gradient without an update passes NaN on, as in NumPy.
             if updates and not (math.isfinite(total) and _statistics(job, CHECK)):
                 return samples, losses, hits, NOT_FINITE
         if region == last_stage:

@@ -1,4 +1,4 @@
-"""One part of the parameters: their gradients, summed over the batch, and the update by them."""
+"""One part of the parameters: their gradients, summed over the batch, and their update."""
 
 import math
 from typing import Any
@@ -59,7 +59,7 @@ from fastnn.operations.updates.base import params as params_of
 from fastnn.operations.updates.base import rates as rates_of
 
 UPDATE_SIZE = 4096
-FEWEST_ROWS = 192  # but for deep sums, so that copying their operands pays
+FEWEST_ROWS = 192  # except for deep sums, so that copying their operands pays
 
 
 @unit
@@ -126,9 +126,9 @@ def _penalize(job: Any, place: int, count: int, grads: int, frame: Any) -> None:
 
 @kernel
 def update_range(job: Any, place: int, count: int, grads: int, frame: Any) -> None:
-    """Update `count` parameters from `place` on by the gradients at an address, clipped in place where that is asked.
+    """Update `count` parameters from `place` on by the gradients at an address, clipped in place if asked for.
 
-    Overwrites the frame's NUMBERS and what an update reads; see operations/updates/base.py.
+    It overwrites the frame's NUMBERS and the entries that an update reads; see operations/updates/base.py.
     """
     item = get(frame, frames.ITEM)
     state = get(job, AT_STATE) + item * place
@@ -150,14 +150,14 @@ def _is_outer(job: Any, operations: Any, i: int, is_penalized: bool, frame: Any)
         return False
     if is_penalized or not has_unit(operations, i, SPARSE_GRADIENT):
         return False
-    return all_finite(elements(frames.d_target(frame)))  # it leaves out zeros of x
+    return all_finite(elements(frames.d_target(frame)))  # it skips zeros of x
 
 
 @kernel
 def _update_matrix(
     job: Any, operations: Any, i: int, p: int, role: int, first: int, last: int, part: int, frame: Any
 ) -> None:
-    """Rows [first, last) of a matrix of parameters: their gradient, used at once for the update.
+    """Compute the gradient by rows [first, last) of a matrix of parameters and use it at once for the update.
 
     So the gradient is read from the cache, and never written to the flat vector.
     """
@@ -191,7 +191,7 @@ def _update_matrix(
 def _gradient_of_range(
     job: Any, operations: Any, i: int, p: int, role: int, first: int, last: int, fused: bool, frame: Any
 ) -> None:
-    """The gradient by rows [first, last) of a parameter, at its place in the flat vector; then the update, if fused."""
+    """Compute the gradient by rows [first, last) of a parameter in the flat vector; then update, if fused."""
     breadth, item = place_of(operations, i, p, BREADTH), get(job, ITEM)
     place, count = place_of(operations, i, p, PLACE) + first * breadth, (last - first) * breadth
     address = get(job, AT_GRADIENTS) + item * place
@@ -207,7 +207,7 @@ def _gradient_of_range(
 
 @part_unit
 def parameter_part(job: Any, part: int, parts: int) -> None:
-    """One part's rows of each parameter: their gradient, summed over the batch, and the update by it."""
+    """Sum the gradient by one part's rows of each parameter over the batch, and update them."""
     operations, frame, count = operations_of(job), new_frame(SLOTS, zero_of(job)), get(job, COUNT)
     rows = count if normalizers(job, operations) > 0 else 0
     fused = get(job, UPDATE) != 0 and get(job, CLIP_TO_NORM) == 0
@@ -232,7 +232,7 @@ def parameter_part(job: Any, part: int, parts: int) -> None:
 
 @part_unit
 def clipped_part(job: Any, part: int, parts: int) -> None:
-    """The update of one part of the parameters, once their gradients were clipped to a norm."""
+    """Update one part of the parameters after their gradients were clipped to a norm."""
     frame, size, item = new_frame(SLOTS, zero_of(job)), get(job, TRAINED), get(job, ITEM)
     first, last = share(size, part, parts), share(size, part + 1, parts)
     put(frame, frames.ITEM, item)

@@ -21,7 +21,7 @@ def elu(x: Any, alpha: Any) -> Any:
 def _derivative(x: Any, y: Any, alpha: Any) -> Any:
     """1 where x > 0, else alpha exp(x) = y + alpha; alpha at 0.
 
-    The sum is off by a rounding of alpha, which is nothing beside the derivative 1 of the other side.
+    The sum is off by a rounding of alpha, which is negligible beside the other side's derivative of 1.
     """
     return constant(x, 1.0) if x > constant(x, 0.0) else y + alpha
 

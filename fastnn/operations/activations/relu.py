@@ -11,7 +11,7 @@ from fastnn.operations.links import Elements
 
 @formula
 def relu(x: Any, p: Any) -> Any:
-    """max(0, x), written so that NaN passes: it is not below 0."""
+    """max(0, x), written so that NaN, which is not below 0, passes."""
     return constant(x, 0.0) if x < constant(x, 0.0) else x
 
 

@@ -54,17 +54,17 @@ class _Shares(Link):
 
 
 def _changes(y: Any, moves: Any) -> Any:
-    """softmax(x + moves) - softmax(x), where y = softmax(x); relative to moves as exact as y, whatever the shares are.
+    """softmax(x + moves) - softmax(x), where y = softmax(x), to the relative accuracy of y, however small y is.
 
-    With outputs of 1e-87 and 1 a subtraction of two softmaxes would lose all of it in the rounding of 1.
+    With outputs of 1e-87 and 1, subtracting two softmaxes would lose everything in the rounding of 1.
     """
-    rest = np.log1p((y * np.expm1(moves)).sum(axis=-1, keepdims=True))  # of the logarithms of the sums
+    rest = np.log1p((y * np.expm1(moves)).sum(axis=-1, keepdims=True))  # the change of the logarithm of the sum
     return y * np.expm1(moves - rest)
 
 
 @dataclass(frozen=True)
 class Softmax(Activation):
-    """y = exp(x) / sum(exp(x)) over each row. As a classifier's last layer use the loss softmax_cross_entropy."""
+    """y = exp(x) / sum(exp(x)) over each row. A classifier should rather end with the loss softmax_cross_entropy."""
 
     activation = "softmax"
     takes_elements = False

@@ -22,7 +22,7 @@ def _derivative(x: Any, y: Any, p: Any) -> Any:
 
 @dataclass(frozen=True)
 class Step(Activation):
-    """y = 1 where x > 0, else 0, also for NaN. Its derivative is 0: layers before it learn nothing by gradients."""
+    """y = 1 where x > 0, else 0, also for NaN. Its derivative is 0, so layers before it learn nothing by gradients."""
 
     activation = "step"
     has_kink = True

@@ -18,7 +18,7 @@ def absolute_error(y: Any, t: Any, p: Any) -> Any:
 
 @formula
 def _derivative(y: Any, t: Any, p: Any, loss: Any) -> Any:
-    """The sign of y - t; 0 where they are equal, NaN where one is."""
+    """The sign of y - t; 0 if they are equal, NaN if either is."""
     difference, zero, one = y - t, constant(y, 0.0), constant(y, 1.0)
     return one if difference > zero else -one if difference < zero else difference
 

@@ -1,4 +1,4 @@
-"""What all losses share: their roles, their description, and units made of formulas of one output and its target."""
+"""The base of losses: their roles, their description, and units made of formulas of one output and its target."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -43,7 +43,7 @@ from fastnn.kernels.views import elements, part
 
 Targets = tuple[LabelArray, Array]  # labels (N,) or empty, dense (N, K) or empty
 LARGEST_32 = 3.4028234663852886e38
-# What dense targets must be to be surely right, by `accepts`: finite; from 0 to 1; -1 or 1. Others go to the gate.
+# Dense targets that are surely right, by `accepts`: finite; from 0 to 1; -1 or 1. Others go to the gate.
 VALUES, SHARES, SIGNS, OTHERS = range(4)
 
 
@@ -51,18 +51,18 @@ class LossUnits(NamedTuple):
     """The units of a loss by their roles.
 
     rows
-        LOSSES, one float64 a row, and D_TARGET, the gradient of their sum over DIVISOR, from the outputs TARGET and the
-        targets: row n has LABELS[ROW_NUMBERS[n]] or DENSE[ROW_NUMBERS[n]], of which one is empty. Scratch: LOSS_SUMS,
-        one float64 a row, and `sums`.
+        LOSSES, one float64 for each row, and D_TARGET, the gradient of their sum over DIVISOR, from the outputs TARGET
+        and the targets: row n has LABELS[ROW_NUMBERS[n]] or DENSE[ROW_NUMBERS[n]]; the other one is empty. Scratch:
+        LOSS_SUMS, one float64 for each row, and `sums`.
     change
-        LOSSES, the changes of the loss of each sample, a float64 for each column, from the block CHANGES (outputs,
-        samples * RUN) of what the outputs TARGET of all samples change by; DENSE holds their targets.
+        LOSSES, the changes of each sample's loss, a float64 for each column, from the block CHANGES (outputs, samples *
+        RUN) of all samples' outputs TARGET; DENSE holds their targets.
     change_of_one
-        The same where output COLUMN + c alone changes, by CHANGES (samples, points, WIDTH) at c.
+        The same if only output COLUMN + c changes, by CHANGES (samples, points, WIDTH) at c.
     prepare
-        PREPARED (ROWS, OUTPUTS), whatever the last two want to know of the outputs TARGET.
+        PREPARED (ROWS, OUTPUTS), anything about the outputs TARGET that the last two need.
 
-    The last three are asked for in float64 alone.
+    The last three are called in float64 only.
     """
 
     rows: Unit
@@ -73,19 +73,19 @@ class LossUnits(NamedTuple):
 
 @dataclass(frozen=True)
 class Loss:
-    """What all losses share: `name`, which is also how `Network(loss=...)` takes one with its usual parameter."""
+    """The base class of losses; `Network(loss=name)` takes one with its default parameter."""
 
     name: ClassVar[str] = ""
     units: ClassVar[LossUnits]
-    labels_units: ClassVar[LossUnits | None] = None  # for labels; None where it takes none
+    labels_units: ClassVar[LossUnits | None] = None  # for labels; None if it takes none
     option: ClassVar[str] = ""  # the name of its one parameter, if any
     has_kink: ClassVar[bool] = False  # whether its derivative jumps
     accepts: ClassVar[int] = VALUES
     applies: ClassVar[str] = ""  # the name of the activation that the loss applies to the outputs itself
-    border: ClassVar[float | None] = None  # between two classes, where one output stands for both
-    target_border: ClassVar[float] = 0.0  # likewise of its target
+    border: ClassVar[float | None] = None  # between two classes, if one output stands for both
+    target_border: ClassVar[float] = 0.0  # likewise for its target
     follows: ClassVar[tuple[str, ...]] = ()  # the activations whose probabilities it takes
-    compares_classes: ClassVar[bool] = False  # so one output would always be right
+    compares_classes: ClassVar[bool] = False  # so that a single output would always be right
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -93,30 +93,30 @@ class Loss:
 
     @property
     def parameter(self) -> float:
-        """The value of its one parameter; 0 where it has none."""
+        """The value of its one parameter; 0 if it has none."""
         return float(getattr(self, self.option)) if self.option else 0.0
 
     def numbers(self) -> tuple[float, float, float]:
-        """What its units read by `number`, and what parts the outputs and the targets of two classes."""
+        """The number that its units read, and the borders of outputs and targets between two classes."""
         return self.parameter, 0.0 if self.border is None else self.border, self.target_border
 
     @property
     def takes_labels(self) -> bool:
-        """Whether labels (N,) go to the kernel as they are."""
+        """Whether the kernel takes labels (N,)."""
         return False
 
     @property
     def takes_classes(self) -> bool:
-        """Whether targets may be labels, or shares of classes that sum to 1."""
+        """Whether targets may be labels or probabilities of classes."""
         return self.takes_labels
 
     @property
     def smooths_labels(self) -> bool:
-        """Whether targets that were classes come out of `targets` as shares."""
+        """Whether `targets` turns classes into probabilities."""
         return False
 
     def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
-        """Targets as kernels take them; refused with TypeError or ValueError where they are none of this loss."""
+        """Targets as kernels take them; TypeError or ValueError if this loss does not take them."""
         return np.empty(0, np.intp), arrays.regression_targets(name, t, rows, outputs, dtype, finite=finite)
 
     def options(self) -> dict[str, float]:
@@ -125,14 +125,14 @@ class Loss:
 
 
 def one_hot(labels: LabelArray, rows: int, outputs: int, dtype: Any) -> Array:
-    """Labels (N,) as rows of 0 and a 1."""
+    """Labels (N,) as one-hot rows."""
     dense = np.zeros((rows, outputs), dtype)
     dense[np.arange(rows), labels] = 1.0
     return dense
 
 
 def refuse_targets(name: str, values: Array, good: Any, expected: str, remedy: str) -> None:
-    """Refuse targets that are not all good; NaN is left to those that ask for finite numbers."""
+    """Refuse targets that are not all good; NaN is left to the check for finite numbers."""
     bad = ~(good | np.isnan(values))
     if bad.any():
         place = tuple(int(i) for i in np.argwhere(bad)[0])
@@ -157,25 +157,25 @@ def signs(name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) 
 
 @formula
 def labels_of(frame: Any) -> Any:
-    """The labels, or none."""
+    """The labels; empty without any."""
     return integers_of(frame, LABELS, get(frame, LABELS_SIZE))
 
 
 @formula
 def dense_of(frame: Any) -> Any:
-    """All elements of the dense targets, or none, as a vector."""
+    """All elements of the dense targets as a vector; empty without any."""
     return part(matrix_of(frame, DENSE, 1, get(frame, DENSE_SIZE))[0], 0, get(frame, DENSE_SIZE))
 
 
 @formula
 def row_numbers_of(frame: Any) -> Any:
-    """Which target each row has."""
+    """The number of each row's target."""
     return integers_of(frame, ROW_NUMBERS, get(frame, ROWS))
 
 
 @formula
 def losses_of(frame: Any) -> Any:
-    """Where the loss of each row goes."""
+    """The place for the loss of each row."""
     return reals_of(frame, LOSSES, get(frame, ROWS))
 
 
@@ -187,7 +187,7 @@ def loss_sums_of(frame: Any) -> Any:
 
 @unit
 def no_labels_rows(frame: Any) -> None:
-    """NaN, as a loss of values takes no labels; an accuracy by labels asks for hits alone."""
+    """NaN, as a loss of values takes no labels; an accuracy by labels needs only the hits."""
     losses, dy = losses_of(frame), d_target(frame)
     for n in range(dy.shape[0]):
         losses[n] = np.nan
@@ -213,8 +213,8 @@ def in_float64(x: Any) -> Any:
 def _rows(value: Any, derivative: Any, widened: Any, frame: Any) -> None:
     """The sum of value(y, t, p) over the outputs of each row; dy = derivative(y, t, p, value) / DIVISOR.
 
-    widened(y): y in the dtype in which they are evaluated. Several narrow rows are taken at once, as ten outputs would
-    hardly fill a register, and wide ones in pieces.
+    widened(y) is y in the dtype of the evaluation. Several narrow rows are taken at once, as ten outputs would hardly
+    fill a register, and wide ones in pieces.
     """
     y, dy, rows, values, losses = target(frame), d_target(frame), row_numbers_of(frame), sums(frame), losses_of(frame)
     flat_y, flat_t, flat_dy, width = elements(y), dense_of(frame), elements(dy), y.shape[1]
@@ -237,7 +237,7 @@ def _rows(value: Any, derivative: Any, widened: Any, frame: Any) -> None:
             for i in range(count):
                 slope = derivative(widened(outputs[i]), widened(slopes[i]), parameter, values[i]) * share
                 rounded, bound = y.dtype.type(slope), largest if slope > zero else -largest
-                # Finite, but not in float32: times 0 it must not be NaN.
+                # A slope that is infinite only in float32 stays finite: times 0 it must not become NaN.
                 slopes[i] = bound if abs(rounded) == np.inf and abs(slope) < np.inf else rounded
             if several == 1:
                 losses[first] += sum_of(values, count)
@@ -264,7 +264,7 @@ def _change(change: Any, frame: Any) -> None:
 
 @formula
 def _change_of_one(change: Any, frame: Any) -> None:
-    """change(d, y, t, p) of the output that changes."""
+    """change(d, y, t, p) for the output that changes."""
     samples, run, p = integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT)), get(frame, RUN), number(frame, 0)
     j, width, size = get(frame, COLUMN), get(frame, WIDTH), samples.size * run
     ys, ts = target(frame), matrix_of(frame, DENSE, get(frame, ROWS), get(frame, OUTPUTS))
@@ -285,10 +285,10 @@ def units_of(
     Parameters
     ----------
     value, derivative, change : formulas
-        l(y, t, p), l'(y, t, p, l), and l(y + d, t, p) - l(y, t, p) as change(d, y, t, p), without the
-        difference where that would cancel. p: the loss's one number.
+        l(y, t, p), l'(y, t, p, l), and l(y + d, t, p) - l(y, t, p) as change(d, y, t, p), without the difference if
+        that would cancel. p is the loss's one parameter.
     widened : formula
-        `in_float64` where float32 overflows before float64 does.
+        `in_float64` if float32 would overflow.
     """
 
     def rows(frame: Any) -> None:

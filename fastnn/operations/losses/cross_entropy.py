@@ -14,7 +14,7 @@ from fastnn.operations.losses.base import OTHERS, Loss, Targets, in_float64, one
 
 @formula
 def cross_entropy(y: Any, t: Any, p: Any) -> Any:
-    """-t log(y + p) of a probability; a share of 0 adds 0, whatever the probability."""
+    """-t log(y + p) of a probability y; t = 0 gives 0, whatever y is."""
     return -t * log(y + p) if t != 0.0 else 0.0
 
 
@@ -35,7 +35,7 @@ def cross_entropy_change(d: Any, y: Any, t: Any, p: Any) -> Any:
 
 @dataclass(frozen=True)
 class CrossEntropy(Loss):
-    """-sum(t log(y + offset)) of probabilities y, as of a last layer Softmax(); targets as for softmax's.
+    """-sum(t log(y + offset)) of probabilities y, such as a last Softmax() gives; targets as for SoftmaxCrossEntropy.
 
     It is infinite where y + offset = 0 at a target above 0. From logits, `SoftmaxCrossEntropy` is exact where a
     probability rounds to 0, and faster.
@@ -43,7 +43,7 @@ class CrossEntropy(Loss):
     Parameters
     ----------
     offset : float
-        At least 0. Courses write 1e-7, so that log(0) does not happen (Saito, Deep Learning from Scratch, 2016,
+        At least 0. Courses write 1e-7, to avoid log(0) (Saito, Deep Learning from Scratch, 2016,
         chapter 4).
     """
 

@@ -1,4 +1,4 @@
-"""The exponential loss, that of AdaBoost."""
+"""The exponential loss, as in AdaBoost."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""A gradient by the outputs that is given, in place of a loss's."""
+"""A given gradient by the outputs, in place of a loss's."""
 
 from typing import Any
 
@@ -19,4 +19,4 @@ def given_rows(frame: Any) -> None:
         losses[n] = 0.0
 
 
-GIVEN = LossUnits(given_rows, given_rows, given_rows)  # no value whose change could be asked for
+GIVEN = LossUnits(given_rows, given_rows, given_rows)  # it has no value that could change

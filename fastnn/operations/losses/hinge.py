@@ -1,4 +1,4 @@
-"""The hinge loss of support vector machines, of two classes and of several."""
+"""The hinge loss of support vector machines, for two classes and for several."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +54,7 @@ def hinge(y: Any, t: Any, p: Any) -> Any:
 
 @formula
 def _derivative(y: Any, t: Any, p: Any, loss: Any) -> Any:
-    """-t where t y < 1, else 0; 0 at the kink, NaN where y is."""
+    """-t where t y < 1, else 0; 0 at the kink, NaN if y is."""
     margin, zero = constant(y, 1.0) - t * y, constant(y, 0.0)
     return -t if margin > zero else zero if margin <= zero else margin
 
@@ -73,7 +73,7 @@ def _change(d: Any, y: Any, t: Any, p: Any) -> Any:
 def multiclass_rows(frame: Any) -> None:
     """The sum of max(0, 1 + y[k] - y[t]) over the classes k other than the label t (Weston and Watkins, 1999).
 
-    dy = (1 for each k whose margin is lacking, minus their number for t) / DIVISOR. NaN for a label that is none.
+    dy = (1 for each k whose margin is lacking, minus their number for t) / DIVISOR. NaN for an invalid label.
     """
     y, dy, labels, rows = target(frame), d_target(frame), labels_of(frame), row_numbers_of(frame)
     values, losses, share = sums(frame), losses_of(frame), 1.0 / get_real(frame, DIVISOR)
@@ -101,7 +101,7 @@ def multiclass_rows(frame: Any) -> None:
 
 @kernel
 def _changed(d: Any, k: int, column: int, only: int) -> float:
-    """The change of output k in a column, where all change (only < 0), or one alone, by d[0, column]."""
+    """The change of output k in a column, if all change (only < 0), or just one by d[0, column]."""
     if only < 0:
         return d[k, column]
     return d[0, column] if k == only else 0.0

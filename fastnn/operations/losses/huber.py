@@ -27,7 +27,7 @@ def _derivative(y: Any, t: Any, p: Any, loss: Any) -> Any:
 
 @formula
 def _change(d: Any, y: Any, t: Any, p: Any) -> Any:
-    """That of a square, or p d, on one side of where one becomes the other; else the difference."""
+    """The change of a square, or p d, if both ends are on one side of the border; else the difference."""
     before = y - t
     after = before + d
     if abs(before) <= p and abs(after) <= p:
@@ -39,7 +39,7 @@ def _change(d: Any, y: Any, t: Any, p: Any) -> Any:
 
 @dataclass(frozen=True)
 class Huber(Loss):
-    """sum of (y - t)^2 / 2 where |y - t| <= delta, else of delta (|y - t| - delta / 2); targets (N, K).
+    """sum((y - t)^2 / 2 where |y - t| <= delta, else delta (|y - t| - delta / 2)); targets (N, K).
 
     The gradient is y - t, kept within [-delta, delta]. Source: Huber, Annals of Mathematical Statistics 35 (1964),
     73-101.

@@ -23,7 +23,7 @@ def kl_divergence_rows(frame: Any) -> None:
 class KLDivergence(Loss):
     """sum(t log(t / softmax(y))) of logits y; targets probabilities (N, K) or labels (N,).
 
-    The cross entropy less the entropy of the targets: at least 0, and 0 where both agree. The gradient is
+    It is the cross entropy less the entropy of the targets: at least 0, and 0 where both agree. The gradient is
     softmax(y) - t. Source: Kullback and Leibler, Annals of Mathematical Statistics 22 (1951), 79-86.
     """
 

@@ -1,4 +1,4 @@
-"""The cross entropy of two classes, or of shares, from probabilities."""
+"""The cross entropy of two classes, from probabilities."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,16 +22,16 @@ def _derivative(y: Any, t: Any, p: Any, loss: Any) -> Any:
 
 @formula
 def _change(d: Any, y: Any, t: Any, p: Any) -> Any:
-    """That of -t log(y + p) - (1 - t) log(1 - y + p)."""
+    """The change of -t log(y + p) - (1 - t) log(1 - y + p)."""
     return cross_entropy_change(d, y, t, p) + cross_entropy_change(-d, 1.0 - y, 1.0 - t, p)
 
 
 @dataclass(frozen=True)
 class LogLoss(Loss):
-    """-sum(t log(y + offset) + (1 - t) log(1 - y + offset)) of probabilities y, as of a last layer Sigmoid().
+    """-sum(t log(y + offset) + (1 - t) log(1 - y + offset)) of probabilities y, such as a last Sigmoid() gives.
 
-    Targets (N, K) in [0, 1], for one output also (N,). From logits, `SigmoidCrossEntropy` is exact where a probability
-    rounds to 0 or 1.
+    Targets are (N, K) in [0, 1], or (N,) for one output. From logits, `SigmoidCrossEntropy` is exact where a
+    probability rounds to 0 or 1.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ def mean_squared_error(y: Any, t: Any, p: Any) -> Any:
 
 @formula
 def _derivative(y: Any, t: Any, p: Any, loss: Any) -> Any:
-    """y - t, infinite where the dtype of y holds no such number; in float64 the loss took 1.7 times as long."""
+    """y - t, infinite where it overflows the dtype of y; in float64 the loss took 1.7 times as long."""
     return y - t
 
 

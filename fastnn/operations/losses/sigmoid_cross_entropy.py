@@ -1,4 +1,4 @@
-"""The cross entropy of two classes, or of shares, from logits."""
+"""The cross entropy of two classes, from logits."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +11,9 @@ from fastnn.operations.losses.base import SHARES, Loss, Targets, shares, units_o
 
 @formula
 def sigmoid_cross_entropy(y: Any, t: Any, p: Any) -> Any:
-    """-t log s - (1 - t) log(1 - s) with s = sigmoid(y), as log(1 + exp(-|y|)) + |y| times the share of the other side.
+    """-t log s - (1 - t) log(1 - s) with s = sigmoid(y), as log(1 + exp(-|y|)) + |y| times the other class's target.
 
-    Nothing cancels; a share of 0 adds 0, whatever the logit.
+    Nothing cancels; a target of 0 adds 0, whatever the logit.
     """
     zero = constant(y, 0.0)
     other = constant(y, 1.0) - t if y > zero else t
@@ -35,7 +35,7 @@ def _softplus_change(d: Any, y: Any) -> Any:
 
 @formula
 def _change(d: Any, y: Any, t: Any, p: Any) -> Any:
-    """That of t softplus(-y) + (1 - t) softplus(y)."""
+    """The change of t softplus(-y) + (1 - t) softplus(y)."""
     first = t * _softplus_change(-d, -y) if t != 0.0 else 0.0
     return first + ((1.0 - t) * _softplus_change(d, y) if t != 1.0 else 0.0)
 
@@ -44,8 +44,8 @@ def _change(d: Any, y: Any, t: Any, p: Any) -> Any:
 class SigmoidCrossEntropy(Loss):
     """-sum(t log s + (1 - t) log(1 - s)) with s = sigmoid(y), of logits y; targets (N, K) in [0, 1].
 
-    For one output (N,) will do: the log loss of two classes 0 and 1. Nothing is clipped; the gradient is s - t. Source:
-    Bishop, Pattern Recognition and Machine Learning (2006), equations 4.90 and 4.91.
+    For one output, targets may be (N,): the log loss of two classes 0 and 1. Nothing is clipped; the gradient is s - t.
+    Source: Bishop, Pattern Recognition and Machine Learning (2006), equations 4.90 and 4.91.
     """
 
     name = "sigmoid_cross_entropy"

@@ -49,14 +49,14 @@ from fastnn.operations.losses.base import (
     row_numbers_of,
 )
 
-# -log(softmax(y)_t + OFFSET) for one-hot targets: what courses write so that log(0) does not happen (Saito, Deep
-# Learning from Scratch, 2016, chapter 4). It has changes alone: what it is for is their numerical gradient.
+# -log(softmax(y)_t + OFFSET) for one-hot targets, by which courses avoid log(0) (Saito, Deep Learning from Scratch,
+# 2016, chapter 4). It has only changes, for its numerical gradient.
 OFFSET = 1e-7
 
 
 @kernel
 def _loss_of_label(row: Any, slopes: Any, label: int, highest: float, log_sum: float) -> float:
-    """The loss of one row with a label; NaN for one that is none, as the array is the user's, who may change it."""
+    """The loss of one row with a label; NaN for an invalid one, as users may change their array."""
     if label < 0 or label >= row.size:
         for k in range(slopes.size):
             slopes[k] = np.nan
@@ -67,7 +67,7 @@ def _loss_of_label(row: Any, slopes: Any, label: int, highest: float, log_sum: f
 
 @kernel
 def _loss_of_shares(row: Any, slopes: Any, t: Any, highest: float, log_sum: float, values: Any, entropy: bool) -> float:
-    """The loss of one row with a share of each class."""
+    """The loss of one row with a probability for each class."""
     loss = 0.0
     for begin in range(0, row.size, values.size):
         count = min(values.size, row.size - begin)
@@ -145,7 +145,7 @@ def softmax_prepare(frame: Any) -> None:
 
 @kernel
 def _changed(d: Any, k: int, column: int, only: int) -> float:
-    """The change of output k in a column, where all change (only < 0), or one alone, by d[0, column]."""
+    """The change of output k in a column, if all change (only < 0), or just one by d[0, column]."""
     if only < 0:
         return d[k, column]
     return d[0, column] if k == only else 0.0
@@ -163,10 +163,10 @@ def _log_sum_exp(y: Any) -> float:
 
 @kernel
 def _large_change(d: Any, column: int, only: int, y: Any, p: Any, t: Any, mass: float) -> float:
-    """mass log(sum(p exp(d))) - sum(t d) of one column, whatever its size.
+    """mass log(sum(p exp(d))) - sum(t d) of one column, for changes of any size.
 
-    All is relative to the target's output, so that nothing cancels where the network is sure of it. Where the change is
-    large itself, log-sum-exp of y + d less that of y, as shares p may be too small to be numbers.
+    All is relative to the target's output, so that nothing cancels if the network is sure of it. A large change is
+    log-sum-exp of y + d less that of y, as probabilities p may underflow.
     """
     base = _changed(d, first_largest(t), column, only)
     total, highest, rest = 0.0, -np.inf, 0.0
@@ -185,10 +185,10 @@ def _large_change(d: Any, column: int, only: int, y: Any, p: Any, t: Any, mass: 
 
 @kernel
 def _change(d: Any, first: int, y: Any, p: Any, t: Any, work: Any, out: Any) -> None:
-    """sum(t) log(sum(p exp(d))) - sum(t d): no difference of two losses, so nothing is lost where d is small.
+    """sum(t) log(sum(p exp(d))) - sum(t d): no difference of two losses, so a small d loses nothing.
 
-    Columns of small changes by short series, all of them at once; the others one by one. Which it is depends on a
-    column alone, and so do its bits.
+    Columns of small changes are computed by short series, all at once, the others one by one. The choice, and so the
+    bits, depend on the column alone.
     """
     mass, bound, size = 0.0, bits(np.float64(0.0)), out.size
     for c in range(size):
@@ -219,7 +219,7 @@ def _change(d: Any, first: int, y: Any, p: Any, t: Any, work: Any, out: Any) -> 
 
 @kernel
 def _change_of_one(d: Any, first: int, y: Any, p: Any, t: Any, mass: float, out: Any) -> None:
-    """As _change where in column c output first + c alone changes, by d[c]."""
+    """As _change if in column c only output first + c changes, by d[c]."""
     some, targets = part(p, first, d.size), part(t, first, d.size)
     for c in range(d.size):
         out[c] = mass * small_log1p(some[c] * small_expm1(d[c])) - targets[c] * d[c]
@@ -232,9 +232,9 @@ def _change_of_one(d: Any, first: int, y: Any, p: Any, t: Any, mass: float, out:
 
 @kernel
 def _with_offset(probability: float, out: Any) -> None:
-    """Make of changes of -log(p), out, those of -log(p + OFFSET): -log(1 + p / (p + OFFSET) (exp(-out) - 1))."""
+    """Turn changes of -log(p), out, into those of -log(p + OFFSET): -log(1 + p / (p + OFFSET) (exp(-out) - 1))."""
     share = probability / (probability + OFFSET)
-    if largest_magnitude(out) <= SMALL:  # a loop without a choice, which vectorizes
+    if largest_magnitude(out) <= SMALL:  # a loop without branches, which vectorizes
         for c in range(out.size):
             out[c] = -small_log1p(share * small_expm1(-out[c]))
         return
@@ -303,13 +303,13 @@ def softmax_cross_entropy_change_of_one(frame: Any) -> None:
 
 @unit
 def offset_change(frame: Any) -> None:
-    """That of -log(softmax(y)_t + OFFSET)."""
+    """The change of -log(softmax(y)_t + OFFSET)."""
     _changes(frame, True)
 
 
 @unit
 def offset_change_of_one(frame: Any) -> None:
-    """That of -log(softmax(y)_t + OFFSET)."""
+    """The change of -log(softmax(y)_t + OFFSET)."""
     _changes_of_one(frame, True)
 
 
@@ -321,8 +321,8 @@ OFFSET_UNITS = LossUnits(softmax_cross_entropy_rows, offset_change, offset_chang
 class SoftmaxCrossEntropy(Loss):
     """-sum(t log(softmax(y))) of logits y; targets labels (N,), one-hot rows or probabilities (N, K), which sum to 1.
 
-    By log-sum-exp, unclipped; the gradient is softmax(y) - t. Source: Bishop, Pattern Recognition and Machine Learning
-    (2006), equations 4.108 and 4.109.
+    It is computed by log-sum-exp, unclipped; the gradient is softmax(y) - t. Source: Bishop, Pattern Recognition and
+    Machine Learning (2006), equations 4.108 and 4.109.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""AdaGrad: rates by the sum of all squares."""
+"""AdaGrad: rates scaled by the sum of all squares."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +30,7 @@ def adagrad_update(frame: Any) -> None:
 
 @dataclass(frozen=True, repr=False)
 class AdaGrad(Optimizer):
-    """Rates by the sum of all squares: s += g^2, p -= lr g / (sqrt(s) + epsilon).
+    """Rates scaled by the sum of all squares: s += g^2, p -= lr g / (sqrt(s) + epsilon).
 
     Source: Duchi, Hazan and Singer, Journal of Machine Learning Research 12 (2011), 2121-2159.
 

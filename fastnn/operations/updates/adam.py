@@ -28,12 +28,12 @@ from fastnn.operations.updates.base import (
 def adam_update(frame: Any) -> None:
     """m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; p -= lr m' / root(v').
 
-    m' = m / (1 - b1^t) and v' = v / (1 - b2^t) at update t, or m and v where the bias is not corrected. Before that,
-    p -= lr decay p: decoupled weight decay, which makes it AdamW.
+    m' = m / (1 - b1^t) and v' = v / (1 - b2^t) at update t, or m and v without bias correction. Before that, AdamW's
+    decoupled weight decay: p -= lr decay p.
     """
     p, g, m, v, numbers = params(frame), grads(frame), state(frame, 0), state(frame, 1), rates(frame)
     first, second, inside = p.dtype.type(numbers[FIRST]), p.dtype.type(numbers[SECOND]), numbers[INSIDE] != 0.0
-    # 1 - b of float64, rounded once: that of a rounded b is off by a thousandth of itself in float32.
+    # 1 - b in float64, rounded once: from a rounded b, it is off by a thousandth in float32.
     add_first, add_second = p.dtype.type(1.0 - numbers[FIRST]), p.dtype.type(1.0 - numbers[SECOND])
     mean_scale, square_scale = 1.0, 1.0
     if numbers[CORRECTED] != 0.0:
@@ -99,7 +99,7 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay: p -= lr weight_decay p before Adam's update (Loshchilov and Hutter, 2019).
 
-    Weights and biases decay alike. Its state is Adam's: one goes on where the other stopped.
+    Weights and biases decay alike. Its state is Adam's, so one can go on where the other stopped.
 
     Parameters
     ----------

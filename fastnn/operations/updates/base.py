@@ -1,4 +1,4 @@
-"""What all optimizers share: their description, the numbers of an update, and what its unit reads of a frame."""
+"""The base of optimizers: their description, the numbers of an update, and the frame entries that its unit reads."""
 
 import math
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from fastnn.kernels.units import Unit
 from fastnn.kernels.vector_math import constant
 from fastnn.kernels.views import vector_at
 
-# An update's numbers, float64. The learning rate is followed by the update's own; each reads those that it has.
+# An update's numbers, float64: the learning rate, then the update's own; each update reads only its own.
 RATE, FIRST, SECOND, EPSILON, INSIDE, CORRECTED, DECAY = range(7)
-CLIP_VALUE, CLIP_NORM = 8, 9  # what gradients are clipped to, infinity where they are not
+CLIP_VALUE, CLIP_NORM = 8, 9  # the bounds of gradients, infinity for none
 STEP = 10  # the number of this update, from 1 on
 RATES = 11
-OWN_RATES = (FIRST, SECOND, DECAY)  # the places of those of an update made by `unit_of`
+OWN_RATES = (FIRST, SECOND, DECAY)  # the places of the rates of an update made by `unit_of`
 
 
 @kernel
@@ -37,7 +37,7 @@ def grads(frame: Any) -> Any:
 
 @kernel
 def state(frame: Any, which: int) -> Any:
-    """One of the vectors (COUNT,) that the optimizer keeps, read and written."""
+    """One of the optimizer's state vectors (COUNT,), read and written."""
     return vector_at(get(frame, STATE) + which * get(frame, STRIDE), get(frame, COUNT), zero_of(frame))
 
 
@@ -49,7 +49,7 @@ def rates(frame: Any) -> Any:
 
 @formula
 def root(square: Any, epsilon: Any, inside: bool) -> Any:
-    """sqrt(square + epsilon) where it stands inside the root, else sqrt(square) + epsilon."""
+    """sqrt(square + epsilon) if `inside`, else sqrt(square) + epsilon."""
     return math.sqrt(square + epsilon) if inside else math.sqrt(square) + epsilon
 
 
@@ -112,7 +112,7 @@ _STATES = ((_no_state, _put_no_state), (_one_state, _put_one_state), (_two_state
 def unit_of(update: Callable[..., Any], vectors: int, own_rates: int) -> Unit:
     """The unit of an update made of a formula of p, g, s and rates that returns (p, s).
 
-    vectors: how many numbers s has, 0 to 2, see `fastnn.optimizer`. rates: the learning rate, then so many of its own.
+    vectors: how many numbers s has, 0 to 2, see `fastnn.optimizer`. own_rates: how many rates follow the learning rate.
     """
     (take, keep), rates_of = _STATES[vectors], _RATES[own_rates]
 
@@ -130,24 +130,24 @@ def unit_of(update: Callable[..., Any], vectors: int, own_rates: int) -> Unit:
 
 @dataclass(frozen=True, repr=False)
 class Optimizer:
-    """What all optimizers share: the name of their update, the learning rate, and clipping.
+    """The base class of optimizers: the name of their update, the learning rate, and clipping.
 
     Parameters
     ----------
     lr : float
         Learning rate, at least 0.
     clip_value : float, optional
-        Each entry of the gradient is kept within [-clip_value, clip_value]; by keyword only, as is clip_norm.
+        Each entry of the gradient is kept within [-clip_value, clip_value]; keyword only, as is clip_norm.
     clip_norm : float, optional
         The gradient by all parameters together is scaled so that its Euclidean norm is at most this (Pascanu, Mikolov
-        and Bengio, 2013). With both, by the norm first.
+        and Bengio, 2013). With both, the norm comes first.
     """
 
     update: ClassVar[str] = ""
     unit: ClassVar[Unit]
     outer: ClassVar[Unit | None] = None  # the update by the outer product of one sample's x and dy, if it has one
-    keeps: ClassVar[tuple[str, ...]] = ()  # the names of the vectors that it keeps
-    counts: ClassVar[bool] = False  # whether it depends on the number of the update
+    keeps: ClassVar[tuple[str, ...]] = ()  # the names of its state vectors
+    counts: ClassVar[bool] = False  # True if it depends on the number of the update
     in_unit_interval: ClassVar[tuple[str, ...]] = ()  # parameters in [0, 1)
 
     lr: float = 0.01
@@ -167,7 +167,7 @@ class Optimizer:
 
     @property
     def numbers(self) -> tuple[float, ...]:
-        """The numbers of its update, but for that of the step."""
+        """The numbers of its update, except the step's."""
         numbers = [0.0] * STEP
         numbers[CLIP_VALUE] = np.inf if self.clip_value is None else self.clip_value
         numbers[CLIP_NORM] = np.inf if self.clip_norm is None else self.clip_norm
@@ -185,6 +185,6 @@ class Optimizer:
 
 
 def check_epsilon(optimizer: Any) -> None:
-    """Refuse an epsilon that is not above 0, and an `epsilon_inside` that is no flag."""
+    """Refuse an epsilon that is not above 0, and an `epsilon_inside` that is not a flag."""
     object.__setattr__(optimizer, "epsilon", arrays.real("epsilon", optimizer.epsilon, above=0.0))
     object.__setattr__(optimizer, "epsilon_inside", arrays.flag("epsilon_inside", optimizer.epsilon_inside))

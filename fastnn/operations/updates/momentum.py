@@ -57,7 +57,7 @@ class Momentum(Optimizer):
 class Nesterov(Momentum):
     """Nesterov's accelerated gradient: v = momentum v - lr g, p += momentum v - lr g.
 
-    The parameters are those at which the method looks ahead, so that g is the gradient there. Source: Sutskever,
+    The parameters are the point where the method looks ahead, and g is the gradient there. Source: Sutskever,
     Martens, Dahl and Hinton, ICML (2013), 1139-1147.
 
     Parameters

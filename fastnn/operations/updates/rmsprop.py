@@ -1,4 +1,4 @@
-"""RMSProp: rates by a running mean of squares."""
+"""RMSProp: rates scaled by a running mean of squares."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +32,7 @@ def rmsprop_update(frame: Any) -> None:
 
 @dataclass(frozen=True, repr=False)
 class RMSProp(Optimizer):
-    """Rates by a running mean of squares: s = decay s + (1 - decay) g^2, p -= lr g / (sqrt(s) + epsilon).
+    """Rates scaled by a running mean of squares: s = decay s + (1 - decay) g^2, p -= lr g / (sqrt(s) + epsilon).
 
     Source: Tieleman and Hinton, Neural Networks for Machine Learning (2012), lecture 6.5.
 

@@ -19,9 +19,9 @@ def descend(params: Any, grads: Any, lr: Any) -> None:
 
 @kernel
 def descend_by_one_sample(params: Any, x: Any, dy: Any, lr: Any) -> None:
-    """params -= lr * (x^T dy), rounded as by the product and `descend`. params (rows, H), x (rows,), dy (H,).
+    """params -= lr * (x^T dy), rounded as in the product and `descend`. params (rows, H), x (rows,), dy (H,).
 
-    A row whose x is 0 keeps its values, so dy must be finite. 784 x 50 take 4 us instead of the 9 of two passes.
+    A row whose x is 0 keeps its values, so dy must be finite. 784 x 50 takes 4 us instead of 9 by two passes.
     """
     for i in range(params.shape[0]):
         if x[i] != x.dtype.type(0.0):
@@ -38,7 +38,7 @@ def sgd_update(frame: Any) -> None:
 
 @unit
 def sgd_outer(frame: Any) -> None:
-    """p -= lr x^T dy of one sample, where dy is finite."""
+    """p -= lr x^T dy for one sample with a finite dy."""
     x, dy = vector_of(frame, SOURCE, get(frame, INPUTS)), vector_of(frame, D_TARGET, get(frame, OUTPUTS))
     descend_by_one_sample(matrix_of(frame, PARAMS, x.size, dy.size), x, dy, x.dtype.type(rates(frame)[RATE]))
 
