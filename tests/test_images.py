@@ -252,6 +252,13 @@ def test_images_as_outputs(dtype: str) -> None:
         net.accuracy(x, labels())
 
 
+def test_predictions_in_several_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, x = network(), images(rows=300)
+    whole = net.predict(x)
+    monkeypatch.setattr("fastnn.engine.engine.FLOP_PER_CALL", 1.0)
+    assert net.predict(x).tobytes() == whole.tobytes()
+
+
 def test_the_gradient_by_the_data() -> None:
     net, x, dy = network(), images(), shapes.numbers(2, N, K)
     dx = net.backward(x, dy, need_dx=True)[1]

@@ -79,6 +79,7 @@ class Engine:
         self.output_shape = self.shapes[-1]
         self.inputs, self.outputs = math.prod(self.input_shape), math.prod(self.output_shape)
         self.takes_rows = len(self.input_shape) == len(self.output_shape) == 1  # and gives rows, as kernels do
+        self.has_plain_targets = self.is_own_loss and len(self.output_shape) == 1  # which kernels can check
         self.gradients = vector(size, dtype)
         self._hold(vector(size, dtype))
         self.no_targets = np.empty((0, self.outputs), dtype)
@@ -127,16 +128,13 @@ class Engine:
         if not (arrays.is_plain(x, dtype) and x.shape[1:] == self.input_shape):
             x = arrays.floats("x", x, ("N", *self.input_shape), dtype=dtype, rounding=True, allow_empty=True)
         count = x.shape[0]
-        shape = (count, *self.output_shape)
         result: Array = out
         # Two arrays that own their memory do not share it.
         apart = arrays.is_plain(out, dtype) and out.flags.owndata and x.flags.owndata and out is not x
+        shape = (count, self.outputs) if self.takes_rows else (count, *self.output_shape)  # unpacking takes longer
         if not (apart and out.shape == shape):
             inputs = (("x", x), ("the parameters", self.values))
             result = arrays.output("out", out, shape, dtype, inputs)
-        rows_of_x, rows_of_y = x, result
-        if not self.takes_rows:
-            rows_of_x, rows_of_y = x.reshape(count, self.inputs), result.reshape(count, self.outputs)
         parts = threads.at_most(self.n_threads)
         flop = 2.0 * (self.values.size or self.columns)  # for one sample
         vectors = (self.values, self.no_targets, self.no_targets)  # neither gradients nor state
@@ -147,9 +145,10 @@ class Engine:
         if check_finite and not check:
             arrays.check_finite("x", x, arrays.CHECK_FINITE)
         for n in range(0, count, rows):
-            some, y = rows_of_x, rows_of_y
-            if count > rows:
-                some, y = rows_of_x[n : n + rows], rows_of_y[n : n + rows]
+            some, y = x, result
+            if count > rows or not self.takes_rows:
+                some = x[n : n + rows].reshape(-1, self.inputs)
+                y = result[n : n + rows].reshape(-1, self.outputs)
             work = flop * some.shape[0]
             outcome = threads.run(forward.predict, work, workspace.job, some, check, y, n_threads=parts)
             if outcome == job.REFUSED:

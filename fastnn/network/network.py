@@ -313,7 +313,7 @@ class Network:
         dtype, values = engine.values.dtype, engine.memory
         if not (arrays.is_plain(x, dtype) and x.shape[1:] == engine.input_shape and x.base is not values):
             return None
-        if not engine.is_own_loss or len(engine.output_shape) > 1:  # its targets may have any form, or be images
+        if not engine.has_plain_targets:  # a user's loss may take anything; others are images
             return None
         if arrays.is_plain(t, dtype):
             t = t.reshape(-1, 1) if t.ndim == 1 else t
