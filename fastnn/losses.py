@@ -13,6 +13,7 @@ from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import answers_slips
 from fastnn.operations import LOSSES as LOSSES
+from fastnn.operations import refuse_replaced
 from fastnn.operations.losses.base import Loss as Loss
 from fastnn.operations.losses.base import Targets as Targets
 
@@ -45,6 +46,7 @@ def own_loss(loss: Loss) -> Loss:
 def check_loss(loss: Any) -> Loss:
     """A loss, given by its name or itself; anything else is refused."""
     if isinstance(loss, Loss) and type(loss) is not Loss:
+        refuse_replaced("loss", loss)
         return loss
     if isinstance(loss, str) and loss in WITHOUT_GRADIENT:
         came = f"the {WITHOUT_GRADIENT[loss]}, whose gradient is 0 wherever there is one"

@@ -29,15 +29,14 @@ from fastnn.operations.updates.sgd import SGD as SGD
 
 
 class Rule(NamedTuple):
-    """An update as kernels make it, read from an optimizer once: its name, and its numbers."""
+    """An update as kernels make it, read from an optimizer once: the class with its unit, and its numbers."""
 
-    update: str
+    kind: type[Optimizer] | None  # None: no update
     numbers: Array  # (STEP,) float64
     given: tuple[float, ...] | None = None  # the optimizer's numbers that they were read from
 
 
-NO_UPDATE = "none"
-NO_RULE = Rule(NO_UPDATE, np.zeros(base.STEP))  # for a gradient without an update
+NO_RULE = Rule(None, np.zeros(base.STEP))  # for a gradient without an update
 
 
 def rule_of(optimizer: Optimizer, dtype: Any, before: Rule | None = None) -> Rule:
@@ -45,11 +44,13 @@ def rule_of(optimizer: Optimizer, dtype: Any, before: Rule | None = None) -> Rul
 
     before: an earlier rule for this dtype, which is returned if the optimizer gives the same numbers.
     """
-    update, numbers = arrays.choice("optimizer.update", optimizer.update, OPTIMIZERS), optimizer.numbers
+    operations.refuse_replaced("optimizer", optimizer)
+    kind = OPTIMIZERS[arrays.choice("optimizer.update", optimizer.update, OPTIMIZERS)]
+    numbers = optimizer.numbers
     is_plain = type(numbers) is tuple and all(type(number) is float for number in numbers)
-    if is_plain and before is not None and before.update == update and numbers == before.given:
+    if is_plain and before is not None and before.kind is kind and numbers == before.given:
         return before
-    return Rule(update, numbers_in(dtype, numbers), numbers)
+    return Rule(kind, numbers_in(dtype, numbers), numbers)
 
 
 def numbers_in(dtype: Any, numbers: tuple[float, ...]) -> Array:

@@ -4,18 +4,22 @@ Each function here makes a class and registers it under its name, where networks
 The user's functions are tried when the class is made.
 """
 
-import keyword
+import copyreg
+import inspect
 import math
-from collections.abc import Callable, Mapping
+import pickle
+import types
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field, make_dataclass
 from typing import Any
 
 import numpy as np
 
 from fastnn import operations
-from fastnn.gate import arrays, checks
+from fastnn.gate import arrays, checks, trials
 from fastnn.gate.slips import answers_slips
 from fastnn.kernels.compile import own_formula, what_prevents_compiling
+from fastnn.losses import WITHOUT_GRADIENT
 from fastnn.operations import base, columns
 from fastnn.operations.base import Activation, Layer
 from fastnn.operations.links import Elements
@@ -24,18 +28,20 @@ from fastnn.operations.losses.base import Loss
 from fastnn.operations.updates import base as updates
 from fastnn.operations.updates.base import Optimizer
 
-# Where a user's functions are tried: both sides of 0, small, usual and large; no likely kink is among them.
-TRIED = (-20.0, -2.9, -1.1, -0.43, -0.013, 0.017, 0.31, 0.87, 2.7, 15.0)
-TARGETS = (0.0, 1.0, -1.3)
-STEP = 1e-5
-TOLERANCE = 1e-4  # of a derivative to its difference quotient, relative to the largest of both and 1
-NOT_FREE = {*dir(Layer), *Layer.__annotations__}  # names that a layer's parameters cannot take
-_made: set[type] = set()
+DTYPES = (np.float32, np.float64)
+# What a layer's parameters and an optimizer's rates cannot be called: attributes, and parameters of fastnn's layers.
+TAKEN_BY_LAYERS = {*dir(columns.ColumnLayer), *Layer.__annotations__, "b", "mean", "variance"}
+TAKEN_BY_OPTIMIZERS = {*dir(Optimizer), *Optimizer.__annotations__}
 
 
 @answers_slips
 def activation(
-    f: Callable[[Any], Any], *, derivative: Callable[[Any, Any], Any], name: str, has_kink: bool = False
+    f: Callable[[Any], Any],
+    *,
+    derivative: Callable[[Any, Any], Any],
+    name: str,
+    has_kink: bool = False,
+    at: Iterable[float] = trials.TRIED,
 ) -> type[Activation]:
     """The class of an activation layer of your own.
 
@@ -49,6 +55,8 @@ def activation(
         A lower-case identifier such as "mish". The class is called by it, Mish; files and errors use both.
     has_kink : bool
         Whether the derivative jumps at 0.
+    at : numbers
+        The values of x at which both functions are tried.
 
     Returns
     -------
@@ -58,16 +66,16 @@ def activation(
     Raises
     ------
     TypeError, ValueError
-        If Numba does not compile a function, a value is not finite, or the derivative is not that of f.
+        If Numba does not compile a function, it raises an exception, a value is not finite, or the derivative is not
+        that of f.
     """
     has_kink = arrays.flag("has_kink", has_kink)
-    name, title = _name(name, operations.ACTIVATIONS)
-    value, slope = own_formula(f), own_formula(derivative)
-    _compiles("f", f, value, 1)
-    _compiles("derivative", derivative, slope, 2)
-    for x in TRIED:
-        y = _finite("f", f, x)
-        _compare("derivative", _finite("derivative", derivative, x, y), f, x)
+    name, title = _name(name, "activation")
+    f, value = _formula("f", f, "x")
+    derivative, slope = _formula("derivative", derivative, "x, y")
+    for x in trials.numbers_of("at", at):
+        y = trials.finite("f", f, "x", (x,))
+        trials.compare("derivative", trials.finite("derivative", derivative, "x, y", (x, y)), f, "x", (x,), 0)
 
     @own_formula
     def of_x(x: Any, p: Any) -> Any:
@@ -78,14 +86,16 @@ def activation(
         return slope(x, y)
 
     body = {
-        "__doc__": f"y = {_text(f)}, an activation of your own.",
+        "__doc__": f"y = {f.__name__}, an activation of your own.",
         "activation": name,
         "has_kink": has_kink,
         "units": base.units_of(of_x, of_x_and_y),
         "link": Elements(sums=True),
     }
     made = make_dataclass(title, [], bases=(Activation,), namespace=body, frozen=True)
-    found: type[Activation] = _register(made, f, (operations.ACTIVATIONS, name), (operations.LAYERS, title))
+    found: type[Activation] = _register(
+        made, f, "activation", (operations.ACTIVATIONS, name), (operations.LAYERS, title)
+    )
     return found
 
 
@@ -97,6 +107,7 @@ def layer(
     parameters: Mapping[str, float],
     name: str,
     has_kink: bool = False,
+    at: Iterable[float] = trials.TRIED,
 ) -> type[Any]:
     """The class of a layer of your own with parameters for each unit, which are trained like weights.
 
@@ -113,6 +124,8 @@ def layer(
         A lower-case identifier such as "swish". The class is called by it, Swish; files and errors use that.
     has_kink : bool
         Whether the derivative jumps at x = 0.
+    at : numbers
+        The values of x at which both functions are tried.
 
     Returns
     -------
@@ -124,19 +137,22 @@ def layer(
     Raises
     ------
     TypeError, ValueError
-        If Numba does not compile a function, a value is not finite, or a derivative is not f's. They are tried at the
-        parameters' initial values, and at others near them.
+        If Numba does not compile a function, it raises an exception, a value is not finite, or a derivative is not f's.
+        They are tried at the parameters' initial values, and at others near them.
     """
     has_kink = arrays.flag("has_kink", has_kink)
-    name, title = _name(name, operations.ACTIVATIONS)
-    starts = _beginnings(parameters)
-    count = len(starts)
-    value, slopes = own_formula(f), own_formula(derivative)
-    _compiles("f", f, value, 1 + count)
-    _compiles("derivative", derivative, slopes, 1 + count)
-    for x in TRIED:
+    name, title = _name(name, "layer")
+    starts = trials.named("parameters", parameters, 1, columns.MOST, TAKEN_BY_LAYERS)
+    for one in starts:
+        if one[-1].isdigit():
+            expected = "parameters: expected names without a digit at the end"
+            raise ValueError(f"{expected}, got {one!r}; networks add one")
+    count, of = len(starts), ", ".join(["x", *starts])
+    f, value = _formula("f", f, of)
+    derivative, slopes = _formula("derivative", derivative, of)
+    for x in trials.numbers_of("at", at):
         for others in (starts.values(), [p + math.copysign(0.3 * abs(p) + 0.1, p) for p in starts.values()]):
-            _try_slopes(f, derivative, ("x", *starts), (x, *others))
+            trials.try_slopes(f, derivative, of, (x, *others))
     rest = (0.0,) * (columns.MOST - count)
     of_columns = {
         1: lambda x, a, b, c: value(x, a),
@@ -149,19 +165,24 @@ def layer(
         3: lambda x, a, b, c: slopes(x, a, b, c),
     }
     body = {
-        "__doc__": f"y = {_text(f)}(x, {', '.join(starts)}), a layer of your own.",
+        "__doc__": f"y = {f.__name__}(x, {', '.join(starts)}), a layer of your own.",
         "has_kink": has_kink,
         "units": columns.units_of_columns(own_formula(of_columns[count]), own_formula(by_all[count])),
     }
     made_of = [(one, float, field(default=start)) for one, start in starts.items()]
     made = make_dataclass(title, made_of, bases=(columns.ColumnLayer,), namespace=body, frozen=True)
-    found: type[Any] = _register(made, f, (operations.LAYERS, title))
+    found: type[Any] = _register(made, f, "layer", (operations.LAYERS, title))
     return found
 
 
 @answers_slips
 def loss(
-    value: Callable[[Any, Any], Any], *, derivative: Callable[[Any, Any], Any], name: str, has_kink: bool = False
+    value: Callable[[Any, Any], Any],
+    *,
+    derivative: Callable[[Any, Any], Any],
+    name: str,
+    has_kink: bool = False,
+    at: Iterable[Any] | None = None,
 ) -> type[Loss]:
     """The class of a loss of your own: the sum over the outputs of value(y, t), averaged over the batch.
 
@@ -173,21 +194,27 @@ def loss(
         A lower-case identifier such as "focal"; `Network(loss="focal")` takes it, and the class is called by it.
     has_kink : bool
         Whether the derivative jumps somewhere.
+    at : numbers or pairs, optional
+        The outputs y at which both functions are tried, each with the targets 0 and 1, or pairs (y, t). A loss of
+        probabilities passes at=(0.1, 0.5, 0.9).
 
     Returns
     -------
     type
-        Targets are values (N, K) of the outputs' dtype.
+        Targets are values (N, K) of the outputs' dtype. Both functions are evaluated in float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As by `fastnn.activation`.
     """
     has_kink = arrays.flag("has_kink", has_kink)
-    name, title = _name(name, operations.LOSSES)
-    of_pair, slope = own_formula(value), own_formula(derivative)
-    _compiles("value", value, of_pair, 2)
-    _compiles("derivative", derivative, slope, 2)
-    for t in TARGETS:
-        for y in TRIED:
-            _finite("value", value, y, t)
-            _compare("derivative", _finite("derivative", derivative, y, t), _along(value, (y, t), 0), y)
+    name, title = _name(name, "loss")
+    value, of_pair = _formula("value", value, "y, t", (np.float64,))
+    derivative, slope = _formula("derivative", derivative, "y, t", (np.float64,))
+    for pair in trials.pairs_of(at):
+        trials.finite("value", value, "y, t", pair)
+        trials.compare("derivative", trials.finite("derivative", derivative, "y, t", pair), value, "y, t", pair, 0)
 
     @own_formula
     def of_output(y: Any, t: Any, p: Any) -> Any:
@@ -202,13 +229,13 @@ def loss(
         return of_pair(y + d, t) - of_pair(y, t)
 
     body = {
-        "__doc__": f"sum({_text(value)}), a loss of your own; targets (N, K).",
+        "__doc__": f"sum({value.__name__}), a loss of your own; targets (N, K).",
         "name": name,
         "has_kink": has_kink,
-        "units": losses.units_of(of_output, by_output, change),
+        "units": losses.units_of(of_output, by_output, change, losses.in_float64),
     }
     made = make_dataclass(title, [], bases=(Loss,), namespace=body, frozen=True)
-    found: type[Loss] = _register(made, value, (operations.LOSSES, name))
+    found: type[Loss] = _register(made, value, "loss", (operations.LOSSES, name))
     return found
 
 
@@ -232,127 +259,113 @@ def optimizer(update: Callable[..., Any], *, state: int, rates: Mapping[str, flo
     -------
     type
         `Lion = fastnn.optimizer(...)`, then `net.fit(x, t, optimizer=Lion(lr=1e-4, beta1=0.95))`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If Numba does not compile the update, it raises an exception, or it does not return finite numbers (p, s).
     """
-    name, title = _name(name, operations.UPDATES)
+    name, title = _name(name, "optimizer")
     state = arrays.integer("state", state, 0, 2)
-    usual = _starts("rates", rates, len(updates.OWN_RATES))
-    numbers = (0.01, *usual.values())
-    kept = (0.0, 0.0, (0.0, 0.0))[state]
-    for p in TRIED:
+    usual = trials.named("rates", rates, 0, len(updates.OWN_RATES), TAKEN_BY_OPTIMIZERS, minimum=0.0, below=1.0)
+
+    def like(dtype: Any) -> tuple[Any, ...]:
+        one = dtype(0.0)
+        return one, one, (0.0, one, (one, one))[state], (one,) * (1 + len(usual))
+
+    update, compiled = _formula("update", update, "p, g, s, rates", like=like)
+    for p in trials.TRIED:
         for g in (-0.7, 0.0, 1.9):
-            found = update(p, g, kept, numbers)
-            shape_fits = isinstance(found, tuple) and len(found) == 2 and np.shape(found[1]) == np.shape(kept)
-            if not shape_fits or not np.isfinite([found[0], *np.ravel(found[1])]).all():
-                what = ("0.0", "a number", "a tuple of 2 numbers")[state]
-                came = f"{checks.shown(found)} for p={p}, g={g}"
-                raise ValueError(f"update: expected (p, s), finite, where s is {what}, got {came}; return both")
+            trials.try_update(update, p, g, (0.0, 0.0, (0.0, 0.0))[state], (0.01, *usual.values()))
     places = dict(zip(usual, updates.OWN_RATES, strict=False))
 
     def own(self: Any) -> dict[int, float]:
         return {place: getattr(self, one) for one, place in places.items()}
 
     body = {
-        "__doc__": f"{_text(update)}, an optimizer of your own.",
+        "__doc__": f"{update.__name__}, an optimizer of your own.",
         "update": name,
-        "unit": updates.unit_of(own_formula(update), state, len(usual)),
+        "unit": updates.unit_of(compiled, state, len(usual)),
         "keeps": ("state", "other_state")[:state],
         "in_unit_interval": tuple(usual),
         "_own": own,
     }
     columns = [(one, float, field(default=start)) for one, start in usual.items()]
     made = make_dataclass(title, columns, bases=(Optimizer,), namespace=body, frozen=True, repr=False)
-    result: type[Optimizer] = _register(made, update, (operations.UPDATES, name), (operations.OPTIMIZERS, title))
+    result: type[Optimizer] = _register(
+        made, update, "optimizer", (operations.OPTIMIZERS, title), (operations.UPDATES, name)
+    )
     return result
 
 
-def _name(name: Any, taken: Mapping[str, type]) -> tuple[str, str]:
+def _name(name: Any, role: str) -> tuple[str, str]:
     """A name and its class's name: "my_mish" and MyMish. fastnn's own are refused; a user's own may be made anew."""
-    if not isinstance(name, str) or not name.isidentifier() or name != name.lower():
+    if not isinstance(name, str) or not trials.NAME.fullmatch(name):
         came = checks.shown(name)
         raise ValueError(f'name: expected a lower-case identifier such as "mish", got {came}; pass another')
-    title = "".join(part.capitalize() for part in name.split("_"))
-    for kind in (taken.get(name), operations.LAYERS.get(title), operations.OPTIMIZERS.get(title)):
-        if kind is not None and kind not in _made:
-            raise ValueError(f"name: expected one that fastnn does not use itself, got {name!r}; pass another")
+    title, plain = "".join(part.capitalize() for part in name.split("_")), name.replace("_", "")
+    tables: Any = (operations.LAYERS, operations.ACTIVATIONS, operations.LOSSES, operations.OPTIMIZERS)
+    for table in (*tables, operations.UPDATES, WITHOUT_GRADIENT):
+        for key, kind in table.items():
+            if plain == key.replace("_", "").lower():
+                theirs = operations.MADE.get(kind, ("",))[0]
+                if not theirs:
+                    raise ValueError(f"name: expected one that fastnn does not use itself, got {name!r}; pass another")
+                if theirs != role or kind.__name__ != title:
+                    came = f"{name!r}, the name of your own {theirs} {kind.__name__}"
+                    raise ValueError(f"name: expected one that nothing else has, got {came}; pass another")
     return name, title
 
 
-def _register(made: type, function: Any, *places: tuple[dict[str, Any], str]) -> Any:
-    """Register a class where the rest of fastnn looks for it."""
-    made.__module__ = getattr(function, "__module__", made.__module__)
-    _made.add(made)
+def _register(made: type, function: Any, role: str, *places: tuple[dict[str, Any], str]) -> Any:
+    """Register a class where the rest of fastnn looks for it; by the first of the places it is pickled."""
+    kind: Any = made
+    kind.__module__ = getattr(function, "__module__", made.__module__)
+    kind.__reduce__, kind.__deepcopy__ = _reduced, lambda self, memo: self
+    operations.MADE[made] = role, *places[0]
     for table, key in places:
         table[key] = made
-    return made
+    return answers_slips(made)
 
 
-def _starts(name: str, numbers: Any, most: int) -> dict[str, float]:
-    """The names with their usual numbers."""
-    if not isinstance(numbers, Mapping) or len(numbers) > most:
-        expected = f"{name}: expected a mapping of at most {most} names to numbers"
-        raise TypeError(f'{expected}, got {checks.shown(numbers)}; pass one such as {{"beta1": 0.9}}')
-    for key in numbers:
-        if not isinstance(key, str) or not key.isidentifier() or key in ("lr", "clip_value", "clip_norm"):
-            raise ValueError(f"{name}: expected identifiers, got {checks.shown(key)}; pass another name")
-    return {key: arrays.real(f"{name}[{key!r}]", number, minimum=0.0, below=1.0) for key, number in numbers.items()}
+def _reduced(described: Any) -> tuple[Any, ...]:
+    """How pickle writes a user's operation down: by its name, as files do."""
+    kind = type(described)
+    if kind not in operations.MADE:  # a subclass
+        return copyreg.__newobj__, (kind,), vars(described)  # type: ignore[attr-defined]
+    role, _, key = operations.MADE[kind]
+    if operations.is_replaced(kind):
+        raise pickle.PicklingError(f"expected the {role} {key} as it is defined now, got one made before; make it anew")
+    return _made_again, (role, key, vars(described))
 
 
-def _beginnings(numbers: Any) -> dict[str, float]:
-    """The names of a layer's parameters with their initial values."""
-    if not isinstance(numbers, Mapping) or not 1 <= len(numbers) <= columns.MOST:
-        expected = f"parameters: expected a mapping of 1 to {columns.MOST} names to numbers"
-        raise TypeError(f'{expected}, got {checks.shown(numbers)}; pass one such as {{"beta": 1.0}}')
-    for key in numbers:
-        if not isinstance(key, str) or not key.isidentifier() or keyword.iskeyword(key) or key in NOT_FREE:
-            raise ValueError(f"parameters: expected identifiers, got {checks.shown(key)}; pass another name")
-        if key[-1].isdigit():
-            raise ValueError(f"parameters: expected names without a digit at the end, got {key!r}; networks add one")
-    return {key: arrays.real(f"parameters[{key!r}]", number) for key, number in numbers.items()}
+def _made_again(role: str, key: str, values: dict[str, Any]) -> Any:
+    """What was pickled."""
+    tables: Any = {"activation": operations.ACTIVATIONS, "layer": operations.LAYERS, "loss": operations.LOSSES}
+    kind: Any = tables.get(role, operations.OPTIMIZERS).get(key)
+    if kind is None:
+        raise ValueError(f"pickle: expected your own {role} {key!r}, got none; define it first, by fastnn.{role}")
+    return kind(**values)
 
 
-def _try_slopes(f: Any, derivative: Any, names: tuple[str, ...], at: tuple[float, ...]) -> None:
-    """Refuse derivatives by x and by parameters that are not the difference quotients of f."""
-    _finite("f", f, *at)
-    found = derivative(*at)
-    if not isinstance(found, tuple) or len(found) != len(at):
-        expected = f"derivative: expected a tuple of {len(at)} numbers, by {', '.join(names)}"
-        raise ValueError(f"{expected}, got {checks.shown(found)}; return one number for each")
-    for i, one in enumerate(names):
-        slope = _finite(f"derivative by {one}", lambda *_, i=i: found[i], *at)
-        others = ", ".join(f"{name} = {number:g}" for name, number in zip(names, at, strict=True) if name != one)
-        _compare(f"derivative by {one}", slope, _along(f, at, i), at[i], f" and {others}")
-
-
-def _text(function: Any) -> str:
-    return str(getattr(function, "__name__", "a function"))
-
-
-def _finite(name: str, function: Callable[..., Any], *at: Any) -> float:
-    """A function's value at some numbers; refused if it is not a finite number."""
-    found = function(*at)
-    if not isinstance(found, float | int | np.floating | np.integer) or not math.isfinite(found):
-        places = ", ".join(f"{number:g}" if isinstance(number, float) else str(number) for number in at)
-        raise ValueError(f"{name}: expected a finite number at {places}, got {checks.shown(found)}; mend the function")
-    return float(found)
-
-
-def _along(f: Any, at: tuple[float, ...], i: int) -> Callable[[float], Any]:
-    """f as a function of one of its arguments."""
-    return lambda number: f(*at[:i], number, *at[i + 1 :])
-
-
-def _compare(name: str, slope: Any, f: Callable[[float], Any], at: float, where: str = "") -> None:
-    """Refuse a derivative that is not the difference quotient."""
-    step = STEP * max(1.0, abs(at))
-    quotient = float(f(at + step) - f(at - step)) / (2 * step)
-    if not abs(slope - quotient) <= TOLERANCE * max(1.0, abs(quotient), abs(slope)):
-        expected = f"{name}: expected the derivative, {quotient:.6g} at {at:g}{where} by a difference quotient"
-        raise ValueError(f"{expected}, got {slope:.6g}; mend the derivative or the function")
-
-
-def _compiles(name: str, function: Any, compiled: Any, count: int) -> None:
-    """Refuse a function that Numba does not compile for float64."""
-    problem = what_prevents_compiling(compiled, count)
-    if problem:
-        expected = f"{name}: expected a function of {count} numbers that Numba compiles"
-        raise TypeError(f"{expected}, got {_text(function)}; Numba says: {problem}")
+def _formula(
+    name: str, given: Any, of: str, dtypes: tuple[Any, ...] = DTYPES, like: Any = None
+) -> tuple[Callable[..., Any], Any]:
+    """A user's function in Python and for kernels; refused unless it takes these arguments, and compiles for them."""
+    function, arguments = getattr(given, "py_func", given), of.split(", ")
+    remedy = f"write one: def {name}({of}): return ..."
+    if not isinstance(function, types.FunctionType):
+        came = getattr(function, "__name__", checks.shown(function))
+        raise TypeError(f"{name}: expected a Python function of {of}, got {came}; {remedy}")
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError:
+        came = f"{function.__name__}{inspect.signature(function)}"
+        raise TypeError(f"{name}: expected a Python function of {of}, got {came}; {remedy}") from None
+    compiled = own_formula(function)
+    for dtype in dtypes:
+        problem = what_prevents_compiling(compiled, *(like(dtype) if like else [dtype(0.0) for _ in arguments]))
+        if problem:
+            expected = f"{name}: expected a function of {of} that Numba compiles for {dtype.__name__}"
+            raise TypeError(f"{expected} and that raises nothing, got {function.__name__}; {problem}")
+    return function, compiled

@@ -10,7 +10,7 @@ ARROWS = {
     "kernels": "system",
     "operations": "gate kernels",
     **dict.fromkeys(("layers", "losses", "optimizers"), "gate operations"),
-    "own_operations": "gate kernels operations",
+    "own_operations": "gate kernels losses operations",
     # Compiled: it sees tables of addresses, and no operation by name.
     "engine.interpreters": "kernels operations",
     "engine": "engine.interpreters errors gate kernels layers losses operations optimizers",

@@ -207,13 +207,13 @@ def made(
         (
             made(f=lambda x, beta: beta * x, slopes=lambda x, beta: (1.0, x)),  # right where beta begins
             ValueError,
-            "derivative by x: expected the derivative, 1.4 at -20 and beta = 1.4 by a difference quotient, got 1; ",
+            "derivative by x: expected the derivative, 1.4 at x = -20, beta = 1.4 by a difference quotient, got 1; ",
         ),
         (
             made(f=lambda x, beta: beta + x, slopes=lambda x, beta: (1.0, x)),
             ValueError,
-            "derivative by beta: expected the derivative, 1 at 1 and x = -20 by a difference quotient, got -20; mend "
-            "the derivative or the function",
+            "derivative by beta: expected the derivative, 1 at x = -20, beta = 1 by a difference quotient, got -20; "
+            "mend the derivative or the function",
         ),
         (
             made(slopes=lambda x, beta: beta),
@@ -223,19 +223,23 @@ def made(
         (
             made(f=lambda x, beta: beta / x if x > 0 else math.inf),
             ValueError,
-            "f: expected a finite number at -20, 1, got inf; mend the function",
+            "f: expected a finite number at x = -20, beta = 1, got inf; mend the function",
         ),
         (
             made(slopes=lambda x, beta: (math.nan, 0.0)),
             ValueError,
-            "derivative by x: expected a finite number at -20, 1, got nan; mend the function",
+            "derivative by x: expected a finite number at x = -20, beta = 1, got nan; mend the function",
         ),
         (made(name="batch_norm"), ValueError, "name: expected one that fastnn does not use itself, got 'batch_norm'"),
         (made(name="relu"), ValueError, "name: expected one that fastnn does not use itself, got 'relu'"),
         (made(parameters={}), TypeError, "parameters: expected a mapping of 1 to 3 names to numbers, got "),
         (made(parameters="beta"), TypeError, "parameters: expected a mapping of 1 to 3 names to numbers, got 'beta'"),
-        (made(parameters=(("a b", 1.0),)), ValueError, "parameters: expected identifiers, got 'a b'; pass another"),
-        (made(parameters=(("units", 1.0),)), ValueError, "parameters: expected identifiers, got 'units'"),
+        (
+            made(parameters=(("a b", 1.0),)),
+            ValueError,
+            "parameters: expected lower-case identifiers, got 'a b'; pass another",
+        ),
+        (made(parameters=(("units", 1.0),)), ValueError, "parameters: expected names that are not taken, got 'units'"),
         (made(parameters=(("beta2", 1.0),)), ValueError, "parameters: expected names without a digit at the end, got "),
         (made(parameters=(("beta", math.nan),)), ValueError, "parameters['beta']: expected a finite number, got nan"),
         (lambda: MySwish(math.inf), ValueError, "beta: expected a finite number, got inf"),
@@ -250,7 +254,9 @@ def test_refused(make: Callable[[], Any], error: type[Exception], sentence: str)
 
 @pytest.mark.skipif(JIT_DISABLED, reason="plain Python runs it")
 def test_what_numba_does_not_compile() -> None:
-    expected = "^f: expected a function of 2 numbers that Numba compiles, got uncompiled; Numba says: "
+    expected = (
+        "^f: expected a function of x, beta that Numba compiles for float32 and that raises nothing, got uncompiled; "
+    )
     with pytest.raises(TypeError, match=expected):
         fastnn.layer(uncompiled, derivative=swish_slopes, parameters={"beta": 1.0}, name="wrong")
 

@@ -22,7 +22,7 @@ from fastnn.gate.returned import pinned, targets
 from fastnn.kernels.penalty import penalty
 from fastnn.layers import Layer
 from fastnn.losses import Loss, check_loss, own_loss
-from fastnn.optimizers import NO_RULE, OPTIMIZERS, Optimizer, Rule, rule_of, that_can_be_pickled
+from fastnn.optimizers import NO_RULE, Optimizer, Rule, rule_of, that_can_be_pickled
 
 NO_ORDER = np.empty(0, INDEX)  # samples as they come
 NO_WEIGHTS = np.empty(0)  # each counts once
@@ -308,15 +308,15 @@ class Engine:
         self, rule: Rule, optimizer: Optimizer | None, rows: int, parts: int, shuffled: bool
     ) -> tuple[Array, str | None, Workspace]:
         """The optimizer's state, its update's name, and a workspace that makes this update."""
-        vectors_of_state = 0 if optimizer is None else len(OPTIMIZERS[rule.update].keeps)
+        vectors_of_state = 0 if rule.kind is None else len(rule.kind.keeps)
         state, owner, workspace = self.state, self.state_owner, self.workspace
-        if optimizer is not None and (owner != rule.update or len(state) != vectors_of_state):
+        if rule.kind is not None and (owner != rule.kind.update or len(state) != vectors_of_state):
             # Another kind of optimizer starts afresh; the same kind goes on, with any learning rate.
             shape = (vectors_of_state, self.values.size)
             unused = None if workspace is None or workspace.vectors[2] is state else workspace.vectors[2]
             if unused is None or unused.shape != shape:
                 unused = np.zeros(shape, self.dtype)
-            unused[...], state, owner = 0.0, unused, rule.update
+            unused[...], state, owner = 0.0, unused, rule.kind.update
             self.counters[job.STEPS] = 0
         vectors = (self.values, self.gradients, state)
         if workspace is None or not workspace.suits(vectors, rows, parts, shuffled):

@@ -12,6 +12,7 @@ from fastnn.gate.arrays import Array
 from fastnn.kernels.addresses import LATER
 from fastnn.kernels.frames import EACH_PLACE, MOST_PARAMETERS, MOST_STATISTICS
 from fastnn.layers import LAYERS, Activation, Layer, own_layer
+from fastnn.operations import refuse_replaced
 from fastnn.operations.base import Shape, Units
 from fastnn.operations.losses.base import NO_LABELS, Loss, LossUnits
 
@@ -134,6 +135,7 @@ def check_layers(layers: Sequence[Layer], input_shape: Any = None) -> tuple[tupl
         raise TypeError(f"layers: expected a list of layers, got {type(layers).__name__}; pass [Affine(4, 3), ...]")
     own: list[Layer] = []
     for i, layer in enumerate(layers):
+        refuse_replaced(f"layers[{i}]", layer)
         if not isinstance(layer, (Activation, *LAYERS.values())):
             expected = f"layers[{i}]: expected a layer such as Affine(4, 3) or Relu()"
             if isinstance(layer, type):

@@ -12,7 +12,7 @@ from fastnn.kernels.frames import BATCH_STATISTICS, BREADTH, EACH_PLACE, HEIGHT,
 from fastnn.kernels.units import Unit
 from fastnn.operations.losses.base import OTHERS
 from fastnn.operations.updates.base import CLIP_NORM, CLIP_VALUE, RATES
-from fastnn.optimizers import NO_UPDATE, OPTIMIZERS, OWN, Optimizer, Rule
+from fastnn.optimizers import OWN, Optimizer, Rule
 
 INDEX = np.dtype(np.intp)
 NO_COUNTERS = np.zeros(job.COUNTERS, INDEX)  # for predictions, which count nothing
@@ -153,8 +153,8 @@ class Workspace:
         """Choose the update that training makes, and note its optimizer."""
         units: list[Unit | None] = [None] * 4
         outer = None
-        if rule.update != NO_UPDATE:
-            kind, numbers = OPTIMIZERS[rule.update], rule.numbers
+        if rule.kind is not None:
+            kind, numbers = rule.kind, rule.numbers
             by_value = updating.clip_values if numbers[CLIP_VALUE] < np.inf else None
             by_norm = (updating.clip_to_norm, updating.clipped_part) if numbers[CLIP_NORM] < np.inf else (None, None)
             units, outer = [kind.unit, by_value, *by_norm], kind.outer

@@ -106,6 +106,16 @@ def _remove_unused(base: pathlib.Path) -> None:
                     folder.close()
 
 
+def is_told_by_files(formula: Any) -> bool:
+    """Whether a formula may be kept: what it compiles to is told by the files whose hash names the folder.
+
+    A user's is not, as it may read anything, nor is one that holds another function or a number in its closure.
+    """
+    function = getattr(formula, "py_func", formula)
+    folders = tuple(f"fastnn.{folder.replace('/', '.')}." for folder in COMPILED)
+    return function.__closure__ is None and function.__module__.startswith(folders)
+
+
 class KernelCache(getattr(_internals.caching, "NullCache", object)):  # type: ignore[misc]
     """The compiled signatures of one dispatcher on disk; called by Numba under its compiler lock."""
 
@@ -152,8 +162,6 @@ class KernelCache(getattr(_internals.caching, "NullCache", object)):  # type: ig
         if folder is None or len(function.__closure__ or ()) != len(self._made_of):  # held by a closure, in no file
             raise FileNotFoundError("not kept on disk")
         functions = [function, *(getattr(one, "py_func", one) for one in self._made_of)]
-        if any(one.__closure__ for one in functions[1:]):  # such as the wrapper of a user's function
-            raise FileNotFoundError("not kept on disk")
         places = [(one.__module__, one.__qualname__, one.__code__.co_firstlineno) for one in functions]
         sources = [_file_hash(pathlib.Path(inspect.getfile(one))) for one in functions]
         key = _hash(places, sources, str(signature), codegen.magic_tuple())

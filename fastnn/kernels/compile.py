@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numba import prange
 
-from fastnn.kernels.cache import JIT_DISABLED, KernelCache
+from fastnn.kernels.cache import JIT_DISABLED, KernelCache, is_told_by_files
 from fastnn.kernels.pipelines import merging_compilers
 
 __all__ = [
@@ -82,16 +82,36 @@ def own_formula(function: Callable[..., Any]) -> Any:
     return _compiled(getattr(function, "py_func", function), forceinline=True, **_OF_USERS)
 
 
-def what_prevents_compiling(made: Any, arguments: int) -> str:
-    """Why Numba does not compile a formula of this many float64 numbers, in one line; empty if it does."""
+def what_prevents_compiling(made: Any, *like: Any) -> str:
+    """Why a formula cannot be used for arguments such as these, in one line; empty where it can.
+
+    like: numbers of a dtype and tuples of them. An exception would be lost, and with it the rest of the rows, as a unit
+    raises nothing; so a formula that raises is refused, be it in what it calls.
+    """
     if JIT_DISABLED:
         return ""
     try:
-        made.compile((numba.float64,) * arguments)
+        made.compile(tuple(map(numba.typeof, like)))
     except numba.NumbaError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        return next((line for line in lines if not line.startswith("Failed in nopython")), "it does not compile")
-    return ""
+        return "Numba says: " + next((line for line in lines if not line.startswith("Failed in nopython")), "no")
+    return "it raises an exception: return a number for every x" if _raises(made, set()) else ""
+
+
+def _raises(made: Any, seen: set[Any]) -> bool:
+    """Whether there is a `raise` or an `assert`, outside `try`, in a compiled function or in one that it calls."""
+    seen.add(made)
+    for compiled in made.overloads.values():
+        typed = compiled.type_annotation
+        if isinstance(typed, str):  # Numba's own cache keeps no more
+            continue
+        statements = (type(one).__name__ for block in typed.blocks.values() for one in block.body)
+        if any(name.endswith("Raise") and "Try" not in name for name in statements):
+            return True
+        called = {kind.dispatcher for kind in typed.typemap.values() if isinstance(kind, numba.types.Dispatcher)}
+        if any(_raises(one, seen) for one in called - seen):
+            return True
+    return False
 
 
 class Entry:
@@ -132,9 +152,7 @@ def compile_unit(
     """
     options = {"parallel": _prange_only(), **_PARALLEL} if parallel else _SERIAL
     dispatcher = _compiled(function, no_cpython_wrapper=True, **options)
-    # The wrapper of a user's function is in no file that would show a change.
-    keep = all(getattr(one, "py_func", one).__closure__ is None for one in made_of)
-    _cached(dispatcher, function, "unit", keep, made_of)
+    _cached(dispatcher, function, "unit", all(map(is_told_by_files, made_of)), made_of)
     dispatcher.compile(numba.types.void(*arguments))
     result = dispatcher.overloads[arguments]
     return int(result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name)), result.library

@@ -23,6 +23,7 @@ from fastnn.gate.arrays import DType
 from fastnn.layers import LAYERS, Layer
 from fastnn.losses import LOSSES, Loss
 from fastnn.network.network import Network
+from fastnn.operations import refuse_replaced
 from fastnn.optimizers import OPTIMIZER_CLASSES, OPTIMIZERS, Optimizer, numbers_in
 from fastnn.version import __version__
 
@@ -46,10 +47,12 @@ REPAIR = "use an intact copy, or save the network again"
 def describe(network: Network, snapshot: Snapshot) -> bytes:
     """The header of the file of a network as it was in a snapshot."""
     for i, layer in enumerate(network.layers):
+        refuse_replaced(f"network.layers[{i}]", layer)
         if LAYERS.get(type(layer).__name__) is not type(layer):
             came = f"{type(layer).__name__} of the module {type(layer).__module__}"
             remedy = "a model file holds no code: use one of fastnn's layers"
             raise TypeError(f"network.layers[{i}]: expected one of {', '.join(LAYERS)}, got {came}; {remedy}")
+    refuse_replaced("network.loss", network.engine.loss)
     if LOSSES.get(network.loss_name) is not type(network.engine.loss):
         came = f"{type(network.engine.loss).__name__} of the module {type(network.engine.loss).__module__}"
         raise TypeError(f"network.loss: expected one of {', '.join(LOSSES)}, got {came}; use one of fastnn's losses")

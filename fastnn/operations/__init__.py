@@ -73,3 +73,18 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 }
 # Keyed by the name of their update; the first optimizer with an update counts, such as Adam before AdamW.
 UPDATES: dict[str, type[Optimizer]] = dict(reversed(_kinds(Optimizer, "update").items()))
+# The classes that users made: what each is, and where it was registered.
+MADE: dict[type[Any], tuple[str, dict[str, Any], str]] = {}
+
+
+def is_replaced(kind: type[Any]) -> bool:
+    """Whether a user made this class, or one that it derives from, and defined another by its name since."""
+    places = (MADE[one] + (one,) for one in kind.__mro__ if one in MADE)
+    return any(table.get(key) is not one for _, table, key, one in places)
+
+
+def refuse_replaced(name: str, described: Any) -> None:
+    """Refuse an operation whose class was defined again, as its name now stands for another formula."""
+    if MADE and is_replaced(type(described)):
+        came = f"{described}, made before {type(described).__name__} was defined again"
+        raise ValueError(f"{name}: expected one of a class as it is defined now, got {came}; create it anew")
