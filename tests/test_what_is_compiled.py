@@ -11,9 +11,10 @@ import pytest
 import fastnn
 from fastnn import SGD, Affine, Network, Sigmoid
 from fastnn.engine import threads
-from fastnn.kernels.compile import Entry
+from fastnn.kernels.compile import JIT_DISABLED, Entry
 from fastnn.kernels.units import Unit
 from fastnn.operations import ACTIVATIONS, LAYERS, LOSSES
+from tests.shapes import numbers
 
 
 @pytest.fixture(autouse=True)
@@ -113,3 +114,23 @@ def test_a_first_step_compiles_what_it_uses(monkeypatch: pytest.MonkeyPatch) -> 
     }
     seldom = ("weigh", "count_hits", "add_penalty_gradient", "_loss_of_shares", "are_targets", "descend_by_one_sample")
     assert not [name for name in functions if name.rpartition(".")[2] in seldom]
+
+
+@pytest.mark.skipif(JIT_DISABLED, reason="about compiled code")
+def test_ctrl_c_while_an_update_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the network has ready is then still the update that it had."""
+    nets = [Network([Affine(2, 1)], "mean_squared_error", rng=0, dtype="float64") for _ in range(2)]
+    x, t = numbers(1, 4, 2), numbers(2, 4, 1)
+    for net in nets:
+        net.step(x, t, SGD(0.1))
+
+    def interrupted(*_: Any) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fastnn.kernels.units.Unit.address", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            nets[0].step(x, t, SGD(0.2, clip_norm=1.0))
+    for net in nets:
+        net.step(x, t, SGD(0.1))
+    assert nets[0].engine.values.tobytes() == nets[1].engine.values.tobytes()

@@ -21,7 +21,7 @@ import numpy as np
 from fastnn.engine import contention
 from fastnn.gate import checks
 from fastnn.kernels.compile import JIT_DISABLED, Entry
-from fastnn.kernels.units import launcher
+from fastnn.kernels.units import compiling, launcher
 
 # With fewer floating-point operations, a launch costs more than a second thread gains.
 SMALL_WORK = 200_000
@@ -177,17 +177,24 @@ def _note_fork() -> None:
         _forked_from_openmp = _numba.threading_layer() == "omp"
 
 
-def _release_compiler() -> None:
-    with contextlib.suppress(RuntimeError):  # Ctrl-C came while waiting for it
-        _compiler.release()
+def _wait_for_compilation() -> None:
+    """Before a fork: take the locks of compilation, in the order in which a unit takes them."""
+    for lock in _locks:
+        lock.acquire()
 
 
+def _let_compile() -> None:
+    for lock in reversed(_locks):
+        with contextlib.suppress(RuntimeError):  # Ctrl-C came while it was waited for
+            lock.release()
+
+
+# A fork waits for the end of a compilation in another thread: its locks, and LLVM's, would never be free in the child.
+# As `logging` does with its own.
+_locks: tuple[Any, ...] = (compiling, _numba.core.compiler_lock.global_compiler_lock)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_note_fork)
-    # A fork waits for the end of a compilation in another thread: its lock, and LLVM's, would never be free in the
-    # child. `logging` does the same with its lock.
-    _compiler: Any = _numba.core.compiler_lock.global_compiler_lock
-    os.register_at_fork(before=_compiler.acquire, after_in_parent=_release_compiler, after_in_child=_release_compiler)
+    os.register_at_fork(before=_wait_for_compilation, after_in_parent=_let_compile, after_in_child=_let_compile)
 
 
 @functools.cache

@@ -19,7 +19,7 @@ from numba import types
 from fastnn.kernels.addresses import FUNCTIONS, call_launcher, call_part
 from fastnn.kernels.compile import JIT_DISABLED, compile_unit, kernel, prange
 
-_compiling = threading.RLock()
+compiling = threading.RLock()  # also taken by a fork, which must not come between
 
 
 UNITS: list["Unit"] = []
@@ -58,7 +58,7 @@ class Unit:
         """The address of its code for numbers of this dtype."""
         found = self._addresses.get(dtype)
         if found is None:
-            with _compiling:
+            with compiling:
                 found = self._addresses.get(dtype) or self._make(dtype)
                 self._addresses[dtype] = found
         return found
@@ -95,7 +95,7 @@ _launcher: list[Any] = []  # its address, and the library with its code
 
 def launcher() -> int:
     """The address of the only function that is compiled with threads."""
-    with _compiling:
+    with compiling:
         if not _launcher:
             _launcher.extend(compile_unit(_launch, (types.intp,) * 3, (), parallel=True))
     return int(_launcher[0])
