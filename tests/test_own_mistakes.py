@@ -106,6 +106,13 @@ def test_an_update_is_compiled_when_it_is_made() -> None:
         fastnn.optimizer(update, state=1, rates={"beta": 0.5}, name="uncompiled")
 
 
+def test_a_default_may_hold_a_number() -> None:
+    def tripled(x: Any, k: float = 3.0) -> Any:
+        return k * x
+
+    fastnn.activation(tripled, derivative=lambda x, y: 3.0, name="tripled")
+
+
 def likelihood(y: Any, t: Any) -> Any:
     return -t * math.log(y) - (1.0 - t) * math.log(1.0 - y)
 

@@ -91,7 +91,7 @@ def what_prevents_compiling(made: Any, *like: Any) -> str:
     if JIT_DISABLED:
         return ""
     try:
-        made.compile(tuple(map(numba.typeof, like)))
+        made.get_call_template(tuple(map(numba.typeof, like)), {})  # which fills in defaults
     except numba.NumbaError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return "Numba says: " + next((line for line in lines if not line.startswith("Failed in nopython")), "no")
