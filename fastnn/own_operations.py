@@ -40,7 +40,7 @@ def activation(
     *,
     derivative: Callable[[Any, Any], Any],
     name: str,
-    has_kink: bool = False,
+    kinks: Iterable[float] = (),
     at: Iterable[float] = trials.TRIED,
 ) -> type[Activation]:
     """The class of an activation layer of your own.
@@ -53,8 +53,8 @@ def activation(
         f'(x), where y = f(x).
     name : str
         A lower-case identifier such as "mish". The class is called by it, Mish; files and errors use both.
-    has_kink : bool
-        Whether the derivative jumps at 0.
+    kinks : numbers
+        The x at which the derivative jumps, such as (0,); there it is the slope below.
     at : numbers
         The values of x at which both functions are tried.
 
@@ -69,7 +69,7 @@ def activation(
         If Numba does not compile a function, it raises an exception, a value is not finite, or the derivative is not
         that of f.
     """
-    has_kink = arrays.flag("has_kink", has_kink)
+    bends = trials.numbers_of("kinks", kinks, 0)
     name, title = _name(name, "activation")
     f, value = _formula("f", f, "x")
     derivative, slope = _formula("derivative", derivative, "x, y")
@@ -88,7 +88,7 @@ def activation(
     body = {
         "__doc__": f"y = {f.__name__}, an activation of your own.",
         "activation": name,
-        "has_kink": has_kink,
+        "kinks": bends,
         "units": base.units_of(of_x, of_x_and_y),
         "link": Elements(sums=True),
     }
@@ -106,7 +106,7 @@ def layer(
     derivative: Callable[..., Any],
     parameters: Mapping[str, float],
     name: str,
-    has_kink: bool = False,
+    kinks: Iterable[float] = (),
     at: Iterable[float] = trials.TRIED,
 ) -> type[Any]:
     """The class of a layer of your own with parameters for each unit, which are trained like weights.
@@ -122,8 +122,8 @@ def layer(
         One to three names with their initial values, the same for all units, such as {"beta": 1.0}.
     name : str
         A lower-case identifier such as "swish". The class is called by it, Swish; files and errors use that.
-    has_kink : bool
-        Whether the derivative jumps at x = 0.
+    kinks : numbers
+        The x at which the derivative jumps, such as (0,), whatever the parameters; there it is the slope below.
     at : numbers
         The values of x at which both functions are tried.
 
@@ -140,7 +140,7 @@ def layer(
         If Numba does not compile a function, it raises an exception, a value is not finite, or a derivative is not f's.
         They are tried at the parameters' initial values, and at others near them.
     """
-    has_kink = arrays.flag("has_kink", has_kink)
+    bends = trials.numbers_of("kinks", kinks, 0)
     name, title = _name(name, "layer")
     starts = trials.named("parameters", parameters, 1, columns.MOST, TAKEN_BY_LAYERS)
     for one in starts:
@@ -166,7 +166,7 @@ def layer(
     }
     body = {
         "__doc__": f"y = {f.__name__}(x, {', '.join(starts)}), a layer of your own.",
-        "has_kink": has_kink,
+        "kinks": bends,
         "units": columns.units_of_columns(own_formula(of_columns[count]), own_formula(by_all[count])),
     }
     made_of = [(one, float, field(default=start)) for one, start in starts.items()]

@@ -48,7 +48,7 @@ def own_classes() -> Iterator[None]:
     before = dict(LAYERS)
     MySwish = fastnn.layer(swish, derivative=swish_slopes, parameters={"beta": 1.0}, name="my_swish")
     numbers = {"left": 0.25, "right": 1.5, "shift": 0.1}
-    Bent = fastnn.layer(bent, derivative=bent_slopes_as_floats, parameters=numbers, name="bent", has_kink=True)
+    Bent = fastnn.layer(bent, derivative=bent_slopes_as_floats, parameters=numbers, name="bent", kinks=(0.0,))
     yield
     for name in set(LAYERS) - set(before):
         del LAYERS[name]

@@ -285,3 +285,28 @@ def test_no_formula_of_a_users_is_kept_on_disk() -> None:
     assert is_told_by_files(base.root)
     for function in (raising, own_formula(raising), lambda x: x, fastnn.activation):
         assert not is_told_by_files(function)
+
+
+def hard_swish(x: Any) -> Any:
+    return 0.0 if x <= -3.0 else x if x >= 3.0 else x * (x + 3.0) / 6.0
+
+
+def hard_swish_slope(x: Any, y: Any) -> Any:
+    return 0.0 if x <= -3.0 else 1.0 if x > 3.0 else (2.0 * x + 3.0) / 6.0
+
+
+@pytest.mark.parametrize("kinks", [(-3.0, 3.0), ()])
+def test_kinks_away_from_0(kinks: tuple[float, ...]) -> None:
+    """A right derivative passes the check beside them; where they are not given, it is taken for a wrong one."""
+    kind = fastnn.activation(hard_swish, derivative=hard_swish_slope, name="bent_twice", kinks=kinks)
+    verdicts = []
+    for seed in (40, 45):  # of 60 networks the ones with a sample within the quotient's steps of a kink
+        layers = [Affine(5, 8), kind(), Affine(8, 8), kind(), Affine(8, 3)]
+        x, t = 3.0 * np.random.default_rng(seed).standard_normal((30, 5)), np.arange(30) % 3
+        verdicts.append(fastnn.check_gradients(Network(layers, rng=seed, dtype="float64"), x, t).verdict)
+    assert ("differ" in verdicts) == (not kinks), verdicts
+
+
+def test_kinks_are_numbers() -> None:
+    with pytest.raises(TypeError, match=r"^kinks: expected a tuple of numbers, got 0; pass one such as "):
+        fastnn.activation(hard_swish, derivative=hard_swish_slope, name="bent", kinks=0)  # type: ignore[arg-type]

@@ -31,12 +31,12 @@ def named(name: str, numbers: Any, fewest: int, most: int, taken: set[str], **li
     return {key: arrays.real(f"{name}[{key!r}]", number, **limits) for key, number in numbers.items()}
 
 
-def numbers_of(name: str, numbers: Any) -> tuple[float, ...]:
-    """Some finite numbers, at least one."""
-    found = tuple(numbers) if isinstance(numbers, Iterable) and not isinstance(numbers, str) else ()
-    if not found:
+def numbers_of(name: str, numbers: Any, fewest: int = 1) -> tuple[float, ...]:
+    """Finite numbers, at least so many."""
+    found = tuple(numbers) if isinstance(numbers, Iterable) and not isinstance(numbers, str) else None
+    if found is None or len(found) < fewest:
         came = checks.shown(numbers)
-        raise TypeError(f"{name}: expected numbers at which to try it, got {came}; pass some such as (0.1, 0.5, 0.9)")
+        raise TypeError(f"{name}: expected a tuple of numbers, got {came}; pass one such as (0.1, 0.5)")
     return tuple(arrays.real(f"{name}[{i}]", number) for i, number in enumerate(found))
 
 

@@ -303,7 +303,7 @@ def _has_kinks(net: Any) -> bool:
     """Whether the loss can have kinks."""
     if net.engine.formula.has_kink or net.regularization.l1 > 0.0:
         return True
-    return any(layer.has_kink for layer in net.engine.layers)
+    return any(layer.kinks for layer in net.engine.layers)
 
 
 def _find_kinks(sides: Array, allowed: Array) -> Array:

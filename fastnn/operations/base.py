@@ -101,7 +101,7 @@ class Layer:
     link: ClassVar[Link] = Passes()  # its part in a check of gradients
     is_view: ClassVar[bool] = False  # whether its outputs are its inputs in another shape; then it has no units
     takes_elements: ClassVar[bool] = False  # whether each output comes from one input alone
-    has_kink: ClassVar[bool] = False  # whether its derivative jumps
+    kinks: ClassVar[tuple[float, ...]] = ()  # the inputs at which its derivative jumps
     penalized: ClassVar[tuple[str, ...]] = ()  # the parameters that regularization takes
     is_random: ClassVar[bool] = False  # whether it draws random numbers in training
     init_before: ClassVar[str] = "xavier"  # the initialization of weights before it; "": decided by the next layer

@@ -26,7 +26,7 @@ RUNS = len(SHARES)
 SURE = 4.0  # standard deviations in a noise
 STEP = 0.02  # of quotients, for numbers of at most 1
 SMALLEST_STEP = 0.01  # for a parameter near 0
-BESIDE = 1e-12  # how near to a kink its slopes are measured
+BESIDE, BESIDE_OTHERS = 1e-12, 1e-6  # how near to a kink at 0 slopes are measured, and to others in parts of them
 EPS = float(np.finfo(np.float64).eps)
 
 
@@ -130,7 +130,7 @@ class Columns(Link):
 
 @dataclass(frozen=True)
 class Elements(Columns):
-    """Any operation on single elements: slopes are quotients at each element, on its own side of a kink at 0.
+    """Any operation on single elements: slopes are quotients at each element, on its own side of a kink.
 
     Attributes
     ----------
@@ -155,16 +155,18 @@ class Elements(Columns):
 
     def forward(self, at: Operation, x: Array) -> Taken:
         """As Link.forward. An element that rounding may carry across a kink is on the other side in one noisy run."""
-        if not at.layer.has_kink:
+        if not at.layer.kinks:
             slopes, error = self.quotients(at, x, np.inf)
         else:
-            noise = spread(x)
-            doubtful = (np.abs(x[0]) <= noise) & (noise > 0.0)
-            x = np.array(x)
-            x[NOISY.start] = np.where(doubtful, np.where(x[0] == 0.0, BESIDE, -x[0]), x[NOISY.start])
-            stands = (x == 0.0) & ~doubtful
-            slopes, error = self.quotients(at, np.where(x == 0.0, -BESIDE, x), 0.25)
-            above = self.quotients(at, np.full((1, x.shape[-1]), BESIDE), 0.25)[0]
+            kinks, noise, x = np.array(at.layer.kinks), spread(x), np.array(x)
+            kink = kinks[np.abs(x[0][..., None] - kinks).argmin(axis=-1)]  # the nearest
+            beside = np.where(kink == 0.0, BESIDE, BESIDE_OTHERS * np.abs(kink))
+            off = x[0] - kink
+            doubtful = (np.abs(off) <= noise) & (noise > 0.0)
+            x[NOISY.start] = np.where(doubtful, kink + np.where(off == 0.0, beside, -off), x[NOISY.start])
+            stands = (x == kink) & ~doubtful
+            slopes, error = self.quotients(at, np.where(x == kink, kink - beside, x), 0.25, kink)
+            above = self.quotients(at, (kink + beside)[None], 0.25, kink)[0]
             slopes = slopes + np.where(stands, SHARES[:, None, None] * (above - slopes), 0.0)
         exact = at.forward(x)
         lost = at.unit * np.abs(exact[0])
@@ -180,11 +182,11 @@ class Elements(Columns):
                 error = error + at.unit * np.minimum(np.abs(exact[0]), 1.0)
         return Taken(x, y, slopes + at.noise(error), *self._factors(at, x, exact))
 
-    def quotients(self, at: Operation, x: Array, nearest: float) -> tuple[Array, Array]:
-        """The slopes at x (R, ..., D), and the error of the exact run's; steps of at most `nearest` |x|."""
+    def quotients(self, at: Operation, x: Array, nearest: float, kink: Any = 0.0) -> tuple[Array, Array]:
+        """The slopes at x (R, ..., D), and the error of the exact run's; steps of at most `nearest` |x - kink|."""
         y = at.forward(x)
         size = STEP * np.maximum(1.0, np.sqrt(np.abs(y)))
-        size = np.minimum(size, nearest * np.abs(x)) if nearest < np.inf else size
+        size = np.minimum(size, nearest * np.abs(x - kink)) if nearest < np.inf else size
         moved = x + np.array(at.points).reshape(-1, *[1] * x.ndim) * size
         changes, subtracted = at.forward(moved) - y, np.abs(y)
         if self.distance is not None:

@@ -42,7 +42,7 @@ class PRelu(ColumnLayer):
 
     slope: float = 0.25
 
-    has_kink = True
+    kinks = (0.0,)
     init_before = "he"
     units = units_of_columns(prelu, _slopes, _move)
     link = Elements(exact_slopes=True)

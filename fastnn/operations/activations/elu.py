@@ -39,7 +39,7 @@ class Elu(Activation):
 
     activation = "elu"
     option = "alpha"
-    has_kink = True
+    kinks = (0.0,)
     init_before = "he"
     units = units_of(elu, _derivative)
     link = Elements(saturates=True, distance=_distance)

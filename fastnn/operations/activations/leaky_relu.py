@@ -29,7 +29,7 @@ class LeakyRelu(Activation):
 
     activation = "leaky_relu"
     option = "slope"
-    has_kink = True
+    kinks = (0.0,)
     init_before = "he"
     units = units_of(leaky_relu, _derivative)
     link = Elements(exact_slopes=True)

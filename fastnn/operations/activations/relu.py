@@ -26,7 +26,7 @@ class Relu(Activation):
     """y = max(0, x)."""
 
     activation = "relu"
-    has_kink = True
+    kinks = (0.0,)
     init_before = "he"
     units = units_of(relu, _derivative)
     link = Elements(exact_slopes=True)

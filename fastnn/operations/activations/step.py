@@ -25,6 +25,6 @@ class Step(Activation):
     """y = 1 where x > 0, else 0, also for NaN. Its derivative is 0, so layers before it learn nothing by gradients."""
 
     activation = "step"
-    has_kink = True
+    kinks = (0.0,)
     units = units_of(step, _derivative)
     link = Elements(exact_slopes=True)
