@@ -7,10 +7,12 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from fastnn import operations
 from fastnn.engine import threads
 from fastnn.kernels.compile import JIT_DISABLED
 from tests.compiled_package import Package
@@ -96,6 +98,18 @@ def closed_figures() -> Iterator[None]:
     pyplot.close("all")
     yield
     pyplot.close("all")
+
+
+@pytest.fixture(autouse=True)
+def operations_as_before() -> Iterator[None]:
+    """Operations that a test makes are its own: other tests go through all that there are."""
+    names = ("ACTIVATIONS", "LAYERS", "LOSSES", "OPTIMIZERS", "UPDATES", "MADE")
+    tables: list[dict[Any, Any]] = [getattr(operations, name) for name in names]
+    before = [dict(table) for table in tables]
+    yield
+    for table, kept in zip(tables, before, strict=True):
+        table.clear()
+        table.update(kept)
 
 
 def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:

@@ -6,7 +6,7 @@ import math
 import pathlib
 import pickle
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,21 +16,10 @@ import fastnn
 from fastnn import Affine, Network, operations
 from fastnn.kernels.cache import is_told_by_files
 from fastnn.kernels.compile import JIT_DISABLED, own_formula
-from fastnn.operations import ACTIVATIONS, LAYERS, LOSSES, OPTIMIZERS, UPDATES
 from fastnn.operations.updates import base
 
 Make = Callable[[], Any]
 X, T = np.ones((4, 2)), np.ones((4, 1))
-
-
-@pytest.fixture(autouse=True)
-def tables_as_they_were() -> Iterator[None]:
-    tables: list[dict[Any, Any]] = [ACTIVATIONS, LAYERS, LOSSES, OPTIMIZERS, UPDATES, operations.MADE]
-    before = [dict(table) for table in tables]
-    yield
-    for table, kept in zip(tables, before, strict=True):
-        table.clear()
-        table.update(kept)
 
 
 def doubled(factor: float = 2.0, name: str = "doubled") -> Any:

@@ -13,18 +13,10 @@ from fastnn import SGD, Affine, Network, Sigmoid
 from fastnn.engine import threads
 from fastnn.kernels.compile import JIT_DISABLED, Entry
 from fastnn.kernels.units import Unit
-from fastnn.operations import ACTIVATIONS, LAYERS, LOSSES
+from fastnn.operations import ACTIVATIONS, LOSSES
 from tests.shapes import numbers
 
-
-@pytest.fixture(autouse=True)
-def registries_as_before() -> Iterator[None]:
-    registries: list[dict[str, Any]] = [LAYERS, ACTIVATIONS, LOSSES]
-    before = [dict(one) for one in registries]
-    yield
-    for one, kept in zip(registries, before, strict=True):
-        one.clear()
-        one.update(kept)
+pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="about compiled code")
 
 
 def plain(value: Any) -> Any:
@@ -116,7 +108,6 @@ def test_a_first_step_compiles_what_it_uses(monkeypatch: pytest.MonkeyPatch) -> 
     assert not [name for name in functions if name.rpartition(".")[2] in seldom]
 
 
-@pytest.mark.skipif(JIT_DISABLED, reason="about compiled code")
 def test_ctrl_c_while_an_update_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the network has ready is then still the update that it had."""
     nets = [Network([Affine(2, 1)], "mean_squared_error", rng=0, dtype="float64") for _ in range(2)]

@@ -44,7 +44,8 @@ class Chain(NamedTuple):
     def __str__(self) -> str:
         names = [type(layer).__name__ for layer in self.layers if not isinstance(layer, Identity)]
         losses = {kind.units: name.replace("_", " ") for name, kind in LOSSES.items()}
-        losses |= {SoftmaxCrossEntropy.units: "cross entropy", OFFSET_UNITS: "cross entropy with 1e-7"}
+        losses |= dict.fromkeys((SoftmaxCrossEntropy.units, SoftmaxCrossEntropy.labels_units), "cross entropy")
+        losses[OFFSET_UNITS] = "cross entropy with 1e-7"
         text = ", ".join([*names, losses[self.loss]])
         return text + (", weight decay" if self.decay else "")
 
@@ -322,15 +323,15 @@ def _candidates(
     candidates: list[Any] = []
     no_labels = np.empty(0, np.intp)
     for target, offset in itertools.product(found, (OFFSET, 0.0)):
-        kind = OFFSET_UNITS if offset else SoftmaxCrossEntropy.units
+        of_labels = OFFSET_UNITS if offset else SoftmaxCrossEntropy.labels_units
         if target.ndim == 1:
             some = (target, np.empty((0, 0)))
-            candidates.append((kind, None, some, _cross_entropy(target, offset)))
+            candidates.append((of_labels, None, some, _cross_entropy(target, offset)))
         elif np.isin(target, (0.0, 1.0)).all() and (target.sum(axis=1) == 1).all():
             labels = target.argmax(axis=1)
-            candidates.append((kind, None, (labels, np.empty((0, 0))), _cross_entropy(labels, offset)))
+            candidates.append((of_labels, None, (labels, np.empty((0, 0))), _cross_entropy(labels, offset)))
         elif not offset and (target >= 0).all():
-            candidates.append((kind, None, (no_labels, target), _cross_entropy_of_shares(target)))
+            candidates.append((SoftmaxCrossEntropy.units, None, (no_labels, target), _cross_entropy_of_shares(target)))
     outputs: list[tuple[Activation | None, Callable[[Array], Array]]] = [
         (None, lambda y: y),
         (Softmax(), _softmax),

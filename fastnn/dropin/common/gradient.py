@@ -130,5 +130,5 @@ def _entries(x: Any, before: Any) -> Iterator[tuple[Any, Any]]:
     if x.dtype == np.float64 and x.flags.c_contiguous and x.flags.writeable and x.size:  # Python's are quicker
         places = range(x.size) if x.ndim == 1 else itertools.product(*map(range, x.shape))
         return zip(places, before.ravel().tolist(), strict=True)
-    entries = np.nditer(x, flags=["multi_index"], op_flags=["readwrite"])
+    entries = np.nditer(x, flags=["multi_index"])  # to read: another thread may observe x, when it cannot be written to
     return ((entries.multi_index, before[entries.multi_index]) for _ in entries)

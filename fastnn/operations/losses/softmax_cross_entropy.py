@@ -314,7 +314,9 @@ def offset_change_of_one(frame: Any) -> None:
 
 
 CHANGE_UNITS = (softmax_cross_entropy_change, softmax_cross_entropy_change_of_one, softmax_prepare)
-OFFSET_UNITS = LossUnits(softmax_cross_entropy_rows, offset_change, offset_change_of_one, softmax_prepare)
+OFFSET_UNITS = LossUnits(
+    cross_entropy_rows_of_labels, offset_change, offset_change_of_one, softmax_prepare
+)  # of labels
 
 
 @dataclass(frozen=True)
