@@ -311,6 +311,18 @@ def test_sizes(file: pathlib.Path) -> None:
     assert [(name, size) for name, size in sizes if size > 60] == []
 
 
+@pytest.mark.parametrize("file", MODULES.values(), ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_many_parameters_have_a_reason(file: pathlib.Path) -> None:
+    """More than ten ask for a comment above the function; generated ones take what their class has."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    generated = [i for i, line in enumerate(lines) if "generated" in line and line.startswith("# <")]
+    for node in functions(file):
+        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        first = min(one.lineno for one in [node, *node.decorator_list])
+        is_generated = any(begin < first < end for begin, end in zip(generated[::2], generated[1::2], strict=True))
+        assert len(arguments) <= 10 or is_generated or lines[first - 2].strip().startswith("# "), node.name
+
+
 # --- importing ---------------------------------------------------------------------------------------
 
 IMPORT = """

@@ -17,6 +17,7 @@ def is_parallel(f: Any) -> bool:
     return bool(f.targetoptions.get("parallel"))
 
 
+# Eleven parameters: compiled code takes arrays one by one.
 @entry_of_functions
 def evaluate(
     n_threads: int,

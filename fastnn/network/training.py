@@ -33,6 +33,7 @@ Schedule = Callable[[int, History], float]
 Data: TypeAlias = tuple[Array, Array, Array, Array]  # x, labels, dense, order; see engine/job.py
 
 
+# Sixteen parameters: all but the data are options with defaults.
 def fit(
     self: "Network",
     x: Any,

@@ -80,6 +80,7 @@ def rmsprop_update(
         p -= float(lr) * g / _root(s, epsilon, epsilon_inside)
 
 
+# Twelve parameters: arrays, then Adam's own numbers, as in fastnn.adam_update.
 @quiet
 def adam_update(
     params: Arrays,

@@ -39,6 +39,7 @@ class Trainer:
         Print losses and accuracies.
     """
 
+    # Twelve parameters: they are the book's.
     def __init__(
         self,
         network: Any,

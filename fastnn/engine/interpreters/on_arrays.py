@@ -146,6 +146,7 @@ def affine_forward(
     run_parts(launcher, part, request, n_threads)
 
 
+# Thirteen parameters: compiled code takes arrays one by one.
 @shell
 def affine_backward(
     n_threads: int,
@@ -232,6 +233,7 @@ def activation_backward(
     run_parts(launcher, part, request, n_threads)
 
 
+# Fifteen parameters: arrays one by one, as in affine_backward.
 @shell
 def loss(
     n_threads: int,

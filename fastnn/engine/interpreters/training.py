@@ -202,6 +202,7 @@ def _unit_of_region(job: Any, region: int, last_stage: int) -> int:
     return get(job, BETWEEN_STAGES if region % 2 == 1 else BATCH_PART)
 
 
+# Fifteen parameters: compiled code takes arrays one by one; whatever stays the same between calls is in the job.
 @shell
 def train(
     n_threads: int,
