@@ -55,10 +55,6 @@ CALLS: dict[str, Callable[..., Any]] = {
     "Network.fit": lambda **flag: NET.fit(X, T, epochs=1, **flag),
     "Network.backward": lambda **flag: NET.backward(X, NET.predict(X), **flag),
     "Network.outputs_of_layers": lambda **flag: NET.outputs_of_layers(X, **flag),
-    "activation": lambda **flag: fastnn.activation(lambda x: 2.0 * x, derivative=lambda x, y: 2.0, name="two", **flag),
-    "layer": lambda **flag: fastnn.layer(
-        lambda x, a: a * x, derivative=lambda x, a: (a, x), parameters={"a": 1.0}, name="scaled", **flag
-    ),
     "loss": lambda **flag: fastnn.loss(lambda y, t: y * y, derivative=lambda y, t: 2.0 * y, name="squares", **flag),
     "affine_backward": lambda **flag: fastnn.affine_backward(X, X, np.ones((4, 4), np.float32), **flag),
     "mean_squared_error": lambda **flag: fastnn.mean_squared_error(X, X, **flag),

@@ -14,9 +14,6 @@ from fastnn.engine import contention, threads
 from fastnn.kernels.compile import JIT_DISABLED
 from tests.shapes import Array, numbers
 
-ARRAYS_OF_A_STEP = 6  # job, x, labels, dense, order, weights
-ARRAYS_OF_A_PREDICTION = 3  # job, x, out
-
 
 def network() -> Network:
     return Network([Affine(20, 16), Relu(), Affine(16, 5)], rng=0)
@@ -29,7 +26,7 @@ def batch(net: Network, rows: int) -> tuple[Array, Array]:
 @pytest.mark.skipif(JIT_DISABLED, reason="plain Python allocates")
 @pytest.mark.parametrize("rows", [1, 12, 600])  # the last are shared among threads
 def test_a_warm_step_and_a_warm_prediction_allocate_nothing(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No arrays. Numba makes a header for each array that it is passed, and Python what it needs for a call.
+    """No arrays, and no headers of them; Python alone makes what it needs for a call.
 
     Now and then a launch looks for other threads; this takes an array.
     """
@@ -57,8 +54,7 @@ def test_a_warm_step_and_a_warm_prediction_allocate_nothing(rows: int, monkeypat
     finally:
         tracemalloc.stop()
     after = rtsys.get_allocation_stats()
-    assert after.alloc - before.alloc == after.free - before.free
-    assert after.alloc - before.alloc == 51 * (ARRAYS_OF_A_STEP + ARRAYS_OF_A_PREDICTION)
+    assert (after.alloc, after.free) == (before.alloc, before.free)
     assert kept - first < 64
     assert peak < 4_000
 

@@ -248,8 +248,10 @@ def test_small_steps_are_serial(
         called.append((n_threads, launcher != 0))
         return original(n_threads, launcher, *args)
 
+    x, t = shapes.numbers(1, rows, widths[0], dtype=np.float32), np.zeros(rows, int)
+    net.step(x, t, SGD())  # asks for the units that it needs
     monkeypatch.setattr(kernels.train, "serial", train)
-    net.step(shapes.numbers(1, rows, widths[0], dtype=np.float32), np.zeros(rows, int), SGD())
+    net.step(x, t, SGD())
     assert called == [(2 if launches else 1, launches)]
 
 

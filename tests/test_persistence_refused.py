@@ -181,7 +181,9 @@ def test_a_member_that_claims_more_than_the_file_has(saved: pathlib.Path) -> Non
 
 def test_layers_larger_than_the_arrays(saved: pathlib.Path) -> None:
     def enlarge(header: dict[str, Any]) -> None:
-        header["layers"] = [{"class": "Affine", "inputs": 10**6, "outputs": 10**6, "init": None}]
+        header.update(
+            input_shape=[10**6], layers=[{"class": "Affine", "inputs": 10**6, "outputs": 10**6, "init": None}]
+        )
         header["parameters"] = [{"name": "W1", "shape": [10**6, 10**6]}, {"name": "b1", "shape": [10**6]}]
 
     edit_header(saved, enlarge)
@@ -193,7 +195,7 @@ def test_layers_larger_than_the_arrays(saved: pathlib.Path) -> None:
 
 def test_layers_larger_than_any_memory(saved: pathlib.Path) -> None:
     layer = {"class": "Affine", "inputs": 2**31 - 1, "outputs": 2**31 - 1, "init": None}
-    edit_header(saved, lambda header: header.update(layers=[layer] * 3))
+    edit_header(saved, lambda header: header.update(input_shape=[2**31 - 1], layers=[layer] * 3))
     without_memory(saved, f"{HEADER}: expected layers that a memory can hold, got larger ones; {REPAIR}")
 
 

@@ -73,7 +73,9 @@ def fake_launch(four_allowed: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let launches happen without Numba's threads."""
     monkeypatch.setattr(threads, "JIT_DISABLED", False)
     monkeypatch.setattr(threads, "_layer", "workqueue")
-    monkeypatch.setattr(threads, "_launch", lambda entry, n, args: entry.parallel(n, *args))
+    monkeypatch.setattr(
+        threads, "_launch", lambda entry, n, args: (entry.serial if entry.launches else entry.parallel)(n, *args)
+    )
 
 
 # --- the number of threads ----------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from fastnn.kernels import processor, vector_math
-from fastnn.kernels.compile import JIT_DISABLED
+from fastnn.kernels.compile import JIT_DISABLED, Entry
 from tests.shapes import DTYPES, Array, FloatType
 
 LongDouble = npt.NDArray[np.longdouble]
@@ -67,11 +67,11 @@ every_function = pytest.mark.parametrize("name", NAMES)
 
 
 def over_an_array(function: Any) -> Any:
-    def apply(x: Array, y: Array) -> None:
+    def apply(n_threads: int, x: Array, y: Array) -> None:
         for i in range(x.size):
             y[i] = function(x[i])
 
-    return numba.njit(error_model="numpy")(apply)
+    return Entry(apply, keep=False).serial
 
 
 COMPILED = {name: over_an_array(getattr(vector_math, name)) for name in NAMES}
@@ -80,7 +80,7 @@ COMPILED = {name: over_an_array(getattr(vector_math, name)) for name in NAMES}
 def applied(name: str, x: Array) -> Array:
     y = np.full_like(x, 7)
     with np.errstate(all="ignore"):  # exp overflows, in plain Python with a warning
-        COMPILED[name](x, y)
+        COMPILED[name](1, x, y)
     return y
 
 
@@ -159,7 +159,7 @@ def test_loops_are_vectorized(name: str, dtype: FloatType) -> None:
     """Multiply-adds of whole registers: packed (p), single (s) or double (d), on ymm or zmm."""
     applied(name, np.ones(1, dtype))
     kind = "s" if dtype is np.float32 and name != "log" else "d"  # log computes in float64
-    signature = next(s for s in COMPILED[name].signatures if s[0].dtype.name == np.dtype(dtype).name)
+    signature = next(s for s in COMPILED[name].signatures if s[1].dtype.name == np.dtype(dtype).name)
     assert re.search(rf"vfn?m(add|sub)\d+p{kind}\s.*%[yz]mm", COMPILED[name].inspect_asm(signature))
 
 
