@@ -73,9 +73,11 @@ def fake_launch(four_allowed: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let launches happen without Numba's threads."""
     monkeypatch.setattr(threads, "JIT_DISABLED", False)
     monkeypatch.setattr(threads, "_layer", "workqueue")
-    monkeypatch.setattr(
-        threads, "_launch", lambda entry, n, args: (entry.serial if entry.launches else entry.parallel)(n, *args)
-    )
+
+    def launch(entry: Any, n: int, args: tuple[Any, ...]) -> Any:
+        return entry.parallel(n, *args) if isinstance(entry, FakeEntry) else None
+
+    monkeypatch.setattr(threads, "_launch", launch)
 
 
 # --- the number of threads ----------------------------------------------------------------------------
