@@ -46,7 +46,7 @@ def mean_squared_error(
     Returns
     -------
     loss : float, or float64 array (N,) for "none"
-        Of probabilities in nats: natural logarithms.
+        In nats, by natural logarithms, where it is a loss of probabilities.
     dy : array (N, K)
         The gradient of the loss; for "none", of the sum of the losses.
     """

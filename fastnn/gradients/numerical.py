@@ -118,7 +118,7 @@ def numerical_gradient(
         `evaluations` does not count. While f is observed, for the first milliseconds, no other thread may use the
         objects that f reaches.
     x : array of float16, float32 or float64
-        Of any shape and order, writable. It keeps its bits, whatever f does, even if f raises or Ctrl-C comes.
+        Writable, of any shape and order. It keeps its bits, whatever f does, even if f raises or Ctrl-C comes.
     h, method
         See `numerical_diff`.
     subset : array of bool like x, or indices into x.ravel(), optional
