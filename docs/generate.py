@@ -23,13 +23,13 @@ BY_HAND = ("mean_squared_error",)  # functions of losses with more arguments tha
 
 
 def exported(names: Iterable[tuple[str, str]]) -> str:
-    """Imports of names from modules, in the form that exports and in the order of the formatter."""
+    """Write import lines that also export the names, in the order of the formatter."""
     rows = sorted((module, not name.isupper(), name.islower(), name) for module, name in set(names))
     return "".join(f"from {module} import {name} as {name}\n" for module, *_, name in rows) + "\n"
 
 
 def classes(kinds: Iterable[Any]) -> str:
-    """Imports of classes."""
+    """Write the import lines of classes."""
     return exported((kind.__module__, kind.__name__) for kind in kinds)
 
 
