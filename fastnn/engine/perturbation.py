@@ -225,7 +225,8 @@ class Perturbation:
         """The job for some samples, and its arrays."""
         samples, outputs = targets.shape
         widest = int(self.table[:, job.WIDTH_OUT].max())
-        columns = max(len(points), min(MOST_COLUMNS, BLOCK_SIZE // widest))
+        used = samples * len(points) * max((entries.columns for entries in self.parameters), default=1)
+        columns = max(len(points), min(MOST_COLUMNS, BLOCK_SIZE // widest, used))
         scratch = [
             max(layer.scratch_size(0, *shapes), layer.follow_scratch_size(columns, *shapes))
             for layer, shapes in zip(self.plan.layers, self.plan.shapes, strict=True)
@@ -260,13 +261,15 @@ class Perturbation:
             job.WIDEST: widest,
             job.OWN: own,
         }
-        table = np.zeros(job.JOB_SIZE, np.intp)
+        table = [0] * job.JOB_SIZE
         for slot, number in numbers.items():
             table[slot] = number
         for name, array in arrays_by_name.items():
-            table[job.PLACES[name] : job.PLACES[name] + 2] = array.ctypes.data, array.size
+            table[job.PLACES[name]], table[job.PLACES[name] + 1] = array.ctypes.data, array.size
         last = arrays_by_name["tensors"][samples * int(self.table[-1, job.WRITES]) :]
-        return _Memory(table, last[: targets.size].reshape(targets.shape), list(arrays_by_name.values()))
+        return _Memory(
+            np.array(table, np.intp), last[: targets.size].reshape(targets.shape), list(arrays_by_name.values())
+        )
 
     def _units(self) -> dict[int, int]:
         """The addresses in a job."""

@@ -4,7 +4,7 @@ The kernels are those of a network's optimizers (fastnn.optimizers), which also 
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -129,14 +129,12 @@ def adam_update(
 def _update(kind: Any, rates: tuple[Any, ...], *groups: tuple[str, Any], step: int | None = None) -> None:
     """The update of a class of optimizers with these rates; groups: parameters, gradients, then the state."""
     step = None if step is None else arrays.integer("step", step, minimum=1)
-    given: Callable[..., tuple[Array, float]] = _numbers
+    rows = _plain(groups) or _matched(*groups)
     try:
-        hash(rates)
-    except TypeError:  # an array, which the class refuses
-        given = _numbers.__wrapped__
-    rows = _matched(*groups)
-    # All are made before the first array changes.
-    for row, (numbers, flop) in [(row, given(kind, row[0].dtype, *rates)) for row in rows]:
+        kept = [_numbers(kind, row[0].dtype, *rates) for row in rows]  # all before the first array changes
+    except TypeError:  # an array has no hash; the class refuses it
+        kept = [_numbers.__wrapped__(kind, row[0].dtype, *rates) for row in rows]
+    for row, (numbers, flop) in zip(rows, kept, strict=True):
         if step is not None:
             numbers = numbers.copy()
             numbers[STEP] = step
@@ -156,6 +154,16 @@ def _numbers(kind: Any, dtype: Any, *rates: Any) -> tuple[Array, float]:
     numbers = np.zeros(RATES)
     numbers[:STEP] = _optimizers.numbers_in(dtype, kind(**dict(zip(names, rates, strict=True))).numbers)
     return numbers, 20.0 if hasattr(kind, "epsilon") else 2.0 + 2.0 * len(kind.keeps)
+
+
+def _plain(groups: Sequence[tuple[str, Any]]) -> list[list[Array]]:
+    """The arrays of the groups where `_matched` would find nothing to convert or refuse: its shortest way, or empty."""
+    row = [array for _, array in groups]
+    dtype = arrays.shared_dtype(row[0])
+    if dtype is None or not all(arrays.is_plain(array, dtype) for array in row):
+        return []
+    shape, own = row[0].shape, {id(array) for array in row if array.flags.owndata}
+    return [row] if len(own) == len(row) and all(array.shape == shape for array in row) else []
 
 
 def _matched(*groups: tuple[str, Any]) -> list[tuple[Array, ...]]:
