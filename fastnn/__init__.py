@@ -26,7 +26,12 @@ def __getattr__(name: str) -> Any:
         return globals()[name]
     if not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}") is not None:
         return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    problem = f"module {__name__!r} has no attribute {name!r}"
+    if not name.startswith("_"):
+        from fastnn.gate.checks import did_you_mean  # here, as it imports NumPy
+
+        problem += did_you_mean(name, _places())
+    raise AttributeError(problem, name=name)
 
 
 def __dir__() -> list[str]:

@@ -34,6 +34,7 @@ ARROWS = {
 }
 # What a function may import when it is called: to start quickly, or because few need it.
 LATE_ARROWS = {
+    "__init__": "gate",
     "gradients": "plots",
     "dropin": "functional kernels",
     "demos": "plots command",

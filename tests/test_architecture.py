@@ -7,6 +7,7 @@ import importlib
 import inspect
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -282,8 +283,9 @@ def test_public_names() -> None:
         found = getattr(fastnn, name)
         if callable(found):
             assert found is getattr(importlib.import_module(found.__module__), name)
-    with pytest.raises(AttributeError, match=r"^module 'fastnn' has no attribute 'Afine'$"):
-        getattr(fastnn, "Afine")  # noqa: B009 - which type checkers would refuse
+    for wrong, right in {"Afine": "; did you mean 'Affine'?", "swish": "; did you mean 'Silu'?", "zebra": ""}.items():
+        with pytest.raises(AttributeError, match=rf"^module 'fastnn' has no attribute '{wrong}'{re.escape(right)}$"):
+            getattr(fastnn, wrong)
 
 
 def code_lines(file: pathlib.Path) -> set[int]:

@@ -106,21 +106,23 @@ def test_usage_errors(arguments: list[str], command: str, message: str, capsys: 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "argument", "choices"),
+    ("arguments", "argument", "choices", "meant"),
     [
-        (["trian"], "COMMAND", COMMANDS),
-        (["train", "--activation", "rely"], "--activation", cli.ACTIVATIONS),
-        (["train", "--optimizer", "lbfgs"], "--optimizer", cli.OPTIMIZERS),
-        (["train", "--dtype", "float16"], "--dtype", cli.DTYPES),
+        (["trian"], "COMMAND", COMMANDS, "; did you mean 'train'?"),
+        (["train", "--activation", "rely"], "--activation", cli.ACTIVATIONS, "; did you mean 'relu'?"),
+        (["train", "--activation", "hardswish"], "--activation", cli.ACTIVATIONS, "; did you mean 'silu'?"),
+        (["train", "--optimizer", "lbfgs"], "--optimizer", cli.OPTIMIZERS, ""),
+        (["train", "--dtype", "float16"], "--dtype", cli.DTYPES, "; did you mean 'float64'?"),
     ],
 )
 def test_usage_errors_list_the_choices(
-    arguments: list[str], argument: str, choices: tuple[str, ...], capsys: Output
+    arguments: list[str], argument: str, choices: tuple[str, ...], meant: str, capsys: Output
 ) -> None:
     assert main(arguments) == 2
     message = capsys.readouterr().err.splitlines()[1]
     assert f": error: argument {argument}: invalid choice: '{arguments[-1]}' (choose from " in message
-    assert re.findall(r"\w+", message.partition("choose from")[2]) == list(choices)
+    listed, _, hint = message.partition("choose from")[2].partition(")")
+    assert re.findall(r"\w+", listed) == list(choices) and hint == meant
 
 
 def test_choices_are_those_of_fastnn() -> None:
@@ -134,7 +136,7 @@ def test_module_imports_nothing_that_loads_numba() -> None:
     imported = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {node.module or "" if isinstance(node, ast.ImportFrom) else node.names[0].name for node in imported}
     ours = {name for name in names if name.partition(".")[0] not in sys.stdlib_module_names}
-    light = {"command", "demos", "dropin", "errors", "system", "version"}
+    light = {"command", "command.parser", "demos", "dropin", "errors", "system", "version"}
     assert ours == {f"fastnn.{name}" for name in light}
 
 

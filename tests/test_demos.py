@@ -100,7 +100,8 @@ def test_wrong_name_lists_the_names(capsys: Output) -> None:
     usage, message, hint = err.splitlines()
     assert usage == "usage: fastnn demo [NAME] [options]"
     assert message.startswith("fastnn demo: error: argument NAME: invalid choice: 'descents' (choose from ")
-    assert re.findall(r"[\w-]+", message.partition("choose from")[2]) == list(demos.DEMOS)
+    listed, _, meant = message.partition("choose from")[2].partition(")")
+    assert re.findall(r"[\w-]+", listed) == list(demos.DEMOS) and meant == "; did you mean 'descent'?"
     assert hint == "Try 'fastnn demo --help'."
 
 

@@ -15,9 +15,10 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fastnn.command import bench
+from fastnn.command.parser import Parser
 from fastnn.demos import command as demo
 from fastnn.dropin import script
 from fastnn.errors import DatasetError
@@ -59,15 +60,6 @@ OPTIONS = {
 }
 INTERRUPTED, READER_GONE = 130, 141  # what shells report for a program ended by SIGINT or SIGPIPE
 DESCRIPTION = "Neural networks on the CPU, trained by compiled kernels."
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse with a hint after an error."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.format_usage()}{self.prog}: error: {message}\nTry '{self.prog} --help'.\n")
-
-
 # What argparse calls the object to which commands are added; it has no public name.
 Commands: TypeAlias = Any
 

@@ -29,6 +29,8 @@ SYNONYMS = {  # a name that other libraries use: our names for it
     "sparse_categorical_crossentropy": ("softmax_cross_entropy", "cross_entropy"),
     "kl": ("kl_divergence",),
     "swish": ("silu",),
+    "hardswish": ("hard_swish", "silu"),
+    "hard_swish": ("silu",),
     "linear": ("identity",),
     "logistic": ("sigmoid",),
     "erelu": ("elu",),
@@ -142,11 +144,15 @@ def choice(name: str, value: Any, options: Collection[str]) -> str:
         raise TypeError(f"{expected}, got {shown(value)}")
     if value in known:
         return value
-    by_lower_case = {option.lower(): option for option in known}
-    near = [name for name in SYNONYMS.get(value.lower(), ()) if name in known]
-    near = near or difflib.get_close_matches(value.lower(), by_lower_case, n=1)
-    question = f"; did you mean {by_lower_case[near[0]]!r}?" if near else ""
-    raise ValueError(f"{expected}, got {shown(value)}{question}")
+    raise ValueError(f"{expected}, got {shown(value)}{did_you_mean(value, known)}")
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """The end of a sentence about a wrong name: the nearest known one; empty where none is near."""
+    by_lower_case = {one.lower(): one for one in known}
+    near = [one for one in SYNONYMS.get(name.lower(), ()) if one in by_lower_case]
+    near = near or difflib.get_close_matches(name.lower(), by_lower_case, n=1)
+    return f"; did you mean {by_lower_case[near[0]]!r}?" if near else ""
 
 
 def float_dtype(name: str, value: Any) -> np.dtype[Any]:
