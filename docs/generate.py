@@ -155,11 +155,17 @@ def oracles() -> str:
     )
 
 
+def functions_of_arrays() -> list[tuple[str, str]]:
+    """The modules and names of the losses and updates of arrays."""
+    made = [("fastnn.functional.losses", name) for name in LOSSES]
+    return made + [("fastnn.functional.updates", f"{name}_update") for name in UPDATES]
+
+
 def public_names() -> str:
     """The names of operations that type checkers and `dir(fastnn)` find in fastnn itself."""
-    made = [("functional.losses", LOSSES), ("functional.updates", [f"{name}_update" for name in UPDATES])]
-    places: list[tuple[str, Iterable[str]]] = [*made, ("layers", LAYERS), ("optimizers", OPTIMIZERS)]
-    return exported((f"fastnn.{place}", name) for place, names in places for name in names)
+    places: dict[str, Iterable[str]] = {"fastnn.layers": LAYERS, "fastnn.optimizers": OPTIMIZERS}
+    described = [(place, name) for place, kinds in places.items() for name in kinds]
+    return exported([*functions_of_arrays(), *described])
 
 
 SECTIONS = {
@@ -167,6 +173,7 @@ SECTIONS = {
     "fastnn/layers.py": lambda: classes(LAYERS.values()),
     "fastnn/losses.py": lambda: classes(LOSSES.values()),
     "fastnn/optimizers.py": lambda: classes(OPTIMIZERS.values()),
+    "fastnn/functional/__init__.py": lambda: exported(functions_of_arrays()),
     "fastnn/functional/losses.py": lambda: "\n\n".join([*loss_functions(), ""]),
     "fastnn/functional/updates.py": lambda: "\n\n".join([*update_functions(), ""]),
     "fastnn/command/cli.py": names,

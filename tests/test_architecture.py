@@ -288,6 +288,16 @@ def test_public_names() -> None:
             getattr(fastnn, wrong)
 
 
+def test_functions_of_arrays_stand_alone() -> None:
+    """`fastnn.functional` shows its modules and their functions, and nothing that these import."""
+    found = {name: value for name, value in vars(fastnn.functional).items() if not name.startswith("_")}
+    modules = {value.__name__ for value in found.values() if inspect.ismodule(value)}
+    assert modules == {f"fastnn.functional.{name}" for name in ("layers", "losses", "surfaces", "updates")}
+    kept = {name: getattr(fastnn, name) for name in dir(fastnn)}
+    ours = {name for name, value in kept.items() if getattr(value, "__module__", "") in modules}
+    assert ours == {name for name, value in found.items() if not inspect.ismodule(value)}
+
+
 def code_lines(file: pathlib.Path) -> set[int]:
     """The lines with code: more than comments, docstrings and white space."""
     idle = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
