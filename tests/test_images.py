@@ -25,6 +25,7 @@ from fastnn import (
     Tanh,
     reference,
 )
+from fastnn.engine import threads
 from tests import shapes
 from tests.image_layers import Mix, Pool, Scale, WrongPool, registered
 from tests.tolerances import assert_close
@@ -351,3 +352,33 @@ def test_a_network_without_parameters() -> None:
     assert_close(net.predict(x), np.tanh(x.astype(np.float64)), "float32")
     assert net.gradient(x, x) == net.numerical_gradient(x, x) == {}
     assert net.step(x, x, SGD(0.1)) == net.loss(x, x)
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "multiplications"),
+    [([Mix(3)], SHAPE, 6 * 30), ([Affine(30, 8), Tanh(), Affine(8, 3)], (30,), 31 * 8 + 9 * 3)],
+    ids=["image", "row"],
+)
+def test_threads_are_chosen_by_the_work(
+    layers: list[Any], shape: tuple[int, ...], multiplications: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six parameters that meet 30 pixels each do the work of 180."""
+    found: list[float] = []
+    run = threads.run
+
+    def noted(entry: Any, work: float, *arguments: Any, **options: Any) -> Any:
+        found.append(work)
+        return run(entry, work, *arguments, **options)
+
+    monkeypatch.setattr(threads, "run", noted)
+    net = Network(layers, "mean_squared_error", rng=0, dtype="float64", input_shape=shape)
+    x, t = shapes.numbers(7, N, *shape), np.zeros((N, *net.output_shape))
+    for method, arguments, share in (
+        (net.predict, (x,), 1.0),
+        (net.gradient, (x, t), 0.3),
+        (net.backward, (x, t), 0.3),
+        (net.numerical_gradient, (x, t), 1.0),
+    ):
+        found.clear()
+        method(*arguments)
+        np.testing.assert_allclose(found[0], share * 2.0 * multiplications * N, rtol=0.05, err_msg=str(method))

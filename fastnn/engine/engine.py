@@ -136,7 +136,7 @@ class Engine:
             inputs = (("x", x), ("the parameters", self.values))
             result = arrays.output("out", out, shape, dtype, inputs)
         parts = threads.at_most(self.n_threads)
-        flop = 2.0 * (self.values.size or self.columns)  # for one sample
+        flop = self.plan.flop
         vectors = (self.values, self.no_targets, self.no_targets)  # neither gradients nor state
         description = (self.plan, self.columns, self.trained)
         workspace = take_for_prediction(self._prediction_workspaces, description, vectors, parts)
@@ -275,7 +275,7 @@ class Engine:
         if rows == 1 and self.statistics_places and optimizer is not None:
             raise lone_row("batch", "train on larger batches")
         # A tenth of a batch's operations, as products are that much faster than other work: 0.46 MFLOP gain nothing.
-        work = 0.6 * rows * self.values.size
+        work = 0.3 * rows * self.plan.flop
         rule = self.rule(optimizer) if rule is None else rule
         with self.lock:  # one batch at a time goes through the workspace
             steps = self.counters[job.STEPS]

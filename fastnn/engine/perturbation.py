@@ -199,8 +199,7 @@ class Perturbation:
         """Add the changes of some samples' losses to `changes`."""
         x = np.ascontiguousarray(self.x[some], np.float64)
         memory = self._memory(x, self._targets(some), points, step, changes)
-        flop = 2.0 * self.values.size * len(x)
-        threads.run(perturbing.prepare, flop, memory.job, n_threads=self.parts)
+        threads.run(perturbing.prepare, self.plan.flop * len(x), memory.job, n_threads=self.parts)
         if not np.isfinite(self._loss(memory.outputs, some)):
             changes += np.nan  # the mean loss is not finite, whatever moves
             return

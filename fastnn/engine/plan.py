@@ -43,6 +43,8 @@ class Plan(NamedTuple):
     loss, loss_of_labels : LossUnits
     accepts : int
         The dense targets that the loss takes; see operations/losses/base.py.
+    flop : float
+        About how many operations a sample takes forward; decides only whether threads pay.
     """
 
     operations: Array
@@ -52,6 +54,7 @@ class Plan(NamedTuple):
     loss: LossUnits
     loss_of_labels: LossUnits
     accepts: int
+    flop: float
     tables: dict[Any, Array]  # the tables made so far, by dtype and roles
 
     @property
@@ -170,7 +173,7 @@ def compile_plan(
     numbers = np.zeros(job.NUMBERS_EACH * len(layers) + job.PLAN_NUMBERS)
     numbers[job.NUMBERS_EACH * len(layers) :] = loss_numbers
     places, statistics = _Places(0), _Places(0)
-    reads, columns = job.INPUT, 0
+    reads, columns, flop = job.INPUT, 0, 0.0
     for i, (layer, (before, after)) in enumerate(zip(layers, pairs, strict=True)):
         row = table[i]
         row[job.READS], row[job.WRITES] = reads, columns
@@ -183,6 +186,9 @@ def compile_plan(
         _check_room(layer, "parameters", len(layer.parameters(before)), MOST_PARAMETERS)
         _check_room(layer, "statistics", len(layer.statistics(before)), MOST_STATISTICS)
         numbers[job.NUMBERS_EACH * i : job.NUMBERS_EACH * i + len(own)] = own
+        size = sum(map(math.prod, layer.parameters(before).values()))
+        # Each parameter meets every place of an image.
+        flop += 2.0 * max(size * math.prod(after[1:]), math.prod(before), math.prod(after))
         row[job.PARAMETERS] = places.add(row, 0, layer.parameters(before), layer.penalized)
     statistics.size = places.size
     for row, layer, (before, _) in zip(table, layers, pairs, strict=True):
@@ -190,7 +196,7 @@ def compile_plan(
     units = loss.units if isinstance(loss, Loss) else loss
     of_labels = (loss.labels_units or NO_LABELS) if isinstance(loss, Loss) else units
     accepts = loss.accepts if isinstance(loss, Loss) else 0
-    plan = Plan(table, numbers, layers, pairs, units, of_labels, accepts, {})  # type: ignore[arg-type]
+    plan = Plan(table, numbers, layers, pairs, units, of_labels, accepts, flop, {})  # type: ignore[arg-type]
     return Compiled(plan, places.found, statistics.found, shapes, columns, places.size, statistics.size)
 
 
