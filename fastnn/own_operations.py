@@ -362,10 +362,9 @@ def _formula(
     except TypeError:
         came = f"{function.__name__}{inspect.signature(function)}"
         raise TypeError(f"{name}: expected a Python function of {of}, got {came}; {remedy}") from None
-    compiled = own_formula(function)
     for dtype in dtypes:
-        problem = what_prevents_compiling(compiled, *(like(dtype) if like else [dtype(0.0) for _ in arguments]))
+        problem = what_prevents_compiling(function, *(like(dtype) if like else [dtype(0.0) for _ in arguments]))
         if problem:
             expected = f"{name}: expected a function of {of} that Numba compiles for {dtype.__name__}"
             raise TypeError(f"{expected} and that raises nothing, got {function.__name__}; {problem}")
-    return function, compiled
+    return function, own_formula(function)

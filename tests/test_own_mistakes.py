@@ -7,6 +7,7 @@ import pathlib
 import pickle
 import re
 from collections.abc import Callable
+from math import exp
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,70 @@ def moved_by(net: Network, optimizer: Any) -> float:
 def test_one_that_raises_is_refused() -> None:
     with pytest.raises(TypeError, match=r"^f: expected .* got raising; it .*: return a number for every x"):
         fastnn.activation(raising, derivative=lambda x, y: 2.0, name="raising")
+
+
+def of_a_table(x: Any) -> Any:
+    return (1.0, 2.0, 3.0)[int(x) % 4]  # fails where x is 3
+
+
+def of_a_list(x: Any) -> Any:
+    return [1.0, x][int(x) % 3]
+
+
+def of_a_power(x: Any) -> Any:
+    return (x - 100.0) ** -1
+
+
+def of_a_range(x: Any) -> Any:
+    return 1.0 * len(range(0, 3, int(x) - 100))
+
+
+@pytest.mark.skipif(JIT_DISABLED, reason="plain Python raises where it stands")
+@pytest.mark.parametrize("f", [of_a_table, of_a_list, of_a_power, of_a_range])
+def test_one_that_may_raise_without_saying_so_is_refused(f: Any) -> None:
+    with pytest.raises(TypeError, match=rf"^f: expected .* got {f.__name__}; it may raise .* a number for every x$"):
+        fastnn.activation(f, derivative=lambda x, y: 0.0, name="unsaid")
+
+
+def of_constants(x: Any) -> Any:
+    """A polynomial; no index is out of range."""
+    factors, total = (0.0, 1.0, 0.5), 0.0 * x
+    for k in range(3):
+        total = total * x + factors[2 - k]
+    return total / (1.0 + x * x) ** 2
+
+
+def of_constants_slope(x: Any, y: Any) -> Any:
+    return (1.0 + x) / (1.0 + x * x) ** 2 - 4.0 * x * y / (1.0 + x * x)
+
+
+def test_one_that_cannot_raise_is_taken() -> None:
+    kind = fastnn.activation(of_constants, derivative=of_constants_slope, name="of_constants")
+    y = Network([Affine(2, 1), kind()], "mean_squared_error", rng=0).predict(X.astype(np.float32))
+    assert np.isfinite(y).all()
+
+
+def logistic(x: Any) -> Any:
+    return 1.0 / (1.0 + exp(-x))
+
+
+def log_of_square(x: Any) -> Any:
+    return math.log(x * x)
+
+
+@pytest.mark.parametrize(
+    ("f", "slope", "values"),
+    [
+        (logistic, lambda x, y: y * (1.0 - y), [0.0, 0.5, 1.0]),
+        (log_of_square, lambda x, y: 2.0 / x, [2.0 * math.log(1000.0), -math.inf, 2.0 * math.log(1000.0)]),
+    ],
+)
+def test_infinity_is_no_error(f: Any, slope: Any, values: list[float]) -> None:
+    """As in compiled code; Python's math.exp(1000.0) and math.log(0.0) raise errors."""
+    kind = fastnn.activation(f, derivative=slope, name="own_function")
+    net = Network([Affine(1, 1), kind()], "mean_squared_error", rng=0, dtype="float64")
+    net.params["W1"][...] = 1.0
+    np.testing.assert_allclose(net.predict([[-1000.0], [0.0], [1000.0]])[:, 0], values, rtol=1e-12)
 
 
 @pytest.mark.skipif(JIT_DISABLED, reason="plain Python raises where it stands")

@@ -6,6 +6,9 @@ imported.
 """
 
 import contextlib
+import math
+import re
+import types
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -58,6 +61,12 @@ with contextlib.suppress(AttributeError):
     for _options, _compiler in zip(_kinds, merging_compilers(), strict=True):
         _options["pipeline_class"] = _compiler
 
+_NOTES_EXCEPTION = re.compile(r"store [^\n]*%excinfo")  # in LLVM's terms, where a function raises
+MAY_RAISE = (
+    "it may raise an exception, as raise, an index out of range, x ** -1 of an x of 0 and a new array do: "
+    "return a number for every x"
+)
+
 
 def kernel(function: Function) -> Function:
     """Compile a module-level function that only kernels and entries call."""
@@ -79,39 +88,59 @@ def apart(function: Function) -> Function:
 
 def own_formula(function: Callable[..., Any]) -> Any:
     """As `formula`, for a user's function, which Numba may have compiled already."""
-    return _compiled(getattr(function, "py_func", function), forceinline=True, **_OF_USERS)
+    function = getattr(function, "py_func", function)
+    return _as_if_compiled(function) if JIT_DISABLED else _compiled(function, forceinline=True, **_OF_USERS)
 
 
-def what_prevents_compiling(made: Any, *like: Any) -> str:
-    """Why a formula cannot be used for arguments such as these, in one line; empty where it can.
+class _QuietMath:
+    """`math`, but its functions give infinity or NaN where Python raises an error, as they do in compiled code."""
+
+    def __getattr__(self, name: str) -> Any:
+        return _quiet(getattr(math, name))
+
+
+def _quiet(value: Any) -> Any:
+    """A function of `math` that gives infinity or NaN instead of an error; anything else as it is."""
+    if value is math:
+        return _QuietMath()
+    name = getattr(value, "__name__", "") if getattr(value, "__module__", "") == "math" else ""
+    instead = getattr(np, {"pow": "power"}.get(name, name), None)
+    if not isinstance(instead, np.ufunc):
+        return value
+
+    def quiet(*numbers: Any) -> Any:
+        try:
+            return value(*numbers)
+        except (OverflowError, ValueError):
+            return instead(*numbers)
+
+    return quiet
+
+
+def _as_if_compiled(function: Any) -> Any:
+    """A user's function as plain Python, with another `math`."""
+    names = {key: _quiet(value) for key, value in function.__globals__.items()}
+    made = (function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
+    return types.FunctionType(*made)
+
+
+def what_prevents_compiling(function: Callable[..., Any], *like: Any) -> str:
+    """Why a user's function cannot be used for arguments such as these, in one line; empty where it can.
 
     like: numbers of a dtype and tuples of them. An exception would be lost, and with it the rest of the rows, as a unit
-    raises nothing; so a formula that raises is refused, be it in what it calls.
+    raises nothing; so a function that may raise is refused, be it in what it calls.
     """
     if JIT_DISABLED:
         return ""
+    made = _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_CALLS_USERS)
     try:
         made.get_call_template(tuple(map(numba.typeof, like)), {})  # which fills in defaults
     except numba.NumbaError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return "Numba says: " + next((line for line in lines if not line.startswith("Failed in nopython")), "no")
-    return "it raises an exception: return a number for every x" if _raises(made, set()) else ""
-
-
-def _raises(made: Any, seen: set[Any]) -> bool:
-    """Whether there is a `raise` or an `assert`, outside `try`, in a compiled function or in one that it calls."""
-    seen.add(made)
-    for compiled in made.overloads.values():
-        typed = compiled.type_annotation
-        if isinstance(typed, str):  # Numba's own cache keeps no more
-            continue
-        statements = (type(one).__name__ for block in typed.blocks.values() for one in block.body)
-        if any(name.endswith("Raise") and "Try" not in name for name in statements):
-            return True
-        called = {kind.dispatcher for kind in typed.typemap.values() if isinstance(kind, numba.types.Dispatcher)}
-        if any(_raises(one, seen) for one in called - seen):
-            return True
-    return False
+    # LLVM has removed what cannot happen, such as an index out of range in a loop over all.
+    raises = any(_NOTES_EXCEPTION.search(code) for code in made.inspect_llvm().values())
+    return MAY_RAISE if raises else ""
 
 
 class Entry:
