@@ -1,5 +1,6 @@
 """Pictures of training, classifiers, weights and gradient checks, against the arrays that they show."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 import fastnn
 from fastnn import plots
 from fastnn.gradients.check import GradientReport
+from fastnn.layers import LAYERS, Layer
+from fastnn.operations.base import Shape
 from tests.pictures import HISTORY, LABELS, Array, X, network, report
 
 pyplot = pytest.importorskip("matplotlib.pyplot")
@@ -140,6 +143,34 @@ def test_first_layer_weights_by_default() -> None:
     assert len(plots.first_layer_weights(wide, count=70)) == 70
     given = Figure().subplots(1, 2)
     assert list(plots.first_layer_weights(wide, axes=given)) == list(given)
+
+
+@dataclass(frozen=True)
+class Product(Layer):
+    """An affine layer whose parameters have other names."""
+
+    units = fastnn.Affine.units
+
+    def parameters(self, shape: Shape) -> dict[str, Shape]:
+        return {"kernel": (*shape, *shape), "offset": shape}
+
+    def beginnings(self, follows: str, generator: np.random.Generator) -> dict[str, Any]:
+        return {"kernel": 0.0, "offset": 0.0}
+
+
+def test_first_layer_weights_are_found_by_the_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LAYERS, "Product", Product)
+    before = [fastnn.BatchNorm(), fastnn.PRelu()]
+    for layers, name in (([Product(), fastnn.Affine(4, 2)], "kernel1"), ([fastnn.Affine(4, 2), Product()], "W1")):
+        net = fastnn.Network([*before, *layers], "mean_squared_error", rng=0, input_shape=4)
+        net.params[name][...] = np.arange(net.params[name].size).reshape(4, -1)
+        axes = plots.first_layer_weights(net)
+        assert axes[0].figure.axes[-1].get_ylabel() == f"weight in {name}"
+        np.testing.assert_array_equal(axes[1].images[0].get_array(), net.params[name][:, 1].reshape(2, 2))
+    with pytest.raises(
+        ValueError, match=r"^net: expected a layer with weights .*, got BatchNorm\(.*, PRelu\(.*; add one"
+    ):
+        plots.first_layer_weights(fastnn.Network(before, "mean_squared_error", input_shape=4))
 
 
 def test_gradient_check_shows_the_errors() -> None:

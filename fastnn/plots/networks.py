@@ -131,7 +131,7 @@ def decision_regions(predict: Any, x: Any, t: Any, *, ax: Any = None, resolution
 def first_layer_weights(
     net: Any, shape: tuple[int, int] | None = None, *, count: int | None = None, axes: Any = None
 ) -> Array:
-    """The columns of W1 as pictures, one for each unit of the first affine layer.
+    """The columns of the first weights (inputs, outputs), W1, as pictures, one for each unit of their layer.
 
     All share one color scale, white at 0.
 
@@ -151,11 +151,12 @@ def first_layer_weights(
     Raises
     ------
     TypeError, ValueError
-        For anything but a network and Axes, and if the inputs do not fill a picture of that shape.
+        For anything but a network with such weights and Axes, and if the inputs do not fill a picture of that shape.
     """
     if not observation.is_network(net):
         raise TypeError(f"net: expected a fastnn.Network, got {shown(net)}; pass one")
-    W = np.array(net.params["W1"])
+    name = _first_weights(net.engine)
+    W = np.array(net.params[name])
     rows, columns = _picture_shape(shape, len(W))
     if count is not None:
         count = arrays.integer("count", count, minimum=1, maximum=W.shape[1])
@@ -174,8 +175,8 @@ def first_layer_weights(
         ax.set_xticks([])
         ax.set_yticks([])
     if not given:
-        drawn[0].figure.suptitle(f"Columns of W1 as {rows} x {columns} inputs")
-    drawn[0].figure.colorbar(image, ax=drawn, label="weight in W1")
+        drawn[0].figure.suptitle(f"Columns of {name} as {rows} x {columns} inputs")
+    drawn[0].figure.colorbar(image, ax=drawn, label=f"weight in {name}")
     return panels.as_array(drawn)
 
 
@@ -275,6 +276,17 @@ def _class_colors(count: int) -> list[tuple[float, ...]]:
     if count <= len(COLORS):
         return [to_rgb(color) for color in COLORS[:count]]
     return [colormaps["viridis"](k / (count - 1))[:3] for k in range(count)]
+
+
+def _first_weights(engine: Any) -> str:
+    """The name of the first parameter with a row for each input of its layer and a column for each output."""
+    names = iter(engine.params)
+    for layer, before, after in zip(engine.layers, engine.shapes, engine.shapes[1:], strict=False):
+        for shape, name in zip(layer.parameters(before).values(), names, strict=False):
+            if len(shape) == 2 and shape == (*before, *after):
+                return str(name)
+    came = ", ".join(map(str, engine.given_layers))
+    raise ValueError(f"net: expected a layer with weights (inputs, outputs), got {came}; add one such as Affine(4, 3)")
 
 
 def _picture_shape(shape: Any, inputs: int) -> tuple[int, int]:
