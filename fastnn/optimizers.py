@@ -4,6 +4,7 @@ Each is written, with its kernel, in a file of fastnn/operations/updates.
 """
 
 import pickle
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,10 +83,18 @@ OWN = frozenset(OPTIMIZER_CLASSES.values())
 
 
 def that_can_be_pickled(optimizer: Optimizer | None) -> Optimizer | None:
-    """`optimizer` itself, or None if pickle does not find its class, such as one defined in a function."""
+    """`optimizer` itself, or None if pickle does not find its class, such as one defined in a function.
+
+    Refuses one whose class was defined again, as its name now stands for another.
+    """
     try:
         pickle.dumps(optimizer)
     except Exception:
+        kind = type(optimizer)
+        if operations.is_replaced(kind) or getattr(sys.modules[kind.__module__], kind.__name__, kind) is not kind:
+            came = f"{kind.__name__}, made before it was defined again; train by a new one, or initialize()"
+            expected = "network.optimizer: expected one of a class as it is defined now"
+            raise pickle.PicklingError(f"{expected}, got {came}") from None
         return None
     return optimizer
 

@@ -261,6 +261,29 @@ def test_a_pickled_network_keeps_its_optimizer() -> None:
     assert pickle.loads(pickle.dumps(net)).optimizer == net.optimizer != None  # noqa: E711
 
 
+class Slower(fastnn.SGD):
+    pass
+
+
+def test_a_network_whose_optimizer_was_defined_again_is_not_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a word, the optimizer would be left out."""
+    made: list[tuple[Any, Make]] = [
+        (descent(1.0)(lr=0.1), lambda: descent(2.0)),
+        (Slower(0.1), lambda: monkeypatch.setitem(globals(), "Slower", type("Slower", (fastnn.SGD,), {}))),
+    ]
+    for optimizer, again in made:
+        net = network()
+        net.step(X, T, optimizer)
+        pickle.dumps(net)
+        again()
+        with pytest.raises(
+            pickle.PicklingError, match=r"^network.optimizer: expected .*, made before it was defined agai"
+        ):
+            pickle.dumps(net)
+        net.initialize(0)
+        pickle.dumps(net)
+
+
 @pytest.mark.parametrize("name", ["_", "_mish", "mish_", "mi__sh", "Mish", "1st", "", 3])
 def test_names_are_lower_case(name: Any) -> None:
     with pytest.raises(ValueError, match=r"^name: expected a lower-case identifier"):
