@@ -6,7 +6,7 @@ Each is written, with its formulas and kernels, in a file of its own in fastnn/o
 from dataclasses import fields
 from typing import Any
 
-from fastnn.gate import arrays
+from fastnn.gate import arrays, checks
 from fastnn.gate.slips import answers_slips
 from fastnn.operations import ACTIVATIONS as ACTIVATION_LAYERS
 from fastnn.operations import LAYERS as LAYERS
@@ -45,5 +45,6 @@ def own_layer(layer: Layer) -> Layer:
         kind: type[Layer] = ACTIVATION_LAYERS[arrays.choice("layer.activation", layer.activation, ACTIVATION_LAYERS)]
     else:
         kind = next(own for own in LAYERS.values() if isinstance(layer, own))
+    checks.refuse_own_code("layers", layer, kind, "make it by fastnn.activation or fastnn.layer")
     values: dict[str, Any] = {one.name: getattr(layer, one.name, one.default) for one in fields(kind)}
     return kind(**values)

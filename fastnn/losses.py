@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.gate import arrays
+from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import answers_slips
 from fastnn.operations import LOSSES as LOSSES
@@ -40,6 +40,8 @@ WITHOUT_GRADIENT = {"zero_one_loss": "0-1 loss", "zero_one": "0-1 loss", "accura
 def own_loss(loss: Loss) -> Loss:
     """A loss as fastnn's own class describes it, checked anew: what a user's class makes of it reaches no kernel."""
     kind = LOSSES[arrays.choice("loss.name", loss.name, LOSSES)]
+    remedy = "make it by fastnn.loss, or pass its gradient to Network.backward"
+    checks.refuse_own_code("loss", loss, kind, remedy)
     return kind(**{one.name: getattr(loss, one.name, one.default) for one in fields(kind)})
 
 

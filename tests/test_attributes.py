@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnn import SGD, Adam, Affine, BatchNorm, Momentum, Regularization, Relu, Sigmoid, losses
+from fastnn import SGD, Adam, Affine, BatchNorm, Momentum, Network, Regularization, Relu, Sigmoid, losses
 from fastnn.operations import UPDATES
 from fastnn.optimizers import Optimizer, numbers_in
 from tests.small_networks import VALUES, T, X, alike, bits, network
@@ -101,6 +101,55 @@ class OtherActivation(Relu):
 
     def parameters(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         return {"slope": (10**6,)}
+
+
+class WithForward(Relu):
+    def forward(self, x: Any) -> Any:
+        return 2.0 * x
+
+
+class DerivedFromIt(WithForward):
+    pass
+
+
+class WithUnits(Affine):
+    units = Relu.units
+
+
+class WithValue(losses.Huber):
+    def value(self, y: Any, t: Any) -> Any:
+        return abs(y - t)
+
+
+@pytest.mark.parametrize(
+    ("layer", "came"),
+    [
+        (WithForward(), "Relu does, got WithForward with forward"),
+        (DerivedFromIt(), "Relu does, got WithForward with forward"),
+        (WithUnits(16, 16), "Affine does, got WithUnits with units"),
+    ],
+)
+def test_layers_that_would_run_as_others_are_refused(layer: Any, came: str) -> None:
+    with pytest.raises(TypeError, match=rf"^layers: .* {came} of its own, which .*; make it by fastnn\.activation or"):
+        network(Affine(20, 16), layer, Affine(16, 5))
+
+
+def test_a_loss_that_would_run_as_another_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"^loss: .* Huber does, got WithValue with value of .* by fastnn\.loss"):
+        network(loss=WithValue(1.0))
+
+
+def test_a_network_with_a_loss_that_fit_does_not_call_warns() -> None:
+    class Own(Network):
+        notes: str
+
+        def loss(self, x: Any, t: Any, *, check_finite: bool = True) -> float:
+            return 0.0
+
+    with pytest.warns(UserWarning, match=r"^fit and step do not call Own\.loss; define a loss by fastnn\.loss, "):
+        net = Own([Affine(2, 1)], "mean_squared_error")
+    net.notes = "kept"
+    assert copy.copy(net).notes == "kept"
 
 
 class OtherNorm(BatchNorm):

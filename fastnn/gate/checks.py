@@ -6,6 +6,7 @@ the wrong kind, ValueError for one of the right kind that is not allowed.
 
 import difflib
 import inspect
+import itertools
 import math
 import numbers
 from collections.abc import Collection, Iterator
@@ -43,6 +44,7 @@ SYNONYMS = {  # a name that other libraries use: our names for it
     "backprop": ("analytic",),
 }
 UNMASK = "pass {name}.filled(0), or drop the masked rows"
+OWN_CODE = ("forward", "backward", "gradient", "derivative", "value", "units", "call", "__call__")
 NOT_NUMBERS = (bool, np.timedelta64)  # subclasses of int and np.integer
 
 
@@ -222,6 +224,15 @@ def order_of(name: str, drawn: Any, count: int) -> npt.NDArray[np.intp]:
 def fits(actual: tuple[int, ...], shape: Shape) -> bool:
     """Whether an array has the shape required; a letter fits any size."""
     if len(actual) != len(shape):
+def refuse_own_code(name: str, value: Any, kind: type[Any], remedy: str) -> None:
+    """Refuse an object whose class computes anew what `kind` does: kernels would go on computing kind's."""
+    for own in itertools.takewhile(lambda one: one is not kind, type(value).__mro__):
+        found = [method for method in OWN_CODE if method in vars(own) and not own.__module__.startswith("fastnn.")]
+        if found:
+            came = f"{own.__name__} with {found[0]} of its own, which nothing would call"
+            raise TypeError(f"{name}: expected a class that computes what {kind.__name__} does, got {came}; {remedy}")
+
+
         return False
     for axis, wanted in enumerate(shape):  # noqa: SIM110 - all() takes twice as long, on every call of the gate
         if type(wanted) is not str and wanted != actual[axis]:

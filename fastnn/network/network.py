@@ -1,6 +1,7 @@
 """Network, which users build, train and ask for predictions."""
 
 import copy
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -82,6 +83,10 @@ class Network:
         input_shape: Sequence[int] | int | None = None,
     ) -> None:
         self._engine = Engine(layers, loss, dtype, regularization, input_shape)
+        for name in ("forward", "loss", "gradient", "backward"):
+            if getattr(type(self), name, None) is not getattr(Network, name, None):
+                advice = "define a loss by fastnn.loss, a layer by fastnn.layer, or train by Network.backward"
+                warnings.warn(f"fit and step do not call {type(self).__name__}.{name}; {advice}", stacklevel=3)
         self.n_threads = n_threads
         check_outputs(self._engine.formula, self._engine.plan.layers[-1], self.output_shape)
         self.history: History | None = None
