@@ -35,8 +35,10 @@ def test_integers_pass(value: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "came"),
     [
-        (3.0, "3.0"),
-        (np.float64(3), "np.float64(3.0)"),
+        (3.0, "3.0; pass 3"),
+        (2.5, "2.5; pass 2 or 3"),
+        (np.inf, "inf"),
+        (np.float64(3), "np.float64(3.0); pass 3"),
         (True, "True"),
         (np.True_, "np.True_"),
         ("3", "'3'"),
@@ -184,5 +186,5 @@ def test_what_is_no_generator(make: Callable[[], Any], came: str) -> None:
 
 @pytest.mark.parametrize("seed", [-1, np.int64(-1)])
 def test_a_negative_seed(seed: Any) -> None:
-    with refused(ValueError, f"{SEED} -1"):
+    with refused(ValueError, f"{SEED} -1; pass one such as 0"):
         checks.generator("rng", seed)

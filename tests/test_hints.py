@@ -23,6 +23,10 @@ def squares(x: Any) -> Any:
     return (x**2).sum()
 
 
+def network(**options: Any) -> Any:
+    return fastnn.Network([fastnn.Affine(3, 2)], **options)
+
+
 def drawn(name: str, *arguments: Any) -> Any:
     """A picture of fastnn.plots, where there is matplotlib."""
     pytest.importorskip("matplotlib")
@@ -91,6 +95,32 @@ SLIPS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         lambda: datasets.k_fold(X, [0, None], 2),
         TypeError,
         "t: expected labels that sort, got different kinds; number the classes, or pass stratify=False",
+    ),
+    (
+        lambda: network().predict(np.zeros((2, 2, 3))),
+        ValueError,
+        "got shape (2, 2, 3); x.reshape(len(x), -1) makes rows of 6 numbers, for as many inputs",
+    ),
+    (
+        lambda: network().fit(X, LABELS, epochs=1.5),
+        TypeError,
+        "epochs: expected an integer of at least 0, got 1.5; pass 1 or 2",
+    ),
+    (
+        lambda: network().fit(X, LABELS, epochs=2.0),
+        TypeError,
+        "epochs: expected an integer of at least 0, got 2.0; pass 2",
+    ),
+    (lambda: network(rng=-1), ValueError, "a seed of at least 0 or a np.random.Generator, got -1; pass one such as 0"),
+    (
+        lambda: setattr(network(), "n_thread", 1),
+        AttributeError,
+        "got n_thread, which nothing would read; did you mean 'n_threads'?; pass a learning rate as",
+    ),
+    (
+        lambda: setattr(network(), "lerning_rate", 1),
+        AttributeError,
+        "a learning rate as optimizer=fastnn.SGD(lr=0.1), and",
     ),
     (lambda: fastnn.set_num_threads(np.ones(3)), TypeError, "n: expected an integer from 1 to"),
     (

@@ -306,7 +306,7 @@ CLASSES = "expected outputs in one dimension, one for each class, for the loss s
         ([Relu()], SHAPE, f"layers: {CLASSES}, got the shape (2, 5, 6); add Flatten(), and an Affine layer after it"),
         ([Affine(4, 3)], (5,), "input_shape: expected (4,), as Affine(4, 3) says, got (5,); leave it out"),
         ([Relu()], (2, 0, 3), f"input_shape[1]: {SIZE}, got 0"),
-        ([Relu()], (2, 2.5), f"input_shape[1]: {SIZE}, got 2.5"),
+        ([Relu()], (2, 2.5), f"input_shape[1]: {SIZE}, got 2.5; pass 2 or 3"),
         ([Relu()], (1, 2, 3, 4), f"input_shape: {SIZES}, got 4 of them; pass one such as (1, 28, 28)"),
         ([Relu()], "28", f"input_shape: {SIZES}, got '28'; pass one such as (1, 28, 28)"),
         (

@@ -204,7 +204,7 @@ def test_widths_must_agree() -> None:
 WIDTH = "expected an integer of at least 1 and of at most 2147483647"
 REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: Affine(0, 3), ValueError, f"inputs: {WIDTH}, got 0"),
-    (lambda: Affine(2, 3.0), TypeError, f"outputs: {WIDTH}, got 3.0"),  # type: ignore[arg-type]
+    (lambda: Affine(2, 3.0), TypeError, f"outputs: {WIDTH}, got 3.0; pass 3"),  # type: ignore[arg-type]
     (
         lambda: Affine(2, 3, "hee"),
         ValueError,
@@ -244,7 +244,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: Network([Affine(2, 3)], rng=-1),
         ValueError,
-        "rng: expected None, a seed of at least 0 or a np.random.Generator, got -1",
+        "rng: expected None, a seed of at least 0 or a np.random.Generator, got -1; pass one such as 0",
     ),
 ]
 

@@ -262,5 +262,5 @@ def test_total_is_checked() -> None:
     fraction: Any = 1.5
     with pytest.raises(ValueError, match=whole("total: expected an integer of at least 0, got -1")):
         Progress(-1)
-    with pytest.raises(TypeError, match=whole("total: expected an integer of at least 0, got 1.5")):
+    with pytest.raises(TypeError, match=whole("total: expected an integer of at least 0, got 1.5; pass 1 or 2")):
         Progress(fraction)

@@ -60,7 +60,10 @@ def integer(name: str, value: Any, minimum: int | None = None, maximum: int | No
     """
     expected = f"{name}: expected an integer" + _bounds(minimum, maximum, None, None)
     if not isinstance(value, int | np.integer) or isinstance(value, NOT_NUMBERS):
-        raise TypeError(f"{expected}, got {shown(value)}")
+        is_real = isinstance(value, float | np.floating) and math.isfinite(value)
+        whole = sorted({math.floor(value), math.ceil(value)}) if is_real else []
+        remedy = f"; pass {' or '.join(map(str, whole))}" if whole else ""
+        raise TypeError(f"{expected}, got {shown(value)}{remedy}")
     number = int(value)
     if (minimum is not None and number < minimum) or (maximum is not None and number > maximum):
         raise ValueError(f"{expected}, got {shown(number)}")
@@ -191,7 +194,7 @@ def generator(name: str, value: Any) -> np.random.Generator:
     if value is not None and (not isinstance(value, int | np.integer) or isinstance(value, NOT_NUMBERS)):
         raise TypeError(f"{expected}, got {shown(value)}; pass np.random.default_rng(seed)")
     if value is not None and value < 0:
-        raise ValueError(f"{expected}, got {shown(int(value))}")
+        raise ValueError(f"{expected}, got {shown(int(value))}; pass one such as 0")
     return np.random.default_rng(value)
 
 
@@ -221,9 +224,6 @@ def order_of(name: str, drawn: Any, count: int) -> npt.NDArray[np.intp]:
     return order
 
 
-def fits(actual: tuple[int, ...], shape: Shape) -> bool:
-    """Whether an array has the shape required; a letter fits any size."""
-    if len(actual) != len(shape):
 def refuse_own_code(name: str, value: Any, kind: type[Any], remedy: str) -> None:
     """Refuse an object whose class computes anew what `kind` does: kernels would go on computing kind's."""
     for own in itertools.takewhile(lambda one: one is not kind, type(value).__mro__):
@@ -233,6 +233,9 @@ def refuse_own_code(name: str, value: Any, kind: type[Any], remedy: str) -> None
             raise TypeError(f"{name}: expected a class that computes what {kind.__name__} does, got {came}; {remedy}")
 
 
+def fits(actual: tuple[int, ...], shape: Shape) -> bool:
+    """Whether an array has the shape required; a letter fits any size."""
+    if len(actual) != len(shape):
         return False
     for axis, wanted in enumerate(shape):  # noqa: SIM110 - all() takes twice as long, on every call of the gate
         if type(wanted) is not str and wanted != actual[axis]:
@@ -276,8 +279,11 @@ def shape_remedy(expression: str, actual: tuple[int, ...], shape: Shape) -> str:
         return f"; pass {expression}.ravel()"
     if len(actual) == 2 < len(shape) and fits((actual[1],), (math.prod(map(int, shape[1:])),)):
         return f"; pass {expression}.reshape(-1, {', '.join(map(str, shape[1:]))})"
-    if len(shape) == 2 < len(actual) and fits((actual[0], size // actual[0]), shape):
-        return f"; pass {expression}.reshape(len({expression}), -1)"
+    if len(shape) == 2 < len(actual):
+        flat, columns = f"{expression}.reshape(len({expression}), -1)", size // actual[0]
+        if fits((actual[0], columns), shape):
+            return f"; pass {flat}"
+        return f"; {flat} makes rows of {columns} numbers, for as many inputs" if fits(actual[:1], shape[:1]) else ""
     return ""
 
 

@@ -131,7 +131,8 @@ def parse(text: bytes) -> Description:
     try:
         return _check_fields(dict(ChainMap(header, *NEW_FIELDS.values())))
     except (TypeError, ValueError) as error:
-        raise ModelFileError(f"{NAME}: {error}; {REPAIR}") from error
+        problem = str(error).partition("; pass ")[0]  # there is nobody who passes anything
+        raise ModelFileError(f"{NAME}: {problem}; {REPAIR}") from error
     except MemoryError as error:
         raise ModelFileError(f"{NAME}: expected layers that a memory can hold, got larger ones; {REPAIR}") from error
 

@@ -21,6 +21,7 @@ from fastnn.engine.workspace import INDEX
 from fastnn.errors import TrainingDivergedError
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
+from fastnn.gate.checks import did_you_mean
 from fastnn.gate.slips import answers_slips
 from fastnn.layers import Layer
 from fastnn.losses import Loss, check_outputs
@@ -82,15 +83,22 @@ class Network:
         regularization: Regularization | None = None,
         input_shape: Sequence[int] | int | None = None,
     ) -> None:
-        self._engine = Engine(layers, loss, dtype, regularization, input_shape)
         for name in ("forward", "loss", "gradient", "backward"):
             if getattr(type(self), name, None) is not getattr(Network, name, None):
                 advice = "define a loss by fastnn.loss, a layer by fastnn.layer, or train by Network.backward"
                 warnings.warn(f"fit and step do not call {type(self).__name__}.{name}; {advice}", stacklevel=3)
+        self._engine = Engine(layers, loss, dtype, regularization, input_shape)
         self.n_threads = n_threads
         check_outputs(self._engine.formula, self._engine.plan.layers[-1], self.output_shape)
         self.history: History | None = None
         self.initialize(rng)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if type(self) is Network and name not in KNOWN and not name.startswith("_"):
+            came = f"{name}, which nothing would read{did_you_mean(name, sorted(KNOWN))}"
+            remedy = "pass a learning rate as optimizer=fastnn.SGD(lr=0.1), and keep values of your own in a subclass"
+            raise AttributeError(f"Network: expected the name of an attribute, got {came}; {remedy}")
+        super().__setattr__(name, value)
 
     @property
     def engine(self) -> Engine:
@@ -364,3 +372,6 @@ class Network:
         made = type(self).__new__(type(self))
         vars(made).update(vars(self), _engine=copy.copy(self._engine))
         return made
+
+
+KNOWN = frozenset(name for name in dir(Network) if not name.startswith("_")) | {"history"}  # attributes
