@@ -83,6 +83,31 @@ def test_a_huber_loss_within_its_limit() -> None:
     assert_as_the_loop(lambda _: np.where(np.abs(X @ W - y) <= limit, 0.5 * (X @ W - y) ** 2, 0.0).sum() / 6, W)
 
 
+def huber_of(e: Any, delta: float) -> Any:
+    return np.where(abs(e) <= delta, 0.5 * e**2, delta * (abs(e) - 0.5 * delta)).sum() / 6
+
+
+def log_loss_of(p: Any, t: Any, offset: float) -> Any:
+    return -np.sum(t * np.log(p + offset) + (1 - t) * np.log(1 - p + offset)) / 6
+
+
+ONE_HOT = np.eye(8)[T]
+WITH_OPTIONS: dict[str, Callable[[Any], Any]] = {
+    "Huber": lambda z: huber_of(z - ONE_HOT, 0.7),
+    "Huber of shares": lambda z: huber_of(softmax(z) - ONE_HOT, 0.3),
+    "log loss": lambda z: log_loss_of(1 / (1 + np.exp(-z)), ONE_HOT, 1e-7),
+    "log loss, another offset": lambda z: log_loss_of(1 / (1 + np.exp(-z)), ONE_HOT, 1e-5),
+    "smoothed labels": lambda z: -np.sum((0.9 * ONE_HOT + 0.1 / 8) * np.log(softmax(z))) / 6,
+    "absolute error of a sigmoid": lambda z: abs(1 / (1 + np.exp(-z)) - ONE_HOT).sum() / 6,
+}
+
+
+@pytest.mark.parametrize("name", WITH_OPTIONS)
+def test_losses_with_an_option_are_recognized(name: str) -> None:
+    W, b = weights(), GENERATOR.normal(size=8)
+    assert_as_the_loop(lambda _: WITH_OPTIONS[name](X @ W + b), W, "engine")
+
+
 @pytest.mark.parametrize("unit", [0, 17, 39])
 def test_a_unit_that_is_masked(unit: int) -> None:
     W, after, mask = GENERATOR.normal(size=(7, 40)), GENERATOR.normal(size=(40, 8)), np.ones(40)

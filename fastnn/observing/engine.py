@@ -14,7 +14,7 @@ import numpy as np
 
 from fastnn.engine import observation
 from fastnn.engine.perturbation import METHODS, Model, Perturbation, divisors, quotient
-from fastnn.engine.plan import check_layers, compile_plan
+from fastnn.engine.plan import NO_LOSS_NUMBERS, check_layers, compile_plan
 from fastnn.gate.arrays import Array
 from fastnn.observing.reach import MOST, Memory, RandomStates, Reach
 from fastnn.observing.read_only import ReadOnly
@@ -113,7 +113,8 @@ def _of_chain(chain: Chain, x: Array, rule: Rule) -> Found:
 
 def gradients(chain: Chain, rule: Rule, only: str | None) -> tuple[dict[str, Array], dict[str, Array] | None]:
     """The difference quotients of the chain's loss by one of its parameters, or by all, and estimates of errors."""
-    compiled = compile_plan(*check_layers(chain.layers), chain.loss)
+    numbers = (chain.loss_parameter, *NO_LOSS_NUMBERS[1:])
+    compiled = compile_plan(*check_layers(chain.layers), chain.loss, numbers)
     values = np.zeros(compiled.size)
     for number, (weights, bias) in enumerate(chain.parameters, start=1):
         for name, array in ((f"W{number}", weights), (f"b{number}", bias)):

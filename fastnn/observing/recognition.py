@@ -4,6 +4,7 @@ A part of the tape is recognized by its values when it is evaluated again: an ac
 that matters, a loss at several random outputs. So it does not matter how it was written.
 """
 
+import contextlib
 import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from fastnn.gate.arrays import Array
 from fastnn.layers import Activation, Affine, Identity, Layer, Sigmoid, Softmax
 from fastnn.observing.tape import Node, NotUnderstoodError, ancestors, evaluate, leaves
 from fastnn.operations import ACTIVATIONS, LOSSES
-from fastnn.operations.losses.base import OTHERS, SHARES, SIGNS, Loss, LossUnits
+from fastnn.operations.losses.base import OTHERS, SHARES, SIGNS, VALUES, Loss, LossUnits
 from fastnn.operations.losses.softmax_cross_entropy import OFFSET, OFFSET_UNITS, SoftmaxCrossEntropy
 
 TOLERANCE = 1e-11  # relative: a few operations' rounding, far below the logarithm's offset, 1e-7
@@ -40,6 +41,7 @@ class Chain(NamedTuple):
     targets: tuple[Array, Array]  # labels and dense, one of them empty
     scale: float
     decay: float
+    loss_parameter: float = 0.0
 
     def __str__(self) -> str:
         names = [type(layer).__name__ for layer in self.layers if not isinstance(layer, Identity)]
@@ -135,11 +137,10 @@ def _chain(leaf: Node, term: Node, factor: float, decay: float) -> Chain:
         if source.value.shape != current.value.shape:
             raise NotUnderstoodError("a layer that changes the shape")
         weights, bias, current = np.asarray(product.arguments[1], np.float64), None, product
-    end = _loss(current, term)
-    kind, output, targets, scale = end
+    kind, output, targets, parameter, scale = _loss(current, term)
     if output is not None:
         layers.append(output)
-    return Chain(tuple(layers), tuple(parameters), name, x, kind, targets, factor * scale, decay)
+    return Chain(tuple(layers), tuple(parameters), name, x, kind, targets, factor * scale, decay, parameter)
 
 
 def _first(leaf: Node, use: Node) -> tuple[Array, Array, Array | None, Node]:
@@ -253,8 +254,8 @@ def _probe(shape: tuple[int, ...], bound: float, seed: int) -> Array:
     return probe
 
 
-def _loss(outputs: Node, term: Node) -> tuple[LossUnits, Activation | None, tuple[Array, Array], float]:
-    """Which loss `term` is of `outputs`: its units, an activation before it, its targets and its factor."""
+def _loss(outputs: Node, term: Node) -> tuple[LossUnits, Activation | None, tuple[Array, Array], float, float]:
+    """Which loss `term` is of `outputs`: its units, an activation before it, its targets, parameter and factor."""
     _depends_only_on(term, outputs)
     shape = outputs.value.shape
     rows, columns = shape if len(shape) == 2 else (1, shape[0])
@@ -262,7 +263,7 @@ def _loss(outputs: Node, term: Node) -> tuple[LossUnits, Activation | None, tupl
     # The observed outputs come first, then moderate ones and ones so large that probabilities round to 0 and 1.
     observed = np.asarray(outputs.value, np.float64)
     probes = [observed, 30.0 * observed, *(scale * generator.normal(size=shape) for scale in (2.0, 40.0))]
-    candidates = _candidates(_targets(outputs, term, rows, columns))
+    candidates = _candidates(_targets(outputs, term, rows, columns), _numbers(outputs, term))
     values: list[float] = []
     wanted: list[list[float]] = [[] for _ in candidates]
     for probe in probes:  # one by one, as most other losses differ at the second
@@ -276,10 +277,10 @@ def _loss(outputs: Node, term: Node) -> tuple[LossUnits, Activation | None, tupl
             numbers.append(float(candidate[-1](probe.reshape(rows, columns))))
         left = [i for i, numbers in enumerate(wanted) if _factor(values, numbers) is not None]
         candidates, wanted = [candidates[i] for i in left], [wanted[i] for i in left]
-    for (kind, output, targets, _), numbers in zip(candidates, wanted, strict=True):
+    for (*found, _), numbers in zip(candidates, wanted, strict=True):
         factor = _factor(values, numbers)
         if factor and np.isfinite(values[0]) and np.count_nonzero(np.isfinite(values)) >= 2:
-            return kind, output, targets, factor
+            return *found, factor  # type: ignore[return-value]
     raise NotUnderstoodError(f"a loss ({term.name}) that is not one of fastnn's")
 
 
@@ -310,6 +311,13 @@ def _targets(outputs: Node, term: Node, rows: int, columns: int) -> list[Array]:
     return found
 
 
+def _numbers(outputs: Node, term: Node) -> list[float]:
+    """Numbers in the loss that can be its option."""
+    nodes = [node for node in ancestors(term, (outputs,)) if node is not outputs]
+    found = [one for node in nodes for one in leaves(node.constants) if np.size(one) == 1 and _is_number(one)]
+    return sorted({float(np.ravel(one)[0]) for one in found})
+
+
 def _softmax(y: Array) -> Array:
     shares: Array = np.exp(y - y.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
@@ -317,43 +325,64 @@ def _softmax(y: Array) -> Array:
 
 
 def _candidates(
-    found: list[Array],
-) -> list[tuple[LossUnits, Activation | None, tuple[Array, Array], Callable[[Array], Any]]]:
-    """The losses, as means over the batch, with each of the targets found."""
+    found: list[Array], options: list[float]
+) -> list[tuple[LossUnits, Activation | None, tuple[Array, Array], float, Callable[[Array], Any]]]:
+    """The losses, as means over the batch, with each of the targets and options found."""
     candidates: list[Any] = []
     no_labels = np.empty(0, np.intp)
     for target, offset in itertools.product(found, (OFFSET, 0.0)):
         of_labels = OFFSET_UNITS if offset else SoftmaxCrossEntropy.labels_units
         if target.ndim == 1:
             some = (target, np.empty((0, 0)))
-            candidates.append((of_labels, None, some, _cross_entropy(target, offset)))
+            candidates.append((of_labels, None, some, 0.0, _cross_entropy(target, offset)))
         elif np.isin(target, (0.0, 1.0)).all() and (target.sum(axis=1) == 1).all():
             labels = target.argmax(axis=1)
-            candidates.append((of_labels, None, (labels, np.empty((0, 0))), _cross_entropy(labels, offset)))
+            some = (labels, np.empty((0, 0)))
+            candidates.append((of_labels, None, some, 0.0, _cross_entropy(labels, offset)))
         elif not offset and (target >= 0).all():
-            candidates.append((SoftmaxCrossEntropy.units, None, (no_labels, target), _cross_entropy_of_shares(target)))
+            of_shares = SoftmaxCrossEntropy.units, None, (no_labels, target), 0.0, _cross_entropy_of_shares(target)
+            candidates.append(of_shares)
     outputs: list[tuple[Activation | None, Callable[[Array], Array]]] = [
         (None, lambda y: y),
         (Softmax(), _softmax),
         (Sigmoid(), lambda y: 1.0 / (1.0 + np.exp(-y))),
     ]
     for target, (output, formula) in itertools.product(found, outputs):
-        for name, loss in LOSSES.items():
-            if target.ndim == 2 and _takes(loss, target) and (output is None or name == "mean_squared_error"):
-                candidates.append((loss.units, output, (no_labels, target), _loss_of(name, target, formula)))
+        for kind in LOSSES.values():
+            if target.ndim == 2 and _takes(kind, target) and _may_follow(kind, output):
+                for loss in _with_options(kind, options):
+                    value = _loss_of(loss, target, formula)
+                    candidates.append((loss.units, output, (no_labels, target), loss.parameter, value))
     return candidates
 
 
+def _with_options(kind: type[Loss], options: list[float]) -> list[Loss]:
+    """The loss with its usual option and with each of these that it takes."""
+    made = [kind()]
+    for option in options if kind.option else ():
+        with contextlib.suppress(ValueError):
+            made.append(kind(**{kind.option: option}))
+    return made
+
+
+def _may_follow(kind: type[Loss], output: Activation | None) -> bool:
+    """Whether a loss takes the outputs of this activation."""
+    if kind.follows:
+        return output is not None and output.activation in kind.follows
+    return output is None or (kind.accepts == VALUES and not kind.applies)
+
+
 def _takes(kind: type[Loss], target: Array) -> bool:
-    """True if a loss without an option takes dense targets."""
-    known = kind.name in reference.LOSSES and kind.accepts != OTHERS and not kind.option
+    """Whether a loss takes dense targets, and these."""
+    known = kind.name in reference.LOSSES and kind.accepts != OTHERS
     if kind.accepts == SHARES:
         return known and bool(((target >= 0.0) & (target <= 1.0)).all())
     return known and (kind.accepts != SIGNS or bool((np.abs(target) == 1.0).all()))
 
 
-def _loss_of(name: str, target: Array, output: Callable[[Array], Array]) -> Callable[[Array], Any]:
-    return lambda y: reference.LOSSES[name](output(y), target)[0]
+def _loss_of(loss: Loss, target: Array, output: Callable[[Array], Array]) -> Callable[[Array], Any]:
+    value: Any = reference.LOSSES[loss.name]
+    return lambda y: value(output(y), target, **loss.options())[0]
 
 
 def _cross_entropy(labels: Array, offset: float) -> Callable[[Array], Any]:
