@@ -20,8 +20,5 @@ FORMULAS: dict[str, tuple[Callable[[float, float], float], Callable[[float, floa
         lambda x, p: x / (1 + math.exp(-x)),
         lambda x, p: (1 + math.exp(-x) + x * math.exp(-x)) / (1 + math.exp(-x)) ** 2,
     ),
-    "softplus": (
-        lambda x, p: math.log1p(math.exp(-abs(x))) + max(x, 0.0),
-        lambda x, p: 1 / (1 + math.exp(-x)),
-    ),
+    "softplus": (lambda x, p: math.log1p(math.exp(-abs(x))) + max(x, 0.0), lambda x, p: 1 / (1 + math.exp(-x))),
 }

@@ -118,13 +118,7 @@ def test_targets_by_rank(dtype: Any) -> None:
     assert labels.dtype == np.intp
     assert dense.shape == (0, 3)
     assert dense.dtype == dtype
-    for matrix in (
-        np.eye(3),
-        np.eye(3, dtype=bool),
-        np.eye(3, dtype=np.uint8),
-        np.eye(3).tolist(),
-        np.eye(3).T,
-    ):
+    for matrix in (np.eye(3), np.eye(3, dtype=bool), np.eye(3, dtype=np.uint8), np.eye(3).tolist(), np.eye(3).T):
         labels, dense = arrays.targets("t", matrix, 3, 3, dtype)
         assert labels.shape == (0,)
         assert labels.dtype == np.intp
@@ -216,11 +210,7 @@ def test_regression_targets() -> None:
         (np.zeros(2), 3, "t: expected a float32 array of shape (2, 3), got shape (2,)"),
         (np.zeros((3, 2)), 3, "t: expected a float32 array of shape (2, 3), got shape (3, 2); pass t.T"),
         (np.zeros(3), 1, "t: expected a float32 array of shape (2, 1), got shape (3,)"),
-        (
-            [0.0, np.inf],
-            1,
-            "t: expected finite values, got inf at t[1]; mend the data, or pass check_finite=False",
-        ),
+        ([0.0, np.inf], 1, "t: expected finite values, got inf at t[1]; mend the data, or pass check_finite=False"),
     ],
 )
 def test_bad_regression_targets(value: Any, columns: int, message: str) -> None:
@@ -260,11 +250,7 @@ BUFFERS: list[tuple[type[Exception], Any, str]] = [
     (ValueError, np.zeros((2, 6), F32)[:, ::2], "one that is not C-contiguous"),
     (ValueError, unaligned((2, 3)), "one that is not aligned"),
     (ValueError, read_only(np.zeros((2, 3), F32)), "one that is read-only"),
-    (
-        ValueError,
-        np.broadcast_arrays(np.zeros((2, 3), F32), np.zeros((1, 2, 3)))[0][0],
-        "one that is read-only",
-    ),
+    (ValueError, np.broadcast_arrays(np.zeros((2, 3), F32), np.zeros((1, 2, 3)))[0][0], "one that is read-only"),
 ]
 
 

@@ -159,11 +159,7 @@ class OtherNorm(BatchNorm):
 
 @pytest.mark.parametrize(
     ("layer", "own"),
-    [
-        (OtherShapes(16, 16), Affine(16, 16)),
-        (OtherActivation(), Relu()),
-        (OtherNorm(), BatchNorm()),
-    ],
+    [(OtherShapes(16, 16), Affine(16, 16)), (OtherActivation(), Relu()), (OtherNorm(), BatchNorm())],
     ids=lambda layer: type(layer).__name__,
 )
 def test_layers_of_a_users_class_are_taken_for_the_class_that_they_derive_from(layer: Any, own: Any) -> None:

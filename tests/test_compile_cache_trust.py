@@ -131,8 +131,7 @@ def through_another_users_link(base: pathlib.Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    "way",
-    [below_another_users_folder, below_a_folder_open_to_all, through_a_link, through_another_users_link],
+    "way", [below_another_users_folder, below_a_folder_open_to_all, through_a_link, through_another_users_link]
 )
 def test_code_that_another_user_can_put_there_is_not_run(
     way: Callable[[pathlib.Path, pytest.MonkeyPatch], str],

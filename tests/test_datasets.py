@@ -37,10 +37,7 @@ def test_split_is_a_partition_in_the_classes_shares() -> None:
 
 
 @given(
-    st.lists(st.integers(1, 20), min_size=1, max_size=6),
-    st.floats(0.05, 0.95),
-    st.booleans(),
-    st.integers(0, 2**32),
+    st.lists(st.integers(1, 20), min_size=1, max_size=6), st.floats(0.05, 0.95), st.booleans(), st.integers(0, 2**32)
 )
 @settings(max_examples=60, deadline=None)
 def test_split_of_any_classes(counts: list[int], fraction: float, stratify: bool, seed: int) -> None:
@@ -98,14 +95,8 @@ def test_split_without_a_test_part_and_of_other_targets() -> None:
             "test_fraction: expected a fraction that leaves both parts a sample, got 0.9 of 2 samples, "
             "which leaves the training part empty; pass more samples, or 0 for no test part",
         ),
-        (
-            ([1, 2], [0, 1], 1),
-            "test_fraction: expected a finite number of at least 0 and below 1, got 1",
-        ),
-        (
-            ([1, 2], [0, 1], float("nan")),
-            "test_fraction: expected a finite number of at least 0 and below 1, got nan",
-        ),
+        (([1, 2], [0, 1], 1), "test_fraction: expected a finite number of at least 0 and below 1, got 1"),
+        (([1, 2], [0, 1], float("nan")), "test_fraction: expected a finite number of at least 0 and below 1, got nan"),
     ],
 )
 def test_split_refuses(arguments: tuple[Any, ...], message: str) -> None:
@@ -133,11 +124,7 @@ def test_one_hot() -> None:
     [
         ([0, 3], 3, "t: expected labels of shape (2,), integers from 0 to 2, got 3 at t[1]; "),
         ([0, -1], None, "t: expected labels of shape (2,), integers from 0 to 1048575, got -1 at t[1]; "),
-        (
-            [2**40],
-            None,
-            "t: expected labels of shape (1,), integers from 0 to 1048575, got 1099511627776 at t[0]; ",
-        ),
+        ([2**40], None, "t: expected labels of shape (1,), integers from 0 to 1048575, got 1099511627776 at t[0]; "),
         ([0.0, 0.5], 2, "t: expected labels of shape (2,), integers from 0 to 1, got 0.5 at t[1]; "),
         ([[0, 1]], 2, "t: expected labels of shape (1,), integers from 0 to 1, got shape (1, 2)"),
         (7, 9, "t: expected labels of shape (1,), integers from 0 to 8, got "),
@@ -188,11 +175,7 @@ def test_load_digits() -> None:
 
 
 def test_load_digits_is_reproducible() -> None:
-    first, again, other = (
-        datasets.load_digits(rng=3),
-        datasets.load_digits(rng=3),
-        datasets.load_digits(rng=4),
-    )
+    first, again, other = (datasets.load_digits(rng=3), datasets.load_digits(rng=3), datasets.load_digits(rng=4))
     np.testing.assert_array_equal(first[0][0], again[0][0])
     np.testing.assert_array_equal(first[1][1], again[1][1])
     assert not np.array_equal(first[0][0], other[0][0])

@@ -297,10 +297,7 @@ RULES: dict[str, Any] = {
     "Momentum": lambda p, g, s, k: (p + 0.9 * s - 0.1 * g, 0.9 * s - 0.1 * g),
     "Nesterov": lambda p, g, s, k: (p + 0.81 * s - 1.9 * 0.1 * g, 0.9 * s - 0.1 * g),
     "AdaGrad": lambda p, g, s, k: (p - 0.1 * g / (np.sqrt(s + g * g) + 1e-7), s + g * g),
-    "RMSprop": lambda p, g, s, k: (
-        p - 0.1 * g / (np.sqrt(0.99 * s + 0.01 * g * g) + 1e-7),
-        0.99 * s + 0.01 * g * g,
-    ),
+    "RMSprop": lambda p, g, s, k: (p - 0.1 * g / (np.sqrt(0.99 * s + 0.01 * g * g) + 1e-7), 0.99 * s + 0.01 * g * g),
 }
 
 

@@ -42,11 +42,7 @@ def test_order_and_object_of_the_calls() -> None:
 @pytest.mark.filterwarnings("ignore::fastnn.PrecisionWarning")
 @pytest.mark.parametrize(
     ("x", "expected"),
-    [
-        (np.array([3, 4]), [25000, 35000]),
-        (np.array([3.0, 4.0], np.float16), [0, 0]),
-        (np.array(3.0), 6.0),
-    ],
+    [(np.array([3, 4]), [25000, 35000]), (np.array([3.0, 4.0], np.float16), [0, 0]), (np.array(3.0), 6.0)],
 )
 def test_what_the_book_gives_for_other_arrays(x: Any, expected: Any) -> None:
     found = numerical_gradient(lambda v: np.sum(v**2), x)

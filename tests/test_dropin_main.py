@@ -77,10 +77,7 @@ def test_what_a_script_sees(tmp_path: pathlib.Path) -> None:
     (tmp_path / "link").symlink_to("chapter")
     (tmp_path / "other.py").symlink_to("chapter/script.py")
     (tmp_path / "beside.txt").write_text("the link's")
-    for arguments in (
-        ("link/../link/script.py", "--", "--volume", "7"),
-        ("other.py", "-h", "x", "--", "y"),
-    ):
+    for arguments in (("link/../link/script.py", "--", "--volume", "7"), ("other.py", "-h", "x", "--", "y")):
         native = run(NATIVE, tmp_path, *arguments)
         assert native[0] == 0 and "spawn" in native[1], native[2]
         assert run(DROPIN, tmp_path, *arguments) == native

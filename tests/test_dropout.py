@@ -7,7 +7,7 @@ import pytest
 
 import fastnn
 from fastnn import SGD, Affine, Dropout, Network, Relu, Tanh, reference
-from fastnn.engine.interpreters import job
+from fastnn.engine.interpreters import jobs
 from fastnn.kernels.compile import JIT_DISABLED
 from tests import shapes
 
@@ -69,7 +69,7 @@ def test_training_is_that_of_numpy_with_the_same_masks(batch_size: int | None) -
         total = 0.0
         for first in range(0, N, batch_size or N):
             x, t = X[first : first + (batch_size or N)], T[first : first + (batch_size or N)]
-            factor = mask(int(net.engine.counters[job.SEED]), draw, 2, len(x), H, 0.4)
+            factor = mask(int(net.engine.counters[jobs.SEED]), draw, 2, len(x), H, 0.4)
             hidden = np.tanh(x @ params["W1"] + params["b1"])
             loss, dy = reference.softmax_cross_entropy((hidden * factor) @ params["W2"] + params["b2"], t)
             back = (dy @ params["W2"].T) * factor * (1 - hidden**2)
@@ -119,9 +119,9 @@ def test_the_same_bits_on_any_number_of_threads_and_after_loading(dtype: str, tm
 def test_initializing_draws_another_seed() -> None:
     nets = [network(), network()]
     assert nets[0].step(X, T, SGD(0.1)) == nets[1].step(X, T, SGD(0.1))
-    before = nets[0].engine.counters[job.SEED]
+    before = nets[0].engine.counters[jobs.SEED]
     nets[0].initialize(1)
-    assert nets[0].engine.counters[job.SEED] != before and nets[0].engine.counters[job.DRAWS] == 0
+    assert nets[0].engine.counters[jobs.SEED] != before and nets[0].engine.counters[jobs.DRAWS] == 0
 
 
 @pytest.mark.parametrize("rate", [1.0, -0.1, np.nan])

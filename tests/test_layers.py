@@ -216,11 +216,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: SGD(-1), ValueError, "lr: expected a finite number of at least 0.0, got -1"),
     (lambda: SGD(math.inf), ValueError, "lr: expected a finite number of at least 0.0, got inf"),
     (lambda: Momentum("a"), TypeError, "lr: expected a finite number of at least 0.0, got 'a'"),  # type: ignore[arg-type]
-    (
-        lambda: Momentum(0.1, 1),
-        ValueError,
-        "momentum: expected a finite number of at least 0.0 and below 1.0, got 1",
-    ),
+    (lambda: Momentum(0.1, 1), ValueError, "momentum: expected a finite number of at least 0.0 and below 1.0, got 1"),
     (
         lambda: Optimizer(),
         TypeError,
@@ -236,11 +232,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         TypeError,
         "dtype: expected 'float32' or 'float64', got 'float16'",
     ),
-    (
-        lambda: Network([Affine(2, 3)], n_threads=0),
-        ValueError,
-        "n_threads: expected an integer of at least 1, got 0",
-    ),
+    (lambda: Network([Affine(2, 3)], n_threads=0), ValueError, "n_threads: expected an integer of at least 1, got 0"),
     (
         lambda: Network([Affine(2, 3)], rng=-1),
         ValueError,
@@ -268,10 +260,7 @@ def test_refused_arguments(call: Callable[[], Any], error: type[Exception], sent
 )
 def test_the_parameter_of_another_activation_is_refused(name: str, options: dict[str, float], message: str) -> None:
     x = np.ones(3)
-    for call in (
-        partial(fastnn.activation_forward, name, x),
-        partial(fastnn.activation_backward, name, x, x, x),
-    ):
+    for call in (partial(fastnn.activation_forward, name, x), partial(fastnn.activation_backward, name, x, x, x)):
         with pytest.raises(TypeError, match=f"^{re.escape(message)}"):
             call(**options)
 

@@ -7,7 +7,7 @@ import pytest
 
 import fastnn
 from fastnn import Affine, Network, Tanh, losses, reference
-from fastnn.engine.interpreters import job
+from fastnn.engine.interpreters import jobs
 from fastnn.operations.losses.base import SIGNS
 from tests import compiled
 from tests.loss_cases import CASES, PROBABILITIES, D, K, N, X, targets
@@ -76,7 +76,7 @@ def test_hits_are_where_numpy_finds_the_largest(width: int, dtype: Any) -> None:
         some, sums = np.empty((2, len(y)))
         arguments = (y, labels, np.empty((0, width), dtype), rows, 1.0, np.empty_like(y), some, sums, hits)
         loss = losses.SoftmaxCrossEntropy()
-        compiled.loss((loss.labels_units or loss.units).rows, loss.numbers(), *arguments, np.empty((1, job.SUMS)))
+        compiled.loss((loss.labels_units or loss.units).rows, loss.numbers(), *arguments, np.empty((1, jobs.SUMS)))
         np.testing.assert_array_equal(hits, labels == best)
 
 
@@ -94,7 +94,7 @@ def test_hits_change_no_bit_of_a_loss(name: str, width: int) -> None:
         some, dy = np.empty((2, N)), np.empty((N, width), np.float32)
         unit = (net.engine.plan.loss_of_labels if labels.size else net.engine.plan.loss).rows
         arguments = (unit, net.engine.formula.numbers(), net.predict(x), labels, dense, rows, float(N), dy)
-        total = compiled.loss(*arguments, *some, hits, np.empty((1, job.SUMS)))
+        total = compiled.loss(*arguments, *some, hits, np.empty((1, jobs.SUMS)))
         found.append((total, some[0].tobytes(), dy.tobytes()))
         assert np.isin(hits, (0, 1)).all()
     assert found[0] == found[1]

@@ -18,16 +18,7 @@ import pytest
 import fastnn
 from fastnn.kernels import processor
 from fastnn.kernels.compile import JIT_DISABLED
-from fastnn.kernels.matmul import (
-    DEEP,
-    DEPTH_BLOCK,
-    ONE_CHAIN,
-    PANEL_COLUMNS,
-    ROW_BLOCK,
-    chain_of,
-    scratch_size,
-    share,
-)
+from fastnn.kernels.matmul import DEEP, DEPTH_BLOCK, ONE_CHAIN, PANEL_COLUMNS, ROW_BLOCK, chain_of, scratch_size, share
 from fastnn.kernels.tiles import MAX_VECTORS
 from tests import compiled
 from tests.shapes import DTYPES, PROBLEMS, SHAPES, Array, FloatType, Problem, bits, numbers

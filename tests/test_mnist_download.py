@@ -66,12 +66,7 @@ class Mirrors:
         _, behavior, name = handler.path.split("/")
         self.requests.append(handler.path)
         packed = gzip.compress(self.files[name.removesuffix(".gz")], mtime=0)
-        wrong = {
-            "other": gzip.compress(b"other"),
-            "half": packed[:20],
-            "interrupted": packed[:20],
-            "page": b"<html>",
-        }
+        wrong = {"other": gzip.compress(b"other"), "half": packed[:20], "interrupted": packed[:20], "page": b"<html>"}
         content = wrong.get(behavior, packed)
         if behavior == "absent":
             handler.send_error(404)

@@ -233,8 +233,7 @@ def test_same_bits_on_one_and_two_threads(widths: tuple[int, ...], rows: int, ch
 
 @needs_two_threads
 @pytest.mark.parametrize(
-    ("widths", "rows", "launches"),
-    [((64, 50, 10), 1, False), ((64, 50, 10), 100, True), ((784, 50, 10), 10, True)],
+    ("widths", "rows", "launches"), [((64, 50, 10), 1, False), ((64, 50, 10), 100, True), ((784, 50, 10), 10, True)]
 )
 def test_small_steps_are_serial(
     widths: tuple[int, ...], rows: int, launches: bool, chosen_threads: None, monkeypatch: pytest.MonkeyPatch

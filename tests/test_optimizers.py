@@ -190,10 +190,7 @@ def test_what_is_refused_leaves_the_state_of_the_optimizer() -> None:
 @pytest.mark.parametrize(
     ("optimizer", "sentence"),
     [
-        (
-            Adam(epsilon=1e-50),
-            "optimizer: expected an epsilon above 0, got 1e-50, which is 0 in float32; pass",
-        ),
+        (Adam(epsilon=1e-50), "optimizer: expected an epsilon above 0, got 1e-50, which is 0 in float32; pass"),
         (RMSProp(decay=1 - 1e-9), "optimizer: expected a share below 1, got"),
         (Momentum(momentum=1 - 1e-9), "optimizer: expected a share below 1, got"),
     ],

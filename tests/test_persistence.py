@@ -154,13 +154,7 @@ def test_the_header_says_what_the_network_is(saved: pathlib.Path) -> None:
         "steps": 1,
         "seed": 0,
         "draws": 1,
-        "optimizer_options": {
-            "class": "Momentum",
-            "lr": 0.1,
-            "clip_value": None,
-            "clip_norm": None,
-            "momentum": 0.9,
-        },
+        "optimizer_options": {"class": "Momentum", "lr": 0.1, "clip_value": None, "clip_norm": None, "momentum": 0.9},
         "input_shape": [3],
     }
 

@@ -95,8 +95,7 @@ def test_more_than_the_total_is_shown_as_done(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(1, "0:01"), (61, "1:01"), (3599.4, "59:59"), (3661, "1:01:01"), (90000, "25:00:00")],
+    ("seconds", "text"), [(1, "0:01"), (61, "1:01"), (3599.4, "59:59"), (3661, "1:01:01"), (90000, "25:00:00")]
 )
 def test_time_left(clock: Clock, seconds: float, text: str) -> None:
     terminal = Terminal()
@@ -108,14 +107,7 @@ def test_time_left(clock: Clock, seconds: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [
-        (0.12341, "0.1234"),
-        (-2.5, "-2.5000"),
-        (12345.0, "1.23e+04"),
-        (1e-5, "1e-05"),
-        (0.0, "0"),
-        (float("nan"), "nan"),
-    ],
+    [(0.12341, "0.1234"), (-2.5, "-2.5000"), (12345.0, "1.23e+04"), (1e-5, "1e-05"), (0.0, "0"), (float("nan"), "nan")],
 )
 def test_figures(clock: Clock, value: float, text: str) -> None:
     terminal = Terminal()

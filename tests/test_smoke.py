@@ -81,12 +81,7 @@ def test_models_and_validation() -> None:
     assert perceptron.accuracy(X, signs) == 1.0
     np.testing.assert_allclose(line.closed_form(X, values).predict(X).ravel(), values, rtol=1e-4, atol=1e-4)
     scores = fastnn.cross_validate(
-        lambda rng: Network([Affine(5, 4), Relu(), Affine(4, 3)], rng=rng),
-        X,
-        T,
-        folds=2,
-        rng=0,
-        epochs=1,
+        lambda rng: Network([Affine(5, 4), Relu(), Affine(4, 3)], rng=rng), X, T, folds=2, rng=0, epochs=1
     )
     assert np.isfinite(scores.loss).all() and len(scores.loss) == 2
     assert fastnn.confusion_matrix(T, T).tolist() == np.diag([4, 4, 4]).tolist()

@@ -106,11 +106,7 @@ GRID = "out: expected a float64 array of shape (2, 3)"
 @pytest.mark.parametrize(
     ("changed", "error", "message"),
     [
-        (
-            {"x": np.ones((4, 1))},
-            ValueError,
-            "x: expected a float64 array of shape (N,), got shape (4, 1); pass ",
-        ),
+        ({"x": np.ones((4, 1))}, ValueError, "x: expected a float64 array of shape (N,), got shape (4, 1); pass "),
         ({"t": np.ones(3)}, ValueError, "t: expected a float64 array of shape (4,), got shape (3,)"),
         ({"w": 1.0}, TypeError, "w: expected a float64 array of shape (I,), got 1.0"),
         ({"b": []}, ValueError, "b: expected a float64 array of shape (J,), got the empty shape (0,)"),

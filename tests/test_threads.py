@@ -85,10 +85,7 @@ def fake_launch(four_allowed: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def cgroup(root: pathlib.Path, line: str, files: dict[str, str]) -> pathlib.Path:
     """Fake /proc/self/cgroup and files below /sys/fs/cgroup."""
-    for name, content in {
-        "proc/self/cgroup": line,
-        **{f"sys/fs/cgroup/{k}": v for k, v in files.items()},
-    }.items():
+    for name, content in {"proc/self/cgroup": line, **{f"sys/fs/cgroup/{k}": v for k, v in files.items()}}.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(content + "\n")
     return root

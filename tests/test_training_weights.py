@@ -91,11 +91,7 @@ def test_cross_validation_takes_weights_of_classes() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        (
-            {"sample_weight": np.ones(3)},
-            ValueError,
-            "sample_weight: expected a float64 array of shape (11,)",
-        ),
+        ({"sample_weight": np.ones(3)}, ValueError, "sample_weight: expected a float64 array of shape (11,)"),
         ({"sample_weight": -COUNTS}, ValueError, "sample_weight: expected numbers of at least 0, got -4"),
         ({"sample_weight": 0 * COUNTS}, ValueError, "sample_weight: expected weights whose sum is above 0"),
         ({"sample_weight": COUNTS * np.nan}, ValueError, "sample_weight: expected finite values, got nan"),
@@ -104,11 +100,7 @@ def test_cross_validation_takes_weights_of_classes() -> None:
             TypeError,
             "class_weight: expected 3 numbers, one for each class, got a dict; pass them in order of the labels",
         ),
-        (
-            {"class_weight": [1.0, 2.0]},
-            ValueError,
-            "class_weight: expected a float64 array of shape (3,)",
-        ),
+        ({"class_weight": [1.0, 2.0]}, ValueError, "class_weight: expected a float64 array of shape (3,)"),
         (
             {"sample_weight": COUNTS, "gradient": "numerical"},
             ValueError,

@@ -7,10 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 # dtype: (rtol, atol). About 80 and 4500 roundings of the result, and atol for sums of order 1 that cancel.
-TOLERANCE: dict[type, tuple[float, float]] = {
-    np.float32: (1e-5, 1e-6),
-    np.float64: (1e-12, 1e-13),
-}
+TOLERANCE: dict[type, tuple[float, float]] = {np.float32: (1e-5, 1e-6), np.float64: (1e-12, 1e-13)}
 
 
 def assert_close(

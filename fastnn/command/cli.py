@@ -277,10 +277,7 @@ def _load(data: str, dtype: str) -> "TwoParts":
 
 
 def _network(
-    inputs: int,
-    options: argparse.Namespace,
-    generator: "np.random.Generator",
-    loss: str = CROSS_ENTROPY,
+    inputs: int, options: argparse.Namespace, generator: "np.random.Generator", loss: str = CROSS_ENTROPY
 ) -> "Network":
     """The network that --hidden, --activation, --loss and --dtype ask for."""
     from fastnn import operations

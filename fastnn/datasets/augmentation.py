@@ -48,10 +48,7 @@ def add_noise(x: Any, deviation: float, rng: int | np.random.Generator | None = 
 
 @answers_slips
 def shift_images(
-    x: npt.ArrayLike,
-    pixels: int,
-    rng: int | np.random.Generator | None = None,
-    shape: tuple[int, int] | None = None,
+    x: npt.ArrayLike, pixels: int, rng: int | np.random.Generator | None = None, shape: tuple[int, int] | None = None
 ) -> npt.NDArray[Any]:
     """Each image moved by whole pixels, y[n, i, j] = x[n, i - a, j - b]; zeros come in from outside.
 

@@ -24,10 +24,7 @@ from fastnn.gate import arrays
 from fastnn.gate.slips import answers_slips
 from fastnn.system import files, folders
 
-MIRRORS = (
-    "https://ossci-datasets.s3.amazonaws.com/mnist/",
-    "https://storage.googleapis.com/cvdf-datasets/mnist/",
-)
+MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
 # SHA-256 of the unpacked files, since mirrors may pack them differently; in the order of load_mnist's result
 CHECKSUMS = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -49,10 +46,7 @@ BY_HAND = "put the four files, plain or .gz, into a folder and pass folder= or s
 
 @answers_slips
 def load_mnist(
-    folder: str | os.PathLike[str] | None = None,
-    normalize: bool = True,
-    flatten: bool = True,
-    one_hot: bool = False,
+    folder: str | os.PathLike[str] | None = None, normalize: bool = True, flatten: bool = True, one_hot: bool = False
 ) -> splits.TwoParts:
     """MNIST: 60,000 training and 10,000 test images of handwritten digits, 28x28 pixels each.
 

@@ -211,5 +211,5 @@ EXAMPLES: dict[str, Example] = {
 }
 SECOND_VOLUME: dict[str, Example] = {**EXAMPLES, **dict.fromkeys(OPTIMIZERS, _updates(listed=True))}
 EXPECTED: dict[str, Callable[[], Any]] = {
-    "numerical_gradient": lambda: ([(3 * x**2 + H * H) * len(x) for x in _gradient_points()], _gradient_points()),
+    "numerical_gradient": lambda: ([(3 * x**2 + H * H) * len(x) for x in _gradient_points()], _gradient_points())
 }

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from fastnn.engine import observation, threads
-from fastnn.engine.interpreters import forward, job, on_arrays, training
+from fastnn.engine.interpreters import forward, jobs, on_arrays, training
 from fastnn.engine.parameters import Parameters, vector
 from fastnn.engine.perturbation import Model, Perturbation
 from fastnn.engine.plan import Compiled, check_layers, compile_plan
@@ -86,7 +86,7 @@ class Engine:
         self.state = np.zeros((0, size), dtype)
         self.state_owner: str | None = None
         self.optimizer: Optimizer | None = None  # the state's; also None if a file does not tell
-        self.counters = np.zeros(job.COUNTERS, INDEX)  # kernels count in it
+        self.counters = np.zeros(jobs.COUNTERS, INDEX)  # kernels count in it
         self.workspace: Workspace | None = None
         self._prediction_workspaces: list[Workspace] = []  # the ones not in use
         self.lock = threading.RLock()
@@ -151,10 +151,10 @@ class Engine:
                 y = result[n : n + rows].reshape(-1, self.outputs)
             work = flop * some.shape[0]
             outcome = threads.run(forward.predict, work, workspace.job, some, check, y, n_threads=parts)
-            if outcome == job.REFUSED:
+            if outcome == jobs.REFUSED:
                 arrays.check_finite("x", x, arrays.CHECK_FINITE)  # raises, unless another thread has changed x
                 outcome = threads.run(forward.predict, work, workspace.job, some, False, y, n_threads=parts)
-            if outcome == job.NEEDS_UNIT:
+            if outcome == jobs.NEEDS_UNIT:
                 workspace.compile_wanted()
                 threads.run(forward.predict, work, workspace.job, some, False, y, n_threads=parts)
         if workspace.nbytes <= LARGEST_KEPT:
@@ -206,7 +206,7 @@ class Engine:
         rows, parts = np.arange(len(y), dtype=INDEX), threads.at_most(self.n_threads)
         units = self.plan.loss_of_labels if labels.size else self.plan.loss
         unit, share = units.rows.address(y.dtype), on_arrays.rows_part.address(y.dtype)
-        numbers, sums = np.array(self.formula.numbers()), np.empty((parts, job.SUMS))
+        numbers, sums = np.array(self.formula.numbers()), np.empty((parts, jobs.SUMS))
         arguments = (share, unit, numbers, y, labels, dense, rows, float(len(y)), np.empty_like(y), *losses, hits, sums)
         total = threads.run(on_arrays.loss, FLOP_PER_LOSS * y.size, *arguments, n_threads=parts)
         return float(total) / len(y), float(hits.mean())
@@ -230,7 +230,7 @@ class Engine:
             else:
                 parameters, state = into.parameters, into.state
                 parameters[:], state[:] = self.values, self.state
-            steps, draws, seed = (int(self.counters[place]) for place in (job.STEPS, job.DRAWS, job.SEED))
+            steps, draws, seed = (int(self.counters[place]) for place in (jobs.STEPS, jobs.DRAWS, jobs.SEED))
             return Snapshot(parameters, state, self.state_owner, steps, draws, seed, self.optimizer)
 
     def restore(self, saved: Snapshot) -> None:
@@ -238,7 +238,7 @@ class Engine:
         with self.lock:
             self.values[:], self.state = saved.parameters, saved.state.copy()
             self.state_owner, self.optimizer = saved.update, saved.optimizer
-            self.counters[[job.STEPS, job.DRAWS, job.SEED]] = saved.steps, saved.draws, saved.seed
+            self.counters[[jobs.STEPS, jobs.DRAWS, jobs.SEED]] = saved.steps, saved.draws, saved.seed
 
     def update(self, gradients: Array, optimizer: Optimizer) -> None:
         """Update the parameters once by these gradients (P,)."""
@@ -278,18 +278,18 @@ class Engine:
         work = 0.3 * rows * self.plan.flop
         rule = self.rule(optimizer) if rule is None else rule
         with self.lock:  # one batch at a time goes through the workspace
-            steps = self.counters[job.STEPS]
+            steps = self.counters[jobs.STEPS]
             state, owner, workspace = self._ready_for(rule, optimizer, rows, parts, data[3].size > 0)
             arguments = (workspace.job, *data, weights, *batches, losses, *check, counts_hits)
             samples, total, hits, outcome = threads.run(training.train, work, *arguments, n_threads=parts)
-            while outcome == job.NEEDS_UNIT:
+            while outcome == jobs.NEEDS_UNIT:
                 workspace.compile_wanted()
                 samples, total, hits, outcome = threads.run(training.train, work, *arguments, n_threads=parts)
             if samples or optimizer is None:
                 self.state, self.state_owner = state, owner
                 self.optimizer = self.optimizer if optimizer is None else optimizer
             else:  # nothing was updated, so the state and its count stay
-                self.counters[job.STEPS] = steps
+                self.counters[jobs.STEPS] = steps
             if workspace.nbytes > LARGEST_KEPT:
                 self.workspace = None
         return int(samples), float(total), int(hits), int(outcome)  # NumPy scalars without the compiler
@@ -317,7 +317,7 @@ class Engine:
             if unused is None or unused.shape != shape:
                 unused = np.zeros(shape, self.dtype)
             unused[...], state, owner = 0.0, unused, rule.kind.update
-            self.counters[job.STEPS] = 0
+            self.counters[jobs.STEPS] = 0
         vectors = (self.values, self.gradients, state)
         if workspace is None or not workspace.suits(vectors, rows, parts, shuffled):
             description = (self.plan, self.columns, self.trained)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn.engine import threads
-from fastnn.engine.interpreters import job, on_arrays, perturbing
+from fastnn.engine.interpreters import jobs, on_arrays, perturbing
 from fastnn.engine.plan import PERTURBING, Plan
 from fastnn.errors import PrecisionWarning
 from fastnn.gate import arrays
@@ -137,7 +137,7 @@ class Perturbation:
         self.prepared = np.zeros_like(self.values)
         self._costs: dict[int, float] = {}
         self.parameters = [
-            _entries(row, o, which) for o, row in enumerate(self.table) for which in range(row[job.PARAMETERS])
+            _entries(row, o, which) for o, row in enumerate(self.table) for which in range(row[jobs.PARAMETERS])
         ]
 
     def gradient(
@@ -166,13 +166,13 @@ class Perturbation:
         rows = max(1, min(len(self.x), TENSOR_BYTES // (8 * self.plan_columns), int(most)))
         for first in range(0, len(self.x), rows):
             self._add(multiples, step, slice(first, first + rows), only, changes)
-        changes *= self.plan.numbers[-job.PLAN_NUMBERS + job.DATA_SHARE] / len(self.x)
+        changes *= self.plan.numbers[-jobs.PLAN_NUMBERS + jobs.DATA_SHARE] / len(self.x)
         self._add_penalty(steps, only, changes)
         return changes, divisors(steps, points, h, stacklevel=5)
 
     def _add_penalty(self, steps: Array, only: str | None, changes: Array) -> None:
         """Add the change of the penalty on weights: l1 (|w + s| - |w|) + l2 s (w + s / 2)."""
-        l1, l2 = (float(self.plan.numbers[-job.PLAN_NUMBERS + which]) for which in (job.L1, job.L2))
+        l1, l2 = (float(self.plan.numbers[-jobs.PLAN_NUMBERS + which]) for which in (jobs.L1, jobs.L2))
         if l1 == l2 == 0.0:
             return
         for some in self.plan.penalized:
@@ -186,9 +186,9 @@ class Perturbation:
         dense = np.ascontiguousarray(self.dense[some], np.float64)
         losses, rows = np.empty((2, len(y))), np.arange(len(y))
         unit, share = self.loss.rows.address(DOUBLE), on_arrays.rows_part.address(DOUBLE)
-        numbers = self.plan.numbers[-job.PLAN_NUMBERS :].copy()
+        numbers = self.plan.numbers[-jobs.PLAN_NUMBERS :].copy()
         arguments = (share, unit, numbers, y, labels, dense, rows, float(len(y)), np.empty_like(y), *losses)
-        return float(on_arrays.loss.serial(1, 0, *arguments, NO_HITS, np.empty((1, job.SUMS))))
+        return float(on_arrays.loss.serial(1, 0, *arguments, NO_HITS, np.empty((1, jobs.SUMS))))
 
     def by_name(self, values: Array, only: str | None = None) -> dict[str, Array]:
         """A vector like the parameters, cut into arrays."""
@@ -223,7 +223,7 @@ class Perturbation:
     def _memory(self, x: Array, targets: Array, points: Array, step: Array, changes: Array) -> "_Memory":
         """The job for some samples, and its arrays."""
         samples, outputs = targets.shape
-        widest = int(self.table[:, job.WIDTH_OUT].max())
+        widest = int(self.table[:, jobs.WIDTH_OUT].max())
         used = samples * len(points) * max((entries.columns for entries in self.parameters), default=1)
         columns = max(len(points), min(MOST_COLUMNS, BLOCK_SIZE // widest, used))
         scratch = [
@@ -246,26 +246,26 @@ class Perturbation:
             "changes": changes,
             "memory": np.empty((self.parts, size)),
             "samples": np.empty((self.parts, samples), np.intp),
-            "sums": np.empty((self.parts, job.SUMS)),
+            "sums": np.empty((self.parts, jobs.SUMS)),
         }
         numbers = self._units() | {
-            job.OPERATION_COUNT: len(self.table),
-            job.CAPACITY: samples,
-            job.PARTS: self.parts,
-            job.ITEM: DOUBLE.itemsize,
-            job.SAMPLES: samples,
-            job.DATA_INPUTS: x.shape[1],
-            job.DATA_OUTPUTS: outputs,
-            job.COLUMNS: columns,
-            job.WIDEST: widest,
-            job.OWN: own,
+            jobs.OPERATION_COUNT: len(self.table),
+            jobs.CAPACITY: samples,
+            jobs.PARTS: self.parts,
+            jobs.ITEM: DOUBLE.itemsize,
+            jobs.SAMPLES: samples,
+            jobs.DATA_INPUTS: x.shape[1],
+            jobs.DATA_OUTPUTS: outputs,
+            jobs.COLUMNS: columns,
+            jobs.WIDEST: widest,
+            jobs.OWN: own,
         }
-        table = [0] * job.JOB_SIZE
+        table = [0] * jobs.JOB_SIZE
         for slot, number in numbers.items():
             table[slot] = number
         for name, array in arrays_by_name.items():
-            table[job.PLACES[name]], table[job.PLACES[name] + 1] = array.ctypes.data, array.size
-        last = arrays_by_name["tensors"][samples * int(self.table[-1, job.WRITES]) :]
+            table[jobs.PLACES[name]], table[jobs.PLACES[name] + 1] = array.ctypes.data, array.size
+        last = arrays_by_name["tensors"][samples * int(self.table[-1, jobs.WRITES]) :]
         return _Memory(
             np.array(table, np.intp), last[: targets.size].reshape(targets.shape), list(arrays_by_name.values())
         )
@@ -273,11 +273,11 @@ class Perturbation:
     def _units(self) -> dict[int, int]:
         """The addresses in a job."""
         return {
-            job.PERTURB_PART: perturbing.perturb_part.address(DOUBLE),
-            job.PREPARE_PART: perturbing.prepare_part.address(DOUBLE),
-            job.LOSS_PREPARE: 0 if self.loss.prepare is None else self.loss.prepare.address(DOUBLE),
-            job.LOSS_CHANGE: self.loss.change.address(DOUBLE),
-            job.LOSS_CHANGE_OF_ONE: self.loss.change_of_one.address(DOUBLE),
+            jobs.PERTURB_PART: perturbing.perturb_part.address(DOUBLE),
+            jobs.PREPARE_PART: perturbing.prepare_part.address(DOUBLE),
+            jobs.LOSS_PREPARE: 0 if self.loss.prepare is None else self.loss.prepare.address(DOUBLE),
+            jobs.LOSS_CHANGE: self.loss.change.address(DOUBLE),
+            jobs.LOSS_CHANGE_OF_ONE: self.loss.change_of_one.address(DOUBLE),
         }
 
     def _chosen(self, only: str | None) -> list["_Entries"]:
@@ -288,7 +288,7 @@ class Perturbation:
 
     def _targets(self, some: slice) -> Array:
         """Dense targets in float64."""
-        outputs = int(self.table[-1, job.WIDTH_OUT])
+        outputs = int(self.table[-1, jobs.WIDTH_OUT])
         if not self.labels.size:
             return np.ascontiguousarray(self.dense[some], np.float64)
         labels = self.labels[some]
@@ -308,8 +308,8 @@ class Perturbation:
         """Roughly how many operations one parameter of operation o takes."""
         if o not in self._costs:
             first = o if self._moves_by_forward(o) else o + 1
-            mixing = [row for row in self.table[first:] if first == o or not row[job.TAKES_ELEMENTS]]
-            after = [int(row[job.WIDTH_OUT]) for row in mixing]
+            mixing = [row for row in self.table[first:] if first == o or not row[jobs.TAKES_ELEMENTS]]
+            after = [int(row[jobs.WIDTH_OUT]) for row in mixing]
             changed = sum(20.0 * width for width in after) + sum(2.0 * a * b for a, b in itertools.pairwise(after))
             self._costs[o] = 60.0 + changed
         return rows * points * self._costs[o]
@@ -326,7 +326,7 @@ class _Entries(NamedTuple):
 
 
 def _entries(row: Array, o: int, which: int) -> _Entries:
-    place = row[job.PLACES_AT + EACH_PLACE * which :][:EACH_PLACE]
+    place = row[jobs.PLACES_AT + EACH_PLACE * which :][:EACH_PLACE]
     height, breadth = int(place[HEIGHT]), int(place[BREADTH])
     if not place[IS_MATRIX]:
         height, breadth = 1, height

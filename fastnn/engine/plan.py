@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn.engine.interpreters import job
+from fastnn.engine.interpreters import jobs
 from fastnn.engine.shapes import check_input_shape, shapes_of, sizes_of
 from fastnn.gate.arrays import Array
 from fastnn.kernels.addresses import LATER
@@ -32,10 +32,10 @@ class Plan(NamedTuple):
 
     Attributes
     ----------
-    operations : array (operations, job.PLAN_COLUMNS)
+    operations : array (operations, jobs.PLAN_COLUMNS)
         The operations without the addresses of units; see `table`.
     numbers : array
-        See interpreters/job.py.
+        See interpreters/jobs.py.
     layers : tuple
         The layers of the operations: all but layers that compute nothing, such as Flatten.
     shapes : tuple of (Shape, Shape)
@@ -60,7 +60,7 @@ class Plan(NamedTuple):
     @property
     def penalized(self) -> list[slice]:
         """The parts of the flat vector that regularization takes."""
-        places = self.operations[:, job.PLACES_AT : job.SHAPES_AT].reshape(-1, EACH_PLACE)
+        places = self.operations[:, jobs.PLACES_AT : jobs.SHAPES_AT].reshape(-1, EACH_PLACE)
         return [slice(place, place + height * breadth) for place, height, breadth, _, is_one in places if is_one]
 
     def table(self, dtype: Any, roles: tuple[str, ...]) -> Array:
@@ -87,7 +87,7 @@ class Plan(NamedTuple):
 
 def column_of(role: str) -> int:
     """The place in a plan's row for the address of a unit of this role."""
-    return job.UNITS_AT + Units._fields.index(role)
+    return jobs.UNITS_AT + Units._fields.index(role)
 
 
 def set_address(table: Array, i: int, units: Units, role: str, dtype: Any) -> None:
@@ -164,35 +164,35 @@ def compile_plan(
     """The plan of layers, and the places of their parameters.
 
     layers, input_shape: as `check_layers` returns them; loss: None where none is asked for; loss_numbers: see
-    engine/job.py.
+    engine/interpreters/jobs.py.
     """
     shapes = shapes_of(layers, input_shape)
     computing = [i for i, layer in enumerate(layers) if not layer.is_view]  # the others leave tensors where they are
     pairs, layers = tuple((shapes[i], shapes[i + 1]) for i in computing), tuple(layers[i] for i in computing)
-    table = np.zeros((len(layers), job.PLAN_COLUMNS), np.intp)
-    numbers = np.zeros(job.NUMBERS_EACH * len(layers) + job.PLAN_NUMBERS)
-    numbers[job.NUMBERS_EACH * len(layers) :] = loss_numbers
+    table = np.zeros((len(layers), jobs.PLAN_COLUMNS), np.intp)
+    numbers = np.zeros(jobs.NUMBERS_EACH * len(layers) + jobs.PLAN_NUMBERS)
+    numbers[jobs.NUMBERS_EACH * len(layers) :] = loss_numbers
     places, statistics = _Places(0), _Places(0)
-    reads, columns, flop = job.INPUT, 0, 0.0
+    reads, columns, flop = jobs.INPUT, 0, 0.0
     for i, (layer, (before, after)) in enumerate(zip(layers, pairs, strict=True)):
         row = table[i]
-        row[job.READS], row[job.WRITES] = reads, columns
-        row[job.WIDTH_IN], row[job.WIDTH_OUT] = math.prod(before), math.prod(after)
-        row[job.SHAPES_AT :] = sizes_of(before, after)
-        row[job.TAKES_ELEMENTS] = layer.takes_elements
+        row[jobs.READS], row[jobs.WRITES] = reads, columns
+        row[jobs.WIDTH_IN], row[jobs.WIDTH_OUT] = math.prod(before), math.prod(after)
+        row[jobs.SHAPES_AT :] = sizes_of(before, after)
+        row[jobs.TAKES_ELEMENTS] = layer.takes_elements
         reads, columns = columns, columns + math.prod(after)
         own = layer.numbers()
-        _check_room(layer, "numbers", len(own), job.NUMBERS_EACH)
+        _check_room(layer, "numbers", len(own), jobs.NUMBERS_EACH)
         _check_room(layer, "parameters", len(layer.parameters(before)), MOST_PARAMETERS)
         _check_room(layer, "statistics", len(layer.statistics(before)), MOST_STATISTICS)
-        numbers[job.NUMBERS_EACH * i : job.NUMBERS_EACH * i + len(own)] = own
+        numbers[jobs.NUMBERS_EACH * i : jobs.NUMBERS_EACH * i + len(own)] = own
         size = sum(map(math.prod, layer.parameters(before).values()))
         # Each parameter meets every place of an image.
         flop += 2.0 * max(size * math.prod(after[1:]), math.prod(before), math.prod(after))
-        row[job.PARAMETERS] = places.add(row, 0, layer.parameters(before), layer.penalized)
+        row[jobs.PARAMETERS] = places.add(row, 0, layer.parameters(before), layer.penalized)
     statistics.size = places.size
     for row, layer, (before, _) in zip(table, layers, pairs, strict=True):
-        row[job.STATISTICS] = statistics.add(row, MOST_PARAMETERS, layer.statistics(before), ())
+        row[jobs.STATISTICS] = statistics.add(row, MOST_PARAMETERS, layer.statistics(before), ())
     units = loss.units if isinstance(loss, Loss) else loss
     of_labels = (loss.labels_units or NO_LABELS) if isinstance(loss, Loss) else units
     accepts = loss.accepts if isinstance(loss, Loss) else 0
@@ -221,7 +221,7 @@ class _Places:
                 raise MemoryError(f"layers: expected parameters that fit into memory, got {came}")
             self._counts[name] = self._counts.get(name, 0) + 1
             self.found[f"{name}{self._counts[name]}"] = (self.size, shape)
-            at = job.PLACES_AT + EACH_PLACE * which
+            at = jobs.PLACES_AT + EACH_PLACE * which
             breadth = math.prod(shape[1:])
             row[at : at + EACH_PLACE] = self.size, shape[0], breadth, len(shape) > 1, name in penalized
             self.size += math.prod(shape)

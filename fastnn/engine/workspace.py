@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.engine.interpreters import batch, forward, job, training, updating
+from fastnn.engine.interpreters import batch, forward, jobs, training, updating
 from fastnn.engine.plan import PREDICTING, TRAINING, Plan
 from fastnn.gate.arrays import Array
 from fastnn.kernels.addresses import LATER
@@ -15,7 +15,7 @@ from fastnn.operations.updates.base import CLIP_NORM, CLIP_VALUE, RATES
 from fastnn.optimizers import OWN, Optimizer, Rule
 
 INDEX = np.dtype(np.intp)
-NO_COUNTERS = np.zeros(job.COUNTERS, INDEX)  # for predictions, which count nothing
+NO_COUNTERS = np.zeros(jobs.COUNTERS, INDEX)  # for predictions, which count nothing
 
 # Units of the interpreters that few networks or calls need.
 SELDOM = (
@@ -46,7 +46,7 @@ class Workspace:
         False is for predictions alone, which take forward.BLOCK_ROWS rows on each thread.
     shuffled : bool
         Whether batches are gathered.
-    counters : array (job.COUNTERS,)
+    counters : array (jobs.COUNTERS,)
         The network's counters.
     """
 
@@ -64,7 +64,7 @@ class Workspace:
     ) -> None:
         self.vectors, self.rows, self.parts, self.shuffled = vectors, rows, parts, shuffled
         values, gradients, state = vectors
-        dtype, inputs = values.dtype, int(plan.operations[0, job.WIDTH_IN])
+        dtype, inputs = values.dtype, int(plan.operations[0, jobs.WIDTH_IN])
         self.plan, self.dtype, self.training = plan, dtype, training
         self.table = plan.table(dtype, TRAINING if training else PREDICTING)
         some = rows if training else 0
@@ -87,7 +87,7 @@ class Workspace:
             "tensor_gradients": np.zeros(some * columns, dtype),
             "scratch": np.zeros(parts * scratch_size(plan, some), dtype),
             "updates": np.zeros(parts * largest, dtype),
-            "sums": np.zeros(parts * job.SUMS),
+            "sums": np.zeros(parts * jobs.SUMS),
             "losses": np.zeros(some),
             "loss_sums": np.zeros(some),
             "hits": np.zeros(some, INDEX),
@@ -98,28 +98,28 @@ class Workspace:
     def _make_job(self, rows: int, trained: int) -> None:
         """Make the job of these arrays."""
         plan, dtype = self.plan, self.dtype
-        inputs, state, parts = int(plan.operations[0, job.WIDTH_IN]), self.vectors[2], self.parts
-        self.job = np.zeros(job.JOB_SIZE, INDEX)
-        self.job[[job.OPERATION_COUNT, job.STATE_VECTORS]] = len(self.table), len(state)
-        self.job[[job.CAPACITY, job.PARTS, job.TRAINED, job.ITEM]] = rows, parts, trained, dtype.itemsize
-        self.job[[job.DATA_INPUTS, job.DATA_OUTPUTS]] = inputs, plan.operations[-1, job.WIDTH_OUT]
+        inputs, state, parts = int(plan.operations[0, jobs.WIDTH_IN]), self.vectors[2], self.parts
+        self.job = np.zeros(jobs.JOB_SIZE, INDEX)
+        self.job[[jobs.OPERATION_COUNT, jobs.STATE_VECTORS]] = len(self.table), len(state)
+        self.job[[jobs.CAPACITY, jobs.PARTS, jobs.TRAINED, jobs.ITEM]] = rows, parts, trained, dtype.itemsize
+        self.job[[jobs.DATA_INPUTS, jobs.DATA_OUTPUTS]] = inputs, plan.operations[-1, jobs.WIDTH_OUT]
         if self.training:
-            self.job[job.ACCEPTS] = plan.accepts
-            self.job[job.PARAMETER_PART] = updating.parameter_part.address(dtype)
-            has_stages = self.table[:, job.UNITS_AT + BATCH_STATISTICS].any()
-            self.job[job.BATCH_PART] = (batch.staged_part if has_stages else batch.batch_part).address(dtype)
+            self.job[jobs.ACCEPTS] = plan.accepts
+            self.job[jobs.PARAMETER_PART] = updating.parameter_part.address(dtype)
+            has_stages = self.table[:, jobs.UNITS_AT + BATCH_STATISTICS].any()
+            self.job[jobs.BATCH_PART] = (batch.staged_part if has_stages else batch.batch_part).address(dtype)
             if has_stages:
-                self.job[job.BETWEEN_STAGES] = batch.between_stages.address(dtype)
-                self.job[job.STATISTICS_PART] = training.statistics_part.address(dtype)
-            if plan.numbers[-job.PLAN_NUMBERS :][[job.L1, job.L2]].any():
-                self.job[job.PENALIZE] = updating.penalize.address(dtype)
-            self._add_later({job.LOSS: plan.loss.rows, job.LOSS_OF_LABELS: plan.loss_of_labels.rows})
-            self._add_later({job.WEIGH: batch.weigh, job.COUNT_HITS: batch.hits_of_rows})
-            self._add_later({job.CHECK_TARGETS: None if plan.accepts == OTHERS else training.check_targets})
+                self.job[jobs.BETWEEN_STAGES] = batch.between_stages.address(dtype)
+                self.job[jobs.STATISTICS_PART] = training.statistics_part.address(dtype)
+            if plan.numbers[-jobs.PLAN_NUMBERS :][[jobs.L1, jobs.L2]].any():
+                self.job[jobs.PENALIZE] = updating.penalize.address(dtype)
+            self._add_later({jobs.LOSS: plan.loss.rows, jobs.LOSS_OF_LABELS: plan.loss_of_labels.rows})
+            self._add_later({jobs.WEIGH: batch.weigh, jobs.COUNT_HITS: batch.hits_of_rows})
+            self._add_later({jobs.CHECK_TARGETS: None if plan.accepts == OTHERS else training.check_targets})
         else:
-            self.job[job.PREDICT_PART] = forward.predict_part.address(dtype)
+            self.job[jobs.PREDICT_PART] = forward.predict_part.address(dtype)
         for name, array in self.arrays.items():
-            place = job.PLACES[name]
+            place = jobs.PLACES[name]
             self.job[place : place + 2] = array.ctypes.data, array.size
 
     def _add_later(self, units: dict[int, Unit | None]) -> None:
@@ -130,7 +130,7 @@ class Workspace:
 
     def compile_wanted(self) -> None:
         """Compile what a call asked for that returned NEEDS_UNIT."""
-        slot = int(self.job[job.WANTED])
+        slot = int(self.job[jobs.WANTED])
         unit = self._later.get(slot)
         if unit is None:
             self.plan.add_sparse(self.table, self.dtype)
@@ -162,8 +162,8 @@ class Workspace:
         # Compiled by now: where that was interrupted, the job and its rule are still what they were.
         self.rule = None
         self.rates[: len(rule.numbers)] = rule.numbers
-        self.job[[job.UPDATE, job.CLIP_VALUES, job.CLIP_TO_NORM, job.CLIPPED_PART]] = addresses
-        self._add_later({job.OUTER: outer})
+        self.job[[jobs.UPDATE, jobs.CLIP_VALUES, jobs.CLIP_TO_NORM, jobs.CLIPPED_PART]] = addresses
+        self._add_later({jobs.OUTER: outer})
         self.rule, self.optimizer = rule, optimizer
 
     def suits(self, vectors: tuple[Any, Any, Any], rows: int, parts: int, shuffled: bool) -> bool:
@@ -180,10 +180,7 @@ class Workspace:
 
 
 def take_for_prediction(
-    pool: list[Workspace],
-    network: tuple[Plan, int, int],
-    vectors: tuple[Array, Array, Array],
-    parts: int,
+    pool: list[Workspace], network: tuple[Plan, int, int], vectors: tuple[Array, Array, Array], parts: int
 ) -> Workspace:
     """A workspace taken from the pool, so that no other Python thread uses it, or a new one.
 
@@ -202,8 +199,8 @@ def largest_update(table: Array) -> int:
     """The most elements of a matrix's gradient that are computed at once."""
     sizes = [0]
     for row in table:
-        for which in range(int(row[job.PARAMETERS])):
-            place = row[job.PLACES_AT + EACH_PLACE * which :][:EACH_PLACE]
+        for which in range(int(row[jobs.PARAMETERS])):
+            place = row[jobs.PLACES_AT + EACH_PLACE * which :][:EACH_PLACE]
             if place[IS_MATRIX]:
                 height, breadth = int(place[HEIGHT]), int(place[BREADTH])
                 sizes.append(min(height * breadth, max(updating.UPDATE_SIZE, updating.FEWEST_ROWS * breadth)))

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from fastnn.engine import threads
-from fastnn.engine.interpreters import job, on_arrays
+from fastnn.engine.interpreters import jobs, on_arrays
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import remedy
@@ -111,7 +111,7 @@ def affine_backward(
     )
     scratch = _take_scratch(parts, max(sizes), x.dtype)
     work = (4.0 if need_dx else 2.0) * x.size * W.shape[1]
-    sums = np.empty((parts, job.SUMS))
+    sums = np.empty((parts, jobs.SUMS))
     units = (
         on_arrays.backward_part.address(x.dtype),
         affine_products.address(x.dtype) if need_dx else 0,

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastnn import losses as _losses  # not to stand where fastnn.functional has this module
 from fastnn.engine import threads
-from fastnn.engine.interpreters import job, on_arrays
+from fastnn.engine.interpreters import jobs, on_arrays
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.losses import Loss, weights_of
@@ -267,7 +267,7 @@ def _evaluate(
         np.arange(len(y)),
         1.0 if weights is not None else divisor,
     )
-    rest = (dy, values, sums, NO_HITS, np.empty((parts, job.SUMS)))
+    rest = (dy, values, sums, NO_HITS, np.empty((parts, jobs.SUMS)))
     total = threads.run(on_arrays.loss, work, *arguments, *rest, n_threads=parts)
     if weights is None and reduction != "none":
         return float(total) / divisor, dy

@@ -15,22 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn.engine.interpreters import job, on_arrays
+from fastnn.engine.interpreters import jobs, on_arrays
 from fastnn.engine.perturbation import DOUBLE, METHODS, NO_HITS, Perturbation, quotient
 from fastnn.gate.arrays import Array
 from fastnn.kernels import frames
-from fastnn.kernels.frames import (
-    BACKWARD,
-    BREADTH,
-    EACH_PLACE,
-    FORWARD,
-    GRADIENT,
-    HEIGHT,
-    MOST_PARAMETERS,
-    OFF,
-    PLACE,
-    SLOTS,
-)
 from fastnn.kernels.units import Unit
 from fastnn.operations.links import BESIDE, EPS, NOISY, RUNS, SHARES, SURE, Gradient, spread
 
@@ -112,15 +100,15 @@ class _Operation:
 
     def __init__(self, model: Perturbation, i: int, rounding: _Rounding) -> None:
         self.layer, self.row, self.values = model.plan.layers[i], model.plan.operations[i], model.values
-        self.shapes, self.outputs = model.plan.shapes[i], int(self.row[job.WIDTH_OUT])
-        self.numbers = model.plan.numbers[job.NUMBERS_EACH * i :]
+        self.shapes, self.outputs = model.plan.shapes[i], int(self.row[jobs.WIDTH_OUT])
+        self.numbers = model.plan.numbers[jobs.NUMBERS_EACH * i :]
         self.unit, self.noise = rounding.unit, rounding.noise
-        self.places = self._places(0, job.PARAMETERS)
+        self.places = self._places(0, jobs.PARAMETERS)
         self.parameters = self._arrays(self.places)
-        self.statistics = self._arrays(self._places(MOST_PARAMETERS, job.STATISTICS))
+        self.statistics = self._arrays(self._places(frames.MOST_PARAMETERS, jobs.STATISTICS))
 
     def _places(self, first: int, count: int) -> list[Array]:
-        table = self.row[job.PLACES_AT : job.SHAPES_AT].reshape(-1, EACH_PLACE)
+        table = self.row[jobs.PLACES_AT : jobs.SHAPES_AT].reshape(-1, frames.EACH_PLACE)
         return list(table[first : first + self.row[count]])
 
     def _arrays(self, places: list[Array]) -> list[Array]:
@@ -134,16 +122,18 @@ class _Operation:
         rows, values = self._rows(x, dtype), self.values
         if which >= 0:
             values, place = values.copy(), self.places[which]
-            values[place[PLACE] : place[PLACE] + place[HEIGHT] * place[BREADTH]] += np.ravel(step)
+            values[place[frames.PLACE] : place[frames.PLACE] + place[frames.HEIGHT] * place[frames.BREADTH]] += (
+                np.ravel(step)
+            )
         y = np.empty((len(rows), self.outputs), dtype)
-        self._run(self.layer.units.forward, FORWARD, rows, y, values, {})
+        self._run(self.layer.units.forward, frames.FORWARD, rows, y, values, {})
         return y.astype(np.float64, copy=False).reshape(*x.shape[:-1], self.outputs)
 
     def slopes(self, x: Array, y: Array) -> Array:
         rows = self._rows(x)
         slopes = np.ones_like(rows)
         both = dict.fromkeys((frames.D_TARGET, frames.D_SOURCE), slopes.ctypes.data)
-        self._run(self.layer.units.backward, BACKWARD, rows, self._rows(y), self.values, both)
+        self._run(self.layer.units.backward, frames.BACKWARD, rows, self._rows(y), self.values, both)
         return slopes.reshape(x.shape)
 
     def backward(self, x: Array, y: Array, dy: Array, dtype: Any = DOUBLE) -> tuple[Array, list[Array]]:
@@ -151,11 +141,11 @@ class _Operation:
         dx, gradients = np.empty_like(rows), []
         units: Any = self.layer.units
         slots = {frames.D_TARGET: slopes.ctypes.data, frames.D_SOURCE: dx.ctypes.data}
-        self._run(units.backward, BACKWARD, rows, outputs, self.values, slots)
+        self._run(units.backward, frames.BACKWARD, rows, outputs, self.values, slots)
         for which, place in enumerate(self.places):
-            gradients.append(np.empty(place[HEIGHT] * place[BREADTH], dtype))
-            own = {frames.PARAMETER: which, frames.END: place[HEIGHT], frames.OUT: gradients[-1].ctypes.data}
-            self._run(units.gradient, GRADIENT, rows, outputs, self.values, slots | own)
+            gradients.append(np.empty(place[frames.HEIGHT] * place[frames.BREADTH], dtype))
+            own = {frames.PARAMETER: which, frames.END: place[frames.HEIGHT], frames.OUT: gradients[-1].ctypes.data}
+            self._run(units.gradient, frames.GRADIENT, rows, outputs, self.values, slots | own)
         return dx.astype(np.float64, copy=False), [one.astype(np.float64, copy=False) for one in gradients]
 
     def _rows(self, x: Array, dtype: Any = DOUBLE) -> Array:
@@ -164,7 +154,7 @@ class _Operation:
     def _run(self, unit: Unit, role: int, x: Array, y: Array, values: Array, slots: dict[int, int]) -> None:
         """Call a unit for rows x and y, in their dtype; slots: further entries of its frame."""
         scratch, values = np.empty(self.layer.scratch_size(len(x), *self.shapes), x.dtype), values.astype(x.dtype)
-        request, sums = np.zeros(SLOTS, np.intp), np.empty(job.SUMS)
+        request, sums = np.zeros(frames.SLOTS, np.intp), np.empty(jobs.SUMS)
         slots = slots | {
             on_arrays.UNIT: unit.address(x.dtype),
             frames.ROLE: role,
@@ -175,14 +165,14 @@ class _Operation:
             frames.TARGET: y.ctypes.data,
             frames.VALUES: values.ctypes.data,
             frames.STATISTICS: values.ctypes.data,
-            frames.PLACES: self.row[job.PLACES_AT :].ctypes.data,
+            frames.PLACES: self.row[jobs.PLACES_AT :].ctypes.data,
             frames.NUMBERS: self.numbers.ctypes.data,
             frames.SCRATCH: scratch.ctypes.data,
             frames.SCRATCH_SIZE: scratch.size,
             frames.SUMS: sums.ctypes.data,
             frames.SUMS_SIZE: sums.size,
             frames.ITEM: x.itemsize,
-            frames.KEY: OFF,
+            frames.KEY: frames.OFF,
         }
         request[list(slots)] = list(slots.values())
         on_arrays.rows.serial(1, 0, on_arrays.rows_part.address(x.dtype), request, x.dtype.type(0.0))
@@ -220,7 +210,11 @@ class _Chain:
             one = self.operations[i]
             back = one.layer.link.backward(one, taken[i], dy, i > 0)
             for place, gradient in zip(one.places, back.gradients, strict=True):
-                self._take(slice(place[PLACE], place[PLACE] + place[HEIGHT] * place[BREADTH]), gradient, rounded)
+                self._take(
+                    slice(place[frames.PLACE], place[frames.PLACE] + place[frames.HEIGHT] * place[frames.BREADTH]),
+                    gradient,
+                    rounded,
+                )
             dy = back.dx
             rounded += back.rounded
 
@@ -237,7 +231,7 @@ class _Chain:
 
     def add_penalty(self) -> None:
         """Add the gradient of the penalty on weights; that of |w| at 0 is a matter of choice, too."""
-        l1, l2 = (float(self.plan.numbers[-job.PLAN_NUMBERS + which]) for which in (job.L1, job.L2))
+        l1, l2 = (float(self.plan.numbers[-jobs.PLAN_NUMBERS + which]) for which in (jobs.L1, jobs.L2))
         for some in self.plan.penalized if l1 != 0.0 or l2 != 0.0 else ():
             w = self.parameters[some]
             signs = np.stack([np.sign(w)] * len(KEPT))
@@ -273,9 +267,9 @@ class _Chain:
         dy, (losses, sums) = np.empty_like(outputs), np.empty((2, len(outputs)))
         labels, dense = self.model.labels[some], np.ascontiguousarray(self.model.dense[some], dtype)
         rows = np.tile(np.arange(y.shape[-2]), len(outputs) // y.shape[-2])
-        numbers = self.plan.numbers[-job.PLAN_NUMBERS :].copy()
+        numbers = self.plan.numbers[-jobs.PLAN_NUMBERS :].copy()
         units = on_arrays.rows_part.address(outputs.dtype), self.model.loss.rows.address(outputs.dtype)
-        divisor = len(self.model.x) / numbers[job.DATA_SHARE]
+        divisor = len(self.model.x) / numbers[jobs.DATA_SHARE]
         arguments = (*units, numbers, outputs, labels, dense, rows, divisor, dy, losses, sums, NO_HITS)
-        on_arrays.loss.serial(1, 0, *arguments, np.empty((1, job.SUMS)))
+        on_arrays.loss.serial(1, 0, *arguments, np.empty((1, jobs.SUMS)))
         return dy.astype(np.float64).reshape(y.shape)

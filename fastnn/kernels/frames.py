@@ -109,6 +109,12 @@ def d_target(frame: Any) -> Any:
 
 
 @kernel
+def samples_of(frame: Any) -> Any:
+    """The numbers of the samples that a perturbation moves."""
+    return integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT))
+
+
+@kernel
 def flat(frame: Any, slot: int) -> Any:
     """All elements of the rows at a slot as a vector, for an operation with as many outputs as inputs."""
     return vector_of(frame, slot, get(frame, ROWS) * get(frame, INPUTS))

@@ -6,6 +6,7 @@ It raises AttributeError if Numba has moved any part used here; Numba's own comp
 import contextlib
 import gc
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any, ClassVar, NamedTuple
 
 import numba
@@ -123,9 +124,36 @@ _UNUSED = (
 )  # fmt: skip
 
 
-def _lowering() -> Any:
-    """Numba's pass that writes a function in LLVM's terms, but without counting references, as nothing is allocated."""
+def _name_constants(function: Any) -> None:
+    """Turn each `module.name` of a function into the object itself, so that it costs no more than an imported name."""
+    ir: Any = numba.core.ir
+    for block in function.blocks.values():
+        modules: dict[str, Any] = {}
+        for one in block.body:
+            value = getattr(one, "value", None)
+            if isinstance(value, ir.Global) and isinstance(value.value, ModuleType):
+                modules[one.target.name] = value.value
+            elif isinstance(value, ir.Expr) and value.op == "getattr" and value.value.name in modules:
+                one.value = ir.Global(value.attr, getattr(modules[value.value.name], value.attr), one.loc)
+                function._definitions[one.target.name] = [one.value]
+        block.body = [one for one in block.body if not (isinstance(one, ir.Assign) and one.target.name in modules)]
+
+
+def _own_passes() -> Any:
+    """Numba's first pass, see `_name_constants`, and the one that writes a function in LLVM's terms.
+
+    The last one does not count references, as nothing is allocated.
+    """
     passes: Any = numba.core.typed_passes
+    first: Any = numba.core.untyped_passes.TranslateByteCode
+
+    class _WithoutModules(first):
+        _name = "translate_without_modules"
+
+        def run_pass(self, state: Any) -> bool:
+            done = bool(super().run_pass(state))
+            _name_constants(state.func_ir)
+            return done
 
     class _WithoutCounts(passes.NativeLowering):
         _name = "lowering_without_counts"
@@ -134,8 +162,8 @@ def _lowering() -> Any:
             state.targetctx = state.targetctx.subtarget(enable_nrt=False)
             return bool(super().run_pass(state))
 
-    numba.core.compiler_machinery.register_pass(mutates_CFG=True, analysis_only=False)(_WithoutCounts)
-    return {passes.NativeLowering: _WithoutCounts}
+    register = numba.core.compiler_machinery.register_pass(mutates_CFG=True, analysis_only=False)
+    return {first: register(_WithoutModules), passes.NativeLowering: register(_WithoutCounts)}
 
 
 class _Known:
@@ -210,7 +238,7 @@ def merging_compilers() -> Compilers:
     """
     compiler_class: Any = numba.core.compiler.Compiler
     wide, merged, apart = _libraries()
-    instead = _lowering()
+    instead = _own_passes()
 
     class _OfUsersCompiler(compiler_class):
         library = merged

@@ -13,15 +13,7 @@ import numpy as np
 
 from fastnn.kernels import processor, simd
 from fastnn.kernels.compile import kernel
-from fastnn.kernels.matmul import (
-    CHAIN,
-    DEEP,
-    PANEL_COLUMNS,
-    add_to,
-    chain_of,
-    copy_rows,
-    deep_scratch_size,
-)
+from fastnn.kernels.matmul import CHAIN, DEEP, PANEL_COLUMNS, add_to, chain_of, copy_rows, deep_scratch_size
 from fastnn.kernels.matmul import ROW_BLOCK as DEEP_ROWS
 from fastnn.kernels.tiles import FEW_ROWS, MAX_VECTORS, ROWS
 from fastnn.kernels.views import elements
@@ -202,32 +194,12 @@ def _product(left: Any, b: Any, bias: Any, scratch: Any, c: Any) -> None:
             for j in range(0, columns, width):
                 size = min(width, columns - j)
                 copy_rows((flat_b, k * columns + j, columns), panel, width, size, steps)
+                out = (flat, i * columns + j, columns, size - lanes if size > lanes else size, k > 0)
+                rest = (operand, panel, (bias, j, has_bias), out, count, lists)
                 if size > lanes:
-                    out = (flat, i * columns + j, columns, size - lanes, k > 0)
-                    _tiles(
-                        simd.zero_tile(c, ROWS, 2),
-                        simd.zero_tile(c, FEW_ROWS, 2),
-                        two,
-                        operand,
-                        panel,
-                        (bias, j, has_bias),
-                        out,
-                        count,
-                        lists,
-                    )
+                    _tiles(simd.zero_tile(c, ROWS, 2), simd.zero_tile(c, FEW_ROWS, 2), two, *rest)
                 else:
-                    out = (flat, i * columns + j, columns, size, k > 0)
-                    _tiles(
-                        simd.zero_tile(c, ROWS, 1),
-                        simd.zero_tile(c, FEW_ROWS, 1),
-                        one,
-                        operand,
-                        panel,
-                        (bias, j, has_bias),
-                        out,
-                        count,
-                        lists,
-                    )
+                    _tiles(simd.zero_tile(c, ROWS, 1), simd.zero_tile(c, FEW_ROWS, 1), one, *rest)
 
 
 @kernel

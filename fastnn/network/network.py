@@ -11,8 +11,8 @@ import numpy as np
 
 from fastnn.engine import observation
 from fastnn.engine.engine import NO_ORDER, Batches, Engine
-from fastnn.engine.interpreters import job
-from fastnn.engine.interpreters.job import DONE, REFUSED
+from fastnn.engine.interpreters import jobs
+from fastnn.engine.interpreters.jobs import DONE, REFUSED
 from fastnn.engine.parameters import Parameters
 from fastnn.engine.perturbation import METHODS, step_size
 from fastnn.engine.plan import table_of_layers
@@ -185,7 +185,7 @@ class Network:
         engine.state_owner, engine.optimizer, engine.counters[:] = None, None, 0
         if any(layer.is_random for layer in engine.layers):
             drawn = generator.integers(2**31)
-            engine.counters[job.SEED] = arrays.integer("rng.integers(2**31)", drawn, 0, 2**31 - 1)
+            engine.counters[jobs.SEED] = arrays.integer("rng.integers(2**31)", drawn, 0, 2**31 - 1)
 
     def predict(self, x: Any, *, out: Any = None, check_finite: bool = True) -> Array:
         """The outputs of the last layer; for a classifier logits, which `fastnn.softmax` turns into probabilities.

@@ -6,7 +6,7 @@ import numpy as np
 
 from fastnn.engine import threads
 from fastnn.engine.engine import NO_ORDER, NO_WEIGHTS, Engine
-from fastnn.engine.interpreters import job, training
+from fastnn.engine.interpreters import jobs, training
 from fastnn.engine.parameters import Parameters
 from fastnn.engine.plan import compile_plan
 from fastnn.engine.workspace import INDEX, Workspace
@@ -75,12 +75,12 @@ def _run(network: Engine, x: Array, dy: Array, need_dx: bool) -> tuple[Workspace
     data = (x[:], np.empty(0, INDEX), dy[:], NO_ORDER, NO_WEIGHTS)
     arguments = (workspace.job, *data, 0, 1, len(x), 0.0, False, False, False)
     work = 0.3 * len(x) * compiled.plan.flop
-    while threads.run(training.train, work, *arguments, n_threads=parts)[3] == job.NEEDS_UNIT:
+    while threads.run(training.train, work, *arguments, n_threads=parts)[3] == jobs.NEEDS_UNIT:
         workspace.compile_wanted()
     return workspace, gradients
 
 
 def _tensor(workspace: Workspace, name: str, row: Array, rows: int) -> Array:
     """The rows of an operation's outputs, or of the gradient by them."""
-    start, width = rows * int(row[job.WRITES]), int(row[job.WIDTH_OUT])
+    start, width = rows * int(row[jobs.WRITES]), int(row[jobs.WIDTH_OUT])
     return workspace.arrays[name][start : start + rows * width].reshape(rows, width)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from fastnn.engine.engine import NO_ORDER, NO_WEIGHTS, lone_row
-from fastnn.engine.interpreters.job import DONE, NOT_FINITE
+from fastnn.engine.interpreters.jobs import DONE, NOT_FINITE
 from fastnn.errors import TrainingDivergedError
 from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import Array
@@ -30,7 +30,7 @@ GRADIENTS = ("analytic", "numerical")
 
 Callback: TypeAlias = "Callable[[Network, History], object]"
 Schedule = Callable[[int, History], float]
-Data: TypeAlias = tuple[Array, Array, Array, Array]  # x, labels, dense, order; see engine/job.py
+Data: TypeAlias = tuple[Array, Array, Array, Array]  # x, labels, dense, order; see engine/interpreters/jobs.py
 
 
 # Sixteen parameters: all but the data are options with defaults.

@@ -7,43 +7,9 @@ from typing import Any
 import numpy as np
 
 from fastnn.gate import arrays
+from fastnn.kernels import frames
 from fastnn.kernels.addresses import get, put
-from fastnn.kernels.frames import (
-    BACKWARD,
-    BEGIN,
-    CHANGES,
-    COLUMN,
-    FORWARD,
-    GRADIENT,
-    INPUTS,
-    OTHER,
-    OUT,
-    OUTPUTS,
-    PARAMETER,
-    PREPARED,
-    RESULT,
-    ROLE,
-    ROWS,
-    RUN,
-    SAMPLE_COUNT,
-    SAMPLES,
-    SPARSE_FORWARD,
-    STEPS,
-    WIDTH,
-    d_source,
-    d_target,
-    integers_of,
-    matrix_of,
-    out,
-    parameter,
-    scratch,
-    source,
-    sums,
-    target,
-    vector_of,
-    weights,
-)
-from fastnn.kernels.frames import END as LAST
+from fastnn.kernels.frames import d_target, integers_of, matrix_of, parameter, scratch, source, sums, target, vector_of
 from fastnn.kernels.matmul import AS_IT_IS, TRANSPOSED, product, scratch_size
 from fastnn.kernels.reductions import sums_of_columns
 from fastnn.kernels.sparse import sparse_multiply, sparse_multiply_transposed_left, sparse_scratch_size
@@ -63,40 +29,40 @@ def affine_products(frame: Any) -> None:
 
     The gradient is that of Rumelhart, Hinton and Williams, 1986. d y has a column for each change.
     """
-    role, memory, first = get(frame, ROLE), scratch(frame), get(frame, BEGIN)
-    none, values = part(memory, 0, 0), weights(frame, W)
-    if role == FORWARD:
+    role, memory, first = get(frame, frames.ROLE), scratch(frame), get(frame, frames.BEGIN)
+    none, values = part(memory, 0, 0), frames.weights(frame, W)
+    if role == frames.FORWARD:
         product(source(frame), AS_IT_IS, values, AS_IT_IS, parameter(frame, B), memory, target(frame), 0)
-    elif role == BACKWARD:
-        product(d_target(frame), AS_IT_IS, values, TRANSPOSED, none, memory, d_source(frame), 0)
-    elif role == GRADIENT and get(frame, PARAMETER) == B:
-        sums_of_columns(d_target(frame), sums(frame), first, out(frame))
-    elif role == GRADIENT:
-        dW = matrix_of(frame, OUT, get(frame, LAST) - first, get(frame, OUTPUTS))
+    elif role == frames.BACKWARD:
+        product(d_target(frame), AS_IT_IS, values, TRANSPOSED, none, memory, frames.d_source(frame), 0)
+    elif role == frames.GRADIENT and get(frame, frames.PARAMETER) == B:
+        sums_of_columns(d_target(frame), sums(frame), first, frames.out(frame))
+    elif role == frames.GRADIENT:
+        dW = matrix_of(frame, frames.OUT, get(frame, frames.END) - first, get(frame, frames.OUTPUTS))
         product(source(frame), TRANSPOSED, d_target(frame), AS_IT_IS, none, memory, dW, first)
     else:
-        columns = get(frame, SAMPLE_COUNT) * get(frame, RUN)
-        before = matrix_of(frame, CHANGES, get(frame, INPUTS), columns)
-        after = matrix_of(frame, OTHER, get(frame, OUTPUTS), columns)
+        columns = get(frame, frames.SAMPLE_COUNT) * get(frame, frames.RUN)
+        before = matrix_of(frame, frames.CHANGES, get(frame, frames.INPUTS), columns)
+        after = matrix_of(frame, frames.OTHER, get(frame, frames.OUTPUTS), columns)
         product(values, TRANSPOSED, before, AS_IT_IS, none, memory, after, 0)
 
 
 @unit
 def affine_sparse_products(frame: Any) -> None:
     """y = x W + b and dW = x^T dy, for an x that is mostly zeros."""
-    memory = scratch(frame)
-    if get(frame, ROLE) == SPARSE_FORWARD:
-        sparse_multiply(source(frame), weights(frame, W), parameter(frame, B), memory, target(frame))
+    x, memory, first = source(frame), scratch(frame), get(frame, frames.BEGIN)
+    if get(frame, frames.ROLE) == frames.SPARSE_FORWARD:
+        sparse_multiply(x, frames.weights(frame, W), parameter(frame, B), memory, target(frame))
     else:
-        dW = matrix_of(frame, OUT, get(frame, LAST) - get(frame, BEGIN), get(frame, OUTPUTS))
-        sparse_multiply_transposed_left(source(frame), d_target(frame), memory[:0], memory, dW, get(frame, BEGIN))
+        dW = matrix_of(frame, frames.OUT, get(frame, frames.END) - first, get(frame, frames.OUTPUTS))
+        sparse_multiply_transposed_left(x, d_target(frame), memory[:0], memory, dW, first)
 
 
 @unit
 def affine_prepare(frame: Any) -> None:
     """W (inputs, outputs) as (outputs, inputs)."""
-    values = weights(frame, W)
-    transposed = matrix_of(frame, PREPARED, values.shape[1], values.shape[0])
+    values = frames.weights(frame, W)
+    transposed = matrix_of(frame, frames.PREPARED, values.shape[1], values.shape[0])
     for i in range(values.shape[0]):
         for j in range(values.shape[1]):
             transposed[j, i] = values[i, j]
@@ -105,22 +71,23 @@ def affine_prepare(frame: Any) -> None:
 @unit
 def affine_reaches(frame: Any) -> None:
     """The samples whose input BEGIN is not 0; for a bias, all."""
-    samples, count, x = integers_of(frame, SAMPLES, get(frame, ROWS)), 0, source(frame)
-    is_bias = get(frame, PARAMETER) == B
-    i = 0 if is_bias else get(frame, BEGIN)
+    samples, count, x = integers_of(frame, frames.SAMPLES, get(frame, frames.ROWS)), 0, source(frame)
+    is_bias = get(frame, frames.PARAMETER) == B
+    i = 0 if is_bias else get(frame, frames.BEGIN)
     for n in range(x.shape[0]):
         samples[count] = n
         count += 1 if is_bias or x[n, i] != 0.0 else 0
-    put(frame, RESULT, count)
+    put(frame, frames.RESULT, count)
 
 
 @unit
 def affine_move(frame: Any) -> None:
     """d y[n, j] = x[n, i] dW[i, j], or db[j]."""
-    samples, run = integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT)), get(frame, RUN)
-    steps, d, x = vector_of(frame, STEPS, run), vector_of(frame, CHANGES, samples.size * run), source(frame)
-    is_bias = get(frame, PARAMETER) == B
-    i = 0 if is_bias else get(frame, BEGIN)
+    samples, run = frames.samples_of(frame), get(frame, frames.RUN)
+    steps = vector_of(frame, frames.STEPS, run)
+    d, x = vector_of(frame, frames.CHANGES, samples.size * run), source(frame)
+    is_bias = get(frame, frames.PARAMETER) == B
+    i = 0 if is_bias else get(frame, frames.BEGIN)
     for s in range(samples.size):
         some, factor = part(d, s * run, run), 1.0 if is_bias else x[samples[s], i]
         for c in range(run):
@@ -130,10 +97,11 @@ def affine_move(frame: Any) -> None:
 @unit
 def affine_spread(frame: Any) -> None:
     """d y[k] = W[j, k] d x[j], if only input j changes."""
-    columns, j, width = get(frame, SAMPLE_COUNT) * get(frame, RUN), get(frame, COLUMN), get(frame, WIDTH)
-    changes = matrix_of(frame, CHANGES, columns // width, width)
-    transposed = matrix_of(frame, PREPARED, get(frame, OUTPUTS), get(frame, INPUTS))
-    block = vector_of(frame, OTHER, get(frame, OUTPUTS) * columns)
+    columns = get(frame, frames.SAMPLE_COUNT) * get(frame, frames.RUN)
+    j, width = get(frame, frames.COLUMN), get(frame, frames.WIDTH)
+    changes = matrix_of(frame, frames.CHANGES, columns // width, width)
+    transposed = matrix_of(frame, frames.PREPARED, get(frame, frames.OUTPUTS), get(frame, frames.INPUTS))
+    block = vector_of(frame, frames.OTHER, get(frame, frames.OUTPUTS) * columns)
     for k in range(transposed.shape[0]):
         row = part(transposed[k], j, width)
         for r in range(changes.shape[0]):

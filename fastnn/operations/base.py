@@ -7,29 +7,10 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 
 from fastnn.gate import arrays
+from fastnn.kernels import frames
 from fastnn.kernels.addresses import get, zero_of
 from fastnn.kernels.compile import formula
-from fastnn.kernels.frames import (
-    CHANGES,
-    COLUMN,
-    D_SOURCE,
-    D_TARGET,
-    INPUTS,
-    LAYOUT,
-    OUTPUTS,
-    ROWS,
-    RUN,
-    SAMPLE_COUNT,
-    SAMPLES,
-    SOURCE,
-    TARGET,
-    WIDTH,
-    flat,
-    integers_of,
-    matrix_of,
-    number,
-    vector_of,
-)
+from fastnn.kernels.frames import flat, matrix_of, samples_of, vector_of
 from fastnn.kernels.units import Unit
 from fastnn.kernels.vector_math import constant
 from fastnn.kernels.views import part
@@ -220,12 +201,13 @@ def units_of(function: Callable[..., Any], derivative: Callable[..., Any]) -> Un
     """
 
     def forward(frame: Any) -> None:
-        p = constant(zero_of(frame), number(frame, 0))
-        _each(function, p, flat(frame, SOURCE), flat(frame, TARGET))
+        p = constant(zero_of(frame), frames.number(frame, 0))
+        _each(function, p, flat(frame, frames.SOURCE), flat(frame, frames.TARGET))
 
     def backward(frame: Any) -> None:
-        p = constant(zero_of(frame), number(frame, 0))
-        dy, x, y, dx = flat(frame, D_TARGET), flat(frame, SOURCE), flat(frame, TARGET), flat(frame, D_SOURCE)
+        p = constant(zero_of(frame), frames.number(frame, 0))
+        dy, x = flat(frame, frames.D_TARGET), flat(frame, frames.SOURCE)
+        y, dx = flat(frame, frames.TARGET), flat(frame, frames.D_SOURCE)
         _each_backward(derivative, p, dy, x, y, dx)
 
     return Units(Unit(forward, made_of=(function,)), Unit(backward, made_of=(derivative,)))
@@ -238,13 +220,13 @@ def changes_of_elements(change: Any, value: Any, frame: Any, a: Any, b: Any, c: 
     In columns, d (samples, points, WIDTH) holds the changes of the elements from COLUMN on; in a block, d (elements,
     samples * RUN) those of all elements, RUN of each for one sample.
     """
-    samples = integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT))
-    run, size, units = get(frame, RUN), samples.size * get(frame, RUN), get(frame, OUTPUTS)
-    x = matrix_of(frame, SOURCE, get(frame, ROWS), get(frame, INPUTS))
-    if get(frame, LAYOUT) == COLUMNS:
-        j, width = get(frame, COLUMN), get(frame, WIDTH)
+    samples = samples_of(frame)
+    run, size, units = get(frame, frames.RUN), samples.size * get(frame, frames.RUN), get(frame, frames.OUTPUTS)
+    x = matrix_of(frame, frames.SOURCE, get(frame, frames.ROWS), get(frame, frames.INPUTS))
+    if get(frame, frames.LAYOUT) == COLUMNS:
+        j, width = get(frame, frames.COLUMN), get(frame, frames.WIDTH)
         some_a, some_b, some_c = part(a, j, width), part(b, j, width), part(c, j, width)
-        d, points = vector_of(frame, CHANGES, size), run // width
+        d, points = vector_of(frame, frames.CHANGES, size), run // width
         for s in range(samples.size):
             base = part(x[samples[s]], j, width)
             for r in range(s * points, (s + 1) * points):
@@ -252,7 +234,7 @@ def changes_of_elements(change: Any, value: Any, frame: Any, a: Any, b: Any, c: 
                 for k in range(width):
                     row[k] = change(value, base[k], row[k], some_a[k], some_b[k], some_c[k])
         return
-    d = vector_of(frame, CHANGES, units * size)
+    d = vector_of(frame, frames.CHANGES, units * size)
     for s in range(samples.size):
         base = x[samples[s]]
         for k in range(units):

@@ -11,39 +11,10 @@ from typing import Any
 import numpy as np
 
 from fastnn.gate import arrays
+from fastnn.kernels import frames
 from fastnn.kernels.addresses import get, put
 from fastnn.kernels.compile import formula, kernel
-from fastnn.kernels.frames import (
-    BATCH_ROWS,
-    BEGIN,
-    CHANGES,
-    COLUMN,
-    OUTPUTS,
-    PARAMETER,
-    PREPARED,
-    RESULT,
-    ROWS,
-    RUN,
-    SAMPLE_COUNT,
-    SAMPLES,
-    STEPS,
-    WIDTH,
-    batch_statistic,
-    d_source,
-    d_target,
-    gradient,
-    integers_of,
-    learned_statistic,
-    number,
-    parameter,
-    scratch,
-    source,
-    statistic,
-    sums,
-    target,
-    vector_of,
-)
-from fastnn.kernels.frames import END as LAST
+from fastnn.kernels.frames import batch_statistic, gradient, number, parameter, scratch, source, statistic, vector_of
 from fastnn.kernels.units import unit
 from fastnn.kernels.views import part
 from fastnn.operations.base import Layer, Shape, Units, changes_of_elements, one_dimension
@@ -71,9 +42,10 @@ def _factors(frame: Any, factors: Any) -> None:
 @unit
 def batch_norm_forward(frame: Any) -> None:
     """y = gamma (x - mean) / sqrt(variance + epsilon) + beta."""
-    factors, means, beta = part(scratch(frame), 0, get(frame, OUTPUTS)), statistic(frame, MEAN), parameter(frame, BETA)
+    factors = part(scratch(frame), 0, get(frame, frames.OUTPUTS))
+    means, beta = statistic(frame, MEAN), parameter(frame, BETA)
     _factors(frame, factors)
-    xs, ys = source(frame), target(frame)
+    xs, ys = source(frame), frames.target(frame)
     for n in range(xs.shape[0]):
         x, y = xs[n], ys[n]
         for j in range(x.size):
@@ -83,10 +55,10 @@ def batch_norm_forward(frame: Any) -> None:
 @unit
 def batch_norm_backward(frame: Any) -> None:
     """dx from dy; with the statistics of the batch, which move with x, by the sums of batch_norm_sums."""
-    units, memory = get(frame, OUTPUTS), scratch(frame)
+    units, memory = get(frame, frames.OUTPUTS), scratch(frame)
     factors, shifts, slopes = part(memory, 0, units), part(memory, units, units), part(memory, 2 * units, units)
     _factors(frame, factors)
-    xs, dys, dxs, count = source(frame), d_target(frame), d_source(frame), get(frame, BATCH_ROWS)
+    xs, dys, dxs, count = source(frame), frames.d_target(frame), frames.d_source(frame), get(frame, frames.BATCH_ROWS)
     if count == 0:
         for n in range(xs.shape[0]):
             dy, dx = dys[n], dxs[n]
@@ -111,16 +83,12 @@ def batch_norm_statistics(frame: Any) -> None:
 
     The variance is the mean square of x less its unrounded mean, so that a large mean costs no digits.
     """
-    means, variances, xs, memory = (
-        batch_statistic(frame, MEAN),
-        batch_statistic(frame, VARIANCE),
-        source(frame),
-        sums(frame),
-    )
+    means, variances = batch_statistic(frame, MEAN), batch_statistic(frame, VARIANCE)
+    xs, memory = source(frame), frames.sums(frame)
     half = memory.size // 2
     exact, squares = part(memory, 0, half), part(memory, half, half)
-    for begin in range(get(frame, BEGIN), get(frame, LAST), half):
-        count = min(half, get(frame, LAST) - begin)
+    for begin in range(get(frame, frames.BEGIN), get(frame, frames.END), half):
+        count = min(half, get(frame, frames.END) - begin)
         memory[:] = 0.0
         for n in range(xs.shape[0]):
             x = part(xs[n], begin, count)
@@ -138,10 +106,12 @@ def batch_norm_statistics(frame: Any) -> None:
 
 
 @kernel
-def _sums_of_units(frame: Any, first: int, last: int, d_gamma: Any, d_beta: Any) -> None:
-    """The sums over the batch of dy (x - mean) / sqrt(variance + epsilon) and of dy, for the units [first, last)."""
-    means, variances, memory = statistic(frame, MEAN), statistic(frame, VARIANCE), sums(frame)
-    xs, dys, epsilon = source(frame), d_target(frame), number(frame, EPSILON)
+def _sums_of_units(frame: Any) -> None:
+    """d_gamma and d_beta: the sums over the batch of dy (x - mean) / sqrt(variance + epsilon) and of dy."""
+    first, last = get(frame, frames.BEGIN), get(frame, frames.END)
+    d_gamma, d_beta = gradient(frame, GAMMA), gradient(frame, BETA)
+    means, variances, memory = statistic(frame, MEAN), statistic(frame, VARIANCE), frames.sums(frame)
+    xs, dys, epsilon = source(frame), frames.d_target(frame), number(frame, EPSILON)
     half = memory.size // 2
     products, plain = part(memory, 0, half), part(memory, half, half)
     for begin in range(first, last, half):
@@ -161,7 +131,7 @@ def _sums_of_units(frame: Any, first: int, last: int, d_gamma: Any, d_beta: Any)
 @unit
 def batch_norm_sums(frame: Any) -> None:
     """d_gamma and d_beta of the units [BEGIN, LAST), which the backward pass needs, too."""
-    _sums_of_units(frame, get(frame, BEGIN), get(frame, LAST), gradient(frame, GAMMA), gradient(frame, BETA))
+    _sums_of_units(frame)
 
 
 @unit
@@ -170,8 +140,8 @@ def batch_norm_gradient(frame: Any) -> None:
 
     In training batch_norm_sums has already written them.
     """
-    if get(frame, BATCH_ROWS) == 0 and get(frame, PARAMETER) == GAMMA:
-        _sums_of_units(frame, get(frame, BEGIN), get(frame, LAST), gradient(frame, GAMMA), gradient(frame, BETA))
+    if get(frame, frames.BATCH_ROWS) == 0 and get(frame, frames.PARAMETER) == GAMMA:
+        _sums_of_units(frame)
 
 
 @unit
@@ -181,7 +151,7 @@ def batch_norm_check(frame: Any) -> None:
     finite = True
     for j in range(means.size):
         finite = finite and abs(means[j]) < math.inf and variances[j] + variances[j] < math.inf
-    put(frame, RESULT, 1 if finite else 0)
+    put(frame, frames.RESULT, 1 if finite else 0)
 
 
 @unit
@@ -190,16 +160,12 @@ def batch_norm_learn(frame: Any) -> None:
 
     The batch's variance is multiplied by rows / (rows - 1), which makes it unbiased; there are at least 2 rows.
     """
-    momentum, rows, means, of_batch = (
-        number(frame, MOMENTUM),
-        get(frame, ROWS),
-        learned_statistic(frame, MEAN),
-        batch_statistic(frame, MEAN),
-    )
+    momentum, rows = number(frame, MOMENTUM), get(frame, frames.ROWS)
+    means, of_batch = frames.learned_statistic(frame, MEAN), batch_statistic(frame, MEAN)
     keep, add = means.dtype.type(momentum), means.dtype.type(1.0 - momentum)
     for j in range(means.size):
         means[j] = keep * means[j] + add * of_batch[j]
-    variances, some = learned_statistic(frame, VARIANCE), batch_statistic(frame, VARIANCE)
+    variances, some = frames.learned_statistic(frame, VARIANCE), batch_statistic(frame, VARIANCE)
     unbiased = means.dtype.type(rows / (rows - 1.0))
     for j in range(variances.size):
         variances[j] = keep * variances[j] + add * (unbiased * some[j])
@@ -208,25 +174,22 @@ def batch_norm_learn(frame: Any) -> None:
 @unit
 def batch_norm_prepare(frame: Any) -> None:
     """gamma / sqrt(variance + epsilon), by the learned statistics."""
-    _factors(frame, vector_of(frame, PREPARED, get(frame, OUTPUTS)))
+    _factors(frame, vector_of(frame, frames.PREPARED, get(frame, frames.OUTPUTS)))
 
 
 @unit
 def batch_norm_move(frame: Any) -> None:
     """d y = (x - mean) / sqrt(variance + epsilon) d_gamma, or d_beta, by the learned statistics."""
-    samples, run, width = integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT)), get(frame, RUN), get(frame, WIDTH)
-    steps, d, x = vector_of(frame, STEPS, run), vector_of(frame, CHANGES, samples.size * run), source(frame)
-    j, epsilon, means, variances = (
-        get(frame, COLUMN),
-        number(frame, EPSILON),
-        statistic(frame, MEAN),
-        statistic(frame, VARIANCE),
-    )
+    samples, run, width = frames.samples_of(frame), get(frame, frames.RUN), get(frame, frames.WIDTH)
+    steps = vector_of(frame, frames.STEPS, run)
+    d, x = vector_of(frame, frames.CHANGES, samples.size * run), source(frame)
+    j, epsilon = get(frame, frames.COLUMN), number(frame, EPSILON)
+    means, variances = statistic(frame, MEAN), statistic(frame, VARIANCE)
     for s in range(samples.size):
         base, some = x[samples[s]], part(d, s * run, run)
         for k in range(width):
             factor = 1.0
-            if get(frame, PARAMETER) == GAMMA:
+            if get(frame, frames.PARAMETER) == GAMMA:
                 factor = (base[j + k] - means[j + k]) / _deviation(variances[j + k], epsilon)
             for c in range(k, run, width):
                 some[c] = steps[c] * factor
@@ -240,7 +203,7 @@ def _change(value: Any, x: Any, d: Any, factor: Any, _b: Any, _c: Any) -> Any:
 @unit
 def batch_norm_change(frame: Any) -> None:
     """factor d, as it is linear with the learned statistics."""
-    factors = vector_of(frame, PREPARED, get(frame, OUTPUTS))
+    factors = vector_of(frame, frames.PREPARED, get(frame, frames.OUTPUTS))
     changes_of_elements(_change, 0, frame, factors, factors, factors)
 
 

@@ -7,32 +7,10 @@ from typing import Any
 import numpy as np
 
 from fastnn.gate import arrays
+from fastnn.kernels import frames
 from fastnn.kernels.addresses import get
 from fastnn.kernels.compile import formula, kernel
-from fastnn.kernels.frames import (
-    BEGIN,
-    CHANGES,
-    COLUMN,
-    EACH_PLACE,
-    HEIGHT,
-    PARAMETER,
-    PLACES,
-    PLACES_SIZE,
-    RUN,
-    SAMPLE_COUNT,
-    SAMPLES,
-    STEPS,
-    WIDTH,
-    d_source,
-    d_target,
-    integers_of,
-    out,
-    parameter,
-    source,
-    sums,
-    target,
-    vector_of,
-)
+from fastnn.kernels.frames import d_source, d_target, integers_of, out, parameter, source, sums, target, vector_of
 from fastnn.kernels.units import Unit
 from fastnn.kernels.views import part
 from fastnn.operations.base import Layer, Shape, Units, changes_of_elements, check_finite_in, one_dimension
@@ -69,8 +47,8 @@ class ColumnLayer(Layer):
 @kernel
 def _column_parameter(frame: Any, which: int) -> Any:
     """A parameter of all columns; the first one if there are fewer."""
-    places = integers_of(frame, PLACES, PLACES_SIZE)
-    return parameter(frame, which if places[EACH_PLACE * which + HEIGHT] > 0 else 0)
+    places = integers_of(frame, frames.PLACES, frames.PLACES_SIZE)
+    return parameter(frame, which if places[frames.EACH_PLACE * which + frames.HEIGHT] > 0 else 0)
 
 
 @formula
@@ -141,24 +119,21 @@ def units_of_columns(
         a, b, c = _column_parameter(frame, 0), _column_parameter(frame, 1), _column_parameter(frame, 2)
         result, xs, dys, memory = out(frame), source(frame), d_target(frame), sums(frame)
         for begin in range(0, result.size, memory.size):  # in float64, in the order of the rows
-            count, at = min(memory.size, result.size - begin), get(frame, BEGIN) + begin
-            totals, some_a, some_b, some_c = (
-                part(memory, 0, count),
-                part(a, at, count),
-                part(b, at, count),
-                part(c, at, count),
-            )
+            count, at = min(memory.size, result.size - begin), get(frame, frames.BEGIN) + begin
+            totals, some_a = part(memory, 0, count), part(a, at, count)
+            some_b, some_c = part(b, at, count), part(c, at, count)
             totals[:] = 0.0
             for n in range(xs.shape[0]):
                 x, dy = part(xs[n], at, count), part(dys[n], at, count)
-                _add_row(slopes, get(frame, PARAMETER), dy, x, some_a, some_b, some_c, totals)
+                _add_row(slopes, get(frame, frames.PARAMETER), dy, x, some_a, some_b, some_c, totals)
             for j in range(count):
                 result[begin + j] = totals[j]
 
     def moves(frame: Any) -> None:
-        samples, run, width = integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT)), get(frame, RUN), get(frame, WIDTH)
-        steps, d, x = vector_of(frame, STEPS, run), vector_of(frame, CHANGES, samples.size * run), source(frame)
-        j, which = get(frame, COLUMN), get(frame, PARAMETER)
+        samples, run, width = frames.samples_of(frame), get(frame, frames.RUN), get(frame, frames.WIDTH)
+        steps = vector_of(frame, frames.STEPS, run)
+        d, x = vector_of(frame, frames.CHANGES, samples.size * run), source(frame)
+        j, which = get(frame, frames.COLUMN), get(frame, frames.PARAMETER)
         a, b, c = _column_parameter(frame, 0), _column_parameter(frame, 1), _column_parameter(frame, 2)
         some_a, some_b, some_c = part(a, j, width), part(b, j, width), part(c, j, width)
         for s in range(samples.size):

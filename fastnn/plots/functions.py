@@ -128,12 +128,7 @@ def descent_paths(
 
 @answers_slips
 def learning_rates(
-    f: Function,
-    init_x: Any,
-    rates: Sequence[float] = (1.0, 0.8, 0.4, 0.1),
-    *,
-    step_num: int = 20,
-    axes: Any = None,
+    f: Function, init_x: Any, rates: Sequence[float] = (1.0, 0.8, 0.4, 0.1), *, step_num: int = 20, axes: Any = None
 ) -> Array:
     """The same descent at several learning rates, a panel each, by `fastnn.gradient_descent`.
 

@@ -41,12 +41,7 @@ class Progress:
     """
 
     def __init__(
-        self,
-        total: int,
-        label: str = "",
-        unit: str = "samples",
-        enabled: bool = True,
-        stream: TextIO | None = None,
+        self, total: int, label: str = "", unit: str = "samples", enabled: bool = True, stream: TextIO | None = None
     ) -> None:
         self.total = arrays.integer("total", total, minimum=0)
         self.label = label

@@ -6,58 +6,8 @@ Some operations need statistics of all rows to go forward, and sums over all row
 
 from typing import Any, NamedTuple
 
+from fastnn.engine.interpreters import jobs
 from fastnn.engine.interpreters.forward import BLOCK_ROWS, forward_rows
-from fastnn.engine.interpreters.job import (
-    AT_COUNTERS,
-    AT_DENSE,
-    AT_HITS,
-    AT_INPUTS,
-    AT_LABELS,
-    AT_LOSS_SUMS,
-    AT_LOSSES,
-    AT_NUMBERS,
-    AT_NUMBERS_OF_ROWS,
-    AT_ORDER,
-    AT_TENSOR_GRADIENTS,
-    AT_WEIGHTS,
-    AT_X,
-    BORDER,
-    CAPACITY,
-    COUNT,
-    COUNT_HITS,
-    COUNTS_HITS,
-    DATA_INPUTS,
-    DATA_OUTPUTS,
-    DATA_SHARE,
-    DRAWS,
-    INPUT,
-    INTEGER,
-    ITEM,
-    LOSS,
-    LOSS_OF_LABELS,
-    NUMBERS_EACH,
-    READS,
-    REAL,
-    SEED,
-    SKIPS_ZEROS,
-    STAGE,
-    START,
-    TARGET_BORDER,
-    UPDATE,
-    WEIGH,
-    WIDTH_OUT,
-    WRITES,
-    begin_frame,
-    call_unit,
-    choose_operation,
-    choose_rows,
-    integers,
-    normalizer_at,
-    normalizers,
-    numbers,
-    operations_of,
-    plan_number,
-)
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import call, get, new_frame, put, zero_of
 from fastnn.kernels.compile import kernel
@@ -89,13 +39,13 @@ def _stage(operations: Any, norms: int, number: int) -> Stage:
     count = operations.shape[0]
     if norms == 0:
         return Stage(0, count, True, 0, count)
-    ahead = normalizer_at(operations, number)
-    start = normalizer_at(operations, number - 1) if 0 < number <= norms else 0
+    ahead = jobs.normalizer_at(operations, number)
+    start = jobs.normalizer_at(operations, number - 1) if 0 < number <= norms else 0
     if number < norms:
         return Stage(start, ahead, False, 0, 0)
     left = 2 * norms - number
-    back_from = normalizer_at(operations, left - 1) + 1 if left > 0 else 0
-    back_to = normalizer_at(operations, left) + (1 if left < norms else 0)
+    back_from = jobs.normalizer_at(operations, left - 1) + 1 if left > 0 else 0
+    back_to = jobs.normalizer_at(operations, left) + (1 if left < norms else 0)
     return Stage(start, ahead if number == norms else 0, number == norms, back_from, back_to)
 
 
@@ -105,29 +55,31 @@ def _inputs(job: Any, first: int, last: int, gather: bool) -> int:
 
     gather: whether they are yet to be gathered.
     """
-    columns, start, item = get(job, DATA_INPUTS), get(job, START), get(job, ITEM)
-    order = integers(job, AT_ORDER)
+    columns, start, item = get(job, jobs.DATA_INPUTS), get(job, jobs.START), get(job, jobs.ITEM)
+    order = jobs.integers(job, jobs.AT_ORDER)
     if order.size == 0:
-        return get(job, AT_X) + item * (start + first) * columns
-    x, gathered = numbers(job, AT_X), numbers(job, AT_INPUTS)
+        return get(job, jobs.AT_X) + item * (start + first) * columns
+    x, gathered = jobs.numbers(job, jobs.AT_X), jobs.numbers(job, jobs.AT_INPUTS)
     for n in range(first, last if gather else first):
         row, copy = part_of(x, order[start + n] * columns, columns), part_of(gathered, n * columns, columns)
         for i in range(columns):
             copy[i] = row[i]
-    return get(job, AT_INPUTS) + item * first * columns
+    return get(job, jobs.AT_INPUTS) + item * first * columns
 
 
 @kernel
 def _set_targets(job: Any, first: int, frame: Any) -> None:
     """Point a frame to the targets of the rows from `first` on of the mini-batch."""
-    start, outputs, item = get(job, START) + first, get(job, DATA_OUTPUTS), get(job, ITEM)
-    is_ordered = get(job, AT_ORDER + 1) > 0
+    start, outputs, item = get(job, jobs.START) + first, get(job, jobs.DATA_OUTPUTS), get(job, jobs.ITEM)
+    is_ordered = get(job, jobs.AT_ORDER + 1) > 0
     skipped = 0 if is_ordered else start
-    numbers_of_rows = get(job, AT_ORDER) + INTEGER * start if is_ordered else get(job, AT_NUMBERS_OF_ROWS)
-    put(frame, frames.LABELS, get(job, AT_LABELS) + INTEGER * skipped)
-    put(frame, frames.LABELS_SIZE, max(0, get(job, AT_LABELS + 1) - skipped))
-    put(frame, frames.DENSE, get(job, AT_DENSE) + item * skipped * outputs)
-    put(frame, frames.DENSE_SIZE, max(0, get(job, AT_DENSE + 1) - skipped * outputs))
+    numbers_of_rows = get(job, jobs.AT_NUMBERS_OF_ROWS)
+    if is_ordered:
+        numbers_of_rows = get(job, jobs.AT_ORDER) + jobs.INTEGER * start
+    put(frame, frames.LABELS, get(job, jobs.AT_LABELS) + jobs.INTEGER * skipped)
+    put(frame, frames.LABELS_SIZE, max(0, get(job, jobs.AT_LABELS + 1) - skipped))
+    put(frame, frames.DENSE, get(job, jobs.AT_DENSE) + item * skipped * outputs)
+    put(frame, frames.DENSE_SIZE, max(0, get(job, jobs.AT_DENSE + 1) - skipped * outputs))
     put(frame, frames.ROW_NUMBERS, numbers_of_rows)
 
 
@@ -158,7 +110,7 @@ def count_hits(frame: Any, border: float, target_border: float, hits: Any) -> No
 def hits_of_rows(frame: Any) -> None:
     """OTHER, see count_hits; NUMBERS: those of the loss."""
     hits = frames.integers_of(frame, frames.OTHER, get(frame, frames.ROWS))
-    count_hits(frame, frames.number(frame, BORDER), frames.number(frame, TARGET_BORDER), hits)
+    count_hits(frame, frames.number(frame, jobs.BORDER), frames.number(frame, jobs.TARGET_BORDER), hits)
 
 
 @unit
@@ -182,22 +134,22 @@ def weigh(frame: Any) -> None:
 def _take_loss(job: Any, operations: Any, first: int, last: int, frame: Any) -> None:
     """Compute the losses of the rows [first, last) and the gradient by their outputs."""
     count = operations.shape[0]
-    choose_operation(job, operations, count - 1, frame)
-    choose_rows(operations, count - 1, first, last, frame)
+    jobs.choose_operation(job, operations, count - 1, frame)
+    jobs.choose_rows(operations, count - 1, first, last, frame)
     _set_targets(job, first, frame)
-    put(frame, frames.NUMBERS, get(job, AT_NUMBERS) + REAL * NUMBERS_EACH * count)
-    put(frame, frames.LOSSES, get(job, AT_LOSSES) + REAL * first)
-    put(frame, frames.LOSS_SUMS, get(job, AT_LOSS_SUMS) + REAL * first)
-    put_real(frame, frames.DIVISOR, get(job, COUNT) / plan_number(job, DATA_SHARE))
-    if get(job, COUNTS_HITS) != 0:
-        put(frame, frames.OTHER, get(job, AT_HITS) + INTEGER * first)
-        call(get(job, COUNT_HITS), frame)
-    call(get(job, LOSS_OF_LABELS if get(job, AT_LABELS + 1) > 0 else LOSS), frame)
-    if get(job, AT_WEIGHTS + 1) > 0:
-        skipped = 0 if get(job, AT_ORDER + 1) > 0 else get(job, START) + first
-        put(frame, frames.OTHER, get(job, AT_WEIGHTS) + REAL * skipped)
-        put(frame, frames.WIDTH, get(job, AT_WEIGHTS + 1) - skipped)
-        call(get(job, WEIGH), frame)
+    put(frame, frames.NUMBERS, get(job, jobs.AT_NUMBERS) + jobs.REAL * jobs.NUMBERS_EACH * count)
+    put(frame, frames.LOSSES, get(job, jobs.AT_LOSSES) + jobs.REAL * first)
+    put(frame, frames.LOSS_SUMS, get(job, jobs.AT_LOSS_SUMS) + jobs.REAL * first)
+    put_real(frame, frames.DIVISOR, get(job, jobs.COUNT) / jobs.plan_number(job, jobs.DATA_SHARE))
+    if get(job, jobs.COUNTS_HITS) != 0:
+        put(frame, frames.OTHER, get(job, jobs.AT_HITS) + jobs.INTEGER * first)
+        call(get(job, jobs.COUNT_HITS), frame)
+    call(get(job, jobs.LOSS_OF_LABELS if get(job, jobs.AT_LABELS + 1) > 0 else jobs.LOSS), frame)
+    if get(job, jobs.AT_WEIGHTS + 1) > 0:
+        skipped = 0 if get(job, jobs.AT_ORDER + 1) > 0 else get(job, jobs.START) + first
+        put(frame, frames.OTHER, get(job, jobs.AT_WEIGHTS) + jobs.REAL * skipped)
+        put(frame, frames.WIDTH, get(job, jobs.AT_WEIGHTS + 1) - skipped)
+        call(get(job, jobs.WEIGH), frame)
 
 
 @kernel
@@ -207,23 +159,23 @@ def _backward_rows(job: Any, operations: Any, frame: Any, begin: int, end: int, 
     The gradient by the network's input is left out.
     """
     for i in range(end - 1, begin - 1, -1):
-        if operations[i, READS] != INPUT:  # nothing needs the gradient by the data
-            choose_operation(job, operations, i, frame)
-            choose_rows(operations, i, first, last, frame)
-            call_unit(operations, i, BACKWARD, frame)
+        if operations[i, jobs.READS] != jobs.INPUT:  # nothing needs the gradient by the data
+            jobs.choose_operation(job, operations, i, frame)
+            jobs.choose_rows(operations, i, first, last, frame)
+            jobs.call_unit(operations, i, BACKWARD, frame)
 
 
 @kernel
 def random_key(job: Any) -> int:
     """The key of this batch's random numbers; OFF for a gradient without an update, which drops nothing."""
-    counters = integers(job, AT_COUNTERS)
-    return OFF if get(job, UPDATE) == 0 else key_of(counters[SEED], counters[DRAWS])
+    counters = jobs.integers(job, jobs.AT_COUNTERS)
+    return OFF if get(job, jobs.UPDATE) == 0 else key_of(counters[jobs.SEED], counters[jobs.DRAWS])
 
 
 @kernel
 def _take_stage(job: Any, operations: Any, stage: Stage, frame: Any, part: int, parts: int) -> None:
     """Take one part's rows of a mini-batch through a stage; the first one gathers them."""
-    count, gather, skip = get(job, COUNT), get(job, STAGE) == 0, get(job, SKIPS_ZEROS) != 0
+    count, gather, skip = get(job, jobs.COUNT), get(job, jobs.STAGE) == 0, get(job, jobs.SKIPS_ZEROS) != 0
     begin, end = share(count, part, parts), share(count, part + 1, parts)
     for first in range(begin, end, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, end)
@@ -237,8 +189,8 @@ def _take_stage(job: Any, operations: Any, stage: Stage, frame: Any, part: int, 
 @part_unit
 def batch_part(job: Any, part: int, parts: int) -> None:
     """One part's rows of a mini-batch, where no operation goes by statistics of the batch."""
-    operations, frame = operations_of(job), new_frame(SLOTS, zero_of(job))
-    begin_frame(job, part, random_key(job), 0, frame)
+    operations, frame = jobs.operations_of(job), new_frame(SLOTS, zero_of(job))
+    jobs.begin_frame(job, part, random_key(job), 0, frame)
     count = operations.shape[0]
     _take_stage(job, operations, Stage(0, count, True, 0, count), frame, part, parts)
 
@@ -246,35 +198,31 @@ def batch_part(job: Any, part: int, parts: int) -> None:
 @part_unit
 def staged_part(job: Any, part: int, parts: int) -> None:
     """A stage of one part's rows of a mini-batch."""
-    operations, frame = operations_of(job), new_frame(SLOTS, zero_of(job))
-    norms = normalizers(job, operations)
-    begin_frame(job, part, random_key(job), get(job, COUNT) if norms > 0 else 0, frame)
-    _take_stage(job, operations, _stage(operations, norms, get(job, STAGE)), frame, part, parts)
+    operations, frame = jobs.operations_of(job), new_frame(SLOTS, zero_of(job))
+    norms = jobs.normalizers(job, operations)
+    jobs.begin_frame(job, part, random_key(job), get(job, jobs.COUNT) if norms > 0 else 0, frame)
+    _take_stage(job, operations, _stage(operations, norms, get(job, jobs.STAGE)), frame, part, parts)
 
 
 @part_unit
 def between_stages(job: Any, part: int, parts: int) -> None:
     """Compute the batch's statistics or, going backward, sums, for one part's units of the operation behind a stage."""
-    operations, frame, count, number = (
-        operations_of(job),
-        new_frame(SLOTS, zero_of(job)),
-        get(job, COUNT),
-        get(job, STAGE),
-    )
-    norms = normalizers(job, operations)
-    i = normalizer_at(operations, number if number < norms else 2 * norms - number - 1)
-    begin_frame(job, part, OFF, count, frame)
-    choose_operation(job, operations, i, frame)
-    choose_rows(operations, i, 0, count, frame)
-    units = operations[i, WIDTH_OUT]
+    operations, frame = jobs.operations_of(job), new_frame(SLOTS, zero_of(job))
+    count, number = get(job, jobs.COUNT), get(job, jobs.STAGE)
+    norms = jobs.normalizers(job, operations)
+    i = jobs.normalizer_at(operations, number if number < norms else 2 * norms - number - 1)
+    jobs.begin_frame(job, part, OFF, count, frame)
+    jobs.choose_operation(job, operations, i, frame)
+    jobs.choose_rows(operations, i, 0, count, frame)
+    units = operations[i, jobs.WIDTH_OUT]
     put(frame, frames.BEGIN, share(units, part, parts))
     put(frame, frames.END, share(units, part + 1, parts))
-    call_unit(operations, i, BATCH_STATISTICS if number < norms else BATCH_SUMS, frame)
+    jobs.call_unit(operations, i, BATCH_STATISTICS if number < norms else BATCH_SUMS, frame)
 
 
 @kernel
 def first_gradient_is_finite(job: Any, operations: Any, count: int) -> bool:
     """Whether the gradient by the first operation's outputs is finite, for the rows of a batch."""
-    width, item = operations[0, WIDTH_OUT], get(job, ITEM)
-    start = get(job, AT_TENSOR_GRADIENTS) + item * get(job, CAPACITY) * operations[0, WRITES]
+    width, item = operations[0, jobs.WIDTH_OUT], get(job, jobs.ITEM)
+    start = get(job, jobs.AT_TENSOR_GRADIENTS) + item * get(job, jobs.CAPACITY) * operations[0, jobs.WRITES]
     return all_finite(vector_at(start, count * width, zero_of(job)))

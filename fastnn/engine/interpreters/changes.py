@@ -8,28 +8,11 @@ matrix, a *block*: a row for each element of a tensor, and a column for each sam
 
 from typing import Any, NamedTuple
 
-from fastnn.engine.interpreters.job import (
-    AT_DENSE,
-    AT_NUMBERS,
-    AT_PREPARED,
-    AT_PREPARED_OUTPUTS,
-    LOSS_CHANGE,
-    LOSS_CHANGE_OF_ONE,
-    NUMBERS_EACH,
-    REAL,
-    SAMPLES,
-    TAKES_ELEMENTS,
-    WIDTH_OUT,
-    call_unit,
-    choose_operation,
-    choose_rows,
-    has_unit,
-    place_of,
-)
+from fastnn.engine.interpreters import jobs
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import call, get, put
 from fastnn.kernels.compile import kernel
-from fastnn.kernels.frames import CHANGE, FOLLOW, FORWARD, PLACE, SPREAD, integers_of, reals_of
+from fastnn.kernels.frames import CHANGE, FOLLOW, FORWARD, PLACE, SPREAD, reals_of
 from fastnn.kernels.views import matrix, part
 from fastnn.operations.base import BLOCK, COLUMNS
 
@@ -50,9 +33,9 @@ class Space(NamedTuple):
 @kernel
 def choose(job: Any, operations: Any, i: int, frame: Any) -> None:
     """Set a frame to operation i and all samples."""
-    choose_operation(job, operations, i, frame)
-    choose_rows(operations, i, 0, get(job, SAMPLES), frame)
-    put(frame, frames.PREPARED, get(job, AT_PREPARED) + REAL * place_of(operations, i, 0, PLACE))
+    jobs.choose_operation(job, operations, i, frame)
+    jobs.choose_rows(operations, i, 0, get(job, jobs.SAMPLES), frame)
+    put(frame, frames.PREPARED, get(job, jobs.AT_PREPARED) + jobs.REAL * jobs.place_of(operations, i, 0, PLACE))
 
 
 @kernel
@@ -68,7 +51,7 @@ def _forward(operations: Any, i: int, rows: int, source: int, target: int, frame
     put(frame, frames.SOURCE, source)
     put(frame, frames.TARGET, target)
     put(frame, frames.ROWS, rows)
-    call_unit(operations, i, FORWARD, frame)
+    jobs.call_unit(operations, i, FORWARD, frame)
     put(frame, frames.SOURCE, all_source)
     put(frame, frames.TARGET, all_target)
     put(frame, frames.ROWS, samples)
@@ -80,11 +63,11 @@ def _change_columns(operations: Any, i: int, frame: Any) -> None:
 
     CHANGES (samples, points, WIDTH), OTHER: scratch of its size.
     """
-    if has_unit(operations, i, CHANGE):
+    if jobs.has_unit(operations, i, CHANGE):
         put(frame, frames.LAYOUT, COLUMNS)
-        call_unit(operations, i, CHANGE, frame)
+        jobs.call_unit(operations, i, CHANGE, frame)
         return
-    samples = integers_of(frame, frames.SAMPLES, get(frame, frames.SAMPLE_COUNT))
+    samples = frames.samples_of(frame)
     j, width, size = get(frame, frames.COLUMN), get(frame, frames.WIDTH), get(frame, frames.OUTPUTS)
     points, rows = get(frame, frames.RUN) // width, samples.size * (get(frame, frames.RUN) // width)
     # Views from index 0 spare Numba's test for negative indices, with which LLVM does not vectorize; nor does it
@@ -122,11 +105,11 @@ def _subtract_base(samples: Any, run: int, rows: int, frame: Any, block: Any) ->
 @kernel
 def _change_block(operations: Any, i: int, frame: Any) -> None:
     """The block CHANGES = f(x + d) - f(x) for an operation f on single elements; OTHER: scratch of its size."""
-    if has_unit(operations, i, CHANGE):
+    if jobs.has_unit(operations, i, CHANGE):
         put(frame, frames.LAYOUT, BLOCK)
-        call_unit(operations, i, CHANGE, frame)
+        jobs.call_unit(operations, i, CHANGE, frame)
         return
-    samples, run = integers_of(frame, frames.SAMPLES, get(frame, frames.SAMPLE_COUNT)), get(frame, frames.RUN)
+    samples, run = frames.samples_of(frame), get(frame, frames.RUN)
     rows, columns = get(frame, frames.OUTPUTS), samples.size * run
     d, moved = reals_of(frame, frames.CHANGES, rows * columns), reals_of(frame, frames.OTHER, rows * columns)
     for s in range(samples.size):
@@ -144,7 +127,7 @@ def _change_block(operations: Any, i: int, frame: Any) -> None:
 @kernel
 def _follow_by_forward(operations: Any, i: int, frame: Any) -> None:
     """The block OTHER = f(x + d) - f(x) from the block CHANGES, which is overwritten, for an operation f on rows."""
-    samples, run = integers_of(frame, frames.SAMPLES, get(frame, frames.SAMPLE_COUNT)), get(frame, frames.RUN)
+    samples, run = frames.samples_of(frame), get(frame, frames.RUN)
     inputs, outputs, columns = get(frame, frames.INPUTS), get(frame, frames.OUTPUTS), samples.size * run
     d, across = reals_of(frame, frames.CHANGES, inputs * columns), reals_of(frame, frames.OTHER, inputs * columns)
     for s in range(samples.size):
@@ -182,9 +165,9 @@ def _take_loss(job: Any, operations: Any, unit: int, losses: int, frame: Any) ->
     """Call a unit of the loss for a frame's changes; the changes of the losses go to an address."""
     count = operations.shape[0]
     choose(job, operations, count - 1, frame)
-    put(frame, frames.NUMBERS, get(job, AT_NUMBERS) + REAL * NUMBERS_EACH * count)
-    put(frame, frames.DENSE, get(job, AT_DENSE))
-    put(frame, frames.PREPARED, get(job, AT_PREPARED_OUTPUTS))
+    put(frame, frames.NUMBERS, get(job, jobs.AT_NUMBERS) + jobs.REAL * jobs.NUMBERS_EACH * count)
+    put(frame, frames.DENSE, get(job, jobs.AT_DENSE))
+    put(frame, frames.PREPARED, get(job, jobs.AT_PREPARED_OUTPUTS))
     put(frame, frames.LOSSES, losses)
     call(unit, frame)
 
@@ -197,17 +180,17 @@ def follow_block(job: Any, operations: Any, i: int, frame: Any, space: Space) ->
         choose(job, operations, later, frame)
         put(frame, frames.CHANGES, one)
         put(frame, frames.OTHER, other)
-        if operations[later, TAKES_ELEMENTS] != 0:
+        if operations[later, jobs.TAKES_ELEMENTS] != 0:
             _change_block(operations, later, frame)
             continue
-        if has_unit(operations, later, FOLLOW):
-            call_unit(operations, later, FOLLOW, frame)
+        if jobs.has_unit(operations, later, FOLLOW):
+            jobs.call_unit(operations, later, FOLLOW, frame)
         else:
             _follow_by_forward(operations, later, frame)
         one, other = other, one
     put(frame, frames.CHANGES, one)
     put(frame, frames.OTHER, space.work)
-    _take_loss(job, operations, get(job, LOSS_CHANGE), space.losses, frame)
+    _take_loss(job, operations, get(job, jobs.LOSS_CHANGE), space.losses, frame)
 
 
 @kernel
@@ -219,19 +202,19 @@ def follow(job: Any, operations: Any, first: int, frame: Any, space: Space) -> N
     """
     count, i = operations.shape[0], first + 1
     put(frame, frames.OTHER, space.other)
-    while i < count and operations[i, TAKES_ELEMENTS] != 0:
+    while i < count and operations[i, jobs.TAKES_ELEMENTS] != 0:
         choose(job, operations, i, frame)
         _change_columns(operations, i, frame)
         i += 1
     if i == count:
         put(frame, frames.OTHER, space.work)
-        _take_loss(job, operations, get(job, LOSS_CHANGE_OF_ONE), space.losses, frame)
+        _take_loss(job, operations, get(job, jobs.LOSS_CHANGE_OF_ONE), space.losses, frame)
         return
     choose(job, operations, i, frame)
     put(frame, frames.OTHER, space.one)
-    if has_unit(operations, i, SPREAD):
-        call_unit(operations, i, SPREAD, frame)
+    if jobs.has_unit(operations, i, SPREAD):
+        jobs.call_unit(operations, i, SPREAD, frame)
         i += 1
     else:
-        _spread_as_it_is(operations[i - 1, WIDTH_OUT], frame)
+        _spread_as_it_is(operations[i - 1, jobs.WIDTH_OUT], frame)
     follow_block(job, operations, i, frame, space)

@@ -2,36 +2,7 @@
 
 from typing import Any
 
-from fastnn.engine.interpreters.job import (
-    AT_TENSORS,
-    AT_VALUES,
-    AT_X,
-    AT_Y,
-    DATA_INPUTS,
-    DATA_OUTPUTS,
-    DONE,
-    ITEM,
-    NEEDS_UNIT,
-    PARAMETERS,
-    PREDICT_PART,
-    REFUSED,
-    SAMPLES,
-    SKIPS_ZEROS,
-    SPARSE,
-    UNITS_AT,
-    WANTED,
-    begin_frame,
-    call_unit,
-    choose_operation,
-    choose_rows,
-    has_unit,
-    job_at,
-    numbers,
-    operations_of,
-    place_of,
-    row_of_part,
-    set_array,
-)
+from fastnn.engine.interpreters import jobs
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import LATER, get, new_frame, put, zero_of
 from fastnn.kernels.compile import kernel, shell
@@ -51,15 +22,15 @@ BLOCK_ROWS = 128
 @kernel
 def is_sparse(operations: Any, x: Any, rows: int) -> bool:
     """Whether the first operation could skip zeros of its inputs, in batches of `rows` rows of x."""
-    return has_unit(operations, 0, SPARSE_FORWARD) and rows >= FEWEST_ROWS and mostly_zero(x)
+    return jobs.has_unit(operations, 0, SPARSE_FORWARD) and rows >= FEWEST_ROWS and mostly_zero(x)
 
 
 @kernel
 def lacks_sparse(job: Any, operations: Any, x: Any, rows: int) -> bool:
     """Whether the units for that are still to be compiled; then WANTED says so."""
-    if operations[0, UNITS_AT + SPARSE_FORWARD] != LATER or not is_sparse(operations, x, rows):
+    if operations[0, jobs.UNITS_AT + SPARSE_FORWARD] != LATER or not is_sparse(operations, x, rows):
         return False
-    put(job, WANTED, SPARSE)
+    put(job, jobs.WANTED, jobs.SPARSE)
     return True
 
 
@@ -68,10 +39,10 @@ def skips_zeros(job: Any, operations: Any, x: Any, rows: int) -> bool:
     """Whether it skips them: only with finite parameters, as 0 times infinity is NaN, as in NumPy."""
     if not is_sparse(operations, x, rows):
         return False
-    finite, values = True, numbers(job, AT_VALUES)
-    for p in range(operations[0, PARAMETERS]):
-        size = place_of(operations, 0, p, HEIGHT) * place_of(operations, 0, p, BREADTH)
-        finite = finite and all_finite(part_of(values, place_of(operations, 0, p, PLACE), size))
+    finite, values = True, jobs.numbers(job, jobs.AT_VALUES)
+    for p in range(operations[0, jobs.PARAMETERS]):
+        size = jobs.place_of(operations, 0, p, HEIGHT) * jobs.place_of(operations, 0, p, BREADTH)
+        finite = finite and all_finite(part_of(values, jobs.place_of(operations, 0, p, PLACE), size))
     return finite
 
 
@@ -81,28 +52,24 @@ def forward_rows(
 ) -> None:
     """Take the rows [first, last) of a batch forward through the operations [begin, end)."""
     for i in range(begin, end):
-        choose_operation(job, operations, i, frame)
-        choose_rows(operations, i, first, last, frame)
-        call_unit(operations, i, SPARSE_FORWARD if skip and i == 0 else FORWARD, frame)
+        jobs.choose_operation(job, operations, i, frame)
+        jobs.choose_rows(operations, i, first, last, frame)
+        jobs.call_unit(operations, i, SPARSE_FORWARD if skip and i == 0 else FORWARD, frame)
 
 
 @part_unit
 def predict_part(job: Any, part: int, parts: int) -> None:
     """Predict one part's rows; each part has BLOCK_ROWS rows of the tensors."""
-    operations, frame, item, samples = (
-        operations_of(job),
-        new_frame(SLOTS, zero_of(job)),
-        get(job, ITEM),
-        get(job, SAMPLES),
-    )
-    begin_frame(job, part, OFF, 0, frame)
-    put(frame, frames.TENSORS, row_of_part(job, AT_TENSORS, part, item))
+    operations, frame = jobs.operations_of(job), new_frame(SLOTS, zero_of(job))
+    item, samples = get(job, jobs.ITEM), get(job, jobs.SAMPLES)
+    jobs.begin_frame(job, part, OFF, 0, frame)
+    put(frame, frames.TENSORS, jobs.row_of_part(job, jobs.AT_TENSORS, part, item))
     put(frame, frames.CAPACITY, BLOCK_ROWS)
     begin, end = share(samples, part, parts), share(samples, part + 1, parts)
-    skip = get(job, SKIPS_ZEROS) != 0
+    skip = get(job, jobs.SKIPS_ZEROS) != 0
     for first in range(begin, end, BLOCK_ROWS):
-        put(frame, frames.X, get(job, AT_X) + item * first * get(job, DATA_INPUTS))
-        put(frame, frames.Y, get(job, AT_Y) + item * first * get(job, DATA_OUTPUTS))
+        put(frame, frames.X, get(job, jobs.AT_X) + item * first * get(job, jobs.DATA_INPUTS))
+        put(frame, frames.Y, get(job, jobs.AT_Y) + item * first * get(job, jobs.DATA_OUTPUTS))
         forward_rows(job, operations, frame, 0, operations.shape[0], 0, min(BLOCK_ROWS, end - first), skip)
 
 
@@ -110,17 +77,17 @@ def predict_part(job: Any, part: int, parts: int) -> None:
 def predict(n_threads: int, launcher: int, table: Any, x: Any, check_finite: bool, y: Any) -> int:
     """y (N, K) = the network's outputs for x (N, D); returns DONE or the reason why not.
 
-    REFUSED: x is to be finite and is not. NEEDS_UNIT: see job.NEEDS_UNIT.
+    REFUSED: x is to be finite and is not. NEEDS_UNIT: see jobs.NEEDS_UNIT.
     """
     if check_finite and not all_finite(elements(x)):
-        return REFUSED
-    job = job_at(table, x.dtype.type(0.0))
-    operations = operations_of(job)
+        return jobs.REFUSED
+    job = jobs.job_at(table, x.dtype.type(0.0))
+    operations = jobs.operations_of(job)
     if lacks_sparse(job, operations, x, x.shape[0]):
-        return NEEDS_UNIT
-    set_array(job, AT_X, x)
-    set_array(job, AT_Y, y)
-    put(job, SAMPLES, x.shape[0])
-    put(job, SKIPS_ZEROS, 1 if skips_zeros(job, operations, x, x.shape[0]) else 0)
-    run_parts(launcher, get(job, PREDICT_PART), job, n_threads)
-    return DONE
+        return jobs.NEEDS_UNIT
+    jobs.set_array(job, jobs.AT_X, x)
+    jobs.set_array(job, jobs.AT_Y, y)
+    put(job, jobs.SAMPLES, x.shape[0])
+    put(job, jobs.SKIPS_ZEROS, 1 if skips_zeros(job, operations, x, x.shape[0]) else 0)
+    run_parts(launcher, get(job, jobs.PREDICT_PART), job, n_threads)
+    return jobs.DONE

@@ -13,47 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.engine.interpreters import jobs
 from fastnn.engine.interpreters.changes import Space, choose, follow, follow_block
 from fastnn.engine.interpreters.forward import BLOCK_ROWS, forward_rows
-from fastnn.engine.interpreters.job import (
-    AT_CHANGES,
-    AT_MEMORY,
-    AT_POINTS,
-    AT_PREPARED_OUTPUTS,
-    AT_SAMPLES,
-    AT_STEP,
-    AT_VALUES,
-    AT_X,
-    BEGIN,
-    COLUMNS,
-    DATA_INPUTS,
-    DATA_OUTPUTS,
-    END,
-    FIRST,
-    INTEGER,
-    LAST,
-    LOSS_PREPARE,
-    OPERATION,
-    OWN,
-    PARAMETER,
-    PARAMETERS,
-    PARTS,
-    PERTURB_PART,
-    PREPARE_PART,
-    REAL,
-    SAMPLES,
-    WIDEST,
-    begin_frame,
-    call_unit,
-    choose_operation,
-    choose_rows,
-    has_unit,
-    job_at,
-    operations_of,
-    place_of,
-    reals,
-    row_of_part,
-)
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import call, get, new_frame, put, zero_of
 from fastnn.kernels.compile import kernel, shell
@@ -72,24 +34,24 @@ def space_size(widest: int, columns: int, own: int, scratch: int) -> int:
 @kernel
 def _space(job: Any, part: int, frame: Any) -> Space:
     """One part's memory, cut into pieces; the rest is the operations' scratch."""
-    at, columns = row_of_part(job, AT_MEMORY, part, REAL), get(job, COLUMNS)
-    block, line = REAL * get(job, WIDEST) * columns, REAL * columns
+    at, columns = jobs.row_of_part(job, jobs.AT_MEMORY, part, jobs.REAL), get(job, jobs.COLUMNS)
+    block, line = jobs.REAL * get(job, jobs.WIDEST) * columns, jobs.REAL * columns
     rest, own = at + 2 * block, at + 2 * block + 4 * line
-    size = get(job, AT_MEMORY + 1) // get(job, PARTS) - (2 * get(job, WIDEST) + 4) * columns - get(job, OWN)
-    put(frame, frames.SCRATCH, own + REAL * get(job, OWN))
-    put(frame, frames.SCRATCH_SIZE, size)
+    before = (2 * get(job, jobs.WIDEST) + 4) * columns + get(job, jobs.OWN)
+    put(frame, frames.SCRATCH, own + jobs.REAL * get(job, jobs.OWN))
+    put(frame, frames.SCRATCH_SIZE, get(job, jobs.AT_MEMORY + 1) // get(job, jobs.PARTS) - before)
     return Space(columns, at, at + block, rest, rest + line, rest + 2 * line, rest + 3 * line, own)
 
 
 @kernel
 def _reached(job: Any, operations: Any, o: int, samples: Any, frame: Any) -> int:
     """List the samples that row BEGIN of a parameter reaches in `samples`; return how many."""
-    if has_unit(operations, o, MOVE) and has_unit(operations, o, REACHES):
-        call_unit(operations, o, REACHES, frame)
+    if jobs.has_unit(operations, o, MOVE) and jobs.has_unit(operations, o, REACHES):
+        jobs.call_unit(operations, o, REACHES, frame)
         return get(frame, frames.RESULT)
-    for n in range(get(job, SAMPLES)):
+    for n in range(get(job, jobs.SAMPLES)):
         samples[n] = n
-    return get(job, SAMPLES)
+    return get(job, jobs.SAMPLES)
 
 
 @kernel
@@ -102,7 +64,8 @@ def step_taken(value: float, point: float, step: Any) -> float:
 @kernel
 def _set_steps(job: Any, place: int, width: int, steps: Any) -> None:
     """Set the steps of `width` parameters from a place on, for each point."""
-    values, points, step = reals(job, AT_VALUES), reals(job, AT_POINTS), reals(job, AT_STEP)
+    values = jobs.reals(job, jobs.AT_VALUES)
+    points, step = jobs.reals(job, jobs.AT_POINTS), jobs.reals(job, jobs.AT_STEP)
     for p in range(points.size):
         for k in range(width):
             steps[p * width + k] = step_taken(values[place + k], points[p], step)
@@ -111,7 +74,7 @@ def _set_steps(job: Any, place: int, width: int, steps: Any) -> None:
 @kernel
 def _add_losses(job: Any, count: int, run: int, place: int, width: int, losses: Any) -> None:
     """Add the changes of some samples' losses to the entries of the parameters from a place on."""
-    points, changes, size = get(job, AT_POINTS + 1), reals(job, AT_CHANGES), get(job, AT_VALUES + 1)
+    points, changes, size = get(job, jobs.AT_POINTS + 1), jobs.reals(job, jobs.AT_CHANGES), get(job, jobs.AT_VALUES + 1)
     for s in range(count):
         for p in range(points):
             total, some = part_of(changes, p * size + place, width), part_of(losses, s * run + p * width, width)
@@ -123,12 +86,10 @@ def _add_losses(job: Any, count: int, run: int, place: int, width: int, losses: 
 def _own_parameters(job: Any, operations: Any, o: int, space: Space) -> Any:
     """A fresh copy of the parameters of operation o."""
     size = 0
-    for p in range(operations[o, PARAMETERS]):
-        size += place_of(operations, o, p, HEIGHT) * place_of(operations, o, p, BREADTH)
-    own, values = (
-        vector_at(space.own, size, 0.0),
-        part_of(reals(job, AT_VALUES), place_of(operations, o, 0, PLACE), size),
-    )
+    for p in range(operations[o, jobs.PARAMETERS]):
+        size += jobs.place_of(operations, o, p, HEIGHT) * jobs.place_of(operations, o, p, BREADTH)
+    own = vector_at(space.own, size, 0.0)
+    values = part_of(jobs.reals(job, jobs.AT_VALUES), jobs.place_of(operations, o, 0, PLACE), size)
     for k in range(size):
         own[k] = values[k]
     return own
@@ -147,14 +108,14 @@ def _move_by_forward(operations: Any, o: int, first: int, own: Any, at: int, fra
     source, target = get(frame, frames.SOURCE), get(frame, frames.TARGET)
     block, base = vector_at(space.one, outputs * columns, 0.0), vector_at(target, all_rows * outputs, 0.0)
     moved = vector_at(space.other, count * outputs, 0.0)
-    put(frame, frames.VALUES, space.own - REAL * place_of(operations, o, 0, PLACE))
-    put(frame, frames.SOURCE, source + REAL * first * inputs)
+    put(frame, frames.VALUES, space.own - jobs.REAL * jobs.place_of(operations, o, 0, PLACE))
+    put(frame, frames.SOURCE, source + jobs.REAL * first * inputs)
     put(frame, frames.TARGET, space.other)
     put(frame, frames.ROWS, count)
     for r in range(run):
         kept = own[at + r % width]
         own[at + r % width] = kept + steps[r]
-        call_unit(operations, o, FORWARD, frame)
+        jobs.call_unit(operations, o, FORWARD, frame)
         own[at + r % width] = kept
         for s in range(count):
             row, before = part_of(moved, s * outputs, outputs), part_of(base, (first + s) * outputs, outputs)
@@ -169,18 +130,18 @@ def _move_by_forward(operations: Any, o: int, first: int, own: Any, at: int, fra
 @kernel
 def _perturb_row(job: Any, operations: Any, row: int, samples_at: int, frame: Any, space: Space) -> None:
     """Add the samples' changes for columns [BEGIN, END) of one row of a parameter."""
-    o, which, points = get(job, OPERATION), get(job, PARAMETER), get(job, AT_POINTS + 1)
-    samples = vector_at(samples_at, get(job, SAMPLES), np.intp(0))
+    o, which, points = get(job, jobs.OPERATION), get(job, jobs.PARAMETER), get(job, jobs.AT_POINTS + 1)
+    samples = vector_at(samples_at, get(job, jobs.SAMPLES), np.intp(0))
     choose(job, operations, o, frame)
     put(frame, frames.PARAMETER, which)
     put(frame, frames.BEGIN, row)
     put(frame, frames.SAMPLES, samples_at)
     reached = _reached(job, operations, o, samples, frame)
-    place = place_of(operations, o, which, PLACE) + row * place_of(operations, o, which, BREADTH)
-    most, by_forward = max(1, space.columns // points), not has_unit(operations, o, MOVE)
-    own = _own_parameters(job, operations, o, space) if by_forward else part_of(reals(job, AT_VALUES), 0, 0)
-    for j in range(get(job, BEGIN), get(job, END), most):
-        width = min(most, get(job, END) - j)
+    place = jobs.place_of(operations, o, which, PLACE) + row * jobs.place_of(operations, o, which, BREADTH)
+    most, by_forward = max(1, space.columns // points), not jobs.has_unit(operations, o, MOVE)
+    own = _own_parameters(job, operations, o, space) if by_forward else part_of(jobs.reals(job, jobs.AT_VALUES), 0, 0)
+    for j in range(get(job, jobs.BEGIN), get(job, jobs.END), most):
+        width = min(most, get(job, jobs.END) - j)
         run = points * width
         _set_steps(job, place + j, width, vector_at(space.steps, run, 0.0))
         size = max(1, space.columns // run)
@@ -189,7 +150,7 @@ def _perturb_row(job: Any, operations: Any, row: int, samples_at: int, frame: An
             choose(job, operations, o, frame)
             put(frame, frames.PARAMETER, which)
             put(frame, frames.BEGIN, row)
-            put(frame, frames.SAMPLES, samples_at + INTEGER * begin)
+            put(frame, frames.SAMPLES, samples_at + jobs.INTEGER * begin)
             put(frame, frames.SAMPLE_COUNT, count)
             put(frame, frames.RUN, run)
             put(frame, frames.COLUMN, j)
@@ -197,11 +158,11 @@ def _perturb_row(job: Any, operations: Any, row: int, samples_at: int, frame: An
             put(frame, frames.STEPS, space.steps)
             put(frame, frames.CHANGES, space.changes)
             if by_forward:
-                at = place + j - place_of(operations, o, 0, PLACE)
+                at = place + j - jobs.place_of(operations, o, 0, PLACE)
                 _move_by_forward(operations, o, begin, own, at, frame, space)
                 follow_block(job, operations, o + 1, frame, space)
             else:
-                call_unit(operations, o, MOVE, frame)
+                jobs.call_unit(operations, o, MOVE, frame)
                 follow(job, operations, o, frame, space)
             _add_losses(job, count, run, place + j, width, vector_at(space.losses, count * run, 0.0))
 
@@ -209,45 +170,46 @@ def _perturb_row(job: Any, operations: Any, row: int, samples_at: int, frame: An
 @part_unit
 def perturb_part(job: Any, part: int, parts: int) -> None:
     """Perturb rows FIRST + part, FIRST + part + parts, ... before LAST of a parameter."""
-    operations, frame = operations_of(job), new_frame(SLOTS, zero_of(job))
-    begin_frame(job, 0, OFF, 0, frame)
-    put(frame, frames.X, get(job, AT_X))
+    operations, frame = jobs.operations_of(job), new_frame(SLOTS, zero_of(job))
+    jobs.begin_frame(job, 0, OFF, 0, frame)
+    put(frame, frames.X, get(job, jobs.AT_X))
     space = _space(job, part, frame)
-    samples_at = row_of_part(job, AT_SAMPLES, part, INTEGER)
-    for row in range(get(job, FIRST) + part, get(job, LAST), parts):
+    samples_at = jobs.row_of_part(job, jobs.AT_SAMPLES, part, jobs.INTEGER)
+    for row in range(get(job, jobs.FIRST) + part, get(job, jobs.LAST), parts):
         _perturb_row(job, operations, row, samples_at, frame, space)
 
 
 @part_unit
 def prepare_part(job: Any, part: int, parts: int) -> None:
     """Take one part's rows of x through all operations."""
-    operations, frame, samples = operations_of(job), new_frame(SLOTS, zero_of(job)), get(job, SAMPLES)
+    operations, frame, samples = jobs.operations_of(job), new_frame(SLOTS, zero_of(job)), get(job, jobs.SAMPLES)
     count = operations.shape[0]
-    begin_frame(job, 0, OFF, 0, frame)
+    jobs.begin_frame(job, 0, OFF, 0, frame)
     _space(job, part, frame)
     begin, end = share(samples, part, parts), share(samples, part + 1, parts)
     for first in range(begin, end, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, end)
-        put(frame, frames.X, get(job, AT_X) + REAL * first * get(job, DATA_INPUTS))
+        put(frame, frames.X, get(job, jobs.AT_X) + jobs.REAL * first * get(job, jobs.DATA_INPUTS))
         forward_rows(job, operations, frame, 0, count, first, last, False)
-        if get(job, LOSS_PREPARE) != 0:
-            choose_operation(job, operations, count - 1, frame)
-            choose_rows(operations, count - 1, first, last, frame)
-            put(frame, frames.PREPARED, get(job, AT_PREPARED_OUTPUTS) + REAL * first * get(job, DATA_OUTPUTS))
-            call(get(job, LOSS_PREPARE), frame)
+        if get(job, jobs.LOSS_PREPARE) != 0:
+            jobs.choose_operation(job, operations, count - 1, frame)
+            jobs.choose_rows(operations, count - 1, first, last, frame)
+            offset = jobs.REAL * first * get(job, jobs.DATA_OUTPUTS)
+            put(frame, frames.PREPARED, get(job, jobs.AT_PREPARED_OUTPUTS) + offset)
+            call(get(job, jobs.LOSS_PREPARE), frame)
 
 
 @shell
 def prepare(n_threads: int, launcher: int, table: Any) -> None:
     """Compute the unperturbed network for x (N, D): its tensors, and the units' prepared values."""
-    job = job_at(table, 0.0)
-    operations, frame = operations_of(job), new_frame(SLOTS, zero_of(job))
-    begin_frame(job, 0, OFF, 0, frame)
+    job = jobs.job_at(table, 0.0)
+    operations, frame = jobs.operations_of(job), new_frame(SLOTS, zero_of(job))
+    jobs.begin_frame(job, 0, OFF, 0, frame)
     for i in range(operations.shape[0]):
-        if has_unit(operations, i, PREPARE):
+        if jobs.has_unit(operations, i, PREPARE):
             choose(job, operations, i, frame)
-            call_unit(operations, i, PREPARE, frame)
-    run_parts(launcher, get(job, PREPARE_PART), job, n_threads)
+            jobs.call_unit(operations, i, PREPARE, frame)
+    run_parts(launcher, get(job, jobs.PREPARE_PART), job, n_threads)
 
 
 @shell
@@ -258,11 +220,11 @@ def perturb(
 
     The entries are columns [begin, end) of the rows [first, last).
     """
-    job = job_at(table, 0.0)
-    put(job, OPERATION, o)
-    put(job, PARAMETER, parameter)
-    put(job, FIRST, first)
-    put(job, LAST, last)
-    put(job, BEGIN, begin)
-    put(job, END, end)
-    run_parts(launcher, get(job, PERTURB_PART), job, n_threads)
+    job = jobs.job_at(table, 0.0)
+    put(job, jobs.OPERATION, o)
+    put(job, jobs.PARAMETER, parameter)
+    put(job, jobs.FIRST, first)
+    put(job, jobs.LAST, last)
+    put(job, jobs.BEGIN, begin)
+    put(job, jobs.END, end)
+    run_parts(launcher, get(job, jobs.PERTURB_PART), job, n_threads)

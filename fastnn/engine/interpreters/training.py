@@ -11,61 +11,9 @@ parts: the same bits on any number of threads.
 import math
 from typing import Any
 
+from fastnn.engine.interpreters import jobs
 from fastnn.engine.interpreters.batch import first_gradient_is_finite
 from fastnn.engine.interpreters.forward import lacks_sparse, skips_zeros
-from fastnn.engine.interpreters.job import (
-    ACCEPTS,
-    AT_COUNTERS,
-    AT_DENSE,
-    AT_GRADIENTS,
-    AT_HITS,
-    AT_LABELS,
-    AT_LOSSES,
-    AT_ORDER,
-    AT_RATES,
-    AT_WEIGHTS,
-    AT_X,
-    BATCH_PART,
-    BETWEEN_STAGES,
-    CHECK_TARGETS,
-    CLIP_TO_NORM,
-    CLIPPED_PART,
-    COUNT,
-    COUNT_HITS,
-    COUNTS_HITS,
-    DONE,
-    DRAWS,
-    FINE,
-    GATHERED,
-    LOSS,
-    LOSS_OF_LABELS,
-    NEEDS_UNIT,
-    NOT_FINITE,
-    OUTER,
-    PARAMETER_PART,
-    REFUSED,
-    SKIPS_ZEROS,
-    STAGE,
-    START,
-    STATISTICS_PART,
-    STEPS,
-    TRAINED,
-    UPDATE,
-    WEIGH,
-    WIDTH_OUT,
-    begin_frame,
-    call_unit,
-    choose_operation,
-    choose_rows,
-    has_unit,
-    integers,
-    job_at,
-    lacks,
-    normalizers,
-    operations_of,
-    reals,
-    set_array,
-)
 from fastnn.engine.interpreters.updating import clip_gradients, update_range
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import call, call_part, get, new_frame, put, zero_of
@@ -113,13 +61,13 @@ def _acceptable(job: Any, classes: int, x: Any, labels: Any, check_finite: bool,
     for n in range(labels.size):
         if labels[n] < 0 or labels[n] >= classes:
             return False
-    if labels.size == 0 and get(job, CHECK_TARGETS) == 0:
+    if labels.size == 0 and get(job, jobs.CHECK_TARGETS) == 0:
         return False  # the gate looks at such targets
     if labels.size == 0:
-        put(frame, frames.DENSE, get(job, AT_DENSE))
-        put(frame, frames.DENSE_SIZE, get(job, AT_DENSE + 1))
-        put(frame, frames.NUMBER, get(job, ACCEPTS))
-        call(get(job, CHECK_TARGETS), frame)
+        put(frame, frames.DENSE, get(job, jobs.AT_DENSE))
+        put(frame, frames.DENSE_SIZE, get(job, jobs.AT_DENSE + 1))
+        put(frame, frames.NUMBER, get(job, jobs.ACCEPTS))
+        call(get(job, jobs.CHECK_TARGETS), frame)
         if get(frame, frames.RESULT) == 0:
             return False
     return not check_finite or all_finite(elements(x))
@@ -127,13 +75,15 @@ def _acceptable(job: Any, classes: int, x: Any, labels: Any, check_finite: bool,
 
 @kernel
 def _lacks_units(job: Any, operations: Any, x: Any, size: int, checks_targets: bool, counts_hits: bool) -> bool:
-    """Whether a unit that few calls need is still to be compiled; see job.NEEDS_UNIT."""
-    has_labels = get(job, AT_LABELS + 1) > 0
-    if lacks(job, LOSS_OF_LABELS, has_labels) or lacks(job, LOSS, not has_labels):
+    """Whether a unit that few calls need is still to be compiled; see jobs.NEEDS_UNIT."""
+    has_labels = get(job, jobs.AT_LABELS + 1) > 0
+    if jobs.lacks(job, jobs.LOSS_OF_LABELS, has_labels) or jobs.lacks(job, jobs.LOSS, not has_labels):
         return True
-    if lacks(job, CHECK_TARGETS, checks_targets and not has_labels) or lacks(job, COUNT_HITS, counts_hits):
+    if jobs.lacks(job, jobs.CHECK_TARGETS, checks_targets and not has_labels):
         return True
-    if lacks(job, WEIGH, get(job, AT_WEIGHTS + 1) > 0) or lacks(job, OUTER, size == 1):
+    if jobs.lacks(job, jobs.COUNT_HITS, counts_hits) or jobs.lacks(job, jobs.OUTER, size == 1):
+        return True
+    if jobs.lacks(job, jobs.WEIGH, get(job, jobs.AT_WEIGHTS + 1) > 0):
         return True
     return lacks_sparse(job, operations, x, size)
 
@@ -141,16 +91,16 @@ def _lacks_units(job: Any, operations: Any, x: Any, size: int, checks_targets: b
 @kernel
 def _count(job: Any) -> None:
     """Count an update that is about to be made, and the draws of its batch."""
-    counters = integers(job, AT_COUNTERS)
-    counters[DRAWS] += 1
-    counters[STEPS] += 1
-    reals(job, AT_RATES)[STEP] = counters[STEPS]
+    counters = jobs.integers(job, jobs.AT_COUNTERS)
+    counters[jobs.DRAWS] += 1
+    counters[jobs.STEPS] += 1
+    jobs.reals(job, jobs.AT_RATES)[STEP] = counters[jobs.STEPS]
 
 
 @kernel
 def _hits(job: Any, count: int) -> int:
     """How many of the first rows of a batch were right."""
-    hits, total = integers(job, AT_HITS), 0
+    hits, total = jobs.integers(job, jobs.AT_HITS), 0
     for n in range(count):
         total += hits[n]
     return total
@@ -159,47 +109,47 @@ def _hits(job: Any, count: int) -> int:
 @part_unit
 def statistics_part(job: Any, role: int, parts: int) -> None:
     """FINE: call the units that check, or learn, the statistics of the batch; whether all are well."""
-    operations, frame, count = operations_of(job), new_frame(SLOTS, zero_of(job)), get(job, COUNT)
-    put(job, FINE, 1)
+    operations, frame, count = jobs.operations_of(job), new_frame(SLOTS, zero_of(job)), get(job, jobs.COUNT)
+    put(job, jobs.FINE, 1)
     for i in range(operations.shape[0]):
-        if has_unit(operations, i, BATCH_STATISTICS) and has_unit(operations, i, role):
-            begin_frame(job, 0, OFF, count, frame)
-            choose_operation(job, operations, i, frame)
-            choose_rows(operations, i, 0, count, frame)
+        if jobs.has_unit(operations, i, BATCH_STATISTICS) and jobs.has_unit(operations, i, role):
+            jobs.begin_frame(job, 0, OFF, count, frame)
+            jobs.choose_operation(job, operations, i, frame)
+            jobs.choose_rows(operations, i, 0, count, frame)
             put(frame, frames.RESULT, 1)
-            call_unit(operations, i, role, frame)
+            jobs.call_unit(operations, i, role, frame)
             if get(frame, frames.RESULT) == 0:
-                put(job, FINE, 0)
+                put(job, jobs.FINE, 0)
 
 
 @kernel
 def _statistics(job: Any, role: int) -> bool:
     """Check, or learn, the statistics of the batch, where operations go by them; whether all are well."""
-    if get(job, STATISTICS_PART) == 0 or get(job, UPDATE) == 0:
+    if get(job, jobs.STATISTICS_PART) == 0 or get(job, jobs.UPDATE) == 0:
         return True
-    call_part(get(job, STATISTICS_PART), job, role, 1)
-    return get(job, FINE) != 0
+    call_part(get(job, jobs.STATISTICS_PART), job, role, 1)
+    return get(job, jobs.FINE) != 0
 
 
 @kernel
 def _set_data(job: Any, x: Any, labels: Any, dense: Any, order: Any, weights: Any) -> None:
     """Point a job to the data of a call."""
-    set_array(job, AT_X, x)
-    set_array(job, AT_LABELS, labels)
-    set_array(job, AT_DENSE, dense)
-    set_array(job, AT_ORDER, order)
-    set_array(job, AT_WEIGHTS, weights)
-    put(job, GATHERED, 1 if order.size > 0 else 0)
+    jobs.set_array(job, jobs.AT_X, x)
+    jobs.set_array(job, jobs.AT_LABELS, labels)
+    jobs.set_array(job, jobs.AT_DENSE, dense)
+    jobs.set_array(job, jobs.AT_ORDER, order)
+    jobs.set_array(job, jobs.AT_WEIGHTS, weights)
+    put(job, jobs.GATHERED, 1 if order.size > 0 else 0)
 
 
 @kernel
 def _unit_of_region(job: Any, region: int, last_stage: int) -> int:
     """The unit that a region runs."""
     if region > last_stage + 1:
-        return get(job, CLIPPED_PART)
+        return get(job, jobs.CLIPPED_PART)
     if region > last_stage:
-        return get(job, PARAMETER_PART)
-    return get(job, BETWEEN_STAGES if region % 2 == 1 else BATCH_PART)
+        return get(job, jobs.PARAMETER_PART)
+    return get(job, jobs.BETWEEN_STAGES if region % 2 == 1 else jobs.BATCH_PART)
 
 
 # Fifteen parameters: compiled code takes arrays one by one; whatever stays the same between calls is in the job.
@@ -223,65 +173,65 @@ def train(
 ) -> Any:
     """Take mini-batches, each followed by an update; returns (samples, loss sum, hits, outcome).
 
-    The mini-batches number first, first + 1, ..., last - 1 of `size` rows each; for x and the rest see job.ARRAYS.
+    The mini-batches number first, first + 1, ..., last - 1 of `size` rows each; for x and the rest see jobs.ARRAYS.
     losses: the sum so far, so that its bits do not depend on how an epoch is cut into calls. check: refuse bad labels,
     targets that may be bad and, if check_finite, NaN and infinity in x, before anything is changed. The hits are 0
     without counts_hits. Stops after the first batch whose loss is not finite. Overwrites the workspace and, where
     nothing is updated, the gradients; updates values and state. NEEDS_UNIT: as of `predict`.
     """
-    job = job_at(table, x.dtype.type(0.0))
-    operations, updates = operations_of(job), get(job, UPDATE) != 0
+    job = jobs.job_at(table, x.dtype.type(0.0))
+    operations, updates = jobs.operations_of(job), get(job, jobs.UPDATE) != 0
     frame = new_frame(SLOTS, zero_of(job))
     _set_data(job, x, labels, dense, order, weights)
     if _lacks_units(job, operations, x, size, check, counts_hits):
-        return 0, losses, 0, NEEDS_UNIT
-    if check and not _acceptable(job, operations[-1, WIDTH_OUT], x, labels, check_finite, frame):
-        return 0, losses, 0, REFUSED
+        return 0, losses, 0, jobs.NEEDS_UNIT
+    if check and not _acceptable(job, operations[-1, jobs.WIDTH_OUT], x, labels, check_finite, frame):
+        return 0, losses, 0, jobs.REFUSED
     skip_zeros = skips_zeros(job, operations, x, size)
-    put(job, COUNTS_HITS, 1 if counts_hits else 0)
-    by_norm = updates and get(job, CLIP_TO_NORM) != 0
+    put(job, jobs.COUNTS_HITS, 1 if counts_hits else 0)
+    by_norm = updates and get(job, jobs.CLIP_TO_NORM) != 0
     # A batch takes the stages at even numbers, the units between them at odd ones, the parameters, the clipped update.
-    norms = normalizers(job, operations)
+    norms = jobs.normalizers(job, operations)
     last_stage = 4 * norms
     regions = last_stage + (3 if by_norm else 2)
     samples, hits, total = 0, 0, 0.0
-    put(job, SKIPS_ZEROS, 1 if skip_zeros else 0)
+    put(job, jobs.SKIPS_ZEROS, 1 if skip_zeros else 0)
     for number in range(regions * first, regions * last):
         start, region = number // regions * size, number % regions
         count = min(size, x.shape[0] - start)
-        put(job, START, start)
-        put(job, COUNT, count)
-        put(job, STAGE, region // 2)
+        put(job, jobs.START, start)
+        put(job, jobs.COUNT, count)
+        put(job, jobs.STAGE, region // 2)
         run_parts(launcher, _unit_of_region(job, region, last_stage), job, n_threads)
         if region == 2 * norms:  # the loss
-            total = sum_in_order(part_of(reals(job, AT_LOSSES), 0, count))
+            total = sum_in_order(part_of(jobs.reals(job, jobs.AT_LOSSES), 0, count))
             # A gradient without an update passes NaN on, as in NumPy.
             if updates and not (math.isfinite(total) and _statistics(job, CHECK)):
-                return samples, losses, hits, NOT_FINITE
+                return samples, losses, hits, jobs.NOT_FINITE
         if region == last_stage:
             if updates:
                 _count(job)
             skips = skip_zeros and first_gradient_is_finite(job, operations, count)  # 0 times NaN is NaN
-            put(job, SKIPS_ZEROS, 1 if skips else 0)
+            put(job, jobs.SKIPS_ZEROS, 1 if skips else 0)
         if region == last_stage + 1:
-            put(job, SKIPS_ZEROS, 1 if skip_zeros else 0)
+            put(job, jobs.SKIPS_ZEROS, 1 if skip_zeros else 0)
             if by_norm and not clip_gradients(job, frame):
-                return samples, losses, hits, NOT_FINITE
+                return samples, losses, hits, jobs.NOT_FINITE
         if region == regions - 1:
             _statistics(job, LEARN)
             samples += count
             losses += total
             hits += _hits(job, count if counts_hits else 0)
-    return samples, losses, hits, DONE if math.isfinite(losses) else NOT_FINITE
+    return samples, losses, hits, jobs.DONE if math.isfinite(losses) else jobs.NOT_FINITE
 
 
 @shell
 def apply_update(n_threads: int, launcher: int, table: Any, values: Any) -> None:
     """Update the parameters `values` of a job by its gradients. Serial."""
-    job = job_at(table, values.dtype.type(0.0))
-    size, frame = get(job, TRAINED), new_frame(SLOTS, zero_of(job))
+    job = jobs.job_at(table, values.dtype.type(0.0))
+    size, frame = get(job, jobs.TRAINED), new_frame(SLOTS, zero_of(job))
     _count(job)
-    if get(job, CLIP_TO_NORM) != 0:
+    if get(job, jobs.CLIP_TO_NORM) != 0:
         clip_gradients(job, frame)
-    begin_frame(job, 0, OFF, 0, frame)
-    update_range(job, 0, size, get(job, AT_GRADIENTS), frame)
+    jobs.begin_frame(job, 0, OFF, 0, frame)
+    update_range(job, 0, size, get(job, jobs.AT_GRADIENTS), frame)

@@ -5,45 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.engine.interpreters.job import (
-    AT_GRADIENTS,
-    AT_INPUTS,
-    AT_NUMBERS,
-    AT_RATES,
-    AT_STATE,
-    AT_UPDATES,
-    AT_VALUES,
-    AT_X,
-    CLIP_TO_NORM,
-    CLIP_VALUES,
-    COUNT,
-    DATA_INPUTS,
-    GATHERED,
-    INPUT,
-    ITEM,
-    L1,
-    NUMBERS_EACH,
-    OPERATION_COUNT,
-    OUTER,
-    PARAMETERS,
-    PARTS,
-    PENALIZE,
-    READS,
-    REAL,
-    SKIPS_ZEROS,
-    START,
-    STATE_VECTORS,
-    TRAINED,
-    UPDATE,
-    begin_frame,
-    call_unit,
-    choose_operation,
-    choose_rows,
-    has_unit,
-    normalizers,
-    operations_of,
-    place_of,
-)
+from fastnn.engine.interpreters import jobs
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import LATER, call, get, new_frame, put, zero_of
 from fastnn.kernels.compile import kernel
@@ -101,10 +63,10 @@ def clip_to_norm(frame: Any) -> None:
 @kernel
 def clip_gradients(job: Any, frame: Any) -> bool:
     """Clip all gradients to a norm; False where it is not finite."""
-    put(frame, frames.GRADS, get(job, AT_GRADIENTS))
-    put(frame, frames.COUNT, get(job, TRAINED))
-    put(frame, frames.NUMBERS, get(job, AT_RATES))
-    call(get(job, CLIP_TO_NORM), frame)
+    put(frame, frames.GRADS, get(job, jobs.AT_GRADIENTS))
+    put(frame, frames.COUNT, get(job, jobs.TRAINED))
+    put(frame, frames.NUMBERS, get(job, jobs.AT_RATES))
+    call(get(job, jobs.CLIP_TO_NORM), frame)
     return get(frame, frames.RESULT) != 0
 
 
@@ -117,11 +79,12 @@ def penalize(frame: Any) -> None:
 @kernel
 def _penalize(job: Any, place: int, count: int, grads: int, frame: Any) -> None:
     """Add the gradient of the penalty on `count` parameters from `place` on to the gradients at an address."""
-    put(frame, frames.PARAMS, get(job, AT_VALUES) + get(frame, frames.ITEM) * place)
+    put(frame, frames.PARAMS, get(job, jobs.AT_VALUES) + get(frame, frames.ITEM) * place)
     put(frame, frames.GRADS, grads)
     put(frame, frames.COUNT, count)
-    put(frame, frames.NUMBERS, get(job, AT_NUMBERS) + REAL * (NUMBERS_EACH * get(job, OPERATION_COUNT) + L1))
-    call(get(job, PENALIZE), frame)
+    at = jobs.NUMBERS_EACH * get(job, jobs.OPERATION_COUNT) + jobs.L1
+    put(frame, frames.NUMBERS, get(job, jobs.AT_NUMBERS) + jobs.REAL * at)
+    call(get(job, jobs.PENALIZE), frame)
 
 
 @kernel
@@ -131,24 +94,24 @@ def update_range(job: Any, place: int, count: int, grads: int, frame: Any) -> No
     It overwrites the frame's NUMBERS and the entries that an update reads; see operations/updates/base.py.
     """
     item = get(frame, frames.ITEM)
-    state = get(job, AT_STATE) + item * place
-    put(frame, frames.PARAMS, get(job, AT_VALUES) + item * place)
+    state = get(job, jobs.AT_STATE) + item * place
+    put(frame, frames.PARAMS, get(job, jobs.AT_VALUES) + item * place)
     put(frame, frames.GRADS, grads)
     put(frame, frames.STATE, state)
-    put(frame, frames.STRIDE, item * (get(job, AT_STATE + 1) // max(1, get(job, STATE_VECTORS))))
+    put(frame, frames.STRIDE, item * (get(job, jobs.AT_STATE + 1) // max(1, get(job, jobs.STATE_VECTORS))))
     put(frame, frames.COUNT, count)
-    put(frame, frames.NUMBERS, get(job, AT_RATES))
-    if get(job, CLIP_VALUES) != 0:
-        call(get(job, CLIP_VALUES), frame)
-    call(get(job, UPDATE), frame)
+    put(frame, frames.NUMBERS, get(job, jobs.AT_RATES))
+    if get(job, jobs.CLIP_VALUES) != 0:
+        call(get(job, jobs.CLIP_VALUES), frame)
+    call(get(job, jobs.UPDATE), frame)
 
 
 @kernel
 def _is_outer(job: Any, operations: Any, i: int, is_penalized: bool, frame: Any) -> bool:
     """Whether a matrix of parameters is updated at once by the outer product of one sample's x and dy."""
-    if get(job, COUNT) != 1 or get(job, OUTER) <= LATER or get(job, CLIP_VALUES) != 0:
+    if get(job, jobs.COUNT) != 1 or get(job, jobs.OUTER) <= LATER or get(job, jobs.CLIP_VALUES) != 0:
         return False
-    if is_penalized or not has_unit(operations, i, SPARSE_GRADIENT):
+    if is_penalized or not jobs.has_unit(operations, i, SPARSE_GRADIENT):
         return False
     return all_finite(elements(frames.d_target(frame)))  # it skips zeros of x
 
@@ -161,18 +124,19 @@ def _update_matrix(
 
     So the gradient is read from the cache, and never written to the flat vector.
     """
-    breadth, place, item = place_of(operations, i, p, BREADTH), place_of(operations, i, p, PLACE), get(job, ITEM)
-    is_penalized = get(job, PENALIZE) != 0 and place_of(operations, i, p, PENALIZED) != 0
+    breadth = jobs.place_of(operations, i, p, BREADTH)
+    place, item = jobs.place_of(operations, i, p, PLACE), get(job, jobs.ITEM)
+    is_penalized = get(job, jobs.PENALIZE) != 0 and jobs.place_of(operations, i, p, PENALIZED) != 0
     if _is_outer(job, operations, i, is_penalized, frame):
         put(frame, frames.SOURCE, get(frame, frames.SOURCE) + item * first)
         put(frame, frames.INPUTS, last - first)
-        put(frame, frames.PARAMS, get(job, AT_VALUES) + item * (place + first * breadth))
-        put(frame, frames.NUMBERS, get(job, AT_RATES))
-        call(get(job, OUTER), frame)
+        put(frame, frames.PARAMS, get(job, jobs.AT_VALUES) + item * (place + first * breadth))
+        put(frame, frames.NUMBERS, get(job, jobs.AT_RATES))
+        call(get(job, jobs.OUTER), frame)
         return
-    size = get(job, AT_UPDATES + 1) // get(job, PARTS)
-    buffer = get(job, AT_UPDATES) + item * part * size
-    height = min(size // breadth, max(UPDATE_SIZE // breadth, FEWEST_ROWS if get(job, COUNT) > FEW_STEPS else 1))
+    size = get(job, jobs.AT_UPDATES + 1) // get(job, jobs.PARTS)
+    buffer = get(job, jobs.AT_UPDATES) + item * part * size
+    height = min(size // breadth, max(UPDATE_SIZE // breadth, FEWEST_ROWS if get(job, jobs.COUNT) > FEW_STEPS else 1))
     numbers_of_operation = get(frame, frames.NUMBERS)
     for begin in range(first, last, height):
         end = min(last, begin + height)
@@ -181,7 +145,7 @@ def _update_matrix(
         put(frame, frames.END, end)
         put(frame, frames.OUT, buffer)
         put(frame, frames.NUMBERS, numbers_of_operation)
-        call_unit(operations, i, role, frame)
+        jobs.call_unit(operations, i, role, frame)
         if is_penalized:
             _penalize(job, at, count, buffer, frame)
         update_range(job, at, count, buffer, frame)
@@ -192,14 +156,14 @@ def _gradient_of_range(
     job: Any, operations: Any, i: int, p: int, role: int, first: int, last: int, fused: bool, frame: Any
 ) -> None:
     """Compute the gradient by rows [first, last) of a parameter in the flat vector; then update, if fused."""
-    breadth, item = place_of(operations, i, p, BREADTH), get(job, ITEM)
-    place, count = place_of(operations, i, p, PLACE) + first * breadth, (last - first) * breadth
-    address = get(job, AT_GRADIENTS) + item * place
+    breadth, item = jobs.place_of(operations, i, p, BREADTH), get(job, jobs.ITEM)
+    place, count = jobs.place_of(operations, i, p, PLACE) + first * breadth, (last - first) * breadth
+    address = get(job, jobs.AT_GRADIENTS) + item * place
     put(frame, frames.BEGIN, first)
     put(frame, frames.END, last)
     put(frame, frames.OUT, address)
-    call_unit(operations, i, role, frame)
-    if get(job, PENALIZE) != 0 and place_of(operations, i, p, PENALIZED) != 0:
+    jobs.call_unit(operations, i, role, frame)
+    if get(job, jobs.PENALIZE) != 0 and jobs.place_of(operations, i, p, PENALIZED) != 0:
         _penalize(job, place, count, address, frame)
     if fused:
         update_range(job, place, count, address, frame)
@@ -208,20 +172,20 @@ def _gradient_of_range(
 @part_unit
 def parameter_part(job: Any, part: int, parts: int) -> None:
     """Sum the gradient by one part's rows of each parameter over the batch, and update them."""
-    operations, frame, count = operations_of(job), new_frame(SLOTS, zero_of(job)), get(job, COUNT)
-    rows = count if normalizers(job, operations) > 0 else 0
-    fused = get(job, UPDATE) != 0 and get(job, CLIP_TO_NORM) == 0
-    begin_frame(job, part, OFF, rows, frame)
-    item, start, inputs = get(job, ITEM), get(job, START), get(job, DATA_INPUTS)
-    is_gathered = get(job, GATHERED) != 0
-    put(frame, frames.X, get(job, AT_INPUTS) if is_gathered else get(job, AT_X) + item * start * inputs)
+    operations, frame, count = jobs.operations_of(job), new_frame(SLOTS, zero_of(job)), get(job, jobs.COUNT)
+    rows = count if jobs.normalizers(job, operations) > 0 else 0
+    fused = get(job, jobs.UPDATE) != 0 and get(job, jobs.CLIP_TO_NORM) == 0
+    jobs.begin_frame(job, part, OFF, rows, frame)
+    item, start, inputs = get(job, jobs.ITEM), get(job, jobs.START), get(job, jobs.DATA_INPUTS)
+    is_gathered = get(job, jobs.GATHERED) != 0
+    put(frame, frames.X, get(job, jobs.AT_INPUTS) if is_gathered else get(job, jobs.AT_X) + item * start * inputs)
     for i in range(operations.shape[0]):
-        for p in range(operations[i, PARAMETERS]):
-            choose_operation(job, operations, i, frame)
-            choose_rows(operations, i, 0, count, frame)
+        for p in range(operations[i, jobs.PARAMETERS]):
+            jobs.choose_operation(job, operations, i, frame)
+            jobs.choose_rows(operations, i, 0, count, frame)
             put(frame, frames.PARAMETER, p)
-            height, is_matrix = place_of(operations, i, p, HEIGHT), place_of(operations, i, p, IS_MATRIX) != 0
-            sparse = get(job, SKIPS_ZEROS) != 0 and operations[i, READS] == INPUT and is_matrix
+            height, is_matrix = jobs.place_of(operations, i, p, HEIGHT), jobs.place_of(operations, i, p, IS_MATRIX) != 0
+            sparse = get(job, jobs.SKIPS_ZEROS) != 0 and operations[i, jobs.READS] == jobs.INPUT and is_matrix
             role = SPARSE_GRADIENT if sparse else GRADIENT
             first, last = share(height, part, parts), share(height, part + 1, parts)
             if fused and is_matrix:
@@ -233,7 +197,7 @@ def parameter_part(job: Any, part: int, parts: int) -> None:
 @part_unit
 def clipped_part(job: Any, part: int, parts: int) -> None:
     """Update one part of the parameters after their gradients were clipped to a norm."""
-    frame, size, item = new_frame(SLOTS, zero_of(job)), get(job, TRAINED), get(job, ITEM)
+    frame, size, item = new_frame(SLOTS, zero_of(job)), get(job, jobs.TRAINED), get(job, jobs.ITEM)
     first, last = share(size, part, parts), share(size, part + 1, parts)
     put(frame, frames.ITEM, item)
-    update_range(job, first, last - first, get(job, AT_GRADIENTS) + item * first, frame)
+    update_range(job, first, last - first, get(job, jobs.AT_GRADIENTS) + item * first, frame)

@@ -8,34 +8,10 @@ import numpy as np
 
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array, LabelArray
+from fastnn.kernels import frames
 from fastnn.kernels.addresses import get
-from fastnn.kernels.compile import formula
-from fastnn.kernels.frames import (
-    CHANGES,
-    COLUMN,
-    DENSE,
-    DENSE_SIZE,
-    DIVISOR,
-    LABELS,
-    LABELS_SIZE,
-    LOSS_SUMS,
-    LOSSES,
-    OUTPUTS,
-    ROW_NUMBERS,
-    ROWS,
-    RUN,
-    SAMPLE_COUNT,
-    SAMPLES,
-    WIDTH,
-    d_target,
-    get_real,
-    integers_of,
-    matrix_of,
-    number,
-    reals_of,
-    sums,
-    target,
-)
+from fastnn.kernels.compile import formula, kernel
+from fastnn.kernels.frames import d_target, get_real, integers_of, matrix_of, number, reals_of, samples_of, sums, target
 from fastnn.kernels.rows import sum_of
 from fastnn.kernels.units import Unit, unit
 from fastnn.kernels.vector_math import constant
@@ -158,31 +134,51 @@ def signs(name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) 
 @formula
 def labels_of(frame: Any) -> Any:
     """The labels; empty without any."""
-    return integers_of(frame, LABELS, get(frame, LABELS_SIZE))
+    return integers_of(frame, frames.LABELS, get(frame, frames.LABELS_SIZE))
 
 
 @formula
 def dense_of(frame: Any) -> Any:
     """All elements of the dense targets as a vector; empty without any."""
-    return part(matrix_of(frame, DENSE, 1, get(frame, DENSE_SIZE))[0], 0, get(frame, DENSE_SIZE))
+    return part(matrix_of(frame, frames.DENSE, 1, get(frame, frames.DENSE_SIZE))[0], 0, get(frame, frames.DENSE_SIZE))
 
 
 @formula
 def row_numbers_of(frame: Any) -> Any:
     """The number of each row's target."""
-    return integers_of(frame, ROW_NUMBERS, get(frame, ROWS))
+    return integers_of(frame, frames.ROW_NUMBERS, get(frame, frames.ROWS))
 
 
 @formula
 def losses_of(frame: Any) -> Any:
     """The place for the loss of each row."""
-    return reals_of(frame, LOSSES, get(frame, ROWS))
+    return reals_of(frame, frames.LOSSES, get(frame, frames.ROWS))
 
 
 @formula
 def loss_sums_of(frame: Any) -> Any:
     """A float64 of scratch for each row."""
-    return reals_of(frame, LOSS_SUMS, get(frame, ROWS))
+    return reals_of(frame, frames.LOSS_SUMS, get(frame, frames.ROWS))
+
+
+@kernel
+def changes_of(frame: Any, outputs: int) -> Any:
+    """What a change of the loss reads: the samples, RUN, all outputs, their targets, the changes (outputs, columns).
+
+    The last one is the place for the changes of the loss (columns,).
+    """
+    samples, run = samples_of(frame), get(frame, frames.RUN)
+    targets = matrix_of(frame, frames.DENSE, get(frame, frames.ROWS), get(frame, frames.OUTPUTS))
+    d = matrix_of(frame, frames.CHANGES, outputs, samples.size * run)
+    return samples, run, target(frame), targets, d, reals_of(frame, frames.LOSSES, samples.size * run)
+
+
+@kernel
+def changed(d: Any, k: int, column: int, only: int) -> float:
+    """The change of output k in a column, if all change (only < 0), or just one by d[0, column]."""
+    if only < 0:
+        return d[k, column]
+    return d[0, column] if k == only else 0.0
 
 
 @unit
@@ -219,7 +215,7 @@ def _rows(value: Any, derivative: Any, widened: Any, frame: Any) -> None:
     y, dy, rows, values, losses = target(frame), d_target(frame), row_numbers_of(frame), sums(frame), losses_of(frame)
     flat_y, flat_t, flat_dy, width = elements(y), dense_of(frame), elements(dy), y.shape[1]
     largest, zero = y.dtype.type(LARGEST_32), widened(y.dtype.type(0.0))
-    share, parameter = constant(zero, 1.0 / get_real(frame, DIVISOR)), constant(zero, number(frame, 0))
+    share, parameter = constant(zero, 1.0 / get_real(frame, frames.DIVISOR)), constant(zero, number(frame, 0))
     several = max(1, values.size // width)
     for first in range(0, y.shape[0], several):
         last = min(first + several, y.shape[0])
@@ -249,10 +245,8 @@ def _rows(value: Any, derivative: Any, widened: Any, frame: Any) -> None:
 @formula
 def _change(change: Any, frame: Any) -> None:
     """The sum of change(d, y, t, p) over the outputs, for each column."""
-    samples, run, p = integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT)), get(frame, RUN), number(frame, 0)
-    outputs, columns = get(frame, OUTPUTS), samples.size * run
-    ys, ts = target(frame), matrix_of(frame, DENSE, get(frame, ROWS), outputs)
-    d, result = matrix_of(frame, CHANGES, outputs, columns), reals_of(frame, LOSSES, columns)
+    outputs, p = get(frame, frames.OUTPUTS), number(frame, 0)
+    samples, run, ys, ts, d, result = changes_of(frame, outputs)
     for s in range(samples.size):
         y, t, some = ys[samples[s]], ts[samples[s]], part(result, s * run, run)
         some[:] = 0.0
@@ -265,14 +259,12 @@ def _change(change: Any, frame: Any) -> None:
 @formula
 def _change_of_one(change: Any, frame: Any) -> None:
     """change(d, y, t, p) for the output that changes."""
-    samples, run, p = integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT)), get(frame, RUN), number(frame, 0)
-    j, width, size = get(frame, COLUMN), get(frame, WIDTH), samples.size * run
-    ys, ts = target(frame), matrix_of(frame, DENSE, get(frame, ROWS), get(frame, OUTPUTS))
-    d, result = matrix_of(frame, CHANGES, 1, size)[0], reals_of(frame, LOSSES, size)
+    j, width, p = get(frame, frames.COLUMN), get(frame, frames.WIDTH), number(frame, 0)
+    samples, run, ys, ts, d, result = changes_of(frame, 1)
     for s in range(samples.size):
         y, t = part(ys[samples[s]], j, width), part(ts[samples[s]], j, width)
         for start in range(s * run, (s + 1) * run, width):
-            some, out = part(d, start, width), part(result, start, width)
+            some, out = part(d[0], start, width), part(result, start, width)
             for c in range(width):
                 out[c] = change(some[c], y[c], t[c], p)
 

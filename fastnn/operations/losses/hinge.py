@@ -6,43 +6,15 @@ from typing import Any
 import numpy as np
 
 from fastnn.gate import arrays
+from fastnn.kernels import frames
 from fastnn.kernels.addresses import get
 from fastnn.kernels.compile import formula, kernel
-from fastnn.kernels.frames import (
-    CHANGES,
-    COLUMN,
-    DENSE,
-    DIVISOR,
-    LOSSES,
-    OUTPUTS,
-    ROWS,
-    RUN,
-    SAMPLE_COUNT,
-    SAMPLES,
-    WIDTH,
-    d_target,
-    get_real,
-    integers_of,
-    matrix_of,
-    reals_of,
-    sums,
-    target,
-)
+from fastnn.kernels.frames import d_target, get_real, sums, target
 from fastnn.kernels.rows import first_largest, sum_of
 from fastnn.kernels.units import unit
 from fastnn.kernels.vector_math import constant
 from fastnn.kernels.views import elements, part
-from fastnn.operations.losses.base import (
-    SIGNS,
-    Loss,
-    LossUnits,
-    Targets,
-    labels_of,
-    losses_of,
-    row_numbers_of,
-    signs,
-    units_of,
-)
+from fastnn.operations.losses import base
 
 
 @formula
@@ -75,8 +47,8 @@ def multiclass_rows(frame: Any) -> None:
 
     dy = (1 for each k whose margin is lacking, minus their number for t) / DIVISOR. NaN for an invalid label.
     """
-    y, dy, labels, rows = target(frame), d_target(frame), labels_of(frame), row_numbers_of(frame)
-    values, losses, share = sums(frame), losses_of(frame), 1.0 / get_real(frame, DIVISOR)
+    y, dy, labels, rows = target(frame), d_target(frame), base.labels_of(frame), base.row_numbers_of(frame)
+    values, losses, share = sums(frame), base.losses_of(frame), 1.0 / get_real(frame, frames.DIVISOR)
     flat_y, flat_dy, width = elements(y), elements(dy), y.shape[1]
     for n in range(y.shape[0]):
         label = labels[rows[n]]
@@ -100,49 +72,40 @@ def multiclass_rows(frame: Any) -> None:
 
 
 @kernel
-def _changed(d: Any, k: int, column: int, only: int) -> float:
-    """The change of output k in a column, if all change (only < 0), or just one by d[0, column]."""
-    if only < 0:
-        return d[k, column]
-    return d[0, column] if k == only else 0.0
-
-
-@kernel
 def _multiclass_change(d: Any, column: int, only: int, y: Any, t: Any) -> float:
     """The change of the sum of max(0, 1 + y[k] - y[label]) in one column."""
     label = first_largest(t)
-    moved, total = _changed(d, label, column, only), 0.0
+    moved, total = base.changed(d, label, column, only), 0.0
     for k in range(t.size):
         if k != label:
-            total += _change(_changed(d, k, column, only) - moved, y[k] - y[label], -1.0, 0.0)
+            total += _change(base.changed(d, k, column, only) - moved, y[k] - y[label], -1.0, 0.0)
     return total
+
+
+@kernel
+def _multiclass_changes(frame: Any, of_one: bool) -> None:
+    """See LossUnits.change and, if only one output of each column changes, change_of_one."""
+    samples, run, ys, ts, d, result = base.changes_of(frame, 1 if of_one else get(frame, frames.OUTPUTS))
+    for s in range(samples.size):
+        for c in range(s * run, (s + 1) * run):
+            only = get(frame, frames.COLUMN) + c % get(frame, frames.WIDTH) if of_one else -1
+            result[c] = _multiclass_change(d, c, only, ys[samples[s]], ts[samples[s]])
 
 
 @unit
 def multiclass_change(frame: Any) -> None:
     """See LossUnits.change."""
-    samples, run, outputs = integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT)), get(frame, RUN), get(frame, OUTPUTS)
-    ys, ts, columns = target(frame), matrix_of(frame, DENSE, get(frame, ROWS), outputs), samples.size * run
-    d, result = matrix_of(frame, CHANGES, outputs, columns), reals_of(frame, LOSSES, columns)
-    for s in range(samples.size):
-        for c in range(s * run, (s + 1) * run):
-            result[c] = _multiclass_change(d, c, -1, ys[samples[s]], ts[samples[s]])
+    _multiclass_changes(frame, False)
 
 
 @unit
 def multiclass_change_of_one(frame: Any) -> None:
     """See LossUnits.change_of_one."""
-    samples, run, outputs = integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT)), get(frame, RUN), get(frame, OUTPUTS)
-    ys, ts, columns = target(frame), matrix_of(frame, DENSE, get(frame, ROWS), outputs), samples.size * run
-    d, result = matrix_of(frame, CHANGES, 1, columns), reals_of(frame, LOSSES, columns)
-    for s in range(samples.size):
-        for c in range(s * run, (s + 1) * run):
-            only = get(frame, COLUMN) + c % get(frame, WIDTH)
-            result[c] = _multiclass_change(d, c, only, ys[samples[s]], ts[samples[s]])
+    _multiclass_changes(frame, True)
 
 
 @dataclass(frozen=True)
-class Hinge(Loss):
+class Hinge(base.Loss):
     """sum(max(0, 1 - t y)) for targets t (N, K) of -1 and 1. The gradient is 0 at the kink.
 
     For labels (N,) and several outputs it is the sum of max(0, 1 + y[k] - y[t]) over the other classes k. Sources:
@@ -151,16 +114,16 @@ class Hinge(Loss):
 
     name = "hinge"
     has_kink = True
-    accepts = SIGNS
+    accepts = base.SIGNS
     border = 0.0
-    units = units_of(hinge, _derivative, _change)
-    labels_units = LossUnits(multiclass_rows, multiclass_change, multiclass_change_of_one)
+    units = base.units_of(hinge, _derivative, _change)
+    labels_units = base.LossUnits(multiclass_rows, multiclass_change, multiclass_change_of_one)
 
     @property
     def takes_labels(self) -> bool:
         return True
 
-    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
+    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> base.Targets:
         if outputs > 1 and arrays.anything(name, t).ndim == 1:
             return arrays.labels(name, t, rows, outputs), np.empty((0, outputs), dtype)
-        return signs(name, t, rows, outputs, dtype, finite)
+        return base.signs(name, t, rows, outputs, dtype, finite)

@@ -6,48 +6,17 @@ from typing import Any
 import numpy as np
 
 from fastnn.gate import arrays
+from fastnn.kernels import frames
 from fastnn.kernels.addresses import get
 from fastnn.kernels.compile import kernel
-from fastnn.kernels.frames import (
-    CHANGES,
-    COLUMN,
-    DENSE,
-    DIVISOR,
-    LOSSES,
-    OTHER,
-    OUTPUTS,
-    PREPARED,
-    ROWS,
-    RUN,
-    SAMPLE_COUNT,
-    SAMPLES,
-    WIDTH,
-    d_target,
-    get_real,
-    integers_of,
-    matrix_of,
-    reals_of,
-    sums,
-    target,
-)
+from fastnn.kernels.frames import d_target, get_real, matrix_of, reals_of, sums, target
 from fastnn.kernels.rows import divide_by_sum, exp_in_place, first_largest, softmax_rows, subtract_largest, sum_of
 from fastnn.kernels.simd import bits, fma, from_bits
 from fastnn.kernels.small_changes import SMALL, largest_magnitude, log1p, small_expm1, small_log1p
 from fastnn.kernels.units import unit
 from fastnn.kernels.vector_math import exp, expm1, log
 from fastnn.kernels.views import elements, part
-from fastnn.operations.losses.base import (
-    OTHERS,
-    Loss,
-    LossUnits,
-    Targets,
-    dense_of,
-    labels_of,
-    loss_sums_of,
-    losses_of,
-    one_hot,
-    row_numbers_of,
-)
+from fastnn.operations.losses import base
 
 # -log(softmax(y)_t + OFFSET) for one-hot targets, by which courses avoid log(0) (Saito, Deep Learning from Scratch,
 # 2016, chapter 4). It has only changes, for its numerical gradient.
@@ -110,13 +79,13 @@ def cross_entropy_rows(frame: Any, entropy: bool) -> None:
 
     entropy: add sum(t log t). A class with t = 0 adds 0 whatever its logit.
     """
-    y, dy, dense, rows = target(frame), d_target(frame), dense_of(frame), row_numbers_of(frame)
-    values, losses, log_sums, width = sums(frame), losses_of(frame), loss_sums_of(frame), y.shape[1]
+    y, dy, dense, rows = target(frame), d_target(frame), base.dense_of(frame), base.row_numbers_of(frame)
+    values, losses, log_sums, width = sums(frame), base.losses_of(frame), base.loss_sums_of(frame), y.shape[1]
     _exponentials(y, dy, losses, log_sums)
     for n in range(y.shape[0]):
         t = part(dense, rows[n] * width, width)
         losses[n] = _loss_of_shares(y[n], dy[n], t, losses[n], log_sums[n], values, entropy)
-    _divide(dy, get_real(frame, DIVISOR))
+    _divide(dy, get_real(frame, frames.DIVISOR))
 
 
 @unit
@@ -128,27 +97,19 @@ def softmax_cross_entropy_rows(frame: Any) -> None:
 @unit
 def cross_entropy_rows_of_labels(frame: Any) -> None:
     """-log softmax(y)_t of each row, and its gradient, as cross_entropy_rows."""
-    y, dy, labels, rows = target(frame), d_target(frame), labels_of(frame), row_numbers_of(frame)
-    losses, log_sums = losses_of(frame), loss_sums_of(frame)
+    y, dy, labels, rows = target(frame), d_target(frame), base.labels_of(frame), base.row_numbers_of(frame)
+    losses, log_sums = base.losses_of(frame), base.loss_sums_of(frame)
     _exponentials(y, dy, losses, log_sums)
     for n in range(y.shape[0]):
         losses[n] = _loss_of_label(y[n], dy[n], labels[rows[n]], losses[n], log_sums[n])
-    _divide(dy, get_real(frame, DIVISOR))
+    _divide(dy, get_real(frame, frames.DIVISOR))
 
 
 @unit
 def softmax_prepare(frame: Any) -> None:
     """softmax(y)."""
     y = target(frame)
-    softmax_rows(y, matrix_of(frame, PREPARED, y.shape[0], y.shape[1]))
-
-
-@kernel
-def _changed(d: Any, k: int, column: int, only: int) -> float:
-    """The change of output k in a column, if all change (only < 0), or just one by d[0, column]."""
-    if only < 0:
-        return d[k, column]
-    return d[0, column] if k == only else 0.0
+    softmax_rows(y, matrix_of(frame, frames.PREPARED, y.shape[0], y.shape[1]))
 
 
 @kernel
@@ -168,10 +129,10 @@ def _large_change(d: Any, column: int, only: int, y: Any, p: Any, t: Any, mass: 
     All is relative to the target's output, so that nothing cancels if the network is sure of it. A large change is
     log-sum-exp of y + d less that of y, as probabilities p may underflow.
     """
-    base = _changed(d, first_largest(t), column, only)
+    moved = base.changed(d, first_largest(t), column, only)
     total, highest, rest = 0.0, -np.inf, 0.0
     for k in range(t.size):
-        change = _changed(d, k, column, only) - base
+        change = base.changed(d, k, column, only) - moved
         highest = y[k] + change if y[k] + change > highest else highest
         total += p[k] * expm1(change)
         rest += t[k] * change if t[k] != 0.0 else 0.0
@@ -179,7 +140,7 @@ def _large_change(d: Any, column: int, only: int, y: Any, p: Any, t: Any, mass: 
         return mass * log1p(total) - rest
     total = 0.0
     for k in range(t.size):
-        total += exp(y[k] + (_changed(d, k, column, only) - base) - highest)
+        total += exp(y[k] + (base.changed(d, k, column, only) - moved) - highest)
     return mass * (highest + log(total) - _log_sum_exp(y)) - rest
 
 
@@ -259,11 +220,8 @@ def _of_target(p: Any, t: Any) -> float:
 @kernel
 def _changes(frame: Any, offset: bool) -> None:
     """See LossUnits.change."""
-    samples, run, outputs = integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT)), get(frame, RUN), get(frame, OUTPUTS)
-    columns, rows = samples.size * run, get(frame, ROWS)
-    ys, ts, ps = target(frame), matrix_of(frame, DENSE, rows, outputs), matrix_of(frame, PREPARED, rows, outputs)
-    d, result = matrix_of(frame, CHANGES, outputs, columns), reals_of(frame, LOSSES, columns)
-    work = reals_of(frame, OTHER, run)
+    samples, run, ys, ts, d, result = base.changes_of(frame, get(frame, frames.OUTPUTS))
+    ps, work = matrix_of(frame, frames.PREPARED, ys.shape[0], ys.shape[1]), reals_of(frame, frames.OTHER, run)
     for s in range(samples.size):
         n, out = samples[s], part(result, s * run, run)
         _change(d, s * run, ys[n], ps[n], ts[n], work, out)
@@ -274,17 +232,15 @@ def _changes(frame: Any, offset: bool) -> None:
 @kernel
 def _changes_of_one(frame: Any, offset: bool) -> None:
     """See LossUnits.change_of_one."""
-    samples, run, outputs = integers_of(frame, SAMPLES, get(frame, SAMPLE_COUNT)), get(frame, RUN), get(frame, OUTPUTS)
-    columns, rows, width = samples.size * run, get(frame, ROWS), get(frame, WIDTH)
-    ys, ts, ps = target(frame), matrix_of(frame, DENSE, rows, outputs), matrix_of(frame, PREPARED, rows, outputs)
-    d, result = matrix_of(frame, CHANGES, 1, columns)[0], reals_of(frame, LOSSES, columns)
+    samples, run, ys, ts, d, result = base.changes_of(frame, 1)
+    ps, width = matrix_of(frame, frames.PREPARED, ys.shape[0], ys.shape[1]), get(frame, frames.WIDTH)
     for s in range(samples.size):
         y, p, t, mass = ys[samples[s]], ps[samples[s]], ts[samples[s]], 0.0
-        for k in range(outputs):
+        for k in range(t.size):
             mass += t[k]
         for start in range(s * run, (s + 1) * run, width):
             out = part(result, start, width)
-            _change_of_one(part(d, start, width), get(frame, COLUMN), y, p, t, mass, out)
+            _change_of_one(part(d[0], start, width), get(frame, frames.COLUMN), y, p, t, mass, out)
             if offset:
                 _with_offset(_of_target(p, t), out)
 
@@ -314,13 +270,12 @@ def offset_change_of_one(frame: Any) -> None:
 
 
 CHANGE_UNITS = (softmax_cross_entropy_change, softmax_cross_entropy_change_of_one, softmax_prepare)
-OFFSET_UNITS = LossUnits(
-    cross_entropy_rows_of_labels, offset_change, offset_change_of_one, softmax_prepare
-)  # of labels
+# for labels
+OFFSET_UNITS = base.LossUnits(cross_entropy_rows_of_labels, offset_change, offset_change_of_one, softmax_prepare)
 
 
 @dataclass(frozen=True)
-class SoftmaxCrossEntropy(Loss):
+class SoftmaxCrossEntropy(base.Loss):
     """-sum(t log(softmax(y))) of logits y; targets labels (N,), one-hot rows or probabilities (N, K), which sum to 1.
 
     It is computed by log-sum-exp, unclipped; the gradient is softmax(y) - t. Source: Bishop, Pattern Recognition and
@@ -335,11 +290,11 @@ class SoftmaxCrossEntropy(Loss):
     label_smoothing: float = 0.0
 
     name = "softmax_cross_entropy"
-    accepts = OTHERS
+    accepts = base.OTHERS
     applies = "softmax"
     compares_classes = True
-    units = LossUnits(softmax_cross_entropy_rows, *CHANGE_UNITS)
-    labels_units = LossUnits(cross_entropy_rows_of_labels, *CHANGE_UNITS)
+    units = base.LossUnits(softmax_cross_entropy_rows, *CHANGE_UNITS)
+    labels_units = base.LossUnits(cross_entropy_rows_of_labels, *CHANGE_UNITS)
 
     def __post_init__(self) -> None:
         smoothing = arrays.real("label_smoothing", self.label_smoothing, minimum=0.0, below=1.0)
@@ -357,10 +312,10 @@ class SoftmaxCrossEntropy(Loss):
     def smooths_labels(self) -> bool:
         return self.label_smoothing > 0.0
 
-    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
+    def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> base.Targets:
         labels, dense = arrays.targets(name, t, rows, outputs, dtype)
         if self.label_smoothing == 0.0:
             return labels, dense
-        dense = one_hot(labels, rows, outputs, dtype) if labels.size else dense
+        dense = base.one_hot(labels, rows, outputs, dtype) if labels.size else dense
         smoothed = (1.0 - self.label_smoothing) * dense.astype(np.float64) + self.label_smoothing / outputs
         return np.empty(0, np.intp), smoothed.astype(dtype)

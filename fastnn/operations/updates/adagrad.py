@@ -4,25 +4,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastnn.kernels.units import unit
-from fastnn.operations.updates.base import (
-    EPSILON,
-    INSIDE,
-    RATE,
-    Optimizer,
-    check_epsilon,
-    grads,
-    params,
-    rates,
-    root,
-    state,
-)
+from fastnn.operations.updates import base
+from fastnn.operations.updates.base import Optimizer, grads, params, rates, root, state
 
 
 @unit
 def adagrad_update(frame: Any) -> None:
     """s += g^2, p -= lr g / root(s)."""
     p, g, s, numbers = params(frame), grads(frame), state(frame, 0), rates(frame)
-    lr, epsilon, inside = p.dtype.type(numbers[RATE]), p.dtype.type(numbers[EPSILON]), numbers[INSIDE] != 0.0
+    lr, epsilon, inside = (
+        p.dtype.type(numbers[base.RATE]),
+        p.dtype.type(numbers[base.EPSILON]),
+        numbers[base.INSIDE] != 0.0,
+    )
     for i in range(p.size):
         s[i] += g[i] * g[i]
         p[i] -= lr * g[i] / root(s[i], epsilon, inside)
@@ -50,10 +44,8 @@ class AdaGrad(Optimizer):
     update = "adagrad"
     unit = adagrad_update
     keeps = ("squares",)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_epsilon(self)
+    above_zero = ("epsilon",)
+    flags = ("epsilon_inside",)
 
     def _own(self) -> dict[int, float]:
-        return {EPSILON: self.epsilon, INSIDE: self.epsilon_inside}
+        return {base.EPSILON: self.epsilon, base.INSIDE: self.epsilon_inside}

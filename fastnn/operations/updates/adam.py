@@ -5,23 +5,8 @@ from typing import Any
 
 from fastnn.gate import arrays
 from fastnn.kernels.units import unit
-from fastnn.operations.updates.base import (
-    CORRECTED,
-    DECAY,
-    EPSILON,
-    FIRST,
-    INSIDE,
-    RATE,
-    SECOND,
-    STEP,
-    Optimizer,
-    check_epsilon,
-    grads,
-    params,
-    rates,
-    root,
-    state,
-)
+from fastnn.operations.updates import base
+from fastnn.operations.updates.base import Optimizer, grads, params, rates, root, state
 
 
 @unit
@@ -32,15 +17,19 @@ def adam_update(frame: Any) -> None:
     decoupled weight decay: p -= lr decay p.
     """
     p, g, m, v, numbers = params(frame), grads(frame), state(frame, 0), state(frame, 1), rates(frame)
-    first, second, inside = p.dtype.type(numbers[FIRST]), p.dtype.type(numbers[SECOND]), numbers[INSIDE] != 0.0
+    first, second, inside = (
+        p.dtype.type(numbers[base.FIRST]),
+        p.dtype.type(numbers[base.SECOND]),
+        numbers[base.INSIDE] != 0.0,
+    )
     # 1 - b in float64, rounded once: from a rounded b, it is off by a thousandth in float32.
-    add_first, add_second = p.dtype.type(1.0 - numbers[FIRST]), p.dtype.type(1.0 - numbers[SECOND])
+    add_first, add_second = p.dtype.type(1.0 - numbers[base.FIRST]), p.dtype.type(1.0 - numbers[base.SECOND])
     mean_scale, square_scale = 1.0, 1.0
-    if numbers[CORRECTED] != 0.0:
-        mean_scale = 1.0 / (1.0 - numbers[FIRST] ** numbers[STEP])
-        square_scale = 1.0 / (1.0 - numbers[SECOND] ** numbers[STEP])
-    rate, scale = p.dtype.type(numbers[RATE] * mean_scale), p.dtype.type(square_scale)
-    kept, epsilon = p.dtype.type(1.0 - numbers[RATE] * numbers[DECAY]), p.dtype.type(numbers[EPSILON])
+    if numbers[base.CORRECTED] != 0.0:
+        mean_scale = 1.0 / (1.0 - numbers[base.FIRST] ** numbers[base.STEP])
+        square_scale = 1.0 / (1.0 - numbers[base.SECOND] ** numbers[base.STEP])
+    rate, scale = p.dtype.type(numbers[base.RATE] * mean_scale), p.dtype.type(square_scale)
+    kept, epsilon = p.dtype.type(1.0 - numbers[base.RATE] * numbers[base.DECAY]), p.dtype.type(numbers[base.EPSILON])
     for i in range(p.size):
         m[i] = first * m[i] + add_first * g[i]
         v[i] = second * v[i] + add_second * (g[i] * g[i])
@@ -79,19 +68,16 @@ class Adam(Optimizer):
     keeps = ("means", "squares")
     counts = True
     in_unit_interval = ("beta1", "beta2")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_epsilon(self)
-        object.__setattr__(self, "bias_correction", arrays.flag("bias_correction", self.bias_correction))
+    above_zero = ("epsilon",)
+    flags = ("epsilon_inside", "bias_correction")
 
     def _own(self) -> dict[int, float]:
         return {
-            FIRST: self.beta1,
-            SECOND: self.beta2,
-            EPSILON: self.epsilon,
-            INSIDE: self.epsilon_inside,
-            CORRECTED: self.bias_correction,
+            base.FIRST: self.beta1,
+            base.SECOND: self.beta2,
+            base.EPSILON: self.epsilon,
+            base.INSIDE: self.epsilon_inside,
+            base.CORRECTED: self.bias_correction,
         }
 
 
@@ -116,4 +102,4 @@ class AdamW(Adam):
         object.__setattr__(self, "weight_decay", arrays.real("weight_decay", self.weight_decay, minimum=0.0))
 
     def _own(self) -> dict[int, float]:
-        return {**super()._own(), DECAY: self.weight_decay}
+        return {**super()._own(), base.DECAY: self.weight_decay}

@@ -149,6 +149,8 @@ class Optimizer:
     keeps: ClassVar[tuple[str, ...]] = ()  # the names of its state vectors
     counts: ClassVar[bool] = False  # True if it depends on the number of the update
     in_unit_interval: ClassVar[tuple[str, ...]] = ()  # parameters in [0, 1)
+    above_zero: ClassVar[tuple[str, ...]] = ()  # parameters above 0
+    flags: ClassVar[tuple[str, ...]] = ()  # parameters that are True or False
 
     lr: float = 0.01
     clip_value: float | None = field(default=None, kw_only=True)
@@ -164,6 +166,10 @@ class Optimizer:
                 object.__setattr__(self, name, arrays.real(name, getattr(self, name), above=0.0))
         for name in self.in_unit_interval:
             object.__setattr__(self, name, arrays.real(name, getattr(self, name), minimum=0.0, below=1.0))
+        for name in self.above_zero:
+            object.__setattr__(self, name, arrays.real(name, getattr(self, name), above=0.0))
+        for name in self.flags:
+            object.__setattr__(self, name, arrays.flag(name, getattr(self, name)))
 
     @property
     def numbers(self) -> tuple[float, ...]:
@@ -182,9 +188,3 @@ class Optimizer:
     def __repr__(self) -> str:
         given = [(one.name, getattr(self, one.name)) for one in fields(self)]
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given if value is not None)})"
-
-
-def check_epsilon(optimizer: Any) -> None:
-    """Refuse an epsilon that is not above 0, and an `epsilon_inside` that is not a flag."""
-    object.__setattr__(optimizer, "epsilon", arrays.real("epsilon", optimizer.epsilon, above=0.0))
-    object.__setattr__(optimizer, "epsilon_inside", arrays.flag("epsilon_inside", optimizer.epsilon_inside))

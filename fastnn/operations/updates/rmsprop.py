@@ -4,27 +4,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastnn.kernels.units import unit
-from fastnn.operations.updates.base import (
-    EPSILON,
-    FIRST,
-    INSIDE,
-    RATE,
-    Optimizer,
-    check_epsilon,
-    grads,
-    params,
-    rates,
-    root,
-    state,
-)
+from fastnn.operations.updates import base
+from fastnn.operations.updates.base import Optimizer, grads, params, rates, root, state
 
 
 @unit
 def rmsprop_update(frame: Any) -> None:
     """s = decay s + (1 - decay) g^2, p -= lr g / root(s)."""
     p, g, s, numbers = params(frame), grads(frame), state(frame, 0), rates(frame)
-    lr, epsilon, inside = p.dtype.type(numbers[RATE]), p.dtype.type(numbers[EPSILON]), numbers[INSIDE] != 0.0
-    keep, add = p.dtype.type(numbers[FIRST]), p.dtype.type(1.0 - numbers[FIRST])
+    lr, epsilon, inside = (
+        p.dtype.type(numbers[base.RATE]),
+        p.dtype.type(numbers[base.EPSILON]),
+        numbers[base.INSIDE] != 0.0,
+    )
+    keep, add = p.dtype.type(numbers[base.FIRST]), p.dtype.type(1.0 - numbers[base.FIRST])
     for i in range(p.size):
         s[i] = keep * s[i] + add * (g[i] * g[i])
         p[i] -= lr * g[i] / root(s[i], epsilon, inside)
@@ -56,11 +49,9 @@ class RMSProp(Optimizer):
     update = "rmsprop"
     unit = rmsprop_update
     keeps = ("squares",)
+    above_zero = ("epsilon",)
+    flags = ("epsilon_inside",)
     in_unit_interval = ("decay",)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_epsilon(self)
-
     def _own(self) -> dict[int, float]:
-        return {FIRST: self.decay, EPSILON: self.epsilon, INSIDE: self.epsilon_inside}
+        return {base.FIRST: self.decay, base.EPSILON: self.epsilon, base.INSIDE: self.epsilon_inside}

@@ -135,12 +135,7 @@ def eval_perplexity(model: Any, corpus: Any, batch_size: int = 10, time_size: in
 
 
 def eval_seq2seq(
-    model: Any,
-    question: Any,
-    correct: Any,
-    id_to_char: dict[int, str],
-    verbos: bool = False,
-    is_reverse: bool = False,
+    model: Any, question: Any, correct: Any, id_to_char: dict[int, str], verbos: bool = False, is_reverse: bool = False
 ) -> int:
     """1 if the model's answer to a question is the correct one, else 0; verbos (the book's name) prints all three."""
     expected = np.asarray(correct).flatten()
