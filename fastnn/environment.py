@@ -33,18 +33,9 @@ from fastnn.version import __version__
 
 # Environment variables that change what fastnn or its competitor, NumPy's matrix product, does.
 VARIABLES = (
-    "FASTNN_CACHE",
-    "FASTNN_DATA",
-    "FASTNN_VECTOR_WIDTH",
-    "NUMBA_CPU_NAME",
-    "NUMBA_DISABLE_JIT",
-    "NUMBA_NUM_THREADS",
-    "NUMBA_THREADING_LAYER",
-    "OMP_NUM_THREADS",
-    "OPENBLAS_CORETYPE",
-    "OPENBLAS_L2_SIZE",
-    "OPENBLAS_NUM_THREADS",
-)
+    "FASTNN_CACHE", "FASTNN_DATA", "FASTNN_VECTOR_WIDTH", "NUMBA_CPU_NAME", "NUMBA_DISABLE_JIT", "NUMBA_NUM_THREADS",
+    "NUMBA_THREADING_LAYER", "OMP_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS",
+)  # fmt: skip
 
 
 def config() -> dict[str, Any]:
@@ -78,10 +69,7 @@ def config() -> dict[str, Any]:
         },
         "compiled": not JIT_DISABLED,
         "threads": threads.describe(),
-        "folders": {
-            "kernels": None if kernels is None else str(kernels),
-            "data": None if data is None else str(data),
-        },
+        "folders": {"kernels": None if kernels is None else str(kernels), "data": None if data is None else str(data)},
         "blas": _blas(),
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
     }

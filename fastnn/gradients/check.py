@@ -143,19 +143,8 @@ class GradientReport:
         return figure
 
     def __str__(self) -> str:
-        head = (
-            "tensor",
-            "entries",
-            "largest error",
-            "median",
-            "analytic",
-            "numerical",
-            "at",
-            "noise",
-            "kinks",
-            "unknown",
-            "verdict",
-        )
+        head: tuple[str, ...] = ("tensor", "entries", "largest error", "median", "analytic", "numerical", "at")
+        head += ("noise", "kinks", "unknown", "verdict")
         rows = [head]
         for t in self.tensors.values():
             numbers = (f"{t.largest_error:.1e}", f"{t.median_error:.1e}", f"{t.analytic:.6g}", f"{t.numerical:.6g}")

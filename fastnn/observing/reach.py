@@ -33,31 +33,11 @@ MOST = 20_000  # objects to look at; a function that reaches more is not worth i
 
 _MISSING: Any = object()
 # Libraries whose functions and classes are not looked into.
-_LIBRARIES = frozenset(sys.stdlib_module_names) | {
-    "numpy",
-    "scipy",
-    "matplotlib",
-    "pandas",
-    "torch",
-    "numba",
-    "sklearn",
-}
-_LIBRARIES |= {"fastnn"}
+_LIBRARIES = {"numpy", "scipy", "matplotlib", "pandas", "torch", "numba", "sklearn", "fastnn"}
+_LIBRARIES |= sys.stdlib_module_names
 # Types without a state, or with effects on the outside alone.
-_VALUES: tuple[Any, ...] = (
-    int,
-    float,
-    complex,
-    str,
-    bytes,
-    range,
-    slice,
-    np.generic,
-    np.dtype,
-    type(None),
-    type(Ellipsis),
-    enum.Enum,
-)
+_VALUES: tuple[Any, ...] = (int, float, complex, str, bytes, range, slice, np.generic, np.dtype, enum.Enum)
+_VALUES += (type(None), type(Ellipsis))
 _VALUES += (type(NotImplemented), decimal.Decimal, fractions.Fraction, pathlib.PurePath, datetime.date, datetime.time)
 _VALUES += (datetime.timedelta, re.Pattern, types.ModuleType, types.CodeType, logging.Logger, np.ufunc, type(np.dot))
 _INTERFACES = ("abc", "typing", "collections.abc")  # modules of base classes without a state
