@@ -99,10 +99,7 @@ class Moving:
 def moved(x: Array, work: Callable[[Moving], Result]) -> Result:
     """work(moving x), after which x is unchanged, even after an exception or Ctrl-C.
 
-    Raises
-    ------
-    ValueError
-        If x is changed after the work, which puts back what it moves: the function wrote to x.
+    Raises ValueError if x is changed after the work, which puts back what it moves: the function wrote to x.
     """
     moving = Moving(x)
     try:

@@ -114,16 +114,9 @@ class Model(NamedTuple):
 class Perturbation:
     """A network in float64 on some data, ready to be perturbed.
 
-    Parameters
-    ----------
-    model : Model
-    data : (x, labels, dense)
-        Samples and targets as from `Engine.prepare`.
-    n_threads : int or None
-        The most threads.
+    data: samples and targets as from `Engine.prepare`.
+    n_threads: the most threads.
 
-    Notes
-    -----
     Memory: TENSOR_BYTES for the tensors, or one sample's; (points + 5) P; a few blocks of BLOCK_SIZE for each thread.
     """
 

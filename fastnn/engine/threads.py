@@ -94,15 +94,10 @@ def describe() -> dict[str, int | str]:
 def run(entry: Entry, work: float, *args: Any, n_threads: int | None = None) -> Any:
     """Call an entry, on several threads if that pays and is safe.
 
-    Parameters
-    ----------
-    entry
-        The kernel. It is called as entry.serial(1, *args) or as entry.parallel(n, *args); a shell also gets the address
-        of a launcher, or 0, after the number.
-    work
-        Its floating-point operations; a call with fewer than SMALL_WORK is serial.
-    n_threads
-        The number of threads for this call, already checked; None for `get_num_threads`.
+    entry: the kernel. It is called as entry.serial(1, *args) or as entry.parallel(n, *args); a shell also gets the
+        address of a launcher, or 0, after the number.
+    work: its floating-point operations; a call with fewer than SMALL_WORK is serial.
+    n_threads: the number of threads for this call, already checked; None for `get_num_threads`.
     """
     if entry.launches:
         args = (0, *args)

@@ -35,19 +35,12 @@ SELDOM = (
 class Workspace:
     """Scratch for batches of at most `rows` rows on at most `parts` threads.
 
-    Parameters
-    ----------
-    plan, columns, trained
-        Results of `compile_plan` for the network's layers.
-    values, gradients, state : arrays
-        The network's flat vectors. The job holds their addresses, so it is made anew if one of them is replaced.
-    rows, parts : int
-    training : bool
-        False is for predictions alone, which take forward.BLOCK_ROWS rows on each thread.
-    shuffled : bool
-        Whether batches are gathered.
-    counters : array (jobs.COUNTERS,)
-        The network's counters.
+    plan, columns, trained: results of `compile_plan` for the network's layers.
+    values, gradients, state: the network's flat vectors. The job holds their addresses, so it is made anew if one of
+        them is replaced.
+    training: False is for predictions alone, which take forward.BLOCK_ROWS rows on each thread.
+    shuffled: whether batches are gathered.
+    counters: the network's counters.
     """
 
     def __init__(

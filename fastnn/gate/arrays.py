@@ -58,26 +58,14 @@ def floats(
     float64 to float32 and back only if `rounding`, because mixing the two is nearly always a slip.
     A read-only array comes back as an alias of its memory, flagged writable, that nobody may write to.
 
-    Parameters
-    ----------
-    shape : tuple of int and str, optional
-        ("N", 784) accepts any number of rows of 784; None accepts any rank from 1 up.
-    rounding : bool
-        Allow float64 to float32, rounded to nearest, and float32 to float64. Integers must still be exact.
-    finite : bool
-        Refuse NaN and infinity.
-    option : str
-        The caller's argument that accepts them when False; the message names it.
-    allow_empty : bool
-        Allow 0 rows; the other dimensions are never 0.
-
-    Raises
-    ------
-    TypeError
-        For the other float dtype, and for anything but an array of real numbers: complex, longdouble, object,
-        text, dates, structured, masked, np.matrix, sparse, scalar, None, dict, set, iterator, ragged list.
-    ValueError
-        For a wrong shape, an empty array, values that `dtype` cannot hold, and NaN or infinity if `finite`.
+    shape: ("N", 784) accepts any number of rows of 784; None accepts any rank from 1 up.
+    rounding: allow float64 to float32, rounded to nearest, and float32 to float64. Integers must still be exact.
+    finite: refuse NaN and infinity.
+    option: the caller's argument that accepts them when False; the message names it.
+    allow_empty: allow 0 rows; the other dimensions are never 0.
+    Raises TypeError for the other float dtype, and for anything but an array of real numbers: complex, longdouble,
+        object, text, dates, structured, masked, np.matrix, sparse, scalar, None, dict, set, iterator, ragged list;
+        ValueError for a wrong shape, an empty array, values that `dtype` cannot hold, and NaN or infinity if `finite`.
     """
     wanted = getattr(value, "dtype", None) if dtype is None else dtype
     plain = (wanted is FLOAT32 or wanted is FLOAT64) and is_plain(value, wanted)
@@ -93,10 +81,8 @@ def floats(
 def anything(name: str, value: Any) -> Array:
     """`value` as an array of any dtype and shape, only to be counted, sorted or moved.
 
-    Raises
-    ------
-    TypeError
-        For anything but an array or a list of equally long rows, and for masked arrays, np.matrix and sparse matrices.
+    Raises TypeError for anything but an array or a list of equally long rows, and for masked arrays, np.matrix and
+    sparse matrices.
     """
     return _as_array(name, value, f"{name}: expected an array")
 
@@ -122,12 +108,8 @@ def labels(name: str, value: Any, rows: int, classes: int) -> LabelArray:
 
     Integers, bools and whole floats are accepted, as arrays or lists.
 
-    Raises
-    ------
-    TypeError
-        For anything but an array of real numbers.
-    ValueError
-        For a wrong shape, and for the first label that is not whole (NaN included) or out of range.
+    Raises TypeError for anything but an array of real numbers; ValueError for a wrong shape, and for the first label
+    that is not whole (NaN included) or out of range.
     """
     # One pass over the labels: read as unsigned, a negative one is huge.
     if is_plain(value, INTP) and value.shape == (rows,) and value.view(np.uintp).max() < classes:
@@ -158,12 +140,8 @@ def targets(name: str, value: Any, rows: int, classes: int, dtype: npt.DTypeLike
     rounded to `dtype`. Nothing in it is below 0, nothing above 1 and every row sums to 1, the latter two
     within 1e-3 in float32 and 1e-6 in float64.
 
-    Raises
-    ------
-    TypeError
-        For anything but an array of real numbers.
-    ValueError
-        For a wrong shape, a bad label (see `labels`), and the first row that is no probability distribution.
+    Raises TypeError for anything but an array of real numbers; ValueError for a wrong shape, a bad label (see
+    `labels`), and the first row that is no probability distribution.
     """
     dtype = np.dtype(dtype)
     expected = f"{name}: expected labels of shape ({rows},) or probabilities of shape ({rows}, {classes})"
@@ -184,10 +162,7 @@ def regression_targets(
 ) -> Array:
     """Targets of shape (rows, columns), rounded to `dtype`; for one column, shape (rows,) is accepted too.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `floats`.
+    Raises TypeError, ValueError as `floats`.
     """
     shape: Shape = (rows, columns)
     expected = checks.expectation(name, shape, np.dtype(dtype))

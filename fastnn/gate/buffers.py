@@ -34,12 +34,8 @@ def output(
     `inputs` are arrays from the gate that `out` must not overlap; it may be exactly the memory of one named
     in `in_place`. To keep several outputs apart, add each to the inputs of the next.
 
-    Raises
-    ------
-    TypeError
-        For anything but a plain ndarray of that dtype in native byte order.
-    ValueError
-        For a wrong shape, for memory that is not C-contiguous, aligned and writable, and for an overlap.
+    Raises TypeError for anything but a plain ndarray of that dtype in native byte order; ValueError for a wrong shape,
+    for memory that is not C-contiguous, aligned and writable, and for an overlap.
     """
     if out is None:
         return np.empty(shape, dtype)
@@ -77,12 +73,8 @@ def zeros(name: str, count: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -
 def writable(name: str, value: Any, shape: Shape | None = None, dtype: npt.DTypeLike | None = None) -> Array:
     """`value` itself, an array about to be updated in place; never converted, as the update would be lost.
 
-    Raises
-    ------
-    TypeError
-        For anything but a plain ndarray of float32 or float64 (of `dtype` if given) in native byte order.
-    ValueError
-        For a wrong shape, and for memory that is not C-contiguous, aligned and writable.
+    Raises TypeError for anything but a plain ndarray of float32 or float64 (of `dtype` if given) in native byte order;
+    ValueError for a wrong shape, and for memory that is not C-contiguous, aligned and writable.
     """
     wanted = None if dtype is None else np.dtype(dtype)
     if not _is_buffer(value, shape, wanted):
@@ -118,12 +110,8 @@ def check_apart(named: Sequence[tuple[str, Array, bool]]) -> None:
 def perturbable(name: str, value: Any) -> Array:
     """`value` itself, an array whose entries are about to be moved and put back: of any shape, order and float dtype.
 
-    Raises
-    ------
-    TypeError
-        For anything but an array of real floating-point numbers; integers would swallow the step.
-    ValueError
-        For an empty array, and for memory that is not writable.
+    Raises TypeError for anything but an array of real floating-point numbers; integers would swallow the step;
+    ValueError for an empty array, and for memory that is not writable.
     """
     expected = f"{name}: expected an array of floats, writable and not empty"
     if not isinstance(value, np.ndarray):

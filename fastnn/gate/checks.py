@@ -51,12 +51,7 @@ NOT_NUMBERS = (bool, np.timedelta64)  # subclasses of int and np.integer
 def integer(name: str, value: Any, minimum: int | None = None, maximum: int | None = None) -> int:
     """`value` as an int within [minimum, maximum]; Python and NumPy integers, never bools or floats.
 
-    Raises
-    ------
-    TypeError
-        For anything that is not an integer, 3.0 and True included.
-    ValueError
-        For an integer out of range.
+    Raises TypeError for anything that is not an integer, 3.0 and True included; ValueError for an integer out of range.
     """
     expected = f"{name}: expected an integer" + _bounds(minimum, maximum, None, None)
     if not isinstance(value, int | np.integer) or isinstance(value, NOT_NUMBERS):
@@ -80,12 +75,8 @@ def real(
 ) -> float:
     """`value` as a finite float with minimum <= value <= maximum and above < value < below.
 
-    Raises
-    ------
-    TypeError
-        For anything that is not a real number: bools, strings, arrays and complex numbers included.
-    ValueError
-        For NaN, infinity, or a number out of range.
+    Raises TypeError for anything that is not a real number: bools, strings, arrays and complex numbers included;
+    ValueError for NaN, infinity, or a number out of range.
     """
     # Valid values return before a message is made: making one takes as long as a small update.
     allowed = type(value) is float or (
@@ -107,10 +98,7 @@ def real(
 def flag(name: str, value: Any) -> bool:
     """`value`, True or False, as a bool.
 
-    Raises
-    ------
-    TypeError
-        For anything else: "no" would count as true.
+    Raises TypeError for anything else: "no" would count as true.
     """
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name}: expected True or False, got {shown(value)}")
@@ -120,10 +108,7 @@ def flag(name: str, value: Any) -> bool:
 def function(name: str, value: Any) -> Any:
     """`value` itself, a function of x.
 
-    Raises
-    ------
-    TypeError
-        For anything else.
+    Raises TypeError for anything else.
     """
     if not callable(value):
         remedy = "pass one such as lambda x: (x**2).sum()"
@@ -134,12 +119,8 @@ def function(name: str, value: Any) -> Any:
 def choice(name: str, value: Any, options: Collection[str]) -> str:
     """`value`, one of the names in `options`.
 
-    Raises
-    ------
-    TypeError
-        For anything that is not a string.
-    ValueError
-        For an unknown name; the message lists the options and suggests the nearest.
+    Raises TypeError for anything that is not a string; ValueError for an unknown name; the message lists the options
+    and suggests the nearest.
     """
     if type(value) is str and value in options:
         return value
@@ -163,10 +144,7 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
 def float_dtype(name: str, value: Any) -> np.dtype[Any]:
     """np.dtype("float32") or np.dtype("float64"), from its name, its scalar type or the dtype itself.
 
-    Raises
-    ------
-    TypeError
-        For anything else; Python's float is float64.
+    Raises TypeError for anything else; Python's float is float64.
     """
     for dtype in (FLOAT32, FLOAT64):
         if value is dtype.type or (isinstance(value, np.dtype) and value == dtype):
@@ -181,12 +159,8 @@ def float_dtype(name: str, value: Any) -> np.dtype[Any]:
 def generator(name: str, value: Any) -> np.random.Generator:
     """A random generator: `value` itself, a new one from the seed `value`, or an unpredictable one for None.
 
-    Raises
-    ------
-    TypeError
-        For anything else, np.random.RandomState and np.random itself included.
-    ValueError
-        For a negative seed.
+    Raises TypeError for anything else, np.random.RandomState and np.random itself included; ValueError for a negative
+    seed.
     """
     expected = f"{name}: expected None, a seed of at least 0 or a np.random.Generator"
     if isinstance(value, np.random.Generator):
@@ -206,10 +180,8 @@ def permutation(name: str, generator: np.random.Generator, count: int) -> npt.ND
 def order_of(name: str, drawn: Any, count: int) -> npt.NDArray[np.intp]:
     """A copy of an order that a generator has drawn.
 
-    Raises
-    ------
-    ValueError
-        Where it does not hold each number from 0 to count - 1 once: kernels would read rows that are not there.
+    Raises ValueError where it does not hold each number from 0 to count - 1 once: kernels would read rows that are not
+    there.
     """
     expected = f"{name}: expected each number from 0 to {count - 1} once"
     remedy = "pass a np.random.Generator whose methods are NumPy's own"

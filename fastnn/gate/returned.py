@@ -36,11 +36,8 @@ def _owner(array: Array) -> Array:
 def targets(name: str, found: Any, rows: int, outputs: int, dtype: Any, takes_labels: bool) -> tuple[LabelArray, Array]:
     """The targets that `Loss.targets` returned, as private views.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If they are neither (labels (rows,), empty (0, outputs)), for a kernel that takes labels, nor (empty (0,), dense
-        (rows, outputs)). fastnn's own losses return one or the other.
+    Raises TypeError, ValueError if they are neither (labels (rows,), empty (0, outputs)), for a kernel that takes
+    labels, nor (empty (0,), dense (rows, outputs)). fastnn's own losses return one or the other.
     """
     kinds = (arrays.INTP, np.dtype(dtype))
     if not isinstance(found, tuple) or len(found) != 2:

@@ -56,14 +56,9 @@ def attempt(
 ) -> "tuple[Found | None, str]":
     """The difference quotients of f by the engine, and what f was recognized as; or None, and why not.
 
-    Parameters
-    ----------
-    rule : (method, h, relative)
-        As for `engine.Rule`.
-    call, calls : float, int
-        The seconds that one call of f takes, and the number of calls that the plain loop needs.
-    entries, last
-        As for `engine.gradient`.
+    rule: as for `engine.Rule`.
+    call, calls: the seconds that one call of f takes, and the number of calls that the plain loop needs.
+    entries, last: as for `engine.gradient`.
     """
     reason = why_not(f, x, call, calls, x.size if entries is None else len(entries))
     if reason:

@@ -61,19 +61,10 @@ def gradient(
 ) -> Found:
     """The difference quotients of f at the array x.
 
-    Parameters
-    ----------
-    entries : flat indices, optional
-        The entries that the plain loop would evaluate, if not all.
-    last : int
-        The flat index of the last of them.
-    most : int
-        Refuse a function that reaches more objects.
-
-    Raises
-    ------
-    NotUnderstoodError
-        With the reason, if the plain loop has to do it; everything is then as it was.
+    entries: the entries that the plain loop would evaluate, if not all.
+    last: the flat index of the last of them.
+    most: refuse a function that reaches more objects.
+    Raises NotUnderstoodError with the reason, if the plain loop has to do it; everything is then as it was.
     """
     farthest = rule.h * (max(1.0, float(np.max(np.abs(x)))) if rule.relative else 1.0)
     if not (rule.h >= SMALLEST_STEP and farthest <= LARGEST_STEP):

@@ -55,10 +55,7 @@ class Chain(NamedTuple):
 def recognize(leaf: Node, root: Node) -> Chain:
     """The chain from the array to the value of f.
 
-    Raises
-    ------
-    NotUnderstoodError
-        If there is none.
+    Raises NotUnderstoodError if there is none.
     """
     decay, data = 0.0, []
     for term, factor in _terms(root):

@@ -34,17 +34,11 @@ def replacing(
 ) -> Iterator[IO[bytes]]:
     """Open a new file that takes the place of `path` when the block ends, and vanishes if the block raises.
 
-    Parameters
-    ----------
-    path : path
-        The file to replace or to create. A symbolic link is replaced itself, not its target.
-    dir_fd : int or None
-        The descriptor of the folder that holds `path`, then a bare name; for systems that have such descriptors.
-    mode : int or None
-        The permissions of the new file. None takes those of the old one, or the usual ones where there is none.
-    durable : bool
-        True brings the file to the disk before it takes the name: after a power failure, too, `path` is the old file or
-        the new one, whole. False leaves that to the system.
+    path: the file to replace or to create. A symbolic link is replaced itself, not its target.
+    dir_fd: the descriptor of the folder that holds `path`, then a bare name; for systems that have such descriptors.
+    mode: the permissions of the new file. None takes those of the old one, or the usual ones where there is none.
+    durable: True brings the file to the disk before it takes the name: after a power failure, too, `path` is the old
+        file or the new one, whole. False leaves that to the system.
     """
     path = os.fspath(path)
     folder = os.path.dirname(path)

@@ -35,23 +35,11 @@ if sys.platform != "win32":
 class PrivateFolder:
     """A folder to read from and write to. It and the missing folders above it are created for the user alone.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        An absolute path. Symbolic links on the way are followed if the user or root made them, and their targets are
+    path: an absolute path. Symbolic links on the way are followed if the user or root made them, and their targets are
         examined likewise; the folder itself must not be a link.
-
-    Attributes
-    ----------
-    is_new : bool
-        Whether the folder was created.
-
-    Raises
-    ------
-    PermissionError
-        Somebody else could have written there. Reading and writing raise it, too, should that change.
-    OSError
-        The folder cannot be opened or created.
+    is_new: whether the folder was created.
+    Raises PermissionError if somebody else could have written there. Reading and writing raise it, too, should that
+        change; OSError if the folder cannot be opened or created.
     """
 
     def __init__(self, path: pathlib.Path) -> None:

@@ -21,23 +21,12 @@ class Progress:
     It is silent if `enabled` is False or the stream is no terminal, so that logs and pipes stay clean, and once writing
     to it fails.
 
-    Parameters
-    ----------
-    total : int
-        The whole task, in `unit`; 0 if unknown: then no bar, per cent or time left is shown.
-    label : str
-        What is being done, at the beginning of the line.
-    unit : str
-        What `total` and the amounts count; the rate is shown as `unit`/s.
-    enabled : bool
-        False for silence.
-    stream : TextIO or None
-        Where to write; None is standard output.
-
-    Raises
-    ------
-    TypeError, ValueError
-        `total` is no integer or is negative.
+    total: the whole task, in `unit`; 0 if unknown: then no bar, per cent or time left is shown.
+    label: what is being done, at the beginning of the line.
+    unit: what `total` and the amounts count; the rate is shown as `unit`/s.
+    enabled: False for silence.
+    stream: where to write; None is standard output.
+    Raises TypeError, ValueError if `total` is no integer or is negative.
     """
 
     def __init__(
