@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import math
 import types
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import fastnn
 from fastnn import Affine, Network
 from fastnn.dropin import record
 from fastnn.dropin.common.functions import cross_entropy_error, softmax
@@ -106,6 +108,30 @@ WITH_OPTIONS: dict[str, Callable[[Any], Any]] = {
 def test_losses_with_an_option_are_recognized(name: str) -> None:
     W, b = weights(), GENERATOR.normal(size=8)
     assert_as_the_loop(lambda _: WITH_OPTIONS[name](X @ W + b), W, "engine")
+
+
+def own_swish(x: Any, beta: Any) -> Any:
+    return x / (1.0 + math.exp(-beta * x))
+
+
+def own_slopes(x: Any, beta: Any) -> Any:
+    s = 1.0 / (1.0 + math.exp(-beta * x))
+    return s + beta * x * s * (1.0 - s), x * x * s * (1.0 - s)
+
+
+@pytest.mark.parametrize("kind", ["PReLU", "one's own", "one's own, one beta", "another"])
+def test_layers_with_parameters_are_recognized(kind: str) -> None:
+    fastnn.layer(own_swish, derivative=own_slopes, parameters={"beta": 1.0}, name="observed_swish")
+    W, b, after = weights(), GENERATOR.normal(size=8), GENERATOR.normal(size=(8, 8))
+    slopes = 0.1 + GENERATOR.random(8)
+    layer: Callable[[Any], Any] = {
+        "PReLU": lambda z: np.where(z > 0, z, slopes * z),
+        "one's own": lambda z: z / (1 + np.exp(-slopes * z)),
+        "one's own, one beta": lambda z: z / (1 + np.exp(-1.7 * z)),
+        "another": lambda z: np.where(z > 1, z, slopes * z),
+    }[kind]
+    way = "plain loop" if kind == "another" else "engine"
+    assert_as_the_loop(lambda _: cross_entropy_error(softmax(layer(X @ W + b) @ after), T), W, way)
 
 
 @pytest.mark.parametrize("unit", [0, 17, 39])

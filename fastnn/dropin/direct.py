@@ -84,4 +84,5 @@ def _chain(net: Any, x: Any, t: Any) -> Chain | None:
         return None
     targets = (labels.astype(np.intp), np.empty((0, 0)))
     decay = float(net.weight_decay_lambda) / 2
-    return Chain(tuple(layers), tuple(pairs), "", rows, OFFSET_UNITS, targets, 1.0, decay)
+    own = tuple(itertools.chain.from_iterable(pairs))
+    return Chain(tuple(layers), own, "", rows, OFFSET_UNITS, targets, 1.0, decay)

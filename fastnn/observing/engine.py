@@ -106,11 +106,7 @@ def gradients(chain: Chain, rule: Rule, only: str | None) -> tuple[dict[str, Arr
     """The difference quotients of the chain's loss by one of its parameters, or by all, and estimates of errors."""
     numbers = (chain.loss_parameter, *NO_LOSS_NUMBERS[1:])
     compiled = compile_plan(*check_layers(chain.layers), chain.loss, numbers)
-    values = np.zeros(compiled.size)
-    for number, (weights, bias) in enumerate(chain.parameters, start=1):
-        for name, array in ((f"W{number}", weights), (f"b{number}", bias)):
-            start, shape = compiled.places[name]
-            values[start : start + array.size] = array.reshape(shape).ravel()
+    values = np.concatenate([array.ravel() for array in chain.parameters])
     labels, dense = chain.targets
     perturbation = Perturbation(
         Model(compiled.plan, compiled.places, compiled.columns, values), (chain.x, labels, dense)

@@ -4,26 +4,25 @@ A part of the tape is recognized by its values when it is evaluated again: an ac
 that matters, a loss at several random outputs. So it does not matter how it was written.
 """
 
-import contextlib
 import itertools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastnn import reference
+from fastnn.engine.engine import Engine
 from fastnn.gate.arrays import Array
-from fastnn.layers import Activation, Affine, Identity, Layer, Sigmoid, Softmax
-from fastnn.observing.tape import Node, NotUnderstoodError, ancestors, evaluate, leaves
+from fastnn.layers import LAYERS, Activation, Affine, Identity, Layer
+from fastnn.observing.losses import SEED, TOLERANCE, loss_of
+from fastnn.observing.tape import Node, NotUnderstoodError, ancestors, depends_only_on, evaluate, is_number, leaves
 from fastnn.operations import ACTIVATIONS, LOSSES
-from fastnn.operations.losses.base import OTHERS, SHARES, SIGNS, VALUES, Loss, LossUnits
-from fastnn.operations.losses.softmax_cross_entropy import OFFSET, OFFSET_UNITS, SoftmaxCrossEntropy
+from fastnn.operations.columns import ColumnLayer
+from fastnn.operations.losses.base import LossUnits
+from fastnn.operations.losses.softmax_cross_entropy import OFFSET_UNITS, SoftmaxCrossEntropy
 
-TOLERANCE = 1e-11  # relative: a few operations' rounding, far below the logarithm's offset, 1e-7
-ROUNDING = 1e-13  # absolute, in units of a loss: the rounding of a logarithm of a probability near 1
 PRODUCTS = frozenset(["dot", "matmul"])
 LARGEST_PROBE = 12.0
-SEED = 20161024  # for a generator of our own: the global one belongs to the script
+MOST_TRIED = 100  # choices of a layer's parameters among the constants of its formula and their negatives
 _KNOWN = [kind for kind in ACTIVATIONS.values() if kind.takes_elements and kind.activation in reference.ACTIVATIONS]
 
 
@@ -34,7 +33,7 @@ class Chain(NamedTuple):
     """
 
     layers: tuple[Layer, ...]
-    parameters: tuple[tuple[Array, Array], ...]  # weights and bias of each affine layer
+    parameters: tuple[Array, ...]  # of all layers, in the order of a network's
     name: str  # the array's name among the parameters: "W1" or "b1"
     x: Array  # (N, D)
     loss: LossUnits
@@ -76,7 +75,7 @@ def _terms(root: Node) -> list[tuple[Node, float]]:
     while pending:
         node, factor = pending.pop()
         arguments = node.arguments
-        numbers = [float(a) for a in arguments if not isinstance(a, Node) and np.size(a) == 1 and _is_number(a)]
+        numbers = [float(a) for a in arguments if not isinstance(a, Node) and np.size(a) == 1 and is_number(a)]
         simple = not node.keywords and np.size(node.value) == 1 and all(np.size(n.value) == 1 for n in node.inputs)
         if simple and node.name in ("add", "subtract") and len(numbers) + len(node.inputs) == 2:
             signs = (1.0, 1.0 if node.name == "add" else -1.0)
@@ -90,10 +89,6 @@ def _terms(root: Node) -> list[tuple[Node, float]]:
         else:
             terms.append((node, factor))
     return terms
-
-
-def _is_number(value: Any) -> bool:
-    return np.asarray(value).dtype.kind in "fiu"
 
 
 def _square(leaf: Node, term: Node) -> float:
@@ -117,7 +112,7 @@ def _chain(leaf: Node, term: Node, factor: float, decay: float) -> Chain:
         raise NotUnderstoodError(f"{len(uses)} uses of the array in the loss")
     x, weights, bias, current = _first(leaf, uses[0])
     layers: list[Layer] = []
-    parameters: list[tuple[Array, Array]] = []
+    parameters: list[Array] = []
     name = "b1" if uses[0].name == "add" else "W1"
     while True:
         if bias is None:
@@ -125,16 +120,18 @@ def _chain(leaf: Node, term: Node, factor: float, decay: float) -> Chain:
         if current.value.shape != (*_leading(x, current), weights.shape[1]):
             raise NotUnderstoodError("a product whose rows are not the samples")
         layers.append(Affine(*weights.shape))
-        parameters.append((weights, bias))
+        parameters += weights, bias
         product = _next_product(current, nodes)
         if product is None:
             break
         source = product.arguments[0]
-        layers.append(_activation(current, source))
+        layer, own = _activation(current, source)
+        layers.append(layer)
+        parameters += own
         if source.value.shape != current.value.shape:
             raise NotUnderstoodError("a layer that changes the shape")
         weights, bias, current = np.asarray(product.arguments[1], np.float64), None, product
-    kind, output, targets, parameter, scale = _loss(current, term)
+    kind, output, targets, parameter, scale = loss_of(current, term)
     if output is not None:
         layers.append(output)
     return Chain(tuple(layers), tuple(parameters), name, x, kind, targets, factor * scale, decay, parameter)
@@ -145,7 +142,7 @@ def _first(leaf: Node, use: Node) -> tuple[Array, Array, Array | None, Node]:
     if len(use.arguments) != 2 or use.keywords or any(isinstance(a, Node) and a is not leaf for a in use.arguments):
         raise NotUnderstoodError(f"the array in {use.name}")
     other = use.arguments[0] if use.arguments[1] is leaf else use.arguments[1]
-    if not (isinstance(other, np.ndarray) and _is_number(other) and other.size):
+    if not (isinstance(other, np.ndarray) and is_number(other) and other.size):
         raise NotUnderstoodError(f"the array in {use.name} with a {type(other).__name__}")
     if use.name in PRODUCTS and use.arguments[1] is leaf and leaf.value.ndim == 2 and other.ndim in (1, 2):
         return _rows(other), leaf.value, None, use
@@ -191,19 +188,15 @@ def _next_product(current: Node, nodes: list[Node]) -> Node | None:
     return None
 
 
-def _depends_only_on(node: Node, source: Node) -> None:
-    """Refuse a node that depends on the array other than through `source`."""
-    if any(one.function is None for one in ancestors(node, (source,)) if one is not source):
-        raise NotUnderstoodError("a way from the array past a layer")
-
-
-def _activation(source: Node, result: Node) -> Activation:
-    """The activation that turns `source` into `result`, whatever operations it is written with."""
+def _activation(source: Node, result: Node) -> tuple[Layer, list[Array]]:
+    """The layer that turns `source` into `result`, whatever operations it is written with, and its parameters."""
     if result is source:
-        return Identity()
-    _depends_only_on(result, source)
+        return Identity(), []
+    depends_only_on(result, source)
     observed = np.asarray(source.value, np.float64)
-    if _formula(observed.ravel(), np.asarray(result.value, np.float64).ravel()) is None:  # before anything is evaluated
+    width = observed.shape[-1]
+    found = _layer(observed.ravel(), np.asarray(result.value, np.float64).ravel(), result, source, width)
+    if found is None:  # before anything is evaluated
         raise NotUnderstoodError("an activation that fastnn does not have")
     bound = LARGEST_PROBE + 2 * float(np.max(np.abs(observed)))
     points, values = [observed.ravel()], [np.asarray(result.value, np.float64).ravel()]
@@ -212,10 +205,31 @@ def _activation(source: Node, result: Node) -> Activation:
         for one in (probe, -probe):  # so that each element is seen on both sides of 0
             points.append(one.ravel())
             values.append(np.asarray(evaluate(result, {source: one}), np.float64).ravel())
-    activation = _formula(np.concatenate(points), np.concatenate(values))
-    if activation is None:
+    found = _layer(np.concatenate(points), np.concatenate(values), result, source, width)
+    if found is None:
         raise NotUnderstoodError("an activation that fastnn does not have")
-    return activation
+    return found
+
+
+def _layer(x: Array, y: Array, result: Node, source: Node, width: int) -> tuple[Layer, list[Array]] | None:
+    """An activation, or a layer with parameters for each column, that turns x into y; None if there is none."""
+    activation = _formula(x, y)
+    if activation is not None:
+        return activation, []
+    nodes = [node for node in ancestors(result, (source,)) if node is not source]
+    constants = [one for one in leaves([node.constants for node in nodes]) if np.size(one) in (1, width)]
+    each = [np.broadcast_to(np.asarray(one, np.float64).ravel(), width) for one in constants if is_number(one)]
+    own = list({one.tobytes(): one for sign in (1.0, -1.0) for one in (sign * array for array in each)}.values())
+    for kind in LAYERS.values():
+        if issubclass(kind, ColumnLayer):
+            alone = Engine([kind()], "mean_squared_error", "float64", None, width)
+            for chosen in itertools.islice(itertools.permutations(own, len(alone.params)), MOST_TRIED):
+                for view, array in zip(alone.params.values(), chosen, strict=True):
+                    view[...] = array
+                found = alone.predict(x.reshape(-1, width), check_finite=False).ravel()
+                if np.allclose(y, found, TOLERANCE, 1e-15):
+                    return kind(), list(chosen)
+    return None
 
 
 def _formula(x: Array, y: Array) -> Activation | None:
@@ -249,142 +263,3 @@ def _probe(shape: tuple[int, ...], bound: float, seed: int) -> Array:
     magnitude = bound ** generator.uniform(-2.0, 1.0, shape)
     probe: Array = magnitude * generator.choice([-1.0, 1.0], shape)
     return probe
-
-
-def _loss(outputs: Node, term: Node) -> tuple[LossUnits, Activation | None, tuple[Array, Array], float, float]:
-    """Which loss `term` is of `outputs`: its units, an activation before it, its targets, parameter and factor."""
-    _depends_only_on(term, outputs)
-    shape = outputs.value.shape
-    rows, columns = shape if len(shape) == 2 else (1, shape[0])
-    generator = np.random.default_rng(SEED)
-    # The observed outputs come first, then moderate ones and ones so large that probabilities round to 0 and 1.
-    observed = np.asarray(outputs.value, np.float64)
-    probes = [observed, 30.0 * observed, *(scale * generator.normal(size=shape) for scale in (2.0, 40.0))]
-    candidates = _candidates(_targets(outputs, term, rows, columns), _numbers(outputs, term))
-    values: list[float] = []
-    wanted: list[list[float]] = [[] for _ in candidates]
-    for probe in probes:  # one by one, as most other losses differ at the second
-        if not candidates:
-            break
-        try:
-            values.append(float(evaluate(term, {outputs: probe})))
-        except (TypeError, ValueError) as error:
-            raise NotUnderstoodError(f"a loss that is no number ({error})") from error
-        for candidate, numbers in zip(candidates, wanted, strict=True):
-            numbers.append(float(candidate[-1](probe.reshape(rows, columns))))
-        left = [i for i, numbers in enumerate(wanted) if _factor(values, numbers) is not None]
-        candidates, wanted = [candidates[i] for i in left], [wanted[i] for i in left]
-    for (*found, _), numbers in zip(candidates, wanted, strict=True):
-        factor = _factor(values, numbers)
-        if factor and np.isfinite(values[0]) and np.count_nonzero(np.isfinite(values)) >= 2:
-            return *found, factor  # type: ignore[return-value]
-    raise NotUnderstoodError(f"a loss ({term.name}) that is not one of fastnn's")
-
-
-def _factor(values: list[float], wanted: list[float]) -> float | None:
-    """The factor from all wanted numbers to the values; None if there is no common one."""
-    # Values at which the script's own formula overflows say nothing.
-    pairs = [(v, w) for v, w in zip(values, wanted, strict=True) if np.isfinite(v)]
-    factor = next((v / w for v, w in pairs if w), 0.0)
-    same = all(abs(v - factor * w) <= TOLERANCE * abs(v) + ROUNDING * abs(factor) for v, w in pairs)
-    return factor if same else None
-
-
-def _targets(outputs: Node, term: Node, rows: int, columns: int) -> list[Array]:
-    """Constants in the loss that can be labels (N,) or dense targets (N, K)."""
-    found: list[Array] = []
-    for node in ancestors(term, (outputs,)):
-        if node is outputs:
-            continue
-        for constant in leaves(node.constants):
-            if not isinstance(constant, np.ndarray) or constant.dtype.kind not in "fiub":
-                continue
-            if constant.size == rows * columns:
-                found.append(np.asarray(constant, np.float64).reshape(rows, columns))
-            if constant.size == rows and constant.dtype.kind in "iu":
-                labels = constant.reshape(rows).astype(np.intp)
-                if labels.min() >= -columns and labels.max() < columns:
-                    found.append(labels % columns)
-    return found
-
-
-def _numbers(outputs: Node, term: Node) -> list[float]:
-    """Numbers in the loss that can be its option."""
-    nodes = [node for node in ancestors(term, (outputs,)) if node is not outputs]
-    found = [one for node in nodes for one in leaves(node.constants) if np.size(one) == 1 and _is_number(one)]
-    return sorted({float(np.ravel(one)[0]) for one in found})
-
-
-def _softmax(y: Array) -> Array:
-    shares: Array = np.exp(y - y.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
-    return shares
-
-
-def _candidates(
-    found: list[Array], options: list[float]
-) -> list[tuple[LossUnits, Activation | None, tuple[Array, Array], float, Callable[[Array], Any]]]:
-    """The losses, as means over the batch, with each of the targets and options found."""
-    candidates: list[Any] = []
-    no_labels = np.empty(0, np.intp)
-    for target, offset in itertools.product(found, (OFFSET, 0.0)):
-        of_labels = OFFSET_UNITS if offset else SoftmaxCrossEntropy.labels_units
-        if target.ndim == 1:
-            some = (target, np.empty((0, 0)))
-            candidates.append((of_labels, None, some, 0.0, _cross_entropy(target, offset)))
-        elif np.isin(target, (0.0, 1.0)).all() and (target.sum(axis=1) == 1).all():
-            labels = target.argmax(axis=1)
-            some = (labels, np.empty((0, 0)))
-            candidates.append((of_labels, None, some, 0.0, _cross_entropy(labels, offset)))
-        elif not offset and (target >= 0).all():
-            of_shares = SoftmaxCrossEntropy.units, None, (no_labels, target), 0.0, _cross_entropy_of_shares(target)
-            candidates.append(of_shares)
-    outputs: list[tuple[Activation | None, Callable[[Array], Array]]] = [
-        (None, lambda y: y),
-        (Softmax(), _softmax),
-        (Sigmoid(), lambda y: 1.0 / (1.0 + np.exp(-y))),
-    ]
-    for target, (output, formula) in itertools.product(found, outputs):
-        for kind in LOSSES.values():
-            if target.ndim == 2 and _takes(kind, target) and _may_follow(kind, output):
-                for loss in _with_options(kind, options):
-                    value = _loss_of(loss, target, formula)
-                    candidates.append((loss.units, output, (no_labels, target), loss.parameter, value))
-    return candidates
-
-
-def _with_options(kind: type[Loss], options: list[float]) -> list[Loss]:
-    """The loss with its usual option and with each of these that it takes."""
-    made = [kind()]
-    for option in options if kind.option else ():
-        with contextlib.suppress(ValueError):
-            made.append(kind(**{kind.option: option}))
-    return made
-
-
-def _may_follow(kind: type[Loss], output: Activation | None) -> bool:
-    """Whether a loss takes the outputs of this activation."""
-    if kind.follows:
-        return output is not None and output.activation in kind.follows
-    return output is None or (kind.accepts == VALUES and not kind.applies)
-
-
-def _takes(kind: type[Loss], target: Array) -> bool:
-    """Whether a loss takes dense targets, and these."""
-    known = kind.name in reference.LOSSES and kind.accepts != OTHERS
-    if kind.accepts == SHARES:
-        return known and bool(((target >= 0.0) & (target <= 1.0)).all())
-    return known and (kind.accepts != SIGNS or bool((np.abs(target) == 1.0).all()))
-
-
-def _loss_of(loss: Loss, target: Array, output: Callable[[Array], Array]) -> Callable[[Array], Any]:
-    value: Any = reference.LOSSES[loss.name]
-    return lambda y: value(output(y), target, **loss.options())[0]
-
-
-def _cross_entropy(labels: Array, offset: float) -> Callable[[Array], Any]:
-    return lambda y: -np.mean(np.log(_softmax(y)[np.arange(len(labels)), labels] + offset))
-
-
-def _cross_entropy_of_shares(target: Array) -> Callable[[Array], Any]:
-    return lambda y: -np.sum(target * np.log(_softmax(y))) / len(target)

@@ -260,3 +260,14 @@ def _record(name: str, function: Callable[..., Any], arguments: Any, keywords: d
         elif isinstance(source, np.ndarray) and np.may_share_memory(value, source):
             family = Family(is_fixed=True)
     return StandIn(node, family)
+
+
+def depends_only_on(node: Node, source: Node) -> None:
+    """Refuse a node that depends on the array other than through `source`."""
+    if any(one.function is None for one in ancestors(node, (source,)) if one is not source):
+        raise NotUnderstoodError("a way from the array past a layer")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a constant is a real number, or an array of such."""
+    return np.asarray(value).dtype.kind in "fiu"
