@@ -70,29 +70,6 @@ def test_one_that_raises_is_refused() -> None:
         fastnn.activation(raising, derivative=lambda x, y: 2.0, name="raising")
 
 
-def of_a_table(x: Any) -> Any:
-    return (1.0, 2.0, 3.0)[int(x) % 4]  # fails where x is 3
-
-
-def of_a_list(x: Any) -> Any:
-    return [1.0, x][int(x) % 3]
-
-
-def of_a_power(x: Any) -> Any:
-    return (x - 100.0) ** -1
-
-
-def of_a_range(x: Any) -> Any:
-    return 1.0 * len(range(0, 3, int(x) - 100))
-
-
-@pytest.mark.skipif(JIT_DISABLED, reason="plain Python raises where it stands")
-@pytest.mark.parametrize("f", [of_a_table, of_a_list, of_a_power, of_a_range])
-def test_one_that_may_raise_without_saying_so_is_refused(f: Any) -> None:
-    with pytest.raises(TypeError, match=rf"^f: expected .* got {f.__name__}; it may raise .* a number for every x$"):
-        fastnn.activation(f, derivative=lambda x, y: 0.0, name="unsaid")
-
-
 def of_constants(x: Any) -> Any:
     """A polynomial; no index is out of range."""
     factors, total = (0.0, 1.0, 0.5), 0.0 * x

@@ -63,8 +63,11 @@ with contextlib.suppress(AttributeError):
 
 _NOTES_EXCEPTION = re.compile(r"store [^\n]*%excinfo")  # in LLVM's terms, where a function raises
 MAY_RAISE = (
-    "it may raise an exception, as raise, an index out of range, x ** -1 of an x of 0 and a new array do: "
-    "return a number for every x"
+    "it may raise an exception, as raise, an index out of range, x ** -1 of an x of 0 (write 1 / x) and a new array "
+    "do: return a number for every x"
+)
+TAKES_ARRAYS = (
+    "it takes an array, whose bounds compiled code does not check: write a formula, or take numbers of a tuple"
 )
 
 
@@ -128,19 +131,39 @@ def what_prevents_compiling(function: Callable[..., Any], *like: Any) -> str:
     """Why a user's function cannot be used for arguments such as these, in one line; empty where it can.
 
     like: numbers of a dtype and tuples of them. An exception would be lost, and with it the rest of the rows, as a unit
-    raises nothing; so a function that may raise is refused, be it in what it calls.
+    raises nothing; so a function that may raise is refused, be it in what it calls, and so is one with an array, as
+    compiled code reads beyond it.
     """
     if JIT_DISABLED:
         return ""
     made = _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_CALLS_USERS)
     try:
         made.get_call_template(tuple(map(numba.typeof, like)), {})  # which fills in defaults
-    except numba.NumbaError as error:
+    except Exception as error:  # also others than Numba's own
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return "Numba says: " + next((line for line in lines if not line.startswith("Failed in nopython")), "no")
+    if _takes_arrays(made, set()):
+        return TAKES_ARRAYS
     # LLVM has removed what cannot happen, such as an index out of range in a loop over all.
     raises = any(_NOTES_EXCEPTION.search(code) for code in made.inspect_llvm().values())
     return MAY_RAISE if raises else ""
+
+
+def _takes_arrays(made: Any, seen: set[Any]) -> bool:
+    """Whether there is an array or the like in a compiled function or in one that it calls."""
+    seen.add(made)
+    called = set()
+    for arguments, compiled in list(made.overloads.items()):
+        typed = compiled.type_annotation
+        if isinstance(typed, str):  # Numba's own cache keeps no more
+            again = _compiled(made.py_func)
+            again.compile(arguments)
+            typed = again.overloads[arguments].type_annotation
+        kinds = typed.typemap.values()
+        if any(isinstance(kind, numba.types.Buffer) for kind in kinds):
+            return True
+        called |= {kind.dispatcher for kind in kinds if isinstance(kind, numba.types.Dispatcher)}
+    return any(_takes_arrays(one, seen) for one in called - seen)
 
 
 class Entry:
