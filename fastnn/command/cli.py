@@ -48,16 +48,9 @@ GRADIENTS = ("analytic", "numerical")
 CLASSES = 10  # of the digits, of MNIST and of files in its format
 # The option for each argument whose name may begin one of fastnn's errors.
 OPTIONS = {
-    "batch_size": "--batch-size",
-    "epochs": "--epochs",
-    "folder": "--data",
-    "lr": "--lr",
-    "momentum": "--momentum",
-    "n": "--threads",
-    "path": "--save",
-    "seed": "--seed",
-    "test_fraction": "--validation",
-}
+    "batch_size": "--batch-size", "epochs": "--epochs", "folder": "--data", "lr": "--lr", "momentum": "--momentum",
+    "n": "--threads", "path": "--save", "seed": "--seed", "test_fraction": "--validation",
+}  # fmt: skip
 INTERRUPTED, READER_GONE = 130, 141  # what shells report for a program ended by SIGINT or SIGPIPE
 DESCRIPTION = "Neural networks on the CPU, trained by compiled kernels."
 # What argparse calls the object to which commands are added; it has no public name.

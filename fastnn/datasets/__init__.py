@@ -11,15 +11,6 @@ from fastnn.datasets.splits import one_hot, train_test_split
 from fastnn.datasets.standardize import Standardize
 
 __all__ = [
-    "Standardize",
-    "add_noise",
-    "k_fold",
-    "leave_one_out",
-    "load_digits",
-    "load_mnist",
-    "minibatches",
-    "one_hot",
-    "read_idx",
-    "shift_images",
-    "train_test_split",
-]
+    "Standardize", "add_noise", "k_fold", "leave_one_out", "load_digits", "load_mnist", "minibatches", "one_hot",
+    "read_idx", "shift_images", "train_test_split",
+]  # fmt: skip

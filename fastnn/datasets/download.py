@@ -20,12 +20,8 @@ SECONDS_IN_ALL = 600.0  # 17 kB/s for that file
 def fetch(url: str, label: str) -> bytes:
     """The content of `url`, with a line of progress that begins with `label`.
 
-    Raises
-    ------
-    DatasetError
-        The file is too large or incomplete, takes too long, or the server redirects to an address that is not https.
-    OSError, http.client.HTTPException
-        The network's own errors.
+    Raises DatasetError if the file is too large or incomplete, takes too long, or the server redirects to an address
+    that is not https; OSError, http.client.HTTPException for the network's own errors.
     """
     import http.client  # here and below: slow to import, and needed once
 

@@ -19,17 +19,9 @@ NO_COUNTERS = np.zeros(jobs.COUNTERS, INDEX)  # for predictions, which count not
 
 # Units of the interpreters that few networks or calls need.
 SELDOM = (
-    batch.staged_part,
-    batch.between_stages,
-    training.statistics_part,
-    batch.weigh,
-    batch.hits_of_rows,
-    training.check_targets,
-    updating.penalize,
-    updating.clip_values,
-    updating.clip_to_norm,
-    updating.clipped_part,
-)
+    batch.staged_part, batch.between_stages, training.statistics_part, batch.weigh, batch.hits_of_rows,
+    training.check_targets, updating.penalize, updating.clip_values, updating.clip_to_norm, updating.clipped_part,
+)  # fmt: skip
 
 
 class Workspace:

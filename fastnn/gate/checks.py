@@ -19,30 +19,18 @@ Shape: TypeAlias = tuple[int | str, ...]  # a number is required; a letter is fr
 
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
-SYNONYMS = {  # a name that other libraries use: our names for it
-    "mse": ("mean_squared_error",),
-    "mae": ("absolute_error",),
-    "l1": ("absolute_error",),
-    "bce": ("sigmoid_cross_entropy", "log_loss"),
-    "binary_crossentropy": ("sigmoid_cross_entropy", "log_loss"),
+# A name that other libraries use: our names for it.
+SYNONYMS = {
+    "mse": ("mean_squared_error",), "mae": ("absolute_error",), "l1": ("absolute_error",),
+    "bce": ("sigmoid_cross_entropy", "log_loss"), "binary_crossentropy": ("sigmoid_cross_entropy", "log_loss"),
     "crossentropy": ("softmax_cross_entropy", "cross_entropy"),
     "categorical_crossentropy": ("softmax_cross_entropy", "cross_entropy"),
-    "sparse_categorical_crossentropy": ("softmax_cross_entropy", "cross_entropy"),
-    "kl": ("kl_divergence",),
-    "swish": ("silu",),
-    "hardswish": ("hard_swish", "silu"),
-    "hard_swish": ("silu",),
-    "linear": ("identity",),
-    "logistic": ("sigmoid",),
-    "erelu": ("elu",),
-    "prelu": ("leaky_relu",),
-    "lrelu": ("leaky_relu",),
-    "glorot": ("xavier",),
-    "kaiming": ("he",),
-    "val_loss": ("validation_loss",),
-    "val_accuracy": ("validation_accuracy",),
-    "backprop": ("analytic",),
-}
+    "sparse_categorical_crossentropy": ("softmax_cross_entropy", "cross_entropy"), "kl": ("kl_divergence",),
+    "swish": ("silu",), "hardswish": ("hard_swish", "silu"), "hard_swish": ("silu",), "linear": ("identity",),
+    "logistic": ("sigmoid",), "erelu": ("elu",), "prelu": ("leaky_relu",), "lrelu": ("leaky_relu",),
+    "glorot": ("xavier",), "kaiming": ("he",), "val_loss": ("validation_loss",),
+    "val_accuracy": ("validation_accuracy",), "backprop": ("analytic",),
+}  # fmt: skip
 UNMASK = "pass {name}.filled(0), or drop the masked rows"
 OWN_CODE = ("forward", "backward", "gradient", "derivative", "value", "units", "call", "__call__")
 NOT_NUMBERS = (bool, np.timedelta64)  # subclasses of int and np.integer

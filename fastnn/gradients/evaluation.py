@@ -63,13 +63,7 @@ class Sample(NamedTuple):
 
 
 def number(value: Any) -> float:
-    """The number that f returned, as a float.
-
-    Raises
-    ------
-    TypeError
-        For anything but one number.
-    """
+    """The number that f returned, as a float; TypeError for anything but one number."""
     if isinstance(value, float):  # NumPy's float64, too
         return float(value)
     array = np.asarray(value)

@@ -20,18 +20,9 @@ from fastnn.kernels.cache import JIT_DISABLED, KernelCache, is_told_by_files
 from fastnn.kernels.pipelines import merging_compilers
 
 __all__ = [
-    "ENTRIES",
-    "FASTMATH",
-    "JIT_DISABLED",
-    "Entry",
-    "apart",
-    "by_dtype",
-    "entry",
-    "entry_of_functions",
-    "formula",
-    "kernel",
-    "prange",
-]
+    "ENTRIES", "FASTMATH", "JIT_DISABLED", "Entry", "apart", "by_dtype", "entry", "entry_of_functions", "formula",
+    "kernel", "prange",
+]  # fmt: skip
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

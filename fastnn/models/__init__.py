@@ -11,15 +11,6 @@ from fastnn.models.perceptron import Perceptron, PerceptronHistory
 from fastnn.models.rules import delta_update, hebbian_update
 
 __all__ = [
-    "AND",
-    "NAND",
-    "NOT",
-    "OR",
-    "LinearRegression",
-    "McCullochPittsNeuron",
-    "Perceptron",
-    "PerceptronHistory",
-    "delta_update",
-    "hebbian_update",
-    "xor",
-]
+    "AND", "NAND", "NOT", "OR", "LinearRegression", "McCullochPittsNeuron", "Perceptron", "PerceptronHistory",
+    "delta_update", "hebbian_update", "xor",
+]  # fmt: skip

@@ -103,12 +103,10 @@ def _method(array: Any, name: str, *arguments: Any, **keywords: Any) -> Any:
 
 
 # Methods of arrays that return another array or a number, and change nothing.
-METHODS = frozenset(
-    [
-        *("astype", "clip", "cumsum", "flatten", "max", "mean", "min", "prod", "ravel", "repeat", "reshape", "round"),
-        *("squeeze", "std", "sum", "swapaxes", "take", "transpose", "var"),
-    ]
-)
+METHODS = {
+    "astype", "clip", "cumsum", "flatten", "max", "mean", "min", "prod", "ravel", "repeat", "reshape", "round",
+    "squeeze", "std", "sum", "swapaxes", "take", "transpose", "var",
+}  # fmt: skip
 
 
 class Family:

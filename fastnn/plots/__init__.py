@@ -12,12 +12,6 @@ from fastnn.plots.functions import activations, descent_paths, learning_rates, l
 from fastnn.plots.networks import decision_regions, first_layer_weights, gradient_check, history
 
 __all__ = [
-    "activations",
-    "decision_regions",
-    "descent_paths",
-    "first_layer_weights",
-    "gradient_check",
-    "history",
-    "learning_rates",
-    "line_fit_surface",
-]
+    "activations", "decision_regions", "descent_paths", "first_layer_weights", "gradient_check", "history",
+    "learning_rates", "line_fit_surface",
+]  # fmt: skip

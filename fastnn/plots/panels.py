@@ -19,10 +19,7 @@ Axes = Any  # matplotlib's, which need not be installed
 def require_matplotlib() -> None:
     """Import matplotlib.
 
-    Raises
-    ------
-    ImportError
-        If it is not installed; the message says how to install it.
+    Raises ImportError if it is not installed; the message says how to install it.
     """
     try:
         importlib.import_module("matplotlib")
@@ -36,19 +33,9 @@ def require_matplotlib() -> None:
 def given(name: str, value: Any, count: int | None = 1, projection: str | None = None) -> list[Axes]:
     """The Axes that the user passed, or an empty list for None; requires matplotlib in any case.
 
-    Parameters
-    ----------
-    count : int, optional
-        The number required; any if None.
-    projection : "3d", optional
-        The kind required.
-
-    Raises
-    ------
-    ImportError
-        Without matplotlib.
-    TypeError, ValueError
-        For anything but so many Axes of this kind.
+    count: the number required; any if None.
+    projection: the kind required.
+    Raises ImportError without matplotlib; TypeError, ValueError for anything but so many Axes of this kind.
     """
     require_matplotlib()
     from matplotlib.axes import Axes as MatplotlibAxes
@@ -75,14 +62,9 @@ def new(
 ) -> list[Axes]:
     """`count` panels, row by row, in a new figure.
 
-    Parameters
-    ----------
-    columns : int
-        Panels in a row.
-    size : (width, height)
-        The size of a panel, in inches.
-    managed : bool
-        Whether the figure is pyplot's.
+    columns: panels in a row.
+    size: width and height of a panel, in inches.
+    managed: whether the figure is pyplot's.
     """
     require_matplotlib()
     rows = -(-count // columns)
