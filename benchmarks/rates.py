@@ -10,8 +10,9 @@ import numpy as np
 
 from fastnn.engine import threads
 from fastnn.kernels import processor, simd
-from fastnn.kernels.compile import entry, kernel, prange
+from fastnn.kernels.compile import kernel
 from fastnn.kernels.matmul import share
+from fastnn.kernels.units import entry_of_parts
 
 # Independent chains of multiply-adds, one vector each: enough to hide the latency of an instruction, and few enough
 # to stay in 16 registers together with their two factors.
@@ -35,27 +36,24 @@ def _chains(repeats: int, factors: Any, out: Any, start: int) -> None:
     simd.store_tile(total, out, start, width, width)
 
 
-@entry
-def fma_chains(n_threads: int, repeats: int, factors: Any, out: Any) -> None:
-    """The chains on each thread; out (n_threads, CHAINS * lanes) is overwritten."""
-    for part in prange(n_threads):
-        _chains(repeats, factors, out, part * out.shape[1])
+@entry_of_parts
+def fma_chains(part: int, parts: int, repeats: int, factors: Any, out: Any) -> None:
+    """The chains of each part; out (parts, CHAINS * lanes) is overwritten."""
+    _chains(repeats, factors, out, part * out.shape[1])
 
 
-@entry
-def copy(n_threads: int, a: Any, b: Any) -> None:
+@entry_of_parts
+def copy(part: int, parts: int, a: Any, b: Any) -> None:
     """b = a, vectors of one size."""
-    for part in prange(n_threads):
-        for i in range(share(a.size, part, n_threads), share(a.size, part + 1, n_threads)):
-            b[i] = a[i]
+    for i in range(share(a.size, part, parts), share(a.size, part + 1, parts)):
+        b[i] = a[i]
 
 
-@entry
-def triad(n_threads: int, a: Any, b: Any, c: Any, factor: Any) -> None:
+@entry_of_parts
+def triad(part: int, parts: int, a: Any, b: Any, c: Any, factor: Any) -> None:
     """c = a + factor * b, vectors of one size."""
-    for part in prange(n_threads):
-        for i in range(share(a.size, part, n_threads), share(a.size, part + 1, n_threads)):
-            c[i] = a[i] + factor * b[i]
+    for i in range(share(a.size, part, parts), share(a.size, part + 1, parts)):
+        c[i] = a[i] + factor * b[i]
 
 
 def fma_peak(dtype: Any, n_threads: int, repeats: int = FMA_REPEATS) -> float:

@@ -33,7 +33,7 @@ OTHER_SOURCES = sorted([*TESTS.rglob("*.py"), *(TESTS.parent / "benchmarks").rgl
 
 ASKS_NUMBA_TO_COMPILE = {"njit", "jit", "vectorize", "guvectorize", "cfunc", "stencil", "generated_jit", "jit_module"}
 
-DECORATORS = {"kernel", "formula", "entry", "shell", "unit", "part_unit"}
+DECORATORS = {"kernel", "formula", "entry", "entry_of_parts", "unit", "part_unit"}
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -220,7 +220,7 @@ def test_one_set_of_compiler_flags() -> None:
     assert not FASTMATH & {"fast", "nnan", "ninf"}
     from numba.core.dispatcher import Dispatcher
 
-    found = [version for entry in ENTRIES for version in (entry.serial, entry.parallel)]
+    found = [*ENTRIES]
     for name in KERNEL_MODULES:
         values = vars(importlib.import_module(f"fastnn.{name}")).values()
         found += [value for value in values if isinstance(value, Dispatcher)]
@@ -352,7 +352,7 @@ with event.install_recorder("numba:compile") as compiled:
 assert not compiled.buffer, compiled.buffer
 assert (threads(), dict(os.environ)) == before[:2], threads()
 from fastnn.kernels.compile import ENTRIES, JIT_DISABLED
-assert JIT_DISABLED or not any(version.signatures for entry in ENTRIES for version in (entry.serial, entry.parallel))
+assert JIT_DISABLED or not any(entry.signatures for entry in ENTRIES)
 unwanted = {"matplotlib", "scipy", "torch", "jax", "sklearn", "pandas", "threadpoolctl", "fastnn.command.cli"}
 assert not (set(sys.modules) - before[2]) & unwanted, set(sys.modules) & unwanted
 print(fastnn.__file__)

@@ -222,7 +222,7 @@ def test_multiply_adds_are_as_many_as_counted() -> None:
     factors = np.arange(40.0)
     lanes = processor.LANES[factors.dtype]
     out = np.zeros((1, rates.CHAINS * lanes))
-    rates.fma_chains.serial(1, 5, factors, out)
+    rates.fma_chains(1, 0, 5, factors, out)
     added = factors[rates.CHAINS : rates.CHAINS + lanes] * factors[rates.CHAINS + lanes]
     expected = [factors[chain : chain + lanes] + 5 * added for chain in range(rates.CHAINS)]
     np.testing.assert_array_equal(out.reshape(rates.CHAINS, lanes), expected)

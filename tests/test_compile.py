@@ -3,10 +3,9 @@
 from typing import Any
 
 import numpy as np
-import pytest
 
 from fastnn.kernels import compile as compiling
-from tests.compiled_package import IN_MEMORY, RESULTS, Package
+from tests.compiled_package import RESULTS, Package
 
 
 def test_fastmath_keeps_nan_and_infinity() -> None:
@@ -18,40 +17,17 @@ def test_every_dispatcher_has_the_same_options(package: Package) -> None:
 import json
 from fastnn.kernels import callee, caller, compile as compiling
 
-parallel = caller.increase.parallel
-dispatchers = [callee.increased32, callee.scaled32, caller.increase.serial, parallel, caller.total.serial]
-assert ["parallel" in one.targetoptions for one in dispatchers] == [False, False, False, True, False]
+dispatchers = [callee.increased32, callee.scaled32, caller.increase, caller.total]
 assert callee.scaled32.targetoptions["forceinline"]
-assert caller.total.parallel is caller.total.serial
-assert [entry.name for entry in compiling.ENTRIES] == ["increase", "total"]
+assert compiling.ENTRIES == [caller.increase, caller.total]
 names = ("nogil", "error_model", "fastmath", "boundscheck", "nopython")
 print(json.dumps([[one.targetoptions[name] for name in names] for one in dispatchers]))
 """
     options, errors = package.run(script)
     fastmath = sorted(compiling.FASTMATH) or False
-    assert options == [[True, "numpy", fastmath, None, True]] * 5
+    assert options == [[True, "numpy", fastmath, None, True]] * 4
     assert errors == ""
     assert not package.cache.exists()  # importing an entry leaves the disk alone
-
-
-@pytest.mark.skipif(compiling.JIT_DISABLED, reason="its process compiles, with and without the compiler here")
-def test_only_prange_becomes_a_parallel_region(package: Package) -> None:
-    script = """
-import json, re
-import numpy as np
-from fastnn.kernels.caller import increase
-
-for dtype in (np.float32, np.float64):
-    increase.parallel(2, np.ones(3, dtype), np.ones(3, dtype))
-    increase.serial(1, np.ones(3, dtype), np.ones(3, dtype))
-def regions(run):
-    return [len(re.findall("call .*@numba_parallel_for", code)) for code in run.inspect_llvm().values()]
-
-print(json.dumps([regions(increase.parallel), regions(increase.serial)]))
-"""
-    regions, errors = package.run(script, FASTNN_CACHE="0")
-    assert regions == [[1, 1], [0, 0]]
-    assert errors == IN_MEMORY.format("FASTNN_CACHE=0")
 
 
 def test_by_dtype_in_plain_python_looks_at_the_first_argument() -> None:

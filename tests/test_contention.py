@@ -140,12 +140,9 @@ def test_elsewhere_all_processors_count_as_free(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_large_work_is_launched_whoever_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Counting:
-        serial = staticmethod(lambda n: n)
-        parallel = staticmethod(lambda n: n)
-        launches = False
+    def entry(n_threads: int, launcher: int) -> int:
+        return n_threads
 
-    entry: Any = Counting()
     monkeypatch.setattr(contention, "_busy", lambda watch, now: 1)
     monkeypatch.setattr(threads, "_chosen", min(2, threads._LIMIT))
     assert threads.run(entry, threads.LARGE_WORK - 1) == 1

@@ -199,7 +199,7 @@ OTHERS = {"prepare", "perturb", "rows", "evaluate", "perceptron_samples", "line_
 OTHERS |= {"apply_update"}
 
 def counts():
-    entries = [(len(e.serial.signatures), len(e.parallel.signatures)) for e in ENTRIES if e.name not in OTHERS]
+    entries = [len(e.signatures) for e in ENTRIES if e.__name__ not in OTHERS]
     return entries, [unit.dtypes for unit in UNITS if unit.name not in OTHERS]
 """
 
@@ -224,21 +224,21 @@ fastnn.affine_backward(fastnn.affine_forward(x, W, W[0]), x, W)
 @needs_compiler
 def test_config_starts_and_compiles_nothing() -> None:
     code = COUNT + "environment.config(); layer = threads.describe()['threading_layer']\n"
-    code += "print(layer, not any(map(any, counts()[0])) and not any(counts()[1]))"
+    code += "print(layer, not any(map(any, counts())))"
     assert run_python(code) == "not started True\n"
 
 
 @needs_compiler
 def test_warmup_leaves_nothing_to_compile() -> None:
     code = COUNT + "fastnn.warmup(); before = counts()\n" + USE + "print(before == counts(), sorted(set(before[0])))"
-    assert run_python(code) == "True [(1, 1)]\n"
+    assert run_python(code) == "True [1]\n"
 
 
 @needs_compiler
 def test_warmup_compiles_the_same_for_any_number_of_threads() -> None:
     """Only the code that starts threads differs."""
     code = COUNT + "fastnn.set_num_threads({0}); fastnn.warmup('float64')\n"
-    code += "print(counts(), {str(s[3].dtype) for e in ENTRIES if e.name == 'predict' for s in e.serial.signatures})"
+    code += "print(counts(), {str(s[3].dtype) for e in ENTRIES if e.__name__ == 'predict' for s in e.signatures})"
     one, two = (run_python(code.replace("{0}", str(n))) for n in (1, min(2, threads.default_num_threads())))
     assert one == two
     assert one.endswith("{'float64'}\n")

@@ -133,7 +133,7 @@ def test_kernel_equals_a_plain_loop_after_each_epoch(columns: int) -> None:
         made = 0
         for first, last in ((0, 7), (7, 20)):
             arguments = (x, t.astype(np.float64), order, first, last, 0.5, scratch, y, W, b)
-            made += rules.perceptron_samples.serial(1, *arguments)
+            made += rules.perceptron_samples(*arguments)
         w_plain, b_plain, mistakes = plain_epoch(x, t, order, 0.5, w_plain, b_plain)
         assert made == mistakes
         assert_close(W[:, 0], w_plain, rtol=1e-15, atol=1e-15)

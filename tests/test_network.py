@@ -241,7 +241,7 @@ def test_small_steps_are_serial(
     """The test before relies on it: with two threads its large steps are really shared."""
     threads.set_num_threads(2)
     net = Network([Affine(*widths[:2]), Relu(), Affine(*widths[1:])], rng=0)
-    called, original = [], kernels.train.serial
+    called, original = [], kernels.train
 
     def train(n_threads: int, launcher: int, *args: Any) -> Any:
         called.append((n_threads, launcher != 0))
@@ -249,14 +249,14 @@ def test_small_steps_are_serial(
 
     x, t = shapes.numbers(1, rows, widths[0], dtype=np.float32), np.zeros(rows, int)
     net.step(x, t, SGD())  # asks for the units that it needs
-    monkeypatch.setattr(kernels.train, "serial", train)
+    monkeypatch.setattr(kernels, "train", train)
     net.step(x, t, SGD())
     assert called == [(2 if launches else 1, launches)]
 
 
 def signatures() -> int:
     """How many signatures of all entries are compiled in this process."""
-    return sum(len(version.signatures) for entry in ENTRIES for version in {entry.serial, entry.parallel})
+    return sum(len(entry.signatures) for entry in ENTRIES)
 
 
 def use(net: Network, rows: int) -> None:
@@ -308,9 +308,8 @@ def test_another_architecture_compiles_nothing() -> None:
 def test_what_is_compiled_can_be_kept_on_disk() -> None:
     """Code that holds addresses of this process is never kept: every process would compile it again."""
     use(Network([Affine(700, 10), Relu(), Affine(10, 3)], rng=0), 64)
-    compiled = [(entry.name, version) for entry in ENTRIES for version in (entry.serial, entry.parallel)]
     found = {
-        name for name, version in compiled for kept in version.overloads.values() if kept.library.has_dynamic_globals
+        entry.__name__ for entry in ENTRIES for kept in entry.overloads.values() if kept.library.has_dynamic_globals
     }
     found |= {unit.name for unit in UNITS for library in unit.libraries if library.has_dynamic_globals}
     assert not found

@@ -169,7 +169,10 @@ def test_without_the_asked_threading_layer_work_is_serial() -> None:
 def test_work_too_small_for_the_layer_is_serial(layer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_started_layer", lambda: layer)
     monkeypatch.setattr(threads, "_launch", lambda *_: "parallel")
-    entry: Any = type("Entry", (), {"serial": staticmethod(lambda *_: "serial"), "launches": False})
+
+    def entry(*_: Any) -> str:
+        return "serial"
+
     assert threads.run(entry, 23e6, n_threads=1) == "serial"
     if threads._LIMIT > 1:
         assert threads.run(entry, 23e6, n_threads=2) == ("parallel" if layer == "omp" else "serial")

@@ -21,7 +21,7 @@ assert matmul.ONE_CHAIN < 331 and matmul.DEPTH_BLOCK < 1051 and sparse.ROW_BLOCK
 # Entries, so that their compiled code is kept for other processes.
 @entry
 def skipping(
-    n_threads: int, a: Array, b: Array, bias: Array, scratch: Array, c: Array, transposed: Array, d: Array, first: int
+    a: Array, b: Array, bias: Array, scratch: Array, c: Array, transposed: Array, d: Array, first: int
 ) -> None:
     """c = a b + bias, d = the columns [first, first + rows of d) of `transposed`, transposed, times b."""
     sparse.sparse_multiply(a, b, bias, scratch, c)
@@ -29,12 +29,12 @@ def skipping(
 
 
 @entry
-def looks_mostly_zero(n_threads: int, a: Array) -> bool:
+def looks_mostly_zero(a: Array) -> bool:
     return bool(sparse.mostly_zero(a))
 
 
 def is_mostly_zero(a: Array) -> bool:
-    return bool(looks_mostly_zero.serial(1, a))
+    return bool(looks_mostly_zero(a))
 
 
 def dense(a: Array, b: Array, bias: Array) -> tuple[Array, Array]:
@@ -62,7 +62,7 @@ def test_same_bits_as_the_dense_product(shape: tuple[int, int, int], dtype: Floa
     if m > 1:
         a[1] = numbers(4, k, dtype=dtype)  # and one without zeros
     c, d = np.full((2, m, n), np.nan, dtype)
-    skipping.serial(1, a, b, bias, scratch_for(shape, dtype), c, a.T.copy(), d, 0)
+    skipping(a, b, bias, scratch_for(shape, dtype), c, a.T.copy(), d, 0)
     assert bits((c, d)) == bits(dense(a, b, bias))
 
 
@@ -70,7 +70,7 @@ def test_same_bits_as_the_dense_product(shape: tuple[int, int, int], dtype: Floa
 def test_rows_of_a_transposed_operand(dtype: FloatType) -> None:
     a, b = mostly_zeros(1, 30, 41, dtype=dtype), numbers(2, 30, 9, dtype=dtype)
     whole, some = np.full((41, 9), np.nan, dtype), np.full((17, 9), np.nan, dtype)
-    skipping.serial(1, a.T.copy(), b, np.zeros(9, dtype), scratch_for((41, 30, 9), dtype), whole, a, some, 13)
+    skipping(a.T.copy(), b, np.zeros(9, dtype), scratch_for((41, 30, 9), dtype), whole, a, some, 13)
     np.testing.assert_allclose(some, a.T[13:30] @ b, rtol=1e-5, atol=1e-6)
 
 
@@ -79,7 +79,7 @@ def test_nan_infinity_and_negative_zero_in_the_inputs() -> None:
     a[0, 3], a[1, 4], a[2, 5], a[3, 6] = np.nan, np.inf, -np.inf, -0.0
     b = numbers(2, 40, 5, dtype=np.float32)
     c, d = np.full((2, 6, 5), np.float32(7))
-    skipping.serial(1, a, b, np.zeros(5, np.float32), scratch_for((6, 40, 5), np.float32), c, a.T.copy(), d, 0)
+    skipping(a, b, np.zeros(5, np.float32), scratch_for((6, 40, 5), np.float32), c, a.T.copy(), d, 0)
     for result in (c, d):
         assert np.isnan(result[0]).all()
         assert np.isinf(result[1:3]).all()
@@ -108,8 +108,8 @@ def products_between_fences(dtype: FloatType) -> int:
         scratch = np.full(sparse.sparse_scratch_size(k, n), np.nan, dtype)
         for at_end in (True, False):
             arrays = (a, b, bias, scratch, np.zeros((m, n), dtype), a.T.copy(), np.zeros((m, n), dtype))
-            placed = [fence.place(array, at_end) for fence, array in zip(fences, arrays, strict=True)]
-            skipping.serial(1, *placed, 0)
+            placed: list[Any] = [fence.place(array, at_end) for fence, array in zip(fences, arrays, strict=True)]
+            skipping(*[*placed, 0])
             assert bits((placed[4], placed[6])) == wanted, shape
             count += 1
     return count

@@ -19,11 +19,11 @@ PACKAGE_PARENT = str(pathlib.Path(fastnn.__file__).parents[1])
 LARGE = max(threads.SMALL_WORK, *threads.SMALL_WORK_ON.values())  # on any layer
 
 KERNELS = """
-from fastnn.kernels.compile import entry, prange
+from fastnn.kernels.units import entry_of_parts, launcher
 
-@entry
-def square(n_threads, x, out):
-    for i in prange(x.size):
+@entry_of_parts
+def square(part, parts, x, out):
+    for i in range(part, x.size, parts):
         out[i] = x[i] * x[i]
 """
 
@@ -33,7 +33,7 @@ import numba
 import numpy as np
 from fastnn.engine import threads
 from fastnn.gate import checks
-from squaring import square
+from squaring import launcher, square
 LARGE = {LARGE}
 x = np.arange(1000.0)
 
@@ -44,21 +44,9 @@ def squared(run):
 """
 
 
-class FakeEntry:
-    """Reports which of its two versions was called, and with what."""
-
-    name, launches = "fake", False
-
-    def serial(self, *args: Any) -> tuple[Any, ...]:
-        return ("serial", *args)
-
-    def parallel(self, *args: Any) -> tuple[Any, ...]:
-        return ("parallel", *args)
-
-
-@pytest.fixture
-def fake() -> Any:
-    return FakeEntry()
+def fake(n_threads: int, launcher: int | str, *args: Any) -> tuple[Any, ...]:
+    """Reports how it was called, and with what."""
+    return (n_threads, launcher, *args)
 
 
 @pytest.fixture
@@ -75,7 +63,7 @@ def fake_launch(four_allowed: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_layer", "workqueue")
 
     def launch(entry: Any, n: int, args: tuple[Any, ...]) -> Any:
-        return entry.parallel(n, *args) if isinstance(entry, FakeEntry) else None
+        return entry(n, "launcher", *args) if entry is fake else None
 
     monkeypatch.setattr(threads, "_launch", launch)
 
@@ -158,7 +146,7 @@ def test_set_num_threads(four_allowed: None, monkeypatch: pytest.MonkeyPatch) ->
     ],
     ids=repr,
 )
-def test_number_of_threads_is_checked(four_allowed: None, fake: Any, n: Any, error: type[Exception]) -> None:
+def test_number_of_threads_is_checked(four_allowed: None, n: Any, error: type[Exception]) -> None:
     sentence = f"n: expected an integer from 1 to 4, got {checks.shown(n)}"
     if str(n) == "5":
         sentence += "; for more threads, set NUMBA_NUM_THREADS before Python starts"
@@ -170,32 +158,30 @@ def test_number_of_threads_is_checked(four_allowed: None, fake: Any, n: Any, err
 # --- serial or parallel -------------------------------------------------------------------------------
 
 
-def test_large_work_is_parallel(fake_launch: None, fake: Any) -> None:
-    assert threads.run(fake, LARGE, "x", "out") == ("parallel", 4, "x", "out")
-    assert threads.run(fake, LARGE, "x", n_threads=3) == ("parallel", 3, "x")
+def test_large_work_is_parallel(fake_launch: None) -> None:
+    assert threads.run(fake, LARGE, "x", "out") == (4, "launcher", "x", "out")
+    assert threads.run(fake, LARGE, "x", n_threads=3) == (3, "launcher", "x")
     assert not threads._workqueue_busy.locked()
 
 
-def test_small_work_and_one_thread_are_serial(fake_launch: None, fake: Any) -> None:
-    assert threads.run(fake, threads.SMALL_WORK - 1, "x", "out") == ("serial", 1, "x", "out")
-    assert threads.run(fake, LARGE, "x", n_threads=1) == ("serial", 1, "x")
+def test_small_work_and_one_thread_are_serial(fake_launch: None) -> None:
+    assert threads.run(fake, threads.SMALL_WORK - 1, "x", "out") == (1, 0, "x", "out")
+    assert threads.run(fake, LARGE, "x", n_threads=1) == (1, 0, "x")
     threads.set_num_threads(1)
-    assert threads.run(fake, LARGE, "x") == ("serial", 1, "x")
+    assert threads.run(fake, LARGE, "x") == (1, 0, "x")
 
 
 @pytest.mark.parametrize("name", ["JIT_DISABLED", "_forked_from_openmp"])
-def test_serial_where_launches_cannot_be(
-    fake_launch: None, fake: Any, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_serial_where_launches_cannot_be(fake_launch: None, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, name, True)
-    assert threads.run(fake, LARGE, "x") == ("serial", 1, "x")
+    assert threads.run(fake, LARGE, "x") == (1, 0, "x")
 
 
-def test_serial_while_the_workqueue_is_busy(fake_launch: None, fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serial_while_the_workqueue_is_busy(fake_launch: None, monkeypatch: pytest.MonkeyPatch) -> None:
     with threads._workqueue_busy:
-        assert threads.run(fake, LARGE, "x") == ("serial", 1, "x")
+        assert threads.run(fake, LARGE, "x") == (1, 0, "x")
         monkeypatch.setattr(threads, "_layer", "omp")
-        assert threads.run(fake, LARGE, "x") == ("parallel", 4, "x")
+        assert threads.run(fake, LARGE, "x") == (4, "launcher", "x")
 
 
 # --- launches, in processes of their own --------------------------------------------------------------
@@ -249,7 +235,7 @@ for worker in workers:
     worker.start()
 for worker in workers:
     worker.join()
-print(len(results), all(results), threads.describe()["threading_layer"], len(square.parallel.signatures))
+print(len(results), all(results), threads.describe()["threading_layer"], len(square.signatures))
 """
     assert run_script(script, folder, layer, FASTNN_CACHE="0") == f"1600 True {layer} 1\n"
 
@@ -268,7 +254,7 @@ def parent_computes():
     return squared(lambda out: threads.run(square, LARGE, x, out, n_threads=2))
 
 print(child_computes())  # before there are threads
-print(squared(lambda out: square.parallel(2, x, out)), child_computes())  # threads started by others
+print(squared(lambda out: square(2, launcher(), x, out)), child_computes())  # threads started by others
 print(parent_computes(), child_computes(), parent_computes())
 """
     assert run_script(script, folder, layer) == "0\nTrue 0\nTrue 0 True\n"
@@ -277,12 +263,9 @@ print(parent_computes(), child_computes(), parent_computes())
 @layers
 def test_masks_and_environment_are_left_alone(folder: pathlib.Path, layer: str) -> None:
     script = """
-class Failing:
-    launches = False
-
-    def parallel(self, n, seen):
-        seen.append((n, numba.get_num_threads()))
-        raise KeyboardInterrupt
+def failing(n, launcher, seen):
+    seen.append((n, numba.get_num_threads()))
+    raise KeyboardInterrupt
 
 environment = dict(os.environ)
 print(threads.describe()["threading_layer"])
@@ -293,7 +276,7 @@ for mask in (4, 3):
         assert squared(lambda out: threads.run(square, LARGE, x, out, n_threads=n))
         assert numba.get_num_threads() == mask
         try:
-            threads.run(Failing(), LARGE, seen, n_threads=n)
+            threads.run(failing, LARGE, seen, n_threads=n)
         except KeyboardInterrupt:
             assert numba.get_num_threads() == mask
 print(seen, threads._workqueue_busy.locked(), dict(os.environ) == environment)
@@ -306,6 +289,6 @@ def test_serial_work_starts_no_threads(folder: pathlib.Path) -> None:
     script = """
 assert squared(lambda out: threads.run(square, 0, x, out))
 assert squared(lambda out: threads.run(square, LARGE, x, out, n_threads=1))
-print(threads.describe()["threading_layer"], threading.active_count(), len(square.parallel.signatures))
+print(threads.describe()["threading_layer"], threading.active_count(), len(square.signatures))
 """
-    assert run_script(script, folder, "workqueue") == "not started 1 0\n"
+    assert run_script(script, folder, "workqueue") == "not started 1 1\n"

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from fastnn.kernels import processor, vector_math
-from fastnn.kernels.compile import JIT_DISABLED, Entry
+from fastnn.kernels.compile import JIT_DISABLED, entry_around
 from tests.shapes import DTYPES, Array, FloatType
 
 LongDouble = npt.NDArray[np.longdouble]
@@ -67,11 +67,11 @@ every_function = pytest.mark.parametrize("name", NAMES)
 
 
 def over_an_array(function: Any) -> Any:
-    def apply(n_threads: int, x: Array, y: Array) -> None:
+    def apply(x: Array, y: Array) -> None:
         for i in range(x.size):
             y[i] = function(x[i])
 
-    return Entry(apply, keep=False).serial
+    return entry_around(apply, apply, keep=False)
 
 
 COMPILED = {name: over_an_array(getattr(vector_math, name)) for name in NAMES}

@@ -1,18 +1,27 @@
 """What a first step compiles: what its network needs, however many operations there are to choose from."""
 
+import ast
+import gc
+import importlib
 import math
+import pathlib
+import pkgutil
 import types
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
+from numba.core.dispatcher import Dispatcher
 
+import benchmarks
 import fastnn
 from fastnn import SGD, Affine, Network, Sigmoid
 from fastnn.engine import threads
-from fastnn.kernels.compile import JIT_DISABLED, Entry
-from fastnn.kernels.units import Unit
+from fastnn.kernels import convolution, differences, surfaces
+from fastnn.kernels.compile import ENTRIES, JIT_DISABLED
+from fastnn.kernels.units import Unit, launcher
 from fastnn.operations import ACTIVATIONS, LOSSES
 from tests.shapes import numbers
 
@@ -21,7 +30,7 @@ pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="about compiled code")
 
 def plain(value: Any) -> Any:
     """The Python function of a unit, an entry or a compiled function."""
-    value = getattr(value, "function", getattr(value, "serial", value))
+    value = getattr(value, "function", value)
     return getattr(value, "__wrapped__", getattr(value, "py_func", value))
 
 
@@ -66,7 +75,7 @@ def compiled_by_a_first_step(monkeypatch: pytest.MonkeyPatch) -> tuple[list[str]
         asked_for.append(unit)
         return original(unit, dtype)
 
-    def run(entry: Entry, work: float, *arguments: Any, **options: Any) -> Any:
+    def run(entry: Any, work: float, *arguments: Any, **options: Any) -> Any:
         asked_for.append(entry)
         return original_run(entry, work, *arguments, **options)
 
@@ -76,7 +85,7 @@ def compiled_by_a_first_step(monkeypatch: pytest.MonkeyPatch) -> tuple[list[str]
         patched.setattr(threads, "run", run)
         network = Network([Affine(7, 5), Sigmoid(), Affine(5, 3)], rng=0)
         network.step(np.ones((4, 7), np.float32), np.array([0, 1, 2, 0]), SGD(0.1))
-    return sorted({one.name for one in asked_for}), all_of(asked_for)
+    return sorted({one.name if isinstance(one, Unit) else one.__name__ for one in asked_for}), all_of(asked_for)
 
 
 def test_registering_more_operations_changes_nothing_that_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,3 +134,78 @@ def test_ctrl_c_while_an_update_is_compiled(monkeypatch: pytest.MonkeyPatch) -> 
     for net in nets:
         net.step(x, t, SGD(0.1))
     assert nets[0].engine.values.tobytes() == nets[1].engine.values.tobytes()
+
+
+# --- threads ----------------------------------------------------------------------------------------------------------
+
+
+def speaks_of_threads(node: ast.AST) -> bool:
+    """Whether it is a `prange`, or the option `parallel` by keyword or in a dict."""
+    if isinstance(node, ast.Dict):
+        return any(isinstance(key, ast.Constant) and key.value == "parallel" for key in node.keys)
+    words = getattr(node, "id", ""), getattr(node, "attr", ""), getattr(node, "arg", "")
+    return "prange" in words[:2] or (isinstance(node, ast.keyword) and words[2] == "parallel")
+
+
+def test_only_the_launcher_is_written_with_threads() -> None:
+    found = set()
+    for package in (fastnn, benchmarks):
+        for file in pathlib.Path(package.__path__[0]).rglob("*.py"):
+            for statement in ast.parse(file.read_text()).body:
+                if any(map(speaks_of_threads, ast.walk(statement))):
+                    found.add(f"{file.stem}.{getattr(statement, 'name', statement.lineno)}")
+    assert found == {"compile.compile_unit", "units._launch", "units.launcher"}
+
+
+def test_only_the_launcher_is_compiled_with_threads() -> None:
+    """Looks at all that Numba has made for fastnn in this process."""
+    for one in pkgutil.walk_packages(fastnn.__path__, "fastnn."):
+        if ".kernels" in one.name or ".operations" in one.name or ".engine" in one.name:
+            importlib.import_module(one.name)
+    assert launcher()
+    made = [one for one in gc.get_objects() if issubclass(type(one), Dispatcher)]
+    ours = [one for one in made if one.py_func.__module__.startswith("fastnn.")]
+    assert len(ours) > 200 and {one for one in ENTRIES if one.py_func.__module__.startswith("fastnn.")} <= set(ours)
+    assert {one.__name__ for one in ours if one.targetoptions.get("parallel")} <= {"_launch"}
+
+
+def squared_length(x: Any) -> float:
+    total = 0.0
+    for value in x:
+        total += value * value
+    return total
+
+
+def with_parts() -> dict[str, tuple[Any, list[Any], list[tuple[int, ...]]]]:
+    """Entries that take arrays and run in parts: the entry, its inputs, and the shapes of what it writes."""
+    images, columns, image = numbers(1, 5, 2, 7, 6), numbers(2, 5, 6, 5, 2, 2, 2), (5, 2, 7, 6)
+    places = np.arange(5 * 3 * 3 * 2).reshape(5, 3, 3, 2) % 4
+    moved, entries = np.stack([numbers(3, 9)] * 3), np.arange(9)
+    return {
+        "line_fit_losses": (surfaces.line_fit_losses, [numbers(seed, 8) for seed in range(4)], [(8, 8)]),
+        "im2col": (convolution.im2col, [images, 1, 0], [(5, 6, 5, 2, 2, 2)]),
+        "col2im": (convolution.col2im, [columns, 1], [image]),
+        "max_pool": (convolution.max_pool, [images, 2, 2, 2, np.zeros((3, 4))], [(5, 2, 3, 3), (5, 3, 3, 2)]),
+        "max_pool_backward": (convolution.max_pool_backward, [numbers(4, 5, 2, 3, 3), places, 2, 2], [image]),
+        "evaluate": (
+            differences.evaluate,
+            [numba.njit(squared_length), moved, entries, 0, 9, np.array([-1.0, 1.0]), 1e-4, False],
+            [(2, 9), (2, 9)],
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", with_parts())
+def test_threads_change_neither_bits_nor_what_is_compiled(name: str) -> None:
+    entry, inputs, shapes = with_parts()[name]
+    results, compiled = [], set()
+    for parts, address in ((1, 0), (3, 0), (2, launcher()), (3, launcher())):
+        written = [
+            np.zeros(shape, np.intp if name == "max_pool" and i else np.float64) for i, shape in enumerate(shapes)
+        ]
+        entry(parts, address, *inputs, *written)
+        results.append(b"".join(array.tobytes() for array in written))
+        compiled.add(len(entry.signatures))
+        assert any(array.any() for array in written)
+    assert set(results) == {results[0]}
+    assert len(compiled) == 1

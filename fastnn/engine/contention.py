@@ -72,7 +72,7 @@ def free_processors(n: int, launch: Callable[..., Any]) -> int:
     watch.free = free = max(1, min(n, PROCESSORS - busy)) if busy else n
     if free > 1 and free != watch.team:
         clocks = np.zeros(free, np.int64)
-        launch(note_clocks, free, (0, clocks))
+        launch(note_clocks, free, (clocks,))
         watch.own = frozenset(clocks.view(np.int32)[::2].tolist())  # the first half of each
         watch.team, watch.read = free, {clock: ran for clock, ran in watch.read.items() if clock not in watch.own}
     return free

@@ -216,7 +216,7 @@ class Engine:
         l1, l2 = self.regularization.l1, self.regularization.l2
         if l1 == l2 == 0.0:
             return 0.0
-        return sum(float(penalty.serial(1, self.values[some], l1, l2)) for some in self.plan.penalized)
+        return sum(float(penalty(self.values[some], l1, l2)) for some in self.plan.penalized)
 
     def perturbation(self, data: tuple[Array, Array, Array]) -> Perturbation:
         """The network on prepared data, for numerical gradients."""
@@ -247,7 +247,7 @@ class Engine:
             self.state, self.state_owner, workspace = self._ready_for(rule, optimizer, 1, 1, False)
             self.optimizer = optimizer
             self.gradients[:] = gradients
-            training.apply_update.serial(1, 0, workspace.job, self.values)
+            training.apply_update(1, 0, workspace.job, self.values)
 
     def gradient_of(self, data: tuple[Array, Array, Array]) -> dict[str, Array]:
         """The gradient of the mean loss on prepared data; new arrays."""

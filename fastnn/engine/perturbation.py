@@ -180,8 +180,8 @@ class Perturbation:
         losses, rows = np.empty((2, len(y))), np.arange(len(y))
         unit, share = self.loss.rows.address(DOUBLE), on_arrays.rows_part.address(DOUBLE)
         numbers = self.plan.numbers[-jobs.PLAN_NUMBERS :].copy()
-        arguments = (share, unit, numbers, y, labels, dense, rows, float(len(y)), np.empty_like(y), *losses)
-        return float(on_arrays.loss.serial(1, 0, *arguments, NO_HITS, np.empty((1, jobs.SUMS))))
+        scratch: Any = (np.empty_like(y), *losses, NO_HITS, np.empty((1, jobs.SUMS)))
+        return float(on_arrays.loss(1, 0, share, unit, numbers, y, labels, dense, rows, float(len(y)), *scratch))
 
     def by_name(self, values: Array, only: str | None = None) -> dict[str, Array]:
         """A vector like the parameters, cut into arrays."""

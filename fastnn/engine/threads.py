@@ -12,7 +12,7 @@ import os
 import pathlib
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numba
@@ -20,7 +20,7 @@ import numpy as np
 
 from fastnn.engine import contention
 from fastnn.gate import checks
-from fastnn.kernels.compile import JIT_DISABLED, Entry
+from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.kernels.units import compiling, launcher
 
 # With fewer floating-point operations, a launch costs more than a second thread gains.
@@ -91,31 +91,28 @@ def describe() -> dict[str, int | str]:
     return {"threads": get_num_threads(), "reason": reason, "threading_layer": layer}
 
 
-def run(entry: Entry, work: float, *args: Any, n_threads: int | None = None) -> Any:
+def run(entry: Callable[..., Any], work: float, *args: Any, n_threads: int | None = None) -> Any:
     """Call an entry, on several threads if that pays and is safe.
 
-    entry: the kernel. It is called as entry.serial(1, *args) or as entry.parallel(n, *args); a shell also gets the
-        address of a launcher, or 0, after the number.
+    entry: the kernel. It is called as entry(1, 0, *args) or, on n threads, as entry(n, launcher(), *args).
     work: its floating-point operations; a call with fewer than SMALL_WORK is serial.
     n_threads: the number of threads for this call, already checked; None for `get_num_threads`.
     """
-    if entry.launches:
-        args = (0, *args)
     if work < SMALL_WORK:
-        return entry.serial(1, *args)
+        return entry(1, 0, *args)
     n = get_num_threads() if n_threads is None else n_threads
     if n == 1 or JIT_DISABLED:
-        return entry.serial(1, *args)
+        return entry(1, 0, *args)
     # GNU OpenMP kills a child process that uses the threads of its parent.
     if _forked_from_openmp:
-        return entry.serial(1, *args)
+        return entry(1, 0, *args)
     layer = _started_layer()
     if layer == NO_LAYER or work < SMALL_WORK_ON.get(layer, 0):
-        return entry.serial(1, *args)
+        return entry(1, 0, *args)
     if layer == "omp" and work < LARGE_WORK:
         n = contention.free_processors(n, _launch)
         if n == 1:
-            return entry.serial(1, *args)
+            return entry(1, 0, *args)
         try:
             return _launch(entry, n, args)
         finally:
@@ -124,7 +121,7 @@ def run(entry: Entry, work: float, *args: Any, n_threads: int | None = None) -> 
         return _launch(entry, n, args)
     # The workqueue layer ends the process when two Python threads launch at the same time.
     if not _workqueue_busy.acquire(blocking=False):
-        return entry.serial(1, *args)
+        return entry(1, 0, *args)
     try:
         return _launch(entry, n, args)
     finally:
@@ -136,16 +133,13 @@ def may_not_nest() -> bool:
     return not JIT_DISABLED and _started_layer() == "workqueue"
 
 
-def _launch(entry: Entry, n: int, args: tuple[Any, ...]) -> Any:
-    call = entry.serial if entry.launches else entry.parallel
-    if entry.launches:
-        args = (launcher(), *args[1:])
+def _launch(entry: Callable[..., Any], n: int, args: tuple[Any, ...]) -> Any:
     mask = numba.get_num_threads()
     if mask == n:
-        return call(n, *args)
+        return entry(n, launcher(), *args)
     numba.set_num_threads(n)
     try:
-        return call(n, *args)
+        return entry(n, launcher(), *args)
     finally:
         numba.set_num_threads(mask)
 

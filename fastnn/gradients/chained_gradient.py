@@ -175,7 +175,7 @@ class _Operation:
             frames.KEY: frames.OFF,
         }
         request[list(slots)] = list(slots.values())
-        on_arrays.rows.serial(1, 0, on_arrays.rows_part.address(x.dtype), request, x.dtype.type(0.0))
+        on_arrays.rows(1, 0, on_arrays.rows_part.address(x.dtype), request, x.dtype.type(0.0))
 
     def quotient(self, changes: Array, steps: Array) -> tuple[Array, Array]:
         ratio, estimate = quotient("richardson", changes, steps)
@@ -271,5 +271,5 @@ class _Chain:
         units = on_arrays.rows_part.address(outputs.dtype), self.model.loss.rows.address(outputs.dtype)
         divisor = len(self.model.x) / numbers[jobs.DATA_SHARE]
         arguments = (*units, numbers, outputs, labels, dense, rows, divisor, dy, losses, sums, NO_HITS)
-        on_arrays.loss.serial(1, 0, *arguments, np.empty((1, jobs.SUMS)))
+        on_arrays.loss(1, 0, *arguments, np.empty((1, jobs.SUMS)))
         return dy.astype(np.float64).reshape(y.shape)

@@ -182,7 +182,7 @@ def by_compiled_loop(f: Any, x: Array, entries: Array, rule: Method, h: float, r
         if np.isnan(
             values[:, first:last]
         ).any():  # a thread loses the exception that ended it, the serial loop does not
-            differences.evaluate.serial(1, *arguments)
+            differences.evaluate(1, 0, *arguments)
         if first > 0:  # the first call compiled
             seconds = max(1e-9, (time.perf_counter() - start) / (last - first) / len(points) * parts)
             size = max(1, min(4 * size, int(SECONDS_PER_CALL * parts / seconds / len(points))))

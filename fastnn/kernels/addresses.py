@@ -154,6 +154,32 @@ def call_part(unit: int, job: Any, part: int, parts: int) -> None:
     FUNCTIONS[unit](job, part, parts)
 
 
+def _lower_launch(context: Any, launcher: Any, function: Any, arguments: Any, parts: Any) -> Any:
+    made = function.get_call_type(context, (types.intp, types.intp, *arguments.types), {})
+    compiled = function.dispatcher.overloads[made.args]
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        context.add_linking_libs([compiled.library])
+        table = numba.core.cgutils.alloca_once_value(builder, args[2])
+        unit = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [_WORD] * 3), f"part.{compiled.fndesc.uid}")
+        unit.linkage = "internal"
+        inside = ir.IRBuilder(unit.append_basic_block())
+        job, part, parts = unit.args
+        given = numba.core.cgutils.unpack_tuple(inside, inside.load(inside.inttoptr(job, table.type)))
+        context.call_internal_no_propagate(inside, compiled.fndesc, made, [part, parts, *given])
+        inside.ret_void()
+        _call(builder, args[0], [builder.ptrtoint(unit, _WORD), builder.ptrtoint(table, _WORD), args[3]])
+        return context.get_dummy_value()
+
+    return types.void(types.intp, function, arguments, types.intp), codegen
+
+
+@lowered(_lower_launch)
+def launch(launcher: int, function: Any, arguments: Any, parts: int) -> None:
+    """Call function(part, parts, *arguments) for each part, on threads; an exception ends its part and is lost."""
+    raise AssertionError("nothing is launched without the compiler")
+
+
 def _lower_call_launcher(context: Any, launcher: Any, unit: Any, job: Any, parts: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         _call(builder, args[0], [args[1], builder.ptrtoint(args[2], _WORD), args[3]])

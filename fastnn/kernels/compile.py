@@ -14,15 +14,11 @@ from typing import Any, TypeVar
 
 import numba
 import numpy as np
-from numba import prange
 
 from fastnn.kernels.cache import JIT_DISABLED, KernelCache, is_told_by_files
 from fastnn.kernels.pipelines import merging_compilers
 
-__all__ = [
-    "ENTRIES", "FASTMATH", "JIT_DISABLED", "Entry", "apart", "by_dtype", "entry", "entry_of_functions", "formula",
-    "kernel", "prange",
-]  # fmt: skip
+__all__ = ["ENTRIES", "FASTMATH", "JIT_DISABLED", "apart", "by_dtype", "entry", "formula", "kernel"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -32,11 +28,6 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 # not be: with them the compiler may assume that there is no NaN and no infinity, and checks for them vanish.
 FASTMATH: frozenset[str] = frozenset()
 
-# Parallel regions are written down as prange. Left alone, Numba starts one for each array expression, too.
-_PRANGE_ONLY = dict.fromkeys(
-    ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False
-)
-
 # What Numba does not document, all of it used below; untyped.
 _internals: Any = numba.core
 
@@ -44,11 +35,10 @@ _internals: Any = numba.core
 # Options of functions that are merged into others: no entry points for Python or C, no machine code of their own.
 _MERGED: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _APART, _OF_USERS = dict(_MERGED), dict(_MERGED)
-_SERIAL: dict[str, Any] = {}
-_PARALLEL: dict[str, Any] = {}
+_ENTRY: dict[str, Any] = {}
 _CALLS_USERS: dict[str, Any] = {}
 with contextlib.suppress(AttributeError):
-    _kinds = (_MERGED, _APART, _OF_USERS, _SERIAL, _PARALLEL, _CALLS_USERS)
+    _kinds = (_MERGED, _APART, _OF_USERS, _ENTRY, _CALLS_USERS)
     for _options, _compiler in zip(_kinds, merging_compilers(), strict=True):
         _options["pipeline_class"] = _compiler
 
@@ -75,9 +65,12 @@ def formula(function: Function) -> Function:
     return _compiled(function, forceinline=True, **_MERGED)
 
 
-def apart(function: Function) -> Function:
-    """Compile as `kernel`, but for one that stays a function of its own: large, and called from several places."""
-    return _compiled(function, **_APART)
+def apart(function: Function, calls_users: bool = False) -> Function:
+    """Compile as `kernel`, but for one that stays a function of its own: large, and called from several places.
+
+    One that calls users' functions does not always stay one.
+    """
+    return _compiled(function, **(_OF_USERS if calls_users else _APART))
 
 
 def own_formula(function: Callable[..., Any]) -> Any:
@@ -157,43 +150,14 @@ def _takes_arrays(made: Any, seen: set[Any]) -> bool:
     return any(_takes_arrays(one, seen) for one in called - seen)
 
 
-class Entry:
-    """A compiled function for Python to call, as two dispatchers of the same source.
-
-    Attributes
-    ----------
-    name : str
-        Name of the function.
-    serial : dispatcher
-        Compiled without threads: `prange` is `range`, and no thread pool starts.
-    parallel : dispatcher
-        Compiled with each `prange` as a parallel region. `fastnn.engine.threads.run` chooses between the two.
-    """
-
-    def __init__(self, function: Callable[..., Any], keep: bool = True, launches: bool = False) -> None:
-        self.name: str = function.__name__
-        self.launches = launches  # whether it is a `shell`
-        self.serial: Any
-        self.parallel: Any
-        if JIT_DISABLED:  # NumPy would warn of overflows that compiled code passes through
-            self.serial = self.parallel = np.errstate(all="ignore")(function)
-            return
-        options = _SERIAL if keep else _CALLS_USERS
-        self.serial = self.parallel = _cached(_compiled(function, **options), function, "serial", keep)
-        # Without a parallel region Numba would warn, and the code would be the same.
-        if "prange" in function.__code__.co_names:
-            parallel = _compiled(function, parallel=_prange_only(), **_PARALLEL)
-            self.parallel = _cached(parallel, function, "parallel", keep)
-
-
 def compile_unit(
     function: Callable[..., None], arguments: tuple[Any, ...], made_of: tuple[Any, ...], parallel: bool = False
 ) -> tuple[int, Any]:
     """Compile a function of integers and pointers, without a result, as a C function.
 
-    Returns its address, and the library that holds its code.
+    Returns its address, and the library that holds its code. parallel: for `units.launcher` alone.
     """
-    options = {"parallel": _prange_only(), **_PARALLEL} if parallel else _SERIAL
+    options = {"parallel": True, **_CALLS_USERS} if parallel else _ENTRY
     dispatcher = _compiled(function, no_cpython_wrapper=True, **options)
     _cached(dispatcher, function, "unit", all(map(is_told_by_files, made_of)), made_of)
     dispatcher.compile(numba.types.void(*arguments))
@@ -201,40 +165,26 @@ def compile_unit(
     return int(result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name)), result.library
 
 
-def _prange_only() -> Any:
-    """Numba's option for it; the first signature would empty a dict."""
-    options = getattr(_internals.cpu_options, "ParallelOptions", None)
-    return True if options is None else options(dict(_PRANGE_ONLY))
+ENTRIES: list[Any] = []
 
 
-ENTRIES: list[Entry] = []
-
-
-def entry(function: Callable[..., Any]) -> Entry:
-    """Compile a module-level function for Python to call. Its first parameter is `n_threads` (intp).
+def entry(function: Function) -> Function:
+    """Compile a module-level function for Python to call.
 
     Its code is kept on disk, so an entry and all that it calls live in the folders COMPILED or in the entry's own file:
-    a change elsewhere would not be noticed.
+    a change elsewhere would not be noticed. One that `fastnn.engine.threads.run` calls has the first parameters
+    `n_threads` and `launcher`, the address of a launcher or 0 (see units.run_parts).
     """
-    made = Entry(function)
-    ENTRIES.append(made)
-    return made
+    return entry_around(function, function)
 
 
-def shell(function: Callable[..., Any]) -> Entry:
-    """Compile a module-level function for Python to call that runs its parts through a launcher.
-
-    Its first parameters are `n_threads` and the address of a launcher, or 0 (see units.run_parts). It is compiled once,
-    for any number of threads.
-    """
-    made = Entry(function, launches=True)
-    ENTRIES.append(made)
-    return made
-
-
-def entry_of_functions(function: Callable[..., Any]) -> Entry:
-    """As `entry`, for one that takes a user's compiled function: it is compiled for each, and not kept on disk."""
-    made = Entry(function, keep=False)
+def entry_around(run: Any, function: Callable[..., Any], keep: bool = True) -> Any:
+    """Compile `run`, which calls a module-level function, as an entry; if it is not to be kept, it may call users'."""
+    if JIT_DISABLED:  # NumPy would warn of overflows that compiled code passes through
+        made = np.errstate(all="ignore")(run)
+    else:
+        made = _cached(_compiled(run, **(_ENTRY if keep else _CALLS_USERS)), function, "entry", keep)
+    made.__name__, made.__doc__ = function.__name__, function.__doc__
     ENTRIES.append(made)
     return made
 

@@ -2,14 +2,15 @@
 
 Images are (N, C, H, W). The window of output (i, j) begins at row i stride - pad, column j stride - pad; outside the
 image everything is 0. Results are float64, whatever the images are, as in the course that these are for. Each part has
-its own images, so the bits do not depend on n_threads.
+its own images, so the bits do not depend on the number of parts.
 """
 
 from typing import Any
 
-from fastnn.kernels.compile import entry, kernel, prange
+from fastnn.kernels.compile import kernel
 from fastnn.kernels.matmul import share
 from fastnn.kernels.rows import first_largest
+from fastnn.kernels.units import entry_of_parts
 
 
 @kernel
@@ -26,58 +27,54 @@ def _columns_of_image(image: Any, height: int, width: int, stride: int, pad: int
                         out[i, j, c, a, b] = image[c, row, column] if inside else 0.0
 
 
-@entry
-def im2col(n_threads: int, images: Any, stride: int, pad: int, out: Any) -> None:
+@entry_of_parts
+def im2col(part: int, parts: int, images: Any, stride: int, pad: int, out: Any) -> None:
     """out (N, oh, ow, C, height, width) float64 = the windows of images (N, C, H, W)."""
-    for part in prange(n_threads):
-        for n in range(share(images.shape[0], part, n_threads), share(images.shape[0], part + 1, n_threads)):
-            _columns_of_image(images[n], out.shape[4], out.shape[5], stride, pad, out[n])
+    for n in range(share(images.shape[0], part, parts), share(images.shape[0], part + 1, parts)):
+        _columns_of_image(images[n], out.shape[4], out.shape[5], stride, pad, out[n])
 
 
-@entry
-def col2im(n_threads: int, columns: Any, stride: int, images: Any) -> None:
+@entry_of_parts
+def col2im(part: int, parts: int, columns: Any, stride: int, images: Any) -> None:
     """images (N, C, H, W) += the windows columns (N, oh, ow, C, height, width) in their places, without padding."""
-    for part in prange(n_threads):
-        for n in range(share(images.shape[0], part, n_threads), share(images.shape[0], part + 1, n_threads)):
-            some, image = columns[n], images[n]
-            for i in range(some.shape[0]):
-                for j in range(some.shape[1]):
-                    for c in range(some.shape[2]):
-                        for a in range(some.shape[3]):
-                            for b in range(some.shape[4]):
-                                image[c, i * stride + a, j * stride + b] += some[i, j, c, a, b]
+    for n in range(share(images.shape[0], part, parts), share(images.shape[0], part + 1, parts)):
+        some, image = columns[n], images[n]
+        for i in range(some.shape[0]):
+            for j in range(some.shape[1]):
+                for c in range(some.shape[2]):
+                    for a in range(some.shape[3]):
+                        for b in range(some.shape[4]):
+                            image[c, i * stride + a, j * stride + b] += some[i, j, c, a, b]
 
 
-@entry
+@entry_of_parts
 def max_pool(
-    n_threads: int, images: Any, height: int, width: int, stride: int, windows: Any, out: Any, places: Any
+    part: int, parts: int, images: Any, height: int, width: int, stride: int, windows: Any, out: Any, places: Any
 ) -> None:
     """out (N, C, oh, ow) float64 = the largest of each window of images (N, C, H, W), without padding.
 
     places (N, oh, ow, C) intp: its place in the window, the first of equals; NaN counts as largest. windows: scratch, a
     row of height * width float64 for each part.
     """
-    for part in prange(n_threads):
-        for n in range(share(images.shape[0], part, n_threads), share(images.shape[0], part + 1, n_threads)):
-            window = windows[part]
-            for c in range(images.shape[1]):
-                for i in range(out.shape[2]):
-                    for j in range(out.shape[3]):
-                        for a in range(height):
-                            for b in range(width):
-                                window[a * width + b] = images[n, c, i * stride + a, j * stride + b]
-                        best = first_largest(window)
-                        places[n, i, j, c] = best
-                        out[n, c, i, j] = window[best]
+    for n in range(share(images.shape[0], part, parts), share(images.shape[0], part + 1, parts)):
+        window = windows[part]
+        for c in range(images.shape[1]):
+            for i in range(out.shape[2]):
+                for j in range(out.shape[3]):
+                    for a in range(height):
+                        for b in range(width):
+                            window[a * width + b] = images[n, c, i * stride + a, j * stride + b]
+                    best = first_largest(window)
+                    places[n, i, j, c] = best
+                    out[n, c, i, j] = window[best]
 
 
-@entry
-def max_pool_backward(n_threads: int, dout: Any, places: Any, width: int, stride: int, images: Any) -> None:
+@entry_of_parts
+def max_pool_backward(part: int, parts: int, dout: Any, places: Any, width: int, stride: int, images: Any) -> None:
     """images (N, C, H, W) float64 += dout (N, C, oh, ow) at the largest of each window; see max_pool."""
-    for part in prange(n_threads):
-        for n in range(share(images.shape[0], part, n_threads), share(images.shape[0], part + 1, n_threads)):
-            for c in range(images.shape[1]):
-                for i in range(dout.shape[2]):
-                    for j in range(dout.shape[3]):
-                        a, b = places[n, i, j, c] // width, places[n, i, j, c] % width
-                        images[n, c, i * stride + a, j * stride + b] += dout[n, c, i, j]
+    for n in range(share(images.shape[0], part, parts), share(images.shape[0], part + 1, parts)):
+        for c in range(images.shape[1]):
+            for i in range(dout.shape[2]):
+                for j in range(dout.shape[3]):
+                    a, b = places[n, i, j, c] // width, places[n, i, j, c] % width
+                    images[n, c, i * stride + a, j * stride + b] += dout[n, c, i, j]

@@ -4,7 +4,7 @@ from typing import Any
 
 import numba
 
-from fastnn.kernels.compile import entry_of_functions, prange
+from fastnn.kernels.units import entry_of_functions
 
 
 def is_compiled(f: Any) -> bool:
@@ -17,11 +17,11 @@ def is_parallel(f: Any) -> bool:
     return bool(f.targetoptions.get("parallel"))
 
 
-# Eleven parameters: compiled code takes arrays one by one.
+# Twelve parameters: compiled code takes arrays one by one.
 @entry_of_functions
 def evaluate(
-    n_threads: int,
-    f: Any,
+    part: int,
+    parts: int,
     copies: Any,
     entries: Any,
     first: int,
@@ -31,19 +31,19 @@ def evaluate(
     relative: bool,
     values: Any,
     steps: Any,
+    f: Any,
 ) -> None:
     """values[p, e] = f with entry entries[e] moved to the point p, steps[p, e] = how far; for entries [first, last).
 
     copies (parts, *shape of x): each part moves its own copy and puts it back.
     """
-    for part in prange(n_threads):
-        x = copies[part]
-        flat = x.reshape(x.size)
-        for e in range(first + part, last, n_threads):
-            kept = flat[entries[e]]
-            scale = h * max(1.0, abs(kept)) if relative else h
-            for p in range(points.size):
-                flat[entries[e]] = kept + points[p] * scale
-                steps[p, e] = float(flat[entries[e]]) - float(kept)
-                values[p, e] = f(x)
-            flat[entries[e]] = kept
+    x = copies[part]
+    flat = x.reshape(x.size)
+    for e in range(first + part, last, parts):
+        kept = flat[entries[e]]
+        scale = h * max(1.0, abs(kept)) if relative else h
+        for p in range(points.size):
+            flat[entries[e]] = kept + points[p] * scale
+            steps[p, e] = float(flat[entries[e]]) - float(kept)
+            values[p, e] = f(x)
+        flat[entries[e]] = kept

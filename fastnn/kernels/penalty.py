@@ -34,6 +34,6 @@ def add_penalty_gradient(values: Any, l1: float, l2: float, gradient: Any) -> No
 
 
 @entry
-def penalty(n_threads: int, values: Any, l1: float, l2: float) -> float:
-    """The penalty on a vector of weights. Serial."""
+def penalty(values: Any, l1: float, l2: float) -> float:
+    """The penalty on a vector of weights."""
     return penalty_of(values, l1, l2)

@@ -212,17 +212,16 @@ class Compilers(NamedTuple):
     kernel, apart, of_users
         For what others call: merged into them, not merged, and merged, but written by a user, who may do whatever Numba
         takes.
-    serial, parallel
-        For units and entries, without threads and with them.
+    entry
+        For entries and units.
     calls_users
-        For entries that take a user's compiled function.
+        For entries that take a user's compiled function, and for the launcher of threads: all of Numba's passes.
     """
 
     kernel: Any
     apart: Any
     of_users: Any
-    serial: Any
-    parallel: Any
+    entry: Any
     calls_users: Any
 
 
@@ -230,9 +229,8 @@ def merging_compilers() -> Compilers:
     """The compilers.
 
     Numba optimizes and translates every function by itself and again inside each of its callers, up to nine times for
-    the innermost kernels, and a parallel loop in each of three wrappers. These compilers do it once, in the entry that
-    everything is merged into: the first training step comes after 7 s instead of 21 (one thread), 12 instead of 31
-    (two), on one busy machine.
+    the innermost kernels. These compilers do it once, in the entry that everything is merged into: the first training
+    step comes after 7 s instead of 21, on one busy machine.
 
     They override internals of Numba; AttributeError if these have moved.
     """
@@ -272,36 +270,10 @@ def merging_compilers() -> Compilers:
                 self.state.library.enable_object_caching()
             return super().define_pipelines()
 
-    class _SerialCompiler(_CallsUsersCompiler):
+    class _EntryCompiler(_CallsUsersCompiler):
         def define_pipelines(self) -> Any:
             return _shortened(super().define_pipelines(), self.state, instead)
 
-    class _PartsGenerator:
-        """Numba's, without code for the three functions that it wraps around the body of a parallel loop."""
-
-        def __init__(self, codegen: Any) -> None:
-            self._codegen = codegen
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._codegen, name)
-
-        def create_library(self, name: str, **options: Any) -> Any:
-            if "gufunc" in name.lower():
-                return merged(self._codegen, name)
-            return self._codegen.create_library(name, **options)
-
-    class _ParallelCompiler(_CallsUsersCompiler):
-        def _compile_core(self) -> Any:
-            context = self.state.targetctx
-            codegen = context._internal_codegen
-            context._internal_codegen = _PartsGenerator(codegen)
-            try:
-                return super()._compile_core()
-            finally:
-                context._internal_codegen = codegen
-
     for name in ("define_pipelines", "_compile_core"):
         getattr(compiler_class, name)
-    return Compilers(
-        _KernelCompiler, _ApartCompiler, _OfUsersCompiler, _SerialCompiler, _ParallelCompiler, _CallsUsersCompiler
-    )
+    return Compilers(_KernelCompiler, _ApartCompiler, _OfUsersCompiler, _EntryCompiler, _CallsUsersCompiler)

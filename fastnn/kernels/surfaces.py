@@ -5,8 +5,9 @@ Parts write disjoint rows of the grid and each cell adds the points in order, so
 
 from typing import Any
 
-from fastnn.kernels.compile import entry, kernel, prange
+from fastnn.kernels.compile import kernel
 from fastnn.kernels.matmul import share
+from fastnn.kernels.units import entry_of_parts
 
 
 @kernel
@@ -19,12 +20,11 @@ def _add_squares(x: Any, t: Any, w: float, b: Any, squares: Any) -> None:
             squares[j] += error * error
 
 
-@entry
-def line_fit_losses(n_threads: int, x: Any, t: Any, w: Any, b: Any, squares: Any) -> None:
+@entry_of_parts
+def line_fit_losses(part: int, parts: int, x: Any, t: Any, w: Any, b: Any, squares: Any) -> None:
     """squares[i, j] += sum over the points of ((w[i] x[n] + b[j]) - t[n])^2. All float64.
 
     x, t (N,); w (I,), b (J,); squares (I, J), read and written: a long sum goes on from one call to the next.
     """
-    for part in prange(n_threads):
-        for i in range(share(w.size, part, n_threads), share(w.size, part + 1, n_threads)):
-            _add_squares(x, t, w[i], b, squares[i])
+    for i in range(share(w.size, part, parts), share(w.size, part + 1, parts)):
+        _add_squares(x, t, w[i], b, squares[i])

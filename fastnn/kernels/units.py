@@ -7,17 +7,16 @@ interpreters in fastnn/engine call units through the addresses in a network's pl
 a unit when the first network needs it, and nobody waits for a further operation.
 """
 
-import ctypes
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
-from numba import types
+from numba import prange, types
 
-from fastnn.kernels.addresses import FUNCTIONS, call_launcher, call_part
-from fastnn.kernels.compile import JIT_DISABLED, compile_unit, kernel, prange
+from fastnn.kernels.addresses import FUNCTIONS, call_launcher, call_part, launch
+from fastnn.kernels.compile import JIT_DISABLED, apart, compile_unit, entry_around, kernel
 
 compiling = threading.RLock()  # also taken by a fork, which must not come between
 
@@ -101,20 +100,6 @@ def launcher() -> int:
     return int(_launcher[0])
 
 
-class Launched:
-    """A unit of parts of a float64 table as an entry that Python calls, in place of a shell; always on threads."""
-
-    launches = True
-
-    def __init__(self, unit: Unit) -> None:
-        self.unit = unit
-
-    def serial(self, n_threads: int, launcher: int, table: Any) -> None:
-        """Call the unit for each of its parts; launcher: the address of `launcher`."""
-        function = ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * 3)(launcher)
-        function(self.unit.address(np.dtype(np.float64)), table.ctypes.data, n_threads)
-
-
 @kernel
 def run_parts(launcher: int, unit: int, job: Any, parts: int) -> None:
     """Call a unit for each of its parts: on threads if there is the address of a launcher, else in turn."""
@@ -123,3 +108,39 @@ def run_parts(launcher: int, unit: int, job: Any, parts: int) -> None:
     else:
         for part in range(parts):
             call_part(unit, job, part, parts)
+
+
+@kernel
+def call_in_parts(launcher: int, function: Any, arguments: Any, parts: int) -> None:
+    """Call function(part, parts, *arguments) for each part: on threads if there is a launcher, else in turn."""
+    if launcher != 0:
+        launch(launcher, function, arguments, parts)
+    else:
+        for part in range(parts):
+            function(part, parts, *arguments)
+
+
+def entry_of_parts(function: Callable[..., None]) -> Any:
+    """Compile a module-level function of (part, parts, *arguments) as an entry for `threads.run`.
+
+    It takes arrays and numbers as they are; a unit would have to find them in a table.
+    """
+    part_of: Any = apart(function)
+
+    def run(n_threads: int, launcher: int, *arguments: Any) -> None:
+        call_in_parts(launcher, part_of, arguments, n_threads)
+
+    return entry_around(run, function)
+
+
+def entry_of_functions(function: Callable[..., None]) -> Any:
+    """As `entry_of_parts`, but the last argument is a user's function, compiled by Numba; the entry takes it first.
+
+    The entry is compiled for each function, and not kept on disk.
+    """
+    part_of: Any = apart(function, calls_users=True)
+
+    def run(n_threads: int, launcher: int, f: Any, *arguments: Any) -> None:  # among them, its type takes 0.1 ms a call
+        call_in_parts(launcher, part_of, arguments + (f,), n_threads)  # noqa: RUF005
+
+    return entry_around(run, function, keep=False)

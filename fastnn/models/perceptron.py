@@ -185,7 +185,7 @@ class _Run:
         for first in range(0, len(self.x), self.rows):
             last = min(first + self.rows, len(self.x))
             samples = (self.x, self.t, self.order, first, last)
-            mistakes += rules.perceptron_samples.serial(1, *samples, self.lr, self.scratch, self.y, self.W, self.b)
+            mistakes += rules.perceptron_samples(*samples, self.lr, self.scratch, self.y, self.W, self.b)
         if not (np.isfinite(self.W).all() and np.isfinite(self.b).all()):
             raise TrainingDivergedError(
                 "weights: expected finite numbers, got NaN or infinity, as sums of x overflow; the best weights until "

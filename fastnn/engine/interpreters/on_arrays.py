@@ -9,7 +9,7 @@ from fastnn.engine.interpreters import jobs
 from fastnn.engine.interpreters.batch import count_hits
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import address_of, call, frame_at, get, new_frame, put, zero_of
-from fastnn.kernels.compile import kernel, shell
+from fastnn.kernels.compile import entry, kernel
 from fastnn.kernels.frames import PLACES_SIZE, SLOTS
 from fastnn.kernels.matmul import share
 from fastnn.kernels.reductions import sum_in_order
@@ -85,7 +85,7 @@ def rows_part(request: Any, part: int, parts: int) -> None:
     call(get(request, UNIT), frame)
 
 
-@shell
+@entry
 def rows(n_threads: int, launcher: int, part: int, request: Any, like: Any) -> None:
     """Call a unit for all rows of a request that Python has filled, for numbers of the dtype of `like`."""
     run_parts(launcher, part, frame_at(request.ctypes.data, frames.SLOTS, like), n_threads)
@@ -122,7 +122,7 @@ def _set_place(places: Any, which: int, first: Any, array: Any, height: int, bre
     put(places, frames.EACH_PLACE * which + frames.BREADTH, breadth)
 
 
-@shell
+@entry
 def affine_forward(
     n_threads: int, launcher: int, part: int, unit: int, x: Any, W: Any, b: Any, scratch: Any, y: Any
 ) -> None:
@@ -140,7 +140,7 @@ def affine_forward(
 
 
 # Thirteen parameters: compiled code takes arrays one by one.
-@shell
+@entry
 def affine_backward(
     n_threads: int,
     launcher: int,
@@ -181,7 +181,7 @@ def affine_backward(
     run_parts(launcher, part, request, n_threads)
 
 
-@shell
+@entry
 def activation_forward(n_threads: int, launcher: int, part: int, unit: int, numbers: Any, x: Any, y: Any) -> None:
     """y = f(x), row by row. x, y (N, D); y overwritten, and may be x. numbers: the activation's, float64."""
     request = new_frame(SLOTS, x.dtype.type(0.0))
@@ -191,7 +191,7 @@ def activation_forward(n_threads: int, launcher: int, part: int, unit: int, numb
     run_parts(launcher, part, request, n_threads)
 
 
-@shell
+@entry
 def activation_backward(
     n_threads: int, launcher: int, part: int, unit: int, numbers: Any, dy: Any, x: Any, y: Any, dx: Any
 ) -> None:
@@ -207,7 +207,7 @@ def activation_backward(
 
 
 # Fifteen parameters: arrays one by one, as in affine_backward.
-@shell
+@entry
 def loss(
     n_threads: int,
     launcher: int,
@@ -263,7 +263,7 @@ def update_part(request: Any, part: int, parts: int) -> None:
     call(get(request, UNIT), frame)
 
 
-@shell
+@entry
 def update(
     n_threads: int, launcher: int, part: int, unit: int, numbers: Any, params: Any, grads: Any, first: Any, second: Any
 ) -> None:

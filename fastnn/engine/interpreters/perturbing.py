@@ -18,7 +18,7 @@ from fastnn.engine.interpreters.changes import Space, choose, follow, follow_blo
 from fastnn.engine.interpreters.forward import BLOCK_ROWS, forward_rows
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import call, get, new_frame, put, zero_of
-from fastnn.kernels.compile import kernel, shell
+from fastnn.kernels.compile import entry, kernel
 from fastnn.kernels.frames import BREADTH, FORWARD, HEIGHT, MOVE, OFF, PLACE, PREPARE, REACHES, SLOTS
 from fastnn.kernels.matmul import share
 from fastnn.kernels.units import part_unit, run_parts
@@ -199,7 +199,7 @@ def prepare_part(job: Any, part: int, parts: int) -> None:
             call(get(job, jobs.LOSS_PREPARE), frame)
 
 
-@shell
+@entry
 def prepare(n_threads: int, launcher: int, table: Any) -> None:
     """Compute the unperturbed network for x (N, D): its tensors, and the units' prepared values."""
     job = jobs.job_at(table, 0.0)
@@ -212,7 +212,7 @@ def prepare(n_threads: int, launcher: int, table: Any) -> None:
     run_parts(launcher, get(job, jobs.PREPARE_PART), job, n_threads)
 
 
-@shell
+@entry
 def perturb(
     n_threads: int, launcher: int, table: Any, o: int, parameter: int, first: int, last: int, begin: int, end: int
 ) -> None:

@@ -7,10 +7,9 @@ from fastnn.kernels.matmul import multiply
 from fastnn.operations.updates.sgd import descend, descend_by_one_sample
 
 
-# Eleven parameters: compiled code takes arrays one by one.
 @entry
 def perceptron_samples(
-    n_threads: int, x: Any, t: Any, order: Any, first: int, last: int, lr: float, scratch: Any, y: Any, W: Any, b: Any
+    x: Any, t: Any, order: Any, first: int, last: int, lr: float, scratch: Any, y: Any, W: Any, b: Any
 ) -> int:
     """W += lr (t - y) x and b += lr (t - y) for the samples order[first:last], one by one; returns how many were wrong.
 
