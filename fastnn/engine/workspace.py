@@ -108,13 +108,13 @@ class Workspace:
             self.job[place : place + 2] = array.ctypes.data, array.size
 
     def _add_later(self, units: dict[int, Unit | None]) -> None:
-        """Units that are compiled when a call turns out to need them, by their slots of the job."""
+        """The units that are compiled when a call turns out to need them, by their slots of the job."""
         for slot, unit in units.items():
             self.job[slot] = 0 if unit is None else LATER
         self._later.update(units)
 
     def compile_wanted(self) -> None:
-        """Compile what a call asked for that returned NEEDS_UNIT."""
+        """Compile the unit that a call lacked, which returned NEEDS_UNIT."""
         slot = int(self.job[jobs.WANTED])
         unit = self._later.get(slot)
         if unit is None:

@@ -89,7 +89,7 @@ def _whole_tiles(rows: int) -> int:
 
 @kernel
 def rest_of(vector: Any, start: int) -> Any:
-    """What is left of a vector from an element on."""
+    """The elements of a vector from `start` on."""
     return part(vector, start, vector.size - start)
 
 
@@ -210,7 +210,7 @@ def add_to(sums: Any, target: Any) -> None:
 
 @kernel
 def _product_of_any_depth(left: Any, right: Any, bias: Any, c: Any, scratch: Any) -> None:
-    """As _product, without its bound: of more steps the sum of products of DEEP steps, added in order."""
+    """Compute _product for any depth: beyond DEEP steps, a sum of products of DEEP steps, added in order."""
     left_array, left_row, left_step, left_layout = left
     right_array, depth, right_step, right_layout = right
     rows, columns = c.shape
@@ -252,9 +252,9 @@ def _few_steps(a: Any, b: Any, c: Any, first: int) -> None:
 def product(a: Any, a_layout: Any, b: Any, b_layout: Any, bias: Any, scratch: Any, c: Any, first: int) -> None:
     """c = a b + bias, where a and b are C-contiguous matrices AS_IT_IS or TRANSPOSED.
 
-    c (M, N) overwritten, distinct from the others; bias (N,), or empty for none; first: where c begins, as row of the
-    whole product, of an a TRANSPOSED. scratch: scratch_size(K, N) or, of an operand TRANSPOSED, scratch_size(K, N,
-    "left" or "right"), overwritten.
+    c (M, N) overwritten, distinct from the others; bias (N,), or empty for none; first: the row of the whole product
+    at which c begins, if a is TRANSPOSED. scratch: scratch_size(K, N) or, if an operand is TRANSPOSED, scratch_size(K,
+    N, "left" or "right"), overwritten.
     """
     left = (elements(a), a.shape[1], np.intp(1), a_layout)
     if a_layout == TRANSPOSED:

@@ -67,7 +67,7 @@ def _libraries() -> tuple[Any, Any, Any]:
             super().add_ir_module(ir_module)
 
         def _optimize_functions(self, ll_module: Any) -> None:
-            """As Numba's, but for functions that are only named here."""
+            """Optimize the functions as Numba does, but pass over those that are only declared here."""
             ll_module.data_layout = self._codegen._data_layout
             for function in ll_module.functions:
                 if not function.is_declaration:
@@ -75,7 +75,7 @@ def _libraries() -> tuple[Any, Any, Any]:
                     passes.run(function, builder)
 
         def add_linking_library(self, library: Any) -> None:
-            """Also what a kernel calls, which is linked into the unit alone."""
+            """Link a library and the libraries of all that it calls, which no kernel is linked with by itself."""
             super().add_linking_library(library)
             if isinstance(library, _MergedLibrary):
                 known = set(self._linking_libraries)
@@ -188,7 +188,7 @@ class _Types(_Known):
     _known: ClassVar[dict[Any, Any]] = {}
 
     def resolve_function_type(self, function: Any, arguments: Any, named: Any) -> Any:
-        """The signature of a call."""
+        """Return the signature of a call."""
         if type(function) is not numba.types.Function:
             return self._context.resolve_function_type(function, arguments, named)
         key = function, tuple(arguments), tuple(named.items())

@@ -237,5 +237,5 @@ def sparse_multiply(a: Any, b: Any, bias: Any, scratch: Any, c: Any) -> None:
 
 @kernel
 def sparse_multiply_transposed_left(a: Any, b: Any, none: Any, scratch: Any, c: Any, first: int) -> None:
-    """As matmul.product with its left operand TRANSPOSED; scratch: sparse_scratch_size(K, N)."""
+    """Compute matmul.product with the left operand TRANSPOSED; scratch: sparse_scratch_size(K, N)."""
     _product_of_any_depth((elements(a), np.intp(first), np.intp(1), a.shape[1]), b, none, scratch, c)

@@ -14,19 +14,19 @@ from numba.core import cgutils
 
 from fastnn.kernels import processor, simd
 
-# Tiles of two vectors' width and as many rows as the registers hold: rows x vectors accumulators, one vector for each
-# of the right operand's, one for the left element. Wider ones of fewer rows read the right operand from the
+# Tiles are two vectors wide and have as many rows as the registers hold: rows x vectors accumulators, the vectors of
+# the right operand, and one for the left element. Wider tiles of fewer rows read the right operand from the
 # second-level cache faster than it delivers. One row, with fewer chains than an FMA takes cycles, takes four vectors.
 MAX_VECTORS = 2
 ROWS = 12 if processor.REGISTERS == 32 else 6
-FEW_ROWS = 4  # for what remains of the rows, before single ones: chains enough to keep the FMA units busy
+FEW_ROWS = 4  # for the remaining rows, before single ones: chains enough to keep the FMA units busy
 ROW_VECTORS = 4
 _INDEX = ir.IntType(64)
 _BOOL = ir.IntType(1)
 
 
 class _Tile:
-    """What is built of a function that computes the rows of a panel in tiles of one height."""
+    """A function in the making, which computes the rows of a panel in tiles of one height."""
 
     def __init__(self, function: Any, height: int, vector: Any, vectors: int) -> None:
         (self.left, self.left_row, self.left_step, self.next, self.right, self.right_step, self.whole, self.chain,
@@ -54,7 +54,7 @@ class _Tile:
 
     @contextlib.contextmanager
     def while_below(self, bound: Any, variable: Any) -> Iterator[None]:
-        """A loop around what is built inside, as long as the variable is below the bound.
+        """Build a loop around the body of the `with`, which runs while the variable is below the bound.
 
         The number of steps must be one that LLVM cannot tell: it would unroll the loop, and compile half as long again.
         """
@@ -69,7 +69,7 @@ class _Tile:
         builder.position_at_end(end)
 
     def row(self, pointer: Any, masked: bool) -> list[Any]:
-        """Adjacent vectors; masked: only the first `count` elements of the last one."""
+        """Read adjacent vectors; masked: only the first `count` elements of the last one."""
         masks = [None] * (self.vectors - 1) + [self.mask if masked else None]
         places = [self.builder.gep(pointer, [self.number(v * self.vector.count)]) for v in range(self.vectors)]
         return [
@@ -78,7 +78,7 @@ class _Tile:
         ]
 
     def multiply_add(self, at_left: Any, at_right: Any, masked: bool) -> None:
-        """One step in depth: sums[r] = fma(left[r], right, sums[r])."""
+        """Build one step in depth: sums[r] = fma(left[r], right, sums[r])."""
         builder = self.builder
         values = self.row(builder.gep(self.right, [builder.load(at_right)]), masked)
         pointer = builder.gep(self.left, [builder.load(at_left)])
@@ -91,7 +91,7 @@ class _Tile:
         self.add_to(at_right, self.right_step)
 
     def store(self, pointer: Any, adds: Any) -> None:
-        """Add what is there to the sums, if that is asked, and put them there."""
+        """Build: add to the sums the elements at a place, if a flag says so, then store the sums there."""
         builder = self.builder
         rows = [builder.gep(pointer, [builder.mul(self.out_row, self.number(r))]) for r in range(self.height)]
         with builder.if_then(adds):
@@ -102,7 +102,7 @@ class _Tile:
         simd.store_rows(builder, values, rows, self.size, self.count)
 
     def build(self) -> None:
-        """The tiles one below the other, the chains of each one after the other."""
+        """Build the loop over tiles, one below the other, and over the chains of each."""
         builder = self.builder
         with builder.if_then(self.has_bias):
             for value, first in zip(self.row(self.bias, True), self.initial, strict=True):
@@ -121,7 +121,7 @@ class _Tile:
             with self.while_below(end, at_right):
                 chain_end = self.least(end, builder.add(builder.load(at_right), length))
                 whole_end = self.least(chain_end, whole)
-                # What lies behind the panel's columns is multiplied, too, and not stored.
+                # Elements behind the panel's columns are multiplied, too, and not stored.
                 for bound, masked in ((whole_end, False), (chain_end, True)):
                     with self.while_below(bound, at_right):
                         self.multiply_add(at_left, at_right, masked)
@@ -196,7 +196,7 @@ def _lower_panel(
 
 @simd.lowered(_lower_panel)
 def panel(vectors: int, depth: int, left: Any, right: Any, bias: Any, out: Any, rows: int, tiles: int) -> None:
-    """All rows of one panel of so many vectors: `tiles` of ROWS rows, then some of FEW_ROWS, then single ones.
+    """Compute all rows of one panel of so many vectors: `tiles` of ROWS rows, then of FEW_ROWS, then single ones.
 
     More than MAX_VECTORS: single ones only, and no `tiles`. left is (array, start, step between rows, step in depth) of
     the rows of the tall tiles, then (step between tall tiles, start and step in depth of the rest); right is (array,

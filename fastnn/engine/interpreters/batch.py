@@ -108,14 +108,14 @@ def count_hits(frame: Any, border: float, target_border: float, hits: Any) -> No
 
 @unit
 def hits_of_rows(frame: Any) -> None:
-    """OTHER, see count_hits; NUMBERS: those of the loss."""
+    """Note in OTHER which rows are hits, as count_hits; NUMBERS holds the numbers of the loss."""
     hits = frames.integers_of(frame, frames.OTHER, get(frame, frames.ROWS))
     count_hits(frame, frames.number(frame, jobs.BORDER), frames.number(frame, jobs.TARGET_BORDER), hits)
 
 
 @unit
 def weigh(frame: Any) -> None:
-    """Multiply LOSSES and their gradients D_TARGET by the weights OTHER, of which row n has number ROW_NUMBERS[n].
+    """Multiply LOSSES and their gradients D_TARGET by weights: row n by OTHER[ROW_NUMBERS[n]].
 
     A row of weight 0 counts for nothing, even if its loss is infinite.
     """
@@ -188,7 +188,7 @@ def _take_stage(job: Any, operations: Any, stage: Stage, frame: Any, part: int, 
 
 @part_unit
 def batch_part(job: Any, part: int, parts: int) -> None:
-    """One part's rows of a mini-batch, where no operation goes by statistics of the batch."""
+    """Take one part's rows of a mini-batch forward and backward, if no operation uses statistics of the batch."""
     operations, frame = jobs.operations_of(job), new_frame(SLOTS, zero_of(job))
     jobs.begin_frame(job, part, random_key(job), 0, frame)
     count = operations.shape[0]
@@ -197,7 +197,7 @@ def batch_part(job: Any, part: int, parts: int) -> None:
 
 @part_unit
 def staged_part(job: Any, part: int, parts: int) -> None:
-    """A stage of one part's rows of a mini-batch."""
+    """Take one part's rows of a mini-batch through one stage."""
     operations, frame = jobs.operations_of(job), new_frame(SLOTS, zero_of(job))
     norms = jobs.normalizers(job, operations)
     jobs.begin_frame(job, part, random_key(job), get(job, jobs.COUNT) if norms > 0 else 0, frame)

@@ -21,13 +21,13 @@ BLOCK_ROWS = 128
 
 @kernel
 def is_sparse(operations: Any, x: Any, rows: int) -> bool:
-    """Whether the first operation could skip zeros of its inputs, in batches of `rows` rows of x."""
+    """Tell whether the first operation has units that skip zeros, and they pay for batches of `rows` rows of x."""
     return jobs.has_unit(operations, 0, SPARSE_FORWARD) and rows >= FEWEST_ROWS and mostly_zero(x)
 
 
 @kernel
 def lacks_sparse(job: Any, operations: Any, x: Any, rows: int) -> bool:
-    """Whether the units for that are still to be compiled; then WANTED says so."""
+    """Tell whether the units that skip zeros pay, but are not compiled yet; if so, WANTED becomes SPARSE."""
     if operations[0, jobs.UNITS_AT + SPARSE_FORWARD] != LATER or not is_sparse(operations, x, rows):
         return False
     put(job, jobs.WANTED, jobs.SPARSE)
@@ -36,7 +36,7 @@ def lacks_sparse(job: Any, operations: Any, x: Any, rows: int) -> bool:
 
 @kernel
 def skips_zeros(job: Any, operations: Any, x: Any, rows: int) -> bool:
-    """Whether it skips them: only with finite parameters, as 0 times infinity is NaN, as in NumPy."""
+    """Tell whether to skip zeros: only with finite parameters, as 0 times infinity is NaN, as in NumPy."""
     if not is_sparse(operations, x, rows):
         return False
     finite, values = True, jobs.numbers(job, jobs.AT_VALUES)

@@ -101,8 +101,8 @@ INTEGER = np.dtype(np.intp).itemsize
 REAL = np.dtype(np.float64).itemsize
 
 # The outcome of a call, in its last result.
-# NEEDS_UNIT: a unit that few calls need is still to be compiled, and the call made again: that of the slot WANTED, or
-# those for inputs that are mostly zeros where it is SPARSE.
+# NEEDS_UNIT: compile a unit that few calls need, and make the call again: the unit of the slot WANTED or, if that is
+# SPARSE, the units for inputs that are mostly zeros.
 DONE, NOT_FINITE, REFUSED, NEEDS_UNIT = range(4)
 SPARSE = -1
 
@@ -115,7 +115,7 @@ def job_at(job: Any, like: Any) -> Any:
 
 @kernel
 def lacks(job: Any, slot: int, needed: bool) -> bool:
-    """Whether a call needs the unit of a slot, and it is still to be compiled; then WANTED says so."""
+    """Tell whether a call needs the unit of a slot that is not compiled yet; if so, WANTED becomes the slot."""
     if not needed or get(job, slot) != LATER:
         return False
     put(job, WANTED, slot)

@@ -30,7 +30,7 @@ from fastnn.operations.updates.base import STEP
 
 @kernel
 def are_targets(kind: int, dense: Any) -> bool:
-    """Whether all of a vector are surely finite values, in [0, 1], or signs, as the loss takes; False for other kinds.
+    """Tell whether a vector holds targets of a kind: finite VALUES, SHARES in [0, 1], SIGNS; False for other kinds.
 
     If not, the gate says what is wrong; it also checks the sums of probabilities.
     """
@@ -50,14 +50,14 @@ def are_targets(kind: int, dense: Any) -> bool:
 
 @unit
 def check_targets(frame: Any) -> None:
-    """RESULT: are_targets of DENSE, of the kind NUMBER."""
+    """Set RESULT to 1 if DENSE holds targets of the kind NUMBER, else to 0."""
     dense = frames.vector_of(frame, frames.DENSE, get(frame, frames.DENSE_SIZE))
     put(frame, frames.RESULT, 1 if are_targets(get(frame, frames.NUMBER), dense) else 0)
 
 
 @kernel
 def _acceptable(job: Any, classes: int, x: Any, labels: Any, check_finite: bool, frame: Any) -> bool:
-    """Whether x is finite, if `check_finite`, and the loss surely takes the targets."""
+    """Tell whether the loss takes the targets and, if `check_finite`, x is finite; False where the gate must look."""
     for n in range(labels.size):
         if labels[n] < 0 or labels[n] >= classes:
             return False
@@ -75,7 +75,7 @@ def _acceptable(job: Any, classes: int, x: Any, labels: Any, check_finite: bool,
 
 @kernel
 def _lacks_units(job: Any, operations: Any, x: Any, size: int, checks_targets: bool, counts_hits: bool) -> bool:
-    """Whether a unit that few calls need is still to be compiled; see jobs.NEEDS_UNIT."""
+    """Tell whether the call needs a unit that is not compiled yet; see jobs.NEEDS_UNIT."""
     has_labels = get(job, jobs.AT_LABELS + 1) > 0
     if jobs.lacks(job, jobs.LOSS_OF_LABELS, has_labels) or jobs.lacks(job, jobs.LOSS, not has_labels):
         return True
@@ -99,7 +99,7 @@ def _count(job: Any) -> None:
 
 @kernel
 def _hits(job: Any, count: int) -> int:
-    """How many of the first rows of a batch were right."""
+    """Count the hits among the first rows of a batch."""
     hits, total = jobs.integers(job, jobs.AT_HITS), 0
     for n in range(count):
         total += hits[n]
@@ -108,7 +108,7 @@ def _hits(job: Any, count: int) -> int:
 
 @part_unit
 def statistics_part(job: Any, role: int, parts: int) -> None:
-    """FINE: call the units that check, or learn, the statistics of the batch; whether all are well."""
+    """Call the units that check, or learn, the statistics of the batch; FINE becomes 1 if all are well, else 0."""
     operations, frame, count = jobs.operations_of(job), new_frame(SLOTS, zero_of(job)), get(job, jobs.COUNT)
     put(job, jobs.FINE, 1)
     for i in range(operations.shape[0]):
@@ -124,7 +124,7 @@ def statistics_part(job: Any, role: int, parts: int) -> None:
 
 @kernel
 def _statistics(job: Any, role: int) -> bool:
-    """Check, or learn, the statistics of the batch, where operations go by them; whether all are well."""
+    """Check, or learn, the statistics of the batch that operations use; return whether all are well."""
     if get(job, jobs.STATISTICS_PART) == 0 or get(job, jobs.UPDATE) == 0:
         return True
     call_part(get(job, jobs.STATISTICS_PART), job, role, 1)
@@ -144,7 +144,7 @@ def _set_data(job: Any, x: Any, labels: Any, dense: Any, order: Any, weights: An
 
 @kernel
 def _unit_of_region(job: Any, region: int, last_stage: int) -> int:
-    """The unit that a region runs."""
+    """Return the unit that a region runs."""
     if region > last_stage + 1:
         return get(job, jobs.CLIPPED_PART)
     if region > last_stage:

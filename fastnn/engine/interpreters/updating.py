@@ -26,7 +26,7 @@ FEWEST_ROWS = 192  # except for deep sums, so that copying their operands pays
 
 @unit
 def clip_values(frame: Any) -> None:
-    """GRADS (COUNT,) kept within [-bound, bound], in place; NaN stays NaN."""
+    """Clip GRADS (COUNT,) to [-bound, bound], in place; NaN stays NaN."""
     grads = grads_of(frame)
     limit = grads.dtype.type(rates_of(frame)[CLIP_VALUE])
     for i in range(grads.size):
@@ -36,7 +36,7 @@ def clip_values(frame: Any) -> None:
 
 @unit
 def clip_to_norm(frame: Any) -> None:
-    """GRADS (COUNT,) scaled in place so that the square root of the sum of their squares, the norm, is at most a bound.
+    """Scale GRADS (COUNT,) in place so that their norm, the root of the sum of their squares, is at most a bound.
 
     RESULT: 1, or 0 where the norm is not finite; then nothing is done.
     """
@@ -62,7 +62,7 @@ def clip_to_norm(frame: Any) -> None:
 
 @kernel
 def clip_gradients(job: Any, frame: Any) -> bool:
-    """Clip all gradients to a norm; False where it is not finite."""
+    """Clip all gradients to a norm; return False if the norm is not finite."""
     put(frame, frames.GRADS, get(job, jobs.AT_GRADIENTS))
     put(frame, frames.COUNT, get(job, jobs.TRAINED))
     put(frame, frames.NUMBERS, get(job, jobs.AT_RATES))

@@ -54,7 +54,7 @@ def _loss_of_shares(row: Any, slopes: Any, t: Any, highest: float, log_sum: floa
 
 @kernel
 def _exponentials(y: Any, dy: Any, losses: Any, log_sums: Any) -> None:
-    """dy = softmax(y), losses = the largest of each row, log_sums = log sum exp of the row less that."""
+    """dy = softmax(y), losses = the largest of each row, log_sums = log(sum(exp(row - its largest)))."""
     flat_y, flat_dy, width = elements(y), elements(dy), y.shape[1]
     for n in range(y.shape[0]):
         losses[n] = subtract_largest(part(flat_y, n * width, width), part(flat_dy, n * width, width))
@@ -67,7 +67,7 @@ def _exponentials(y: Any, dy: Any, losses: Any, log_sums: Any) -> None:
 
 @kernel
 def _divide(dy: Any, divisor: float) -> None:
-    """dy / divisor, in place."""
+    """Divide dy by a number, in place."""
     flat, share = elements(dy), dy.dtype.type(divisor)
     for i in range(flat.size):
         flat[i] /= share
@@ -96,7 +96,7 @@ def softmax_cross_entropy_rows(frame: Any) -> None:
 
 @unit
 def cross_entropy_rows_of_labels(frame: Any) -> None:
-    """-log softmax(y)_t of each row, and its gradient, as cross_entropy_rows."""
+    """-log softmax(y)_t of each row, and its gradient; see cross_entropy_rows."""
     y, dy, labels, rows = target(frame), d_target(frame), base.labels_of(frame), base.row_numbers_of(frame)
     losses, log_sums = base.losses_of(frame), base.loss_sums_of(frame)
     _exponentials(y, dy, losses, log_sums)
