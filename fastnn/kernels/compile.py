@@ -129,7 +129,8 @@ def what_prevents_compiling(function: Callable[..., Any], *like: Any) -> str:
     if _takes_arrays(made, set()):
         return TAKES_ARRAYS
     # LLVM has removed what cannot happen, such as an index out of range in a loop over all.
-    raises = any(_NOTES_EXCEPTION.search(code) for code in made.inspect_llvm().values())
+    with _internals.compiler_lock.global_compiler_lock:  # a fork waits for it, not for LLVM's own
+        raises = any(_NOTES_EXCEPTION.search(code) for code in made.inspect_llvm().values())
     return MAY_RAISE if raises else ""
 
 
