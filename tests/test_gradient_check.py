@@ -234,3 +234,11 @@ def test_what_is_no_gradient(gradient: Any) -> None:
     net, x, t = problem(fastnn.Tanh(), 0)
     with pytest.raises(TypeError, match=r"^gradient: expected a dictionary like net.params, got "):
         fastnn.check_gradients(net, x, t, gradient=gradient)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_step_lost_in_rounding_shows_nothing(dtype: str) -> None:
+    net, x, t = problem(fastnn.Sigmoid(), 0, dtype)
+    with pytest.warns(fastnn.PrecisionWarning, match="^h: a step of 1e-30 is lost"):
+        report = fastnn.check_gradients(net, x, t, h=1e-30)
+    assert report.verdict == "cannot tell" and report.tensors["W1"].unknown == net.params["W1"].size

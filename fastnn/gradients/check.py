@@ -201,7 +201,7 @@ def check_gradients(
     -------
     GradientReport
         Its verdict is "agree", "differ", or "cannot tell" where the noise of all quotients, or of the gradient itself
-        in the network's dtype, is more than rtol times the largest entry of a tensor.
+        in the network's dtype, is more than rtol times the largest entry of a tensor, or h is lost in rounding.
 
     Notes
     -----
@@ -272,7 +272,8 @@ def _evidence(
     chained = chained_gradient(perturbation, net.dtype)
     noise = 4 * estimate + QUOTIENT_ROUNDING * chained.rounding / h
     fits = chained.peak < LARGEST * float(limits.max)
-    own = chained.noise if fits else np.full_like(noise, np.inf)
+    lost = (perturbation.values + steps == perturbation.values).any(axis=0)  # no step, no evidence
+    own = np.where(lost, np.inf, chained.noise) if fits else np.full_like(noise, np.inf)
     rows = [values, noise, chained.values, own, chained.values, *chained.choices, chained.terms, *(changes / steps)]
     parts = [perturbation.by_name(row) for row in rows]
     rtol, atol = tolerances
