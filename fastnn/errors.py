@@ -1,5 +1,11 @@
 """The errors that fastnn raises beside TypeError and ValueError, and its warning."""
 
+import pathlib
+import sys
+import warnings
+
+_PACKAGE = str(pathlib.Path(__file__).parent)
+
 
 class TrainingDivergedError(ValueError):
     """The loss, or in `fit` a parameter, stopped being finite.
@@ -18,3 +24,11 @@ class DatasetError(ValueError):
 
 class PrecisionWarning(UserWarning):
     """A result is mostly rounding."""
+
+
+def warn_of_precision(message: str) -> None:
+    """Give a PrecisionWarning at the line outside fastnn that is being run."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, PrecisionWarning, stacklevel=level)

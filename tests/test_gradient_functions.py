@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -14,6 +15,7 @@ import pytest
 
 import fastnn
 from fastnn import PrecisionWarning
+from fastnn.dropin.common import gradient
 from fastnn.engine.perturbation import METHODS
 from fastnn.kernels.compile import JIT_DISABLED
 from tests.shapes import Array
@@ -338,3 +340,30 @@ def test_what_a_derivative_needs(f: Any, x: Any, came: str) -> None:
 def test_a_descent_so_far_away_that_h_is_lost_has_diverged() -> None:
     with pytest.raises(fastnn.TrainingDivergedError, match=r"^x: expected positions where a step of h = 0.0001 is not"):
         fastnn.gradient_descent(lambda x: x[0] ** 2, np.array([1.2]), lr=1.5, step_num=100)
+
+
+def test_warnings_name_the_users_line() -> None:
+    net, one = fastnn.Network([fastnn.Affine(2, 1)], "mean_squared_error", rng=0), np.ones((1, 2))
+    calls: list[Callable[[], Any]] = [
+        lambda: fastnn.numerical_gradient(lambda x: x[0] + x[1], np.array([1e20, 1.0])),
+        lambda: fastnn.numerical_gradient(squares, np.ones(2, np.float32)),
+        lambda: fastnn.numerical_diff(lambda x: x, 1e30),
+        lambda: net.numerical_gradient(one, one[:, :1], h=1e-40),
+        lambda: fastnn.check_gradients(net, one, one[:, :1], h=1e-40),
+        lambda: gradient.numerical_gradient(squares, np.array([1, 2])),
+    ]
+    for call in calls:
+        with pytest.warns(PrecisionWarning) as found:
+            call()
+        assert {warning.filename for warning in found} == {__file__}
+
+
+def test_an_infinite_difference_is_nan_without_a_warning() -> None:
+    def square(x: Any) -> float:
+        with np.errstate(over="ignore"):
+            return float(x[0] * x[0])
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", PrecisionWarning)
+        assert np.isnan(fastnn.numerical_gradient(square, np.array([1e300])))

@@ -3,7 +3,6 @@
 import itertools
 import math
 import time
-import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ import numpy as np
 from fastnn.engine import threads
 from fastnn.engine.interpreters import jobs, on_arrays, perturbing
 from fastnn.engine.plan import PERTURBING, Plan
-from fastnn.errors import PrecisionWarning
+from fastnn.errors import warn_of_precision
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.kernels.frames import BREADTH, EACH_PLACE, HEIGHT, IS_MATRIX
@@ -84,7 +83,7 @@ def settled_error(changes: Array, steps: Array, best: Array, estimate: Array) ->
     return np.where(has_settled, estimate, np.maximum(estimate, spread))
 
 
-def divisors(steps: Array, points: Sequence[float], h: float, stacklevel: int = 3) -> Array:
+def divisors(steps: Array, points: Sequence[float], h: float) -> Array:
     """The steps taken (points, ...); the ones asked for, and a warning, where rounding merges the points of a pair.
 
     There the quotient is 0, which is wrong, but the formula's. For "forward" the pair is the point and x.
@@ -94,10 +93,8 @@ def divisors(steps: Array, points: Sequence[float], h: float, stacklevel: int = 
         return steps
     lost = np.stack([pair] if len(points) == 1 else [pair] * 2, axis=1).reshape(steps.shape) == 0.0
     count = np.count_nonzero(lost.any(axis=0))
-    warnings.warn(
-        f"h: a step of {h:g} is lost in the rounding of {count} entries, whose quotients are wrong; pass a larger one",
-        PrecisionWarning,
-        stacklevel=stacklevel + 1,
+    warn_of_precision(
+        f"h: a step of {h:g} is lost in the rounding of {count} entries, whose quotients are wrong; pass a larger one"
     )
     return np.where(lost, np.array(points).reshape(-1, *[1] * (steps.ndim - 1)) * h, steps)
 
@@ -161,7 +158,7 @@ class Perturbation:
             self._add(multiples, step, slice(first, first + rows), only, changes)
         changes *= self.plan.numbers[-jobs.PLAN_NUMBERS + jobs.DATA_SHARE] / len(self.x)
         self._add_penalty(steps, only, changes)
-        return changes, divisors(steps, points, h, stacklevel=5)
+        return changes, divisors(steps, points, h)
 
     def _add_penalty(self, steps: Array, only: str | None, changes: Array) -> None:
         """Add the change of the penalty on weights: l1 (|w + s| - |w|) + l2 s (w + s / 2)."""

@@ -4,7 +4,6 @@ A function compiled by Numba runs in compiled loops; the loss of a fastnn networ
 recognized and evaluated by fastnn/engine/perturbation.py; any other function is called for every point.
 """
 
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ import numpy as np
 from fastnn.engine import observation
 from fastnn.engine.moving import Moving, moved
 from fastnn.engine.perturbation import METHODS, Method, divisors, step_size
-from fastnn.errors import PrecisionWarning
+from fastnn.errors import warn_of_precision
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import answers_slips
@@ -273,7 +272,7 @@ def _observed(
     if not is_all:
         found, _ = attempt(f, x, (method, h, relative), seconds[0], calls, entries, entries[-1])
         if found is not None:
-            divisors(Rule(method, h, relative).steps(x.reshape(-1)[entries]), rule.points, h, stacklevel=3)
+            divisors(Rule(method, h, relative).steps(x.reshape(-1)[entries]), rule.points, h)
             error = None if found.error is None else found.error.ravel()[entries]
             return sample, Quotients(found.values.ravel()[entries], error, calls)
     return sample, None
@@ -282,11 +281,9 @@ def _observed(
 def _warn_of_rounding(dtype: Any, h: float, rule: Method) -> None:
     """Warn below a tenth of the best step, where the relative error of rounding is ten times as large."""
     if dtype != np.float64 and h < step_size("auto", rule, dtype)[0] / 10:
-        warnings.warn(
+        warn_of_precision(
             f"x: {dtype} holds too few digits for h={h:g}, the quotient is mostly rounding; pass x in float64, "
-            'or h="auto"',
-            PrecisionWarning,
-            stacklevel=3,
+            'or h="auto"'
         )
 
 

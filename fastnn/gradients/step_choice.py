@@ -29,9 +29,10 @@ class Quotients(NamedTuple):
 def at_step(method: str, sample: Sampler, entries: Array, h: float, eps: float) -> Quotients:
     """The quotients for the given step; the error is infinite where they drift apart as the step shrinks."""
     found = sample(entries, h)
-    values, error = quotient(method, found.changes, divisors(found.steps, METHODS[method].points, h, stacklevel=4))
-    if error is not None:
-        with np.errstate(all="ignore"):
+    steps = divisors(found.steps, METHODS[method].points, h)
+    with np.errstate(all="ignore"):  # inf - inf
+        values, error = quotient(method, found.changes, steps)
+        if error is not None:
             rounding = found.rounding(values, eps)
             settled = settled_error(found.changes, found.steps, values, error)
             drifts = (settled > error) & (settled > POOR * np.abs(values)) & (settled > ROUNDING * rounding)
@@ -78,7 +79,7 @@ class _Level(NamedTuple):
 def _level(method: str, sample: Sampler, entries: Array, h: float, eps: float, warn: bool) -> _Level:
     """The quotients for one step and how far to trust them; `warn` of steps lost in rounding."""
     rule, found = METHODS[method], sample(entries, h)
-    steps = divisors(found.steps, rule.points, h, stacklevel=5) if warn else found.steps
+    steps = divisors(found.steps, rule.points, h) if warn else found.steps
     with np.errstate(all="ignore"):
         values, error = quotient(method, found.changes, steps)
         rounding, calls = found.rounding(values, eps), found.calls

@@ -2,7 +2,6 @@
 
 import itertools
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from fastnn.dropin import record
 from fastnn.engine.moving import REFUSED, Moving
-from fastnn.errors import PrecisionWarning
+from fastnn.errors import warn_of_precision
 from fastnn.observing import turns
 from fastnn.observing.attempt import attempt, last_in_memory, why_not
 
@@ -91,11 +90,9 @@ def _loop(f: Any, x: Any, h: float) -> tuple[Any, Callable[[int | None], None]]:
     if not isinstance(x, np.ndarray):
         raise TypeError(f"x: expected an array, got {type(x).__name__}; pass np.array(x, float)")
     if x.dtype.kind in "iu":
-        warnings.warn(
+        warn_of_precision(
             f"x: expected floats, got {x.dtype}, which cannot hold x + {h}: the quotients are wrong; "
-            "pass x.astype(float)",
-            PrecisionWarning,
-            stacklevel=5,
+            "pass x.astype(float)"
         )
     result = np.zeros_like(x)
     moving = Moving(x)
