@@ -228,7 +228,13 @@ class Network:
         finite = arrays.flag("check_finite", check_finite)
         options: Any = {"dtype": self.dtype, "rounding": True, "finite": finite, "option": arrays.CHECK_FINITE}
         x = arrays.floats("x", x, ("N", *self.input_shape), **options).reshape(-1, self.inputs)
-        labels, dense = arrays.targets("t", t, len(x), self.outputs, self.dtype)
+        try:
+            labels, dense = arrays.targets("t", t, len(x), self.outputs, self.dtype)
+        except ValueError as error:
+            if self._engine.loss.takes_classes:
+                raise
+            came = str(error).partition("; ")[0]
+            raise ValueError(f"{came}; accuracy compares classes: for targets that are numbers call loss") from None
         return self._engine.evaluate(x, labels, dense)[1]
 
     def gradient(self, x: Any, t: Any, *, check_finite: bool = True) -> dict[str, Array]:
