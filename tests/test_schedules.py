@@ -240,7 +240,7 @@ def test_rates_that_overflow_are_refused(dtype: str, factor: float, name: str) -
         ("cosine", "'cosine'"),
         (Cosine, "the class Cosine"),
         ([], "an object of "),
-        (lambda epoch: 0.1, "an object of type function"),
+        (lambda epoch: 0.1, "the function <lambda>(epoch)"),
     ],
 )
 def test_what_is_no_schedule(schedule: Any, came: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnn import History, Network
+from fastnn import Affine, History, Network
 from tests.test_training import T, X, parameter_bits, small_network
 
 
@@ -55,3 +55,34 @@ def test_begin_may_refuse() -> None:
     assert last.calls == []
     assert net.history is history
     assert parameter_bits(net) == before
+
+
+@pytest.mark.parametrize(("result", "epochs"), [(True, 1), (np.True_, 1), (False, 3), (np.False_, 3), (None, 3)])
+def test_true_ends_the_training(result: Any, epochs: int) -> None:
+    assert small_network().fit(X, T, epochs=3, callbacks=[lambda net, history: result]).epochs == epochs
+
+
+@pytest.mark.parametrize("result", ["stop", 0.25, 0, 1, np.array(True)])
+def test_other_results_are_refused(result: Any) -> None:
+    """A callback that happens to return a number would end the training without a word."""
+    net, recorder = small_network(), Recorder()
+    sentence = r"^callbacks\[1\]: expected True, to end the training, or False or None, to go on, got .*; return one of"
+    with pytest.raises(TypeError, match=sentence):
+        net.fit(X, T, epochs=3, callbacks=[recorder, lambda net, history: result])
+    assert recorder.calls[-1] == ("end", True, 1)
+
+
+def test_the_arguments_of_a_wrong_function_are_named() -> None:
+    net: Any = small_network()
+    with pytest.raises(TypeError, match=r"^callbacks: .*, got \[the function <lambda>\(a\)\]; pass callbacks="):
+        net.fit(X, T, callbacks=[lambda a: 1])
+    with pytest.raises(TypeError, match=r"^schedule: .*, got the function <lambda>\(e\); pass one such as"):
+        net.fit(X, T, schedule=lambda e: 0.1)
+
+
+@pytest.mark.parametrize("targets", [np.ones((8, 2)), np.full((8, 2), 2.5), np.zeros(3), [[0.5, -1.0]] * 8])
+def test_accuracy_of_numbers_names_the_loss(targets: Any) -> None:
+    net = Network([Affine(4, 2)], "mean_squared_error", rng=0)
+    remedy = "; accuracy compares classes: for targets that are numbers call loss$"
+    with pytest.raises(ValueError, match=rf"^t: expected [^;]*{remedy}"):
+        net.accuracy(np.ones((8, 4)), targets)

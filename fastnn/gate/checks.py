@@ -9,7 +9,7 @@ import inspect
 import itertools
 import math
 import numbers
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
@@ -300,6 +300,13 @@ def shown(value: Any) -> str:
         text = repr(value)
         return text if len(text) <= 80 else text[:77] + "..."
     return f"an object of type {type(value).__name__}"
+
+
+def headed(value: Any, otherwise: Callable[[Any], str] = shown) -> str:
+    """A Python function by its name and arguments, anything else as `shown` or by another function."""
+    if inspect.isfunction(value):
+        return f"the function {value.__name__}{inspect.signature(value)}"
+    return otherwise(value)
 
 
 def place(name: str, array: npt.NDArray[Any], position: int) -> str:

@@ -84,11 +84,11 @@ def fit(
     progress : bool
         Show a progress bar while standard output is a terminal.
     callbacks : sequence of callables
-        Each is called as callback(network, history) after every epoch; a true result stops the training. It may have
-        two further methods. begin(network, figures) is called before anything is changed, with the names of the figures
-        that the history will hold, and refuses by raising an error. end(network, history) is called when the training
-        has ended, even by an error or Ctrl-C, or when a later callback has refused. `fastnn.EarlyStopping` is such a
-        callback.
+        Each is called as callback(network, history) after every epoch, and returns True to end the training, else
+        False or None. It may have two further methods. begin(network, figures) is called before anything is changed,
+        with the names of the figures that the history will hold, and refuses by raising an error. end(network, history)
+        is called when the training has ended, even by an error or Ctrl-C, or when a later callback has refused.
+        `fastnn.EarlyStopping` is such a callback.
     check_finite : bool
         Refuse NaN and infinity in the data.
     gradient : str
@@ -147,8 +147,8 @@ def fit(
             row["seconds"] = time.perf_counter() - start
             for name in figures:  # once all are known: Ctrl-C must not leave half a row
                 getattr(history, name).append(row[name])
-            stop = [bool(callback(self, history)) for callback in callbacks]  # a list, so that all are called
-            if any(stop):
+            ends = [_ends(i, callback(self, history)) for i, callback in enumerate(callbacks)]  # all are called
+            if any(ends):
                 break
     finally:
         _end(callbacks, self, history)
@@ -243,7 +243,7 @@ def _last_optimizer(network: "Network") -> Optimizer:
 def check_schedule(name: str, schedule: Any) -> Schedule:
     """`schedule` itself, if it can be called with an epoch and a history."""
     if isinstance(schedule, type) or not checks.can_be_called(schedule, 2):
-        came = f"the class {schedule.__name__}" if isinstance(schedule, type) else checks.shown(schedule)
+        came = f"the class {schedule.__name__}" if isinstance(schedule, type) else checks.headed(schedule)
         remedy = "pass one such as fastnn.schedules.Cosine(epochs=10)"
         raise TypeError(f"{name}: expected a function of (epoch, history), got {came}; {remedy}")
     made: Schedule = schedule
@@ -303,7 +303,17 @@ def _check_callbacks(callbacks: Any) -> None:
             if isinstance(callback, type):
                 remedy = f"create one, {callback.__name__}()"
         expected = "callbacks: expected a list of functions of (network, history)"
-        raise TypeError(f"{expected}, got {callbacks!r}; {remedy}")
+        is_list = isinstance(callbacks, list | tuple)
+        came = f"[{', '.join(checks.headed(one, repr) for one in callbacks)}]" if is_list else repr(callbacks)
+        raise TypeError(f"{expected}, got {came}; {remedy}")
+
+
+def _ends(i: int, result: object) -> bool:
+    """Whether a callback's result ends the training."""
+    if result is not None and not isinstance(result, bool | np.bool_):
+        expected = f"callbacks[{i}]: expected True, to end the training, or False or None, to go on"
+        raise TypeError(f"{expected}, got {checks.shown(result)}; return one of them")
+    return bool(result)
 
 
 def _begin(callbacks: Sequence[Callback], network: "Network", figures: Sequence[str]) -> None:
