@@ -129,10 +129,10 @@ def test_no_accuracy_without_classes(kind: str) -> None:
 
 def test_text_of_a_history() -> None:
     assert str(History()) == "no completed epoch"
-    assert str(History(loss=[0.5], seconds=[0.25])) == "1 epoch: loss 0.5000, seconds 0.2500"
+    assert str(History(loss=[0.5], seconds=[0.25])) == "1 epoch in 0.25 s: loss 0.5000"
     history = History([1, 0.5], [0.1, 0.75], [2, 1.5], [0.2, 0.625], [1, 0.1])
     assert str(history) == (
-        "2 epochs: loss 0.5000, accuracy 0.7500, validation loss 1.5000, validation accuracy 0.6250, seconds 0.1000"
+        "2 epochs in 1.1 s: loss 0.5000, accuracy 0.7500, validation loss 1.5000, validation accuracy 0.6250"
     )
     history = History(loss=[0.5], learning_rate=[1.23456e-7])
     assert str(history) == "1 epoch: loss 0.5000, learning rate 1.235e-07"

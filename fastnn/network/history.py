@@ -45,10 +45,12 @@ class History:
         return f"<History of {self}>"
 
     def __str__(self) -> str:
-        plain = {name: 1e-3 <= abs(value) < 1e6 and name != "learning_rate" for name, value in self.last().items()}
-        texts = {name: format(value, ".4f" if plain[name] else ".4g") for name, value in self.last().items()}
+        last = {name: value for name, value in self.last().items() if name != "seconds"}
+        plain = {name: 1e-3 <= abs(value) < 1e6 and name != "learning_rate" for name, value in last.items()}
+        texts = {name: format(value, ".4f" if plain[name] else ".4g") for name, value in last.items()}
         figures = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in texts.items())
-        return f"{self.epochs} epoch{'s' * (self.epochs > 1)}: {figures}" if figures else "no completed epoch"
+        time = f" in {sum(self.seconds):.3g} s" if self.seconds else ""
+        return f"{self.epochs} epoch{'s' * (self.epochs > 1)}{time}: {figures}" if figures else "no completed epoch"
 
 
 def improvements(figures: Sequence[float], min_delta: float) -> Iterator[bool]:
