@@ -119,7 +119,8 @@ def layer(
     derivative : function of x and the parameters
         The tuple of f's derivatives: by x, then by each parameter.
     parameters : mapping
-        One to three names with their initial values, the same for all units, such as {"beta": 1.0}.
+        One to three names with their initial values, the same for all units, such as {"beta": 1.0}. Both functions take
+        them in this order, by names of their own.
     name : str
         A lower-case identifier such as "swish". The class is called by it, Swish; files and errors use that.
     kinks : numbers
@@ -354,6 +355,8 @@ def _formula(
     """A user's function in Python and for kernels; refused unless it takes these arguments, and compiles for them."""
     function, arguments = getattr(given, "py_func", given), of.split(", ")
     remedy = f"write one: def {name}({of}): return ..."
+    if like is not None:
+        remedy += ", where with state=2 s is a tuple of both"
     if not isinstance(function, types.FunctionType):
         came = getattr(function, "__name__", checks.shown(function))
         raise TypeError(f"{name}: expected a Python function of {of}, got {came}; {remedy}")

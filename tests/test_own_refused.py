@@ -70,3 +70,9 @@ def test_what_numba_does_not_know_is_refused() -> None:
 
     with pytest.raises(TypeError, match=r"^f: expected .* got counting; Numba says: .*STORE_GLOBAL"):
         fastnn.activation(counting, derivative=lambda x, y: 1.0, name="counting")
+
+
+def test_an_optimizer_of_two_states_is_told_how_it_gets_them() -> None:
+    remedy = r"; write one: def update\(p, g, s, rates\): return \.\.\., where with state=2 s is a tuple of both$"
+    with pytest.raises(TypeError, match=remedy):
+        fastnn.optimizer(lambda p, g, m, v, rates: (p, m, v), state=2, rates={}, name="two_states")

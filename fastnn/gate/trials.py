@@ -22,12 +22,16 @@ def named(name: str, numbers: Any, fewest: int, most: int, taken: set[str], **li
     """The names of parameters or rates with their usual numbers."""
     if not isinstance(numbers, Mapping) or not fewest <= len(numbers) <= most:
         expected = f"{name}: expected a mapping of {fewest} to {most} names to numbers"
-        raise TypeError(f'{expected}, got {checks.shown(numbers)}; pass one such as {{"beta": 0.9}}')
+        came = f"one of {len(numbers)}" if isinstance(numbers, Mapping) else checks.shown(numbers)
+        raise TypeError(f'{expected}, got {came}; pass one such as {{"beta": 0.9}}')
     for key in numbers:
         if not isinstance(key, str) or not NAME.fullmatch(key):
             raise ValueError(f"{name}: expected lower-case identifiers, got {checks.shown(key)}; pass another name")
         if keyword.iskeyword(key) or key in taken:
-            raise ValueError(f"{name}: expected names that are not taken, got {key!r}; pass another name")
+            owner = "Python" if keyword.iskeyword(key) else "fastnn"
+            raise ValueError(
+                f"{name}: expected names that are not taken, got {key!r}, which {owner} uses; pass another name"
+            )
     return {key: arrays.real(f"{name}[{key!r}]", number, **limits) for key, number in numbers.items()}
 
 
