@@ -56,7 +56,8 @@ Timing a training step, 784-50-10 on a batch of 10 in float32, random data
   the losses of 3 steps agree with NumPy's to \de[-+]\d\d: ok
   NumPy   +\d+ us   10th percentile of 4 steps.*
   fastnn  +\d+ us   \d+\.\d times as fast
-
+(  The machine is busy\..*
+)?
 Next:
   fastnn train --help    train a network of your choice, on these digits, on MNIST or on your own files
   fastnn info            what fastnn runs on
@@ -119,6 +120,18 @@ def test_demo_says_what_may_slow_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert demo._handicap() == ""
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     assert demo._handicap() == ", slowed perhaps by OPENBLAS_CORETYPE"
+
+
+@needs_compiler
+@pytest.mark.usefixtures("small_demo")
+@pytest.mark.parametrize(("alone", "busy"), [(1e-4, True), (8e-4, False)])
+def test_demo_says_where_one_thread_is_faster(alone: float, busy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    timed, seconds, lines = demo._timed, iter((1e-3, 1e-4, alone)), list[str]()
+    monkeypatch.setattr(demo, "_timed", lambda step: (next(seconds), timed(step)[1]))
+    demo.time_step(0, lines.append)
+    assert [line for line in lines if "busy" in line] == [
+        "  The machine is busy. On one thread: 100 us; fastnn.set_num_threads(1) chooses it"
+    ] * busy
 
 
 def test_demo_refuses_a_negative_seed(capsys: Output) -> None:

@@ -145,7 +145,13 @@ def time_step(seed: int, say: Callable[[str], None]) -> dict[str, Any]:
     say(f"Timing a training step, {widths} on a batch of {STEP_BATCH} in float32, random data")
     say(f"  the losses of {COMPARED_STEPS} steps agree with NumPy's to {difference:.0e}: {_verdict(passed)}")
     say(f"  NumPy   {1e6 * numpy_time:5.0f} us   10th percentile of {TIMED_STEPS:,} steps{_handicap()}")
-    say(f"  fastnn  {1e6 * fastnn_time:5.0f} us   {numpy_time / fastnn_time:.1f} times as fast\n")
+    say(f"  fastnn  {1e6 * fastnn_time:5.0f} us   {numpy_time / fastnn_time:.1f} times as fast")
+    if fastnn_time > numpy_time:
+        network.n_threads = 1
+        alone, _ = _timed(functools.partial(network.step, x, t, SGD(STEP_RATE)))
+        if 2 * alone < fastnn_time:
+            say(f"  The machine is busy. On one thread: {1e6 * alone:.0f} us; fastnn.set_num_threads(1) chooses it")
+    say("")
     return {
         "fastnn_seconds": fastnn_time,
         "numpy_seconds": numpy_time,
