@@ -77,7 +77,7 @@ print(json.dumps(report))
 RESULTS = [[3.0, 6.0, 9.0, 3.0], [60.0, 90.0, 120.0, 3.0]]
 SIGNATURES = 4
 
-IN_MEMORY = "fastnn: compiling kernels for this machine (for this process only: {})\n"
+IN_MEMORY = "fastnn: compiling kernels for their first use (for this process only: {})\n"
 
 
 class Package:
@@ -127,7 +127,7 @@ class Package:
     def first_message(self) -> str:
         """Return the line that announces compilation into this cache."""
         (folder,) = self.cache.iterdir()
-        return f"fastnn: compiling kernels for this machine (once; kept in {folder})\n"
+        return f"fastnn: compiling kernels for their first use (kept in {folder})\n"
 
 
 def finished(process: "subprocess.Popen[str]") -> tuple[Any, str]:

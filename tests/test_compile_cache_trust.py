@@ -98,7 +98,7 @@ def plant(file: pathlib.Path, mark: pathlib.Path) -> None:
 
 def said(capsys: pytest.CaptureFixture[str], reason: str) -> bool:
     """True if one line was written, saying that nothing is kept for this reason."""
-    line = f"fastnn: compiling kernels for this machine (for this process only: {reason})\n"
+    line = f"fastnn: compiling kernels for their first use (for this process only: {reason})\n"
     assert capsys.readouterr().err == line
     return True
 

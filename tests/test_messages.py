@@ -88,7 +88,7 @@ def test_compilation_is_announced_as_far_as_it_goes(stream: Any, monkeypatch: py
     finally:
         monkeypatch.undo()
     if isinstance(made, Tee):
-        assert made.text.startswith("fastnn: compiling kernels for this machine (")
+        assert made.text.startswith("fastnn: compiling kernels for their first use (")
         assert made.text.endswith(")\n")
 
 

@@ -199,8 +199,8 @@ def _announce_compilation() -> None:
     folder, reason = _folder_or_reason()
     if folder is not None and not folder.is_writable():
         reason = f"{folder.path} cannot be written to"
-    where = f"for this process only: {reason}" if folder is None or reason else f"once; kept in {folder.path}"
-    messages.tell(f"fastnn: compiling kernels for this machine ({where})")
+    where = f"for this process only: {reason}" if folder is None or reason else f"kept in {folder.path}"
+    messages.tell(f"fastnn: compiling kernels for their first use ({where})")
 
 
 def _hash(*parts: Any) -> str:
