@@ -43,6 +43,9 @@ LATE_ARROWS = {
 # Modules that may import more than NumPy and the standard library, anywhere in the file.
 COMPILERS = {
     "kernels.addresses": {"numba", "llvmlite"},
+    "kernels.doors": {"numba"},
+    "kernels.objects": {"numba", "llvmlite"},
+    "kernels.openmp": {"numba", "llvmlite"},
     "kernels.units": {"numba"},
     "kernels.views": {"numba"},
     "engine.threads": {"numba"},

@@ -154,7 +154,7 @@ def test_only_the_launcher_is_written_with_threads() -> None:
             for statement in ast.parse(file.read_text()).body:
                 if any(map(speaks_of_threads, ast.walk(statement))):
                     found.add(f"{file.stem}.{getattr(statement, 'name', statement.lineno)}")
-    assert found == {"compile.compile_unit", "units._launch", "units.launcher"}
+    assert found == {"compile.compile_unit", "units._launch_by_numba", "units.launcher"}
 
 
 def test_only_the_launcher_is_compiled_with_threads() -> None:
@@ -165,8 +165,9 @@ def test_only_the_launcher_is_compiled_with_threads() -> None:
     assert launcher()
     made = [one for one in gc.get_objects() if issubclass(type(one), Dispatcher)]
     ours = [one for one in made if one.py_func.__module__.startswith("fastnn.")]
-    assert len(ours) > 200 and {one for one in ENTRIES if one.py_func.__module__.startswith("fastnn.")} <= set(ours)
-    assert {one.__name__ for one in ours if one.targetoptions.get("parallel")} <= {"_launch"}
+    entries = [one for one in ENTRIES if one.py_func.__module__.startswith("fastnn.")]
+    assert len(ours) > 200 and {getattr(one, "compiled", one) for one in entries} <= set(ours)
+    assert {one.__name__ for one in ours if one.targetoptions.get("parallel")} <= {"_launch_by_numba"}
 
 
 def squared_length(x: Any) -> float:

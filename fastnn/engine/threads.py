@@ -20,8 +20,9 @@ import numpy as np
 
 from fastnn.engine import contention
 from fastnn.gate import checks
+from fastnn.kernels import openmp
 from fastnn.kernels.compile import JIT_DISABLED
-from fastnn.kernels.units import compiling, launcher
+from fastnn.kernels.units import compiling, launched_by_openmp, launcher
 
 # With fewer floating-point operations, a launch costs more than a second thread gains.
 SMALL_WORK = 200_000
@@ -82,11 +83,8 @@ def at_most(n: int | None) -> int:
 
 
 def describe() -> dict[str, int | str]:
-    """Return the number of threads, a sentence that explains it, and Numba's threading layer."""
-    try:
-        layer: str = _numba.threading_layer()
-    except ValueError:
-        layer = "not started"
+    """Return the number of threads, a sentence that explains it, and the threading layer."""
+    layer = _layer or "not started"
     reason = _default()[1] if _chosen is None else f"{_chosen}: chosen by set_num_threads"
     return {"threads": get_num_threads(), "reason": reason, "threading_layer": layer}
 
@@ -134,7 +132,9 @@ def may_not_nest() -> bool:
 
 
 def _launch(entry: Callable[..., Any], n: int, args: tuple[Any, ...]) -> Any:
-    mask = numba.get_num_threads()
+    if openmp.is_available():
+        return entry(n, launcher(), *args)
+    mask = numba.get_num_threads()  # of Numba's threads, which a launch uses
     if mask == n:
         return entry(n, launcher(), *args)
     numba.set_num_threads(n)
@@ -145,8 +145,10 @@ def _launch(entry: Callable[..., Any], n: int, args: tuple[Any, ...]) -> Any:
 
 
 def _started_layer() -> str:
-    """Return the name of Numba's threading layer, or NO_LAYER; start its threads if necessary."""
+    """Return the name of the threading layer, or NO_LAYER; start Numba's threads if they are to be used."""
     global _layer
+    if _layer is None and openmp.is_available():
+        _layer = "omp"
     if _layer is None:
         with _starting, warnings.catch_warnings():
             warnings.simplefilter("ignore", numba.NumbaWarning)  # such as a TBB that is too old for Numba
@@ -162,8 +164,9 @@ def _note_fork() -> None:
     """Note in a forked child whether the parent had OpenMP threads, which do not exist in the child."""
     global _forked_from_openmp, _starting, _workqueue_busy
     _starting, _workqueue_busy = threading.Lock(), threading.Lock()  # another thread may have held them
-    with contextlib.suppress(ValueError):  # no pool
-        _forked_from_openmp = _numba.threading_layer() == "omp"
+    _forked_from_openmp = launched_by_openmp()
+    with contextlib.suppress(ValueError):  # Numba has started no threads
+        _forked_from_openmp = _forked_from_openmp or _numba.threading_layer() == "omp"
 
 
 def _wait_for_compilation() -> None:

@@ -175,7 +175,7 @@ class _Operation:
             frames.KEY: frames.OFF,
         }
         request[list(slots)] = list(slots.values())
-        on_arrays.rows(1, 0, on_arrays.rows_part.address(x.dtype), request, x.dtype.type(0.0))
+        on_arrays.rows(1, 0, on_arrays.rows_part.address(x.dtype), request, np.empty(0, x.dtype))
 
     def quotient(self, changes: Array, steps: Array) -> tuple[Array, Array]:
         ratio, estimate = quotient("richardson", changes, steps)

@@ -159,7 +159,8 @@ class KernelCache(getattr(_internals.caching, "NullCache", object)):  # type: ig
     def _place(self, signature: Any, codegen: Any) -> tuple[PrivateFolder, str]:
         """Return the folder and the file of a signature; their names together say all that decides the code."""
         folder, function = _folder_or_reason()[0], self._function
-        if folder is None or len(function.__closure__ or ()) != len(self._made_of):  # held by a closure, in no file
+        held = [cell.cell_contents for cell in function.__closure__ or ()]
+        if folder is None or sum(map(callable, held)) != len(self._made_of):  # held by a closure, in no file
             raise FileNotFoundError("not kept on disk")
         functions = [function, *(getattr(one, "py_func", one) for one in self._made_of)]
         places = [(one.__module__, one.__qualname__, one.__code__.co_firstlineno) for one in functions]

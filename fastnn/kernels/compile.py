@@ -152,16 +152,20 @@ def _takes_arrays(made: Any, seen: set[Any]) -> bool:
 
 
 def compile_unit(
-    function: Callable[..., None], arguments: tuple[Any, ...], made_of: tuple[Any, ...], parallel: bool = False
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    made_of: tuple[Any, ...],
+    returns: Any = numba.types.void,
+    parallel: bool = False,
 ) -> tuple[int, Any]:
-    """Compile a function of integers and pointers, without a result, as a C function.
+    """Compile a function of integers and pointers as a C function.
 
     Returns its address, and the library that holds its code. parallel: for `units.launcher` alone.
     """
     options = {"parallel": True, **_CALLS_USERS} if parallel else _ENTRY
     dispatcher = _compiled(function, no_cpython_wrapper=True, **options)
     _cached(dispatcher, function, "unit", all(map(is_told_by_files, made_of)), made_of)
-    dispatcher.compile(numba.types.void(*arguments))
+    dispatcher.compile(returns(*arguments))
     result = dispatcher.overloads[arguments]
     return int(result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name)), result.library
 

@@ -8,9 +8,9 @@ its own images, so the bits do not depend on the number of parts.
 from typing import Any
 
 from fastnn.kernels.compile import kernel
+from fastnn.kernels.doors import Images, IndexImages, RealImages, RealMatrix, RealWindows, Windows, door_of_parts
 from fastnn.kernels.matmul import share
 from fastnn.kernels.rows import first_largest
-from fastnn.kernels.units import entry_of_parts
 
 
 @kernel
@@ -27,15 +27,15 @@ def _columns_of_image(image: Any, height: int, width: int, stride: int, pad: int
                         out[i, j, c, a, b] = image[c, row, column] if inside else 0.0
 
 
-@entry_of_parts
-def im2col(part: int, parts: int, images: Any, stride: int, pad: int, out: Any) -> None:
+@door_of_parts
+def im2col(part: int, parts: int, images: Images, stride: int, pad: int, out: RealWindows) -> None:
     """out (N, oh, ow, C, height, width) float64 = the windows of images (N, C, H, W)."""
     for n in range(share(images.shape[0], part, parts), share(images.shape[0], part + 1, parts)):
         _columns_of_image(images[n], out.shape[4], out.shape[5], stride, pad, out[n])
 
 
-@entry_of_parts
-def col2im(part: int, parts: int, columns: Any, stride: int, images: Any) -> None:
+@door_of_parts
+def col2im(part: int, parts: int, columns: Windows, stride: int, images: RealImages) -> None:
     """images (N, C, H, W) += the windows columns (N, oh, ow, C, height, width) in their places, without padding."""
     for n in range(share(images.shape[0], part, parts), share(images.shape[0], part + 1, parts)):
         some, image = columns[n], images[n]
@@ -47,9 +47,17 @@ def col2im(part: int, parts: int, columns: Any, stride: int, images: Any) -> Non
                             image[c, i * stride + a, j * stride + b] += some[i, j, c, a, b]
 
 
-@entry_of_parts
+@door_of_parts
 def max_pool(
-    part: int, parts: int, images: Any, height: int, width: int, stride: int, windows: Any, out: Any, places: Any
+    part: int,
+    parts: int,
+    images: Images,
+    height: int,
+    width: int,
+    stride: int,
+    windows: RealMatrix,
+    out: RealImages,
+    places: IndexImages,
 ) -> None:
     """out (N, C, oh, ow) float64 = the largest of each window of images (N, C, H, W), without padding.
 
@@ -69,8 +77,10 @@ def max_pool(
                     out[n, c, i, j] = window[best]
 
 
-@entry_of_parts
-def max_pool_backward(part: int, parts: int, dout: Any, places: Any, width: int, stride: int, images: Any) -> None:
+@door_of_parts
+def max_pool_backward(
+    part: int, parts: int, dout: Images, places: IndexImages, width: int, stride: int, images: RealImages
+) -> None:
     """images (N, C, H, W) float64 += dout (N, C, oh, ow) at the largest of each window; see max_pool."""
     for n in range(share(images.shape[0], part, parts), share(images.shape[0], part + 1, parts)):
         for c in range(images.shape[1]):

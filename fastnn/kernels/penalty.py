@@ -5,7 +5,8 @@ Sources: Hoerl and Kennard (1970) for the squares, Tibshirani (1996) for the abs
 
 from typing import Any
 
-from fastnn.kernels.compile import entry, kernel
+from fastnn.kernels.compile import kernel
+from fastnn.kernels.doors import Vector, door
 
 
 @kernel
@@ -33,7 +34,7 @@ def add_penalty_gradient(values: Any, l1: float, l2: float, gradient: Any) -> No
         gradient[i] += (first if value > zero else -first if value < zero else zero) + second * value
 
 
-@entry
-def penalty(values: Any, l1: float, l2: float) -> float:
+@door
+def penalty(values: Vector, l1: float, l2: float) -> float:
     """The penalty on a vector of weights."""
     return penalty_of(values, l1, l2)

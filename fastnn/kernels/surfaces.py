@@ -6,8 +6,8 @@ Parts write disjoint rows of the grid and each cell adds the points in order, so
 from typing import Any
 
 from fastnn.kernels.compile import kernel
+from fastnn.kernels.doors import RealMatrix, Reals, door_of_parts
 from fastnn.kernels.matmul import share
-from fastnn.kernels.units import entry_of_parts
 
 
 @kernel
@@ -20,8 +20,8 @@ def _add_squares(x: Any, t: Any, w: float, b: Any, squares: Any) -> None:
             squares[j] += error * error
 
 
-@entry_of_parts
-def line_fit_losses(part: int, parts: int, x: Any, t: Any, w: Any, b: Any, squares: Any) -> None:
+@door_of_parts
+def line_fit_losses(part: int, parts: int, x: Reals, t: Reals, w: Reals, b: Reals, squares: RealMatrix) -> None:
     """squares[i, j] += sum over the points of ((w[i] x[n] + b[j]) - t[n])^2. All float64.
 
     x, t (N,); w (I,), b (J,); squares (I, J), read and written: a long sum goes on from one call to the next.

@@ -15,8 +15,10 @@ import numba
 import numpy as np
 from numba import prange, types
 
+from fastnn.kernels import openmp
 from fastnn.kernels.addresses import FUNCTIONS, call_launcher, call_part, launch
 from fastnn.kernels.compile import JIT_DISABLED, apart, compile_unit, entry_around, kernel
+from fastnn.kernels.openmp import open_region
 
 compiling = threading.RLock()  # also taken by a fork, which must not come between
 
@@ -84,7 +86,12 @@ def part_unit(function: Callable[[Any, int, int], None]) -> Unit:
 
 
 def _launch(unit: int, job: int, parts: int) -> None:
-    """Call a unit for each of its parts, on as many threads."""
+    """Call a unit for each of its parts, on as many threads of OpenMP."""
+    open_region(unit, job, parts)
+
+
+def _launch_by_numba(unit: int, job: int, parts: int) -> None:
+    """Call a unit for each of its parts, on as many threads of Numba's threading layer."""
     for part in prange(parts):
         call_part(unit, job, part, parts)
 
@@ -93,11 +100,18 @@ _launcher: list[Any] = []  # its address, and the library with its code
 
 
 def launcher() -> int:
-    """The address of the only function that is compiled with threads."""
+    """The address of the only function that starts threads."""
     with compiling:
         if not _launcher:
-            _launcher.extend(compile_unit(_launch, (types.intp,) * 3, (), parallel=True))
+            arguments, is_numbas = (types.intp,) * 3, not openmp.is_available()
+            function = _launch_by_numba if is_numbas else _launch
+            _launcher.extend(compile_unit(function, arguments, (), parallel=is_numbas))
     return int(_launcher[0])
+
+
+def launched_by_openmp() -> bool:
+    """Whether this process may have threads of OpenMP."""
+    return bool(_launcher) and openmp.is_available()
 
 
 @kernel

@@ -5,7 +5,8 @@ from typing import Any
 from fastnn.engine.interpreters import jobs
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import LATER, get, new_frame, put, zero_of
-from fastnn.kernels.compile import entry, kernel
+from fastnn.kernels.compile import kernel
+from fastnn.kernels.doors import Indices, Matrix, door
 from fastnn.kernels.frames import BREADTH, FORWARD, HEIGHT, OFF, PLACE, SLOTS, SPARSE_FORWARD
 from fastnn.kernels.matmul import share
 from fastnn.kernels.rows import all_finite
@@ -73,8 +74,8 @@ def predict_part(job: Any, part: int, parts: int) -> None:
         forward_rows(job, operations, frame, 0, operations.shape[0], 0, min(BLOCK_ROWS, end - first), skip)
 
 
-@entry
-def predict(n_threads: int, launcher: int, table: Any, x: Any, check_finite: bool, y: Any) -> int:
+@door
+def predict(n_threads: int, launcher: int, table: Indices, x: Matrix, check_finite: bool, y: Matrix) -> int:
     """y (N, K) = the network's outputs for x (N, D); returns DONE or the reason why not.
 
     REFUSED: x is to be finite and is not. NEEDS_UNIT: see jobs.NEEDS_UNIT.

@@ -9,7 +9,8 @@ from fastnn.engine.interpreters import jobs
 from fastnn.engine.interpreters.batch import count_hits
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import address_of, call, frame_at, get, new_frame, put, zero_of
-from fastnn.kernels.compile import entry, kernel
+from fastnn.kernels.compile import kernel
+from fastnn.kernels.doors import Indices, Matrix, RealMatrix, Reals, Vector, door
 from fastnn.kernels.frames import PLACES_SIZE, SLOTS
 from fastnn.kernels.matmul import share
 from fastnn.kernels.reductions import sum_in_order
@@ -85,10 +86,10 @@ def rows_part(request: Any, part: int, parts: int) -> None:
     call(get(request, UNIT), frame)
 
 
-@entry
-def rows(n_threads: int, launcher: int, part: int, request: Any, like: Any) -> None:
+@door
+def rows(n_threads: int, launcher: int, part: int, request: Indices, like: Vector) -> None:
     """Call a unit for all rows of a request that Python has filled, for numbers of the dtype of `like`."""
-    run_parts(launcher, part, frame_at(request.ctypes.data, frames.SLOTS, like), n_threads)
+    run_parts(launcher, part, frame_at(request.ctypes.data, frames.SLOTS, like.dtype.type(0.0)), n_threads)
 
 
 @part_unit
@@ -122,9 +123,9 @@ def _set_place(places: Any, which: int, first: Any, array: Any, height: int, bre
     put(places, frames.EACH_PLACE * which + frames.BREADTH, breadth)
 
 
-@entry
+@door
 def affine_forward(
-    n_threads: int, launcher: int, part: int, unit: int, x: Any, W: Any, b: Any, scratch: Any, y: Any
+    n_threads: int, launcher: int, part: int, unit: int, x: Matrix, W: Matrix, b: Vector, scratch: Matrix, y: Matrix
 ) -> None:
     """y = x W + b. x (N, D), W (D, H), b (H,), y (N, H) overwritten, distinct from the others."""
     like = x.dtype.type(0.0)
@@ -140,21 +141,21 @@ def affine_forward(
 
 
 # Thirteen parameters: compiled code takes arrays one by one.
-@entry
+@door
 def affine_backward(
     n_threads: int,
     launcher: int,
     part: int,
     backward: int,
     gradient: int,
-    dy: Any,
-    x: Any,
-    W: Any,
-    scratch: Any,
-    sums: Any,
-    dx: Any,
-    dW: Any,
-    db: Any,
+    dy: Matrix,
+    x: Matrix,
+    W: Matrix,
+    scratch: Matrix,
+    sums: RealMatrix,
+    dx: Matrix,
+    dW: Matrix,
+    db: Vector,
 ) -> None:
     """dx = dy W^T (left out if `backward` is 0), dW = x^T dy, db = the sum of dy over the batch.
 
@@ -181,8 +182,10 @@ def affine_backward(
     run_parts(launcher, part, request, n_threads)
 
 
-@entry
-def activation_forward(n_threads: int, launcher: int, part: int, unit: int, numbers: Any, x: Any, y: Any) -> None:
+@door
+def activation_forward(
+    n_threads: int, launcher: int, part: int, unit: int, numbers: Reals, x: Matrix, y: Matrix
+) -> None:
     """y = f(x), row by row. x, y (N, D); y overwritten, and may be x. numbers: the activation's, float64."""
     request = new_frame(SLOTS, x.dtype.type(0.0))
     _begin_rows(request, unit, x, x.shape[1])
@@ -191,9 +194,9 @@ def activation_forward(n_threads: int, launcher: int, part: int, unit: int, numb
     run_parts(launcher, part, request, n_threads)
 
 
-@entry
+@door
 def activation_backward(
-    n_threads: int, launcher: int, part: int, unit: int, numbers: Any, dy: Any, x: Any, y: Any, dx: Any
+    n_threads: int, launcher: int, part: int, unit: int, numbers: Reals, dy: Matrix, x: Matrix, y: Matrix, dx: Matrix
 ) -> None:
     """dx = dy f'(x) with y = f(x). All (N, D); dx overwritten, and may be dy."""
     request = new_frame(SLOTS, x.dtype.type(0.0))
@@ -207,23 +210,23 @@ def activation_backward(
 
 
 # Fifteen parameters: arrays one by one, as in affine_backward.
-@entry
+@door
 def loss(
     n_threads: int,
     launcher: int,
     part: int,
     unit: int,
-    numbers: Any,
-    y: Any,
-    labels: Any,
-    dense: Any,
-    rows: Any,
+    numbers: Reals,
+    y: Matrix,
+    labels: Indices,
+    dense: Matrix,
+    rows: Indices,
     divisor: float,
-    dy: Any,
-    losses: Any,
-    log_sums: Any,
-    hits: Any,
-    sums: Any,
+    dy: Matrix,
+    losses: Reals,
+    log_sums: Reals,
+    hits: Indices,
+    sums: RealMatrix,
 ) -> float:
     """The sum of the losses of outputs y (N, K); dy is its gradient over `divisor`.
 
@@ -263,9 +266,17 @@ def update_part(request: Any, part: int, parts: int) -> None:
     call(get(request, UNIT), frame)
 
 
-@entry
+@door
 def update(
-    n_threads: int, launcher: int, part: int, unit: int, numbers: Any, params: Any, grads: Any, first: Any, second: Any
+    n_threads: int,
+    launcher: int,
+    part: int,
+    unit: int,
+    numbers: Reals,
+    params: Vector,
+    grads: Vector,
+    first: Vector,
+    second: Vector,
 ) -> None:
     """Update params by grads; first, second: the state, or params if there is no such vector.
 

@@ -18,7 +18,8 @@ from fastnn.engine.interpreters.changes import Space, choose, follow, follow_blo
 from fastnn.engine.interpreters.forward import BLOCK_ROWS, forward_rows
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import call, get, new_frame, put, zero_of
-from fastnn.kernels.compile import entry, kernel
+from fastnn.kernels.compile import kernel
+from fastnn.kernels.doors import Indices, door
 from fastnn.kernels.frames import BREADTH, FORWARD, HEIGHT, MOVE, OFF, PLACE, PREPARE, REACHES, SLOTS
 from fastnn.kernels.matmul import share
 from fastnn.kernels.units import part_unit, run_parts
@@ -199,8 +200,8 @@ def prepare_part(job: Any, part: int, parts: int) -> None:
             call(get(job, jobs.LOSS_PREPARE), frame)
 
 
-@entry
-def prepare(n_threads: int, launcher: int, table: Any) -> None:
+@door
+def prepare(n_threads: int, launcher: int, table: Indices) -> None:
     """Compute the unperturbed network for x (N, D): its tensors, and the units' prepared values."""
     job = jobs.job_at(table, 0.0)
     operations, frame = jobs.operations_of(job), new_frame(SLOTS, zero_of(job))
@@ -212,9 +213,9 @@ def prepare(n_threads: int, launcher: int, table: Any) -> None:
     run_parts(launcher, get(job, jobs.PREPARE_PART), job, n_threads)
 
 
-@entry
+@door
 def perturb(
-    n_threads: int, launcher: int, table: Any, o: int, parameter: int, first: int, last: int, begin: int, end: int
+    n_threads: int, launcher: int, table: Indices, o: int, parameter: int, first: int, last: int, begin: int, end: int
 ) -> None:
     """Add to the changes (points, V) those of the sum of losses by some entries of a parameter of operation o.
 

@@ -1,15 +1,22 @@
 """Learning rules that change the weights after each sample."""
 
-from typing import Any
-
-from fastnn.kernels.compile import entry
+from fastnn.kernels.doors import Indices, RealMatrix, Reals, door
 from fastnn.kernels.matmul import multiply
 from fastnn.operations.updates.sgd import descend, descend_by_one_sample
 
 
-@entry
+@door
 def perceptron_samples(
-    x: Any, t: Any, order: Any, first: int, last: int, lr: float, scratch: Any, y: Any, W: Any, b: Any
+    x: RealMatrix,
+    t: Reals,
+    order: Indices,
+    first: int,
+    last: int,
+    lr: float,
+    scratch: Reals,
+    y: RealMatrix,
+    W: RealMatrix,
+    b: Reals,
 ) -> int:
     """W += lr (t - y) x and b += lr (t - y) for the samples order[first:last], one by one; returns how many were wrong.
 

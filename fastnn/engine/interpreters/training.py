@@ -17,7 +17,8 @@ from fastnn.engine.interpreters.forward import lacks_sparse, skips_zeros
 from fastnn.engine.interpreters.updating import clip_gradients, update_range
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import call, call_part, get, new_frame, put, zero_of
-from fastnn.kernels.compile import entry, kernel
+from fastnn.kernels.compile import kernel
+from fastnn.kernels.doors import Indices, Matrix, Reals, Vector, door
 from fastnn.kernels.frames import BATCH_STATISTICS, CHECK, LEARN, OFF, SLOTS
 from fastnn.kernels.reductions import sum_in_order
 from fastnn.kernels.rows import all_finite
@@ -153,16 +154,16 @@ def _unit_of_region(job: Any, region: int, last_stage: int) -> int:
 
 
 # Fifteen parameters: compiled code takes arrays one by one; whatever stays the same between calls is in the job.
-@entry
+@door
 def train(
     n_threads: int,
     launcher: int,
-    table: Any,
-    x: Any,
-    labels: Any,
-    dense: Any,
-    order: Any,
-    weights: Any,
+    table: Indices,
+    x: Matrix,
+    labels: Indices,
+    dense: Matrix,
+    order: Indices,
+    weights: Reals,
     first: int,
     last: int,
     size: int,
@@ -225,8 +226,8 @@ def train(
     return samples, losses, hits, jobs.DONE if math.isfinite(losses) else jobs.NOT_FINITE
 
 
-@entry
-def apply_update(n_threads: int, launcher: int, table: Any, values: Any) -> None:
+@door
+def apply_update(n_threads: int, launcher: int, table: Indices, values: Vector) -> None:
     """Update the parameters `values` of a job by its gradients. Serial."""
     job = jobs.job_at(table, values.dtype.type(0.0))
     size, frame = get(job, jobs.TRAINED), new_frame(SLOTS, zero_of(job))

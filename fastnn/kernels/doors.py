@@ -1,0 +1,173 @@
+"""Doors: compiled functions that Python calls with arrays, as quick as a function of Python's own.
+
+A door is a C function with the arguments of Python's vectorcall protocol (PEP 590): an object, the address of the
+arguments' addresses, and how many there are. It reads NumPy's arrays where they lie (objects.py), computes without the
+interpreter's lock, and answers `NotImplemented` where an argument is not just what its function declares.
+
+Where objects do not lie in memory as they do for CPython and NumPy, Numba's own wrappers take their place.
+"""
+
+import functools
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar
+
+import numba
+import numpy as np
+from numba import types
+
+from fastnn.kernels import objects
+from fastnn.kernels.compile import ENTRIES, JIT_DISABLED, apart, compile_unit, entry, kernel
+from fastnn.kernels.objects import OWN
+from fastnn.kernels.units import call_in_parts, compiling, entry_of_parts
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+_DTYPES = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.intp)
+
+
+class Kind(NamedTuple):
+    """What a door takes for an array: the dtype, OWN for the door's own, and the number of axes."""
+
+    dtype: str
+    axes: int
+
+
+Vector: TypeAlias = Annotated[Any, Kind(OWN, 1)]
+Matrix: TypeAlias = Annotated[Any, Kind(OWN, 2)]
+Reals: TypeAlias = Annotated[Any, Kind("float64", 1)]
+RealMatrix: TypeAlias = Annotated[Any, Kind("float64", 2)]
+RealImages: TypeAlias = Annotated[Any, Kind("float64", 4)]
+Images: TypeAlias = Annotated[Any, Kind(OWN, 4)]
+Windows: TypeAlias = Annotated[Any, Kind(OWN, 6)]
+RealWindows: TypeAlias = Annotated[Any, Kind("float64", 6)]
+Indices: TypeAlias = Annotated[Any, Kind("int64", 1)]
+IndexImages: TypeAlias = Annotated[Any, Kind("int64", 4)]
+
+
+def kinds_of(function: Callable[..., Any]) -> str:
+    """What a function declares for its arguments, in one text that Numba takes for a constant."""
+    hints = typing.get_type_hints(function, include_extras=True)
+    names = function.__code__.co_varnames[: function.__code__.co_argcount]
+    return " ".join(_kind_of(hints[name]) for name in names)
+
+
+def _kind_of(hint: Any) -> str:
+    if hint in (int, bool, float):
+        return str(hint.__name__)
+    kind = hint.__metadata__[0]
+    return f"{kind.dtype}:{kind.axes}"
+
+
+def _door_of(function: Any, kinds: str) -> Any:
+    def door(me: Any, arguments: int, count: int) -> Any:
+        if not objects.suits(me, arguments, count, kinds):
+            return objects.refuse(me)
+        values = objects.take(me, arguments, kinds)
+        state = objects.pause(me)
+        result = function(*values)
+        objects.resume(me, state)
+        return objects.give(me, result)
+
+    return door
+
+
+def _door_of_parts(function: Any, kinds: str) -> Any:
+    def door(me: Any, arguments: int, count: int) -> Any:
+        if not objects.suits(me, arguments, count, kinds):
+            return objects.refuse(me)
+        values = objects.take(me, arguments, kinds)
+        state = objects.pause(me)
+        call_in_parts(values[1], function, values[2:], values[0])
+        objects.resume(me, state)
+        return objects.give(me, None)
+
+    return door
+
+
+def _as_declared(value: Any, kind: str) -> Any:
+    """An argument in the form that doors know: a number as Python's, a dtype as NumPy's own, without metadata."""
+    if isinstance(value, np.ndarray):
+        return next((value.view(dtype) for dtype in _DTYPES if value.dtype == dtype), value)
+    number = {"int": int, "float": float, "bool": bool}.get(kind)
+    return number(value) if number and isinstance(value, int | float | np.number | np.bool_) else value
+
+
+class Door:
+    """A compiled function for Python to call, made for float32 or float64 when arrays of that dtype first come.
+
+    Parameters
+    ----------
+    function : function
+        It declares all its arguments: int, bool, float, or one of this module's kinds of arrays, which are C-contiguous
+        and writable. It returns None, a number, or a tuple of numbers.
+    in_parts : bool
+        Its first arguments are not `n_threads` and `launcher`, but `part` and `parts`; it is called for each part.
+    """
+
+    def __init__(self, function: Callable[..., Any], in_parts: bool = False) -> None:
+        functools.update_wrapper(self, function)
+        self.__name__: str = function.__name__
+        self.compiled = apart(function) if in_parts else kernel(function)
+        self._kinds, self._make_door = kinds_of(function), _door_of_parts if in_parts else _door_of
+        self._doors: dict[Any, Callable[..., Any]] = {}
+        self._in_turn: tuple[Callable[..., Any], ...] = ()
+        self.libraries: list[Any] = []  # they hold the code
+        self.py_func = function
+        ENTRIES.append(self)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the door that suits the arguments."""
+        for door in self._in_turn:
+            result = door(*arguments)
+            if result is not NotImplemented:
+                return result
+        return self._slow_call(arguments)
+
+    @property
+    def signatures(self) -> list[str]:
+        """The dtypes for which it is compiled or loaded in this process."""
+        return list(map(str, self._doors))
+
+    def made_for(self, dtype: Any) -> Callable[..., Any]:
+        """The door for this dtype alone, which answers NotImplemented where arguments do not suit."""
+        found = self._doors.get(dtype)
+        if found is None:
+            with compiling:
+                found = self._doors.get(dtype) or self._make(np.dtype(dtype))
+                self._doors[dtype] = found
+                self._in_turn = tuple(self._doors.values())
+        return found
+
+    def _slow_call(self, arguments: tuple[Any, ...]) -> Any:
+        """The result of the first call for a dtype, or of one with arguments in another form."""
+        kinds = self._kinds.split()
+        given = [_as_declared(one, kind) for one, kind in zip(arguments, kinds, strict=True)]
+        owns = [getattr(one, "dtype", None) for one, kind in zip(given, kinds, strict=True) if kind.startswith(OWN)]
+        own = owns[0] if owns else _DTYPES[1]
+        result = self.made_for(own)(*given) if own in _DTYPES[:2] else NotImplemented
+        if result is NotImplemented:
+            came = " ".join(f"{one.dtype}:{one.ndim}" if hasattr(one, "ndim") else type(one).__name__ for one in given)
+            raise TypeError(f"{self.__name__}: expected {self._kinds}, got {came}")
+        return result
+
+    def _make(self, dtype: Any) -> Callable[..., Any]:
+        pointer = types.CPointer(numba.from_dtype(dtype))
+        made_of = (self.compiled,)
+        function = self._make_door(self.compiled, self._kinds)
+        address, library = compile_unit(function, (pointer, types.intp, types.intp), made_of, types.intp)
+        self.libraries.append(library)
+        return objects.python_function(self.__name__, address)
+
+
+def door(function: Function) -> Function:
+    """Compile a module-level function for Python to call; see Door. `fastnn.engine.threads.run` calls it.
+
+    One that it calls on threads has the first parameters `n_threads` and `launcher` (see units.run_parts).
+    """
+    made: Any = entry(function) if JIT_DISABLED or not objects.layout_is_known() else Door(function)
+    return made
+
+
+def door_of_parts(function: Callable[..., None]) -> Any:
+    """As `door`, for a function of (part, parts, *arguments), which is called for each part."""
+    return entry_of_parts(function) if JIT_DISABLED or not objects.layout_is_known() else Door(function, in_parts=True)
