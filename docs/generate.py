@@ -74,9 +74,9 @@ def loss_functions() -> Iterator[str]:
         text = (
             f"The mean over the batch of {text}\n\n{' '.join([*notes, 'Other arguments as for `mean_squared_error`.'])}"
         )
-        made = f"_losses.{kind.__name__}({', '.join(own)})"
+        values = f"({', '.join(own)}{',' * (len(own) == 1)})"
         given = f'"{first}", {first}, t, reduction, sample_weight, {"class_weight" if weight else None}, out'
-        body = f"loss = {made}\nreturn _evaluate(loss, {given})"
+        body = f"kind = _losses.{kind.__name__}\nreturn _evaluate(kind, {values}, {given})"
         yield function(name, [f"{first}: Any", "t: Any"], keywords, "tuple[Value, Array]", text, body)
 
 

@@ -58,5 +58,4 @@ COMPILERS = {
     "kernels.processor": {"numba"},
     "kernels.simd": {"numba", "llvmlite"},
     "kernels.tiles": {"numba", "llvmlite"},
-    "command.cli": {"numba"},
 }

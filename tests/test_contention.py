@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="NUMBA_DISABLE_JIT=1 starts
 @pytest.fixture(autouse=True)
 def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Act as on a machine with two processors, whatever this one has."""
-    if threads._started_layer() != "omp" or not contention.is_supported():
+    if threads.started_layer() != "omp" or not contention.is_supported():
         pytest.skip("OpenMP and the clocks of Linux")
     monkeypatch.setattr(contention, "PROCESSORS", 2)
     monkeypatch.setattr(contention, "_watch", contention._Watch())

@@ -1,5 +1,6 @@
 """Doors: compiled functions that take Python's objects as they are."""
 
+import math
 import sys
 import threading
 import time
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from fastnn.kernels.compile import JIT_DISABLED
-from fastnn.kernels.doors import Indices, Matrix, RealMatrix, Reals, Vector, door, door_of_parts
+from fastnn.kernels.doors import Flat, Indices, Matrix, RealMatrix, Reals, Rows, Vector, door, door_of_parts
 from fastnn.kernels.units import launcher
 
 pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="without the compiler a door is the Python function")
@@ -168,3 +169,28 @@ def test_parts_are_all_called(parts: int) -> None:
         out = np.zeros(10, np.intp)
         number_parts(parts, start, out)
         np.testing.assert_array_equal(out, np.arange(10) % parts + 1)
+
+
+@door
+def describe(flat: Flat, rows: Rows) -> Any:
+    """The sizes that a door sees, and the sums."""
+    total = other = 0.0
+    for i in range(flat.size):
+        total += flat[i]
+    for n in range(rows.shape[0]):
+        for k in range(rows.shape[1]):
+            other += rows[n, k] * (k + 1)
+    return flat.size, rows.shape[0], rows.shape[1], total, other
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (4, 1, 3), (2, 2, 2, 3), (0, 3), (3, 0), (2, 0, 3)])
+def test_arrays_of_any_rank(dtype: Any, shape: tuple[int, ...]) -> None:
+    x = np.arange(math.prod(shape), dtype=dtype).reshape(shape)
+    expected = float((x * (np.arange(shape[-1]) + 1)).sum())
+    assert describe(x, x) == (x.size, math.prod(shape[:-1]), shape[-1], float(x.sum()), expected)
+
+
+def test_an_array_without_axes_is_refused() -> None:
+    with pytest.raises(TypeError, match="describe: expected own:0 own:-1"):
+        describe(np.array(1.0), np.ones(2))

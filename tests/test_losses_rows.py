@@ -7,9 +7,8 @@ import pytest
 
 import fastnn
 from fastnn import Affine, Network, Tanh, losses, reference
-from fastnn.engine.interpreters import jobs
+from fastnn.engine.losses import sum_of_losses
 from fastnn.operations.losses.base import SIGNS
-from tests import compiled
 from tests.loss_cases import CASES, PROBABILITIES, D, K, N, X, targets
 
 
@@ -72,11 +71,9 @@ def test_hits_are_where_numpy_finds_the_largest(width: int, dtype: Any) -> None:
     best = y.argmax(axis=1)
     for offset in (0, 1):
         labels = (best + offset) % width
-        hits, rows = np.empty(len(y), np.intp), np.arange(len(y))
-        some, sums = np.empty((2, len(y)))
-        arguments = (y, labels, np.empty((0, width), dtype), rows, 1.0, np.empty_like(y), some, sums, hits)
-        loss = losses.SoftmaxCrossEntropy()
-        compiled.loss((loss.labels_units or loss.units).rows, loss.numbers(), *arguments, np.empty((1, jobs.SUMS)))
+        hits, loss = np.empty(len(y), np.intp), losses.SoftmaxCrossEntropy()
+        arguments = loss.numbers(), y, labels, np.empty((0, width), dtype), np.empty_like(y)
+        sum_of_losses((loss.labels_units or loss.units).rows, *arguments, divisor=1.0, hits=hits)
         np.testing.assert_array_equal(hits, labels == best)
 
 
@@ -88,14 +85,13 @@ def test_hits_change_no_bit_of_a_loss(name: str, width: int) -> None:
     t = targets(name) if width == K else np.eye(width)[np.arange(N) % width]
     t = 2 * t - 1 if name in ("hinge", "exponential") else t
     x, labels, dense = net.engine.prepare(X, t, True)
-    rows, none = np.arange(N), np.empty(0, np.intp)
+    none = np.empty(0, np.intp)
     found = []
     for hits in (np.full(N, 7, np.intp), none):
-        some, dy = np.empty((2, N)), np.empty((N, width), np.float32)
+        dy = np.empty((N, width), np.float32)
         unit = (net.engine.plan.loss_of_labels if labels.size else net.engine.plan.loss).rows
-        arguments = (unit, net.engine.formula.numbers(), net.predict(x), labels, dense, rows, float(N), dy)
-        total = compiled.loss(*arguments, *some, hits, np.empty((1, jobs.SUMS)))
-        found.append((total, some[0].tobytes(), dy.tobytes()))
+        total, some = sum_of_losses(unit, net.engine.formula.numbers(), net.predict(x), labels, dense, dy, hits=hits)
+        found.append((total, some.tobytes(), dy.tobytes()))
         assert np.isin(hits, (0, 1)).all()
     assert found[0] == found[1]
 

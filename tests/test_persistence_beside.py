@@ -3,6 +3,7 @@
 import copy
 import pathlib
 import pickle
+import sys
 import threading
 from collections.abc import Callable
 
@@ -33,12 +34,14 @@ def moment(net: Network) -> tuple[int, int]:
 
 def beside(work: Callable[[], object], take: Callable[[], object]) -> None:
     """Copy the state again and again while a thread works."""
-    thread = threading.Thread(target=work)
+    thread, interval = threading.Thread(target=work), sys.getswitchinterval()
+    sys.setswitchinterval(1e-4)  # else the thread may have ended before it is looked at
     thread.start()
     try:
         while thread.is_alive():
             take()
     finally:
+        sys.setswitchinterval(interval)
         thread.join()
 
 

@@ -87,14 +87,15 @@ class Meeting:
         self.original, self.barrier, self.found = threads.run, threading.Barrier(2), list[Any]()
         self.lock = threading.Lock()
         monkeypatch.setattr("fastnn.engine.engine.threads.run", self)
+        monkeypatch.setattr("fastnn.engine.at_once.threads.SMALL_WORK", 1)  # so that nothing goes around it
 
-    def __call__(self, entry: Any, work: float, job: Any, *args: Any, **options: Any) -> Any:
+    def __call__(self, entry: Any, work: float, most: int, job: Any, *args: Any, **options: Any) -> Any:
         with contextlib.suppress(threading.BrokenBarrierError):
             self.barrier.wait(2.0)
             with self.lock:
                 self.found.append(job)
             self.barrier.wait(2.0)
-        return self.original(entry, work, job, *args, **options)
+        return self.original(entry, work, most, job, *args, **options)
 
     def of_two(self, function: Any) -> list[Any]:
         """The jobs of two calls of a function that were under way at the same time."""
@@ -167,7 +168,7 @@ def test_without_the_asked_threading_layer_work_is_serial() -> None:
 @needs_compiler
 @pytest.mark.parametrize("layer", ["omp", "workqueue"])
 def test_work_too_small_for_the_layer_is_serial(layer: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "_started_layer", lambda: layer)
+    monkeypatch.setattr(threads, "started_layer", lambda: layer)
     monkeypatch.setattr(threads, "_launch", lambda *_: "parallel")
 
     def entry(*_: Any) -> str:

@@ -80,7 +80,7 @@ COMPILED = {name: over_an_array(getattr(vector_math, name)) for name in NAMES}
 def applied(name: str, x: Array) -> Array:
     y = np.full_like(x, 7)
     with np.errstate(all="ignore"):  # exp overflows, in plain Python with a warning
-        COMPILED[name](1, x, y)
+        COMPILED[name](x, y)
     return y
 
 
@@ -159,8 +159,8 @@ def test_loops_are_vectorized(name: str, dtype: FloatType) -> None:
     """Multiply-adds of whole registers: packed (p), single (s) or double (d), on ymm or zmm."""
     applied(name, np.ones(1, dtype))
     kind = "s" if dtype is np.float32 and name != "log" else "d"  # log computes in float64
-    of_dtype = [s for s in COMPILED[name].signatures if s[1].dtype.name == np.dtype(dtype).name]
-    signature = next(s for s in of_dtype if s[1].layout == "C")
+    of_dtype = [s for s in COMPILED[name].signatures if s[0].dtype.name == np.dtype(dtype).name]
+    signature = next(s for s in of_dtype if s[0].layout == "C")
     assert re.search(rf"vfn?m(add|sub)\d+p{kind}\s.*%[yz]mm", COMPILED[name].inspect_asm(signature))
 
 

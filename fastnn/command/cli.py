@@ -147,15 +147,10 @@ def _add_info(commands: Commands) -> None:
 
 
 def _info(options: argparse.Namespace) -> int:
-    import warnings
-
-    import numba
-
     from fastnn import environment
+    from fastnn.engine import threads
 
-    with warnings.catch_warnings(), contextlib.suppress(ValueError):  # no threading layer at all
-        warnings.simplefilter("ignore", numba.NumbaWarning)  # such as a TBB that is too old for Numba
-        numba.get_num_threads()  # starts the threads; until then Numba does not say on which layer they are
+    threads.started_layer()  # Numba does not say on which layer its threads are before they are started
     if options.json:
         _print_json(environment.config())
     else:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from fastnn.engine import observation, threads
-from fastnn.engine.interpreters import forward, jobs, on_arrays, training
+from fastnn.engine.interpreters import forward, jobs, training
+from fastnn.engine.losses import sum_of_losses
 from fastnn.engine.parameters import Parameters, vector
 from fastnn.engine.perturbation import Model, Perturbation
 from fastnn.engine.plan import Compiled, check_layers, compile_plan
@@ -28,7 +29,6 @@ NO_ORDER = np.empty(0, INDEX)  # samples as they come
 NO_WEIGHTS = np.empty(0)  # each counts once
 # A compiled call cannot be interrupted, so predictions are cut into calls of at most this: 0.1 s at 20 GFLOP/s.
 FLOP_PER_CALL = 2e9
-FLOP_PER_LOSS = 20.0  # for each output; decides only whether threads pay
 LARGEST_KEPT = 1 << 26  # bytes of a batch's activations; a larger workspace is given back after the batch
 
 
@@ -80,6 +80,12 @@ class Engine:
         self.inputs, self.outputs = math.prod(self.input_shape), math.prod(self.output_shape)
         self.takes_rows = len(self.input_shape) == len(self.output_shape) == 1  # and gives rows, as kernels do
         self.has_plain_targets = self.is_own_loss and len(self.output_shape) == 1  # which kernels can check
+        self.takes_labels = self.formula.takes_labels and self.outputs > 1
+        # Whether one call checks a batch and computes its loss (at_once.py), and the most rows of a prediction's call.
+        is_simple = self.takes_rows and self.regularization.is_none and not self.statistics_places
+        self.trains_at_once = self.has_plain_targets and is_simple
+        self.rows_of_call = max(forward.BLOCK_ROWS, int(FLOP_PER_CALL / self.plan.flop))
+        self.ways_of_loss: dict[bool, Any] = {}  # see losses.way_of_loss
         self.gradients = vector(size, dtype)
         self._hold(vector(size, dtype))
         self.no_targets = np.empty((0, self.outputs), dtype)
@@ -88,7 +94,7 @@ class Engine:
         self.optimizer: Optimizer | None = None  # the state's; also None if a file does not tell
         self.counters = np.zeros(jobs.COUNTERS, INDEX)  # kernels count in it
         self.workspace: Workspace | None = None
-        self._prediction_workspaces: list[Workspace] = []  # the ones not in use
+        self.prediction_workspaces: list[Workspace] = []  # the ones not in use
         self.lock = threading.RLock()
         observation.register(self)
 
@@ -139,8 +145,8 @@ class Engine:
         flop = self.plan.flop
         vectors = (self.values, self.no_targets, self.no_targets)  # neither gradients nor state
         description = (self.plan, self.columns, self.trained)
-        workspace = take_for_prediction(self._prediction_workspaces, description, vectors, parts)
-        rows = max(forward.BLOCK_ROWS, int(FLOP_PER_CALL / flop))
+        workspace = take_for_prediction(self.prediction_workspaces, description, vectors, parts)
+        rows = self.rows_of_call
         check = check_finite and count <= rows  # by the kernel, before it writes anything
         if check_finite and not check:
             arrays.check_finite("x", x, arrays.CHECK_FINITE)
@@ -150,15 +156,15 @@ class Engine:
                 some = x[n : n + rows].reshape(-1, self.inputs)
                 y = result[n : n + rows].reshape(-1, self.outputs)
             work = flop * some.shape[0]
-            outcome = threads.run(forward.predict, work, workspace.job, some, check, y, n_threads=parts)
+            outcome = threads.run(forward.predict, work, 0, workspace.job, some, check, y, n_threads=parts)
             if outcome == jobs.REFUSED:
                 arrays.check_finite("x", x, arrays.CHECK_FINITE)  # raises, unless another thread has changed x
-                outcome = threads.run(forward.predict, work, workspace.job, some, False, y, n_threads=parts)
+                outcome = threads.run(forward.predict, work, 0, workspace.job, some, False, y, n_threads=parts)
             if outcome == jobs.NEEDS_UNIT:
                 workspace.compile_wanted()
-                threads.run(forward.predict, work, workspace.job, some, False, y, n_threads=parts)
+                threads.run(forward.predict, work, 0, workspace.job, some, False, y, n_threads=parts)
         if workspace.nbytes <= LARGEST_KEPT:
-            self._prediction_workspaces.append(workspace)
+            self.prediction_workspaces.append(workspace)
         return result
 
     def prepare(
@@ -202,14 +208,10 @@ class Engine:
 
     def measure(self, y: Array, labels: Array, dense: Array) -> tuple[float, float]:
         """Mean loss and accuracy of outputs (N, K), float32 or float64, for prepared targets."""
-        losses, hits = np.empty((2, len(y))), np.empty(len(y), INDEX)
-        rows, parts = np.arange(len(y), dtype=INDEX), threads.at_most(self.n_threads)
-        units = self.plan.loss_of_labels if labels.size else self.plan.loss
-        unit, share = units.rows.address(y.dtype), on_arrays.rows_part.address(y.dtype)
-        numbers, sums = np.array(self.formula.numbers()), np.empty((parts, jobs.SUMS))
-        arguments = (share, unit, numbers, y, labels, dense, rows, float(len(y)), np.empty_like(y), *losses, hits, sums)
-        total = threads.run(on_arrays.loss, FLOP_PER_LOSS * y.size, *arguments, n_threads=parts)
-        return float(total) / len(y), float(hits.mean())
+        hits, parts = np.empty(len(y), INDEX), threads.at_most(self.n_threads)
+        unit = (self.plan.loss_of_labels if labels.size else self.plan.loss).rows
+        arguments = unit, self.formula.numbers(), y, labels, dense, np.empty_like(y)
+        return sum_of_losses(*arguments, hits=hits, parts=parts)[0] / len(y), float(hits.mean())
 
     def penalty(self) -> float:
         """The penalty that regularization adds to the loss."""
@@ -280,7 +282,7 @@ class Engine:
         with self.lock:  # one batch at a time goes through the workspace
             steps = self.counters[jobs.STEPS]
             state, owner, workspace = self._ready_for(rule, optimizer, rows, parts, data[3].size > 0)
-            arguments = (workspace.job, *data, weights, *batches, losses, *check, counts_hits)
+            arguments = (0, workspace.job, *data, weights, *batches, losses, *check, counts_hits)
             samples, total, hits, outcome = threads.run(training.train, work, *arguments, n_threads=parts)
             while outcome == jobs.NEEDS_UNIT:
                 workspace.compile_wanted()
@@ -341,7 +343,7 @@ class Engine:
         dropped: dict[str, Any] = dict.fromkeys(("workspace", "lock", "memory", "_pins", "plan"))
         with self.lock:  # between two updates of another thread
             changed = {name: getattr(self, name).copy() for name in ("values", "state", "counters")}
-            return {**vars(self), **changed, **dropped, "_prediction_workspaces": []}
+            return {**vars(self), **changed, **dropped, "prediction_workspaces": [], "ways_of_loss": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Arrays may arrive in read-only memory, such as joblib's, but kernels write to them.

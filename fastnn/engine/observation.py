@@ -39,6 +39,11 @@ def register(engine: Any) -> None:
     _engines[id(engine.memory)] = engine
 
 
+def is_watching() -> bool:
+    """Whether calls of `Network.loss` are noted."""
+    return _watch.calls is not None
+
+
 def note_loss(engine: Any, data: tuple[Array, Array, Array], loss: float) -> None:
     """Note a call of `Network.loss` with its data, from the gate, and its result."""
     if _watch.calls is not None:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn.engine import threads
-from fastnn.engine.interpreters import jobs, on_arrays, perturbing
+from fastnn.engine.interpreters import jobs, perturbing
+from fastnn.engine.losses import sum_of_losses
 from fastnn.engine.plan import PERTURBING, Plan
 from fastnn.errors import warn_of_precision
 from fastnn.gate import arrays
@@ -174,11 +175,8 @@ class Perturbation:
         """The sum of the losses of some samples with outputs y."""
         labels = self.labels[some]
         dense = np.ascontiguousarray(self.dense[some], np.float64)
-        losses, rows = np.empty((2, len(y))), np.arange(len(y))
-        unit, share = self.loss.rows.address(DOUBLE), on_arrays.rows_part.address(DOUBLE)
-        numbers = self.plan.numbers[-jobs.PLAN_NUMBERS :].copy()
-        scratch: Any = (np.empty_like(y), *losses, NO_HITS, np.empty((1, jobs.SUMS)))
-        return float(on_arrays.loss(1, 0, share, unit, numbers, y, labels, dense, rows, float(len(y)), *scratch))
+        numbers = self.plan.numbers[-jobs.PLAN_NUMBERS :]
+        return sum_of_losses(self.loss.rows, numbers, y, labels, dense, np.empty_like(y))[0]
 
     def by_name(self, values: Array, only: str | None = None) -> dict[str, Array]:
         """A vector like the parameters, cut into arrays."""

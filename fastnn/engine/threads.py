@@ -104,7 +104,7 @@ def run(entry: Callable[..., Any], work: float, *args: Any, n_threads: int | Non
     # GNU OpenMP kills a child process that uses the threads of its parent.
     if _forked_from_openmp:
         return entry(1, 0, *args)
-    layer = _started_layer()
+    layer = started_layer()
     if layer == NO_LAYER or work < SMALL_WORK_ON.get(layer, 0):
         return entry(1, 0, *args)
     if layer == "omp" and work < LARGE_WORK:
@@ -128,7 +128,7 @@ def run(entry: Callable[..., Any], work: float, *args: Any, n_threads: int | Non
 
 def may_not_nest() -> bool:
     """Whether threads must not start threads: the workqueue layer would end the process."""
-    return not JIT_DISABLED and _started_layer() == "workqueue"
+    return not JIT_DISABLED and started_layer() == "workqueue"
 
 
 def _launch(entry: Callable[..., Any], n: int, args: tuple[Any, ...]) -> Any:
@@ -144,7 +144,7 @@ def _launch(entry: Callable[..., Any], n: int, args: tuple[Any, ...]) -> Any:
         numba.set_num_threads(mask)
 
 
-def _started_layer() -> str:
+def started_layer() -> str:
     """Return the name of the threading layer, or NO_LAYER; start Numba's threads if they are to be used."""
     global _layer
     if _layer is None and openmp.is_available():

@@ -1,5 +1,6 @@
 """The memory of a network's kernels, and the job by which they find it."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from fastnn.engine.interpreters import batch, forward, jobs, training, updating
 from fastnn.engine.plan import PREDICTING, TRAINING, Plan
 from fastnn.gate.arrays import Array
 from fastnn.kernels.addresses import LATER
+from fastnn.kernels.doors import made_for
 from fastnn.kernels.frames import BATCH_STATISTICS, BREADTH, EACH_PLACE, HEIGHT, IS_MATRIX
 from fastnn.kernels.units import Unit
 from fastnn.operations.losses.base import OTHERS
@@ -59,6 +61,7 @@ class Workspace:
         self._later: dict[int, Unit | None] = {}
         self.rule: Rule | None = None  # the update that it makes, and its optimizer
         self.optimizer: Optimizer | None = None
+        self.optimizer_at_once: Optimizer | None = None  # if its update is no more than one call
         self.arrays: dict[str, Array] = {
             "operations": self.table,
             "numbers": plan.numbers,
@@ -107,6 +110,11 @@ class Workspace:
             place = jobs.PLACES[name]
             self.job[place : place + 2] = array.ctypes.data, array.size
 
+    @functools.cached_property
+    def door(self) -> Any:
+        """The compiled function that Python calls with the job; None without the compiler."""
+        return made_for(training.train if self.training else forward.predict, self.dtype)
+
     def _add_later(self, units: dict[int, Unit | None]) -> None:
         """The units that are compiled when a call turns out to need them, by their slots of the job."""
         for slot, unit in units.items():
@@ -150,6 +158,7 @@ class Workspace:
         self.job[[jobs.UPDATE, jobs.CLIP_VALUES, jobs.CLIP_TO_NORM, jobs.CLIPPED_PART]] = addresses
         self._add_later({jobs.OUTER: outer})
         self.rule, self.optimizer = rule, optimizer
+        self.optimizer_at_once = optimizer if type(optimizer) in OWN and units[2] is None else None
 
     def suits(self, vectors: tuple[Any, Any, Any], rows: int, parts: int, shuffled: bool) -> bool:
         """Whether it can be used for these vectors and sizes."""

@@ -6,6 +6,7 @@ Shape letters: N batch, D inputs and H outputs of a layer, K classes.
 """
 
 import functools
+import math
 import textwrap
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ import numpy as np
 
 from fastnn.engine import threads
 from fastnn.engine.interpreters import jobs, on_arrays
+from fastnn.engine.short import ASK, DONE, LARGE, NOT_PLAIN, Ways
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import remedy
@@ -22,7 +24,8 @@ from fastnn.operations import ACTIVATIONS
 from fastnn.operations.affine import affine_products
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-FLOP_PER_ACTIVATION = 20  # of the most expensive ones; decides only whether threads pay
+
+_forward_ways, _backward_ways, _activation_ways, _derivative_ways = Ways(), Ways(), Ways(), Ways()
 
 # Scratch that no call is using, each (parts, size). New memory of 100 KB and more comes from the system page by page:
 # 784 x 50 on two threads took 23 us with it instead of 10. Python threads take and append without a lock.
@@ -59,15 +62,24 @@ def affine_forward(x: Any, W: Any, b: Any, *, out: Any = None) -> Array:
     TypeError, ValueError
         For a wrong type, dtype or shape; the message says what was expected.
     """
-    x = arrays.floats("x", x, ("N", "D"), dtype=arrays.shared_dtype(x, W))
-    W = arrays.floats("W", W, (x.shape[1], "H"), dtype=x.dtype)
-    b = arrays.floats("b", b, (W.shape[1],), dtype=x.dtype)
-    y = arrays.output("out", out, (x.shape[0], W.shape[1]), x.dtype, (("x", x), ("W", W), ("b", b)))
-    parts = threads.get_num_threads()
+    try:
+        y = np.empty((x.shape[0], W.shape[1]), x.dtype) if out is None else out
+        outcome = _forward_ways[x.dtype](x, W, b, y)
+    except NOT_PLAIN:
+        outcome = ASK
+    if outcome == DONE:
+        return y
+    if outcome != LARGE:
+        x = arrays.floats("x", x, ("N", "D"), dtype=arrays.shared_dtype(x, W))
+        W = arrays.floats("W", W, (x.shape[1], "H"), dtype=x.dtype)
+        b = arrays.floats("b", b, (W.shape[1],), dtype=x.dtype)
+        y = arrays.output("out", out, (x.shape[0], W.shape[1]), x.dtype, (("x", x), ("W", W), ("b", b)))
+    parts, door = threads.get_num_threads(), on_arrays.affine_forward
     scratch = _take_scratch(parts, scratch_size(*W.shape), x.dtype)
     units = on_arrays.rows_part.address(x.dtype), affine_products.address(x.dtype)
-    threads.run(on_arrays.affine_forward, 2.0 * x.size * W.shape[1], *units, x, W, b, scratch, y, n_threads=parts)
+    threads.run(door, 2.0 * x.size * W.shape[1], math.inf, *units, scratch, x, W, b, y, n_threads=parts)
     _spare[x.dtype].append(scratch)
+    _forward_ways.learn(x.dtype, door, x.dtype, *units, np.empty((1, 0), x.dtype))
     return y
 
 
@@ -95,15 +107,25 @@ def affine_backward(
     -----
     Source: Rumelhart, Hinton and Williams, Nature 323 (1986), 533-536.
     """
+    outcome = ASK
+    if need_dx is True and out is None:
+        try:
+            dx, dW, db = np.empty(x.shape, x.dtype), np.empty(W.shape, x.dtype), np.empty(W.shape[1], x.dtype)
+            outcome = _backward_ways[x.dtype](dy, x, W, dx, dW, db)
+        except NOT_PLAIN:
+            pass
+    if outcome == DONE:
+        return dx, dW, db
     need_dx = arrays.flag("need_dx", need_dx)
-    x = arrays.floats("x", x, ("N", "D"), dtype=arrays.shared_dtype(x, W))
-    W = arrays.floats("W", W, (x.shape[1], "H"), dtype=x.dtype)
-    dy = arrays.floats("dy", dy, (x.shape[0], W.shape[1]), dtype=x.dtype)
-    dx_out, dW_out, db_out = (None, None, None) if out is None else _three("out", out)
-    taken = [("dy", dy), ("x", x), ("W", W)]
-    dx = arrays.output("out[0]", dx_out, x.shape, x.dtype, taken) if need_dx else np.empty((0, x.shape[1]), x.dtype)
-    dW = arrays.output("out[1]", dW_out, W.shape, x.dtype, [*taken, ("out[0]", dx)])
-    db = arrays.output("out[2]", db_out, W.shape[1:], x.dtype, [*taken, ("out[0]", dx), ("out[1]", dW)])
+    if outcome != LARGE:
+        x = arrays.floats("x", x, ("N", "D"), dtype=arrays.shared_dtype(x, W))
+        W = arrays.floats("W", W, (x.shape[1], "H"), dtype=x.dtype)
+        dy = arrays.floats("dy", dy, (x.shape[0], W.shape[1]), dtype=x.dtype)
+        dx_out, dW_out, db_out = (None, None, None) if out is None else _three("out", out)
+        taken = [("dy", dy), ("x", x), ("W", W)]
+        dx = arrays.output("out[0]", dx_out, x.shape, x.dtype, taken) if need_dx else np.empty((0, x.shape[1]), x.dtype)
+        dW = arrays.output("out[1]", dW_out, W.shape, x.dtype, [*taken, ("out[0]", dx)])
+        db = arrays.output("out[2]", db_out, W.shape[1:], x.dtype, [*taken, ("out[0]", dx), ("out[1]", dW)])
     parts = threads.get_num_threads()
     sizes = (
         scratch_size(W.shape[1], W.shape[0], "right") if need_dx else 0,
@@ -117,8 +139,11 @@ def affine_backward(
         affine_products.address(x.dtype) if need_dx else 0,
         affine_products.address(x.dtype),
     )
-    threads.run(on_arrays.affine_backward, work, *units, dy, x, W, scratch, sums, dx, dW, db, n_threads=parts)
+    arguments, door = (*units, scratch, sums, dy, x, W, dx, dW, db), on_arrays.affine_backward
+    threads.run(door, work, math.inf, *arguments, n_threads=parts)
     _spare[x.dtype].append(scratch)
+    if need_dx:
+        _backward_ways.learn(x.dtype, door, x.dtype, *units, np.empty((1, 0), x.dtype), np.empty((1, 0)))
     return dx if need_dx else None, dW, db
 
 
@@ -147,15 +172,23 @@ def activation_forward(name: str, x: Any, *, out: Any = None, **option: float) -
     -------
     array like x
     """
+    try:
+        y = np.empty(x.shape, x.dtype) if out is None else out
+        outcome = _activation_ways[name, x.dtype](x, y) if not option and y.shape == x.shape else ASK
+    except NOT_PLAIN:
+        outcome = ASK
+    if outcome == DONE:
+        return y
     name = arrays.choice("name", name, ACTIVATIONS)
     numbers = _numbers("activation_forward", name, option)
-    x = arrays.floats("x", x)
-    y = arrays.output("out", out, x.shape, x.dtype, (("x", x),), in_place=("x",))
-    rows = (-1, 1 if ACTIVATIONS[name].takes_elements else x.shape[-1])
-    work = float(FLOP_PER_ACTIVATION * x.size)
-    shaped = x.reshape(rows), y.reshape(rows)
+    if outcome != LARGE:
+        x = arrays.floats("x", x)
+        y = arrays.output("out", out, x.shape, x.dtype, (("x", x),), in_place=("x",))
+    work, door = on_arrays.FLOP_PER_ACTIVATION * x.size, on_arrays.activation_forward
     units = on_arrays.rows_part.address(x.dtype), ACTIVATIONS[name].units.forward.address(x.dtype)
-    threads.run(on_arrays.activation_forward, work, *units, numbers, *shaped)
+    threads.run(door, work, math.inf, *units, numbers, *_rows(name, x, y))
+    if not option:
+        _activation_ways.learn((name, x.dtype), door, x.dtype, *units, numbers)
     return y
 
 
@@ -176,18 +209,33 @@ def activation_backward(name: str, dy: Any, x: Any, y: Any, *, out: Any = None, 
     -------
     array like x
     """
+    try:
+        dx = np.empty(x.shape, x.dtype) if out is None else out
+        is_usual = not option and x.shape == dy.shape == y.shape == dx.shape
+        outcome = _derivative_ways[name, x.dtype](dy, x, y, dx) if is_usual else ASK
+    except NOT_PLAIN:
+        outcome = ASK
+    if outcome == DONE:
+        return dx
     name = arrays.choice("name", name, ACTIVATIONS)
     numbers = _numbers("activation_backward", name, option)
-    x = arrays.floats("x", x, dtype=arrays.shared_dtype(x, dy, y))
-    dy = arrays.floats("dy", dy, x.shape, dtype=x.dtype)
-    y = arrays.floats("y", y, x.shape, dtype=x.dtype)
-    dx = arrays.output("out", out, x.shape, x.dtype, (("dy", dy), ("x", x), ("y", y)), in_place=("dy",))
-    rows = (-1, 1 if ACTIVATIONS[name].takes_elements else x.shape[-1])
-    shaped = [array.reshape(rows) for array in (dy, x, y, dx)]
+    if outcome != LARGE:
+        x = arrays.floats("x", x, dtype=arrays.shared_dtype(x, dy, y))
+        dy = arrays.floats("dy", dy, x.shape, dtype=x.dtype)
+        y = arrays.floats("y", y, x.shape, dtype=x.dtype)
+        dx = arrays.output("out", out, x.shape, x.dtype, (("dy", dy), ("x", x), ("y", y)), in_place=("dy",))
+    work, door = on_arrays.FLOP_PER_ACTIVATION * x.size, on_arrays.activation_backward
     units = on_arrays.rows_part.address(x.dtype), ACTIVATIONS[name].units.backward.address(x.dtype)
-    work = float(FLOP_PER_ACTIVATION * x.size)
-    threads.run(on_arrays.activation_backward, work, *units, numbers, *shaped)
+    threads.run(door, work, math.inf, *units, numbers, *_rows(name, dy, x, y, dx))
+    if not option:
+        _derivative_ways.learn((name, x.dtype), door, x.dtype, *units, numbers)
     return dx
+
+
+def _rows(name: str, *given: Array) -> list[Array]:
+    """The arrays as matrices of the rows that an activation takes; single elements can be shared evenly."""
+    width = 1 if ACTIVATIONS[name].takes_elements else given[0].shape[-1]
+    return [array.reshape(-1, width) for array in given]
 
 
 def _numbers(function: str, name: str, option: dict[str, float]) -> Array:

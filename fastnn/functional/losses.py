@@ -3,20 +3,22 @@
 Everything said in functional/layers.py holds here; the formulas are the networks' losses, in operations/losses.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from fastnn import losses as _losses  # not to stand where fastnn.functional has this module
 from fastnn.engine import threads
-from fastnn.engine.interpreters import jobs, on_arrays
+from fastnn.engine.interpreters import on_arrays
+from fastnn.engine.losses import sum_of_losses, way_of_loss
+from fastnn.engine.short import ASK, DONE, NOT_PLAIN
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
-from fastnn.losses import Loss, weights_of
-from fastnn.operations.losses.base import SIGNS
+from fastnn.losses import weights_of
+from fastnn.operations.losses.base import OTHERS, SIGNS, VALUES
 
-NO_HITS = np.empty(0, np.intp)
-FLOP_PER_OUTPUT = 20.0  # decides only whether threads pay
 REDUCTIONS = ("mean", "element_mean", "sum", "none")
 Value: TypeAlias = Any  # a float, or an array (N,) for the reduction "none"
 
@@ -51,7 +53,7 @@ def mean_squared_error(
         The gradient of the loss; for "none", of the sum of the losses.
     """
     factor = 1.0 if arrays.flag("half", half) else 2.0
-    return _evaluate(_losses.MeanSquaredError(), "y", y, t, reduction, sample_weight, None, out, factor)
+    return _evaluate(_losses.MeanSquaredError, (), "y", y, t, reduction, sample_weight, None, out, factor)
 
 
 # <generated: python -m docs.generate>
@@ -74,8 +76,8 @@ def softmax_cross_entropy(
     x: y, an array (N, K). label_smoothing: s in [0, 1): targets t become (1 - s) t + s / K (Szegedy et al., 2016).
     Other arguments as for `mean_squared_error`.
     """
-    loss = _losses.SoftmaxCrossEntropy(label_smoothing)
-    return _evaluate(loss, "x", x, t, reduction, sample_weight, class_weight, out)
+    kind = _losses.SoftmaxCrossEntropy
+    return _evaluate(kind, (label_smoothing,), "x", x, t, reduction, sample_weight, class_weight, out)
 
 
 def sigmoid_cross_entropy(
@@ -89,8 +91,8 @@ def sigmoid_cross_entropy(
 
     x: y, an array (N, K). Other arguments as for `mean_squared_error`.
     """
-    loss = _losses.SigmoidCrossEntropy()
-    return _evaluate(loss, "x", x, t, reduction, sample_weight, None, out)
+    kind = _losses.SigmoidCrossEntropy
+    return _evaluate(kind, (), "x", x, t, reduction, sample_weight, None, out)
 
 
 def absolute_error(
@@ -100,8 +102,8 @@ def absolute_error(
 
     Other arguments as for `mean_squared_error`.
     """
-    loss = _losses.AbsoluteError()
-    return _evaluate(loss, "y", y, t, reduction, sample_weight, None, out)
+    kind = _losses.AbsoluteError
+    return _evaluate(kind, (), "y", y, t, reduction, sample_weight, None, out)
 
 
 def huber(
@@ -115,8 +117,8 @@ def huber(
 
     delta: Above 0. Other arguments as for `mean_squared_error`.
     """
-    loss = _losses.Huber(delta)
-    return _evaluate(loss, "y", y, t, reduction, sample_weight, None, out)
+    kind = _losses.Huber
+    return _evaluate(kind, (delta,), "y", y, t, reduction, sample_weight, None, out)
 
 
 def hinge(
@@ -129,8 +131,8 @@ def hinge(
 
     Other arguments as for `mean_squared_error`.
     """
-    loss = _losses.Hinge()
-    return _evaluate(loss, "y", y, t, reduction, sample_weight, class_weight, out)
+    kind = _losses.Hinge
+    return _evaluate(kind, (), "y", y, t, reduction, sample_weight, class_weight, out)
 
 
 def exponential(
@@ -142,8 +144,8 @@ def exponential(
 
     Other arguments as for `mean_squared_error`.
     """
-    loss = _losses.Exponential()
-    return _evaluate(loss, "y", y, t, reduction, sample_weight, None, out)
+    kind = _losses.Exponential
+    return _evaluate(kind, (), "y", y, t, reduction, sample_weight, None, out)
 
 
 def kl_divergence(
@@ -156,8 +158,8 @@ def kl_divergence(
 
     x: y, an array (N, K). Other arguments as for `mean_squared_error`.
     """
-    loss = _losses.KLDivergence()
-    return _evaluate(loss, "x", x, t, reduction, sample_weight, class_weight, out)
+    kind = _losses.KLDivergence
+    return _evaluate(kind, (), "x", x, t, reduction, sample_weight, class_weight, out)
 
 
 def cross_entropy(
@@ -179,8 +181,8 @@ def cross_entropy(
     offset: At least 0. Courses write 1e-7, to avoid log(0) (Saito, Deep Learning from Scratch, 2016, chapter 4). Other
     arguments as for `mean_squared_error`.
     """
-    loss = _losses.CrossEntropy(offset)
-    return _evaluate(loss, "y", y, t, reduction, sample_weight, class_weight, out)
+    kind = _losses.CrossEntropy
+    return _evaluate(kind, (offset,), "y", y, t, reduction, sample_weight, class_weight, out)
 
 
 def log_loss(
@@ -194,8 +196,8 @@ def log_loss(
 
     offset: At least 0. Other arguments as for `mean_squared_error`.
     """
-    loss = _losses.LogLoss(offset)
-    return _evaluate(loss, "y", y, t, reduction, sample_weight, None, out)
+    kind = _losses.LogLoss
+    return _evaluate(kind, (offset,), "y", y, t, reduction, sample_weight, None, out)
 
 
 # </generated>
@@ -229,7 +231,8 @@ def zero_one_loss(y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any
 
 
 def _evaluate(
-    loss: Loss,
+    kind: Any,
+    options: tuple[float, ...],
     name: str,
     y: Any,
     t: Any,
@@ -239,7 +242,25 @@ def _evaluate(
     out: Any,
     factor: float = 1.0,
 ) -> tuple[Value, Array]:
-    """The reduced loss and its gradient by the outputs y, which errors call `name`."""
+    """The reduced loss of a kind and its gradient by the outputs y, which errors call `name`."""
+    outcome = ASK
+    if (
+        type(reduction) is str
+        and reduction == "mean"
+        and sample_weight is None
+        and class_weight is None
+        and factor == 1.0
+    ):
+        try:
+            dy = np.empty(y.shape, y.dtype) if out is None else out
+            of_labels = t.dtype is arrays.INTP
+            none, short = _way(kind, y.dtype, of_labels, *options)
+            outcome, total = short(y, t, none, dy) if of_labels else short(y, none, t, dy)
+        except NOT_PLAIN:
+            pass
+        if outcome == DONE:
+            return total / len(y), dy
+    loss = kind(*options)
     arrays.choice("reduction", reduction, REDUCTIONS)
     y = arrays.floats(name, y, ("N", "K"), dtype=arrays.shared_dtype(y, t))
     if not loss.takes_classes and getattr(t, "dtype", None) in (np.float32, np.float64):
@@ -254,27 +275,23 @@ def _evaluate(
     weights = weights_of(sample_weight, class_weight, labels, dense, y.shape)
     dy = arrays.output("out", out, y.shape, y.dtype, ((name, y), ("t", np.asarray(t)), ("t", dense)))
     divisor = _divisor(weights, reduction, y.shape) / factor
-    values, sums = np.empty((2, len(y)))
-    parts, work = threads.get_num_threads(), FLOP_PER_OUTPUT * y.size
-    units = loss.units if loss.labels_units is None or not labels.size else loss.labels_units
-    arguments = (
-        on_arrays.rows_part.address(y.dtype),
-        units.rows.address(y.dtype),
-        np.array(loss.numbers()),
-        y,
-        labels,
-        dense,
-        np.arange(len(y)),
-        1.0 if weights is not None else divisor,
-    )
-    rest = (dy, values, sums, NO_HITS, np.empty((parts, jobs.SUMS)))
-    total = threads.run(on_arrays.loss, work, *arguments, *rest, n_threads=parts)
+    unit = (loss.units if loss.labels_units is None or not labels.size else loss.labels_units).rows
+    options_of_sum: Any = {"divisor": 1.0 if weights is not None else divisor, "parts": threads.get_num_threads()}
+    total, values = sum_of_losses(unit, loss.numbers(), y, labels, dense, dy, **options_of_sum)
     if weights is None and reduction != "none":
-        return float(total) / divisor, dy
+        return total / divisor, dy
     if weights is not None:
         dy[weights == 0.0] = 0.0  # these samples count for nothing, whatever their loss
         np.multiply(dy, (weights / divisor).reshape(-1, 1), out=dy, casting="same_kind")
     return _reduced(values, weights, reduction, divisor), dy
+
+
+@functools.lru_cache(maxsize=64, typed=True)
+def _way(kind: Any, dtype: Any, of_labels: bool, *options: float) -> tuple[Array, Callable[..., Any]]:
+    """The targets that are not there, and the short way."""
+    loss = kind(*options)
+    accepts = on_arrays.ANYTHING if loss.accepts == VALUES else loss.accepts
+    return way_of_loss(loss, OTHERS if loss.follows else accepts, dtype, of_labels)
 
 
 def _divisor(weights: Array | None, reduction: str, shape: tuple[int, ...]) -> float:

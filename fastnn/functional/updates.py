@@ -4,7 +4,8 @@ The kernels are those of a network's optimizers (fastnn.optimizers), which also 
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -13,8 +14,10 @@ import numpy as np
 from fastnn import optimizers as _optimizers  # not to be exported
 from fastnn.engine import threads
 from fastnn.engine.interpreters import on_arrays
+from fastnn.engine.short import DONE, NOT_PLAIN, ask, way
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
+from fastnn.gate.checks import FLOAT32, FLOAT64
 from fastnn.operations.updates.base import RATES, STEP
 
 
@@ -128,20 +131,35 @@ def adam_update(
 
 def _update(kind: Any, rates: tuple[Any, ...], *groups: tuple[str, Any], step: int | None = None) -> None:
     """The update of a class of optimizers with these rates; groups: parameters, gradients, then the state."""
-    step = None if step is None else arrays.integer("step", step, minimum=1)
-    rows = _plain(groups) or _matched(*groups)
+    row = [array for _, array in groups]
+    try:
+        shape, number = row[0].shape, 0.0 if step is None else float(step if type(step) is int else 0)
+        is_plain = (step is None or number >= 1.0) and all(array.shape == shape for array in row)
+        if is_plain and _way(kind, row[0].dtype, *rates)(number, *row, *row[-1:] * (4 - len(row))) == DONE:
+            return
+    except NOT_PLAIN:
+        pass
+    number = 0.0 if step is None else float(arrays.integer("step", step, minimum=1))
+    rows = _matched(*groups)
     try:
         kept = [_numbers(kind, row[0].dtype, *rates) for row in rows]  # all before the first array changes
     except TypeError:  # an array has no hash; the class refuses it
         kept = [_numbers.__wrapped__(kind, row[0].dtype, *rates) for row in rows]
-    for row, (numbers, flop) in zip(rows, kept, strict=True):
-        if step is not None:
-            numbers = numbers.copy()
-            numbers[STEP] = step
-        p, vectors = row[0], [vector.reshape(-1) for vector in row]
-        vectors += vectors[-1:] * (4 - len(vectors))  # if it keeps fewer than two
-        units = on_arrays.update_part.address(p.dtype), kind.unit.address(p.dtype)
-        threads.run(on_arrays.update, flop * p.size, *units, numbers, *vectors)
+    for (first, *rest), (numbers, flop) in zip(rows, kept, strict=True):
+        vectors = [first, *rest, *rest[-1:] * (3 - len(rest))]  # if it keeps fewer than two
+        units = on_arrays.update_part.address(first.dtype), kind.unit.address(first.dtype)
+        arguments = (math.inf, *units, flop, len(rest), numbers, number, *vectors)
+        threads.run(on_arrays.update, flop * first.size, *arguments)
+
+
+@functools.lru_cache(maxsize=64, typed=True)
+def _way(kind: Any, dtype: Any, *rates: Any) -> Callable[..., Any]:
+    """The short way of an update."""
+    if dtype not in (FLOAT32, FLOAT64):
+        return ask
+    numbers, flop = _numbers(kind, dtype, *rates)
+    units = on_arrays.update_part.address(dtype), kind.unit.address(dtype)
+    return way(on_arrays.update, dtype, *units, flop, len(kind.keeps) + 1, numbers)
 
 
 @functools.lru_cache(maxsize=64, typed=True)
@@ -154,16 +172,6 @@ def _numbers(kind: Any, dtype: Any, *rates: Any) -> tuple[Array, float]:
     numbers = np.zeros(RATES)
     numbers[:STEP] = _optimizers.numbers_in(dtype, kind(**dict(zip(names, rates, strict=True))).numbers)
     return numbers, 20.0 if hasattr(kind, "epsilon") else 2.0 + 2.0 * len(kind.keeps)
-
-
-def _plain(groups: Sequence[tuple[str, Any]]) -> list[list[Array]]:
-    """The arrays of the groups where `_matched` would find nothing to convert or refuse: its shortest way, or empty."""
-    row = [array for _, array in groups]
-    dtype = arrays.shared_dtype(row[0])
-    if dtype is None or not all(arrays.is_plain(array, dtype) for array in row):
-        return []
-    shape, own = row[0].shape, {id(array) for array in row if array.flags.owndata}
-    return [row] if len(own) == len(row) and all(array.shape == shape for array in row) else []
 
 
 def _matched(*groups: tuple[str, Any]) -> list[tuple[Array, ...]]:

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn.engine.interpreters import jobs, on_arrays
-from fastnn.engine.perturbation import DOUBLE, METHODS, NO_HITS, Perturbation, quotient
+from fastnn.engine.losses import sum_of_losses
+from fastnn.engine.perturbation import DOUBLE, METHODS, Perturbation, quotient
 from fastnn.gate.arrays import Array
 from fastnn.kernels import frames
 from fastnn.kernels.units import Unit
@@ -264,12 +265,10 @@ class _Chain:
     def _loss_kernel(self, y: Array, some: slice, dtype: Any) -> Array:
         """The loss's gradient by y (..., N, K), computed in a dtype."""
         outputs = np.ascontiguousarray(y, dtype).reshape(-1, y.shape[-1])
-        dy, (losses, sums) = np.empty_like(outputs), np.empty((2, len(outputs)))
+        dy = np.empty_like(outputs)
         labels, dense = self.model.labels[some], np.ascontiguousarray(self.model.dense[some], dtype)
         rows = np.tile(np.arange(y.shape[-2]), len(outputs) // y.shape[-2])
-        numbers = self.plan.numbers[-jobs.PLAN_NUMBERS :].copy()
-        units = on_arrays.rows_part.address(outputs.dtype), self.model.loss.rows.address(outputs.dtype)
+        numbers = self.plan.numbers[-jobs.PLAN_NUMBERS :]
         divisor = len(self.model.x) / numbers[jobs.DATA_SHARE]
-        arguments = (*units, numbers, outputs, labels, dense, rows, divisor, dy, losses, sums, NO_HITS)
-        on_arrays.loss(1, 0, *arguments, np.empty((1, jobs.SUMS)))
+        sum_of_losses(self.model.loss.rows, numbers, outputs, labels, dense, dy, rows=rows, divisor=divisor)
         return dy.astype(np.float64).reshape(y.shape)

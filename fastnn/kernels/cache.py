@@ -160,7 +160,8 @@ class KernelCache(getattr(_internals.caching, "NullCache", object)):  # type: ig
         """Return the folder and the file of a signature; their names together say all that decides the code."""
         folder, function = _folder_or_reason()[0], self._function
         held = [cell.cell_contents for cell in function.__closure__ or ()]
-        if folder is None or sum(map(callable, held)) != len(self._made_of):  # held by a closure, in no file
+        others = [one for one in held if not isinstance(one, str)]  # a text says what a door's function declares
+        if folder is None or len(others) != len(self._made_of):  # held by a closure, in no file
             raise FileNotFoundError("not kept on disk")
         functions = [function, *(getattr(one, "py_func", one) for one in self._made_of)]
         places = [(one.__module__, one.__qualname__, one.__code__.co_firstlineno) for one in functions]

@@ -26,12 +26,14 @@ _DTYPES = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.intp)
 
 
 class Kind(NamedTuple):
-    """What a door takes for an array: the dtype, OWN for the door's own, and the number of axes."""
+    """What a door takes for an array: the dtype, OWN for the door's own, and the number of axes, or FLAT or ROWS."""
 
     dtype: str
     axes: int
 
 
+Flat: TypeAlias = Annotated[Any, Kind(OWN, objects.FLAT)]
+Rows: TypeAlias = Annotated[Any, Kind(OWN, objects.ROWS)]
 Vector: TypeAlias = Annotated[Any, Kind(OWN, 1)]
 Matrix: TypeAlias = Annotated[Any, Kind(OWN, 2)]
 Reals: TypeAlias = Annotated[Any, Kind("float64", 1)]
@@ -166,6 +168,11 @@ def door(function: Function) -> Function:
     """
     made: Any = entry(function) if JIT_DISABLED or not objects.layout_is_known() else Door(function)
     return made
+
+
+def made_for(entry: Any, dtype: Any) -> Callable[..., Any] | None:
+    """The door of an entry for this dtype; None without the compiler, or without doors."""
+    return entry.made_for(dtype) if isinstance(entry, Door) else None
 
 
 def door_of_parts(function: Callable[..., None]) -> Any:

@@ -23,13 +23,14 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import processor, simd
+from fastnn.kernels import simd
 from fastnn.kernels.compile import apart, kernel
+from fastnn.kernels.processor import VECTOR_BYTES
 from fastnn.kernels.tiles import FEW_ROWS, MAX_VECTORS, ROW_VECTORS, ROWS, panel
 from fastnn.kernels.views import elements, matrix, part
 
 REST_ROWS = 12  # at least as many as remain after tiles of ROWS
-PANEL_COLUMNS = MAX_VECTORS * processor.VECTOR_BYTES // 4  # of the widest tile, in float32
+PANEL_COLUMNS = MAX_VECTORS * VECTOR_BYTES // 4  # of the widest tile, in float32
 # Steps of the longest chain, and of the longest sum in one chain. OpenBLAS cuts at 320 steps, and the rest in halves.
 # The error of a sum of positive numbers grows with the root of both, and should stay below twice NumPy's.
 CHAIN, ONE_CHAIN = 400, 320
@@ -47,7 +48,14 @@ def scratch_size(depth: int, columns: int, transposed: str = "") -> int:
     wide = columns > PANEL_COLUMNS // 2  # float64 has half the columns
     panel = PANEL_COLUMNS if wide or transposed == "right" else 0
     block = ROW_BLOCK + REST_ROWS if wide and transposed == "left" else 0
-    return min(depth, DEPTH_BLOCK) * (panel + block) + processor.VECTOR_BYTES // 4 + deep_scratch_size(depth, columns)
+    return min(depth, DEPTH_BLOCK) * (panel + block) + VECTOR_BYTES // 4 + deep_scratch_size(depth, columns)
+
+
+@kernel
+def most_scratch(depth: int, columns: int, transposed: bool) -> int:
+    """At least as many elements as `scratch_size`, where an operand may be transposed or none is."""
+    block, deep = ROW_BLOCK + REST_ROWS if transposed else 0, ROW_BLOCK * columns if depth > DEEP else 0
+    return min(depth, DEPTH_BLOCK) * (PANEL_COLUMNS + block) + VECTOR_BYTES + deep
 
 
 def deep_scratch_size(depth: int, columns: int) -> int:

@@ -15,6 +15,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 _WORD, _HALF = ir.IntType(64), ir.IntType(32)
@@ -52,12 +53,16 @@ _PLACES: dict[Any, int] = {one: place for place, one in enumerate((*_OBJECTS, *_
 OWN = "own"  # the dtype for which a door is made
 
 
+FLAT, ROWS = 0, -1  # axes of arrays of any rank: all elements as a vector, and a row for each last axis
+
+
 def _type_of(kind: str, own: Any) -> Any:
     """Numba's type for an argument of a kind."""
     if kind in ("int", "bool", "float"):
         return {"int": types.intp, "bool": types.boolean, "float": types.float64}[kind]
     dtype, axes = kind.split(":")
-    return types.Array(own if dtype == OWN else numba.from_dtype(np.dtype(dtype)), int(axes), "C")
+    number = {FLAT: 1, ROWS: 2}.get(int(axes), int(axes))
+    return types.Array(own if dtype == OWN else numba.from_dtype(np.dtype(dtype)), number, "C")
 
 
 class _Builder:
@@ -101,7 +106,9 @@ class _Builder:
             array = _type_of(kind, own)
             yield self.equal(given, self.known(np.ndarray))
             yield self.equal(self.read(argument, _DTYPE), self.known(np.dtype(str(array.dtype))))
-            yield self.equal(self.read(argument, _AXES, _HALF), ir.Constant(_HALF, array.ndim))
+            wanted = int(kind.rpartition(":")[2])
+            comparison, axes = (">=", 1) if wanted in (FLAT, ROWS) else ("==", wanted)
+            yield self.builder.icmp_signed(comparison, self.read(argument, _AXES, _HALF), ir.Constant(_HALF, axes))
             flags = self.builder.and_(self.read(argument, _FLAGS, _HALF), ir.Constant(_HALF, _PLAIN_MASK))
             yield self.equal(flags, ir.Constant(_HALF, _PLAIN))
 
@@ -114,8 +121,7 @@ class _Builder:
         if kind == "bool":
             return self.builder.icmp_signed("!=", self.call("PyLong_AsSsize_t", argument), ir.Constant(_WORD, 0))
         array = _type_of(kind, own)
-        lengths = self.read(argument, _SHAPE)
-        shape = [self.read(lengths, 8 * axis) for axis in range(array.ndim)]
+        shape = self.shape(argument, int(kind.rpartition(":")[2]))
         item = ir.Constant(_WORD, array.dtype.bitwidth // 8)
         strides = [item]
         for length in shape[:0:-1]:
@@ -124,6 +130,21 @@ class _Builder:
         made = context.make_array(array)(context, self.builder)
         context.populate_array(made, data=data, shape=shape, strides=strides, itemsize=item, meminfo=None)
         return made._getvalue()
+
+    def shape(self, argument: Any, axes: int) -> list[Any]:
+        """The lengths of an array's axes, as the kind takes them."""
+        lengths = self.read(argument, _SHAPE)
+        if axes not in (FLAT, ROWS):
+            return [self.read(lengths, 8 * axis) for axis in range(axes)]
+        builder = self.builder
+        last = builder.sub(builder.sext(self.read(argument, _AXES, _HALF), _WORD), ir.Constant(_WORD, 1))
+        size = cgutils.alloca_once_value(builder, ir.Constant(_WORD, 1))
+        with cgutils.for_range(builder, last) as loop:
+            place = builder.gep(builder.inttoptr(lengths, _WORD.as_pointer()), [loop.index])
+            builder.store(builder.mul(builder.load(size), builder.load(place)), size)
+        rows = builder.load(size)
+        width = builder.load(builder.gep(builder.inttoptr(lengths, _WORD.as_pointer()), [last]))
+        return [rows, width] if axes == ROWS else [builder.mul(rows, width)]
 
     def object(self, value: Any, kind: Any) -> Any:
         """A result as an object of Python's."""

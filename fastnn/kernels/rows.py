@@ -144,3 +144,10 @@ def softmax_rows(x: Any, y: Any) -> None:
         exp_in_place(part(flat_y, first * width, (last - first) * width))
         for n in range(first, last):
             divide_by_sum(part(flat_y, n * width, width))
+
+
+@kernel
+def are_apart(written: Any, read: Any) -> bool:
+    """Whether two contiguous arrays share no memory."""
+    start, other = written.ctypes.data, read.ctypes.data
+    return start + written.size * written.itemsize <= other or other + read.size * read.itemsize <= start

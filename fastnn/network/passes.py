@@ -73,7 +73,7 @@ def _run(network: Engine, x: Array, dy: Array, need_dx: bool) -> tuple[Workspace
     workspace = Workspace(compiled.plan, compiled.columns, compiled.trained, vectors, len(x), parts)
     workspace.set_update(NO_RULE, None)
     data = (x[:], np.empty(0, INDEX), dy[:], NO_ORDER, NO_WEIGHTS)
-    arguments = (workspace.job, *data, 0, 1, len(x), 0.0, False, False, False)
+    arguments = (0, workspace.job, *data, 0, 1, len(x), 0.0, False, False, False)
     work = 0.3 * len(x) * compiled.plan.flop
     while threads.run(training.train, work, *arguments, n_threads=parts)[3] == jobs.NEEDS_UNIT:
         workspace.compile_wanted()

@@ -9,7 +9,7 @@ from fastnn.kernels.compile import kernel
 from fastnn.kernels.doors import Indices, Matrix, door
 from fastnn.kernels.frames import BREADTH, FORWARD, HEIGHT, OFF, PLACE, SLOTS, SPARSE_FORWARD
 from fastnn.kernels.matmul import share
-from fastnn.kernels.rows import all_finite
+from fastnn.kernels.rows import all_finite, are_apart
 from fastnn.kernels.sparse import FEWEST_ROWS, mostly_zero
 from fastnn.kernels.units import part_unit, run_parts
 from fastnn.kernels.views import elements
@@ -74,15 +74,27 @@ def predict_part(job: Any, part: int, parts: int) -> None:
         forward_rows(job, operations, frame, 0, operations.shape[0], 0, min(BLOCK_ROWS, end - first), skip)
 
 
+@kernel
+def _is_plain(job: Any, x: Any, y: Any, most: int) -> bool:
+    """Whether the gate would find nothing to convert or refuse, for at most `most` rows."""
+    if x.shape[1] != get(job, jobs.DATA_INPUTS) or y.shape[1] != get(job, jobs.DATA_OUTPUTS):
+        return False
+    is_one_batch = 0 < x.shape[0] <= most and x.shape[0] == y.shape[0]
+    return is_one_batch and are_apart(y, x) and are_apart(y, jobs.numbers(job, jobs.AT_VALUES))
+
+
 @door
-def predict(n_threads: int, launcher: int, table: Indices, x: Matrix, check_finite: bool, y: Matrix) -> int:
+def predict(n_threads: int, launcher: int, most: int, table: Indices, x: Matrix, check_finite: bool, y: Matrix) -> int:
     """y (N, K) = the network's outputs for x (N, D); returns DONE or the reason why not.
 
-    REFUSED: x is to be finite and is not. NEEDS_UNIT: see jobs.NEEDS_UNIT.
+    most: 0, or the most rows of arrays at which the gate has not looked. REFUSED: x is to be finite and is not, or the
+    gate should look. NEEDS_UNIT: see jobs.NEEDS_UNIT.
     """
+    job = jobs.job_at(table, x.dtype.type(0.0))
+    if most != 0 and not _is_plain(job, x, y, most):
+        return jobs.REFUSED
     if check_finite and not all_finite(elements(x)):
         return jobs.REFUSED
-    job = jobs.job_at(table, x.dtype.type(0.0))
     operations = jobs.operations_of(job)
     if lacks_sparse(job, operations, x, x.shape[0]):
         return jobs.NEEDS_UNIT

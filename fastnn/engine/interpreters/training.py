@@ -21,7 +21,7 @@ from fastnn.kernels.compile import kernel
 from fastnn.kernels.doors import Indices, Matrix, Reals, Vector, door
 from fastnn.kernels.frames import BATCH_STATISTICS, CHECK, LEARN, OFF, SLOTS
 from fastnn.kernels.reductions import sum_in_order
-from fastnn.kernels.rows import all_finite
+from fastnn.kernels.rows import all_finite, are_apart
 from fastnn.kernels.units import part_unit, run_parts, unit
 from fastnn.kernels.views import elements
 from fastnn.kernels.views import part as part_of
@@ -72,6 +72,19 @@ def _acceptable(job: Any, classes: int, x: Any, labels: Any, check_finite: bool,
         if get(frame, frames.RESULT) == 0:
             return False
     return not check_finite or all_finite(elements(x))
+
+
+@kernel
+def _is_plain(job: Any, x: Any, labels: Any, dense: Any, most: int) -> bool:
+    """Whether the gate would find nothing to convert, but perhaps to refuse, in one batch of at most `most` rows."""
+    values = jobs.numbers(job, jobs.AT_VALUES)
+    if x.shape[1] != get(job, jobs.DATA_INPUTS) or not 0 < x.shape[0] <= most or not are_apart(values, x):
+        return False
+    if labels.size > 0:
+        return labels.size == x.shape[0]
+    if dense.shape[0] != x.shape[0] or dense.shape[1] != get(job, jobs.DATA_OUTPUTS):
+        return False
+    return bool(are_apart(values, dense))
 
 
 @kernel
@@ -153,34 +166,24 @@ def _unit_of_region(job: Any, region: int, last_stage: int) -> int:
     return get(job, jobs.BETWEEN_STAGES if region % 2 == 1 else jobs.BATCH_PART)
 
 
-# Fifteen parameters: compiled code takes arrays one by one; whatever stays the same between calls is in the job.
+# Sixteen parameters: compiled code takes arrays one by one; whatever stays the same between calls is in the job.
 @door
 def train(
-    n_threads: int,
-    launcher: int,
-    table: Indices,
-    x: Matrix,
-    labels: Indices,
-    dense: Matrix,
-    order: Indices,
-    weights: Reals,
-    first: int,
-    last: int,
-    size: int,
-    losses: float,
-    check: bool,
-    check_finite: bool,
-    counts_hits: bool,
-) -> Any:
+    n_threads: int, launcher: int, most: int, table: Indices, x: Matrix, labels: Indices, dense: Matrix, order: Indices,
+    weights: Reals, first: int, last: int, size: int, losses: float, check: bool, check_finite: bool, counts_hits: bool,
+) -> Any:  # fmt: skip
     """Take mini-batches, each followed by an update; returns (samples, loss sum, hits, outcome).
 
     The mini-batches number first, first + 1, ..., last - 1 of `size` rows each; for x and the rest see jobs.ARRAYS.
+    most: 0, or the most rows of arrays at which the gate has not looked, which must be one batch without an order.
     losses: the sum so far, so that its bits do not depend on how an epoch is cut into calls. check: refuse bad labels,
     targets that may be bad and, if check_finite, NaN and infinity in x, before anything is changed. The hits are 0
     without counts_hits. Stops after the first batch whose loss is not finite. Overwrites the workspace and, where
     nothing is updated, the gradients; updates values and state. NEEDS_UNIT: as of `predict`.
     """
     job = jobs.job_at(table, x.dtype.type(0.0))
+    if most != 0 and not _is_plain(job, x, labels, dense, min(most, get(job, jobs.CAPACITY))):
+        return 0, losses, 0, jobs.REFUSED
     operations, updates = jobs.operations_of(job), get(job, jobs.UPDATE) != 0
     frame = new_frame(SLOTS, zero_of(job))
     _set_data(job, x, labels, dense, order, weights)

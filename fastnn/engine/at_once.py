@@ -1,0 +1,83 @@
+"""The short way of a network on plain arrays: one compiled call checks a batch and computes.
+
+Each function answers None where the gate should look, or where the call before was of another kind; then the long way
+does all. Both compute the same bits.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fastnn.engine import threads
+from fastnn.engine.engine import NO_ORDER, NO_WEIGHTS, Engine
+from fastnn.engine.interpreters import jobs
+from fastnn.engine.losses import way_of_loss
+from fastnn.engine.short import DONE, NOT_PLAIN
+from fastnn.engine.workspace import INDEX, Workspace
+from fastnn.gate.arrays import Array
+from fastnn.optimizers import Optimizer
+
+
+def predict(engine: Engine, x: Any, out: Any) -> Array | None:
+    """The outputs of plain rows, as many as one call takes, on plain memory if it is given."""
+    if not engine.takes_rows:
+        return None
+    try:
+        y: Array = np.empty((len(x), engine.outputs), x.dtype) if out is None else out
+        workspace = engine.prediction_workspaces.pop()
+        if workspace.vectors[0] is not engine.values:
+            return None
+        arguments = engine.rows_of_call, workspace.job, x, True, y
+        outcome = _run(engine, workspace, engine.plan.flop * len(x), arguments)
+        engine.prediction_workspaces.append(workspace)
+    except NOT_PLAIN:
+        return None
+    return y if outcome == jobs.DONE else None
+
+
+def step(engine: Engine, x: Any, t: Any, optimizer: Optimizer) -> float | None:
+    """The mean loss of a step by plain rows and targets, if the last one was of the same optimizer."""
+    workspace = engine.workspace
+    if workspace is None or workspace.optimizer_at_once is not optimizer or engine.optimizer is not optimizer:
+        return None
+    try:
+        is_labels, rows = t.dtype is INDEX, len(x)
+        if not engine.trains_at_once or (is_labels and not engine.takes_labels):
+            return None
+        labels, dense = (t, engine.no_targets) if is_labels else (NO_ORDER, t)
+        batch = (x, labels, dense, NO_ORDER, NO_WEIGHTS, 0, 1, rows, 0.0, True, True, False)
+        work = 0.3 * rows * engine.plan.flop  # as in Engine.run_batches
+        with engine.lock:
+            vectors = workspace.vectors
+            if engine.workspace is not workspace or vectors[0] is not engine.values or vectors[2] is not engine.state:
+                return None
+            _, total, _, outcome = _run(engine, workspace, work, (workspace.rows, workspace.job, *batch))
+        return float(total / rows) if outcome == jobs.DONE else None
+    except NOT_PLAIN:
+        return None
+
+
+def loss(engine: Engine, x: Any, t: Any) -> float | None:
+    """The mean loss of plain rows and targets, few enough for one thread."""
+    y = predict(engine, x, None) if engine.trains_at_once else None
+    if y is None:
+        return None
+    try:
+        of_labels = t.dtype is INDEX
+        if of_labels not in engine.ways_of_loss:
+            engine.ways_of_loss[of_labels] = way_of_loss(engine.formula, engine.formula.accepts, y.dtype, of_labels)
+        none, way = engine.ways_of_loss[of_labels]
+        outcome, total = way(y, t, none, np.empty_like(y)) if of_labels else way(y, none, t, np.empty_like(y))
+    except NOT_PLAIN:
+        return None
+    return total / len(y) if outcome == DONE else None
+
+
+def _run(engine: Engine, workspace: Workspace, work: float, arguments: tuple[Any, ...]) -> Any:
+    """The result of a workspace's door; NotImplemented if there are more threads than it has memory for."""
+    if work < threads.SMALL_WORK:  # `threads.run` would ask the same
+        return workspace.door(1, 0, *arguments)
+    parts = threads.at_most(engine.n_threads)
+    return (
+        threads.run(workspace.door, work, *arguments, n_threads=parts) if parts <= workspace.parts else NotImplemented
+    )
