@@ -13,10 +13,11 @@ from fastnn import losses as _losses  # not to stand where fastnn.functional has
 from fastnn.engine import threads
 from fastnn.engine.interpreters import on_arrays
 from fastnn.engine.losses import sum_of_losses, way_of_loss
-from fastnn.engine.short import ASK, DONE, NOT_PLAIN
+from fastnn.engine.short import DONE, LARGE, NOT_PLAIN
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
-from fastnn.losses import weights_of
+from fastnn.kernels.units import Unit
+from fastnn.losses import Loss, weights_of
 from fastnn.operations.losses.base import OTHERS, SIGNS, VALUES
 
 REDUCTIONS = ("mean", "element_mean", "sum", "none")
@@ -243,23 +244,9 @@ def _evaluate(
     factor: float = 1.0,
 ) -> tuple[Value, Array]:
     """The reduced loss of a kind and its gradient by the outputs y, which errors call `name`."""
-    outcome = ASK
-    if (
-        type(reduction) is str
-        and reduction == "mean"
-        and sample_weight is None
-        and class_weight is None
-        and factor == 1.0
-    ):
-        try:
-            dy = np.empty(y.shape, y.dtype) if out is None else out
-            of_labels = t.dtype is arrays.INTP
-            none, short = _way(kind, y.dtype, of_labels, *options)
-            outcome, total = short(y, t, none, dy) if of_labels else short(y, none, t, dy)
-        except NOT_PLAIN:
-            pass
-        if outcome == DONE:
-            return total / len(y), dy
+    is_usual = type(reduction) is str and reduction == "mean" and sample_weight is None and class_weight is None
+    if is_usual and factor == 1.0 and (at_once := _at_once(kind, options, y, t, out)):
+        return at_once
     loss = kind(*options)
     arrays.choice("reduction", reduction, REDUCTIONS)
     y = arrays.floats(name, y, ("N", "K"), dtype=arrays.shared_dtype(y, t))
@@ -275,8 +262,8 @@ def _evaluate(
     weights = weights_of(sample_weight, class_weight, labels, dense, y.shape)
     dy = arrays.output("out", out, y.shape, y.dtype, ((name, y), ("t", np.asarray(t)), ("t", dense)))
     divisor = _divisor(weights, reduction, y.shape) / factor
-    unit = (loss.units if loss.labels_units is None or not labels.size else loss.labels_units).rows
     options_of_sum: Any = {"divisor": 1.0 if weights is not None else divisor, "parts": threads.get_num_threads()}
+    unit = _unit(loss, labels.size > 0)
     total, values = sum_of_losses(unit, loss.numbers(), y, labels, dense, dy, **options_of_sum)
     if weights is None and reduction != "none":
         return total / divisor, dy
@@ -284,6 +271,27 @@ def _evaluate(
         dy[weights == 0.0] = 0.0  # these samples count for nothing, whatever their loss
         np.multiply(dy, (weights / divisor).reshape(-1, 1), out=dy, casting="same_kind")
     return _reduced(values, weights, reduction, divisor), dy
+
+
+def _at_once(kind: Any, options: tuple[float, ...], y: Any, t: Any, out: Any) -> tuple[Value, Array] | None:
+    """The mean loss and its gradient for plain arrays; None if the gate should look at them."""
+    try:
+        dy = np.empty(y.shape, y.dtype) if out is None else out
+        of_labels = t.dtype is arrays.INTP
+        none, short = _way(kind, y.dtype, of_labels, *options)
+        labels, dense = (t, none) if of_labels else (none, t)
+        outcome, total = short(y, labels, dense, dy)
+    except NOT_PLAIN:
+        return None
+    if outcome == LARGE:
+        loss, parts = kind(*options), threads.get_num_threads()
+        total, _ = sum_of_losses(_unit(loss, of_labels), loss.numbers(), y, labels, dense, dy, parts=parts)
+    return (total / len(y), dy) if outcome in (DONE, LARGE) else None
+
+
+def _unit(loss: Loss, of_labels: bool) -> Unit:
+    """The unit of the rows of a loss."""
+    return (loss.labels_units if of_labels and loss.labels_units is not None else loss.units).rows
 
 
 @functools.lru_cache(maxsize=64, typed=True)
