@@ -1,7 +1,7 @@
 """The short way of plain arrays gives the bits of the long way, and leaves to the gate all that is not plain."""
 
 import copy
-import pickle
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import SGD, Adam, Affine, Momentum, Network, Regularization, Relu, Sigmoid
-from fastnn.engine import at_once, threads
+from fastnn.engine import threads
 from fastnn.engine.short import Ways, ask
 from fastnn.functional import layers, losses, updates
 from fastnn.kernels.compile import JIT_DISABLED
@@ -190,153 +189,32 @@ def test_rates_of_another_type_are_refused_though_they_are_equal() -> None:
     assert (p == 0).all()
 
 
-# --- networks -------------------------------------------------------------------------------------------------------
+def test_an_activation_that_is_defined_again_is_another_one() -> None:
+    x = np.array([1.0, 2.0, 3.0])
+    for factor in (2.0, 5.0):
+        times: Any = {2.0: lambda x: 2.0 * x, 5.0: lambda x: 5.0 * x}[factor]
+        slope: Any = {2.0: lambda x, y: 2.0, 5.0: lambda x, y: 5.0}[factor]
+        fastnn.activation(times, derivative=slope, name="small_calls_times")
+        for _ in range(2):
+            np.testing.assert_array_equal(fastnn.activation_forward("small_calls_times", x), factor * x)
 
 
-def network(dtype: str = "float32", **options: Any) -> Network:
-    return Network([Affine(D, H), Sigmoid(), Affine(H, 3)], rng=0, dtype=dtype, **options)
+def test_labels_of_one_output_go_to_the_gate() -> None:
+    y, t = np.ones((2, 1), np.float32), np.zeros(2, np.intp)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="t: expected"):
+            fastnn.hinge(y, t)
+        fastnn.hinge(np.ones((2, 3), np.float32), t)
 
 
-def batch(dtype: str = "float32", rows: int = N) -> tuple[Any, Any]:
-    rng = np.random.default_rng(rows)
-    return rng.standard_normal((rows, D)).astype(dtype), rng.integers(0, 3, rows)
-
-
-@pytest.fixture
-def long_way(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    def close() -> None:
-        for name in ("predict", "step", "loss"):
-            monkeypatch.setattr(at_once, name, lambda *_: None)
-
-    return close
-
-
-@pytest.mark.parametrize("n_threads", [1, 2])
-@pytest.mark.parametrize("rows", [1, N, 3000])
-@pytest.mark.parametrize("optimizer", [SGD(0.1), Momentum(0.1), Adam(0.01), Momentum(0.1, clip_norm=0.5)])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_networks_take_both_ways_to_the_same_bits(
-    dtype: str, optimizer: Any, rows: int, n_threads: int, long_way: Callable[[], None]
-) -> None:
-    def run() -> tuple[list[Any], bytes]:
-        net, (x, t), found = network(dtype, n_threads=n_threads), batch(dtype, rows), []
-        for _ in range(4):
-            found += [net.step(x, t, optimizer), net.loss(x, t), net.predict(x).tobytes(), net.accuracy(x, t)]
-        return found, b"".join(value.tobytes() for value in net.params.values())
-
-    short = run()
-    long_way()
-    assert run() == short
-
-
-def test_the_short_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    net, (x, t), optimizer = network(), batch(), SGD(0.1)
-    net.step(x, t, optimizer), net.loss(x, t)
-
-    def never(*_: Any, **__: Any) -> Any:
-        raise AssertionError("the long way")
-
-    monkeypatch.setattr(net.engine, "prepare", never)
-    monkeypatch.setattr(net.engine, "predict", never)
-    monkeypatch.setattr(net.engine, "run_batches", never)
-    net.step(x, t, optimizer), net.loss(x, t), net.predict(x), net.predict(x, out=np.empty((N, 3), np.float32))
-
-
-def test_what_changes_between_steps_is_noticed(long_way: Callable[[], None]) -> None:
-    def run() -> list[bytes]:
-        net, (x, t), (sgd, momentum) = network(), batch(), (SGD(0.1), Momentum(0.1))
-        found = []
-        for optimizer in (sgd, sgd, momentum, momentum, sgd, Momentum(0.1), momentum):
-            net.step(x, t, optimizer)
-            found.append(net.params["W1"].tobytes())
-        snapshot = net.engine.snapshot()
-        net.step(x, t, momentum)
-        net.engine.restore(snapshot)
-        net.step(x, t, momentum)
-        net.initialize(0)
-        net.step(x, t, momentum)
-        net = pickle.loads(pickle.dumps(net))
-        net.step(x, t, momentum)
-        net.step(*batch(rows=9), momentum)
-        net = copy.deepcopy(net)
-        net.step(x, t, momentum)
-        net.params["W1"][:] = 0.5
-        net.step(x, t, momentum)
-        return [*found, net.params["W1"].tobytes(), net.params["W2"].tobytes(), net.predict(x).tobytes()]
-
-    short = run()
-    long_way()
-    assert run() == short
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda x, t: (x.T, t), lambda x, t: (x[:, :-1], t), lambda x, t: (x.astype(float), t), lambda x, t: (x, t[:-1]),
-        lambda x, t: (x, t + 3), lambda x, t: (x, t - 3), lambda x, t: (np.where(x > 0, np.nan, x), t),
-        lambda x, t: (x.tolist(), t), lambda x, t: (x, t.tolist()), lambda x, t: (x[:0], t[:0]), lambda x, t: (None, t),
-        lambda x, t: (x, None), lambda x, t: (x, np.eye(3)[t]), lambda x, t: (x, np.eye(3, dtype=np.float32)[t]),
-        lambda x, t: (x, np.ones((N, 3), np.float32)), lambda x, t: (x, t.astype(np.int32)),
-        lambda x, t: (x[::2], t[::2]),
-    ],
-)  # fmt: skip
-def test_networks_refuse_or_convert_as_before(change: Any, long_way: Callable[[], None]) -> None:
-    def run() -> list[Any]:
-        net, (x, t), optimizer = network(), batch(), SGD(0.1)
-        net.step(x, t, optimizer), net.loss(x, t)
-        x, t = change(x, t)
-        calls = (lambda: net.step(x, t, optimizer), lambda: net.loss(x, t), lambda: net.predict(x).tobytes())
-        found: list[Any] = []
-        for call in calls:
-            try:
-                found.append(call())
-            except (TypeError, ValueError) as error:
-                found.append(f"{type(error).__name__}: {error}")
-        return [*found, net.params["W1"].tobytes()]
-
-    short = run()
-    long_way()
-    assert run() == short
-
-
-def test_data_that_are_parameters_take_the_long_way(long_way: Callable[[], None]) -> None:
-    def run() -> bytes:
-        net, optimizer = Network([Affine(4, 4), Relu(), Affine(4, 4)], "mean_squared_error", rng=0), SGD(0.1)
-        x = np.ones((4, 4), np.float32)
-        net.step(x, x, optimizer)
-        net.step(net.params["W1"], net.params["W2"], optimizer)
-        net.predict(net.params["W1"])
-        with pytest.raises(ValueError, match="out: expected memory"):
-            net.predict(x, out=net.params["W2"])
-        with pytest.raises(ValueError, match="out: expected memory"):
-            net.predict(x, out=x)
-        return b"".join(value.tobytes() for value in net.params.values())
-
-    short = run()
-    long_way()
-    assert run() == short
-
-
-def test_large_networks_are_checked_too() -> None:
-    """The most rows of a call that needs no threads are none here."""
-    net, optimizer = Network([Affine(600, 400), Relu(), Affine(400, 3)], rng=0), SGD(0.1)
-    x, t = np.ones((3, 600), np.float32), np.zeros(3, np.intp)
-    net.step(x, t, optimizer), net.loss(x, t)
-    for wrong in (x[:, :-1].copy(), np.full_like(x, np.nan)):
-        with pytest.raises(ValueError, match="x: expected"):
-            net.step(wrong, t, optimizer)
-        with pytest.raises(ValueError, match="x: expected"):
-            net.predict(wrong)
-    with pytest.raises(ValueError, match="t: expected"):
-        net.step(x, t + 3, optimizer)
-
-
-def test_a_penalty_takes_the_long_way(long_way: Callable[[], None]) -> None:
-    def run() -> tuple[float, float]:
-        net, (x, t), optimizer = network(regularization=Regularization(l2=0.1)), batch(), SGD(0.1)
-        net.step(x, t, optimizer)
-        return net.step(x, t, optimizer), net.loss(x, t)
-
-    short = run()
-    long_way()
-    assert run() == short
+def test_a_small_stack_suffices() -> None:
+    found: list[Any] = []
+    before = threading.stack_size(64 * 1024)
+    try:
+        for name in CALLS:
+            thread = threading.Thread(target=lambda name=name: found.append(CALLS[name](arrays(np.float64))))
+            thread.start()
+            thread.join()
+    finally:
+        threading.stack_size(before)
+    assert len(found) == len(CALLS)

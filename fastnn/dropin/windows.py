@@ -114,7 +114,7 @@ def max_pool_backward(dout: Any, places: Any, shape: Any, height: int, width: in
     """
     rows, columns = count_windows(shape, height, width, stride, 0)
     N, C, H, W = shape
-    dout, places = _images("dout", dout), np.ascontiguousarray(places)
+    dout, places = _images("dout", dout), np.require(np.asarray(places), requirements=["C", "A", "W"])
     size = N * rows * columns * C
     if dout.ndim != 4 or dout.size != size:
         expected = f"the shape of the layer's output, {(N, C, rows, columns)}"

@@ -11,6 +11,7 @@ import numpy as np
 from fastnn.engine import threads
 from fastnn.engine.engine import NO_ORDER, NO_WEIGHTS, Engine
 from fastnn.engine.interpreters import jobs
+from fastnn.engine.interpreters.on_arrays import FEW_ROWS, FLOP_PER_LOSS
 from fastnn.engine.losses import way_of_loss
 from fastnn.engine.short import DONE, NOT_PLAIN
 from fastnn.engine.workspace import INDEX, Workspace
@@ -25,11 +26,13 @@ def predict(engine: Engine, x: Any, out: Any) -> Array | None:
     try:
         y: Array = np.empty((len(x), engine.outputs), x.dtype) if out is None else out
         workspace = engine.prediction_workspaces.pop()
-        if workspace.vectors[0] is not engine.values:
-            return None
-        arguments = engine.rows_of_call, workspace.job, x, True, y
-        outcome = _run(engine, workspace, engine.plan.flop * len(x), arguments)
-        engine.prediction_workspaces.append(workspace)
+        try:
+            if workspace.door is None or workspace.vectors[0] is not engine.values:
+                return None
+            arguments = engine.rows_of_call, workspace.job, x, True, y
+            outcome = _run(engine, workspace, engine.plan.flop * len(x), arguments)
+        finally:
+            engine.prediction_workspaces.append(workspace)
     except NOT_PLAIN:
         return None
     return y if outcome == jobs.DONE else None
@@ -51,6 +54,8 @@ def step(engine: Engine, x: Any, t: Any, optimizer: Optimizer) -> float | None:
             vectors = workspace.vectors
             if engine.workspace is not workspace or vectors[0] is not engine.values or vectors[2] is not engine.state:
                 return None
+            if workspace.optimizer_at_once is not optimizer or engine.optimizer is not optimizer:
+                return None  # another thread has trained since
             _, total, _, outcome = _run(engine, workspace, work, (workspace.rows, workspace.job, *batch))
         return float(total / rows) if outcome == jobs.DONE else None
     except NOT_PLAIN:
@@ -59,11 +64,14 @@ def step(engine: Engine, x: Any, t: Any, optimizer: Optimizer) -> float | None:
 
 def loss(engine: Engine, x: Any, t: Any) -> float | None:
     """The mean loss of plain rows and targets, few enough for one thread."""
-    y = predict(engine, x, None) if engine.trains_at_once else None
-    if y is None:
-        return None
     try:
-        of_labels = t.dtype is INDEX
+        of_labels, rows = t.dtype is INDEX, len(x)
+        is_large = rows > FEW_ROWS or FLOP_PER_LOSS * rows * engine.outputs >= threads.SMALL_WORK
+        if not engine.trains_at_once or is_large or (engine.formula.takes_classes and not of_labels):
+            return None  # before the outputs are computed
+        y = predict(engine, x, None)
+        if y is None:
+            return None
         if of_labels not in engine.ways_of_loss:
             engine.ways_of_loss[of_labels] = way_of_loss(engine.formula, engine.formula.accepts, y.dtype, of_labels)
         none, way = engine.ways_of_loss[of_labels]

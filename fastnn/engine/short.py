@@ -15,7 +15,9 @@ from fastnn.kernels.doors import made_for
 __all__ = ["ASK", "DONE", "LARGE", "NOT_PLAIN", "Ways", "ask", "way"]
 
 # What objects that are not plain arrays raise when they are asked for their shape and dtype, or looked up.
-NOT_PLAIN = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+NOT_PLAIN = (
+    AttributeError, IndexError, KeyError, TypeError, ValueError, MemoryError, OverflowError, RuntimeError,
+)  # fmt: skip
 
 
 class Ways(dict[Any, Callable[..., Any]]):

@@ -153,7 +153,7 @@ class Workspace:
             units, outer = [kind.unit, by_value, *by_norm], kind.outer
         addresses = [0 if one is None else one.address(self.dtype) for one in units]
         # Compiled by now: where that was interrupted, the job and its rule are still what they were.
-        self.rule = None
+        self.rule = self.optimizer_at_once = None
         self.rates[: len(rule.numbers)] = rule.numbers
         self.job[[jobs.UPDATE, jobs.CLIP_VALUES, jobs.CLIP_TO_NORM, jobs.CLIPPED_PART]] = addresses
         self._add_later({jobs.OUTER: outer})

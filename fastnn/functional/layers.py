@@ -174,7 +174,7 @@ def activation_forward(name: str, x: Any, *, out: Any = None, **option: float) -
     """
     try:
         y = np.empty(x.shape, x.dtype) if out is None else out
-        outcome = _activation_ways[name, x.dtype](x, y) if not option and y.shape == x.shape else ASK
+        outcome = _activation_ways[ACTIVATIONS[name], x.dtype](x, y) if not option and y.shape == x.shape else ASK
     except NOT_PLAIN:
         outcome = ASK
     if outcome == DONE:
@@ -188,7 +188,7 @@ def activation_forward(name: str, x: Any, *, out: Any = None, **option: float) -
     units = on_arrays.rows_part.address(x.dtype), ACTIVATIONS[name].units.forward.address(x.dtype)
     threads.run(door, work, math.inf, *units, numbers, *_rows(name, x, y))
     if not option:
-        _activation_ways.learn((name, x.dtype), door, x.dtype, *units, numbers)
+        _activation_ways.learn((ACTIVATIONS[name], x.dtype), door, x.dtype, *units, numbers)
     return y
 
 
@@ -212,7 +212,7 @@ def activation_backward(name: str, dy: Any, x: Any, y: Any, *, out: Any = None, 
     try:
         dx = np.empty(x.shape, x.dtype) if out is None else out
         is_usual = not option and x.shape == dy.shape == y.shape == dx.shape
-        outcome = _derivative_ways[name, x.dtype](dy, x, y, dx) if is_usual else ASK
+        outcome = _derivative_ways[ACTIVATIONS[name], x.dtype](dy, x, y, dx) if is_usual else ASK
     except NOT_PLAIN:
         outcome = ASK
     if outcome == DONE:
@@ -228,7 +228,7 @@ def activation_backward(name: str, dy: Any, x: Any, y: Any, *, out: Any = None, 
     units = on_arrays.rows_part.address(x.dtype), ACTIVATIONS[name].units.backward.address(x.dtype)
     threads.run(door, work, math.inf, *units, numbers, *_rows(name, dy, x, y, dx))
     if not option:
-        _derivative_ways.learn((name, x.dtype), door, x.dtype, *units, numbers)
+        _derivative_ways.learn((ACTIVATIONS[name], x.dtype), door, x.dtype, *units, numbers)
     return dx
 
 

@@ -1,7 +1,7 @@
 """Doors: compiled functions that Python calls with arrays, as quick as a function of Python's own.
 
-A door is a C function with the arguments of Python's vectorcall protocol (PEP 590): an object, the address of the
-arguments' addresses, and how many there are. It reads NumPy's arrays where they lie (objects.py), computes without the
+A door is a C function of Python's METH_FASTCALL protocol: its arguments are an object, the address of the arguments'
+addresses, and how many there are. It reads NumPy's arrays where they lie (objects.py), computes without the
 interpreter's lock, and answers `NotImplemented` where an argument is not just what its function declares.
 
 Where objects do not lie in memory as they do for CPython and NumPy, Numba's own wrappers take their place.
@@ -90,8 +90,9 @@ def _as_declared(value: Any, kind: str) -> Any:
     """An argument in the form that doors know: a number as Python's, a dtype as NumPy's own, without metadata."""
     if isinstance(value, np.ndarray):
         return next((value.view(dtype) for dtype in _DTYPES if value.dtype == dtype), value)
-    number = {"int": int, "float": float, "bool": bool}.get(kind)
-    return number(value) if number and isinstance(value, int | float | np.number | np.bool_) else value
+    if kind in ("int", "bool") and isinstance(value, int | np.integer | np.bool_):
+        return int(value)
+    return float(value) if kind == "float" and isinstance(value, int | float | np.integer | np.floating) else value
 
 
 class Door:
@@ -143,6 +144,8 @@ class Door:
     def _slow_call(self, arguments: tuple[Any, ...]) -> Any:
         """The result of the first call for a dtype, or of one with arguments in another form."""
         kinds = self._kinds.split()
+        if len(arguments) != len(kinds):
+            raise TypeError(f"{self.__name__}: expected {len(kinds)} arguments, got {len(arguments)}")
         given = [_as_declared(one, kind) for one, kind in zip(arguments, kinds, strict=True)]
         owns = [getattr(one, "dtype", None) for one, kind in zip(given, kinds, strict=True) if kind.startswith(OWN)]
         own = owns[0] if owns else _DTYPES[1]

@@ -247,6 +247,7 @@ def layout_is_known() -> bool:
     places = {_TYPE: id(np.ndarray), _DATA: sample.ctypes.data, _DTYPE: id(sample.dtype)}
     return (
         sys.implementation.name == "cpython"
+        and not numba.config.BOUNDSCHECK  # it raises exceptions, which a door cannot
         and all(word(id(sample), offset) == value for offset, value in places.items())
         and word(id(sample), _AXES, ctypes.c_int32) == 2
         and word(id(sample), _FLAGS, ctypes.c_int32) == _PLAIN | 0x4  # the array owns its memory
@@ -273,14 +274,16 @@ _definitions: list[_Definition] = []  # Python keeps their addresses
 def _ground() -> Any:
     """The memory that doors read: addresses of objects, which are never freed, and of functions."""
     functions = [ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value for name in _FUNCTIONS]
-    return np.array([*map(id, _OBJECTS), *functions], np.intp)
+    made = np.array([*map(id, _OBJECTS), *functions], np.intp)
+    made.flags.writeable = False
+    return made
 
 
 def python_function(name: str, address: int) -> Callable[..., Any]:
-    """A function of Python's from the address of a C function of the vectorcall protocol."""
+    """A function of Python's from the address of a C function of the METH_FASTCALL protocol."""
     definition = _Definition(name.encode(), address, _METH_FASTCALL, None)
     _definitions.append(definition)
-    make = ctypes.pythonapi.PyCFunction_NewEx
-    make.restype, make.argtypes = ctypes.py_object, (ctypes.POINTER(_Definition), ctypes.py_object, ctypes.c_void_p)
+    protocol = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.POINTER(_Definition), ctypes.py_object, ctypes.c_void_p)
+    make = protocol(("PyCFunction_NewEx", ctypes.pythonapi))
     made: Callable[..., Any] = make(ctypes.byref(definition), _ground(), None)
     return made

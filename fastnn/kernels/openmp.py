@@ -20,6 +20,7 @@ from fastnn.kernels.simd import lowered
 
 _WORD, _HALF = ir.IntType(64), ir.IntType(32)
 _FUNCTIONS = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
+_PREFIX = "fastnn_"  # LLVM's names are the whole process's
 # Values of NUMBA_THREADING_LAYER that OpenMP satisfies: it may be used from several Python threads at once.
 _LAYERS = {"default", "omp", "threadsafe"}
 
@@ -27,15 +28,19 @@ _LAYERS = {"default", "omp", "threadsafe"}
 @functools.cache
 def is_available() -> bool:
     """Whether compiled code can use it: there is the library, and NUMBA_THREADING_LAYER asks for no other layer."""
-    if not sys.platform.startswith("linux") or numba.config.THREADING_LAYER not in _LAYERS:
+    config: Any = numba.config
+    before = list(config.THREADING_LAYER_PRIORITY)
+    before = before[: before.index("omp")] if "omp" in before else ["workqueue"]
+    is_later = config.THREADING_LAYER == "default" and "workqueue" in before  # which there always is
+    if not sys.platform.startswith("linux") or config.THREADING_LAYER not in _LAYERS or is_later:
         return False
     try:
         library = ctypes.CDLL("libgomp.so.1")
-    except OSError:
+        addresses = [ctypes.cast(getattr(library, name), ctypes.c_void_p).value for name in _FUNCTIONS]
+    except (OSError, AttributeError):
         return False
-    for name in _FUNCTIONS:
-        address = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
-        llvmlite.binding.add_symbol(name, address)
+    for name, address in zip(_FUNCTIONS, addresses, strict=True):
+        llvmlite.binding.add_symbol(_PREFIX + name, address)
     return True
 
 
@@ -49,7 +54,7 @@ def _lower_open_region(context: Any, unit: Any, job: Any, parts: Any) -> Any:
         body = ir.Function(module, ir.FunctionType(ir.VoidType(), [pointer]), "openmp_region")
         body.linkage = "internal"
         start = ir.FunctionType(ir.VoidType(), [body.type, pointer, _HALF, _HALF])
-        begin = cgutils.get_or_insert_function(module, start, _FUNCTIONS[0])
+        begin = cgutils.get_or_insert_function(module, start, _PREFIX + _FUNCTIONS[0])
         builder.call(
             begin, [body, builder.bitcast(table, pointer), builder.trunc(args[2], _HALF), ir.Constant(_HALF, 0)]
         )
@@ -66,7 +71,7 @@ def _build_region(body: Any, module: Any) -> None:
     address, job, parts = (builder.load(builder.gep(words, [ir.Constant(_WORD, i)])) for i in range(3))
     asking = ir.FunctionType(_HALF, [])
     mine, team = (
-        builder.zext(builder.call(cgutils.get_or_insert_function(module, asking, name), []), _WORD)
+        builder.zext(builder.call(cgutils.get_or_insert_function(module, asking, _PREFIX + name), []), _WORD)
         for name in _FUNCTIONS[1:]
     )
     unit = builder.inttoptr(address, ir.FunctionType(ir.VoidType(), [_WORD] * 3).as_pointer())

@@ -30,7 +30,7 @@ UNIT, OTHER_UNIT, GRADIENT_PLACES = frames.X, frames.Y, frames.CAPACITY
 # stack should hold. Without a limit (infinity) the gate has looked at them.
 ASK, DONE, LARGE = 0, 1, 2
 ANYTHING = -1  # a loss of any numbers, NaN included
-STACK, FEW_SUMS, FEW_ROWS = 8192, jobs.SUMS, 256  # integers
+STACK, FEW_SUMS, FEW_ROWS = 2048, jobs.SUMS, 256  # integers: a thread's stack may have 64 KiB
 THREE_OF_ROWS = 3 * FEW_ROWS
 FLOP_PER_ACTIVATION = FLOP_PER_LOSS = 20.0  # for each element; they decide only whether threads pay
 BORDER, TARGET_BORDER, HITS, HITS_SIZE = frames.TENSORS, frames.TENSOR_GRADIENTS, frames.LAYOUT, frames.STEPS
@@ -288,7 +288,7 @@ def _suits_loss(y: Any, labels: Any, dense: Any, dy: Any, accepts: int) -> bool:
     for n in range(labels.size):
         if labels[n] < 0 or labels[n] >= y.shape[1]:
             return False
-    return labels.size == y.shape[0]
+    return labels.size == y.shape[0] and y.shape[1] > 1
 
 
 # More than ten parameters, as in affine_forward.
