@@ -13,6 +13,7 @@ from fastnn.engine.engine import NO_ORDER, NO_WEIGHTS, Engine
 from fastnn.engine.interpreters import jobs
 from fastnn.engine.interpreters.on_arrays import FEW_ROWS, FLOP_PER_LOSS
 from fastnn.engine.losses import way_of_loss
+from fastnn.engine.plan import TRAINING_WORK
 from fastnn.engine.short import DONE, NOT_PLAIN
 from fastnn.engine.workspace import INDEX, Workspace
 from fastnn.gate.arrays import Array
@@ -49,7 +50,7 @@ def step(engine: Engine, x: Any, t: Any, optimizer: Optimizer) -> float | None:
             return None
         labels, dense = (t, engine.no_targets) if is_labels else (NO_ORDER, t)
         batch = (x, labels, dense, NO_ORDER, NO_WEIGHTS, 0, 1, rows, 0.0, True, True, False)
-        work = 0.3 * rows * engine.plan.flop  # as in Engine.run_batches
+        work = TRAINING_WORK * rows * engine.plan.flop
         with engine.lock:
             vectors = workspace.vectors
             if engine.workspace is not workspace or vectors[0] is not engine.values or vectors[2] is not engine.state:
@@ -86,6 +87,6 @@ def _run(engine: Engine, workspace: Workspace, work: float, arguments: tuple[Any
     if work < threads.SMALL_WORK:  # `threads.run` would ask the same
         return workspace.door(1, 0, *arguments)
     parts = threads.at_most(engine.n_threads)
-    return (
-        threads.run(workspace.door, work, *arguments, n_threads=parts) if parts <= workspace.parts else NotImplemented
-    )
+    if parts > workspace.parts:
+        return NotImplemented
+    return threads.run(workspace.door, work, *arguments, n_threads=parts)

@@ -13,7 +13,7 @@ from fastnn.engine.interpreters import forward, jobs, training
 from fastnn.engine.losses import sum_of_losses
 from fastnn.engine.parameters import Parameters, vector
 from fastnn.engine.perturbation import Model, Perturbation
-from fastnn.engine.plan import Compiled, check_layers, compile_plan
+from fastnn.engine.plan import TRAINING_WORK, Compiled, check_layers, compile_plan
 from fastnn.engine.regularization import Regularization, check_regularization
 from fastnn.engine.shapes import flat_targets
 from fastnn.engine.workspace import INDEX, Workspace, take_for_prediction
@@ -276,8 +276,7 @@ class Engine:
         parts, rows = threads.at_most(self.n_threads), batches[2]
         if rows == 1 and self.statistics_places and optimizer is not None:
             raise lone_row("batch", "train on larger batches")
-        # A tenth of a batch's operations, as products are that much faster than other work: 0.46 MFLOP gain nothing.
-        work = 0.3 * rows * self.plan.flop
+        work = TRAINING_WORK * rows * self.plan.flop
         rule = self.rule(optimizer) if rule is None else rule
         with self.lock:  # one batch at a time goes through the workspace
             steps = self.counters[jobs.STEPS]

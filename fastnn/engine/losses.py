@@ -17,7 +17,6 @@ from fastnn.operations.losses.base import OTHERS, Loss
 NO_HITS = np.empty(0, np.intp)
 
 
-# Eleven parameters, as the callers differ in all of them.
 def sum_of_losses(
     unit: Unit,
     numbers: Any,

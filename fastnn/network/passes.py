@@ -8,7 +8,7 @@ from fastnn.engine import threads
 from fastnn.engine.engine import NO_ORDER, NO_WEIGHTS, Engine
 from fastnn.engine.interpreters import jobs, training
 from fastnn.engine.parameters import Parameters
-from fastnn.engine.plan import compile_plan
+from fastnn.engine.plan import TRAINING_WORK, compile_plan
 from fastnn.engine.workspace import INDEX, Workspace
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
@@ -74,7 +74,7 @@ def _run(network: Engine, x: Array, dy: Array, need_dx: bool) -> tuple[Workspace
     workspace.set_update(NO_RULE, None)
     data = (x[:], np.empty(0, INDEX), dy[:], NO_ORDER, NO_WEIGHTS)
     arguments = (0, workspace.job, *data, 0, 1, len(x), 0.0, False, False, False)
-    work = 0.3 * len(x) * compiled.plan.flop
+    work = TRAINING_WORK * len(x) * compiled.plan.flop
     while threads.run(training.train, work, *arguments, n_threads=parts)[3] == jobs.NEEDS_UNIT:
         workspace.compile_wanted()
     return workspace, gradients
