@@ -154,6 +154,12 @@ def call_part(unit: int, job: Any, part: int, parts: int) -> None:
     FUNCTIONS[unit](job, part, parts)
 
 
+def _call_launcher(builder: Any, launcher: Any, *arguments: Any) -> None:
+    """Call the function whose address is the first integer of a launcher's table."""
+    code = builder.load(builder.inttoptr(launcher, _WORD.as_pointer()))
+    _call(builder, code, [launcher, *arguments])
+
+
 def _lower_launch(context: Any, launcher: Any, function: Any, arguments: Any, parts: Any) -> Any:
     made = function.get_call_type(context, (types.intp, types.intp, *arguments.types), {})
     compiled = function.dispatcher.overloads[made.args]
@@ -168,7 +174,7 @@ def _lower_launch(context: Any, launcher: Any, function: Any, arguments: Any, pa
         given = numba.core.cgutils.unpack_tuple(inside, inside.load(inside.inttoptr(job, table.type)))
         context.call_internal_no_propagate(inside, compiled.fndesc, made, [part, parts, *given])
         inside.ret_void()
-        _call(builder, args[0], [builder.ptrtoint(unit, _WORD), builder.ptrtoint(table, _WORD), args[3]])
+        _call_launcher(builder, args[0], builder.ptrtoint(unit, _WORD), builder.ptrtoint(table, _WORD), args[3])
         return context.get_dummy_value()
 
     return types.void(types.intp, function, arguments, types.intp), codegen
@@ -182,7 +188,7 @@ def launch(launcher: int, function: Any, arguments: Any, parts: int) -> None:
 
 def _lower_call_launcher(context: Any, launcher: Any, unit: Any, job: Any, parts: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _call(builder, args[0], [args[1], builder.ptrtoint(args[2], _WORD), args[3]])
+        _call_launcher(builder, args[0], args[1], builder.ptrtoint(args[2], _WORD), args[3])
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp, job, types.intp), codegen

@@ -85,27 +85,29 @@ def part_unit(function: Callable[[Any, int, int], None]) -> Unit:
     return Unit(function, parts=True)
 
 
-def _launch(unit: int, job: int, parts: int) -> None:
+def _launch(table: int, unit: int, job: int, parts: int) -> None:
     """Call a unit for each of its parts, on as many threads of OpenMP."""
-    open_region(unit, job, parts)
+    open_region(table, unit, job, parts)
 
 
-def _launch_by_numba(unit: int, job: int, parts: int) -> None:
+def _launch_by_numba(table: int, unit: int, job: int, parts: int) -> None:
     """Call a unit for each of its parts, on as many threads of Numba's threading layer."""
     for part in prange(parts):
         call_part(unit, job, part, parts)
 
 
-_launcher: list[Any] = []  # its address, and the library with its code
+_launcher: list[Any] = []  # its address, its table, and the library with its code
 
 
 def launcher() -> int:
-    """The address of the only function that starts threads."""
+    """The address of a table: the only function that starts threads, which takes the table, and what it calls."""
     with compiling:
         if not _launcher:
-            arguments, is_numbas = (types.intp,) * 3, not openmp.is_available()
+            arguments, is_numbas = (types.intp,) * 4, not openmp.is_available()
             function = _launch_by_numba if is_numbas else _launch
-            _launcher.extend(compile_unit(function, arguments, (), parallel=is_numbas))
+            address, library = compile_unit(function, arguments, (), parallel=is_numbas)
+            table = np.array([address, *openmp.functions()], np.intp)
+            _launcher.extend((int(table.ctypes.data), table, library))
     return int(_launcher[0])
 
 
