@@ -44,6 +44,7 @@ LATE_ARROWS = {
 COMPILERS = {
     "kernels.addresses": {"numba", "llvmlite"},
     "kernels.doors": {"numba"},
+    "kernels.ground": {"numba"},
     "kernels.objects": {"numba", "llvmlite"},
     "kernels.openmp": {"numba", "llvmlite"},
     "kernels.units": {"numba"},

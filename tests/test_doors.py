@@ -4,13 +4,14 @@ import math
 import sys
 import threading
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
 
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.kernels.doors import Flat, Indices, Matrix, RealMatrix, Reals, Rows, Vector, door, door_of_parts
+from fastnn.kernels.ground import DONE, FLAT, OWN, ROWS, Kind, bound
 from fastnn.kernels.units import launcher
 
 pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="without the compiler a door is the Python function")
@@ -194,3 +195,99 @@ def test_arrays_of_any_rank(dtype: Any, shape: tuple[int, ...]) -> None:
 def test_an_array_without_axes_is_refused() -> None:
     with pytest.raises(TypeError, match="describe: expected own:0 own:-1"):
         describe(np.array(1.0), np.ones(2))
+
+
+Result = Annotated[Any, Kind(OWN, 2, "x.0 W.1", True)]
+
+
+@door
+def outer(
+    outcome: int, n: int, x: Matrix, W: Matrix, y: Result, r: Annotated[Any, Kind("float64", 1, "n", True)]
+) -> Any:
+    """y[i, j] = x[i, 0] W[0, j]; r = n. Returns the outcome given, and the size of y."""
+    for i in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            y[i, j] = x[i, 0] * W[0, j]
+    r[:] = n
+    return outcome, y.size
+
+
+@door
+def double(
+    outcome: int, x: Rows, y: Annotated[Any, Kind(OWN, ROWS, "x", True)], z: Annotated[Any, Kind(OWN, FLAT, "x")]
+) -> int:
+    """y = 2 x, z = 3 x."""
+    two = x.dtype.type(2.0)
+    for n in range(x.shape[0]):
+        for k in range(x.shape[1]):
+            y[n, k] = two * x[n, k]
+            z[n * x.shape[1] + k] = x[n, k] + y[n, k]
+    return outcome
+
+
+def way(door: Any, *first: Any) -> Any:
+    """The door with its first arguments, for both dtypes."""
+    doors = [door.made_for(np.dtype(dtype)) for dtype in FLOATS]
+    return bound(doors[0], *first, following=bound(doors[1], *first))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 1, 3), (0, 3), (2, 2, 1, 5)])
+def test_results_are_made_where_none_is_given(dtype: Any, shape: tuple[int, ...]) -> None:
+    x = np.arange(math.prod(shape), dtype=dtype).reshape(shape)
+    call, z, out = way(double, DONE), np.empty_like(x), np.empty_like(x)
+    made = call(x, None, z)
+    assert type(made) is np.ndarray and made.dtype is x.dtype and made.flags.owndata and made.flags.c_contiguous
+    np.testing.assert_array_equal(made, 2 * x)
+    np.testing.assert_array_equal(z, 3 * x)
+    assert call(x, out, z) is out
+    np.testing.assert_array_equal(out, 2 * x)
+
+
+def test_results_come_after_what_a_function_returns() -> None:
+    x, W = np.ones((2, 1), np.float32), np.ones((1, 3), np.float32)
+    size, y, r = way(outer, DONE, 4)(x, W, None, None)
+    assert (size, y.shape, y.dtype, r.tolist()) == (6, (2, 3), np.float32, [4.0] * 4)
+    assert way(outer, 7, 4)(x, W, None, None) == 7  # another outcome: no results
+    assert outer(DONE, 4, x, W, y, r) == (DONE, 6)  # nothing bound
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_what_has_another_shape_is_refused(dtype: Any) -> None:
+    x, call = np.ones((2, 3), dtype), way(double, DONE)
+    for wrong in (x[:1], x.reshape(3, 2), x.reshape(6), x.reshape(2, 3, 1), x.astype(int), x.tolist()):
+        for given in ((x, wrong, x), (x, None, wrong), (wrong, x, x), (x, x, None)):
+            assert call(*given) is NotImplemented
+    assert call(x, None) is call() is call(x, None, x, x) is NotImplemented
+    assert way(outer, DONE, 4)(x, x, None, np.empty(5)) is NotImplemented
+
+
+def test_too_large_results_raise_memory_errors() -> None:
+    x, call = np.empty((1, 1), np.float32), way(outer, DONE, 1 << 60)
+    with pytest.raises((MemoryError, ValueError)):
+        call(x, x, None, None)
+    assert way(outer, DONE, 2)(x, x, None, None)[0] == 1
+
+
+def test_results_keep_no_references() -> None:
+    x, out = np.ones((2, 3), np.float32), np.ones((2, 3), np.float32)
+    calls = [way(double, DONE), way(double, 5)]
+    for given in ((x, None, x), (x, out, x), (x, x[:1], x)):
+        before = [sys.getrefcount(one) for one in (x, out, None, NotImplemented)]
+        for _ in range(1000):
+            for call in calls:
+                call(*given)
+        after = [sys.getrefcount(one) for one in (x, out, None, NotImplemented)]
+        assert max(abs(a - b) for a, b in zip(after, before, strict=True)) < 100
+    made = calls[0](x, None, out)
+    assert sys.getrefcount(made) == 2
+
+
+def test_bound_arguments_stay_and_go_with_the_function() -> None:
+    first = np.ones((2, 3), np.float32)
+    count = sys.getrefcount(first)
+    call: Any = bound(double.made_for(np.dtype(np.float32)), DONE, first)  # type: ignore[attr-defined]
+    assert sys.getrefcount(call.__self__.kept[0][1]) > count
+    np.testing.assert_array_equal(call(None, np.empty_like(first)), 2 * first)
+    del call
+    assert sys.getrefcount(first) == count

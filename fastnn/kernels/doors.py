@@ -10,30 +10,23 @@ Where objects do not lie in memory as they do for CPython and NumPy, Numba's own
 import functools
 import typing
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import numba
 import numpy as np
 from numba import types
 
-from fastnn.kernels import objects
+from fastnn.kernels import ground, objects
 from fastnn.kernels.compile import ENTRIES, JIT_DISABLED, apart, compile_unit, entry, kernel
-from fastnn.kernels.objects import OWN
+from fastnn.kernels.ground import OWN, Kind
 from fastnn.kernels.units import call_in_parts, compiling, entry_of_parts
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _DTYPES = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.intp)
 
 
-class Kind(NamedTuple):
-    """What a door takes for an array: the dtype, OWN for the door's own, and the number of axes, or FLAT or ROWS."""
-
-    dtype: str
-    axes: int
-
-
-Flat: TypeAlias = Annotated[Any, Kind(OWN, objects.FLAT)]
-Rows: TypeAlias = Annotated[Any, Kind(OWN, objects.ROWS)]
+Flat: TypeAlias = Annotated[Any, Kind(OWN, ground.FLAT)]
+Rows: TypeAlias = Annotated[Any, Kind(OWN, ground.ROWS)]
 Vector: TypeAlias = Annotated[Any, Kind(OWN, 1)]
 Matrix: TypeAlias = Annotated[Any, Kind(OWN, 2)]
 Reals: TypeAlias = Annotated[Any, Kind("float64", 1)]
@@ -50,25 +43,32 @@ def kinds_of(function: Callable[..., Any]) -> str:
     """What a function declares for its arguments, in one text that Numba takes for a constant."""
     hints = typing.get_type_hints(function, include_extras=True)
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
-    return " ".join(_kind_of(hints[name]) for name in names)
+    return ground.text_of(_kind_of(hints[name], names, hints) for name in names)
 
 
-def _kind_of(hint: Any) -> str:
+def _kind_of(hint: Any, names: tuple[str, ...], hints: dict[str, Any]) -> Kind:
+    """The kind of a hint, with the places of arguments for their names."""
     if hint in (int, bool, float):
-        return str(hint.__name__)
-    kind = hint.__metadata__[0]
-    return f"{kind.dtype}:{kind.axes}"
+        return Kind(hint.__name__)
+    kind: Kind = hint.__metadata__[0]
+    if not kind.shape:
+        return kind
+    if kind.shape in names and hints[str(kind.shape)] is not int:
+        return kind._replace(shape=names.index(kind.shape))
+    axes = [one.partition(".") for one in str(kind.shape).split()]
+    return kind._replace(shape=tuple((names.index(name), int(axis) if axis else -1) for name, _, axis in axes))
 
 
 def _door_of(function: Any, kinds: str) -> Any:
     def door(me: Any, arguments: int, count: int) -> Any:
-        if not objects.suits(me, arguments, count, kinds):
-            return objects.refuse(me)
-        values = objects.take(me, arguments, kinds)
+        row = objects.row(me, arguments, count, kinds)
+        if row == 0:
+            return objects.refuse(me, arguments, count)
+        values = objects.take(me, row, kinds)
         state = objects.pause(me)
         result = function(*values)
         objects.resume(me, state)
-        return objects.give(me, result)
+        return objects.give(me, row, result, kinds)
 
     return door
 
@@ -76,24 +76,26 @@ def _door_of(function: Any, kinds: str) -> Any:
 # As _door_of; a function around this one's parts would be a closure, which is kept in no file.
 def _door_of_parts(function: Any, kinds: str) -> Any:
     def door(me: Any, arguments: int, count: int) -> Any:
-        if not objects.suits(me, arguments, count, kinds):
-            return objects.refuse(me)
-        values = objects.take(me, arguments, kinds)
+        row = objects.row(me, arguments, count, kinds)
+        if row == 0:
+            return objects.refuse(me, arguments, count)
+        values = objects.take(me, row, kinds)
         state = objects.pause(me)
         call_in_parts(values[1], function, values[2:], values[0])
         objects.resume(me, state)
-        return objects.give(me, None)
+        return objects.give(me, row, None, kinds)
 
     return door
 
 
-def _as_declared(value: Any, kind: str) -> Any:
+def _as_declared(value: Any, kind: Kind) -> Any:
     """An argument in the form that doors know: a number as Python's, a dtype as NumPy's own, without metadata."""
     if isinstance(value, np.ndarray):
         return next((value.view(dtype) for dtype in _DTYPES if value.dtype == dtype), value)
-    if kind in ("int", "bool") and isinstance(value, int | np.integer | np.bool_):
+    if kind.dtype in ("int", "bool") and isinstance(value, int | np.integer | np.bool_):
         return int(value)
-    return float(value) if kind == "float" and isinstance(value, int | float | np.integer | np.floating) else value
+    is_real = isinstance(value, int | float | np.integer | np.floating)
+    return float(value) if kind.dtype == "float" and is_real else value
 
 
 class Door:
@@ -149,16 +151,16 @@ class Door:
 
     def _slow_call(self, arguments: tuple[Any, ...]) -> Any:
         """The result of the first call for a dtype, or of one with arguments in another form."""
-        kinds = self._kinds.split()
+        kinds = ground.kinds_in(self._kinds)
         if len(arguments) != len(kinds):
             raise TypeError(f"{self.__name__}: expected {len(kinds)} arguments, got {len(arguments)}")
         given = [_as_declared(one, kind) for one, kind in zip(arguments, kinds, strict=True)]
-        owns = [getattr(one, "dtype", None) for one, kind in zip(given, kinds, strict=True) if kind.startswith(OWN)]
+        owns = [getattr(one, "dtype", None) for one, kind in zip(given, kinds, strict=True) if kind.dtype == OWN]
         own = owns[0] if owns else _DTYPES[1]
         result = self.made_for(own)(*given) if own in _DTYPES[:2] else NotImplemented
         if result is NotImplemented:
             came = " ".join(f"{one.dtype}:{one.ndim}" if hasattr(one, "ndim") else type(one).__name__ for one in given)
-            raise TypeError(f"{self.__name__}: expected {self._kinds}, got {came}")
+            raise TypeError(f"{self.__name__}: expected {' '.join(map(str, kinds))}, got {came}")
         return result
 
     def _make(self, dtype: Any) -> Callable[..., Any]:
@@ -167,7 +169,7 @@ class Door:
         function = self._make_door(self.compiled, self._kinds)
         address, library = compile_unit(function, (pointer, types.intp, types.intp), made_of, types.intp)
         self.libraries.append(library)
-        return objects.python_function(self.__name__, address)
+        return ground.python_function(self.__name__, address)
 
 
 def door(function: Function) -> Function:
@@ -175,7 +177,7 @@ def door(function: Function) -> Function:
 
     One that it calls on threads has the first parameters `n_threads` and `launcher` (see units.run_parts).
     """
-    made: Any = entry(function) if JIT_DISABLED or not objects.layout_is_known() else Door(function)
+    made: Any = entry(function) if JIT_DISABLED or not ground.layout_is_known() else Door(function)
     return made
 
 
@@ -186,4 +188,4 @@ def made_for(entry: Any, dtype: Any) -> Callable[..., Any] | None:
 
 def door_of_parts(function: Callable[..., None]) -> Any:
     """As `door`, for a function of (part, parts, *arguments), which is called for each part."""
-    return entry_of_parts(function) if JIT_DISABLED or not objects.layout_is_known() else Door(function, in_parts=True)
+    return entry_of_parts(function) if JIT_DISABLED or not ground.layout_is_known() else Door(function, in_parts=True)

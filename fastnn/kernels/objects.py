@@ -1,68 +1,22 @@
 """Objects of Python and NumPy as compiled code reads them where they lie in memory, and calls Python's functions.
 
-The machine code names nothing outside: the functions of Python that it calls, and the types that it compares with,
-stand in a table of addresses, the *ground*, which is the memory of an array. `python_function` gives this array to a C
-function as its object.
+The machine code names nothing outside: it finds all that in the ground (ground.py), whose address it reads from the
+object with which a C function is called.
 """
 
-import ctypes
-import functools
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from fastnn.kernels import ground
+from fastnn.kernels.ground import DATA, DONE, PLACES, Kind, kinds_in
+
 _WORD, _HALF = ir.IntType(64), ir.IntType(32)
-
-# Where the parts of objects lie: PyObject and PyArrayObject_fields, which NumPy keeps for extensions made for 1.x.
-_TYPE, _DATA, _AXES, _SHAPE, _DTYPE, _FLAGS = 8, 16, 24, 32, 56, 64
-_PLAIN, _PLAIN_MASK = 0x501, 0x80000501 - (1 << 32)  # as gate.buffers.PLAIN
-
-# The functions that doors call, in their places of the ground, after the objects.
-_FUNCTIONS = (
-    "Py_IncRef",
-    "PyLong_AsSsize_t",
-    "PyLong_FromSsize_t",
-    "PyFloat_AsDouble",
-    "PyFloat_FromDouble",
-    "PyTuple_New",
-    "PyTuple_SetItem",
-    "PyEval_SaveThread",
-    "PyEval_RestoreThread",
-)
-_OBJECTS = (
-    np.ndarray,
-    np.dtype(np.float32),
-    np.dtype(np.float64),
-    np.dtype(np.intp),
-    int,
-    bool,
-    float,
-    None,
-    NotImplemented,
-)
-_PLACES: dict[Any, int] = {one: place for place, one in enumerate((*_OBJECTS, *_FUNCTIONS))}
-
-
-OWN = "own"  # the dtype for which a door is made
-
-
-FLAT, ROWS = 0, -1  # axes of arrays of any rank: all elements as a vector, and a row for each last axis
-
-
-def _type_of(kind: str, own: Any) -> Any:
-    """Numba's type for an argument of a kind."""
-    if kind in ("int", "bool", "float"):
-        return {"int": types.intp, "bool": types.boolean, "float": types.float64}[kind]
-    dtype, axes = kind.split(":")
-    number = {FLAT: 1, ROWS: 2}.get(int(axes), int(axes))
-    return types.Array(own if dtype == OWN else numba.from_dtype(np.dtype(dtype)), number, "C")
 
 
 class _Builder:
@@ -70,7 +24,7 @@ class _Builder:
 
     def __init__(self, builder: Any, me: Any) -> None:
         self.builder = builder
-        self.ground = self.read(builder.ptrtoint(me, _WORD), _DATA)
+        self.ground = self.read(builder.ptrtoint(me, _WORD), DATA)
 
     def read(self, address: Any, offset: int, size: Any = _WORD) -> Any:
         """The integer at an address and an offset."""
@@ -79,7 +33,7 @@ class _Builder:
 
     def known(self, what: Any) -> Any:
         """The address of an object or a function of the ground."""
-        return self.read(self.ground, 8 * _PLACES[what])
+        return self.read(self.ground, 8 * PLACES[what])
 
     def call(self, name: str, *arguments: Any, result: Any = _WORD) -> Any:
         """Call a function of Python's."""
@@ -95,56 +49,103 @@ class _Builder:
     def equal(self, a: Any, b: Any) -> Any:
         return self.builder.icmp_unsigned("==", a, b)
 
-    def conditions(self, argument: Any, kind: str, own: Any) -> Iterator[Any]:
+    def bound(self) -> Any:
+        """How many first arguments are bound."""
+        return self.read(self.ground, 8 * ground.BOUND)
+
+    def argument(self, arguments: Any, place: int) -> Any:
+        """The address of an argument, bound or given."""
+        builder, bound = self.builder, self.bound()
+        mine = builder.add(self.ground, ir.Constant(_WORD, 8 * (ground.BOUND + 1 + place)))
+        given = builder.sub(ir.Constant(_WORD, place), bound)
+        given = builder.add(arguments, builder.mul(given, ir.Constant(_WORD, 8)))
+        is_mine = builder.icmp_signed(">", bound, ir.Constant(_WORD, place))
+        return self.read(builder.select(is_mine, mine, given), 0)
+
+    def conditions(self, argument: Any, kind: Kind, own: Any) -> Iterator[Any]:
         """What must be true of an argument; each is built where those before it are true."""
-        given = self.read(argument, _TYPE)
-        if kind == "float":
+        given = self.read(argument, ground.TYPE)
+        if kind.dtype == "float":
             yield self.equal(given, self.known(float))
-        elif kind in ("int", "bool"):
+        elif kind.is_number:
             yield self.builder.or_(self.equal(given, self.known(int)), self.equal(given, self.known(bool)))
         else:
-            array = _type_of(kind, own)
             yield self.equal(given, self.known(np.ndarray))
-            yield self.equal(self.read(argument, _DTYPE), self.known(np.dtype(str(array.dtype))))
-            wanted = int(kind.rpartition(":")[2])
-            comparison, axes = (">=", 1) if wanted in (FLAT, ROWS) else ("==", wanted)
-            yield self.builder.icmp_signed(comparison, self.read(argument, _AXES, _HALF), ir.Constant(_HALF, axes))
-            flags = self.builder.and_(self.read(argument, _FLAGS, _HALF), ir.Constant(_HALF, _PLAIN_MASK))
-            yield self.equal(flags, ir.Constant(_HALF, _PLAIN))
+            yield self.equal(self.read(argument, ground.DTYPE), self.known(np.dtype(str(kind.type(own).dtype))))
+            comparison, axes = (">=", 1) if kind.axes in (ground.FLAT, ground.ROWS) else ("==", kind.axes)
+            yield self.builder.icmp_signed(
+                comparison, self.read(argument, ground.AXES, _HALF), ir.Constant(_HALF, axes)
+            )
+            flags = self.builder.and_(self.read(argument, ground.FLAGS, _HALF), ir.Constant(_HALF, ground.PLAIN_MASK))
+            yield self.equal(flags, ir.Constant(_HALF, ground.PLAIN))
 
-    def value(self, context: Any, argument: Any, kind: str, own: Any) -> Any:
+    def is_shaped(self, argument: Any, shape: tuple[Any, Any]) -> Any:
+        """Whether an array has this shape: the number of axes, and the address of their lengths."""
+        builder, (axes, lengths) = self.builder, shape
+        answer = cgutils.alloca_once_value(builder, self.equal(self.read(argument, ground.AXES, _HALF), axes))
+        with builder.if_then(builder.load(answer)):
+            mine = self.read(argument, ground.SHAPE)
+            with cgutils.for_range(builder, builder.sext(axes, _WORD)) as loop:
+                offset = builder.mul(loop.index, ir.Constant(_WORD, 8))
+                one, other = (self.read(builder.add(at, offset), 0) for at in (mine, lengths))
+                builder.store(builder.and_(builder.load(answer), self.equal(one, other)), answer)
+        return builder.load(answer)
+
+    def wanted_shape(self, row: Any, kind: Kind) -> tuple[Any, Any]:
+        """The shape that an array of a kind has: the number of axes, and the address of their lengths."""
+        if isinstance(kind.shape, int):
+            like = self.read(row, 8 * kind.shape)
+            return self.read(like, ground.AXES, _HALF), self.read(like, ground.SHAPE)
+        pairs: Any = kind.shape
+        lengths = cgutils.alloca_once(self.builder, ir.ArrayType(_WORD, len(pairs)))
+        for i, (place, axis) in enumerate(pairs):
+            other = self.read(row, 8 * place)
+            length = self.integer(other) if axis < 0 else self.read(self.read(other, ground.SHAPE), 8 * axis)
+            self.builder.store(length, cgutils.gep_inbounds(self.builder, lengths, 0, i))
+        return ir.Constant(_HALF, len(pairs)), self.builder.ptrtoint(lengths, _WORD)
+
+    def new_array(self, kind: Kind, own: Any, shape: tuple[Any, Any]) -> Any:
+        """A new array of a kind; 0 with Python's exception set if memory does not suffice."""
+        none, number = ir.Constant(_WORD, 0), ground.NUMBERS_OF_TYPES[str(kind.type(own).dtype)]
+        some = [ir.Constant(_HALF, number), none, none, ir.Constant(_HALF, 0), ir.Constant(_HALF, 0), none]
+        return self.call(ground.NEW_ARRAY, self.known(np.ndarray), *shape, *some)
+
+    def integer(self, argument: Any) -> Any:
+        return self.call("PyLong_AsSsize_t", argument)
+
+    def value(self, context: Any, argument: Any, kind: Kind, own: Any) -> Any:
         """An argument as compiled code takes it."""
-        if kind == "float":
+        if kind.dtype == "float":
             return self.call("PyFloat_AsDouble", argument, result=ir.DoubleType())
-        if kind == "int":
-            return self.call("PyLong_AsSsize_t", argument)
-        if kind == "bool":
-            return self.builder.icmp_signed("!=", self.call("PyLong_AsSsize_t", argument), ir.Constant(_WORD, 0))
-        array = _type_of(kind, own)
-        shape = self.shape(argument, int(kind.rpartition(":")[2]))
+        if kind.dtype == "int":
+            return self.integer(argument)
+        if kind.dtype == "bool":
+            return self.builder.icmp_signed("!=", self.integer(argument), ir.Constant(_WORD, 0))
+        array = kind.type(own)
+        shape = self.shape(argument, kind.axes)
         item = ir.Constant(_WORD, array.dtype.bitwidth // 8)
         strides = [item]
         for length in shape[:0:-1]:
             strides.insert(0, self.builder.mul(strides[0], length))
-        data = self.builder.inttoptr(self.read(argument, _DATA), context.get_data_type(array.dtype).as_pointer())
+        data = self.builder.inttoptr(self.read(argument, DATA), context.get_data_type(array.dtype).as_pointer())
         made = context.make_array(array)(context, self.builder)
         context.populate_array(made, data=data, shape=shape, strides=strides, itemsize=item, meminfo=None)
         return made._getvalue()
 
     def shape(self, argument: Any, axes: int) -> list[Any]:
         """The lengths of an array's axes, as the kind takes them."""
-        lengths = self.read(argument, _SHAPE)
-        if axes not in (FLAT, ROWS):
+        lengths = self.read(argument, ground.SHAPE)
+        if axes not in (ground.FLAT, ground.ROWS):
             return [self.read(lengths, 8 * axis) for axis in range(axes)]
         builder = self.builder
-        last = builder.sub(builder.sext(self.read(argument, _AXES, _HALF), _WORD), ir.Constant(_WORD, 1))
+        last = builder.sub(builder.sext(self.read(argument, ground.AXES, _HALF), _WORD), ir.Constant(_WORD, 1))
         size = cgutils.alloca_once_value(builder, ir.Constant(_WORD, 1))
         with cgutils.for_range(builder, last) as loop:
             place = builder.gep(builder.inttoptr(lengths, _WORD.as_pointer()), [loop.index])
             builder.store(builder.mul(builder.load(size), builder.load(place)), size)
         rows = builder.load(size)
         width = builder.load(builder.gep(builder.inttoptr(lengths, _WORD.as_pointer()), [last]))
-        return [rows, width] if axes == ROWS else [builder.mul(rows, width)]
+        return [rows, width] if axes == ground.ROWS else [builder.mul(rows, width)]
 
     def object(self, value: Any, kind: Any) -> Any:
         """A result as an object of Python's."""
@@ -156,44 +157,113 @@ class _Builder:
             return self.call("PyLong_FromSsize_t", self.builder.zext(value, _WORD))
         if isinstance(kind, types.Integer):
             return self.call("PyLong_FromSsize_t", value)
-        made = self.call("PyTuple_New", ir.Constant(_WORD, len(kind)))
-        for i, one in enumerate(kind):
-            item = self.object(self.builder.extract_value(value, i), one)
+        return self.tuple([self.object(self.builder.extract_value(value, i), one) for i, one in enumerate(kind)])
+
+    def tuple(self, items: list[Any]) -> Any:
+        """A tuple of objects, whose references it takes."""
+        made = self.call("PyTuple_New", ir.Constant(_WORD, len(items)))
+        for i, item in enumerate(items):
             self.call("PyTuple_SetItem", made, ir.Constant(_WORD, i), item)
         return made
 
 
-def _lower_suits(context: Any, me: Any, arguments: Any, count: Any, kinds: Any) -> Any:
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        build, wanted = _Builder(builder, args[0]), kinds.literal_value.split()
-        end, answers = builder.append_basic_block("end"), []
+class _Row(_Builder):
+    """The row of a door's arguments: their addresses, in memory of the door's, which is 0 where they do not suit."""
 
-        def need(condition: Any) -> None:
-            """Go to the end unless the condition is true."""
-            answers.append(builder.block)
-            following = builder.append_basic_block("following")
-            builder.cbranch(condition, following, end)
-            builder.position_at_end(following)
+    def __init__(self, builder: Any, me: Any, kinds: list[Kind], own: Any) -> None:
+        super().__init__(builder, me)
+        self.kinds, self.own = kinds, own
+        memory = cgutils.alloca_once(builder, ir.ArrayType(_WORD, max(1, len(kinds))))
+        self.row = builder.ptrtoint(memory, _WORD)
+        self.end, self.answers = builder.append_basic_block("end"), list[Any]()
 
-        need(build.equal(args[2], ir.Constant(_WORD, len(wanted))))
-        for i, kind in enumerate(wanted):
-            for condition in build.conditions(build.read(args[1], 8 * i), kind, me.dtype):
-                need(condition)
-        last = builder.block
-        builder.branch(end)
-        builder.position_at_end(end)
-        result = builder.phi(ir.IntType(1))
-        for block in answers:
-            result.add_incoming(ir.Constant(ir.IntType(1), 0), block)
-        result.add_incoming(ir.Constant(ir.IntType(1), 1), last)
+    def put(self, place: int, address: Any) -> None:
+        at = self.builder.add(self.row, ir.Constant(_WORD, 8 * place))
+        self.builder.store(address, self.builder.inttoptr(at, _WORD.as_pointer()))
+
+    def need(self, condition: Any) -> None:
+        """Go to the end unless the condition is true."""
+        self.answers.append(self.builder.block)
+        following = self.builder.append_basic_block("following")
+        self.builder.cbranch(condition, following, self.end)
+        self.builder.position_at_end(following)
+
+    def need_unless_left_out(self, argument: Any, kind: Kind, conditions: Iterable[Any]) -> None:
+        """Need conditions of an argument, but None stands for a result that is to be made."""
+        if not kind.is_result:
+            for condition in conditions:
+                self.need(condition)
+            return
+        given, done = (self.builder.append_basic_block(name) for name in ("given", "done"))
+        self.builder.cbranch(self.equal(argument, self.known(None)), done, given)
+        self.builder.position_at_end(given)
+        for condition in conditions:
+            self.need(condition)
+        self.builder.branch(done)
+        self.builder.position_at_end(done)
+
+    def fill(self, arguments: Any, count: Any) -> None:
+        """Look at all arguments."""
+        self.need(self.equal(self.builder.add(count, self.bound()), ir.Constant(_WORD, len(self.kinds))))
+        for i, kind in enumerate(self.kinds):
+            argument = self.argument(arguments, i)
+            self.put(i, argument)
+            self.need_unless_left_out(argument, kind, self.conditions(argument, kind, self.own))
+        for i, kind in enumerate(self.kinds):
+            if kind.shape is not None:
+                argument, shape = self.read(self.row, 8 * i), self.wanted_shape(self.row, kind)
+                self.need_unless_left_out(argument, kind, (self.is_shaped(argument, shape) for _ in range(1)))
+
+    def make_results(self) -> None:
+        """Make the results that are left out; the door has a reference to each, given or made."""
+        builder, all_made = self.builder, cgutils.alloca_once_value(self.builder, ir.Constant(ir.IntType(1), 1))
+        for i, kind in enumerate(self.kinds):
+            if kind.is_result:
+                given = self.read(self.row, 8 * i)
+                with builder.if_else(self.equal(given, self.known(None))) as (is_left_out, is_given):
+                    with is_left_out:
+                        made = self.new_array(kind, self.own, self.wanted_shape(self.row, kind))
+                        self.put(i, made)
+                        is_made = builder.icmp_unsigned("!=", made, ir.Constant(_WORD, 0))
+                        builder.store(builder.and_(builder.load(all_made), is_made), all_made)
+                    with is_given:
+                        self.call("Py_IncRef", given, result=ir.VoidType())
+        with builder.if_then(builder.not_(builder.load(all_made)), likely=False):
+            _drop_results(self, self.row, self.kinds)
+        self.need(builder.load(all_made))
+
+    def found(self) -> Any:
+        """The row's address, or 0."""
+        last = self.builder.block
+        self.builder.branch(self.end)
+        self.builder.position_at_end(self.end)
+        result = self.builder.phi(_WORD)
+        for block in self.answers:
+            result.add_incoming(ir.Constant(_WORD, 0), block)
+        result.add_incoming(self.row, last)
         return result
 
-    return types.boolean(me, types.intp, types.intp, kinds), codegen
+
+def _drop_results(build: _Builder, row: Any, kinds: list[Kind]) -> None:
+    """Give up the references to results."""
+    for i, kind in enumerate(kinds):
+        if kind.is_result:
+            build.call("Py_DecRef", build.read(row, 8 * i), result=ir.VoidType())
 
 
-def _lower_take(context: Any, me: Any, arguments: Any, kinds: Any) -> Any:
-    wanted = kinds.literal_value.split()
-    result = types.Tuple([_type_of(kind, me.dtype) for kind in wanted])
+def _lower_row(context: Any, me: Any, arguments: Any, count: Any, kinds: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        row = _Row(builder, args[0], kinds_in(kinds.literal_value), me.dtype)
+        row.fill(args[1], args[2])
+        row.make_results()
+        return row.found()
+
+    return types.intp(me, types.intp, types.intp, kinds), codegen
+
+
+def _lower_take(context: Any, me: Any, row: Any, kinds: Any) -> Any:
+    wanted = kinds_in(kinds.literal_value)
+    result = types.Tuple([kind.type(me.dtype) for kind in wanted])
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         build = _Builder(builder, args[0])
@@ -203,87 +273,69 @@ def _lower_take(context: Any, me: Any, arguments: Any, kinds: Any) -> Any:
     return result(me, types.intp, kinds), codegen
 
 
-def _lower_give(context: Any, me: Any, value: Any) -> Any:
+def _lower_give(context: Any, me: Any, row: Any, value: Any, kinds: Any) -> Any:
+    places = [i for i, kind in enumerate(kinds_in(kinds.literal_value)) if kind.is_result]
+
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _Builder(builder, args[0]).object(args[1], value)
+        build, none = _Builder(builder, args[0]), ir.Constant(_WORD, 0)
+        if not places:
+            return build.object(args[2], value)
+        rest = list(enumerate(value))[1:] if isinstance(value, types.BaseTuple) else []
+        outcome = builder.extract_value(args[2], 0) if rest else args[2]
+        is_bound, answer = builder.icmp_signed(">", build.bound(), none), cgutils.alloca_once(builder, _WORD)
+        with builder.if_else(builder.and_(is_bound, build.equal(outcome, ir.Constant(_WORD, DONE)))) as (done, other):
+            with done:
+                items = [build.object(builder.extract_value(args[2], i), kind) for i, kind in rest]
+                items += [build.read(args[1], 8 * i) for i in places]
+                builder.store(items[0] if len(items) == 1 else build.tuple(items), answer)
+            with other:
+                _drop_results(build, args[1], kinds_in(kinds.literal_value))
+                with builder.if_else(is_bound) as (bound, unbound):
+                    with bound:
+                        builder.store(build.object(outcome, types.intp), answer)
+                    with unbound:
+                        builder.store(build.object(args[2], value), answer)
+        return builder.load(answer)
 
-    return types.intp(me, value), codegen
+    return types.intp(me, row, value, kinds), codegen
 
 
-def _lower_refuse(context: Any, me: Any) -> Any:
+def _lower_refuse(context: Any, me: Any, arguments: Any, count: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _Builder(builder, args[0]).reference(NotImplemented)
+        build, none, answer = _Builder(builder, args[0]), ir.Constant(_WORD, 0), cgutils.alloca_once(builder, _WORD)
+        builder.store(none, answer)
+        with builder.if_then(build.equal(build.call("PyErr_Occurred"), none)):
+            following, its_own = (build.read(build.ground, 8 * (ground.NEXT + i)) for i in range(2))
+            with builder.if_else(build.equal(following, none)) as (last, another):
+                with last:
+                    builder.store(build.reference(NotImplemented), answer)
+                with another:
+                    door = ir.FunctionType(_WORD, [_WORD] * 3).as_pointer()
+                    asked = builder.call(builder.inttoptr(following, door), [its_own, args[1], args[2]])
+                    builder.store(asked, answer)
+        return builder.load(answer)
 
-    return types.intp(me), codegen
+    return types.intp(me, arguments, count), codegen
 
 
 def _lower_pause(context: Any, me: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _Builder(builder, args[0]).call("PyEval_SaveThread")
+        build, state = _Builder(builder, args[0]), cgutils.alloca_once_value(builder, ir.Constant(_WORD, 0))
+        with builder.if_then(build.equal(build.bound(), ir.Constant(_WORD, 0))):
+            builder.store(build.call("PyEval_SaveThread"), state)
+        return builder.load(state)
 
     return types.intp(me), codegen
 
 
 def _lower_resume(context: Any, me: Any, state: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _Builder(builder, args[0]).call("PyEval_RestoreThread", args[1], result=ir.VoidType())
+        with builder.if_then(builder.icmp_unsigned("!=", args[1], ir.Constant(_WORD, 0))):
+            _Builder(builder, args[0]).call("PyEval_RestoreThread", args[1], result=ir.VoidType())
         return context.get_dummy_value()
 
     return types.void(me, state), codegen
 
 
-suits, take, give = (intrinsic(prefer_literal=True)(one) for one in (_lower_suits, _lower_take, _lower_give))
+row, take, give = (intrinsic(prefer_literal=True)(one) for one in (_lower_row, _lower_take, _lower_give))
 refuse, pause, resume = (intrinsic(one) for one in (_lower_refuse, _lower_pause, _lower_resume))
-
-
-@functools.cache
-def layout_is_known() -> bool:
-    """Whether objects lie in memory as doors expect; not in PyPy, or in a Python without the interpreter's lock."""
-    sample = np.zeros((2, 3), np.float32)
-
-    def word(address: int, offset: int, kind: Any = ctypes.c_ssize_t) -> int:
-        return int(kind.from_address(address + offset).value)
-
-    places = {_TYPE: id(np.ndarray), _DATA: sample.ctypes.data, _DTYPE: id(sample.dtype)}
-    return (
-        sys.implementation.name == "cpython"
-        and not numba.config.BOUNDSCHECK  # it raises exceptions, which a door cannot
-        and all(word(id(sample), offset) == value for offset, value in places.items())
-        and word(id(sample), _AXES, ctypes.c_int32) == 2
-        and word(id(sample), _FLAGS, ctypes.c_int32) == _PLAIN | 0x4  # the array owns its memory
-        and [word(word(id(sample), _SHAPE), 8 * axis) for axis in range(2)] == [2, 3]
-    )
-
-
-class _Definition(ctypes.Structure):
-    """PyMethodDef."""
-
-    _fields_ = (
-        ("name", ctypes.c_char_p),
-        ("address", ctypes.c_void_p),
-        ("flags", ctypes.c_int),
-        ("doc", ctypes.c_char_p),
-    )
-
-
-_METH_FASTCALL = 0x80
-_definitions: list[_Definition] = []  # Python keeps their addresses
-
-
-@functools.cache
-def _ground() -> Any:
-    """The memory that doors read: addresses of objects, which are never freed, and of functions."""
-    functions = [ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value for name in _FUNCTIONS]
-    made = np.array([*map(id, _OBJECTS), *functions], np.intp)
-    made.flags.writeable = False
-    return made
-
-
-def python_function(name: str, address: int) -> Callable[..., Any]:
-    """A function of Python's from the address of a C function of the METH_FASTCALL protocol."""
-    definition = _Definition(name.encode(), address, _METH_FASTCALL, None)
-    _definitions.append(definition)
-    protocol = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.POINTER(_Definition), ctypes.py_object, ctypes.c_void_p)
-    make = protocol(("PyCFunction_NewEx", ctypes.pythonapi))
-    made: Callable[..., Any] = make(ctypes.byref(definition), _ground(), None)
-    return made
