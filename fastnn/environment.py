@@ -33,8 +33,9 @@ from fastnn.version import __version__
 
 # Environment variables that change what fastnn or its competitor, NumPy's matrix product, does.
 VARIABLES = (
-    "FASTNN_CACHE", "FASTNN_DATA", "FASTNN_VECTOR_WIDTH", "NUMBA_CPU_NAME", "NUMBA_DISABLE_JIT", "NUMBA_NUM_THREADS",
-    "NUMBA_THREADING_LAYER", "OMP_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS",
+    "FASTNN_CACHE", "FASTNN_DATA", "FASTNN_VECTOR_WIDTH", "GOMP_SPINCOUNT", "NUMBA_CPU_NAME", "NUMBA_DISABLE_JIT",
+    "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS",
 )  # fmt: skip
 
 
@@ -175,6 +176,8 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("kernels", "compiled" if found["compiled"] else "plain Python, slow: NUMBA_DISABLE_JIT is set"),
         ("threads", found["threads"]["reason"]),
         ("threading layer", found["threads"]["threading_layer"]),
+        ("threads wait", found["threads"]["waiting"]),
+        ("parallel regions", found["threads"]["regions"]),
         ("kernel cache", found["folders"]["kernels"] or "none: kernels are compiled anew in each process"),
         ("data folder", found["folders"]["data"] or "none: the user has no home folder"),
         ("NumPy's BLAS", f"{library}, {kernels}"),

@@ -33,6 +33,8 @@ FIXED = {
         "threads": 2,
         "reason": "2: affinity 2, no cgroup quota, NUMBA_NUM_THREADS 2",
         "threading_layer": "omp",
+        "waiting": "for 1000 turns of a loop, then asleep",
+        "regions": "7 on threads",
     },
     "folders": {"kernels": "/home/u/.cache/fastnn/kernels/0a", "data": "/data"},
     "blas": {"name": "scipy-openblas", "version": "0.3.31", "kernels": "SkylakeX"},
@@ -156,20 +158,22 @@ def test_blas_kernels_without_threadpoolctl(
 def test_show_config_is_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(environment, "config", lambda: FIXED)
     assert shown(capsys) == (
-        "fastnn           1.2.3\n"
-        "python           3.11.7\n"
-        "numpy            2.4.6\n"
-        "numba            0.68.1\n"
-        "llvmlite         0.50.0\n"
-        "platform         Linux-6.1\n"
-        "processor        znver5: vectors of 64 bytes (16 float32), fused multiply-add\n"
-        "kernels          compiled\n"
-        "threads          2: affinity 2, no cgroup quota, NUMBA_NUM_THREADS 2\n"
-        "threading layer  omp\n"
-        "kernel cache     /home/u/.cache/fastnn/kernels/0a\n"
-        "data folder      /data\n"
-        "NumPy's BLAS     scipy-openblas 0.3.31, SkylakeX kernels\n"
-        "FASTNN_DATA      /data (environment variable)\n"
+        "fastnn            1.2.3\n"
+        "python            3.11.7\n"
+        "numpy             2.4.6\n"
+        "numba             0.68.1\n"
+        "llvmlite          0.50.0\n"
+        "platform          Linux-6.1\n"
+        "processor         znver5: vectors of 64 bytes (16 float32), fused multiply-add\n"
+        "kernels           compiled\n"
+        "threads           2: affinity 2, no cgroup quota, NUMBA_NUM_THREADS 2\n"
+        "threading layer   omp\n"
+        "threads wait      for 1000 turns of a loop, then asleep\n"
+        "parallel regions  7 on threads\n"
+        "kernel cache      /home/u/.cache/fastnn/kernels/0a\n"
+        "data folder       /data\n"
+        "NumPy's BLAS      scipy-openblas 0.3.31, SkylakeX kernels\n"
+        "FASTNN_DATA       /data (environment variable)\n"
     )
 
 
@@ -178,10 +182,10 @@ def test_show_config_says_what_is_absent(monkeypatch: pytest.MonkeyPatch, capsys
     absent = {"processor": generic, "compiled": False, "folders": {"kernels": None, "data": None}}
     monkeypatch.setattr(environment, "config", lambda: {**FIXED, **absent})
     table = shown(capsys)
-    assert "\nprocessor        generic: vectors of 16 bytes (4 float32), no fused multiply-add\n" in table
-    assert "\nkernels          plain Python, slow: NUMBA_DISABLE_JIT is set\n" in table
-    assert "\nkernel cache     none: kernels are compiled anew in each process\n" in table
-    assert "\ndata folder      none: the user has no home folder\n" in table
+    assert "\nprocessor         generic: vectors of 16 bytes (4 float32), no fused multiply-add\n" in table
+    assert "\nkernels           plain Python, slow: NUMBA_DISABLE_JIT is set\n" in table
+    assert "\nkernel cache      none: kernels are compiled anew in each process\n" in table
+    assert "\ndata folder       none: the user has no home folder\n" in table
 
 
 # --- warmup --------------------------------------------------------------------------------------------------------

@@ -73,8 +73,9 @@ def free_processors(n: int, launch: Callable[..., Any]) -> int:
     if free > 1 and free != watch.team:
         clocks = np.zeros(free, np.int64)
         launch(note_clocks, free, (clocks,))
-        watch.own = frozenset(clocks.view(np.int32)[::2].tolist())  # the first half of each
-        watch.team, watch.read = free, {clock: ran for clock, ran in watch.read.items() if clock not in watch.own}
+        if clocks.all():  # all threads ran: no other Python thread's regions have just begun a pause
+            watch.own = frozenset(clocks.view(np.int32)[::2].tolist())  # the first half of each
+            watch.team, watch.read = free, {clock: ran for clock, ran in watch.read.items() if clock not in watch.own}
     return free
 
 

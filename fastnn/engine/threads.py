@@ -11,6 +11,7 @@ import operator
 import os
 import pathlib
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,9 +21,9 @@ import numpy as np
 
 from fastnn.engine import contention
 from fastnn.gate import checks
-from fastnn.kernels import openmp
+from fastnn.kernels import launches, openmp
 from fastnn.kernels.compile import JIT_DISABLED
-from fastnn.kernels.units import compiling, launched_by_openmp, launcher
+from fastnn.kernels.units import compiling, launch_state, launcher
 
 # With fewer floating-point operations, a launch costs more than a second thread gains.
 SMALL_WORK = 200_000
@@ -40,7 +41,7 @@ _chosen: int | None = None  # by set_num_threads
 _layer: str | None = None  # Numba's threading layer, once its threads are started
 _starting = threading.Lock()
 _workqueue_busy = threading.Lock()
-_forked_from_openmp = False
+_forked_from_openmp = _openmp_at_fork = False
 
 
 def default_num_threads() -> int:
@@ -83,17 +84,24 @@ def at_most(n: int | None) -> int:
 
 
 def describe() -> dict[str, int | str]:
-    """Return the number of threads, a sentence that explains it, and the threading layer."""
+    """Return the number of threads and why, the threading layer, how its threads wait, and what regions ran on them."""
     layer = _layer or "not started"
     reason = _default()[1] if _chosen is None else f"{_chosen}: chosen by set_num_threads"
-    return {"threads": get_num_threads(), "reason": reason, "threading_layer": layer}
+    return {
+        "threads": get_num_threads(),
+        "reason": reason,
+        "threading_layer": layer,
+        "waiting": openmp.waiting() if layer in ("omp", "not started") else "as this layer's do",
+        "regions": launches.described(launch_state()),
+    }
 
 
 def run(entry: Callable[..., Any], work: float, *args: Any, n_threads: int | None = None) -> Any:
     """Call an entry, on several threads if that pays and is safe.
 
     entry: the kernel. It is called as entry(1, 0, *args) or, on n threads, as entry(n, launcher(), *args).
-    work: its floating-point operations; a call with fewer than SMALL_WORK is serial.
+    work: its floating-point operations; a call with fewer than SMALL_WORK is serial. In one with more, the launcher
+        runs each region on threads or, while others keep the processors busy, on this one (kernels/launches.py).
     n_threads: the number of threads for this call, already checked; None for `get_num_threads`.
     """
     if work < SMALL_WORK:
@@ -107,7 +115,7 @@ def run(entry: Callable[..., Any], work: float, *args: Any, n_threads: int | Non
     layer = started_layer()
     if layer == NO_LAYER or work < SMALL_WORK_ON.get(layer, 0):
         return entry(1, 0, *args)
-    if layer == "omp" and work < LARGE_WORK:
+    if layer == "omp" and work < LARGE_WORK and not launches.is_paused(launch_state(), time.monotonic()):
         n = contention.free_processors(n, _launch)
         if n == 1:
             return entry(1, 0, *args)
@@ -148,7 +156,7 @@ def started_layer() -> str:
     """Return the name of the threading layer, or NO_LAYER; start Numba's threads if they are to be used."""
     global _layer
     if _layer is None and openmp.is_available():
-        _layer = "omp"
+        _layer = NO_LAYER if openmp.is_parents() else "omp"
     if _layer is None:
         with _starting, warnings.catch_warnings():
             warnings.simplefilter("ignore", numba.NumbaWarning)  # such as a TBB that is too old for Numba
@@ -160,19 +168,21 @@ def started_layer() -> str:
     return _layer
 
 
-def _note_fork() -> None:
-    """Note in a forked child whether the parent had OpenMP threads, which do not exist in the child."""
-    global _forked_from_openmp, _starting, _workqueue_busy
-    _starting, _workqueue_busy = threading.Lock(), threading.Lock()  # another thread may have held them
-    _forked_from_openmp = launched_by_openmp()
-    with contextlib.suppress(ValueError):  # Numba has started no threads
-        _forked_from_openmp = _forked_from_openmp or _numba.threading_layer() == "omp"
-
-
-def _wait_for_compilation() -> None:
-    """Before a fork: take the locks of compilation, in the order in which a unit takes them."""
+def _before_fork() -> None:
+    """Take the locks of compilation, in the order in which a unit takes them; look whether there are OpenMP threads."""
+    global _openmp_at_fork
     for lock in _locks:
         lock.acquire()
+    _openmp_at_fork = openmp.may_have_threads()
+    with contextlib.suppress(ValueError):  # Numba has started no threads
+        _openmp_at_fork = _openmp_at_fork or _numba.threading_layer() == "omp"
+
+
+def _note_fork() -> None:
+    """Note in a forked child whether the parent may have had OpenMP threads, which do not exist in the child."""
+    global _forked_from_openmp, _starting, _workqueue_busy
+    _starting, _workqueue_busy = threading.Lock(), threading.Lock()  # another thread may have held them
+    _forked_from_openmp = _openmp_at_fork
 
 
 def _let_compile() -> None:
@@ -186,7 +196,7 @@ def _let_compile() -> None:
 _locks: tuple[Any, ...] = (compiling, _numba.core.compiler_lock.global_compiler_lock)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_note_fork)
-    os.register_at_fork(before=_wait_for_compilation, after_in_parent=_let_compile, after_in_child=_let_compile)
+    os.register_at_fork(before=_before_fork, after_in_parent=_let_compile, after_in_child=_let_compile)
 
 
 @functools.cache

@@ -32,7 +32,10 @@ def _note_clock(clocks: Any, part: int, parts: int) -> None:
 
 
 def note_clocks(n_threads: int, launcher: int, clocks: Any) -> None:
-    """Note the clocks of n_threads threads in clocks (n_threads,), int64. An entry would compile for 0.1 s longer."""
+    """Note the clocks of n_threads threads in clocks (n_threads,), int64; of one during a pause (launches.py).
+
+    An entry would compile for 0.1 s longer.
+    """
     code = ctypes.c_ssize_t.from_address(launcher).value
     launch = ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * 4)(code)
     launch(launcher, _note_clock.address(np.dtype(np.float64)), clocks.ctypes.data, n_threads)

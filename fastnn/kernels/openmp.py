@@ -7,7 +7,9 @@ at each launch: 2 s, and 2 us.
 
 import ctypes
 import functools
+import os
 import sys
+import time
 from typing import Any
 
 import numba
@@ -17,23 +19,40 @@ from numba.core import cgutils
 
 from fastnn.kernels.simd import lowered
 
-_WORD, _HALF = ir.IntType(64), ir.IntType(32)
-_FUNCTIONS = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
+_WORD, _HALF, _REAL = ir.IntType(64), ir.IntType(32), ir.DoubleType()
+_NAME = "libgomp.so.1"
+_FUNCTIONS = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads", "omp_get_wtime")
+_CLOCK = 4  # the place of omp_get_wtime in a launcher's table
+AFTER_FUNCTIONS = 1 + len(_FUNCTIONS)  # the first integer of a launcher's table that is none of their addresses
 # Values of NUMBA_THREADING_LAYER that OpenMP satisfies: it may be used from several Python threads at once.
 _LAYERS = {"default", "omp", "threadsafe"}
+# The turns of a loop that a waiting thread takes before it sleeps, instead of 300,000, as the one that it waits for may
+# lack a processor. From 1000 on an idle machine is as quick as with any number (100 x 784-50-10: 134 us a step, with
+# 100 turns 155); beside two endless loops a step took 0.36 ms with 1000 and 1.2 with 300,000.
+SPINS = 1000
+CHOICES = "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"  # of users, in the environment
+_FORKED_WITHOUT_EXEC = 0x40  # Linux's PF_FORKNOEXEC
+_found: bool | None = None  # whether another library had loaded it before; None until it is needed
+_waiting = "not started"
 
 
 @functools.cache
-def functions() -> tuple[int, ...]:
-    """The addresses of the library's functions; none if it is not there or NUMBA_THREADING_LAYER asks for another."""
+def is_wanted() -> bool:
+    """Whether it is to be used: on Linux, unless NUMBA_THREADING_LAYER or its priorities ask for another layer."""
     config: Any = numba.config
     before = list(config.THREADING_LAYER_PRIORITY)
     before = before[: before.index("omp")] if "omp" in before else ["workqueue"]
     is_later = config.THREADING_LAYER == "default" and "workqueue" in before  # which there always is
-    if not sys.platform.startswith("linux") or config.THREADING_LAYER not in _LAYERS or is_later:
+    return sys.platform.startswith("linux") and config.THREADING_LAYER in _LAYERS and not is_later
+
+
+@functools.cache
+def functions() -> tuple[int, ...]:
+    """The addresses of the library's functions; none if it is not there, or not wanted."""
+    if not is_wanted():
         return ()
     try:
-        library = ctypes.CDLL("libgomp.so.1")
+        library = _load()
         return tuple(ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in _FUNCTIONS)
     except (OSError, AttributeError):
         return ()
@@ -42,6 +61,55 @@ def functions() -> tuple[int, ...]:
 def is_available() -> bool:
     """Whether compiled code can use it."""
     return bool(functions())
+
+
+def _load() -> ctypes.CDLL:
+    """The library. It reads how long its threads spin from the environment when a process loads it, and never again."""
+    global _found, _waiting
+    chosen = " and ".join(f"{name}={os.environ[name]}" for name in CHOICES if name in os.environ)
+    _found = _is_loaded()
+    if _found or chosen:
+        _waiting = "as libgomp was told when another library loaded it" if _found else f"as {chosen} says"
+        return ctypes.CDLL(_NAME)
+    _waiting = f"for {SPINS} turns of a loop, then asleep"
+    os.putenv(CHOICES[0], str(SPINS))  # os.environ stays as it is
+    try:
+        return ctypes.CDLL(_NAME)
+    finally:
+        os.unsetenv(CHOICES[0])
+
+
+def _is_loaded() -> bool:
+    """Whether the process has loaded the library. Copies under other names, such as PyTorch's, are libraries of their
+    own.
+    """
+    try:
+        ctypes.CDLL(_NAME, mode=os.RTLD_NOLOAD)
+    except OSError:
+        return False
+    return True
+
+
+def waiting() -> str:
+    """How threads wait for each other and for the next region, and who has chosen that."""
+    return _waiting
+
+
+def may_have_threads() -> bool:
+    """Whether anybody in this process may have started the library's threads."""
+    return is_wanted() and _is_loaded()
+
+
+def is_parents() -> bool:
+    """Whether this process is a forked child that found the library loaded: its threads may be those of the parent."""
+    if not functions() or not _found:
+        return False
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            flags = int(file.read().rpartition(b") ")[2].split()[6])
+    except (OSError, ValueError, IndexError):
+        return False
+    return flags & _FORKED_WITHOUT_EXEC != 0
 
 
 def _words(builder: Any, pointer: Any, count: int) -> list[Any]:
@@ -54,10 +122,30 @@ def _function(builder: Any, address: Any, result: Any, *arguments: Any) -> Any:
     return builder.inttoptr(address, ir.FunctionType(result, arguments).as_pointer())
 
 
+def _call_word(builder: Any, table: Any, place: int, result: Any, *arguments: Any) -> Any:
+    """Build the call of the function whose address is the integer `place` of a table."""
+    word = builder.gep(builder.bitcast(table, _WORD.as_pointer()), [ir.Constant(_WORD, place)])
+    function = _function(builder, builder.load(word), result, *(argument.type for argument in arguments))
+    return builder.call(function, arguments)
+
+
+def _lower_clock(context: Any, table: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _call_word(builder, builder.inttoptr(args[0], _WORD.as_pointer()), _CLOCK, _REAL)
+
+    return types.float64(types.intp), codegen
+
+
+@lowered(_lower_clock)
+def clock(table: int) -> float:
+    """The time in seconds, as `time.monotonic`. table: as of `open_region`."""
+    return time.monotonic()
+
+
 def _lower_open_region(context: Any, table: Any, unit: Any, job: Any, parts: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer, void = ir.IntType(8).as_pointer(), ir.VoidType()
-        region = cgutils.alloca_once(builder, ir.ArrayType(_WORD, len(args)))
+        region = cgutils.alloca_once(builder, ir.ArrayType(_WORD, len(args) + 1))
         words = builder.bitcast(region, _WORD.as_pointer())
         for i, value in enumerate(args):
             builder.store(value, builder.gep(words, [ir.Constant(_WORD, i)]))
@@ -68,27 +156,36 @@ def _lower_open_region(context: Any, table: Any, unit: Any, job: Any, parts: Any
         begin = _function(builder, begin, void, body.type, pointer, _HALF, _HALF)
         builder.call(begin, [body, builder.bitcast(region, pointer), threads, ir.Constant(_HALF, 0)])
         _build_region(body)
-        return context.get_dummy_value()
+        return builder.load(_end_of_own(builder, region))
 
-    return types.void(types.intp, types.intp, types.intp, types.intp), codegen
+    return types.float64(types.intp, types.intp, types.intp, types.intp), codegen
+
+
+def _end_of_own(builder: Any, region: Any) -> Any:
+    """The place in a region's table for the time when the thread that opened it had done its own parts."""
+    return builder.gep(builder.bitcast(region, _REAL.as_pointer()), [ir.Constant(_WORD, 4)])
 
 
 def _build_region(body: Any) -> None:
     """What each thread of the team does: every part whose number is its own, modulo the number of threads."""
     builder = ir.IRBuilder(body.append_basic_block())
     table, address, job, parts = _words(builder, body.args[0], 4)
-    asked = _words(builder, builder.inttoptr(table, body.args[0].type), 4)[2:]
+    table = builder.inttoptr(table, body.args[0].type)
+    asked = _words(builder, table, 4)[2:]
     mine, team = (builder.zext(builder.call(_function(builder, one, _HALF), []), _WORD) for one in asked)
     unit = _function(builder, address, ir.VoidType(), _WORD, _WORD, _WORD)
     with cgutils.for_range_slice(builder, mine, parts, team) as (part, _):
         builder.call(unit, [job, part, parts])
+    with builder.if_then(builder.icmp_unsigned("==", mine, ir.Constant(_WORD, 0))):  # the thread that opened the region
+        builder.store(_call_word(builder, table, _CLOCK, _REAL), _end_of_own(builder, body.args[0]))
     builder.ret_void()
 
 
 @lowered(_lower_open_region)
-def open_region(table: int, unit: int, job: int, parts: int) -> None:
+def open_region(table: int, unit: int, job: int, parts: int) -> float:
     """Call a unit (job, part, parts) for each part, on as many threads.
 
+    Returns the time when the calling thread had done its own parts.
     table: the address of a launcher (units.py), after whose first integer `functions` stand.
     """
     raise AssertionError("nothing is launched without the compiler")

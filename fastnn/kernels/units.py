@@ -15,10 +15,13 @@ import numba
 import numpy as np
 from numba import prange, types
 
-from fastnn.kernels import openmp
+from fastnn.kernels import launches, openmp
 from fastnn.kernels.addresses import FUNCTIONS, call_launcher, call_part, launch
 from fastnn.kernels.compile import JIT_DISABLED, apart, compile_unit, entry_around, kernel
-from fastnn.kernels.openmp import open_region
+from fastnn.kernels.openmp import AFTER_FUNCTIONS, clock, open_region
+from fastnn.kernels.views import vector_at
+
+WORD = np.dtype(np.intp).itemsize
 
 compiling = threading.RLock()  # also taken by a fork, which must not come between
 
@@ -86,8 +89,15 @@ def part_unit(function: Callable[[Any, int, int], None]) -> Unit:
 
 
 def _launch(table: int, unit: int, job: int, parts: int) -> None:
-    """Call a unit for each of its parts, on as many threads of OpenMP."""
-    open_region(table, unit, job, parts)
+    """Call a unit for each of its parts, on as many threads of OpenMP; during a pause, for one part (launches.py)."""
+    state = vector_at(table + WORD * AFTER_FUNCTIONS, launches.SIZE, np.float64(0.0))
+    began = clock(table)
+    if began < state[launches.PAUSED_UNTIL]:
+        state[launches.PAUSED] += 1.0
+        call_part(unit, job, 0, 1)
+    else:
+        own_ended = open_region(table, unit, job, parts)
+        launches.note_region(state, parts, began, own_ended, clock(table))
 
 
 def _launch_by_numba(table: int, unit: int, job: int, parts: int) -> None:
@@ -96,7 +106,9 @@ def _launch_by_numba(table: int, unit: int, job: int, parts: int) -> None:
         call_part(unit, job, part, parts)
 
 
-_launcher: list[Any] = []  # its address, its table, and the library with its code
+_table = np.zeros(AFTER_FUNCTIONS + launches.SIZE)  # the launcher's: integers, then its state
+_state = _table[AFTER_FUNCTIONS:]
+_launcher: list[Any] = []  # its address, and the library with its code
 
 
 def launcher() -> int:
@@ -106,14 +118,15 @@ def launcher() -> int:
             arguments, is_numbas = (types.intp,) * 4, not openmp.is_available()
             function = _launch_by_numba if is_numbas else _launch
             address, library = compile_unit(function, arguments, (), parallel=is_numbas)
-            table = np.array([address, *openmp.functions()], np.intp)
-            _launcher.extend((int(table.ctypes.data), table, library))
+            integers = [address, *openmp.functions()]
+            _table.view(np.intp)[: len(integers)] = integers
+            _launcher.extend((int(_table.ctypes.data), library))
     return int(_launcher[0])
 
 
-def launched_by_openmp() -> bool:
-    """Whether this process may have threads of OpenMP."""
-    return bool(_launcher) and openmp.is_available()
+def launch_state() -> Any:
+    """What the launcher has measured and decided, (launches.SIZE,)."""
+    return _state
 
 
 @kernel

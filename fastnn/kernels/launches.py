@@ -1,0 +1,65 @@
+"""Whether a parallel region runs on threads, decided by what the regions before it took.
+
+On a machine with other work, a region ends when its last thread has found a processor: 100 x 784-50-10 beside two
+endless loops took 1.2 ms a step on two threads and 0.3 on one; on an idle machine, 0.13 and 0.21. No constant tells one
+from the other, but each region tells what it gained: one thread would have taken as many times the calling thread's own
+part as there are parts. What regions lose against that is added up, and what they gain is set against it. Once too much
+is lost there is a *pause*: regions are computed by the calling thread alone until a time when threads are tried again,
+and each failure makes the pause longer.
+
+All of it happens where regions are launched (units.launcher), so also within a compiled run of many steps. Results do
+not depend on it, as their bits do not depend on the number of parts.
+"""
+
+from typing import Any
+
+from fastnn.kernels.compile import kernel
+
+# A table of float64, at the end of a launcher's; times are seconds of its clock.
+PAUSED_UNTIL, PAUSE, BALANCE, WORKED, LOST, ON_THREADS, PAUSED, PAUSES = range(8)
+SIZE = 8
+
+TOLERATED = 100e-6  # seconds lost before there is a pause; an interrupt takes less
+CREDIT = 100e-6  # of all earlier gains no more counts: the machine has just become busy
+SHORTEST, LONGEST = 1e-3, 1.0  # pauses
+# A loss may be 1 / WORTH of the time: a pause is so many times the loss that it follows, and one that followed upon so
+# long a time on threads was an accident.
+WORTH = 20.0
+
+
+@kernel
+def note_region(state: Any, parts: int, began: float, own_ended: float, ended: float) -> None:
+    """Count a region on threads in which the calling thread's own part took from `began` to `own_ended`.
+
+    state: (SIZE,), see PAUSED_UNTIL and the rest. It becomes later than `ended` if too much was lost.
+    """
+    taken = ended - began
+    balance = min(state[BALANCE] + parts * (own_ended - began) - taken, CREDIT)
+    state[ON_THREADS] += 1.0
+    state[WORKED] += taken
+    state[BALANCE] = balance
+    if balance >= -TOLERATED:
+        return
+    is_accident = WORTH * -balance < state[WORKED]
+    state[PAUSE] = SHORTEST if is_accident else min(max(2.0 * state[PAUSE], WORTH * -balance, SHORTEST), LONGEST)
+    state[PAUSED_UNTIL] = ended + state[PAUSE]
+    state[PAUSES] += 1.0
+    state[LOST] -= balance
+    state[BALANCE] = state[WORKED] = 0.0
+
+
+def is_paused(state: Any, now: float) -> bool:
+    """Whether regions run on the calling thread alone at a time."""
+    return bool(now < state[PAUSED_UNTIL])
+
+
+def described(state: Any) -> str:
+    """How many regions ran on threads and how many did not, and why."""
+    on_threads, alone, pauses = (int(state[place]) for place in (ON_THREADS, PAUSED, PAUSES))
+    if not on_threads:
+        return "none measured yet"
+    said = f"{on_threads} on threads"
+    if pauses:
+        said += f", {alone} on one ({pauses} pauses, the last of {state[PAUSE]:.3f} s): "
+        said += f"threads lost {state[LOST]:.3f} s to others that kept processors busy"
+    return said

@@ -1,0 +1,344 @@
+"""Parallel regions on a machine with other work: when threads pause, how they wait, and that results stay the same."""
+
+import contextlib
+import ctypes
+import os
+import pathlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn.engine import contention, threads
+from fastnn.kernels import launches, openmp, units
+from fastnn.kernels.compile import JIT_DISABLED
+from fastnn.kernels.launches import BALANCE, CREDIT, LONGEST, PAUSE, PAUSED_UNTIL, PAUSES, SHORTEST, WORTH
+
+PACKAGE_PARENT = str(pathlib.Path(fastnn.__file__).parents[1])
+NOTE: Any = getattr(launches.note_region, "py_func", launches.note_region)
+needs_threads = pytest.mark.skipif(
+    JIT_DISABLED or not openmp.is_available() or threads._LIMIT < 2, reason="needs OpenMP, and more than one thread"
+)
+
+
+class Machine:
+    """A launcher's state, and a clock that regions set forward."""
+
+    def __init__(self) -> None:
+        self.state, self.now = np.zeros(launches.SIZE), 1000.0
+
+    def region(self, taken: float, own: float = 1.0, parts: int = 2) -> bool:
+        """A region on threads that takes so many milliseconds, the calling thread's part among them; begins a pause?"""
+        began, self.now = self.now, self.now + 1e-3 * taken
+        NOTE(self.state, parts, began, began + 1e-3 * own, self.now)
+        return launches.is_paused(self.state, self.now)
+
+    def pause(self) -> float:
+        """The length of the pause that has just begun, which is waited for."""
+        length = float(self.state[PAUSED_UNTIL]) - self.now
+        self.now = float(self.state[PAUSED_UNTIL])
+        assert not launches.is_paused(self.state, self.now)
+        return length
+
+
+# --- when threads pause -----------------------------------------------------------------------------------------------
+
+
+def test_regions_that_gain_stay_on_threads() -> None:
+    machine = Machine()
+    assert not any(machine.region(taken) for taken in (1.0, 1.5, 1.99, 1.2) * 100)
+    assert machine.state[PAUSES] == 0
+    assert 0 < machine.state[BALANCE] <= CREDIT
+
+
+def test_a_region_that_waits_for_a_processor_begins_a_pause_that_it_is_worth() -> None:
+    machine = Machine()
+    assert machine.region(5.0)  # one thread would have taken 2
+    assert machine.pause() == pytest.approx(WORTH * 3e-3)
+
+
+def test_each_failure_makes_the_pause_longer() -> None:
+    machine = Machine()
+    pauses = []
+    for _ in range(12):
+        assert machine.region(2.5)
+        pauses.append(machine.pause())
+    expected = [min(WORTH * 0.5e-3 * 2**i, LONGEST) for i in range(12)]
+    assert pauses == pytest.approx(expected)
+
+
+def test_earlier_gains_do_not_hide_that_the_machine_is_busy_now() -> None:
+    machine = Machine()
+    assert not any(machine.region(1.0) for _ in range(10))
+    assert machine.region(2.3)
+
+
+def test_a_single_loss_after_long_work_is_an_accident() -> None:
+    machine = Machine()
+    for _ in range(8):
+        machine.region(2.5)
+        machine.pause()
+    assert not any(machine.region(1.0) for _ in range(1000))
+    assert machine.region(5.0)
+    assert machine.pause() == pytest.approx(SHORTEST)
+
+
+def test_small_losses_add_up() -> None:
+    """Small regions whose threads have fallen asleep in between: each wakes them, and gains nothing."""
+    machine = Machine()
+    lost = [machine.region(0.05, own=0.005) for _ in range(3)]
+    assert lost == [False, False, True]
+
+
+def test_parts_of_many_threads_count() -> None:
+    machine = Machine()
+    assert not machine.region(10.0, parts=16)
+    assert machine.region(20.0, parts=16)
+
+
+def test_a_slow_calling_thread_is_nobody_elses_fault() -> None:
+    assert not Machine().region(10.0, own=9.9)
+
+
+def test_what_was_decided_is_described() -> None:
+    machine = Machine()
+    assert launches.described(machine.state) == "none measured yet"
+    machine.region(1.0)
+    assert launches.described(machine.state) == "1 on threads"
+    machine.region(5.0)
+    machine.state[launches.PAUSED] = 7.0
+    lost = "threads lost 0.003 s to others that kept processors busy"
+    assert launches.described(machine.state) == f"2 on threads, 7 on one (1 pauses, the last of 0.058 s): {lost}"
+    assert machine.state[PAUSE] == pytest.approx(0.058)
+
+
+# --- the launcher -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def state(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The launcher's state, cleared, with two threads wherever this runs."""
+    monkeypatch.setattr(threads, "_chosen", 2)
+    monkeypatch.setattr(contention, "PROCESSORS", 2)
+    monkeypatch.setattr(contention, "_busy", lambda watch, now: 0)
+    found = units.launch_state()
+    kept = found.copy()
+    found[:] = 0.0
+    yield found
+    found[:] = kept
+
+
+def trained() -> bytes:
+    """The parameters of a network after one call of many steps, single ones and a prediction."""
+    rng = np.random.default_rng(0)
+    x, t = rng.normal(size=(330, 200)).astype(np.float32), rng.integers(0, 10, 330)
+    layers = [fastnn.Affine(200, 50), fastnn.BatchNorm(), fastnn.Relu(), fastnn.Affine(50, 10)]
+    network, optimizer = fastnn.Network(layers, rng=0), fastnn.Adam()
+    network.fit(x, t, epochs=2, batch_size=100, optimizer=optimizer, rng=0, progress=False)
+    loss = sum(network.step(x, t, optimizer) for _ in range(3))
+    y = network.predict(x)
+    return b"".join(np.asarray(one).tobytes() for one in (*network.params.values(), loss, y))
+
+
+@needs_threads
+def test_results_have_the_same_bits_during_a_pause_and_after_it(state: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_threads = trained()
+    assert state[launches.ON_THREADS] > 0
+    state[:] = 0.0
+    state[PAUSED_UNTIL] = time.monotonic() + 1e6
+    in_a_pause = trained()
+    assert state[launches.ON_THREADS] == 0
+    assert state[launches.PAUSED] > 0
+    state[:] = 0.0
+    state[PAUSED_UNTIL] = time.monotonic() + 1e-3  # ends somewhere within
+    in_both = trained()
+    monkeypatch.setattr(threads, "_chosen", 1)
+    assert on_threads == in_a_pause == in_both == trained()
+
+
+@needs_threads
+def test_numerical_gradients_have_the_same_bits_during_a_pause(state: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, t = rng.normal(size=(50, 30)), rng.integers(0, 5, 50)
+    network = fastnn.Network([fastnn.Affine(30, 20), fastnn.Tanh(), fastnn.Affine(20, 5)], rng=0, dtype="float64")
+    on_threads = network.numerical_gradient(x, t)
+    state[PAUSED_UNTIL] = time.monotonic() + 1e6
+    in_a_pause = network.numerical_gradient(x, t)
+    assert state[launches.PAUSED] > 0
+    assert all(on_threads[name].tobytes() == in_a_pause[name].tobytes() for name in on_threads)
+
+
+@needs_threads
+def test_nobody_looks_for_busy_threads_during_a_pause(state: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = []
+
+    def free_processors(n: int, launch: Any) -> int:
+        looked.append(n)
+        return n
+
+    monkeypatch.setattr(contention, "free_processors", free_processors)
+    x = np.ones((1000, 1000), np.float32)
+    fastnn.softmax(x)
+    assert looked == [2]
+    state[PAUSED_UNTIL] = time.monotonic() + 1e6
+    fastnn.softmax(x)
+    assert looked == [2]
+
+
+# --- how threads wait -------------------------------------------------------------------------------------------------
+
+ENVIRONMENT = """
+import ctypes, os
+libc = ctypes.CDLL(None)
+libc.getenv.restype = ctypes.c_char_p
+before, seen = dict(os.environ), []
+from fastnn.engine import threads
+from fastnn.kernels import openmp
+make = ctypes.CDLL
+
+def load(name, *arguments, **options):
+    if name == "libgomp.so.1" and not options:
+        seen.append(libc.getenv(b"GOMP_SPINCOUNT"))
+    return make(name, *arguments, **options)
+
+openmp.ctypes.CDLL = load
+{}
+print(threads.describe()["waiting"])
+threads.started_layer()
+print(seen, libc.getenv(b"GOMP_SPINCOUNT"), dict(os.environ) == before)
+print(threads.describe()["waiting"])
+"""
+
+
+def run_python(code: str, **environment: str) -> str:
+    """The output of a new process, where nobody has chosen how OpenMP waits unless `environment` does."""
+    variables = {name: value for name, value in os.environ.items() if name not in openmp.CHOICES}
+    variables |= {"PYTHONPATH": PACKAGE_PARENT, **environment}
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=variables, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@needs_threads
+def test_the_environment_is_set_for_the_load_alone() -> None:
+    said = f"for {openmp.SPINS} turns of a loop, then asleep"
+    assert run_python(ENVIRONMENT.format("")) == f"not started\n[b'{openmp.SPINS}'] None True\n{said}\n"
+
+
+@needs_threads
+@pytest.mark.parametrize(("name", "value"), [("GOMP_SPINCOUNT", "77"), ("OMP_WAIT_POLICY", "active")])
+def test_a_users_choice_stands(name: str, value: str) -> None:
+    found = run_python(ENVIRONMENT.format(""), **{name: value})
+    spins = "b'77'" if name == "GOMP_SPINCOUNT" else "None"
+    assert found == f"not started\n[{spins}] {spins} True\nas {name}={value} says\n"
+
+
+@needs_threads
+def test_a_library_that_is_loaded_already_is_left_as_it_is() -> None:
+    found = run_python(ENVIRONMENT.format("make('libgomp.so.1')"))
+    assert found == "not started\n[None] None True\nas libgomp was told when another library loaded it\n"
+
+
+def test_a_failing_load_puts_the_environment_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def fail(name: str, **options: Any) -> Any:
+        seen.append(libc.getenv(b"GOMP_SPINCOUNT"))
+        raise OSError
+
+    libc: Any = ctypes.CDLL(None)
+    libc.getenv.restype = ctypes.c_char_p
+    for name in openmp.CHOICES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(openmp, "_found", None)
+    monkeypatch.setattr(openmp, "_waiting", "")
+    monkeypatch.setattr(ctypes, "CDLL", fail)
+    with pytest.raises(OSError, match=r"^$"):
+        openmp._load()
+    assert seen == [None, str(openmp.SPINS).encode()]  # whether it is there, and then the load
+    assert libc.getenv(b"GOMP_SPINCOUNT") is None
+
+
+# --- forks, and other programs ----------------------------------------------------------------------------------------
+
+
+USE_OPENMP = """
+import ctypes
+gomp, team = ctypes.CDLL("libgomp.so.1"), []
+region = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda data: team.append(gomp.omp_get_thread_num()))
+gomp.GOMP_parallel(region, None, 2, 0)
+assert sorted(team) == [0, 1]
+"""
+LOAD = "import fastnn; fastnn.get_num_threads()\n"
+FORK = """
+import os, signal
+import numpy as np
+import fastnn
+if os.fork() == 0:
+    signal.alarm(30)
+    fastnn.set_num_threads(2)
+    y = fastnn.softmax(np.ones((1000, 1000), np.float32))
+    os._exit(0 if (abs(y - 0.001) < 1e-6).all() else 1)
+print(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+@needs_threads
+@pytest.mark.parametrize("before", [USE_OPENMP, USE_OPENMP + LOAD, LOAD + USE_OPENMP], ids=["alone", "first", "later"])
+def test_a_child_forked_after_another_library_used_the_same_openmp_computes(before: str) -> None:
+    """The threads of the parent do not exist in the child, which would wait for them forever."""
+    assert run_python(before + FORK, NUMBA_NUM_THREADS="2") == "0\n"
+
+
+@contextlib.contextmanager
+def endless_loops(number: int) -> Iterator[None]:
+    """Have so many other processes compute on the processors of this one."""
+    loops = [subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]) for _ in range(number)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
+@needs_threads
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processors cannot be chosen here")
+def test_beside_endless_loops_two_threads_keep_up_with_one(state: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, t = rng.normal(size=(100, 784)).astype(np.float32), rng.integers(0, 10, 100)
+    network = fastnn.Network([fastnn.Affine(784, 50), fastnn.Sigmoid(), fastnn.Affine(50, 10)], rng=0)
+    optimizer = fastnn.SGD(lr=1e-3)
+    network.step(x, t, optimizer)
+
+    def seconds_a_step(n: int) -> float:
+        """The mean of a quarter of a second."""
+        fastnn.set_num_threads(n)
+        start, steps = time.perf_counter(), 0
+        while time.perf_counter() < start + 0.25:
+            network.step(x, t, optimizer)
+            steps += 1
+        return (time.perf_counter() - start) / steps
+
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) < 2:
+        pytest.skip("needs two processors")
+    os.sched_setaffinity(0, sorted(allowed)[:2])  # the loops inherit it
+    try:
+        with endless_loops(2):
+            ratios = []
+            for _ in range(5):
+                turns = [[seconds_a_step(n) for n in (1, 2)] for _ in range(3)]
+                ratios.append(sum(two for _, two in turns) / sum(one for one, _ in turns))
+                if ratios[-1] < 1.5:
+                    break
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert min(ratios) < 1.5, ratios
+    assert state[PAUSES] > 0
