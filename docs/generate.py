@@ -19,6 +19,7 @@ from fastnn.reference import losses, units, updates
 ROOT = pathlib.Path(__file__).parents[1]
 SECTION = re.compile(r"(?<=# <generated: python -m docs.generate>\n)(.*?)(?=# </generated>)", re.DOTALL)
 WIDTH = 120
+MOST_VECTORS = 4  # of an update: the parameters, their gradients, and the state
 BY_HAND = ("mean_squared_error",)  # functions of losses with more arguments than their class
 
 
@@ -95,9 +96,9 @@ def update_functions() -> Iterator[str]:
         notes = [f"{', '.join(arrays)}: arrays, or mappings or sequences of arrays with the same keys, or as many;"]
         notes += ["all but grads are overwritten." + (" step: the number of this update, from 1 on." if step else "")]
         notes += [f"{one}: {meanings[one]}" for one in own]
-        groups = ", ".join(f'("{one}", {one})' for one in arrays)
-        given = ", ".join([f"_optimizers.{kind.__name__}", "rates", "*groups", *(["step=step"] if step else [])])
-        body = f"rates = {', '.join(['lr', *own]) if own else '(lr,)'}\ngroups = {groups}\n_update({given})"
+        vectors = ", ".join([*arrays, *["None"] * (MOST_VECTORS - len(arrays))])
+        rates = f"rates = {', '.join(['lr', *own]) if own else '(lr,)'}"
+        body = f"{rates}\n_update(_optimizers.{kind.__name__}, rates, {'step' if step else None}, {vectors})"
         yield function(f"{name}_update", arguments, [], "None", f"{text}\n\n{' '.join(notes)}", body)
 
 

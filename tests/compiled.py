@@ -16,4 +16,4 @@ def affine_backward(parts: int, dy: Any, x: Any, W: Any, scratch: Any, sums: Any
     part, backward = on_arrays.backward_part.address(x.dtype), affine_products.address(x.dtype) if len(dx) else 0
     gradient = affine_products.address(x.dtype)
     units = part, backward, gradient
-    on_arrays.affine_backward(parts, 0, math.inf, *units, scratch, sums, dy, x, W, dx, dW, db)
+    on_arrays.affine_backward(parts, 0, math.inf, *units, scratch, sums, dy, x, W, dx if len(dx) else x, dW, db)

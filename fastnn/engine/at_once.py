@@ -11,13 +11,17 @@ import numpy as np
 from fastnn.engine import threads
 from fastnn.engine.engine import NO_ORDER, NO_WEIGHTS, Engine
 from fastnn.engine.interpreters import jobs
-from fastnn.engine.interpreters.on_arrays import FEW_ROWS, FLOP_PER_LOSS
-from fastnn.engine.losses import way_of_loss
+from fastnn.engine.interpreters.on_outputs import FEW_ROWS, FLOP_PER_LOSS
+from fastnn.engine.losses import learn_loss
 from fastnn.engine.plan import TRAINING_WORK
-from fastnn.engine.short import DONE, NOT_PLAIN
 from fastnn.engine.workspace import INDEX, Workspace
 from fastnn.gate.arrays import Array
 from fastnn.optimizers import Optimizer
+
+# What objects that are not plain arrays raise when they are asked for their shape and dtype, or looked up.
+NOT_PLAIN = (
+    AttributeError, IndexError, KeyError, TypeError, ValueError, MemoryError, OverflowError, RuntimeError,
+)  # fmt: skip
 
 
 def predict(engine: Engine, x: Any, out: Any) -> Array | None:
@@ -68,18 +72,16 @@ def loss(engine: Engine, x: Any, t: Any) -> float | None:
     try:
         of_labels, rows = t.dtype is INDEX, len(x)
         is_large = rows > FEW_ROWS or FLOP_PER_LOSS * rows * engine.outputs >= threads.SMALL_WORK
-        if not engine.trains_at_once or is_large or (engine.formula.takes_classes and not of_labels):
+        if not engine.trains_at_once or is_large:
             return None  # before the outputs are computed
         y = predict(engine, x, None)
         if y is None:
             return None
-        if of_labels not in engine.ways_of_loss:
-            engine.ways_of_loss[of_labels] = way_of_loss(engine.formula, engine.formula.accepts, y.dtype, of_labels)
-        none, way = engine.ways_of_loss[of_labels]
-        outcome, total = way(y, t, none, np.empty_like(y)) if of_labels else way(y, none, t, np.empty_like(y))
+        learn_loss(engine.way_of_loss, engine.formula, y.dtype, of_labels, True)
+        found = engine.way_of_loss.call(y, t, t, None)
     except NOT_PLAIN:
         return None
-    return total / len(y) if outcome == DONE else None
+    return found[0] if type(found) is tuple else None
 
 
 def _run(engine: Engine, workspace: Workspace, work: float, arguments: tuple[Any, ...]) -> Any:

@@ -16,6 +16,7 @@ from fastnn.engine.perturbation import Model, Perturbation
 from fastnn.engine.plan import TRAINING_WORK, Compiled, check_layers, compile_plan
 from fastnn.engine.regularization import Regularization, check_regularization
 from fastnn.engine.shapes import flat_targets
+from fastnn.engine.short import Way
 from fastnn.engine.workspace import INDEX, Workspace, take_for_prediction
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
@@ -79,13 +80,14 @@ class Engine:
         self.output_shape = self.shapes[-1]
         self.inputs, self.outputs = math.prod(self.input_shape), math.prod(self.output_shape)
         self.takes_rows = len(self.input_shape) == len(self.output_shape) == 1  # and gives rows, as kernels do
-        self.has_plain_targets = self.is_own_loss and len(self.output_shape) == 1  # which kernels can check
+        # Which kernels can check, and take as they are.
+        self.has_plain_targets = self.is_own_loss and len(self.output_shape) == 1 and not self.loss.smooths_labels
         self.takes_labels = self.formula.takes_labels and self.outputs > 1
         # Whether one call checks a batch and computes its loss (at_once.py), and the most rows of a prediction's call.
         is_simple = self.takes_rows and self.regularization.is_none and not self.statistics_places
         self.trains_at_once = self.has_plain_targets and is_simple
         self.rows_of_call = max(forward.BLOCK_ROWS, int(FLOP_PER_CALL / self.plan.flop))
-        self.ways_of_loss: dict[bool, Any] = {}  # see losses.way_of_loss
+        self.way_of_loss = Way()
         self.gradients = vector(size, dtype)
         self._hold(vector(size, dtype))
         self.no_targets = np.empty((0, self.outputs), dtype)
@@ -342,7 +344,7 @@ class Engine:
         dropped: dict[str, Any] = dict.fromkeys(("workspace", "lock", "memory", "_pins", "plan"))
         with self.lock:  # between two updates of another thread
             changed = {name: getattr(self, name).copy() for name in ("values", "state", "counters")}
-            return {**vars(self), **changed, **dropped, "prediction_workspaces": [], "ways_of_loss": {}}
+            return {**vars(self), **changed, **dropped, "prediction_workspaces": [], "way_of_loss": Way()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Arrays may arrive in read-only memory, such as joblib's, but kernels write to them.

@@ -1,18 +1,16 @@
 """Losses of outputs, by a unit of a loss, on several threads."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from fastnn.engine import threads
-from fastnn.engine.interpreters import jobs, on_arrays
-from fastnn.engine.short import ask, way
+from fastnn.engine.interpreters import jobs, on_arrays, on_outputs
+from fastnn.engine.short import Way
 from fastnn.gate.arrays import Array
-from fastnn.gate.checks import FLOAT32, FLOAT64
 from fastnn.kernels.units import Unit
-from fastnn.operations.losses.base import OTHERS, Loss
+from fastnn.operations.losses.base import VALUES, Loss
 
 NO_HITS = np.empty(0, np.intp)
 
@@ -36,20 +34,38 @@ def sum_of_losses(
     N; hits (N,) intp, which rows are right; parts: the most threads.
     """
     losses, log_sums = np.empty((2, len(y)))
-    units = on_arrays.rows_part.address(y.dtype), unit.address(y.dtype)
-    first = (*units, on_arrays.ANYTHING, np.array(numbers, np.float64), np.arange(len(y)) if rows is None else rows)
+    units = on_arrays.rows_part.address(y.dtype), *(unit.address(y.dtype),) * 2
+    first = (
+        *units,
+        on_outputs.ANYTHING,
+        False,
+        np.array(numbers, np.float64),
+        np.arange(len(y)) if rows is None else rows,
+    )
     scratch = (losses, log_sums, hits, np.empty((parts, jobs.SUMS)))
     arguments = (*first, float(len(y) if divisor is None else divisor), *scratch, y, labels, dense, dy)
-    work = on_arrays.FLOP_PER_LOSS * y.size
-    return float(threads.run(on_arrays.loss, work, math.inf, *arguments, n_threads=parts)[1]), losses
+    work = on_outputs.FLOP_PER_LOSS * y.size
+    return float(threads.run(on_outputs.loss, work, math.inf, *arguments, n_threads=parts)[1]), losses
 
 
-def way_of_loss(loss: Loss, accepts: int, dtype: Any, of_labels: bool) -> tuple[Array, Callable[..., Any]]:
-    """The targets that are not there, labels or dense ones, and the short way for outputs and targets (short.py)."""
-    if dtype not in (FLOAT32, FLOAT64) or (of_labels and not loss.takes_labels):
-        return NO_HITS, ask
-    units = loss.labels_units if of_labels and loss.labels_units is not None else loss.units
-    accepts = OTHERS if loss.takes_classes else accepts  # the gate adds up probabilities
+def learn_loss(way: Way, loss: Loss, dtype: Any, of_labels: bool, is_checked: bool) -> None:
+    """Let the short way of a loss of outputs also take this dtype and labels, or dense targets.
+
+    It takes (y, t, t, dy). is_checked: for a network's loss, whose targets are to be finite and whose outputs are what
+    it follows.
+    """
+    if (dtype, of_labels) in way.known or loss.smooths_labels or (of_labels and not loss.takes_classes):
+        return  # the gate makes targets of smoothed labels
+    of_dense, by_label = loss.units.rows, (loss.labels_units or loss.units).rows if loss.takes_classes else None
+    wanted = {of_labels, *(labels for labels in (False, True) if (dtype, labels) in way.known)}
+    units = [of_dense if False in wanted or of_dense is by_label else None, by_label if True in wanted else None]
+    addresses = [0 if unit is None else unit.address(dtype) for unit in units]
+    accepts = loss.accepts if is_checked or loss.accepts != VALUES else on_outputs.ANYTHING
     scratch = (0.0, np.empty(0), np.empty(0), NO_HITS, np.empty((1, 0)))
-    first = on_arrays.rows_part.address(dtype), units.rows.address(dtype), accepts, np.array(loss.numbers()), NO_HITS
-    return np.empty((0, 1), dtype) if of_labels else NO_HITS, way(on_arrays.loss, dtype, *first, *scratch)
+    first = (on_arrays.rows_part.address(dtype), *addresses, accepts, bool(loss.follows) and not is_checked)
+    way.learn(on_outputs.loss, dtype, *first, np.array(loss.numbers()), NO_HITS, *scratch, key=of_labels)
+
+
+def learn_hits(way: Way, dtype: Any, accepts: int, border: float, target_border: float, is_strict: bool) -> None:
+    """Let the short way of the number of right rows also take this dtype; it takes (y, t, t). See on_outputs.hits."""
+    way.learn(on_outputs.hits, dtype, accepts, border, target_border, is_strict)

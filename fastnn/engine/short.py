@@ -1,43 +1,52 @@
 """The short way of operations on plain arrays: one compiled call checks and computes.
 
-A *way* is a door (kernels/doors.py) with its first arguments. It answers ASK where the gate should look at the arrays;
-a call for which there is no way yet, or with anything but arrays, takes the long way, too. Both compute the same bits.
+A *way* is a door (kernels/doors.py) that is bound to its first arguments, for float32 and for float64. It takes
+whatever objects a user passes and answers the result; anything else where the gate should look at them or threads may
+pay. Both ways compute the same bits.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
-from fastnn.engine.interpreters.on_arrays import ASK, DONE, LARGE
+from fastnn.engine.interpreters.on_arrays import ASK, LARGE
 from fastnn.engine.threads import SMALL_WORK
 from fastnn.kernels.doors import made_for
+from fastnn.kernels.ground import DONE, bound
 
-__all__ = ["ASK", "DONE", "LARGE", "NOT_PLAIN", "Ways", "ask", "way"]
+__all__ = ["ASK", "DONE", "LARGE", "SMALL_PRODUCT", "Way", "Ways"]
 
-# What objects that are not plain arrays raise when they are asked for their shape and dtype, or looked up.
-NOT_PLAIN = (
-    AttributeError, IndexError, KeyError, TypeError, ValueError, MemoryError, OverflowError, RuntimeError,
-)  # fmt: skip
-
-
-class Ways(dict[Any, Callable[..., Any]]):
-    """The ways of one operation by dtype, or by another key."""
-
-    def __missing__(self, key: Any) -> Callable[..., Any]:
-        return ask
-
-    def learn(self, key: Any, door: Any, dtype: Any, *first: Any) -> None:
-        """Note the way of a door, which has been called for this dtype."""
-        if key not in self:
-            self[key] = way(door, dtype, *first)
-
-
-def way(door: Any, dtype: Any, *first: Any) -> Callable[..., Any]:
-    """A door with its first arguments, for calls of less work than threads pay for."""
-    made = made_for(door, dtype)
-    return ask if made is None else functools.partial(made, 1, 0, float(SMALL_WORK), *first)
+# 64 x 64 x 64 forward and backward: starting threads through Python takes as long as a second one gains.
+SMALL_PRODUCT = 1_050_000
 
 
 def ask(*arguments: Any) -> int:
     """The way of no door."""
     return ASK
+
+
+class Way:
+    """The short way of one operation: `call` takes what its door does behind the bound arguments."""
+
+    __slots__ = ("call", "known")
+
+    def __init__(self) -> None:
+        self.call: Callable[..., Any] = ask
+        self.known: set[Any] = set()
+
+    def learn(self, door: Any, dtype: Any, *first: Any, limit: int = SMALL_WORK, key: Any = None) -> None:
+        """Also take the way of a door, which has been called for this dtype; a later one for the same dtype counts.
+
+        key: what is learned, if not the dtype alone.
+        """
+        made = None if (dtype, key) in self.known else made_for(door, dtype)
+        if made is not None:
+            self.call = bound(made, 1, 0, float(limit), *first, following=None if self.call is ask else self.call)
+            self.known.add((dtype, key))
+
+
+class Ways(dict[Any, Way]):
+    """The ways of operations by a key."""
+
+    def __missing__(self, key: Any) -> Way:
+        made = self[key] = Way()
+        return made

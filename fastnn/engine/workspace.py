@@ -12,7 +12,6 @@ from fastnn.kernels.addresses import LATER
 from fastnn.kernels.doors import made_for
 from fastnn.kernels.frames import BATCH_STATISTICS, BREADTH, EACH_PLACE, HEIGHT, IS_MATRIX
 from fastnn.kernels.units import Unit
-from fastnn.operations.losses.base import OTHERS
 from fastnn.operations.updates.base import CLIP_NORM, CLIP_VALUE, RATES
 from fastnn.optimizers import OWN, Optimizer, Rule
 
@@ -103,7 +102,7 @@ class Workspace:
                 self.job[jobs.PENALIZE] = updating.penalize.address(dtype)
             self._add_later({jobs.LOSS: plan.loss.rows, jobs.LOSS_OF_LABELS: plan.loss_of_labels.rows})
             self._add_later({jobs.WEIGH: batch.weigh, jobs.COUNT_HITS: batch.hits_of_rows})
-            self._add_later({jobs.CHECK_TARGETS: None if plan.accepts == OTHERS else training.check_targets})
+            self._add_later({jobs.CHECK_TARGETS: training.check_targets})
         else:
             self.job[jobs.PREDICT_PART] = forward.predict_part.address(dtype)
         for name, array in self.arrays.items():

@@ -12,20 +12,23 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy import ndarray
 
 from fastnn.engine import threads
 from fastnn.engine.interpreters import jobs, on_arrays
-from fastnn.engine.short import ASK, DONE, LARGE, NOT_PLAIN, Ways
+from fastnn.engine.short import LARGE, SMALL_PRODUCT, Way, Ways
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import remedy
 from fastnn.kernels.matmul import scratch_size
 from fastnn.operations import ACTIVATIONS
+from fastnn.operations.activations.softmax import Softmax
 from fastnn.operations.affine import affine_products
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_forward_ways, _backward_ways, _activation_ways, _derivative_ways = Ways(), Ways(), Ways(), Ways()
+_forward, _backward = Way(), Way()
+_activations, _derivatives = Ways(), Ways()  # by class
 
 # Scratch that no call is using, each (parts, size). New memory of 100 KB and more comes from the system page by page:
 # 784 x 50 on two threads took 23 us with it instead of 10. Python threads take and append without a lock.
@@ -62,14 +65,12 @@ def affine_forward(x: Any, W: Any, b: Any, *, out: Any = None) -> Array:
     TypeError, ValueError
         For a wrong type, dtype or shape; the message says what was expected.
     """
-    try:
+    found = _forward.call(x, W, b, out)
+    if type(found) is ndarray:
+        return found
+    if found == LARGE:
         y = np.empty((x.shape[0], W.shape[1]), x.dtype) if out is None else out
-        outcome = _forward_ways[x.dtype](x, W, b, y)
-    except NOT_PLAIN:
-        outcome = ASK
-    if outcome == DONE:
-        return y
-    if outcome != LARGE:
+    else:
         x = arrays.floats("x", x, ("N", "D"), dtype=arrays.shared_dtype(x, W))
         W = arrays.floats("W", W, (x.shape[1], "H"), dtype=x.dtype)
         b = arrays.floats("b", b, (W.shape[1],), dtype=x.dtype)
@@ -79,7 +80,7 @@ def affine_forward(x: Any, W: Any, b: Any, *, out: Any = None) -> Array:
     units = on_arrays.rows_part.address(x.dtype), affine_products.address(x.dtype)
     threads.run(door, 2.0 * x.size * W.shape[1], math.inf, *units, scratch, x, W, b, y, n_threads=parts)
     _spare[x.dtype].append(scratch)
-    _forward_ways.learn(x.dtype, door, x.dtype, *units, np.empty((1, 0), x.dtype))
+    _forward.learn(door, x.dtype, *units, np.empty((1, 0), x.dtype), limit=SMALL_PRODUCT)
     return y
 
 
@@ -107,25 +108,25 @@ def affine_backward(
     -----
     Source: Rumelhart, Hinton and Williams, Nature 323 (1986), 533-536.
     """
-    outcome = ASK
-    if need_dx is True and out is None:
-        try:
-            dx, dW, db = np.empty(x.shape, x.dtype), np.empty(W.shape, x.dtype), np.empty(W.shape[1], x.dtype)
-            outcome = _backward_ways[x.dtype](dy, x, W, dx, dW, db)
-        except NOT_PLAIN:
-            pass
-    if outcome == DONE:
-        return dx, dW, db
+    given = (None, None, None) if out is None else out
+    found = _backward.call(dy, x, W, *given) if need_dx is True and type(given) is tuple else None
+    if type(found) is tuple:
+        return found
     need_dx = arrays.flag("need_dx", need_dx)
-    if outcome != LARGE:
+    dx, dW, db = (None, None, None) if out is None else _three("out", out)
+    if found == LARGE:
+        dx = np.empty_like(x) if dx is None else dx
+        dW = np.empty_like(W) if dW is None else dW
+        db = np.empty(W.shape[1], x.dtype) if db is None else db
+    else:
         x = arrays.floats("x", x, ("N", "D"), dtype=arrays.shared_dtype(x, W))
         W = arrays.floats("W", W, (x.shape[1], "H"), dtype=x.dtype)
         dy = arrays.floats("dy", dy, (x.shape[0], W.shape[1]), dtype=x.dtype)
-        dx_out, dW_out, db_out = (None, None, None) if out is None else _three("out", out)
         taken = [("dy", dy), ("x", x), ("W", W)]
-        dx = arrays.output("out[0]", dx_out, x.shape, x.dtype, taken) if need_dx else np.empty((0, x.shape[1]), x.dtype)
-        dW = arrays.output("out[1]", dW_out, W.shape, x.dtype, [*taken, ("out[0]", dx)])
-        db = arrays.output("out[2]", db_out, W.shape[1:], x.dtype, [*taken, ("out[0]", dx), ("out[1]", dW)])
+        dx = arrays.output("out[0]", dx, x.shape, x.dtype, taken) if need_dx else x  # which is not written then
+        taken += [("out[0]", dx)] * need_dx
+        dW = arrays.output("out[1]", dW, W.shape, x.dtype, taken)
+        db = arrays.output("out[2]", db, W.shape[1:], x.dtype, [*taken, ("out[1]", dW)])
     parts = threads.get_num_threads()
     sizes = (
         scratch_size(W.shape[1], W.shape[0], "right") if need_dx else 0,
@@ -143,7 +144,7 @@ def affine_backward(
     threads.run(door, work, math.inf, *arguments, n_threads=parts)
     _spare[x.dtype].append(scratch)
     if need_dx:
-        _backward_ways.learn(x.dtype, door, x.dtype, *units, np.empty((1, 0), x.dtype), np.empty((1, 0)))
+        _backward.learn(door, x.dtype, *units, np.empty((1, 0), x.dtype), np.empty((1, 0)), limit=SMALL_PRODUCT)
     return dx if need_dx else None, dW, db
 
 
@@ -173,22 +174,23 @@ def activation_forward(name: str, x: Any, *, out: Any = None, **option: float) -
     array like x
     """
     try:
-        y = np.empty(x.shape, x.dtype) if out is None else out
-        outcome = _activation_ways[ACTIVATIONS[name], x.dtype](x, y) if not option and y.shape == x.shape else ASK
-    except NOT_PLAIN:
-        outcome = ASK
-    if outcome == DONE:
-        return y
+        found = None if option else _activations[ACTIVATIONS[name]].call(x, out)
+    except (KeyError, TypeError):  # no name, or no hash
+        found = None
+    if type(found) is ndarray:
+        return found
     name = arrays.choice("name", name, ACTIVATIONS)
     numbers = _numbers("activation_forward", name, option)
-    if outcome != LARGE:
+    if found == LARGE:
+        y: Array = np.empty_like(x) if out is None else out
+    else:
         x = arrays.floats("x", x)
         y = arrays.output("out", out, x.shape, x.dtype, (("x", x),), in_place=("x",))
     work, door = on_arrays.FLOP_PER_ACTIVATION * x.size, on_arrays.activation_forward
     units = on_arrays.rows_part.address(x.dtype), ACTIVATIONS[name].units.forward.address(x.dtype)
     threads.run(door, work, math.inf, *units, numbers, *_rows(name, x, y))
     if not option:
-        _activation_ways.learn((ACTIVATIONS[name], x.dtype), door, x.dtype, *units, numbers)
+        _activations[ACTIVATIONS[name]].learn(door, x.dtype, *units, numbers)
     return y
 
 
@@ -210,16 +212,16 @@ def activation_backward(name: str, dy: Any, x: Any, y: Any, *, out: Any = None, 
     array like x
     """
     try:
-        dx = np.empty(x.shape, x.dtype) if out is None else out
-        is_usual = not option and x.shape == dy.shape == y.shape == dx.shape
-        outcome = _derivative_ways[ACTIVATIONS[name], x.dtype](dy, x, y, dx) if is_usual else ASK
-    except NOT_PLAIN:
-        outcome = ASK
-    if outcome == DONE:
-        return dx
+        found = None if option else _derivatives[ACTIVATIONS[name]].call(dy, x, y, out)
+    except (KeyError, TypeError):  # no name, or no hash
+        found = None
+    if type(found) is ndarray:
+        return found
     name = arrays.choice("name", name, ACTIVATIONS)
     numbers = _numbers("activation_backward", name, option)
-    if outcome != LARGE:
+    if found == LARGE:
+        dx: Array = np.empty_like(x) if out is None else out
+    else:
         x = arrays.floats("x", x, dtype=arrays.shared_dtype(x, dy, y))
         dy = arrays.floats("dy", dy, x.shape, dtype=x.dtype)
         y = arrays.floats("y", y, x.shape, dtype=x.dtype)
@@ -228,7 +230,7 @@ def activation_backward(name: str, dy: Any, x: Any, y: Any, *, out: Any = None, 
     units = on_arrays.rows_part.address(x.dtype), ACTIVATIONS[name].units.backward.address(x.dtype)
     threads.run(door, work, math.inf, *units, numbers, *_rows(name, dy, x, y, dx))
     if not option:
-        _derivative_ways.learn((ACTIVATIONS[name], x.dtype), door, x.dtype, *units, numbers)
+        _derivatives[ACTIVATIONS[name]].learn(door, x.dtype, *units, numbers)
     return dx
 
 
@@ -276,7 +278,8 @@ def softmax(x: Any, *, out: Any = None) -> Array:
     -------
     array like x
     """
-    return activation_forward("softmax", x, out=out)
+    y = _activations[Softmax].call(x, out)
+    return y if type(y) is ndarray else activation_forward("softmax", x, out=out)
 
 
 def _three(name: str, out: Any) -> tuple[Any, Any, Any]:

@@ -4,23 +4,23 @@ Everything said in functional/layers.py holds here; the formulas are the network
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from fastnn import losses as _losses  # not to stand where fastnn.functional has this module
 from fastnn.engine import threads
-from fastnn.engine.interpreters import on_arrays
-from fastnn.engine.losses import sum_of_losses, way_of_loss
-from fastnn.engine.short import DONE, LARGE, NOT_PLAIN
+from fastnn.engine.losses import learn_hits, learn_loss, sum_of_losses
+from fastnn.engine.short import DONE, LARGE, Way
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.kernels.units import Unit
 from fastnn.losses import Loss, weights_of
-from fastnn.operations.losses.base import OTHERS, SIGNS, VALUES
+from fastnn.operations.losses.base import PROBABILITIES, SIGNS, one_hot
 
-REDUCTIONS = ("mean", "element_mean", "sum", "none")
+MEAN = "mean"
+REDUCTIONS = (MEAN, "element_mean", "sum", "none")
+_right = Way()  # how many rows are right
 Value: TypeAlias = Any  # a float, or an array (N,) for the reduction "none"
 
 
@@ -220,6 +220,10 @@ def zero_one_loss(y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any
     -------
     float, or float64 array (N,) for "none"
     """
+    is_usual = reduction is MEAN and sample_weight is None
+    found = _right.call(y, t, t) if is_usual else None
+    if type(found) is tuple and found[0] == DONE:
+        return (len(y) - found[1]) / len(y)
     y = arrays.floats("y", y, ("N", "K"))
     if y.shape[1] == 1:
         raise ValueError("y: expected outputs of at least 2 classes, got 1 column; compare its sign with the targets")
@@ -228,6 +232,7 @@ def zero_one_loss(y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any
     expected = labels if labels.size else dense.argmax(axis=1)
     values = ((y.argmax(axis=1) != expected) | np.isnan(y).any(axis=1)).astype(np.float64)
     weights = weights_of(sample_weight, None, labels, dense, y.shape)
+    learn_hits(_right, y.dtype, PROBABILITIES, 0.0, 0.0, True)
     return _reduced(values, weights, reduction, _divisor(weights, reduction, y.shape))
 
 
@@ -244,11 +249,15 @@ def _evaluate(
     factor: float = 1.0,
 ) -> tuple[Value, Array]:
     """The reduced loss of a kind and its gradient by the outputs y, which errors call `name`."""
-    is_usual = type(reduction) is str and reduction == "mean" and sample_weight is None and class_weight is None
-    if is_usual and factor == 1.0 and (at_once := _at_once(kind, options, y, t, out)):
-        return at_once
+    is_usual = reduction is MEAN and sample_weight is None and class_weight is None and factor == 1.0
+    way = _way_of(kind, options) if is_usual else None
+    found = None if way is None else way.call(y, t, t, out)
+    if type(found) is tuple:
+        return found
     loss = kind(*options)
     arrays.choice("reduction", reduction, REDUCTIONS)
+    if found == LARGE:
+        return _of_plain(loss, y, t, out)
     y = arrays.floats(name, y, ("N", "K"), dtype=arrays.shared_dtype(y, t))
     if not loss.takes_classes and getattr(t, "dtype", None) in (np.float32, np.float64):
         # Targets of the other float dtype are nearly always a slip.
@@ -265,6 +274,8 @@ def _evaluate(
     options_of_sum: Any = {"divisor": 1.0 if weights is not None else divisor, "parts": threads.get_num_threads()}
     unit = _unit(loss, labels.size > 0)
     total, values = sum_of_losses(unit, loss.numbers(), y, labels, dense, dy, **options_of_sum)
+    if way is not None:
+        learn_loss(way, loss, y.dtype, np.ndim(t) == 1 and loss.takes_classes and y.shape[1] > 1, False)
     if weights is None and reduction != "none":
         return total / divisor, dy
     if weights is not None:
@@ -273,20 +284,14 @@ def _evaluate(
     return _reduced(values, weights, reduction, divisor), dy
 
 
-def _at_once(kind: Any, options: tuple[float, ...], y: Any, t: Any, out: Any) -> tuple[Value, Array] | None:
-    """The mean loss and its gradient for plain arrays; None if the gate should look at them."""
-    try:
-        dy = np.empty(y.shape, y.dtype) if out is None else out
-        of_labels = t.dtype is arrays.INTP
-        none, short = _way(kind, y.dtype, of_labels, *options)
-        labels, dense = (t, none) if of_labels else (none, t)
-        outcome, total = short(y, labels, dense, dy)
-    except NOT_PLAIN:
-        return None
-    if outcome == LARGE:
-        loss, parts = kind(*options), threads.get_num_threads()
-        total, _ = sum_of_losses(_unit(loss, of_labels), loss.numbers(), y, labels, dense, dy, parts=parts)
-    return (total / len(y), dy) if outcome in (DONE, LARGE) else None
+def _of_plain(loss: Loss, y: Array, t: Array, out: Any) -> tuple[Value, Array]:
+    """The mean loss and its gradient for plain arrays of many elements."""
+    of_labels, dy = t.dtype == np.intp, np.empty_like(y) if out is None else out
+    labels, dense = (t, np.empty((0, y.shape[1]), y.dtype)) if of_labels else (np.empty(0, np.intp), t)
+    if of_labels and loss.labels_units is None:
+        labels, dense = np.empty(0, np.intp), one_hot(t, y.shape[0], y.shape[1], y.dtype)
+    given = loss.numbers(), y, labels, dense, dy
+    return sum_of_losses(_unit(loss, labels.size > 0), *given, parts=threads.get_num_threads())[0] / len(y), dy
 
 
 def _unit(loss: Loss, of_labels: bool) -> Unit:
@@ -294,12 +299,18 @@ def _unit(loss: Loss, of_labels: bool) -> Unit:
     return (loss.labels_units if of_labels and loss.labels_units is not None else loss.units).rows
 
 
+def _way_of(kind: Any, options: tuple[float, ...]) -> Way | None:
+    """The short way of a loss; None for options that are no numbers, which the class refuses."""
+    try:
+        return _ways(kind, *options)
+    except TypeError:  # no hash
+        return None
+
+
 @functools.lru_cache(maxsize=64, typed=True)
-def _way(kind: Any, dtype: Any, of_labels: bool, *options: float) -> tuple[Array, Callable[..., Any]]:
-    """The targets that are not there, and the short way."""
-    loss = kind(*options)
-    accepts = on_arrays.ANYTHING if loss.accepts == VALUES else loss.accepts
-    return way_of_loss(loss, OTHERS if loss.follows else accepts, dtype, of_labels)
+def _ways(kind: Any, *options: float) -> Way:
+    kind(*options)  # refuses wrong ones
+    return Way()
 
 
 def _divisor(weights: Array | None, reduction: str, shape: tuple[int, ...]) -> float:

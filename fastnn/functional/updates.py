@@ -5,7 +5,7 @@ The kernels are those of a network's optimizers (fastnn.optimizers), which also 
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -14,10 +14,9 @@ import numpy as np
 from fastnn import optimizers as _optimizers  # not to be exported
 from fastnn.engine import threads
 from fastnn.engine.interpreters import on_arrays
-from fastnn.engine.short import DONE, NOT_PLAIN, ask, way
+from fastnn.engine.short import DONE, Way
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
-from fastnn.gate.checks import FLOAT32, FLOAT64
 from fastnn.operations.updates.base import RATES, STEP
 
 
@@ -31,8 +30,7 @@ def sgd_update(params: Any, grads: Any, lr: float) -> None:
     overwritten.
     """
     rates = (lr,)
-    groups = ("params", params), ("grads", grads)
-    _update(_optimizers.SGD, rates, *groups)
+    _update(_optimizers.SGD, rates, None, params, grads, None, None)
 
 
 def momentum_update(params: Any, grads: Any, velocity: Any, lr: float, momentum: float = 0.9) -> None:
@@ -44,8 +42,7 @@ def momentum_update(params: Any, grads: Any, velocity: Any, lr: float, momentum:
     are overwritten. momentum: In [0, 1).
     """
     rates = lr, momentum
-    groups = ("params", params), ("grads", grads), ("velocity", velocity)
-    _update(_optimizers.Momentum, rates, *groups)
+    _update(_optimizers.Momentum, rates, None, params, grads, velocity, None)
 
 
 def nesterov_update(params: Any, grads: Any, velocity: Any, lr: float, momentum: float = 0.9) -> None:
@@ -58,8 +55,7 @@ def nesterov_update(params: Any, grads: Any, velocity: Any, lr: float, momentum:
     are overwritten. momentum: In [0, 1).
     """
     rates = lr, momentum
-    groups = ("params", params), ("grads", grads), ("velocity", velocity)
-    _update(_optimizers.Nesterov, rates, *groups)
+    _update(_optimizers.Nesterov, rates, None, params, grads, velocity, None)
 
 
 def adagrad_update(
@@ -73,8 +69,7 @@ def adagrad_update(
     overwritten. epsilon: Above 0. epsilon_inside: Divide by sqrt(s + epsilon) instead.
     """
     rates = lr, epsilon, epsilon_inside
-    groups = ("params", params), ("grads", grads), ("squares", squares)
-    _update(_optimizers.AdaGrad, rates, *groups)
+    _update(_optimizers.AdaGrad, rates, None, params, grads, squares, None)
 
 
 def rmsprop_update(
@@ -94,8 +89,7 @@ def rmsprop_update(
     overwritten. decay: In [0, 1). epsilon: Above 0. epsilon_inside: Divide by sqrt(s + epsilon) instead.
     """
     rates = lr, decay, epsilon, epsilon_inside
-    groups = ("params", params), ("grads", grads), ("squares", squares)
-    _update(_optimizers.RMSProp, rates, *groups)
+    _update(_optimizers.RMSProp, rates, None, params, grads, squares, None)
 
 
 def adam_update(
@@ -122,44 +116,39 @@ def adam_update(
     v. weight_decay: At least 0.
     """
     rates = lr, beta1, beta2, epsilon, epsilon_inside, bias_correction, weight_decay
-    groups = ("params", params), ("grads", grads), ("means", means), ("squares", squares)
-    _update(_optimizers.AdamW, rates, *groups, step=step)
+    _update(_optimizers.AdamW, rates, step, params, grads, means, squares)
 
 
 # </generated>
 
 
-def _update(kind: Any, rates: tuple[Any, ...], *groups: tuple[str, Any], step: int | None = None) -> None:
-    """The update of a class of optimizers with these rates; groups: parameters, gradients, then the state."""
-    row = [array for _, array in groups]
+def _update(kind: Any, rates: tuple[Any, ...], step: int | None, *vectors: Any) -> None:
+    """The update of a class of optimizers with these rates; vectors: parameters, gradients, then the state, None."""
     try:
-        shape, number = row[0].shape, 0.0 if step is None else float(step if type(step) is int else 0)
-        is_plain = (step is None or number >= 1.0) and all(array.shape == shape for array in row)
-        if is_plain and _way(kind, row[0].dtype, *rates)(number, *row, *row[-1:] * (4 - len(row))) == DONE:
+        number = 0.0 if step is None else float(step) if type(step) is int and step > 0 else math.nan
+        if number >= 0.0 and _way(kind, *rates).call(number, *vectors) == DONE:
             return
-    except NOT_PLAIN:
+    except (TypeError, OverflowError):  # rates without a hash, a step without end
         pass
+    names = "params", "grads", *kind.keeps
     number = 0.0 if step is None else float(arrays.integer("step", step, minimum=1))
-    rows = _matched(*groups)
+    rows = _matched(*zip(names, vectors, strict=False))
     try:
         kept = [_numbers(kind, row[0].dtype, *rates) for row in rows]  # all before the first array changes
     except TypeError:  # an array has no hash; the class refuses it
         kept = [_numbers.__wrapped__(kind, row[0].dtype, *rates) for row in rows]
     for (first, *rest), (numbers, flop) in zip(rows, kept, strict=True):
-        vectors = [first, *rest, *rest[-1:] * (3 - len(rest))]  # if it keeps fewer than two
+        given = [first, *rest, *rest[-1:] * (3 - len(rest))]  # if it keeps fewer than two
         units = on_arrays.update_part.address(first.dtype), kind.unit.address(first.dtype)
-        arguments = (math.inf, *units, flop, len(rest), numbers, number, *vectors)
-        threads.run(on_arrays.update, flop * first.size, *arguments)
+        arguments = (*units, flop, len(rest), numbers)
+        threads.run(on_arrays.update, flop * first.size, math.inf, *arguments, number, *given)
+        _way(kind, *rates).learn(on_arrays.update, first.dtype, *arguments)
 
 
 @functools.lru_cache(maxsize=64, typed=True)
-def _way(kind: Any, dtype: Any, *rates: Any) -> Callable[..., Any]:
+def _way(kind: Any, *rates: Any) -> Way:
     """The short way of an update."""
-    if dtype not in (FLOAT32, FLOAT64):
-        return ask
-    numbers, flop = _numbers(kind, dtype, *rates)
-    units = on_arrays.update_part.address(dtype), kind.unit.address(dtype)
-    return way(on_arrays.update, dtype, *units, flop, len(kind.keeps) + 1, numbers)
+    return Way()
 
 
 @functools.lru_cache(maxsize=64, typed=True)

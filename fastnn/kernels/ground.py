@@ -61,13 +61,15 @@ class Kind(NamedTuple):
 
     shape: nothing, or what its shape is to be. Functions declare it by names: "x" for that of x, or "x.0 W.1 n" for the
     lengths of these axes and the integer n. In compiled code the places of arguments stand for names, and -1 for the
-    axis of an integer. is_result: the door makes it where None is given.
+    axis of an integer. is_result: the door makes it where None is given. is_optional: anything else stands for an empty
+    array.
     """
 
     dtype: str
     axes: int = 0
     shape: str | int | tuple[tuple[int, int], ...] | None = None
     is_result: bool = False
+    is_optional: bool = False
 
     @property
     def is_number(self) -> bool:

@@ -52,10 +52,12 @@ def scratch_size(depth: int, columns: int, transposed: str = "") -> int:
 
 
 @kernel
-def most_scratch(depth: int, columns: int, transposed: bool) -> int:
-    """At least as many elements as `scratch_size`, where an operand may be transposed or none is."""
-    block, deep = ROW_BLOCK + REST_ROWS if transposed else 0, ROW_BLOCK * columns if depth > DEEP else 0
-    return min(depth, DEPTH_BLOCK) * (PANEL_COLUMNS + block) + VECTOR_BYTES + deep
+def most_scratch(depth: int, columns: int, item: int, left: bool, right: bool) -> int:
+    """At least as many elements as `scratch_size`; item: bytes of one; left, right: the operand that is transposed."""
+    width = MAX_VECTORS * VECTOR_BYTES // item
+    panel = width if columns > width or right else 0
+    block = ROW_BLOCK + REST_ROWS if left and columns > width else 0
+    return min(depth, DEPTH_BLOCK) * (panel + block) + VECTOR_BYTES + (ROW_BLOCK * columns if depth > DEEP else 0)
 
 
 def deep_scratch_size(depth: int, columns: int) -> int:

@@ -17,6 +17,7 @@ from fastnn.kernels import ground
 from fastnn.kernels.ground import DATA, DONE, PLACES, Kind, kinds_in
 
 _WORD, _HALF = ir.IntType(64), ir.IntType(32)
+_EMPTY = 9  # words of an array's object up to its flags, and more than an array of few axes has lengths
 
 
 class _Builder:
@@ -188,31 +189,63 @@ class _Row(_Builder):
         self.builder.cbranch(condition, following, self.end)
         self.builder.position_at_end(following)
 
-    def need_unless_left_out(self, argument: Any, kind: Kind, conditions: Iterable[Any]) -> None:
-        """Need conditions of an argument, but None stands for a result that is to be made."""
-        if not kind.is_result:
-            for condition in conditions:
-                self.need(condition)
-            return
+    def need_unless(self, is_left_out: Any, conditions: Iterable[Any]) -> None:
+        """Need conditions where something is not left out."""
         given, done = (self.builder.append_basic_block(name) for name in ("given", "done"))
-        self.builder.cbranch(self.equal(argument, self.known(None)), done, given)
+        self.builder.cbranch(is_left_out, done, given)
         self.builder.position_at_end(given)
         for condition in conditions:
             self.need(condition)
         self.builder.branch(done)
         self.builder.position_at_end(done)
 
+    def leave_out_unless(self, conditions: Iterable[Any], place: int) -> None:
+        """Put an empty array in the place of an argument unless all conditions are true."""
+        builder = self.builder
+        other, done = (builder.append_basic_block(name) for name in ("other", "done"))
+        for condition in conditions:
+            following = builder.append_basic_block("following")
+            builder.cbranch(condition, following, other)
+            builder.position_at_end(following)
+        builder.branch(done)
+        builder.position_at_end(other)
+        self.put(place, self.empty())
+        builder.branch(done)
+        builder.position_at_end(done)
+
+    def empty(self) -> Any:
+        """The address of what reads like an array without elements, in memory of the door's."""
+        word, zero = self.builder, ir.Constant(_WORD, 0)
+        memory = cgutils.alloca_once(word, ir.ArrayType(_WORD, 2 * _EMPTY))
+        for i in range(2 * _EMPTY):
+            word.store(zero, cgutils.gep_inbounds(word, memory, 0, i))
+        address = word.ptrtoint(memory, _WORD)
+        lengths = word.add(address, ir.Constant(_WORD, 8 * _EMPTY))
+        word.store(lengths, cgutils.gep_inbounds(word, memory, 0, ground.SHAPE // 8))
+        return address
+
     def fill(self, arguments: Any, count: Any) -> None:
         """Look at all arguments."""
         self.need(self.equal(self.builder.add(count, self.bound()), ir.Constant(_WORD, len(self.kinds))))
         for i, kind in enumerate(self.kinds):
             argument = self.argument(arguments, i)
+            conditions = self.conditions(argument, kind, self.own)
             self.put(i, argument)
-            self.need_unless_left_out(argument, kind, self.conditions(argument, kind, self.own))
+            if kind.is_optional:
+                self.leave_out_unless(conditions, i)
+            else:
+                self.need_unless(self.is_left_out(argument, kind), conditions)
         for i, kind in enumerate(self.kinds):
             if kind.shape is not None:
-                argument, shape = self.read(self.row, 8 * i), self.wanted_shape(self.row, kind)
-                self.need_unless_left_out(argument, kind, (self.is_shaped(argument, shape) for _ in range(1)))
+                argument = self.read(self.row, 8 * i)
+                wanted = self.wanted_shape(self.row, kind)
+                self.need_unless(self.is_left_out(argument, kind), (self.is_shaped(argument, wanted) for _ in range(1)))
+
+    def is_left_out(self, argument: Any, kind: Kind) -> Any:
+        """Whether a result is to be made, or an optional array is not there."""
+        if kind.is_optional:
+            return self.equal(self.read(argument, DATA), ir.Constant(_WORD, 0))
+        return self.equal(argument, self.known(None)) if kind.is_result else ir.Constant(ir.IntType(1), 0)
 
     def make_results(self) -> None:
         """Make the results that are left out; the door has a reference to each, given or made."""

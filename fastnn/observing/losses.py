@@ -12,7 +12,7 @@ from fastnn.gate.arrays import Array
 from fastnn.layers import Activation, Sigmoid, Softmax
 from fastnn.observing.tape import Node, NotUnderstoodError, ancestors, depends_only_on, evaluate, is_number, leaves
 from fastnn.operations import LOSSES
-from fastnn.operations.losses.base import OTHERS, SHARES, SIGNS, VALUES, Loss, LossUnits
+from fastnn.operations.losses.base import PROBABILITIES, SHARES, SIGNS, VALUES, Loss, LossUnits
 from fastnn.operations.losses.softmax_cross_entropy import OFFSET, OFFSET_UNITS, SoftmaxCrossEntropy
 
 TOLERANCE = 1e-11  # relative: a few operations' rounding, far below the logarithm's offset, 1e-7
@@ -140,7 +140,7 @@ def _may_follow(kind: type[Loss], output: Activation | None) -> bool:
 
 def _takes(kind: type[Loss], target: Array) -> bool:
     """Whether a loss takes dense targets, and these."""
-    known = kind.name in reference.LOSSES and kind.accepts != OTHERS
+    known = kind.name in reference.LOSSES and kind.accepts != PROBABILITIES
     if kind.accepts == SHARES:
         return known and bool(((target >= 0.0) & (target <= 1.0)).all())
     return known and (kind.accepts != SIGNS or bool((np.abs(target) == 1.0).all()))

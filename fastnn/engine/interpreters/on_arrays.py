@@ -4,23 +4,19 @@ Parts write disjoint rows; sums over the batch run in index order. So the bits d
 """
 
 import math
-from typing import Any
-
-import numpy as np
+from typing import Annotated, Any
 
 from fastnn.engine.interpreters import jobs
 from fastnn.engine.interpreters.batch import count_hits
-from fastnn.engine.interpreters.training import are_targets
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import address_of, call, frame_at, get, new_frame, put, zero_of
 from fastnn.kernels.compile import kernel
 from fastnn.kernels.doors import Flat, Indices, Matrix, RealMatrix, Reals, Rows, Vector, door
 from fastnn.kernels.frames import PLACES_SIZE, SLOTS
+from fastnn.kernels.ground import DONE, FLAT, OWN, ROWS, Kind
 from fastnn.kernels.matmul import most_scratch, share
-from fastnn.kernels.reductions import sum_in_order
 from fastnn.kernels.rows import are_apart
 from fastnn.kernels.units import part_unit, run_parts
-from fastnn.kernels.views import elements, vector_at
 from fastnn.operations.updates.base import RATES, STEP
 
 # Slots of a request that no unit reads hold the unit, another one, and the places of gradients.
@@ -28,16 +24,14 @@ UNIT, OTHER_UNIT, GRADIENT_PLACES = frames.X, frames.Y, frames.CAPACITY
 # What an operation answers to a user's arrays, if there is a limit: the gate should convert or refuse them; it is done;
 # or they are plain, but the call takes `limit` operations or more, which threads may share, or more scratch than the
 # stack should hold. Without a limit (infinity) the gate has looked at them.
-ASK, DONE, LARGE = 0, 1, 2
-ANYTHING = -1  # a loss of any numbers, NaN included
-STACK, FEW_SUMS, FEW_ROWS = 2048, jobs.SUMS, 256  # integers: a thread's stack may have 64 KiB
-THREE_OF_ROWS = 3 * FEW_ROWS
-FLOP_PER_ACTIVATION = FLOP_PER_LOSS = 20.0  # for each element; they decide only whether threads pay
+ASK, LARGE = 1, 2
+STACK, FEW_SUMS = 2304, jobs.SUMS  # integers: a thread's stack may have 64 KiB, and a panel takes 16
+FLOP_PER_ACTIVATION = 20.0  # for each element; it decides only whether threads pay
 BORDER, TARGET_BORDER, HITS, HITS_SIZE = frames.TENSORS, frames.TENSOR_GRADIENTS, frames.LAYOUT, frames.STEPS
 
 
 @kernel
-def _begin(request: Any, unit: int, x: Any) -> None:
+def begin(request: Any, unit: int, x: Any) -> None:
     """Clear a request, for numbers of the dtype of x; set the unit that it calls."""
     for slot in range(frames.SLOTS):
         put(request, slot, 0)
@@ -47,9 +41,9 @@ def _begin(request: Any, unit: int, x: Any) -> None:
 
 
 @kernel
-def _begin_rows(request: Any, unit: int, x: Any, outputs: int) -> None:
+def begin_rows(request: Any, unit: int, x: Any, outputs: int) -> None:
     """Begin a request for the rows of the inputs x (N, D)."""
-    _begin(request, unit, x)
+    begin(request, unit, x)
     put(request, frames.ROWS, x.shape[0])
     put(request, frames.INPUTS, x.shape[1])
     put(request, frames.OUTPUTS, outputs)
@@ -145,13 +139,7 @@ def _may_be(written: Any, read: Any) -> bool:
 
 
 @kernel
-def _is_like(a: Any, b: Any) -> bool:
-    """Whether two matrices have one shape, and elements."""
-    return a.shape[0] == b.shape[0] and a.shape[1] == b.shape[1] and a.size > 0
-
-
-@kernel
-def _find_sums(request: Any, sums: Any, stack: Any) -> None:
+def find_sums(request: Any, sums: Any, stack: Any) -> None:
     """Set the scratch of sums of a request, on the stack where none is given."""
     jobs.set_array(request, frames.SUMS, sums[0])
     if sums.shape[1] == 0:
@@ -174,17 +162,17 @@ def _finds_scratch(request: Any, scratch: Any, needed: int, stack: Any) -> bool:
 @door
 def affine_forward(
     n_threads: int, launcher: int, limit: float, part: int, unit: int, scratch: Matrix,
-    x: Matrix, W: Matrix, b: Vector, y: Matrix,
+    x: Matrix, W: Matrix, b: Vector, y: Annotated[Any, Kind(OWN, 2, "x.0 W.1", True)],
 ) -> int:  # fmt: skip
     """y = x W + b. x (N, D), W (D, H), b (H,), y (N, H) overwritten, distinct from the others."""
-    like, rows, depth, columns = x.dtype.type(0.0), x.shape[0], W.shape[0], W.shape[1]
+    like, depth, columns = x.dtype.type(0.0), W.shape[0], W.shape[1]
     request, places, stack = new_frame(SLOTS, like), new_frame(PLACES_SIZE, like), new_frame(STACK, like)
-    _begin_rows(request, unit, x, columns)
-    has_scratch = _finds_scratch(request, scratch, most_scratch(depth, columns, False), stack)
+    begin_rows(request, unit, x, columns)
+    has_scratch = _finds_scratch(request, scratch, most_scratch(depth, columns, x.itemsize, False, False), stack)
     if limit < math.inf:
-        if x.shape[1] != depth or b.size != columns or y.shape[0] != rows or y.shape[1] != columns:
+        if x.shape[1] != depth or b.size != columns or x.size * columns == 0:
             return ASK
-        if x.size * columns == 0 or not (are_apart(y, x) and are_apart(y, W) and are_apart(y, b)):
+        if not (are_apart(y, x) and are_apart(y, W) and are_apart(y, b)):
             return ASK
         if 2.0 * x.size * columns >= limit or not has_scratch:
             return LARGE
@@ -201,21 +189,32 @@ def affine_forward(
 @door
 def affine_backward(
     n_threads: int, launcher: int, limit: float, part: int, backward: int, gradient: int,
-    scratch: Matrix, sums: RealMatrix, dy: Matrix, x: Matrix, W: Matrix, dx: Matrix, dW: Matrix, db: Vector,
+    scratch: Matrix, sums: RealMatrix, dy: Matrix, x: Matrix, W: Matrix,
+    dx: Annotated[Any, Kind(OWN, 2, "x", True)], dW: Annotated[Any, Kind(OWN, 2, "W", True)],
+    db: Annotated[Any, Kind(OWN, 1, "W.1", True)],
 ) -> int:  # fmt: skip
-    """dx = dy W^T (left out if `backward` is 0), dW = x^T dy, db = the sum of dy over the batch.
+    """dx = dy W^T (not written if `backward` is 0), dW = x^T dy, db = the sum of dy over the batch.
 
     dy (N, H), x (N, D), W (D, H); dx (N, D), dW (D, H), db (H,) overwritten; scratch, sums: one row for each part.
     """
     like, depth, columns = x.dtype.type(0.0), W.shape[0], W.shape[1]
     request, places, stack = new_frame(SLOTS, like), new_frame(PLACES_SIZE, like), new_frame(STACK, like)
     gradient_places, few_sums = new_frame(PLACES_SIZE, like), new_frame(FEW_SUMS, like)
-    _begin_rows(request, backward, x, columns)
-    most = max(most_scratch(x.shape[0], columns, True), most_scratch(columns, depth, True))
+    begin_rows(request, backward, x, columns)
+    most = most_scratch(x.shape[0], columns, x.itemsize, True, False)
+    most = max(most, most_scratch(columns, depth, x.itemsize, False, True) if backward != 0 else 0)
     has_scratch = _finds_scratch(request, scratch, most, stack)
-    _find_sums(request, sums, few_sums)
+    find_sums(request, sums, few_sums)
     if limit < math.inf:
         if x.shape[1] != depth or dy.shape[0] != x.shape[0] or dy.shape[1] != columns or x.size * columns == 0:
+            return ASK
+        if not (
+            are_apart(dx, dy) and are_apart(dx, x) and are_apart(dx, W) and are_apart(dx, dW) and are_apart(dx, db)
+        ):
+            return ASK
+        if not (are_apart(dW, dy) and are_apart(dW, x) and are_apart(dW, W) and are_apart(dW, db)):
+            return ASK
+        if not (are_apart(db, dy) and are_apart(db, x) and are_apart(db, W)):
             return ASK
         if 4.0 * x.size * columns >= limit or not has_scratch:
             return LARGE
@@ -237,16 +236,17 @@ def affine_backward(
 
 @door
 def activation_forward(
-    n_threads: int, launcher: int, limit: float, part: int, unit: int, numbers: Reals, x: Rows, y: Rows
-) -> int:
+    n_threads: int, launcher: int, limit: float, part: int, unit: int, numbers: Reals, x: Rows,
+    y: Annotated[Any, Kind(OWN, ROWS, "x", True)],
+) -> int:  # fmt: skip
     """y = f(x), row by row. x, y (N, D); y overwritten, and may be x. numbers: the activation's, float64."""
     if limit < math.inf:
-        if not (_is_like(x, y) and _may_be(y, x)):
+        if x.size == 0 or not _may_be(y, x):
             return ASK
         if FLOP_PER_ACTIVATION * x.size >= limit:
             return LARGE
     request = new_frame(SLOTS, x.dtype.type(0.0))
-    _begin_rows(request, unit, x, x.shape[1])
+    begin_rows(request, unit, x, x.shape[1])
     put(request, frames.TARGET, y.ctypes.data)
     put(request, frames.NUMBERS, numbers.ctypes.data)
     run_parts(launcher, part, request, n_threads)
@@ -256,18 +256,17 @@ def activation_forward(
 @door
 def activation_backward(
     n_threads: int, launcher: int, limit: float, part: int, unit: int, numbers: Reals,
-    dy: Rows, x: Rows, y: Rows, dx: Rows,
+    dy: Annotated[Any, Kind(OWN, ROWS, "x")], x: Rows, y: Annotated[Any, Kind(OWN, ROWS, "x")],
+    dx: Annotated[Any, Kind(OWN, ROWS, "x", True)],
 ) -> int:  # fmt: skip
     """dx = dy f'(x) with y = f(x). All (N, D); dx overwritten, and may be dy."""
     if limit < math.inf:
-        if not (_is_like(x, y) and _is_like(x, dy) and _is_like(x, dx)):
-            return ASK
-        if not (_may_be(dx, dy) and are_apart(dx, x) and are_apart(dx, y)):
+        if x.size == 0 or not (_may_be(dx, dy) and are_apart(dx, x) and are_apart(dx, y)):
             return ASK
         if FLOP_PER_ACTIVATION * x.size >= limit:
             return LARGE
     request = new_frame(SLOTS, x.dtype.type(0.0))
-    _begin_rows(request, unit, x, x.shape[1])
+    begin_rows(request, unit, x, x.shape[1])
     put(request, frames.ROLE, frames.BACKWARD)
     put(request, frames.TARGET, y.ctypes.data)
     put(request, frames.D_TARGET, dy.ctypes.data)
@@ -275,64 +274,6 @@ def activation_backward(
     put(request, frames.NUMBERS, numbers.ctypes.data)
     run_parts(launcher, part, request, n_threads)
     return DONE
-
-
-@kernel
-def _suits_loss(y: Any, labels: Any, dense: Any, dy: Any, accepts: int) -> bool:
-    """Whether the gate would find nothing to convert or refuse; accepts: see losses/base.py, or ANYTHING."""
-    if not (_is_like(dy, y) and are_apart(dy, y) and are_apart(dy, labels) and are_apart(dy, dense)):
-        return False
-    if labels.size == 0:
-        is_taken = accepts == ANYTHING or are_targets(accepts, elements(dense))
-        return is_taken and _is_like(dense, y)
-    for n in range(labels.size):
-        if labels[n] < 0 or labels[n] >= y.shape[1]:
-            return False
-    return labels.size == y.shape[0] and y.shape[1] > 1
-
-
-# More than ten parameters, as in affine_forward.
-@door
-def loss(
-    n_threads: int, launcher: int, limit: float, part: int, unit: int, accepts: int, numbers: Reals,
-    rows: Indices, divisor: float, losses: Reals, log_sums: Reals, hits: Indices, sums: RealMatrix,
-    y: Matrix, labels: Indices, dense: Matrix, dy: Matrix,
-) -> Any:  # fmt: skip
-    """What is to be done, and the sum of the losses of outputs y (N, K); dy is its gradient over `divisor`.
-
-    Row n has the target labels[rows[n]] or dense[rows[n]]; the other one is empty. numbers: the loss's, and the borders
-    of its hits; hits (N,) intp, or empty. Scratch: losses and log_sums (N,) and sums (parts, any), float64. With a
-    limit, arrays that are empty stand on the stack, row n has the target n, and the divisor is N.
-    """
-    like, count = y.dtype.type(0.0), y.shape[0]
-    request, few_sums, few_rows = new_frame(SLOTS, like), new_frame(FEW_SUMS, like), new_frame(THREE_OF_ROWS, like)
-    _begin_rows(request, unit, y, y.shape[1])
-    if limit < math.inf:
-        if not _suits_loss(y, labels, dense, dy, accepts):
-            return ASK, 0.0
-        if FLOP_PER_LOSS * y.size >= limit or count > FEW_ROWS:
-            return LARGE, 0.0
-        for n in range(count):
-            put(few_rows, n, n)
-        at, divisor = address_of(few_rows), float(count)
-        rows = vector_at(at, count, np.intp(0))
-        losses = vector_at(at + jobs.REAL * FEW_ROWS, count, 0.0)
-        log_sums = vector_at(at + 2 * jobs.REAL * FEW_ROWS, count, 0.0)
-    put(request, frames.TARGET, y.ctypes.data)
-    put(request, frames.D_TARGET, dy.ctypes.data)
-    jobs.set_array(request, frames.LABELS, labels)
-    jobs.set_array(request, frames.DENSE, dense)
-    put(request, frames.ROW_NUMBERS, rows.ctypes.data)
-    frames.put_real(request, frames.DIVISOR, divisor)
-    put(request, frames.LOSSES, losses.ctypes.data)
-    put(request, frames.LOSS_SUMS, log_sums.ctypes.data)
-    put(request, frames.NUMBERS, numbers.ctypes.data)
-    frames.put_real(request, BORDER, numbers[1])
-    frames.put_real(request, TARGET_BORDER, numbers[2])
-    jobs.set_array(request, HITS, hits)
-    _find_sums(request, sums, few_sums)
-    run_parts(launcher, part, request, n_threads)
-    return DONE, sum_in_order(losses)
 
 
 @part_unit
@@ -353,15 +294,17 @@ def update_part(request: Any, part: int, parts: int) -> None:
 @door
 def update(
     n_threads: int, launcher: int, limit: float, part: int, unit: int, flop: float, read: int, numbers: Reals,
-    step: float, params: Flat, grads: Flat, first: Flat, second: Flat,
+    step: float, params: Flat, grads: Annotated[Any, Kind(OWN, FLAT, "params")],
+    first: Annotated[Any, Kind(OWN, FLAT, "params", is_optional=True)],
+    second: Annotated[Any, Kind(OWN, FLAT, "params", is_optional=True)],
 ) -> int:  # fmt: skip
-    """Update params by grads and the state first, second; vectors beyond `read` of them stand for none.
+    """Update params by `read` vectors out of grads, first and second; the two others are its state.
 
     All are of one size, and distinct. numbers: see operations/updates/base.py; step: the one of them that counts
     updates, or 0; flop: of each element.
     """
     if limit < math.inf:
-        if params.size == 0 or params.size != grads.size or params.size != first.size or params.size != second.size:
+        if params.size == 0 or (read > 1 and first.size == 0) or (read > 2 and second.size == 0):
             return ASK
         if not (are_apart(params, grads) and are_apart(params, first) and are_apart(params, second)):
             return ASK
@@ -372,7 +315,7 @@ def update(
         if flop * params.size >= limit:
             return LARGE
     request, own = new_frame(SLOTS, params.dtype.type(0.0)), new_frame(RATES, params.dtype.type(0.0))
-    _begin(request, unit, params)
+    begin(request, unit, params)
     put(request, frames.PARAMS, params.ctypes.data)
     put(request, frames.GRADS, grads.ctypes.data)
     put(request, frames.STATE, first.ctypes.data)

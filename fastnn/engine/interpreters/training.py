@@ -25,35 +25,43 @@ from fastnn.kernels.rows import all_finite, are_apart
 from fastnn.kernels.units import part_unit, run_parts, unit
 from fastnn.kernels.views import elements
 from fastnn.kernels.views import part as part_of
-from fastnn.operations.losses.base import SHARES, SIGNS, VALUES
+from fastnn.operations.losses.base import PROBABILITIES, SIGNS, VALUES
 from fastnn.operations.updates.base import STEP
+
+NEAR_ONE_32, NEAR_ONE_64 = 5e-4, 5e-7  # half of the gate's tolerance for sums of probabilities
 
 
 @kernel
-def are_targets(kind: int, dense: Any) -> bool:
-    """Tell whether a vector holds targets of a kind: finite VALUES, SHARES in [0, 1], SIGNS; False for other kinds.
+def are_targets(kind: int, dense: Any, width: int) -> bool:
+    """Tell whether rows of `width` elements are surely targets of a kind; see operations/losses/base.py.
 
-    If not, the gate says what is wrong; it also checks the sums of probabilities.
+    If not, the gate says what is wrong; it accepts sums that are twice as far from 1.
     """
-    one, wrong = dense.dtype.type(1.0), 0
+    zero, one, wrong = dense.dtype.type(0.0), dense.dtype.type(1.0), 0
     if kind == VALUES:
         return all_finite(dense)
-    if kind == SHARES:
-        for i in range(dense.size):
-            wrong |= not (dense[i] >= dense.dtype.type(0.0) and dense[i] <= one)
-        return wrong == 0
     if kind == SIGNS:
         for i in range(dense.size):
             wrong |= abs(dense[i]) != one
         return wrong == 0
-    return False
+    for i in range(dense.size):
+        wrong |= not (dense[i] >= zero and dense[i] <= one)
+    if kind == PROBABILITIES:
+        tolerance = NEAR_ONE_32 if dense.itemsize == 4 else NEAR_ONE_64
+        for n in range(dense.size // width):
+            total = 0.0
+            for k in range(width):
+                total += dense[n * width + k]
+            wrong |= not abs(total - 1.0) <= tolerance
+    return wrong == 0
 
 
 @unit
 def check_targets(frame: Any) -> None:
-    """Set RESULT to 1 if DENSE holds targets of the kind NUMBER, else to 0."""
+    """Set RESULT to 1 if DENSE holds rows of OUTPUTS targets of the kind NUMBER, else to 0."""
     dense = frames.vector_of(frame, frames.DENSE, get(frame, frames.DENSE_SIZE))
-    put(frame, frames.RESULT, 1 if are_targets(get(frame, frames.NUMBER), dense) else 0)
+    right = are_targets(get(frame, frames.NUMBER), dense, get(frame, frames.OUTPUTS))
+    put(frame, frames.RESULT, 1 if right else 0)
 
 
 @kernel
@@ -62,12 +70,11 @@ def _acceptable(job: Any, classes: int, x: Any, labels: Any, check_finite: bool,
     for n in range(labels.size):
         if labels[n] < 0 or labels[n] >= classes:
             return False
-    if labels.size == 0 and get(job, jobs.CHECK_TARGETS) == 0:
-        return False  # the gate looks at such targets
     if labels.size == 0:
         put(frame, frames.DENSE, get(job, jobs.AT_DENSE))
         put(frame, frames.DENSE_SIZE, get(job, jobs.AT_DENSE + 1))
         put(frame, frames.NUMBER, get(job, jobs.ACCEPTS))
+        put(frame, frames.OUTPUTS, classes)
         call(get(job, jobs.CHECK_TARGETS), frame)
         if get(frame, frames.RESULT) == 0:
             return False

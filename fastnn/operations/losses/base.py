@@ -19,8 +19,8 @@ from fastnn.kernels.views import elements, part
 
 Targets = tuple[LabelArray, Array]  # labels (N,) or empty, dense (N, K) or empty
 LARGEST_32 = 3.4028234663852886e38
-# Dense targets that are surely right, by `accepts`: finite; from 0 to 1; -1 or 1. Others go to the gate.
-VALUES, SHARES, SIGNS, OTHERS = range(4)
+# Dense targets that are surely right, by `accepts`: finite; from 0 to 1; -1 or 1; rows of shares whose sum is 1.
+VALUES, SHARES, SIGNS, PROBABILITIES = range(4)
 
 
 class LossUnits(NamedTuple):

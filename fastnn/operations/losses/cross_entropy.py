@@ -9,7 +9,7 @@ from fastnn.gate import arrays
 from fastnn.kernels.compile import formula
 from fastnn.kernels.small_changes import SMALL, small_log1p
 from fastnn.kernels.vector_math import log
-from fastnn.operations.losses.base import OTHERS, Loss, Targets, in_float64, one_hot, units_of
+from fastnn.operations.losses.base import PROBABILITIES, Loss, Targets, in_float64, one_hot, units_of
 
 
 @formula
@@ -51,7 +51,7 @@ class CrossEntropy(Loss):
 
     name = "cross_entropy"
     option = "offset"
-    accepts = OTHERS
+    accepts = PROBABILITIES
     follows = ("softmax",)
     compares_classes = True
     units = units_of(cross_entropy, cross_entropy_derivative, cross_entropy_change, in_float64)

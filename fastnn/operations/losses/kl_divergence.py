@@ -5,7 +5,7 @@ from typing import Any
 
 from fastnn.gate import arrays
 from fastnn.kernels.units import unit
-from fastnn.operations.losses.base import OTHERS, Loss, LossUnits, Targets
+from fastnn.operations.losses.base import PROBABILITIES, Loss, LossUnits, Targets
 from fastnn.operations.losses.softmax_cross_entropy import (
     CHANGE_UNITS,
     cross_entropy_rows,
@@ -28,7 +28,7 @@ class KLDivergence(Loss):
     """
 
     name = "kl_divergence"
-    accepts = OTHERS
+    accepts = PROBABILITIES
     applies = "softmax"
     compares_classes = True
     units = LossUnits(kl_divergence_rows, *CHANGE_UNITS)

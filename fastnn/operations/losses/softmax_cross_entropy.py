@@ -290,7 +290,7 @@ class SoftmaxCrossEntropy(base.Loss):
     label_smoothing: float = 0.0
 
     name = "softmax_cross_entropy"
-    accepts = base.OTHERS
+    accepts = base.PROBABILITIES
     applies = "softmax"
     compares_classes = True
     units = base.LossUnits(softmax_cross_entropy_rows, *CHANGE_UNITS)
