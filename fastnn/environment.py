@@ -21,6 +21,7 @@ from fastnn.gate.slips import answers_slips
 from fastnn.kernels import processor
 from fastnn.kernels.cache import kernel_cache_folder
 from fastnn.kernels.compile import JIT_DISABLED
+from fastnn.kernels.prebuilt import prebuilt as prebuilt_code
 from fastnn.kernels.units import Unit
 from fastnn.layers import Affine, Sigmoid
 from fastnn.network.network import Network
@@ -33,9 +34,9 @@ from fastnn.version import __version__
 
 # Environment variables that change what fastnn or its competitor, NumPy's matrix product, does.
 VARIABLES = (
-    "FASTNN_CACHE", "FASTNN_DATA", "FASTNN_VECTOR_WIDTH", "GOMP_SPINCOUNT", "NUMBA_CPU_NAME", "NUMBA_DISABLE_JIT",
-    "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "OPENBLAS_CORETYPE",
-    "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS",
+    "FASTNN_CACHE", "FASTNN_DATA", "FASTNN_PREBUILT", "FASTNN_VECTOR_WIDTH", "GOMP_SPINCOUNT", "NUMBA_CPU_NAME",
+    "NUMBA_DISABLE_JIT", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "OMP_NUM_THREADS", "OMP_WAIT_POLICY",
+    "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OPENBLAS_NUM_THREADS",
 )  # fmt: skip
 
 
@@ -48,11 +49,12 @@ def config() -> dict[str, Any]:
     -------
     dict
         versions, platform, processor (its name as LLVM has it, the width of its vectors, whether it multiplies and adds
-        in one instruction), compiled, threads, folders (None where nothing is kept on disk), blas (NumPy's), variables
-        (the ones in VARIABLES that are set).
+        in one instruction), compiled, prebuilt (the level of processors of the wheel's machine code, None without it,
+        and the reason), threads, folders (None where nothing is kept on disk), blas (NumPy's), variables (the ones in
+        VARIABLES that are set).
     """
     data = os.environ.get("FASTNN_DATA") or cache_folder("mnist")
-    kernels = kernel_cache_folder()
+    kernels, code = kernel_cache_folder(), prebuilt_code()
     return {
         "versions": {
             "fastnn": __version__,
@@ -69,6 +71,7 @@ def config() -> dict[str, Any]:
             "fma": processor.HAS_FMA,
         },
         "compiled": not JIT_DISABLED,
+        "prebuilt": {"level": code.reason if code.library else None, "reason": code.reason},
         "threads": threads.describe(),
         "folders": {"kernels": None if kernels is None else str(kernels), "data": None if data is None else str(data)},
         "blas": _blas(),
@@ -164,7 +167,7 @@ def _blas_kernels() -> str | None:
 
 def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
     """The table of `show_config`: names and values."""
-    processor, blas = found["processor"], found["blas"]
+    processor, blas, prebuilt = found["processor"], found["blas"], found["prebuilt"]
     library = " ".join(filter(None, (blas["name"], blas["version"]))) or "unknown"
     kernels = "install threadpoolctl to see its kernels" if blas["kernels"] is None else f"{blas['kernels']} kernels"
     fma = "fused multiply-add" if processor["fma"] else "no fused multiply-add"
@@ -174,6 +177,7 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("platform", found["platform"]),
         ("processor", f"{processor['name']}: {vectors}"),
         ("kernels", "compiled" if found["compiled"] else "plain Python, slow: NUMBA_DISABLE_JIT is set"),
+        ("prebuilt", prebuilt["level"] or f"none: {prebuilt['reason']}"),
         ("threads", found["threads"]["reason"]),
         ("threading layer", found["threads"]["threading_layer"]),
         ("threads wait", found["threads"]["waiting"]),

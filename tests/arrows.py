@@ -30,6 +30,7 @@ ARROWS = {
     "demos": "__init__ gate layers models reference",
     "command": "datasets demos dropin environment errors gate gradients layers network optimizers reference system "
     "version",
+    "prebuild": "kernels operations",
     "__main__": "command",
 }
 # What a function may import when it is called: to start quickly, or because few need it.
@@ -51,10 +52,11 @@ COMPILERS = {
     "kernels.views": {"numba"},
     "engine.threads": {"numba"},
     "environment": {"numba", "llvmlite"},
+    "prebuild": {"numba", "llvmlite"},
     "kernels.cache": {"numba", "llvmlite"},
     "kernels.clocks": {"numba", "llvmlite"},
     "kernels.compile": {"numba"},
-    "kernels.pipelines": {"numba"},
+    "kernels.pipelines": {"numba", "llvmlite"},
     "kernels.differences": {"numba"},
     "kernels.processor": {"numba"},
     "kernels.simd": {"numba", "llvmlite"},

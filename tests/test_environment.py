@@ -29,6 +29,7 @@ FIXED = {
     "platform": "Linux-6.1",
     "processor": {"name": "znver5", "vector_bytes": 64, "float32_lanes": 16, "fma": True},
     "compiled": True,
+    "prebuilt": {"level": "x86-64-v4", "reason": "x86-64-v4"},
     "threads": {
         "threads": 2,
         "reason": "2: affinity 2, no cgroup quota, NUMBA_NUM_THREADS 2",
@@ -166,6 +167,7 @@ def test_show_config_is_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         "platform          Linux-6.1\n"
         "processor         znver5: vectors of 64 bytes (16 float32), fused multiply-add\n"
         "kernels           compiled\n"
+        "prebuilt          x86-64-v4\n"
         "threads           2: affinity 2, no cgroup quota, NUMBA_NUM_THREADS 2\n"
         "threading layer   omp\n"
         "threads wait      for 1000 turns of a loop, then asleep\n"
@@ -179,11 +181,13 @@ def test_show_config_is_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 def test_show_config_says_what_is_absent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     generic = {"name": "generic", "vector_bytes": 16, "float32_lanes": 4, "fma": False}
-    absent = {"processor": generic, "compiled": False, "folders": {"kernels": None, "data": None}}
+    prebuilt = {"level": None, "reason": "FASTNN_PREBUILT=0"}
+    absent = {"processor": generic, "compiled": False, "prebuilt": prebuilt, "folders": {"kernels": None, "data": None}}
     monkeypatch.setattr(environment, "config", lambda: {**FIXED, **absent})
     table = shown(capsys)
     assert "\nprocessor         generic: vectors of 16 bytes (4 float32), no fused multiply-add\n" in table
     assert "\nkernels           plain Python, slow: NUMBA_DISABLE_JIT is set\n" in table
+    assert "\nprebuilt          none: FASTNN_PREBUILT=0\n" in table
     assert "\nkernel cache      none: kernels are compiled anew in each process\n" in table
     assert "\ndata folder       none: the user has no home folder\n" in table
 

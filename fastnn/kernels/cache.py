@@ -50,12 +50,17 @@ _TIME_OF_IMPORT = time.time()
 @functools.cache
 def kernel_set_hash() -> str:
     """Return a hash of everything that decides the kernels' code, apart from the processor."""
-    package = pathlib.Path(__file__).parents[1]
-    files = sorted(file for folder in COMPILED for file in (package / folder).rglob("*.py"))
     versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
     settings = [str(getattr(numba.config, name, None)) for name in _CODE_SETTINGS]
-    contents = [(str(file.relative_to(package)), _file_hash(file)) for file in files]
-    return _hash(contents, versions, settings, os.environ.get("FASTNN_VECTOR_WIDTH"))
+    return _hash(sources_hash(), versions, settings, os.environ.get("FASTNN_VECTOR_WIDTH"))
+
+
+@functools.cache
+def sources_hash() -> str:
+    """Return a hash of the sources of all kernels."""
+    package = pathlib.Path(__file__).parents[1]
+    files = sorted(file for folder in COMPILED for file in (package / folder).rglob("*.py"))
+    return _hash([(file.relative_to(package).as_posix(), _file_hash(file)) for file in files])
 
 
 def kernel_cache_folder() -> pathlib.Path | None:

@@ -16,7 +16,7 @@ import numba
 import numpy as np
 from numba import types
 
-from fastnn.kernels import ground, objects
+from fastnn.kernels import ground, objects, prebuilt
 from fastnn.kernels.compile import ENTRIES, JIT_DISABLED, apart, compile_unit, entry, kernel
 from fastnn.kernels.ground import OWN, Kind
 from fastnn.kernels.units import call_in_parts, compiling, entry_of_parts
@@ -114,10 +114,11 @@ class Door:
         functools.update_wrapper(self, function)
         self.__name__: str = function.__name__
         self.compiled = apart(function) if in_parts else kernel(function)
-        self._make_door = _door_of_parts if in_parts else _door_of
+        self.around = _door_of_parts if in_parts else _door_of
+        self.made_of = (self.compiled,)
         self._doors: dict[Any, Callable[..., Any]] = {}
         self._in_turn: tuple[Callable[..., Any], ...] = ()
-        self.libraries: list[Any] = []  # they hold the code
+        self.libraries: dict[str, Any] = {}  # by dtype; they hold the code
         self.py_func = function
         ENTRIES.append(self)
 
@@ -164,11 +165,11 @@ class Door:
         return result
 
     def _make(self, dtype: Any) -> Callable[..., Any]:
-        pointer = types.CPointer(numba.from_dtype(dtype))
-        made_of = (self.compiled,)
-        function = self._make_door(self.compiled, self._kinds)
-        address, library = compile_unit(function, (pointer, types.intp, types.intp), made_of, types.intp)
-        self.libraries.append(library)
+        address = prebuilt.address(str(dtype), self.around, self.made_of)
+        if not address:
+            arguments = types.CPointer(numba.from_dtype(dtype)), types.intp, types.intp
+            function = self.around(self.compiled, self._kinds)
+            address, self.libraries[str(dtype)] = compile_unit(function, arguments, self.made_of, types.intp)
         return ground.python_function(self.__name__, address)
 
 

@@ -4,12 +4,14 @@ It raises AttributeError if Numba has moved any part used here; Numba's own comp
 """
 
 import contextlib
+import functools
 import gc
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, ClassVar, NamedTuple
 
 import numba
+from llvmlite import ir
 
 from fastnn.kernels.processor import VECTOR_BYTES
 
@@ -126,17 +128,30 @@ _UNUSED = (
 
 def _name_constants(function: Any) -> None:
     """Turn each `module.name` of a function into the object itself, so that it costs no more than an imported name."""
-    ir: Any = numba.core.ir
+    nodes: Any = numba.core.ir
     for block in function.blocks.values():
         modules: dict[str, Any] = {}
         for one in block.body:
             value = getattr(one, "value", None)
-            if isinstance(value, ir.Global) and isinstance(value.value, ModuleType):
+            if isinstance(value, nodes.Global) and isinstance(value.value, ModuleType):
                 modules[one.target.name] = value.value
-            elif isinstance(value, ir.Expr) and value.op == "getattr" and value.value.name in modules:
-                one.value = ir.Global(value.attr, getattr(modules[value.value.name], value.attr), one.loc)
+            elif isinstance(value, nodes.Expr) and value.op == "getattr" and value.value.name in modules:
+                one.value = nodes.Global(value.attr, getattr(modules[value.value.name], value.attr), one.loc)
                 function._definitions[one.target.name] = [one.value]
-        block.body = [one for one in block.body if not (isinstance(one, ir.Assign) and one.target.name in modules)]
+        block.body = [one for one in block.body if not (isinstance(one, nodes.Assign) and one.target.name in modules)]
+
+
+def _add_c_function(context: Any, library: Any, described: Any, environment: Any, call_helper: Any) -> None:
+    """Add the C function of a unit, which raises nothing: Numba's would name nine functions that write exceptions."""
+    module, conventions = context.create_module("c_function"), context.call_conv
+    inner = conventions.get_function_type(described.restype, described.argtypes)
+    types = [context.get_value_type(one) for one in (described.restype, *described.argtypes)]
+    function = ir.Function(module, ir.FunctionType(types[0], types[1:]), described.llvm_cfunc_wrapper_name)
+    builder = ir.IRBuilder(function.append_basic_block())
+    unit = ir.Function(module, inner, described.llvm_func_name)
+    _, result = conventions.call_function(builder, unit, described.restype, described.argtypes, function.args)
+    builder.ret(result)
+    library.add_ir_module(module)
 
 
 def _own_passes() -> Any:
@@ -159,7 +174,10 @@ def _own_passes() -> Any:
         _name = "lowering_without_counts"
 
         def run_pass(self, state: Any) -> bool:
-            state.targetctx = state.targetctx.subtarget(enable_nrt=False)
+            context = state.targetctx.subtarget(enable_nrt=False)
+            if not numba.config.BOUNDSCHECK:  # with which a unit does raise
+                context.create_cfunc_wrapper = functools.partial(_add_c_function, context)
+            state.targetctx = context
             return bool(super().run_pass(state))
 
     register = numba.core.compiler_machinery.register_pass(mutates_CFG=True, analysis_only=False)

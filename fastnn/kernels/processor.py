@@ -41,3 +41,8 @@ REGISTERS = 32 if VECTOR_BYTES == 64 or "neon" in FEATURES else 16
 # Without the instruction, multiply and add: LLVM would call libm's software fma for each element.
 HAS_FMA = bool({"fma", "avx512f", "neon"} & FEATURES)
 HAS_MASKED_STORE = VECTOR_BYTES == 64 or "avx512vl" in FEATURES
+
+
+def described() -> list[int]:
+    """All that this module tells kernels, for comparison."""
+    return [VECTOR_BYTES, REGISTERS, HAS_FMA, HAS_MASKED_STORE]

@@ -16,7 +16,7 @@ from fastnn.kernels.compile import kernel
 from fastnn.kernels.matmul import CHAIN, DEEP, PANEL_COLUMNS, add_to, chain_of, copy_rows, deep_scratch_size
 from fastnn.kernels.matmul import ROW_BLOCK as DEEP_ROWS
 from fastnn.kernels.tiles import FEW_ROWS, MAX_VECTORS, ROWS
-from fastnn.kernels.views import elements
+from fastnn.kernels.views import elements, matrix
 
 ROW_BLOCK = 128  # rows whose lists of steps are kept at once
 LISTS = ROW_BLOCK // ROWS + ROWS // FEW_ROWS + FEW_ROWS
@@ -181,7 +181,7 @@ def _product(left: Any, b: Any, bias: Any, scratch: Any, c: Any) -> None:
     lanes, depth = simd.lanes(c), b.shape[0]
     width, most = MAX_VECTORS * lanes, chain_of(depth)
     panel, lists = scratch, scratch[most * width + lanes :].view(np.uint16)
-    lists = lists[: LISTS * (most + 9)].reshape((LISTS, most + 9))  # with room for the end and eight more numbers
+    lists = matrix(lists, 0, LISTS, most + 9)  # with room for the end and eight more numbers
     flat, flat_b = elements(c), elements(b)
     one, two = simd.zero_tile(c, 1, 1), simd.zero_tile(c, 1, 2)
     for k in range(0, depth, most):
@@ -213,7 +213,7 @@ def _deep_product(left: Any, b: Any, bias: Any, scratch: Any, c: Any) -> None:
         target, sums = flat[i * columns : (i + count) * columns], scratch[: count * columns]
         for k in range(0, depth, DEEP):
             operand = (array, start + i * left_row + k * left_step, left_row, left_step)
-            out = (target if k == 0 else sums).reshape((count, columns))
+            out = matrix(target if k == 0 else sums, 0, count, columns)
             some_bias, rest = bias if k == 0 else bias[:0], scratch[DEEP_ROWS * columns :]
             _product(operand, b[k : min(depth, k + DEEP)], some_bias, rest, out)
             if k > 0:

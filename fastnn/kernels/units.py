@@ -15,7 +15,7 @@ import numba
 import numpy as np
 from numba import prange, types
 
-from fastnn.kernels import launches, openmp
+from fastnn.kernels import launches, openmp, prebuilt
 from fastnn.kernels.addresses import FUNCTIONS, call_launcher, call_part, launch
 from fastnn.kernels.compile import JIT_DISABLED, apart, compile_unit, entry_around, kernel
 from fastnn.kernels.openmp import AFTER_FUNCTIONS, clock, open_region
@@ -45,7 +45,7 @@ class Unit:
         self.function, self.parts, self.made_of = function, parts, made_of
         self.__doc__ = function.__doc__
         self._addresses: dict[Any, int] = {}
-        self.libraries: list[Any] = []  # they hold its code
+        self.libraries: dict[str, Any] = {}  # by dtype; they hold its code
         UNITS.append(self)
 
     @property
@@ -71,10 +71,12 @@ class Unit:
         if JIT_DISABLED:
             FUNCTIONS.append(self.function)
             return len(FUNCTIONS) - 1
-        frame = types.CPointer(numba.from_dtype(np.dtype(dtype)))
-        arguments = (frame, types.intp, types.intp) if self.parts else (frame,)
-        address, library = compile_unit(self.function, arguments, self.made_of)
-        self.libraries.append(library)
+        name = str(np.dtype(dtype))
+        address = prebuilt.address(name, self.function, self.made_of)
+        if not address:
+            frame = types.CPointer(numba.from_dtype(np.dtype(dtype)))
+            arguments = (frame, types.intp, types.intp) if self.parts else (frame,)
+            address, self.libraries[name] = compile_unit(self.function, arguments, self.made_of)
         return address
 
 
@@ -108,20 +110,27 @@ def _launch_by_numba(table: int, unit: int, job: int, parts: int) -> None:
 
 _table = np.zeros(AFTER_FUNCTIONS + launches.SIZE)  # the launcher's: integers, then its state
 _state = _table[AFTER_FUNCTIONS:]
-_launcher: list[Any] = []  # its address, and the library with its code
+_launcher: list[Any] = []  # its address, and the library with its code if it was compiled here
 
 
 def launcher() -> int:
-    """The address of a table: the only function that starts threads, which takes the table, and what it calls."""
+    """The address of the table of the only function that starts threads, which takes this address first."""
     with compiling:
         if not _launcher:
-            arguments, is_numbas = (types.intp,) * 4, not openmp.is_available()
+            is_numbas, library = not openmp.is_available(), None
             function = _launch_by_numba if is_numbas else _launch
-            address, library = compile_unit(function, arguments, (), parallel=is_numbas)
+            address = prebuilt.address("", function)
+            if not address:
+                address, library = compile_unit(function, (types.intp,) * 4, (), parallel=is_numbas)
             integers = [address, *openmp.functions()]
             _table.view(np.intp)[: len(integers)] = integers
             _launcher.extend((int(_table.ctypes.data), library))
     return int(_launcher[0])
+
+
+def launcher_code() -> tuple[str, Any]:
+    """The launcher's name for prebuilt.py, and the library with its code."""
+    return prebuilt.name_of("", _launch), _launcher[1]
 
 
 def launch_state() -> Any:

@@ -15,7 +15,7 @@ from fastnn.kernels.simd import bits, fma, from_bits
 from fastnn.kernels.small_changes import SMALL, largest_magnitude, log1p, small_expm1, small_log1p
 from fastnn.kernels.units import unit
 from fastnn.kernels.vector_math import exp, expm1, log
-from fastnn.kernels.views import elements, part
+from fastnn.kernels.views import elements, matrix, part
 from fastnn.operations.losses import base
 
 # -log(softmax(y)_t + OFFSET) for one-hot targets, by which courses avoid log(0) (Saito, Deep Learning from Scratch,
@@ -185,7 +185,7 @@ def _change_of_one(d: Any, first: int, y: Any, p: Any, t: Any, mass: float, out:
     for c in range(d.size):
         out[c] = mass * small_log1p(some[c] * small_expm1(d[c])) - targets[c] * d[c]
     if not largest_magnitude(d) <= SMALL:
-        row = d.reshape(1, d.size)
+        row = matrix(d, 0, 1, d.size)
         for c in range(d.size):
             if not abs(d[c]) <= SMALL:
                 out[c] = _large_change(row, c, first + c, y, p, t, mass)
