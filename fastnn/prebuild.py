@@ -87,27 +87,35 @@ def merged(libraries: dict[str, Any]) -> Any:
     return whole
 
 
-def write_library(file: pathlib.Path) -> None:
-    """Compile all for the processor that Numba is told to compile for, and link it as a shared library."""
-    module = merged(every_code())
+def link(libraries: dict[str, Any], file: pathlib.Path) -> dict[str, Any]:
+    """Write a shared library with the code of `every_code`; return what the index says of it."""
     config: Any = numba.config
     machine = binding.Target.from_triple(binding.get_process_triple()).create_target_machine(
-        cpu=config.CPU_NAME, features=config.CPU_FEATURES, opt=3, reloc="pic", codemodel="small"
-    )
+        cpu=config.CPU_NAME or binding.get_host_cpu_name(),
+        features=config.CPU_FEATURES or binding.get_host_cpu_features().flatten(),
+        opt=3, reloc="pic", codemodel="small",
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         object_file = pathlib.Path(folder) / "kernels.o"
-        object_file.write_bytes(machine.emit_object(module))
-        # Without the C library, whose functions, such as sqrt and memset, are found in the process that loads it.
-        linker = [_linker(), "-shared", "-nostdlib", "-s", "-Wl,-z,noexecstack", "-Wl,--build-id=none"]
-        subprocess.run([*linker, "-o", str(file), str(object_file)], check=True)
-    print(json.dumps(processor.described()))
+        object_file.write_bytes(machine.emit_object(merged(libraries)))
+        # Without the C library, whose functions, such as memset, are found in the process that loads it.
+        command = [_linker(), "-shared", "-nostdlib", "-s", "-Wl,-z,noexecstack", "-Wl,--build-id=none"]
+        subprocess.run([*command, "-o", str(file), str(object_file)], check=True)
+    checksum = hashlib.sha256(file.read_bytes()).hexdigest()
+    return {"file": file.name, "sha256": checksum, "features": "", "processor": processor.described()}
 
 
 def _linker() -> str:
     found = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if not found:
-        raise FileNotFoundError("expected a C compiler, which links the kernels: cc, gcc or clang; or set CC")
+        raise FileNotFoundError("expected a C compiler, which links the kernels: install gcc or clang, or set CC")
     return found
+
+
+def write_index(folder: pathlib.Path, levels: dict[str, Any]) -> None:
+    """Write what kernels/prebuilt.py reads first: the libraries of all levels, the best first."""
+    text = json.dumps({"sources": sources_hash(), "levels": levels}, indent=1)
+    (folder / prebuilt.INDEX).write_text(text + "\n", encoding="utf-8")
 
 
 def write_all(folder: pathlib.Path) -> None:
@@ -119,23 +127,27 @@ def write_all(folder: pathlib.Path) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
         environment["NUMBA_CPU_NAME"] = level
         environment["NUMBA_CPU_FEATURES"] = ",".join(f"+{name}" for name in features.split())
-        environment |= {"FASTNN_PREBUILT": "0", "FASTNN_CACHE": "0", "NUMBA_THREADING_LAYER": "omp"}
-        command = [sys.executable, "-m", __spec__.name, str(folder / f"{level}.so"), "--library"]
+        environment |= {"FASTNN_PREBUILT": "0", "FASTNN_CACHE": "0"}
+        command = [sys.executable, "-m", "fastnn.prebuild", str(folder / f"{level}.so"), "--library"]
         running[level] = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-    index: dict[str, Any] = {"sources": sources_hash(), "levels": {}}
+    found = {level: process.communicate()[0] for level, process in running.items()}
     for level, process in running.items():
-        described = process.communicate()[0]
         if process.returncode != 0:
             raise RuntimeError(f"the kernels for {level} were not compiled; see above")
-        file = folder / f"{level}.so"
-        stored = {"file": file.name, "features": levels[level], "processor": json.loads(described)}
-        index["levels"][level] = stored | {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-    (folder / prebuilt.INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+    write_index(folder, {level: json.loads(found[level]) | {"features": levels[level]} for level in levels})
+
+
+def main() -> None:
+    """Write all libraries into a folder, or the one of a level, which Numba is told to compile for, into a file."""
+    parser = argparse.ArgumentParser(prog="python -m fastnn.prebuild", description=__doc__)
+    parser.add_argument("place", type=pathlib.Path, metavar="FOLDER")
+    parser.add_argument("--library", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.library:
+        print(json.dumps(link(every_code(), given.place)))
+    else:
+        write_all(given.place)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("place", type=pathlib.Path, metavar="FOLDER")
-    parser.add_argument("--library", action="store_true", help=argparse.SUPPRESS)  # of one level, in a process for it
-    given = parser.parse_args()
-    (write_library if given.library else write_all)(given.place)
+    main()

@@ -1,22 +1,77 @@
 """Run with the Python that has the wheel installed, outside the checkout: `python check_wheel.py WHEEL README.md`.
 
-Checks what the wheel holds, that fastnn is imported from it, and that the README's script runs as printed.
+Checks what the wheel holds, that fastnn is imported from it, that the README's script runs as printed, and that the
+machine code in it computes the same bits as kernels that are compiled now.
 """
 
+import json
+import os
 import pathlib
+import platform
 import re
 import subprocess
 import sys
 import zipfile
+from typing import Any
 
-WANTED = {"fastnn/py.typed", "fastnn/datasets/digits.npz", "fastnn/datasets/DIGITS.md", "fastnn/kernels/simd.py"}
+LEVELS = ("x86-64-v3", "x86-64-v4") if platform.machine() == "x86_64" else ()
+MACHINE_CODE = {f"fastnn/kernels/machine_code/{name}" for name in ("index.json", *(f"{one}.so" for one in LEVELS))}
+WANTED = {
+    "fastnn/py.typed",
+    "fastnn/datasets/digits.npz",
+    "fastnn/datasets/DIGITS.md",
+    "fastnn/kernels/simd.py",
+} | MACHINE_CODE
+
+
+MOST_BYTES = 6_000_000
+# Kernels that tests/every_kernel.py does not ask for: a place holder, and what only recognized functions need.
+NOT_ASKED = {"no_labels_rows", "offset_change", "offset_change_of_one", "rows"}
+
+
+def every_kernel(**variables: str) -> dict[str, Any]:
+    """What tests/every_kernel.py prints."""
+    command, environment = [sys.executable, "-W", "error", "-m", "tests.every_kernel"], {**os.environ, **variables}
+    found: dict[str, Any] = json.loads(subprocess.run(command, env=environment, stdout=-1, check=True).stdout)
+    return found
+
+
+def check_machine_code() -> None:
+    """The machine code is used for every kernel, and gives the bits of kernels that are compiled now."""
+    from fastnn import prebuild
+    from fastnn.kernels import prebuilt
+    from fastnn.kernels.compile import ENTRIES
+    from fastnn.kernels.doors import Door
+    from fastnn.kernels.units import UNITS
+
+    found = prebuilt.prebuilt()
+    assert found.library is not None, found.reason
+    prebuild.import_all()
+    in_float64_alone = prebuild.called_in_float64()
+    doors = [one for one in ENTRIES if isinstance(one, Door)]
+    assert [one.__name__ for one in ENTRIES if one not in doors] == ["evaluate"], "what Numba must compile"
+    wanted = [(one, one.function, one.made_of) for one in UNITS] + [(one, one.around, one.made_of) for one in doors]
+    with_code = every_kernel()
+    for one, function, made_of in wanted:
+        names = {dtype: prebuilt.name_of(dtype, function, made_of) for dtype in ("float32", "float64")}
+        for dtype, name in names.items():
+            has_code = prebuilt.address(dtype, function, made_of) != 0
+            assert has_code != (dtype == "float32" and one in in_float64_alone), name
+        own_name = getattr(one, "__name__", function.__name__)
+        assert own_name in NOT_ASKED or with_code["asked"].keys() & set(names.values()), own_name
+    assert all(with_code["asked"].values())
+    without = every_kernel(FASTNN_PREBUILT="0")
+    assert not any(without["asked"].values())
+    assert with_code["hashes"] == without["hashes"]
+    print(f"{len(with_code['asked'])} kernels for {found.reason} give the bits of kernels that are compiled now")
 
 
 def main(wheel: str, readme: str) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert names >= WANTED, f"missing from the wheel: {WANTED - names}"
+    assert names >= WANTED | MACHINE_CODE, f"missing from the wheel: {(WANTED | MACHINE_CODE) - names}"
     strangers = {name for name in names if not name.startswith(("fastnn/", "fastnn_kernels-"))}
     assert not strangers, f"not to be in the wheel: {strangers}"
+    assert "py3-none-manylinux" in wheel and pathlib.Path(wheel).stat().st_size < MOST_BYTES
     assert any(name.endswith("licenses/LICENSE") for name in names), "no license in the wheel"
 
     import fastnn
@@ -26,6 +81,8 @@ def main(wheel: str, readme: str) -> None:
     assert script, "no script in the README"
     subprocess.run([sys.executable, "-W", "error", "-c", script.group(1)], check=True)
     subprocess.run([sys.executable, "-m", "fastnn", "info", "--json"], check=True)
+    if LEVELS:
+        check_machine_code()
     print(f"the wheel holds {len(names)} files, and the README's script runs from it")
 
 
