@@ -87,15 +87,15 @@ class Meeting:
         self.original, self.barrier, self.found = threads.run, threading.Barrier(2), list[Any]()
         self.lock = threading.Lock()
         monkeypatch.setattr("fastnn.engine.engine.threads.run", self)
-        monkeypatch.setattr("fastnn.engine.at_once.threads.SMALL_WORK", 1)  # so that nothing goes around it
 
-    def __call__(self, entry: Any, work: float, most: int, job: Any, *args: Any, **options: Any) -> Any:
+    def __call__(self, entry: Any, work: float, *args: Any, **options: Any) -> Any:
+        job = next(one for one in args if isinstance(one, np.ndarray) and one.dtype == np.intp)
         with contextlib.suppress(threading.BrokenBarrierError):
             self.barrier.wait(2.0)
             with self.lock:
                 self.found.append(job)
             self.barrier.wait(2.0)
-        return self.original(entry, work, most, job, *args, **options)
+        return self.original(entry, work, *args, **options)
 
     def of_two(self, function: Any) -> list[Any]:
         """The jobs of two calls of a function that were under way at the same time."""
@@ -105,6 +105,13 @@ class Meeting:
         return self.found
 
 
+@pytest.fixture
+def nothing_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all calls of compiled code go through `threads.run`."""
+    monkeypatch.setattr(threads, "SMALL_WORK", 1)
+
+
+@pytest.mark.usefixtures("nothing_is_small")
 def test_predictions_side_by_side_work_in_memory_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     net, x = network(), numbers(1, 30, 20, dtype=np.float32)
     expected = net.predict(x).tobytes()  # from here on there is a workspace to share
@@ -114,6 +121,7 @@ def test_predictions_side_by_side_work_in_memory_of_their_own(monkeypatch: pytes
     assert net.predict(x).tobytes() == expected
 
 
+@pytest.mark.usefixtures("nothing_is_small")
 @pytest.mark.parametrize("method", ["run_batches", "step"])
 def test_batches_are_trained_one_after_another(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """They share the workspace, the gradients and the parameters."""

@@ -10,14 +10,14 @@ import numpy as np
 
 from fastnn.engine import observation, threads
 from fastnn.engine.interpreters import forward, jobs, training
-from fastnn.engine.losses import sum_of_losses
+from fastnn.engine.losses import learn_loss, sum_of_losses
 from fastnn.engine.parameters import Parameters, vector
 from fastnn.engine.perturbation import Model, Perturbation
 from fastnn.engine.plan import TRAINING_WORK, Compiled, check_layers, compile_plan
 from fastnn.engine.regularization import Regularization, check_regularization
 from fastnn.engine.shapes import flat_targets
 from fastnn.engine.short import Way
-from fastnn.engine.workspace import INDEX, Workspace, take_for_prediction
+from fastnn.engine.workspace import INDEX, NO_ORDER, NO_WEIGHTS, Workspace, take_for_prediction
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.returned import pinned, targets
@@ -26,8 +26,6 @@ from fastnn.layers import Layer
 from fastnn.losses import Loss, check_loss, own_loss
 from fastnn.optimizers import NO_RULE, Optimizer, Rule, rule_of, that_can_be_pickled
 
-NO_ORDER = np.empty(0, INDEX)  # samples as they come
-NO_WEIGHTS = np.empty(0)  # each counts once
 # A compiled call cannot be interrupted, so predictions are cut into calls of at most this: 0.1 s at 20 GFLOP/s.
 FLOP_PER_CALL = 2e9
 LARGEST_KEPT = 1 << 26  # bytes of a batch's activations; a larger workspace is given back after the batch
@@ -82,12 +80,11 @@ class Engine:
         self.takes_rows = len(self.input_shape) == len(self.output_shape) == 1  # and gives rows, as kernels do
         # Which kernels can check, and take as they are.
         self.has_plain_targets = self.is_own_loss and len(self.output_shape) == 1 and not self.loss.smooths_labels
-        self.takes_labels = self.formula.takes_labels and self.outputs > 1
-        # Whether one call checks a batch and computes its loss (at_once.py), and the most rows of a prediction's call.
-        is_simple = self.takes_rows and self.regularization.is_none and not self.statistics_places
-        self.trains_at_once = self.has_plain_targets and is_simple
+        # Whether one call checks a batch and trains by it (at_once.py), and the most rows of a prediction's call.
+        self.trains_at_once = self.has_plain_targets and self.takes_rows and not self.statistics_places
         self.rows_of_call = max(forward.BLOCK_ROWS, int(FLOP_PER_CALL / self.plan.flop))
-        self.way_of_loss = Way()
+        self.way_of_loss, self.way_of_hits = Way(), Way()  # of outputs
+        self.ranges = {name: (start, start + math.prod(shape), shape) for name, (start, shape) in self.places.items()}
         self.gradients = vector(size, dtype)
         self._hold(vector(size, dtype))
         self.no_targets = np.empty((0, self.outputs), dtype)
@@ -111,6 +108,8 @@ class Engine:
         Users' views have the vector itself as their base, so kernels use another view, of memory that stays in place.
         """
         self.memory, self.values, self._pins = memory, memory[:], pinned(memory)
+        self.prediction = Way()
+        self.workspace_at_once: Workspace | None = None  # of its own, as such calls overlap with no others
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -158,16 +157,28 @@ class Engine:
                 some = x[n : n + rows].reshape(-1, self.inputs)
                 y = result[n : n + rows].reshape(-1, self.outputs)
             work = flop * some.shape[0]
-            outcome = threads.run(forward.predict, work, 0, workspace.job, some, check, y, n_threads=parts)
+            first = forward.predict, work, 0, self.outputs, workspace.job, some
+            outcome = threads.run(*first, check, y, n_threads=parts)
             if outcome == jobs.REFUSED:
                 arrays.check_finite("x", x, arrays.CHECK_FINITE)  # raises, unless another thread has changed x
-                outcome = threads.run(forward.predict, work, 0, workspace.job, some, False, y, n_threads=parts)
+                outcome = threads.run(*first, False, y, n_threads=parts)
             if outcome == jobs.NEEDS_UNIT:
                 workspace.compile_wanted()
-                threads.run(forward.predict, work, 0, workspace.job, some, False, y, n_threads=parts)
+                self._learn_prediction(anew=True)
+                threads.run(*first, False, y, n_threads=parts)
+        self._learn_prediction()
         if workspace.nbytes <= LARGEST_KEPT:
             self.prediction_workspaces.append(workspace)
         return result
+
+    def _learn_prediction(self, anew: bool = False) -> None:
+        """Let plain rows of little work be predicted at once; anew: as there are more units to be called."""
+        rows = int(threads.SMALL_WORK / self.plan.flop)
+        if rows > 0 and self.takes_rows and (anew or self.workspace_at_once is None):
+            vectors = (self.values, self.no_targets, self.no_targets)
+            self.prediction = Way()
+            self.workspace_at_once = Workspace(self.plan, self.columns, self.trained, vectors, 0, 1, training=False)
+            self.prediction.learn(forward.predict, self.dtype, rows, self.outputs, self.workspace_at_once.job)
 
     def prepare(
         self, x: Any, t: Any, check_finite: bool, names: tuple[str, str] = ("x", "t")
@@ -198,10 +209,16 @@ class Engine:
             return self.loss.border is not None
         return bool(((dense == 0) | (dense == 1)).all() and (dense.sum(axis=1) == 1).all())
 
-    def evaluate(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
-        """Mean loss, penalty included, and accuracy on prepared data."""
-        loss, accuracy = self.measure_on(x, labels, dense)
-        return self.regularization.data * loss + self.penalty(), accuracy
+    def evaluate(self, x: Array, labels: Array, dense: Array, y: Any = None) -> tuple[float, float]:
+        """Mean loss, penalty included, and accuracy on prepared data; y: the outputs, if they are known."""
+        if self.has_plain_targets and self.takes_rows:
+            learn_loss(self.way_of_loss, self.formula, self.dtype, labels.size > 0, True)
+        loss, accuracy = self.measure_on(x, labels, dense) if y is None else self.measure(y, labels, dense)
+        return self.with_penalty(loss), accuracy
+
+    def with_penalty(self, loss: float) -> float:
+        """A mean loss of data and the penalty."""
+        return loss if self.regularization.is_none else self.regularization.data * loss + self.penalty()
 
     def measure_on(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
         """Mean loss of the data alone, and accuracy."""
@@ -257,7 +274,11 @@ class Engine:
         """The gradient of the mean loss on prepared data; new arrays."""
         with self.lock:
             self.run_batches((*data, NO_ORDER), None, (0, 1, len(data[0])))
-            return dict(Parameters(self.gradients.copy(), self.places))
+            return self.by_name(self.gradients.copy())
+
+    def by_name(self, gradients: Array) -> dict[str, Array]:
+        """Views into the gradients (P,), keyed like `params`."""
+        return {name: gradients[start:end].reshape(shape) for name, (start, end, shape) in self.ranges.items()}
 
     def run_batches(
         self,
@@ -283,7 +304,8 @@ class Engine:
         with self.lock:  # one batch at a time goes through the workspace
             steps = self.counters[jobs.STEPS]
             state, owner, workspace = self._ready_for(rule, optimizer, rows, parts, data[3].size > 0)
-            arguments = (0, workspace.job, *data, weights, *batches, losses, *check, counts_hits)
+            first = (0, True, workspace.job, data[3], weights, *batches, losses, *check, counts_hits)
+            arguments = (*first, *data[:3])
             samples, total, hits, outcome = threads.run(training.train, work, *arguments, n_threads=parts)
             while outcome == jobs.NEEDS_UNIT:
                 workspace.compile_wanted()
@@ -341,10 +363,19 @@ class Engine:
 
     def _kept(self) -> dict[str, Any]:
         """The attributes of a copy."""
-        dropped: dict[str, Any] = dict.fromkeys(("workspace", "lock", "memory", "_pins", "plan"))
+        dropped: dict[str, Any] = dict.fromkeys(
+            ("workspace", "lock", "memory", "_pins", "plan", "prediction", "workspace_at_once")
+        )
         with self.lock:  # between two updates of another thread
             changed = {name: getattr(self, name).copy() for name in ("values", "state", "counters")}
-            return {**vars(self), **changed, **dropped, "prediction_workspaces": [], "way_of_loss": Way()}
+            return {
+                **vars(self),
+                **changed,
+                **dropped,
+                "prediction_workspaces": [],
+                "way_of_loss": Way(),
+                "way_of_hits": Way(),
+            }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Arrays may arrive in read-only memory, such as joblib's, but kernels write to them.

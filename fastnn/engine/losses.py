@@ -7,7 +7,7 @@ import numpy as np
 
 from fastnn.engine import threads
 from fastnn.engine.interpreters import jobs, on_arrays, on_outputs
-from fastnn.engine.short import Way
+from fastnn.engine.short import SMALL, Way
 from fastnn.gate.arrays import Array
 from fastnn.kernels.units import Unit
 from fastnn.operations.losses.base import VALUES, Loss
@@ -63,9 +63,9 @@ def learn_loss(way: Way, loss: Loss, dtype: Any, of_labels: bool, is_checked: bo
     accepts = loss.accepts if is_checked or loss.accepts != VALUES else on_outputs.ANYTHING
     scratch = (0.0, np.empty(0), np.empty(0), NO_HITS, np.empty((1, 0)))
     first = (on_arrays.rows_part.address(dtype), *addresses, accepts, bool(loss.follows) and not is_checked)
-    way.learn(on_outputs.loss, dtype, *first, np.array(loss.numbers()), NO_HITS, *scratch, key=of_labels)
+    way.learn(on_outputs.loss, dtype, SMALL, *first, np.array(loss.numbers()), NO_HITS, *scratch, key=of_labels)
 
 
 def learn_hits(way: Way, dtype: Any, accepts: int, border: float, target_border: float, is_strict: bool) -> None:
     """Let the short way of the number of right rows also take this dtype; it takes (y, t, t). See on_outputs.hits."""
-    way.learn(on_outputs.hits, dtype, accepts, border, target_border, is_strict)
+    way.learn(on_outputs.hits, dtype, SMALL, accepts, border, target_border, is_strict)

@@ -13,10 +13,11 @@ from fastnn.engine.threads import SMALL_WORK
 from fastnn.kernels.doors import made_for
 from fastnn.kernels.ground import DONE, bound
 
-__all__ = ["ASK", "DONE", "LARGE", "SMALL_PRODUCT", "Way", "Ways"]
+__all__ = ["ASK", "DONE", "LARGE", "SMALL", "SMALL_PRODUCT", "Way", "Ways"]
 
 # 64 x 64 x 64 forward and backward: starting threads through Python takes as long as a second one gains.
-SMALL_PRODUCT = 1_050_000
+SMALL_PRODUCT = 1_050_000.0
+SMALL = float(SMALL_WORK)
 
 
 def ask(*arguments: Any) -> int:
@@ -33,14 +34,14 @@ class Way:
         self.call: Callable[..., Any] = ask
         self.known: set[Any] = set()
 
-    def learn(self, door: Any, dtype: Any, *first: Any, limit: int = SMALL_WORK, key: Any = None) -> None:
+    def learn(self, door: Any, dtype: Any, *first: Any, key: Any = None) -> None:
         """Also take the way of a door, which has been called for this dtype; a later one for the same dtype counts.
 
-        key: what is learned, if not the dtype alone.
+        first: its arguments after the number of threads and the launcher. key: what is learned, if not the dtype alone.
         """
         made = None if (dtype, key) in self.known else made_for(door, dtype)
         if made is not None:
-            self.call = bound(made, 1, 0, float(limit), *first, following=None if self.call is ask else self.call)
+            self.call = bound(made, 1, 0, *first, following=None if self.call is ask else self.call)
             self.known.add((dtype, key))
 
 

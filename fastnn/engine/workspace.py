@@ -1,21 +1,28 @@
 """The memory of a network's kernels, and the job by which they find it."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from fastnn.engine import threads
 from fastnn.engine.interpreters import batch, forward, jobs, training, updating
-from fastnn.engine.plan import PREDICTING, TRAINING, Plan
+from fastnn.engine.plan import PREDICTING, TRAINING, TRAINING_WORK, Plan
+from fastnn.engine.short import ask
 from fastnn.gate.arrays import Array
 from fastnn.kernels.addresses import LATER
 from fastnn.kernels.doors import made_for
 from fastnn.kernels.frames import BATCH_STATISTICS, BREADTH, EACH_PLACE, HEIGHT, IS_MATRIX
+from fastnn.kernels.ground import bound
 from fastnn.kernels.units import Unit
+from fastnn.operations.losses.base import NO_LABELS
 from fastnn.operations.updates.base import CLIP_NORM, CLIP_VALUE, RATES
 from fastnn.optimizers import OWN, Optimizer, Rule
 
 INDEX = np.dtype(np.intp)
+NO_ORDER = np.empty(0, INDEX)  # samples as they come
+NO_WEIGHTS = np.empty(0)  # each counts once
 NO_COUNTERS = np.zeros(jobs.COUNTERS, INDEX)  # for predictions, which count nothing
 
 # Units of the interpreters that few networks or calls need.
@@ -52,6 +59,7 @@ class Workspace:
         values, gradients, state = vectors
         dtype, inputs = values.dtype, int(plan.operations[0, jobs.WIDTH_IN])
         self.plan, self.dtype, self.training = plan, dtype, training
+        self.takes_labels = plan.loss_of_labels is not NO_LABELS and bool(plan.operations[-1, jobs.WIDTH_OUT] > 1)
         self.table = plan.table(dtype, TRAINING if training else PREDICTING)
         some = rows if training else 0
         tensors = rows * columns if training else parts * forward.BLOCK_ROWS * columns
@@ -113,6 +121,18 @@ class Workspace:
     def door(self) -> Any:
         """The compiled function that Python calls with the job; None without the compiler."""
         return made_for(training.train if self.training else forward.predict, self.dtype)
+
+    @functools.cached_property
+    def at_once(self) -> Callable[..., Any]:
+        """Train on x and t, which is given twice, if they are plain and one thread does; see training.train."""
+        most = min(self.rows, int(threads.SMALL_WORK / (TRAINING_WORK * self.plan.flop)))
+        if self.door is None:
+            return ask
+        return bound(self.door, 1, 0, *self.first_of_batch(most)) if most > 0 else lambda *_: (0, 0.0, 0, jobs.MANY)
+
+    def first_of_batch(self, most: int) -> tuple[Any, ...]:
+        """The arguments of training.train before one batch of at most `most` rows, at which the gate has not looked."""
+        return (most, self.takes_labels, self.job, NO_ORDER, NO_WEIGHTS, 0, 1, 0, 0.0, True, True, False)
 
     def _add_later(self, units: dict[int, Unit | None]) -> None:
         """The units that are compiled when a call turns out to need them, by their slots of the job."""

@@ -16,7 +16,7 @@ from numpy import ndarray
 
 from fastnn.engine import threads
 from fastnn.engine.interpreters import jobs, on_arrays
-from fastnn.engine.short import LARGE, SMALL_PRODUCT, Way, Ways
+from fastnn.engine.short import LARGE, SMALL, SMALL_PRODUCT, Way, Ways
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import remedy
@@ -80,7 +80,7 @@ def affine_forward(x: Any, W: Any, b: Any, *, out: Any = None) -> Array:
     units = on_arrays.rows_part.address(x.dtype), affine_products.address(x.dtype)
     threads.run(door, 2.0 * x.size * W.shape[1], math.inf, *units, scratch, x, W, b, y, n_threads=parts)
     _spare[x.dtype].append(scratch)
-    _forward.learn(door, x.dtype, *units, np.empty((1, 0), x.dtype), limit=SMALL_PRODUCT)
+    _forward.learn(door, x.dtype, SMALL_PRODUCT, *units, np.empty((1, 0), x.dtype))
     return y
 
 
@@ -144,7 +144,7 @@ def affine_backward(
     threads.run(door, work, math.inf, *arguments, n_threads=parts)
     _spare[x.dtype].append(scratch)
     if need_dx:
-        _backward.learn(door, x.dtype, *units, np.empty((1, 0), x.dtype), np.empty((1, 0)), limit=SMALL_PRODUCT)
+        _backward.learn(door, x.dtype, SMALL_PRODUCT, *units, np.empty((1, 0), x.dtype), np.empty((1, 0)))
     return dx if need_dx else None, dW, db
 
 
@@ -190,7 +190,7 @@ def activation_forward(name: str, x: Any, *, out: Any = None, **option: float) -
     units = on_arrays.rows_part.address(x.dtype), ACTIVATIONS[name].units.forward.address(x.dtype)
     threads.run(door, work, math.inf, *units, numbers, *_rows(name, x, y))
     if not option:
-        _activations[ACTIVATIONS[name]].learn(door, x.dtype, *units, numbers)
+        _activations[ACTIVATIONS[name]].learn(door, x.dtype, SMALL, *units, numbers)
     return y
 
 
@@ -230,7 +230,7 @@ def activation_backward(name: str, dy: Any, x: Any, y: Any, *, out: Any = None, 
     units = on_arrays.rows_part.address(x.dtype), ACTIVATIONS[name].units.backward.address(x.dtype)
     threads.run(door, work, math.inf, *units, numbers, *_rows(name, dy, x, y, dx))
     if not option:
-        _derivatives[ACTIVATIONS[name]].learn(door, x.dtype, *units, numbers)
+        _derivatives[ACTIVATIONS[name]].learn(door, x.dtype, SMALL, *units, numbers)
     return dx
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from fastnn import optimizers as _optimizers  # not to be exported
 from fastnn.engine import threads
 from fastnn.engine.interpreters import on_arrays
-from fastnn.engine.short import DONE, Way
+from fastnn.engine.short import DONE, SMALL, Way
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.operations.updates.base import RATES, STEP
@@ -142,7 +142,7 @@ def _update(kind: Any, rates: tuple[Any, ...], step: int | None, *vectors: Any) 
         units = on_arrays.update_part.address(first.dtype), kind.unit.address(first.dtype)
         arguments = (*units, flop, len(rest), numbers)
         threads.run(on_arrays.update, flop * first.size, math.inf, *arguments, number, *given)
-        _way(kind, *rates).learn(on_arrays.update, first.dtype, *arguments)
+        _way(kind, *rates).learn(on_arrays.update, first.dtype, SMALL, *arguments)
 
 
 @functools.lru_cache(maxsize=64, typed=True)

@@ -36,6 +36,8 @@ Images: TypeAlias = Annotated[Any, Kind(OWN, 4)]
 Windows: TypeAlias = Annotated[Any, Kind(OWN, 6)]
 RealWindows: TypeAlias = Annotated[Any, Kind("float64", 6)]
 Indices: TypeAlias = Annotated[Any, Kind("int64", 1)]
+Labels: TypeAlias = Annotated[Any, Kind("int64", 1, is_optional=True)]
+Dense: TypeAlias = Annotated[Any, Kind(OWN, 2, is_optional=True)]
 IndexImages: TypeAlias = Annotated[Any, Kind("int64", 4)]
 
 

@@ -8,16 +8,17 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from fastnn.engine import at_once, observation
-from fastnn.engine.engine import NO_ORDER, Batches, Engine
+from fastnn.engine.engine import Batches, Engine
 from fastnn.engine.interpreters import jobs
 from fastnn.engine.interpreters.jobs import DONE, REFUSED
 from fastnn.engine.parameters import Parameters
 from fastnn.engine.perturbation import METHODS, step_size
 from fastnn.engine.plan import table_of_layers
 from fastnn.engine.regularization import Regularization
-from fastnn.engine.workspace import INDEX
+from fastnn.engine.workspace import INDEX, NO_ORDER
 from fastnn.errors import TrainingDivergedError
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
@@ -25,7 +26,7 @@ from fastnn.gate.checks import did_you_mean
 from fastnn.gate.slips import answers_slips
 from fastnn.layers import Layer
 from fastnn.losses import Loss, check_outputs
-from fastnn.network import training
+from fastnn.network import passes, training
 from fastnn.network.history import History
 from fastnn.operations.base import Shape
 from fastnn.optimizers import Optimizer, check_optimizer
@@ -202,17 +203,20 @@ class Network:
         array (N, K)
             (N, *output_shape) if the last layer gives images.
         """
-        y = at_once.predict(self._engine, x, out) if check_finite is True else None
-        return self._engine.predict(x, out, check_finite) if y is None else y
+        y = self._engine.prediction.call(x, True, out) if check_finite is True else None
+        return y if type(y) is ndarray else self._engine.predict(x, out, check_finite)
 
     def loss(self, x: Any, t: Any, *, check_finite: bool = True) -> float:
         """The mean loss over the batch x (N, D) with targets t (see `Network`)."""
+        y = None
         if check_finite is True and not observation.is_watching():
-            short = at_once.loss(self._engine, x, t)
+            y = self._engine.prediction.call(x, True, None)
+            y = y if type(y) is ndarray else None
+            short = None if y is None else at_once.loss(self._engine, y, t)
             if short is not None:
                 return short
         data = self._engine.prepare(x, t, check_finite)
-        loss = self._engine.evaluate(*data)[0]
+        loss = self._engine.evaluate(*data, y)[0]
         observation.note_loss(self._engine, data, loss)
         return loss
 
@@ -222,35 +226,19 @@ class Network:
         With one output and a loss of two classes, the fraction on the target's side of the border: 0 for logits and
         margins, 1/2 for the probabilities of log_loss.
         """
-        if len(self.output_shape) > 1:
-            expected = "accuracy: expected a network of outputs in one dimension, one for each class"
-            raise ValueError(f"{expected}, got outputs of the shape {self.output_shape}; compare the outputs")
-        if self.outputs == 1 and self._engine.loss.border is None:
-            expected = "accuracy: expected a network of at least 2 outputs, one for each class"
-            raise ValueError(f"{expected}, got 1; compare the outputs")
-        if self.outputs == 1:
-            return self._engine.evaluate(*self._engine.prepare(x, t, check_finite))[1]
-        finite = arrays.flag("check_finite", check_finite)
-        options: Any = {"dtype": self.dtype, "rounding": True, "finite": finite, "option": arrays.CHECK_FINITE}
-        x = arrays.floats("x", x, ("N", *self.input_shape), **options).reshape(-1, self.inputs)
-        try:
-            labels, dense = arrays.targets("t", t, len(x), self.outputs, self.dtype)
-        except ValueError as error:
-            if self._engine.loss.takes_classes:
-                raise
-            came = str(error).partition("; ")[0]
-            raise ValueError(f"{came}; accuracy compares classes: for targets that are numbers call loss") from None
-        return self._engine.evaluate(x, labels, dense)[1]
+        y = self._engine.prediction.call(x, True, None) if check_finite is True else None
+        y = y if type(y) is ndarray else None
+        short = None if y is None else at_once.accuracy(self._engine, y, t)
+        return passes.accuracy(self._engine, x, t, check_finite, y) if short is None else short
 
     def gradient(self, x: Any, t: Any, *, check_finite: bool = True) -> dict[str, Array]:
         """The gradient of the mean loss by every parameter, by back-propagation; new arrays keyed like `params`."""
-        return dict(Parameters(self._train_batch(x, t, None, check_finite)[1], self._engine.places))
+        found = at_once.gradient(self._engine, x, t) if check_finite is True else None
+        return self._engine.by_name(self._train_batch(x, t, None, check_finite)[1]) if found is None else found
 
     @answers_slips
     def outputs_of_layers(self, x: Any, *, check_finite: bool = True) -> list[Array]:
         """Each layer's outputs for x (N, D), new arrays (N, outputs), first to last; the last is `predict(x)`."""
-        from fastnn.network import passes
-
         return passes.outputs(self._engine, x, check_finite)
 
     @answers_slips
@@ -273,8 +261,6 @@ class Network:
         dict, or (dict, array (N, D)) with need_dx
             The gradient by every parameter, new arrays keyed like `params`.
         """
-        from fastnn.network import passes
-
         return passes.backward(self._engine, x, dy, need_dx, check_finite)
 
     @answers_slips

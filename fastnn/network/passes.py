@@ -5,14 +5,16 @@ from typing import Any
 import numpy as np
 
 from fastnn.engine import threads
-from fastnn.engine.engine import NO_ORDER, NO_WEIGHTS, Engine
+from fastnn.engine.engine import Engine
 from fastnn.engine.interpreters import jobs, training
+from fastnn.engine.losses import learn_hits
 from fastnn.engine.parameters import Parameters
 from fastnn.engine.plan import TRAINING_WORK, compile_plan
-from fastnn.engine.workspace import INDEX, Workspace
+from fastnn.engine.workspace import INDEX, NO_ORDER, NO_WEIGHTS, Workspace
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.layers import Identity
+from fastnn.operations.losses.base import PROBABILITIES
 from fastnn.operations.losses.given import GIVEN
 from fastnn.optimizers import NO_RULE
 
@@ -61,6 +63,34 @@ def _samples(network: Engine, x: Any, check_finite: bool) -> Array:
     return samples.reshape(len(samples), network.inputs)
 
 
+def accuracy(network: Engine, x: Any, t: Any, check_finite: bool, y: Array | None) -> float:
+    """See `Network.accuracy`; y: the outputs, if they are known."""
+    if len(network.output_shape) > 1:
+        expected = "accuracy: expected a network of outputs in one dimension, one for each class"
+        raise ValueError(f"{expected}, got outputs of the shape {network.output_shape}; compare the outputs")
+    loss, is_single = network.loss, network.outputs == 1
+    if is_single and loss.border is None:
+        expected = "accuracy: expected a network of at least 2 outputs, one for each class"
+        raise ValueError(f"{expected}, got 1; compare the outputs")
+    if is_single:
+        data = network.prepare(x, t, check_finite)
+    else:
+        finite = arrays.flag("check_finite", check_finite)
+        options: Any = {"dtype": network.dtype, "rounding": True, "finite": finite, "option": arrays.CHECK_FINITE}
+        x = arrays.floats("x", x, ("N", *network.input_shape), **options).reshape(-1, network.inputs)
+        try:
+            data = x, *arrays.targets("t", t, len(x), network.outputs, network.dtype)
+        except ValueError as error:
+            if loss.takes_classes:
+                raise
+            came = str(error).partition("; ")[0]
+            raise ValueError(f"{came}; accuracy compares classes: for targets that are numbers call loss") from None
+    if network.is_own_loss or not is_single:  # whose targets kernels can check
+        accepts = network.formula.accepts if is_single else PROBABILITIES
+        learn_hits(network.way_of_hits, network.dtype, accepts, *network.formula.numbers()[1:], False)
+    return network.evaluate(*data, y)[1]
+
+
 def _run(network: Engine, x: Array, dy: Array, need_dx: bool) -> tuple[Workspace, Array]:
     """Run forward and backward from dy with the learned statistics; return the workspace and the gradients (P,).
 
@@ -72,8 +102,8 @@ def _run(network: Engine, x: Array, dy: Array, need_dx: bool) -> tuple[Workspace
     vectors = (network.values, gradients, np.zeros((0, gradients.size), network.dtype))
     workspace = Workspace(compiled.plan, compiled.columns, compiled.trained, vectors, len(x), parts)
     workspace.set_update(NO_RULE, None)
-    data = (x[:], np.empty(0, INDEX), dy[:], NO_ORDER, NO_WEIGHTS)
-    arguments = (0, workspace.job, *data, 0, 1, len(x), 0.0, False, False, False)
+    data = (x[:], np.empty(0, INDEX), dy[:])
+    arguments = (0, False, workspace.job, NO_ORDER, NO_WEIGHTS, 0, 1, len(x), 0.0, False, False, False, *data)
     work = TRAINING_WORK * len(x) * compiled.plan.flop
     while threads.run(training.train, work, *arguments, n_threads=parts)[3] == jobs.NEEDS_UNIT:
         workspace.compile_wanted()

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from fastnn.engine.engine import NO_ORDER, NO_WEIGHTS, lone_row
+from fastnn.engine.engine import lone_row
 from fastnn.engine.interpreters.jobs import DONE, NOT_FINITE
+from fastnn.engine.workspace import NO_ORDER, NO_WEIGHTS
 from fastnn.errors import TrainingDivergedError
 from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import Array

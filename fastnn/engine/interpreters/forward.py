@@ -1,6 +1,6 @@
 """A network forward: predictions, and the first half of a training step."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastnn.engine.interpreters import jobs
 from fastnn.kernels import frames
@@ -8,6 +8,7 @@ from fastnn.kernels.addresses import LATER, get, new_frame, put, zero_of
 from fastnn.kernels.compile import kernel
 from fastnn.kernels.doors import Indices, Matrix, door
 from fastnn.kernels.frames import BREADTH, FORWARD, HEIGHT, OFF, PLACE, SLOTS, SPARSE_FORWARD
+from fastnn.kernels.ground import OWN, Kind
 from fastnn.kernels.matmul import share
 from fastnn.kernels.rows import all_finite, are_apart
 from fastnn.kernels.sparse import FEWEST_ROWS, mostly_zero
@@ -75,24 +76,29 @@ def predict_part(job: Any, part: int, parts: int) -> None:
 
 
 @kernel
-def _is_plain(job: Any, x: Any, y: Any, most: int) -> bool:
-    """Whether the gate would find nothing to convert or refuse, for at most `most` rows."""
-    if x.shape[1] != get(job, jobs.DATA_INPUTS) or y.shape[1] != get(job, jobs.DATA_OUTPUTS):
+def _is_plain(job: Any, x: Any, y: Any) -> bool:
+    """Whether the gate would find nothing to convert or refuse."""
+    if x.shape[1] != get(job, jobs.DATA_INPUTS) or x.shape[0] == 0 or x.shape[0] != y.shape[0]:
         return False
-    is_one_batch = 0 < x.shape[0] <= most and x.shape[0] == y.shape[0]
-    return is_one_batch and are_apart(y, x) and are_apart(y, jobs.numbers(job, jobs.AT_VALUES))
+    is_wide_enough = y.shape[1] == get(job, jobs.DATA_OUTPUTS)
+    return is_wide_enough and are_apart(y, x) and are_apart(y, jobs.numbers(job, jobs.AT_VALUES))
 
 
 @door
-def predict(n_threads: int, launcher: int, most: int, table: Indices, x: Matrix, check_finite: bool, y: Matrix) -> int:
+def predict(
+    n_threads: int, launcher: int, most: int, outputs: int, table: Indices,
+    x: Matrix, check_finite: bool, y: Annotated[Any, Kind(OWN, 2, "x.0 outputs", True)],
+) -> int:  # fmt: skip
     """y (N, K) = the network's outputs for x (N, D); returns DONE or the reason why not.
 
     most: 0, or the most rows of arrays at which the gate has not looked. REFUSED: x is to be finite and is not, or the
-    gate should look. NEEDS_UNIT: see jobs.NEEDS_UNIT.
+    gate should look. MANY: more rows than that. NEEDS_UNIT: see jobs.NEEDS_UNIT.
     """
     job = jobs.job_at(table, x.dtype.type(0.0))
-    if most != 0 and not _is_plain(job, x, y, most):
+    if most != 0 and not _is_plain(job, x, y):
         return jobs.REFUSED
+    if most != 0 and x.shape[0] > most:
+        return jobs.MANY
     if check_finite and not all_finite(elements(x)):
         return jobs.REFUSED
     operations = jobs.operations_of(job)

@@ -102,8 +102,8 @@ REAL = np.dtype(np.float64).itemsize
 
 # The outcome of a call, in its last result.
 # NEEDS_UNIT: compile a unit that few calls need, and make the call again: the unit of the slot WANTED or, if that is
-# SPARSE, the units for inputs that are mostly zeros.
-DONE, NOT_FINITE, REFUSED, NEEDS_UNIT = range(4)
+# SPARSE, the units for inputs that are mostly zeros. MANY: plain arrays, but more rows than a short call takes.
+DONE, NOT_FINITE, REFUSED, NEEDS_UNIT, MANY = range(5)
 SPARSE = -1
 
 

@@ -21,7 +21,7 @@ from fastnn.engine.interpreters.training import are_targets
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import address_of, new_frame, put
 from fastnn.kernels.compile import kernel
-from fastnn.kernels.doors import Indices, Matrix, RealMatrix, Reals, door
+from fastnn.kernels.doors import Dense, Indices, Labels, Matrix, RealMatrix, Reals, door
 from fastnn.kernels.frames import SLOTS
 from fastnn.kernels.ground import DONE, OWN, Kind
 from fastnn.kernels.reductions import sum_in_order
@@ -33,8 +33,6 @@ ANYTHING = -1  # dense targets of any numbers, NaN included
 FEW_ROWS = 256  # whose losses stand on the stack
 THREE_OF_ROWS = 3 * FEW_ROWS
 FLOP_PER_LOSS = 20.0  # for each element; it decides only whether threads pay
-Labels = Annotated[Any, Kind("int64", 1, is_optional=True)]
-Dense = Annotated[Any, Kind(OWN, 2, is_optional=True)]
 
 
 @kernel

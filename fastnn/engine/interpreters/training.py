@@ -18,7 +18,7 @@ from fastnn.engine.interpreters.updating import clip_gradients, update_range
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import call, call_part, get, new_frame, put, zero_of
 from fastnn.kernels.compile import kernel
-from fastnn.kernels.doors import Indices, Matrix, Reals, Vector, door
+from fastnn.kernels.doors import Dense, Indices, Labels, Matrix, Reals, Vector, door
 from fastnn.kernels.frames import BATCH_STATISTICS, CHECK, LEARN, OFF, SLOTS
 from fastnn.kernels.reductions import sum_in_order
 from fastnn.kernels.rows import all_finite, are_apart
@@ -82,13 +82,13 @@ def _acceptable(job: Any, classes: int, x: Any, labels: Any, check_finite: bool,
 
 
 @kernel
-def _is_plain(job: Any, x: Any, labels: Any, dense: Any, most: int) -> bool:
-    """Whether the gate would find nothing to convert, but perhaps to refuse, in one batch of at most `most` rows."""
+def _is_plain(job: Any, x: Any, labels: Any, dense: Any, takes_labels: bool) -> bool:
+    """Whether the gate would find nothing to convert, but perhaps to refuse, in one batch."""
     values = jobs.numbers(job, jobs.AT_VALUES)
-    if x.shape[1] != get(job, jobs.DATA_INPUTS) or not 0 < x.shape[0] <= most or not are_apart(values, x):
+    if x.shape[1] != get(job, jobs.DATA_INPUTS) or x.shape[0] == 0 or not are_apart(values, x):
         return False
     if labels.size > 0:
-        return labels.size == x.shape[0]
+        return takes_labels and labels.size == x.shape[0]
     if dense.shape[0] != x.shape[0] or dense.shape[1] != get(job, jobs.DATA_OUTPUTS):
         return False
     return bool(are_apart(values, dense))
@@ -173,24 +173,30 @@ def _unit_of_region(job: Any, region: int, last_stage: int) -> int:
     return get(job, jobs.BETWEEN_STAGES if region % 2 == 1 else jobs.BATCH_PART)
 
 
-# Sixteen parameters: compiled code takes arrays one by one; whatever stays the same between calls is in the job.
+# Seventeen parameters: compiled code takes arrays one by one; whatever stays the same between calls is in the job.
 @door
 def train(
-    n_threads: int, launcher: int, most: int, table: Indices, x: Matrix, labels: Indices, dense: Matrix, order: Indices,
-    weights: Reals, first: int, last: int, size: int, losses: float, check: bool, check_finite: bool, counts_hits: bool,
+    n_threads: int, launcher: int, most: int, takes_labels: bool, table: Indices, order: Indices, weights: Reals,
+    first: int, last: int, size: int, losses: float, check: bool, check_finite: bool, counts_hits: bool,
+    x: Matrix, labels: Labels, dense: Dense,
 ) -> Any:  # fmt: skip
     """Take mini-batches, each followed by an update; returns (samples, loss sum, hits, outcome).
 
     The mini-batches number first, first + 1, ..., last - 1 of `size` rows each; for x and the rest see jobs.ARRAYS.
-    most: 0, or the most rows of arrays at which the gate has not looked, which must be one batch without an order.
+    most: 0, or the most rows of arrays at which the gate has not looked, which are one batch; takes_labels: whether
+    they may have labels.
     losses: the sum so far, so that its bits do not depend on how an epoch is cut into calls. check: refuse bad labels,
     targets that may be bad and, if check_finite, NaN and infinity in x, before anything is changed. The hits are 0
     without counts_hits. Stops after the first batch whose loss is not finite. Overwrites the workspace and, where
-    nothing is updated, the gradients; updates values and state. NEEDS_UNIT: as of `predict`.
+    nothing is updated, the gradients; updates values and state. MANY, NEEDS_UNIT: as of `predict`.
     """
     job = jobs.job_at(table, x.dtype.type(0.0))
-    if most != 0 and not _is_plain(job, x, labels, dense, min(most, get(job, jobs.CAPACITY))):
+    if most != 0 and not _is_plain(job, x, labels, dense, takes_labels):
         return 0, losses, 0, jobs.REFUSED
+    if most != 0:
+        size = x.shape[0]
+        if size > most:
+            return 0, losses, 0, jobs.MANY if size <= get(job, jobs.CAPACITY) else jobs.REFUSED
     operations, updates = jobs.operations_of(job), get(job, jobs.UPDATE) != 0
     frame = new_frame(SLOTS, zero_of(job))
     _set_data(job, x, labels, dense, order, weights)
