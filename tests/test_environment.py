@@ -34,7 +34,7 @@ FIXED = {
         "threads": 2,
         "reason": "2: affinity 2, no cgroup quota, NUMBA_NUM_THREADS 2",
         "threading_layer": "omp",
-        "waiting": "for 1000 turns of a loop, then asleep",
+        "waiting": "for 40000 turns of a loop, then asleep",
         "regions": "7 on threads",
     },
     "folders": {"kernels": "/home/u/.cache/fastnn/kernels/0a", "data": "/data"},
@@ -170,7 +170,7 @@ def test_show_config_is_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         "prebuilt          x86-64-v4\n"
         "threads           2: affinity 2, no cgroup quota, NUMBA_NUM_THREADS 2\n"
         "threading layer   omp\n"
-        "threads wait      for 1000 turns of a loop, then asleep\n"
+        "threads wait      for 40000 turns of a loop, then asleep\n"
         "parallel regions  7 on threads\n"
         "kernel cache      /home/u/.cache/fastnn/kernels/0a\n"
         "data folder       /data\n"

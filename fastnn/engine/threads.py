@@ -34,6 +34,7 @@ SMALL_WORK_ON = {"workqueue": 100_000_000}
 LARGE_WORK = 2_000_000_000
 NO_LAYER = "none"
 
+_launches: Any = launch_state()
 _numba: Any = numba  # its types lack parts that are used here
 _LIMIT: int = _numba.config.NUMBA_NUM_THREADS
 
@@ -92,7 +93,7 @@ def describe() -> dict[str, int | str]:
         "reason": reason,
         "threading_layer": layer,
         "waiting": openmp.waiting() if layer in ("omp", "not started") else "as this layer's do",
-        "regions": launches.described(launch_state()),
+        "regions": launches.described(_launches),
     }
 
 
@@ -115,7 +116,7 @@ def run(entry: Callable[..., Any], work: float, *args: Any, n_threads: int | Non
     layer = started_layer()
     if layer == NO_LAYER or work < SMALL_WORK_ON.get(layer, 0):
         return entry(1, 0, *args)
-    if layer == "omp" and work < LARGE_WORK and not launches.is_paused(launch_state(), time.monotonic()):
+    if layer == "omp" and work < LARGE_WORK and not is_paused():
         n = contention.free_processors(n, _launch)
         if n == 1:
             return entry(1, 0, *args)
@@ -132,6 +133,11 @@ def run(entry: Callable[..., Any], work: float, *args: Any, n_threads: int | Non
         return _launch(entry, n, args)
     finally:
         _workqueue_busy.release()
+
+
+def is_paused() -> bool:
+    """Whether regions run on the calling thread alone at a time."""
+    return _launches.item(launches.PAUSED_UNTIL) > time.monotonic()
 
 
 def may_not_nest() -> bool:

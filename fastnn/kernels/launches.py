@@ -16,15 +16,15 @@ from typing import Any
 from fastnn.kernels.compile import kernel
 
 # A table of float64, at the end of a launcher's; times are seconds of its clock.
-PAUSED_UNTIL, PAUSE, BALANCE, WORKED, LOST, ON_THREADS, PAUSED, PAUSES = range(8)
-SIZE = 8
+PAUSED_UNTIL, PAUSE, BALANCE, LOST, ON_THREADS, PAUSED, PAUSES = range(7)
+SIZE = 7
 
-TOLERATED = 100e-6  # seconds lost before there is a pause; an interrupt takes less
-CREDIT = 100e-6  # of all earlier gains no more counts: the machine has just become busy
-SHORTEST, LONGEST = 1e-3, 1.0  # pauses
-# A loss may be 1 / WORTH of the time: a pause is so many times the loss that it follows, and one that followed upon so
-# long a time on threads was an accident.
-WORTH = 20.0
+CREDIT = 1e-3  # of all earlier gains no more counts, as the machine may just have become busy
+TOLERATED = 100e-6  # seconds lost beyond that before there is a pause
+# A pause lasts so many times the loss; after a pause without such a time on threads, twice as long as that one.
+WORTH = 4.0
+LONGEST = 1.0
+SHARED = 0.25  # of a region is lost where two of its threads take turns on one processor: 100 x 784-50-10 took 350 us
 
 
 @kernel
@@ -32,25 +32,21 @@ def note_region(state: Any, parts: int, began: float, own_ended: float, ended: f
     """Count a region on threads in which the calling thread's own part took from `began` to `own_ended`.
 
     state: (SIZE,), see PAUSED_UNTIL and the rest. It becomes later than `ended` if too much was lost.
+    own_ended: -1 where threads shared a processor, so that the own part took longer than by itself.
     """
     taken = ended - began
-    balance = min(state[BALANCE] + parts * (own_ended - began) - taken, CREDIT)
+    gained = -SHARED * taken if own_ended < 0.0 else parts * (own_ended - began) - taken
+    balance = min(state[BALANCE] + gained, CREDIT)
     state[ON_THREADS] += 1.0
-    state[WORKED] += taken
     state[BALANCE] = balance
     if balance >= -TOLERATED:
         return
-    is_accident = WORTH * -balance < state[WORKED]
-    state[PAUSE] = SHORTEST if is_accident else min(max(2.0 * state[PAUSE], WORTH * -balance, SHORTEST), LONGEST)
+    is_again = ended - state[PAUSED_UNTIL] < WORTH * state[PAUSE]
+    state[PAUSE] = min(max(WORTH * -balance, 2.0 * state[PAUSE] if is_again else 0.0), LONGEST)
     state[PAUSED_UNTIL] = ended + state[PAUSE]
     state[PAUSES] += 1.0
     state[LOST] -= balance
-    state[BALANCE] = state[WORKED] = 0.0
-
-
-def is_paused(state: Any, now: float) -> bool:
-    """Whether regions run on the calling thread alone at a time."""
-    return bool(now < state[PAUSED_UNTIL])
+    state[BALANCE] = 0.0
 
 
 def described(state: Any) -> str:

@@ -21,15 +21,15 @@ from fastnn.kernels.simd import lowered
 
 _WORD, _HALF, _REAL = ir.IntType(64), ir.IntType(32), ir.DoubleType()
 _NAME = "libgomp.so.1"
-_FUNCTIONS = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads", "omp_get_wtime")
-_CLOCK = 4  # the place of omp_get_wtime in a launcher's table
+_FUNCTIONS = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads", "omp_get_wtime", "sched_getcpu")
+_CLOCK, _PROCESSOR = 4, 5  # the places of omp_get_wtime and sched_getcpu, which is libc's, in a launcher's table
 AFTER_FUNCTIONS = 1 + len(_FUNCTIONS)  # the first integer of a launcher's table that is none of their addresses
 # Values of NUMBA_THREADING_LAYER that OpenMP satisfies: it may be used from several Python threads at once.
 _LAYERS = {"default", "omp", "threadsafe"}
-# The turns of a loop that a waiting thread takes before it sleeps, instead of 300,000, as the one that it waits for may
-# lack a processor. From 1000 on an idle machine is as quick as with any number (100 x 784-50-10: 134 us a step, with
-# 100 turns 155); beside two endless loops a step took 0.36 ms with 1000 and 1.2 with 300,000.
-SPINS = 1000
+# The turns of a loop that a waiting thread takes before it sleeps, about 1 ms, instead of 300,000, as the one that it
+# waits for may lack a processor. Between two steps Python takes 0.01 to 1 ms: with 1000 turns, steps of
+# 100 x 784-50-10 that were 0.1 ms apart took 170 to 220 us, with 20,000 or more 140, as on threads that never sleep.
+SPINS = 40_000
 CHOICES = "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"  # of users, in the environment
 _FORKED_WITHOUT_EXEC = 0x40  # Linux's PF_FORKNOEXEC
 _found: bool | None = None  # whether another library had loaded it before; None until it is needed
@@ -124,8 +124,9 @@ def _function(builder: Any, address: Any, result: Any, *arguments: Any) -> Any:
 
 def _call_word(builder: Any, table: Any, place: int, result: Any, *arguments: Any) -> Any:
     """Build the call of the function whose address is the integer `place` of a table."""
-    word = builder.gep(builder.bitcast(table, _WORD.as_pointer()), [ir.Constant(_WORD, place)])
-    function = _function(builder, builder.load(word), result, *(argument.type for argument in arguments))
+    function = _function(
+        builder, builder.load(_word(builder, table, place)), result, *(argument.type for argument in arguments)
+    )
     return builder.call(function, arguments)
 
 
@@ -145,39 +146,54 @@ def clock(table: int) -> float:
 def _lower_open_region(context: Any, table: Any, unit: Any, job: Any, parts: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer, void = ir.IntType(8).as_pointer(), ir.VoidType()
-        region = cgutils.alloca_once(builder, ir.ArrayType(_WORD, len(args) + 1))
-        words = builder.bitcast(region, _WORD.as_pointer())
-        for i, value in enumerate(args):
-            builder.store(value, builder.gep(words, [ir.Constant(_WORD, i)]))
+        region = cgutils.alloca_once(builder, ir.ArrayType(_WORD, _REGION))
+        table = builder.inttoptr(args[0], pointer)
+        processor = builder.zext(_call_word(builder, table, _PROCESSOR, _HALF), _WORD)
+        for i, value in enumerate((*args, processor, ir.Constant(_WORD, 0))):
+            builder.store(value, _word(builder, region, i))
         body = ir.Function(builder.module, ir.FunctionType(void, [pointer]), "openmp_region")
         body.linkage = "internal"
-        begin = _words(builder, builder.inttoptr(args[0], pointer), 2)[1]
         threads = builder.trunc(args[3], _HALF)
-        begin = _function(builder, begin, void, body.type, pointer, _HALF, _HALF)
+        begin = _function(builder, _words(builder, table, 2)[1], void, body.type, pointer, _HALF, _HALF)
         builder.call(begin, [body, builder.bitcast(region, pointer), threads, ir.Constant(_HALF, 0)])
         _build_region(body)
-        return builder.load(_end_of_own(builder, region))
+        ended = builder.bitcast(builder.load(_word(builder, region, _OWN_ENDED)), _REAL)
+        is_shared = builder.icmp_unsigned("!=", builder.load(_word(builder, region, _SHARED)), ir.Constant(_WORD, 0))
+        return builder.select(is_shared, ir.Constant(_REAL, -1.0), ended)
 
     return types.float64(types.intp, types.intp, types.intp, types.intp), codegen
 
 
-def _end_of_own(builder: Any, region: Any) -> Any:
-    """The place in a region's table for the time when the thread that opened it had done its own parts."""
-    return builder.gep(builder.bitcast(region, _REAL.as_pointer()), [ir.Constant(_WORD, 4)])
+# Of a region's table, behind the arguments of `open_region`: the processor that opened it, whether another of its
+# threads ran there, and when the thread that opened it had done its own parts: not in the cache line of the others.
+_SHARED, _OWN_ENDED = 5, 15
+_REGION = 16
+
+
+def _word(builder: Any, pointer: Any, place: int) -> Any:
+    """The place of one integer of a table."""
+    return builder.gep(builder.bitcast(pointer, _WORD.as_pointer()), [ir.Constant(_WORD, place)])
 
 
 def _build_region(body: Any) -> None:
     """What each thread of the team does: every part whose number is its own, modulo the number of threads."""
     builder = ir.IRBuilder(body.append_basic_block())
-    table, address, job, parts = _words(builder, body.args[0], 4)
-    table = builder.inttoptr(table, body.args[0].type)
-    asked = _words(builder, table, 4)[2:]
-    mine, team = (builder.zext(builder.call(_function(builder, one, _HALF), []), _WORD) for one in asked)
+    region = body.args[0]
+    table, address, job, parts, opened_on = _words(builder, region, 5)
+    table = builder.inttoptr(table, region.type)
+    mine = builder.zext(_call_word(builder, table, 2, _HALF), _WORD)
+    team = builder.zext(_call_word(builder, table, 3, _HALF), _WORD)
     unit = _function(builder, address, ir.VoidType(), _WORD, _WORD, _WORD)
     with cgutils.for_range_slice(builder, mine, parts, team) as (part, _):
         builder.call(unit, [job, part, parts])
-    with builder.if_then(builder.icmp_unsigned("==", mine, ir.Constant(_WORD, 0))):  # the thread that opened the region
-        builder.store(_call_word(builder, table, _CLOCK, _REAL), _end_of_own(builder, body.args[0]))
+    with builder.if_else(builder.icmp_unsigned("==", mine, ir.Constant(_WORD, 0))) as (opened, joined):
+        with opened:
+            now = builder.bitcast(_call_word(builder, table, _CLOCK, _REAL), _WORD)
+            builder.store(now, _word(builder, region, _OWN_ENDED))
+        with joined:
+            here = builder.zext(_call_word(builder, table, _PROCESSOR, _HALF), _WORD)
+            with builder.if_then(builder.icmp_unsigned("==", here, opened_on)):
+                builder.store(ir.Constant(_WORD, 1), _word(builder, region, _SHARED))
     builder.ret_void()
 
 
@@ -185,7 +201,7 @@ def _build_region(body: Any) -> None:
 def open_region(table: int, unit: int, job: int, parts: int) -> float:
     """Call a unit (job, part, parts) for each part, on as many threads.
 
-    Returns the time when the calling thread had done its own parts.
+    Returns the time when the calling thread had done its own parts, or -1 if another thread ran on its processor.
     table: the address of a launcher (units.py), after whose first integer `functions` stand.
     """
     raise AssertionError("nothing is launched without the compiler")
