@@ -117,3 +117,17 @@ def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) 
     if config.getoption("markexpr") == "smoke" and collection_path.suffix == ".py":
         return collection_path.name != "test_smoke.py"
     return None
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """A test that is named runs, and so do all combinations of a test function that is."""
+    named = [name for name in item.config.args if "::" in name]
+    if item.config.getoption("markexpr") == "not exhaustive" and any(_names(name, item.nodeid) for name in named):
+        item.own_markers = [mark for mark in item.own_markers if mark.name != "exhaustive"]
+
+
+def _names(name: str, nodeid: str) -> bool:
+    """Whether an argument such as tests/test_x.py::test_y names a test; where the folder is makes no difference."""
+    (file, _, test), (its_file, _, its_test) = name.partition("::"), nodeid.partition("::")
+    same_file = pathlib.PurePath(file).name == pathlib.PurePath(its_file).name
+    return same_file and (its_test == test or its_test.startswith(f"{test}["))

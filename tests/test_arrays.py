@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import itertools
 import pathlib
 import re
 import weakref
@@ -17,6 +16,7 @@ import scipy.sparse
 from hypothesis import strategies
 
 from fastnn.gate import arrays
+from tests.crossings import crossed
 
 F32, F64 = np.dtype("float32"), np.dtype("float64")
 Array = np.ndarray[Any, Any]
@@ -79,9 +79,7 @@ LAYOUTS: dict[str, Callable[[Array], Any]] = {
 NUMBERS = ("float16", "float32", "float64", "bool", "int8", "uint8", "int16", "int32", "int64", "uint64")
 
 
-@pytest.mark.parametrize("dtype", [None, F32, F64], ids=str)
-@pytest.mark.parametrize("given", NUMBERS)
-@pytest.mark.parametrize("layout", LAYOUTS)
+@crossed(3, layout=LAYOUTS, given=NUMBERS, dtype=[None, F32, F64])
 def test_what_is_exact_is_converted(layout: str, given: str, dtype: Any) -> None:
     values = np.array([[0, 1, 0], [1, 1, 0]] if given == "bool" else [[0, 1, 7], [100, 3, 5]], dtype=given)
     value = LAYOUTS[layout](values)
@@ -119,10 +117,10 @@ SHAPES: dict[tuple[int, int], str] = {
     (4, 2): "shape (4, 2)",
     (0, 3): "the empty shape (0, 3); every dimension must be at least 1",
 }
-MATRIX = list(itertools.product(KINDS, CLASSES, SHAPES, ("C", "F"), "<>", (False, True), (False, True)))
+FLAGS = (False, True)
 
 
-@pytest.mark.parametrize(("kind", "cls", "shape", "order", "endian", "frozen", "bad"), MATRIX)
+@crossed(8, kind=KINDS, cls=CLASSES, shape=SHAPES, order="CF", endian="<>", frozen=FLAGS, bad=FLAGS)
 def test_every_array_ends_in_an_answer_or_in_its_sentence(
     kind: str, cls: str, shape: tuple[int, int], order: Any, endian: Any, frozen: bool, bad: bool
 ) -> None:

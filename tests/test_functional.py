@@ -17,6 +17,7 @@ from fastnn.functional import losses as functional_losses
 from fastnn.functional import updates as functional_updates
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.operations import ACTIVATIONS
+from tests.crossings import crossed
 from tests.shapes import (
     DTYPES,
     PROBLEMS,
@@ -90,9 +91,7 @@ def test_signatures_agree(name: str) -> None:
         assert ours == twins
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@every_dtype
-@every_problem
+@crossed(2, label=PROBLEMS, dtype=DTYPES, shape=SHAPES)
 def test_agrees_with_reference(label: str, dtype: FloatType, shape: Shape) -> None:
     problem = problem_of(label, dtype, shape)
     expected = problem.in_float64().copy().solve(reference)
@@ -152,9 +151,7 @@ def test_sums_over_the_batch_are_added_in_order_in_float64(dtype: FloatType) -> 
 # --- out ------------------------------------------------------------------------------------------------------------
 
 
-@every_dtype
-@pytest.mark.parametrize("label", WITH_OUT)
-@pytest.mark.parametrize("shape", SHAPES[::2], ids=str)
+@crossed(2, shape=SHAPES[::2], label=WITH_OUT, dtype=DTYPES)
 def test_out_is_filled_and_nothing_around_it(shape: Shape, label: str, dtype: FloatType) -> None:
     problem = problem_of(label, dtype, shape)
     fresh = problem.solve(fastnn)
@@ -166,9 +163,7 @@ def test_out_is_filled_and_nothing_around_it(shape: Shape, label: str, dtype: Fl
         each.check()
 
 
-@every_dtype
-@pytest.mark.parametrize("label", [label for label in PROBLEMS if "update" in label])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@crossed(2, shape=SHAPES, label=[label for label in PROBLEMS if "update" in label], dtype=DTYPES)
 def test_updates_touch_nothing_around_the_arrays(shape: Shape, label: str, dtype: FloatType) -> None:
     problem = problem_of(label, dtype, shape)
     guarded = {name: Guarded(problem.arrays[name].shape, dtype) for name in problem.updated}

@@ -19,6 +19,7 @@ from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.layers import LAYERS, Activation, Layer
 from fastnn.optimizers import Optimizer
 from tests import shapes
+from tests.crossings import crossed
 from tests.tolerances import assert_close
 
 # Every activation layer with its defaults, and again with another value of its parameter.
@@ -203,9 +204,7 @@ def test_refusals(x: Any, h: Any, error: type[Exception], sentence: str) -> None
 # --- back-propagation --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", TARGETS)
-@pytest.mark.parametrize("widths", [(3, 4), (1, 1, 2), (5, 1, 3), DEEP], ids=str)
-@pytest.mark.parametrize("activation", ACTIVATION_LAYERS, ids=str)
+@crossed(4, activation=ACTIVATION_LAYERS, widths=[(3, 4), (1, 1, 2), (5, 1, 3), DEEP], kind=TARGETS)
 def test_gradient_agrees_with_central_differences(activation: Layer, widths: tuple[int, ...], kind: str) -> None:
     net, x, t = smooth_case(widths, activation, kind, rows=3)
     gradient = net.gradient(x, t)
@@ -215,9 +214,7 @@ def test_gradient_agrees_with_central_differences(activation: Layer, widths: tup
         assert_close(gradient[name], numerical, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("kind", TARGETS)
-@pytest.mark.parametrize("activation", ACTIVATION_LAYERS, ids=str)
+@crossed(2, activation=ACTIVATION_LAYERS, kind=TARGETS, dtype=["float32", "float64"])
 def test_gradient_and_step_agree_with_the_reference(activation: Layer, kind: str, dtype: str) -> None:
     net, x, t = smooth_case(LARGE, activation, kind, rows=33, dtype=dtype)
     layers, params = described(net.layers), {name: p.astype(np.float64) for name, p in net.params.items()}

@@ -23,6 +23,7 @@ from fastnn.kernels.doors import Door
 from fastnn.kernels.units import UNITS
 from fastnn.layers import LAYERS, Layer
 from tests import shapes
+from tests.crossings import crossed
 from tests.tolerances import assert_close
 
 needs_compiler = pytest.mark.skipif(JIT_DISABLED, reason="nothing is compiled with NUMBA_DISABLE_JIT=1")
@@ -216,8 +217,7 @@ THREADED_WIDTHS = [(5, 7, 3), (64, 50, 10), (784, 50, 10), (33, 130, 65, 7)]
 
 
 @needs_two_threads
-@pytest.mark.parametrize("rows", [1, 3, 64, 65, 100])
-@pytest.mark.parametrize("widths", THREADED_WIDTHS, ids=str)
+@crossed(2, widths=THREADED_WIDTHS, rows=[1, 3, 64, 65, 100])
 def test_same_bits_on_one_and_two_threads(widths: tuple[int, ...], rows: int, chosen_threads: None) -> None:
     inner = [layer for h, k in itertools.pairwise(widths[1:]) for layer in (Relu(), Affine(h, k))]
     dtype = ("float32", "float64")[rows % 2]
@@ -281,27 +281,20 @@ def use(net: Network, rows: int) -> None:
 
 
 @needs_compiler
-def test_another_architecture_compiles_nothing() -> None:
-    sizes = ((5, 3), (700, 64))  # widths and rows of serial and of parallel steps
-    for dtype in ("float32", "float64"):
-        for width, rows in sizes:
-            use(Network([Affine(width, 10)], rng=0, dtype=dtype), rows)
+@crossed(
+    4,
+    layer=[cls() for cls in LAYERS.values() if cls is not Affine],
+    dtype=["float32", "float64"],
+    loss=["softmax_cross_entropy", "mean_squared_error"],
+    size=[(5, 3), (700, 64)],  # widths and rows of serial and of parallel steps
+)
+def test_another_architecture_compiles_nothing(layer: Layer, dtype: str, loss: str, size: tuple[int, int]) -> None:
+    width, rows = size
+    use(Network([Affine(width, 10)], rng=0, dtype=dtype), rows)
     before = signatures()
-    hidden = [cls() for cls in LAYERS.values() if cls is not Affine]
-    for dtype in ("float32", "float64"):
-        for loss in ("softmax_cross_entropy", "mean_squared_error"):
-            for number, layer in enumerate(hidden, start=1):
-                for width, rows in sizes:
-                    layers: list[Layer] = [
-                        Affine(width, number),
-                        layer,
-                        Affine(number, 9),
-                        LeakyRelu(0.3),
-                        Affine(9, 7),
-                    ]
-                    net = Network(layers, loss, rng=0, dtype=dtype)
-                    use(net, rows)
-                    use(through_read_only_memory(net), rows + 1)
+    net = Network([Affine(width, 6), layer, Affine(6, 9), LeakyRelu(0.3), Affine(9, 7)], loss, rng=0, dtype=dtype)
+    use(net, rows)
+    use(through_read_only_memory(net), rows + 1)
     assert signatures() == before
 
 

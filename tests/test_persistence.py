@@ -15,6 +15,7 @@ from fastnn.layers import LAYERS, Affine, Elu, Layer, LeakyRelu
 from fastnn.network.network import Network
 from fastnn.operations import LOSSES
 from fastnn.optimizers import OPTIMIZERS, Momentum, Optimizer
+from tests.crossings import crossed
 from tests.model_files import HEADER, PARAMETERS, STATE, batch, bits, members, small_network, whole
 from tests.tolerances import assert_close
 
@@ -29,9 +30,7 @@ EXAMPLES = [
 ]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("layer", EXAMPLES, ids=str)
+@crossed(5, layer=EXAMPLES, loss=LOSSES, dtype=["float32", "float64"])
 def test_round_trip_keeps_every_bit(layer: Layer, loss: str, dtype: str, path: pathlib.Path) -> None:
     x, t = batch(loss)
     last: dict[str, Layer] = {"cross_entropy": fastnn.Softmax(), "log_loss": fastnn.Sigmoid()}

@@ -14,6 +14,7 @@ from fastnn.engine.perturbation import METHODS
 from fastnn.kernels import addresses, frames
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.layers import Activation, Layer
+from tests.crossings import crossed
 from tests.shapes import Array
 from tests.test_gradients import ACTIVATION_LAYERS, batch_targets
 from tests.tolerances import assert_close
@@ -51,10 +52,7 @@ def plain(net: fastnn.Network, x: Array, t: Any, h: float = H) -> dict[str, Arra
 WIDTHS = [(3, 4), (4, 1), (5, 3, 4), (4, 6, 5, 3)] + ([] if JIT_DISABLED else [(3, 5, 4, 6, 2)])
 
 
-@pytest.mark.parametrize("last", [False, True], ids=["", "ends with it"])
-@pytest.mark.parametrize("kind", ["labels", "probabilities", "values"])
-@pytest.mark.parametrize("widths", WIDTHS, ids=str)
-@pytest.mark.parametrize("activation", ACTIVATION_LAYERS, ids=str)
+@crossed(4, activation=ACTIVATION_LAYERS, widths=WIDTHS, kind=["labels", "probabilities", "values"], last=[False, True])
 def test_same_as_the_plain_loop(activation: Layer, widths: tuple[int, ...], kind: str, last: bool) -> None:
     if kind != "values" and (widths[-1] == 1 or (last and isinstance(activation, fastnn.Softmax))):
         return  # a network of logits has several, and does not end with Softmax
@@ -269,10 +267,11 @@ def test_a_sure_network_with_large_inputs(logits: tuple[float, float]) -> None:
 
 def test_columns_of_all_sizes_have_the_same_bits_however_they_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small and large changes of the loss side by side in one block."""
-    generator = np.random.default_rng(2)
-    net = fastnn.Network([fastnn.Affine(3, 40), fastnn.Tanh(), fastnn.Affine(40, 10)], rng=0, dtype="float64")
-    net.params["W2"] *= 10.0 ** generator.uniform(-2, 3, (40, 1))
-    x, t = generator.normal(size=(30, 3)) * 10.0 ** generator.uniform(-2, 2, (30, 1)), generator.integers(0, 10, 30)
+    generator, width, rows = np.random.default_rng(2), *((10, 12) if JIT_DISABLED else (40, 30))
+    net = fastnn.Network([fastnn.Affine(3, width), fastnn.Tanh(), fastnn.Affine(width, 10)], rng=0, dtype="float64")
+    net.params["W2"] *= 10.0 ** generator.uniform(-2, 3, (width, 1))
+    x = generator.normal(size=(rows, 3)) * 10.0 ** generator.uniform(-2, 2, (rows, 1))
+    t = generator.integers(0, 10, rows)
     expected = {name: value.tobytes() for name, value in net.numerical_gradient(x, t).items()}
     for parts, flop, size in ((1, 1e3, 1 << 16), (2, 1e5, 1 << 12), (2, 2e8, 1 << 9)):
         net.n_threads = parts

@@ -12,6 +12,7 @@ import fastnn
 from fastnn.functional import layers as functional
 from fastnn.functional import updates as functional_updates
 from fastnn.operations import ACTIVATIONS
+from tests.crossings import crossed
 from tests.shapes import DTYPES, PROBLEMS, Array, FloatType, Problem, bits, numbers
 from tests.tolerances import assert_close
 
@@ -21,7 +22,6 @@ ROW_BY_ROW += [f"{name} backward" for name in ACTIVATIONS]
 SHARED = ("W", "b")
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
-every_row_by_row = pytest.mark.parametrize("label", ROW_BY_ROW)
 seeds = st.integers(0, 2**32 - 1)
 rows, widths = st.integers(1, 40), st.integers(1, 70)
 
@@ -38,8 +38,7 @@ def rows_of(problem: Problem, chosen: Array) -> Array:
     return result
 
 
-@every_dtype
-@every_row_by_row
+@crossed(2, label=ROW_BY_ROW, dtype=DTYPES)
 @given(n=rows, d=st.integers(1, 20), h=widths, seed=seeds, data=st.data())
 def test_rows_alone_or_in_any_order_have_the_same_bits(
     label: str, dtype: FloatType, n: int, d: int, h: int, seed: int, data: st.DataObject
