@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from fastnn import operations
 from fastnn.engine import threads
+from fastnn.environment import warmup
 from fastnn.kernels.compile import JIT_DISABLED
 from tests.compiled_package import Package
 from tests.model_files import small_network
@@ -24,34 +25,65 @@ settings.register_profile(
 )
 settings.load_profile("fastnn")
 
-# Files that run no kernel, or only in processes with the compiler: without it they would show the same again.
+# Files that show the same without the compiler. They run no kernel, only processes with the compiler, or kernels that
+# others run, too, and look at the Python around them. The run without it is for indices out of bounds, and formulas.
 SAME_EITHER_WAY = [
     "architecture",
     "arrays",
+    "augmentation",
     "benchmark_report",
     "benchmark_timing",
     "benchmarks",
     "checks",
+    "cli_train",
     "compile_cache",
     "compile_cache_trust",
+    "concerned",
     "contention",
     "datasets",
     "demo_pictures",
+    "demos",
+    "dropin_main",
+    "dropin_own",
+    "dropin_script",
+    "early_stopping",
+    "ensembles",
+    "environment",
+    "every_gate",
     "files",
+    "flags",
+    "fuzz_attributes",
+    "gradient_check_random",
     "hints",
     "loading",
     "locks",
+    "memory",
     "messages",
     "mnist",
     "mnist_download",
+    "persistence",
+    "persistence_beside",
     "persistence_header",
     "persistence_names",
     "persistence_paths",
     "persistence_refused",
+    "plots",
+    "plots_functions",
+    "plots_networks",
     "private",
+    "progress",
     "readme",
+    "safety",
+    "schedules",
+    "slips",
+    "step_choice",
     "threads",
+    "training_callbacks",
+    "training_continued",
+    "validation_cross",
 ]
+MANY = 3000  # tests that use most kernels
+DTYPE_OF_WORKER = {"0": "float32", "1": "float64"}
 collect_ignore = [f"test_{name}.py" for name in SAME_EITHER_WAY] if JIT_DISABLED else []
 
 # Hypothesis also keeps what it learns from reading the sources, and would do so in the checkout.
@@ -110,6 +142,16 @@ def operations_as_before() -> Iterator[None]:
     for table, kept in zip(tables, before, strict=True):
         table.clear()
         table.update(kept)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Before many tests, two processes of xdist compile the kernels of one dtype each.
+
+    Otherwise both find the same kernels missing at the same time, and both compile them.
+    """
+    number = getattr(session.config, "workerinput", {"workerid": "main"})["workerid"].removeprefix("gw")
+    if number in DTYPE_OF_WORKER and len(session.items) > MANY and not JIT_DISABLED:
+        warmup(DTYPE_OF_WORKER[number], numerical_gradients=number == "1")
 
 
 def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:
