@@ -21,6 +21,7 @@ from fastnn.gate.slips import answers_slips
 from fastnn.kernels import processor
 from fastnn.kernels.cache import kernel_cache_folder
 from fastnn.kernels.compile import JIT_DISABLED
+from fastnn.kernels.doors import make_all
 from fastnn.kernels.prebuilt import prebuilt as prebuilt_code
 from fastnn.kernels.units import Unit
 from fastnn.layers import Affine, Sigmoid
@@ -124,9 +125,7 @@ def _compile_units(dtype: arrays.DType, roles: Sequence[str], loss_roles: Sequen
     if "rows" in loss_roles:
         units += [unit for kind in OPTIMIZERS.values() for unit in (kind.unit, kind.outer)]
         units += SELDOM
-    for unit in units:
-        if unit is not None:
-            unit.address(dtype)
+    make_all(units, dtype)
 
 
 def _use_everything(dtype: arrays.DType, rows: int) -> None:

@@ -19,6 +19,7 @@ from numba.core.registry import cpu_target
 from fastnn.kernels import cache
 from fastnn.kernels.cache import JIT_DISABLED
 from fastnn.system import files
+from fastnn.system.waiting import Waiting
 from tests.other_users import as_other_user, give_away
 
 pytestmark = [
@@ -49,8 +50,9 @@ def forget() -> None:
         folder = cache._folder_or_reason()[0]
         if folder is not None:
             folder.close()
-    for function in (cache._folder_or_reason, cache._announce_compilation):
+    for function in (cache._folder_or_reason, cache._where_kept):
         function.cache_clear()
+    vars(cache)["WAITING"] = Waiting()
 
 
 @pytest.fixture

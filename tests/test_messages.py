@@ -10,6 +10,7 @@ from fastnn.kernels import cache
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.system import messages
 from fastnn.system.progress import Progress
+from fastnn.system.waiting import Waiting
 from tests.compiled_package import RESULTS, Package
 from tests.test_training import T, X, parameter_bits, small_network
 
@@ -82,12 +83,17 @@ def test_fit_trains_whatever_the_streams_are(name: str, stream: Any, monkeypatch
 @pytest.mark.parametrize("stream", STREAMS)
 def test_compilation_is_announced_as_far_as_it_goes(stream: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made = stream()
+    waiting = Waiting()
+    monkeypatch.setattr(cache, "WAITING", waiting)
     monkeypatch.setattr(sys, "stderr", made)
     try:
-        cache._announce_compilation.__wrapped__()
+        with waiting.group(2), waiting.kernel():
+            cache._announce_compilation()
     finally:
         monkeypatch.undo()
-    if isinstance(made, Tee):
+    if isinstance(made, Terminal):
+        assert made.text.startswith("\rfastnn: compiling kernels for their first use: 0 of 2, 0 s")
+    elif isinstance(made, Tee):
         assert made.text.startswith("fastnn: compiling kernels for their first use (")
         assert made.text.endswith(")\n")
 

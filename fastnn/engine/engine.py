@@ -17,7 +17,7 @@ from fastnn.engine.plan import TRAINING_WORK, Compiled, check_layers, compile_pl
 from fastnn.engine.regularization import Regularization, check_regularization
 from fastnn.engine.shapes import flat_targets
 from fastnn.engine.short import Way
-from fastnn.engine.workspace import INDEX, NO_ORDER, NO_WEIGHTS, Workspace, take_for_prediction
+from fastnn.engine.workspace import INDEX, NO_ORDER, NO_WEIGHTS, Workspace, compile_for_training, take_for_prediction
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.returned import pinned, targets
@@ -303,6 +303,8 @@ class Engine:
         rule = self.rule(optimizer) if rule is None else rule
         with self.lock:  # one batch at a time goes through the workspace
             steps = self.counters[jobs.STEPS]
+            if self.workspace is None:
+                compile_for_training(self.plan, self.dtype, rule, data[1].size > 0)
             state, owner, workspace = self._ready_for(rule, optimizer, rows, parts, data[3].size > 0)
             first = (0, True, workspace.job, data[3], weights, *batches, losses, *check, counts_hits)
             arguments = (*first, *data[:3])

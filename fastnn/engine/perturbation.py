@@ -15,6 +15,7 @@ from fastnn.engine.plan import PERTURBING, Plan
 from fastnn.errors import warn_of_precision
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
+from fastnn.kernels.doors import make_all
 from fastnn.kernels.frames import BREADTH, EACH_PLACE, HEIGHT, IS_MATRIX
 
 # The most elements and columns of a block of changes, which should stay in the cache.
@@ -124,6 +125,8 @@ class Perturbation:
         self.values = values.astype(np.float64)
         self.x, self.labels, self.dense = data
         self.loss = self.plan.loss_of_labels if self.labels.size else self.plan.loss
+        parts = perturbing.perturb_part, perturbing.prepare_part, perturbing.prepare, perturbing.perturb
+        make_all([*self.plan.units(PERTURBING), *parts, *self.loss[1:]], DOUBLE)
         self.table = self.plan.table(DOUBLE, PERTURBING)
         self.prepared = np.zeros_like(self.values)
         self._costs: dict[int, float] = {}

@@ -11,6 +11,7 @@ from fastnn.engine.shapes import check_input_shape, shapes_of, sizes_of
 from fastnn.gate.arrays import Array
 from fastnn.kernels.addresses import LATER
 from fastnn.kernels.frames import EACH_PLACE, MOST_PARAMETERS, MOST_STATISTICS
+from fastnn.kernels.units import Unit
 from fastnn.layers import LAYERS, Activation, Layer, own_layer
 from fastnn.operations import refuse_replaced
 from fastnn.operations.base import Shape, Units
@@ -67,6 +68,10 @@ class Plan(NamedTuple):
         """The parts of the flat vector that regularization takes."""
         places = self.operations[:, jobs.PLACES_AT : jobs.SHAPES_AT].reshape(-1, EACH_PLACE)
         return [slice(place, place + height * breadth) for place, height, breadth, _, is_one in places if is_one]
+
+    def units(self, roles: tuple[str, ...]) -> list[Unit | None]:
+        """The units of the operations for these roles."""
+        return [getattr(layer.units, role) for layer in self.layers for role in roles]
 
     def table(self, dtype: Any, roles: tuple[str, ...]) -> Array:
         """The operations with the addresses of their units of these roles, compiled if necessary."""

@@ -12,7 +12,7 @@ from fastnn.engine.plan import PREDICTING, TRAINING, TRAINING_WORK, Plan
 from fastnn.engine.short import ask
 from fastnn.gate.arrays import Array
 from fastnn.kernels.addresses import LATER
-from fastnn.kernels.doors import made_for
+from fastnn.kernels.doors import made_for, make_all
 from fastnn.kernels.frames import BATCH_STATISTICS, BREADTH, EACH_PLACE, HEIGHT, IS_MATRIX
 from fastnn.kernels.ground import bound
 from fastnn.kernels.units import Unit
@@ -205,7 +205,22 @@ def take_for_prediction(
         workspace = None
     if workspace is not None and workspace.suits(vectors, 0, parts, False):
         return workspace
+    compile_for_prediction(network[0], vectors[0].dtype)
     return Workspace(*network, vectors, 0, parts, training=False)
+
+
+def compile_for_prediction(plan: Plan, dtype: Any) -> None:
+    """Compile all that a first prediction needs, in one go: the one who waits sees how much that is."""
+    make_all([*plan.units(PREDICTING), forward.predict_part, forward.predict], dtype)
+
+
+def compile_for_training(plan: Plan, dtype: Any, rule: Rule, of_labels: bool) -> None:
+    """As `compile_for_prediction`, for a first step."""
+    units = plan.units(TRAINING)
+    has_stages = any(layer.units.statistics is not None for layer in plan.layers)
+    units += [updating.parameter_part, batch.staged_part if has_stages else batch.batch_part]
+    units += [(plan.loss_of_labels if of_labels else plan.loss).rows, None if rule.kind is None else rule.kind.unit]
+    make_all([*units, training.train], dtype)
 
 
 def largest_update(table: Array) -> int:

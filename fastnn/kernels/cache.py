@@ -25,9 +25,9 @@ import llvmlite.binding
 import numba
 import numpy as np
 
-from fastnn.system import messages
 from fastnn.system.folders import cache_folder
 from fastnn.system.private import PrivateFolder
+from fastnn.system.waiting import WAITING
 
 # With NUMBA_DISABLE_JIT=1 every kernel is the plain Python function.
 JIT_DISABLED: bool = bool(vars(numba.config)["DISABLE_JIT"])
@@ -201,13 +201,20 @@ def _provide(needs: tuple[list[Any], list[str]] | None, target_context: Any) -> 
     target_context.refresh()
 
 
-@functools.cache  # once in a process
 def _announce_compilation() -> None:
+    where, is_kept = _where_kept()
+    WAITING.tell(where, is_plain=is_kept)
+
+
+@functools.cache  # it does not change, but by compiling
+def _where_kept() -> tuple[str, bool]:
+    """Where compiled kernels are kept, or why they are not, and whether they are."""
     folder, reason = _folder_or_reason()
     if folder is not None and not folder.is_writable():
         reason = f"{folder.path} cannot be written to"
-    where = f"for this process only: {reason}" if folder is None or reason else f"kept in {folder.path}"
-    messages.tell(f"fastnn: compiling kernels for their first use ({where})")
+    if folder is None or reason:
+        return f"for this process only: {reason}", False
+    return f"kept in {folder.path}", True
 
 
 def _hash(*parts: Any) -> str:

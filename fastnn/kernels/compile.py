@@ -17,6 +17,7 @@ import numpy as np
 
 from fastnn.kernels.cache import JIT_DISABLED, KernelCache, is_told_by_files
 from fastnn.kernels.pipelines import merging_compilers
+from fastnn.system.waiting import WAITING
 
 __all__ = ["ENTRIES", "FASTMATH", "JIT_DISABLED", "apart", "by_dtype", "entry", "formula", "kernel"]
 
@@ -165,7 +166,8 @@ def compile_unit(
     options = {"parallel": True, **_CALLS_USERS} if parallel else _ENTRY
     dispatcher = _compiled(function, no_cpython_wrapper=True, **options)
     _cached(dispatcher, function, "unit", all(map(is_told_by_files, made_of)), made_of)
-    dispatcher.compile(returns(*arguments))
+    with WAITING.kernel():
+        dispatcher.compile(returns(*arguments))
     result = dispatcher.overloads[arguments]
     return int(result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name)), result.library
 

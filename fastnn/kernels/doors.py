@@ -9,7 +9,7 @@ Where objects do not lie in memory as they do for CPython and NumPy, Numba's own
 
 import functools
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import numba
@@ -19,7 +19,8 @@ from numba import types
 from fastnn.kernels import ground, objects, prebuilt
 from fastnn.kernels.compile import ENTRIES, JIT_DISABLED, apart, compile_unit, entry, kernel
 from fastnn.kernels.ground import OWN, Kind
-from fastnn.kernels.units import call_in_parts, compiling, entry_of_parts
+from fastnn.kernels.units import Unit, call_in_parts, compiling, entry_of_parts
+from fastnn.system.waiting import WAITING
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _DTYPES = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.intp)
@@ -152,6 +153,10 @@ class Door:
                 self._in_turn = tuple(self._doors.values())
         return found
 
+    def must_be_compiled(self, dtype: Any) -> bool:
+        """Whether `made_for` will compile it or load it from the disk."""
+        return dtype not in self._doors and prebuilt.address(str(np.dtype(dtype)), self.around, self.made_of) == 0
+
     def _slow_call(self, arguments: tuple[Any, ...]) -> Any:
         """The result of the first call for a dtype, or of one with arguments in another form."""
         kinds = ground.kinds_in(self._kinds)
@@ -173,6 +178,19 @@ class Door:
             function = self.around(self.compiled, self._kinds)
             address, self.libraries[str(dtype)] = compile_unit(function, arguments, self.made_of, types.intp)
         return ground.python_function(self.__name__, address)
+
+
+def make_all(wanted: Iterable[Any], dtype: Any) -> None:
+    """Compile units and doors that are needed at once, and count them for the one who waits; pass over others."""
+    with compiling:
+        mine = (one for one in dict.fromkeys(wanted) if isinstance(one, Unit | Door))
+        missing = [one for one in mine if one.must_be_compiled(dtype)]
+        with WAITING.group(len(missing)):
+            for one in missing:
+                if isinstance(one, Unit):
+                    one.address(dtype)
+                else:
+                    one.made_for(dtype)
 
 
 def door(function: Function) -> Function:

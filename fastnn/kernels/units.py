@@ -79,6 +79,12 @@ class Unit:
             address, self.libraries[name] = compile_unit(self.function, arguments, self.made_of)
         return address
 
+    def must_be_compiled(self, dtype: Any) -> bool:
+        """Whether `address` will compile it or load it from the disk."""
+        if JIT_DISABLED or dtype in self._addresses:
+            return False
+        return prebuilt.address(str(np.dtype(dtype)), self.function, self.made_of) == 0
+
 
 def unit(function: Callable[[Any], None]) -> Unit:
     """Compile a module-level function of a frame as a unit."""
