@@ -13,7 +13,7 @@ from benchmarks import data, expected
 from benchmarks.data import Data
 
 GROUPS = (
-    "gradients", "operations", "activations", "losses", "products", "steps", "optimizers", "layers", "models",
+    "gradients", "small", "operations", "activations", "losses", "products", "steps", "optimizers", "layers", "models",
     "epochs", "inference", "contention",
 )  # fmt: skip
 REDUCED_SIZE = 24
@@ -49,8 +49,9 @@ class Case:
 
     @property
     def implementations(self) -> tuple[str, ...]:
-        """The implementations that do this kind of work."""
-        return KINDS[self.kind].implementations
+        """The implementations that do this kind of work; small calls are timed neither in runs nor compiled anew."""
+        found = KINDS[self.kind].implementations
+        return tuple(name for name in found if name in _ARRAY_LIBRARIES) if self.group == "small" else found
 
     def data(self, mnist: pathlib.Path | None = None) -> Data:
         """Inputs and initial parameters in float32, always the same; `mnist` is a file for the cases that use it."""
@@ -231,6 +232,35 @@ _ACTIVATIONS = [name for name in expected.reference.ACTIVATIONS if name not in (
 _LOSSES = [name for name in expected.reference.LOSSES if name != "softmax_cross_entropy"]
 _IN_TURN = ("", "fastnn on one thread", "NumPy on one thread")
 
+
+def _small(n: int) -> list[Case]:
+    """Every operation on n rows and columns; losses and networks of at least 3 classes."""
+    k = max(n, 3)
+    named = [
+        *((kind, kind, (n, n, n), "") for kind in ("affine_forward", "affine_backward")),
+        *((name, "activation", (n * n,), name) for name in ("relu", "sigmoid")),
+        ("softmax", "softmax_of_rows", (n, k), "softmax"),
+        ("softmax_cross_entropy", "softmax_cross_entropy", (n, k), ""),
+        ("mean_squared_error", "loss", (n, k), "mean_squared_error"),
+        *((kind, kind, (n * n,), "") for kind in ("sgd_update", "momentum_update")),
+    ]
+    of_networks = [_network("small", kind, n == 4, [n], (n, n, k)) for kind in ("predict", "step")]
+    return [
+        *(
+            Case(
+                f"{title} of {'x'.join(map(str, sizes if len(sizes) > 1 else (n, n)))}",
+                "small",
+                kind,
+                sizes,
+                variant,
+                n == 4,
+            )
+            for title, kind, sizes, variant in named
+        ),
+        *of_networks,
+    ]
+
+
 # Widths and the activation; True for the ones in --quick.
 _GRADIENTS: list[tuple[bool, tuple[int, ...], str]] = [
     (True, (784, 50, 10), "sigmoid"),
@@ -256,6 +286,7 @@ CASES: tuple[Case, ...] = (
         for n in (10, 100, 1000, 10_000)
         if variant == "compiled" or n <= 1000
     ),
+    *(case for n in (1, 4, 16, 64) for case in _small(n)),
     *_by_shape("operations", "affine_forward", _AFFINE, [(100, 784, 50)]),
     *_by_shape("operations", "affine_backward", _AFFINE, [(100, 784, 50)]),
     *_by_count("activation", [10_000, 1_000_000], "sigmoid", quick=10_000),

@@ -20,7 +20,7 @@ PUBLISHED = RESULTS / "published.json"
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 FORMAT = 1
 STATUSES = ("timed", "differs", "failed", "left out", "absent")
-README_GROUPS = ("gradients", "steps", "epochs", "inference")
+README_GROUPS = ("gradients", "small", "steps", "epochs", "inference")
 BUSY = 0.5  # with a load average above this the figures are not reliable
 OWN = ("fastnn", "fastnn_run")
 
@@ -31,10 +31,11 @@ HOW = """Each library runs in a process of its own, with the threads that the ta
 OPENBLAS_L2_SIZE. All start from the same float32 data and parameters, and what they compute is compared with NumPy in
 float64 before anything is timed. The first calls, which compile, are not part of the times. A time is the 10th
 percentile of the samples; the JSON beside this page has medians and quartiles. Outputs go into arrays that exist where
-the library offers that (NumPy, PyTorch's products and activations, fastnn). "In a run" is a step as part of many
-that one call makes. A ratio is the time of the fastest other library, divided by that of fastnn; runs count only
-against runs. The plain loop of a numerical gradient is timed on 20 entries, from which its time for all is calculated.
-MKL, and so PyTorch, keeps to AVX2 on AMD processors."""
+the library offers that (NumPy, PyTorch's products and activations, fastnn). "In a run" is a step as part of many that
+one call makes. A ratio is the time of the fastest other library, divided by that of fastnn; runs count only against
+runs. The plain loop of a numerical gradient is timed on 20 entries, from which its time for all is calculated. A first
+step on a fresh machine is one from an installed wheel with an empty cache of kernels; libraries that keep nothing from
+one process to the next take what they always take. MKL, and so PyTorch, keeps to AVX2 on AMD processors."""
 
 
 # --- reading -------------------------------------------------------------------------------------------
@@ -294,7 +295,8 @@ def readme_section(result: dict[str, Any]) -> str:
     rows, threads = rows_of(result), max(result["threads"])
     link = f"benchmarks/results/{PUBLISHED.stem}"
     parts = [f"Measured by `fastnn bench` with {_threads(threads)} on {_where(result)}"]
-    parts += [_group_table(result, rows, group, threads, with_rate=False) for group in README_GROUPS]
+    measured = [group for group in README_GROUPS if any(BY_NAME[key[0]].group == group for key in rows)]
+    parts += [_group_table(result, rows, group, threads, with_rate=False) for group in measured]
     parts += [_startup_table(result), _memory_table(result)]
     parts.append(f"![Fraction of the processor's peak against the size of a product]({link}-peak.svg)")
     parts.append(f"How it was measured, and all rows, also those that fastnn loses: [{PUBLISHED.stem}.md]({link}.md).")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import peers, plots, report
+from benchmarks import peers, plots, report, startup
 from benchmarks.cases import CASES
 
 POOL = {"user_api": "blas", "internal_api": "openblas", "version": "0.3", "architecture": "Zen"}
@@ -107,8 +107,24 @@ def test_a_line_of_the_report() -> None:
     ]
     contention = CASES[-3].name
     assert line_of(text, contention) == [contention, "2", "200 us", "40.0 us", "400 us", "1.67"]
-    assert line_of(text, "JAX") == ["JAX", str(JAX_ROWS), f"{0.5 * JAX_ROWS:.1f} s", "500 ms", "tanh 10,000"]
+    assert line_of(text, "JAX") == ["JAX", str(JAX_ROWS), f"{0.5 * JAX_ROWS:.0f} s", "500 ms", "tanh 10,000"]
     assert f"In 0 of {OWN_ROWS} rows a peer is faster than fastnn." in text
+
+
+def test_small_calls_and_startups_stand_in_the_readme() -> None:
+    result = full_result()
+    whats = ["first step", startup.FROM_WHEEL, startup.FROM_CHECKOUT]
+    fastnn = zip(whats, (0.3, 0.6, None), strict=True)
+    result["startup"] = [{"what": what, "library": "numpy", "seconds": 0.2, "repeats": 5} for what in whats]
+    result["startup"] += [{"what": what, "library": "fastnn", "seconds": time, "repeats": 1} for what, time in fastnn]
+    text = report.readme_section(result)
+    assert line_of(text, "small") == ["small", "NumPy", "PyTorch", "JAX", "fastnn", "best other / fastnn"]
+    for n in (1, 4, 16, 64):
+        case = f"affine_forward of {n}x{n}x{n}"
+        assert line_of(text, case) == [case, "200 us", "300 us", "100 us", "40.0 us", "2.5"]
+    assert line_of(text, "from the start of Python") == ["from the start of Python", *whats]
+    assert line_of(text, "numpy") == ["numpy", "0.20 s", "0.20 s", "0.20 s"]
+    assert line_of(text, "fastnn") == ["fastnn", "0.30 s", "0.60 s", ""]
 
 
 def test_libraries_and_limits() -> None:

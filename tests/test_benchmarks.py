@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -242,7 +243,24 @@ def test_startup_times() -> None:
     assert [(row["what"], row["library"], row["repeats"]) for row in rows] == [
         ("import", "numpy", 1),
         ("import", "numba", 1),
+        ("first step", "numpy", 1),
     ]
+    assert all(row["seconds"] is not None for row in rows)
+
+
+@pytest.mark.parametrize("library", startup.FIRST_STEP)
+def test_first_steps_run(library: str) -> None:
+    if importlib.util.find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    assert startup._seconds(startup.FIRST_STEP[library], 1) is not None
+
+
+def test_a_wheel_is_found_before_this_checkout(tmp_path: pathlib.Path) -> None:
+    with zipfile.ZipFile(tmp_path / "fastnn_kernels-1.whl", "w") as wheel:
+        wheel.writestr("fastnn/__init__.py", "import numba, numpy, pathlib\nassert 'site-packages' in __file__")
+    python = startup.installed(tmp_path / "fastnn_kernels-1.whl", tmp_path / "installed")
+    assert startup._seconds("import fastnn", 1, python=python) is not None
+    assert startup._seconds("import fastnn; fastnn.Network", 1, python=python) is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no resource module")
@@ -276,8 +294,8 @@ def test_help_names_what_there_is() -> None:
         ),
         (
             ["--groups", "steps,nothing"],
-            "--groups: expected names out of gradients, operations, activations, losses, products, steps, optimizers, "
-            "layers, models, epochs, inference, contention, got nothing; see --help",
+            "--groups: expected names out of gradients, small, operations, activations, losses, products, steps, "
+            "optimizers, layers, models, epochs, inference, contention, got nothing; see --help",
         ),
         (["--threads", "0"], "--threads: expected integers from 1 to "),
         (["--threads", "many"], "--threads: expected integers from 1 to "),

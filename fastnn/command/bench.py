@@ -8,8 +8,8 @@ from typing import Any
 
 ROOT = pathlib.Path(__file__).parents[2]
 GROUPS = (
-    "gradients, operations, activations, losses, products, steps, optimizers, layers, models, epochs, inference, "
-    "contention"
+    "gradients, small, operations, activations, losses, products, steps, optimizers, layers, models, epochs, "
+    "inference, contention"
 )
 PEERS = "torch, torch_compiled, jax, sklearn, scipy, numdifftools"
 
