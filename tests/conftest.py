@@ -16,6 +16,8 @@ from fastnn import operations
 from fastnn.engine import threads
 from fastnn.environment import warmup
 from fastnn.kernels.compile import JIT_DISABLED
+from fastnn.kernels.launches import PAUSED_UNTIL
+from fastnn.kernels.units import launch_state
 from tests.compiled_package import Package
 from tests.model_files import small_network
 
@@ -55,6 +57,7 @@ SAME_EITHER_WAY = [
     "fuzz_attributes",
     "gradient_check_random",
     "hints",
+    "launches",
     "loading",
     "locks",
     "memory",
@@ -101,6 +104,12 @@ def chosen_threads() -> Iterator[None]:
     chosen = threads._chosen
     yield
     threads._chosen = chosen
+
+
+@pytest.fixture(autouse=True)
+def threads_are_tried() -> None:
+    """Begin no test in a pause, in which all regions would have one part; a busy machine begins one within any test."""
+    launch_state()[PAUSED_UNTIL] = 0.0
 
 
 @pytest.fixture

@@ -14,8 +14,6 @@ import pytest
 import fastnn
 from fastnn.engine import contention, threads
 from fastnn.kernels.compile import JIT_DISABLED
-from fastnn.kernels.launches import PAUSED_UNTIL
-from fastnn.kernels.units import launch_state
 
 pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="NUMBA_DISABLE_JIT=1 starts no threads")
 
@@ -27,7 +25,6 @@ def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.skip("OpenMP and the clocks of Linux")
     monkeypatch.setattr(contention, "PROCESSORS", 2)
     monkeypatch.setattr(contention, "_watch", contention._Watch())
-    launch_state()[PAUSED_UNTIL] = 0.0  # of a test before
 
 
 @contextlib.contextmanager
