@@ -141,6 +141,7 @@ def _use_everything(dtype: arrays.DType, rows: int) -> None:
     network = Network([Affine(2, 2), Sigmoid()], rng=0, dtype=dtype)
     network.step(x, t, SGD(0.0))
     network.loss(x, t)
+    network.accuracy(x, t)
 
 
 def _blas() -> dict[str, str | None]:

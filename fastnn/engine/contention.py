@@ -54,11 +54,11 @@ def is_supported() -> bool:
     return sys.platform == "linux" and os.path.isdir(_TASKS) and can_tell_clocks()
 
 
-def free_processors(n: int, launch: Callable[..., Any] | None) -> int:
+def free_processors(n: int, launch: Callable[..., Any]) -> int:
     """How many of `n` threads find a processor that no other thread keeps busy; at least 1, n if all are idle.
 
     `launch(entry, n, arguments)` runs an entry on n threads, by which the threads of a team of a new size tell their
-    clocks. None during a pause (kernels/launches.py).
+    clocks.
     """
     if not is_supported():
         return n
@@ -70,10 +70,10 @@ def free_processors(n: int, launch: Callable[..., Any] | None) -> int:
         watch.listed_at, watch.team = now, 0
     busy = _busy(watch, now)
     watch.free = free = max(1, min(n, PROCESSORS - busy)) if busy else n
-    if free > 1 and free != watch.team and launch is not None:
+    if free > 1 and free != watch.team:
         clocks = np.zeros(free, np.int64)
         launch(note_clocks, free, (clocks,))
-        if clocks.all():  # no pause has just begun
+        if clocks.all():  # all threads ran: no other Python thread's regions have just begun a pause
             watch.own = frozenset(clocks.view(np.int32)[::2].tolist())  # the first half of each
             watch.team, watch.read = free, {clock: ran for clock, ran in watch.read.items() if clock not in watch.own}
     return free

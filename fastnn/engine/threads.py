@@ -116,8 +116,8 @@ def run(entry: Callable[..., Any], work: float, *args: Any, n_threads: int | Non
     layer = started_layer()
     if layer == NO_LAYER or work < SMALL_WORK_ON.get(layer, 0):
         return entry(1, 0, *args)
-    if layer == "omp" and work < LARGE_WORK:
-        n = contention.free_processors(n, None if is_paused() else _launch)
+    if layer == "omp" and work < LARGE_WORK and not is_paused():
+        n = contention.free_processors(n, _launch)
         if n == 1:
             return entry(1, 0, *args)
         try:
