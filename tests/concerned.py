@@ -5,6 +5,7 @@ What these folders import in turn does not count: their own tests look at that.
 """
 
 import ast
+import functools
 import inspect
 import pathlib
 import sys
@@ -16,8 +17,14 @@ import fastnn
 TESTS = pathlib.Path(__file__).parent
 
 
+@functools.cache
+def homes(file: pathlib.Path) -> set[str]:
+    """The homes of what a file takes from fastnn and from tests."""
+    return set(map(home, names(file)))
+
+
 def names(file: pathlib.Path) -> Iterator[str]:
-    """What a file takes from fastnn and from tests: fastnn.gate.arrays, fastnn.Network, tests.shapes.numbers."""
+    """What a file takes: fastnn.gate.arrays, fastnn.Network, tests.shapes.numbers."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ("fastnn", "tests"):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
@@ -39,9 +46,9 @@ def sources(file: pathlib.Path) -> set[str]:
     """The homes of all that a file of tests names, and of all that its helpers name."""
     found, waiting = {f"tests/{file.name}"}, [file]
     while waiting:
-        homes = set(map(home, names(waiting.pop()))) - found
-        found |= homes
-        waiting += [TESTS.parent / one for one in homes if one.startswith("tests/") and (TESTS.parent / one).exists()]
+        more = homes(waiting.pop()) - found
+        found |= more
+        waiting += [TESTS.parent / one for one in more if one.startswith("tests/") and (TESTS.parent / one).exists()]
     return found
 
 

@@ -160,7 +160,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """
     number = getattr(session.config, "workerinput", {"workerid": "main"})["workerid"].removeprefix("gw")
     if number in DTYPE_OF_WORKER and len(session.items) > MANY and not JIT_DISABLED:
-        warmup(DTYPE_OF_WORKER[number], numerical_gradients=number == "1")
+        warmup(DTYPE_OF_WORKER[number], numerical_gradients=number == "0")
 
 
 def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:
