@@ -55,6 +55,7 @@ SAME_EITHER_WAY = [
     "files",
     "flags",
     "fuzz_attributes",
+    "gradient_check",
     "gradient_check_random",
     "hints",
     "launches",

@@ -23,7 +23,7 @@ BOUNDS = {
     "expm1": 1.5,
     "log": 1.0,
     "tanh": 2.0 if FUSED else 2.1,
-    "sigmoid": 2.0,
+    "sigmoid": 2.0 if FUSED else 2.2,
     "softplus": 2.6,
     "normal_distribution": 4.3,
     "normal_density": 2.6,
