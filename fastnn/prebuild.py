@@ -92,7 +92,7 @@ def link(libraries: dict[str, Any], file: pathlib.Path) -> dict[str, Any]:
     config: Any = numba.config
     machine = binding.Target.from_triple(binding.get_process_triple()).create_target_machine(
         cpu=config.CPU_NAME or binding.get_host_cpu_name(),
-        features=config.CPU_FEATURES or binding.get_host_cpu_features().flatten(),
+        features=binding.get_host_cpu_features().flatten() if config.CPU_FEATURES is None else config.CPU_FEATURES,
         opt=3, reloc="pic", codemodel="small",
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
