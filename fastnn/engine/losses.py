@@ -7,7 +7,7 @@ import numpy as np
 
 from fastnn.engine import threads
 from fastnn.engine.interpreters import jobs, on_arrays, on_outputs
-from fastnn.engine.short import SMALL, Way
+from fastnn.engine.short import FEW_ROWS, SMALL, Way
 from fastnn.gate.arrays import Array
 from fastnn.kernels.units import Unit
 from fastnn.operations.losses.base import VALUES, Loss
@@ -54,16 +54,18 @@ def learn_loss(way: Way, loss: Loss, dtype: Any, of_labels: bool, is_checked: bo
     It takes (y, t, t, dy). is_checked: for a network's loss, whose targets are to be finite and whose outputs are what
     it follows.
     """
-    if (dtype, of_labels) in way.known or loss.smooths_labels or (of_labels and not loss.takes_classes):
+    if way.knows(dtype, of_labels) or loss.smooths_labels or (of_labels and not loss.takes_classes):
         return  # the gate makes targets of smoothed labels
     of_dense, by_label = loss.units.rows, (loss.labels_units or loss.units).rows if loss.takes_classes else None
-    wanted = {of_labels, *(labels for labels in (False, True) if (dtype, labels) in way.known)}
+    wanted = {of_labels, *(labels for labels in (False, True) if way.knows(dtype, labels))}
     units = [of_dense if False in wanted or of_dense is by_label else None, by_label if True in wanted else None]
     addresses = [0 if unit is None else unit.address(dtype) for unit in units]
     accepts = loss.accepts if is_checked or loss.accepts != VALUES else on_outputs.ANYTHING
-    scratch = (0.0, np.empty(0), np.empty(0), NO_HITS, np.empty((1, 0)))
+    scratch = (0.0, np.empty(FEW_ROWS), np.empty(FEW_ROWS), NO_HITS, np.empty((1, jobs.SUMS)))
     first = (on_arrays.rows_part.address(dtype), *addresses, accepts, bool(loss.follows) and not is_checked)
-    way.learn(on_outputs.loss, dtype, SMALL, *first, np.array(loss.numbers()), NO_HITS, *scratch, key=of_labels)
+    way.learn(
+        on_outputs.loss, dtype, SMALL, *first, np.array(loss.numbers()), np.arange(FEW_ROWS), *scratch, key=of_labels
+    )
 
 
 def learn_hits(way: Way, dtype: Any, accepts: int, border: float, target_border: float, is_strict: bool) -> None:

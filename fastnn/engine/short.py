@@ -2,7 +2,8 @@
 
 A *way* is a door (kernels/doors.py) that is bound to its first arguments, for float32 and for float64. It takes
 whatever objects a user passes and answers the result; anything else where the gate should look at them or threads may
-pay. Both ways compute the same bits.
+pay. Both ways compute the same bits. Scratch is bound, too: such a call keeps the interpreter's lock, so no other one
+uses it.
 """
 
 from collections.abc import Callable
@@ -13,11 +14,13 @@ from fastnn.engine.threads import SMALL_WORK
 from fastnn.kernels.doors import made_for
 from fastnn.kernels.ground import DONE, bound
 
-__all__ = ["ASK", "DONE", "LARGE", "SMALL", "SMALL_PRODUCT", "Way", "Ways"]
+__all__ = ["ASK", "DONE", "FEW_ROWS", "LARGE", "SCRATCH", "SMALL", "SMALL_PRODUCT", "Way", "Ways"]
 
 # 64 x 64 x 64 forward and backward: starting threads through Python takes as long as a second one gains.
 SMALL_PRODUCT = 1_050_000.0
 SMALL = float(SMALL_WORK)
+SCRATCH = 1 << 15  # elements, which 64 x 64 x 64 needs half of
+FEW_ROWS = 256  # of a loss
 
 
 def ask(*arguments: Any) -> int:
@@ -34,12 +37,16 @@ class Way:
         self.call: Callable[..., Any] = ask
         self.known: set[Any] = set()
 
+    def knows(self, dtype: Any, key: Any = None) -> bool:
+        """Whether it has learned the way for this dtype."""
+        return (dtype, key) in self.known
+
     def learn(self, door: Any, dtype: Any, *first: Any, key: Any = None) -> None:
         """Also take the way of a door, which has been called for this dtype; a later one for the same dtype counts.
 
         first: its arguments after the number of threads and the launcher. key: what is learned, if not the dtype alone.
         """
-        made = None if (dtype, key) in self.known else made_for(door, dtype)
+        made = None if self.knows(dtype, key) else made_for(door, dtype)
         if made is not None:
             self.call = bound(made, 1, 0, *first, following=None if self.call is ask else self.call)
             self.known.add((dtype, key))

@@ -16,7 +16,7 @@ from numpy import ndarray
 
 from fastnn.engine import threads
 from fastnn.engine.interpreters import jobs, on_arrays
-from fastnn.engine.short import LARGE, SMALL, SMALL_PRODUCT, Way, Ways
+from fastnn.engine.short import LARGE, SCRATCH, SMALL, SMALL_PRODUCT, Way, Ways
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import remedy
@@ -80,7 +80,8 @@ def affine_forward(x: Any, W: Any, b: Any, *, out: Any = None) -> Array:
     units = on_arrays.rows_part.address(x.dtype), affine_products.address(x.dtype)
     threads.run(door, 2.0 * x.size * W.shape[1], math.inf, *units, scratch, x, W, b, y, n_threads=parts)
     _spare[x.dtype].append(scratch)
-    _forward.learn(door, x.dtype, SMALL_PRODUCT, *units, np.empty((1, 0), x.dtype))
+    if not _forward.knows(x.dtype):
+        _forward.learn(door, x.dtype, SMALL_PRODUCT, *units, np.empty((1, SCRATCH), x.dtype))
     return y
 
 
@@ -143,8 +144,9 @@ def affine_backward(
     arguments, door = (*units, scratch, sums, dy, x, W, dx, dW, db), on_arrays.affine_backward
     threads.run(door, work, math.inf, *arguments, n_threads=parts)
     _spare[x.dtype].append(scratch)
-    if need_dx:
-        _backward.learn(door, x.dtype, SMALL_PRODUCT, *units, np.empty((1, 0), x.dtype), np.empty((1, 0)))
+    if need_dx and not _backward.knows(x.dtype):
+        memory = np.empty((1, SCRATCH), x.dtype), np.empty((1, jobs.SUMS))
+        _backward.learn(door, x.dtype, SMALL_PRODUCT, *units, *memory)
     return dx if need_dx else None, dW, db
 
 

@@ -22,10 +22,9 @@ from fastnn.operations.updates.base import RATES, STEP
 # Slots of a request that no unit reads hold the unit, another one, and the places of gradients.
 UNIT, OTHER_UNIT, GRADIENT_PLACES = frames.X, frames.Y, frames.CAPACITY
 # What an operation answers to a user's arrays, if there is a limit: the gate should convert or refuse them; it is done;
-# or they are plain, but the call takes `limit` operations or more, which threads may share, or more scratch than the
-# stack should hold. Without a limit (infinity) the gate has looked at them.
+# or they are plain, but the call takes `limit` operations or more, which threads may share, or more scratch than there
+# is. Without a limit (infinity) the gate has looked at them, and all scratch suffices.
 ASK, LARGE = 1, 2
-STACK, FEW_SUMS = 2304, jobs.SUMS  # integers: a thread's stack may have 64 KiB, and a panel takes 16
 FLOP_PER_ACTIVATION = 20.0  # for each element; it decides only whether threads pay
 BORDER, TARGET_BORDER, HITS, HITS_SIZE = frames.TENSORS, frames.TENSOR_GRADIENTS, frames.LAYOUT, frames.STEPS
 
@@ -139,23 +138,10 @@ def _may_be(written: Any, read: Any) -> bool:
 
 
 @kernel
-def find_sums(request: Any, sums: Any, stack: Any) -> None:
-    """Set the scratch of sums of a request, on the stack where none is given."""
-    jobs.set_array(request, frames.SUMS, sums[0])
-    if sums.shape[1] == 0:
-        put(request, frames.SUMS, address_of(stack))
-        put(request, frames.SUMS_SIZE, FEW_SUMS)
-
-
-@kernel
-def _finds_scratch(request: Any, scratch: Any, needed: int, stack: Any) -> bool:
-    """Set the scratch of a request, on the stack where none is given; whether it suffices."""
+def _finds_scratch(request: Any, scratch: Any, needed: int, limit: float) -> bool:
+    """Set the scratch of a request; whether it suffices, which is known without a limit."""
     jobs.set_array(request, frames.SCRATCH, scratch[0])
-    if scratch.shape[1] > 0:
-        return True
-    put(request, frames.SCRATCH, address_of(stack))
-    put(request, frames.SCRATCH_SIZE, needed)
-    return needed * scratch.itemsize <= jobs.INTEGER * STACK
+    return limit == math.inf or needed <= scratch.shape[1]
 
 
 # Compiled code takes arrays one by one.
@@ -166,9 +152,9 @@ def affine_forward(
 ) -> int:  # fmt: skip
     """y = x W + b. x (N, D), W (D, H), b (H,), y (N, H) overwritten, distinct from the others."""
     like, depth, columns = x.dtype.type(0.0), W.shape[0], W.shape[1]
-    request, places, stack = new_frame(SLOTS, like), new_frame(PLACES_SIZE, like), new_frame(STACK, like)
+    request, places = new_frame(SLOTS, like), new_frame(PLACES_SIZE, like)
     begin_rows(request, unit, x, columns)
-    has_scratch = _finds_scratch(request, scratch, most_scratch(depth, columns, x.itemsize, False, False), stack)
+    has_scratch = _finds_scratch(request, scratch, most_scratch(depth, columns, x.itemsize, False, False), limit)
     if limit < math.inf:
         if x.shape[1] != depth or b.size != columns or x.size * columns == 0:
             return ASK
@@ -198,13 +184,13 @@ def affine_backward(
     dy (N, H), x (N, D), W (D, H); dx (N, D), dW (D, H), db (H,) overwritten; scratch, sums: one row for each part.
     """
     like, depth, columns = x.dtype.type(0.0), W.shape[0], W.shape[1]
-    request, places, stack = new_frame(SLOTS, like), new_frame(PLACES_SIZE, like), new_frame(STACK, like)
-    gradient_places, few_sums = new_frame(PLACES_SIZE, like), new_frame(FEW_SUMS, like)
+    request, places = new_frame(SLOTS, like), new_frame(PLACES_SIZE, like)
+    gradient_places = new_frame(PLACES_SIZE, like)
     begin_rows(request, backward, x, columns)
     most = most_scratch(x.shape[0], columns, x.itemsize, True, False)
     most = max(most, most_scratch(columns, depth, x.itemsize, False, True) if backward != 0 else 0)
-    has_scratch = _finds_scratch(request, scratch, most, stack)
-    find_sums(request, sums, few_sums)
+    has_scratch = _finds_scratch(request, scratch, most, limit)
+    jobs.set_array(request, frames.SUMS, sums[0])
     if limit < math.inf:
         if x.shape[1] != depth or dy.shape[0] != x.shape[0] or dy.shape[1] != columns or x.size * columns == 0:
             return ASK

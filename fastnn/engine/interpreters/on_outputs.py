@@ -3,23 +3,12 @@
 import math
 from typing import Annotated, Any
 
-import numpy as np
-
 from fastnn.engine.interpreters import jobs
 from fastnn.engine.interpreters.batch import is_hit
-from fastnn.engine.interpreters.on_arrays import (
-    ASK,
-    BORDER,
-    FEW_SUMS,
-    HITS,
-    LARGE,
-    TARGET_BORDER,
-    begin_rows,
-    find_sums,
-)
+from fastnn.engine.interpreters.on_arrays import ASK, BORDER, HITS, LARGE, TARGET_BORDER, begin_rows
 from fastnn.engine.interpreters.training import are_targets
 from fastnn.kernels import frames
-from fastnn.kernels.addresses import address_of, new_frame, put
+from fastnn.kernels.addresses import new_frame, put
 from fastnn.kernels.compile import kernel
 from fastnn.kernels.doors import Dense, Indices, Labels, Matrix, RealMatrix, Reals, door
 from fastnn.kernels.frames import SLOTS
@@ -27,11 +16,10 @@ from fastnn.kernels.ground import DONE, OWN, Kind
 from fastnn.kernels.reductions import sum_in_order
 from fastnn.kernels.rows import all_finite, are_apart, first_largest
 from fastnn.kernels.units import run_parts
-from fastnn.kernels.views import elements, vector_at
+from fastnn.kernels.views import elements
+from fastnn.kernels.views import part as part_of
 
 ANYTHING = -1  # dense targets of any numbers, NaN included
-FEW_ROWS = 256  # whose losses stand on the stack
-THREE_OF_ROWS = 3 * FEW_ROWS
 FLOP_PER_LOSS = 20.0  # for each element; it decides only whether threads pay
 
 
@@ -79,13 +67,12 @@ def loss(
 
     Row n has the target labels[rows[n]] or dense[rows[n]]; the other one is empty. numbers: the loss's, and the borders
     of its hits; hits (N,) intp, or empty. Scratch: losses and log_sums (N,) and sums (parts, any), float64. With a
-    limit, arrays that are empty stand on the stack, row n has the target n, the divisor is N, and the mean is returned.
-    Then either unit may be 0, if it is not compiled yet, and one unit for both takes labels as one-hot rows. follows:
-    whether y is to be probabilities.
+    limit, there may be more rows, losses and log_sums, row n has the target n, N is the divisor, and the mean is
+    returned. Then either unit may be 0, if it is not compiled yet, and one unit for both takes labels as one-hot rows.
+    follows: whether y is to be probabilities.
     """
     like, count, has_labels = y.dtype.type(0.0), y.shape[0], labels.size > 0
-    request, few_sums, few_rows = new_frame(SLOTS, like), new_frame(FEW_SUMS, like), new_frame(THREE_OF_ROWS, like)
-    chosen = unit_of_labels if has_labels else unit
+    request, chosen = new_frame(SLOTS, like), unit_of_labels if has_labels else unit
     begin_rows(request, chosen, y, y.shape[1])
     if limit < math.inf:
         if chosen == 0:
@@ -96,21 +83,15 @@ def loss(
             return ASK, 0.0
         if follows and not _are_probabilities(y):
             return ASK, 0.0
-        if FLOP_PER_LOSS * y.size >= limit or count > FEW_ROWS:
+        if FLOP_PER_LOSS * y.size >= limit or count > rows.size:
             return LARGE, 0.0
-        for n in range(count):
-            put(few_rows, n, n)
-        at, divisor = address_of(few_rows), float(count)
-        rows = vector_at(at, count, np.intp(0))
-        losses = vector_at(at + jobs.REAL * FEW_ROWS, count, 0.0)
-        log_sums = vector_at(at + 2 * jobs.REAL * FEW_ROWS, count, 0.0)
+        divisor = float(count)
     put(request, frames.TARGET, y.ctypes.data)
     put(request, frames.D_TARGET, dy.ctypes.data)
     jobs.set_array(request, frames.LABELS, labels)
     jobs.set_array(request, frames.DENSE, dense)
-    if (
-        has_labels and unit_of_labels == unit and limit < math.inf
-    ):  # its rows read a target before they write the gradient in its place
+    if has_labels and unit_of_labels == unit and limit < math.inf:
+        # Its rows read a target before they write the gradient in its place.
         _set_one_hot(labels, dy)
         jobs.set_array(request, frames.DENSE, dy)
     put(request, frames.ROW_NUMBERS, rows.ctypes.data)
@@ -121,9 +102,9 @@ def loss(
     frames.put_real(request, BORDER, numbers[1])
     frames.put_real(request, TARGET_BORDER, numbers[2])
     jobs.set_array(request, HITS, hits)
-    find_sums(request, sums, few_sums)
+    jobs.set_array(request, frames.SUMS, sums[0])
     run_parts(launcher, part, request, n_threads)
-    total = sum_in_order(losses)
+    total = sum_in_order(part_of(losses, 0, count))
     return DONE, total / divisor if limit < math.inf else total
 
 
