@@ -18,7 +18,7 @@ from fastnn.functional import losses as functional_losses
 from fastnn.functional import updates as functional_updates
 from fastnn.gate import arrays
 from fastnn.gate.slips import answers_slips
-from fastnn.kernels import processor
+from fastnn.kernels import cache, processor
 from fastnn.kernels.cache import kernel_cache_folder
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.kernels.doors import make_all
@@ -86,6 +86,11 @@ def show_config() -> None:
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"{name:<{width}}  {value}")
+
+
+def compiles_all_on_disk() -> bool:
+    """Whether all kernels are still to be compiled, and kept on disk then."""
+    return prebuilt_code().library is None and cache.is_empty()
 
 
 @answers_slips

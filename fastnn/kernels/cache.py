@@ -75,6 +75,12 @@ def kernel_cache_folder() -> pathlib.Path | None:
     return None if folder is None else folder.path
 
 
+def is_empty() -> bool:
+    """Whether kernels are kept on disk, and none of this version was when this process began."""
+    folder = _folder_or_reason()[0]
+    return folder is not None and folder.is_new
+
+
 @functools.cache
 def _folder_or_reason() -> tuple[PrivateFolder | None, str]:
     """The folder for compiled kernels, or None and the reason."""
