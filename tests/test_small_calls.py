@@ -58,6 +58,9 @@ CALLS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "affine_forward out": lambda a: fastnn.affine_forward(a["x"], a["W"], a["b"], out=outputs(a, "y")[0]),
     "affine_backward": on(fastnn.affine_backward, "y", "x", "W"),
     "affine_backward out": lambda a: fastnn.affine_backward(a["y"], a["x"], a["W"], out=(*outputs(a, "x", "W"), None)),
+    "affine_backward without dx": lambda a: fastnn.affine_backward(a["y"], a["x"], a["W"], need_dx=False)[1:],
+    "leaky_relu slope": lambda a: fastnn.activation_forward("leaky_relu", a["y"], slope=0.3),
+    "elu backward alpha": lambda a: fastnn.activation_backward("elu", a["y"], a["t"], a["shares"], alpha=2.0),
     "softmax": lambda a: fastnn.softmax(a["y"]),
     "softmax in place": lambda a: fastnn.softmax(a["y"], out=a["y"]),
     "softmax of images": lambda a: fastnn.softmax(a["y"].reshape(2, 2, H)),
@@ -94,11 +97,13 @@ def content(result: Any) -> list[bytes]:
 
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let all ways be learned anew."""
-    for module, name in ((layers, "_forward"), (layers, "_backward"), (losses, "_right")):
-        monkeypatch.setattr(module, name, Way())
+    for name in ("_forward", "_backward", "_backward_of_first"):
+        monkeypatch.setattr(layers, name, Way())
+    monkeypatch.setattr(losses, "_right", Way())
+    layers._with_option.cache_clear()
     for ways in (layers._activations, layers._derivatives):
         ways.clear()
-    losses._ways.cache_clear()
+    losses._way.cache_clear()
     updates._way.cache_clear()
 
 
@@ -219,6 +224,22 @@ def test_rates_of_another_type_are_refused_though_they_are_equal() -> None:
     with pytest.raises(TypeError, match="lr"):
         fastnn.sgd_update(p, g, True)
     assert (p == 0).all()
+
+
+def test_options_are_told_apart() -> None:
+    x = -np.ones(3)
+    for _ in range(2):
+        assert [fastnn.activation_forward("leaky_relu", x, slope=slope)[0] for slope in (0.1, 0.2, 1.0)] == [
+            -0.1,
+            -0.2,
+            -1.0,
+        ]
+        with pytest.raises(TypeError, match="slope"):
+            fastnn.activation_forward("leaky_relu", x, slope=True)
+        with pytest.raises(TypeError, match="slope"):
+            fastnn.activation_forward("relu", x, slope=0.1)
+        with pytest.raises(TypeError, match="expected arguments out of"):
+            fastnn.activation_forward("leaky_relu", x, slop=0.1)
 
 
 def test_an_activation_that_is_defined_again_is_another_one() -> None:

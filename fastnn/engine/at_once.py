@@ -39,11 +39,12 @@ def step(engine: Engine, x: Any, t: Any, optimizer: Optimizer) -> float | None:
             return None
         if workspace.optimizer_at_once is not optimizer or engine.optimizer is not optimizer:
             return None  # another thread has trained since
-        penalty = engine.penalty()
+        penalty = engine.penalty() if engine.is_penalized else 0.0
         found = _train(engine, workspace, x, t)
     if type(found) is not tuple or found[3] != jobs.DONE:
         return None
-    return float(engine.regularization.data * found[1] / found[0] + penalty)
+    samples, total, _, _ = found
+    return float(engine.regularization.data * total / samples + penalty if engine.is_penalized else total / samples)
 
 
 def gradient(engine: Engine, x: Any, t: Any) -> dict[str, Array] | None:

@@ -11,7 +11,7 @@ import numpy as np
 from fastnn.engine import observation, threads
 from fastnn.engine.interpreters import forward, jobs, training
 from fastnn.engine.losses import learn_loss, sum_of_losses
-from fastnn.engine.parameters import Parameters, vector
+from fastnn.engine.parameters import Parameters, Views, vector
 from fastnn.engine.perturbation import Model, Perturbation
 from fastnn.engine.plan import TRAINING_WORK, Compiled, check_layers, compile_plan
 from fastnn.engine.regularization import Regularization, check_regularization
@@ -70,6 +70,7 @@ class Engine:
         self.is_own_loss = type(self.loss) is type(self.formula)
         dtype = arrays.float_dtype("dtype", dtype)
         self.regularization = check_regularization(regularization, dtype)
+        self.is_penalized = not self.regularization.is_none
         for i, layer in enumerate(self.layers):
             layer.check_in(f"layers[{i}]", dtype)
         self.n_threads: int | None = None  # None for `fastnn.get_num_threads`
@@ -84,7 +85,7 @@ class Engine:
         self.trains_at_once = self.has_plain_targets and self.takes_rows and not self.statistics_places
         self.rows_of_call = max(forward.BLOCK_ROWS, int(FLOP_PER_CALL / self.plan.flop))
         self.way_of_loss, self.way_of_hits = Way(), Way()  # of outputs
-        self.ranges = {name: (start, start + math.prod(shape), shape) for name, (start, shape) in self.places.items()}
+        self.by_name = Views(self.places)
         self.gradients = vector(size, dtype)
         self._hold(vector(size, dtype))
         self.no_targets = np.empty((0, self.outputs), dtype)
@@ -218,7 +219,7 @@ class Engine:
 
     def with_penalty(self, loss: float) -> float:
         """A mean loss of data and the penalty."""
-        return loss if self.regularization.is_none else self.regularization.data * loss + self.penalty()
+        return self.regularization.data * loss + self.penalty() if self.is_penalized else loss
 
     def measure_on(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
         """Mean loss of the data alone, and accuracy."""
@@ -275,10 +276,6 @@ class Engine:
         with self.lock:
             self.run_batches((*data, NO_ORDER), None, (0, 1, len(data[0])))
             return self.by_name(self.gradients.copy())
-
-    def by_name(self, gradients: Array) -> dict[str, Array]:
-        """Views into the gradients (P,), keyed like `params`."""
-        return {name: gradients[start:end].reshape(shape) for name, (start, end, shape) in self.ranges.items()}
 
     def run_batches(
         self,

@@ -57,6 +57,22 @@ class Parameters(Mapping[str, Array]):
         return f"<{size:,} {self._vector.dtype} numbers: {shapes}>"
 
 
+class Views:
+    """Makes views by name into vectors like that of the parameters, in a third of the time that a mapping takes."""
+
+    def __init__(self, places: dict[str, tuple[int, tuple[int, ...]]]) -> None:
+        self._ranges = [
+            (name, slice(start, start + math.prod(shape)), None if len(shape) == 1 else shape)
+            for name, (start, shape) in places.items()
+        ]
+
+    def __call__(self, vector: Array) -> dict[str, Array]:
+        """The views by name."""
+        return {
+            name: vector[some] if shape is None else vector[some].reshape(shape) for name, some, shape in self._ranges
+        }
+
+
 def vector(size: int, dtype: np.dtype[Any]) -> Array:
     """A vector of `size` zeros for the parameters."""
     try:

@@ -27,7 +27,7 @@ from fastnn.operations.affine import affine_products
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_forward, _backward = Way(), Way()
+_forward, _backward, _backward_of_first = Way(), Way(), Way()  # the last without dx
 _activations, _derivatives = Ways(), Ways()  # by class
 
 # Scratch that no call is using, each (parts, size). New memory of 100 KB and more comes from the system page by page:
@@ -110,13 +110,16 @@ def affine_backward(
     Source: Rumelhart, Hinton and Williams, Nature 323 (1986), 533-536.
     """
     given = (None, None, None) if out is None else out
-    found = _backward.call(dy, x, W, *given) if need_dx is True and type(given) is tuple else None
+    found = None
+    if type(given) is tuple:
+        found = _backward.call(dy, x, W, *given) if need_dx is True else None
+        found = _backward_of_first.call(dy, x, W, x, *given[1:]) if need_dx is False else found
     if type(found) is tuple:
-        return found
+        return found if need_dx else (None, *found[1:])
     need_dx = arrays.flag("need_dx", need_dx)
     dx, dW, db = (None, None, None) if out is None else _three("out", out)
     if found == LARGE:
-        dx = np.empty_like(x) if dx is None else dx
+        dx = x if not need_dx else np.empty_like(x) if dx is None else dx
         dW = np.empty_like(W) if dW is None else dW
         db = np.empty(W.shape[1], x.dtype) if db is None else db
     else:
@@ -144,9 +147,10 @@ def affine_backward(
     arguments, door = (*units, scratch, sums, dy, x, W, dx, dW, db), on_arrays.affine_backward
     threads.run(door, work, math.inf, *arguments, n_threads=parts)
     _spare[x.dtype].append(scratch)
-    if need_dx and not _backward.knows(x.dtype):
+    way = _backward if need_dx else _backward_of_first
+    if not way.knows(x.dtype):
         memory = np.empty((1, SCRATCH), x.dtype), np.empty((1, jobs.SUMS))
-        _backward.learn(door, x.dtype, SMALL_PRODUCT, *units, *memory)
+        way.learn(door, x.dtype, SMALL_PRODUCT, *units, *memory)
     return dx if need_dx else None, dW, db
 
 
@@ -176,9 +180,11 @@ def activation_forward(name: str, x: Any, *, out: Any = None, **option: float) -
     array like x
     """
     try:
-        found = None if option else _activations[ACTIVATIONS[name]].call(x, out)
+        kind: Any = ACTIVATIONS[name]
+        way = _with_option(_activations, kind, *option, *option.values()) if option else _activations[kind]
+        found = way.call(x, out)
     except (KeyError, TypeError):  # no name, or no hash
-        found = None
+        way, found = Way(), None
     if type(found) is ndarray:
         return found
     name = arrays.choice("name", name, ACTIVATIONS)
@@ -191,8 +197,7 @@ def activation_forward(name: str, x: Any, *, out: Any = None, **option: float) -
     work, door = on_arrays.FLOP_PER_ACTIVATION * x.size, on_arrays.activation_forward
     units = on_arrays.rows_part.address(x.dtype), ACTIVATIONS[name].units.forward.address(x.dtype)
     threads.run(door, work, math.inf, *units, numbers, *_rows(name, x, y))
-    if not option:
-        _activations[ACTIVATIONS[name]].learn(door, x.dtype, SMALL, *units, numbers)
+    way.learn(door, x.dtype, SMALL, *units, numbers)
     return y
 
 
@@ -214,9 +219,11 @@ def activation_backward(name: str, dy: Any, x: Any, y: Any, *, out: Any = None, 
     array like x
     """
     try:
-        found = None if option else _derivatives[ACTIVATIONS[name]].call(dy, x, y, out)
+        kind: Any = ACTIVATIONS[name]
+        way = _with_option(_derivatives, kind, *option, *option.values()) if option else _derivatives[kind]
+        found = way.call(dy, x, y, out)
     except (KeyError, TypeError):  # no name, or no hash
-        found = None
+        way, found = Way(), None
     if type(found) is ndarray:
         return found
     name = arrays.choice("name", name, ACTIVATIONS)
@@ -231,9 +238,14 @@ def activation_backward(name: str, dy: Any, x: Any, y: Any, *, out: Any = None, 
     work, door = on_arrays.FLOP_PER_ACTIVATION * x.size, on_arrays.activation_backward
     units = on_arrays.rows_part.address(x.dtype), ACTIVATIONS[name].units.backward.address(x.dtype)
     threads.run(door, work, math.inf, *units, numbers, *_rows(name, dy, x, y, dx))
-    if not option:
-        _derivatives[ACTIVATIONS[name]].learn(door, x.dtype, SMALL, *units, numbers)
+    way.learn(door, x.dtype, SMALL, *units, numbers)
     return dx
+
+
+@functools.lru_cache(maxsize=64, typed=True)
+def _with_option(ways: Ways, kind: Any, *option: Any) -> Way:
+    """The way of an activation with its option; one that learns nothing where options are refused."""
+    return Way()
 
 
 def _rows(name: str, *given: Array) -> list[Array]:

@@ -250,8 +250,13 @@ def _evaluate(
 ) -> tuple[Value, Array]:
     """The reduced loss of a kind and its gradient by the outputs y, which errors call `name`."""
     is_usual = reduction is MEAN and sample_weight is None and class_weight is None and factor == 1.0
-    way = _way_of(kind, options) if is_usual else None
-    found = None if way is None else way.call(y, t, t, out)
+    way = found = None
+    if is_usual:
+        try:
+            way = _way(kind, *options)
+            found = way.call(y, t, t, out)
+        except TypeError:  # options without a hash, or wrong ones, which the class refuses
+            pass
     if type(found) is tuple:
         return found
     loss = kind(*options)
@@ -299,16 +304,9 @@ def _unit(loss: Loss, of_labels: bool) -> Unit:
     return (loss.labels_units if of_labels and loss.labels_units is not None else loss.units).rows
 
 
-def _way_of(kind: Any, options: tuple[float, ...]) -> Way | None:
-    """The short way of a loss; None for options that are no numbers, which the class refuses."""
-    try:
-        return _ways(kind, *options)
-    except TypeError:  # no hash
-        return None
-
-
 @functools.lru_cache(maxsize=64, typed=True)
-def _ways(kind: Any, *options: float) -> Way:
+def _way(kind: Any, *options: float) -> Way:
+    """The short way of a loss."""
     kind(*options)  # refuses wrong ones
     return Way()
 

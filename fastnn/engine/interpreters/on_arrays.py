@@ -138,6 +138,12 @@ def _may_be(written: Any, read: Any) -> bool:
 
 
 @kernel
+def _is_alone(written: Any, a: Any, b: Any, c: Any) -> bool:
+    """Whether an array shares no memory with three others."""
+    return bool(are_apart(written, a) and are_apart(written, b) and are_apart(written, c))
+
+
+@kernel
 def _finds_scratch(request: Any, scratch: Any, needed: int, limit: float) -> bool:
     """Set the scratch of a request; whether it suffices, which is known without a limit."""
     jobs.set_array(request, frames.SCRATCH, scratch[0])
@@ -158,7 +164,7 @@ def affine_forward(
     if limit < math.inf:
         if x.shape[1] != depth or b.size != columns or x.size * columns == 0:
             return ASK
-        if not (are_apart(y, x) and are_apart(y, W) and are_apart(y, b)):
+        if not _is_alone(y, x, W, b):
             return ASK
         if 2.0 * x.size * columns >= limit or not has_scratch:
             return LARGE
@@ -194,13 +200,9 @@ def affine_backward(
     if limit < math.inf:
         if x.shape[1] != depth or dy.shape[0] != x.shape[0] or dy.shape[1] != columns or x.size * columns == 0:
             return ASK
-        if not (
-            are_apart(dx, dy) and are_apart(dx, x) and are_apart(dx, W) and are_apart(dx, dW) and are_apart(dx, db)
-        ):
+        if backward != 0 and not (_is_alone(dx, dy, x, W) and are_apart(dx, dW) and are_apart(dx, db)):
             return ASK
-        if not (are_apart(dW, dy) and are_apart(dW, x) and are_apart(dW, W) and are_apart(dW, db)):
-            return ASK
-        if not (are_apart(db, dy) and are_apart(db, x) and are_apart(db, W)):
+        if not (_is_alone(dW, dy, x, W) and _is_alone(db, dy, x, W) and are_apart(dW, db)):
             return ASK
         if 4.0 * x.size * columns >= limit or not has_scratch:
             return LARGE
