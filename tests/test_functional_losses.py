@@ -174,7 +174,7 @@ def test_another_thread_may_choose_more_threads_meanwhile(monkeypatch: pytest.Mo
     chosen, found = iter((1, 2, 2, 2)), []
 
     def run(entry: Any, work: float, *args: Any, n_threads: int | None = None) -> Any:
-        found.append((len(args[-5]), threads.get_num_threads() if n_threads is None else n_threads))
+        found.append((len(args[-6]), threads.get_num_threads() if n_threads is None else n_threads))
         return entry(1, 0, *args)
 
     monkeypatch.setattr(threads, "get_num_threads", lambda: next(chosen))

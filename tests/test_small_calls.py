@@ -11,7 +11,7 @@ import pytest
 
 import fastnn
 from fastnn.engine import threads
-from fastnn.engine.short import Way
+from fastnn.engine.short import Way, Ways
 from fastnn.functional import layers, losses, updates
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.operations import ACTIVATIONS
@@ -97,14 +97,10 @@ def content(result: Any) -> list[bytes]:
 
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let all ways be learned anew."""
-    for name in ("_forward", "_backward", "_backward_of_first"):
-        monkeypatch.setattr(layers, name, Way())
-    monkeypatch.setattr(losses, "_right", Way())
-    layers._with_option.cache_clear()
-    for ways in (layers._activations, layers._derivatives):
-        ways.clear()
-    losses._way.cache_clear()
-    updates._way.cache_clear()
+    for module in (layers, losses, updates):
+        for name, value in list(vars(module).items()):
+            if isinstance(value, Way | Ways):
+                monkeypatch.setattr(module, name, type(value)())
 
 
 @pytest.fixture
@@ -240,6 +236,18 @@ def test_options_are_told_apart() -> None:
             fastnn.activation_forward("relu", x, slope=0.1)
         with pytest.raises(TypeError, match="expected arguments out of"):
             fastnn.activation_forward("leaky_relu", x, slop=0.1)
+
+
+def test_rates_and_options_that_change_take_the_short_way(runs: list[Any]) -> None:
+    a = arrays(np.float32)
+    runs.clear()
+    for number in range(1, 6):
+        fastnn.sgd_update(a["y"], a["t"], 0.1 * number)
+        fastnn.adam_update(a["y"], a["t"], a["u"], a["shares"], number, 0.01 * number)
+        fastnn.activation_forward("leaky_relu", a["y"], slope=0.1 * number)
+        fastnn.activation_backward("elu", a["y"], a["t"], a["shares"], alpha=0.1 * number)
+        fastnn.huber(a["y"], a["t"], delta=0.1 * number)
+    assert len(runs) == 5  # the first of each
 
 
 def test_an_activation_that_is_defined_again_is_another_one() -> None:

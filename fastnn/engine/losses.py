@@ -35,24 +35,18 @@ def sum_of_losses(
     """
     losses, log_sums = np.empty((2, len(y)))
     units = on_arrays.rows_part.address(y.dtype), *(unit.address(y.dtype),) * 2
-    first = (
-        *units,
-        on_outputs.ANYTHING,
-        False,
-        np.array(numbers, np.float64),
-        np.arange(len(y)) if rows is None else rows,
-    )
-    scratch = (losses, log_sums, hits, np.empty((parts, jobs.SUMS)))
-    arguments = (*first, float(len(y) if divisor is None else divisor), *scratch, y, labels, dense, dy)
+    first = (*units, on_outputs.ANYTHING, False, np.arange(len(y)) if rows is None else rows)
+    scratch = (float(len(y) if divisor is None else divisor), losses, log_sums, hits, np.empty((parts, jobs.SUMS)))
+    arguments = (*first, *scratch, np.array(numbers, np.float64), y, labels, dense, dy)
     work = on_outputs.FLOP_PER_LOSS * y.size
     return float(threads.run(on_outputs.loss, work, math.inf, *arguments, n_threads=parts)[1]), losses
 
 
-def learn_loss(way: Way, loss: Loss, dtype: Any, of_labels: bool, is_checked: bool) -> None:
+def learn_loss(way: Way, loss: Loss, dtype: Any, of_labels: bool, is_networks: bool) -> None:
     """Let the short way of a loss of outputs also take this dtype and labels, or dense targets.
 
-    It takes (y, t, t, dy). is_checked: for a network's loss, whose targets are to be finite and whose outputs are what
-    it follows.
+    It takes (numbers, y, t, t, dy); a network's (y, t, t, dy), which also wants finite targets, and knows that outputs
+    are what its loss follows.
     """
     if way.knows(dtype, of_labels) or loss.smooths_labels or (of_labels and not loss.takes_classes):
         return  # the gate makes targets of smoothed labels
@@ -60,12 +54,11 @@ def learn_loss(way: Way, loss: Loss, dtype: Any, of_labels: bool, is_checked: bo
     wanted = {of_labels, *(labels for labels in (False, True) if way.knows(dtype, labels))}
     units = [of_dense if False in wanted or of_dense is by_label else None, by_label if True in wanted else None]
     addresses = [0 if unit is None else unit.address(dtype) for unit in units]
-    accepts = loss.accepts if is_checked or loss.accepts != VALUES else on_outputs.ANYTHING
+    accepts = loss.accepts if is_networks or loss.accepts != VALUES else on_outputs.ANYTHING
     scratch = (0.0, np.empty(FEW_ROWS), np.empty(FEW_ROWS), NO_HITS, np.empty((1, jobs.SUMS)))
-    first = (on_arrays.rows_part.address(dtype), *addresses, accepts, bool(loss.follows) and not is_checked)
-    way.learn(
-        on_outputs.loss, dtype, SMALL, *first, np.array(loss.numbers()), np.arange(FEW_ROWS), *scratch, key=of_labels
-    )
+    first = (on_arrays.rows_part.address(dtype), *addresses, accepts, bool(loss.follows) and not is_networks)
+    numbers = [np.array(loss.numbers())] if is_networks else []
+    way.learn(on_outputs.loss, dtype, SMALL, *first, np.arange(FEW_ROWS), *scratch, *numbers, key=of_labels)
 
 
 def learn_hits(way: Way, dtype: Any, accepts: int, border: float, target_border: float, is_strict: bool) -> None:

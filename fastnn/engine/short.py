@@ -55,8 +55,6 @@ class Way:
 class Ways(dict[Any, Way]):
     """The ways of operations by a key."""
 
-    __hash__ = object.__hash__  # type: ignore[assignment]
-
     def __missing__(self, key: Any) -> Way:
         made = self[key] = Way()
         return made

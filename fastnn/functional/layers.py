@@ -29,6 +29,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 _forward, _backward, _backward_of_first = Way(), Way(), Way()  # the last without dx
 _activations, _derivatives = Ways(), Ways()  # by class
+_with_option, _derivatives_with_option = Ways(), Ways()  # which first take the activation's numbers
 
 # Scratch that no call is using, each (parts, size). New memory of 100 KB and more comes from the system page by page:
 # 784 x 50 on two threads took 23 us with it instead of 10. Python threads take and append without a lock.
@@ -180,11 +181,13 @@ def activation_forward(name: str, x: Any, *, out: Any = None, **option: float) -
     array like x
     """
     try:
-        kind: Any = ACTIVATIONS[name]
-        way = _with_option(_activations, kind, *option, *option.values()) if option else _activations[kind]
-        found = way.call(x, out)
-    except (KeyError, TypeError):  # no name, or no hash
-        way, found = Way(), None
+        kind = ACTIVATIONS[name]
+        if option:
+            found = _with_option[kind].call(_numbers("activation_forward", name, option), x, out)
+        else:
+            found = _activations[kind].call(x, out)
+    except (KeyError, TypeError):  # no name, or a wrong option
+        found = None
     if type(found) is ndarray:
         return found
     name = arrays.choice("name", name, ACTIVATIONS)
@@ -197,7 +200,8 @@ def activation_forward(name: str, x: Any, *, out: Any = None, **option: float) -
     work, door = on_arrays.FLOP_PER_ACTIVATION * x.size, on_arrays.activation_forward
     units = on_arrays.rows_part.address(x.dtype), ACTIVATIONS[name].units.forward.address(x.dtype)
     threads.run(door, work, math.inf, *units, numbers, *_rows(name, x, y))
-    way.learn(door, x.dtype, SMALL, *units, numbers)
+    ways, first = (_with_option, units) if option else (_activations, (*units, numbers))
+    ways[ACTIVATIONS[name]].learn(door, x.dtype, SMALL, *first)
     return y
 
 
@@ -219,11 +223,14 @@ def activation_backward(name: str, dy: Any, x: Any, y: Any, *, out: Any = None, 
     array like x
     """
     try:
-        kind: Any = ACTIVATIONS[name]
-        way = _with_option(_derivatives, kind, *option, *option.values()) if option else _derivatives[kind]
-        found = way.call(dy, x, y, out)
-    except (KeyError, TypeError):  # no name, or no hash
-        way, found = Way(), None
+        kind = ACTIVATIONS[name]
+        if option:
+            numbers = _numbers("activation_backward", name, option)
+            found = _derivatives_with_option[kind].call(numbers, dy, x, y, out)
+        else:
+            found = _derivatives[kind].call(dy, x, y, out)
+    except (KeyError, TypeError):  # no name, or a wrong option
+        found = None
     if type(found) is ndarray:
         return found
     name = arrays.choice("name", name, ACTIVATIONS)
@@ -238,14 +245,9 @@ def activation_backward(name: str, dy: Any, x: Any, y: Any, *, out: Any = None, 
     work, door = on_arrays.FLOP_PER_ACTIVATION * x.size, on_arrays.activation_backward
     units = on_arrays.rows_part.address(x.dtype), ACTIVATIONS[name].units.backward.address(x.dtype)
     threads.run(door, work, math.inf, *units, numbers, *_rows(name, dy, x, y, dx))
-    way.learn(door, x.dtype, SMALL, *units, numbers)
+    ways, first = (_derivatives_with_option, units) if option else (_derivatives, (*units, numbers))
+    ways[ACTIVATIONS[name]].learn(door, x.dtype, SMALL, *first)
     return dx
-
-
-@functools.lru_cache(maxsize=64, typed=True)
-def _with_option(ways: Ways, kind: Any, *option: Any) -> Way:
-    """The way of an activation with its option; one that learns nothing where options are refused."""
-    return Way()
 
 
 def _rows(name: str, *given: Array) -> list[Array]:

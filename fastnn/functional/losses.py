@@ -11,7 +11,7 @@ import numpy as np
 from fastnn import losses as _losses  # not to stand where fastnn.functional has this module
 from fastnn.engine import threads
 from fastnn.engine.losses import learn_hits, learn_loss, sum_of_losses
-from fastnn.engine.short import DONE, LARGE, Way
+from fastnn.engine.short import DONE, LARGE, Way, Ways
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.kernels.units import Unit
@@ -20,6 +20,7 @@ from fastnn.operations.losses.base import PROBABILITIES, SIGNS, one_hot
 
 MEAN = "mean"
 REDUCTIONS = (MEAN, "element_mean", "sum", "none")
+_ways = Ways()  # by class
 _right = Way()  # how many rows are right
 Value: TypeAlias = Any  # a float, or an array (N,) for the reduction "none"
 
@@ -250,13 +251,14 @@ def _evaluate(
 ) -> tuple[Value, Array]:
     """The reduced loss of a kind and its gradient by the outputs y, which errors call `name`."""
     is_usual = reduction is MEAN and sample_weight is None and class_weight is None and factor == 1.0
-    way = found = None
+    found = numbers = None
     if is_usual:
         try:
-            way = _way(kind, *options)
-            found = way.call(y, t, t, out)
+            numbers = _numbers(kind, *options)
         except TypeError:  # options without a hash, or wrong ones, which the class refuses
-            pass
+            numbers = None
+        if numbers is not None:
+            found = _ways[kind].call(numbers, y, t, t, out)
     if type(found) is tuple:
         return found
     loss = kind(*options)
@@ -279,8 +281,8 @@ def _evaluate(
     options_of_sum: Any = {"divisor": 1.0 if weights is not None else divisor, "parts": threads.get_num_threads()}
     unit = _unit(loss, labels.size > 0)
     total, values = sum_of_losses(unit, loss.numbers(), y, labels, dense, dy, **options_of_sum)
-    if way is not None:
-        learn_loss(way, loss, y.dtype, np.ndim(t) == 1 and loss.takes_classes and y.shape[1] > 1, False)
+    if numbers is not None:
+        learn_loss(_ways[kind], loss, y.dtype, np.ndim(t) == 1 and loss.takes_classes and y.shape[1] > 1, False)
     if weights is None and reduction != "none":
         return total / divisor, dy
     if weights is not None:
@@ -305,10 +307,10 @@ def _unit(loss: Loss, of_labels: bool) -> Unit:
 
 
 @functools.lru_cache(maxsize=64, typed=True)
-def _way(kind: Any, *options: float) -> Way:
-    """The short way of a loss."""
-    kind(*options)  # refuses wrong ones
-    return Way()
+def _numbers(kind: Any, *options: float) -> Array | None:
+    """The numbers that a loss's units read; None if it smooths labels, for which there is no short way."""
+    loss = kind(*options)
+    return None if loss.smooths_labels else np.array(loss.numbers())
 
 
 def _divisor(weights: Array | None, reduction: str, shape: tuple[int, ...]) -> float:

@@ -14,10 +14,12 @@ import numpy as np
 from fastnn import optimizers as _optimizers  # not to be exported
 from fastnn.engine import threads
 from fastnn.engine.interpreters import on_arrays
-from fastnn.engine.short import DONE, SMALL, Way
+from fastnn.engine.short import DONE, SMALL, Ways
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.operations.updates.base import RATES, STEP
+
+_ways = Ways()  # by class
 
 
 # <generated: python -m docs.generate>
@@ -126,9 +128,10 @@ def _update(kind: Any, rates: tuple[Any, ...], step: int | None, *vectors: Any) 
     """The update of a class of optimizers with these rates; vectors: parameters, gradients, then the state, None."""
     try:
         number = 0.0 if step is None else float(step) if type(step) is int and step > 0 else math.nan
-        if number >= 0.0 and _way(kind, *rates).call(number, *vectors) == DONE:
+        numbers, _ = _numbers(kind, vectors[0].dtype, *rates)
+        if number >= 0.0 and _ways[kind].call(numbers, number, *vectors) == DONE:
             return
-    except (TypeError, OverflowError):  # rates without a hash, a step without end
+    except (AttributeError, TypeError, ValueError, OverflowError):  # the gate says what is wrong
         pass
     names = "params", "grads", *kind.keeps
     number = 0.0 if step is None else float(arrays.integer("step", step, minimum=1))
@@ -140,15 +143,9 @@ def _update(kind: Any, rates: tuple[Any, ...], step: int | None, *vectors: Any) 
     for (first, *rest), (numbers, flop) in zip(rows, kept, strict=True):
         given = [first, *rest, *rest[-1:] * (3 - len(rest))]  # if it keeps fewer than two
         units = on_arrays.update_part.address(first.dtype), kind.unit.address(first.dtype)
-        arguments = (*units, flop, len(rest), numbers)
-        threads.run(on_arrays.update, flop * first.size, math.inf, *arguments, number, *given)
-        _way(kind, *rates).learn(on_arrays.update, first.dtype, SMALL, *arguments)
-
-
-@functools.lru_cache(maxsize=64, typed=True)
-def _way(kind: Any, *rates: Any) -> Way:
-    """The short way of an update."""
-    return Way()
+        arguments = (*units, flop, len(rest))
+        threads.run(on_arrays.update, flop * first.size, math.inf, *arguments, numbers, number, *given)
+        _ways[kind].learn(on_arrays.update, first.dtype, SMALL, *arguments)
 
 
 @functools.lru_cache(maxsize=64, typed=True)

@@ -60,7 +60,7 @@ def _set_one_hot(labels: Any, dy: Any) -> None:
 @door
 def loss(
     n_threads: int, launcher: int, limit: float, part: int, unit: int, unit_of_labels: int, accepts: int, follows: bool,
-    numbers: Reals, rows: Indices, divisor: float, losses: Reals, log_sums: Reals, hits: Indices, sums: RealMatrix,
+    rows: Indices, divisor: float, losses: Reals, log_sums: Reals, hits: Indices, sums: RealMatrix, numbers: Reals,
     y: Matrix, labels: Labels, dense: Dense, dy: Annotated[Any, Kind(OWN, 2, "y", True)],
 ) -> Any:  # fmt: skip
     """What is to be done, and the sum of the losses of outputs y (N, K); dy is its gradient over `divisor`.
