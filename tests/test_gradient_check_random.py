@@ -3,6 +3,7 @@
 `python -m benchmarks.gradient_checks` counts the same over thousands of networks.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,10 @@ MOST_UNKNOWN = 0.15  # of the networks below: all their units are saturated in f
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("share", [0.5, pytest.param(1.0, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_random_networks(name: str) -> None:
-    networks = NETWORKS[name]
+def test_random_networks(name: str, share: float) -> None:
+    networks = math.ceil(share * NETWORKS[name])
     counts = gradient_checks.Counts(gradient_checks.SETS[name]._replace(most_work=WORK))
     for seed in range(networks):
         counts.note(seed, True)

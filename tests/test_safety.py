@@ -84,17 +84,17 @@ class Meeting:
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.original, self.barrier, self.found = threads.run, threading.Barrier(2), list[Any]()
+        self.original, self.barrier, self.found = threads.run, threading.Barrier(2, timeout=2.0), list[Any]()
         self.lock = threading.Lock()
         monkeypatch.setattr("fastnn.engine.engine.threads.run", self)
 
     def __call__(self, entry: Any, work: float, *args: Any, **options: Any) -> Any:
         job = next(one for one in args if isinstance(one, np.ndarray) and one.dtype == np.intp)
         with contextlib.suppress(threading.BrokenBarrierError):
-            self.barrier.wait(2.0)
+            self.barrier.wait()
             with self.lock:
                 self.found.append(job)
-            self.barrier.wait(2.0)
+            self.barrier.wait()
         return self.original(entry, work, *args, **options)
 
     def of_two(self, function: Any) -> list[Any]:
@@ -102,6 +102,7 @@ class Meeting:
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             for future in [pool.submit(function) for _ in range(2)]:
                 future.result()
+        self.barrier.abort()  # a call alone waits for nobody
         return self.found
 
 
