@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnn import SGD, Adam, Affine, Momentum, Network, Regularization, Relu, Sigmoid
+from fastnn import SGD, Adam, Affine, BatchNorm, Momentum, Network, Regularization, Relu, Sigmoid, Softmax
 from fastnn.engine import at_once
 from fastnn.engine.short import Way
 from fastnn.kernels.compile import JIT_DISABLED
@@ -57,17 +57,23 @@ def test_networks_take_both_ways_to_the_same_bits(
     assert run() == short
 
 
-def test_the_short_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_dense", [False, True])
+def test_the_short_way_is_taken(is_dense: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     net, (x, t), optimizer = network(), batch(), SGD(0.1)
-    net.step(x, t, optimizer), net.loss(x, t)
+    t = np.eye(3, dtype=np.float32)[t] if is_dense else t
+    net.step(x, t, optimizer), net.loss(x, t), net.accuracy(x, t)
 
     def never(*_: Any, **__: Any) -> Any:
         raise AssertionError("the long way")
 
-    monkeypatch.setattr(net.engine, "prepare", never)
-    monkeypatch.setattr(net.engine, "predict", never)
+    with monkeypatch.context() as patch:
+        for name in ("prepare", "predict", "run_batches"):
+            patch.setattr(net.engine, name, never)
+        net.step(x, t, optimizer), net.loss(x, t), net.predict(x), net.predict(x, out=np.empty((N, 3), np.float32))
+        net.accuracy(x, t)
+    net.gradient(x, t)
     monkeypatch.setattr(net.engine, "run_batches", never)
-    net.step(x, t, optimizer), net.loss(x, t), net.predict(x), net.predict(x, out=np.empty((N, 3), np.float32))
+    net.gradient(x, t)
 
 
 def test_what_changes_between_steps_is_noticed(long_way: Callable[[], None]) -> None:
@@ -159,7 +165,7 @@ def test_large_networks_are_checked_too() -> None:
         net.step(x, t + 3, optimizer)
 
 
-def test_a_penalty_takes_the_long_way(long_way: Callable[[], None]) -> None:
+def test_a_penalty_is_the_same_both_ways(long_way: Callable[[], None]) -> None:
     def run() -> tuple[float, float]:
         net, (x, t), optimizer = network(regularization=Regularization(l2=0.1)), batch(), SGD(0.1)
         net.step(x, t, optimizer)
@@ -215,3 +221,38 @@ def test_outputs_are_not_computed_twice_for_a_loss(monkeypatch: pytest.MonkeyPat
     for targets in (t, t.tolist(), np.eye(3)[t], np.eye(3, dtype=np.float32)[t]):
         net.loss(x, targets), net.accuracy(x, targets)
     net.loss(many, labels), net.accuracy(many, labels)
+
+
+KINDS: dict[str, tuple[str, list[Any], str]] = {
+    "logits, one-hot": ("softmax_cross_entropy", [Affine(H, 3)], "one_hot"),
+    "logits, labels": ("kl_divergence", [Affine(H, 3)], "labels"),
+    "probabilities, one-hot": ("cross_entropy", [Affine(H, 3), Softmax()], "one_hot"),
+    "probabilities, labels": ("cross_entropy", [Affine(H, 3), Softmax()], "labels"),
+    "margins, labels": ("hinge", [Affine(H, 3)], "labels"),
+    "one logit": ("sigmoid_cross_entropy", [Affine(H, 1)], "bits"),
+    "one margin": ("hinge", [Affine(H, 1)], "signs"),
+    "shares": ("sigmoid_cross_entropy", [Affine(H, 3)], "one_hot"),
+    "statistics": ("softmax_cross_entropy", [BatchNorm(), Affine(H, 3)], "labels"),
+}
+
+
+@pytest.mark.parametrize("regularization", [None, Regularization(l1=0.01, l2=0.1, data=0.7)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_losses_and_targets_take_both_ways_to_the_same_bits(
+    kind: str, regularization: Any, long_way: Callable[[], None]
+) -> None:
+    (loss, last, wanted), (x, labels), optimizer = KINDS[kind], batch(), Momentum(0.1)
+    bits = (labels > 0).astype(np.float32)[:, None]
+    targets = {"labels": labels, "one_hot": np.eye(3, dtype=np.float32)[labels], "bits": bits, "signs": 2 * bits - 1}
+
+    def run() -> list[Any]:
+        net, t = Network([Affine(D, H), Relu(), *last], loss, rng=0, regularization=regularization), targets[wanted]
+        found: list[Any] = []
+        for _ in range(3):
+            found += [net.step(x, t, optimizer), net.step(x, t, optimizer), net.loss(x, t), net.accuracy(x, t)]
+            found += [value.tobytes() for _ in range(2) for value in net.gradient(x, t).values()]
+        return [*found, net.predict(x).tobytes()]
+
+    short = run()
+    long_way()
+    assert run() == short
