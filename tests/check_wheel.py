@@ -37,9 +37,9 @@ def every_kernel(**variables: str) -> dict[str, Any]:
 
 
 def check_machine_code() -> None:
-    """The machine code is used for every kernel, and gives the bits of kernels that are compiled now."""
+    """The machine code is used for every kernel, and gives the bits of kernels that are compiled now, at each level."""
     from fastnn import prebuild
-    from fastnn.kernels import prebuilt
+    from fastnn.kernels import prebuilt, processor
     from fastnn.kernels.compile import ENTRIES
     from fastnn.kernels.doors import Door
     from fastnn.kernels.units import UNITS
@@ -63,6 +63,12 @@ def check_machine_code() -> None:
     without = every_kernel(FASTNN_PREBUILT="0")
     assert not any(without["asked"].values())
     assert with_code["hashes"] == without["hashes"]
+    for level, features in prebuilt.LEVELS[platform.machine()].items():
+        if set(features.split()) <= processor.FEATURES:
+            variables = {"NUMBA_CPU_NAME": level, "NUMBA_CPU_FEATURES": ",".join(f"+{one}" for one in features.split())}
+            for_level = every_kernel(**variables)
+            assert all(for_level["asked"].values()), level
+            assert for_level["hashes"] == with_code["hashes"], level
     print(f"{len(with_code['asked'])} kernels for {found.reason} give the bits of kernels that are compiled now")
 
 

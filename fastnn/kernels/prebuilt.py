@@ -20,14 +20,11 @@ from fastnn.kernels.cache import JIT_DISABLED, is_told_by_files, sources_hash
 
 FOLDER = pathlib.Path(__file__).parent / "machine_code"
 INDEX = "index.json"
-# Settings that ask for other code than the wheel's.
-SETTINGS = (
-    "FASTNN_VECTOR_WIDTH", "NUMBA_BOUNDSCHECK", "NUMBA_CPU_FEATURES", "NUMBA_CPU_NAME", "NUMBA_ENABLE_AVX",
-    "NUMBA_LOOP_VECTORIZE", "NUMBA_OPT", "NUMBA_SLP_VECTORIZE",
-)  # fmt: skip
+# Settings that ask for other code than the wheel's; the ones about processors and vectors are seen by what they do.
+SETTINGS = "NUMBA_BOUNDSCHECK", "NUMBA_LOOP_VECTORIZE", "NUMBA_OPT", "NUMBA_SLP_VECTORIZE"
 
-# What each level adds, by LLVM's names; see the psABI of x86-64, section 3.1.1. Elsewhere the baseline is the only one.
-_V3 = "avx avx2 bmi bmi2 cx16 f16c fma lzcnt movbe popcnt sahf sse3 sse4.1 sse4.2 ssse3 xsave"
+# What a level needs, by LLVM's names; see the psABI of x86-64, section 3.1.1. Elsewhere the baseline is the only one.
+_V3 = "avx avx2 bmi bmi2 cx16 f16c fma lzcnt movbe popcnt sse3 sse4.1 sse4.2 ssse3"
 _V4 = f"{_V3} avx512bw avx512cd avx512dq avx512f avx512vl"
 LEVELS: dict[str, dict[str, str]] = {"x86_64": {"x86-64-v4": _V4, "x86-64-v3": _V3}, "aarch64": {"generic": ""}}
 
@@ -78,7 +75,7 @@ def _load(index: dict[str, Any]) -> Prebuilt:
     if index["sources"] != sources_hash():
         return Prebuilt(None, "the kernels' sources have changed since the wheel was built")
     for level, stored in index["levels"].items():
-        suits = set(stored["features"].split()) <= processor.FEATURES | {"sahf", "xsave"}
+        suits = set(stored["features"].split()) <= processor.FEATURES
         if suits and stored["processor"] == processor.described():
             file = FOLDER / stored["file"]
             if hashlib.sha256(file.read_bytes()).hexdigest() != stored["sha256"]:
