@@ -72,7 +72,7 @@ def config() -> dict[str, Any]:
             "fma": processor.HAS_FMA,
         },
         "compiled": not JIT_DISABLED,
-        "prebuilt": {"level": code.reason if code.library else None, "reason": code.reason},
+        "prebuilt": {"level": code.level or None, "reason": code.reason},
         "threads": threads.describe(),
         "folders": {"kernels": None if kernels is None else str(kernels), "data": None if data is None else str(data)},
         "blas": _blas(),

@@ -4,6 +4,7 @@ It writes a shared library for each level of processors, and their index. kernel
 """
 
 import argparse
+import ctypes
 import hashlib
 import importlib
 import json
@@ -11,6 +12,7 @@ import os
 import pathlib
 import pkgutil
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,56 +23,61 @@ import numba
 import numpy as np
 from llvmlite import binding
 
+from fastnn.engine.interpreters import perturbing
+from fastnn.engine.plan import PERTURBING
 from fastnn.kernels import prebuilt, processor
-from fastnn.kernels.cache import sources_hash
+from fastnn.kernels.cache import code_settings, sources_hash
 from fastnn.kernels.compile import ENTRIES
 from fastnn.kernels.doors import Door
-from fastnn.kernels.units import UNITS, Unit, launcher, launcher_code
-from fastnn.operations import LOSSES
+from fastnn.kernels.units import UNITS, launcher_code
+from fastnn.operations import LAYERS, LOSSES
 from fastnn.operations.losses.base import LossUnits
 
-ROOMS = "kernels", "operations", "engine", "functional", "gradients"  # where units and doors are made
+FOLDERS = "kernels", "operations", "engine", "functional", "gradients"  # where units and doors are made
+OUTSIDE = {"pow", "pthread_getcpuclockid", "pthread_self", "sqrt", "sqrtf"}  # LLVM adds memset, and makes roots itself
 DTYPES: tuple[Any, Any] = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def import_all() -> None:
     """Import the modules that make units and doors."""
-    for room in ROOMS:
-        package = importlib.import_module(f"fastnn.{room}")
-        for module in pkgutil.walk_packages(package.__path__, f"fastnn.{room}."):
+    for folder in FOLDERS:
+        package = importlib.import_module(f"fastnn.{folder}")
+        for module in pkgutil.walk_packages(package.__path__, f"fastnn.{folder}."):
             importlib.import_module(module.name)
 
 
-def called_in_float64() -> list[Unit]:
-    """The units that are called in float64 alone, see LossUnits."""
+def called_in_float64() -> list[Any]:
+    """The units and doors that are called in float64 alone: the ones of numerical gradients."""
     places = [vars(module) for name, module in sys.modules.items() if name.startswith("fastnn.operations.losses.")]
     values = [value for place in (*places, *map(vars, LOSSES.values())) for value in place.values()]
-    units = {value for value in values if isinstance(value, LossUnits)}
-    rows = [one.rows for one in units]
-    return [unit for one in units for unit in one[1:] if unit is not None and unit not in rows]
+    losses = {value for value in values if isinstance(value, LossUnits)}
+    rows = [one.rows for one in losses]
+    found = [unit for one in losses for unit in one[1:] if unit not in rows]
+    found += [getattr(layer.units, role) for layer in LAYERS.values() for role in PERTURBING if role != "forward"]
+    return [*found, perturbing.perturb_part, perturbing.prepare_part, perturbing.perturb, perturbing.prepare]
 
 
 def every_code() -> dict[str, Any]:
     """Compile the launcher and each unit and door for each dtype; return the libraries with their code, by name."""
     import_all()
-    launcher()
-    name, code = launcher_code()
-    found, float64_units = {name: code}, called_in_float64()
+    found, float64_only = dict([launcher_code()]), called_in_float64()
     doors = [entry for entry in ENTRIES if isinstance(entry, Door)]
     for dtype in DTYPES:
+        others = float64_only if dtype == DTYPES[0] else []
         for unit in UNITS:
-            if dtype == DTYPES[1] or unit not in float64_units:
+            if unit not in others:
                 unit.address(dtype)
                 found[prebuilt.name_of(str(dtype), unit.function, unit.made_of)] = unit.libraries[str(dtype)]
         for door in doors:
-            door.made_for(dtype)
-            found[prebuilt.name_of(str(dtype), door.around, door.made_of)] = door.libraries[str(dtype)]
+            if door not in others:
+                door.made_for(dtype)
+                found[prebuilt.name_of(str(dtype), door.around, door.made_of)] = door.libraries[str(dtype)]
     return found
 
 
 def merged(libraries: dict[str, Any]) -> Any:
     """One module of LLVM with a function of each name, and nothing else to be seen from outside."""
-    whole = None
+    whole: Any = None
     for name, library in sorted(libraries.items()):
         module = binding.parse_bitcode(library._final_module.as_bitcode())
         for one in [*module.functions, *module.global_variables]:
@@ -84,6 +91,10 @@ def merged(libraries: dict[str, Any]) -> Any:
             whole = module
         else:
             whole.link_in(module)
+    outside = {one.name for one in [*whole.functions, *whole.global_variables] if one.is_declaration}
+    strangers = {name for name in outside if not name.startswith("llvm.")} - OUTSIDE
+    if strangers:
+        raise RuntimeError(f"expected machine code that names {', '.join(sorted(OUTSIDE))} alone, got {strangers}")
     return whole
 
 
@@ -99,14 +110,19 @@ def link(libraries: dict[str, Any], file: pathlib.Path) -> dict[str, Any]:
         object_file = pathlib.Path(folder) / "kernels.o"
         object_file.write_bytes(machine.emit_object(merged(libraries)))
         # Without the C library, whose functions, such as memset, are found in the process that loads it.
-        command = [_linker(), "-shared", "-nostdlib", "-s", "-Wl,-z,noexecstack", "-Wl,--build-id=none"]
+        command = [*linker(), "-shared", "-nostdlib", "-s", "-Wl,-z,noexecstack", "-Wl,--build-id=none"]
         subprocess.run([*command, "-o", str(file), str(object_file)], check=True)
+    opened = ctypes.CDLL(str(file))  # which runs nothing of it
+    for name in libraries:
+        opened[name]  # AttributeError if it is not there
     checksum = hashlib.sha256(file.read_bytes()).hexdigest()
     return {"file": file.name, "sha256": checksum, "features": "", "processor": processor.described()}
 
 
-def _linker() -> str:
-    found = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+def linker() -> list[str]:
+    """The command that links a shared library: the C compiler; FileNotFoundError if there is none."""
+    command = shlex.split(os.environ.get("CC", ""))
+    found = command or [one for one in map(shutil.which, ("cc", "gcc", "clang")) if one][:1]
     if not found:
         raise FileNotFoundError("expected a C compiler, which links the kernels: install gcc or clang, or set CC")
     return found
@@ -114,17 +130,22 @@ def _linker() -> str:
 
 def write_index(folder: pathlib.Path, levels: dict[str, Any]) -> None:
     """Write what kernels/prebuilt.py reads first: the libraries of all levels, the best first."""
-    text = json.dumps({"sources": sources_hash(), "levels": levels}, indent=1)
+    settings = code_settings()
+    del settings["USING_SVML"]  # OUTSIDE has nothing of Intel's library, which a user may have
+    text = json.dumps({"sources": sources_hash(), "settings": settings, "levels": levels}, indent=1)
     (folder / prebuilt.INDEX).write_text(text + "\n", encoding="utf-8")
 
 
 def write_all(folder: pathlib.Path) -> None:
     """Write the libraries for all levels of this architecture, each compiled in a process of its own, and the index."""
+    linker()
     folder.mkdir(parents=True, exist_ok=True)
     levels = prebuilt.LEVELS.get(platform.machine().lower(), {})
     running = {}
     for level, features in levels.items():
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
+        ours = "FASTNN_", "NUMBA_", "PYTHONSAFEPATH"  # which would change the code, or what is imported
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        environment["PYTHONPATH"] = str(pathlib.Path(__file__).parents[1])
         environment["NUMBA_CPU_NAME"] = level
         environment["NUMBA_CPU_FEATURES"] = ",".join(f"+{name}" for name in features.split())
         environment |= {"FASTNN_PREBUILT": "0", "FASTNN_CACHE": "0"}

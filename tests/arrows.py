@@ -30,7 +30,7 @@ ARROWS = {
     "demos": "__init__ gate layers models reference",
     "command": "datasets demos dropin environment errors gate gradients layers network optimizers reference system "
     "version",
-    "prebuild": "kernels operations",
+    "prebuild": "engine engine.interpreters kernels operations",
     "__main__": "command",
 }
 # What a function may import when it is called: to start quickly, or because few need it.

@@ -1,8 +1,8 @@
 """The line that counts kernels while they are compiled: rewritten on a terminal, written once elsewhere."""
 
+import contextlib
 import io
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -31,10 +31,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def compile_one(counted: Waiting, is_plain: bool = True) -> None:
+def compile_one(counted: Waiting, is_kept: bool = True) -> None:
     """What compiling a kernel tells."""
     with counted.kernel():
-        counted.tell("kept in a folder", is_plain)
+        counted.tell("kept in a folder", is_kept)
 
 
 def test_a_terminal_sees_one_line_that_counts(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,11 +80,11 @@ def test_a_log_has_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stream.getvalue() == f"{TITLE} (kept in a folder)\n"
 
 
-def test_a_terminal_is_told_what_is_not_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_is_told_why_kernels_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     stream, counted = Terminal(), Waiting()
     monkeypatch.setattr(sys, "stderr", stream)
-    compile_one(counted, is_plain=False)
-    compile_one(counted, is_plain=False)
+    compile_one(counted, is_kept=False)
+    compile_one(counted, is_kept=False)
     text = stream.getvalue()
     assert text.startswith(f"{TITLE} (kept in a folder)\n\r{TITLE}: 0 of 1, 0 s\r")
     assert text.count("\n") == 1
@@ -116,15 +116,26 @@ print(net.predict(np.ones((1, 3), np.float32)).shape)
 """
 
 
+def read_all(terminal: int) -> str:
+    """All that was written to a terminal whose other end is closed, which Linux says by an error."""
+    seen = b""
+    with contextlib.suppress(OSError):
+        while read := os.read(terminal, 1 << 16):
+            seen += read
+    os.close(terminal)
+    return seen.decode()
+
+
 @pytest.mark.skipif(JIT_DISABLED or sys.platform == "win32", reason="nothing is compiled, or there is no terminal")
 def test_a_first_prediction_on_a_real_terminal() -> None:
+    import pty
+
     mine, theirs = pty.openpty()
     variables = {**os.environ, "FASTNN_CACHE": "0", "FASTNN_PREBUILT": "0"}
     command = [sys.executable, "-c", STEP]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, env=variables, text=True, check=True)
     os.close(theirs)
-    seen = os.read(mine, 1 << 16).decode()
-    os.close(mine)
+    seen = read_all(mine)
     assert done.stdout == "(1, 2)\n"
     counts = [tuple(map(int, found)) for found in re.findall(r": (\d+) of (\d+), \d+ s", seen)]
     assert counts[0][0] == 0 and len(counts) >= 3
@@ -132,3 +143,19 @@ def test_a_first_prediction_on_a_real_terminal() -> None:
     assert all(made < needed for made, needed in counts)
     assert seen.splitlines()[0] == f"{TITLE} (for this process only: FASTNN_CACHE=0)"
     assert seen.endswith("\r")
+
+
+def test_a_narrow_terminal_keeps_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, counted = Terminal(), Waiting()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("COLUMNS", "30")
+    compile_one(counted)
+    assert lines(stream.getvalue()) == [TITLE[:29], "", ""]
+
+
+def test_a_kernel_outside_of_groups_is_announced_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numba compiles entries when they are called, and nobody knows when they are done."""
+    stream, counted = Terminal(), Waiting()
+    monkeypatch.setattr(sys, "stderr", stream)
+    counted.tell("kept in a folder")
+    assert stream.getvalue() == f"{TITLE} (kept in a folder)\n"

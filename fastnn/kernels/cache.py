@@ -32,7 +32,7 @@ from fastnn.system.waiting import WAITING
 # With NUMBA_DISABLE_JIT=1 every kernel is the plain Python function.
 JIT_DISABLED: bool = bool(vars(numba.config)["DISABLE_JIT"])
 
-# Settings of Numba that change the code it makes from the same source.
+_PACKAGE = pathlib.Path(__file__).parents[1]
 _CODE_SETTINGS = ("BOUNDSCHECK", "DEBUGINFO_DEFAULT", "LOOP_VECTORIZE", "OPT", "SLP_VECTORIZE", "USING_SVML")
 
 # Undocumented parts of Numba, all of them used below; untyped.
@@ -50,17 +50,25 @@ _TIME_OF_IMPORT = time.time()
 @functools.cache
 def kernel_set_hash() -> str:
     """Return a hash of everything that decides the kernels' code, apart from the processor."""
+    for file in _sources():
+        _check_unedited(file)
     versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
-    settings = [str(getattr(numba.config, name, None)) for name in _CODE_SETTINGS]
-    return _hash(sources_hash(), versions, settings, os.environ.get("FASTNN_VECTOR_WIDTH"))
+    return _hash(sources_hash(), versions, code_settings(), os.environ.get("FASTNN_VECTOR_WIDTH"))
+
+
+def code_settings() -> dict[str, str]:
+    """Settings of Numba that change the code that it makes from the same source."""
+    return {name: str(getattr(numba.config, name, None)) for name in _CODE_SETTINGS}
 
 
 @functools.cache
 def sources_hash() -> str:
     """Return a hash of the sources of all kernels."""
-    package = pathlib.Path(__file__).parents[1]
-    files = sorted(file for folder in COMPILED for file in (package / folder).rglob("*.py"))
-    return _hash([(file.relative_to(package).as_posix(), _file_hash(file)) for file in files])
+    return _hash([(file.relative_to(_PACKAGE).as_posix(), _content_hash(file)) for file in _sources()])
+
+
+def _sources() -> list[pathlib.Path]:
+    return sorted(file for folder in COMPILED for file in (_PACKAGE / folder).rglob("*.py"))
 
 
 def kernel_cache_folder() -> pathlib.Path | None:
@@ -124,7 +132,7 @@ def is_told_by_files(formula: Any) -> bool:
     """
     function = getattr(formula, "py_func", formula)
     folders = tuple(f"fastnn.{folder.replace('/', '.')}." for folder in COMPILED)
-    return function.__closure__ is None and function.__module__.startswith(folders)
+    return function.__closure__ is None and str(function.__module__).startswith(folders)
 
 
 class KernelCache(getattr(_internals.caching, "NullCache", object)):  # type: ignore[misc]
@@ -209,7 +217,7 @@ def _provide(needs: tuple[list[Any], list[str]] | None, target_context: Any) -> 
 
 def _announce_compilation() -> None:
     where, is_kept = _where_kept()
-    WAITING.tell(where, is_plain=is_kept)
+    WAITING.tell(where, is_kept)
 
 
 @functools.cache  # it does not change, but by compiling
@@ -227,9 +235,17 @@ def _hash(*parts: Any) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:_HASH_LENGTH]
 
 
-@functools.cache
 def _file_hash(file: pathlib.Path) -> str:
     """Return a hash of a file, which must be as it was when it was imported: that is what gets compiled."""
+    _check_unedited(file)
+    return _content_hash(file)
+
+
+def _check_unedited(file: pathlib.Path) -> None:
     if file.stat().st_mtime > _TIME_OF_IMPORT:
         raise OSError(f"{file} was edited after it was imported")
+
+
+@functools.cache
+def _content_hash(file: pathlib.Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()

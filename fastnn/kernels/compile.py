@@ -165,8 +165,11 @@ def compile_unit(
     """
     options = {"parallel": True, **_CALLS_USERS} if parallel else _ENTRY
     dispatcher = _compiled(function, no_cpython_wrapper=True, **options)
-    _cached(dispatcher, function, "unit", all(map(is_told_by_files, made_of)), made_of)
+    keep = all(map(is_told_by_files, made_of))
+    _cached(dispatcher, function, "unit", keep, made_of)
     with WAITING.kernel():
+        if not keep:
+            WAITING.tell("your own operations: for this process only")
         dispatcher.compile(returns(*arguments))
     result = dispatcher.overloads[arguments]
     return int(result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name)), result.library

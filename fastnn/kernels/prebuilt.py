@@ -3,7 +3,8 @@
 A wheel has one shared library for each level of processors, x86-64-v3 and x86-64-v4, and an index with their checksums.
 A library holds each unit and each door for each dtype as a C function, under a name made of the functions of which it
 was compiled. It is used only if the sources of the kernels beside it are the ones that it was compiled from, if the
-processor has all that the level needs, and if nothing asks for other code. What it lacks is compiled when needed.
+processor has all that the level needs, and if no setting asks for other code. A kernel that is not in the library is
+compiled when it is needed.
 """
 
 import ctypes
@@ -16,24 +17,23 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from fastnn.kernels import processor
-from fastnn.kernels.cache import JIT_DISABLED, is_told_by_files, sources_hash
+from fastnn.kernels.cache import JIT_DISABLED, code_settings, is_told_by_files, sources_hash
+from fastnn.system import messages
 
 FOLDER = pathlib.Path(__file__).parent / "machine_code"
 INDEX = "index.json"
-# Settings that ask for other code than the wheel's; the ones about processors and vectors are seen by what they do.
-SETTINGS = "NUMBA_BOUNDSCHECK", "NUMBA_LOOP_VECTORIZE", "NUMBA_OPT", "NUMBA_SLP_VECTORIZE"
-
-# What a level needs, by LLVM's names; see the psABI of x86-64, section 3.1.1. Elsewhere the baseline is the only one.
+# The features that each level needs, by LLVM's names; for x86-64 see section 3.1.1 of its psABI.
 _V3 = "avx avx2 bmi bmi2 cx16 f16c fma lzcnt movbe popcnt sse3 sse4.1 sse4.2 ssse3"
 _V4 = f"{_V3} avx512bw avx512cd avx512dq avx512f avx512vl"
 LEVELS: dict[str, dict[str, str]] = {"x86_64": {"x86-64-v4": _V4, "x86-64-v3": _V3}, "aarch64": {"generic": ""}}
 
 
 class Prebuilt(NamedTuple):
-    """The library of this process, or None, and a sentence that says which or why not."""
+    """The library that this process uses and its level, or the reason why there is none."""
 
     library: ctypes.CDLL | None
-    reason: str
+    level: str
+    reason: str = ""
 
 
 def name_of(dtype: str, function: Callable[..., Any], made_of: tuple[Any, ...] = ()) -> str:
@@ -54,31 +54,52 @@ def address(dtype: str, function: Callable[..., Any], made_of: tuple[Any, ...] =
     return ctypes.cast(found, ctypes.c_void_p).value or 0
 
 
+def index_in(folder: pathlib.Path) -> str | None:
+    """The text of a folder's index; None where there is none, such as in a checkout."""
+    try:
+        return (folder / INDEX).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+
+
+# Read with the sources: an update of the package while this process runs must not bring it the code of others.
+_INDEX = index_in(FOLDER)
+
+
 @functools.cache
 def prebuilt() -> Prebuilt:
     """The library for this processor."""
-    if JIT_DISABLED or os.environ.get("FASTNN_PREBUILT", "1") == "0":
-        return Prebuilt(None, "NUMBA_DISABLE_JIT=1" if JIT_DISABLED else "FASTNN_PREBUILT=0")
-    asked = [f"{name}={os.environ[name]}" for name in SETTINGS if os.environ.get(name)]
-    if asked:
-        return Prebuilt(None, f"{', '.join(asked)} asks for other code")
+    if JIT_DISABLED:
+        return Prebuilt(None, "", "NUMBA_DISABLE_JIT=1")
+    if os.environ.get("FASTNN_PREBUILT") == "0":
+        return Prebuilt(None, "", "FASTNN_PREBUILT=0")
+    if _INDEX is None:
+        return Prebuilt(None, "", "this package was installed without machine code")
+    found = load(FOLDER, _INDEX)
+    if found.library is None:
+        messages.tell(f"fastnn: the wheel's machine code is not used: {found.reason}")
+    return found
+
+
+def load(folder: pathlib.Path, index: str) -> Prebuilt:
+    """The library of a folder for this processor, by the text of its index."""
     try:
-        index = json.loads((FOLDER / INDEX).read_text(encoding="utf-8"))
-        return _load(index)
-    except FileNotFoundError:
-        return Prebuilt(None, "installed without; a wheel has them")
-    except Exception as error:  # a damaged file, in whatever way
-        return Prebuilt(None, f"{type(error).__name__}: {error}")
+        found = json.loads(index)
+        if found["sources"] != sources_hash():
+            return Prebuilt(None, "", "the kernels' sources are not the ones that it was compiled from")
+        changed = [name for name, value in found["settings"].items() if code_settings()[name] != value]
+        if changed:
+            return Prebuilt(None, "", f"NUMBA_{changed[0]} asks for other code")
+        for level, stored in found["levels"].items():
+            suits = set(stored["features"].split()) <= processor.FEATURES
+            if suits and stored["processor"] == processor.described():
+                return Prebuilt(_opened(folder / stored["file"], stored["sha256"]), level)
+    except Exception as error:  # whatever a damaged file leads to
+        return Prebuilt(None, "", f"{type(error).__name__}: {error}; install the wheel again")
+    return Prebuilt(None, "", f"there is none for this processor among {', '.join(found['levels'])}")
 
 
-def _load(index: dict[str, Any]) -> Prebuilt:
-    if index["sources"] != sources_hash():
-        return Prebuilt(None, "the kernels' sources have changed since the wheel was built")
-    for level, stored in index["levels"].items():
-        suits = set(stored["features"].split()) <= processor.FEATURES
-        if suits and stored["processor"] == processor.described():
-            file = FOLDER / stored["file"]
-            if hashlib.sha256(file.read_bytes()).hexdigest() != stored["sha256"]:
-                return Prebuilt(None, f"{file} is damaged; install the wheel again")
-            return Prebuilt(ctypes.CDLL(str(file)), level)
-    return Prebuilt(None, f"none for this processor among {', '.join(index['levels'])}")
+def _opened(file: pathlib.Path, checksum: str) -> ctypes.CDLL:
+    if hashlib.sha256(file.read_bytes()).hexdigest() != checksum:
+        raise ValueError(f"{file} is damaged")
+    return ctypes.CDLL(str(file))

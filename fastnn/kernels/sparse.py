@@ -16,7 +16,7 @@ from fastnn.kernels.compile import kernel
 from fastnn.kernels.matmul import CHAIN, DEEP, PANEL_COLUMNS, add_to, chain_of, copy_rows, deep_scratch_size
 from fastnn.kernels.matmul import ROW_BLOCK as DEEP_ROWS
 from fastnn.kernels.tiles import FEW_ROWS, MAX_VECTORS, ROWS
-from fastnn.kernels.views import elements, matrix
+from fastnn.kernels.views import elements, matrix, vector_at
 
 ROW_BLOCK = 128  # rows whose lists of steps are kept at once
 LISTS = ROW_BLOCK // ROWS + ROWS // FEW_ROWS + FEW_ROWS
@@ -180,8 +180,9 @@ def _product(left: Any, b: Any, bias: Any, scratch: Any, c: Any) -> None:
     array, start, left_row, left_step = left
     lanes, depth = simd.lanes(c), b.shape[0]
     width, most = MAX_VECTORS * lanes, chain_of(depth)
-    panel, lists = scratch, scratch[most * width + lanes :].view(np.uint16)
-    lists = matrix(lists, 0, LISTS, most + 9)  # with room for the end and eight more numbers
+    panel, behind = scratch, scratch.ctypes.data + (most * width + lanes) * scratch.itemsize
+    size = LISTS * (most + 9)  # with room for the end and eight more numbers
+    lists = matrix(vector_at(behind, size, np.uint16(0)), 0, LISTS, most + 9)
     flat, flat_b = elements(c), elements(b)
     one, two = simd.zero_tile(c, 1, 1), simd.zero_tile(c, 1, 2)
     for k in range(0, depth, most):

@@ -135,8 +135,8 @@ def launcher() -> int:
 
 
 def launcher_code() -> tuple[str, Any]:
-    """The launcher's name for prebuilt.py, and the library with its code."""
-    return prebuilt.name_of("", _launch), _launcher[1]
+    """The name for prebuilt.py of the launcher of OpenMP's threads, and a library with its code."""
+    return prebuilt.name_of("", _launch), compile_unit(_launch, (types.intp,) * 4, ())[1]
 
 
 def launch_state() -> Any:

@@ -4,6 +4,7 @@ On a terminal it counts them and is rewritten in place until they are done. Else
 """
 
 import contextlib
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -43,11 +44,13 @@ class Waiting:
             yield
             self.done += 1
 
-    def tell(self, where: str, is_plain: bool = True) -> None:
-        """Note that a kernel is compiled now; it is kept, or not, as `where` says. On a terminal a plain case is left
-        out."""
-        on_terminal = messages.is_terminal(sys.stderr)
-        if not (self._told or (on_terminal and is_plain)):
+    def tell(self, where: str, is_kept: bool = True) -> None:
+        """Note that a kernel is compiled now. where: in which folder it is kept, or why it is not.
+
+        A terminal is not told the folder, if the kernel is one that `kernel` counts.
+        """
+        on_terminal = self._groups > 0 and messages.is_terminal(sys.stderr)
+        if not (self._told or (on_terminal and is_kept)):
             messages.tell(f"{TITLE} ({where})")
             self._told = True
         if self._since is None:
@@ -66,6 +69,7 @@ class Waiting:
             messages.write(sys.stderr, "\r")
 
     def _draw(self, line: str) -> None:
+        line = line[: max(shutil.get_terminal_size().columns - 1, 0)]  # a longer one would not be overwritten
         messages.write(sys.stderr, "\r" + line.ljust(self._width))
         self._width = len(line)
 
