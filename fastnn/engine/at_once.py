@@ -6,6 +6,9 @@ does all. Both compute the same bits.
 
 from typing import Any
 
+import numpy as np
+from numpy import ndarray
+
 from fastnn.engine import threads
 from fastnn.engine.engine import Engine
 from fastnn.engine.interpreters import jobs
@@ -14,6 +17,31 @@ from fastnn.engine.short import DONE
 from fastnn.engine.workspace import Workspace
 from fastnn.gate.arrays import Array
 from fastnn.optimizers import NO_RULE, Optimizer
+
+
+def predict(engine: Engine, x: Any, out: Any) -> Array | None:
+    """The outputs of plain rows, on plain memory if it is given."""
+    y = engine.prediction.call(x, True, out)
+    if type(y) is ndarray:
+        return y
+    return _predict_many(engine, x, out) if y == jobs.MANY else None
+
+
+def _predict_many(engine: Engine, x: Array, out: Any) -> Array | None:
+    """The outputs of plain rows that threads may share, as many as one call takes."""
+    try:
+        workspace = engine.prediction_workspaces.pop()
+    except IndexError:
+        return None
+    try:
+        parts, work = threads.at_most(engine.n_threads), engine.plan.flop * len(x)
+        if workspace.vectors[0] is not engine.values or parts > workspace.parts:
+            return None
+        y: Array = np.empty((len(x), engine.outputs), x.dtype) if out is None else out
+        arguments = engine.rows_of_call, engine.outputs, workspace.job, x, True, y
+        return y if threads.run(workspace.door, work, *arguments, n_threads=parts) == jobs.DONE else None
+    finally:
+        engine.prediction_workspaces.append(workspace)
 
 
 def loss(engine: Engine, y: Any, t: Any) -> float | None:

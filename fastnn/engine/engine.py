@@ -175,11 +175,12 @@ class Engine:
     def _learn_prediction(self, anew: bool = False) -> None:
         """Let plain rows of little work be predicted at once; anew: as there are more units to be called."""
         rows = int(threads.SMALL_WORK / self.plan.flop)
-        if rows > 0 and self.takes_rows and (anew or self.workspace_at_once is None):
+        if self.takes_rows and (anew or self.workspace_at_once is None):
             vectors = (self.values, self.no_targets, self.no_targets)
             self.prediction = Way()
             self.workspace_at_once = Workspace(self.plan, self.columns, self.trained, vectors, 0, 1, training=False)
-            self.prediction.learn(forward.predict, self.dtype, rows, self.outputs, self.workspace_at_once.job)
+            most = rows or -1  # 0 is for rows at which the gate has looked
+            self.prediction.learn(forward.predict, self.dtype, most, self.outputs, self.workspace_at_once.job)
 
     def prepare(
         self, x: Any, t: Any, check_finite: bool, names: tuple[str, str] = ("x", "t")

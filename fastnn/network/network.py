@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy import ndarray
 
 from fastnn.engine import at_once, observation
 from fastnn.engine.engine import Batches, Engine
@@ -203,15 +202,14 @@ class Network:
         array (N, K)
             (N, *output_shape) if the last layer gives images.
         """
-        y = self._engine.prediction.call(x, True, out) if check_finite is True else None
-        return y if type(y) is ndarray else self._engine.predict(x, out, check_finite)
+        y = at_once.predict(self._engine, x, out) if check_finite is True else None
+        return self._engine.predict(x, out, check_finite) if y is None else y
 
     def loss(self, x: Any, t: Any, *, check_finite: bool = True) -> float:
         """The mean loss over the batch x (N, D) with targets t (see `Network`)."""
         y = None
         if check_finite is True and not observation.is_watching():
-            y = self._engine.prediction.call(x, True, None)
-            y = y if type(y) is ndarray else None
+            y = at_once.predict(self._engine, x, None)
             short = None if y is None else at_once.loss(self._engine, y, t)
             if short is not None:
                 return short
@@ -226,8 +224,7 @@ class Network:
         With one output and a loss of two classes, the fraction on the target's side of the border: 0 for logits and
         margins, 1/2 for the probabilities of log_loss.
         """
-        y = self._engine.prediction.call(x, True, None) if check_finite is True else None
-        y = y if type(y) is ndarray else None
+        y = at_once.predict(self._engine, x, None) if check_finite is True else None
         short = None if y is None else at_once.accuracy(self._engine, y, t)
         return passes.accuracy(self._engine, x, t, check_finite, y) if short is None else short
 
