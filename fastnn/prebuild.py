@@ -27,14 +27,17 @@ from fastnn.engine.interpreters import perturbing
 from fastnn.engine.plan import PERTURBING
 from fastnn.kernels import prebuilt, processor
 from fastnn.kernels.cache import code_settings, sources_hash
+from fastnn.kernels.clocks import note_clock
 from fastnn.kernels.compile import ENTRIES
-from fastnn.kernels.doors import Door
+from fastnn.kernels.doors import Door, kinds_of
+from fastnn.kernels.ground import OWN
 from fastnn.kernels.units import UNITS, launcher_code
 from fastnn.operations import LAYERS, LOSSES
 from fastnn.operations.losses.base import LossUnits
 
 FOLDERS = "kernels", "operations", "engine", "functional", "gradients"  # where units and doors are made
 OUTSIDE = {"pow", "pthread_getcpuclockid", "pthread_self", "sqrt", "sqrtf"}  # LLVM adds memset, and makes roots itself
+PERTURBS = "perturb_part", "prepare_part", "perturb", "prepare"
 DTYPES: tuple[Any, Any] = np.dtype(np.float32), np.dtype(np.float64)
 
 
@@ -47,14 +50,22 @@ def import_all() -> None:
 
 
 def called_in_float64() -> list[Any]:
-    """The units and doors that are called in float64 alone: the ones of numerical gradients."""
+    """The units and doors that are called in float64 alone, such as numerical gradients' own."""
     places = [vars(module) for name, module in sys.modules.items() if name.startswith("fastnn.operations.losses.")]
     values = [value for place in (*places, *map(vars, LOSSES.values())) for value in place.values()]
     losses = {value for value in values if isinstance(value, LossUnits)}
     rows = [one.rows for one in losses]
-    found = [unit for one in losses for unit in one[1:] if unit not in rows]
+    found: list[Any] = [unit for one in losses for unit in one[1:] if unit not in rows]
     found += [getattr(layer.units, role) for layer in LAYERS.values() for role in PERTURBING if role != "forward"]
-    return [*found, perturbing.perturb_part, perturbing.prepare_part, perturbing.perturb, perturbing.prepare]
+    found += [door for door in ENTRIES if isinstance(door, Door) and OWN not in kinds_of(door.py_func)]
+    return [
+        *found,
+        perturbing.perturb_part,
+        perturbing.prepare_part,
+        perturbing.perturb,
+        perturbing.prepare,
+        note_clock,
+    ]
 
 
 def every_code() -> dict[str, Any]:

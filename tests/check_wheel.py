@@ -19,7 +19,6 @@ WANTED = {"fastnn/py.typed", "fastnn/datasets/digits.npz", "fastnn/datasets/DIGI
 
 MOST_BYTES = 6_000_000
 # Kernels that tests/every_kernel.py does not ask for: a place holder, and what only recognized functions need.
-CLOCK = "fastnn.kernels.clocks._note_clock+float32"  # it takes integers, and is asked for as if for float64
 NOT_ASKED = {
     "fastnn.kernels.doors._door_of+fastnn.engine.interpreters.on_arrays.rows",
     "fastnn.operations.losses.base.no_labels_rows",
@@ -57,9 +56,7 @@ def check_machine_code() -> None:
         for dtype in ("float32", "float64"):
             name, has_code = prebuilt.name_of(dtype, function, made_of), prebuilt.address(dtype, function, made_of) != 0
             assert has_code != (dtype == "float32" and one in in_float64_alone), name
-            is_seldom = name.rpartition("+")[0] in NOT_ASKED or (
-                dtype == "float32" and function.__name__ == "_note_clock"
-            )
+            is_seldom = name.rpartition("+")[0] in NOT_ASKED
             assert not has_code or is_seldom or name in with_code["asked"], name
     assert all(with_code["asked"].values())
     without = every_kernel(FASTNN_PREBUILT="0")

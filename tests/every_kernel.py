@@ -111,8 +111,9 @@ def results_of_others(dtype: Any) -> Iterator[tuple[str, Any]]:
     images = shapes.numbers(3, 2, 3, 19, 17, dtype=dtype)
     columns = windows.windows(images, 5, 4, 2, 1)
     pooled, places = windows.max_pool(images, 2, 2, 2)
-    spread = windows.max_pool_backward(pooled, places, images.shape, 2, 2, 2)
-    yield "windows of images", [columns, windows.add_windows(columns, images.shape, 5, 4, 2, 1), pooled, places, spread]
+    sums = windows.add_windows(columns.astype(dtype), images.shape, 5, 4, 2, 1)
+    spread = windows.max_pool_backward(pooled.astype(dtype), places, images.shape, 2, 2, 2)
+    yield "windows of images", [columns, sums, pooled, places, spread]
     yield "offset", [numerical_gradient_of_offset(x, t)]
 
 

@@ -203,7 +203,7 @@ from fastnn.kernels.compile import ENTRIES
 from fastnn.kernels.units import UNITS
 
 # Of numerical gradients, of models, of plots, of penalties, and of other threads.
-OTHERS = {"prepare", "perturb", "rows", "evaluate", "perceptron_samples", "line_fit_losses", "penalty", "_note_clock"}
+OTHERS = {"prepare", "perturb", "rows", "evaluate", "perceptron_samples", "line_fit_losses", "penalty", "note_clock"}
 OTHERS |= {"apply_update"}
 
 def counts():

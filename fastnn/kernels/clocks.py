@@ -23,7 +23,7 @@ def can_tell_clocks() -> bool:
 
 
 @part_unit
-def _note_clock(clocks: Any, part: int, parts: int) -> None:
+def note_clock(clocks: Any, part: int, parts: int) -> None:
     """Element `part` of the table becomes the number of the clock of the thread that this runs on.
 
     A number is an int32: the upper half of the element is what it was.
@@ -38,4 +38,4 @@ def note_clocks(n_threads: int, launcher: int, clocks: Any) -> None:
     """
     code = ctypes.c_ssize_t.from_address(launcher).value
     launch = ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * 4)(code)
-    launch(launcher, _note_clock.address(np.dtype(np.float64)), clocks.ctypes.data, n_threads)
+    launch(launcher, note_clock.address(np.dtype(np.float64)), clocks.ctypes.data, n_threads)
