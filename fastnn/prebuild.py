@@ -24,7 +24,7 @@ import numpy as np
 from llvmlite import binding
 
 from fastnn.engine.interpreters import perturbing
-from fastnn.engine.plan import PERTURBING
+from fastnn.engine.plan import PERTURBING, SPARSE, TRAINING
 from fastnn.kernels import prebuilt, processor
 from fastnn.kernels.cache import code_settings, sources_hash
 from fastnn.kernels.clocks import note_clock
@@ -56,7 +56,9 @@ def called_in_float64() -> list[Any]:
     losses = {value for value in values if isinstance(value, LossUnits)}
     rows = [one.rows for one in losses]
     found: list[Any] = [unit for one in losses for unit in one[1:] if unit not in rows]
-    found += [getattr(layer.units, role) for layer in LAYERS.values() for role in PERTURBING if role != "forward"]
+    trained = [getattr(layer.units, role) for layer in LAYERS.values() for role in (*TRAINING, *SPARSE)]
+    perturbed = [getattr(layer.units, role) for layer in LAYERS.values() for role in PERTURBING]
+    found += [unit for unit in perturbed if unit not in trained]
     found += [door for door in ENTRIES if isinstance(door, Door) and OWN not in kinds_of(door.py_func)]
     return [
         *found,
