@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn import reference
 from fastnn.engine import observation
 from tests.shapes import Array
 
@@ -55,6 +56,22 @@ def test_what_is_no_networks_loss_is_evaluated() -> None:
     )
     assert (fastnn.numerical_gradient(lambda _: net.loss(x, t), W.copy()) == 0).all()
     assert b.shape == (5,)
+
+
+def test_a_loss_only_where_the_parameter_stands_is_evaluated() -> None:
+    """Such as with a penalty outside of a box, which the second look finds."""
+    net, x, t = problem()
+    b = net.params["b2"]
+    b[:] = -0.2, 0.1, 0.3
+
+    def loss(_: Array) -> float:
+        return net.loss(x, t) if np.abs(b).max() <= 0.3 else net.loss(x, t) + 1.0
+
+    before = net.engine.values.tobytes()
+    expected = reference.numerical_gradient(loss, b)
+    assert abs(expected[2]) > 1000.0
+    np.testing.assert_allclose(fastnn.numerical_gradient(loss, b), expected, rtol=1e-9, atol=1e-9)
+    assert net.engine.values.tobytes() == before
 
 
 def test_an_error_while_watching_is_the_users() -> None:

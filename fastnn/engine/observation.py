@@ -85,13 +85,14 @@ def network_gradient(
         first = _watched(f, x)
         if first is None or not _is_untouched(engine, first, before):
             return None
-        moving.move(..., x + (0.01 * generator.standard_normal(x.shape)).astype(x.dtype))
+        point = x + (0.01 * generator.standard_normal(x.shape)).astype(x.dtype)
+        moving.move(..., point)
         further = engine.values.copy()
         second = _watched(f, x)
-        if second is None or not _is_untouched(engine, second, further):
-            return None
-        moving.move(..., moving.kept)
-        return first, second
+        is_loss = second is not None and _is_untouched(engine, second, further)
+        if np.array_equal(x, point, equal_nan=True):  # else f wrote to it, as will be said
+            moving.move(..., moving.kept)
+        return (first, second) if is_loss and second is not None else None
 
     calls = moved(x, watched_twice)
     if calls is None:
