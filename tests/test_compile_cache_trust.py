@@ -19,6 +19,7 @@ from numba.core.registry import cpu_target
 from fastnn.kernels import cache
 from fastnn.kernels.cache import JIT_DISABLED
 from fastnn.system import files
+from fastnn.system.private import PrivateFolder
 from fastnn.system.waiting import Waiting
 from tests.other_users import as_other_user, give_away
 
@@ -50,7 +51,7 @@ def forget() -> None:
         folder = cache._folder_or_reason()[0]
         if folder is not None:
             folder.close()
-    for function in (cache._folder_or_reason, cache._where_kept):
+    for function in (cache._folder_or_reason, cache._where_kept, cache._tell_not_kept):
         function.cache_clear()
     vars(cache)["WAITING"] = Waiting()
 
@@ -290,3 +291,25 @@ def test_a_folder_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, capsys: p
         finally:
             base.chmod(0o700)
         assert os.listdir(base) == []
+
+
+def test_a_full_disk_is_spoken_of_once(
+    base: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(folder: PrivateFolder, name: str, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(PrivateFolder, "write", full)
+    kept("code")
+    kept("code")
+    line = "fastnn: compiled kernels are not kept, and the next process compiles them again: No space left on device\n"
+    assert capsys.readouterr().err == line
+    monkeypatch.undo()
+
+
+def test_the_users_home_is_found(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("FASTNN_CACHE", "~/kernels")
+    folder = cache.kernel_cache_folder()
+    assert folder is not None and folder.parent == tmp_path / "kernels"

@@ -25,6 +25,7 @@ import llvmlite.binding
 import numba
 import numpy as np
 
+from fastnn.system import messages
 from fastnn.system.folders import cache_folder
 from fastnn.system.private import PrivateFolder
 from fastnn.system.waiting import WAITING
@@ -93,7 +94,7 @@ def is_empty() -> bool:
 def _folder_or_reason() -> tuple[PrivateFolder | None, str]:
     """The folder for compiled kernels, or None and the reason."""
     chosen = os.environ.get("FASTNN_CACHE", "")
-    base = cache_folder("kernels") if chosen in {"", "1"} else pathlib.Path(chosen).absolute()
+    base = cache_folder("kernels") if chosen in {"", "1"} else pathlib.Path(os.path.expanduser(chosen)).absolute()
     if JIT_DISABLED or chosen == "0":
         return None, f"FASTNN_CACHE={chosen}"
     if base is None:
@@ -155,8 +156,14 @@ class KernelCache(getattr(_internals.caching, "NullCache", object)):  # type: ig
 
     def save_overload(self, signature: Any, compiled: Any) -> None:
         """Keep the compiled code of a signature where that is possible."""
-        with contextlib.suppress(Exception):  # such as a full disk
+        try:
             self._save(signature, compiled)
+        except FileNotFoundError:  # nothing is kept, or the folder has gone
+            pass
+        except OSError as error:  # such as a full disk
+            _tell_not_kept(error.strerror or str(error))
+        except Exception:  # whatever another version of Numba may lead to
+            pass
 
     def _load(self, signature: Any, target_context: Any) -> Any:
         folder, name = self._place(signature, target_context.codegen())
@@ -213,6 +220,13 @@ def _provide(needs: tuple[list[Any], list[str]] | None, target_context: Any) -> 
         if all(llvmlite.binding.address_of_symbol(name) for name in names):
             return
     target_context.refresh()
+
+
+@functools.cache
+def _tell_not_kept(reason: str) -> None:
+    """Take back, once, that kernels are kept."""
+    if _where_kept()[1]:
+        messages.tell(f"fastnn: compiled kernels are not kept, and the next process compiles them again: {reason}")
 
 
 def _announce_compilation() -> None:

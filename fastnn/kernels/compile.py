@@ -17,6 +17,7 @@ import numpy as np
 
 from fastnn.kernels.cache import JIT_DISABLED, KernelCache, is_told_by_files
 from fastnn.kernels.pipelines import merging_compilers
+from fastnn.system.interruption import held_back
 from fastnn.system.waiting import WAITING
 
 __all__ = ["ENTRIES", "FASTMATH", "JIT_DISABLED", "apart", "by_dtype", "entry", "formula", "kernel"]
@@ -167,7 +168,7 @@ def compile_unit(
     dispatcher = _compiled(function, no_cpython_wrapper=True, **options)
     keep = all(map(is_told_by_files, made_of))
     _cached(dispatcher, function, "unit", keep, made_of)
-    with WAITING.kernel():
+    with held_back(), WAITING.kernel():
         if not keep:
             WAITING.tell("your own operations: for this process only")
         dispatcher.compile(returns(*arguments))
