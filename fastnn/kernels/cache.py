@@ -52,7 +52,7 @@ _TIME_OF_IMPORT = time.time()
 def kernel_set_hash() -> str:
     """Return a hash of everything that decides the kernels' code, apart from the processor."""
     for file in _sources():
-        _check_unedited(file)
+        _file_hash(file)  # it must not have been edited
     versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
     return _hash(sources_hash(), versions, code_settings(), os.environ.get("FASTNN_VECTOR_WIDTH"))
 
@@ -249,15 +249,12 @@ def _hash(*parts: Any) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:_HASH_LENGTH]
 
 
+@functools.cache
 def _file_hash(file: pathlib.Path) -> str:
     """Return a hash of a file, which must be as it was when it was imported: that is what gets compiled."""
-    _check_unedited(file)
-    return _content_hash(file)
-
-
-def _check_unedited(file: pathlib.Path) -> None:
     if file.stat().st_mtime > _TIME_OF_IMPORT:
         raise OSError(f"{file} was edited after it was imported")
+    return _content_hash(file)
 
 
 @functools.cache
