@@ -17,7 +17,7 @@ from fastnn.kernels.compile import JIT_DISABLED
 from tests import shapes
 from tests.model_files import bits
 
-STEPS, WIDTH = (40, 20) if JIT_DISABLED else (800, 1000)
+STEPS, WIDTH = (40, 20) if JIT_DISABLED else (3000, 1000)  # long enough for several files
 X, T = shapes.numbers(1, 2, 20, dtype=np.float32), np.arange(2)
 MOMENTUM = Momentum(1e-3)
 
