@@ -1,7 +1,9 @@
 """Networks' short way on plain arrays gives the bits of the long way, and leaves to the gate all that is not plain."""
 
 import copy
+import gc
 import pickle
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +15,7 @@ from fastnn import SGD, Adam, Affine, BatchNorm, Momentum, Network, Regularizati
 from fastnn.engine import at_once
 from fastnn.engine.short import Way
 from fastnn.kernels.compile import JIT_DISABLED
+from tests import shapes
 
 pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="without the compiler there is only the long way")
 
@@ -256,3 +259,53 @@ def test_losses_and_targets_take_both_ways_to_the_same_bits(
     short = run()
     long_way()
     assert run() == short
+
+
+@pytest.mark.skipif(JIT_DISABLED, reason="nothing is bound without the compiler")
+def test_the_first_predictions_of_several_threads() -> None:
+    """Each binds a way to memory of its own; all but the last are dropped, but not the memory that is used."""
+    x, networks = shapes.numbers(1, 2, 40, dtype=np.float32), 400
+    expected = Network([Affine(40, 30), Relu(), Affine(30, 3)], rng=0).predict(x)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for _ in range(networks):
+            net, barrier = Network([Affine(40, 30), Relu(), Affine(30, 3)], rng=0), threading.Barrier(3)
+
+            def first(net: Network = net, barrier: threading.Barrier = barrier) -> None:
+                barrier.wait()
+                net.predict(x)
+
+            threads = [threading.Thread(target=first) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            others = [np.full(size, 1 << 40) for size in range(8, 2000, 8)]  # in the place of what is free
+            assert np.array_equal(net.predict(x), expected)
+            del others
+    finally:
+        sys.setswitchinterval(interval)
+
+
+@pytest.mark.skipif(JIT_DISABLED, reason="nothing is bound without the compiler")
+def test_a_bound_call_keeps_its_memory() -> None:
+    x = shapes.numbers(1, 2, 40, dtype=np.float32)
+    net = Network([Affine(40, 30), Relu(), Affine(30, 3)], rng=0)
+    expected, call = net.predict(x), net.engine.prediction.call
+    del net
+    gc.collect()
+    others = [np.full(size, 1 << 40) for size in range(8, 2000, 8)]
+    assert np.array_equal(call(x, True, None), expected)
+    del others
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_every_protocol_pickles_a_network_that_was_used(protocol: int) -> None:
+    x = shapes.numbers(1, 2, 40, dtype=np.float32)
+    net = Network([Affine(40, 3)], rng=0)
+    expected = net.predict(x)
+    net.step(x, np.array([0, 1]), SGD(0.0))
+    net.loss(x, np.array([0, 1]))
+    again = pickle.loads(pickle.dumps(net, protocol))
+    assert np.array_equal(again.predict(x), expected)

@@ -177,10 +177,11 @@ class Engine:
         rows = int(threads.SMALL_WORK / self.plan.flop)
         if self.takes_rows and (anew or self.workspace_at_once is None):
             vectors = (self.values, self.no_targets, self.no_targets)
-            self.prediction = Way()
-            self.workspace_at_once = Workspace(self.plan, self.columns, self.trained, vectors, 0, 1, training=False)
-            most = rows or -1  # 0 is for rows at which the gate has looked
-            self.prediction.learn(forward.predict, self.dtype, most, self.outputs, self.workspace_at_once.job)
+            way, workspace = Way(), Workspace(self.plan, self.columns, self.trained, vectors, 0, 1, training=False)
+            first = (rows or -1, self.outputs, workspace.job)  # 0 is for rows at which the gate has looked
+            # Several threads may come here at once: each way keeps the memory that it uses.
+            way.learn(forward.predict, self.dtype, *first, keeps=workspace.memory)
+            self.prediction, self.workspace_at_once = way, workspace
 
     def prepare(
         self, x: Any, t: Any, check_finite: bool, names: tuple[str, str] = ("x", "t")

@@ -41,14 +41,20 @@ class Way:
         """Whether it has learned the way for this dtype."""
         return (dtype, key) in self.known
 
-    def learn(self, door: Any, dtype: Any, *first: Any, key: Any = None) -> None:
+    def __reduce__(self) -> Any:
+        """A copy learns anew."""
+        return Way, ()
+
+    def learn(self, door: Any, dtype: Any, *first: Any, key: Any = None, keeps: Any = None) -> None:
         """Also take the way of a door, which has been called for this dtype; a later one for the same dtype counts.
 
         first: its arguments after the number of threads and the launcher. key: what is learned, if not the dtype alone.
+        keeps: see ground.bound.
         """
         made = None if self.knows(dtype, key) else made_for(door, dtype)
         if made is not None:
-            self.call = bound(made, 1, 0, *first, following=None if self.call is ask else self.call)
+            following = None if self.call is ask else self.call
+            self.call = bound(made, 1, 0, *first, following=following, keeps=keeps)
             self.known.add((dtype, key))
 
 

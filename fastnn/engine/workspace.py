@@ -128,7 +128,14 @@ class Workspace:
         most = min(self.rows, int(threads.SMALL_WORK / (TRAINING_WORK * self.plan.flop)))
         if self.door is None:
             return ask
-        return bound(self.door, 1, 0, *self.first_of_batch(most)) if most > 0 else lambda *_: (0, 0.0, 0, jobs.MANY)
+        if most <= 0:
+            return lambda *_: (0, 0.0, 0, jobs.MANY)
+        return bound(self.door, 1, 0, *self.first_of_batch(most), keeps=self.memory)
+
+    @property
+    def memory(self) -> tuple[Any, ...]:
+        """The arrays whose addresses the job holds."""
+        return (*self.arrays.values(), *self.vectors)
 
     def first_of_batch(self, most: int) -> tuple[Any, ...]:
         """The arguments of training.train before one batch of at most `most` rows, at which the gate has not looked."""

@@ -162,14 +162,15 @@ def python_function(name: str, address: int, ground: Any = None) -> Callable[...
     return made
 
 
-def bound(function: Any, *first: Any, following: Any = None) -> Callable[..., Any]:
+def bound(function: Any, *first: Any, following: Any = None, keeps: Any = None) -> Callable[..., Any]:
     """A door with its first arguments, to be called with the others. It keeps the interpreter's lock.
 
     Where a function has results (see Kind), it returns them, alone or in a tuple after the further values that it
     returns; only its outcome if that is not DONE. following: another bound door, to ask where this one refuses.
+    keeps: objects that live as long as it does, such as the memory whose addresses its first arguments hold.
     """
     made = np.array([*_ground()[:NEXT], *_call_of(following), len(first), *map(id, first)], np.intp).view(_Ground)
-    made.kept = first, following
+    made.kept = first, following, keeps
     return python_function(function.__name__, _call_of(function)[0], made)
 
 
