@@ -118,7 +118,7 @@ def results_of_others(dtype: Any) -> Iterator[tuple[str, Any]]:
 
 
 def numerical_gradient_of_offset(x: Any, t: Any) -> Any:
-    """Of the book's cross-entropy, which has 1e-7 inside the logarithm, by the weights of a layer before it."""
+    """The gradient of the book's cross-entropy, with 1e-7 inside the logarithm, by the weights of a layer before it."""
     W, b = shapes.numbers(4, D, K), shapes.numbers(5, K)
 
     def loss(_: Any) -> Any:

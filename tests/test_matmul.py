@@ -128,6 +128,7 @@ def test_shares_are_all_rows_in_order() -> None:
             assert starts[-1] == count
             assert starts == sorted(starts)
             assert all(start % 4 == 0 or start == count for start in starts)
+            assert starts[1] > 0 or count == 0, "the calling thread's part tells what a region gains"
 
 
 def _share(count: int, part: int, parts: int) -> int:

@@ -9,7 +9,7 @@ from fastnn.engine import threads
 from fastnn.engine.interpreters import jobs, on_arrays, on_outputs
 from fastnn.engine.short import FEW_ROWS, SMALL, Way
 from fastnn.gate.arrays import Array
-from fastnn.kernels.units import Unit
+from fastnn.kernels.units import Unit, compiling
 from fastnn.operations.losses.base import VALUES, Loss
 
 NO_HITS = np.empty(0, np.intp)
@@ -50,6 +50,11 @@ def learn_loss(way: Way, loss: Loss, dtype: Any, of_labels: bool, is_networks: b
     """
     if way.knows(dtype, of_labels) or loss.smooths_labels or (of_labels and not loss.takes_classes):
         return  # the gate makes targets of smoothed labels
+    with compiling:  # another thread may learn the other kind of targets
+        _learn_loss(way, loss, dtype, of_labels, is_networks)
+
+
+def _learn_loss(way: Way, loss: Loss, dtype: Any, of_labels: bool, is_networks: bool) -> None:
     of_dense, by_label = loss.units.rows, (loss.labels_units or loss.units).rows if loss.takes_classes else None
     wanted = {of_labels, *(labels for labels in (False, True) if way.knows(dtype, labels))}
     units = [of_dense if False in wanted or of_dense is by_label else None, by_label if True in wanted else None]

@@ -13,6 +13,7 @@ from fastnn.engine.interpreters.on_arrays import ASK, LARGE
 from fastnn.engine.threads import SMALL_WORK
 from fastnn.kernels.doors import made_for
 from fastnn.kernels.ground import DONE, bound
+from fastnn.kernels.units import compiling
 
 __all__ = ["ASK", "DONE", "FEW_ROWS", "LARGE", "SCRATCH", "SMALL", "SMALL_PRODUCT", "Way", "Ways"]
 
@@ -51,11 +52,12 @@ class Way:
         first: its arguments after the number of threads and the launcher. key: what is learned, if not the dtype alone.
         keeps: see ground.bound.
         """
-        made = None if self.knows(dtype, key) else made_for(door, dtype)
-        if made is not None:
-            following = None if self.call is ask else self.call
-            self.call = bound(made, 1, 0, *first, following=following, keeps=keeps)
-            self.known.add((dtype, key))
+        with compiling:  # two threads may learn at once
+            made = None if self.knows(dtype, key) else made_for(door, dtype)
+            if made is not None:
+                following = None if self.call is ask else self.call
+                self.call = bound(made, 1, 0, *first, following=following, keeps=keeps)
+                self.known.add((dtype, key))
 
 
 class Ways(dict[Any, Way]):

@@ -69,9 +69,10 @@ def deep_scratch_size(depth: int, columns: int) -> int:
 def share(count: int, part: int, parts: int) -> int:
     """The first row of part number `part` when each of `parts` takes a share of `count` rows, in multiples of 4.
 
-    So at most one part has rows that do not fill a tile.
+    So at most one part has rows that do not fill a tile. The first part, which is the calling thread's, has some rows
+    however few there are: what a region gains is judged by it (launches.py).
     """
-    return min(count, (count * part // parts + 3) // 4 * 4)
+    return min(count, (max(count * part // parts, min(part, 1)) + 3) // 4 * 4)
 
 
 @kernel

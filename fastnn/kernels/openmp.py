@@ -9,6 +9,7 @@ import ctypes
 import functools
 import os
 import sys
+import threading
 import time
 from typing import Any
 
@@ -34,6 +35,18 @@ CHOICES = "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"  # of users, in the environment
 _FORKED_WITHOUT_EXEC = 0x40  # Linux's PF_FORKNOEXEC
 _found: bool | None = None  # whether another library had loaded it before; None until it is needed
 _waiting = "not started"
+_addresses: tuple[int, ...] | None = None  # None until they are needed
+_loading = threading.Lock()
+
+
+def _renew_lock() -> None:
+    """Renew the lock in a forked child, as another thread of the parent may have held it."""
+    global _loading
+    _loading = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 @functools.cache
@@ -46,9 +59,16 @@ def is_wanted() -> bool:
     return sys.platform.startswith("linux") and config.THREADING_LAYER in _LAYERS and not is_later
 
 
-@functools.cache
 def functions() -> tuple[int, ...]:
     """The addresses of the library's functions; none if it is not there, or not wanted."""
+    global _addresses
+    if _addresses is None:
+        with _loading:  # a second thread would take the library of the first one for somebody else's
+            _addresses = _find() if _addresses is None else _addresses
+    return _addresses
+
+
+def _find() -> tuple[int, ...]:
     if not is_wanted():
         return ()
     try:
@@ -164,7 +184,7 @@ def _lower_open_region(context: Any, table: Any, unit: Any, job: Any, parts: Any
     return types.float64(types.intp, types.intp, types.intp, types.intp), codegen
 
 
-# Of a region's table, behind the arguments of `open_region`: the processor that opened it, whether another of its
+# A region's table has, behind the arguments of `open_region`, the processor that opened it, whether another of its
 # threads ran there, and when the thread that opened it had done its own parts: not in the cache line of the others.
 _SHARED, _OWN_ENDED = 5, 15
 _REGION = 16
