@@ -262,11 +262,44 @@ def test_what_has_another_shape_is_refused(dtype: Any) -> None:
     assert way(outer, DONE, 4)(x, x, None, np.empty(5)) is NotImplemented
 
 
-def test_too_large_results_raise_memory_errors() -> None:
+def test_results_too_large_for_memory_are_refused() -> None:
     x, call = np.empty((1, 1), np.float32), way(outer, DONE, 1 << 60)
-    with pytest.raises((MemoryError, ValueError)):
-        call(x, x, None, None)
+    assert call(x, x, None, None) is NotImplemented  # without an exception, which would be a SystemError
     assert way(outer, DONE, 2)(x, x, None, None)[0] == 1
+
+
+@pytest.mark.parametrize("number", [1 << 63, -(1 << 63) - 1, 1 << 200])
+def test_integers_of_more_than_64_bits_are_refused(number: int) -> None:
+    given = arguments(np.float32)
+    everything(*given)
+    given[0] = number
+    with pytest.raises((OverflowError, TypeError)):
+        everything(*given)
+    x = np.ones((1, 1), np.float32)
+    outer(DONE, 1, x, x, x.copy(), np.ones(1))
+    call: Any = bound(outer.made_for(np.dtype(np.float32)), DONE)  # type: ignore[attr-defined]
+    assert call(number, x, x, None, None) is NotImplemented
+    assert call(-1, x, x, None, None) is NotImplemented  # -1 is an integer, but no length
+    given[0] = -1
+    assert everything(*given)[0] == -1
+
+
+def test_a_lack_of_memory_for_any_object_is_an_error() -> None:
+    testing = pytest.importorskip("_testcapi")
+    x, call = np.ones((2, 1), np.float32), way(outer, DONE, 4)
+    held = [(call(x, x[:1], None, None), float(i)) for i in range(3000)]  # so that Python has no freed tuples at hand
+    outcomes = set()
+    for first in range(12):
+        testing.set_nomemory(first, first + 1)
+        try:
+            found = call(x, x[:1], None, None)
+        except MemoryError:
+            found = MemoryError
+        finally:
+            testing.remove_mem_hooks()
+        outcomes.add("error" if found is MemoryError else "asked" if found is NotImplemented else "done")
+        assert found in (MemoryError, NotImplemented) or (found[0] == 2 and found[1].shape == (2, 1))
+    assert held and "error" in outcomes and "done" in outcomes
 
 
 def test_results_keep_no_references() -> None:

@@ -11,9 +11,11 @@ import pytest
 
 import fastnn
 from fastnn.engine import threads
-from fastnn.engine.short import Way, Ways
+from fastnn.engine.interpreters.on_outputs import LONGEST_LOOK
+from fastnn.engine.short import ASK, LARGE, Way, Ways
 from fastnn.functional import layers, losses, updates
 from fastnn.kernels.compile import JIT_DISABLED
+from fastnn.losses import SoftmaxCrossEntropy
 from fastnn.operations import ACTIVATIONS
 
 pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="without the compiler there is only the long way")
@@ -147,6 +149,29 @@ def test_larger_calls_take_the_long_way(dtype: Any, runs: list[Any]) -> None:
         fastnn.softmax_cross_entropy(y, t)
         fastnn.sgd_update(np.ones(200_000, dtype), np.ones(200_000, dtype), 0.1)
     assert len(runs) == 10
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_arrays_whose_results_no_memory_could_hold_are_refused_for_their_shapes(dtype: Any) -> None:
+    a, many = arrays(dtype), 1 << 20
+    fastnn.affine_forward(a["x"], a["W"], a["b"])
+    x, W, b = np.zeros((many, 1), dtype), np.zeros((2, many), dtype), np.zeros(many, dtype)
+    with pytest.raises(ValueError, match=r"^W: expected a \w+ array of shape \(1, H\), got shape \(2, 1048576\)$"):
+        fastnn.affine_forward(x, W, b)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_other_threads_do_not_wait_for_a_look_at_many_outputs(dtype: Any) -> None:
+    y, t = np.zeros((4, 10), dtype), np.zeros(4, np.intp)
+    fastnn.softmax_cross_entropy(y, t), fastnn.zero_one_loss(y, t)
+    way: Any = losses._ways[SoftmaxCrossEntropy].call
+    numbers, rows = losses._numbers(SoftmaxCrossEntropy, 0.0), LONGEST_LOOK // 10
+    for count, expected in ((rows, LARGE), (rows + 1, ASK)):
+        y, t = np.zeros((count, 10), dtype), np.zeros(count, np.intp)
+        assert way(numbers, y, t, t, None) == expected
+        t[-1] = 10  # it is seen where it was looked at
+        assert way(numbers, y, t, t, None) == ASK
+        assert losses._right.call(y, t, t)[0] == LARGE
 
 
 def broken(a: dict[str, Any]) -> list[dict[str, Any]]:

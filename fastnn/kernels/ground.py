@@ -24,6 +24,7 @@ _FUNCTIONS = (
     "Py_IncRef",
     "Py_DecRef",
     "PyErr_Occurred",
+    "PyErr_Clear",
     "PyLong_AsSsize_t",
     "PyLong_FromSsize_t",
     "PyFloat_AsDouble",

@@ -70,6 +70,7 @@ class _Builder:
             yield self.equal(given, self.known(float))
         elif kind.is_number:
             yield self.builder.or_(self.equal(given, self.known(int)), self.equal(given, self.known(bool)))
+            yield self.fits(argument)
         else:
             yield self.equal(given, self.known(np.ndarray))
             yield self.equal(self.read(argument, ground.DTYPE), self.known(np.dtype(str(kind.type(own).dtype))))
@@ -113,6 +114,14 @@ class _Builder:
 
     def integer(self, argument: Any) -> Any:
         return self.call("PyLong_AsSsize_t", argument)
+
+    def fits(self, argument: Any) -> Any:
+        """Whether an integer has at most 64 bits; Python's exception is set if it has more."""
+        builder, value = self.builder, self.integer(argument)
+        answer = cgutils.alloca_once_value(builder, ir.Constant(ir.IntType(1), 1))
+        with builder.if_then(self.equal(value, ir.Constant(_WORD, -1)), likely=False):
+            builder.store(self.equal(self.call("PyErr_Occurred"), ir.Constant(_WORD, 0)), answer)
+        return builder.load(answer)
 
     def value(self, context: Any, argument: Any, kind: Kind, own: Any) -> Any:
         """An argument as compiled code takes it."""
@@ -161,11 +170,21 @@ class _Builder:
         return self.tuple([self.object(self.builder.extract_value(value, i), one) for i, one in enumerate(kind)])
 
     def tuple(self, items: list[Any]) -> Any:
-        """A tuple of objects, whose references it takes."""
+        """A tuple of objects, whose references it takes; 0 if memory does not suffice for it or for one of them."""
+        builder, none = self.builder, ir.Constant(_WORD, 0)
         made = self.call("PyTuple_New", ir.Constant(_WORD, len(items)))
-        for i, item in enumerate(items):
-            self.call("PyTuple_SetItem", made, ir.Constant(_WORD, i), item)
-        return made
+        answer, lacks = cgutils.alloca_once_value(builder, made), self.equal(made, none)
+        for item in items:
+            lacks = builder.or_(lacks, self.equal(item, none))
+        with builder.if_else(lacks, likely=False) as (incomplete, complete):
+            with incomplete:
+                for item in (*items, made):
+                    self.call("Py_DecRef", item, result=ir.VoidType())  # which passes over 0
+                builder.store(none, answer)
+            with complete:
+                for i, item in enumerate(items):
+                    self.call("PyTuple_SetItem", made, ir.Constant(_WORD, i), item)
+        return builder.load(answer)
 
 
 class _Row(_Builder):
@@ -337,6 +356,9 @@ def _lower_refuse(context: Any, me: Any, arguments: Any, count: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         build, none, answer = _Builder(builder, args[0]), ir.Constant(_WORD, 0), cgutils.alloca_once(builder, _WORD)
         builder.store(none, answer)
+        # Who asked a bound door asks the gate next, which says what is wrong, such as shapes with too large a result.
+        with builder.if_then(builder.icmp_signed(">", build.bound(), none)):
+            build.call("PyErr_Clear", result=ir.VoidType())
         with builder.if_then(build.equal(build.call("PyErr_Occurred"), none)):
             following, its_own = (build.read(build.ground, 8 * (ground.NEXT + i)) for i in range(2))
             with builder.if_else(build.equal(following, none)) as (last, another):

@@ -21,6 +21,7 @@ from fastnn.kernels.views import part as part_of
 
 ANYTHING = -1  # dense targets of any numbers, NaN included
 FLOP_PER_LOSS = 20.0  # for each element; it decides only whether threads pay
+LONGEST_LOOK = 1 << 20  # elements that are looked at while other Python threads wait, which takes about a millisecond
 
 
 @kernel
@@ -75,7 +76,7 @@ def loss(
     request, chosen = new_frame(SLOTS, like), unit_of_labels if has_labels else unit
     begin_rows(request, chosen, y, y.shape[1])
     if limit < math.inf:
-        if chosen == 0:
+        if chosen == 0 or y.size > LONGEST_LOOK:
             return ASK, 0.0
         if not (are_apart(dy, y) and are_apart(dy, labels) and are_apart(dy, dense)):
             return ASK, 0.0
@@ -118,12 +119,12 @@ def hits(
     is_strict: whether the gate is to look at single outputs, and at NaN and infinity.
     """
     count, has_labels = 0, labels.size > 0
+    if y.size >= limit:
+        return LARGE, 0
     if not (_are_labels(labels, y.shape[0], y.shape[1]) if has_labels else _are_dense(dense, y, accepts)):
         return ASK, 0
     if is_strict and (y.shape[1] < 2 or not all_finite(elements(y))):
         return ASK, 0
-    if y.size >= limit:
-        return LARGE, 0
     for n in range(y.shape[0]):
         if has_labels:
             count += 1 if first_largest(y[n]) == labels[n] else 0
