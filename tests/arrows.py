@@ -15,7 +15,8 @@ ARROWS = {
     "engine.interpreters": "kernels operations",
     "engine": "engine.interpreters errors gate kernels layers losses operations optimizers",
     "functional": "engine engine.interpreters gate kernels losses operations optimizers",
-    "network": "engine engine.interpreters errors gate layers losses operations optimizers system version",
+    "exchange": "errors gate layers system version",
+    "network": "exchange engine engine.interpreters errors gate layers losses operations optimizers system version",
     "schedules": "gate network",
     "observing": "engine gate layers operations reference system",
     "gradients": "engine engine.interpreters errors gate kernels observing operations",
@@ -52,6 +53,7 @@ COMPILERS = {
     "kernels.views": {"numba"},
     "engine.threads": {"numba"},
     "environment": {"numba", "llvmlite"},
+    "exchange.torch_step": {"torch"},  # imported where there is PyTorch; its class has to be one that can be pickled
     "prebuild": {"numba", "llvmlite"},
     "kernels.cache": {"numba", "llvmlite"},
     "kernels.clocks": {"numba", "llvmlite"},

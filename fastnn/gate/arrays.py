@@ -220,8 +220,10 @@ def _as_array(name: str, value: Any, expected: str, shape: Shape | None = None) 
         if is_list and _holds_masked(value):
             raise TypeError(f"{expected}, got a list with masked values; {checks.UNMASK.format(name='each')}")
     try:
-        array = np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:  # from NumPy, or from the object's own __array__
+        # The memory of another library's array; NumPy alone would take one that knows DLPack alone for one object.
+        is_foreign = hasattr(type(value), "__dlpack__") and not hasattr(type(value), "__array__")
+        array = np.from_dlpack(value) if is_foreign else np.asarray(value)
+    except (BufferError, TypeError, ValueError, RuntimeError) as error:  # from NumPy, or the object's own __array__
         unreadable = f"{checks.shown(value)} that NumPy cannot read ({error}); pass an array"
         came = "a ragged list; make its rows equally long and deep" if is_list else unreadable
         raise TypeError(f"{expected}, got {came}") from error

@@ -350,6 +350,10 @@ def refuse_foreign(name: str, value: Any, expected: str, shape: Shape | None = N
             remedy = "pass an array of that shape"
     elif isinstance(value, Iterator):
         remedy = f"pass list({name})"
-    elif hasattr(type(value), "__array__") or isinstance(getattr(value, "__array_interface__", 0), dict):
+    elif (
+        hasattr(type(value), "__array__")
+        or hasattr(type(value), "__dlpack__")
+        or isinstance(getattr(value, "__array_interface__", 0), dict)
+    ):
         return
     raise TypeError(f"{expected}, got {came}; {remedy}")

@@ -19,6 +19,7 @@ from fastnn.engine.plan import table_of_layers
 from fastnn.engine.regularization import Regularization
 from fastnn.engine.workspace import INDEX, NO_ORDER
 from fastnn.errors import TrainingDivergedError
+from fastnn.exchange.exchangeable import Exchangeable
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.checks import did_you_mean
@@ -32,7 +33,7 @@ from fastnn.optimizers import Optimizer, check_optimizer
 
 
 @answers_slips
-class Network:
+class Network(Exchangeable):
     """A feed-forward network of layers with a loss.
 
     Parameters

@@ -1,0 +1,154 @@
+"""The methods of Network that exchange it with other libraries.
+
+What they need is imported when they are called, other libraries included: it takes 14 ms, and few programs need it.
+"""
+
+import os
+import pathlib
+from typing import Any, Self
+
+from fastnn.system import files
+
+
+class Exchangeable:
+    """A network that comes from other libraries and goes there."""
+
+    @classmethod
+    def from_torch(cls, module: Any, *, loss: Any = None, input_shape: Any = None) -> Self:
+        """A network with the layers of a PyTorch module and a copy of its parameters and statistics.
+
+        It predicts what the module computes in evaluation mode, to rounding.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            A chain of Linear, BatchNorm1d, Flatten, Dropout and activations: a torch.nn.Sequential, or a module of your
+            own whose `forward` calls modules and functions such as torch.relu one after the other. Its parameters are
+            all float32 or all float64, and on the CPU or another device.
+        loss : str or fastnn.losses.Loss, optional
+            By default cross_entropy after a last Softmax, log_loss after a last Sigmoid, else softmax_cross_entropy for
+            several outputs and mean_squared_error for one.
+        input_shape : tuple of int, optional
+            The shape of one sample, such as (1, 28, 28); needed where the module begins with Flatten.
+
+        Raises
+        ------
+        ValueError
+            For a part that fastnn does not have.
+        """
+        from fastnn.exchange.parts import network_of
+        from fastnn.exchange.torch_reading import torch_parts
+
+        return network_of(cls, torch_parts(module), "module", loss, input_shape)
+
+    @classmethod
+    def from_keras(cls, model: Any, *, loss: Any = None) -> Self:
+        """A network with the layers of a Keras model and a copy of its weights and statistics.
+
+        It predicts what `model.predict` does, to rounding.
+
+        Parameters
+        ----------
+        model : keras.Model
+            A Sequential model, or one whose layers are a chain, of Dense, BatchNormalization, Flatten, Dropout and
+            activations.
+        loss : str or fastnn.losses.Loss, optional
+            By default cross_entropy after a last Softmax, log_loss after a last Sigmoid, else softmax_cross_entropy for
+            several outputs and mean_squared_error for one.
+
+        Raises
+        ------
+        ValueError
+            For a layer that fastnn does not have, and for a model that is not built.
+        """
+        from fastnn.exchange.keras_models import keras_parts
+        from fastnn.exchange.parts import network_of
+
+        return network_of(cls, keras_parts(model), "model", loss, tuple(model.input_shape[1:]))
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any) -> Self:
+        """A network with the coefficients of a fitted MLPClassifier or MLPRegressor of scikit-learn.
+
+        A classifier's network predicts logits: `fastnn.softmax(network.predict(x))` is `predict_proba` for three
+        classes or more; for two classes and for several labels at once,
+        `fastnn.activation_forward("sigmoid", network.predict(x))` is the probability of class 1. Its labels are places
+        in `estimator.classes_`.
+
+        Raises
+        ------
+        ValueError
+            If the estimator is not fitted.
+        TypeError
+            For anything but such an estimator.
+        """
+        from fastnn.exchange.parts import network_of
+        from fastnn.exchange.sklearn_models import sklearn_parts
+
+        parts, loss = sklearn_parts(estimator)
+        return network_of(cls, parts, "estimator", loss, None)
+
+    @classmethod
+    def from_onnx(cls, model: Any, *, loss: Any = None) -> Self:
+        """A network with the layers of an ONNX model and a copy of its parameters.
+
+        It predicts what a runtime computes, to rounding.
+
+        Parameters
+        ----------
+        model : str, os.PathLike, bytes or onnx.ModelProto
+            A file, its content, or the model: a chain of Gemm, or MatMul and Add, BatchNormalization, Flatten or
+            Reshape, Dropout and activations, as exporters of PyTorch, Keras and scikit-learn write it.
+        loss : str or fastnn.losses.Loss, optional
+            By default the one that `Network.to_onnx` has noted, else as for `Network.from_torch`.
+
+        Raises
+        ------
+        ValueError
+            For an operator that fastnn does not have.
+        ModelFileError
+            For a file that is no ONNX model.
+        """
+        from fastnn.exchange.onnx_reading import onnx_parts
+        from fastnn.exchange.parts import network_of
+
+        parts, noted, input_shape = onnx_parts(model)
+        return network_of(cls, parts, "model", loss or noted, input_shape)
+
+    def to_torch(self) -> Any:
+        """The same network for PyTorch, with a copy of the parameters and statistics, for the same dtype.
+
+        It is in evaluation mode, in which it predicts what this network predicts, to rounding; call `.train()` to train
+        it.
+
+        Returns
+        -------
+        torch.nn.Sequential
+        """
+        from fastnn.exchange.torch_writing import torch_module
+
+        return torch_module(self)
+
+    def to_onnx(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """The network as an ONNX model, which takes "x" (N, *input_shape) and gives "y", what `predict` gives.
+
+        It is of the earliest opset that has its operators (15; 20 with Gelu), and in the network's dtype. In float64,
+        runtimes may lack an operator, and the numbers of LeakyRelu and Elu are rounded to float32, as ONNX has them.
+        Dropout and the loss are kept for `Network.from_onnx`, the optimizer is not.
+
+        Parameters
+        ----------
+        path : str or os.PathLike, optional
+            Also write it to this file, whole or not at all.
+
+        Returns
+        -------
+        onnx.ModelProto
+        """
+        from fastnn.exchange.onnx_writing import onnx_model
+
+        model = onnx_model(self)
+        if path is not None:
+            with files.replacing(pathlib.Path(os.path.realpath(path))) as file:
+                file.write(model.SerializeToString())
+        return model

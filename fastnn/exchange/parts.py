@@ -1,0 +1,128 @@
+"""A network as all libraries have it: a chain of layers, each with its arrays."""
+
+import importlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from fastnn.gate import checks
+from fastnn.gate.arrays import Array
+from fastnn.layers import LAYERS, Affine, BatchNorm, Flatten, Layer, Sigmoid, Softmax
+
+Made = TypeVar("Made")
+FLOATS = np.dtype(np.float32), np.dtype(np.float64)
+
+
+class Part(NamedTuple):
+    """A layer, and its parameters and statistics by their names without a number, such as W (inputs, outputs)."""
+
+    layer: Layer
+    arrays: dict[str, Array]
+
+
+def plain(layer: Layer) -> Part:
+    """The part of a layer without arrays."""
+    return Part(layer, {})
+
+
+def affine(W: Any, b: Any) -> Part:
+    """The part of y = x W + b; b is None for zeros, or broadcast to (outputs,)."""
+    W = np.asarray(W)
+    return Part(Affine(*W.shape), {"W": W, "b": np.zeros(W.shape[1], W.dtype) if b is None else np.asarray(b)})
+
+
+def batch_norm(epsilon: float, momentum: float, gamma: Any, beta: Any, mean: Any, variance: Any) -> Part:
+    """The part of a batch normalization; gamma is None for ones, beta for zeros."""
+    mean = np.asarray(mean)
+    gamma, beta = (
+        np.full_like(mean, default) if one is None else np.asarray(one) for one, default in ((gamma, 1), (beta, 0))
+    )
+    layer = BatchNorm(momentum=momentum, epsilon=epsilon)
+    return Part(layer, {"gamma": gamma, "beta": beta, "mean": mean, "variance": np.asarray(variance)})
+
+
+def network_of(kind: type[Made], parts: Sequence[Part], name: str, loss: Any, input_shape: Any) -> Made:
+    """A network of these parts. name: the object that they come from, for messages.
+
+    loss: None stands for the usual one of such outputs. input_shape: None where the layers tell.
+    """
+    given = [array for part in parts for array in part.arrays.values()]
+    if not given:
+        raise ValueError(f"{name}: expected at least one layer with parameters, got none")
+    dtypes = sorted({str(array.dtype) for array in given})
+    if len(dtypes) > 1 or given[0].dtype not in FLOATS:
+        came = f"{' and '.join(dtypes)}; convert it to float32 first"
+        raise TypeError(f"{name}: expected parameters of one dtype, float32 or float64, got {came}")
+    layers = [part.layer for part in parts]
+    if input_shape is None and layers[0].own_input_shape() is None:
+        input_shape = _inputs_before(parts, name)
+    arguments: Any = {"dtype": given[0].dtype, "rng": 0, "input_shape": input_shape}
+    made: Any = kind(layers, usual_loss(parts) if loss is None else loss, **arguments)  # type: ignore[call-arg]
+    counts, named = Counter[str](), {**made.params, **made.statistics}
+    for part in parts:
+        for key, array in part.arrays.items():
+            counts[key] += 1
+            named[f"{key}{counts[key]}"][...] = array
+    return made  # type: ignore[no-any-return]
+
+
+def parts_of(network: Any) -> list[Part]:
+    """The parts of a network; the arrays are its own memory."""
+    counts, named, parts = Counter[str](), {**network.params, **network.statistics}, []
+    shape = network.input_shape
+    for layer in network.layers:
+        mine = {}
+        for key in (*layer.parameters(shape), *layer.statistics(shape)):
+            counts[key] += 1
+            mine[key] = named[f"{key}{counts[key]}"]
+        parts.append(Part(layer, mine))
+        shape = layer.shape_of_output(shape)
+    return parts
+
+
+def usual_loss(parts: Iterable[Part]) -> str:
+    """The loss of a last Softmax or Sigmoid; else of logits of several classes, or of one number."""
+    last = [part for part in parts if not (part.layer.is_view or part.layer.is_random)]
+    if isinstance(last[-1].layer, Softmax):
+        return "cross_entropy"
+    if isinstance(last[-1].layer, Sigmoid):
+        return "log_loss"
+    outputs = [part.arrays["b"].size for part in last if isinstance(part.layer, Affine)]
+    return "softmax_cross_entropy" if outputs and outputs[-1] > 1 else "mean_squared_error"
+
+
+def _inputs_before(parts: Sequence[Part], name: str) -> tuple[int, ...]:
+    """The number of inputs of a chain that does not begin with an Affine layer."""
+    for part in parts:
+        if isinstance(part.layer, Flatten):
+            break
+        if isinstance(part.layer, Affine):
+            return (part.layer.inputs,)
+        if isinstance(part.layer, BatchNorm):
+            return part.arrays["mean"].shape
+    came = "None; pass input_shape=(1, 28, 28), or what your images have"
+    raise ValueError(f"input_shape: expected the shape of one sample, as {name} does not tell it, got {came}")
+
+
+def refuse(name: str, what: Any, library: str, remedy: str = "") -> ValueError:
+    """The error for a part of another library's network that fastnn does not have."""
+    known = "a chain of linear layers, activations, flattening, dropout and batch normalization"
+    came = what if isinstance(what, str) else checks.shown(what)
+    return ValueError(f"{name}: expected {known} in {library}, got {came}; {remedy or 'replace it'}")
+
+
+def refuse_to_write(layer: Layer, library: str) -> ValueError:
+    """The error for a layer that another library does not have."""
+    own = ", ".join(one for one, kind in LAYERS.items() if kind.__module__.startswith("fastnn."))
+    return ValueError(f"layers: expected layers that {library} has, got {layer}; use those of fastnn's own: {own}")
+
+
+def imported(module: str, distribution: str) -> Any:
+    """A library that is an extra."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        remedy = f"run `pip install {distribution}`"
+        raise ImportError(f"{module}: expected it to be installed, got {error}; {remedy}") from error

@@ -1,0 +1,56 @@
+"""A network as a torch.nn.Sequential."""
+
+from typing import Any
+
+from fastnn.exchange.parts import Part, imported, parts_of, refuse_to_write
+from fastnn.exchange.torch_rows import ROWS
+from fastnn.layers import Affine, BatchNorm, Dropout, Flatten, PRelu, Softplus, Step
+
+SOFTPLUS_BORDER = 40.0  # above it PyTorch's is x itself, which is exact in float64; its default of 20 is not
+
+
+def torch_module(network: Any) -> Any:
+    """The network as a module; see Network.to_torch."""
+    torch = imported("torch", "torch")
+    modules = [_module(torch, part) for part in parts_of(network)]
+    return torch.nn.Sequential(*modules).eval()
+
+
+def _module(torch: Any, part: Part) -> Any:
+    layer, arrays = part
+    nn, skip = torch.nn, torch.nn.utils.skip_init  # it draws no initial values from the user's generator
+    tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+    if isinstance(layer, Affine):
+        W, b = tensors["W"], tensors["b"]
+        return _filled(skip(nn.Linear, *W.shape, dtype=W.dtype), weight=W.T, bias=b)
+    if isinstance(layer, BatchNorm):
+        mean = tensors["mean"]
+        options = {"eps": layer.epsilon, "momentum": 1.0 - layer.momentum, "dtype": mean.dtype}
+        named = {"weight": "gamma", "bias": "beta", "running_mean": "mean", "running_var": "variance"}
+        made = nn.BatchNorm1d(mean.numel(), **options)
+        return _filled(made, **{theirs: tensors[ours] for theirs, ours in named.items()})
+    if isinstance(layer, PRelu):
+        slope = tensors["slope"]
+        return _filled(skip(nn.PReLU, slope.numel(), dtype=slope.dtype), weight=slope.reshape(-1))
+    if isinstance(layer, Dropout):
+        return nn.Dropout(layer.rate)
+    if isinstance(layer, Flatten):
+        return nn.Flatten()
+    if isinstance(layer, Step):
+        from fastnn.exchange import torch_step
+
+        return torch_step.Step()
+    if isinstance(layer, Softplus):
+        return nn.Softplus(threshold=SOFTPLUS_BORDER)
+    for row in ROWS:
+        if type(layer) is row.layer:
+            options = {row.option[1]: getattr(layer, row.option[0])} if row.option else {}
+            return getattr(nn, row.module)(**options, **({row.fixed[0]: row.fixed[1][0]} if row.fixed else {}))
+    raise refuse_to_write(layer, "PyTorch")
+
+
+def _filled(module: Any, **tensors: Any) -> Any:
+    """The module with these values."""
+    for name, tensor in tensors.items():
+        getattr(module, name).data.copy_(tensor)
+    return module
