@@ -69,7 +69,13 @@ def loss_functions() -> Iterator[str]:
             continue
         first, own = "x" if kind.applies else "y", options(kind)
         weight = ["class_weight: Any = None"] if kind().takes_classes else []
-        keywords = [*own.values(), 'reduction: str = "mean"', "sample_weight: Any = None", *weight, "out: Any = None"]
+        keywords = [
+            *own.values(),
+            'reduction: Reduction = "mean"',
+            "sample_weight: Any = None",
+            *weight,
+            "out: Any = None",
+        ]
         text, meanings = described(kind)
         notes = [f"{first}: y, an array (N, K)."] * (first == "x") + [f"{one}: {meanings[one]}" for one in own]
         text = (
@@ -103,19 +109,17 @@ def update_functions() -> Iterator[str]:
 
 
 def names() -> str:
-    """The names that the command line offers, which it must know without the compiler."""
+    """The names of operations as types."""
     rows = {
-        "ACTIVATION_NAMES": [name for name, kind in ACTIVATIONS.items() if kind.takes_elements],
-        "LOSS_NAMES": list(LOSSES),
-        "OPTIMIZER_NAMES": [name.lower() for name in OPTIMIZERS],
+        "ActivationName": list(ACTIVATIONS),
+        "LossName": list(LOSSES),
+        "OptimizerName": [name.lower() for name in OPTIMIZERS],
     }
     text = ""
     for key, row in rows.items():
-        lines = textwrap.wrap(" ".join(row), WIDTH - 7)
-        strings = [f'"{line} "' for line in lines[:-1]] + [f'"{lines[-1]}"']
-        one = f"{key} = {strings[0]}\n"
-        several = f"{key} = (\n" + "".join(f"    {string}\n" for string in strings) + ")\n"
-        text += one if len(strings) == 1 and len(one) <= WIDTH + 1 else several
+        quoted = [f'"{name}"' for name in row]
+        one, lines = f"{key}: TypeAlias = Literal[{', '.join(quoted)}]\n", "".join(f"    {name},\n" for name in quoted)
+        text += one if len(one) <= WIDTH + 1 else f"{key}: TypeAlias = Literal[\n{lines}]\n"
     return text
 
 
@@ -177,7 +181,7 @@ SECTIONS = {
     "fastnn/functional/__init__.py": lambda: exported(functions_of_arrays()),
     "fastnn/functional/losses.py": lambda: "\n\n".join([*loss_functions(), ""]),
     "fastnn/functional/updates.py": lambda: "\n\n".join([*update_functions(), ""]),
-    "fastnn/command/cli.py": names,
+    "fastnn/gate/names.py": names,
     "fastnn/reference/__init__.py": oracles,
 }
 

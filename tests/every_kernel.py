@@ -35,13 +35,13 @@ def note_kernels() -> None:
     prebuilt.address = address
 
 
-def layers_for(loss: str, *middle: Any) -> list[Any]:
+def layers_for(loss: Any, *middle: Any) -> list[Any]:
     """Layers of which the last gives the outputs that a loss takes."""
     follows = operations.LOSSES[loss].follows
     return [Affine(D, H), *middle, Affine(H, K), *([operations.ACTIVATIONS[follows[0]]()] if follows else [])]
 
 
-def targets_for(loss: str, dtype: Any, rows: int = N) -> list[Any]:
+def targets_for(loss: Any, dtype: Any, rows: int = N) -> list[Any]:
     """Targets of each kind that a loss takes."""
     found = [shapes.targets_of(loss, rows, K, dtype)]
     if loss == "hinge":
@@ -70,14 +70,14 @@ def results_of_losses(dtype: Any) -> Iterator[tuple[str, Any]]:
         for t in targets_for(loss, dtype):
             middle = [kind() for kind in ELEMENTWISE]
             penalty = Regularization(l1=1e-3, l2=1e-2) if number % 2 else None
-            net = Network(layers_for(loss, *middle), loss, rng=0, dtype=dtype, regularization=penalty)
+            net = Network(layers_for(loss, *middle), loss, rng=0, dtype=dtype, regularization=penalty)  # type: ignore[arg-type]
             optimizer = optimizers[number % len(optimizers)](0.01, clip_norm=1.0, clip_value=0.5)
             net.fit(x, t, epochs=2, batch_size=16, rng=0, optimizer=optimizer, progress=False)
             yield f"{loss}: fit", [*net.params.values(), *net.statistics.values(), net.predict(x), net.loss(x, t)]
             weights = np.linspace(0.5, 2.0, N)
             net.fit(x, t, epochs=1, batch_size=16, rng=0, sample_weight=weights, progress=False)
             yield f"{loss}: weights", [*net.params.values(), *net.gradient(x, t).values()]
-            small = Network(layers_for(loss, fastnn.Tanh()), loss, rng=0, dtype=dtype)
+            small = Network(layers_for(loss, fastnn.Tanh()), loss, rng=0, dtype=dtype)  # type: ignore[arg-type]
             yield f"{loss}: numerical gradient", [*small.numerical_gradient(x[:3], t[:3]).values()]
 
 

@@ -30,4 +30,4 @@ def targets(case: str, dtype: Any = np.float64) -> Any:
 
 
 def network(case: str, dtype: Any = "float64", **options: Any) -> Network:
-    return Network(layers_of(case), case.split()[0], rng=0, dtype=dtype, **options)
+    return Network(layers_of(case), case.split()[0], rng=0, dtype=dtype, **options)  # type: ignore[arg-type]

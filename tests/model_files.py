@@ -34,7 +34,7 @@ def small_network(momentum: bool = True, dtype: str = "float32") -> Network:
     return network
 
 
-def batch(loss: str) -> tuple[Array, Array]:
+def batch(loss: Any) -> tuple[Array, Array]:
     rng = np.random.default_rng(5)
     x = rng.standard_normal((7, 3))
     if loss == "mean_squared_error":

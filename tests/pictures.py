@@ -25,7 +25,7 @@ LABELS = np.array([0, 1, 1, 0, 2])
 HISTORY = fastnn.History([2.0, 1.0, 0.5], [0.3, 0.5, 0.9], [2.1, 1.2, 0.8], [0.2, 0.4, 0.7], [1.0, 1.0, 1.0])
 
 
-def network(inputs: int = 2, outputs: int = 3, loss: str = "softmax_cross_entropy") -> fastnn.Network:
+def network(inputs: int = 2, outputs: int = 3, loss: Any = "softmax_cross_entropy") -> fastnn.Network:
     return fastnn.Network([fastnn.Affine(inputs, 6), fastnn.Tanh(), fastnn.Affine(6, outputs)], loss, rng=0)
 
 

@@ -159,7 +159,7 @@ def targets(kind: str, n: int, k: int, dtype: FloatType) -> Array:
     return reference.softmax(3 * numbers(5, n, k)).astype(dtype)
 
 
-def targets_of(loss: str, n: int, k: int, dtype: FloatType) -> Array:
+def targets_of(loss: Any, n: int, k: int, dtype: FloatType) -> Array:
     """Targets that a network's loss takes, of k outputs."""
     kind = LOSSES[loss]
     if kind.accepts == SHARES or loss == "kl_divergence":
@@ -170,7 +170,7 @@ def targets_of(loss: str, n: int, k: int, dtype: FloatType) -> Array:
     return np.sign(values) if kind.accepts == SIGNS else values
 
 
-def outputs_of(loss: str, n: int, k: int, dtype: FloatType, make: Numbers = numbers) -> tuple[str, Array]:
+def outputs_of(loss: Any, n: int, k: int, dtype: FloatType, make: Numbers = numbers) -> tuple[str, Array]:
     """How a loss of arrays calls its outputs, and outputs that it takes."""
     kind, y = LOSSES[loss], make(1, n, k, dtype=dtype)
     if kind.follows:

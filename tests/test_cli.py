@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO, Any, get_args
 
 import pytest
 
@@ -16,6 +16,8 @@ import fastnn
 from fastnn import environment
 from fastnn.command import cli
 from fastnn.command.cli import main
+from fastnn.engine.perturbation import METHODS
+from fastnn.gate import names
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.operations import ACTIVATIONS, LOSSES
 from fastnn.optimizers import OPTIMIZER_CLASSES
@@ -126,9 +128,10 @@ def test_usage_errors_list_the_choices(
 
 
 def test_choices_are_those_of_fastnn() -> None:
-    assert [name for name, kind in ACTIVATIONS.items() if kind.takes_elements] == cli.ACTIVATIONS
-    assert list(LOSSES) == cli.LOSSES
-    assert [name.lower() for name in OPTIMIZER_CLASSES] == cli.OPTIMIZERS
+    assert tuple(name for name, kind in ACTIVATIONS.items() if kind.takes_elements) == cli.ACTIVATIONS
+    assert tuple(LOSSES) == cli.LOSSES
+    assert tuple(name.lower() for name in OPTIMIZER_CLASSES) == cli.OPTIMIZERS
+    assert (get_args(names.DifferenceMethod), get_args(names.ActivationName)) == (tuple(METHODS), tuple(ACTIVATIONS))
 
 
 def test_module_imports_nothing_that_loads_numba() -> None:

@@ -53,7 +53,7 @@ def test_there_and_back(layer: Any, dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "mean_squared_error", "hinge"])
-def test_files(tmp_path: pathlib.Path, loss: str) -> None:
+def test_files(tmp_path: pathlib.Path, loss: Any) -> None:
     last = [fastnn.Softmax()] if loss == "cross_entropy" else []
     layers = [fastnn.Flatten(), fastnn.Affine(12, 5), fastnn.Relu(), fastnn.Affine(5, OUTPUTS), *last]
     network = fastnn.Network(layers, loss=loss, input_shape=(3, 2, 2), rng=0)

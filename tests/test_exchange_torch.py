@@ -101,7 +101,7 @@ class Deciding(Images):
 @pytest.mark.parametrize(
     ("kind", "loss"), [(Images, "softmax_cross_entropy"), (Viewed, "cross_entropy"), (Reshaped, "log_loss")]
 )
-def test_modules_of_ones_own(kind: Any, loss: str) -> None:
+def test_modules_of_ones_own(kind: Any, loss: Any) -> None:
     module, x = kind(), np.random.default_rng(0).standard_normal((5, 3, 2, 2)).astype(np.float32)
     network = fastnn.Network.from_torch(module, input_shape=(3, 2, 2))
     assert_predicts(network, x, forward(module, x))

@@ -113,7 +113,7 @@ def test_deep_networks(activation: Activation, depth: int, dtype: str) -> None:
             assert {tensor.name for tensor in found.tensors.values() if tensor.verdict == "differ"} == {name}, found
 
 
-def shallow(loss: str, dtype: str = "float64", activation: Activation | None = None) -> gradient_checks.Problem:
+def shallow(loss: Any, dtype: str = "float64", activation: Activation | None = None) -> gradient_checks.Problem:
     generator = np.random.default_rng(0)
     layers = [fastnn.Affine(3, 4), activation or fastnn.Tanh(), fastnn.Affine(4, 2)]
     net = fastnn.Network(layers, loss, rng=0, dtype=dtype)

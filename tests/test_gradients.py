@@ -78,7 +78,7 @@ def smooth_case(
 ) -> tuple[fastnn.Network, Any, Any]:
     """A network with random parameters, and data for which nothing that enters an activation is close to 0."""
     loss = "mean_squared_error" if kind == "values" else "softmax_cross_entropy"
-    net = fastnn.Network(stack(widths, activation, kind == "values"), loss, rng=0, dtype=dtype)
+    net = fastnn.Network(stack(widths, activation, kind == "values"), loss, rng=0, dtype=dtype)  # type: ignore[arg-type]
     for seed in range(100):
         rng = np.random.default_rng(seed)
         for name, p in net.params.items():
@@ -237,7 +237,7 @@ def test_gradient_and_step_agree_with_the_reference(activation: Layer, kind: str
 def test_gradient_at_the_kinks(activation: Layer, kind: str) -> None:
     """With x = 0 and no bias exactly 0 enters the first activation: the derivative is that of the negative side."""
     loss = "mean_squared_error" if kind == "values" else "softmax_cross_entropy"
-    net = fastnn.Network(stack((2, 3, 2), activation, False), loss, rng=1, dtype="float64")
+    net = fastnn.Network(stack((2, 3, 2), activation, False), loss, rng=1, dtype="float64")  # type: ignore[arg-type]
     x = np.zeros((4, 2))
     t = batch_targets(kind, 4, 2, "float64")
     _, expected = reference.network_gradient(described(net.layers), net.params, x, t, loss)

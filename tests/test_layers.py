@@ -223,7 +223,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "optimizer: expected one such as SGD, got the base class Optimizer; use a subclass",
     ),
     (
-        lambda: Network([Affine(2, 3)], loss="hubert"),
+        lambda: Network([Affine(2, 3)], loss="hubert"),  # type: ignore[arg-type]
         ValueError,
         f"loss: expected one of {', '.join(map(repr, LOSSES))}, got 'hubert'; did you mean 'huber'?",
     ),

@@ -152,14 +152,14 @@ def _mostly_zero(x: Array) -> Array:
 def test_gradients_of_a_network(change: Callable[[Array], Array]) -> None:
     x, t = change(positive(1, SAMPLES, 40)), -positive(2, SAMPLES, 3)
     assert (change is _mostly_zero) == is_mostly_zero(x)
-    net = fastnn.Network([fastnn.Affine(40, 6), fastnn.PRelu(), fastnn.Affine(6, 3)], LOSS, rng=0)
+    net = fastnn.Network([fastnn.Affine(40, 6), fastnn.PRelu(), fastnn.Affine(6, 3)], LOSS, rng=0)  # type: ignore[arg-type]
     assert_gradients(net, [("affine", 40, 6), ("prelu",), ("affine", 6, 3)], x, t)
 
 
 def test_the_gradient_of_a_step() -> None:
     """A step subtracts the same gradient as `gradient` returns: the fused update sums it in the same way."""
     x, t = positive(1, SAMPLES, 40), -positive(2, SAMPLES, 3)
-    net = fastnn.Network([fastnn.Affine(40, 3)], LOSS, rng=0)
+    net = fastnn.Network([fastnn.Affine(40, 3)], LOSS, rng=0)  # type: ignore[arg-type]
     net.params["W1"][...] = 0.0
     net.params["b1"][...] = 0.0
     gradient = net.gradient(x, t)
@@ -171,7 +171,7 @@ def test_the_gradient_of_a_step() -> None:
 def test_sums_of_batch_normalization() -> None:
     """A step's statistics and gradients, by what it subtracts from gamma and beta."""
     x, t = positive(1, SAMPLES, 5), -positive(2, SAMPLES, 5)
-    net = fastnn.Network([fastnn.Affine(5, 5), fastnn.BatchNorm()], LOSS, rng=0)
+    net = fastnn.Network([fastnn.Affine(5, 5), fastnn.BatchNorm()], LOSS, rng=0)  # type: ignore[arg-type]
     before = {name: value.astype(np.float64) for name, value in net.params.items()}
     by_numpy, exact = gradients_by_numpy(net, [("affine", 5, 5), ("batch_norm",)], x, t)
     net.step(x, t, fastnn.SGD(lr=1024.0))  # so that rounding the difference costs little

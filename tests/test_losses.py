@@ -56,7 +56,7 @@ def test_gradients_agree_with_difference_quotients(case: str, regularization: Re
 def test_numerical_gradients_are_the_plain_quotients(case: str, scale: float) -> None:
     """They are equal even where the network is sure of its outputs, right or wrong."""
     last = [PROBABILITIES[case]()] if case in PROBABILITIES else []
-    net, t = Network([Affine(D, K), *last], case.split()[0], rng=0, dtype="float64"), targets(case)
+    net, t = Network([Affine(D, K), *last], case.split()[0], rng=0, dtype="float64"), targets(case)  # type: ignore[arg-type]
     net.params["W1"][...] *= scale if case not in PROBABILITIES else min(scale, 5.0)
     if case == "exponential" and scale > 1:
         net.params["W1"][...] /= 5.0
@@ -68,7 +68,7 @@ def test_numerical_gradients_are_the_plain_quotients(case: str, scale: float) ->
 @pytest.mark.parametrize("case", CASES)
 def test_the_last_operation_may_be_an_activation(case: str) -> None:
     last = PROBABILITIES.get(case, lambda: fastnn.LeakyRelu(0.5))()
-    net = Network([Affine(D, H), Tanh(), Affine(H, K), last], case.split()[0], rng=0, dtype="float64")
+    net = Network([Affine(D, H), Tanh(), Affine(H, K), last], case.split()[0], rng=0, dtype="float64")  # type: ignore[arg-type]
     assert fastnn.check_gradients(net, X, targets(case)).passed
 
 
@@ -126,7 +126,7 @@ def test_delta_of_huber(delta: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["sigmoid_cross_entropy", "hinge", "exponential"])
-def test_two_classes_by_one_output(name: str) -> None:
+def test_two_classes_by_one_output(name: Any) -> None:
     x = np.concatenate([shapes.numbers(1, 30, 2) - 3, shapes.numbers(2, 30, 2) + 3])
     t = np.repeat([0.0, 1.0] if name == "sigmoid_cross_entropy" else [-1.0, 1.0], 30)
     net = Network([Affine(2, 1)], name, rng=0, dtype="float64")
@@ -146,7 +146,7 @@ REFUSED: list[tuple[str, Any, str]] = [
 
 
 @pytest.mark.parametrize(("name", "t", "sentence"), REFUSED, ids=[f"{row[0]} {i}" for i, row in enumerate(REFUSED)])
-def test_refused_targets(name: str, t: Any, sentence: str) -> None:
+def test_refused_targets(name: Any, t: Any, sentence: str) -> None:
     net = network(name)
     before = net.predict(X)
     for call in (net.loss, net.gradient, lambda x, t: net.step(x, t, fastnn.SGD())):
@@ -157,9 +157,9 @@ def test_refused_targets(name: str, t: Any, sentence: str) -> None:
 
 def test_refused_losses() -> None:
     with pytest.raises(ValueError, match=r"^loss: expected one to descend on, got the 0-1 loss, whose gradient is 0"):
-        Network([Affine(2, 2)], "zero_one_loss")
+        Network([Affine(2, 2)], "zero_one_loss")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"^loss: expected one of .*, got 'MSE'; did you mean 'mean_squared_error'\?$"):
-        Network([Affine(2, 2)], "MSE")
+        Network([Affine(2, 2)], "MSE")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"^layers: expected logits from the last layer, got Softmax\(\)"):
         Network([Affine(2, 2), Softmax()], "kl_divergence")
     with pytest.raises(ValueError, match=r"^layers: expected logits from the last layer, got Sigmoid\(\)"):
@@ -173,7 +173,7 @@ def test_refused_losses() -> None:
         with pytest.raises(
             ValueError, match=r"^layers: expected at least 2 outputs for Softmax\(\), got 1, .* Sigmoid"
         ):
-            Network([Affine(2, 1), Softmax()], name)
+            Network([Affine(2, 1), Softmax()], name)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"^delta: expected a finite number above 0"):
         losses.Huber(0)
     with pytest.raises(ValueError, match=r"^label_smoothing: expected a finite number of at least 0.0 and below 1.0"):
@@ -211,7 +211,7 @@ def test_losses_of_probabilities_need_some() -> None:
     for name, layers in {"cross_entropy": "Softmax()", "log_loss": "Sigmoid() or Softmax()"}.items():
         expected = f"layers: expected probabilities from the last layer, {layers}, for the loss {name}, got Softplus()"
         with pytest.raises(ValueError, match=f"^{re.escape(expected)}"):
-            Network([Affine(2, 2), fastnn.Softplus()], name)
+            Network([Affine(2, 2), fastnn.Softplus()], name)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"^y: expected probabilities from 0 to 1, got 2; pass probabilities, or take"):
         fastnn.cross_entropy(np.array([[2.0, 3.0]]), [1])
     with pytest.raises(ValueError, match=r"^y: expected probabilities from 0 to 1, got -0.2"):

@@ -80,7 +80,7 @@ CALLS: dict[str, Callable[..., Any]] = {
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("what", FUNCTIONS)
 @pytest.mark.parametrize("call", CALLS)
-def test_x_comes_back(call: str, what: str, method: str, h: Any) -> None:
+def test_x_comes_back(call: str, what: str, method: Any, h: Any) -> None:
     f, error = FUNCTIONS[what]
     if (call, what) == ("directional_derivative", "writes"):
         error = None  # all of x is written to at each point anyway
@@ -224,7 +224,7 @@ def test_points_of_other_functions_are_left_alone() -> None:
         return v
 
     for method in METHODS:
-        fastnn.numerical_diff(doubles, x, method=method)
+        fastnn.numerical_diff(doubles, x, method=method)  # type: ignore[arg-type]
         assert x.tolist() == [1.0, 2.0]
     fastnn.gradient_descent(squares, x, gradient=doubles, step_num=3)
     with pytest.raises(ValueError, match=ONLY_READS.format("wrote to it")):

@@ -49,7 +49,7 @@ def calls_of(
 @pytest.mark.parametrize("h", [1e-4, 1e-2, 1e-6, "auto"])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_network_in_numpy_by_any_step_and_method(
-    always: None, monkeypatch: pytest.MonkeyPatch, method: str, h: Any
+    always: None, monkeypatch: pytest.MonkeyPatch, method: Any, h: Any
 ) -> None:
     """The plain loop evaluates a few entries, too few to observe f."""
     net, (x, t) = OwnFormulas(WIDTHS), batch()

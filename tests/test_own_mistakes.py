@@ -23,11 +23,11 @@ Make = Callable[[], Any]
 X, T = np.ones((4, 2)), np.ones((4, 1))
 
 
-def doubled(factor: float = 2.0, name: str = "doubled") -> Any:
+def doubled(factor: float = 2.0, name: Any = "doubled") -> Any:
     return fastnn.activation(lambda x: factor * x, derivative=lambda x, y: factor, name=name)
 
 
-def descent(factor: float, name: str = "descent", state: int = 0) -> Any:
+def descent(factor: float, name: Any = "descent", state: int = 0) -> Any:
     return fastnn.optimizer(lambda p, g, s, rates: (p - factor * rates[0] * g, s), state=state, rates={}, name=name)
 
 
@@ -158,7 +158,7 @@ def test_a_loss_of_probabilities() -> None:
     points: Any = ((0.1, 0.5, 0.9), ((0.1, 0.3), (0.8, 1.0)))
     for at in points:
         fastnn.loss(likelihood, derivative=likelihood_slope, name="likelihood", at=at)
-    net = Network([Affine(2, 1), fastnn.Sigmoid()], "likelihood", rng=0, dtype="float64")
+    net = Network([Affine(2, 1), fastnn.Sigmoid()], "likelihood", rng=0, dtype="float64")  # type: ignore[arg-type]
     y = net.predict(X)
     np.testing.assert_allclose(net.loss(X, T), -np.log(y).mean(), rtol=1e-12)
     with pytest.raises(ValueError, match=r"^derivative: expected the derivative, .* at y = 0\.1, t = 0 by"):
@@ -268,7 +268,7 @@ def test_names_are_lower_case(name: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["relu", "prelu", "batch_norm", "sgd", "mean_squared_error", "zero_one", "accuracy"])
-def test_names_of_fastnn_are_refused(name: str) -> None:
+def test_names_of_fastnn_are_refused(name: Any) -> None:
     with pytest.raises(ValueError, match=r"^name: expected one that fastnn does not use itself"):
         doubled(name=name)
 
@@ -297,13 +297,13 @@ TAKEN = (
 
 
 @pytest.mark.parametrize("name", TAKEN)
-def test_names_of_rates(name: str) -> None:
+def test_names_of_rates(name: Any) -> None:
     with pytest.raises(ValueError, match=r"^rates: expected "):
         fastnn.optimizer(lambda p, g, s, rates: (p, s), state=0, rates={name: 0.5}, name="descent")
 
 
 @pytest.mark.parametrize("name", ["W", "b", "mean", "variance", "lambda", "units", "link", "_a"])
-def test_names_of_parameters(name: str) -> None:
+def test_names_of_parameters(name: Any) -> None:
     with pytest.raises(ValueError, match=r"^parameters: expected "):
         fastnn.layer(swish, derivative=swish_slopes, parameters={name: 1.0}, name="own_swish")
 

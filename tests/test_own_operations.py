@@ -91,7 +91,7 @@ def data(dtype: str = "float32") -> tuple[Any, Any]:
     return x, (shapes.numbers(2, N, K) > 0.0).astype(dtype)
 
 
-def network(dtype: str = "float32", loss: str = "my_focal") -> Network:
+def network(dtype: str = "float32", loss: Any = "my_focal") -> Network:
     return Network([Affine(D, H), MyMish(), Affine(H, K)], loss, rng=0, dtype=dtype)
 
 
@@ -125,7 +125,7 @@ def test_a_network_of_them_is_that_of_numpy(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("loss", ["my_focal", "mean_squared_error"])
-def test_gradients_are_checked(loss: str) -> None:
+def test_gradients_are_checked(loss: Any) -> None:
     net, (x, t) = network("float64", loss), data("float64")
     assert fastnn.check_gradients(net, x[:7], t[:7]).passed
     wrong = {name: array.copy() for name, array in net.gradient(x[:7], t[:7]).items()}
@@ -168,7 +168,7 @@ def test_same_bits_on_any_number_of_threads(chosen_threads: None) -> None:
     found = []
     for n in (1, 2):
         fastnn.set_num_threads(min(n, fastnn.engine.threads._LIMIT) if hasattr(fastnn, "threads") else n)
-        net = Network([Affine(100, 50), MyMish(), Affine(50, K)], "my_focal", rng=0)
+        net = Network([Affine(100, 50), MyMish(), Affine(50, K)], "my_focal", rng=0)  # type: ignore[arg-type]
         x = shapes.numbers(1, 300, 100, dtype=np.float32)
         t = (shapes.numbers(2, 300, K) > 0.0).astype(np.float32)
         net.fit(x, t, epochs=2, batch_size=100, optimizer=MyLion(0.01), rng=0, progress=False)

@@ -300,7 +300,7 @@ def test_loss_gradient(kind: str) -> None:
 
 
 @pytest.mark.parametrize(("loss", "layers"), NETWORKS)
-def test_network_gradient_and_step(loss: str, layers: list[tuple[Any, ...]], dtype: Any) -> None:
+def test_network_gradient_and_step(loss: Any, layers: list[tuple[Any, ...]], dtype: Any) -> None:
     params, x, t = parameters(layers), numbers(40, 5, 3), targets("probabilities", 5, 3)
     gradient_of = partial(reference.network_gradient, layers, params, loss=loss)
     value, grads = gradient_of(x, t)
@@ -332,7 +332,7 @@ def test_equal_logits_give_log_n(n: int, dtype: Any) -> None:
 
 
 @pytest.mark.parametrize(("loss", "layers"), NETWORKS)
-def test_rows_may_be_permuted_and_batches_split(loss: str, layers: list[tuple[Any, ...]]) -> None:
+def test_rows_may_be_permuted_and_batches_split(loss: Any, layers: list[tuple[Any, ...]]) -> None:
     params, x, t = parameters(layers), numbers(52, 7, 3), targets("probabilities", 7, 3)
     order = np.array([3, 0, 5, 1, 6, 4, 2])
     assert_close(reference.LOSSES[loss](x[order], t[order])[1], reference.LOSSES[loss](x, t)[1][order])

@@ -124,7 +124,7 @@ def test_predictions_side_by_side_work_in_memory_of_their_own(monkeypatch: pytes
 
 @pytest.mark.usefixtures("nothing_is_small")
 @pytest.mark.parametrize("method", ["run_batches", "step"])
-def test_batches_are_trained_one_after_another(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_are_trained_one_after_another(method: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """They share the workspace, the gradients and the parameters."""
     net, x, t = network(), numbers(1, 30, 20, dtype=np.float32), labels(30)
     optimizer, empty = Momentum(0.1), np.empty((0, 5), np.float32)

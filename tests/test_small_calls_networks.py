@@ -249,7 +249,7 @@ def test_losses_and_targets_take_both_ways_to_the_same_bits(
     targets = {"labels": labels, "one_hot": np.eye(3, dtype=np.float32)[labels], "bits": bits, "signs": 2 * bits - 1}
 
     def run() -> list[Any]:
-        net, t = Network([Affine(D, H), Relu(), *last], loss, rng=0, regularization=regularization), targets[wanted]
+        net, t = Network([Affine(D, H), Relu(), *last], loss, rng=0, regularization=regularization), targets[wanted]  # type: ignore[arg-type]
         found: list[Any] = []
         for _ in range(3):
             found += [net.step(x, t, optimizer), net.step(x, t, optimizer), net.loss(x, t), net.accuracy(x, t)]

@@ -180,7 +180,7 @@ def test_interrupted_by_a_callback() -> None:
 
 
 @pytest.mark.parametrize("method", ["run_batches", "measure"])
-def test_interrupted_within_an_epoch(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_within_an_epoch(method: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The interrupt comes in the second epoch, in training or validation; the first is recorded completely."""
     net = small_network()
     original, calls = getattr(net.engine, method), []

@@ -117,7 +117,7 @@ def test_the_optimizer_is_that_of_the_last_update() -> None:
 
 
 @pytest.mark.parametrize("gradient", ["analytic", "numerical"])
-def test_a_schedule_does_not_stick_to_the_optimizer(gradient: str, path: pathlib.Path) -> None:
+def test_a_schedule_does_not_stick_to_the_optimizer(gradient: Any, path: pathlib.Path) -> None:
     """The next fit has the optimizer's own rate, and so has a file that is written meanwhile."""
     net, found = Network([Affine(5, 3)], rng=0), []
 

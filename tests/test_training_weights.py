@@ -15,12 +15,12 @@ COUNTS = np.array([2, 1, 0, 3, 1, 1, 2, 0, 1, 4, 1])
 PLAIN: dict[str, Any] = {"optimizer": SGD(0.5), "shuffle": False, "progress": False}
 
 
-def network(loss: str = "softmax_cross_entropy", dtype: str = "float64", **options: Any) -> Network:
+def network(loss: Any = "softmax_cross_entropy", dtype: str = "float64", **options: Any) -> Network:
     return Network([Affine(D, H), Tanh(), Affine(H, K)], loss, rng=0, dtype=dtype, **options)
 
 
 @pytest.mark.parametrize("loss", ["softmax_cross_entropy", "mean_squared_error"])
-def test_whole_weights_are_repeated_samples(loss: str) -> None:
+def test_whole_weights_are_repeated_samples(loss: Any) -> None:
     t = T if loss.startswith("softmax") else shapes.numbers(2, N, K)
     weighted, repeated = network(loss), network(loss)
     found = weighted.fit(X, t, epochs=3, batch_size=None, sample_weight=COUNTS, **PLAIN)
@@ -125,7 +125,7 @@ def test_weights_of_classes_where_there_are_none() -> None:
 
 
 @pytest.mark.parametrize("name", ["sigmoid_cross_entropy", "hinge", "exponential", "log_loss"])
-def test_weights_of_two_classes_by_one_output(name: str) -> None:
+def test_weights_of_two_classes_by_one_output(name: Any) -> None:
     layers = [Affine(D, 1), *([fastnn.Sigmoid()] if name == "log_loss" else [])]
     classes = np.arange(N) % 2
     t = 2.0 * classes - 1 if name in ("hinge", "exponential") else classes.astype(float)

@@ -121,7 +121,7 @@ def test_a_large_mean_costs_no_digits() -> None:
 
 
 @pytest.mark.parametrize("loss", ["softmax_cross_entropy", "mean_squared_error"])
-def test_gradients_go_by_what_was_learned(loss: str) -> None:
+def test_gradients_go_by_what_was_learned(loss: Any) -> None:
     net = trained()
     other = Network(net.layers, loss, dtype="float64")
     for mine, yours in ((other.params, net.params), (other.statistics, net.statistics)):
@@ -134,7 +134,7 @@ def test_gradients_go_by_what_was_learned(loss: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["central", "forward"])
-def test_the_numerical_gradient_is_that_of_the_loop(method: str) -> None:
+def test_the_numerical_gradient_is_that_of_the_loop(method: Any) -> None:
     net, (x, t) = trained(), data()
     found = net.numerical_gradient(x, t, method=method)
     for name, array in net.params.items():

@@ -15,13 +15,14 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 from fastnn.command import bench
 from fastnn.command.parser import Parser
 from fastnn.demos import command as demo
 from fastnn.dropin import script
 from fastnn.errors import DatasetError
+from fastnn.gate.names import ActivationName, GradientKind, LossName, OptimizerName
 from fastnn.system import messages
 from fastnn.version import __version__
 
@@ -33,18 +34,10 @@ if TYPE_CHECKING:
     from fastnn.network.network import Network
     from fastnn.optimizers import Optimizer
 
-# <generated: python -m docs.generate>
-ACTIVATION_NAMES = "identity step sigmoid tanh relu leaky_relu elu gelu silu softplus"
-LOSS_NAMES = (
-    "softmax_cross_entropy sigmoid_cross_entropy mean_squared_error absolute_error huber hinge exponential "
-    "kl_divergence cross_entropy log_loss"
-)
-OPTIMIZER_NAMES = "sgd momentum nesterov adagrad rmsprop adam adamw"
-# </generated>
-ACTIVATIONS, LOSSES, OPTIMIZERS = ACTIVATION_NAMES.split(), LOSS_NAMES.split(), OPTIMIZER_NAMES.split()
+ACTIVATIONS = tuple(name for name in get_args(ActivationName) if name != "softmax")  # which takes no single elements
+LOSSES, OPTIMIZERS, GRADIENTS = (get_args(names) for names in (LossName, OptimizerName, GradientKind))
 DTYPES = ("float32", "float64")
-CROSS_ENTROPY = "softmax_cross_entropy"
-GRADIENTS = ("analytic", "numerical")
+CROSS_ENTROPY: LossName = "softmax_cross_entropy"
 CLASSES = 10  # of the digits, of MNIST and of files in its format
 # The option for each argument whose name may begin one of fastnn's errors.
 OPTIONS = {
@@ -265,7 +258,7 @@ def _load(data: str, dtype: str) -> "TwoParts":
 
 
 def _network(
-    inputs: int, options: argparse.Namespace, generator: "np.random.Generator", loss: str = CROSS_ENTROPY
+    inputs: int, options: argparse.Namespace, generator: "np.random.Generator", loss: LossName = CROSS_ENTROPY
 ) -> "Network":
     """The network that --hidden, --activation, --loss and --dtype ask for."""
     from fastnn import operations

@@ -4,7 +4,7 @@ Everything said in functional/layers.py holds here; the formulas are the network
 """
 
 import functools
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 
@@ -14,19 +14,20 @@ from fastnn.engine.losses import learn_hits, learn_loss, sum_of_losses
 from fastnn.engine.short import DONE, LARGE, Way, Ways
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
+from fastnn.gate.names import Reduction
 from fastnn.kernels.units import Unit
 from fastnn.losses import Loss, weights_of
 from fastnn.operations.losses.base import PROBABILITIES, SIGNS, one_hot
 
 MEAN = "mean"
-REDUCTIONS = (MEAN, "element_mean", "sum", "none")
+REDUCTIONS = get_args(Reduction)
 _ways = Ways()  # by class
 _right = Way()  # how many rows are right
 Value: TypeAlias = Any  # a float, or an array (N,) for the reduction "none"
 
 
 def mean_squared_error(
-    y: Any, t: Any, *, half: bool = True, reduction: str = "mean", sample_weight: Any = None, out: Any = None
+    y: Any, t: Any, *, half: bool = True, reduction: Reduction = "mean", sample_weight: Any = None, out: Any = None
 ) -> tuple[Value, Array]:
     """loss = sum((y - t)^2) / (2 N), half the squared distance, averaged over the batch; dy = (y - t) / N.
 
@@ -64,7 +65,7 @@ def softmax_cross_entropy(
     t: Any,
     *,
     label_smoothing: float = 0.0,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
     sample_weight: Any = None,
     class_weight: Any = None,
     out: Any = None,
@@ -83,7 +84,7 @@ def softmax_cross_entropy(
 
 
 def sigmoid_cross_entropy(
-    x: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None, out: Any = None
+    x: Any, t: Any, *, reduction: Reduction = "mean", sample_weight: Any = None, out: Any = None
 ) -> tuple[Value, Array]:
     """The mean over the batch of -sum(t log s + (1 - t) log(1 - s)) with s = sigmoid(y), of logits y; targets (N, K) in
     [0, 1].
@@ -98,7 +99,7 @@ def sigmoid_cross_entropy(
 
 
 def absolute_error(
-    y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None, out: Any = None
+    y: Any, t: Any, *, reduction: Reduction = "mean", sample_weight: Any = None, out: Any = None
 ) -> tuple[Value, Array]:
     """The mean over the batch of sum(|y - t|); targets (N, K). The gradient is sign(y - t), 0 where they are equal.
 
@@ -109,7 +110,7 @@ def absolute_error(
 
 
 def huber(
-    y: Any, t: Any, *, delta: float = 1.0, reduction: str = "mean", sample_weight: Any = None, out: Any = None
+    y: Any, t: Any, *, delta: float = 1.0, reduction: Reduction = "mean", sample_weight: Any = None, out: Any = None
 ) -> tuple[Value, Array]:
     """The mean over the batch of sum((y - t)^2 / 2 where |y - t| <= delta, else delta (|y - t| - delta / 2)); targets
     (N, K).
@@ -124,7 +125,13 @@ def huber(
 
 
 def hinge(
-    y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None, class_weight: Any = None, out: Any = None
+    y: Any,
+    t: Any,
+    *,
+    reduction: Reduction = "mean",
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    out: Any = None,
 ) -> tuple[Value, Array]:
     """The mean over the batch of sum(max(0, 1 - t y)) for targets t (N, K) of -1 and 1. The gradient is 0 at the kink.
 
@@ -138,7 +145,7 @@ def hinge(
 
 
 def exponential(
-    y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None, out: Any = None
+    y: Any, t: Any, *, reduction: Reduction = "mean", sample_weight: Any = None, out: Any = None
 ) -> tuple[Value, Array]:
     """The mean over the batch of sum(exp(-t y)) for targets t (N, K) of -1 and 1, as in AdaBoost.
 
@@ -151,7 +158,13 @@ def exponential(
 
 
 def kl_divergence(
-    x: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None, class_weight: Any = None, out: Any = None
+    x: Any,
+    t: Any,
+    *,
+    reduction: Reduction = "mean",
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    out: Any = None,
 ) -> tuple[Value, Array]:
     """The mean over the batch of sum(t log(t / softmax(y))) of logits y; targets probabilities (N, K) or labels (N,).
 
@@ -169,7 +182,7 @@ def cross_entropy(
     t: Any,
     *,
     offset: float = 0.0,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
     sample_weight: Any = None,
     class_weight: Any = None,
     out: Any = None,
@@ -188,7 +201,7 @@ def cross_entropy(
 
 
 def log_loss(
-    y: Any, t: Any, *, offset: float = 0.0, reduction: str = "mean", sample_weight: Any = None, out: Any = None
+    y: Any, t: Any, *, offset: float = 0.0, reduction: Reduction = "mean", sample_weight: Any = None, out: Any = None
 ) -> tuple[Value, Array]:
     """The mean over the batch of -sum(t log(y + offset) + (1 - t) log(1 - y + offset)) of probabilities y, such as a
     last Sigmoid() gives.
@@ -205,7 +218,7 @@ def log_loss(
 # </generated>
 
 
-def zero_one_loss(y: Any, t: Any, *, reduction: str = "mean", sample_weight: Any = None) -> Value:
+def zero_one_loss(y: Any, t: Any, *, reduction: Reduction = "mean", sample_weight: Any = None) -> Value:
     """1 for each sample whose largest output is not the target's, else 0; only the value, as the gradient is 0.
 
     Parameters

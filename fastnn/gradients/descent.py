@@ -8,6 +8,7 @@ import numpy as np
 from fastnn.errors import TrainingDivergedError
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
+from fastnn.gate.names import DifferenceMethod, Step
 from fastnn.gate.slips import answers_slips
 from fastnn.gradients.numerical import numerical_gradient
 
@@ -21,8 +22,8 @@ def gradient_descent(
     *,
     gradient: Callable[[Array], Any] | None = None,
     stop: Callable[[Array], Any] | float | None = None,
-    h: float | str = 1e-4,
-    method: str = "central",
+    h: float | Step = 1e-4,
+    method: DifferenceMethod = "central",
 ) -> tuple[Array, Array]:
     """Minimize f by steps against its gradient: x = x - lr * gradient of f at x.
 

@@ -15,6 +15,7 @@ from fastnn.engine.perturbation import METHODS, Method, divisors, step_size
 from fastnn.errors import warn_of_precision
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
+from fastnn.gate.names import DifferenceMethod, Step
 from fastnn.gate.slips import answers_slips
 from fastnn.gradients import evaluation
 from fastnn.gradients.evaluation import Sample, number
@@ -45,7 +46,9 @@ class NumericalGradient(NamedTuple):
     evaluations: int
 
 
-def numerical_diff(f: Callable[[Any], Any], x: Any, h: float | str = 1e-4, method: str = "central") -> Any:
+def numerical_diff(
+    f: Callable[[Any], Any], x: Any, h: float | Step = 1e-4, method: DifferenceMethod = "central"
+) -> Any:
     """The derivative of a function of one variable at x by a difference quotient.
 
     Parameters
@@ -94,9 +97,9 @@ def numerical_diff(f: Callable[[Any], Any], x: Any, h: float | str = 1e-4, metho
 def numerical_gradient(
     f: Callable[[Array], Any],
     x: Any,
-    h: float | str = 1e-4,
+    h: float | Step = 1e-4,
     *,
-    method: str = "central",
+    method: DifferenceMethod = "central",
     subset: Any = None,
     max_entries: int | None = None,
     rng: int | np.random.Generator | None = None,
@@ -172,7 +175,7 @@ def numerical_gradient(
 
 @answers_slips
 def directional_derivative(
-    f: Callable[[Array], Any], x: Any, v: Any, h: float | str = 1e-4, *, method: str = "central"
+    f: Callable[[Array], Any], x: Any, v: Any, h: float | Step = 1e-4, *, method: DifferenceMethod = "central"
 ) -> float:
     """The derivative of f at x in the direction v, the gradient's scalar product with v, by one difference quotient.
 

@@ -23,6 +23,7 @@ from fastnn.exchange.exchangeable import Exchangeable
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.checks import did_you_mean
+from fastnn.gate.names import DifferenceMethod, LossName, Step
 from fastnn.gate.slips import answers_slips
 from fastnn.layers import Layer
 from fastnn.losses import Loss, check_outputs
@@ -76,7 +77,7 @@ class Network(Exchangeable):
     def __init__(
         self,
         layers: Sequence[Layer],
-        loss: str | Loss = "softmax_cross_entropy",
+        loss: LossName | Loss = "softmax_cross_entropy",
         *,
         rng: int | np.random.Generator | None = None,
         dtype: Any = "float32",
@@ -263,7 +264,7 @@ class Network(Exchangeable):
 
     @answers_slips
     def numerical_gradient(
-        self, x: Any, t: Any, h: float | str = 1e-4, method: str = "central", *, check_finite: bool = True
+        self, x: Any, t: Any, h: float | Step = 1e-4, method: DifferenceMethod = "central", *, check_finite: bool = True
     ) -> dict[str, Array]:
         """The difference quotient of the mean loss by every parameter; new float64 arrays keyed like `params`.
 
@@ -276,7 +277,7 @@ class Network(Exchangeable):
         h, method
             As for `fastnn.numerical_gradient`.
         """
-        method = arrays.choice("method", method, METHODS)
+        arrays.choice("method", method, METHODS)
         size, relative = step_size(h, METHODS[method])
         return self._engine.perturbation(self._engine.prepare(x, t, check_finite)).gradient(method, size, relative)[0]
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from fastnn.engine.workspace import NO_ORDER, NO_WEIGHTS
 from fastnn.errors import TrainingDivergedError
 from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import Array
+from fastnn.gate.names import GradientKind
 from fastnn.gate.returned import pinned
 from fastnn.losses import weights_of
 from fastnn.network.history import History
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 # A compiled call cannot be interrupted, so a run is cut into calls of about this length: Ctrl-C is answered within 0.1
 # s.
 SECONDS_PER_CALL = 0.05
-GRADIENTS = ("analytic", "numerical")
+GRADIENTS = get_args(GradientKind)
 
 
 Callback: TypeAlias = "Callable[[Network, History], object]"
@@ -50,7 +51,7 @@ def fit(
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
     check_finite: bool = True,
-    gradient: str = "analytic",
+    gradient: GradientKind = "analytic",
     sample_weight: Any = None,
     class_weight: Any = None,
 ) -> History:
