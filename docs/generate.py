@@ -118,7 +118,9 @@ def names() -> str:
     text = ""
     for key, row in rows.items():
         quoted = [f'"{name}"' for name in row]
-        one, lines = f"{key}: TypeAlias = Literal[{', '.join(quoted)}]\n", "".join(f"    {name},\n" for name in quoted)
+        inner = ", ".join(quoted)
+        one, lines = f"{key}: TypeAlias = Literal[{inner}]\n", "".join(f"    {name},\n" for name in quoted)
+        lines = f"    {inner}\n" if len(inner) + 4 <= WIDTH else lines
         text += one if len(one) <= WIDTH + 1 else f"{key}: TypeAlias = Literal[\n{lines}]\n"
     return text
 
