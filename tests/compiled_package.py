@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from fastnn.kernels import compile as compiling
+from tests.forked import Forks
 
 CALLEE = """
 import numpy as np
@@ -83,8 +84,8 @@ IN_MEMORY = "fastnn: compiling kernels for their first use (for this process onl
 class Package:
     """A copy of the compiling modules with the tiny kernels above, and the folder where it keeps them."""
 
-    def __init__(self, root: pathlib.Path) -> None:
-        self.root, self.cache = root, root / "cache"
+    def __init__(self, root: pathlib.Path, forks: Forks | None = None) -> None:
+        self.root, self.cache, self.forks = root, root / "cache", forks
         self.kernels = root / "package" / "fastnn" / "kernels"
         self.kernels.mkdir(parents=True)
         shutil.copytree(pathlib.Path(compiling.__file__).parents[1] / "system", self.kernels.with_name("system"))
@@ -98,6 +99,22 @@ class Package:
 
     def start(self, script: str = MAIN, **environment: str | None) -> "subprocess.Popen[str]":
         """Start a fresh process in which every warning is an error; a variable of None is removed."""
+        return subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", script],
+            env=self._environment(environment),
+            cwd=self.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, script: str = MAIN, **environment: str | None) -> tuple[Any, str]:
+        """Return the report and the standard error of a process, which must succeed; a fork where there are forks."""
+        if self.forks is None or any(name.startswith("NUMBA_") for name in environment):
+            return finished(self.start(script, **environment))
+        return self.forks.run(script, self._environment(environment))
+
+    def _environment(self, environment: dict[str, str | None]) -> dict[str, str]:
         changed: dict[str, str | None] = {
             "FASTNN_CACHE": str(self.cache),
             "FASTNN_VECTOR_WIDTH": None,
@@ -107,18 +124,7 @@ class Package:
             **environment,
         }
         merged = {**os.environ, **changed}
-        return subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", script],
-            env={name: value for name, value in merged.items() if value is not None},
-            cwd=self.root,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, script: str = MAIN, **environment: str | None) -> tuple[Any, str]:
-        """Return the report and the standard error of a process, which must succeed."""
-        return finished(self.start(script, **environment))
+        return {name: value for name, value in merged.items() if value is not None}
 
     def files(self) -> list[pathlib.Path]:
         """Return the kept files in order."""

@@ -1,6 +1,7 @@
 """Settings for every test: how hypothesis searches, and fixtures that several files share."""
 
 import atexit
+import gc
 import os
 import pathlib
 import shutil
@@ -19,6 +20,7 @@ from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.kernels.launches import PAUSED_UNTIL
 from fastnn.kernels.units import launch_state
 from tests.compiled_package import Package
+from tests.forked import Forks
 from tests.model_files import small_network
 
 # The same examples in every run, without a time limit, which the first call of a kernel would break: it compiles.
@@ -86,8 +88,6 @@ SAME_EITHER_WAY = [
     "training_continued",
     "validation_cross",
 ]
-MANY = 3000  # tests that use most kernels
-DTYPE_OF_WORKER = {"0": "float32", "1": "float64"}
 collect_ignore = [f"test_{name}.py" for name in SAME_EITHER_WAY] if JIT_DISABLED else []
 
 # Hypothesis also keeps what it learns from reading the sources, and would do so in the checkout.
@@ -126,10 +126,19 @@ def saved(path: pathlib.Path) -> pathlib.Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks | None]:
+    """Runs scripts in forks of a process that has Numba loaded; None where there is no fork."""
+    found = Forks(tmp_path_factory.mktemp("forks")) if hasattr(os, "fork") else None
+    yield found
+    if found is not None:
+        found.close()
+
+
 @pytest.fixture
-def package(tmp_path: pathlib.Path) -> Package:
+def package(tmp_path: pathlib.Path, forks: Forks | None) -> Package:
     """The tiny package, with an empty cache."""
-    return Package(tmp_path)
+    return Package(tmp_path, forks)
 
 
 @pytest.fixture
@@ -154,15 +163,41 @@ def operations_as_before() -> Iterator[None]:
         table.update(kept)
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Before many tests, two processes of xdist compile the kernels of one dtype each.
+def pytest_collection(session: pytest.Session) -> None:
+    """Of two processes of xdist, the second compiles the kernels of float64 before it collects.
 
-    Otherwise both find the same kernels missing at the same time, and both compile them: eight files that need 170
-    kernels took 103 s of processor time so, and 74 this way.
+    The first compiles the others when it has collected: otherwise both find the same kernels missing at the same time,
+    and compile them twice, as they would rewrite the assertions of each file twice.
     """
-    number = getattr(session.config, "workerinput", {"workerid": "main"})["workerid"].removeprefix("gw")
-    if number in DTYPE_OF_WORKER and len(session.items) > MANY and not JIT_DISABLED:
-        warmup(DTYPE_OF_WORKER[number], numerical_gradients=number == "0")
+    if _compiles(session.config, "gw1"):
+        warmup("float64", numerical_gradients=True)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if _compiles(session.config, "gw0"):
+        warmup("float32")
+    gc.collect()
+    gc.freeze()  # all tests stay until the end: the collector need not look at them again and again
+
+
+def _compiles(config: pytest.Config, worker: str) -> bool:
+    """Whether this is the worker of that name, and all files run, which use most kernels."""
+    all_files = [os.path.basename(name) for name in config.args] == config.getini("testpaths")
+    is_worker = getattr(config, "workerinput", {}).get("workerid") == worker
+    return is_worker and all_files and not config.getoption("keyword") and not JIT_DISABLED
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make no tests that -m would only sort out again. Rows without ids stay, as they are named by their number."""
+    config, marks = metafunc.config, metafunc.definition.own_markers
+    if config.getoption("markexpr") != "not exhaustive" or any("::" in name for name in config.args):
+        return
+    for place, mark in enumerate(marks):
+        rows = mark.args[1] if mark.name == "parametrize" else None
+        if isinstance(rows, list) and all(getattr(row, "id", None) for row in rows):
+            kept = [row for row in rows if all(one.name != "exhaustive" for one in row.marks)]
+            marks[place] = pytest.mark.parametrize(mark.args[0], kept, **mark.kwargs).mark
 
 
 def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:

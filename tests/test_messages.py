@@ -11,7 +11,7 @@ from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.system import messages
 from fastnn.system.progress import Progress
 from fastnn.system.waiting import Waiting
-from tests.compiled_package import RESULTS, Package
+from tests.compiled_package import RESULTS, Package, finished
 from tests.test_training import T, X, parameter_bits, small_network
 
 
@@ -112,7 +112,7 @@ print(json.dumps(total(np.ones(3))))
 @pytest.mark.skipif(JIT_DISABLED, reason="nothing is compiled")
 @pytest.mark.parametrize("breaking", ["sys.stderr.close()", "import os; os.close(2)"])
 def test_the_first_call_of_a_program_without_standard_error(breaking: str, package: Package) -> None:
-    assert package.run(FIRST_CALL.format(breaking))[0] == RESULTS[-1][-1]
+    assert finished(package.start(FIRST_CALL.format(breaking)))[0] == RESULTS[-1][-1]
     assert len(package.files()) == 1  # kept, too
 
 

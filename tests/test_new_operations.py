@@ -163,6 +163,7 @@ def test_two_files_make_an_operation(copy: pathlib.Path) -> None:
     run(copy, "-c", FOUND_EVERYWHERE)
 
 
+@pytest.mark.exhaustive  # the test above looks into the lists of parameters
 def test_the_suite_goes_through_them(copy: pathlib.Path) -> None:
     """Some test files, unchanged, test the new operations, too."""
     run(copy, "-m", "docs.generate")

@@ -195,6 +195,7 @@ def test_features_are_those_that_numba_compiles_for() -> None:
     assert run(code, NUMBA_CPU_NAME="generic") in ([16, False], [16, True])  # ARM has it always
 
 
+@pytest.mark.exhaustive  # compiles a product and an activation for it
 @needs_compiler
 def test_a_processor_without_fused_multiply_add() -> None:
     code = (

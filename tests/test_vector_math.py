@@ -15,7 +15,7 @@ from tests.shapes import DTYPES, Array, FloatType
 
 LongDouble = npt.NDArray[np.longdouble]
 
-COUNT = 500 if JIT_DISABLED else 40_000
+COUNT = 500 if JIT_DISABLED else 20_000
 NAMES = ["exp", "expm1", "log", "tanh", "sigmoid", "softplus", "normal_distribution", "normal_density"]
 FUSED = processor.HAS_FMA and not JIT_DISABLED  # otherwise each multiply-add is rounded twice
 BOUNDS = {
@@ -112,7 +112,7 @@ def ulps(y: Array, exact: LongDouble) -> LongDouble:
         return np.where(y == wanted, 0, np.abs(y - wanted) / unit)
 
 
-@pytest.mark.parametrize("count", [COUNT, pytest.param(5 * COUNT, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("count", [COUNT, pytest.param(10 * COUNT, marks=pytest.mark.exhaustive)])
 @every_dtype
 @every_function
 def test_error_bound(name: str, dtype: FloatType, count: int) -> None:

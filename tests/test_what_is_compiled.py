@@ -90,10 +90,10 @@ def compiled_by_a_first_step(monkeypatch: pytest.MonkeyPatch) -> tuple[list[str]
 
 def test_registering_more_operations_changes_nothing_that_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     before = compiled_by_a_first_step(monkeypatch)
-    for i in range(10):
+    for i in range(3):
         fastnn.activation(lambda x: x + math.tanh(x), derivative=lambda x, y: 2.0 - (y - x) ** 2, name=f"bent{i}")
         fastnn.loss(lambda y, t: (y - t) ** 2, derivative=lambda y, t: 2.0 * (y - t), name=f"squares{i}")
-    assert "bent9" in ACTIVATIONS and "squares9" in LOSSES
+    assert "bent2" in ACTIVATIONS and "squares2" in LOSSES
     assert compiled_by_a_first_step(monkeypatch) == before
     units, functions = before
     assert {"affine_products", "forward.sigmoid", "sgd_update", "train"} <= set(units)

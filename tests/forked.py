@@ -1,0 +1,67 @@
+"""Scripts in processes that begin with Numba and its registries loaded, which takes longer than most of the scripts."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+# Each line of the input is a script with its environment and its folder. A forked child runs it and the process answers
+# with the exit code. The child sees what a process of its own would see, but numba.config, which was read before.
+SERVER = """
+import json, os, sys, traceback
+from numba.core.registry import cpu_target
+cpu_target.typing_context.refresh()
+cpu_target.target_context.refresh()
+
+def run(script, environment, folder):
+    os.chdir(folder)
+    for number, name in ((1, "output"), (2, "errors")):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[1:1] = environment["PYTHONPATH"].split(os.pathsep)
+    code = 1
+    try:
+        exec(compile(script, "<script>", "exec"), {"__name__": "__main__"})
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        run(*json.loads(line))
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+class Forks:
+    """The process that forks, and what its children wrote; they run one after the other."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [sys.executable, "-B", "-W", "error", "-c", SERVER],
+            env={**os.environ, "NUMBA_DISABLE_JIT": "0"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, script: str, environment: dict[str, str]) -> tuple[Any, str]:
+        """What a script printed as JSON, and its standard error; it must succeed."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        print(json.dumps([script, environment, str(self.folder)]), file=self.process.stdin, flush=True)
+        code = self.process.stdout.readline()
+        output, errors = ((self.folder / name).read_text() for name in ("output", "errors"))
+        assert code == "0\n", errors
+        return json.loads(output), errors
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.communicate(timeout=60)
