@@ -112,7 +112,9 @@ class Package:
         """Return the report and the standard error of a process, which must succeed; a fork where there are forks."""
         if self.forks is None or any(name.startswith("NUMBA_") for name in environment):
             return finished(self.start(script, **environment))
-        return self.forks.run(script, self._environment(environment))
+        done = self.forks.run(script, self._environment(environment))
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout), done.stderr
 
     def _environment(self, environment: dict[str, str | None]) -> dict[str, str]:
         changed: dict[str, str | None] = {

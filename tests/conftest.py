@@ -127,16 +127,15 @@ def saved(path: pathlib.Path) -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks | None]:
-    """Runs scripts in forks of a process that has Numba loaded; None where there is no fork."""
-    found = Forks(tmp_path_factory.mktemp("forks")) if hasattr(os, "fork") else None
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """Runs scripts in forks of a process that has Numba loaded."""
+    found = Forks(tmp_path_factory.mktemp("forks"))
     yield found
-    if found is not None:
-        found.close()
+    found.close()
 
 
 @pytest.fixture
-def package(tmp_path: pathlib.Path, forks: Forks | None) -> Package:
+def package(tmp_path: pathlib.Path, forks: Forks) -> Package:
     """The tiny package, with an empty cache."""
     return Package(tmp_path, forks)
 

@@ -5,12 +5,12 @@ import os
 import pathlib
 import subprocess
 import sys
-from typing import Any
 
 # Each line of the input is a script with its environment and its folder. A forked child runs it and the process answers
-# with the exit code. The child sees what a process of its own would see, but numba.config, which was read before.
+# with the exit code. The child sees what a process of its own would see.
 SERVER = """
 import json, os, sys, traceback
+from numba.core import config
 from numba.core.registry import cpu_target
 cpu_target.typing_context.refresh()
 cpu_target.target_context.refresh()
@@ -21,6 +21,7 @@ def run(script, environment, folder):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.environ.clear()
     os.environ.update(environment)
+    config.reload_config()
     sys.path[1:1] = environment["PYTHONPATH"].split(os.pathsep)
     code = 1
     try:
@@ -41,10 +42,12 @@ for line in sys.stdin:
 
 
 class Forks:
-    """The process that forks, and what its children wrote; they run one after the other."""
+    """The process that forks, one child after the other. Where there is no fork, each script has a new process."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
+        if not hasattr(os, "fork"):
+            return
         self.process = subprocess.Popen(
             [sys.executable, "-B", "-W", "error", "-c", SERVER],
             env={**os.environ, "NUMBA_DISABLE_JIT": "0"},
@@ -53,15 +56,26 @@ class Forks:
             text=True,
         )
 
-    def run(self, script: str, environment: dict[str, str]) -> tuple[Any, str]:
-        """What a script printed as JSON, and its standard error; it must succeed."""
+    def run(self, script: str, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+        """Run a script, and wait for it."""
+        if not hasattr(os, "fork"):
+            command = [sys.executable, "-B", "-W", "error", "-c", script]
+            return subprocess.run(
+                command, env=environment, cwd=self.folder, capture_output=True, text=True, check=False
+            )
         assert self.process.stdin is not None and self.process.stdout is not None
         print(json.dumps([script, environment, str(self.folder)]), file=self.process.stdin, flush=True)
-        code = self.process.stdout.readline()
+        code = int(self.process.stdout.readline())
         output, errors = ((self.folder / name).read_text() for name in ("output", "errors"))
-        assert code == "0\n", errors
-        return json.loads(output), errors
+        return subprocess.CompletedProcess(script, code, output, errors)
+
+    def output(self, script: str, environment: dict[str, str]) -> str:
+        """The output of a script that must succeed."""
+        done = self.run(script, environment)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout
 
     def close(self) -> None:
         """End the process."""
-        self.process.communicate(timeout=60)
+        if hasattr(os, "fork"):
+            self.process.communicate(timeout=60)

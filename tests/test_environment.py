@@ -5,8 +5,8 @@ import os
 import pathlib
 import platform
 import re
-import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import llvmlite
@@ -20,6 +20,7 @@ from fastnn.engine import threads
 from fastnn.kernels import processor
 from fastnn.kernels.cache import kernel_cache_folder
 from fastnn.kernels.compile import JIT_DISABLED
+from tests.forked import Forks
 
 PACKAGE_PARENT = str(pathlib.Path(fastnn.__file__).parents[1])
 needs_compiler = pytest.mark.skipif(JIT_DISABLED, reason="nothing is compiled with NUMBA_DISABLE_JIT=1")
@@ -43,12 +44,10 @@ FIXED = {
 }
 
 
-def run_python(code: str) -> str:
-    """The output of a new process that runs the code."""
-    variables = {**os.environ, "PYTHONPATH": PACKAGE_PARENT}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=variables, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def run_python(forks: Forks) -> Callable[[str], str]:
+    """Gives the output of another process that runs the code."""
+    return lambda code: forks.output(code, {**os.environ, "PYTHONPATH": PACKAGE_PARENT})
 
 
 def shown(capsys: pytest.CaptureFixture[str]) -> str:
@@ -230,20 +229,20 @@ fastnn.affine_backward(fastnn.affine_forward(x, W, W[0]), x, W)
 
 
 @needs_compiler
-def test_config_starts_and_compiles_nothing() -> None:
+def test_config_starts_and_compiles_nothing(run_python: Callable[[str], str]) -> None:
     code = COUNT + "environment.config(); layer = threads.describe()['threading_layer']\n"
     code += "print(layer, not any(map(any, counts())))"
     assert run_python(code) == "not started True\n"
 
 
 @needs_compiler
-def test_warmup_leaves_nothing_to_compile() -> None:
+def test_warmup_leaves_nothing_to_compile(run_python: Callable[[str], str]) -> None:
     code = COUNT + "fastnn.warmup(); before = counts()\n" + USE + "print(before == counts(), sorted(set(before[0])))"
     assert run_python(code) == "True [1]\n"
 
 
 @needs_compiler
-def test_warmup_compiles_the_same_for_any_number_of_threads() -> None:
+def test_warmup_compiles_the_same_for_any_number_of_threads(run_python: Callable[[str], str]) -> None:
     """Only the code that starts threads differs."""
     code = COUNT + "fastnn.set_num_threads({0}); fastnn.warmup('float64')\n"
     code += "print(counts(), {s for e in ENTRIES if e.__name__ == 'predict' for s in e.signatures})"

@@ -21,6 +21,7 @@ from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.kernels.matmul import DEEP, DEPTH_BLOCK, ONE_CHAIN, PANEL_COLUMNS, ROW_BLOCK, chain_of, scratch_size, share
 from fastnn.kernels.tiles import MAX_VECTORS
 from tests import compiled
+from tests.forked import Forks
 from tests.shapes import DTYPES, PROBLEMS, SHAPES, Array, FloatType, Problem, bits, numbers
 
 PROT_NONE = 0  # of <sys/mman.h>; not in Python's mmap
@@ -137,23 +138,11 @@ def _share(count: int, part: int, parts: int) -> int:
 # --- other processes -------------------------------------------------------------------------------------------------
 
 
-def in_another_process(call: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Evaluate a call of a function of this file in a fresh process, which prints the result as JSON."""
+def in_another_process(forks: Forks, call: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Evaluate a call of a function of this file in another process, which prints the result as JSON."""
     folders = [str(pathlib.Path(file).parents[1]) for file in (fastnn.__file__, __file__)]
-    return subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "error",
-            "-c",
-            f"import json; from tests import test_matmul as t; print(json.dumps({call}))",
-        ],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(folders), **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    code = f"import json; from tests import test_matmul as t; print(json.dumps({call}))"
+    return forks.run(code, {**os.environ, "PYTHONPATH": os.pathsep.join(folders), **environment})
 
 
 def result_of(process: "subprocess.CompletedProcess[str]") -> Any:
@@ -260,16 +249,16 @@ def _solve_between(fences: list[Fenced], problem: Problem, at_end: bool, dtype: 
 
 
 @needs_mprotect
-def test_the_fence_kills() -> None:
-    assert in_another_process("t.read_beyond()").returncode == -signal.SIGSEGV
+def test_the_fence_kills(forks: Forks) -> None:
+    assert in_another_process(forks, "t.read_beyond()").returncode == -signal.SIGSEGV
 
 
 @needs_mprotect
 @every_dtype
-def test_nothing_outside_the_arrays_is_touched(dtype: FloatType) -> None:
+def test_nothing_outside_the_arrays_is_touched(dtype: FloatType, forks: Forks) -> None:
     name = f"t.np.{np.dtype(dtype).name}"
     calls = f"[t.products_between_fences({name}), t.operations_between_fences({name})]"
-    products, others = result_of(in_another_process(calls))
+    products, others = result_of(in_another_process(forks, calls))
     assert products == 2 * len(list(tails(dtype)))
     assert others > 100
 
@@ -304,7 +293,7 @@ def training_hash() -> str:
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("width", [width for width in (4, 8) if 4 * width < processor.VECTOR_BYTES])
 @every_dtype
-def test_same_bits_at_any_vector_width(width: int, dtype: FloatType) -> None:
+def test_same_bits_at_any_vector_width(width: int, dtype: FloatType, forks: Forks) -> None:
     name = f"t.np.{np.dtype(dtype).name}"
     calls, expected = f"t.processor.VECTOR_BYTES, t.product_hash({name})", [4 * width, product_hash(dtype)]
     if dtype is np.float32:
@@ -312,5 +301,5 @@ def test_same_bits_at_any_vector_width(width: int, dtype: FloatType) -> None:
         expected.append(training_hash())
     if sys.platform == "linux" and dtype is np.float32:
         calls += f", t.products_between_fences({name})"  # other tiles than at the natural width
-    got = result_of(in_another_process(f"[{calls}]", FASTNN_VECTOR_WIDTH=str(width)))
+    got = result_of(in_another_process(forks, f"[{calls}]", FASTNN_VECTOR_WIDTH=str(width)))
     assert got[: len(expected)] == expected

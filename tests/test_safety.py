@@ -20,6 +20,7 @@ from fastnn import SGD, Affine, Momentum, Network, Relu, Sigmoid
 from fastnn.engine import threads
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.layers import Activation
+from tests.forked import Forks
 from tests.shapes import numbers, targets
 
 TOO_LARGE = "optimizer: expected a finite number of at most 3.4028234663852886e+38, got 1e+39"
@@ -218,7 +219,7 @@ def test_locks_that_another_thread_holds_are_free_after_a_fork() -> None:
     assert threading.active_count() >= 1
 
 
-def in_a_fork(code: str, **environment: str) -> Any:
+def in_a_fork(forks: Forks, code: str, **environment: str) -> Any:
     """The output of a process whose child, forked while a thread runs `busy`, runs `use` within a minute."""
     forked = """
 import json, os, signal, threading, time
@@ -239,12 +240,13 @@ print(json.dumps(os.waitpid(child, 0)[1]), flush=True)
 os._exit(0)
 """
     # Python warns that a fork beside a thread may end in a deadlock; the test is about fastnn's own.
-    return run("import warnings\nwarnings.simplefilter('ignore')" + forked.replace("{code}", code), **environment)
+    script = "import warnings\nwarnings.simplefilter('ignore')" + forked.replace("{code}", code)
+    return json.loads(forks.output(script, {**os.environ, "NUMBA_DISABLE_JIT": "0", "PYTHONPATH": "", **environment}))
 
 
 @needs_compiler
 @needs_fork
-def test_a_child_forked_while_a_thread_trains_can_use_the_network() -> None:
+def test_a_child_forked_while_a_thread_trains_can_use_the_network(forks: Forks) -> None:
     code = """
 net = fastnn.Network([fastnn.Affine(300, 300), fastnn.Sigmoid(), fastnn.Affine(300, 10)], rng=0)
 x, t = np.ones((3000, 300), np.float32), np.zeros(3000, np.intp)
@@ -255,12 +257,12 @@ def use():
     net.step(x[:10], t[:10], fastnn.SGD(0.1))
     net.gradient(x[:10], t[:10])
 """
-    assert in_a_fork(code, NUMBA_NUM_THREADS="1") == 0
+    assert in_a_fork(forks, code, NUMBA_NUM_THREADS="1") == 0
 
 
 @needs_compiler
 @needs_fork
-def test_a_child_forked_while_a_thread_compiles_can_compile() -> None:
+def test_a_child_forked_while_a_thread_compiles_can_compile(forks: Forks) -> None:
     code = """
 import numba
 def function(x):
@@ -274,12 +276,12 @@ def use():
     assert numba.njit(lambda x: x + 1)(1) == 2
     fastnn.softmax(np.ones((2, 2)))
 """
-    assert in_a_fork(code) == 0
+    assert in_a_fork(forks, code) == 0
 
 
 @needs_compiler
 @needs_fork
-def test_a_child_forked_while_a_unit_is_compiled_can_compile_another() -> None:
+def test_a_child_forked_while_a_unit_is_compiled_can_compile_another(forks: Forks) -> None:
     code = """
 def use(layer=fastnn.Tanh):
     fastnn.Network([fastnn.Affine(2, 3), layer()], "mean_squared_error", rng=0).predict([[1.0, 2.0]])
@@ -288,7 +290,7 @@ def busy():
         use(fastnn.activation(lambda x: 2.0 * x, derivative=lambda x, y: 2.0, name="twice_" + name))
 use(fastnn.Relu)  # the modules are loaded, as Python's own locks of them do not survive a fork
 """
-    assert in_a_fork(code) == 0
+    assert in_a_fork(forks, code) == 0
 
 
 def test_training_from_parameters_that_are_not_finite() -> None:

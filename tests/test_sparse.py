@@ -8,6 +8,7 @@ import pytest
 import fastnn
 from fastnn.kernels import matmul, sparse
 from fastnn.kernels.compile import JIT_DISABLED, entry
+from tests.forked import Forks
 from tests.shapes import DTYPES, Array, FloatType, bits, numbers
 from tests.test_matmul import Fenced, backward, forward, in_another_process, needs_mprotect, result_of, tails
 
@@ -117,9 +118,9 @@ def products_between_fences(dtype: FloatType) -> int:
 
 @needs_mprotect
 @every_dtype
-def test_nothing_outside_the_arrays_is_touched(dtype: FloatType) -> None:
+def test_nothing_outside_the_arrays_is_touched(dtype: FloatType, forks: Forks) -> None:
     call = f"__import__('tests.test_sparse').test_sparse.products_between_fences(t.np.{np.dtype(dtype).name})"
-    assert result_of(in_another_process(call)) == 2 * len(list(tails(dtype)))
+    assert result_of(in_another_process(forks, call)) == 2 * len(list(tails(dtype)))
 
 
 # --- in a network -----------------------------------------------------------------------------------------------------

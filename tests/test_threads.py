@@ -6,6 +6,7 @@ import pathlib
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import fastnn
 from fastnn.engine import threads
 from fastnn.gate import checks
+from tests.forked import Forks
 
 PACKAGE_PARENT = str(pathlib.Path(fastnn.__file__).parents[1])
 LARGE = max(threads.SMALL_WORK, *threads.SMALL_WORK_ON.values())  # on any layer
@@ -28,7 +30,8 @@ def square(part, parts, x, out):
 """
 
 HEADER = f"""
-import os, threading
+import os, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # of a fork of a process with threads
 import numba
 import numpy as np
 from fastnn.engine import threads
@@ -187,29 +190,32 @@ def test_serial_while_the_workqueue_is_busy(fake_launch: None, monkeypatch: pyte
 # --- launches, in processes of their own --------------------------------------------------------------
 
 
-def run_script(script: str, folder: pathlib.Path, layer: str, **environment: str) -> str:
-    """Return what a script prints, run with four threads of a layer; skip where there is no such layer."""
+@pytest.fixture
+def run_script(folder: pathlib.Path, forks: Forks) -> Callable[..., str]:
+    """Returns what a script prints, run with four threads of a layer; skips where there is no such layer."""
     (folder / "squaring.py").write_text(KERNELS)
-    settings = {
-        "FASTNN_CACHE": str(folder / "cache"),
-        "NUMBA_DISABLE_JIT": "0",
-        "NUMBA_NUM_THREADS": "4",
-        "NUMBA_THREADING_LAYER": layer,
-        "PYTHONPATH": os.pathsep.join([PACKAGE_PARENT, str(folder)]),
-        **environment,
-    }
-    command = [
-        sys.executable,
-        "-W",
-        "ignore::DeprecationWarning",
-        "-c",
-        HEADER + script,
-    ]  # fork of a process with threads
-    process = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=120)
-    if "No threading layer could be loaded" in process.stderr:
-        pytest.skip(f"no {layer} threading layer on this machine")
-    assert process.returncode == 0, process.stderr
-    return process.stdout
+
+    def run(script: str, layer: str, fork: bool = True, **environment: str) -> str:
+        settings = {
+            "FASTNN_CACHE": str(folder / "cache"),
+            "NUMBA_DISABLE_JIT": "0",
+            "NUMBA_NUM_THREADS": "4",
+            "NUMBA_THREADING_LAYER": layer,
+            "PYTHONPATH": os.pathsep.join([PACKAGE_PARENT, str(folder)]),
+            **environment,
+        }
+        script = HEADER + script
+        if fork:
+            done = forks.run(script, os.environ | settings)
+        else:
+            command = [sys.executable, "-c", script]
+            done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=120)
+        if "No threading layer could be loaded" in done.stderr:
+            pytest.skip(f"no {layer} threading layer on this machine")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +227,7 @@ layers = pytest.mark.parametrize("layer", ["omp", "workqueue"])
 
 
 @layers
-def test_many_python_threads_launch_at_once(folder: pathlib.Path, layer: str) -> None:
+def test_many_python_threads_launch_at_once(run_script: Callable[..., str], layer: str) -> None:
     script = """
 start = threading.Barrier(8)
 results = []
@@ -237,12 +243,12 @@ for worker in workers:
     worker.join()
 print(len(results), all(results), threads.describe()["threading_layer"], len(square.signatures))
 """
-    assert run_script(script, folder, layer, FASTNN_CACHE="0") == f"1600 True {layer} 1\n"
+    assert run_script(script, layer, FASTNN_CACHE="0") == f"1600 True {layer} 1\n"
 
 
 @layers
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_forked_child_computes(folder: pathlib.Path, layer: str) -> None:
+def test_forked_child_computes(run_script: Callable[..., str], layer: str) -> None:
     script = """
 def child_computes():
     child = os.fork()
@@ -257,11 +263,11 @@ print(child_computes())  # before there are threads
 print(squared(lambda out: square(2, launcher(), x, out)), child_computes())  # threads started by others
 print(parent_computes(), child_computes(), parent_computes())
 """
-    assert run_script(script, folder, layer) == "0\nTrue 0\nTrue 0 True\n"
+    assert run_script(script, layer) == "0\nTrue 0\nTrue 0 True\n"
 
 
 @layers
-def test_masks_and_environment_are_left_alone(folder: pathlib.Path, layer: str) -> None:
+def test_masks_and_environment_are_left_alone(run_script: Callable[..., str], layer: str) -> None:
     script = """
 def failing(n, launcher, seen):
     seen.append((n, numba.get_num_threads()))
@@ -283,13 +289,14 @@ print(seen, threads._workqueue_busy.locked(), dict(os.environ) == environment)
 """
     masks = (4, 4, 3, 3) if layer == "omp" else (2, 3, 2, 3)  # OpenMP takes the number itself
     seen = list(zip((2, 3, 2, 3), masks, strict=True))
-    assert run_script(script, folder, layer) == f"not started\n{seen} False True\n"
+    # Numba, already loaded, knows another number of threads.
+    assert run_script(script, layer, fork=False) == f"not started\n{seen} False True\n"
 
 
-def test_serial_work_starts_no_threads(folder: pathlib.Path) -> None:
+def test_serial_work_starts_no_threads(run_script: Callable[..., str]) -> None:
     script = """
 assert squared(lambda out: threads.run(square, 0, x, out))
 assert squared(lambda out: threads.run(square, LARGE, x, out, n_threads=1))
 print(threads.describe()["threading_layer"], threading.active_count(), len(square.signatures))
 """
-    assert run_script(script, folder, "workqueue") == "not started 1 1\n"
+    assert run_script(script, "workqueue") == "not started 1 1\n"
