@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import json
 import os
+import pathlib
 import pickle
 import re
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fastnn
 from fastnn import SGD, Affine, Momentum, Network, Relu, Sigmoid
 from fastnn.engine import threads
 from fastnn.kernels.compile import JIT_DISABLED
@@ -23,6 +25,7 @@ from fastnn.layers import Activation
 from tests.forked import Forks
 from tests.shapes import numbers, targets
 
+PACKAGE_PARENT = str(pathlib.Path(fastnn.__file__).parents[1])
 TOO_LARGE = "optimizer: expected a finite number of at most 3.4028234663852886e+38, got 1e+39"
 REPEATS = 20 if JIT_DISABLED else 400
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -241,7 +244,8 @@ os._exit(0)
 """
     # Python warns that a fork beside a thread may end in a deadlock; the test is about fastnn's own.
     script = "import warnings\nwarnings.simplefilter('ignore')" + forked.replace("{code}", code)
-    return json.loads(forks.output(script, {**os.environ, "NUMBA_DISABLE_JIT": "0", "PYTHONPATH": "", **environment}))
+    settings = {**os.environ, "NUMBA_DISABLE_JIT": "0", "PYTHONPATH": PACKAGE_PARENT, **environment}
+    return json.loads(forks.output(script, settings))
 
 
 @needs_compiler
