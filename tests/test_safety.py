@@ -6,7 +6,6 @@ import dataclasses
 import importlib
 import json
 import os
-import pathlib
 import pickle
 import re
 import subprocess
@@ -25,7 +24,6 @@ from fastnn.layers import Activation
 from tests.forked import Forks
 from tests.shapes import numbers, targets
 
-PACKAGE_PARENT = str(pathlib.Path(fastnn.__file__).parents[1])
 TOO_LARGE = "optimizer: expected a finite number of at most 3.4028234663852886e+38, got 1e+39"
 REPEATS = 20 if JIT_DISABLED else 400
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -66,9 +64,7 @@ def test_concurrent_gradients_are_those_of_their_data() -> None:
     data = [(numbers(seed, 30, 20), labels(30)) for seed in range(4)]
     expected = [net.gradient(x, t)["W1"].tobytes() for x, t in data]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        results = list(
-            pool.map(lambda i: net.gradient(*data[i % 4])["W1"].tobytes(), range(40 if JIT_DISABLED else 400))
-        )
+        results = list(pool.map(lambda i: net.gradient(*data[i % 4])["W1"].tobytes(), range(REPEATS)))
     assert all(result == expected[i % 4] for i, result in enumerate(results))
 
 
@@ -244,8 +240,8 @@ os._exit(0)
 """
     # Python warns that a fork beside a thread may end in a deadlock; the test is about fastnn's own.
     script = "import warnings\nwarnings.simplefilter('ignore')" + forked.replace("{code}", code)
-    settings = {**os.environ, "NUMBA_DISABLE_JIT": "0", "PYTHONPATH": PACKAGE_PARENT, **environment}
-    return json.loads(forks.output(script, settings))
+    settings = {**os.environ, "NUMBA_DISABLE_JIT": "0", "PYTHONPATH": os.path.dirname(fastnn.__path__[0])}
+    return json.loads(forks.output(script, {**settings, **environment}))
 
 
 @needs_compiler
