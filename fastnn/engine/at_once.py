@@ -14,9 +14,11 @@ from fastnn.engine.engine import Engine
 from fastnn.engine.interpreters import jobs
 from fastnn.engine.plan import TRAINING_WORK
 from fastnn.engine.short import DONE
-from fastnn.engine.workspace import Workspace
+from fastnn.engine.workspace import INDEX, Workspace
 from fastnn.gate.arrays import Array
 from fastnn.optimizers import NO_RULE, Optimizer
+
+NO_LABELS = np.empty(0, INDEX)
 
 
 def predict(engine: Engine, x: Any, out: Any) -> Array | None:
@@ -100,4 +102,5 @@ def _train(engine: Engine, workspace: Workspace, x: Any, t: Any) -> Any:
     if parts > workspace.parts:
         return None
     work = TRAINING_WORK * len(x) * engine.plan.flop
-    return threads.run(workspace.door, work, *workspace.first_of_batch(workspace.rows), x, t, t, n_threads=parts)
+    targets = (t, engine.no_targets) if t.dtype is INDEX else (NO_LABELS, t)
+    return threads.run(workspace.door, work, *workspace.first_of_batch(workspace.rows), x, *targets, n_threads=parts)

@@ -195,7 +195,7 @@ def _convert(
     if not _is_real(given):
         checks.refuse_dtype(name, given, expected)
     checks.check_shape(expression, array.shape, shape, expected, allow_empty)
-    target = dtype if dtype is not None else FLOAT32 if given.char in "ef" else FLOAT64
+    target = FLOAT32 if (given.char in "ef" if dtype is None else dtype.char == "f") else FLOAT64
     exact = isinstance(value, list | tuple | range) and not rounding
     if given.kind == "f" and given.char not in ("e", target.char) and not (rounding or exact):
         raise TypeError(f"{expected}, got {given.name}; pass {expression}.astype(np.{target.name})")
@@ -250,6 +250,8 @@ def _plain(array: Array, dtype: DType) -> Array:
     """`array` in this dtype, C-contiguous, aligned, native and flagged writable; no copy if it is that already."""
     with np.errstate(all="ignore"):  # the caller looks for what overflowed
         plain = array.astype(dtype, order="C", copy=not array.flags.aligned)
+    if plain.dtype is not dtype:  # an equal one, such as pickles bring; compiled code tells dtypes by their addresses
+        plain = plain.view(dtype)
     if plain.flags.num & PLAIN_MASK == PLAIN:
         return plain
     # To Numba a read-only array is another type, for which every kernel would be compiled once more. Nor is a

@@ -219,7 +219,10 @@ class _Row(_Builder):
         self.builder.position_at_end(done)
 
     def leave_out_unless(self, conditions: Iterable[Any], place: int) -> None:
-        """Put an empty array in the place of an argument unless all conditions are true."""
+        """Put an empty array in the place of an argument unless all conditions are true; refuse it in a long call.
+
+        There the gate has made each of them: one that does not suit would be lost, and read where it is not.
+        """
         builder = self.builder
         other, done = (builder.append_basic_block(name) for name in ("other", "done"))
         for condition in conditions:
@@ -228,6 +231,7 @@ class _Row(_Builder):
             builder.position_at_end(following)
         builder.branch(done)
         builder.position_at_end(other)
+        self.need(builder.icmp_signed(">", self.bound(), ir.Constant(_WORD, 0)))
         self.put(place, self.empty())
         builder.branch(done)
         builder.position_at_end(done)
