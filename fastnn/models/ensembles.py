@@ -13,7 +13,15 @@ from fastnn.functional import layers as functional
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import answers_slips
-from fastnn.network.factories import Factory, NetworkFactory, Task, check_fit_options, count_workers, train_several
+from fastnn.network.factories import (
+    Factory,
+    NetworkFactory,
+    Task,
+    check_fit_options,
+    check_parallel,
+    count_workers,
+    train_several,
+)
 from fastnn.network.history import History
 from fastnn.network.network import Network
 
@@ -40,7 +48,7 @@ class Bagging:
     rng : int, numpy.random.Generator or None
         Each member has a generator of its own, `rng.spawn(1)[0]`, for its samples `integers(0, N, N)`, then for
         `network_factory`, then for `fit`. The same integer gives the same members at each `fit`.
-    n_jobs : int, optional
+    n_jobs, parallel
         As for `fastnn.cross_validate`.
 
     Attributes
@@ -61,6 +69,7 @@ class Bagging:
         vote: str = "average",
         rng: int | np.random.Generator | None = None,
         n_jobs: int | None = None,
+        parallel: Any = None,
     ) -> None:
         Factory(network_factory)  # refuses anything but a function
         self.network_factory = network_factory
@@ -69,6 +78,7 @@ class Bagging:
         arrays.generator("rng", rng)
         self.rng = rng
         self.n_jobs = None if n_jobs is None else arrays.integer("n_jobs", n_jobs, minimum=1)
+        self.parallel = check_parallel(parallel, n_jobs)
         self.members: tuple[Network, ...] = ()
         self.out_of_bag_accuracy = self.out_of_bag_loss = math.nan
 
@@ -104,12 +114,14 @@ class Bagging:
             rows = child.integers(0, count, count)
             return Task(child, samples[rows], targets[rows], np.setdiff1d(np.arange(count), rows))
 
+        kind = self.vote  # not `self`, which holds `parallel`, to be sent to other processes
+
         def vote(network: Network, history: History, task: Task) -> tuple[Network, Array, Array]:
             unseen = task.rest
-            return network, unseen, self._votes(network, samples[unseen], options.get("check_finite", True))
+            return network, unseen, _votes(kind, network, samples[unseen], options.get("check_finite", True))
 
         workers = count_workers(self.n_jobs, self.n)
-        trained = train_several(new_network, (draw() for _ in range(self.n)), vote, options, workers)
+        trained = train_several(new_network, (draw() for _ in range(self.n)), vote, options, workers, self.parallel)
         votes, voters = np.zeros((count, trained[0][0].outputs)), np.zeros(count, np.intp)
         for _, unseen, some in trained:
             votes[unseen] += some
@@ -133,7 +145,7 @@ class Bagging:
         """
         if not self.members:
             raise RuntimeError("Bagging: not fitted; call fit(x, t) first")
-        total: Array = functools.reduce(np.add, (self._votes(network, x) for network in self.members))
+        total: Array = functools.reduce(np.add, (_votes(self.vote, network, x) for network in self.members))
         mean: Array = (total / len(self.members)).astype(self.members[0].dtype)
         return mean
 
@@ -158,16 +170,6 @@ class Bagging:
     def __repr__(self) -> str:
         return f'Bagging(n={self.n}, vote="{self.vote}", members={len(self.members)})'
 
-    def _votes(self, network: Network, x: Any, check_finite: bool = True) -> Array:
-        """One member's vote, in float64 (N, K)."""
-        y = network.predict(x, check_finite=check_finite).astype(np.float64)
-        if self.vote == "majority":
-            if network.outputs == 1:
-                raise ValueError("vote: expected 'average' for networks of one output, got 'majority'; pass 'average'")
-            return splits.one_hot(y.argmax(axis=1), y.shape[1], np.float64)
-        applied = network.engine.loss.applies  # the activation that makes probabilities of logits
-        return functional.activation_forward(applied, y) if applied and len(y) else y
-
     def _measure(self, votes: Array, t: Any) -> tuple[float, float]:
         """Loss and accuracy of votes (N, K) for targets t, by the first member's loss."""
         member, tiny = self.members[0], np.finfo(np.float64).tiny
@@ -188,6 +190,17 @@ class Bagging:
         self.out_of_bag_accuracy = accuracy if member.engine.counts_hits(*targets) else float("nan")
         if self.vote == "average":
             self.out_of_bag_loss = loss
+
+
+def _votes(vote: str, network: Network, x: Any, check_finite: bool = True) -> Array:
+    """One member's vote, in float64 (N, K)."""
+    y = network.predict(x, check_finite=check_finite).astype(np.float64)
+    if vote == "majority":
+        if network.outputs == 1:
+            raise ValueError("vote: expected 'average' for networks of one output, got 'majority'; pass 'average'")
+        return splits.one_hot(y.argmax(axis=1), y.shape[1], np.float64)
+    applied = network.engine.loss.applies  # the activation that makes probabilities of logits
+    return functional.activation_forward(applied, y) if applied and len(y) else y
 
 
 class Search(NamedTuple):
@@ -221,6 +234,7 @@ def random_restarts(
     *,
     rng: int | np.random.Generator | None = None,
     target_loss: float | None = None,
+    parallel: Any = None,
     **fit_options: Any,
 ) -> Search:
     """Train up to n new networks, each from other initial weights, and keep the one with the lowest loss.
@@ -238,7 +252,9 @@ def random_restarts(
     rng : int, numpy.random.Generator or None
         Each run has a generator of its own, `rng.spawn(1)[0]`, for `network_factory` and then for `fit`.
     target_loss : float, optional
-        Once a run ends with at most this loss, no other begins.
+        Once a run ends with at most this loss, no other begins; with `parallel` all run, and later ones do not count.
+    parallel : joblib.Parallel, optional
+        As for `fastnn.cross_validate`.
     **fit_options
         Options of `Network.fit`; not rng and progress. Runs are compared by their loss after the training: on
         validation_data if given, else `network.loss(x, t)`, unweighted in both cases.
@@ -261,10 +277,12 @@ def random_restarts(
     generator, new_network = arrays.generator("rng", rng), Factory(network_factory)
     best: Network | None = None
     losses: list[float] = []
-    for _ in range(count):
-        child = generator.spawn(1)[0]
-        network = new_network(child)
-        loss = _loss_after_training(network, x, t, {**options, "rng": child, "progress": False})
+    children = (generator.spawn(1)[0] for _ in range(count))
+    runs: Any = (
+        (_trained, (new_network(child), x, t, {**options, "rng": child, "progress": False}), {}) for child in children
+    )
+    parallel = check_parallel(parallel, None)
+    for network, loss in parallel(runs) if parallel is not None else (run(*given) for run, given, _ in runs):
         if loss < min(losses, default=math.inf):
             best = network
         losses.append(loss)
@@ -276,18 +294,18 @@ def random_restarts(
     return Search(best, np.array(losses))
 
 
-def _loss_after_training(network: Network, x: Any, t: Any, options: dict[str, Any]) -> float:
-    """The loss that counts; infinite where the training diverges or the loss is not finite."""
+def _trained(network: Network, x: Any, t: Any, options: dict[str, Any]) -> tuple[Network, float]:
+    """The network, and the loss that counts: infinite where the training diverges or the loss is not finite."""
     try:
         network.fit(x, t, **options)
     except TrainingDivergedError:
-        return math.inf
+        return network, math.inf
     check_finite, validation = options.get("check_finite", True), options.get("validation_data")
     if validation is None:
         loss = network.loss(x, t, check_finite=check_finite)
     else:
         loss, _ = network.engine.measure_on(*network.engine.prepare(validation[0], validation[1], check_finite))
-    return loss if math.isfinite(loss) else math.inf
+    return network, loss if math.isfinite(loss) else math.inf
 
 
 @answers_slips

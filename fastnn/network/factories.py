@@ -1,8 +1,8 @@
 """Networks made by a user's function, and several of them trained side by side.
 
-Compiled calls release Python's lock, so the networks are trained on Python threads, which share the data. The number of
-threads does not change results: the caller spawns a generator for each network, in order, and gets the results in that
-order.
+Compiled calls release Python's lock, so the networks are trained on Python threads, which share the data, or by a
+joblib.Parallel of the user's, in processes and on other machines. Neither changes results: the caller spawns a
+generator for each network, in order, and gets the results in that order.
 """
 
 import inspect
@@ -95,19 +95,41 @@ def count_workers(n_jobs: int | None, tasks: int) -> int:
     return max(1, min(get_num_threads() if n_jobs is None else arrays.integer("n_jobs", n_jobs, minimum=1), tasks))
 
 
+def check_parallel(parallel: Any, n_jobs: int | None) -> Any:
+    """A joblib.Parallel, or None."""
+    if parallel is not None and not (callable(parallel) and hasattr(parallel, "n_jobs")):
+        came = f"{checks.shown(parallel)}; pass joblib.Parallel(n_jobs=4)"
+        raise TypeError(f"parallel: expected a joblib.Parallel, got {came}")
+    if parallel is not None and n_jobs is not None:
+        raise ValueError(f"n_jobs: expected None beside parallel, got {n_jobs}; pass joblib.Parallel(n_jobs={n_jobs})")
+    return parallel
+
+
+def _train(
+    network: Network, task: Task, finish: Callable[[Network, History, Task], Result], options: dict[str, Any]
+) -> Result:
+    """Train a network and finish it."""
+    history = network.fit(task.x, task.t, rng=task.generator, progress=False, **options)
+    return finish(network, history, task)
+
+
 def train_several(
     new_network: Callable[[np.random.Generator], Network],
     tasks: Iterable[Task],
     finish: Callable[[Network, History, Task], Result],
     options: dict[str, Any],
     workers: int,
+    parallel: Any = None,
 ) -> list[Result]:
     """The results of finish(network, history, task) for each task's trained network, in order.
 
     Tasks and networks are made in the calling thread, in order and as late as possible: there are never more than
     `workers` of them. Meanwhile each network uses its share of the kernels' threads. After an error or Ctrl-C, networks
-    in training stop at the end of their epoch.
+    in training stop at the end of their epoch. A joblib.Parallel does all this its own way.
     """
+    if parallel is not None:
+        # As joblib.delayed makes them: a function and its arguments.
+        return list(parallel((_train, (new_network(one.generator), one, finish, options), {}) for one in tasks))
     stop = threading.Event()
     callbacks = options.get("callbacks", ())
     if isinstance(callbacks, list | tuple):  # else `fit` says what is wrong
@@ -118,8 +140,7 @@ def train_several(
         chosen = network.n_threads
         network.n_threads = share if chosen is None else min(share, chosen)
         try:
-            history = network.fit(task.x, task.t, rng=task.generator, progress=False, **options)
-            return finish(network, history, task)
+            return _train(network, task, finish, options)
         finally:
             network.n_threads = chosen
 

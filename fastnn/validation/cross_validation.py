@@ -12,7 +12,15 @@ from fastnn.datasets.splits import TwoParts
 from fastnn.datasets.standardize import Standardize
 from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import Array
-from fastnn.network.factories import Factory, NetworkFactory, Task, check_fit_options, count_workers, train_several
+from fastnn.network.factories import (
+    Factory,
+    NetworkFactory,
+    Task,
+    check_fit_options,
+    check_parallel,
+    count_workers,
+    train_several,
+)
 from fastnn.network.history import History
 from fastnn.network.network import Network
 
@@ -76,6 +84,7 @@ def cross_validate(
     rng: int | np.random.Generator | None = None,
     standardize: bool = False,
     n_jobs: int | None = None,
+    parallel: Any = None,
     **fit_options: Any,
 ) -> CrossValidation:
     """Train a new network on the training part of each fold and measure it on the test part.
@@ -104,6 +113,9 @@ def cross_validate(
         Folds trained at the same time, on Python threads that share the `get_num_threads()` threads; by default as many
         as these. The results' bits do not depend on it. Callbacks are called in these threads; Ctrl-C is answered at
         once; with more than one, the folds under way first finish their epoch.
+    parallel : joblib.Parallel, optional
+        Trains the folds in its processes, or on other machines, such as `joblib.Parallel(n_jobs=4)`, or one within
+        `joblib.parallel_config("dask")`. The results' bits do not depend on it.
     **fit_options
         Options of `Network.fit` such as epochs, batch_size and optimizer; not validation_data, rng and progress.
 
@@ -123,7 +135,7 @@ def cross_validate(
     standardize = arrays.flag("standardize", standardize)
     generator = arrays.generator("rng", rng)
     parts, count = _folds(x, t, folds, generator)
-    workers = count_workers(n_jobs, count)
+    parallel, workers = check_parallel(parallel, n_jobs), count_workers(n_jobs, count)
     check_finite = options.get("check_finite", True)
 
     def measure(network: Network, history: History, task: Task) -> tuple[float, float, History]:
@@ -136,7 +148,7 @@ def cross_validate(
         Task(generator.spawn(1)[0], *train, test)
         for train, test in (_standardized(*pair) if standardize else pair for pair in parts)
     )
-    measured = train_several(Factory(network_factory), tasks, measure, options, workers)
+    measured = train_several(Factory(network_factory), tasks, measure, options, workers, parallel)
     if not measured:
         raise ValueError("folds: expected at least one, got none; note that an iterator can be used only once")
     losses, accuracies, histories = zip(*measured, strict=True)
