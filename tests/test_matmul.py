@@ -120,6 +120,21 @@ def test_products_are_not_rounded_before_they_are_added(dtype: FloatType) -> Non
         assert product.item() == (step * step if one_rounding else 0)
 
 
+@every_dtype
+@pytest.mark.parametrize("vectors", [1, MAX_VECTORS])
+@pytest.mark.parametrize("missing", [0, 1, 3])
+def test_no_leftovers_of_scratch_are_multiplied(missing: int, vectors: int, dtype: FloatType) -> None:
+    """They could be subnormal numbers, for which some processors take a hundred cycles each."""
+    n, outputs, lanes = 4, 8, processor.VECTOR_BYTES // np.dtype(dtype).itemsize
+    inputs = vectors * lanes - missing
+    x, W, dy = np.ones((n, inputs), dtype), np.ones((inputs, outputs), dtype), np.ones((n, outputs), dtype)
+    used = scratch((1, backward_scratch(dy, W)), dtype)
+    results = np.empty_like(x), np.empty_like(W), np.empty_like(W[0])
+    compiled.affine_backward(1, dy, x, W, used, np.empty((1, 3)), *results)
+    rows = used[0, : outputs * MAX_VECTORS * lanes].reshape(outputs, -1)
+    assert (rows[:, :inputs] == 1).all() and not rows[:, inputs : vectors * lanes].any()
+
+
 def test_shares_are_all_rows_in_order() -> None:
     for count in (0, 1, 3, 4, 5, 17, 100, 101):
         for parts in (1, 2, 3, 16):
