@@ -23,6 +23,9 @@ from fastnn.functional.layers import affine_forward as affine_forward
 from fastnn.functional.layers import softmax as softmax
 from fastnn.functional.losses import zero_one_loss as zero_one_loss
 from fastnn.functional.surfaces import line_fit_losses as line_fit_losses
+from fastnn.gate.names import DifferenceMethod as DifferenceMethod
+from fastnn.gate.names import LossName as LossName
+from fastnn.gate.names import Reduction as Reduction
 from fastnn.gradients.check import check_gradients as check_gradients
 from fastnn.gradients.descent import gradient_descent as gradient_descent
 from fastnn.gradients.numerical import directional_derivative as directional_derivative

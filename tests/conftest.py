@@ -163,7 +163,7 @@ def operations_as_before() -> Iterator[None]:
 
 
 def pytest_collection(session: pytest.Session) -> None:
-    """Of two processes of xdist, the second compiles the kernels of float64 before it collects.
+    """The second of two processes of xdist compiles the kernels of float64 before it collects.
 
     The first compiles the others when it has collected: otherwise both find the same kernels missing at the same time,
     and compile them twice, as they would rewrite the assertions of each file twice.

@@ -3,8 +3,12 @@
 import json
 import os
 import pathlib
+import select
+import signal
 import subprocess
 import sys
+
+SECONDS = 120.0  # for a script
 
 # Each line of the input is a script with its environment and its folder. A forked child runs it and the process answers
 # with the exit code. The child sees what a process of its own would see.
@@ -27,6 +31,8 @@ def run(script, environment, folder):
     try:
         exec(compile(script, "<script>", "exec"), {"__name__": "__main__"})
         code = 0
+    except SystemExit as end:
+        code = end.code or 0
     except BaseException:
         traceback.print_exc()
     sys.stdout.flush()
@@ -46,14 +52,18 @@ class Forks:
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
-        if not hasattr(os, "fork"):
-            return
-        self.process = subprocess.Popen(
+        if hasattr(os, "fork"):
+            self.process = self._started()
+
+    def _started(self) -> "subprocess.Popen[str]":
+        """A new process, which leads a group with its children."""
+        return subprocess.Popen(
             [sys.executable, "-B", "-W", "error", "-c", SERVER],
             env={**os.environ, "NUMBA_DISABLE_JIT": "0"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     def run(self, script: str, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
@@ -65,7 +75,13 @@ class Forks:
             )
         assert self.process.stdin is not None and self.process.stdout is not None
         print(json.dumps([script, environment, str(self.folder)]), file=self.process.stdin, flush=True)
-        code = int(self.process.stdout.readline())
+        answers = self.process.stdout
+        if not select.select([answers], [], [], SECONDS)[0]:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.communicate()
+            self.process = self._started()
+            raise subprocess.TimeoutExpired(script, SECONDS)
+        code = int(answers.readline())
         output, errors = ((self.folder / name).read_text() for name in ("output", "errors"))
         return subprocess.CompletedProcess(script, code, output, errors)
 

@@ -1,5 +1,6 @@
 """Networks trained by joblib, in other processes and on a cluster: the same bits as on threads of this process."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +42,22 @@ def expected() -> list[bytes]:
 @pytest.mark.parametrize("backend", ["loky", "threading", "sequential"])
 def test_the_same_bits(backend: str, expected: list[bytes]) -> None:
     assert results(joblib.Parallel(n_jobs=2, backend=backend)) == expected
+
+
+def test_results_that_come_out_of_order(expected: list[bytes]) -> None:
+    def backwards(tasks: Any) -> Any:
+        return [function(*arguments) for function, arguments, _ in reversed(list(tasks))]
+
+    backwards.n_jobs = 1  # type: ignore[attr-defined]
+    assert results(backwards) == expected
+    unordered = joblib.Parallel(n_jobs=2, backend="threading", return_as="generator_unordered")
+    assert results(unordered) == expected
+
+
+def test_a_bag_with_one_can_be_copied() -> None:
+    bag = fastnn.Bagging(factory(), 2, rng=0, parallel=joblib.Parallel(n_jobs=1)).fit(X, T, **OPTIONS)
+    copied = copy.deepcopy(bag)
+    assert copied.predict(X).tobytes() == bag.predict(X).tobytes()
 
 
 def test_on_a_cluster(expected: list[bytes]) -> None:

@@ -62,8 +62,8 @@ class Kind(NamedTuple):
 
     shape: nothing, or what its shape is to be. Functions declare it by names: "x" for that of x, or "x.0 W.1 n" for the
     lengths of these axes and the integer n. In compiled code the places of arguments stand for names, and -1 for the
-    axis of an integer. is_result: the door makes it where None is given. is_optional: to a bound
-    function anything else stands for an empty array.
+    axis of an integer. is_result: the door makes it where None is given. is_optional: to a bound function anything else
+    stands for an empty array.
     """
 
     dtype: str

@@ -3,7 +3,9 @@
 import copy
 import functools
 import math
-from typing import Any, NamedTuple
+import operator
+from collections.abc import Iterable
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -26,6 +28,7 @@ from fastnn.network.history import History
 from fastnn.network.network import Network
 
 VOTES = ("average", "majority")
+_Trained: TypeAlias = tuple[int, Network, float]
 
 
 @answers_slips
@@ -167,6 +170,9 @@ class Bagging:
             raise ValueError("t: expected labels or one-hot rows, got targets that are no classes; compare predictions")
         return self._measure(votes, t)[1]
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "parallel": None}  # joblib's objects can be neither copied nor pickled
+
     def __repr__(self) -> str:
         return f'Bagging(n={self.n}, vote="{self.vote}", members={len(self.members)})'
 
@@ -279,10 +285,14 @@ def random_restarts(
     losses: list[float] = []
     children = (generator.spawn(1)[0] for _ in range(count))
     runs: Any = (
-        (_trained, (new_network(child), x, t, {**options, "rng": child, "progress": False}), {}) for child in children
+        (_trained, (i, new_network(child), x, t, {**options, "rng": child, "progress": False}), {})
+        for i, child in enumerate(children)
     )
-    parallel = check_parallel(parallel, None)
-    for network, loss in parallel(runs) if parallel is not None else (run(*given) for run, given, _ in runs):
+    if check_parallel(parallel, None) is None:
+        trained: Iterable[_Trained] = (run(*given) for run, given, _ in runs)
+    else:
+        trained = sorted(parallel(runs), key=operator.itemgetter(0))  # joblib may return them as they end
+    for _, network, loss in trained:
         if loss < min(losses, default=math.inf):
             best = network
         losses.append(loss)
@@ -294,18 +304,18 @@ def random_restarts(
     return Search(best, np.array(losses))
 
 
-def _trained(network: Network, x: Any, t: Any, options: dict[str, Any]) -> tuple[Network, float]:
-    """The network, and the loss that counts: infinite where the training diverges or the loss is not finite."""
+def _trained(number: int, network: Network, x: Any, t: Any, options: dict[str, Any]) -> _Trained:
+    """The number of a run, the network, and the loss that counts: infinite where the training diverges."""
     try:
         network.fit(x, t, **options)
     except TrainingDivergedError:
-        return network, math.inf
+        return number, network, math.inf
     check_finite, validation = options.get("check_finite", True), options.get("validation_data")
     if validation is None:
         loss = network.loss(x, t, check_finite=check_finite)
     else:
         loss, _ = network.engine.measure_on(*network.engine.prepare(validation[0], validation[1], check_finite))
-    return network, loss if math.isfinite(loss) else math.inf
+    return number, network, loss if math.isfinite(loss) else math.inf
 
 
 @answers_slips

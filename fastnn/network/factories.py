@@ -6,6 +6,7 @@ generator for each network, in order, and gets the results in that order.
 """
 
 import inspect
+import operator
 import threading
 import weakref
 from collections.abc import Callable, Iterable
@@ -113,6 +114,11 @@ def _train(
     return finish(network, history, task)
 
 
+def _train_one(number: int, *arguments: Any) -> tuple[int, Any]:
+    """As _train, with the task's number."""
+    return number, _train(*arguments)
+
+
 def train_several(
     new_network: Callable[[np.random.Generator], Network],
     tasks: Iterable[Task],
@@ -125,11 +131,14 @@ def train_several(
 
     Tasks and networks are made in the calling thread, in order and as late as possible: there are never more than
     `workers` of them. Meanwhile each network uses its share of the kernels' threads. After an error or Ctrl-C, networks
-    in training stop at the end of their epoch. A joblib.Parallel does all this its own way.
+    in training stop at the end of their epoch. A joblib.Parallel takes them in order, too, in a thread of its own, and
+    trains copies.
     """
     if parallel is not None:
+        numbered = enumerate(tasks)
         # As joblib.delayed makes them: a function and its arguments.
-        return list(parallel((_train, (new_network(one.generator), one, finish, options), {}) for one in tasks))
+        found = parallel((_train_one, (i, new_network(one.generator), one, finish, options), {}) for i, one in numbered)
+        return [result for _, result in sorted(found, key=operator.itemgetter(0))]  # joblib may return them as they end
     stop = threading.Event()
     callbacks = options.get("callbacks", ())
     if isinstance(callbacks, list | tuple):  # else `fit` says what is wrong

@@ -115,7 +115,8 @@ def cross_validate(
         once; with more than one, the folds under way first finish their epoch.
     parallel : joblib.Parallel, optional
         Trains the folds in its processes, or on other machines, such as `joblib.Parallel(n_jobs=4)`, or one within
-        `joblib.parallel_config("dask")`. The results' bits do not depend on it.
+        `joblib.parallel_config("dask")`. The results' bits do not depend on it. Other processes get copies of the
+        callbacks.
     **fit_options
         Options of `Network.fit` such as epochs, batch_size and optimizer; not validation_data, rng and progress.
 
