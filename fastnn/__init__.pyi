@@ -32,8 +32,8 @@ from fastnn.gradients.numerical import directional_derivative as directional_der
 from fastnn.gradients.numerical import numerical_diff as numerical_diff
 from fastnn.gradients.numerical import numerical_gradient as numerical_gradient
 from fastnn.models.ensembles import Bagging as Bagging
-from fastnn.models.ensembles import random_restarts as random_restarts
-from fastnn.models.ensembles import simulated_annealing as simulated_annealing
+from fastnn.models.searches import random_restarts as random_restarts
+from fastnn.models.searches import simulated_annealing as simulated_annealing
 from fastnn.network.early_stopping import EarlyStopping as EarlyStopping
 from fastnn.network.history import History as History
 from fastnn.network.network import Network as Network

@@ -281,11 +281,11 @@ def test_public_functions_and_classes_are_documented() -> None:
 
 def test_public_names() -> None:
     """`dir` shows them and nothing else; each is where the text for type checkers says."""
-    names = dir(fastnn)
+    names, names_of_types = dir(fastnn), ("DifferenceMethod", "LossName", "Reduction")  # described in their module
     assert len(names) == len(set(names)) > 75 and not {"annotations", "importlib", "public"} & set(names)
     assert names == fastnn.__getattr__("__all__")
     for name in names:
-        assert name == "__version__" or inspect.getdoc(getattr(fastnn, name)), name
+        assert name in ("__version__", *names_of_types) or inspect.getdoc(getattr(fastnn, name)), name
         found = getattr(fastnn, name)
         if callable(found):
             assert found is getattr(importlib.import_module(found.__module__), name)

@@ -11,7 +11,7 @@ import fastnn
 from fastnn import models
 from fastnn.demos.tables import table
 from fastnn.gate.arrays import Array
-from fastnn.models.ensembles import Search
+from fastnn.models.searches import Search
 
 X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 GATES = {"AND": models.AND, "OR": models.OR, "NAND": models.NAND}
