@@ -287,7 +287,7 @@ def test_public_names() -> None:
     for name in names:
         assert name in ("__version__", *names_of_types) or inspect.getdoc(getattr(fastnn, name)), name
         found = getattr(fastnn, name)
-        if callable(found):
+        if callable(found) and name not in names_of_types:
             assert found is getattr(importlib.import_module(found.__module__), name)
     for wrong, right in {"Afine": "; did you mean 'Affine'?", "swish": "; did you mean 'Silu'?", "zebra": ""}.items():
         with pytest.raises(AttributeError, match=rf"^module 'fastnn' has no attribute '{wrong}'{re.escape(right)}$"):

@@ -360,8 +360,7 @@ def _lower_refuse(context: Any, me: Any, arguments: Any, count: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         build, none, answer = _Builder(builder, args[0]), ir.Constant(_WORD, 0), cgutils.alloca_once(builder, _WORD)
         builder.store(none, answer)
-        # The caller of a bound door asks the gate next. It says which argument is wrong, such as a shape for which no
-        # memory suffices.
+        # The caller of a bound door asks the gate next, which says what is wrong, such as a shape too large for memory.
         with builder.if_then(builder.icmp_signed(">", build.bound(), none)):
             build.call("PyErr_Clear", result=ir.VoidType())
         with builder.if_then(build.equal(build.call("PyErr_Occurred"), none)):
