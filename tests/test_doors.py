@@ -1,6 +1,8 @@
 """Doors: compiled functions that take Python's objects as they are."""
 
 import math
+import os
+import pathlib
 import sys
 import threading
 import time
@@ -9,10 +11,12 @@ from typing import Annotated, Any
 import numpy as np
 import pytest
 
+import fastnn
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.kernels.doors import Flat, Indices, Matrix, RealMatrix, Reals, Rows, Vector, door, door_of_parts
 from fastnn.kernels.ground import DONE, FLAT, OWN, ROWS, Kind, bound
 from fastnn.kernels.units import launcher
+from tests.forked import Forks
 
 pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="without the compiler a door is the Python function")
 
@@ -324,3 +328,24 @@ def test_bound_arguments_stay_and_go_with_the_function() -> None:
     np.testing.assert_array_equal(call(None, np.empty_like(first)), 2 * first)
     del call
     assert sys.getrefcount(first) == count
+
+
+def test_functions_outlive_the_module_that_made_them(forks: Forks) -> None:
+    """At its end Python frees modules in an order of its own; a function reads its definition when it is freed."""
+    script = """
+import ctypes, gc
+import numpy as np
+import fastnn
+from fastnn.kernels import ground
+net = fastnn.Network([fastnn.Affine(3, 2)], rng=0)
+for _ in range(3):
+    net.predict(np.ones((2, 3), np.float32))
+size = ctypes.sizeof(ground._Definition)
+assert ground._definitions
+ground._definitions.clear()
+gc.collect()
+written = [(ctypes.c_char * size)(*b"\\xff" * size) for _ in range(20_000)]  # over what was freed
+net = None
+gc.collect()
+"""
+    forks.output(script, {**os.environ, "PYTHONPATH": str(pathlib.Path(fastnn.__file__).parents[1])})

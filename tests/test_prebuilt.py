@@ -225,6 +225,17 @@ def test_code_that_is_refused_is_spoken_of(
     assert capsys.readouterr().err.startswith("fastnn: the wheel's machine code is not used: KeyError: 'sources'")
 
 
+@pytest.mark.parametrize(("value", "said"), [("no", True), ("2", True), ("", False), ("1", False), ("0", False)])
+def test_another_value_of_the_variable_is_spoken_of(
+    value: str, said: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FASTNN_PREBUILT", value)
+    found = prebuilt.prebuilt.__wrapped__()
+    line = f"fastnn: FASTNN_PREBUILT: expected 0 or 1, got {value!r}; it is taken for 1\n"
+    assert capsys.readouterr().err == line * said
+    assert (found.reason == "FASTNN_PREBUILT=0") == (value == "0")
+
+
 def test_code_that_names_others_is_not_linked(tmp_path: pathlib.Path) -> None:
     """Such as Numba's functions, which are not there when the wheel's library is loaded."""
     code = 'declare void @numba_do_raise()\ndefine void @"cfunc.f"() {\n call void @numba_do_raise()\n ret void\n}'

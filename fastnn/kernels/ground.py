@@ -135,7 +135,7 @@ class _Ground(np.ndarray[Any, Any]):
 
 
 _METH_FASTCALL = 0x80
-_definitions: dict[int, _Definition] = {}  # Python keeps their addresses
+_definitions: dict[int, _Definition] = {}
 
 
 def _new_array() -> Any:
@@ -156,7 +156,12 @@ def _ground() -> Any:
 
 def python_function(name: str, address: int, ground: Any = None) -> Callable[..., Any]:
     """A function of Python's from the address of a C function of the METH_FASTCALL protocol."""
-    definition = _definitions.setdefault(address, _Definition(name.encode(), address, _METH_FASTCALL, None))
+    if address not in _definitions:
+        made_of = _Definition(name.encode(), address, _METH_FASTCALL, None)
+        # It is never freed: a function reads it when it is deallocated itself, at the end of Python after this module.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(made_of))
+        _definitions[address] = made_of
+    definition = _definitions[address]
     protocol = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.POINTER(_Definition), ctypes.py_object, ctypes.c_void_p)
     make = protocol(("PyCFunction_NewEx", ctypes.pythonapi))
     made: Callable[..., Any] = make(ctypes.byref(definition), _ground() if ground is None else ground, None)

@@ -71,8 +71,11 @@ def prebuilt() -> Prebuilt:
     """The library for this processor."""
     if JIT_DISABLED:
         return Prebuilt(None, "", "NUMBA_DISABLE_JIT=1")
-    if os.environ.get("FASTNN_PREBUILT") == "0":
+    asked = os.environ.get("FASTNN_PREBUILT", "1")
+    if asked == "0":
         return Prebuilt(None, "", "FASTNN_PREBUILT=0")
+    if asked not in ("", "1"):
+        messages.tell(f"fastnn: FASTNN_PREBUILT: expected 0 or 1, got {asked!r}; it is taken for 1")
     if _INDEX is None:
         return Prebuilt(None, "", "this package was installed without machine code")
     found = load(FOLDER, _INDEX)
