@@ -15,7 +15,7 @@ ARROWS = {
     "engine.interpreters": "kernels operations",
     "engine": "engine.interpreters errors gate kernels layers losses operations optimizers",
     "functional": "engine engine.interpreters gate kernels losses operations optimizers",
-    "exchange": "errors gate layers system version",
+    "exchange": "engine errors gate layers losses system version",
     "network": "exchange engine engine.interpreters errors gate layers losses operations optimizers system version",
     "schedules": "gate network",
     "observing": "engine gate layers operations reference system",

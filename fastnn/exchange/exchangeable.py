@@ -17,14 +17,16 @@ class Exchangeable:
     def from_torch(cls, module: Any, *, loss: Any = None, input_shape: Any = None) -> Self:
         """A network with the layers of a PyTorch module and a copy of its parameters and statistics.
 
-        It predicts what the module computes in evaluation mode, to rounding.
+        It predicts what the module computes in evaluation mode, to rounding. Both are compared on a few random rows,
+        for which the module is called once.
 
         Parameters
         ----------
         module : torch.nn.Module
             A chain of Linear, BatchNorm1d, Flatten, Dropout and activations: a torch.nn.Sequential, or a module of your
             own whose `forward` calls modules and functions such as torch.relu one after the other. Its parameters are
-            all float32 or all float64, and on the CPU or another device.
+            all float32 or all float64, and on the CPU or another device. A module that is called twice becomes two
+            layers.
         loss : str or fastnn.losses.Loss, optional
             By default cross_entropy after a last Softmax, log_loss after a last Sigmoid, else softmax_cross_entropy for
             several outputs and mean_squared_error for one.
@@ -34,24 +36,31 @@ class Exchangeable:
         Raises
         ------
         ValueError
-            For a part that fastnn does not have.
+            For a part that fastnn does not have, for hooks, and for a module that computes something else than its
+            layers tell.
+        TypeError
+            For anything but a module, and for parameters of other dtypes.
         """
+        from fastnn.exchange.agreement import check_agreement
         from fastnn.exchange.parts import network_of
-        from fastnn.exchange.torch_reading import torch_parts
+        from fastnn.exchange.torch_reading import torch_outputs, torch_parts
 
-        return network_of(cls, torch_parts(module), "module", loss, input_shape)
+        network = network_of(cls, torch_parts(module), "module", loss, input_shape)
+        check_agreement(network, "module", torch_outputs(module))
+        return network
 
     @classmethod
     def from_keras(cls, model: Any, *, loss: Any = None) -> Self:
         """A network with the layers of a Keras model and a copy of its weights and statistics.
 
-        It predicts what `model.predict` does, to rounding.
+        It predicts what `model.predict` does, to rounding. Both are compared on a few random rows, for which the model
+        is called once.
 
         Parameters
         ----------
         model : keras.Model
-            A Sequential model, or one whose layers are a chain, of Dense, BatchNormalization, Flatten, Dropout and
-            activations.
+            A Sequential model, or one whose layers are a chain, of Keras' own Dense, BatchNormalization, Flatten,
+            Dropout and activations, each used once; of Keras 3, with any backend.
         loss : str or fastnn.losses.Loss, optional
             By default cross_entropy after a last Softmax, log_loss after a last Sigmoid, else softmax_cross_entropy for
             several outputs and mean_squared_error for one.
@@ -59,12 +68,18 @@ class Exchangeable:
         Raises
         ------
         ValueError
-            For a layer that fastnn does not have, and for a model that is not built.
+            For a layer that fastnn does not have, for a model that is not built, and for one that computes something
+            else than its layers tell.
+        TypeError
+            For weights that are not all float32 or all float64.
         """
-        from fastnn.exchange.keras_models import keras_parts
+        from fastnn.exchange.agreement import check_agreement
+        from fastnn.exchange.keras_models import keras_outputs, keras_parts
         from fastnn.exchange.parts import network_of
 
-        return network_of(cls, keras_parts(model), "model", loss, tuple(model.input_shape[1:]))
+        network = network_of(cls, keras_parts(model), "model", loss, tuple(model.input_shape[1:]))
+        check_agreement(network, "model", keras_outputs(model))
+        return network
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:
@@ -78,15 +93,19 @@ class Exchangeable:
         Raises
         ------
         ValueError
-            If the estimator is not fitted.
+            If the estimator is not fitted, if it predicts something else than its coefficients tell, and for a
+            regressor of another loss than the squared error.
         TypeError
             For anything but such an estimator.
         """
+        from fastnn.exchange.agreement import check_agreement
         from fastnn.exchange.parts import network_of
-        from fastnn.exchange.sklearn_models import sklearn_parts
+        from fastnn.exchange.sklearn_models import sklearn_outputs, sklearn_parts
 
         parts, loss = sklearn_parts(estimator)
-        return network_of(cls, parts, "estimator", loss, None)
+        network = network_of(cls, parts, "estimator", loss, None)
+        check_agreement(network, "estimator", *sklearn_outputs(estimator))
+        return network
 
     @classmethod
     def from_onnx(cls, model: Any, *, loss: Any = None) -> Self:
@@ -98,22 +117,29 @@ class Exchangeable:
         ----------
         model : str, os.PathLike, bytes or onnx.ModelProto
             A file, its content, or the model: a chain of Gemm, or MatMul and Add, BatchNormalization, Flatten or
-            Reshape, Dropout and activations, as exporters of PyTorch, Keras and scikit-learn write it.
+            Reshape, Dropout and activations, as the exporters of PyTorch, Keras (but for its BatchNormalization and
+            PReLU) and skl2onnx (but for classifiers of two classes) write it. Where there are several outputs, the one
+            in floats is followed: the probabilities of a classifier.
         loss : str or fastnn.losses.Loss, optional
-            By default the one that `Network.to_onnx` has noted, else as for `Network.from_torch`.
+            By default the one that `Network.to_onnx` has noted, with its options; where there is none, or one of your
+            own that is not made here (with a warning), as for `Network.from_torch`. The regularization is as noted.
 
         Raises
         ------
         ValueError
-            For an operator that fastnn does not have.
+            For an operator that fastnn does not have, and for one that treats the samples together.
+        TypeError
+            For anything but a model or the name of a file, and for parameters that are not all float32 or all float64.
         ModelFileError
             For a file that is no ONNX model.
         """
+        from fastnn.exchange.onnx_notes import noted
         from fastnn.exchange.onnx_reading import onnx_parts
         from fastnn.exchange.parts import network_of
 
-        parts, noted, input_shape = onnx_parts(model)
-        return network_of(cls, parts, "model", loss or noted, input_shape)
+        parts, metadata, input_shape = onnx_parts(model)
+        options = noted(metadata, loss)
+        return network_of(cls, parts, "model", options.pop("loss"), input_shape, **options)
 
     def to_torch(self) -> Any:
         """The same network for PyTorch, with a copy of the parameters and statistics, for the same dtype.
@@ -134,7 +160,8 @@ class Exchangeable:
 
         It is of the earliest opset that has its operators (15; 20 with Gelu), and in the network's dtype. In float64,
         runtimes may lack an operator, and the numbers of LeakyRelu and Elu are rounded to float32, as ONNX has them.
-        Dropout and the loss are kept for `Network.from_onnx`, the optimizer is not.
+        Dropout, the loss with its options and the regularization are kept for `Network.from_onnx`, the optimizer is
+        not.
 
         Parameters
         ----------

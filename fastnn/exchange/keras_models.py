@@ -1,10 +1,12 @@
-"""A network from a model of Keras, read by the configurations and weights of its layers; Keras is not imported."""
+"""A network from a model of Keras, read by the attributes of its layers; Keras is not imported."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from fastnn.exchange.parts import Part, affine, batch_norm, plain, refuse
+from fastnn.gate.arrays import Array
 from fastnn.layers import (
     Dropout,
     Elu,
@@ -21,77 +23,125 @@ from fastnn.layers import (
     Tanh,
 )
 
-# Activations by name, as Dense(activation=...) takes them; leaky_relu has Keras' slope.
+# Keras' functions by name, as Dense(activation=...) takes them; leaky_relu has its default slope.
 ACTIVATIONS = {
     "elu": Elu(), "gelu": Gelu(), "leaky_relu": LeakyRelu(0.2), "linear": Identity(), "relu": Relu(),
     "sigmoid": Sigmoid(), "silu": Silu(), "softmax": Softmax(), "softplus": Softplus(), "swish": Silu(),
     "tanh": Tanh(),
 }  # fmt: skip
+DTYPES = "float32", "float64"  # of computations; in others the numbers are rounded on their way
 
 
 def keras_parts(model: Any) -> list[Part]:
     """The parts of a model; see Network.from_keras."""
-    layers = getattr(model, "layers", None)
-    if not layers or not hasattr(model, "input_shape"):
+    layers, ends = getattr(model, "layers", None), getattr(model, "outputs", None)
+    if not layers or not ends or not hasattr(model, "input_shape"):
         raise refuse("model", model, "a built Keras model", "call model.build((None, inputs)) first")
+    for name in ("call", "__call__"):
+        if not _is_own(next(one for one in type(model).__mro__ if name in vars(one))):
+            raise refuse("model", f"{type(model).__name__} with a {name} of its own", "Keras", "pass a Sequential")
+    if len(model.inputs) != 1 or len(ends) != 1:
+        came = f"{len(model.inputs)} inputs and {len(ends)} outputs"
+        raise refuse("model", came, "Keras", "pass a model of one input and one output")
     parts, before = list[Part](), None
     for layer in layers:
         if before is not None and layer.input is not before:
-            raise refuse("model", f"{layer.name}, which does not follow the layer before it", "Keras")
+            raise _refuse_branch(f"{layer.name}, which does not follow the layer before it")
         before = layer.output
         parts += _parts(layer)
+    if before is not ends[0]:
+        raise _refuse_branch(f"{layers[-1].name} as the last layer, whose output is not the model's")
     return parts
+
+
+def keras_outputs(model: Any) -> Callable[[Array], Any]:
+    """A model as a function of an array, as model.predict computes it."""
+    return lambda x: _array(model(x, training=False))
+
+
+def _refuse_branch(came: str) -> ValueError:
+    return refuse("model", came, "Keras", "make one layer for each place, activations and functions included")
+
+
+def _is_own(described: Any) -> bool:
+    """Whether a class or a function is Keras' own."""
+    return str(getattr(described, "__module__", "")).partition(".")[0] == "keras"
+
+
+def _array(value: Any) -> Array:
+    """A variable or tensor of any backend as an array."""
+    value = getattr(value, "value", value)  # of a variable the tensor
+    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
 
 
 def _parts(layer: Any) -> list[Part]:
     """The parts of one layer: none for an input, two for a Dense layer with an activation."""
     name, options = type(layer).__name__, layer.get_config()
-    weights = [np.asarray(one) for one in layer.get_weights()]
+    if not _is_own(type(layer)):
+        raise refuse("model", f"{name}, a class of the module {type(layer).__module__}", "Keras")
     if name == "InputLayer":
         return []
+    if layer.compute_dtype not in DTYPES or getattr(layer, "quantization_mode", None):
+        came = f"{name} that computes in {getattr(layer, 'quantization_mode', None) or layer.compute_dtype}"
+        raise refuse("model", came, "Keras", "make the model with dtype='float32' and copy the weights")
     if name == "Dense":
-        return [affine(weights[0], weights[1] if options["use_bias"] else None), *_by_name(options["activation"])]
+        bias = _array(layer.bias) if options["use_bias"] else None
+        return [affine(_array(layer.kernel), bias), *_activation(layer.activation)]
     if name == "Activation":
-        return _by_name(options["activation"]) or [plain(Identity())]
+        return _activation(layer.activation) or [plain(Identity())]
     if name == "BatchNormalization":
-        return [_batch_norm(layer, options, weights)]
+        return [_batch_norm(layer, options)]
     if name == "PReLU":
-        return [Part(PRelu(), {"slope": weights[0]})]
-    made = _without_weights(name, options)
+        return [Part(PRelu(), {"slope": _array(layer.alpha)})]
+    made = _without_weights(name, options, len(layer.input.shape))
     if made is None:
-        raise refuse("model", f"{name} {options}", "Keras")
+        raise refuse("model", f"{name} {_told(options)}", "Keras")
     return [plain(made)]
 
 
-def _by_name(activation: Any) -> list[Part]:
-    """The part of an activation's name; none for a linear one."""
-    if activation in (None, "linear"):
+def _told(options: Any) -> str:
+    """The options of a layer that tell it from others of its class, in a few words."""
+    text = str({key: one for key, one in options.items() if key not in ("name", "trainable", "dtype")})
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def _activation(activation: Any) -> list[Part]:
+    """The part of an activation, a function or a layer; none for a linear one."""
+    name = getattr(activation, "__name__", type(activation).__name__)
+    if activation is None or (_is_own(activation) and name == "linear"):
         return []
-    if not isinstance(activation, str) or activation not in ACTIVATIONS:
-        raise refuse("model", f"the activation {activation}", "Keras")
-    return [plain(ACTIVATIONS[activation])]
+    if _is_own(activation) and name in ACTIVATIONS:
+        return [plain(ACTIVATIONS[name])]
+    made = _without_weights(name, activation.get_config(), 2) if _is_own(type(activation)) else None
+    if made is None:
+        raise refuse("model", f"the activation {name}" + ("" if _is_own(activation) else " of your own"), "Keras")
+    return [plain(made)]
 
 
-def _without_weights(name: str, options: Any) -> Any:
-    """The layer of an activation, of dropout or of flattening; None for one that fastnn does not have."""
+def _without_weights(name: str, options: Any, axes: int) -> Any:
+    """The layer of an activation, of dropout or of flattening; None for one that fastnn does not have.
+
+    axes: the number of axes of its input.
+    """
     if name == "ReLU" and options["max_value"] is None and not options["threshold"]:
         slope = float(options["negative_slope"])
         return LeakyRelu(slope) if slope else Relu()
     if name == "Softmax" and options["axis"] in (-1, 1):
         return Softmax()
-    made: dict[str, Any] = {
-        "Dropout": lambda: Dropout(options["rate"]),
-        "ELU": lambda: Elu(options["alpha"]),
-        "Flatten": Flatten,
-        "LeakyReLU": lambda: LeakyRelu(options["negative_slope"]),
-    }
-    return made[name]() if name in made else None
+    if name == "Flatten" and (axes < 3 or options["data_format"] != "channels_first"):  # which it transposes
+        return Flatten()
+    if name == "Dropout" and options["noise_shape"] is None:
+        return Dropout(options["rate"])
+    if name == "ELU":
+        return Elu(options["alpha"])
+    return LeakyRelu(options["negative_slope"]) if name == "LeakyReLU" else None
 
 
-def _batch_norm(layer: Any, options: Any, weights: list[Any]) -> Part:
+def _batch_norm(layer: Any, options: Any) -> Part:
     axis = options["axis"] if isinstance(options["axis"], int) else options["axis"][0]
     if len(layer.input.shape) != 2 or axis not in (-1, 1):
         raise refuse("model", f"BatchNormalization of inputs {layer.input.shape}", "Keras", "flatten them first")
-    gamma = weights.pop(0) if options["scale"] else None
-    beta = weights.pop(0) if options["center"] else None
-    return batch_norm(options["epsilon"], options["momentum"], gamma, beta, *weights)
+    gamma = _array(layer.gamma) if options["scale"] else None
+    beta = _array(layer.beta) if options["center"] else None
+    statistics = _array(layer.moving_mean), _array(layer.moving_variance)
+    return batch_norm(options["epsilon"], options["momentum"], gamma, beta, *statistics)

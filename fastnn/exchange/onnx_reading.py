@@ -1,20 +1,21 @@
 """A network from an ONNX model: its graph is followed from the output to the input."""
 
 import math
-import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from fastnn.errors import ModelFileError
-from fastnn.exchange.onnx_writing import LOSS, OPERATORS, rounding
-from fastnn.exchange.parts import Part, affine, batch_norm, imported, plain, refuse
-from fastnn.layers import Dropout, Elu, Flatten, Gelu, LeakyRelu, PRelu, Silu, Softmax, Step
+from fastnn.exchange.onnx_graph import BATCH, OF_ESTIMATORS, Graph, load
+from fastnn.exchange.onnx_writing import OPERATORS, rounding
+from fastnn.exchange.parts import Part, affine, batch_norm, plain, refuse
+from fastnn.layers import Dropout, Elu, Flatten, Gelu, LeakyRelu, PRelu, Silu, Softmax, Softplus, Step
 
 LAYERS = {operator: layer for layer, operator in OPERATORS.items()}
 # Formulas of which exporters make several nodes, which are told apart by their values at these points.
-POINTS = np.linspace(-4.0, 4.0, 33)
+POINTS = np.concatenate([np.linspace(-60.0, -5.0, 56), np.linspace(-4.0, 4.0, 33), np.linspace(5.0, 60.0, 56)])
+REMEDIES = {"LogSoftmax": "leave it out, as the loss takes logits", **OF_ESTIMATORS}
+FARTHEST = 16  # values looked at for the one that a formula is of; Gelu has 6
 
 
 def _erf(x: Any) -> Any:
@@ -22,111 +23,135 @@ def _erf(x: Any) -> Any:
 
 
 ELEMENTWISE: dict[str, Callable[..., Any]] = {
-    "Add": np.add, "Div": np.divide, "Erf": _erf, "Mul": np.multiply,
-    "Sigmoid": lambda x: 1.0 / (1.0 + np.exp(-x)), "Sub": np.subtract,
+    "Add": np.add, "Div": np.divide, "Erf": _erf, "Greater": np.greater, "Mul": np.multiply,
+    "Sigmoid": lambda x: 1.0 / (1.0 + np.exp(-x)), "Softplus": lambda x: np.logaddexp(0.0, x), "Sub": np.subtract,
+    "Where": np.where,
 }  # fmt: skip
-FORMULAS = {Silu: POINTS / (1.0 + np.exp(-POINTS)), Gelu: POINTS * (1.0 + _erf(POINTS / math.sqrt(2.0))) / 2.0}
+FORMULAS = {
+    Silu: POINTS / (1.0 + np.exp(-POINTS)),
+    Gelu: POINTS * (1.0 + _erf(POINTS / math.sqrt(2.0))) / 2.0,
+    Softplus: np.logaddexp(0.0, POINTS),
+}
 
 
-def onnx_parts(model: Any) -> tuple[list[Part], str | None, tuple[int, ...] | None]:
-    """The parts of a model, the loss that it notes and the shape of one sample; see Network.from_onnx."""
-    onnx = imported("onnx", "onnx")
-    proto = _loaded(onnx, model)
-    reader = _Reader(onnx, proto.graph)
-    noted = {one.key: one.value for one in proto.metadata_props}.get(LOSS)
-    return reader.parts(), noted, reader.input_shape()
-
-
-def _loaded(onnx: Any, model: Any) -> Any:
-    """The checked model of a file, of its content or itself."""
-    try:
-        if isinstance(model, bytes):
-            model = onnx.load_model_from_string(model)
-        elif isinstance(model, str | os.PathLike):
-            model = onnx.load(os.fspath(model))
-        if not isinstance(model, onnx.ModelProto):
-            raise TypeError(f"model: expected an ONNX file or model, got {type(model).__name__}; pass its name")
-        onnx.checker.check_model(model)
-    except (TypeError, OSError):
-        raise
-    except Exception as error:  # of protobuf and of the checker, which have no common base
-        raise ModelFileError(
-            f"model: expected an ONNX model, got one that is not ({error}); export it again"
-        ) from error
-    return model
+def onnx_parts(model: Any) -> tuple[list[Part], dict[str, str], tuple[int, ...] | None]:
+    """The parts of a model, its metadata and the shape of one sample; see Network.from_onnx."""
+    proto = load(model)
+    graph = Graph(proto)
+    reader, name, parts = _Reader(graph), graph.y, list[Part]()
+    while name != graph.x:
+        part, name = reader.part(graph.producer(name))
+        parts.append(part)
+    return parts[::-1], {one.key: one.value for one in proto.metadata_props}, graph.input_shape
 
 
 class _Reader:
-    """A graph: the node that gives each value, and its constants."""
+    """The parts of a graph's nodes. Each method gives the part and the value that it takes, or None."""
 
-    def __init__(self, onnx: Any, graph: Any) -> None:
-        self.onnx, self.graph = onnx, graph
-        self.producers = {name: node for node in graph.node for name in node.output}
-        self.constants = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
-        for node in graph.node:
-            if node.op_type == "Constant":
-                self.constants[node.output[0]] = np.asarray(self._attributes(node)["value"])
-            elif node.op_type == "Identity" and node.input[0] in self.constants:
-                self.constants[node.output[0]] = self.constants[node.input[0]]
-        self.inputs = [one for one in graph.input if one.name not in self.constants]
-        if len(self.inputs) != 1 or len(graph.output) != 1:
-            came = f"{len(self.inputs)} inputs and {len(graph.output)} outputs"
-            raise refuse("model", came, "ONNX", "export a model of one input and one output")
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
 
-    def input_shape(self) -> tuple[int, ...] | None:
-        """The shape of one sample, if the graph tells it."""
-        sizes = tuple(axis.dim_value for axis in self.inputs[0].type.tensor_type.shape.dim[1:])
-        return sizes if sizes and all(sizes) else None
-
-    def parts(self) -> list[Part]:
-        """The parts, from the input to the output."""
-        name, parts = self.graph.output[0].name, list[Part]()
-        while name != self.inputs[0].name:
-            part, name = self._part(self.producers[name])
-            parts.append(part)
-        return parts[::-1]
-
-    def _attributes(self, node: Any) -> dict[str, Any]:
-        found = {one.name: self.onnx.helper.get_attribute_value(one) for one in node.attribute}
-        to_array = self.onnx.numpy_helper.to_array
-        return {key: to_array(one) if hasattr(one, "raw_data") else one for key, one in found.items()}
-
-    def _part(self, node: Any) -> tuple[Part, str]:
+    def part(self, node: Any) -> tuple[Part, str]:
         """The part of a node, with the ones before it that belong to it, and the value that it takes."""
-        operator, names, options = node.op_type, list(node.input), self._attributes(node)
-        known = [self.constants.get(name) for name in names]
-        arrays, source = [one for one in known if one is not None], names[0]
-        if operator == "Gemm" and not options.get("transA") and len(arrays) == len(names) - 1:
-            W = arrays[0].T if options.get("transB") else arrays[0]
-            b = arrays[1] * W.dtype.type(options.get("beta", 1.0)) if len(arrays) > 1 else None
-            b = b if b is None else np.broadcast_to(b.reshape(-1), W.shape[1:])
-            return affine(W * W.dtype.type(options.get("alpha", 1.0)), b), source
-        if operator == "MatMul" and known[1] is not None:
-            return affine(known[1], None), source
-        if operator == "Add" and len(arrays) == 1:
-            product = self.producers.get(names[0] if known[0] is None else names[1])
-            if product is not None and product.op_type == "MatMul" and product.input[1] in self.constants:
-                W = self.constants[product.input[1]]
-                return affine(W, np.broadcast_to(arrays[0].reshape(-1), W.shape[1:])), product.input[0]
-        if operator == "BatchNormalization" and len(arrays) == 4 and not options.get("training_mode"):
-            epsilon, momentum = (_short(options.get(*one)) for one in (("epsilon", 1e-5), ("momentum", 0.9)))
-            arrays[3] = arrays[3] - arrays[3].dtype.type(rounding(epsilon))
-            return batch_norm(epsilon, momentum, *arrays), source
-        if operator == "PRelu" and len(arrays) == 1:
-            return Part(PRelu(), {"slope": arrays[0].reshape(-1)}), source
-        if operator == "Flatten" and options.get("axis", 1) == 1:
-            return plain(Flatten()), source
-        if operator == "Reshape" and arrays and arrays[0].size == 2 and (arrays[0][1] == -1 or arrays[0][0] in (0, -1)):
-            return plain(Flatten()), source
-        if operator == "Dropout":
-            return plain(Dropout(_short(arrays[0]) if arrays else 0.5)), source
-        if operator == "Cast":
-            compared = self.producers.get(source)
-            if compared is not None and compared.op_type == "Greater" and not self.constants.get(compared.input[1], 1):
-                return plain(Step()), compared.input[0]
-        if operator in LAYERS:
-            return plain(self._activation(operator, options)), source
-        return self._formula(node)
+        read: dict[str, Callable[..., tuple[Part, str] | None]] = {
+            "Add": self._sum, "BatchNormalization": self._batch_norm, "Cast": self._step, "Dropout": self._dropout,
+            "Flatten": self._flatten, "Gemm": self._gemm, "MatMul": self._product, "PRelu": self._prelu,
+            "Reshape": self._reshape,
+        }  # fmt: skip
+        names, options = self.graph.inputs(node), self.graph.attributes(node)
+        found: tuple[Part, str] | None = None
+        if node.op_type in LAYERS:
+            found = plain(self._activation(node.op_type, options)), names[0]
+        elif node.op_type in read:
+            found = read[node.op_type](names, options)
+        found = found or self._formula(node)
+        if found is None:
+            remedy = REMEDIES.get(node.op_type, "")
+            raise refuse("model", f"{node.op_type}({', '.join(names)}) {options or ''}".rstrip(), "ONNX", remedy)
+        return found
+
+    def _constants(self, names: list[str]) -> list[Any]:
+        """The arrays of these names; empty if one is no constant, or the data follow none."""
+        arrays = [self.graph.constants.get(name) for name in names[1:]]
+        is_known = names[0] not in self.graph.constants and all(one is not None for one in arrays)
+        return arrays if is_known else []
+
+    def _row(self, array: Any, size: int) -> Any:
+        """A constant that is one number for each output, (size,), or one for all; None for other shapes."""
+        fits = array.shape in ((), (1,), (1, 1), (size,), (1, size))
+        return np.broadcast_to(array.reshape(-1), (size,)) if fits else None
+
+    def _affine(self, W: Any, b: Any, source: str) -> tuple[Part, str] | None:
+        if W.ndim != 2:
+            return None
+        b = None if b is None else self._row(b, W.shape[1])
+        return None if b is None else (affine(W, b), source)
+
+    def _gemm(self, names: list[str], options: dict[str, Any]) -> tuple[Part, str] | None:
+        arrays = self._constants(names)
+        if not arrays or options.get("transA"):
+            return None
+        W = arrays[0].T if options.get("transB") else arrays[0]
+        b = arrays[1] if len(arrays) > 1 else np.zeros((), W.dtype)
+        alpha, beta = (W.dtype.type(options.get(name, 1.0)) for name in ("alpha", "beta"))
+        return self._affine(W * alpha, b * beta, names[0])
+
+    def _product(self, names: list[str], _: dict[str, Any]) -> tuple[Part, str] | None:
+        arrays = self._constants(names)
+        return self._affine(arrays[0], np.zeros((), arrays[0].dtype), names[0]) if arrays else None
+
+    def _sum(self, names: list[str], _: dict[str, Any]) -> tuple[Part, str] | None:
+        known = [name in self.graph.constants for name in names]
+        if sum(known) != 1:
+            return None
+        before = self.graph.producers.get(names[known.index(False)])
+        if before is None or before.op_type != "MatMul":
+            return None
+        taken, bias = self.graph.inputs(before), self.graph.constants[names[known.index(True)]]
+        arrays = self._constants(taken)
+        return self._affine(arrays[0], bias, taken[0]) if arrays else None
+
+    def _batch_norm(self, names: list[str], options: dict[str, Any]) -> tuple[Part, str] | None:
+        arrays = self._constants(names)
+        if len(arrays) != 4 or options.get("training_mode"):
+            return None
+        epsilon, momentum = (_short(options.get(*one)) for one in (("epsilon", 1e-5), ("momentum", 0.9)))
+        arrays[3] = arrays[3] - arrays[3].dtype.type(rounding(epsilon))
+        return batch_norm(epsilon, momentum, *arrays), names[0]
+
+    def _prelu(self, names: list[str], _: dict[str, Any]) -> tuple[Part, str] | None:
+        arrays = self._constants(names)
+        slope = self._row(arrays[0], arrays[0].size) if arrays else None
+        return None if slope is None else (Part(PRelu(), {"slope": slope}), names[0])
+
+    def _flatten(self, names: list[str], options: dict[str, Any]) -> tuple[Part, str] | None:
+        return (plain(Flatten()), names[0]) if options.get("axis", 1) == 1 else None
+
+    def _reshape(self, names: list[str], options: dict[str, Any]) -> tuple[Part, str] | None:
+        """Only to (rows, anything), or to (-1, the numbers of one sample), which network_of compares."""
+        sizes = self.graph.sizes(names[1], names[0])
+        if not isinstance(sizes, list) or len(sizes) != 2 or sizes[1] == 0:
+            return None
+        copies = 0 if not options.get("allowzero") else BATCH  # a 0 stands for the size that the data have
+        if sizes[0] in (BATCH, copies, self.graph.rows):
+            return plain(Flatten()), names[0]
+        tells_size = sizes[0] == -1 and isinstance(sizes[1], int) and sizes[1] > 0
+        return (Part(Flatten(), {}, sizes[1]), names[0]) if tells_size else None
+
+    def _dropout(self, names: list[str], options: dict[str, Any]) -> tuple[Part, str] | None:
+        names = [*names, "", ""]
+        training = names[2] and self.graph.number(names[2]) is not False and self.graph.number(names[2]) != 0
+        rate = self.graph.number(names[1]) if names[1] else options.get("ratio", 0.5)
+        return None if training or rate is None else (plain(Dropout(_short(rate))), names[0])
+
+    def _step(self, names: list[str], options: dict[str, Any]) -> tuple[Part, str] | None:
+        """A comparison with 0 as numbers."""
+        compared = self.graph.producers.get(names[0])
+        if options["to"] != self.graph.kind or compared is None or compared.op_type != "Greater":
+            return None
+        x, border = self.graph.inputs(compared)
+        is_step = x not in self.graph.constants and self.graph.number(border) == 0.0
+        return (plain(Step()), x) if is_step else None
 
     def _activation(self, operator: str, options: dict[str, Any]) -> Any:
         """The layer of one operator."""
@@ -139,37 +164,34 @@ class _Reader:
             raise refuse("model", f"{operator} {options}", "ONNX")
         return layer()
 
-    def _formula(self, node: Any) -> tuple[Part, str]:
+    def _formula(self, node: Any) -> tuple[Part, str] | None:
         """The activation that several nodes compute from one value, told by its values at some points."""
-        leaves = set[str]()
-        with np.errstate(all="ignore"):
-            values = self._values(node, leaves)
-        for layer, expected in FORMULAS.items():
-            if values is not None and len(leaves) == 1 and np.allclose(values, expected, rtol=1e-5, atol=1e-6):
-                return plain(layer()), leaves.pop()
-        remedy = "leave it out, as the loss takes logits" if node.op_type == "LogSoftmax" else ""
-        raise refuse("model", node.op_type, "ONNX", remedy)
+        before = self.graph.inputs(node)
+        for source in before:  # which grows: the nearest come first
+            if source in self.graph.constants or len(before) > FARTHEST:
+                continue
+            values = self._values(node, {source: POINTS})
+            for layer, expected in FORMULAS.items():
+                if values is not None and np.allclose(values, expected, rtol=1e-6, atol=1e-7):
+                    return plain(layer()), source
+            further = self.graph.producers.get(source)
+            if further is not None and further.op_type in ELEMENTWISE:
+                before += [name for name in self.graph.inputs(further) if name not in before]
+        return None
 
-    def _values(self, node: Any, leaves: set[str]) -> Any:
-        """What a node gives where the one value that is no formula is POINTS; notes that value."""
-        if node.op_type not in ELEMENTWISE:
+    def _values(self, node: Any, known: dict[str, Any]) -> Any:
+        """What a node gives for values that are known; None if it takes others. It adds what it finds to them."""
+        if node is None or node.op_type not in ELEMENTWISE or node.domain or len(known) > 2 * FARTHEST:
             return None
-        values = list[Any]()
-        for name in node.input:
-            before = self.producers.get(name)
-            if name in self.constants:
-                values.append(float(self.constants[name]) if self.constants[name].size == 1 else math.nan)
-            elif before is not None and before.op_type in ELEMENTWISE and not self._is_sum_of_product(before):
-                values.append(self._values(before, leaves))
-            else:
-                leaves.add(name)
-                values.append(POINTS)
-        return ELEMENTWISE[node.op_type](*values)
-
-    def _is_sum_of_product(self, node: Any) -> bool:
-        """Whether a node adds the bias to a product: that is where an activation begins."""
-        products = (self.producers.get(name) for name in node.input)
-        return node.op_type == "Add" and any(one is not None and one.op_type in ("MatMul", "Gemm") for one in products)
+        names = self.graph.inputs(node)
+        for name in names:
+            if name not in known:
+                known[name] = self.graph.number(name)
+                if name not in self.graph.constants:
+                    known[name] = self._values(self.graph.producers.get(name), known)
+        values = [known[name] for name in names]
+        with np.errstate(all="ignore"):
+            return None if any(one is None for one in values) else ELEMENTWISE[node.op_type](*values)
 
 
 def _short(number: Any) -> float:

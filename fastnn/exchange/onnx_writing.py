@@ -1,5 +1,6 @@
 """A network as an ONNX model, for prediction by other programs."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,8 @@ OPERATORS: dict[Any, str] = {
 }  # fmt: skip
 OPSET, OPSET_OF_GELU = 15, 20  # the earliest with these operators, so that old runtimes read the file
 VERSIONS = {OPSET: 8, OPSET_OF_GELU: 9}  # of the format, which came with the opsets (onnx, docs/Versioning.md)
-LOSS = "fastnn.loss"
+# Keys of the metadata; the last two hold JSON.
+LOSS, LOSS_OPTIONS, REGULARIZATION = "fastnn.loss", "fastnn.loss_options", "fastnn.regularization"
 
 
 def onnx_model(network: Any) -> Any:
@@ -49,9 +51,11 @@ def onnx_model(network: Any) -> Any:
     )
     writer.nodes[-1].output[0] = "y"
     graph = helper.make_graph(writer.nodes, "fastnn", [x], [y], writer.tensors)
-    options = {"producer_name": "fastnn", "producer_version": __version__, "ir_version": VERSIONS[opset]}
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], **options)
-    helper.set_model_props(model, {LOSS: network.loss_name})
+    origin = {"producer_name": "fastnn", "producer_version": __version__, "ir_version": VERSIONS[opset]}
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], **origin)
+    options = {LOSS_OPTIONS: network.engine.formula.options(), REGULARIZATION: vars(network.regularization)}
+    noted = {key: json.dumps(values, allow_nan=False) for key, values in options.items()}
+    helper.set_model_props(model, {LOSS: network.loss_name, **noted})
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -83,7 +87,7 @@ class _Writer:
 
     def add(self, part: Part) -> None:
         """Add a layer."""
-        layer, arrays = part
+        layer, arrays = part.layer, part.arrays
         if isinstance(layer, BatchNorm):
             # The attribute is a float32: the variance takes the rest of it.
             arrays = arrays | {"variance": arrays["variance"] + rounding(layer.epsilon)}

@@ -1,6 +1,7 @@
 """A network as all libraries have it: a chain of layers, each with its arrays."""
 
 import importlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -16,10 +17,14 @@ FLOATS = np.dtype(np.float32), np.dtype(np.float64)
 
 
 class Part(NamedTuple):
-    """A layer, and its parameters and statistics by their names without a number, such as W (inputs, outputs)."""
+    """A layer, and its parameters and statistics by their names without a number, such as W (inputs, outputs).
+
+    outputs: how many its source says that there are for each sample, where it would mix the samples otherwise.
+    """
 
     layer: Layer
     arrays: dict[str, Array]
+    outputs: int | None = None
 
 
 def plain(layer: Layer) -> Part:
@@ -28,8 +33,10 @@ def plain(layer: Layer) -> Part:
 
 
 def affine(W: Any, b: Any) -> Part:
-    """The part of y = x W + b; b is None for zeros, or broadcast to (outputs,)."""
+    """The part of y = x W + b; b is None for zeros."""
     W = np.asarray(W)
+    if W.ndim != 2:
+        raise ValueError(f"W: expected weights of the shape (inputs, outputs), got {W.shape}; pass a matrix")
     return Part(Affine(*W.shape), {"W": W, "b": np.zeros(W.shape[1], W.dtype) if b is None else np.asarray(b)})
 
 
@@ -43,10 +50,11 @@ def batch_norm(epsilon: float, momentum: float, gamma: Any, beta: Any, mean: Any
     return Part(layer, {"gamma": gamma, "beta": beta, "mean": mean, "variance": np.asarray(variance)})
 
 
-def network_of(kind: type[Made], parts: Sequence[Part], name: str, loss: Any, input_shape: Any) -> Made:
+def network_of(kind: type[Made], parts: Sequence[Part], name: str, loss: Any, input_shape: Any, **options: Any) -> Made:
     """A network of these parts. name: the object that they come from, for messages.
 
-    loss: None stands for the usual one of such outputs. input_shape: None where the layers tell.
+    loss: None stands for the usual one of such outputs. input_shape: None where the layers tell. options: others of
+    the network.
     """
     given = [array for part in parts for array in part.arrays.values()]
     if not given:
@@ -58,13 +66,25 @@ def network_of(kind: type[Made], parts: Sequence[Part], name: str, loss: Any, in
     layers = [part.layer for part in parts]
     if input_shape is None and layers[0].own_input_shape() is None:
         input_shape = _inputs_before(parts, name)
-    arguments: Any = {"dtype": given[0].dtype, "rng": 0, "input_shape": input_shape}
+    arguments: Any = {"dtype": given[0].dtype, "rng": 0, "input_shape": input_shape, **options}
     made: Any = kind(layers, usual_loss(parts) if loss is None else loss, **arguments)  # type: ignore[call-arg]
-    counts, named = Counter[str](), {**made.params, **made.statistics}
+    counts, named, shape = Counter[str](), {**made.params, **made.statistics}, made.input_shape
     for part in parts:
+        shape = part.layer.shape_of_output(shape)
+        if part.outputs not in (None, math.prod(shape)):
+            came = f"rows of {part.outputs}, which mix them; keep the first axis"
+            raise ValueError(
+                f"{name}: expected flattening to rows of {math.prod(shape)}, one for each sample, got {came}"
+            )
         for key, array in part.arrays.items():
             counts[key] += 1
-            named[f"{key}{counts[key]}"][...] = array
+            target = named[f"{key}{counts[key]}"]
+            if key == "slope" and array.size == 1:  # one for all
+                array = array.reshape(())
+            elif array.shape != target.shape:
+                came = f"{array.shape}; make the widths agree"
+                raise ValueError(f"{name}: expected {key} of the shape {target.shape} for {part.layer}, got {came}")
+            target[...] = array
     return made  # type: ignore[no-any-return]
 
 

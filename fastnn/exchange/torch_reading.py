@@ -1,12 +1,17 @@
-"""A network from a module of PyTorch: a Sequential, or any whose forward is a chain, as torch.fx traces it."""
+"""A network from a module of PyTorch: a Sequential, or any whose forward is a chain."""
 
+from collections.abc import Callable
 from typing import Any
 
 from fastnn.exchange.parts import Part, affine, batch_norm, imported, plain, refuse
 from fastnn.exchange.torch_rows import ROWS, Row
+from fastnn.exchange.torch_tracing import chain_of, evaluating, is_batch_size, is_size
+from fastnn.gate.arrays import Array
 from fastnn.layers import Dropout, Flatten, PRelu, Step
 
 LOGITS = "leave it out, as the loss softmax_cross_entropy takes logits"
+NO_OPTIONS = "input", "_stacklevel"  # the tensor, and where a warning points
+FLATTEN = "pass torch.flatten(x, 1)"
 
 
 def torch_parts(module: Any) -> list[Part]:
@@ -15,98 +20,134 @@ def torch_parts(module: Any) -> list[Part]:
     if not isinstance(module, torch.nn.Module):
         came = refuse("module", module, "a torch.nn.Module", "pass the module itself")
         raise TypeError(str(came))
-    return [_part(torch, root, node) for root, node in _chain(torch, module)]
+    root, nodes = chain_of(torch, module)
+    return [_part(torch, root, node) for node in nodes]
 
 
-def _chain(torch: Any, module: Any) -> list[tuple[Any, Any]]:
-    """The calls of a module's forward, first to last, each with the module in which it names others."""
+def torch_outputs(module: Any) -> Callable[[Array], Any]:
+    """A module in evaluation mode as a function of an array; it leaves mode and random state as they were."""
+    torch = imported("torch", "torch")
+    device = next(module.parameters()).device
 
-    class Tracer(torch.fx.Tracer):  # type: ignore[misc]
-        def is_leaf_module(self, module: Any, name: str) -> bool:
-            return type(module).__name__ == "Step" or bool(super().is_leaf_module(module, name))
+    def outputs(x: Array) -> Any:
+        with evaluating(module), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            return module(torch.from_numpy(x).to(device)).numpy(force=True)
 
-    tracer = Tracer()
-    if tracer.is_leaf_module(module, ""):
-        module = torch.nn.Sequential(module)
-    try:
-        graph = tracer.trace(module)
-    except Exception as error:  # whatever a user's forward raises for a traced tensor
-        remedy = "pass a torch.nn.Sequential of its layers"
-        raise refuse(
-            "module", f"{type(module).__name__} whose forward cannot be traced ({error})", "PyTorch", remedy
-        ) from error
-    node, chain = next(one for one in graph.nodes if one.op == "output").args[0], []
-    while getattr(node, "op", "") != "placeholder":
-        sources = [one for one in getattr(node, "args", ()) if hasattr(one, "op") and _carries_data(one)]
-        if len(sources) != 1:
-            raise refuse("module", f"{node}, which has {len(sources)} inputs", "PyTorch")
-        chain.append(node)
-        node = sources[0]
-    return [(module, node) for node in chain[::-1]]
+    return outputs
 
 
-def _carries_data(node: Any) -> bool:
-    """Whether a value of a traced forward is a tensor, not a size."""
-    is_size = (node.op == "call_method" and node.target in ("size", "dim")) or node.name.startswith("getattr")
-    return not is_size and not (
-        node.op == "call_function" and any(not _carries_data(one) for one in node.all_input_nodes)
-    )
-
-
-def _part(torch: Any, module: Any, node: Any) -> Part:
+def _part(torch: Any, root: Any, node: Any) -> Part:
     """The part of one call."""
     if node.op == "call_module":
-        return _part_of_module(torch, module.get_submodule(node.target))
-    name = node.target if node.op == "call_method" else getattr(node.target, "__name__", str(node.target))
-    options = dict(node.kwargs)
-    if name in ("view", "reshape", "flatten"):
-        sizes = node.args[1] if len(node.args) == 2 and isinstance(node.args[1], tuple | list) else node.args[1:]
-        keeps_rows = (*sizes, *options.values()) == (1,) if name == "flatten" else len(sizes) == 2 and sizes[1] == -1
-        if keeps_rows:
+        return _part_of_module(torch, root.get_submodule(node.target))
+    target = node.target if node.op == "call_method" else getattr(node.target, "__name__", str(node.target))
+    name = target if node.op == "call_method" or _is_of_torch(torch, node.target, target) else f"the function {target}"
+    if name in ("view", "reshape"):
+        return _reshaped(node, name)
+    if name == "flatten":
+        options = _options(node, name, ("start_dim", "end_dim"))
+        if (options.get("start_dim", 0), options.get("end_dim", -1)) == (1, -1):
             return plain(Flatten())
-        raise refuse("module", f"{name}{tuple(sizes)}", "PyTorch", "pass torch.flatten(x, 1)")
+        raise refuse("module", _call(name, options), "PyTorch", FLATTEN)
     if name == "dropout":
-        return plain(Dropout(options.get("p", node.args[1] if len(node.args) > 1 else 0.5)))
+        options = _options(node, name, ("p", "training", "inplace"))
+        if options.get("training", options.get("train", True)):
+            came = f"{_call(name, options)}, which drops in evaluation mode, too"
+            raise refuse("module", came, "PyTorch", "pass training=self.training")
+        return plain(Dropout(options.get("p", 0.5)))
     for row in ROWS:
         if name in row.functions:
-            return _activation(row, lambda there, default: options.get(there, default), node.args)
+            options = _options(node, name, row.names)
+            known = {row.option[1] if row.option else "", "inplace", *(one.name for one in row.fixed)}
+            if options.keys() - known:
+                raise refuse("module", _call(name, options), "PyTorch")
+            return _activation(row, options.get)
     raise refuse("module", name, "PyTorch", LOGITS if name == "log_softmax" else "")
 
 
-def _activation(row: Row, option: Any, args: Any = ()) -> Part:
-    """The part of an activation. option: a function of a name and a default; args: those of a call, x first."""
-    there, default = row.option[1:] if row.option else (row.fixed[0], row.fixed[1][0]) if row.fixed else ("", None)
-    value = args[row.position] if there and len(args) > row.position else option(there, default)
-    if row.fixed and value not in row.fixed[1]:
-        raise refuse("module", f"{row.module}({there}={value!r})", "PyTorch", f"use {there}={row.fixed[1][0]!r}")
-    return plain(row.layer(**({row.option[0]: value} if row.option else {})))
+def _is_of_torch(torch: Any, function: Any, name: str) -> bool:
+    """Whether a function is PyTorch's of this name, not one of the user's."""
+    return any(function is getattr(one, name, None) for one in (torch, torch.nn.functional))
+
+
+def _options(node: Any, name: str, names: tuple[str, ...]) -> dict[str, Any]:
+    """The arguments of a call after the tensor, without what is None."""
+    given = node.args[1:] if node.args else ()
+    options = dict(zip(names, given, strict=False)) | {
+        key: one for key, one in node.kwargs.items() if key not in NO_OPTIONS
+    }
+    if len(given) > len(names) or any(hasattr(one, "all_input_nodes") for one in options.values()):
+        raise refuse("module", f"{name}{given}", "PyTorch", "pass the numbers themselves")
+    return {key: one for key, one in options.items() if one is not None}
+
+
+def _call(name: str, options: dict[str, Any]) -> str:
+    return f"{name}({', '.join(f'{key}={value!r}' for key, value in options.items())})"
+
+
+def _reshaped(node: Any, name: str) -> Part:
+    """The part of a reshape that keeps the rows, to (batch, anything) or to (-1, the numbers of one sample)."""
+    named = [node.kwargs[key] for key in ("shape", "size") if key in node.kwargs]
+    given = tuple(node.args[1 if node.args and "input" not in node.kwargs else 0 :]) + tuple(named)
+    sizes = tuple(given[0]) if len(given) == 1 and isinstance(given[0], tuple | list) else given
+    if len(sizes) == 2:
+        is_number = type(sizes[1]) is int
+        if is_batch_size(sizes[0]) and (is_number or is_size(sizes[1])):
+            return plain(Flatten())
+        if sizes[0] == -1 and is_number and sizes[1] > 0:
+            return Part(Flatten(), {}, sizes[1])
+    raise refuse("module", f"{name}{sizes}", "PyTorch", FLATTEN)
+
+
+def _activation(row: Row, option: Callable[[str, Any], Any]) -> Part:
+    """The part of an activation. option: a function of an argument's name and its default."""
+    for one in row.fixed:
+        value = option(one.name, one.value)
+        if not one.allows(value):
+            came = f"{row.module}({one.name}={value!r})"
+            raise refuse("module", came, "PyTorch", f"use {one.name}={one.value!r}")
+    return plain(row.layer(**({row.option[0]: option(*row.option[1:])} if row.option else {})))
 
 
 def _part_of_module(torch: Any, module: Any) -> Part:
     """The part of one of torch.nn's modules."""
-    nn, values = torch.nn, {name: one.detach().cpu() for name, one in module.state_dict().items()}
-    arrays = {name: tensor.numpy() for name, tensor in values.items() if tensor.dtype in (torch.float32, torch.float64)}
-    for name, tensor in values.items():
-        if name not in arrays and tensor.is_floating_point():
-            came = f"{tensor.dtype} in {type(module).__name__}; call .float() first"
-            raise TypeError(f"module: expected parameters of float32 or float64, got {came}")
-    if type(module) is nn.Linear:
-        return affine(arrays["weight"].T, arrays.get("bias"))
-    if type(module) is nn.BatchNorm1d:
-        if "running_mean" not in arrays:
+    from fastnn.exchange import torch_step
+
+    nn, kind = torch.nn, type(module)
+    if kind is nn.Linear:
+        return affine(_array(torch, module, "weight").T, _array(torch, module, "bias"))
+    if kind is nn.BatchNorm1d:
+        if module.running_mean is None:
             raise refuse("module", "BatchNorm1d(track_running_stats=False)", "PyTorch", "track the statistics")
         momentum = 0.9 if module.momentum is None else 1.0 - module.momentum
-        named = (arrays.get(name) for name in ("weight", "bias", "running_mean", "running_var"))
+        named = (_array(torch, module, name) for name in ("weight", "bias", "running_mean", "running_var"))
         return batch_norm(module.eps, momentum, *named)
-    if type(module) is nn.PReLU:
-        return Part(PRelu(), {"slope": arrays["weight"]})
-    if type(module) is nn.Dropout:
+    if kind is nn.PReLU:
+        return Part(PRelu(), {"slope": _array(torch, module, "weight")})
+    if kind is nn.Dropout:
         return plain(Dropout(module.p))
-    if type(module) is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1):
+    if kind is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1):
         return plain(Flatten())
-    if type(module).__name__ == "Step" and not arrays:
+    if kind is torch_step.Step:
         return plain(Step())
     for row in ROWS:
-        if type(module) is getattr(nn, row.module):
-            return _activation(row, lambda there, default: getattr(module, there, default))
-    raise refuse("module", str(module), "PyTorch", LOGITS if type(module) is nn.LogSoftmax else "")
+        if kind is getattr(nn, row.module):
+            return _activation(row, lambda name, default: getattr(module, name, default))
+    remedy = LOGITS if kind is nn.LogSoftmax else ""
+    if hasattr(module, "parametrizations"):
+        remedy = "call torch.nn.utils.parametrize.remove_parametrizations first"
+    raise refuse("module", str(module).partition("\n")[0].removesuffix("("), "PyTorch", remedy)
+
+
+def _array(torch: Any, module: Any, name: str) -> Any:
+    """A parameter or statistic as an array; None where the module has none."""
+    tensor = getattr(module, name)
+    if tensor is None:
+        return None
+    if tensor.dtype not in (torch.float32, torch.float64):
+        came = f"{tensor.dtype} in {type(module).__name__}; call .float() first"
+        raise TypeError(f"module: expected parameters of float32 or float64, got {came}")
+    if tensor.is_meta or tensor.layout is not torch.strided:
+        came = f"{type(module).__name__} whose {name} has no numbers in memory, or sparse ones"
+        raise refuse("module", came, "PyTorch", "load the parameters, and call .to_dense() on sparse ones")
+    return tensor.numpy(force=True)

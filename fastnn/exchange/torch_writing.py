@@ -17,7 +17,7 @@ def torch_module(network: Any) -> Any:
 
 
 def _module(torch: Any, part: Part) -> Any:
-    layer, arrays = part
+    layer, arrays = part.layer, part.arrays
     nn, skip = torch.nn, torch.nn.utils.skip_init  # it draws no initial values from the user's generator
     tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
     if isinstance(layer, Affine):
@@ -45,7 +45,7 @@ def _module(torch: Any, part: Part) -> Any:
     for row in ROWS:
         if type(layer) is row.layer:
             options = {row.option[1]: getattr(layer, row.option[0])} if row.option else {}
-            return getattr(nn, row.module)(**options, **({row.fixed[0]: row.fixed[1][0]} if row.fixed else {}))
+            return getattr(nn, row.module)(**options, **{one.name: one.value for one in row.fixed})
     raise refuse_to_write(layer, "PyTorch")
 
 
