@@ -19,21 +19,10 @@ from tests.exchanged import (
     trained,
     with_activation,
 )
+from tests.onnx_models import evaluated, made, node, run
 
-onnx = pytest.importorskip("onnx")
-evaluation = pytest.importorskip("onnx.reference")
 ONLY_FLOAT32 = ("LeakyRelu", "Elu", "Gelu", "PRelu", "Softplus")  # operators that onnxruntime lacks in float64
 ROUNDED = fastnn.LeakyRelu, fastnn.Elu, fastnn.Gelu
-
-
-def evaluated(model: Any, x: Any) -> Any:
-    return evaluation.ReferenceEvaluator(model).run(None, {model.graph.input[0].name: x})[0]
-
-
-def run(model: Any, x: Any) -> Any:
-    runtime = pytest.importorskip("onnxruntime")
-    session = runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(None, {model.graph.input[0].name: x})[0]
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -72,19 +61,6 @@ def test_an_old_opset_where_no_operator_needs_a_new_one() -> None:
         with_activation(layer, "float32").to_onnx().opset_import[0].version for layer in (fastnn.Relu(), fastnn.Gelu())
     ]
     assert opsets == [15, 20]
-
-
-def made(nodes: list[Any], constants: dict[str, Any], shape: tuple[Any, ...] = ("N", INPUTS), opset: int = 13) -> Any:
-    """A model of nodes from x to y."""
-    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
-    x, y = helper.make_tensor_value_info("x", kind, shape), helper.make_tensor_value_info("y", kind, ("N", None))
-    tensors = [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
-    graph = helper.make_graph(nodes, "g", [x], [y], tensors)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-
-
-def node(operator: str, inputs: str, output: str, **attributes: Any) -> Any:
-    return onnx.helper.make_node(operator, inputs.split(), [output], **attributes)
 
 
 W = np.random.default_rng(5).standard_normal((INPUTS, 4)).astype(np.float32)
@@ -158,26 +134,3 @@ def test_own_operations_are_refused() -> None:
     own = fastnn.activation(lambda x: 2.0 * x, derivative=lambda x, y: 2.0, name="twice_for_onnx")
     with pytest.raises(ValueError, match="expected layers that ONNX has"):
         trained([fastnn.Affine(2, 3), own()], "float32").to_onnx()
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_pytorchs_exporter(tmp_path: pathlib.Path) -> None:
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("onnxscript")
-    nn, x = torch.nn, rows("float32")
-    layers = [
-        nn.Linear(INPUTS, 8),
-        nn.BatchNorm1d(8),
-        nn.SiLU(),
-        nn.Linear(8, 8),
-        nn.GELU(),
-        nn.Linear(8, 3),
-        nn.ELU(0.7),
-    ]
-    module = nn.Sequential(*layers, nn.Softmax(dim=1)).eval()
-    path = tmp_path / "module.onnx"
-    torch.onnx.export(
-        module, (torch.from_numpy(x),), str(path), dynamo=False, dynamic_axes={"input": {0: "N"}}, input_names=["input"]
-    )
-    network = fastnn.Network.from_onnx(path)
-    assert_predicts(network, x, module(torch.from_numpy(x)).detach().numpy())

@@ -129,7 +129,6 @@ def test_what_begins_otherwise() -> None:
         ),
         (lambda: nn.Sequential(nn.Linear(2, 2), nn.LogSoftmax(dim=1)), "leave it out"),
         (lambda: nn.Sequential(nn.Linear(2, 2), nn.Softplus(beta=2)), "use beta=1.0"),
-        (lambda: nn.Sequential(nn.Linear(2, 2), nn.Linear(3, 2)), "layers"),
         (lambda: nn.Sequential(nn.ReLU()), "at least one layer with parameters"),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), "input_shape: .*pass input_shape"),
         (lambda: nn.Sequential(nn.BatchNorm1d(3, track_running_stats=False), nn.Linear(3, 2)), "track the statistics"),

@@ -130,7 +130,7 @@ class _Reader:
     def _reshape(self, names: list[str], options: dict[str, Any]) -> tuple[Part, str] | None:
         """Only to (rows, anything), or to (-1, the numbers of one sample), which network_of compares."""
         sizes = self.graph.sizes(names[1], names[0])
-        if not isinstance(sizes, list) or len(sizes) != 2 or sizes[1] == 0:
+        if not isinstance(sizes, list) or len(sizes) != 2 or sizes[0] is None or sizes[1] == 0:
             return None
         copies = 0 if not options.get("allowzero") else BATCH  # a 0 stands for the size that the data have
         if sizes[0] in (BATCH, copies, self.graph.rows):

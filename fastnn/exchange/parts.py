@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn.gate import checks
 from fastnn.gate.arrays import Array
-from fastnn.layers import LAYERS, Affine, BatchNorm, Flatten, Layer, Sigmoid, Softmax
+from fastnn.layers import LAYERS, Affine, BatchNorm, Flatten, Identity, Layer, Sigmoid, Softmax
 
 Made = TypeVar("Made")
 FLOATS = np.dtype(np.float32), np.dtype(np.float64)
@@ -63,6 +63,7 @@ def network_of(kind: type[Made], parts: Sequence[Part], name: str, loss: Any, in
     if len(dtypes) > 1 or given[0].dtype not in FLOATS:
         came = f"{' and '.join(dtypes)}; convert it to float32 first"
         raise TypeError(f"{name}: expected parameters of one dtype, float32 or float64, got {came}")
+    parts = parts if loss is not None else _without_last_identities(parts)
     layers = [part.layer for part in parts]
     if input_shape is None and layers[0].own_input_shape() is None:
         input_shape = _inputs_before(parts, name)
@@ -100,6 +101,12 @@ def parts_of(network: Any) -> list[Part]:
         parts.append(Part(layer, mine))
         shape = layer.shape_of_output(shape)
     return parts
+
+
+def _without_last_identities(parts: Sequence[Part]) -> Sequence[Part]:
+    """The parts without what only names probabilities, so that their loss finds the layer that makes them."""
+    made = next((i for i in reversed(range(len(parts))) if not isinstance(parts[i].layer, Identity)), 0)
+    return parts[: made + 1] if isinstance(parts[made].layer, Softmax | Sigmoid) else parts
 
 
 def usual_loss(parts: Iterable[Part]) -> str:
