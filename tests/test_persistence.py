@@ -21,6 +21,7 @@ from tests.tolerances import assert_close
 
 DATA = pathlib.Path(__file__).parent / "data"
 LOSSES_OF_FORMAT_3 = [1.864656480430381, 1.9262265160125733]
+LOSSES_OF_FORMAT_4 = [1.7458606256358813, 1.463713378620381]
 LOSSES_OF_FORMAT_2 = [1.1583188981515788, 1.2065149598204388]
 
 # ---- the same network comes back
@@ -262,6 +263,23 @@ def test_files_of_format_version_3_load_for_ever() -> None:
     assert rest == ["momentum", 5, 0, 0, momentum]
     x, t = np.arange(18).reshape(6, 3) % 5 - 2.0, np.arange(12).reshape(6, 2) % 4 - 1.0
     assert_close([network.step(x, t, momentum) for _ in range(2)], LOSSES_OF_FORMAT_3, rtol=1e-9)
+
+
+def test_files_of_format_version_4_load_for_ever() -> None:
+    """As above, with images, statistics and dropout's masks."""
+    network = fastnn.load(DATA / "network_format_4.npz")
+    hidden = (Affine(4, 3), fastnn.BatchNorm(), fastnn.Tanh(), fastnn.Dropout(0.25))
+    assert network.layers == (fastnn.Flatten(), *hidden, Affine(3, 2)) and network.input_shape == (1, 2, 2)
+    assert network.regularization == fastnn.Regularization(l2=0.25)
+    k, (values, state, *rest) = np.arange(35), network.engine.snapshot()
+    expected = (k * 7 % 35 - 17) / 16
+    expected[-3:] = [0.5, 1.0, 1.5]  # the variances
+    np.testing.assert_array_equal(values, expected)
+    np.testing.assert_array_equal(state, [(k - 10) / 32, k / 64])
+    adamw = fastnn.AdamW(0.125, weight_decay=0.25, clip_norm=2.0)
+    assert rest == ["adam", 4, 4, 1503827931, adamw]
+    x, t = np.arange(24).reshape(6, 1, 2, 2) % 5 - 2.0, np.arange(6) % 2
+    assert_close([network.step(x, t, adamw) for _ in range(2)], LOSSES_OF_FORMAT_4, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("network_format_1", "Momentum"), ("network_format_2", "Adam")])
