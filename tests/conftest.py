@@ -73,6 +73,7 @@ SAME_EITHER_WAY = [
     "persistence_names",
     "persistence_paths",
     "persistence_refused",
+    "persistence_safetensors",
     "plots",
     "plots_functions",
     "plots_networks",

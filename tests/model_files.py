@@ -1,5 +1,6 @@
 """Helpers for the tests of model files: a small network, the members of its file, and how a file is refused."""
 
+import io
 import json
 import pathlib
 import re
@@ -17,7 +18,10 @@ from fastnn.network.network import Network
 from fastnn.optimizers import Momentum
 from tests import shapes
 
-HEADER, PARAMETERS, STATE = "header.json", "parameters.npy", "optimizer_state.npy"
+HEADER, STATE = "header.json", "optimizer_state.npy"
+PARAMETERS = "W1.npy", "b1.npy", "W2.npy", "b2.npy"  # of a small network
+MEMBERS = HEADER, *PARAMETERS, STATE
+ONE_VECTOR = "parameters.npy"  # up to version 4
 REPAIR = "use an intact copy, or save the network again"
 REMEDY = "pass a file saved by Network.save"
 
@@ -57,6 +61,16 @@ def write_members(path: pathlib.Path, contents: dict[str, bytes], compression: i
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, content in contents.items():
             archive.writestr(name, content)
+
+
+def as_format_4(path: pathlib.Path) -> None:
+    """Write a small network's file in the format before: all parameters in one vector."""
+    contents = members(path)
+    arrays = [np.load(io.BytesIO(contents[name])).ravel() for name in PARAMETERS]
+    vector = io.BytesIO()
+    np.save(vector, np.concatenate(arrays))
+    write_members(path, {HEADER: contents[HEADER], ONE_VECTOR: vector.getvalue(), STATE: contents[STATE]})
+    edit_header(path, lambda header: header.update(format_version=4))
 
 
 def edit_header(path: pathlib.Path, edit: Callable[[dict[str, Any]], object]) -> None:

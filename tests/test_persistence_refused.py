@@ -13,13 +13,17 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.network import persistence
+from fastnn.gate import checks
+from fastnn.network.files import npz
 from tests.model_files import (
     HEADER,
+    MEMBERS,
+    ONE_VECTOR,
     PARAMETERS,
     REMEDY,
     REPAIR,
     STATE,
+    as_format_4,
     bits,
     edit_header,
     members,
@@ -34,6 +38,9 @@ def npy(array: Any, allow_pickle: bool = False) -> bytes:
     file = io.BytesIO()
     np.save(file, array, allow_pickle=allow_pickle)
     return file.getvalue()
+
+
+W1 = PARAMETERS[0]
 
 
 # ---- files that are no model files
@@ -53,9 +60,7 @@ def test_a_pickle_is_refused_and_not_executed(saved: pathlib.Path, tmp_path: pat
     payload = Payload(tmp_path / "executed")
     pickled = pickle.dumps(payload)
     array = npy(np.array([payload], dtype=object), allow_pickle=True)
-    attacks = [
-        {**members(saved), name: content} for name in (HEADER, PARAMETERS, STATE) for content in (pickled, array)
-    ]
+    attacks = [{**members(saved), name: content} for name in MEMBERS for content in (pickled, array)]
     saved.write_bytes(pickled)
     with pytest.raises(fastnn.ModelFileError, match="expected a file written by Network"):
         fastnn.load(saved)
@@ -97,32 +102,41 @@ def test_a_file_with_any_byte_changed_loads_as_it_was_or_not_at_all(saved: pathl
     assert failures > len(content)
 
 
-def archive_refused(path: pathlib.Path, came: str) -> None:
-    refused(path, f"expected an archive of {HEADER}, {PARAMETERS}, {STATE}, got {came}; {REMEDY}")
-
-
-def test_members_that_are_missing_or_too_many(saved: pathlib.Path) -> None:
+@pytest.mark.parametrize("version", [4, 5])
+def test_members_that_are_missing_or_too_many(version: int, saved: pathlib.Path) -> None:
+    if version == 4:
+        as_format_4(saved)
     contents = members(saved)
     for name in contents:
         write_members(saved, {other: contents[other] for other in contents if other != name})
-        archive_refused(saved, repr(", ".join(other for other in contents if other != name)))
-    write_members(saved, {**contents, "extra.npy": npy(np.zeros(1))})
-    archive_refused(saved, f"'{HEADER}, {PARAMETERS}, {STATE}, extra.npy'")
+        archive_refused(saved, contents, *(other for other in contents if other != name))
+    for more in ("extra.npy", "training.txt", "training/1.npy", *([] if version == 5 else ["training.json"])):
+        write_members(saved, {**contents, more: npy(np.zeros(1))})
+        archive_refused(saved, contents, *contents, more)
     write_members(saved, {"../" + name: content for name, content in contents.items()})
-    archive_refused(saved, f"'../{HEADER}, ../{PARAMETERS}, ../{STATE}'")
+    archive_refused(saved, {}, *("../" + name for name in contents))
     write_members(saved, {})
-    archive_refused(saved, "''")
+    archive_refused(saved, {})
 
 
-def test_a_member_that_is_there_twice(saved: pathlib.Path) -> None:
+def archive_refused(path: pathlib.Path, wanted: Any, *came: str) -> None:
+    names = ", ".join([HEADER, *(name.removesuffix(".npy") for name in wanted if name != HEADER)])
+    expected = f"expected {names}, as {HEADER} says" if HEADER in came else f"expected {HEADER}"
+    refused(path, f"{expected}, got {checks.shown(', '.join(came))}; {REMEDY}")
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_member_that_is_there_twice(name: str, saved: pathlib.Path) -> None:
+    content = members(saved)[name]
     with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(saved, "a") as archive:
-        archive.writestr(PARAMETERS, npy(np.zeros(26, np.float32)))
-    archive_refused(saved, f"'{HEADER}, {PARAMETERS}, {STATE}, {PARAMETERS}'")
+        archive.writestr(name, content)
+    came = checks.shown(", ".join([*MEMBERS, name]))
+    refused(saved, f"expected an archive with one member of each name, got {came}; {REMEDY}")
 
 
 def test_another_npz_file(path: pathlib.Path) -> None:
     np.savez(path, images=np.zeros((3, 4)), labels=np.arange(3))
-    archive_refused(path, "'images.npy, labels.npy'")
+    archive_refused(path, {}, "images.npy", "labels.npy")
 
 
 def test_an_encrypted_member(saved: pathlib.Path) -> None:
@@ -141,7 +155,7 @@ def zeros_packed() -> bytes:
     """A deflated .npy member of 100 MB of zeros, within an archive of 100 kB."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(PARAMETERS, persistence._npy_header(np.dtype("<f4"), (25_000_000,)) + bytes(100_000_000))
+        archive.writestr(W1, npz.npy_header(np.dtype("<f4"), (25_000_000,)) + bytes(100_000_000))
     return file.getvalue()
 
 
@@ -154,11 +168,11 @@ def test_a_zip_bomb_takes_no_memory(saved: pathlib.Path) -> None:
     contents = members(saved)
     saved.write_bytes(zeros_packed())
     with zipfile.ZipFile(saved, "a") as archive:
-        archive.writestr(HEADER, contents[HEADER])
-        archive.writestr(STATE, contents[STATE])
+        for name in (HEADER, *PARAMETERS[1:], STATE):
+            archive.writestr(name, contents[name])
     size = saved.stat().st_size
     assert size < 200_000
-    without_memory(saved, packed_otherwise(PARAMETERS, size, 100_000_128, zipfile.ZIP_DEFLATED))
+    without_memory(saved, packed_otherwise(W1, size, 100_000_128, zipfile.ZIP_DEFLATED))
 
 
 def without_memory(path: pathlib.Path, sentence: str) -> None:
@@ -171,12 +185,12 @@ def without_memory(path: pathlib.Path, sentence: str) -> None:
 
 
 def test_a_member_that_claims_more_than_the_file_has(saved: pathlib.Path) -> None:
-    """The sizes of the parameters in the central directory, both 4 GB."""
+    """The sizes of one array in the central directory, both 4 GB."""
     content, claim = bytearray(saved.read_bytes()), 0xF0000000
-    start = content.rindex(b"PK\x01\x02", 0, content.rindex(PARAMETERS.encode()))
+    start = content.rindex(b"PK\x01\x02", 0, content.rindex(W1.encode()))
     content[start + 20 : start + 28] = claim.to_bytes(4, "little") * 2
     saved.write_bytes(content)
-    without_memory(saved, packed_otherwise(PARAMETERS, len(content), claim))
+    without_memory(saved, packed_otherwise(W1, len(content), claim))
 
 
 def test_layers_larger_than_the_arrays(saved: pathlib.Path) -> None:
@@ -187,10 +201,24 @@ def test_layers_larger_than_the_arrays(saved: pathlib.Path) -> None:
         header["parameters"] = [{"name": "W1", "shape": [10**6, 10**6]}, {"name": "b1", "shape": [10**6]}]
 
     edit_header(saved, enlarge)
-    wanted = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000001000000,), }"
-    came = "{'descr': '<f4', 'fortran_order': False, 'shape': (26,), }"
-    expected = f'4000004000128 bytes that begin with "{wanted}"'
-    without_memory(saved, f'{PARAMETERS}: expected {expected}, got 232 that begin with "{came}"; {REPAIR}')
+    contents = members(saved)
+    write_members(saved, {name: contents[name] for name in (HEADER, *PARAMETERS[:2], STATE)})
+    wanted = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1000000), }"
+    came = "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }"
+    expected = f'4000000000128 bytes that begin with "{wanted}"'
+    without_memory(saved, f'{W1}: expected {expected}, got 176 that begin with "{came}"; {REPAIR}')
+
+
+def test_members_that_share_their_bytes(saved: pathlib.Path) -> None:
+    """Each claims to lie within the file, but copies of all would take more memory than the file has bytes."""
+    content, claimed, at = bytearray(saved.read_bytes()), 0, 0
+    claim = len(content) // 3
+    while (at := content.find(b"PK\x01\x02", at + 1)) > 0:
+        content[at + 20 : at + 28] = claim.to_bytes(4, "little") * 2
+        claimed += claim
+    saved.write_bytes(content)
+    expected = f"expected members of at most {len(content)} bytes together, as the file has no more"
+    without_memory(saved, f"{expected}, got {claimed}; {REPAIR}")
 
 
 def test_layers_larger_than_any_memory(saved: pathlib.Path) -> None:
@@ -241,9 +269,10 @@ SAID = {
     ],
 )
 def test_an_array_that_is_not_what_the_header_says(content: bytes, came: str, saved: pathlib.Path) -> None:
-    write_members(saved, {**members(saved), PARAMETERS: content})
-    refused(saved, f'{PARAMETERS}: expected 232 bytes that begin with "{SAID["<f4"]}", got {came}; {REPAIR}')
-    write_members(saved, {**members(saved), PARAMETERS: npy_of("<f4", (26,)), STATE: content})
+    as_format_4(saved)
+    write_members(saved, {**members(saved), ONE_VECTOR: content})
+    refused(saved, f'{ONE_VECTOR}: expected 232 bytes that begin with "{SAID["<f4"]}", got {came}; {REPAIR}')
+    write_members(saved, {**members(saved), ONE_VECTOR: npy_of("<f4", (26,)), STATE: content})
     if came.startswith('232 that begin with "' + SAID["rank"]):
         assert not fastnn.load(saved).engine.snapshot()[1].any()  # the very array that a state is
     else:

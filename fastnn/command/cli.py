@@ -235,7 +235,7 @@ def _train(options: argparse.Namespace) -> int:
 
 def _check_place(file: str) -> None:
     """Refuse before the training what could not be saved after it."""
-    from fastnn.network.persistence import name_to_save
+    from fastnn.network.files.paths import name_to_save
 
     path = pathlib.Path(file)
     if path.is_dir():

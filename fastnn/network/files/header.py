@@ -1,18 +1,19 @@
 """The header of a model file: a network's description as JSON, written and checked.
 
-Format version 4 holds a network's layers, the shape of one sample, its loss with its options, its regularization, its
-dtype, the names and shapes of its parameters, the optimizer's update, its class with its numbers, the number of
-updates, and dropout's seed and number of draws. Earlier versions stay readable: 3 lacks the shape of a sample, 2 also
-the optimizer's class and numbers, 1 also the loss's options, regularization, updates and dropout.
+It holds a network's layers, the shape of one sample, its loss with its options, its regularization, its dtype, the
+names and shapes of its parameters, the optimizer's update, its class with its numbers, the number of updates, and
+dropout's seed and number of draws. Format version 5 has the fields of 4. Earlier versions stay readable: 3 lacks the
+shape of a sample, 2 also the optimizer's class and numbers, 1 also the loss's options, regularization, updates and
+dropout.
 """
 
 import itertools
 import json
 import math
 from collections import ChainMap
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastnn.engine.engine import Snapshot
 from fastnn.engine.plan import parameter_shapes
@@ -22,13 +23,16 @@ from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import DType
 from fastnn.layers import LAYERS, Layer
 from fastnn.losses import LOSSES, Loss
-from fastnn.network.network import Network
 from fastnn.operations import refuse_replaced
+from fastnn.operations.base import Shape
 from fastnn.optimizers import OPTIMIZER_CLASSES, OPTIMIZERS, Optimizer, numbers_in
 from fastnn.version import __version__
 
+if TYPE_CHECKING:
+    from fastnn.network.network import Network
+
 NAME = "header.json"
-FORMAT, FORMAT_VERSION = "fastnn network", 4
+FORMAT, FORMAT_VERSION = "fastnn network", 5
 FIELDS = ("format", "format_version", "fastnn_version", "layers", "loss", "dtype", "parameters", "optimizer")
 # By the version that introduced them, with their values before it.
 NEW_FIELDS: dict[int, dict[str, Any]] = {
@@ -44,7 +48,7 @@ REMEDY = "pass a file saved by Network.save"
 REPAIR = "use an intact copy, or save the network again"
 
 
-def describe(network: Network, snapshot: Snapshot) -> bytes:
+def describe(network: "Network", snapshot: Snapshot) -> bytes:
     """The header of the file of a network as it was in a snapshot."""
     for i, layer in enumerate(network.layers):
         refuse_replaced(f"network.layers[{i}]", layer)
@@ -65,7 +69,7 @@ def describe(network: Network, snapshot: Snapshot) -> bytes:
         "layers": [_entry(layer) for layer in network.engine.layers],
         "loss": network.loss_name,
         "dtype": network.dtype.name,
-        "parameters": _parameter_table(network.engine.layers, network.input_shape),
+        "parameters": _parameter_table(shapes_in(network)),
         "optimizer": snapshot.update,
         "loss_options": network.engine.formula.options(),
         "regularization": vars(network.regularization),
@@ -89,16 +93,22 @@ def _entry(described: Any) -> dict[str, Any]:
     return {"class": type(described).__name__, **vars(described)}
 
 
-def _parameter_table(layers: Iterable[Layer], input_shape: Any) -> list[dict[str, Any]]:
-    shapes = parameter_shapes(tuple(layers), input_shape)
+def shapes_in(network: "Network") -> dict[str, Shape]:
+    """The shapes of a network's parameters and statistics by name, in the order of the flat vector."""
+    places = network.engine.places | network.engine.statistics_places
+    return {name: shape for name, (_, shape) in places.items()}
+
+
+def _parameter_table(shapes: Mapping[str, Shape]) -> list[dict[str, Any]]:
     return [{"name": name, "shape": list(shape)} for name, shape in shapes.items()]
 
 
 class Description(NamedTuple):
     """The checked content of a header."""
 
+    version: int
     layers: list[Layer]
-    input_shape: list[int] | None  # None before version 4: the first layer has it
+    input_shape: Any  # a list of int; None before version 4: the first layer has it
     loss: Loss
     regularization: Regularization
     dtype: DType
@@ -107,7 +117,12 @@ class Description(NamedTuple):
     seed: int
     draws: int
     optimizer: Optimizer | None
-    size: int  # P
+    shapes: dict[str, Shape]  # of the parameters and statistics, by name
+
+    @property
+    def size(self) -> int:
+        """The number P of parameters and statistics."""
+        return sum(map(math.prod, self.shapes.values()))
 
 
 def parse(text: bytes) -> Description:
@@ -145,10 +160,11 @@ def _check_fields(header: dict[str, Any]) -> Description:
         if not isinstance(header[name], list):
             raise TypeError(f"{name}: expected a list, got {checks.shown(header[name])}")
     layers = [_made(f"layers[{i}]", LAYERS, entry) for i, entry in enumerate(header["layers"])]
-    shape = header["input_shape"]
-    if shape is not None and not isinstance(shape, list):
-        raise TypeError(f"input_shape: expected a list, got {checks.shown(shape)}")
-    table = _parameter_table(layers, shape)
+    if header["input_shape"] is not None and not isinstance(header["input_shape"], list):
+        raise TypeError(f"input_shape: expected a list, got {checks.shown(header['input_shape'])}")
+    shape: Any = header["input_shape"]
+    shapes = parameter_shapes(layers, shape)
+    table = _parameter_table(shapes)
     for i, pair in enumerate(itertools.zip_longest(table, header["parameters"])):
         wanted, came = (json.dumps(entry, sort_keys=True) for entry in pair)  # as text: to Python True and 1.0 equal 1
         if wanted != came:
@@ -156,6 +172,7 @@ def _check_fields(header: dict[str, Any]) -> Description:
     dtype = arrays.float_dtype("dtype", header["dtype"])
     update = None if header["optimizer"] is None else arrays.choice("optimizer", header["optimizer"], OPTIMIZERS)
     return Description(
+        header["format_version"],
         layers,
         shape,
         _options("loss_options", LOSSES[_choice("loss", header["loss"], LOSSES)], header["loss_options"]),
@@ -166,7 +183,7 @@ def _check_fields(header: dict[str, Any]) -> Description:
         arrays.integer("seed", header["seed"], 0, 2**31 - 1),
         arrays.integer("draws", header["draws"], 0, MOST_STEPS),
         _optimizer("optimizer_options", header["optimizer_options"], update, dtype),
-        sum(math.prod(entry["shape"]) for entry in table),
+        shapes,
     )
 
 
