@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from fastnn.gate import arrays
 from fastnn.gate.slips import answers_slips
 from fastnn.network.history import History, improvements
-from fastnn.network.training import Schedule, check_schedule
+from fastnn.network.requests import Schedule, check_schedule
 
 
 @answers_slips

@@ -246,7 +246,7 @@ def test_compiled_calls_last_a_tenth_of_a_second_at_most(batch_seconds: float, m
 
     net = small_network()
     monkeypatch.setattr(net.engine, "run_batches", batches)
-    monkeypatch.setattr("fastnn.network.training.time", types.SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr("fastnn.network.run.time", types.SimpleNamespace(perf_counter=lambda: clock[0]))
     x = np.zeros((4_000, 5), np.float32)
     net.fit(x, np.zeros(len(x), np.intp), epochs=3, batch_size=1, shuffle=False, progress=False)
     assert sum(calls) == 3 * len(x)

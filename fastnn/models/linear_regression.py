@@ -10,9 +10,9 @@ from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import answers_slips
 from fastnn.layers import Affine
+from fastnn.network.callbacks import Callback
 from fastnn.network.history import History
 from fastnn.network.network import Network
-from fastnn.network.training import Callback
 from fastnn.optimizers import SGD
 
 GROWTH = 1e6  # of the loss: training has then diverged, long before its numbers overflow

@@ -1,0 +1,68 @@
+"""Callbacks of `fit`: what they may be, and when their methods are called."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from fastnn.gate import checks
+from fastnn.network.history import History
+
+if TYPE_CHECKING:
+    from fastnn.network.network import Network
+
+Callback: TypeAlias = "Callable[[Network, History], object]"
+
+
+def check(callbacks: Any) -> None:
+    """Refuse anything but a list of functions of (network, history)."""
+    functions = isinstance(callbacks, list | tuple) and all(checks.can_be_called(some, 2) for some in callbacks)
+    if not functions or any(isinstance(callback, type) for callback in callbacks):
+        remedy = "pass callbacks=[function]"
+        if callable(getattr(callbacks, "begin", None)):
+            remedy = "pass it in a list"
+        for callback in callbacks if isinstance(callbacks, list | tuple) else ():
+            if isinstance(callback, type):
+                remedy = f"create one, {callback.__name__}()"
+        expected = "callbacks: expected a list of functions of (network, history)"
+        is_list = isinstance(callbacks, list | tuple)
+        came = f"[{', '.join(checks.headed(one, repr) for one in callbacks)}]" if is_list else repr(callbacks)
+        raise TypeError(f"{expected}, got {came}; {remedy}")
+
+
+def begin(callbacks: Sequence[Callback], network: "Network", figures: Sequence[str]) -> None:
+    """Call begin of all callbacks; on an error, call end of the ones that have begun."""
+    for number, callback in enumerate(callbacks):
+        try:
+            if callable(getattr(callback, "begin", None)):
+                callback.begin(network, figures)  # type: ignore[attr-defined]
+        except BaseException:
+            end(callbacks[:number], network, History())
+            raise
+
+
+def after_epoch(callbacks: Sequence[Callback], network: "Network", history: History) -> bool:
+    """Call all callbacks; return whether one of them ends the training."""
+    ends = [_ends(i, callback(network, history)) for i, callback in enumerate(callbacks)]  # all are called
+    return any(ends)
+
+
+def end(callbacks: Sequence[Callback], network: "Network", history: History) -> None:
+    """Call end of all callbacks, then raise the first error."""
+    errors = []
+    for callback in callbacks:
+        if callable(getattr(callback, "end", None)):
+            try:
+                callback.end(network, history)  # type: ignore[attr-defined]
+            except Exception as error:
+                errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def _ends(i: int, result: object) -> bool:
+    """Whether a callback's result ends the training."""
+    if result is not None and not isinstance(result, bool | np.bool_):
+        expected = f"callbacks[{i}]: expected True, to end the training, or False or None, to go on"
+        raise TypeError(f"{expected}, got {checks.shown(result)}; return one of them")
+    return bool(result)

@@ -1,0 +1,125 @@
+"""A request to `fit`: its arguments, checked before anything is changed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
+
+import numpy as np
+
+from fastnn.engine.engine import lone_row
+from fastnn.engine.workspace import NO_WEIGHTS
+from fastnn.gate import arrays, checks
+from fastnn.gate.arrays import Array
+from fastnn.gate.names import GradientKind
+from fastnn.losses import weights_of
+from fastnn.network.callbacks import Callback
+from fastnn.network.history import History
+from fastnn.optimizers import OPTIMIZERS, SGD, Optimizer
+
+if TYPE_CHECKING:
+    from fastnn.network.network import Network
+
+GRADIENTS = get_args(GradientKind)
+
+Schedule = Callable[[int, History], float]
+Prepared: TypeAlias = tuple[Array, Array, Array]  # x, labels, dense; see engine/interpreters/jobs.py
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of `fit` as they are used.
+
+    Attributes
+    ----------
+    batch_size : int
+        Rows of a whole batch.
+    weights : array (N,) or empty
+        The factors of the samples' losses, with mean 1; empty if all are 1.
+    figures : tuple of str
+        The names of the figures that the history will hold.
+    """
+
+    epochs: int
+    batch_size: int
+    optimizer: Optimizer
+    schedule: Schedule | None
+    data: Prepared
+    validation: Prepared | None
+    weights: Array
+    shuffle: bool
+    generator: np.random.Generator
+    progress: bool
+    callbacks: Sequence[Callback]
+    numerical: bool
+    figures: tuple[str, ...]
+
+
+def last_optimizer(network: "Network") -> Optimizer:
+    """The optimizer with which training goes on."""
+    if network.optimizer is None and network.engine.state_owner is not None:
+        came = f"None, for a network whose file or pickle names {network.engine.state_owner} without its numbers"
+        remedy = f"pass it, such as optimizer=fastnn.{OPTIMIZERS[network.engine.state_owner].__name__}(lr=0.1)"
+        raise ValueError(f"optimizer: expected the one to go on with, got {came}; {remedy}")
+    return SGD(lr=0.1) if network.optimizer is None else network.optimizer
+
+
+def check_schedule(name: str, schedule: Any) -> Schedule:
+    """`schedule` itself, if it can be called with an epoch and a history."""
+    if isinstance(schedule, type) or not checks.can_be_called(schedule, 2):
+        came = f"the class {schedule.__name__}" if isinstance(schedule, type) else checks.headed(schedule)
+        remedy = "pass one such as fastnn.schedules.Cosine(epochs=10)"
+        raise TypeError(f"{name}: expected a function of (epoch, history), got {came}; {remedy}")
+    made: Schedule = schedule
+    return made
+
+
+def rows_of_batch(network: "Network", rows: int, batch_size: int | None) -> int:
+    """The rows of a whole batch; refused if it is a single one and there is batch normalization."""
+    size = rows if batch_size is None else min(rows, arrays.integer("batch_size", batch_size, minimum=1))
+    if size == 1 and network.statistics:
+        raise lone_row("x", "pass more samples") if rows == 1 else lone_row("batch_size", "pass a larger one")
+    return size
+
+
+def weights_over_mean(network: "Network", data: Prepared, sample_weight: Any, class_weight: Any) -> Array:
+    """The samples' weights over their mean; empty if all are 1."""
+    x, labels, dense = data
+    if class_weight is not None and not network.engine.counts_hits(labels, dense):
+        came = "values or probabilities; pass sample_weight"
+        raise ValueError(f"class_weight: expected targets that are classes, got {came}")
+    weights = weights_of(sample_weight, class_weight, labels, dense, (len(x), network.outputs))
+    if weights is None:
+        return NO_WEIGHTS
+    weights = weights / weights.max()  # so that their mean does not underflow
+    shares: Array = weights / weights.mean()
+    return shares
+
+
+def is_numerical(gradient: str, network: "Network", weights: Array) -> bool:
+    """Whether the gradient is numerical; if so, refuse weights, and layers that behave differently in training."""
+    if arrays.choice("gradient", gradient, GRADIENTS) != "numerical":
+        return False
+    if weights.size:
+        raise ValueError("gradient: expected 'analytic' with sample weights, got 'numerical', which takes none")
+    for layer in network.engine.layers:
+        if layer.outside_training:
+            expected = f"gradient: expected 'analytic' for a network with {type(layer).__name__}"
+            raise ValueError(f"{expected}, got 'numerical', which {layer.outside_training}")
+    return True
+
+
+def prepared_validation(network: "Network", data: Any, check_finite: bool) -> Prepared | None:
+    """Validation data as kernels take them; None without any."""
+    if data is None:
+        return None
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise TypeError(
+            f"validation_data: expected a pair (x, t), got {type(data).__name__}; pass validation_data=(x, t)"
+        )
+    return network.engine.prepare(data[0], data[1], check_finite, names=("validation_data[0]", "validation_data[1]"))
+
+
+def names_of_figures(classes: bool, validated: bool) -> tuple[str, ...]:
+    """The names of the figures that the history will hold."""
+    kinds = ("loss", "accuracy") if classes else ("loss",)
+    return (*kinds, *(f"validation_{kind}" for kind in kinds if validated), "seconds", "learning_rate")
