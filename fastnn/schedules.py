@@ -149,7 +149,8 @@ class Warmup:
 
     def __call__(self, epoch: int, history: History) -> float:
         """The factor of this epoch."""
-        later = {name: values[self.epochs :] for name, values in vars(history).items()}
+        warming = max(0, self.epochs - (epoch - history.epochs))  # epochs of the history; fit may begin at a later one
+        later = {name: values[warming:] for name, values in vars(history).items()}
         factor = self.then(max(0, epoch - self.epochs), replace(history, **later))
         return factor if epoch >= self.epochs else factor * (epoch + 1) / (self.epochs + 1)
 

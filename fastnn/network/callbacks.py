@@ -6,17 +6,20 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from fastnn.gate import checks
+from fastnn.network.checkpoint import Checkpoint
 from fastnn.network.history import History
 
 if TYPE_CHECKING:
     from fastnn.network.network import Network
 
-Callback: TypeAlias = "Callable[[Network, History], object]"
+Callback: TypeAlias = "Callable[[Network, History], object] | Checkpoint"
 
 
 def check(callbacks: Any) -> None:
     """Refuse anything but a list of functions of (network, history)."""
-    functions = isinstance(callbacks, list | tuple) and all(checks.can_be_called(some, 2) for some in callbacks)
+    functions = isinstance(callbacks, list | tuple) and all(
+        isinstance(some, Checkpoint) or checks.can_be_called(some, 2) for some in callbacks
+    )
     if not functions or any(isinstance(callback, type) for callback in callbacks):
         remedy = "pass callbacks=[function]"
         if callable(getattr(callbacks, "begin", None)):
@@ -35,15 +38,16 @@ def begin(callbacks: Sequence[Callback], network: "Network", figures: Sequence[s
     for number, callback in enumerate(callbacks):
         try:
             if callable(getattr(callback, "begin", None)):
-                callback.begin(network, figures)  # type: ignore[attr-defined]
+                callback.begin(network, figures)  # type: ignore[union-attr]
         except BaseException:
             end(callbacks[:number], network, History())
             raise
 
 
 def after_epoch(callbacks: Sequence[Callback], network: "Network", history: History) -> bool:
-    """Call all callbacks; return whether one of them ends the training."""
-    ends = [_ends(i, callback(network, history)) for i, callback in enumerate(callbacks)]  # all are called
+    """Call all callbacks; return whether one of them ends the training. Checkpoints are written after all others."""
+    called = [(i, one) for i, one in enumerate(callbacks) if not isinstance(one, Checkpoint)]
+    ends = [_ends(i, callback(network, history)) for i, callback in called]  # all are called
     return any(ends)
 
 
@@ -53,7 +57,7 @@ def end(callbacks: Sequence[Callback], network: "Network", history: History) -> 
     for callback in callbacks:
         if callable(getattr(callback, "end", None)):
             try:
-                callback.end(network, history)  # type: ignore[attr-defined]
+                callback.end(network, history)  # type: ignore[union-attr]
             except Exception as error:
                 errors.append(error)
     if errors:

@@ -3,16 +3,16 @@
 It decides by the history alone, and keeps a copy of the best epoch's parameters for each network in training.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from fastnn.engine.engine import Snapshot
 from fastnn.gate import arrays
 from fastnn.gate.slips import answers_slips
-from fastnn.network.history import History, improvements
+from fastnn.network import snapshots
+from fastnn.network.history import MONITORS, History, as_losses, best_epoch, improvements, refuse_unmeasured
 from fastnn.network.network import Network
-
-MONITORS = ("validation_loss", "validation_accuracy", "loss", "accuracy")
 
 
 @answers_slips
@@ -67,36 +67,40 @@ class EarlyStopping:
     def begin(self, network: Network, figures: Sequence[str]) -> None:
         """Refuse a figure that this fit does not measure; forget the leftovers of an interrupted fit."""
         self._best.pop(network, None)
-        if self.monitor not in figures:
-            has_classes = "accuracy" in figures or not self.monitor.endswith("accuracy")
-            remedy = "pass validation_data=(x, t)" if has_classes else "monitor a loss, as the targets are no classes"
-            measured = ", ".join(name for name in MONITORS if name in figures)
-            raise ValueError(
-                f"monitor: expected a figure that this fit measures ({measured}), got {self.monitor!r}; {remedy}"
-            )
+        refuse_unmeasured(self.monitor, figures)
 
     def __call__(self, network: Network, history: History) -> bool:
         """Keep the parameters of the best epoch; return whether to stop."""
-        if self._best_of(history) == history.epochs - 1:
+        if best_epoch(history, self.monitor) == history.epochs - 1:
             self._best[network] = history.epochs - 1, network.engine.snapshot()
         return self._has_stalled(history)
 
     def end(self, network: Network, history: History) -> None:
-        """Put back the best epoch."""
+        """Put back the best epoch, if there was any epoch."""
         self.best_epoch, saved = self._best.pop(network, (None, None))
         self.stopped_epoch = history.epochs - 1 if self._has_stalled(history) else None
-        if saved is not None:
+        if saved is not None and history.epochs:
             network.engine.restore(saved)
 
-    def _losses(self, history: History) -> list[float]:
-        """The figures, such that less is better."""
-        figures: list[float] = getattr(history, self.monitor)
-        return [-figure for figure in figures] if self.monitor.endswith("accuracy") else figures
+    def state(self, network: Network) -> dict[str, Any]:
+        """What a checkpoint keeps: the arguments, and the best epoch so far with its parameters."""
+        epoch, saved = self._best.get(network, (None, None))
+        best = None if saved is None else snapshots.tree_of(saved)
+        return {**self._arguments(), "epoch": epoch, "best": best}
 
-    def _best_of(self, history: History) -> int | None:
-        numbered = [(loss, epoch) for epoch, loss in enumerate(self._losses(history)) if loss == loss]  # skips NaN
-        return min(numbered)[1] if numbered else None
+    def restore(self, network: Network, state: Mapping[str, Any]) -> None:
+        """Take the state of a checkpoint; ValueError for one that was kept with other arguments."""
+        for name, value in self._arguments().items():
+            if state[name] != value:
+                came = f"{value!r}; pass the same"
+                raise ValueError(f"{name}: expected {state[name]!r}, as in the run of the checkpoint, got {came}")
+        if state["best"] is not None:
+            epoch = arrays.integer("epoch", state["epoch"], minimum=0)
+            self._best[network] = epoch, snapshots.snapshot_of(network, state["best"])
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"patience": self.patience, "min_delta": self.min_delta, "monitor": self.monitor}
 
     def _has_stalled(self, history: History) -> bool:
-        recent = list(improvements(self._losses(history), self.min_delta))[-self.patience :]
+        recent = list(improvements(as_losses(history, self.monitor), self.min_delta))[-self.patience :]
         return len(recent) == self.patience and not any(recent)

@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+MONITORS = ("validation_loss", "validation_accuracy", "loss", "accuracy")
+
 
 @dataclass(repr=False)
 class History:
@@ -64,3 +66,24 @@ def improvements(figures: Sequence[float], min_delta: float) -> Iterator[bool]:
         if improved:
             best = figure
         yield improved
+
+
+def as_losses(history: History, monitor: str) -> list[float]:
+    """A figure of each epoch, such that less is better."""
+    figures: list[float] = getattr(history, monitor)
+    return [-figure for figure in figures] if monitor.endswith("accuracy") else figures
+
+
+def best_epoch(history: History, monitor: str) -> int | None:
+    """The index of the epoch with the best figure, the first of equals; None if none is a number."""
+    numbered = [(loss, epoch) for epoch, loss in enumerate(as_losses(history, monitor)) if loss == loss]  # skips NaN
+    return min(numbered)[1] if numbered else None
+
+
+def refuse_unmeasured(monitor: str, figures: Sequence[str]) -> None:
+    """Refuse a figure that is not measured."""
+    if monitor not in figures:
+        has_classes = "accuracy" in figures or not monitor.endswith("accuracy")
+        remedy = "pass validation_data=(x, t)" if has_classes else "monitor a loss, as the targets are no classes"
+        measured = ", ".join(name for name in MONITORS if name in figures)
+        raise ValueError(f"monitor: expected a figure that this fit measures ({measured}), got {monitor!r}; {remedy}")

@@ -37,6 +37,8 @@ class Request:
         The factors of the samples' losses, with mean 1; empty if all are 1.
     figures : tuple of str
         The names of the figures that the history will hold.
+    seed : int or None
+        The number that made the generator; None for a user's own generator, and for an unpredictable one.
     """
 
     epochs: int
@@ -52,6 +54,8 @@ class Request:
     callbacks: Sequence[Callback]
     numerical: bool
     figures: tuple[str, ...]
+    initial_epoch: int
+    seed: int | None
 
 
 def last_optimizer(network: "Network") -> Optimizer:

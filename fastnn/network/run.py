@@ -1,13 +1,14 @@
 """A training run: epochs over one network, cut into compiled calls, and what it would take to go on later."""
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from fastnn.engine.engine import Batches
+from fastnn.engine.engine import Batches, Snapshot
 from fastnn.engine.interpreters.jobs import DONE, NOT_FINITE
 from fastnn.engine.workspace import NO_ORDER
 from fastnn.errors import TrainingDivergedError
@@ -22,6 +23,7 @@ from fastnn.system.progress import Progress
 
 if TYPE_CHECKING:
     from fastnn.network.network import Network
+    from fastnn.network.saving import Saver
 
 # A compiled call cannot be interrupted, so a run is cut into calls of about this length: Ctrl-C is answered
 # within 0.1 s.
@@ -62,11 +64,18 @@ class Position:
 
 
 class Run:
-    """Trains a network as a request says; keeps the last finite parameters, to go back to."""
+    """Trains a network as a request says; keeps the last finite parameters, to go back to.
 
-    def __init__(self, network: "Network", request: Request) -> None:
-        self.network, self.request = network, request
-        self.history, self.position = History(), Position()
+    Attributes
+    ----------
+    before_order : dict or None
+        The state of the generator before it drew the order of the epoch that has begun; None without an order.
+    """
+
+    def __init__(self, network: "Network", request: Request, savers: Sequence["Saver"] = ()) -> None:
+        self.network, self.request, self.savers = network, request, savers
+        self.history, self.position = History(), Position(request.initial_epoch)
+        self.before_order: Mapping[str, Any] | None = None
         x, labels, dense = request.data
         order = np.arange(len(x), dtype=np.intp) if request.shuffle else NO_ORDER
         self.data: Data = (x, labels, dense, order)
@@ -86,23 +95,53 @@ class Run:
         request = self.request
         try:
             self._compile()
-            while self.position.epochs < request.epochs and not self.position.has_ended:
+            while not self.is_complete:
                 self._epoch()
         finally:
             callbacks.end(request.callbacks, self.network, self.history)
         return self.history
 
+    @property
+    def batches_done(self) -> int:
+        """The batches of all epochs of this run."""
+        return self.history.epochs * self.batches + self.position.batches
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no further epoch will begin."""
+        return self.position.has_ended or self.position.epochs >= self.request.epochs
+
+    def go_on_at(self, position: Mapping[str, Any], snapshot: Snapshot) -> None:
+        """Put the network into the state of a snapshot, and go on at this position."""
+        self.position = Position(**position)
+        if snapshot.optimizer is None and snapshot.update == self.request.optimizer.update:  # of a user's class
+            snapshot = snapshot._replace(optimizer=self.request.optimizer)
+        self.network.engine.restore(snapshot)
+        self._saved = self.network.engine.snapshot()
+
+    def draw_order(self) -> None:
+        """Draw the order of an epoch."""
+        self.data[3][:] = checks.permutation("rng", self.request.generator, len(self.data[0]))
+
     def _epoch(self) -> None:
         """One pass over the data, or the rest of one that has begun; then the callbacks."""
         request, position = self.request, self.position
-        started = time.perf_counter()
+        started = time.perf_counter() - position.seconds
         optimizer = self._optimizer()
-        if request.shuffle:  # drawn anew, so that two fits give the epochs of one
-            self.data[3][:] = checks.permutation("rng", request.generator, len(self.data[0]))
+        if position.learning_rate is None and request.shuffle:  # drawn anew, so that two fits give the epochs of one
+            self.before_order = request.generator.bit_generator.state
+            self.draw_order()
+        position.learning_rate = optimizer.lr
         label = f"epoch {position.epochs + 1}/{request.epochs}"
         with Progress(self.samples, label, enabled=request.progress) as bar:
+            if position.samples:
+                bar.update(position.samples)
             while position.batches < self.batches:
                 self._call(optimizer, bar)
+                position.seconds = time.perf_counter() - started
+                if position.batches < self.batches:
+                    for saver in self.savers:
+                        saver.after_batches(self)
         row = {"loss": position.losses / position.samples, "accuracy": position.hits / position.samples}
         row["learning_rate"] = optimizer.lr
         if request.validation is not None:
@@ -111,12 +150,16 @@ class Run:
         row["seconds"] = time.perf_counter() - started
         for name in request.figures:  # once all are known: Ctrl-C must not leave half a row
             getattr(self.history, name).append(row[name])
-        self.position = Position(position.epochs + 1)
+        self.position, self.before_order = Position(position.epochs + 1), None
         self.position.has_ended = callbacks.after_epoch(request.callbacks, self.network, self.history)
+        for saver in self.savers:
+            saver.after_epoch(self)
 
     def _optimizer(self) -> Optimizer:
-        """The optimizer of the epoch that begins."""
+        """The optimizer of the epoch that begins, or has begun."""
         given, schedule, epoch = self.request.optimizer, self.request.schedule, self.position.epochs
+        if self.position.learning_rate is not None:
+            return given if schedule is None else replace(given, lr=self.position.learning_rate)
         if schedule is None:
             return given
         name = f"schedule(epoch={epoch}, history)"
@@ -124,10 +167,12 @@ class Run:
         return replace(given, lr=given.lr * factor)
 
     def _call(self, optimizer: Optimizer, bar: Progress) -> None:
-        """Train on the next batches of the epoch, as many as one call takes."""
+        """Train on the next batches of the epoch, as many as one call takes, or as there are until a file is due."""
         position, engine = self.position, self.network.engine
         first = position.batches
         last = min(self.batches, first + self._batches_per_call)
+        for saver in self.savers:
+            last = min(last, first + (saver.batches_left(self.batches_done) or last))
         with engine.lock:  # another thread saves finite parameters only
             start = time.perf_counter()
             result = self._run_batches(self.data, optimizer, (first, last, self.request.batch_size), position.losses)

@@ -1,5 +1,7 @@
 """The fit loop: it hands mini-batches to kernels and keeps the record, and does no arithmetic itself."""
 
+import os
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,18 +10,20 @@ import numpy as np
 from fastnn.gate import arrays
 from fastnn.gate.names import GradientKind
 from fastnn.network import callbacks as calls
-from fastnn.network import requests
+from fastnn.network import requests, saving
 from fastnn.network.callbacks import Callback
+from fastnn.network.checkpoint import Checkpoint
 from fastnn.network.history import History
 from fastnn.network.requests import Request, Schedule
 from fastnn.network.run import Run
 from fastnn.optimizers import Optimizer, check_optimizer
+from fastnn.system import messages
 
 if TYPE_CHECKING:
     from fastnn.network.network import Network
 
 
-# Sixteen parameters: all but the data are options with defaults.
+# Eighteen parameters: all but the data are options with defaults.
 def fit(
     self: "Network",
     x: Any,
@@ -38,6 +42,8 @@ def fit(
     gradient: GradientKind = "analytic",
     sample_weight: Any = None,
     class_weight: Any = None,
+    initial_epoch: int = 0,
+    resume: str | os.PathLike[str] | None = None,
 ) -> History:
     """Train on mini-batches.
 
@@ -98,7 +104,9 @@ def fit(
         When the loss or a parameter is no longer finite. The network keeps its last finite parameters.
     """
     epochs = arrays.integer("epochs", epochs, minimum=0)
-    optimizer = requests.last_optimizer(self) if optimizer is None else check_optimizer(optimizer)
+    found = saving.find(resume)
+    known = None if found is None else found.snapshot.optimizer
+    optimizer = (known or requests.last_optimizer(self)) if optimizer is None else check_optimizer(optimizer)
     schedule = None if schedule is None else requests.check_schedule("schedule", schedule)
     generator = arrays.generator("rng", rng)
     data = self.engine.prepare(x, t, check_finite)
@@ -122,8 +130,26 @@ def fit(
         callbacks=callbacks,
         numerical=requests.is_numerical(gradient, self, weights),
         figures=requests.names_of_figures(self.engine.counts_hits(*data[1:]), validation is not None),
+        initial_epoch=arrays.integer("initial_epoch", initial_epoch, minimum=0),
+        seed=int(rng) if isinstance(rng, int | np.integer) else None,
     )
+    run = Run(self, request, [saving.Saver(one) for one in callbacks if isinstance(one, Checkpoint)])
+    if found is not None:
+        found.check(run)
     calls.begin(callbacks, self, request.figures)
-    run = Run(self, request)
+    if found is not None:
+        _go_on(found, run)
     self.history = run.history
     return run.train()
+
+
+def _go_on(found: saving.Found, run: Run) -> None:
+    """Go on from a checkpoint; if a callback refuses its state, all callbacks end."""
+    try:
+        found.go_on(run)
+    except BaseException:
+        calls.end(run.request.callbacks, run.network, History())
+        raise
+    if run.request.progress and messages.is_terminal(sys.stdout):
+        done = f"{run.position.epochs} of {run.request.epochs} epochs"
+        messages.tell(f"fastnn: {found.path} holds {done}; the training goes on from there")

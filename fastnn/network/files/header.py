@@ -41,6 +41,7 @@ NEW_FIELDS: dict[int, dict[str, Any]] = {
     4: {"input_shape": None},
 }
 MOST_STEPS = 2**53  # a float64 counts up to it
+MOST_SEED = 2**31 - 1
 LARGEST_HEADER = 2**20  # bytes, enough for some 7,000 affine layers
 
 OWN = "if it is your own, make it first, by fastnn.activation, layer, loss or optimizer"
@@ -60,8 +61,6 @@ def describe(network: "Network", snapshot: Snapshot) -> bytes:
     if LOSSES.get(network.loss_name) is not type(network.engine.loss):
         came = f"{type(network.engine.loss).__name__} of the module {type(network.engine.loss).__module__}"
         raise TypeError(f"network.loss: expected one of {', '.join(LOSSES)}, got {came}; use one of fastnn's losses")
-    optimizer = snapshot.optimizer
-    is_known = OPTIMIZER_CLASSES.get(type(optimizer).__name__) is type(optimizer)
     header = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -76,7 +75,7 @@ def describe(network: "Network", snapshot: Snapshot) -> bytes:
         "steps": snapshot.steps,
         "seed": snapshot.seed,
         "draws": snapshot.draws,
-        "optimizer_options": _entry(optimizer) if is_known else None,
+        "optimizer_options": optimizer_entry(snapshot.optimizer),
         "input_shape": list(network.input_shape),
     }
     text = json.dumps(header, allow_nan=False).encode()
@@ -91,6 +90,11 @@ def describe(network: "Network", snapshot: Snapshot) -> bytes:
 def _entry(described: Any) -> dict[str, Any]:
     """The class of a layer or an optimizer, and its fields."""
     return {"class": type(described).__name__, **vars(described)}
+
+
+def optimizer_entry(optimizer: Optimizer | None) -> dict[str, Any] | None:
+    """An optimizer as a file describes it; None for one of a user's class, whose numbers are in code."""
+    return _entry(optimizer) if OPTIMIZER_CLASSES.get(type(optimizer).__name__) is type(optimizer) else None
 
 
 def shapes_in(network: "Network") -> dict[str, Shape]:
@@ -180,9 +184,9 @@ def _check_fields(header: dict[str, Any]) -> Description:
         dtype,
         update,
         arrays.integer("steps", header["steps"], 0, MOST_STEPS),
-        arrays.integer("seed", header["seed"], 0, 2**31 - 1),
+        arrays.integer("seed", header["seed"], 0, MOST_SEED),
         arrays.integer("draws", header["draws"], 0, MOST_STEPS),
-        _optimizer("optimizer_options", header["optimizer_options"], update, dtype),
+        optimizer_of("optimizer_options", header["optimizer_options"], update, dtype),
         shapes,
     )
 
@@ -211,7 +215,7 @@ def _made(name: str, classes: Mapping[str, Any], entry: Any) -> Any:
         raise type(error)(f"{name}.{error}") from error
 
 
-def _optimizer(name: str, entry: Any, update: str | None, dtype: DType) -> Optimizer | None:
+def optimizer_of(name: str, entry: Any, update: str | None, dtype: DType) -> Optimizer | None:
     """The optimizer whose state the file holds; None if the file names only its update."""
     if entry is None:
         return None

@@ -1,0 +1,211 @@
+"""All that decides how a run goes on, as a tree of plain values; and the run put back into it, after every check."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn.engine.engine import Snapshot
+from fastnn.errors import ModelFileError
+from fastnn.gate import arrays, checks
+from fastnn.gate.arrays import Array
+from fastnn.network.files.header import REPAIR
+from fastnn.network.requests import Request
+
+if TYPE_CHECKING:
+    from fastnn.network.network import Network
+    from fastnn.network.run import Run
+
+# The bounds of the places that generators keep: NumPy does not check them, and would read beside their arrays.
+PLACES = {"pos": 624, "buffer_pos": 4}
+MOST = 2**53
+
+
+def tree_of(run: "Run") -> dict[str, Any]:
+    """The state of a run between two batches."""
+    request, generator = run.request, run.request.generator
+    history = {name: np.array(getattr(run.history, name), np.float64) for name in request.figures}
+    return {
+        "settings": settings_of(run.network, request),
+        "position": vars(run.position),
+        "history": history,
+        "generator": {"now": generator.bit_generator.state, "before_order": run.before_order},
+        **{
+            argument: {name: one.state(run.network) for name, one in found.items()}
+            for argument, found in stateful_parts(request).items()
+        },
+        "files": [saver.files for saver in run.savers],
+    }
+
+
+def stateful_parts(request: Request) -> dict[str, dict[str, Any]]:
+    """The callbacks and the schedule with a state."""
+    return {"callbacks": stateful(request.callbacks), "schedule": stateful([request.schedule])}
+
+
+def stateful(callbacks: Sequence[Any]) -> dict[str, Any]:
+    """The callbacks, or schedules, that have a state, by the name of their class and their number."""
+    found: dict[str, Any] = {}
+    for one in callbacks:
+        if callable(getattr(one, "state", None)) and callable(getattr(one, "restore", None)):
+            name = type(one).__name__
+            found[f"{name} {1 + sum(other.startswith(name + ' ') for other in found)}"] = one
+    return found
+
+
+# --- the settings of a run, as texts ---
+
+
+def settings_of(network: "Network", request: Request) -> dict[str, str]:
+    """What must be the same where a run goes on, by the names of `fit` and `Network`."""
+    x, *targets = request.data
+    validation = request.validation
+    return {
+        "layers": f"[{', '.join(map(str, network.layers))}]",
+        "input_shape": str(network.input_shape),
+        "loss": repr(network.engine.loss),
+        "dtype": network.dtype.name,
+        "regularization": repr(network.regularization),
+        "x": _text_of_arrays([x]),
+        "t": _text_of_arrays(targets),
+        "sample_weight": _text_of_arrays([request.weights]) if request.weights.size else "none",
+        "validation_data": "none" if validation is None else _text_of_arrays(validation),
+        "batch_size": str(request.batch_size),
+        "optimizer": repr(request.optimizer),
+        "schedule": "none" if request.schedule is None else text_of(request.schedule),
+        "shuffle": str(request.shuffle),
+        "rng": "any" if request.seed is None else str(request.seed),
+        "gradient": "numerical" if request.numerical else "analytic",
+        "initial_epoch": str(request.initial_epoch),
+    }
+
+
+def text_of(value: Any) -> str:
+    """A description that is the same in each process: no addresses."""
+    if is_dataclass(value) and not isinstance(value, type):
+        own = [f"{one.name}={text_of(getattr(value, one.name))}" for one in fields(value) if one.init]
+        return f"{type(value).__name__}({', '.join(own)})"
+    if value is None or isinstance(value, bool | int | float | str):
+        return repr(value)
+    name = getattr(value, "__qualname__", None)
+    return f"the function {name}" if name else f"an object of type {type(value).__name__}"
+
+
+def _text_of_arrays(values: Sequence[Array]) -> str:
+    """The shape of the first array that is not empty, and the checksum of all."""
+    checksum = 0
+    for value in values:
+        checksum = zlib.crc32(np.ascontiguousarray(value).data, checksum)
+    shape = next((value.shape for value in values if value.size), (0,))
+    return f"an array {shape} with the checksum {checksum:08x}"
+
+
+# --- going on ---
+
+
+def refuse_other_settings(path: str, there: Any, here: Mapping[str, str]) -> None:
+    """Refuse to go on with other arguments than a checkpoint's: the bits would be no longer the run's."""
+    if not isinstance(there, dict) or there.keys() != here.keys():
+        raise ModelFileError(f"{path}: settings: expected {', '.join(here)}, got others; {REPAIR}")
+    for name, wanted in there.items():
+        if wanted != here[name] and not (name == "rng" and "any" in (wanted, here[name])):
+            remedy = (
+                f"pass the same, or go on from its weights: network = fastnn.load({path!r}), then fit without resume"
+            )
+            raise ValueError(f"{name}: expected {wanted}, as in the run of {path}, got {here[name]}; {remedy}")
+
+
+def go_on(run: "Run", path: str, tree: Mapping[str, Any], snapshot: Snapshot) -> None:
+    """Put a run, and all that it uses, into the state of a checkpoint; ModelFileError for a state that is none."""
+    generator, parts = run.request.generator, stateful_parts(run.request)
+    try:
+        _check_kinds(path, tree, generator, parts)
+        position, history = _position(run, tree["position"]), _history(run, tree)
+        now, before_order = tree["generator"]["now"], tree["generator"]["before_order"]
+        has_order = position["learning_rate"] is not None and run.request.shuffle
+        for state in (now, before_order) if has_order else (now,):
+            _compare("generator", generator.bit_generator.state, state)
+        files = [[str(name) for name in names] for names in tree["files"]]
+    except OtherRunError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelFileError(f"{path}: training.json: {error}; {REPAIR}") from error
+    for argument, given in parts.items():
+        for name, one in given.items():
+            one.restore(run.network, tree[argument][name])
+    for name, values in history.items():
+        getattr(run.history, name)[:] = values
+    run.go_on_at(position, snapshot)
+    if has_order:
+        run.before_order = generator.bit_generator.state = before_order
+        run.draw_order()
+    generator.bit_generator.state = now
+    for saver, names in zip(run.savers, files, strict=False):
+        saver.files = names
+
+
+class OtherRunError(ValueError):
+    """A checkpoint is of a run with other arguments."""
+
+
+def _check_kinds(
+    path: str, tree: Mapping[str, Any], generator: np.random.Generator, parts: dict[str, dict[str, Any]]
+) -> None:
+    """Refuse another kind of generator, and other callbacks with a state, than the run's."""
+    wanted, came = tree["generator"]["now"]["bit_generator"], generator.bit_generator.state["bit_generator"]
+    if wanted != came:
+        came = f"{came}; pass a generator of the same kind"
+        raise OtherRunError(f"rng: expected a Generator with {wanted}, as in the run of {path}, got {came}")
+    for argument, given in parts.items():
+        if set(given) != set(tree[argument]):
+            wanted, came = (", ".join(sorted(names)) or "none" for names in (tree[argument], given))
+            expected = f"{argument}: expected {wanted} with a state, as in the run of {path}"
+            raise OtherRunError(f"{expected}, got {came}; pass the same")
+
+
+def _position(run: "Run", entry: Any) -> dict[str, Any]:
+    """The fields of a position, checked: compiled code takes the batches as they are."""
+    own = vars(run.position)
+    if entry.keys() != own.keys():
+        raise ValueError(f"position: expected {', '.join(own)}, got {checks.shown(', '.join(entry))}")
+    rows = run.request.batch_size
+    most = {"epochs": MOST, "batches": run.batches - 1, "samples": rows * run.batches, "hits": rows * run.batches}
+    made: dict[str, Any] = {name: arrays.integer(name, entry[name], 0, bound) for name, bound in most.items()}
+    for name in ("losses", "seconds"):
+        made[name] = arrays.real(name, entry[name])
+    made["learning_rate"] = entry["learning_rate"]
+    if made["learning_rate"] is not None:
+        made["learning_rate"] = arrays.real("learning_rate", entry["learning_rate"], minimum=0.0)
+    made["has_ended"] = arrays.flag("has_ended", entry["has_ended"])
+    return made
+
+
+def _history(run: "Run", tree: Mapping[str, Any]) -> dict[str, list[float]]:
+    """The lists of the history."""
+    epochs = tree["position"]["epochs"] - run.request.initial_epoch
+    found: dict[str, Any] = tree["history"]
+    if set(found) != set(run.request.figures):
+        raise ValueError(f"history: expected {', '.join(run.request.figures)}, got {', '.join(found)}")
+    for name, values in found.items():
+        if not (isinstance(values, np.ndarray) and values.shape == (epochs,) and values.dtype == np.float64):
+            raise ValueError(f"history: expected {epochs} numbers of {name}, got {checks.shown(values)}")
+    return {name: values.tolist() for name, values in found.items()}
+
+
+def _compare(name: str, own: Any, came: Any) -> None:
+    """Refuse a state of another structure than the generator's own."""
+    if isinstance(own, dict):
+        if not isinstance(came, dict) or own.keys() != came.keys():
+            raise ValueError(f"{name}: expected {', '.join(own)}, got {checks.shown(came)}")
+        for key in own:
+            _compare(key, own[key], came[key])
+    elif isinstance(own, np.ndarray):
+        if not isinstance(came, np.ndarray) or (own.dtype, own.shape) != (came.dtype, came.shape):
+            raise ValueError(f"{name}: expected {own.shape} of {own.dtype}, got {checks.shown(came)}")
+    elif isinstance(own, str):
+        if own != came:
+            raise ValueError(f"{name}: expected {own}, as rng has, got {checks.shown(came)}")
+    else:
+        arrays.integer(name, came, 0, PLACES.get(name, 2**128 - 1))
