@@ -95,9 +95,7 @@ def file_at(argument: str, path: str, epochs: int) -> str:
     """The file's name after so many epochs; `path` itself if it does not hold {epoch}."""
     if EPOCH not in path:
         return path
-    expected = (
-        f"{argument}: expected a name with no other braces than those of {{epoch}}, such as 'run-{{epoch:03}}.npz'"
-    )
+    expected = f"{argument}: expected a name with no braces but those of {{epoch}}, such as 'run-{{epoch:03}}.npz'"
     try:
         named = [field for _, field, _, _ in string.Formatter().parse(path) if field is not None]
         if set(named) != {"epoch"}:

@@ -18,6 +18,7 @@ import numpy as np
 from fastnn.engine.threads import get_num_threads
 from fastnn.gate import arrays, checks
 from fastnn.gate.slips import remedy
+from fastnn.network.checkpoint import Checkpoint
 from fastnn.network.history import History
 from fastnn.network.network import Network
 
@@ -26,10 +27,11 @@ Result = TypeVar("Result")
 
 EXAMPLE = "pass one such as lambda rng: fastnn.Network([...], rng=rng)"
 # Arguments of Network.fit that the trainer chooses, as it chooses the samples.
-NOT_OPTIONS = {"self", "x", "t", "rng", "progress", "sample_weight"}
+NOT_OPTIONS = {"self", "x", "t", "rng", "progress", "sample_weight", "resume"}
 
 REMEDIES = {
     "sample_weight": ", which belongs to samples that are not all trained on here",
+    "resume": ", which is for one network alone",
     "rng": ", which is an argument of its own or of the constructor",
 }
 
@@ -79,6 +81,10 @@ def check_fit_options(callee: Callable[..., Any], options: dict[str, Any], *refu
             expected = f"{callee.__name__}: expected options of Network.fit ({', '.join(known)}), got {name!r}"
             near = remedy(name, [*inspect.signature(callee).parameters, *known])
             raise TypeError(expected + REMEDIES.get(name, f"; {near}"))
+    callbacks = options.get("callbacks", ())
+    if isinstance(callbacks, list | tuple) and any(isinstance(one, Checkpoint) for one in callbacks):
+        came = "a Checkpoint, whose file all would write; train one network by fit"
+        raise ValueError(f"callbacks: expected callbacks that several networks can share, got {came}")
     return options
 
 

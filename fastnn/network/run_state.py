@@ -111,9 +111,7 @@ def refuse_other_settings(path: str, there: Any, here: Mapping[str, str]) -> Non
         raise ModelFileError(f"{path}: settings: expected {', '.join(here)}, got others; {REPAIR}")
     for name, wanted in there.items():
         if wanted != here[name] and not (name == "rng" and "any" in (wanted, here[name])):
-            remedy = (
-                f"pass the same, or go on from its weights: network = fastnn.load({path!r}), then fit without resume"
-            )
+            remedy = f"pass the same, or train its weights anew: fastnn.load({path!r}), and fit without resume"
             raise ValueError(f"{name}: expected {wanted}, as in the run of {path}, got {here[name]}; {remedy}")
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +13,7 @@ from fastnn.network.checkpoint import Checkpoint, file_at, newest
 from fastnn.network.files import contents, header, training_state
 from fastnn.network.files.header import REPAIR, Description
 from fastnn.network.history import best_epoch
+from fastnn.system import messages
 
 if TYPE_CHECKING:
     from fastnn.network.run import Run
@@ -29,6 +31,10 @@ class Saver:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint, self.files = checkpoint, list[str]()
         self._written_at = time.monotonic()
+
+    def check(self, run: "Run") -> None:
+        """Refuse, before the training, states that no file can hold."""
+        training_state.pack(run_state.tree_of(run))
 
     def batches_left(self, done: int) -> int | None:
         """How many batches may be trained on before the next file is due; None for any number."""
@@ -92,6 +98,9 @@ class Found(NamedTuple):
     def go_on(self, run: "Run") -> None:
         """Put the run into its state."""
         run_state.go_on(run, self.path, self.tree, self.snapshot)
+        if run.request.progress and messages.is_terminal(sys.stdout):
+            done = f"{run.position.epochs} of {run.request.epochs} epochs"
+            messages.tell(f"fastnn: {self.path} holds {done}; the training goes on from there")
 
 
 def find(path: Any) -> Found | None:

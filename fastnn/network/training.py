@@ -1,7 +1,6 @@
 """The fit loop: it hands mini-batches to kernels and keeps the record, and does no arithmetic itself."""
 
 import os
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ from fastnn.network.history import History
 from fastnn.network.requests import Request, Schedule
 from fastnn.network.run import Run
 from fastnn.optimizers import Optimizer, check_optimizer
-from fastnn.system import messages
 
 if TYPE_CHECKING:
     from fastnn.network.network import Network
@@ -77,10 +75,13 @@ def fit(
         Show a progress bar while standard output is a terminal.
     callbacks : sequence of callables
         Each is called as callback(network, history) after every epoch, and returns True to end the training, else
-        False or None. It may have two further methods. begin(network, figures) is called before anything is changed,
+        False or None. It may have further methods. begin(network, figures) is called before anything is changed,
         with the names of the figures that the history will hold, and refuses by raising an error. end(network, history)
         is called when the training has ended, even by an error or Ctrl-C, or when a later callback has refused.
-        `fastnn.EarlyStopping` is such a callback.
+        state(network) returns, for checkpoints, what decides its later results: a dictionary of texts, numbers, lists,
+        dictionaries, None and arrays. restore(network, state) takes it back. A schedule may have these two methods,
+        too. `fastnn.EarlyStopping` is such a callback. `fastnn.Checkpoint` writes the state of the training after all
+        other callbacks were called.
     check_finite : bool
         Refuse NaN and infinity in the data.
     gradient : str
@@ -92,6 +93,15 @@ def fit(
     class_weight : array (K,), optional
         Each sample's weight is multiplied by its class's; K = 2 if one output stands for two classes, the second for
         targets of 1. The accuracy and the figures on validation data are not weighted.
+    initial_epoch : int
+        Epochs that are counted as done: the training ends after epoch `epochs` all the same, and the schedule is called
+        with later epochs. The history holds the epochs of this fit alone.
+    resume : str or os.PathLike, optional
+        The file of a `fastnn.Checkpoint` from which the training goes on, to the bits of one that was not interrupted.
+        Where there is no such file yet, the training begins afresh, so that one command serves before and after a
+        kill. If the name holds {epoch}, the newest such file is taken. Everything in the network and in `rng` is put
+        back. All other arguments, the data included, must be the ones of the run, except that `epochs` may grow and
+        n_threads may differ; `optimizer` may be left out.
 
     Returns
     -------
@@ -102,6 +112,12 @@ def fit(
     ------
     TrainingDivergedError
         When the loss or a parameter is no longer finite. The network keeps its last finite parameters.
+    ValueError
+        Also for another argument than that of the run that `resume` names, whose name it says.
+    ModelFileError
+        For a file of `resume` that Checkpoint did not write, or that is damaged.
+    OSError
+        If a checkpoint cannot be written. The last one stays as it is.
     """
     epochs = arrays.integer("epochs", epochs, minimum=0)
     found = saving.find(resume)
@@ -137,19 +153,13 @@ def fit(
     if found is not None:
         found.check(run)
     calls.begin(callbacks, self, request.figures)
-    if found is not None:
-        _go_on(found, run)
+    try:
+        if found is not None:
+            found.go_on(run)
+        for saver in run.savers:
+            saver.check(run)
+    except BaseException:
+        calls.end(callbacks, self, History())
+        raise
     self.history = run.history
     return run.train()
-
-
-def _go_on(found: saving.Found, run: Run) -> None:
-    """Go on from a checkpoint; if a callback refuses its state, all callbacks end."""
-    try:
-        found.go_on(run)
-    except BaseException:
-        calls.end(run.request.callbacks, run.network, History())
-        raise
-    if run.request.progress and messages.is_terminal(sys.stdout):
-        done = f"{run.position.epochs} of {run.request.epochs} epochs"
-        messages.tell(f"fastnn: {found.path} holds {done}; the training goes on from there")
