@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn.gate import arrays, checks
 from fastnn.gate.slips import answers_slips
-from fastnn.network.files import header, paths, safetensors
+from fastnn.network.files import paths
 from fastnn.network.history import MONITORS, refuse_unmeasured
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ class Checkpoint:
 
     def begin(self, network: "Network", figures: Sequence[str]) -> None:
         """Refuse before the training what could not be written during it."""
+        from fastnn.network.files import header  # here, as few need it
+
         header.describe(network, network.engine.snapshot())
         for name in (self.path, self.best):
             if name is not None:
@@ -134,4 +136,6 @@ def _check_place(path: str) -> None:
         remedy = "choose a file and a folder that you may write to"
         raise PermissionError(f"path: expected a file that may be written, got {path}; {remedy}")
     if path.lower().endswith(paths.SAFETENSORS):
+        from fastnn.network.files import safetensors
+
         safetensors.library()

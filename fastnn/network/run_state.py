@@ -124,11 +124,11 @@ def go_on(run: "Run", path: str, tree: Mapping[str, Any], snapshot: Snapshot) ->
         now, before_order = tree["generator"]["now"], tree["generator"]["before_order"]
         has_order = position["learning_rate"] is not None and run.request.shuffle
         for state in (now, before_order) if has_order else (now,):
-            _compare("generator", generator.bit_generator.state, state)
+            _try_state(generator.bit_generator, state)
         files = [[str(name) for name in names] for names in tree["files"]]
     except OtherRunError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ModelFileError(f"{path}: training.json: {error}; {REPAIR}") from error
     for argument, given in parts.items():
         for name, one in given.items():
@@ -190,6 +190,16 @@ def _history(run: "Run", tree: Mapping[str, Any]) -> dict[str, list[float]]:
         if not (isinstance(values, np.ndarray) and values.shape == (epochs,) and values.dtype == np.float64):
             raise ValueError(f"history: expected {epochs} numbers of {name}, got {checks.shown(values)}")
     return {name: values.tolist() for name, values in found.items()}
+
+
+def _try_state(generator: np.random.BitGenerator, state: Any) -> None:
+    """Refuse a state that this generator could not have; its own stays."""
+    own = generator.state
+    _compare("generator", own, state)
+    try:
+        generator.state = state
+    finally:
+        generator.state = own
 
 
 def _compare(name: str, own: Any, came: Any) -> None:

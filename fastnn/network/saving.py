@@ -104,8 +104,8 @@ class Found(NamedTuple):
 
 
 def find(path: Any) -> Found | None:
-    """The checkpoint to go on from; None for None, and where there is none yet."""
-    name = None if path is None else newest("resume", path)
+    """The checkpoint to go on from; None where there is none yet."""
+    name = newest("resume", path)
     if name is None:
         return None
     with contents.opened(name) as reader:

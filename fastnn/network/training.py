@@ -9,7 +9,7 @@ import numpy as np
 from fastnn.gate import arrays
 from fastnn.gate.names import GradientKind
 from fastnn.network import callbacks as calls
-from fastnn.network import requests, saving
+from fastnn.network import requests
 from fastnn.network.callbacks import Callback
 from fastnn.network.checkpoint import Checkpoint
 from fastnn.network.history import History
@@ -19,6 +19,7 @@ from fastnn.optimizers import Optimizer, check_optimizer
 
 if TYPE_CHECKING:
     from fastnn.network.network import Network
+    from fastnn.network.saving import Found, Saver
 
 
 # Eighteen parameters: all but the data are options with defaults.
@@ -120,7 +121,7 @@ def fit(
         If a checkpoint cannot be written. The last one stays as it is.
     """
     epochs = arrays.integer("epochs", epochs, minimum=0)
-    found = saving.find(resume)
+    found = _find(resume)
     known = None if found is None else found.snapshot.optimizer
     optimizer = (known or requests.last_optimizer(self)) if optimizer is None else check_optimizer(optimizer)
     schedule = None if schedule is None else requests.check_schedule("schedule", schedule)
@@ -149,17 +150,42 @@ def fit(
         initial_epoch=arrays.integer("initial_epoch", initial_epoch, minimum=0),
         seed=int(rng) if isinstance(rng, int | np.integer) else None,
     )
-    run = Run(self, request, [saving.Saver(one) for one in callbacks if isinstance(one, Checkpoint)])
+    run = Run(self, request, _savers(callbacks))
+    _begin(run, found)
+    self.history = run.history
+    return run.train()
+
+
+def _find(path: str | os.PathLike[str] | None) -> "Found | None":
+    """The checkpoint to go on from; None for None, and where there is none yet."""
+    if path is None:
+        return None
+    from fastnn.network.saving import find  # here, as few need it
+
+    return find(path)
+
+
+def _savers(callbacks: Sequence[Callback]) -> "list[Saver]":
+    """The writers of all checkpoints."""
+    checkpoints = [one for one in callbacks if isinstance(one, Checkpoint)]
+    if not checkpoints:
+        return []
+    from fastnn.network.saving import Saver  # here, as few need it
+
+    return [Saver(one) for one in checkpoints]
+
+
+def _begin(run: Run, found: "Found | None") -> None:
+    """Begin all callbacks, and go on from a checkpoint; where one of them refuses, all of them end."""
+    network, callbacks = run.network, run.request.callbacks
     if found is not None:
         found.check(run)
-    calls.begin(callbacks, self, request.figures)
+    calls.begin(callbacks, network, run.request.figures)
     try:
         if found is not None:
             found.go_on(run)
         for saver in run.savers:
             saver.check(run)
     except BaseException:
-        calls.end(callbacks, self, History())
+        calls.end(callbacks, network, History())
         raise
-    self.history = run.history
-    return run.train()

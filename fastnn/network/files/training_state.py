@@ -70,7 +70,7 @@ def unpack(reader: Reader) -> dict[str, Any]:
         arrays = {name: _array(reader, name, *entry) for name, entry in entries.items()}
         if {name for name in reader.arrays if name.startswith(TRAINING_ARRAYS)} != set(arrays):
             raise ModelFileError(f"{TRAINING}: expected the names of all arrays, got {checks.shown(', '.join(arrays))}")
-        tree: dict[str, Any] = _whole(content["tree"], arrays)
+        tree: dict[str, Any] = dict(_whole(content["tree"], arrays).items())
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         if isinstance(error, ModelFileError):
             raise
