@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import Affine, Checkpoint, EarlyStopping, Network, Relu, schedules
+from fastnn import Affine, Checkpoint, EarlyStopping, History, Network, Relu, schedules
 from fastnn.network.files import contents, training_state
 from tests.checkpoints import OPTIONS, T, X, killed_after, network, outcome, uninterrupted
 from tests.model_files import bits, whole
