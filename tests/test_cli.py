@@ -84,6 +84,7 @@ def test_version(capsys: Output) -> None:
         (["train", "--epochs"], " train", "argument --epochs: expected one argument"),
         (["train", "--epochs", "many"], " train", "argument --epochs: invalid int value: 'many'"),
         (["train", "--lr", "x"], " train", "argument --lr: invalid float value: 'x'"),
+        (["train", "--resume"], " train", "argument --resume: only together with --checkpoint FILE"),
         (
             ["train", "--momentum", "0.5"],
             " train",

@@ -108,7 +108,7 @@ def test_train_prints_a_table(capsys: Output) -> None:
 
 def test_train_prints_losses_of_any_size_in_their_columns(capsys: Output) -> None:
     history = fastnn.History(loss=[1.5e30], seconds=[0.25])
-    cli._print_epoch(fastnn.Network([fastnn.Affine(1, 2)], rng=0), history)
+    cli._Table()(fastnn.Network([fastnn.Affine(1, 2)], rng=0), history)
     assert capsys.readouterr().out == "epoch      loss   seconds\n    1   1.5e+30    0.2500\n"
 
 
@@ -229,10 +229,11 @@ def test_train_names_a_missing_file(images: pathlib.Path, capsys: Output) -> Non
         (["--save", "."], "--save: expected a file name, got the folder .; add a name to it"),
         (
             ["--save", "f.onnx"],
-            "--save: expected the name of a file in the one format that is written, .npz, got 'f.onnx', a name of "
-            "another format; pass 'f.npz'",
+            "--save: expected the name of a file in a format that is written, .npz or .safetensors, got 'f.onnx', "
+            "a name of another format; pass 'f.npz'",
         ),
         (["--save", "no/f.npz"], "--save: expected an existing folder, got no; create it first"),
+        (["--checkpoint", "no/f.npz"], "--checkpoint: expected an existing folder, got no; create it first"),
     ],
 )
 def test_mistakes_end_in_one_line(options: list[str], sentence: str, capsys: Output) -> None:
@@ -277,3 +278,24 @@ def test_no_epochs_measure_the_untrained_network(capsys: Output) -> None:
     assert 0 <= found["test_accuracy"] < 0.5
     assert main([*SHORT, "--epochs", "0"]) == 0
     assert capsys.readouterr().out.endswith(" after 0.0 s of training\n")
+
+
+# --- checkpoints ---------------------------------------------------------------------------------------------------
+
+
+def test_train_goes_on_from_a_checkpoint(tmp_path: pathlib.Path, capsys: Output) -> None:
+    """The same figures as of one run, and a table with its heading."""
+    more = ["--checkpoint", str(tmp_path / "run.npz"), "--resume"]
+    longer = [*SHORT[:2], "4", *SHORT[3:]]
+    assert main([*longer, "--json"]) == 0
+    expected = printed_json(capsys)
+    assert main([*SHORT, *more, "--quiet"]) == 0
+    capsys.readouterr()
+    assert main([*longer, *more]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in rows if row and row[0] in {"epoch", *"1234"}] == ["epoch", "3", "4"]
+    assert main([*longer, *more, "--json"]) == 0
+    found = printed_json(capsys)
+    for history in (found["history"], expected["history"]):
+        del history["seconds"]
+    assert found == expected

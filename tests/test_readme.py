@@ -22,7 +22,7 @@ def _table() -> dict[str, str]:
 
 def test_scripts_run_as_printed(tmp_path: pathlib.Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 3  # each goes on where the one before it ends
+    assert len(blocks) == 4  # each goes on where the one before it ends
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "0"}
     command = [sys.executable, "-W", "error", "-c", "\n".join(blocks)]
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

@@ -171,6 +171,8 @@ def _add_train(commands: Commands) -> None:
     add("--threads", type=int, metavar="N", help="number of threads, which changes no result (all processors)")
     add("--gradient", choices=GRADIENTS, default="analytic", metavar="NAME", help="analytic or numerical (analytic)")
     add("--save", metavar="FILE", help="write the network to a file that fastnn.load reads")
+    add("--checkpoint", metavar="FILE", help="after each epoch write all that it takes to go on after a kill")
+    add("--resume", action="store_true", help="go on from the file of --checkpoint, if there is one")
     add("--quiet", action="store_true", help="print the test accuracy alone")
     _add_seed(parser)
 
@@ -190,8 +192,11 @@ def _train(options: argparse.Namespace) -> int:
         names = [name for name, kind in _optimizers().items() if hasattr(kind, "momentum")]
         if options.optimizer not in names:
             options.parser.error(f"argument --momentum: only together with --optimizer {' or '.join(names)}")
-    if options.save is not None:
-        _check_place(options.save)
+    if options.resume and options.checkpoint is None:
+        options.parser.error("argument --resume: only together with --checkpoint FILE")
+    for option, file in (("--save", options.save), ("--checkpoint", options.checkpoint)):
+        if file is not None:
+            _check_place(option, file)
     from fastnn.datasets import train_test_split
     from fastnn.engine import threads
     from fastnn.gate import arrays
@@ -206,6 +211,11 @@ def _train(options: argparse.Namespace) -> int:
     (x, t), validation = train_test_split(x, t, options.validation, generator)
     network = _network(x.shape[1], options, generator)
     talks = not (options.json or options.quiet)
+    callbacks: list[Any] = [_Table()] if talks else []
+    if options.checkpoint is not None:
+        from fastnn.network.checkpoint import Checkpoint
+
+        callbacks.append(Checkpoint(options.checkpoint))
     if talks:
         parts = f"{len(x):,} samples to train, {len(validation[0]):,} to validate, {len(test[0]):,} to test"
         print(f"{network.summary()}\n\n{options.data}: {parts}\n", flush=True)
@@ -220,7 +230,8 @@ def _train(options: argparse.Namespace) -> int:
             rng=generator,
             gradient=options.gradient,
             progress=talks,
-            callbacks=[_print_epoch] if talks else [],
+            callbacks=callbacks,
+            resume=options.checkpoint if options.resume else None,
         )
     except KeyboardInterrupt:
         if options.save is not None:  # so that the training is not lost
@@ -233,18 +244,21 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_place(file: str) -> None:
+def _check_place(option: str, file: str) -> None:
     """Refuse before the training what could not be saved after it."""
     from fastnn.network.files.paths import name_to_save
 
     path = pathlib.Path(file)
     if path.is_dir():
-        raise IsADirectoryError(f"--save: expected a file name, got the folder {file}; add a name to it")
+        raise IsADirectoryError(f"{option}: expected a file name, got the folder {file}; add a name to it")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"--save: expected an existing folder, got {path.parent}; create it first")
-    name_to_save(file)
+        raise FileNotFoundError(f"{option}: expected an existing folder, got {path.parent}; create it first")
+    try:
+        name_to_save(file)
+    except ValueError as error:
+        raise ValueError(str(error).replace("path", option, 1)) from error
     if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise PermissionError(f"--save: expected a file that you may write, got {file}; choose another")
+        raise PermissionError(f"{option}: expected a file that you may write, got {file}; choose another")
 
 
 def _load(data: str, dtype: str) -> "TwoParts":
@@ -290,14 +304,19 @@ def _optimizer(options: argparse.Namespace) -> "Optimizer":
     return kind(**{name: value for name, value in given.items() if value is not None})
 
 
-def _print_epoch(network: "Network", history: "History") -> None:
-    """Print a row of a table with columns as wide as their names; the constant learning rate is left out."""
-    figures = {name.replace("_", " "): value for name, value in history.last().items() if name != "learning_rate"}
-    if history.epochs == 1:
-        print("epoch  " + "  ".join(f"{name:>8}" for name in figures))
-    texts = {name: f"{value:.4f}" if abs(value) < 1000 else f"{value:.3g}" for name, value in figures.items()}
-    line = "  ".join(f"{text:>{max(8, len(name))}}" for name, text in texts.items())
-    print(f"{history.epochs:>5}  {line}", flush=True)
+class _Table:
+    """Prints a row after each epoch, in columns as wide as their names; the constant learning rate is left out."""
+
+    begun = False
+
+    def __call__(self, network: "Network", history: "History") -> None:
+        figures = {name.replace("_", " "): value for name, value in history.last().items() if name != "learning_rate"}
+        if not self.begun:
+            print("epoch  " + "  ".join(f"{name:>8}" for name in figures))
+        texts = {name: f"{value:.4f}" if abs(value) < 1000 else f"{value:.3g}" for name, value in figures.items()}
+        line = "  ".join(f"{text:>{max(8, len(name))}}" for name, text in texts.items())
+        print(f"{history.epochs:>5}  {line}", flush=True)
+        self.begun = True
 
 
 def _report(network: "Network", test: Any, options: argparse.Namespace) -> None:
