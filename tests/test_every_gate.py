@@ -42,6 +42,7 @@ EXEMPT = {
 DESCRIPTIONS = (
     "fastnn.layers",
     "fastnn.losses",
+    "fastnn.network.checkpoint",
     "fastnn.network.early_stopping",
     "fastnn.operations",
     "fastnn.schedules",
@@ -72,6 +73,7 @@ EXAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
     "fastnn.Bagging.fit": lambda: DATA,
     "fastnn.Bagging.predict": lambda: {"x": X},
     "fastnn.Bagging.accuracy": lambda: DATA,
+    "fastnn.Checkpoint": lambda: {"path": "run.npz"},
     "fastnn.Network": lambda: {"layers": [fastnn.Affine(3, 2)]},
     "fastnn.Network.accuracy": lambda: DATA,
     "fastnn.Network.backward": lambda: {"x": X, "dy": ROWS},
