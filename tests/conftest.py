@@ -89,6 +89,7 @@ SAME_EITHER_WAY = [
     "slips",
     "step_choice",
     "threads",
+    "training_batches",
     "training_callbacks",
     "training_continued",
     "validation_cross",

@@ -187,20 +187,25 @@ class Engine:
         self, x: Any, t: Any, check_finite: bool, names: tuple[str, str] = ("x", "t")
     ) -> tuple[Array, Array, Array]:
         """Data and targets as kernels take them: x (N, D), labels (N,) or empty, dense (N, K) or empty."""
-        finite = arrays.flag("check_finite", check_finite)
-        options: Any = {"dtype": self.dtype, "rounding": True, "finite": finite, "option": arrays.CHECK_FINITE}
-        x = arrays.floats(names[0], x, ("N", *self.input_shape), **options)
+        x = arrays.floats(names[0], x, ("N", *self.input_shape), **self._options(check_finite))
         # Data that are parameters would change while they are read.
         x = x.copy() if np.may_share_memory(x, self.values) else x[:]
-        rows, columns = x.shape[0], self.outputs
-        if not self.takes_rows:
-            x, t = x.reshape(rows, self.inputs), flat_targets(names[1], t, rows, self.output_shape, options)
-        found = self.loss.targets(names[1], t, rows, columns, self.dtype, finite)
-        if self.is_own_loss:  # it has checked them; views, as they may be the user's arrays
-            labels, dense = found[0][:], found[1][:]
-        else:
-            labels, dense = targets(names[1], found, rows, columns, self.dtype, self.formula.takes_labels)
-        return x, labels, dense.copy() if np.may_share_memory(dense, self.values) else dense
+        labels, dense = self.prepare_targets(names[1], t, len(x), check_finite)
+        return x if self.takes_rows else x.reshape(len(x), self.inputs), labels, dense
+
+    def prepare_targets(self, name: str, t: Any, rows: int, check_finite: bool) -> tuple[Array, Array]:
+        """Targets as kernels take them: labels (N,) or empty, dense (N, K) or empty."""
+        options = self._options(check_finite)
+        t = t if self.takes_rows else flat_targets(name, t, rows, self.output_shape, options)
+        found = self.loss.targets(name, t, rows, self.outputs, self.dtype, options["finite"])
+        if not self.is_own_loss:
+            found = targets(name, found, rows, self.outputs, self.dtype, self.formula.takes_labels)
+        labels, dense = found[0][:], found[1][:]  # views, as they may be the user's arrays
+        return labels, dense.copy() if np.may_share_memory(dense, self.values) else dense
+
+    def _options(self, check_finite: bool) -> dict[str, Any]:
+        wanted = arrays.flag("check_finite", check_finite)
+        return {"dtype": self.dtype, "rounding": True, "finite": wanted, "option": arrays.CHECK_FINITE}
 
     def counts_hits(self, labels: Array, dense: Array) -> bool:
         """Whether prepared targets are classes, so that an accuracy makes sense."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from fastnn.gate.names import GradientKind
 from fastnn.losses import weights_of
 from fastnn.network.callbacks import Callback
 from fastnn.network.history import History
+from fastnn.network.sources import Batches, Prepared, Rows, RowsOfFile, Source, is_in_file, rows_in_file
 from fastnn.optimizers import OPTIMIZERS, SGD, Optimizer
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 GRADIENTS = get_args(GradientKind)
 
 Schedule = Callable[[int, History], float]
-Prepared: TypeAlias = tuple[Array, Array, Array]  # x, labels, dense; see engine/interpreters/jobs.py
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,8 @@ class Request:
 
     Attributes
     ----------
-    batch_size : int
-        Rows of a whole batch.
-    weights : array (N,) or empty
-        The factors of the samples' losses, with mean 1; empty if all are 1.
+    source : Source
+        The data, their weights and the rows of a batch.
     figures : tuple of str
         The names of the figures that the history will hold.
     seed : int or None
@@ -42,12 +40,10 @@ class Request:
     """
 
     epochs: int
-    batch_size: int
     optimizer: Optimizer
     schedule: Schedule | None
-    data: Prepared
+    source: Source
     validation: Prepared | None
-    weights: Array
     shuffle: bool
     generator: np.random.Generator
     progress: bool
@@ -75,6 +71,30 @@ def check_schedule(name: str, schedule: Any) -> Schedule:
         raise TypeError(f"{name}: expected a function of (epoch, history), got {came}; {remedy}")
     made: Schedule = schedule
     return made
+
+
+# As many parameters as arguments of fit that concern the data.
+def source_of(
+    network: "Network",
+    x: Any,
+    t: Any,
+    batch_size: int | None,
+    shuffle: bool,
+    check_finite: bool,
+    sample_weight: Any,
+    class_weight: Any,
+) -> Source:
+    """Where the batches come from: arrays, or an iterable of batches if there are no targets."""
+    if t is None and not hasattr(x, "__array__"):
+        for name, weight in (("sample_weight", sample_weight), ("class_weight", class_weight)):
+            if weight is not None:
+                raise ValueError(f"{name}: expected none with an iterable of batches, got one; pass arrays x and t")
+        return Batches(network, x, check_finite)
+    in_file = is_in_file(network, x)
+    data = rows_in_file(network, x, t, check_finite) if in_file else network.engine.prepare(x, t, check_finite)
+    size = rows_of_batch(network, len(data[0]), batch_size)
+    weights = weights_over_mean(network, data, sample_weight, class_weight)
+    return (RowsOfFile if in_file else Rows)(network, data, weights, size, arrays.flag("shuffle", shuffle))
 
 
 def rows_of_batch(network: "Network", rows: int, batch_size: int | None) -> int:

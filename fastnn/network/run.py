@@ -4,20 +4,20 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn.engine.engine import Batches, Snapshot
 from fastnn.engine.interpreters.jobs import DONE, NOT_FINITE
-from fastnn.engine.workspace import NO_ORDER
 from fastnn.errors import TrainingDivergedError
-from fastnn.gate import arrays, checks
+from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.returned import pinned
 from fastnn.network import callbacks
 from fastnn.network.history import History
 from fastnn.network.requests import Request
+from fastnn.network.sources import Data, Part
 from fastnn.optimizers import Optimizer
 from fastnn.system.progress import Progress
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 # within 0.1 s.
 SECONDS_PER_CALL = 0.05
 
-Data: TypeAlias = tuple[Array, Array, Array, Array]  # x, labels, dense, order; see engine/interpreters/jobs.py
-
 
 @dataclass
 class Position:
@@ -40,6 +38,8 @@ class Position:
     ----------
     epochs : int
         Completed epochs.
+    batches_before : int
+        The batches of these epochs.
     batches : int
         Batches of the epoch that has begun.
     samples, hits : int
@@ -54,6 +54,7 @@ class Position:
     """
 
     epochs: int = 0
+    batches_before: int = 0
     batches: int = 0
     samples: int = 0
     hits: int = 0
@@ -76,16 +77,10 @@ class Run:
         self.network, self.request, self.savers = network, request, savers
         self.history, self.position = History(), Position(request.initial_epoch)
         self.before_order: Mapping[str, Any] | None = None
-        x, labels, dense = request.data
-        order = np.arange(len(x), dtype=np.intp) if request.shuffle else NO_ORDER
-        self.data: Data = (x, labels, dense, order)
-        # Batch normalization would turn a single last row into 0.
-        alone = len(x) % request.batch_size == 1 and request.batch_size > 1 and bool(network.statistics)
-        self.samples = len(x) - alone  # of an epoch
-        self.batches = -(-self.samples // request.batch_size)
-        self._pins = pinned(*request.data, *(request.validation or ()))  # callbacks can reach the arrays behind them
+        self.source = request.source
+        self._pins = pinned(*(request.validation or ()))  # callbacks can reach the arrays behind them
         counts_hits = "accuracy" in request.figures
-        analytic = partial(network.engine.run_batches, weights=request.weights, counts_hits=counts_hits)
+        analytic = partial(network.engine.run_batches, counts_hits=counts_hits)
         self._run_batches: Any = self._run_numerical if request.numerical else analytic
         self._batches_per_call = 1
         self._saved = network.engine.snapshot()
@@ -104,7 +99,7 @@ class Run:
     @property
     def batches_done(self) -> int:
         """The batches of all epochs of this run."""
-        return self.history.epochs * self.batches + self.position.batches
+        return self.position.batches_before + self.position.batches
 
     @property
     def is_complete(self) -> bool:
@@ -119,10 +114,6 @@ class Run:
         self.network.engine.restore(snapshot)
         self._saved = self.network.engine.snapshot()
 
-    def draw_order(self) -> None:
-        """Draw the order of an epoch."""
-        self.data[3][:] = checks.permutation("rng", self.request.generator, len(self.data[0]))
-
     def _epoch(self) -> None:
         """One pass over the data, or the rest of one that has begun; then the callbacks."""
         request, position = self.request, self.position
@@ -130,16 +121,16 @@ class Run:
         optimizer = self._optimizer()
         if position.learning_rate is None and request.shuffle:  # drawn anew, so that two fits give the epochs of one
             self.before_order = request.generator.bit_generator.state
-            self.draw_order()
+            self.source.draw(request.generator)
         position.learning_rate = optimizer.lr
         label = f"epoch {position.epochs + 1}/{request.epochs}"
-        with Progress(self.samples, label, enabled=request.progress) as bar:
+        with Progress(self.source.samples, label, enabled=request.progress) as bar:
             if position.samples:
                 bar.update(position.samples)
-            while position.batches < self.batches:
-                self._call(optimizer, bar)
+            for part in self.source.parts(lambda: position.batches, self._most_batches):
+                self._train_on(part, optimizer, bar)
                 position.seconds = time.perf_counter() - started
-                if position.batches < self.batches:
+                if position.batches != self.source.batches:
                     for saver in self.savers:
                         saver.after_batches(self)
         row = {"loss": position.losses / position.samples, "accuracy": position.hits / position.samples}
@@ -150,7 +141,7 @@ class Run:
         row["seconds"] = time.perf_counter() - started
         for name in request.figures:  # once all are known: Ctrl-C must not leave half a row
             getattr(self.history, name).append(row[name])
-        self.position, self.before_order = Position(position.epochs + 1), None
+        self.position, self.before_order = Position(position.epochs + 1, self.batches_done), None
         self.position.has_ended = callbacks.after_epoch(request.callbacks, self.network, self.history)
         for saver in self.savers:
             saver.after_epoch(self)
@@ -166,43 +157,46 @@ class Run:
         factor = arrays.real(name, schedule(epoch, self.history), minimum=0.0)
         return replace(given, lr=given.lr * factor)
 
-    def _call(self, optimizer: Optimizer, bar: Progress) -> None:
-        """Train on the next batches of the epoch, as many as one call takes, or as there are until a file is due."""
+    def _most_batches(self) -> int:
+        """How many batches the next call takes, or how many there are until a file is due."""
+        due = [saver.batches_left(self.batches_done) for saver in self.savers]
+        return min([self._batches_per_call, *(left for left in due if left is not None)])
+
+    def _train_on(self, part: Part, optimizer: Optimizer, bar: Progress) -> None:
+        """Train on some batches."""
         position, engine = self.position, self.network.engine
-        first = position.batches
-        last = min(self.batches, first + self._batches_per_call)
-        for saver in self.savers:
-            last = min(last, first + (saver.batches_left(self.batches_done) or last))
         with engine.lock:  # another thread saves finite parameters only
             start = time.perf_counter()
-            result = self._run_batches(self.data, optimizer, (first, last, self.request.batch_size), position.losses)
-            self._pace(last - first, time.perf_counter() - start)
+            result = self._run_batches(part.data, optimizer, part.batches, position.losses, weights=part.weights)
+            self._pace(part.taken, time.perf_counter() - start)
             if not (result[3] == DONE and np.isfinite(engine.values).all()):
                 engine.restore(self._saved)
-                self._refuse_divergence(first, last)
+                self._refuse_divergence(part)
             engine.optimizer = self.request.optimizer
             self._saved = engine.snapshot(self._saved)
-        position.batches, position.samples = last, position.samples + result[0]
+        position.batches, position.samples = position.batches + part.taken, position.samples + result[0]
         position.losses, position.hits = result[1], position.hits + result[2]
         bar.update(result[0], loss=position.losses / position.samples)
 
-    def _refuse_divergence(self, first: int, last: int) -> None:
+    def _refuse_divergence(self, part: Part) -> None:
         """Say where the training diverged."""
-        x, labels = self.data[:2]
+        x, labels = part.data[:2]
+        first, last = self.position.batches, self.position.batches + part.taken
         if labels.size:  # a callback may have changed the labels
             arrays.labels("t", labels, len(x), self.network.outputs)
         raise TrainingDivergedError(
             f"loss: expected finite numbers, got NaN or infinity in epoch {self.position.epochs + 1}, "
-            f"batches {first + 1} to {last} of {self.batches}; the network keeps its last finite parameters: "
+            f"batches {first + 1} to {last} of {self.source.batches}; the network keeps its last finite parameters: "
             "lower the learning rate or scale the data"
         )
 
     def _compile(self) -> None:
         """Load or compile the kernels by training on no batch, so that the first epoch's seconds are its own."""
-        size, optimizer, engine = self.request.batch_size, self.request.optimizer, self.network.engine
-        self._run_batches(self.data, optimizer, (0, 0, size))
+        size, optimizer, engine = self.source.batch_size, self.request.optimizer, self.network.engine
+        data = self.source.sample()
+        self._run_batches(data, optimizer, (0, 0, size), weights=self.source.weights[: len(data[0])])
         if self.request.numerical:
-            x, labels, dense = (part[:size] for part in self.data[:3])
+            x, labels, dense = (part[:size] for part in data[:3])
             gradients = engine.perturbation((x, labels, dense)).gradient()[0]
             engine.measure_on(x, labels, dense)
             vector = np.concatenate([part.ravel() for part in gradients.values()])
@@ -210,9 +204,9 @@ class Run:
             engine.restore(self._saved)
 
     def _run_numerical(
-        self, data: Data, optimizer: Optimizer, batches: tuple[int, int, int], losses: float = 0.0
+        self, data: Data, optimizer: Optimizer, batches: tuple[int, int, int], losses: float = 0.0, *, weights: Array
     ) -> Batches:
-        """As `Engine.run_batches`, by numerical gradients."""
+        """As `Engine.run_batches`, by numerical gradients; there are no weights."""
         engine, samples, hits, size = self.network.engine, 0, 0, batches[2]
         for start in range(batches[0] * size, batches[1] * size, size):
             some: Any = slice(start, min(start + size, len(data[0])))

@@ -60,19 +60,18 @@ def stateful(callbacks: Sequence[Any]) -> dict[str, Any]:
 
 def settings_of(network: "Network", request: Request) -> dict[str, str]:
     """What must be the same where a run goes on, by the names of `fit` and `Network`."""
-    x, *targets = request.data
-    validation = request.validation
+    source, validation = request.source, request.validation
     return {
         "layers": f"[{', '.join(map(str, network.layers))}]",
         "input_shape": str(network.input_shape),
         "loss": repr(network.engine.loss),
         "dtype": network.dtype.name,
         "regularization": repr(network.regularization),
-        "x": _text_of_arrays([x]),
-        "t": _text_of_arrays(targets),
-        "sample_weight": _text_of_arrays([request.weights]) if request.weights.size else "none",
+        "x": _text_of_arrays(source.data[:1]) if source.rows else "batches",
+        "t": _text_of_arrays(source.data[1:]) if source.rows else "none",
+        "sample_weight": _text_of_arrays([source.weights]) if source.weights.size else "none",
         "validation_data": "none" if validation is None else _text_of_arrays(validation),
-        "batch_size": str(request.batch_size),
+        "batch_size": str(source.batch_size),
         "optimizer": repr(request.optimizer),
         "schedule": "none" if request.schedule is None else text_of(request.schedule),
         "shuffle": str(request.shuffle),
@@ -138,7 +137,7 @@ def go_on(run: "Run", path: str, tree: Mapping[str, Any], snapshot: Snapshot) ->
     run.go_on_at(position, snapshot)
     if has_order:
         run.before_order = generator.bit_generator.state = before_order
-        run.draw_order()
+        run.source.draw(generator)
     generator.bit_generator.state = now
     for saver, names in zip(run.savers, files, strict=False):
         saver.files = names
@@ -168,8 +167,8 @@ def _position(run: "Run", entry: Any) -> dict[str, Any]:
     own = vars(run.position)
     if entry.keys() != own.keys():
         raise ValueError(f"position: expected {', '.join(own)}, got {checks.shown(', '.join(entry))}")
-    rows = run.request.batch_size
-    most = {"epochs": MOST, "batches": run.batches - 1, "samples": rows * run.batches, "hits": rows * run.batches}
+    batches = MOST if run.source.batches is None else run.source.batches - 1
+    most = {"epochs": MOST, "batches_before": MOST, "batches": batches, "samples": MOST, "hits": MOST}
     made: dict[str, Any] = {name: arrays.integer(name, entry[name], 0, bound) for name, bound in most.items()}
     for name in ("losses", "seconds"):
         made[name] = arrays.real(name, entry[name])

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def fit(
     self: "Network",
     x: Any,
-    t: Any,
+    t: Any = None,
     *,
     epochs: int = 10,
     batch_size: int | None = 100,
@@ -48,14 +48,17 @@ def fit(
 
     Parameters
     ----------
-    x : array (N, D)
+    x : array (N, D), or iterable of batches
+        Of a `numpy.memmap` with another dtype than the network's, only the rows of some batches are in memory at a
+        time. Without t, x gives the batches, pairs (x, t), in its own order: a list, a `torch.utils.data.DataLoader`, a
+        generator for a single epoch, or a function that returns the batches of an epoch anew.
     t : array (N,) or (N, K)
         Targets as the network's loss takes them.
     epochs : int
         Passes over the data.
     batch_size : int or None
         Samples for one update; None for all of them. The last batch of an epoch may be smaller; with BatchNorm, a last
-        batch of a single row is left out, and out of the figures, too.
+        batch of a single row is left out, and out of the figures, too. An iterable has its own batches.
     optimizer : Optimizer, optional
         By default training goes on with the optimizer of the network's last update and its state, also after
         `fastnn.load`; a network that was never trained takes SGD(lr=0.1). A given optimizer of the same kind goes on
@@ -102,7 +105,7 @@ def fit(
         Where there is no such file yet, the training begins afresh, so that one command serves before and after a
         kill. If the name holds {epoch}, the newest such file is taken. Everything in the network and in `rng` is put
         back. All other arguments, the data included, must be the ones of the run, except that `epochs` may grow and
-        n_threads may differ; `optimizer` may be left out.
+        n_threads may differ; `optimizer` may be left out. An iterable must give the batches of the run again.
 
     Returns
     -------
@@ -126,27 +129,24 @@ def fit(
     optimizer = (known or requests.last_optimizer(self)) if optimizer is None else check_optimizer(optimizer)
     schedule = None if schedule is None else requests.check_schedule("schedule", schedule)
     generator = arrays.generator("rng", rng)
-    data = self.engine.prepare(x, t, check_finite)
-    size = requests.rows_of_batch(self, len(data[0]), batch_size)
+    given = x, t, batch_size, shuffle, check_finite, sample_weight, class_weight
+    source = requests.source_of(self, *given)
     validation = requests.prepared_validation(self, validation_data, check_finite)
     calls.check(callbacks)
     if not np.isfinite(self.engine.values).all():
         raise ValueError("params: expected finite parameters, got NaN or infinity; call network.initialize() first")
-    weights = requests.weights_over_mean(self, data, sample_weight, class_weight)
     request = Request(
         epochs=epochs,
-        batch_size=size,
         optimizer=optimizer,
         schedule=schedule,
-        data=data,
+        source=source,
         validation=validation,
-        weights=weights,
         shuffle=arrays.flag("shuffle", shuffle),
         generator=generator,
         progress=arrays.flag("progress", progress),
         callbacks=callbacks,
-        numerical=requests.is_numerical(gradient, self, weights),
-        figures=requests.names_of_figures(self.engine.counts_hits(*data[1:]), validation is not None),
+        numerical=requests.is_numerical(gradient, self, source.weights),
+        figures=requests.names_of_figures(source.counts_hits, validation is not None),
         initial_epoch=arrays.integer("initial_epoch", initial_epoch, minimum=0),
         seed=int(rng) if isinstance(rng, int | np.integer) else None,
     )

@@ -1,0 +1,179 @@
+"""Where a training takes its batches from: arrays in memory, arrays in a file, or an iterable of batches."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from fastnn.engine.workspace import NO_ORDER, NO_WEIGHTS
+from fastnn.gate import arrays, checks
+from fastnn.gate.arrays import Array
+from fastnn.gate.returned import pinned
+
+if TYPE_CHECKING:
+    from fastnn.network.network import Network
+
+Prepared: TypeAlias = tuple[Array, Array, Array]  # x, labels, dense; see engine/interpreters/jobs.py
+Data: TypeAlias = tuple[Array, Array, Array, Array]  # and the order of their rows
+NUMBERS_AT_ONCE = 1 << 20  # of an array in a file that are in memory, if a batch is not larger
+BATCHES = "a list of pairs (x, t), a DataLoader, a generator, or a function that returns one of them"
+
+
+class Part(NamedTuple):
+    """Batches for one call."""
+
+    data: Data
+    batches: tuple[int, int, int]  # first, last, rows of one: within the data
+    weights: Array
+    taken: int
+
+
+class Rows:
+    """Batches of arrays, in the order of their rows or in another one.
+
+    Attributes
+    ----------
+    rows, samples, batches : int
+        The rows; the samples of an epoch and its batches.
+    """
+
+    def __init__(self, network: "Network", data: Prepared, weights: Array, batch_size: int, shuffled: bool) -> None:
+        self.data, self.weights, self.batch_size = data, weights, batch_size
+        self.rows = len(data[0])
+        self.order = np.arange(self.rows, dtype=np.intp) if shuffled else NO_ORDER
+        # Batch normalization would turn a single last row into 0.
+        alone = self.rows % batch_size == 1 and batch_size > 1 and bool(network.statistics)
+        self.samples = self.rows - alone
+        self.batches = -(-self.samples // batch_size)
+        self.counts_hits = network.engine.counts_hits(*data[1:])
+        self.most = self.batches  # of a call
+        self.pins = pinned(*data)  # callbacks can reach the arrays behind these views
+
+    def draw(self, generator: np.random.Generator) -> None:
+        """Draw the order of an epoch."""
+        self.order[:] = checks.permutation("rng", generator, self.rows)
+
+    def sample(self) -> Data:
+        """Some rows, on which nothing is trained."""
+        return *self.data, self.order
+
+    def parts(self, done: Callable[[], int], most: Callable[[], int]) -> Iterator[Part]:
+        """The rest of an epoch of which so many batches are done, in parts of at most so many."""
+        while (first := done()) < self.batches:
+            last = min(self.batches, first + min(most(), self.most))
+            yield self.part(first, last)
+
+    def part(self, first: int, last: int) -> Part:
+        """These batches."""
+        return Part((*self.data, self.order), (first, last, self.batch_size), self.weights, last - first)
+
+    def of_batch(self, part: Part, number: int) -> Array:
+        """The inputs of one batch of a part, the number counted from 0."""
+        first = (part.batches[0] + number) * self.batch_size
+        rows = slice(first, first + self.batch_size)
+        x, order = part.data[0], part.data[3]
+        return x[order[rows]] if order.size else x[rows]
+
+
+class RowsOfFile(Rows):
+    """As `Rows`, for an array in a file that is not as kernels take it: the rows of a part are read and converted."""
+
+    def __init__(self, network: "Network", data: Prepared, weights: Array, batch_size: int, shuffled: bool) -> None:
+        super().__init__(network, data, weights, batch_size, shuffled)
+        self.network, self.most = network, max(1, NUMBERS_AT_ONCE // (network.inputs * batch_size))
+
+    def sample(self) -> Data:
+        return self.part(0, 1).data
+
+    def part(self, first: int, last: int) -> Part:
+        size = self.batch_size
+        rows: Any = slice(first * size, min(last * size, self.samples))
+        some = self.order[rows] if self.order.size else rows
+        x, labels, dense = self.data
+        data = converted(self.network, "x", x[some], False), labels[some] if len(labels) else labels
+        weights = self.weights[some] if len(self.weights) else self.weights
+        all_dense = np.ascontiguousarray(dense[some]) if len(dense) else dense
+        return Part((*data, all_dense, NO_ORDER), (0, last - first, size), weights, last - first)
+
+
+class Batches:
+    """Batches that an iterable gives, anew for each epoch."""
+
+    order, weights, samples, rows = NO_ORDER, NO_WEIGHTS, 0, 0
+    batches = None
+
+    def __init__(self, network: "Network", given: Any, check_finite: bool) -> None:
+        self.network, self.given, self.check_finite = network, given, check_finite
+        iterator = self._iterator()
+        first = next(iterator, None)
+        if first is None:
+            raise ValueError(f"x: expected batches (x, t), got none; pass {BATCHES}")
+        self.data = self._prepared(first)
+        self.batch_size = len(self.data[0])
+        self.counts_hits = network.engine.counts_hits(*self.data[1:])
+        # So that a generator loses no batch, and a DataLoader draws one order for the first epoch.
+        self._begun: Iterator[Any] | None = itertools.chain([first], iterator)
+
+    def draw(self, generator: np.random.Generator) -> None:
+        """Draw nothing: the iterable has its own order."""
+
+    def sample(self) -> Data:
+        """The first batch."""
+        return *self.data, NO_ORDER
+
+    def parts(self, done: Callable[[], int], most: Callable[[], int]) -> Iterator[Part]:
+        """The rest of an epoch of which so many batches are done: the iterable gives them again."""
+        iterator, self._begun = self._begun or self._iterator(), None
+        count = 0
+        for batch in itertools.islice(iterator, done(), None):
+            x, labels, dense = self._prepared(batch)
+            if len(x) == 1 and self.network.statistics:
+                continue  # batch normalization would turn it into 0
+            count += 1
+            yield Part((x, labels, dense, NO_ORDER), (0, 1, len(x)), NO_WEIGHTS, 1)
+        if count == 0 and done() == 0:
+            came = "none, as an iterator gives its batches once"
+            raise ValueError(f"x: expected batches for each epoch, got {came}; pass a list, a DataLoader or a function")
+
+    def of_batch(self, part: Part, number: int) -> Array:
+        """The inputs of the batch."""
+        return part.data[0]
+
+    def _iterator(self) -> Iterator[Any]:
+        """An iterator over the batches of an epoch."""
+        given = self.given() if callable(self.given) and not isinstance(self.given, Iterable) else self.given
+        if not isinstance(given, Iterable):
+            raise TypeError(f"x: expected batches, as t is None, got {checks.shown(given)}; pass {BATCHES}")
+        return iter(given)
+
+    def _prepared(self, batch: Any) -> Prepared:
+        if not isinstance(batch, tuple | list) or len(batch) != 2:
+            came = f"{len(batch)} parts" if isinstance(batch, tuple | list) else checks.shown(batch)
+            raise TypeError(f"x: expected batches that are pairs (x, t), as t is None, got {came}; pass {BATCHES}")
+        return self.network.engine.prepare(batch[0], batch[1], self.check_finite)
+
+
+Source: TypeAlias = Rows | Batches
+
+
+def is_in_file(network: "Network", x: Any) -> bool:
+    """Whether x is an array in a file that would be copied as a whole to become one that kernels take."""
+    return isinstance(x, np.memmap) and not (x.dtype == network.dtype and x.flags.c_contiguous and x.flags.aligned)
+
+
+def converted(network: "Network", name: str, x: Any, finite: bool) -> Array:
+    """Rows as kernels take them."""
+    engine = network.engine
+    options: Any = {"dtype": engine.dtype, "rounding": True, "finite": finite, "option": arrays.CHECK_FINITE}
+    rows: Array = arrays.floats(name, np.asarray(x), ("N", *engine.input_shape), **options)
+    return rows.reshape(len(rows), engine.inputs)
+
+
+def rows_in_file(network: "Network", x: Any, t: Any, check_finite: bool) -> Prepared:
+    """x itself, checked piece by piece, and the prepared targets."""
+    rows = max(1, NUMBERS_AT_ONCE // network.inputs)
+    for first in range(0, max(1, len(x)), rows):
+        name = "x" if len(x) <= rows else f"x[{first}:{first + rows}]"
+        converted(network, name, x[first : first + rows], check_finite)
+    return x, *network.engine.prepare_targets("t", t, len(x), check_finite)
