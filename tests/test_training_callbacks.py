@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnn import Affine, History, Network
+from fastnn import SGD, Affine, History, Network
 from tests.test_training import T, X, parameter_bits, small_network
 
 
@@ -60,6 +60,53 @@ def test_begin_may_refuse() -> None:
 @pytest.mark.parametrize(("result", "epochs"), [(True, 1), (np.True_, 1), (False, 3), (np.False_, 3), (None, 3)])
 def test_true_ends_the_training(result: Any, epochs: int) -> None:
     assert small_network().fit(X, T, epochs=3, callbacks=[lambda net, history: result]).epochs == epochs
+
+
+class ByBatch:
+    """A callback that is called after batches alone."""
+
+    def __init__(self, last: int = 10**6, result: Any = True) -> None:
+        self.figures: list[Any] = []
+        self.last, self.result = last, result
+
+    def after_batch(self, net: Network, figures: Any) -> Any:
+        self.figures.append(figures)
+        return self.result if len(self.figures) == self.last else None
+
+
+@pytest.mark.parametrize("as_batches", [True, False])
+def test_callbacks_by_batch(as_batches: bool) -> None:
+    """Each sees the loss of its batch before the update; the training has the same bits as without one."""
+    net, plain, other, callback = small_network(), small_network(), small_network(), ByBatch()
+    options: dict[str, Any] = {"epochs": 2, "batch_size": 30, "shuffle": False, "optimizer": SGD(0.2)}
+    pairs = [(X[i : i + 30], T[i : i + 30]) for i in (0, 30, 60)]
+    data = (pairs,) if as_batches else (X, T)
+    history = net.fit(*data, schedule=lambda epoch, _: 0.5**epoch, callbacks=[callback], **options)
+    expected = plain.fit(X, T, schedule=lambda epoch, _: 0.5**epoch, **options)
+    assert (history.loss, parameter_bits(net)) == (expected.loss, parameter_bits(plain))
+    batches = None if as_batches else 3
+    rest = [(figures[:4], figures.learning_rate) for figures in callback.figures]
+    assert rest == [((e, b, batches, 10 if b == 2 else 30), (0.2, 0.1)[e]) for e in range(2) for b in range(3)]
+    losses = [other.step(*pair, SGD(rate)) for rate in (0.2, 0.1) for pair in pairs]
+    np.testing.assert_allclose([figures.loss for figures in callback.figures], losses, rtol=1e-6)
+
+
+def test_a_callback_by_batch_ends_the_training() -> None:
+    """The epoch ends there: its figures are of the batches so far, and callbacks by epoch are called."""
+    net, other, recorder = small_network(), small_network(), Recorder()
+    options: dict[str, Any] = {"batch_size": 30, "shuffle": False, "optimizer": SGD(0.2)}
+    history = net.fit(X, T, epochs=5, callbacks=[ByBatch(2), recorder], **options)
+    expected = other.fit(X[:60], T[:60], epochs=1, **options)
+    assert (history.loss, history.accuracy, parameter_bits(net)) == (
+        expected.loss,
+        expected.accuracy,
+        parameter_bits(other),
+    )
+    assert [call[0] for call in recorder.calls] == ["begin", "epoch", "end"]
+    with pytest.raises(
+        TypeError, match=r"^callbacks\[1\]: expected True, to end the training, or False or None, to go on"
+    ):
+        net.fit(X, T, callbacks=[recorder, ByBatch(1, "stop")])
 
 
 @pytest.mark.parametrize("result", ["stop", 0.25, 0, 1, np.array(True)])

@@ -82,7 +82,7 @@ class Run:
         counts_hits = "accuracy" in request.figures
         analytic = partial(network.engine.run_batches, counts_hits=counts_hits)
         self._run_batches: Any = self._run_numerical if request.numerical else analytic
-        self._batches_per_call = 1
+        self._by_batch, self._batches_per_call = callbacks.by_batch(request.callbacks), 1
         self._saved = network.engine.snapshot()
 
     def train(self) -> History:
@@ -123,13 +123,15 @@ class Run:
             self.before_order = request.generator.bit_generator.state
             self.source.draw(request.generator)
         position.learning_rate = optimizer.lr
-        label = f"epoch {position.epochs + 1}/{request.epochs}"
+        label, ends = f"epoch {position.epochs + 1}/{request.epochs}", False
         with Progress(self.source.samples, label, enabled=request.progress) as bar:
             if position.samples:
                 bar.update(position.samples)
             for part in self.source.parts(lambda: position.batches, self._most_batches):
-                self._train_on(part, optimizer, bar)
+                ends = self._train_on(part, optimizer, bar)
                 position.seconds = time.perf_counter() - started
+                if ends:
+                    break
                 if position.batches != self.source.batches:
                     for saver in self.savers:
                         saver.after_batches(self)
@@ -142,7 +144,7 @@ class Run:
         for name in request.figures:  # once all are known: Ctrl-C must not leave half a row
             getattr(self.history, name).append(row[name])
         self.position, self.before_order = Position(position.epochs + 1, self.batches_done), None
-        self.position.has_ended = callbacks.after_epoch(request.callbacks, self.network, self.history)
+        self.position.has_ended = callbacks.after_epoch(request.callbacks, self.network, self.history) or ends
         for saver in self.savers:
             saver.after_epoch(self)
 
@@ -158,12 +160,14 @@ class Run:
         return replace(given, lr=given.lr * factor)
 
     def _most_batches(self) -> int:
-        """How many batches the next call takes, or how many there are until a file is due."""
+        """How many batches the next call takes, or how many there are until a file is due or a callback is called."""
+        if self._by_batch:
+            return 1
         due = [saver.batches_left(self.batches_done) for saver in self.savers]
         return min([self._batches_per_call, *(left for left in due if left is not None)])
 
-    def _train_on(self, part: Part, optimizer: Optimizer, bar: Progress) -> None:
-        """Train on some batches."""
+    def _train_on(self, part: Part, optimizer: Optimizer, bar: Progress) -> bool:
+        """Train on some batches; return whether a callback ends the training."""
         position, engine = self.position, self.network.engine
         with engine.lock:  # another thread saves finite parameters only
             start = time.perf_counter()
@@ -174,9 +178,15 @@ class Run:
                 self._refuse_divergence(part)
             engine.optimizer = self.request.optimizer
             self._saved = engine.snapshot(self._saved)
+        before, position.losses = position.losses, result[1]
         position.batches, position.samples = position.batches + part.taken, position.samples + result[0]
-        position.losses, position.hits = result[1], position.hits + result[2]
+        position.hits += result[2]
         bar.update(result[0], loss=position.losses / position.samples)
+        if not self._by_batch:
+            return False
+        number = position.epochs, position.batches - 1, self.source.batches
+        figures = callbacks.BatchFigures(*number, result[0], (result[1] - before) / result[0], optimizer.lr)
+        return callbacks.after_batch(self._by_batch, self.network, figures)
 
     def _refuse_divergence(self, part: Part) -> None:
         """Say where the training diverged."""

@@ -82,6 +82,8 @@ def fit(
         False or None. It may have further methods. begin(network, figures) is called before anything is changed,
         with the names of the figures that the history will hold, and refuses by raising an error. end(network, history)
         is called when the training has ended, even by an error or Ctrl-C, or when a later callback has refused.
+        after_batch(network, figures) is called after each batch, with its `epoch`, `batch`, `loss` and other figures,
+        and ends the training by True; a callback with this method need not be called by epoch.
         state(network) returns, for checkpoints, what decides its later results: a dictionary of texts, numbers, lists,
         dictionaries, None and arrays. restore(network, state) takes it back. A schedule may have these two methods,
         too. `fastnn.EarlyStopping` is such a callback. `fastnn.Checkpoint` writes the state of the training after all
