@@ -35,6 +35,7 @@ from fastnn.models.ensembles import Bagging as Bagging
 from fastnn.models.searches import random_restarts as random_restarts
 from fastnn.models.searches import simulated_annealing as simulated_annealing
 from fastnn.network.checkpoint import Checkpoint as Checkpoint
+from fastnn.network.csv_logger import CSVLogger as CSVLogger
 from fastnn.network.early_stopping import EarlyStopping as EarlyStopping
 from fastnn.network.history import History as History
 from fastnn.network.network import Network as Network

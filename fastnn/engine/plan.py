@@ -238,15 +238,19 @@ class _Places:
         return len(shapes)
 
 
-def table_of_layers(layers: Sequence[Layer], shapes: Sequence[Shape], title: str) -> str:
-    """A table of layers, the shapes of their outputs and their parameters; the title is in its last line."""
+def rows_of_layers(layers: Sequence[Layer], shapes: Sequence[Shape], title: str) -> list[tuple[str, str, str]]:
+    """A heading, a row for each layer with the shape of its outputs and its parameters, and a row with the title."""
     rows, total = [("layer", "outputs", "parameters")], 0
     for layer, before, after in zip(layers, shapes, shapes[1:], strict=False):
         size = sum(math.prod(shape) for shape in layer.parameters(before).values())
         total += size
         outputs = f"{after[0]:,}" if len(after) == 1 else " x ".join(map(str, after))
         rows.append((str(layer), outputs, f"{size:,}" if size else "-"))
-    rows.append((title, "", f"{total:,}"))
+    return [*rows, (title, "", f"{total:,}")]
+
+
+def table_of_layers(rows: Sequence[tuple[str, str, str]]) -> str:
+    """The rows of layers as a text."""
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     lines = [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
     rule = "-" * len(lines[0])

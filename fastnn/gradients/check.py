@@ -25,6 +25,7 @@ from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import answers_slips
 from fastnn.gradients.chained_gradient import chained_gradient, smallest
+from fastnn.system import html
 
 AGREE, DIFFER, CANNOT_TELL = "agree", "differ", "cannot tell"
 TOLERANCES = {"float32": 1e-3, "float64": 1e-6}  # how far an entry may be off, beyond the measured noise
@@ -142,30 +143,34 @@ class GradientReport:
             figure.savefig(path)
         return figure
 
-    def __str__(self) -> str:
+    def _rows(self) -> list[tuple[str, ...]]:
+        """A heading, and a row for each tensor."""
         head: tuple[str, ...] = ("tensor", "entries", "largest error", "median", "analytic", "numerical", "at")
-        head += ("noise", "kinks", "unknown", "verdict")
-        rows = [head]
+        rows = [(*head, "noise", "kinks", "unknown", "verdict")]
         for t in self.tensors.values():
             numbers = (f"{t.largest_error:.1e}", f"{t.median_error:.1e}", f"{t.analytic:.6g}", f"{t.numerical:.6g}")
             at = ", ".join(map(str, t.worst))
-            rows.append(
-                (
-                    *(t.name, f"{t.entries:,}", *numbers, at, f"{t.estimated_error:.0e}"),
-                    *(str(len(t.kinks)), str(t.unknown), t.verdict),
-                )
-            )
-        widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-        lines = []
+            counts = f"{t.estimated_error:.0e}", str(len(t.kinks)), str(t.unknown), t.verdict
+            rows.append((t.name, f"{t.entries:,}", *numbers, at, *counts))
+        return rows
+
+    def _result(self) -> str:
+        return f"{self.verdict} (h = {self.h:g}; errors are relative, values those of the worst entry)"
+
+    def __str__(self) -> str:
+        rows, lines = self._rows(), []
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
             cells = [
-                f"{cell:<{w}}" if i in (0, len(head) - 1) else f"{cell:>{w}}"
+                f"{cell:<{w}}" if i in (0, len(row) - 1) else f"{cell:>{w}}"
                 for i, (cell, w) in enumerate(zip(row, widths, strict=True))
             ]
             lines.append("  ".join(cells).rstrip())
-        return "\n".join(
-            [*lines, f"{self.verdict} (h = {self.h:g}; errors are relative, values those of the worst entry)"]
-        )
+        return "\n".join([*lines, self._result()])
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        return html.table(self._rows()[0], self._rows()[1:], self._result())
 
     def __repr__(self) -> str:
         return f"<GradientReport: {self.verdict}, {len(self.tensors)} tensors>"

@@ -6,7 +6,7 @@ import re
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastnn.gate import arrays, checks
 from fastnn.gate.slips import answers_slips
@@ -64,6 +64,7 @@ class Checkpoint:
     keep: int | None = 1
     best: str | os.PathLike[str] | None = None
     monitor: str = "validation_loss"
+    for_one_network: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("path", "best"):
@@ -88,7 +89,7 @@ class Checkpoint:
         header.describe(network, network.engine.snapshot())
         for name in (self.path, self.best):
             if name is not None:
-                _check_place(str(name))
+                check_place(str(name))
         if self.best is not None:
             refuse_unmeasured(self.monitor, figures)
 
@@ -126,7 +127,7 @@ def newest(argument: str, path: Any) -> str | None:
     return max(found)[2] if found else None
 
 
-def _check_place(path: str) -> None:
+def check_place(path: str) -> None:
     """Refuse a name in a folder that is not there or may not be written to, and a format whose library is missing."""
     folder = os.path.dirname(os.path.realpath(path))
     if not os.path.isdir(folder):

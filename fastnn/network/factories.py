@@ -18,7 +18,6 @@ import numpy as np
 from fastnn.engine.threads import get_num_threads
 from fastnn.gate import arrays, checks
 from fastnn.gate.slips import remedy
-from fastnn.network.checkpoint import Checkpoint
 from fastnn.network.history import History
 from fastnn.network.network import Network
 
@@ -82,9 +81,10 @@ def check_fit_options(callee: Callable[..., Any], options: dict[str, Any], *refu
             near = remedy(name, [*inspect.signature(callee).parameters, *known])
             raise TypeError(expected + REMEDIES.get(name, f"; {near}"))
     callbacks = options.get("callbacks", ())
-    if isinstance(callbacks, list | tuple) and any(isinstance(one, Checkpoint) for one in callbacks):
-        came = "a Checkpoint, whose file all would write; train one network by fit"
-        raise ValueError(f"callbacks: expected callbacks that several networks can share, got {came}")
+    for callback in callbacks if isinstance(callbacks, list | tuple) else ():
+        if getattr(callback, "for_one_network", False):
+            came = f"a {type(callback).__name__}, whose file all would write; train one network by fit"
+            raise ValueError(f"callbacks: expected callbacks that several networks can share, got {came}")
     return options
 
 

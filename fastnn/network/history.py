@@ -4,6 +4,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from fastnn.system import html
+
+SHOWN = 5  # epochs at either end of a long table
 MONITORS = ("validation_loss", "validation_accuracy", "loss", "accuracy")
 
 
@@ -42,6 +45,19 @@ class History:
     def last(self) -> dict[str, float]:
         """The figures of the last completed epoch by name."""
         return {name: values[-1] for name, values in vars(self).items() if values}
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """Copies of the lists that hold figures, by name; `pandas.DataFrame(history.to_dict())` is a table of them."""
+        return {name: list(values) for name, values in vars(self).items() if values}
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks: the first epochs and the last ones, if there are many."""
+        figures = self.to_dict()
+        shown = [i for i in range(self.epochs) if self.epochs <= 2 * SHOWN or i < SHOWN or i >= self.epochs - SHOWN]
+        rows = [[f"{i + 1}", *(f"{values[i]:.4g}" for values in figures.values())] for i in shown]
+        if len(shown) < self.epochs:
+            rows.insert(SHOWN, ["..."] * (1 + len(figures)))
+        return html.table(["epoch", *(name.replace("_", " ") for name in figures)], rows, str(self))
 
     def __repr__(self) -> str:
         return f"<History of {self}>"

@@ -15,7 +15,7 @@ from fastnn.engine.interpreters import jobs
 from fastnn.engine.interpreters.jobs import DONE, REFUSED
 from fastnn.engine.parameters import Parameters
 from fastnn.engine.perturbation import METHODS, step_size
-from fastnn.engine.plan import table_of_layers
+from fastnn.engine.plan import rows_of_layers, table_of_layers
 from fastnn.engine.regularization import Regularization
 from fastnn.engine.workspace import INDEX, NO_ORDER
 from fastnn.errors import TrainingDivergedError
@@ -31,6 +31,7 @@ from fastnn.network import passes, training
 from fastnn.network.history import History
 from fastnn.operations.base import Shape
 from fastnn.optimizers import Optimizer, check_optimizer
+from fastnn.system import html
 
 
 @answers_slips
@@ -307,7 +308,15 @@ class Network(Exchangeable):
 
     def summary(self) -> str:
         """A table of the layers: outputs, parameters, and the activation's number if it has one."""
-        return table_of_layers(self._engine.layers, self._engine.shapes, f"loss {self.loss_name}, {self.dtype}")
+        return table_of_layers(self._rows())
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        title = f"loss {self.loss_name}, {self.dtype}"
+        return rows_of_layers(self._engine.layers, self._engine.shapes, title)
+
+    def _repr_html_(self) -> str:
+        """The summary as a table for notebooks."""
+        return html.table(self._rows()[0], self._rows()[1:])
 
     def __repr__(self) -> str:
         layers = ", ".join(str(layer) for layer in self.layers)

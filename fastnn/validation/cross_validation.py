@@ -23,6 +23,7 @@ from fastnn.network.factories import (
 )
 from fastnn.network.history import History
 from fastnn.network.network import Network
+from fastnn.system import html
 
 MANY = 2**31  # taken for the number of folds where an iterator does not tell
 
@@ -64,6 +65,13 @@ class CrossValidation:
     def accuracy_deviation(self) -> float:
         """The standard deviation of the folds' accuracies, with F - 1 of F folds as divisor; NaN for one fold."""
         return _deviation(self.accuracy)
+
+    def _repr_html_(self) -> str:
+        """A table of the folds for notebooks."""
+        rows = [[str(i + 1), f"{self.loss[i]:.4f}", f"{self.accuracy[i]:.4f}"] for i in range(len(self.loss))]
+        means = f"{self.mean_loss:.4f} +- {self.loss_deviation:.4f}"
+        rows.append(["mean", means, f"{self.mean_accuracy:.4f} +- {self.accuracy_deviation:.4f}"])
+        return html.table(["fold", "loss", "accuracy"], rows)
 
     def __str__(self) -> str:
         folds = f"{len(self.loss)} fold{'s' * (len(self.loss) > 1)}"

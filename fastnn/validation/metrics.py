@@ -11,6 +11,7 @@ import numpy as np
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array, LabelArray
 from fastnn.gate.slips import answers_slips
+from fastnn.system import html
 
 MOST_CLASSES = 2**10  # where the labels alone say how many there are, one wild label must not fill the memory
 
@@ -35,6 +36,12 @@ class Scores:
     recall: Array
     f1: Array
     support: LabelArray
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        figures = zip(self.precision, self.recall, self.f1, self.support, strict=True)
+        rows = [[str(k), *(f"{one:.4f}" for one in row[:3]), f"{row[3]:,}"] for k, row in enumerate(figures)]
+        return html.table(["class", "precision", "recall", "f1", "samples"], rows)
 
     def __str__(self) -> str:
         lines = ["class  precision  recall      f1  samples"]

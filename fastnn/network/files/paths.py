@@ -60,9 +60,17 @@ def writing(path: str) -> Iterator[IO[bytes]]:
         with files.replacing(target) as file:
             yield file
     except OSError as error:
-        remedy = files.remedy(error, target)
-        sentence = f"path: expected to be able to write {target}, got {error.strerror or error!s}; {remedy}"
-        raise _restated(error, sentence) from error
+        raise _unwritable(error, target) from error
+
+
+@contextlib.contextmanager
+def appending(path: str) -> Iterator[IO[bytes]]:
+    """The file at `path`, opened to be made longer; OSError with a sentence that says what to do."""
+    try:
+        with open(path, "ab") as file:
+            yield file
+    except OSError as error:
+        raise _unwritable(error, path) from error
 
 
 @contextlib.contextmanager
@@ -76,6 +84,12 @@ def reading(path: str) -> Iterator[IO[bytes]]:
         raise _restated(error, sentence) from error
     with file:
         yield file
+
+
+def _unwritable(error: OSError, path: str | pathlib.Path) -> OSError:
+    """The same kind of error, for a file that cannot be written."""
+    remedy = files.remedy(error, path)
+    return _restated(error, f"path: expected to be able to write {path}, got {error.strerror or error!s}; {remedy}")
 
 
 def _restated(error: OSError, sentence: str) -> OSError:

@@ -1,0 +1,82 @@
+"""What notebooks show: tables in HTML of networks, histories, reports and scores."""
+
+import html.parser
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import Affine, History, Network, Relu
+from fastnn.system.html import table
+
+
+class Reader(html.parser.HTMLParser):
+    """Reads the cells of a table, and notes whether each tag is closed where it should be."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.caption, self.open = "", list[str]()
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attributes: Any) -> None:
+        self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1] == "caption":
+            self.caption += data
+        else:
+            self.rows[-1][-1] += data
+
+
+def shown(thing: Any) -> Reader:
+    return Reader(thing._repr_html_())
+
+
+def test_a_table_escapes_its_texts() -> None:
+    read = Reader(table(["<a>", "b & c"], [["<script>", "1"]], "x < y"))
+    assert (read.rows, read.caption) == ([["<a>", "b & c"], ["<script>", "1"]], "x < y")
+
+
+def test_a_network() -> None:
+    net = Network([Affine(784, 50), Relu(), Affine(50, 10)], rng=0)
+    cells = [line.split() for line in net.summary().splitlines() if not line.startswith("-")]
+    assert [" ".join(row).split() for row in shown(net).rows] == cells
+
+
+@pytest.mark.parametrize(("epochs", "rows"), [(0, []), (3, [1, 2, 3]), (10, list(range(1, 11)))])
+def test_a_history(epochs: int, rows: list[int]) -> None:
+    history = History(loss=[1 / (1 + i) for i in range(epochs)], seconds=[0.5] * epochs)
+    read = shown(history)
+    assert read.rows[0] == (["epoch", "loss", "seconds"] if epochs else ["epoch"])
+    assert [row[0] for row in read.rows[1:]] == list(map(str, rows))
+    assert [row[1] for row in read.rows[1:]] == [f"{1 / i:.4g}" for i in rows]
+    assert read.caption == str(history)
+
+
+def test_a_long_history_shows_both_ends() -> None:
+    read = shown(History(loss=list(range(100)), seconds=[1.0] * 100))
+    assert [row[0] for row in read.rows[1:]] == [*"12345", "...", *map(str, range(96, 101))]
+
+
+def test_reports_and_scores() -> None:
+    net, x, t = Network([Affine(4, 3)], rng=0), np.eye(4), np.array([0, 1, 2, 0])
+    report = fastnn.check_gradients(net, x, t)
+    read = shown(report)
+    assert [row[0] for row in read.rows] == ["tensor", "W1", "b1"] and read.rows[1][-1] == "agree"
+    assert read.caption == str(report).splitlines()[-1]
+    scores = fastnn.classification_scores(t, net.predict(x))
+    assert [row[-1] for row in shown(scores).rows] == ["samples", "2", "1", "1"]
+    results = fastnn.cross_validate(lambda rng: Network([Affine(4, 3)], rng=rng), x, t, 2, epochs=1, rng=0)
+    rows = shown(results).rows
+    assert [row[0] for row in rows] == ["fold", "1", "2", "mean"]
+    assert rows[1][1:] == [f"{results.loss[0]:.4f}", f"{results.accuracy[0]:.4f}"]
