@@ -38,6 +38,7 @@ from fastnn.network.checkpoint import Checkpoint as Checkpoint
 from fastnn.network.csv_logger import CSVLogger as CSVLogger
 from fastnn.network.early_stopping import EarlyStopping as EarlyStopping
 from fastnn.network.history import History as History
+from fastnn.network.learning_rate_search import find_learning_rate as find_learning_rate
 from fastnn.network.network import Network as Network
 from fastnn.network.persistence import load as load
 from fastnn.own_operations import activation as activation

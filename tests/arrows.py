@@ -38,6 +38,7 @@ ARROWS = {
 LATE_ARROWS = {
     "__init__": "gate",
     "gradients": "plots",
+    "network": "plots",
     "dropin": "functional kernels",
     "demos": "plots command",
     "command": "engine operations",

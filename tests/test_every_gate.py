@@ -95,6 +95,7 @@ EXAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
     "fastnn.confusion_matrix": lambda: {"t": LABELS, "predicted": LABELS},
     "fastnn.cross_validate": lambda: {"network_factory": network, **DATA, "folds": 2},
     "fastnn.directional_derivative": lambda: {"f": squares, "x": np.ones(3), "v": np.ones(3)},
+    "fastnn.find_learning_rate": lambda: {"network": network(), **DATA, "steps": 2},
     "fastnn.gradient_descent": lambda: {"f": squares, "init_x": np.ones(2), "step_num": 1},
     "fastnn.line_fit_losses": lambda: {"x": np.ones(3), "t": np.ones(3), "w": np.ones(2), "b": np.ones(2)},
     "fastnn.numerical_diff": lambda: {"f": np.sin, "x": 1.0},
@@ -143,6 +144,7 @@ EXAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
     "plots.first_layer_weights": lambda: {"net": network(), "shape": (3, 1)},
     "plots.gradient_check": lambda: {"report": None},
     "plots.history": lambda: {"history": None},
+    "plots.learning_rate_search": lambda: {"search": None},
     "plots.learning_rates": lambda: {"f": squares, "init_x": 1.0, "rates": [0.1], "step_num": 1},
     "plots.line_fit_surface": lambda: {"x": np.arange(3.0), "t": np.ones(3)},
 }
@@ -283,7 +285,8 @@ def test_examples_are_right() -> None:
     assert set(EXAMPLES) <= set(WALK) and set(INSTANCES) <= set(WALK)
     for label, example in EXAMPLES.items():
         owner, _, method = label.rpartition(".")
-        if label in ("plots.history", "plots.gradient_check") or method == "step":
+        results = ("plots.history", "plots.gradient_check", "plots.learning_rate_search")
+        if label in results or method == "step":
             continue
         if label.startswith("plots"):
             pytest.importorskip("matplotlib").use("Agg")

@@ -4,8 +4,9 @@ import io
 import os
 import re
 import sys
+import types
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -256,3 +257,57 @@ def test_total_is_checked() -> None:
         Progress(-1)
     with pytest.raises(TypeError, match=whole("total: expected an integer of at least 0, got 1.5; pass 1 or 2")):
         Progress(fraction)
+
+
+# --- notebooks ---------------------------------------------------------------------------------------
+
+
+class Bar:
+    """Stands for tqdm.auto's bar; notes what is asked of it."""
+
+    made: ClassVar[list["Bar"]] = []
+
+    def __init__(self, **options: Any) -> None:
+        self.options, self.calls = options, list[Any]()
+        self.made.append(self)
+
+    def set_postfix(self, figures: dict[str, str], refresh: bool) -> None:
+        self.calls.append((figures, refresh))
+
+    def update(self, amount: int) -> None:
+        self.calls.append(amount)
+
+    def close(self) -> None:
+        self.calls.append("closed")
+
+
+@pytest.mark.parametrize(("shell", "bars"), [("ZMQInteractiveShell", 1), ("TerminalInteractiveShell", 0)])
+def test_a_notebook_shows_a_bar_of_tqdm(shell: str, bars: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell on a terminal has the line; a program without IPython imports nothing."""
+    found = type(shell, (), {})()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: found))
+    monkeypatch.setitem(sys.modules, "tqdm", types.ModuleType("tqdm"))
+    monkeypatch.setitem(sys.modules, "tqdm.auto", SimpleNamespace(tqdm=Bar))
+    monkeypatch.setattr(Bar, "made", [])
+    with Progress(300, "epoch 1/2") as progress:
+        progress.update(100, loss=0.25)
+    Progress(300, enabled=False).update(3)
+    assert len(Bar.made) == bars
+    for bar in Bar.made:
+        looks = {"unit": " samples", "unit_scale": True, "leave": False}
+        assert bar.options == {"total": 300, "desc": "epoch 1/2", **looks}
+        assert bar.calls == [({"loss": "0.2500"}, False), 100, "closed"]
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)  # not installed
+    Progress(300).update(3)
+
+
+def test_the_bar_of_tqdm_takes_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    tqdm = pytest.importorskip("tqdm")
+    monkeypatch.setitem(sys.modules, "tqdm.auto", tqdm)
+    found = type("ZMQInteractiveShell", (), {})()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: found))
+    with Progress(300, "epoch 1/2") as progress:
+        for _ in range(3):
+            progress.update(100, loss=0.25)
+        bar: Any = progress._bar_of_notebook
+        assert bar.n == 300

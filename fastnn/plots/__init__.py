@@ -9,9 +9,9 @@ checked before a figure is made.
 """
 
 from fastnn.plots.functions import activations, descent_paths, learning_rates, line_fit_surface
-from fastnn.plots.networks import decision_regions, first_layer_weights, gradient_check, history
+from fastnn.plots.networks import decision_regions, first_layer_weights, gradient_check, history, learning_rate_search
 
 __all__ = [
     "activations", "decision_regions", "descent_paths", "first_layer_weights", "gradient_check", "history",
-    "learning_rates", "line_fit_surface",
+    "learning_rate_search", "learning_rates", "line_fit_surface",
 ]  # fmt: skip

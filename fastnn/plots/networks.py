@@ -13,6 +13,7 @@ from fastnn.gate.checks import shown
 from fastnn.gate.slips import answers_slips
 from fastnn.gradients.check import GradientReport
 from fastnn.network.history import History
+from fastnn.network.learning_rate_search import LearningRateSearch
 from fastnn.plots import panels
 from fastnn.plots.panels import COLORS, GRID, MARKERS, Axes
 
@@ -69,6 +70,44 @@ def history(history: History, *, ax: Any = None) -> Axes:
         ax.figure.legend(handles=lines, loc="outside lower center", ncols=2)  # outside, where no line crosses it
     else:
         next(reversed(figures.values()))[0].legend(handles=lines, loc="center right")  # in the axes on top
+    return ax
+
+
+@answers_slips
+def learning_rate_search(search: LearningRateSearch, *, ax: Any = None) -> Axes:
+    """The losses of a search for a learning rate, over the logarithm of the rate.
+
+    Parameters
+    ----------
+    search : LearningRateSearch
+        As `fastnn.find_learning_rate` returns it.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything but a search with at least one loss and Axes.
+    """
+    if not isinstance(search, LearningRateSearch):
+        came = f"{shown(search)}; pass what fastnn.find_learning_rate returns"
+        raise TypeError(f"search: expected a LearningRateSearch, got {came}")
+    if not len(search.rates):
+        raise ValueError("search: expected at least one loss, got none, as the first was not finite; scale the data")
+    ax = (panels.given("ax", ax) or panels.new(1, 1, (6.4, 4.8)))[0]
+    ax.grid(**GRID)
+    ax.plot(search.rates, search.losses, color=COLORS[0], alpha=0.3, label="of each batch")
+    ax.plot(search.rates, search.smoothed, color=COLORS[0], linewidth=2, label="running mean")
+    if search.suggestion is not None:
+        label = f"steepest at {search.suggestion:.2g}"
+        ax.axvline(search.suggestion, linestyle="--", color=COLORS[1], label=label)
+    largest, least = search.smoothed.max(), search.smoothed.min()
+    ax.set(xscale="log", xlabel="learning rate", ylabel="loss", title="Loss by learning rate")
+    ax.set_ylim(least - 0.1 * (largest - least or 1.0), largest + 0.1 * (largest - least or 1.0))
+    ax.legend()
     return ax
 
 

@@ -1,5 +1,6 @@
-"""One line on the terminal that says how far a long task has come."""
+"""One line on the terminal, or a bar in a notebook, that says how far a long task has come."""
 
+import importlib
 import shutil
 import sys
 import time
@@ -19,7 +20,7 @@ class Progress:
     """A line rewritten in place: label, bar, per cent, figures, time left and rate.
 
     It is silent if `enabled` is False or the stream is no terminal, so that logs and pipes stay clean, and once writing
-    to it fails.
+    to it fails. In a notebook it is a bar of tqdm.auto, where that library is installed.
 
     total: the whole task, in `unit`; 0 if unknown: then no bar, per cent or time left is shown.
     label: what is being done, at the beginning of the line.
@@ -39,6 +40,7 @@ class Progress:
         self._figures: dict[str, float] = {}
         self._stream: Any = sys.stdout if stream is None else stream
         self._visible = enabled and messages.is_terminal(self._stream)
+        self._bar_of_notebook = _notebook_bar(total, label, unit) if enabled and stream is None else None
         self._started = time.monotonic()
         self._drawn_at = -REDRAW_SECONDS
         self._drawn_width = 0
@@ -46,6 +48,9 @@ class Progress:
     def update(self, amount: int, **figures: float) -> None:
         """Add `amount` to the work done; `figures`, such as loss=0.1234, stay until others replace them."""
         self.done += amount
+        if self._bar_of_notebook is not None:
+            self._bar_of_notebook.set_postfix({name: _short(value) for name, value in figures.items()}, refresh=False)
+            self._bar_of_notebook.update(amount)
         if not self._visible:
             return
         self._figures = figures or self._figures
@@ -56,6 +61,8 @@ class Progress:
 
     def close(self) -> None:
         """Clear the line; the cursor is left at its beginning. Closing twice does nothing more."""
+        if self._bar_of_notebook is not None:
+            self._bar_of_notebook.close()
         if self._visible and self._drawn_width:
             self._draw("")
             messages.write(self._stream, "\r")
@@ -115,6 +122,18 @@ class Progress:
             clock = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
             texts.insert(0, f"{clock} left")
         return texts
+
+
+def _notebook_bar(total: int, label: str, unit: str) -> Any:
+    """A bar of tqdm.auto that vanishes at its end; None outside notebooks and without tqdm."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if type(shell).__name__ != "ZMQInteractiveShell":  # of Jupyter's kernels
+        return None
+    try:
+        tqdm: Any = importlib.import_module("tqdm.auto").tqdm
+    except ImportError:
+        return None
+    return tqdm(total=total or None, desc=label, unit=f" {unit}", unit_scale=True, leave=False)
 
 
 def _short(value: float) -> str:
