@@ -271,8 +271,9 @@ def test_divergence_keeps_the_last_finite_parameters(first: Optimizer | None, op
         last_good.append(parameter_bits(net))
 
     sentence = (
-        r"loss: expected finite numbers, got NaN or infinity in epoch (\d+), batches 1 to 1 of 1; the network keeps "
-        "its last finite parameters: lower the learning rate or scale the data"
+        r"loss: expected finite numbers, got NaN or infinity in epoch (\d+), batch 1 of 1, first in .*; the network "
+        r"keeps its last finite parameters: lower the learning rate, now 1e\+38, clip gradients by the optimizer's "
+        "clip_norm=1.0, or begin at other weights"
     )
     with pytest.raises(fastnn.TrainingDivergedError, match=f"^{sentence}$") as caught:
         net.fit(X, T, epochs=1000, batch_size=None, optimizer=optimizer, callbacks=[remember])
@@ -305,7 +306,9 @@ def test_divergence_within_an_epoch() -> None:
     """An unchecked sample is infinite: its batch changes nothing, and the batches before it count."""
     net, other, x = small_network(), small_network(), X.copy()
     x[50] = np.inf
-    with pytest.raises(fastnn.TrainingDivergedError, match=r"^loss: .* in epoch 1, batches \d+ to \d+ of 7; "):
+    with pytest.raises(
+        fastnn.TrainingDivergedError, match=r"^loss: .* in epoch 1, batch 6 of 7, first in x; .*: mend the data$"
+    ):
         net.fit(x, T, epochs=3, batch_size=10, optimizer=SGD(0.1), shuffle=False, check_finite=False)
     kept = {parameter_bits(other)}
     for first in range(0, 50, 10):

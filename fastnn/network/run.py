@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from fastnn.errors import TrainingDivergedError
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.returned import pinned
-from fastnn.network import callbacks
+from fastnn.network import callbacks, divergence
 from fastnn.network.history import History
 from fastnn.network.requests import Request
 from fastnn.network.sources import Data, Part
@@ -175,7 +175,7 @@ class Run:
             self._pace(part.taken, time.perf_counter() - start)
             if not (result[3] == DONE and np.isfinite(engine.values).all()):
                 engine.restore(self._saved)
-                self._refuse_divergence(part)
+                self._refuse_divergence(part, optimizer)
             engine.optimizer = self.request.optimizer
             self._saved = engine.snapshot(self._saved)
         before, position.losses = position.losses, result[1]
@@ -188,16 +188,25 @@ class Run:
         figures = callbacks.BatchFigures(*number, result[0], (result[1] - before) / result[0], optimizer.lr)
         return callbacks.after_batch(self._by_batch, self.network, figures)
 
-    def _refuse_divergence(self, part: Part) -> None:
-        """Say where the training diverged."""
-        x, labels = part.data[:2]
-        first, last = self.position.batches, self.position.batches + part.taken
+    def _refuse_divergence(self, part: Part, optimizer: Optimizer) -> NoReturn:
+        """Say where the training diverged: the batches are taken once more, one by one."""
+        engine, labels, (first, last, size) = self.network.engine, part.data[1], part.batches
         if labels.size:  # a callback may have changed the labels
-            arrays.labels("t", labels, len(x), self.network.outputs)
+            arrays.labels("t", labels, len(part.data[0]), self.network.outputs)
+        x, place, number = part.data[0][:0], divergence.AFTER_THE_OUTPUTS, 0
+        for number in range(last - first):
+            batch = first + number, first + number + 1, size
+            outcome = self._run_batches(part.data, optimizer, batch, 0.0, weights=part.weights)[3]
+            if not (outcome == DONE and np.isfinite(engine.values).all()):
+                x = self.source.of_batch(part, number)
+                place = divergence.place_of(self.network, x)
+                break
+        engine.restore(self._saved)
+        of_all = "" if self.source.batches is None else f" of {self.source.batches}"
         raise TrainingDivergedError(
             f"loss: expected finite numbers, got NaN or infinity in epoch {self.position.epochs + 1}, "
-            f"batches {first + 1} to {last} of {self.source.batches}; the network keeps its last finite parameters: "
-            "lower the learning rate or scale the data"
+            f"batch {self.position.batches + number + 1}{of_all}, first in {place}; the network keeps its last finite "
+            f"parameters: {divergence.remedy(place, x, optimizer)}"
         )
 
     def _compile(self) -> None:

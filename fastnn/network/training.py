@@ -117,7 +117,8 @@ def fit(
     Raises
     ------
     TrainingDivergedError
-        When the loss or a parameter is no longer finite. The network keeps its last finite parameters.
+        When the loss or a parameter is no longer finite. It names the epoch, the batch, the layer, and what to try. The
+        network keeps its last finite parameters.
     ValueError
         Also for another argument than that of the run that `resume` names, whose name it says.
     ModelFileError
