@@ -39,6 +39,12 @@ from fastnn.network.csv_logger import CSVLogger as CSVLogger
 from fastnn.network.early_stopping import EarlyStopping as EarlyStopping
 from fastnn.network.history import History as History
 from fastnn.network.learning_rate_search import find_learning_rate as find_learning_rate
+from fastnn.network.metrics import balanced_accuracy as balanced_accuracy
+from fastnn.network.metrics import mean_absolute_error as mean_absolute_error
+from fastnn.network.metrics import r2_score as r2_score
+from fastnn.network.metrics import roc_auc as roc_auc
+from fastnn.network.metrics import root_mean_squared_error as root_mean_squared_error
+from fastnn.network.metrics import top_k_accuracy as top_k_accuracy
 from fastnn.network.network import Network as Network
 from fastnn.network.persistence import load as load
 from fastnn.own_operations import activation as activation

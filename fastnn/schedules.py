@@ -7,8 +7,9 @@ tune. Any function will do, such as `lambda epoch, history: 0.9**epoch`. Schedul
 fits at once.
 """
 
+import copy
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fastnn.gate import arrays
 from fastnn.gate.slips import answers_slips
@@ -150,8 +151,9 @@ class Warmup:
     def __call__(self, epoch: int, history: History) -> float:
         """The factor of this epoch."""
         warming = max(0, self.epochs - (epoch - history.epochs))  # epochs of the history; fit may begin at a later one
-        later = {name: values[warming:] for name, values in vars(history).items()}
-        factor = self.then(max(0, epoch - self.epochs), replace(history, **later))
+        later = copy.copy(history)
+        vars(later).update({name: values[warming:] for name, values in vars(history).items()})
+        factor = self.then(max(0, epoch - self.epochs), later)
         return factor if epoch >= self.epochs else factor * (epoch + 1) / (self.epochs + 1)
 
 

@@ -64,7 +64,7 @@ def test_two_commands() -> None:
 
 def test_table_names_exist_and_are_complete() -> None:
     table = _table()
-    named = {name for cell in table.values() for name in re.findall(r"`([A-Za-z_.]+)`", cell)}
+    named = {name for cell in table.values() for name in re.findall(r"`([A-Za-z0-9_.]+)`", cell)}
     members = set(table["networks"].replace("`", "").replace(";", ",").split(", ")) if "networks" in table else set()
     named -= {"fastnn.dropin", "common", "dataset"}  # of the drop-in, imported where it is used
     for name in named:

@@ -21,7 +21,7 @@ FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 # A name that other libraries use: our names for it.
 SYNONYMS = {
-    "mse": ("mean_squared_error",), "mae": ("absolute_error",), "l1": ("absolute_error",),
+    "mse": ("mean_squared_error",), "mae": ("absolute_error", "mean_absolute_error"), "l1": ("absolute_error",),
     "bce": ("sigmoid_cross_entropy", "log_loss"), "binary_crossentropy": ("sigmoid_cross_entropy", "log_loss"),
     "crossentropy": ("softmax_cross_entropy", "cross_entropy"),
     "categorical_crossentropy": ("softmax_cross_entropy", "cross_entropy"),
@@ -29,7 +29,8 @@ SYNONYMS = {
     "swish": ("silu",), "hardswish": ("hard_swish", "silu"), "hard_swish": ("silu",), "linear": ("identity",),
     "logistic": ("sigmoid",), "erelu": ("elu",), "prelu": ("leaky_relu",), "lrelu": ("leaky_relu",),
     "glorot": ("xavier",), "kaiming": ("he",), "val_loss": ("validation_loss",),
-    "val_accuracy": ("validation_accuracy",), "backprop": ("analytic",),
+    "val_accuracy": ("validation_accuracy",), "rmse": ("root_mean_squared_error",), "r2": ("r2_score",),
+    "auc": ("roc_auc",), "backprop": ("analytic",),
 }  # fmt: skip
 UNMASK = "pass {name}.filled(0), or drop the masked rows"
 OWN_CODE = ("forward", "backward", "gradient", "derivative", "value", "units", "call", "__call__")

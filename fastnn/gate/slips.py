@@ -34,7 +34,6 @@ SLIPS: dict[str, dict[str, str]] = {
     "learning_rate": {"lr": "pass lr", "optimizer": RATE, "rates": "pass rates"},
     "learning_rate_init": {"lr": "pass lr", "optimizer": RATE},
     "lr": {"optimizer": RATE},
-    "metrics": {"callbacks": "leave it out, as the history has loss and accuracy"},
     "restore_best_weights": {"patience": "leave it out, as the best epoch is put back in any case"},
     "validation_split": {"validation_data": PART},
     "verbose": {"progress": "pass progress=True or progress=False"},

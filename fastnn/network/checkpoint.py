@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from fastnn.gate import arrays, checks
 from fastnn.gate.slips import answers_slips
 from fastnn.network.files import paths
-from fastnn.network.history import MONITORS, refuse_unmeasured
+from fastnn.network.history import check_monitor, refuse_unmeasured
 
 if TYPE_CHECKING:
     from fastnn.network.network import Network
@@ -46,7 +46,7 @@ class Checkpoint:
     best : str or os.PathLike, optional
         Another name, for the best epoch so far, whatever `every` is; the first of equals.
     monitor : str
-        The figure that says which epoch is best: "validation_loss", "validation_accuracy", "loss" or "accuracy".
+        The figure that says which epoch is best, as for `EarlyStopping`.
 
     Raises
     ------
@@ -75,7 +75,7 @@ class Checkpoint:
                 object.__setattr__(self, name, arrays.integer(name, getattr(self, name), minimum=1))
         if self.every_seconds is not None:
             object.__setattr__(self, "every_seconds", arrays.real("every_seconds", self.every_seconds, minimum=0.0))
-        arrays.choice("monitor", self.monitor, MONITORS)
+        check_monitor(self.monitor)
         named = file_at("path", str(self.path), 0) != str(self.path)
         if self.keep != 1 and not named:
             stem, suffix = os.path.splitext(str(self.path))

@@ -11,7 +11,7 @@ from fastnn.engine.engine import Snapshot
 from fastnn.gate import arrays
 from fastnn.gate.slips import answers_slips
 from fastnn.network import snapshots
-from fastnn.network.history import MONITORS, History, as_losses, best_epoch, improvements, refuse_unmeasured
+from fastnn.network.history import History, as_losses, best_epoch, check_monitor, improvements, refuse_unmeasured
 from fastnn.network.network import Network
 
 
@@ -32,7 +32,8 @@ class EarlyStopping:
         An epoch is an improvement if its figure is better by more than this than at the last improvement; at least 0.
         The best epoch is simply the one with the best figure, the first of equals.
     monitor : str
-        "validation_loss", "validation_accuracy", "loss" or "accuracy"; a figure of `History`, which must be measured.
+        "validation_loss", "validation_accuracy", "loss", "accuracy" or a metric, such as "validation_roc_auc"; a figure
+        of `History`, which must be measured. More is better where the name ends in accuracy, r2_score or roc_auc.
         Note that "loss" and "accuracy" are measured during the epoch, before its last update.
 
     Attributes
@@ -62,7 +63,7 @@ class EarlyStopping:
     def __post_init__(self) -> None:
         self.patience = arrays.integer("patience", self.patience, minimum=1)
         self.min_delta = arrays.real("min_delta", self.min_delta, minimum=0.0)
-        self.monitor = arrays.choice("monitor", self.monitor, MONITORS)
+        self.monitor = check_monitor(self.monitor)
 
     def begin(self, network: Network, figures: Sequence[str]) -> None:
         """Refuse a figure that this fit does not measure; forget the leftovers of an interrupted fit."""

@@ -1,13 +1,19 @@
 """The figures that `fit` measures, epoch by epoch."""
 
+import difflib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from fastnn.gate import arrays, checks
+from fastnn.network.metrics import METRICS, TOP
 from fastnn.system import html
 
 SHOWN = 5  # epochs at either end of a long table
 MONITORS = ("validation_loss", "validation_accuracy", "loss", "accuracy")
+RISING = ("accuracy", "r2_score", "roc_auc")  # ends of the names of figures of which more is better
+NO_MONITORS = ("seconds", "learning_rate")
 
 
 @dataclass(repr=False)
@@ -28,6 +34,8 @@ class History:
         Duration of the epoch, validation included.
     learning_rate : list of float
         The optimizer's rate in the epoch.
+
+    Each metric of `fit(metrics=[...])` is a further list, such as `validation_r2_score`.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -36,6 +44,12 @@ class History:
     validation_accuracy: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     learning_rate: list[float] = field(default_factory=list)
+
+    def __getattr__(self, name: str) -> list[float]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        known = ", ".join(vars(self))
+        raise AttributeError(f"History: expected a figure that was measured ({known}), got {name!r}", name=name)
 
     @property
     def epochs(self) -> int:
@@ -87,7 +101,7 @@ def improvements(figures: Sequence[float], min_delta: float) -> Iterator[bool]:
 def as_losses(history: History, monitor: str) -> list[float]:
     """A figure of each epoch, such that less is better."""
     figures: list[float] = getattr(history, monitor)
-    return [-figure for figure in figures] if monitor.endswith("accuracy") else figures
+    return [-figure for figure in figures] if monitor.endswith(RISING) else figures
 
 
 def best_epoch(history: History, monitor: str) -> int | None:
@@ -96,10 +110,21 @@ def best_epoch(history: History, monitor: str) -> int | None:
     return min(numbered)[1] if numbered else None
 
 
+def check_monitor(monitor: Any) -> str:
+    """The name of a figure: one that `fit` always knows, or a metric's; what looks like a slip is refused."""
+    if isinstance(monitor, str) and monitor.isidentifier():
+        metric = monitor.removeprefix("validation_")
+        is_near = monitor.lower() in checks.SYNONYMS or difflib.get_close_matches(monitor.lower(), MONITORS, 1, 0.8)
+        if metric in METRICS or TOP.fullmatch(metric) or not is_near:
+            return monitor
+    return arrays.choice("monitor", monitor, MONITORS)
+
+
 def refuse_unmeasured(monitor: str, figures: Sequence[str]) -> None:
     """Refuse a figure that is not measured."""
     if monitor not in figures:
         has_classes = "accuracy" in figures or not monitor.endswith("accuracy")
         remedy = "pass validation_data=(x, t)" if has_classes else "monitor a loss, as the targets are no classes"
-        measured = ", ".join(name for name in MONITORS if name in figures)
+        others = [name for name in figures if name not in (*MONITORS, *NO_MONITORS)]
+        measured = ", ".join([*(name for name in MONITORS if name in figures), *others])
         raise ValueError(f"monitor: expected a figure that this fit measures ({measured}), got {monitor!r}; {remedy}")

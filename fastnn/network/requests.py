@@ -14,6 +14,7 @@ from fastnn.gate.names import GradientKind
 from fastnn.losses import weights_of
 from fastnn.network.callbacks import Callback
 from fastnn.network.history import History
+from fastnn.network.metrics import Metric, metrics_of
 from fastnn.network.sources import Batches, Prepared, Rows, RowsOfFile, Source, is_in_file, rows_in_file
 from fastnn.optimizers import OPTIMIZERS, SGD, Optimizer
 
@@ -50,6 +51,7 @@ class Request:
     callbacks: Sequence[Callback]
     numerical: bool
     figures: tuple[str, ...]
+    metrics: tuple[Metric, ...]
     initial_epoch: int
     seed: int | None
 
@@ -143,7 +145,17 @@ def prepared_validation(network: "Network", data: Any, check_finite: bool) -> Pr
     return network.engine.prepare(data[0], data[1], check_finite, names=("validation_data[0]", "validation_data[1]"))
 
 
-def names_of_figures(classes: bool, validated: bool) -> tuple[str, ...]:
+def metrics_in(network: "Network", metrics: Any, source: Source, validation: Prepared | None) -> tuple[Metric, ...]:
+    """The metrics, which are measured on validation data or, without any, on the training data in memory."""
+    found = metrics_of(network, metrics, "" if validation is None else "validation_")
+    if found and validation is None and type(source) is not Rows:
+        came = "none, with batches or an array in a file; pass validation_data=(x, t)"
+        raise ValueError(f"metrics: expected validation data on which to measure, got {came}")
+    return found
+
+
+def names_of_figures(classes: bool, validated: bool, metrics: Sequence[Metric]) -> tuple[str, ...]:
     """The names of the figures that the history will hold."""
     kinds = ("loss", "accuracy") if classes else ("loss",)
-    return (*kinds, *(f"validation_{kind}" for kind in kinds if validated), "seconds", "learning_rate")
+    measured = (*(f"validation_{kind}" for kind in kinds if validated), *(metric.name for metric in metrics))
+    return (*kinds, *measured, "seconds", "learning_rate")

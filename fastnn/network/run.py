@@ -77,6 +77,8 @@ class Run:
         self.network, self.request, self.savers = network, request, savers
         self.history, self.position = History(), Position(request.initial_epoch)
         self.before_order: Mapping[str, Any] | None = None
+        for name in request.figures:
+            vars(self.history).setdefault(name, [])
         self.source = request.source
         self._pins = pinned(*(request.validation or ()))  # callbacks can reach the arrays behind them
         counts_hits = "accuracy" in request.figures
@@ -137,9 +139,7 @@ class Run:
                         saver.after_batches(self)
         row = {"loss": position.losses / position.samples, "accuracy": position.hits / position.samples}
         row["learning_rate"] = optimizer.lr
-        if request.validation is not None:
-            measured = self.network.engine.measure_on(*request.validation)
-            row["validation_loss"], row["validation_accuracy"] = measured
+        row |= self._measure()
         row["seconds"] = time.perf_counter() - started
         for name in request.figures:  # once all are known: Ctrl-C must not leave half a row
             getattr(self.history, name).append(row[name])
@@ -147,6 +147,18 @@ class Run:
         self.position.has_ended = callbacks.after_epoch(request.callbacks, self.network, self.history) or ends
         for saver in self.savers:
             saver.after_epoch(self)
+
+    def _measure(self) -> dict[str, float]:
+        """The figures on validation data, and the metrics."""
+        request, engine, row = self.request, self.network.engine, dict[str, float]()
+        if request.validation is None and not request.metrics:
+            return row
+        x, labels, dense = self.source.data if request.validation is None else request.validation
+        y = engine.predict(x.reshape(len(x), *engine.input_shape), check_finite=False)
+        if request.validation is not None:
+            measured = engine.measure(y.reshape(len(x), engine.outputs), labels, dense)
+            row["validation_loss"], row["validation_accuracy"] = measured
+        return row | {metric.name: metric(labels if labels.size else dense, y) for metric in request.metrics}
 
     def _optimizer(self) -> Optimizer:
         """The optimizer of the epoch that begins, or has begun."""
@@ -213,6 +225,8 @@ class Run:
         """Load or compile the kernels by training on no batch, so that the first epoch's seconds are its own."""
         size, optimizer, engine = self.source.batch_size, self.request.optimizer, self.network.engine
         data = self.source.sample()
+        if self.request.metrics:  # what they refuse is refused before the training
+            self._measure()
         self._run_batches(data, optimizer, (0, 0, size), weights=self.source.weights[: len(data[0])])
         if self.request.numerical:
             x, labels, dense = (part[:size] for part in data[:3])

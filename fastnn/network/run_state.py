@@ -77,6 +77,7 @@ def settings_of(network: "Network", request: Request) -> dict[str, str]:
         "shuffle": str(request.shuffle),
         "rng": "any" if request.seed is None else str(request.seed),
         "gradient": "numerical" if request.numerical else "analytic",
+        "metrics": ", ".join(metric.name for metric in request.metrics) or "none",
         "initial_epoch": str(request.initial_epoch),
     }
 

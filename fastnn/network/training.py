@@ -1,7 +1,7 @@
 """The fit loop: it hands mini-batches to kernels and keeps the record, and does no arithmetic itself."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fastnn.network.saving import Found, Saver
 
 
-# Eighteen parameters: all but the data are options with defaults.
+# Nineteen parameters: all but the data are options with defaults.
 def fit(
     self: "Network",
     x: Any,
@@ -41,6 +41,7 @@ def fit(
     gradient: GradientKind = "analytic",
     sample_weight: Any = None,
     class_weight: Any = None,
+    metrics: Sequence[str | Callable[[Any, Any], float]] = (),
     initial_epoch: int = 0,
     resume: str | os.PathLike[str] | None = None,
 ) -> History:
@@ -99,6 +100,12 @@ def fit(
     class_weight : array (K,), optional
         Each sample's weight is multiplied by its class's; K = 2 if one output stands for two classes, the second for
         targets of 1. The accuracy and the figures on validation data are not weighted.
+    metrics : sequence of str or functions
+        Further figures of each epoch: "r2_score", "mean_absolute_error", "root_mean_squared_error",
+        "balanced_accuracy", "roc_auc", "top_5_accuracy" or with another number, or functions of (targets, outputs) that
+        return a number. They are measured on validation_data, as validation_<name> in the history; without any, on the
+        training data after the epoch, which takes a further pass, as <name>. Targets are labels (N,) or values (N, K).
+        Each is also called once before the training.
     initial_epoch : int
         Epochs that are counted as done: the training ends after epoch `epochs` all the same, and the schedule is called
         with later epochs. The history holds the epochs of this fit alone.
@@ -136,6 +143,7 @@ def fit(
     source = requests.source_of(self, *given)
     validation = requests.prepared_validation(self, validation_data, check_finite)
     calls.check(callbacks)
+    measured = requests.metrics_in(self, metrics, source, validation)
     if not np.isfinite(self.engine.values).all():
         raise ValueError("params: expected finite parameters, got NaN or infinity; call network.initialize() first")
     request = Request(
@@ -149,7 +157,8 @@ def fit(
         progress=arrays.flag("progress", progress),
         callbacks=callbacks,
         numerical=requests.is_numerical(gradient, self, source.weights),
-        figures=requests.names_of_figures(source.counts_hits, validation is not None),
+        figures=requests.names_of_figures(source.counts_hits, validation is not None, measured),
+        metrics=measured,
         initial_epoch=arrays.integer("initial_epoch", initial_epoch, minimum=0),
         seed=int(rng) if isinstance(rng, int | np.integer) else None,
     )
