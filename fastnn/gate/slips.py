@@ -16,7 +16,8 @@ PART = "divide the samples by fastnn.datasets.train_test_split, and pass validat
 # For each foreign name: our arguments.
 _OURS = {
     "T_max": "epochs", "X": "x", "alpha": "lr slope", "beta": "delta", "clipnorm": "clip_norm",
-    "clipvalue": "clip_value", "cv": "folds", "eps": "epsilon h", "epsilon": "h", "gamma": "factor rate",
+    "clipvalue": "clip_value", "cv": "folds", "every_n_epochs": "every", "every_n_train_steps": "every_batches",
+    "filename": "path", "filepath": "path", "train_time_interval": "every_seconds", "eps": "epsilon h", "epsilon": "h", "gamma": "factor rate",
     "in_features": "inputs", "iterations": "step_num epochs", "kernel_initializer": "init",
     "max_iter": "epochs step_num", "n_epochs": "epochs", "n_estimators": "n", "n_iter": "epochs step_num",
     "n_splits": "folds", "negative_slope": "slope", "num_classes": "classes", "num_epochs": "epochs",
@@ -30,11 +31,15 @@ SLIPS: dict[str, dict[str, str]] = {
     **{name: {one: f"pass {one}" for one in ours.split()} for name, ours in _OURS.items()},
     "base_lr": {"lr": "pass lr", "optimizer": RATE},
     "betas": {"beta1": "pass beta1 and beta2"},
+    "ckpt_path": {"resume": "pass resume=path, and a fastnn.Checkpoint in callbacks"},
     "eta0": {"lr": "pass lr", "optimizer": RATE},
     "learning_rate": {"lr": "pass lr", "optimizer": RATE, "rates": "pass rates"},
     "learning_rate_init": {"lr": "pass lr", "optimizer": RATE},
     "lr": {"optimizer": RATE},
     "restore_best_weights": {"patience": "leave it out, as the best epoch is put back in any case"},
+    "save_best_only": {"best": "pass best, the name of a file for the best epoch, and every=None"},
+    "save_freq": {"every_batches": "pass every for epochs, every_batches for batches"},
+    "save_top_k": {"keep": "pass keep for the last files, and best, the name of one for the best epoch"},
     "validation_split": {"validation_data": PART},
     "verbose": {"progress": "pass progress=True or progress=False"},
 }
