@@ -7,6 +7,7 @@ import os
 import pathlib
 from typing import Any, Self
 
+from fastnn.gate.slips import answers_slips
 from fastnn.system import files
 
 
@@ -155,6 +156,7 @@ class Exchangeable:
 
         return torch_module(self)
 
+    @answers_slips
     def to_onnx(self, path: str | os.PathLike[str] | None = None) -> Any:
         """The network as an ONNX model, which takes "x" (N, *input_shape) and gives "y", what `predict` gives.
 

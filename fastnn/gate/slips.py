@@ -17,7 +17,8 @@ PART = "divide the samples by fastnn.datasets.train_test_split, and pass validat
 _OURS = {
     "T_max": "epochs", "X": "x", "alpha": "lr slope", "beta": "delta", "clipnorm": "clip_norm",
     "clipvalue": "clip_value", "cv": "folds", "every_n_epochs": "every", "every_n_train_steps": "every_batches",
-    "filename": "path", "filepath": "path", "train_time_interval": "every_seconds", "eps": "epsilon h", "epsilon": "h", "gamma": "factor rate",
+    "filename": "path", "filepath": "path", "train_time_interval": "every_seconds",
+    "eps": "epsilon h", "epsilon": "h", "gamma": "factor rate",
     "in_features": "inputs", "iterations": "step_num epochs", "kernel_initializer": "init",
     "max_iter": "epochs step_num", "n_epochs": "epochs", "n_estimators": "n", "n_iter": "epochs step_num",
     "n_splits": "folds", "negative_slope": "slope", "num_classes": "classes", "num_epochs": "epochs",
