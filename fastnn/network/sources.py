@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from fastnn.engine.engine import lone_row
 from fastnn.engine.workspace import NO_ORDER, NO_WEIGHTS
 from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import Array
@@ -105,15 +106,20 @@ class Batches:
 
     def __init__(self, network: "Network", given: Any, check_finite: bool) -> None:
         self.network, self.given, self.check_finite = network, given, check_finite
-        iterator = self._iterator()
-        first = next(iterator, None)
-        if first is None:
+        iterator, read = self._iterator(), list[Any]()
+        for batch in iterator:
+            read.append(batch)
+            self.data = self._prepared(batch)
+            if not self._is_alone(self.data[0]):
+                break
+        else:
+            if read:
+                raise lone_row("x", "pass larger batches")
             raise ValueError(f"x: expected batches (x, t), got none; pass {BATCHES}")
-        self.data = self._prepared(first)
         self.batch_size = len(self.data[0])
         self.counts_hits = network.engine.counts_hits(*self.data[1:])
         # So that a generator loses no batch, and a DataLoader draws one order for the first epoch.
-        self._begun: Iterator[Any] | None = itertools.chain([first], iterator)
+        self._begun: Iterator[Any] | None = itertools.chain(read, iterator)
 
     def draw(self, generator: np.random.Generator) -> None:
         """Draw nothing: the iterable has its own order."""
@@ -125,20 +131,25 @@ class Batches:
     def parts(self, done: Callable[[], int], most: Callable[[], int]) -> Iterator[Part]:
         """The rest of an epoch of which so many batches are done: the iterable gives them again."""
         iterator, self._begun = self._begun or self._iterator(), None
-        count = 0
-        for batch in itertools.islice(iterator, done(), None):
+        start, count = done(), 0
+        for batch in iterator:
             x, labels, dense = self._prepared(batch)
-            if len(x) == 1 and self.network.statistics:
-                continue  # batch normalization would turn it into 0
+            if self._is_alone(x):
+                continue
             count += 1
-            yield Part((x, labels, dense, NO_ORDER), (0, 1, len(x)), NO_WEIGHTS, 1)
-        if count == 0 and done() == 0:
+            if count > start:
+                yield Part((x, labels, dense, NO_ORDER), (0, 1, len(x)), NO_WEIGHTS, 1)
+        if count == 0:
             came = "none, as an iterator gives its batches once"
             raise ValueError(f"x: expected batches for each epoch, got {came}; pass a list, a DataLoader or a function")
 
     def of_batch(self, part: Part, number: int) -> Array:
         """The inputs of the batch."""
         return part.data[0]
+
+    def _is_alone(self, x: Array) -> bool:
+        """Whether batch normalization would turn this single row into 0."""
+        return len(x) == 1 and bool(self.network.statistics)
 
     def _iterator(self) -> Iterator[Any]:
         """An iterator over the batches of an epoch."""
