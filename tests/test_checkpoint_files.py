@@ -12,6 +12,7 @@ import pytest
 
 import fastnn
 from fastnn import Affine, Checkpoint, EarlyStopping, History, Network, Relu, schedules
+from fastnn.network import run_state
 from fastnn.network.files import contents, training_state
 from tests.checkpoints import OPTIONS, T, X, killed_after, network, outcome, uninterrupted
 from tests.model_files import bits, whole
@@ -98,6 +99,27 @@ def test_the_newest_file_is_taken(tmp_path: pathlib.Path) -> None:
     net, seen = network(), []
     net.fit(X, T, resume=pattern, callbacks=[lambda net, history: seen.append(history.epochs)], **OPTIONS)
     assert seen == [3, 4]
+
+
+def test_the_data_are_read_once(path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their checksums take time, and a callback may change them, such as one that shifts images."""
+    calls: list[Any] = []
+    x, text = X.copy(), run_state._text_of_arrays
+
+    def counted(values: Any) -> str:
+        calls.append(values)
+        return text(values)
+
+    def change(net: Network, history: History) -> None:
+        x[:] *= 1.5
+
+    monkeypatch.setattr(run_state, "_text_of_arrays", counted)
+    for resume in (None, path):
+        x[:] = X
+        callbacks = [change, Checkpoint(path, every_batches=2)]
+        network().fit(x, T, callbacks=callbacks, resume=resume, **OPTIONS)
+        assert len(calls) == 2  # x and t
+        calls.clear()
 
 
 def test_a_full_disk_leaves_the_earlier_file(path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,6 +155,20 @@ def test_other_layers_than_the_settings_say(checkpoint: pathlib.Path) -> None:
     refused(checkpoint, "expected the layers of its settings, got others; " + REPAIR)
 
 
+def test_no_other_file_is_removed(tmp_path: pathlib.Path) -> None:
+    """The file names the earlier ones, of which the last are kept; a stranger's could name anything."""
+    mine, pattern, own = tmp_path / "thesis.txt", tmp_path / "run-{epoch}.npz", options()
+    others = [mine, tmp_path / "run-7x.npz", tmp_path / "sub" / "run-7.npz"]
+    others[2].parent.mkdir()
+    for other in others:
+        other.write_text("precious")
+    network().fit(X, T, **{**own, "epochs": 2, "callbacks": [Checkpoint(pattern)]})
+    names = [*map(str, others), str(tmp_path / "sub" / ".." / "thesis.txt")]
+    edit(tmp_path / "run-2.npz", at("tree", "files", value=[names]))
+    network().fit(X, T, resume=pattern, **{**options(), "callbacks": [Checkpoint(pattern)]})
+    assert [other.read_text() for other in others] == 3 * ["precious"]
+
+
 class Payload:
     """Unpickled, it creates a folder, as a stranger's file could."""
 

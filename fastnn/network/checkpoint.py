@@ -115,16 +115,21 @@ def newest(argument: str, path: Any) -> str | None:
         return name if os.path.exists(name) else None
     file_at(argument, name, 0)
     folder, last = os.path.split(name)
-    parts = [
-        (re.escape(text), "" if field is None else r"(\d+)") for text, field, _, _ in string.Formatter().parse(last)
-    ]
-    pattern, found = re.compile("".join(text + number for text, number in parts)), []
+    found = []
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder or ".") as entries:
         for entry in entries:
-            match = pattern.fullmatch(entry.name)
-            if match is not None and last.format(epoch=int(match[1])) == entry.name:
-                found.append((entry.stat().st_mtime_ns, int(match[1]), os.path.join(folder, entry.name)))
+            epoch = epoch_of(last, entry.name)
+            if epoch is not None:
+                found.append((entry.stat().st_mtime_ns, epoch, os.path.join(folder, entry.name)))
     return max(found)[2] if found else None
+
+
+def epoch_of(pattern: str, name: str) -> int | None:
+    """The number in a name that `file_at` makes of this pattern; None for other names."""
+    parts = string.Formatter().parse(pattern)
+    numbered = "".join(re.escape(text) + ("" if field is None else r"(\d+)") for text, field, _, _ in parts)
+    match = re.fullmatch(numbered, name)
+    return int(match[1]) if match and match.groups() and pattern.format(epoch=int(match[1])) == name else None
 
 
 def check_place(path: str) -> None:

@@ -71,12 +71,15 @@ class Run:
     ----------
     before_order : dict or None
         The state of the generator before it drew the order of the epoch that has begun; None without an order.
+    settings : dict or None
+        What must be the same where the run goes on; None as long as nobody has asked, see `run_state.settings_of`.
     """
 
     def __init__(self, network: "Network", request: Request, savers: Sequence["Saver"] = ()) -> None:
         self.network, self.request, self.savers = network, request, savers
         self.history, self.position = History(), Position(request.initial_epoch)
         self.before_order: Mapping[str, Any] | None = None
+        self.settings: dict[str, str] | None = None
         for name in request.figures:
             vars(self.history).setdefault(name, [])
         self.source = request.source

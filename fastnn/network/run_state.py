@@ -28,7 +28,7 @@ def tree_of(run: "Run") -> dict[str, Any]:
     request, generator = run.request, run.request.generator
     history = {name: np.array(getattr(run.history, name), np.float64) for name in request.figures}
     return {
-        "settings": settings_of(run.network, request),
+        "settings": settings_of(run),
         "position": vars(run.position),
         "history": history,
         "generator": {"now": generator.bit_generator.state, "before_order": run.before_order},
@@ -58,8 +58,17 @@ def stateful(callbacks: Sequence[Any]) -> dict[str, Any]:
 # --- the settings of a run, as texts ---
 
 
-def settings_of(network: "Network", request: Request) -> dict[str, str]:
-    """What must be the same where a run goes on, by the names of `fit` and `Network`."""
+def settings_of(run: "Run") -> dict[str, str]:
+    """What must be the same where a run goes on, by the names of `fit` and `Network`.
+
+    It is read once: it takes the checksums of all data, which callbacks may change later.
+    """
+    if run.settings is None:
+        run.settings = _settings(run.network, run.request)
+    return run.settings
+
+
+def _settings(network: "Network", request: Request) -> dict[str, str]:
     source, validation = request.source, request.validation
     return {
         "layers": f"[{', '.join(map(str, network.layers))}]",
@@ -141,7 +150,7 @@ def go_on(run: "Run", path: str, tree: Mapping[str, Any], snapshot: Snapshot) ->
         run.source.draw(generator)
     generator.bit_generator.state = now
     for saver, names in zip(run.savers, files, strict=False):
-        saver.files = names
+        saver.go_on_after(names)
 
 
 class OtherRunError(ValueError):

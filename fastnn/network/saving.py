@@ -4,12 +4,13 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastnn.engine.engine import Snapshot
 from fastnn.errors import ModelFileError
 from fastnn.network import run_state
-from fastnn.network.checkpoint import Checkpoint, file_at, newest
+from fastnn.network.checkpoint import EPOCH, Checkpoint, epoch_of, file_at, newest
 from fastnn.network.files import contents, header, training_state
 from fastnn.network.files.header import REPAIR, Description
 from fastnn.network.history import best_epoch
@@ -31,6 +32,11 @@ class Saver:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint, self.files = checkpoint, list[str]()
         self._written_at = time.monotonic()
+
+    def go_on_after(self, files: Sequence[str]) -> None:
+        """Take over the files of the run before; only names that this Checkpoint gives, as old ones are removed."""
+        own = str(self.checkpoint.path)
+        self.files = [name for name in files if EPOCH in own and epoch_of(own, name) is not None]
 
     def check(self, run: "Run") -> None:
         """Refuse, before the training, states that no file can hold."""
@@ -90,7 +96,7 @@ class Found(NamedTuple):
     def check(self, run: "Run") -> None:
         """Refuse a run that is not the checkpoint's."""
         there = self.tree.get("settings")
-        run_state.refuse_other_settings(self.path, there, run_state.settings_of(run.network, run.request))
+        run_state.refuse_other_settings(self.path, there, run_state.settings_of(run))
         own = header.shapes_in(run.network), run.network.dtype
         if (self.described.shapes, self.described.dtype) != own:  # which no file of Checkpoint has
             raise ModelFileError(f"{self.path}: expected the layers of its settings, got others; {REPAIR}")
