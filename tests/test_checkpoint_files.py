@@ -116,7 +116,7 @@ def test_the_data_are_read_once(path: pathlib.Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(run_state, "_text_of_arrays", counted)
     for resume in (None, path):
         x[:] = X
-        callbacks = [change, Checkpoint(path, every_batches=2)]
+        callbacks: list[Any] = [change, Checkpoint(path, every_batches=2)]
         network().fit(x, T, callbacks=callbacks, resume=resume, **OPTIONS)
         assert len(calls) == 2  # x and t
         calls.clear()
