@@ -60,6 +60,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "mean_squared_error": lambda **flag: fastnn.mean_squared_error(X, X, **flag),
     "numerical_gradient": lambda **flag: fastnn.numerical_gradient(np.sum, ZEROS, **flag),
     "cross_validate": lambda **flag: fastnn.cross_validate(lambda rng: NET, X, T, **flag),
+    "find_learning_rate": lambda **flag: fastnn.find_learning_rate(NET, X, T, **flag),
     "warmup": environment.warmup,
     "load_digits": datasets.load_digits,
     "load_mnist": lambda **flag: datasets.load_mnist("/nowhere", **flag),
