@@ -5,7 +5,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -95,6 +95,14 @@ class Network(Exchangeable):
         check_outputs(self._engine.formula, self._engine.plan.layers[-1], self.output_shape)
         self.history: History | None = None
         self.initialize(rng)
+
+    @classmethod
+    def of(cls, engine: Engine) -> Self:
+        """A network that takes over an engine with its parameters, drawing none; for fastnn's own modules."""
+        check_outputs(engine.formula, engine.plan.layers[-1], engine.output_shape)
+        made = cls.__new__(cls)
+        vars(made).update(_engine=engine, history=None)
+        return made
 
     def __setattr__(self, name: str, value: Any) -> None:
         if type(self) is Network and name not in KNOWN and not name.startswith("_"):

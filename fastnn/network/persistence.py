@@ -5,6 +5,7 @@ The formats are described in files/contents.py.
 
 import os
 
+from fastnn.engine.engine import Engine
 from fastnn.gate import checks
 from fastnn.gate.slips import answers_slips
 from fastnn.network.files import contents, paths
@@ -77,13 +78,7 @@ def load(path: str | os.PathLike[str]) -> Network:
     """
     with contents.opened(paths.file_name(path)) as reader:
         described, snapshot = contents.read(reader)
-        network = Network(
-            described.layers,
-            described.loss,
-            dtype=described.dtype,
-            rng=0,
-            regularization=described.regularization,
-            input_shape=described.input_shape,
-        )
+        options = described.dtype, described.regularization, described.input_shape
+        network = Network.of(Engine(described.layers, described.loss, *options))
     network.engine.restore(snapshot)
     return network
