@@ -66,6 +66,7 @@ from fastnn.functional.losses import huber as huber
 from fastnn.functional.losses import kl_divergence as kl_divergence
 from fastnn.functional.losses import log_loss as log_loss
 from fastnn.functional.losses import mean_squared_error as mean_squared_error
+from fastnn.functional.losses import poisson as poisson
 from fastnn.functional.losses import sigmoid_cross_entropy as sigmoid_cross_entropy
 from fastnn.functional.losses import softmax_cross_entropy as softmax_cross_entropy
 from fastnn.functional.updates import adagrad_update as adagrad_update

@@ -27,6 +27,7 @@ from fastnn.operations.losses.huber import Huber as Huber
 from fastnn.operations.losses.kl_divergence import KLDivergence as KLDivergence
 from fastnn.operations.losses.log_loss import LogLoss as LogLoss
 from fastnn.operations.losses.mean_squared_error import MeanSquaredError as MeanSquaredError
+from fastnn.operations.losses.poisson import Poisson as Poisson
 from fastnn.operations.losses.sigmoid_cross_entropy import SigmoidCrossEntropy as SigmoidCrossEntropy
 from fastnn.operations.losses.softmax_cross_entropy import SoftmaxCrossEntropy as SoftmaxCrossEntropy
 

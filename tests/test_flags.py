@@ -92,7 +92,7 @@ def test_the_walk_finds_them() -> None:
     found = {name for name, _, _ in FLAGS}
     assert found == set(CALLS)
     fields = [one.name for one in dataclasses.fields(fastnn.Adam) if isinstance(one.default, bool)]
-    assert takes_flags(fastnn.Adam) == fields == ["epsilon_inside", "bias_correction"]
+    assert takes_flags(fastnn.Adam) == fields == ["epsilon_inside", "bias_correction", "epsilon_uncorrected"]
 
 
 def test_numpys_bools_are_bools() -> None:

@@ -87,6 +87,13 @@ def in_torch(case: str, y: Any, t: Any) -> Any:
         "exponential": lambda: torch.exp(-t * y).sum() / N,
         "cross_entropy": lambda: functional.nll_loss(torch.log(torch.softmax(y, 1)), t),
         "log_loss": lambda: functional.binary_cross_entropy(torch.sigmoid(y), t, reduction="sum") / N,
+        "poisson": lambda: (
+            (
+                functional.poisson_nll_loss(y, t, reduction="sum")
+                + (torch.special.xlogy(t.clamp(min=0), t.clamp(min=0)) - t.clamp(min=0)).sum()
+            )
+            / N
+        ),
     }
     return formulas[case]() if case in formulas else pytest.skip(f"{case} has no formula in PyTorch here")
 

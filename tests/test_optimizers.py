@@ -26,6 +26,7 @@ OPTIMIZERS: list[Optimizer] = [
     RMSProp(0.01, epsilon=1e-3, epsilon_inside=True),
     Adam(0.01, beta1=0.7, beta2=0.9, epsilon=1e-3, epsilon_inside=True),
     Adam(0.01, bias_correction=False),
+    Adam(0.01, epsilon=1e-3, epsilon_uncorrected=True),
     AdamW(0.01, weight_decay=0.3),
 ]
 
@@ -78,7 +79,12 @@ def in_torch(optimizer: Any, params: list[Any]) -> Any:
     return made(optimizer) if made else pytest.skip(f"{optimizer} has no formula in PyTorch here")
 
 
-LIKE_TORCH = [o for o in OPTIMIZERS if not getattr(o, "epsilon_inside", False) and getattr(o, "bias_correction", True)]
+LIKE_TORCH = [
+    o
+    for o in OPTIMIZERS
+    if not (getattr(o, "epsilon_inside", False) or getattr(o, "epsilon_uncorrected", False))
+    and getattr(o, "bias_correction", True)
+]
 
 
 @pytest.mark.parametrize("optimizer", LIKE_TORCH, ids=repr)

@@ -215,6 +215,21 @@ def log_loss(
     return _evaluate(kind, (offset,), "y", y, t, reduction, sample_weight, None, out)
 
 
+def poisson(
+    y: Any, t: Any, *, reduction: Reduction = "mean", sample_weight: Any = None, out: Any = None
+) -> tuple[Value, Array]:
+    """The mean over the batch of sum(exp(y) - t y + t log t - t), half the Poisson deviance of the rate exp(y); targets
+    (N, K), counts or rates.
+
+    The gradient is exp(y) - t. A target of at most 0 adds exp(y) - t y; below 0 that has no minimum. Source: McCullagh
+    and Nelder, Generalized Linear Models (1989), section 6.2.
+
+    Other arguments as for `mean_squared_error`.
+    """
+    kind = _losses.Poisson
+    return _evaluate(kind, (), "y", y, t, reduction, sample_weight, None, out)
+
+
 # </generated>
 
 

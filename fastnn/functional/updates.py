@@ -106,6 +106,7 @@ def adam_update(
     epsilon: float = 1e-08,
     epsilon_inside: bool = False,
     bias_correction: bool = True,
+    epsilon_uncorrected: bool = False,
     weight_decay: float = 0.0,
 ) -> None:
     """Running means m = b1 m + (1 - b1) g and v = b2 v + (1 - b2) g^2; p -= lr m' / (sqrt(v') + e).
@@ -115,9 +116,11 @@ def adam_update(
     params, grads, means, squares: arrays, or mappings or sequences of arrays with the same keys, or as many; all but
     grads are overwritten. step: the number of this update, from 1 on. beta1: b1 and b2, in [0, 1). beta2: b1 and b2, in
     [0, 1). epsilon: e, above 0. epsilon_inside: Divide by sqrt(v' + e) instead. bias_correction: False: m' = m and v' =
-    v. weight_decay: At least 0.
+    v. epsilon_uncorrected: Take m and v themselves and lr sqrt(1 - b2^t) / (1 - b1^t), so that e counts more in the
+    first updates: the second form in the paper (end of section 2), which TensorFlow and scikit-learn compute.
+    weight_decay: At least 0.
     """
-    rates = lr, beta1, beta2, epsilon, epsilon_inside, bias_correction, weight_decay
+    rates = lr, beta1, beta2, epsilon, epsilon_inside, bias_correction, epsilon_uncorrected, weight_decay
     _update(_optimizers.AdamW, rates, step, params, grads, means, squares)
 
 

@@ -25,6 +25,7 @@ LossName: TypeAlias = Literal[
     "kl_divergence",
     "cross_entropy",
     "log_loss",
+    "poisson",
 ]
 OptimizerName: TypeAlias = Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
 # </generated>

@@ -36,6 +36,7 @@ from .losses import huber as huber
 from .losses import kl_divergence as kl_divergence
 from .losses import log_loss as log_loss
 from .losses import mean_squared_error as mean_squared_error
+from .losses import poisson as poisson
 from .losses import sigmoid_cross_entropy as sigmoid_cross_entropy
 from .losses import softmax_cross_entropy as softmax_cross_entropy
 from .units import batch_norm_backward as batch_norm_backward

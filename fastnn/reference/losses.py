@@ -128,6 +128,14 @@ def log_loss(y: Array, t: Targets, *, offset: float = 0.0, out: Out = None) -> t
     return one + other, np.subtract(dy, dz, out=out)
 
 
+@quiet
+def poisson(y: Array, t: Targets, *, out: Out = None) -> tuple[float, Array]:
+    """sum(exp(y) - t y + t log t - t) / N, dy = (exp(y) - t) / N; y, t (N, K); t log t - t only where t > 0."""
+    rate, some = np.exp(y), t > 0
+    constants = np.where(some, t * np.log(np.where(some, t, 1)) - t, 0)
+    return _mean(rate - np.where(t != 0, t * y, 0) + constants, rate - t, out)
+
+
 def _mean(losses: Array, gradient: Array, out: Out) -> tuple[float, Array]:
     """The sum of the losses and the gradients, over N."""
     count = len(losses)
@@ -146,6 +154,7 @@ LOSSES: dict[str, Callable[[Array, Targets], tuple[float, Array]]] = {
     "kl_divergence": kl_divergence,
     "cross_entropy": cross_entropy,
     "log_loss": log_loss,
+    "poisson": poisson,
 }
 OF_PROBABILITIES = ("cross_entropy", "log_loss")  # losses of probabilities
 # The targets (N, K) of losses that do not take all numbers: signs -1 and 1, numbers in [0, 1], or distributions.

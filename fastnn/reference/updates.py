@@ -80,7 +80,7 @@ def rmsprop_update(
         p -= float(lr) * g / _root(s, epsilon, epsilon_inside)
 
 
-# Twelve parameters: arrays, then Adam's own numbers, as in fastnn.adam_update.
+# Thirteen parameters: arrays, then Adam's own numbers, as in fastnn.adam_update.
 @quiet
 def adam_update(
     params: Arrays,
@@ -94,15 +94,19 @@ def adam_update(
     epsilon: float = 1e-8,
     epsilon_inside: bool = False,
     bias_correction: bool = True,
+    epsilon_uncorrected: bool = False,
     weight_decay: float = 0.0,
 ) -> None:
     """m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2; p -= lr m' / (sqrt(v') + epsilon) at update `step`, from 1 on.
 
-    m' = m / (1 - b1^step), v' = v / (1 - b2^step) with bias_correction; before that p -= lr weight_decay p.
+    m' = m / (1 - b1^step), v' = v / (1 - b2^step) with bias_correction; with epsilon_uncorrected, m' = m, v' = v
+    and a rate of lr sqrt(1 - b2^step) / (1 - b1^step). Before that p -= lr weight_decay p.
     Sources: Kingma and Ba (2015); Loshchilov and Hutter (2019).
     """
     first = 1.0 - beta1**step if bias_correction else 1.0
     second = 1.0 - beta2**step if bias_correction else 1.0
+    if epsilon_uncorrected:
+        first, second = first / second**0.5, 1.0
     for p, g, m, v in _matched(params, grads, means, squares):
         m *= float(beta1)
         m += (1.0 - float(beta1)) * g

@@ -1,5 +1,6 @@
 """Adam, and AdamW with decoupled weight decay."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,13 +9,15 @@ from fastnn.kernels.units import unit
 from fastnn.operations.updates import base
 from fastnn.operations.updates.base import Optimizer, grads, params, rates, root, state
 
+UNCORRECTED_EPSILON = 2.0  # the number CORRECTED; 1 corrects by the formula of the class
+
 
 @unit
 def adam_update(frame: Any) -> None:
     """m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; p -= lr m' / root(v').
 
-    m' = m / (1 - b1^t) and v' = v / (1 - b2^t) at update t, or m and v without bias correction. Before that, AdamW's
-    decoupled weight decay: p -= lr decay p.
+    m' = m / (1 - b1^t) and v' = v / (1 - b2^t) at update t, or m and v without bias correction; with an uncorrected
+    epsilon both corrections are factors of lr. Before that, AdamW's decoupled weight decay: p -= lr decay p.
     """
     p, g, m, v, numbers = params(frame), grads(frame), state(frame, 0), state(frame, 1), rates(frame)
     first, second, inside = (
@@ -28,6 +31,8 @@ def adam_update(frame: Any) -> None:
     if numbers[base.CORRECTED] != 0.0:
         mean_scale = 1.0 / (1.0 - numbers[base.FIRST] ** numbers[base.STEP])
         square_scale = 1.0 / (1.0 - numbers[base.SECOND] ** numbers[base.STEP])
+    if numbers[base.CORRECTED] == UNCORRECTED_EPSILON:
+        mean_scale, square_scale = mean_scale / math.sqrt(square_scale), 1.0
     rate, scale = p.dtype.type(numbers[base.RATE] * mean_scale), p.dtype.type(square_scale)
     kept, epsilon = p.dtype.type(1.0 - numbers[base.RATE] * numbers[base.DECAY]), p.dtype.type(numbers[base.EPSILON])
     for i in range(p.size):
@@ -54,6 +59,9 @@ class Adam(Optimizer):
         Divide by sqrt(v' + e) instead.
     bias_correction : bool
         False: m' = m and v' = v.
+    epsilon_uncorrected : bool
+        Take m and v themselves and lr sqrt(1 - b2^t) / (1 - b1^t), so that e counts more in the first updates: the
+        second form in the paper (end of section 2), which TensorFlow and scikit-learn compute.
     """
 
     lr: float = 0.001
@@ -62,6 +70,7 @@ class Adam(Optimizer):
     epsilon: float = 1e-8
     epsilon_inside: bool = False
     bias_correction: bool = True
+    epsilon_uncorrected: bool = False
 
     update = "adam"
     unit = adam_update
@@ -69,7 +78,7 @@ class Adam(Optimizer):
     counts = True
     in_unit_interval = ("beta1", "beta2")
     above_zero = ("epsilon",)
-    flags = ("epsilon_inside", "bias_correction")
+    flags = ("epsilon_inside", "bias_correction", "epsilon_uncorrected")
 
     def _own(self) -> dict[int, float]:
         return {
@@ -77,7 +86,7 @@ class Adam(Optimizer):
             base.SECOND: self.beta2,
             base.EPSILON: self.epsilon,
             base.INSIDE: self.epsilon_inside,
-            base.CORRECTED: self.bias_correction,
+            base.CORRECTED: self.bias_correction and (UNCORRECTED_EPSILON if self.epsilon_uncorrected else 1.0),
         }
 
 
@@ -89,7 +98,7 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    lr, beta1, beta2, epsilon, epsilon_inside, bias_correction, clip_value, clip_norm
+    lr, beta1, beta2, epsilon, epsilon_inside, bias_correction, epsilon_uncorrected, clip_value, clip_norm
         As for `Adam`.
     weight_decay : float
         At least 0.

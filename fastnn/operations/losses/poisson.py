@@ -1,0 +1,42 @@
+"""The Poisson deviance of a rate, from its logarithm."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastnn.kernels.compile import formula
+from fastnn.kernels.vector_math import constant, exp, expm1, log
+from fastnn.operations.losses.base import Loss, in_float64, units_of
+
+
+@formula
+def poisson(y: Any, t: Any, p: Any) -> Any:
+    """exp(y) - t y + t log t - t, as t (exp(u) - 1 - u) with u = y - log t, which loses no digits near its minimum."""
+    zero = constant(y, 0.0)
+    if t > zero:
+        u = y - log(t)
+        return t * (expm1(u) - u)
+    return exp(y) - (t * y if t != zero else zero)
+
+
+@formula
+def _derivative(y: Any, t: Any, p: Any, loss: Any) -> Any:
+    """exp(y) - t."""
+    return exp(y) - t
+
+
+@formula
+def _change(d: Any, y: Any, t: Any, p: Any) -> Any:
+    """exp(y) (exp(d) - 1) - t d."""
+    return exp(y) * expm1(d) - (t * d if t != 0.0 else 0.0)
+
+
+@dataclass(frozen=True)
+class Poisson(Loss):
+    """sum(exp(y) - t y + t log t - t), half the Poisson deviance of the rate exp(y); targets (N, K), counts or rates.
+
+    The gradient is exp(y) - t. A target of at most 0 adds exp(y) - t y; below 0 that has no minimum. Source:
+    McCullagh and Nelder, Generalized Linear Models (1989), section 6.2.
+    """
+
+    name = "poisson"
+    units = units_of(poisson, _derivative, _change, in_float64)
