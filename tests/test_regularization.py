@@ -1,5 +1,7 @@
 """The penalty on weights, and the figures measured with it."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -87,3 +89,21 @@ def test_a_large_gradient_does_not_overflow_when_it_is_clipped() -> None:
 def test_relu_and_l1_have_kinks() -> None:
     net = Network([Affine(D, H), Relu(), Affine(H, K)], "absolute_error", rng=0, regularization=Regularization(l1=0.1))
     assert fastnn.check_gradients(net, X, targets("absolute_error")).passed
+
+
+@pytest.mark.parametrize("first", [0.0, 0.5])
+def test_the_strength_may_change_between_batches(first: float) -> None:
+    """From and to none, too; training and pickles see it at once."""
+    changed, t = network("mean_squared_error", regularization=Regularization(l2=first)), targets("mean_squared_error")
+    for l2 in (0.3, 0.0, 0.0, 0.7, 0.2):
+        changed.engine.penalize(l2)
+        other = network("mean_squared_error", regularization=Regularization(l2=l2))
+        for name, array in other.params.items():
+            array[...] = changed.params[name]
+        assert changed.regularization == other.regularization
+        copied = pickle.loads(pickle.dumps(changed))
+        losses = [net.step(X, t, fastnn.SGD(0.1)) for net in (changed, other, copied)]
+        assert losses[0] == losses[1] == losses[2]
+        for name, array in other.params.items():
+            np.testing.assert_array_equal(changed.params[name], array)
+            np.testing.assert_array_equal(copied.params[name], array)

@@ -4,7 +4,8 @@ import copy
 import math
 import threading
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from fastnn.engine import observation, threads
 from fastnn.engine.interpreters import forward, jobs, training
 from fastnn.engine.losses import learn_loss, sum_of_losses
 from fastnn.engine.parameters import Parameters, Views, vector
+from fastnn.engine.parameters import Snapshot as Snapshot
 from fastnn.engine.perturbation import Model, Perturbation
 from fastnn.engine.plan import TRAINING_WORK, Compiled, check_layers, compile_plan
 from fastnn.engine.regularization import Regularization, check_regularization
@@ -32,18 +34,6 @@ LARGEST_KEPT = 1 << 26  # bytes of a batch's activations; a larger workspace is 
 
 
 Batches: TypeAlias = tuple[int, float, int, int]  # samples, the sum of their losses, hits, the outcome
-
-
-class Snapshot(NamedTuple):
-    """A copy of everything that training changes: the parameters, the optimizer's state, and the counters."""
-
-    parameters: Array  # (P,)
-    state: Array  # (vectors, P)
-    update: str | None  # the name of the update that the state belongs to
-    steps: int  # updates that the state has seen
-    draws: int  # masks that dropout has made
-    seed: int  # of dropout's masks
-    optimizer: Optimizer | None  # the one of the last update, without a schedule's factor
 
 
 def lone_row(name: str, remedy: str) -> ValueError:
@@ -109,6 +99,7 @@ class Engine:
         Users' views have the vector itself as their base, so kernels use another view, of memory that stays in place.
         """
         self.memory, self.values, self._pins = memory, memory[:], pinned(memory)
+        self.penalized = [self.values[some] for some in self.plan.penalized]
         self.prediction = Way()
         self.workspace_at_once: Workspace | None = None  # of its own, as such calls overlap with no others
 
@@ -245,7 +236,17 @@ class Engine:
         l1, l2 = self.regularization.l1, self.regularization.l2
         if l1 == l2 == 0.0:
             return 0.0
-        return sum(float(penalty(self.values[some], l1, l2)) for some in self.plan.penalized)
+        sums = np.empty(jobs.SUMS)
+        return sum(float(penalty(some, l1, l2, sums)) for some in self.penalized)
+
+    def penalize(self, l2: float) -> None:
+        """Let the penalty be l2 / 2 sum w^2 from the next batch on."""
+        if l2 != self.regularization.l2:
+            # A workspace has the penalty's unit, or lacks it.
+            self.workspace = self.workspace if l2 != 0.0 != self.regularization.l2 else None
+            self.regularization = replace(self.regularization, l2=l2)
+            self.is_penalized = not self.regularization.is_none
+            self.plan.numbers[jobs.L2 - jobs.PLAN_NUMBERS] = l2  # where kernels read it
 
     def perturbation(self, data: tuple[Array, Array, Array]) -> Perturbation:
         """The network on prepared data, for numerical gradients."""
@@ -370,7 +371,7 @@ class Engine:
     def _kept(self) -> dict[str, Any]:
         """The attributes of a copy."""
         dropped: dict[str, Any] = dict.fromkeys(
-            ("workspace", "lock", "memory", "_pins", "plan", "prediction", "workspace_at_once")
+            ("workspace", "lock", "memory", "_pins", "plan", "prediction", "penalized", "workspace_at_once")
         )
         with self.lock:  # between two updates of another thread
             changed = {name: getattr(self, name).copy() for name in ("values", "state", "counters")}

@@ -1,13 +1,14 @@
-"""Parameters (or gradients) by name: views into one flat vector."""
+"""Parameters (or gradients) by name: views into one flat vector; and a copy of all that training changes."""
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
+from fastnn.optimizers import Optimizer
 
 
 class Parameters(Mapping[str, Array]):
@@ -71,6 +72,18 @@ class Views:
         return {
             name: vector[some] if shape is None else vector[some].reshape(shape) for name, some, shape in self._ranges
         }
+
+
+class Snapshot(NamedTuple):
+    """A copy of everything that training changes: the parameters, the optimizer's state, and the counters."""
+
+    parameters: Array  # (P,)
+    state: Array  # (vectors, P)
+    update: str | None  # the name of the update that the state belongs to
+    steps: int  # updates that the state has seen
+    draws: int  # masks that dropout has made
+    seed: int  # of dropout's masks
+    optimizer: Optimizer | None  # the one of the last update, without a schedule's factor
 
 
 def vector(size: int, dtype: np.dtype[Any]) -> Array:

@@ -67,7 +67,8 @@ class Plan(NamedTuple):
     def penalized(self) -> list[slice]:
         """The parts of the flat vector that regularization takes."""
         places = self.operations[:, jobs.PLACES_AT : jobs.SHAPES_AT].reshape(-1, EACH_PLACE)
-        return [slice(place, place + height * breadth) for place, height, breadth, _, is_one in places if is_one]
+        found = places[places[:, -1] != 0].tolist()
+        return [slice(place, place + height * breadth) for place, height, breadth, *_ in found]
 
     def units(self, roles: tuple[str, ...]) -> list[Unit | None]:
         """The units of the operations for these roles."""

@@ -5,24 +5,12 @@ Sources: Hoerl and Kennard (1970) for the squares, Tibshirani (1996) for the abs
 
 from typing import Any
 
+import numpy as np
+
 from fastnn.kernels.compile import kernel
-from fastnn.kernels.doors import Vector, door
-
-
-@kernel
-def penalty_of(values: Any, l1: float, l2: float) -> float:
-    """The penalty on a vector of weights, in float64; four sums, as one alone waits for each addition."""
-    a, b, c, d = 0.0, 0.0, 0.0, 0.0
-    whole = values.size // 4 * 4
-    half = 0.5 * l2
-    for i in range(0, whole, 4):
-        a += abs(values[i]) * (l1 + half * abs(values[i]))
-        b += abs(values[i + 1]) * (l1 + half * abs(values[i + 1]))
-        c += abs(values[i + 2]) * (l1 + half * abs(values[i + 2]))
-        d += abs(values[i + 3]) * (l1 + half * abs(values[i + 3]))
-    for i in range(whole, values.size):
-        a += abs(values[i]) * (l1 + half * abs(values[i]))
-    return (a + b) + (c + d)
+from fastnn.kernels.doors import Reals, Vector, door
+from fastnn.kernels.rows import sum_of
+from fastnn.kernels.views import part
 
 
 @kernel
@@ -35,6 +23,17 @@ def add_penalty_gradient(values: Any, l1: float, l2: float, gradient: Any) -> No
 
 
 @door
-def penalty(values: Vector, l1: float, l2: float) -> float:
-    """The penalty on a vector of weights."""
-    return penalty_of(values, l1, l2)
+def penalty(values: Vector, l1: float, l2: float, sums: Reals) -> float:
+    """The penalty on a vector of weights, in float64; sums: scratch of any size.
+
+    The terms of several weights come first, as a loop that adds each of them takes four times as long.
+    """
+    total, half = 0.0, 0.5 * l2
+    for begin in range(0, values.size, sums.size):
+        count = min(sums.size, values.size - begin)
+        some = part(values, begin, count)
+        for i in range(count):
+            size = np.float64(abs(some[i]))
+            sums[i] = size * (l1 + half * size)
+        total += sum_of(sums, count)
+    return total
