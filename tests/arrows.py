@@ -24,6 +24,7 @@ ARROWS = {
     "information": "gate",
     "validation": "datasets gate network system",
     "models": "datasets engine.interpreters errors functional gate kernels layers network optimizers",
+    "sklearn": "engine engine.interpreters errors gate layers losses network operations optimizers",
     "plots": "engine errors functional gate gradients network operations",
     "environment": "engine functional gate kernels layers network operations optimizers system version",
     "dropin": "datasets engine errors gate layers observing operations system",
@@ -43,7 +44,8 @@ LATE_ARROWS = {
     "demos": "plots command",
     "command": "engine operations",
 }
-# Modules that may import more than NumPy and the standard library, anywhere in the file.
+# Modules that may import more than NumPy and the standard library, anywhere in the file. The base classes of estimators
+# are scikit-learn's, which needs SciPy.
 COMPILERS = {
     "kernels.addresses": {"numba", "llvmlite"},
     "kernels.doors": {"numba"},
@@ -56,6 +58,13 @@ COMPILERS = {
     "environment": {"numba", "llvmlite"},
     "exchange.torch_step": {"torch"},  # imported where there is PyTorch; its class has to be one that can be pickled
     "prebuild": {"numba", "llvmlite"},
+    "sklearn.base": {"sklearn"},
+    "sklearn.classifier": {"sklearn"},
+    "sklearn.regressor": {"sklearn"},
+    "sklearn.training": {"sklearn"},
+    "sklearn.objective": {"scipy", "sklearn"},
+    "sklearn.batches": {"scipy"},
+    "sklearn.lbfgs": {"scipy", "sklearn"},
     "kernels.cache": {"numba", "llvmlite"},
     "kernels.clocks": {"numba", "llvmlite"},
     "kernels.compile": {"numba"},

@@ -1,5 +1,6 @@
 """The README: its script runs as printed, its names exist, and so do its commands."""
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -23,6 +24,8 @@ def _table() -> dict[str, str]:
 def test_scripts_run_as_printed(tmp_path: pathlib.Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len(blocks) == 4  # each goes on where the one before it ends
+    has_sklearn = importlib.util.find_spec("sklearn") is not None
+    blocks = [block for block in blocks if has_sklearn or "sklearn" not in block]
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "0"}
     command = [sys.executable, "-W", "error", "-c", "\n".join(blocks)]
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
@@ -32,6 +35,8 @@ def test_scripts_run_as_printed(tmp_path: pathlib.Path) -> None:
     assert float(accuracy.group(1)) >= 0.95
     assert (tmp_path / "digits.npz").exists()
     assert "\nagree (h = 0.0001;" in run.stdout
+    accuracy = re.search(r"\naccuracy: ([\d.]+)", run.stdout)
+    assert not has_sklearn or (accuracy is not None and float(accuracy.group(1)) >= 0.95)
 
 
 def test_numerical_training_is_as_measured() -> None:
@@ -67,6 +72,7 @@ def test_table_names_exist_and_are_complete() -> None:
     named = {name for cell in table.values() for name in re.findall(r"`([A-Za-z0-9_.]+)`", cell)}
     members = set(table["networks"].replace("`", "").replace(";", ",").split(", ")) if "networks" in table else set()
     named -= {"fastnn.dropin", "common", "dataset"}  # of the drop-in, imported where it is used
+    named -= {"fastnn.sklearn", "MLPClassifier", "MLPRegressor"}  # which need scikit-learn
     for name in named:
         parts = name.split(".")
         found = fastnn

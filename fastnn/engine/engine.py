@@ -242,8 +242,7 @@ class Engine:
     def penalize(self, l2: float) -> None:
         """Let the penalty be l2 / 2 sum w^2 from the next batch on."""
         if l2 != self.regularization.l2:
-            # A workspace has the penalty's unit, or lacks it.
-            self.workspace = self.workspace if l2 != 0.0 != self.regularization.l2 else None
+            self.workspace = self.workspace if l2 != 0.0 != self.regularization.l2 else None  # with its unit or without
             self.regularization = replace(self.regularization, l2=l2)
             self.is_penalized = not self.regularization.is_none
             self.plan.numbers[jobs.L2 - jobs.PLAN_NUMBERS] = l2  # where kernels read it

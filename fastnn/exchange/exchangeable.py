@@ -3,6 +3,7 @@
 What they need is imported when they are called, other libraries included: it takes 14 ms, and few programs need it.
 """
 
+import copy
 import os
 import pathlib
 from typing import Any, Self
@@ -86,6 +87,8 @@ class Exchangeable:
     def from_sklearn(cls, estimator: Any) -> Self:
         """A network with the coefficients of a fitted MLPClassifier or MLPRegressor of scikit-learn.
 
+        For an estimator of fastnn.sklearn it is a copy of its `network_`.
+
         A classifier's network predicts logits: `fastnn.softmax(network.predict(x))` is `predict_proba` for three
         classes or more; for two classes and for several labels at once,
         `fastnn.activation_forward("sigmoid", network.predict(x))` is the probability of class 1. Its labels are places
@@ -103,6 +106,10 @@ class Exchangeable:
         from fastnn.exchange.parts import network_of
         from fastnn.exchange.sklearn_models import sklearn_outputs, sklearn_parts
 
+        own: Any = getattr(estimator, "network_", None)
+        if isinstance(own, Exchangeable):  # coefficients alone would leave BatchNorm out
+            made: Any = copy.copy(own)
+            return made  # type: ignore[no-any-return]
         parts, loss = sklearn_parts(estimator)
         network = network_of(cls, parts, "estimator", loss, None)
         check_agreement(network, "estimator", *sklearn_outputs(estimator))
