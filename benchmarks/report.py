@@ -129,7 +129,7 @@ def _rate(result: dict[str, Any], rows: Rows, case: Case, threads: int) -> str:
     return f"{case.flop / time * 1e-9:.3g} GFLOP/s" + (f", {case.flop / time / peak:.0%} of peak" if peak else "")
 
 
-def _table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+def table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     rule = ["---", *["---:"] * (len(header) - 1)]
     return "\n".join("| " + " | ".join(line) + " |" for line in (header, rule, *lines))
 
@@ -149,7 +149,7 @@ def _group_table(result: dict[str, Any], rows: Rows, group: str, threads: int, w
         line = [case.name, *(_cell(rows, case, name, threads) for name in names)]
         line += [_times(ratio(rows, case.name, own, threads)) for own in OWN[: 1 + has_runs]]
         lines.append([*line, *([_rate(result, rows, case, threads)] if with_rate else [])])
-    return _table(header, lines)
+    return table(header, lines)
 
 
 def _contention_table(rows: Rows) -> str:
@@ -163,7 +163,7 @@ def _contention_table(rows: Rows) -> str:
             factor = known[2] / (known[0] + known[1]) if len(known) == 3 else None
             lines.append([case.name, str(threads), *cells, _times(factor)])
     header = ["contention", "threads", "NumPy alone", "fastnn alone", "in turn", "in turn / sum of both"]
-    return _table(header, lines)
+    return table(header, lines)
 
 
 def _first_calls(rows: Rows) -> str:
@@ -176,7 +176,7 @@ def _first_calls(rows: Rows) -> str:
             total = math.fsum(row["first_call_seconds"] for row in found)
             cells = [duration(total), duration(slowest["first_call_seconds"]), slowest["case"]]
             lines.append([implementation.label, str(len(found)), *cells])
-    return _table(["first calls", "rows", "all together", "the longest", "of the case"], lines)
+    return table(["first calls", "rows", "all together", "the longest", "of the case"], lines)
 
 
 def _startup_table(result: dict[str, Any]) -> str:
@@ -184,7 +184,7 @@ def _startup_table(result: dict[str, Any]) -> str:
     names = list(dict.fromkeys(row["library"] for row in result["startup"]))
     found = {(row["what"], row["library"]): row["seconds"] for row in result["startup"]}
     lines = [[name, *(_seconds_or_blank(found.get((what, name))) for what in whats)] for name in names]
-    return _table(["from the start of Python", *whats], lines)
+    return table(["from the start of Python", *whats], lines)
 
 
 def _seconds_or_blank(value: float | None) -> str:
@@ -199,7 +199,7 @@ def _memory_table(result: dict[str, Any]) -> str:
             lines.append([label, *(f"{row[key] / 2**20:,.0f} MiB" for key in ("bytes_before", "bytes")), case])
         else:
             lines.append([label, "", str(row["status"]), case])
-    return _table(["peak memory", "with the data loaded", "after an epoch", "of the case"], lines)
+    return table(["peak memory", "with the data loaded", "after an epoch", "of the case"], lines)
 
 
 def _remarks(result: dict[str, Any], rows: Rows) -> list[str]:
