@@ -9,6 +9,7 @@ import numpy as np
 from fastnn.gate import arrays, checks
 from fastnn.layers import BatchNorm, Dropout, Layer, PRelu
 from fastnn.network import callbacks
+from fastnn.network.checkpoint import Checkpoint
 from fastnn.operations import ACTIVATIONS
 
 SOLVERS = ("lbfgs", "sgd", "adam")
@@ -79,13 +80,22 @@ def settings_of(params: Mapping[str, Any]) -> Settings:
         found["n_iter_no_change"] = np.inf
     verbose = params["verbose"]
     found["verbose"] = bool(verbose if isinstance(verbose, bool | np.bool_) else arrays.integer("verbose", verbose, 0))
-    callbacks.check(params["callbacks"])
-    found["callbacks"] = params["callbacks"]
+    found["callbacks"] = _callbacks(params["callbacks"])
     found["dtype"] = None if params["dtype"] is None else arrays.float_dtype("dtype", params["dtype"])
     found["n_threads"] = _unless("n_threads", params["n_threads"], None)
     if found["solver"] == "lbfgs":
         _refuse_lbfgs(found)
     return Settings(**{one.name: found[one.name] for one in fields(Settings)})
+
+
+def _callbacks(given: Any) -> Any:
+    """Callbacks by epoch: an estimator has no state for a checkpoint, and does not tell of batches."""
+    callbacks.check(given)
+    for number, one in enumerate(given):
+        if isinstance(one, Checkpoint) or callbacks.by_batch([one]):
+            came = f"{type(one).__name__}; pass it to Network.fit"
+            raise ValueError(f"callbacks[{number}]: expected a function that is called after each epoch, got {came}")
+    return given
 
 
 def _widths(sizes: Any) -> tuple[int, ...]:
