@@ -23,7 +23,7 @@ def _table() -> dict[str, str]:
 
 def test_scripts_run_as_printed(tmp_path: pathlib.Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 4  # each goes on where the one before it ends
+    assert len(blocks) == 5  # each goes on where the one before it ends
     has_sklearn = importlib.util.find_spec("sklearn") is not None
     blocks = [block for block in blocks if has_sklearn or "sklearn" not in block]
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "0"}
