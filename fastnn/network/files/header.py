@@ -40,7 +40,7 @@ NEW_FIELDS: dict[int, dict[str, Any]] = {
     3: {"optimizer_options": None},
     4: {"input_shape": None},
 }
-# Fields of layers, losses and optimizers that came later than their class, with their values before.
+# Fields of layers and optimizers that came later than their class, with their values before.
 NEW_OPTIONS = {"epsilon_uncorrected": False}
 MOST_STEPS = 2**53  # a float64 counts up to it
 MOST_SEED = 2**31 - 1
@@ -209,6 +209,7 @@ def _made(name: str, classes: Mapping[str, Any], entry: Any) -> Any:
         raise TypeError(f"{name}: expected an object with the field class, got {checks.shown(entry)}")
     kind = classes[_choice(f"{name}.class", entry.get("class"), classes)]
     expected = ["class", *(field.name for field in fields(kind))]
+    entry = {key: value for key, value in NEW_OPTIONS.items() if key in expected} | entry
     if sorted(entry) != sorted(expected):
         raise ValueError(f"{name}: expected the fields {', '.join(expected)}, got {checks.shown(', '.join(entry))}")
     try:
@@ -229,10 +230,8 @@ def optimizer_of(name: str, entry: Any, update: str | None, dtype: DType) -> Opt
 
 
 def _options(name: str, kind: Any, entry: Any) -> Any:
-    """An object of this kind with the fields of an entry; older files lack the ones in NEW_OPTIONS."""
+    """An object of this kind with the fields of an entry."""
     expected = [field.name for field in fields(kind)]
-    if isinstance(entry, dict):
-        entry = {key: value for key, value in NEW_OPTIONS.items() if key in expected} | entry
     if not isinstance(entry, dict) or sorted(entry) not in (sorted(expected), []):
         came = checks.shown(", ".join(entry) if isinstance(entry, dict) else entry)
         raise ValueError(f"{name}: expected the fields {', '.join(expected) or 'of an empty object'}, got {came}")
