@@ -1,0 +1,245 @@
+"""Training on a Dask cluster: the same bits on any number of workers, whatever happens to them."""
+
+import os
+import pathlib
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from tests import shapes
+
+distributed = pytest.importorskip("distributed")
+da = pytest.importorskip("dask.array")
+
+from fastnn.distributed import fit, on_workers  # noqa: E402 - they need Dask
+
+N, D, K = 200, 6, 3
+X, T = shapes.numbers(1, N, D, dtype=np.float32), shapes.targets("labels", N, K, np.float32)
+OPTIONS: dict[str, Any] = {
+    "epochs": 3,
+    "batch_size": 48,
+    "shards": 4,
+    "optimizer": fastnn.Momentum(0.1),
+    "progress": False,
+}
+
+
+def network(dtype: Any = "float32") -> fastnn.Network:
+    layers = [fastnn.Affine(D, 8), fastnn.Tanh(), fastnn.Affine(8, K)]
+    return fastnn.Network(layers, rng=0, dtype=dtype, regularization=fastnn.Regularization(l2=0.01))
+
+
+def parameter_bits(trained: fastnn.Network) -> list[bytes]:
+    return shapes.bits(tuple(trained.params.values()))
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    """Workers that are threads of this process."""
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0", "processes": False}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as found:
+        yield found
+
+
+def cluster_of(workers: int) -> Any:
+    """Workers that are processes."""
+    return distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0", processes=True)
+
+
+@pytest.fixture(scope="module")
+def expected(client: Any) -> tuple[list[bytes], list[float]]:
+    trained = network()
+    history = fit(trained, (X, T), client, **OPTIONS)
+    return parameter_bits(trained), history.loss
+
+
+def by_hand(rows_of_batches: list[np.ndarray[Any, Any]]) -> fastnn.Network:
+    """Steps of plain gradient descent by these batches, in float64."""
+    trained = network("float64")
+    for rows in rows_of_batches:
+        gradient = trained.gradient(X[rows].astype(np.float64), T[rows])
+        for name, values in gradient.items():
+            trained.params[name] -= 0.1 * values
+    return trained
+
+
+def test_it_is_gradient_descent_by_whole_batches(client: Any) -> None:
+    trained = network("float64")
+    options = {**OPTIONS, "epochs": 1, "batch_size": 50, "optimizer": fastnn.SGD(0.1), "shuffle": False}
+    fit(trained, (X.astype(np.float64), T), client, **options)
+    # Shard s has the rows from 50 s on, of which batch b takes 12 or 13.
+    cuts = [50 * b // 4 for b in range(5)]
+    batches = [np.concatenate([50 * s + np.arange(cuts[b], cuts[b + 1]) for s in range(4)]) for b in range(4)]
+    for name, values in by_hand(batches).params.items():
+        np.testing.assert_allclose(trained.params[name], values, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_every_row_is_taken_once_an_epoch(client: Any, shuffle: bool) -> None:
+    x, t = np.arange(N, dtype=np.float64).reshape(-1, 1), np.zeros((N, 1))
+    trained = fastnn.Network([fastnn.Affine(1, 1)], "mean_squared_error", dtype="float64", rng=0)
+    trained.params["W1"][...], trained.params["b1"][...] = 0.0, 1.0
+    options = {**OPTIONS, "epochs": 1, "batch_size": 30, "optimizer": fastnn.SGD(1e-12), "shuffle": shuffle}
+    history = fit(trained, (x, t), client, **options)
+    # The parameters hardly move: each row has the loss 1/2, and adds its x to the gradient, over the rows of its batch.
+    assert history.loss == [pytest.approx(0.5, rel=1e-6)]
+    batches = 7
+    assert float(trained.params["W1"][0, 0]) == pytest.approx(-1e-12 * batches * x.mean(), rel=0.02)
+
+
+def test_each_epoch_has_another_order(client: Any) -> None:
+    orders = [
+        [on_workers._chosen((X, T, X[:0]), on_workers.Rows((seed, epoch, 0), 0, N))[0].tobytes() for epoch in range(3)]
+        for seed in range(2)
+    ]
+    assert len({order for some in orders for order in some}) == 6
+    rows = on_workers._chosen((X, T, X[:0]), on_workers.Rows((0, 0, 0), 0, N))[0]
+    np.testing.assert_array_equal(np.sort(rows, axis=0), np.sort(X, axis=0))
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_the_same_bits_on_any_number_of_processes(workers: int, expected: tuple[list[bytes], list[float]]) -> None:
+    with cluster_of(workers) as cluster, distributed.Client(cluster) as found:
+        trained = network()
+        history = fit(trained, (X, T), found, **OPTIONS)
+        assert (parameter_bits(trained), history.loss) == expected
+
+
+KILLS = 3
+
+
+def kill_now_and_then(cluster: Any, stop: threading.Event, killed: list[int]) -> None:
+    """Kill a worker, again and again; it takes seconds until there is another one."""
+    while len(killed) < KILLS and not stop.wait(3.0):
+        nannies = list(cluster.workers.values())
+        pid = nannies[len(killed) % len(nannies)].pid
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
+
+
+@pytest.mark.exhaustive
+def test_workers_that_die_change_nothing(client: Any) -> None:
+    stop, killed, since = threading.Event(), list[int](), list[int]()
+
+    def end_two_epochs_after_the_last(net: fastnn.Network, history: fastnn.History) -> bool:
+        since.extend([history.epochs] * (len(killed) == KILLS))
+        return len(since) > 2
+
+    with cluster_of(2) as cluster, distributed.Client(cluster) as found:
+        killer = threading.Thread(target=kill_now_and_then, args=(cluster, stop, killed))
+        killer.start()
+        try:
+            trained = network()
+            options = {**OPTIONS, "epochs": 2000, "callbacks": [end_two_epochs_after_the_last]}
+            history = fit(trained, (X, T), found, **options)
+        finally:
+            stop.set()
+            killer.join()
+    assert len(killed) == KILLS
+    alone = network()
+    fit(alone, (X, T), client, **{**OPTIONS, "epochs": history.epochs})
+    assert parameter_bits(trained) == parameter_bits(alone)
+
+
+def test_dask_arrays_and_files(client: Any, tmp_path: pathlib.Path) -> None:
+    results = []
+    chunks = ((40, 70, 50, 40), (D,))
+    for name in ("arrays", "files"):
+        if name == "arrays":
+            data: Any = (da.from_array(X, chunks=chunks), da.from_array(T, chunks=chunks[:1]))
+        else:
+            ends = np.cumsum(chunks[0])
+            data = [str(tmp_path / f"{i}.npz") for i in range(4)]
+            for file, begin, end in zip(data, ends - chunks[0], ends, strict=True):
+                np.savez(file, x=X[begin:end], t=T[begin:end])
+        for shards in (4, 2):  # as many pieces as shards, and twice as many, which are forgotten in between
+            trained = network()
+            fit(trained, data, client, **{**OPTIONS, "shards": shards})
+            results.append(parameter_bits(trained))
+    assert results[0] == results[2] and results[1] == results[3] and results[0] != results[1]
+
+
+def test_it_goes_on_after_a_file_to_the_same_bits(client: Any, tmp_path: pathlib.Path, expected: Any) -> None:
+    first = network()
+    saved = tmp_path / "network.npz"
+    fit(first, (X, T), client, **{**OPTIONS, "epochs": 2}, callbacks=[lambda net, history: net.save(saved)])
+    trained = fastnn.load(saved)
+    history = fit(trained, (X, T), client, **OPTIONS, initial_epoch=2)
+    assert parameter_bits(trained) == expected[0]
+    assert history.loss == expected[1][2:]
+
+
+def test_history_schedule_callbacks_and_validation(client: Any) -> None:
+    trained, called = network(), list[int]()
+
+    def end_after_two(net: fastnn.Network, history: fastnn.History) -> bool:
+        called.append(history.epochs)
+        return history.epochs == 2
+
+    schedule = fastnn.schedules.StepDecay(every=1, factor=0.5)
+    history = fit(
+        trained, (X, T), client, **OPTIONS, schedule=schedule, validation_data=(X, T), callbacks=[end_after_two]
+    )
+    assert called == [1, 2] and history.epochs == 2 and history is trained.history
+    assert history.learning_rate == [0.1, 0.05]
+    assert history.validation_loss[-1] == pytest.approx(trained.loss(X, T) - penalty(trained))
+    assert history.validation_accuracy[-1] == trained.accuracy(X, T)
+    assert 0.0 < history.accuracy[-1] <= 1.0 and min(history.seconds) > 0.0
+
+
+def penalty(trained: fastnn.Network) -> float:
+    return sum(0.005 * float((trained.params[name].astype(np.float64) ** 2).sum()) for name in ("W1", "W2"))
+
+
+def test_a_training_that_diverges_keeps_finite_parameters(client: Any) -> None:
+    trained = network()
+    with pytest.raises(fastnn.TrainingDivergedError, match=r"in epoch 1, batch .*lower the learning rate"):
+        fit(trained, (X * 1e3, T), client, **{**OPTIONS, "optimizer": fastnn.SGD(1e30)})
+    assert all(np.isfinite(values).all() for values in trained.params.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"network": 3}, "^network: expected a fastnn.Network, got 3"),
+        ({"client": None}, r"^client: expected a dask.distributed.Client, got None; pass dask.distributed.Client\(\)"),
+        ({"network": fastnn.Network([fastnn.Affine(D, K), fastnn.BatchNorm()])}, "^network: expected no BatchNorm"),
+        ({"network": fastnn.Network([fastnn.Affine(D, K), fastnn.Dropout()])}, "^network: expected no Dropout"),
+        ({"data": X}, r"^data: expected a pair of arrays \(x, t\), or names of files"),
+        ({"data": (X, T[:-1])}, "^t: expected labels of shape"),
+        ({"data": (da.from_array(X), T[:-1])}, "^data: expected as many targets as samples, 200, got 199"),
+        ({"shards": 0}, "^shards: expected an integer of at least 1"),
+        ({"batch_size": 0}, "^batch_size: expected"),
+        ({"learning_rate": 0.1}, "^fit: expected arguments out of .*got learning_rate; pass optimizer"),
+        ({"schedule": 3}, "^schedule: expected a function"),
+        ({"callbacks": [3]}, "^callbacks: expected"),
+    ],
+)
+def test_refused(client: Any, change: dict[str, Any], sentence: str) -> None:
+    given = {"network": network(), "data": (X, T), "client": client, **OPTIONS, **change}
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        fit(given.pop("network"), given.pop("data"), given.pop("client"), **given)
+
+
+def test_a_file_without_targets_is_refused(client: Any, tmp_path: pathlib.Path) -> None:
+    np.savez(tmp_path / "bad.npz", x=X)
+    with pytest.raises(ValueError, match=r"^data: expected files with the arrays x and t, got x in .*np.savez"):
+        fit(network(), [tmp_path / "bad.npz"], client, **OPTIONS)
+
+
+def test_bad_data_on_a_worker_come_back_as_their_error(client: Any, tmp_path: pathlib.Path) -> None:
+    x = X.copy()
+    x[3, 2] = np.nan
+    np.savez(tmp_path / "bad.npz", x=x, t=T)
+    began = time.monotonic()
+    with pytest.raises(ValueError, match=r"^x: expected finite values, got nan at x\[3, 2\]"):
+        fit(network(), [tmp_path / "bad.npz"], client, **OPTIONS)
+    assert time.monotonic() - began < 30.0
