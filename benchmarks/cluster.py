@@ -105,11 +105,9 @@ def main() -> int:
     """Print the constants, the model beside what was measured, and the table of more workers."""
     import distributed
 
+    make: Any = distributed.LocalCluster
     connect: Any = distributed.Client
-    with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
-        connect(cluster) as client,
-    ):
+    with make(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, connect(cluster) as client:
         known = measured(client)
         print(f"a step {1e3 * known.step:.1f} ms, a task {1e3 * known.task:.2f} ms, {known.bandwidth / 1e6:.0f} MB/s")
         print("\n| network, rows, shards on 2 workers | measured | model | simulation | one process |")

@@ -221,6 +221,7 @@ def test_a_training_that_diverges_keeps_finite_parameters(client: Any) -> None:
         ({"learning_rate": 0.1}, "^fit: expected arguments out of .*got learning_rate; pass optimizer"),
         ({"schedule": 3}, "^schedule: expected a function"),
         ({"callbacks": [3]}, "^callbacks: expected"),
+        ({"callbacks": [fastnn.Checkpoint("run.npz")]}, r"^callbacks\[0\]: expected a function that is called after"),
     ],
 )
 def test_refused(client: Any, change: dict[str, Any], sentence: str) -> None:

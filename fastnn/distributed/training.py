@@ -15,6 +15,7 @@ from fastnn.gate import arrays, checks
 from fastnn.gate.slips import answers_slips
 from fastnn.network import callbacks as calls
 from fastnn.network import requests
+from fastnn.network.checkpoint import Checkpoint
 from fastnn.network.history import History
 from fastnn.network.network import Network
 from fastnn.optimizers import Optimizer, check_optimizer
@@ -93,11 +94,11 @@ def fit(
         When a step was repeated too often, or there is no worker for a minute.
     """
     run = _Run(network, client, epochs, batch_size, shards, optimizer, schedule, shuffle, seed, initial_epoch)
-    calls.check(callbacks)
+    _check_callbacks(callbacks)
     validation = requests.prepared_validation(network, validation_data, True)
     run.pieces = run.retried(lambda: Pieces(client, network, data, run.shards))
     is_classes = run.retried(run.pieces.classes)
-    figures = requests.names_of_figures(is_classes, validation is not None)
+    figures = requests.names_of_figures(is_classes, validation is not None, ())
     show = arrays.flag("progress", progress)
     calls.begin(callbacks, network, figures)
     history = network.history = History()
@@ -117,11 +118,21 @@ def fit(
     return history
 
 
+def _check_callbacks(callbacks: Any) -> None:
+    """Refuse checkpoints and callbacks by batch, beside what is no callback."""
+    calls.check(callbacks)
+    for number, one in enumerate(callbacks):
+        if isinstance(one, Checkpoint) or calls.by_batch([one]):
+            came = f"{type(one).__name__}; pass one that saves the network, and initial_epoch to go on"
+            raise ValueError(f"callbacks[{number}]: expected a function that is called after each epoch, got {came}")
+
+
 class _Run:
     """The steps of a training."""
 
     pieces: Pieces
 
+    # As many parameters as fit has of the same.
     def __init__(
         self,
         network: Network,
