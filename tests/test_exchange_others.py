@@ -145,6 +145,15 @@ def test_keras_images_and_chains(keras: Any) -> None:
     assert network.loss_name == "huber"
 
 
+def test_keras_names_of_inputs_and_outputs(keras: Any) -> None:
+    x, entry = rows("float32"), keras.layers.Input((INPUTS,), name="entry")
+    y = keras.layers.Dense(3)(entry)
+    for inputs, outputs in (({"entry": entry}, y), ([entry], [y]), (entry, {"out": y})):
+        model = keras.Model(inputs, outputs)
+        expected = x @ np.asarray(model.layers[-1].kernel.value) + np.asarray(model.layers[-1].bias.value)
+        assert_predicts(fastnn.Network.from_keras(model), x, expected)
+
+
 def test_keras_layers_with_low_rank_changes(keras: Any) -> None:
     model, x = keras.Sequential([keras.layers.Input((INPUTS,)), keras.layers.Dense(4)]), rows("float32")
     model.layers[0].enable_lora(2)
@@ -209,6 +218,9 @@ def test_keras_refused(keras: Any) -> None:
         "got Functional with a call of its own": Functional(entry, dense),
         "computes what its layers tell": replaced,
         "computes in int8": quantized,
+        r"inputs of the shape \(None, 4\); make it with sizes": keras.Sequential(
+            [layers.Input((None, 4)), layers.Dense(3)]
+        ),
         "a built Keras model": 3,
         **{one: keras.Sequential([layers.Input((4,)), layers.Dense(3), last]) for one, last in after.items()},
     }

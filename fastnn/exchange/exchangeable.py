@@ -76,10 +76,10 @@ class Exchangeable:
             For weights that are not all float32 or all float64.
         """
         from fastnn.exchange.agreement import check_agreement
-        from fastnn.exchange.keras_models import keras_outputs, keras_parts
+        from fastnn.exchange.keras_models import input_shape_of, keras_outputs, keras_parts
         from fastnn.exchange.parts import network_of
 
-        network = network_of(cls, keras_parts(model), "model", loss, tuple(model.input_shape[1:]))
+        network = network_of(cls, keras_parts(model), "model", loss, input_shape_of(model))
         check_agreement(network, "model", keras_outputs(model))
         return network
 

@@ -35,7 +35,7 @@ DTYPES = "float32", "float64"  # of computations; in others the numbers are roun
 def keras_parts(model: Any) -> list[Part]:
     """The parts of a model; see Network.from_keras."""
     layers, ends = getattr(model, "layers", None), getattr(model, "outputs", None)
-    if not layers or not ends or not hasattr(model, "input_shape"):
+    if not layers or not ends:
         raise refuse("model", model, "a built Keras model", "call model.build((None, inputs)) first")
     for name in ("call", "__call__"):
         if not _is_own(next(one for one in type(model).__mro__ if name in vars(one))):
@@ -55,8 +55,24 @@ def keras_parts(model: Any) -> list[Part]:
 
 
 def keras_outputs(model: Any) -> Callable[[Array], Any]:
-    """A model as a function of an array, as model.predict computes it."""
-    return lambda x: _array(model(x, training=False))
+    """A model as a function of an array, as model.predict computes it; its input and output may have names."""
+    given = getattr(model, "input", None)  # which a Sequential may lack
+
+    def outputs(x: Array) -> Any:
+        named = dict.fromkeys(given, x) if isinstance(given, dict) else [x] if isinstance(given, list) else x
+        y = model(named, training=False)
+        y = [*y.values()] if isinstance(y, dict) else y
+        return _array(y[0] if isinstance(y, list | tuple) else y)
+
+    return outputs
+
+
+def input_shape_of(model: Any) -> tuple[int, ...]:
+    """The shape of one sample."""
+    shape = tuple(model.inputs[0].shape[1:])
+    if None in shape:
+        raise refuse("model", f"inputs of the shape {shape}", "Keras", "make it with sizes instead of None")
+    return shape
 
 
 def _refuse_branch(came: str) -> ValueError:
