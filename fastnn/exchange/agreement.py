@@ -13,7 +13,10 @@ SCALES = np.array([1.0, 1.0, 1.0, 1.0, 8.0, 8.0, 64.0])
 # Relative to the largest output of a row. In float32 a library may round products to TF32 or bfloat16.
 TOLERANCES = {"float32": 1e-2, "float64": 1e-6}
 ABSOLUTE = 1e-3  # times the tolerance: outputs that cancel to 0
-REMEDY = "leave out what its layers do not tell (code of its own, hooks, a replaced method), or pass plain layers"
+REMEDY = (
+    "leave out what its layers do not tell (code of its own, hooks, a replaced method), or pass plain layers; if "
+    "rounding makes the difference, convert it to float64 first"
+)
 
 
 def check_agreement(
@@ -32,7 +35,7 @@ def check_agreement(
     try:
         theirs = np.asarray(computed(x.copy()))
     except Exception as error:  # whatever code of the source raises
-        came = f"{type(error).__name__} ({error})"
+        came = f"{type(error).__name__} ({error}); make it take such rows"
         raise ValueError(f"{name}: expected outputs for random rows of the shape {x.shape}, got {came}") from error
     # Of a subclass's methods only Network's own is compared.
     kind = next(one for one in reversed(type(network).__mro__) if hasattr(one, "predict"))

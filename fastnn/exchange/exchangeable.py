@@ -20,7 +20,7 @@ class Exchangeable:
         """A network with the layers of a PyTorch module and a copy of its parameters and statistics.
 
         It predicts what the module computes in evaluation mode, to rounding. Both are compared on a few random rows,
-        for which the module is called once.
+        unless there is a Step: the module is traced and called once, in evaluation mode, and then has its modes again.
 
         Parameters
         ----------
