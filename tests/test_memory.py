@@ -55,7 +55,7 @@ def test_a_warm_step_and_a_warm_prediction_allocate_nothing(rows: int, monkeypat
         tracemalloc.stop()
     after = rtsys.get_allocation_stats()
     assert (after.alloc, after.free) == (before.alloc, before.free)
-    assert kept - first < 64
+    assert kept - first < 600  # one object of each call would take 1,400; the threads of xdist keep few bytes, too
     assert peak < 4_000
 
 

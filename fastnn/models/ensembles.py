@@ -166,7 +166,7 @@ class Bagging:
         return self._measure(votes, t)[1]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "parallel": None}  # joblib's objects can be neither copied nor pickled
+        return vars(self) | dict.fromkeys(("parallel",))  # joblib's objects can be neither copied nor pickled
 
     def __repr__(self) -> str:
         return f'Bagging(n={self.n}, vote="{self.vote}", members={len(self.members)})'
