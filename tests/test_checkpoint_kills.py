@@ -50,7 +50,7 @@ def place_of(path: pathlib.Path) -> tuple[int, int]:
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
 @pytest.mark.parametrize(
     ("kills", "suffix"),
-    [(3, "npz"), *(pytest.param(50, suffix, marks=pytest.mark.exhaustive) for suffix in ("npz", "safetensors"))],
+    [(3, "npz"), *(pytest.param(*each, marks=pytest.mark.exhaustive) for each in ((50, "npz"), (5, "safetensors")))],
 )
 def test_kills_do_not_change_a_bit(kills: int, suffix: str, tmp_path: pathlib.Path) -> None:
     if suffix == "safetensors":

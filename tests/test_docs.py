@@ -11,7 +11,12 @@ import pytest
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "```python" in page.read_text(encoding="utf-8"))
 # Pages that need more than the tests do, which skip them without it.
-NEEDS = {"exchange": ["torch", "onnx", "sklearn"], "many-networks": ["joblib"], "scikit-learn": ["sklearn"]}
+NEEDS = {
+    "exchange": ["torch", "onnx", "sklearn"],
+    "many-networks": ["joblib"],
+    "cluster": ["distributed"],
+    "scikit-learn": ["sklearn"],
+}
 
 
 @pytest.mark.exhaustive  # `.ci/run` runs it each time
