@@ -48,7 +48,7 @@ def test_r2_of_targets_that_are_all_the_same() -> None:
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 9])
 def test_top_k(k: int) -> None:
-    """Of equal outputs the first is the larger, as for argmax; scikit-learn's order is another one."""
+    """The first of equal outputs counts as the larger, as for argmax; scikit-learn's order is another one."""
     order = np.argsort(-OUTPUTS, axis=1, kind="stable")[:, :k]
     expected = np.mean([label in row for label, row in zip(LABELS, order, strict=True)])
     for t in (LABELS, np.eye(4)[LABELS]):

@@ -99,7 +99,7 @@ class BaseMLP(BaseEstimator, ABC):
         Called as callback(network, history) after each epoch, as by fastnn.Network.fit; one that returns True ends the
         training. An example is fastnn.EarlyStopping(), with `validation_data`.
     dtype : "float32", "float64" or None
-        Of the network, to which data are converted; None: float32 for float32 data, else float64.
+        The dtype of the network, to which data are converted; None: float32 for float32 data, else float64.
     n_threads : int or None
         The most threads; results do not depend on it. None: as `fastnn.set_num_threads` says.
 

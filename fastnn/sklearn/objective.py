@@ -42,7 +42,7 @@ class Objective:
     kind : str
         VALUES, BINARY, MULTICLASS or MULTILABEL.
     loss : Loss
-        Of the network's outputs, logits where it applies an activation itself.
+        The loss of the network's outputs, which are logits where it applies an activation itself.
     columns : int
         Columns of encoded targets: K, 1 for BINARY.
     """
