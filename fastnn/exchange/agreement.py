@@ -37,7 +37,7 @@ def check_agreement(
     except Exception as error:  # whatever code of the source raises
         came = f"{type(error).__name__} ({error}); make it take such rows"
         raise ValueError(f"{name}: expected outputs for random rows of the shape {x.shape}, got {came}") from error
-    # Of a subclass's methods only Network's own is compared.
+    # A subclass may predict otherwise; Network's own method is compared.
     kind = next(one for one in reversed(type(network).__mro__) if hasattr(one, "predict"))
     ours = kind.predict(network, x)
     ours = ours if last is None else last(ours)

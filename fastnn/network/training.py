@@ -50,7 +50,7 @@ def fit(
     Parameters
     ----------
     x : array (N, D), or iterable of batches
-        Of a `numpy.memmap` with another dtype than the network's, only the rows of some batches are in memory at a
+        A `numpy.memmap` may have another dtype than the network's: only the rows of a few batches are in memory at a
         time. Without t, x gives the batches, pairs (x, t), in its own order: a list, a `torch.utils.data.DataLoader`, a
         generator for a single epoch, or a function that returns the batches of an epoch anew.
     t : array (N,) or (N, K)
