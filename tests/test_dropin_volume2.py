@@ -1,5 +1,6 @@
 """The modules of the second volume, against their documented semantics."""
 
+import math
 import pathlib
 from typing import Any
 
@@ -211,7 +212,7 @@ def test_evaluations(capsys: pytest.CaptureFixture[str]) -> None:
         def generate(self, question: Any, start: int, count: int) -> list[int]:
             return [start + 1 + i for i in range(count)]
 
-    assert util.eval_perplexity(Constant(), np.arange(41), 2, 5) == pytest.approx(np.e)
+    assert util.eval_perplexity(Constant(), np.arange(41), 2, 5) == pytest.approx(math.e)
     letters = dict(enumerate("abcdef"))
     assert util.eval_seq2seq(Constant(), np.array([[0, 1]]), np.array([2, 3, 4]), letters, verbos=True) == 1
     assert util.eval_seq2seq(Constant(), np.array([[0, 1]]), np.array([2, 4, 4]), letters) == 0
