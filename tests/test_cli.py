@@ -14,7 +14,7 @@ import pytest
 
 import fastnn
 from fastnn import environment
-from fastnn.command import cli
+from fastnn.command import cli, info, options
 from fastnn.command.cli import main
 from fastnn.engine.perturbation import METHODS
 from fastnn.gate import names
@@ -112,10 +112,10 @@ def test_usage_errors(arguments: list[str], command: str, message: str, capsys: 
     ("arguments", "argument", "choices", "meant"),
     [
         (["trian"], "COMMAND", COMMANDS, "; did you mean 'train'?"),
-        (["train", "--activation", "rely"], "--activation", cli.ACTIVATIONS, "; did you mean 'relu'?"),
-        (["train", "--activation", "hardswish"], "--activation", cli.ACTIVATIONS, "; did you mean 'silu'?"),
-        (["train", "--optimizer", "lbfgs"], "--optimizer", cli.OPTIMIZERS, ""),
-        (["train", "--dtype", "float16"], "--dtype", cli.DTYPES, "; did you mean 'float64'?"),
+        (["train", "--activation", "rely"], "--activation", options.ACTIVATIONS, "; did you mean 'relu'?"),
+        (["train", "--activation", "hardswish"], "--activation", options.ACTIVATIONS, "; did you mean 'silu'?"),
+        (["train", "--optimizer", "lbfgs"], "--optimizer", options.OPTIMIZERS, ""),
+        (["train", "--dtype", "float16"], "--dtype", options.DTYPES, "; did you mean 'float64'?"),
     ],
 )
 def test_usage_errors_list_the_choices(
@@ -129,19 +129,25 @@ def test_usage_errors_list_the_choices(
 
 
 def test_choices_are_those_of_fastnn() -> None:
-    assert tuple(name for name, kind in ACTIVATIONS.items() if kind.takes_elements) == cli.ACTIVATIONS
-    assert tuple(LOSSES) == cli.LOSSES
-    assert tuple(name.lower() for name in OPTIMIZER_CLASSES) == cli.OPTIMIZERS
+    assert tuple(name for name, kind in ACTIVATIONS.items() if kind.takes_elements) == options.ACTIVATIONS
+    assert tuple(LOSSES) == options.LOSSES
+    assert tuple(name.lower() for name in OPTIMIZER_CLASSES) == options.OPTIMIZERS
     assert (get_args(names.DifferenceMethod), get_args(names.ActivationName)) == (tuple(METHODS), tuple(ACTIVATIONS))
 
 
-def test_module_imports_nothing_that_loads_numba() -> None:
-    tree = ast.parse(pathlib.Path(str(cli.__file__)).read_text())
+COMMAND_MODULES = sorted(pathlib.Path(str(cli.__file__)).parent.glob("*.py"))
+
+
+@pytest.mark.parametrize("file", [file for file in COMMAND_MODULES if file.stem != "demo"], ids=lambda file: file.stem)
+def test_modules_import_nothing_that_loads_numba(file: pathlib.Path) -> None:
+    """The module of the main demo is imported by its command alone."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
     imported = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {node.module or "" if isinstance(node, ast.ImportFrom) else node.names[0].name for node in imported}
     ours = {name for name in names if name.partition(".")[0] not in sys.stdlib_module_names}
-    light = {"command", "command.parser", "demos", "dropin", "errors", "gate.names", "system", "version"}
-    assert ours == {f"fastnn.{name}" for name in light}
+    light = {"command", "demos", "dropin", "errors", "gate.names", "system", "version"}
+    light |= {f"command.{file.stem}" for file in COMMAND_MODULES if file.stem != "demo"}
+    assert ours <= {f"fastnn.{name}" for name in light}
 
 
 # --- info ----------------------------------------------------------------------------------------------------------
@@ -176,7 +182,7 @@ def test_errors_are_shown_in_one_line(
     def fail(options: Any) -> int:
         raise error
 
-    monkeypatch.setattr(cli, "_info", fail)
+    monkeypatch.setattr(info, "run", fail)
     assert_error(["info"], line, capsys)
 
 
@@ -184,7 +190,7 @@ def test_interrupt(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
     def interrupt(options: Any) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_info", interrupt)
+    monkeypatch.setattr(info, "run", interrupt)
     assert main(["info"]) == 130
     assert capsys.readouterr() == ("", "fastnn: interrupted\n")
 

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pytest
 
 import fastnn
-from fastnn.command import cli
+from fastnn.command import options as common
+from fastnn.command import train
 from fastnn.command.cli import main
 from fastnn.kernels.compile import JIT_DISABLED
 from tests.commands import AT_LEAST_0, Output, assert_error, printed_json, without_compiling
@@ -77,7 +78,7 @@ def test_train_does_what_the_python_api_does(options: list[str], changes: dict[s
     assert (found["data"], found["seed"], found["saved"]) == ("digits", changes.get("seed", 0), None)
 
 
-@pytest.mark.parametrize("activation", cli.ACTIVATIONS)
+@pytest.mark.parametrize("activation", common.ACTIVATIONS)
 def test_train_knows_every_activation(activation: str, capsys: Output) -> None:
     options = ["--hidden", "2", "--activation", activation, "--epochs", "0", "--json"]
     assert main(["train", *options]) == 0
@@ -108,7 +109,7 @@ def test_train_prints_a_table(capsys: Output) -> None:
 
 def test_train_prints_losses_of_any_size_in_their_columns(capsys: Output) -> None:
     history = fastnn.History(loss=[1.5e30], seconds=[0.25])
-    cli._Table()(fastnn.Network([fastnn.Affine(1, 2)], rng=0), history)
+    train.Table()(fastnn.Network([fastnn.Affine(1, 2)], rng=0), history)
     assert capsys.readouterr().out == "epoch      loss   seconds\n    1   1.5e+30    0.2500\n"
 
 

@@ -20,7 +20,7 @@ import io, contextlib, json, sys
 import numpy as np
 import fastnn
 from fastnn import Affine, Network, environment, layers, losses, optimizers, reference
-from fastnn.command import cli
+from fastnn.command import cli, options
 from fastnn.observing import engine, recognition
 
 # Public names, and functions of arrays that show their formulas.
@@ -38,7 +38,7 @@ fastnn.lion_update(p, np.array([0.5, -2.0]), m, 0.125)
 assert p.tolist() == [0.875, 1.125] and np.allclose(m, [0.005, -0.02])
 
 # The command line's choices and suggestions.
-assert "mish" in cli.ACTIVATIONS and "log_cosh" in cli.LOSSES and "lion" in cli.OPTIMIZERS
+assert "mish" in options.ACTIVATIONS and "log_cosh" in options.LOSSES and "lion" in options.OPTIMIZERS
 with contextlib.redirect_stdout(io.StringIO()) as out:
     assert cli.main(["train", "--help"]) == 0
 assert "mish" in out.getvalue() and "lion" in out.getvalue()
