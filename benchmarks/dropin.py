@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import pages
 from fastnn import datasets
 from fastnn.dropin import record
 from fastnn.dropin.common import functions, layers
@@ -20,7 +21,6 @@ from fastnn.dropin.common.gradient import numerical_gradient
 
 SAMPLE = 40
 PAGE = pathlib.Path(__file__).parents[1] / "fastnn" / "dropin" / "DROPIN.md"
-MARKS = ("<!-- chapters -->", "<!-- /chapters -->")
 
 
 class Plain:
@@ -236,11 +236,7 @@ def main() -> None:
         lines.append(f"| {name} | {shown(plain)} | {shown(fast)} | {plain / fast:.3g} | {worst:.1e} | {way} |")
         print(lines[-1], flush=True)
     if options.write:
-        page = PAGE.read_text(encoding="utf-8")
-        before, _, rest = page.partition(MARKS[0])
-        after = rest.partition(MARKS[1])[2]
-        table = "\n".join(lines)
-        PAGE.write_text(f"{before}{MARKS[0]}\n\n{table}\n\n{MARKS[1]}{after}", encoding="utf-8")
+        pages.write(PAGE, "chapters", "\n".join(lines))
 
 
 if __name__ == "__main__":

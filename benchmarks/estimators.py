@@ -8,19 +8,17 @@ import argparse
 import importlib
 import json
 import os
-import pathlib
 import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks import machine, peers
+from benchmarks import machine, pages, peers
 from benchmarks.estimator_cases import CASES, DTYPES, LIBRARIES, Case, Row
-from benchmarks.report import README, duration, table
+from benchmarks.report import duration, table
 
 RESULT = peers.ROOT / "benchmarks" / "results" / "estimators.json"
-BEGIN, END = "<!-- estimators -->", "<!-- /estimators -->"
 FORMAT = 1
 
 
@@ -34,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.task is None:
         result = run(options.rounds, options.data)
         RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    publish(json.loads(RESULT.read_text(encoding="utf-8")))
+    pages.write(pages.README, "estimators", section(json.loads(RESULT.read_text(encoding="utf-8"))))
     return 0
 
 
@@ -75,7 +73,7 @@ def _in_process(library: str, case: Case, dtype: str, threads: int, folder: str 
 
 
 def section(result: dict[str, Any]) -> str:
-    """The text in the README between the two markers."""
+    """The sentence and the table."""
     if result.get("format") != FORMAT:
         raise ValueError(f"format: expected {FORMAT}, got {result.get('format')!r}; run the benchmark again")
     found = {(row["case"], row["dtype"], row["library"]): row for row in result["rows"]}
@@ -94,15 +92,6 @@ def section(result: dict[str, Any]) -> str:
     busy = f" The machine had other work: a load average of {load[0]:.1f}." if load and load[0] > 0.5 else ""
     where = f"{result['threads']} threads of {result['machine']['cpu']}; {versions}; {result['machine']['date']}."
     return f"Measured by `python -m benchmarks.estimators` on {where}{busy}\n\n{table(header, lines)}"
-
-
-def publish(result: dict[str, Any], readme: pathlib.Path = README) -> None:
-    """Write the table into the README."""
-    text = readme.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"README.md: expected one {BEGIN} and one {END}, got others; put them where the table belongs")
-    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
-    readme.write_text(f"{before}{BEGIN}\n\n{section(result)}\n\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

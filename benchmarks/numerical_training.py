@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import fastnn
-from benchmarks import peers
+from benchmarks import pages, peers
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 NAME = "numerical-training"
@@ -31,16 +31,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.numerical_training", description=__doc__)
     parser.add_argument("--data", metavar="FOLDER", help="of the MNIST files (fastnn's own folder)")
     parser.add_argument("--steps", type=int, default=10_000, metavar="N", help="updates of the parameters (10,000)")
-    parser.add_argument("--folder", type=pathlib.Path, default=RESULTS, help="where to write (benchmarks/results)")
+    parser.add_argument("--folder", type=pathlib.Path, help="where to write (benchmarks/results and docs/pictures)")
     options = parser.parse_args(arguments)
     (x, t), test = fastnn.datasets.load_mnist(options.data)
     result = train(x, t, test, options.steps)
     result["plain_seconds_per_step"] = plain_step()
     print(sentence(result))
-    options.folder.mkdir(exist_ok=True)
-    (options.folder / f"{NAME}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    draw(result, options.folder / f"{NAME}.svg")
-    print(f"written: {NAME}.json and {NAME}.svg in {options.folder}")
+    figures, picture = (options.folder or folder for folder in (RESULTS, pages.PICTURES))
+    for folder in (figures, picture):
+        folder.mkdir(exist_ok=True)
+    (figures / f"{NAME}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    draw(result, picture / f"{NAME}.svg")
+    print(f"written: {figures / NAME}.json and {picture / NAME}.svg")
     return 0
 
 

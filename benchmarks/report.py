@@ -1,7 +1,7 @@
-"""Markdown from the figures: a whole report, and the README's section.
+"""Markdown from the figures: a whole report, and the README's table.
 
-`python -m benchmarks.report README [FILE]` writes the README's section from benchmarks/results/published.json, which
-the result file FILE first replaces, if given.
+`python -m benchmarks.report README [FILE]` writes the README's table and the report in docs/benchmarks.md from
+benchmarks/results/published.json, which the result file FILE first replaces, if given.
 """
 
 import json
@@ -11,16 +11,21 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from benchmarks import peers
+from benchmarks import pages, peers, startup
 from benchmarks.cases import BY_NAME, CASES, GROUPS, Case
 
-README = peers.ROOT / "README.md"
 RESULTS = peers.ROOT / "benchmarks" / "results"
 PUBLISHED = RESULTS / "published.json"
-BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+SECTION = "benchmarks"
 FORMAT = 1
 STATUSES = ("timed", "differs", "failed", "left out", "absent")
-README_GROUPS = ("gradients", "small", "steps", "epochs", "inference")
+# What the README shows: gains, and losses.
+README_CASES = (
+    *("numerical gradient 100, 784-50-10, sigmoid", "affine_forward of 16x16x16", "step 10, 20-16-4"),
+    *("step 100, 784-50-10", "step 128, 784-256-10", "step 512, 2048-2048-2048-100"),
+    *("epoch 60,000, batch 100, 784-50-10", "predict 1, 784-50-10", "predict 1,000, 784-50-10"),
+    "product 1024x1024x1024",
+)
 BUSY = 0.5  # with a load average above this the figures are not reliable
 OWN = ("fastnn", "fastnn_run")
 
@@ -30,7 +35,7 @@ Rows = dict[tuple[str, str, int], Row]
 HOW = """Each library runs in a process of its own, with the threads that the table says, without OPENBLAS_CORETYPE and
 OPENBLAS_L2_SIZE. All start from the same float32 data and parameters, and what they compute is compared with NumPy in
 float64 before anything is timed. The first calls, which compile, are not part of the times. A time is the 10th
-percentile of the samples; the JSON beside this page has medians and quartiles. Outputs go into arrays that exist where
+percentile of the samples; the JSON file has medians and quartiles. Outputs go into arrays that exist where
 the library offers that (NumPy, PyTorch's products and activations, fastnn). "In a run" is a step as part of many that
 one call makes. A ratio is the time of the fastest other library, divided by that of fastnn; runs count only against
 runs. The plain loop of a numerical gradient is timed on 20 entries, from which its time for all is calculated. A first
@@ -77,13 +82,18 @@ def limits(result: dict[str, Any], threads: int) -> tuple[float, float]:
     return peak, max((max(limit["bytes_per_second"].values()) for limit in found), default=0.0)
 
 
-def ratio(rows: Rows, case: str, own: str, threads: int) -> float | None:
-    """The time of the fastest peer divided by fastnn's; runs of many steps in one call only against each other."""
-    mine = seconds(rows, case, own, threads)
+def fastest(rows: Rows, case: str, own: str, threads: int) -> tuple[float, str] | None:
+    """The time of the fastest peer, and its name; runs of many steps in one call only against each other."""
     names = [name for name in peers.IMPLEMENTATIONS if name not in (*OWN, "both")]
     rivals = [name for name in names if own == "fastnn_run" or not name.endswith("_run")]
-    times = [time for name in rivals if (time := seconds(rows, case, name, threads)) is not None]
-    return min(times) / mine if times and mine else None
+    times = [(time, name) for name in rivals if (time := seconds(rows, case, name, threads)) is not None]
+    return min(times, default=None)
+
+
+def ratio(rows: Rows, case: str, own: str, threads: int) -> float | None:
+    """The time of the fastest peer divided by fastnn's."""
+    mine, best = seconds(rows, case, own, threads), fastest(rows, case, own, threads)
+    return best[0] / mine if best and mine else None
 
 
 # --- words ---------------------------------------------------------------------------------------------
@@ -214,13 +224,18 @@ def _remarks(result: dict[str, Any], rows: Rows) -> list[str]:
             troubles.setdefault((peers.IMPLEMENTATIONS[name].label, threads, outcome(row)), []).append(case)
     for (label, threads, trouble), found in troubles.items():
         remarks.append(f"{label}, {_threads(threads)}: {trouble}: {'; '.join(found)}.")
-    slower = [
+    slower = _slower(rows)
+    count = f"In {len(slower)} of {sum(key[1] == 'fastnn' for key in rows)} rows a peer is faster than fastnn"
+    return [*remarks, f"{count}{': ' if slower else ''}{'; '.join(slower)}."]
+
+
+def _slower(rows: Rows) -> list[str]:
+    """The cases where a peer is faster, with the ratio."""
+    return [
         f"{case} on {threads} ({_times(value)})"
         for case, name, threads in sorted(rows, key=_place)
         if name == "fastnn" and (value := ratio(rows, case, name, threads)) is not None and value < 1
     ]
-    count = f"In {len(slower)} of {sum(key[1] == 'fastnn' for key in rows)} rows a peer is faster than fastnn"
-    return [*remarks, f"{count}{': ' if slower else ''}{'; '.join(slower)}."]
 
 
 def _place(key: tuple[str, str, int]) -> tuple[int, int, int]:
@@ -266,16 +281,16 @@ def _library_lines(result: dict[str, Any]) -> list[str]:
 
 def markdown(result: dict[str, Any]) -> str:
     """The whole report."""
-    rows = rows_of(result)
     kind = "quick " if result.get("quick") else ""
-    parts = [f"# Results of a {kind}run of fastnn's benchmarks", _where(result)]
+    return f"# Results of a {kind}run of fastnn's benchmarks\n\n{body(result)}\n"
+
+
+def body(result: dict[str, Any]) -> str:
+    """The report without its title."""
+    rows = rows_of(result)
+    parts = [_where(result)]
     data = [f"- Epochs on {result['epoch_data']}."] if result["epoch_data"] else []
-    load = result["machine"]["load_average"]
-    busy = (
-        [f"- The machine had other work at the start: a load average of {load[0]:.1f}."]
-        if load and load[0] > BUSY
-        else []
-    )
+    busy = [f"- {_busy(result)}"] if _busy(result) else []
     parts += ["\n".join([*_limits_lines(result), *data, *busy, *_library_lines(result)]), HOW]
     parts.append("\n".join(f"- {remark}" for remark in _remarks(result, rows)))
     for group in (group for group in GROUPS if any(BY_NAME[key[0]].group == group for key in rows)):
@@ -287,47 +302,55 @@ def markdown(result: dict[str, Any]) -> str:
     parts += ["## Beside the times", _first_calls(rows)]
     parts += [_startup_table(result)] if result["startup"] else []
     parts += [_memory_table(result)] if result["memory"] else []
-    return "\n\n".join(parts) + "\n"
-
-
-def readme_section(result: dict[str, Any]) -> str:
-    """The text in the README between the two markers."""
-    rows, threads = rows_of(result), max(result["threads"])
-    link = f"benchmarks/results/{PUBLISHED.stem}"
-    parts = [f"Measured by `fastnn bench` with {_threads(threads)} on {_where(result)}"]
-    measured = [group for group in README_GROUPS if any(BY_NAME[key[0]].group == group for key in rows)]
-    parts += [_group_table(result, rows, group, threads, with_rate=False) for group in measured]
-    parts += [_startup_table(result), _memory_table(result)]
-    parts.append(f"![Fraction of the processor's peak against the size of a product]({link}-peak.svg)")
-    parts.append(f"How it was measured, and all rows, also those that fastnn loses: [{PUBLISHED.stem}.md]({link}.md).")
     return "\n\n".join(parts)
 
 
-def split_readme(text: str) -> tuple[str, str, str]:
-    """The README before, between and after the markers.
+def _busy(result: dict[str, Any]) -> str:
+    """A sentence where the machine had other work; else nothing."""
+    load = result["machine"]["load_average"]
+    return (
+        f"The machine had other work at the start: a load average of {load[0]:.1f}." if load and load[0] > BUSY else ""
+    )
 
-    Raises
-    ------
-    ValueError
-        If the markers do not occur exactly once.
-    """
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"README.md: expected one {BEGIN} and one {END}, got others; put them where the tables belong")
-    before, _, rest = text.partition(BEGIN)
-    section, _, after = rest.partition(END)
-    return before, section.strip("\n"), after
+
+def readme_section(result: dict[str, Any]) -> str:
+    """The README's table: some cases, of each the fastest other library, and how many rows others win."""
+    rows, threads = rows_of(result), max(result["threads"])
+    lines = []
+    for name in README_CASES:
+        mine, best = seconds(rows, name, "fastnn", threads), fastest(rows, name, "fastnn", threads)
+        if mine and best:
+            other = f"{peers.IMPLEMENTATIONS[best[1]].label} {duration(best[0])}"
+            lines.append([name, other, duration(mine), _times(best[0] / mine)])
+    lines += _startup_line(result)
+    header = [f"work, {_threads(threads)}", "the fastest other", "fastnn", "ratio"]
+    lost, all_rows = len(_slower(rows)), sum(key[1] == "fastnn" for key in rows)
+    found = result["machine"]
+    where = " ".join(filter(None, [f"{found['cpu']}, {found['date']}.", _busy(result)]))
+    words = f"In {lost} of {all_rows} rows another library is faster: `docs/benchmarks.md` shows all."
+    return f"Measured by `fastnn bench` on {where} {words}\n\n{table(header, lines)}"
+
+
+def _startup_line(result: dict[str, Any]) -> list[list[str]]:
+    """The first step in a new process, beside the fastest other."""
+    times = {row["library"]: row["seconds"] for row in result["startup"] if row["what"] == startup.FROM_WHEEL}
+    if not {"numpy", "fastnn"} <= set(times):
+        return []
+    seconds, library = min((seconds, name) for name, seconds in times.items() if name != "fastnn")
+    label = peers.IMPLEMENTATIONS[library].label if library in peers.IMPLEMENTATIONS else library
+    cells = [f"{label} {duration(seconds)}", duration(times["fastnn"]), _times(seconds / times["fastnn"])]
+    return [[f"start of Python and {startup.FROM_WHEEL}", *cells]]
 
 
 def publish(file: pathlib.Path) -> None:
-    """Make a result file the published one and show it in the README."""
+    """Make a result file the published one."""
     from benchmarks import plots
 
     result = json.loads(file.read_text(encoding="utf-8"))
-    text = markdown(result)
-    if not plots.draw(result, RESULTS, PUBLISHED.stem):
+    body(result)  # refuses what it does not know, before anything is written
+    if not plots.draw(result, pages.PICTURES, PUBLISHED.stem):
         raise ModuleNotFoundError("matplotlib: expected it for the plots, got none; pip install matplotlib")
     PUBLISHED.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    PUBLISHED.with_suffix(".md").write_text(text, encoding="utf-8")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -337,9 +360,9 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     if len(arguments) == 2:
         publish(pathlib.Path(arguments[1]))
-    before, _, after = split_readme(README.read_text(encoding="utf-8"))
-    section = readme_section(json.loads(PUBLISHED.read_text(encoding="utf-8")))
-    README.write_text(f"{before}{BEGIN}\n\n{section}\n\n{END}{after}", encoding="utf-8")
+    result = json.loads(PUBLISHED.read_text(encoding="utf-8"))
+    pages.write(pages.PAGE, SECTION, body(result))
+    pages.write(pages.README, SECTION, readme_section(result))
     return 0
 
 

@@ -1,7 +1,7 @@
 """Writes text about the operations from the registry: run `python -m docs.generate` after adding or changing one.
 
 The text is imports and names for type checkers and the command line, the functions of losses and updates of arrays, and
-rows of the README's table, all from `fastnn.operations`. Each section stands between two comments.
+rows of the table in docs/reference/overview.md, all from `fastnn.operations`. Each section stands between two comments.
 """
 
 import inspect
@@ -137,7 +137,7 @@ def with_options(kinds: dict[str, Any]) -> str:
 
 
 def table_rows() -> dict[str, str]:
-    """Rows of the README's table by their heads."""
+    """Rows of the table of all names by their heads."""
     others = "`losses`, their descriptions; `Regularization` (L1, L2, blend)"
     updates = code(f"{name}_update" for name in UPDATES)
     arrays = "`affine_forward`, `affine_backward`, `activation_forward`, `activation_backward`, `softmax`"
@@ -195,11 +195,12 @@ def texts() -> dict[pathlib.Path, str]:
         text = (ROOT / name).read_text(encoding="utf-8")
         begin, _, end = SECTION.split(text)
         found[ROOT / name] = begin + section() + end
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = ROOT / "docs" / "reference" / "overview.md"
+    table = page.read_text(encoding="utf-8")
     for head, row in table_rows().items():
-        begin, _, end = re.split(rf"(?m)^(\| {re.escape(head)} \| .*)$", readme)
-        readme = f"{begin}| {head} | {row} |{end}"
-    return {**found, ROOT / "README.md": readme}
+        begin, _, end = re.split(rf"(?m)^(\| {re.escape(head)} \| .*)$", table)
+        table = f"{begin}| {head} | {row} |{end}"
+    return {**found, page: table}
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The report of the benchmarks and the README's section: nothing unknown, nothing left out, always in one order."""
+"""The report of the benchmarks and the README's table: nothing unknown, nothing left out, always in one order."""
 
 import copy
 import importlib.util
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import peers, plots, report, startup
+from benchmarks import pages, peers, plots, report, startup
 from benchmarks.cases import CASES
 
 POOL = {"user_api": "blas", "internal_api": "openblas", "version": "0.3", "architecture": "Zen"}
@@ -111,20 +111,42 @@ def test_a_line_of_the_report() -> None:
     assert f"In 0 of {OWN_ROWS} rows a peer is faster than fastnn." in text
 
 
-def test_small_calls_and_startups_stand_in_the_readme() -> None:
+def with_startup() -> dict[str, Any]:
     result = full_result()
     whats = ["first step", startup.FROM_WHEEL, startup.FROM_CHECKOUT]
     fastnn = zip(whats, (0.3, 0.6, None), strict=True)
     result["startup"] = [{"what": what, "library": "numpy", "seconds": 0.2, "repeats": 5} for what in whats]
     result["startup"] += [{"what": what, "library": "fastnn", "seconds": time, "repeats": 1} for what, time in fastnn]
-    text = report.readme_section(result)
-    assert line_of(text, "small") == ["small", "NumPy", "PyTorch", "JAX", "fastnn", "best other / fastnn"]
+    return result
+
+
+def test_small_calls_and_startups_stand_in_the_report() -> None:
+    text = report.body(with_startup())
+    assert line_of(text, "small")[:-1] == ["small", "NumPy", "PyTorch", "JAX", "fastnn", "best other / fastnn"]
     for n in (1, 4, 16, 64):
         case = f"affine_forward of {n}x{n}x{n}"
-        assert line_of(text, case) == [case, "200 us", "300 us", "100 us", "40.0 us", "2.5"]
+        assert line_of(text, case)[:-1] == [case, "200 us", "300 us", "100 us", "40.0 us", "2.5"]
+    whats = ["first step", startup.FROM_WHEEL, startup.FROM_CHECKOUT]
     assert line_of(text, "from the start of Python") == ["from the start of Python", *whats]
+    text = text[text.index("| from the start of Python |") :]
     assert line_of(text, "numpy") == ["numpy", "0.20 s", "0.20 s", "0.20 s"]
     assert line_of(text, "fastnn") == ["fastnn", "0.30 s", "0.60 s", ""]
+
+
+def test_the_table_of_the_readme() -> None:
+    result = with_startup()
+    change(result, STEP, "torch", 2, seconds=20e-6)
+    text = report.readme_section(result)
+    assert line_of(text, "work, 2 threads") == ["work, 2 threads", "the fastest other", "fastnn", "ratio"]
+    for case in report.README_CASES:
+        assert line_of(text, case)[0] == case
+    assert line_of(text, STEP) == [STEP, "PyTorch 20.0 us", "40.0 us", "0.5"]
+    assert line_of(text, "predict 1, 784-50-10") == ["predict 1, 784-50-10", "JAX 100 us", "40.0 us", "2.5"]
+    first = f"start of Python and {startup.FROM_WHEEL}"
+    assert line_of(text, first) == [first, "NumPy 200 ms", "600 ms", "0.333"]
+    assert f"In 1 of {OWN_ROWS} rows another library is faster: `docs/benchmarks.md` shows all." in text
+    result["startup"] = []
+    assert "start of Python" not in report.readme_section(result)
 
 
 def test_libraries_and_limits() -> None:
@@ -217,45 +239,40 @@ def test_durations(seconds: float, text: str) -> None:
     assert report.duration(seconds) == text
 
 
-# --- the README ----------------------------------------------------------------------------------------
+# --- the pages -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not report.PUBLISHED.exists(), reason="benchmarks/results holds no published figures yet")
-def test_readme_shows_the_published_figures() -> None:
+def test_pages_show_the_published_figures() -> None:
     """If this fails: python -m benchmarks.report README"""
     result = json.loads(report.PUBLISHED.read_text(encoding="utf-8"))
-    _, section, _ = report.split_readme(report.README.read_text(encoding="utf-8"))
-    assert section == report.readme_section(result)
-    assert report.PUBLISHED.with_suffix(".md").read_text(encoding="utf-8") == report.markdown(result)
-    for link in re.findall(r"\]\((benchmarks/[^)]+)\)", section):
-        assert (peers.ROOT / link).is_file(), link
+    assert pages.split(pages.README, report.SECTION)[1] == report.readme_section(result)
+    assert pages.split(pages.PAGE, report.SECTION)[1] == report.body(result)
 
 
 def test_publishing(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n\n{report.BEGIN}\nold\n{report.END}\n\nafter\n")
-    (tmp_path / "latest.json").write_text(json.dumps(full_result()))
-    monkeypatch.setattr(report, "README", readme)
-    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    (tmp_path / "latest.json").write_text(json.dumps(with_startup()))
+    for name in ("README", "PAGE"):
+        monkeypatch.setattr(pages, name, tmp_path / f"{name}.md")
+        (tmp_path / f"{name}.md").write_text("before\n\n<!-- benchmarks -->\nold\n<!-- /benchmarks -->\n\nafter\n")
     monkeypatch.setattr(report, "PUBLISHED", tmp_path / "published.json")
     monkeypatch.setattr(plots, "draw", lambda result, folder, name: [f"{folder}/{name}"])
     for arguments in (["README", str(tmp_path / "latest.json")], ["README"]):
         assert report.main(arguments) == 0
-        before, section, after = report.split_readme(readme.read_text())
-        assert (before, after) == ("before\n\n", "\n\nafter\n")
-        assert section == report.readme_section(full_result())
-    assert json.loads((tmp_path / "published.json").read_text()) == full_result()
-    assert (tmp_path / "published.md").read_text() == report.markdown(full_result())
+        for page, text in ((pages.README, report.readme_section), (pages.PAGE, report.body)):
+            before, section, after = pages.split(page, report.SECTION)
+            assert (before, after) == ("before\n\n<!-- benchmarks -->", "<!-- /benchmarks -->\n\nafter\n")
+            assert section == text(with_startup())
+    assert json.loads((tmp_path / "published.json").read_text()) == with_startup()
 
 
-def test_a_readme_without_markers_is_refused() -> None:
-    sentence = (
-        "README.md: expected one <!-- benchmarks --> and one <!-- /benchmarks -->, got others; put them where the "
-        "tables belong"
-    )
-    for text in ("", report.BEGIN, f"{report.BEGIN}{report.END}{report.END}"):
+def test_a_page_without_comments_is_refused(tmp_path: pathlib.Path) -> None:
+    begin, end = "<!-- tables -->", "<!-- /tables -->"
+    sentence = f"page.md: expected one {begin} and one {end}, got others; put them where the text goes"
+    for text in ("", begin, f"{begin}{end}{end}"):
+        (tmp_path / "page.md").write_text(text)
         with pytest.raises(ValueError, match=re.escape(sentence)):
-            report.split_readme(text)
+            pages.write(tmp_path / "page.md", "tables", "new")
+        assert (tmp_path / "page.md").read_text() == text
 
 
 def test_usage(capsys: pytest.CaptureFixture[str]) -> None:

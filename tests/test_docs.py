@@ -35,3 +35,12 @@ def test_links_lead_somewhere() -> None:
     for page in DOCS.rglob("*.md"):
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_operations_of_ones_own_are_short() -> None:
+    """They are an activation, two losses, an optimizer and a layer, and their use."""
+    text = (DOCS / "how-to" / "own-operations.md").read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    for kind in ("activation", "loss", "optimizer", "layer"):
+        assert f"fastnn.{kind}(" in code
+    assert len([line for line in code.splitlines() if line]) < 50
