@@ -5,6 +5,16 @@ measurements of the `epoch` epochs before it, and returns a factor: the epoch's 
 optimizer's. With a factor instead of a rate, one schedule suits every optimizer, whose rate remains the one number to
 tune. Any function will do, such as `lambda epoch, history: 0.9**epoch`. Schedules keep no state: one may serve several
 fits at once.
+
+Examples
+--------
+>>> rate = fastnn.schedules.Warmup(2, then=fastnn.schedules.StepDecay(every=2, factor=0.5))
+>>> [round(rate(epoch, fastnn.History()), 3) for epoch in range(6)]
+[0.333, 0.667, 1.0, 1.0, 0.5, 0.5]
+>>> net = fastnn.Network([fastnn.Affine(2, 2)], rng=0)
+>>> history = net.fit(np.eye(2), [0, 1], epochs=6, optimizer=fastnn.SGD(lr=0.1), schedule=rate)
+>>> np.round(history.learning_rate, 4)
+array([0.0333, 0.0667, 0.1   , 0.1   , 0.05  , 0.05  ])
 """
 
 import copy
@@ -20,7 +30,14 @@ from fastnn.network.requests import Schedule, check_schedule
 @answers_slips
 @dataclass(frozen=True)
 class Constant:
-    """The optimizer's learning rate in every epoch: factor 1."""
+    """The optimizer's learning rate in every epoch: factor 1.
+
+    Examples
+    --------
+    >>> constant = fastnn.schedules.Constant()
+    >>> [constant(epoch, fastnn.History()) for epoch in range(3)]
+    [1.0, 1.0, 1.0]
+    """
 
     def __call__(self, epoch: int, history: History) -> float:
         """The factor of this epoch."""
@@ -38,6 +55,12 @@ class StepDecay:
         Epochs at the same rate, at least 1.
     factor : float
         In (0, 1).
+
+    Examples
+    --------
+    >>> halved = fastnn.schedules.StepDecay(every=2, factor=0.5)
+    >>> [halved(epoch, fastnn.History()) for epoch in range(6)]
+    [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
     """
 
     every: int
@@ -61,6 +84,12 @@ class ExponentialDecay:
     ----------
     rate : float
         At least 0; -log(0.95) takes 5 % off in each epoch.
+
+    Examples
+    --------
+    >>> decay = fastnn.schedules.ExponentialDecay(rate=-np.log(0.95))
+    >>> [round(decay(epoch, fastnn.History()), 4) for epoch in range(3)]
+    [1.0, 0.95, 0.9025]
     """
 
     rate: float
@@ -85,6 +114,12 @@ class InverseTime:
     ----------
     decay : float
         At least 0; after 1 / decay epochs the rate is half the first.
+
+    Examples
+    --------
+    >>> decay = fastnn.schedules.InverseTime(decay=0.25)
+    >>> [decay(epoch, fastnn.History()) for epoch in (0, 4, 12)]
+    [1.0, 0.5, 0.25]
     """
 
     decay: float
@@ -110,6 +145,12 @@ class Cosine:
         At least 1. In fit(epochs=epochs) the last epoch is one short of the lowest rate, which may be 0.
     lowest : float
         In [0, 1].
+
+    Examples
+    --------
+    >>> cosine = fastnn.schedules.Cosine(epochs=4)
+    >>> [round(cosine(epoch, fastnn.History()), 4) for epoch in range(6)]
+    [1.0, 0.8536, 0.5, 0.1464, 0.0, 0.0]
     """
 
     epochs: int
@@ -139,6 +180,12 @@ class Warmup:
         At least 1.
     then : schedule
         Constant() if not given.
+
+    Examples
+    --------
+    >>> warmup = fastnn.schedules.Warmup(3)
+    >>> [warmup(epoch, fastnn.History()) for epoch in range(5)]
+    [0.25, 0.5, 0.75, 1.0, 1.0]
     """
 
     epochs: int
@@ -174,6 +221,14 @@ class ReduceOnPlateau:
         At least 1.
     min_delta : float
         At least 0.
+
+    Examples
+    --------
+    >>> plateaus = fastnn.schedules.ReduceOnPlateau(factor=0.1, patience=2)
+    >>> plateaus(3, fastnn.History(loss=[0.9, 0.5, 0.4]))
+    1.0
+    >>> plateaus(5, fastnn.History(loss=[0.9, 0.5, 0.4, 0.4, 0.6]))  # two epochs without an improvement
+    0.1
     """
 
     factor: float

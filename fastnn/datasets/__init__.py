@@ -1,6 +1,14 @@
 """Data to train on: the digits in the package, MNIST, splits and folds, scaling, variation, encoding.
 
 The modules of this folder import no kernels.
+
+Examples
+--------
+>>> (x_train, t_train), (x_test, t_test) = fastnn.datasets.load_digits()
+>>> x_train.shape, t_train.shape, x_test.shape
+((1438, 64), (1438,), (359, 64))
+>>> list(fastnn.datasets.k_fold(x_train, t_train, folds=3, rng=0))[0][0][0].shape
+(958, 64)
 """
 
 from fastnn.datasets.augmentation import add_noise, minibatches, shift_images

@@ -37,6 +37,13 @@ def add_noise(x: Any, deviation: float, rng: int | np.random.Generator | None = 
     ------
     TypeError, ValueError
         If x is not an array of finite real numbers, or an argument is out of range.
+
+    Examples
+    --------
+    >>> x = np.zeros((1000, 64), np.float32)
+    >>> noisy = fastnn.datasets.add_noise(x, 0.1, rng=0)
+    >>> noisy.shape, noisy.dtype, round(float(noisy.std()), 2)
+    ((1000, 64), dtype('float32'), 0.1)
     """
     samples = arrays.floats("x", x, finite=True)
     scale = arrays.real("deviation", deviation, minimum=0.0, maximum=float(np.finfo(samples.dtype).max))
@@ -75,6 +82,16 @@ def shift_images(
     ------
     TypeError, ValueError
         If x holds no such images, or an argument is out of range.
+
+    Examples
+    --------
+    >>> x = np.array([[[0, 0, 0], [0, 1, 0], [0, 0, 0]]])
+    >>> y = fastnn.datasets.shift_images(x, 1, rng=0)  # the 1 moves to one of the 9 places
+    >>> y.shape, int(y.sum())
+    ((1, 3, 3), 1)
+    >>> digits = fastnn.datasets.load_digits()[0][0]  # rows of 64 pixels are images of 8 x 8
+    >>> fastnn.datasets.shift_images(digits, 2).shape
+    (1438, 64)
     """
     images = arrays.anything("x", x)
     height, width = _image_shape(images.shape, shape)
@@ -121,6 +138,15 @@ def minibatches(
     ------
     TypeError, ValueError
         At the call: x and t differ in rows, or an argument is out of range.
+
+    Examples
+    --------
+    >>> x, t = np.arange(10).reshape(5, 2), np.arange(5)
+    >>> for x_batch, t_batch in fastnn.datasets.minibatches(x, t, 2, shuffle=False):
+    ...     print(x_batch.shape, t_batch)
+    (2, 2) [0 1]
+    (2, 2) [2 3]
+    (1, 2) [4]
     """
     samples, targets = arrays.anything("x", x), arrays.anything("t", t)
     splits.check_rows(samples, targets, False)

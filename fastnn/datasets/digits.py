@@ -27,11 +27,13 @@ def load_digits(
 ) -> splits.TwoParts:
     """The handwritten digits, shuffled and split so that both parts hold the classes in equal shares.
 
+    Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, the test set, UCI Machine Learning
+    Repository, 1998, https://doi.org/10.24432/C50P49; license CC BY 4.0.
+
     Parameters
     ----------
     test_fraction : float
-        The share of the 1,797 samples in the test part, 0 <= test_fraction < 1; 0 gives test arrays of no
-        rows.
+        The share of the 1,797 samples in the test part, 0 <= test_fraction < 1; 0 gives test arrays of no rows.
     rng : int, numpy.random.Generator or None
         Decides the shuffle; the same integer gives the same split. None splits differently at every call.
     normalize : bool
@@ -51,8 +53,15 @@ def load_digits(
     TypeError, ValueError
         An argument is of another type or out of range.
 
-    Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, the test set, UCI Machine
-    Learning Repository, 1998, https://doi.org/10.24432/C50P49; license CC BY 4.0.
+    Examples
+    --------
+    >>> (x_train, t_train), (x_test, t_test) = fastnn.datasets.load_digits()
+    >>> x_train.shape, x_test.shape, x_train.dtype, t_train.dtype
+    ((1438, 64), (359, 64), dtype('float32'), dtype('int64'))
+    >>> float(x_train.min()), float(x_train.max())
+    (0.0, 1.0)
+    >>> fastnn.datasets.load_digits(one_hot=True)[0][1].shape
+    (1438, 10)
     """
     kind = arrays.float_dtype("dtype", dtype)
     normalize, one_hot = arrays.flag("normalize", normalize), arrays.flag("one_hot", one_hot)

@@ -47,6 +47,15 @@ def k_fold(
     ------
     TypeError, ValueError
         At the call: x and t differ in rows, `stratify` is True and t is not (N,), or an argument is out of range.
+
+    Examples
+    --------
+    >>> x, t = np.arange(12.0).reshape(6, 2), np.array([0, 0, 0, 1, 1, 1])
+    >>> for (x_train, t_train), (x_test, t_test) in fastnn.datasets.k_fold(x, t, folds=3, rng=0):
+    ...     print(x_train.shape, x_test.shape, np.sort(t_test))
+    (4, 2) (2, 2) [0 1]
+    (4, 2) (2, 2) [0 1]
+    (4, 2) (2, 2) [0 1]
     """
     samples, targets = arrays.anything("x", x), arrays.anything("t", t)
     stratify = arrays.flag("stratify", stratify)
@@ -83,6 +92,15 @@ def leave_one_out(x: npt.ArrayLike, t: npt.ArrayLike) -> Iterator[TwoParts]:
     ------
     ValueError
         At the call: x and t differ in rows, or there are fewer than 2.
+
+    Examples
+    --------
+    >>> x, t = np.array([[1.0], [2.0], [3.0]]), np.array([0, 1, 1])
+    >>> for (x_train, t_train), (x_test, t_test) in fastnn.datasets.leave_one_out(x, t):
+    ...     print(x_train.ravel(), x_test.ravel(), t_test)
+    [2. 3.] [1.] [0]
+    [1. 3.] [2.] [1]
+    [1. 2.] [3.] [1]
     """
     samples, targets = arrays.anything("x", x), arrays.anything("t", t)
     splits.check_rows(samples, targets, False)

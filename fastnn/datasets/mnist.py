@@ -50,6 +50,8 @@ def load_mnist(
 ) -> splits.TwoParts:
     """MNIST: 60,000 training and 10,000 test images of handwritten digits, 28x28 pixels each.
 
+    Source: Y. LeCun, C. Cortes and C. J. C. Burges, The MNIST database of handwritten digits, 1998.
+
     Parameters
     ----------
     folder : path or None
@@ -74,7 +76,13 @@ def load_mnist(
     DatasetError
         A file is absent, damaged or disagrees with its companion, or cannot be downloaded.
 
-    Source: Y. LeCun, C. Cortes, C. J. C. Burges, The MNIST database of handwritten digits, 1998.
+    Examples
+    --------
+    >>> (x_train, t_train), (x_test, t_test) = fastnn.datasets.load_mnist()
+    >>> x_train.shape, t_train.shape, x_test.shape
+    ((60000, 784), (60000,), (10000, 784))
+    >>> fastnn.datasets.load_mnist(flatten=False)[0][0].shape  # images for Network(input_shape=(1, 28, 28))
+    (60000, 1, 28, 28)
     """
     normalize, flatten = arrays.flag("normalize", normalize), arrays.flag("flatten", flatten)
     one_hot = arrays.flag("one_hot", one_hot)
@@ -108,21 +116,33 @@ def pixels(images: NDArray[np.uint8], normalize: bool, flatten: bool) -> NDArray
 def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     """Read one array from an IDX file, unpacking it on the way if its name ends in .gz.
 
-    The format: two zero bytes, a byte for the type (0x08 uint8, 0x09 int8, 0x0B int16, 0x0C int32,
-    0x0D float32, 0x0E float64), a byte for the rank, each dimension as a big-endian uint32, and the values in
-    C order, big-endian. At most 1 GiB of values is accepted. At most one byte more than the header promises is
-    unpacked, so that a file made to unpack without end costs no memory.
+    The format: two zero bytes, a byte for the type (0x08 uint8, 0x09 int8, 0x0B int16, 0x0C int32, 0x0D float32, 0x0E
+    float64), a byte for the rank, each dimension as a big-endian uint32, and the values in C order, big-endian. At most
+    1 GiB of values is accepted. At most one byte more than the header promises is unpacked, so that a file made to
+    unpack without end costs no memory. Source: the format as described with the MNIST database, see `load_mnist`.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
 
     Returns
     -------
-    A C-contiguous array in the machine's own byte order.
+    array
+        C-contiguous, in the machine's own byte order.
 
     Raises
     ------
     DatasetError
         The file is absent or unreadable, no IDX file, too short, too long, or a damaged gzip file.
 
-    Source: the format as described with the MNIST database, see `load_mnist`.
+    Examples
+    --------
+    >>> header = bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3])  # uint8 of rank 2: 2 rows, 3 columns
+    >>> with open("small-idx2-ubyte", "wb") as file:
+    ...     _ = file.write(header + bytes([1, 2, 3, 4, 5, 6]))
+    >>> fastnn.datasets.read_idx("small-idx2-ubyte")
+    array([[1, 2, 3],
+           [4, 5, 6]], dtype=uint8)
     """
     path = pathlib.Path(path)
     try:

@@ -51,6 +51,15 @@ def train_test_split(
     TypeError, ValueError
         x and t differ in rows, `stratify` is True and t is not (N,), an argument is out of range, or a part would be
         empty.
+
+    Examples
+    --------
+    >>> x, t = np.arange(20.0).reshape(10, 2), np.array([0, 1] * 5)
+    >>> (x_train, t_train), (x_test, t_test) = fastnn.datasets.train_test_split(x, t, test_fraction=0.4, rng=0)
+    >>> x_train.shape, x_test.shape
+    ((6, 2), (4, 2))
+    >>> np.bincount(t_train), np.bincount(t_test)  # as many samples of each class
+    (array([3, 3]), array([2, 2]))
     """
     samples, targets = arrays.anything("x", x), arrays.anything("t", t)
     stratify = arrays.flag("stratify", stratify)
@@ -127,6 +136,15 @@ def one_hot(t: npt.ArrayLike, classes: int | None = None, dtype: npt.DTypeLike =
     ------
     TypeError, ValueError
         t holds anything but such labels, or an argument is out of range.
+
+    Examples
+    --------
+    >>> fastnn.datasets.one_hot([0, 2, 1])
+    array([[1., 0., 0.],
+           [0., 0., 1.],
+           [0., 1., 0.]], dtype=float32)
+    >>> fastnn.datasets.one_hot([0, 1], classes=4).shape
+    (2, 4)
     """
     kind = arrays.float_dtype("dtype", dtype)
     known = MOST_CLASSES if classes is None else arrays.integer("classes", classes, minimum=1)

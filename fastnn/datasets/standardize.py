@@ -19,6 +19,15 @@ class Standardize:
     ----------
     mean, deviation : float64 array (D,)
         Set by `fit`; the deviation divides by N, not N - 1, and is 1 where the samples do not vary.
+
+    Examples
+    --------
+    >>> x_train = np.array([[1.0, 10.0], [3.0, 10.0]])
+    >>> scale = fastnn.datasets.Standardize().fit(x_train)
+    >>> scale.mean, scale.deviation
+    (array([ 2., 10.]), array([1., 1.]))
+    >>> scale.transform(np.array([[5.0, 10.0]]))
+    array([[3., 0.]])
     """
 
     mean: Array
@@ -31,6 +40,12 @@ class Standardize:
         ------
         TypeError, ValueError
             If x is not an (N, D) array of finite real numbers with at least one row.
+
+        Examples
+        --------
+        >>> scale = fastnn.datasets.Standardize().fit([[0.0], [2.0], [4.0]])
+        >>> scale.mean, scale.deviation.round(3)
+        (array([2.]), array([1.633]))
         """
         samples = arrays.floats("x", x, ("N", "D"), finite=True).astype(np.float64)
         scale = np.abs(samples).max(axis=0)
@@ -51,6 +66,15 @@ class Standardize:
             Before `fit`.
         TypeError, ValueError
             If x is not an (N, D) array of finite real numbers with as many columns as `fit` saw.
+
+        Examples
+        --------
+        >>> x_train, x_test = np.array([[0.0], [4.0]]), np.array([[2.0], [8.0]])
+        >>> scale = fastnn.datasets.Standardize().fit(x_train)
+        >>> scale.transform(x_train), scale.transform(x_test)
+        (array([[-1.],
+               [ 1.]]), array([[0.],
+               [3.]]))
         """
         if not hasattr(self, "mean"):
             raise RuntimeError("Standardize: not fitted; call fit(x_train) first")

@@ -55,7 +55,16 @@ def default_num_threads() -> int:
 
 
 def get_num_threads() -> int:
-    """Return the number of threads that kernels use if there is enough work."""
+    """Return the number of threads that kernels use if there is enough work.
+
+    Examples
+    --------
+    >>> fastnn.get_num_threads() >= 1
+    True
+    >>> fastnn.set_num_threads(1)
+    >>> fastnn.get_num_threads()
+    1
+    """
     return _default()[0] if _chosen is None else _chosen
 
 
@@ -66,6 +75,12 @@ def set_num_threads(n: int) -> None:
     ------
     TypeError, ValueError
         If `n` is not an integer from 1 to NUMBA_NUM_THREADS.
+
+    Examples
+    --------
+    >>> fastnn.set_num_threads(1)  # leave the other processors to other programs
+    >>> fastnn.get_num_threads()
+    1
     """
     global _chosen
     is_integer = hasattr(type(n), "__index__") and not isinstance(n, bool | np.ndarray | np.timedelta64)

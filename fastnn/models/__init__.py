@@ -3,6 +3,15 @@
 For networks of several layers back-propagation is `fastnn.Network.fit`: standard back-propagation, one
 update after each sample, is fit(..., batch_size=1); accumulated back-propagation, one update for the mean gradient of
 all samples, is fit(..., batch_size=None). Shape letters: N batch, D inputs, H outputs, K targets of a sample.
+
+Examples
+--------
+>>> x, t = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 1])
+>>> perceptron = fastnn.models.Perceptron()
+>>> perceptron.fit(x, t).converged, perceptron.predict(x)
+(True, array([0, 1, 1, 1]))
+>>> fastnn.models.xor(x)
+array([0, 1, 1, 0])
 """
 
 from fastnn.models.linear_regression import LinearRegression

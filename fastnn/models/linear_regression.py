@@ -32,6 +32,15 @@ class LinearRegression:
     Notes
     -----
     Source: Bishop, Pattern Recognition and Machine Learning (2006), section 3.1.
+
+    Examples
+    --------
+    >>> x = np.array([[0.0], [1.0], [2.0]])
+    >>> model = fastnn.models.LinearRegression().closed_form(x, t=[1.0, 3.0, 5.0])  # t = 2 x + 1
+    >>> model.weights.round(6), model.bias.round(6)
+    (array([[2.]]), array([1.]))
+    >>> model.predict([[10.0]]).round(6)
+    array([21.])
     """
 
     def __init__(self) -> None:
@@ -83,6 +92,16 @@ class LinearRegression:
         TrainingDivergedError
             When the loss or a weight is no longer finite, or the loss has grown a million-fold. The last finite
             weights are kept.
+
+        Examples
+        --------
+        >>> x, t = np.array([[-1.0], [0.0], [1.0]]), np.array([-1.0, 1.0, 3.0])  # t = 2 x + 1
+        >>> model = fastnn.models.LinearRegression()
+        >>> history = model.fit(x, t, epochs=200, lr=0.5)
+        >>> history.loss[0], history.loss[-1] < 1e-9
+        (1.8333333333333333, True)
+        >>> model.weights.round(3), model.bias.round(3)
+        (array([[2.]]), array([1.]))
         """
         network, x, t, one_value = _prepare(x, t)
         try:
@@ -121,6 +140,12 @@ class LinearRegression:
         ------
         TypeError, ValueError
             For bad arguments, and for data whose sums overflow; before anything is changed.
+
+        Examples
+        --------
+        >>> model = fastnn.models.LinearRegression().closed_form([[0.0], [1.0], [2.0]], [0.0, 0.0, 3.0])
+        >>> model.weights.round(3), model.bias.round(3)  # 1.5 x - 0.5, the line of least squares
+        (array([[1.5]]), array([-0.5]))
         """
         network, x, t, one_value = _prepare(x, t)
         with np.errstate(all="ignore"):  # overflow is refused below
@@ -155,12 +180,26 @@ class LinearRegression:
             Before `fit` or `closed_form`.
         TypeError, ValueError
             If x is not an (N, D) array of finite real numbers.
+
+        Examples
+        --------
+        >>> model = fastnn.models.LinearRegression().closed_form([[0.0], [1.0]], [[1.0, 0.0], [3.0, -1.0]])
+        >>> model.predict([[2.0], [3.0]]).round(6)  # 2 x + 1 and -x
+        array([[ 5., -2.],
+               [ 7., -3.]])
         """
         y = self._fitted().predict(x)
         return y.reshape(-1) if self._one_value else y
 
     def loss(self, x: Any, t: Any) -> float:
-        """sum((y - t)^2) / (2 N), half the squared error, averaged over the batch; raises as `predict`."""
+        """sum((y - t)^2) / (2 N), half the squared error, averaged over the batch; raises as `predict`.
+
+        Examples
+        --------
+        >>> model = fastnn.models.LinearRegression().closed_form([[0.0], [1.0]], [1.0, 3.0])  # y = 2 x + 1
+        >>> round(model.loss([[2.0], [3.0]], [5.0, 9.0]), 6)  # errors 0 and -2: (0 + 4) / (2 * 2)
+        1.0
+        """
         return self._fitted().loss(x, t)
 
     def _fitted(self) -> Network:

@@ -34,6 +34,15 @@ class McCullochPittsNeuron:
     -----
     Source: McCulloch and Pitts, Bulletin of Mathematical Biophysics 5 (1943), 115-133. There an active inhibitory input
     keeps the neuron from firing whatever the others are; here, as in textbooks since, it counts as a weight below 0.
+
+    Examples
+    --------
+    >>> majority = fastnn.models.McCullochPittsNeuron([1, 1, 1], threshold=1.5)
+    >>> majority.predict([[1, 0, 1], [0, 0, 1]])
+    array([1, 0])
+    >>> corners = [[0, 0], [0, 1], [1, 0], [1, 1]]  # AND, OR, NAND and NOT are such neurons
+    >>> fastnn.models.AND.predict(corners), fastnn.models.NOT.predict([[0], [1]])
+    (array([0, 0, 0, 1]), array([1, 0]))
     """
 
     weights: Sequence[float] | Array
@@ -51,6 +60,12 @@ class McCullochPittsNeuron:
         ------
         TypeError, ValueError
             If x is not an (N, D) array of finite real numbers.
+
+        Examples
+        --------
+        >>> corners = [[0, 0], [0, 1], [1, 0], [1, 1]]
+        >>> fastnn.models.OR.predict(corners), fastnn.models.NAND.predict(corners)
+        (array([0, 1, 1, 1]), array([1, 1, 1, 0]))
         """
         samples = arrays.floats("x", x, ("N", len(self.weights)), dtype="float64", rounding=True, finite=True)
         return fires(samples, np.array(self.weights), -self.threshold)
@@ -81,5 +96,10 @@ def xor(x: Any) -> LabelArray:
     Notes
     -----
     Source: Minsky and Papert, Perceptrons (1969).
+
+    Examples
+    --------
+    >>> fastnn.models.xor([[0, 0], [0, 1], [1, 0], [1, 1]])
+    array([0, 1, 1, 0])
     """
     return AND.predict(np.column_stack((OR.predict(x), NAND.predict(x))))

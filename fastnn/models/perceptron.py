@@ -30,6 +30,15 @@ class PerceptronHistory:
         How many of all samples the kept weights get wrong.
     samples : int
         N.
+
+    Examples
+    --------
+    >>> x, t = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])  # no line separates XOR
+    >>> history = fastnn.models.Perceptron().fit(x, t, epochs=10)
+    >>> history.converged, history.epochs, history.samples
+    (False, 10, 4)
+    >>> history.best_mistakes > 0
+    True
     """
 
     mistakes: list[int]
@@ -75,6 +84,16 @@ class Perceptron:
     Sources: Rosenblatt, Psychological Review 65 (1958), 386-408; for keeping the best weights, Gallant, IEEE
     Transactions on Neural Networks 1 (1990), 179-191, whose pocket algorithm counts mistakes whenever the weights have
     been right often enough in a row. Here they are counted after each epoch.
+
+    Examples
+    --------
+    >>> x, t = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 0, 0, 1])
+    >>> perceptron = fastnn.models.Perceptron()
+    >>> history = perceptron.fit(x, t)
+    >>> history.mistakes  # by epoch; the last one makes none
+    [1, 3, 3, 2, 1, 0]
+    >>> perceptron.weights, perceptron.bias
+    (array([2., 1.]), -2.0)
     """
 
     def __init__(self, lr: float = 1.0) -> None:
@@ -112,6 +131,13 @@ class Perceptron:
             For bad arguments, before anything is changed.
         TrainingDivergedError
             If sums of the data overflow. The best weights until then are kept, as after Ctrl-C.
+
+        Examples
+        --------
+        >>> x, t = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 1])
+        >>> history = fastnn.models.Perceptron().fit(x, t)
+        >>> history.converged, history.mistakes
+        (True, [1, 2, 1, 0])
         """
         samples = arrays.floats("x", x, ("N", "D"), dtype="float64", rounding=True, finite=True)
         labels = arrays.labels("t", t, len(samples), 2)
@@ -146,13 +172,28 @@ class Perceptron:
             Before `fit`.
         TypeError, ValueError
             If x is not an (N, D) array of finite real numbers.
+
+        Examples
+        --------
+        >>> perceptron = fastnn.models.Perceptron()
+        >>> _ = perceptron.fit([[-1.0], [1.0], [2.0]], [0, 1, 1])
+        >>> perceptron.predict([[-3.0], [0.5]])
+        array([0, 1])
         """
         weights, bias = self._fitted()
         samples = arrays.floats("x", x, ("N", weights.size), dtype="float64", rounding=True, finite=True)
         return fires(samples, weights, bias)
 
     def accuracy(self, x: Any, t: Any) -> float:
-        """The fraction of samples x (N, D) whose label in t (N,) is predicted; raises as `predict` and `fit`."""
+        """The fraction of samples x (N, D) whose label in t (N,) is predicted; raises as `predict` and `fit`.
+
+        Examples
+        --------
+        >>> perceptron = fastnn.models.Perceptron()
+        >>> _ = perceptron.fit([[-1.0], [1.0], [2.0]], [0, 1, 1])
+        >>> perceptron.accuracy([[-3.0], [0.5], [4.0], [5.0]], [0, 1, 1, 0])
+        0.75
+        """
         predicted = self.predict(x)
         return float(np.mean(predicted == arrays.labels("t", t, len(predicted), 2)))
 

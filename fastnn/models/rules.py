@@ -33,6 +33,16 @@ def hebbian_update(W: Any, x: Any, y: Any, lr: float) -> None:
     -----
     There is no target: the rule is unsupervised. Repeated without normalizing W, it makes the weights grow without
     bound. Source: Hebb, The Organization of Behavior (1949), chapter 4.
+
+    Examples
+    --------
+    >>> W = np.zeros((3, 2))
+    >>> x, y = np.array([[1.0, 0.0, 1.0]]), np.array([[1.0, -1.0]])
+    >>> fastnn.models.hebbian_update(W, x, y, lr=0.5)
+    >>> W  # what fires together is wired together
+    array([[ 0.5, -0.5],
+           [ 0. ,  0. ],
+           [ 0.5, -0.5]])
     """
     W = arrays.writable("W", W, ("D", "H"))
     x = arrays.floats("x", x, ("N", W.shape[0]), dtype=W.dtype)
@@ -75,6 +85,15 @@ def delta_update(W: Any, b: Any, x: Any, t: Any, lr: float, *, reduction: str = 
     -----
     Some texts write the factor as y - t; with += that climbs the error instead of descending it. Source: Widrow and
     Hoff, IRE WESCON Convention Record 4 (1960), 96-104.
+
+    Examples
+    --------
+    >>> W, b = np.zeros((2, 1)), np.zeros(1)
+    >>> x, t = np.array([[1.0, 2.0]]), np.array([[1.0]])
+    >>> fastnn.models.delta_update(W, b, x, t, lr=0.1)  # the loss before: 1 / 2
+    0.5
+    >>> W.ravel(), b
+    (array([0.1, 0.2]), array([0.1]))
     """
     W = arrays.writable("W", W, ("D", "H"))
     b = arrays.writable("b", b, W.shape[1:], W.dtype)

@@ -1,0 +1,117 @@
+"""The examples in the docstrings of public names: every name has one, and prints as it says."""
+
+import doctest
+import importlib
+import importlib.util
+import inspect
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn.losses import LOSSES
+
+# Modules whose names are public, beside fastnn's own, and the library without which a module cannot be imported.
+MODULES = {
+    "fastnn.datasets": None,
+    "fastnn.distributed": "distributed",
+    "fastnn.information": None,
+    "fastnn.losses": None,
+    "fastnn.models": None,
+    "fastnn.plots": None,
+    "fastnn.reference": None,
+    "fastnn.schedules": None,
+    "fastnn.sklearn": "sklearn",
+}
+# What an example needs beside fastnn, by the first part of its name.
+NEEDS = {
+    "fastnn.plots": "matplotlib",
+    "fastnn.Network.from_keras": "keras",
+    "fastnn.Network.from_onnx": "onnx",
+    "fastnn.Network.from_sklearn": "sklearn",
+    "fastnn.Network.from_torch": "torch",
+    "fastnn.Network.to_onnx": "onnx",
+    "fastnn.Network.to_torch": "torch",
+}
+# Methods that fastnn calls, not users; the docstring of `fit` describes the first ones.
+CALLED_BY_FIT = ("begin", "end", "state", "restore")
+FOR_FASTNN = ("fastnn.Network.of",)
+
+
+def names_in(module: Any) -> list[str]:
+    """The public names of a module: the listed ones, or what it defines; of losses the classes, of twins none."""
+    if module.__name__ == "fastnn.losses":
+        return [kind.__name__ for kind in LOSSES.values()]
+    if module.__name__ == "fastnn.reference":  # its names are those of fastnn
+        return []
+    defined = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
+    return list(getattr(module, "__all__", [name for name in defined if not name.startswith("_")]))
+
+
+def members(name: str, kind: type) -> Iterator[tuple[str, Any]]:
+    """The methods of a class that users call; those that other libraries define are theirs."""
+    if kind.__module__.startswith("fastnn.operations."):
+        return
+    for key in dir(kind):
+        value = inspect.getattr_static(kind, key)
+        is_method = inspect.isfunction(value) or isinstance(value, classmethod | staticmethod)
+        method = getattr(kind, key)
+        is_own = is_method and str(method.__module__).startswith("fastnn.")
+        if is_own and not key.startswith("_") and key not in CALLED_BY_FIT and f"{name}.{key}" not in FOR_FASTNN:
+            yield f"{name}.{key}", method
+
+
+def public() -> Iterator[tuple[str, Any]]:
+    """Every public module, function, class and method with its full name."""
+    there = [name for name, library in MODULES.items() if library is None or importlib.util.find_spec(library)]
+    for place in ["fastnn", *there]:
+        module = importlib.import_module(place)
+        if place != "fastnn":
+            yield place, module
+        for name in dir(fastnn) if place == "fastnn" else names_in(module):
+            value = getattr(module, name)
+            if not inspect.isroutine(value) and not inspect.isclass(value):  # numbers, types and modules
+                continue
+            yield f"{place}.{name}", value
+            if inspect.isclass(value):
+                yield from members(f"{place}.{name}", value)
+
+
+PUBLIC = dict(public())
+DONE = ("fastnn.datasets", "fastnn.information", "fastnn.models", "fastnn.schedules")
+
+
+def examples(name: str) -> doctest.DocTest:
+    """The examples of a name, as a user pastes them: with fastnn and NumPy, and nothing of the module they stand in."""
+    text = inspect.getdoc(PUBLIC[name]) or ""
+    return doctest.DocTestParser().get_doctest(text, {"fastnn": fastnn, "np": np}, name, None, None)
+
+
+def test_public_names_are_found() -> None:
+    expected = {"fastnn.Network.fit", "fastnn.Network.from_torch", "fastnn.relu_free", "fastnn.datasets.one_hot"}
+    assert expected - set(PUBLIC) == {"fastnn.relu_free"}
+    assert len(PUBLIC) > 150 and "fastnn.EarlyStopping.begin" not in PUBLIC
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_examples_print_what_they_say(
+    name: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, chosen_threads: None
+) -> None:
+    found = examples(name)
+    if not found.examples and not name.startswith(DONE):
+        pytest.skip("no example yet")
+    assert found.examples, f"{name}: expected an example in its docstring; add one under Examples, its last section"
+    for beginning, library in NEEDS.items():
+        if name.startswith(beginning):
+            pytest.importorskip(library)
+    if name == "fastnn.datasets.load_mnist" and "FASTNN_DATA" not in os.environ:
+        pytest.skip("without MNIST")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    printed: list[str] = []
+    run = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(found, out=printed.append)
+    assert run.failed == 0, "".join(printed)
