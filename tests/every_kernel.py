@@ -73,6 +73,9 @@ def results_of_losses(dtype: Any) -> Iterator[tuple[str, Any]]:
             net = Network(layers_for(loss, *middle), loss, rng=0, dtype=dtype, regularization=penalty)  # type: ignore[arg-type]
             optimizer = optimizers[number % len(optimizers)](0.01, clip_norm=1.0, clip_value=0.5)
             net.fit(x, t, epochs=2, batch_size=16, rng=0, optimizer=optimizer, progress=False)
+            penalties, data = np.zeros(1), (*net.engine.prepare(x, t, True), np.empty(0, np.intp))
+            net.engine.run_batches(data, optimizer, (0, 2, 16), penalties=penalties)
+            yield f"{loss}: penalties", [penalties]
             yield f"{loss}: fit", [*net.params.values(), *net.statistics.values(), net.predict(x), net.loss(x, t)]
             weights = np.linspace(0.5, 2.0, N)
             net.fit(x, t, epochs=1, batch_size=16, rng=0, sample_weight=weights, progress=False)

@@ -28,6 +28,24 @@ def test_the_blend_of_the_courses() -> None:
     np.testing.assert_allclose(net.loss(X, t), 0.9 * plain.loss(X, t) + 0.1 * squares, rtol=1e-13)
 
 
+@pytest.mark.parametrize("calls", [[(0, 3)], [(0, 1), (1, 3)]], ids=str)
+def test_batches_measure_the_penalty_before_their_update(calls: list[tuple[int, int]]) -> None:
+    t, regularization = targets("softmax_cross_entropy"), Regularization(l1=0.01, l2=0.1)
+    net, by_hand = (network("softmax_cross_entropy", regularization=regularization) for _ in range(2))
+    size, wanted, found, optimizer = -(-N // 3), 0.0, np.zeros(1), fastnn.SGD(0.5)
+    for first in range(0, N, size):
+        rows = slice(first, first + size)
+        weights = [by_hand.params["W1"], by_hand.params["W2"]]
+        wanted += len(X[rows]) * sum(0.01 * np.abs(W).sum() + 0.05 * (W**2).sum() for W in weights)
+        by_hand.step(X[rows], t[rows], optimizer)
+    data = (*net.engine.prepare(X, t, True), np.empty(0, np.intp))
+    for first, last in calls:
+        net.engine.run_batches(data, optimizer, (first, last, size), penalties=found)
+    np.testing.assert_allclose(found, wanted, rtol=1e-13)
+    net.engine.run_batches(data, optimizer, (0, 1, size))  # adds nothing any more
+    np.testing.assert_allclose(found, wanted, rtol=1e-13)
+
+
 @pytest.mark.parametrize("batch_size", [1, 4, None])
 @pytest.mark.parametrize("clip", [{}, {"clip_value": 0.01}, {"clip_norm": 0.05}], ids=str)
 def test_training_with_a_penalty_and_clipping(batch_size: int | None, clip: dict[str, float]) -> None:

@@ -4,7 +4,6 @@ import copy
 import math
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,14 +15,13 @@ from fastnn.engine.parameters import Parameters, Views, vector
 from fastnn.engine.parameters import Snapshot as Snapshot
 from fastnn.engine.perturbation import Model, Perturbation
 from fastnn.engine.plan import TRAINING_WORK, Compiled, check_layers, compile_plan
-from fastnn.engine.regularization import Regularization, check_regularization
+from fastnn.engine.regularization import Regularization, check_regularization, penalty_on, with_l2
 from fastnn.engine.shapes import flat_targets
 from fastnn.engine.short import Way
 from fastnn.engine.workspace import INDEX, NO_ORDER, NO_WEIGHTS, Workspace, compile_for_training, take_for_prediction
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.returned import pinned, targets
-from fastnn.kernels.penalty import penalty
 from fastnn.layers import Layer
 from fastnn.losses import Loss, check_loss, own_loss
 from fastnn.optimizers import NO_RULE, Optimizer, Rule, rule_of, that_can_be_pickled
@@ -233,17 +231,13 @@ class Engine:
 
     def penalty(self) -> float:
         """The penalty that regularization adds to the loss."""
-        l1, l2 = self.regularization.l1, self.regularization.l2
-        if l1 == l2 == 0.0:
-            return 0.0
-        sums = np.empty(jobs.SUMS)
-        return sum(float(penalty(some, l1, l2, sums)) for some in self.penalized)
+        return penalty_on(self.regularization, self.penalized)
 
     def penalize(self, l2: float) -> None:
         """Let the penalty be l2 / 2 sum w^2 from the next batch on."""
         if l2 != self.regularization.l2:
             self.workspace = self.workspace if l2 != 0.0 != self.regularization.l2 else None  # with its unit or without
-            self.regularization = replace(self.regularization, l2=l2)
+            self.regularization = with_l2(self.regularization, l2)
             self.is_penalized = not self.regularization.is_none
             self.plan.numbers[jobs.L2 - jobs.PLAN_NUMBERS] = l2  # where kernels read it
 
@@ -294,11 +288,13 @@ class Engine:
         weights: Array = NO_WEIGHTS,
         counts_hits: bool = False,
         rule: Rule | None = None,
+        penalties: Array | None = None,
     ) -> Batches:
         """Train on mini-batches, (first, last, rows of one), of (x, labels, dense, order); see engine.training.train.
 
         The sum of losses goes on from `losses`. check: (labels, finite inputs); weights: of the samples' losses.
-        rule: the optimizer's, if it was read already.
+        rule: the optimizer's, if it was read already. penalties: (1,), a sum to which each batch adds its number of
+        rows times the penalty on the parameters before its update.
         """
         parts, rows = threads.at_most(self.n_threads), batches[2]
         if rows == 1 and self.statistics_places and optimizer is not None:
@@ -312,10 +308,14 @@ class Engine:
             state, owner, workspace = self._ready_for(rule, optimizer, rows, parts, data[3].size > 0)
             first = (0, True, workspace.job, data[3], weights, *batches, losses, *check, counts_hits)
             arguments = (*first, *data[:3])
+            if penalties is not None:
+                workspace.measure_penalties(penalties)
             samples, total, hits, outcome = threads.run(training.train, work, *arguments, n_threads=parts)
             while outcome == jobs.NEEDS_UNIT:
                 workspace.compile_wanted()
                 samples, total, hits, outcome = threads.run(training.train, work, *arguments, n_threads=parts)
+            if penalties is not None:
+                penalties[0] = workspace.measured_penalties()
             if samples or optimizer is None:
                 self.state, self.state_owner = state, owner
                 self.optimizer = self.optimizer if optimizer is None else optimizer

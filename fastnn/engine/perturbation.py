@@ -11,6 +11,7 @@ import numpy as np
 from fastnn.engine import threads
 from fastnn.engine.interpreters import jobs, perturbing
 from fastnn.engine.losses import sum_of_losses
+from fastnn.engine.pace import SECONDS_PER_CALL
 from fastnn.engine.plan import PERTURBING, Plan
 from fastnn.errors import warn_of_precision
 from fastnn.gate import arrays
@@ -21,7 +22,6 @@ from fastnn.kernels.frames import BREADTH, EACH_PLACE, HEIGHT, IS_MATRIX
 # The most elements and columns of a block of changes, which should stay in the cache.
 BLOCK_SIZE, MOST_COLUMNS = 1 << 16, 2048
 TENSOR_BYTES = 1 << 26  # of the unperturbed tensors; more samples are taken in turn
-SECONDS_PER_CALL = 0.05  # so that Ctrl-C is answered within 0.1 s
 FIRST_FLOP = 2e8  # in the first call, which sets the pace of the next
 DOUBLE = np.dtype(np.float64)
 NO_HITS = np.empty(0, np.intp)

@@ -1,12 +1,17 @@
 """Regularization: a penalty added to the mean loss."""
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from fastnn.gate import arrays
+from fastnn.gate.arrays import Array
 from fastnn.gate.slips import answers_slips
+from fastnn.kernels.penalty import penalty
+
+SCRATCH = 512  # terms that are added at once
 
 
 @answers_slips
@@ -48,6 +53,21 @@ class Regularization:
     def is_none(self) -> bool:
         """Whether it has no effect."""
         return self.numbers == (1.0, 0.0, 0.0)
+
+
+@functools.lru_cache(maxsize=64)  # estimators change between two penalties with each epoch
+def with_l2(regularization: Regularization, l2: float) -> Regularization:
+    """The same penalty with another l2."""
+    return replace(regularization, l2=l2)
+
+
+def penalty_on(regularization: Regularization, weights: list[Array]) -> float:
+    """The penalty on vectors of weights."""
+    l1, l2 = regularization.l1, regularization.l2
+    if l1 == l2 == 0.0:
+        return 0.0
+    sums = np.empty(SCRATCH)
+    return sum(float(penalty(some, l1, l2, sums)) for some in weights)
 
 
 def check_regularization(given: Any, dtype: Any) -> Regularization:

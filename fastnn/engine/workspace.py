@@ -28,7 +28,8 @@ NO_COUNTERS = np.zeros(jobs.COUNTERS, INDEX)  # for predictions, which count not
 # Units of the interpreters that few networks or calls need.
 SELDOM = (
     batch.staged_part, batch.between_stages, training.statistics_part, batch.weigh, batch.hits_of_rows,
-    training.check_targets, updating.penalize, updating.clip_values, updating.clip_to_norm, updating.clipped_part,
+    training.check_targets, updating.penalize, updating.measure_penalty, updating.clip_values, updating.clip_to_norm,
+    updating.clipped_part,
 )  # fmt: skip
 
 
@@ -87,6 +88,7 @@ class Workspace:
             "loss_sums": np.zeros(some),
             "hits": np.zeros(some, INDEX),
             "numbers_of_rows": np.arange(some, dtype=INDEX),
+            "penalties": np.zeros(2),
         }
         self._make_job(rows, trained)
 
@@ -110,7 +112,9 @@ class Workspace:
                 self.job[jobs.PENALIZE] = updating.penalize.address(dtype)
             self._add_later({jobs.LOSS: plan.loss.rows, jobs.LOSS_OF_LABELS: plan.loss_of_labels.rows})
             self._add_later({jobs.WEIGH: batch.weigh, jobs.COUNT_HITS: batch.hits_of_rows})
-            self._add_later({jobs.CHECK_TARGETS: training.check_targets})
+            self._add_later(
+                {jobs.CHECK_TARGETS: training.check_targets, jobs.MEASURE_PENALTY: updating.measure_penalty}
+            )
         else:
             self.job[jobs.PREDICT_PART] = forward.predict_part.address(dtype)
         for name, array in self.arrays.items():
@@ -131,6 +135,15 @@ class Workspace:
         if most <= 0:
             return lambda *_: (0, 0.0, 0, jobs.MANY)
         return bound(self.door, 1, 0, *self.first_of_batch(most), keeps=self.memory)
+
+    def measure_penalties(self, so_far: Array) -> None:
+        """Let the next call add penalties to a sum, (1,)."""
+        self.arrays["penalties"][:1], self.job[jobs.MEASURES_PENALTY] = so_far, 1
+
+    def measured_penalties(self) -> float:
+        """The sum; the next call does not add to it."""
+        self.job[jobs.MEASURES_PENALTY] = 0
+        return float(self.arrays["penalties"][0])
 
     @property
     def memory(self) -> tuple[Any, ...]:

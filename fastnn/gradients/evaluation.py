@@ -9,11 +9,11 @@ import numpy as np
 
 from fastnn.engine import threads
 from fastnn.engine.moving import ONLY_READS, REFUSED, REMEDY, Moving, moved
+from fastnn.engine.pace import SECONDS_PER_CALL
 from fastnn.engine.perturbation import Method
 from fastnn.gate.arrays import Array
 from fastnn.kernels import differences
 
-SECONDS_PER_CALL = 0.05  # of compiled code, so that Ctrl-C is answered within 0.1 s
 FLOP_PER_SECOND = 2e9  # turns the time of one call into work, which decides whether threads pay: from 0.1 ms on
 
 

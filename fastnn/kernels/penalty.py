@@ -22,8 +22,8 @@ def add_penalty_gradient(values: Any, l1: float, l2: float, gradient: Any) -> No
         gradient[i] += (first if value > zero else -first if value < zero else zero) + second * value
 
 
-@door
-def penalty(values: Vector, l1: float, l2: float, sums: Reals) -> float:
+@kernel
+def penalty_of(values: Any, l1: float, l2: float, sums: Any) -> float:
     """The penalty on a vector of weights, in float64; sums: scratch of any size.
 
     The terms of several weights come first, as a loop that adds each of them takes four times as long.
@@ -37,3 +37,9 @@ def penalty(values: Vector, l1: float, l2: float, sums: Reals) -> float:
             sums[i] = size * (l1 + half * size)
         total += sum_of(sums, count)
     return total
+
+
+@door
+def penalty(values: Vector, l1: float, l2: float, sums: Reals) -> float:
+    """As `penalty_of`."""
+    return penalty_of(values, l1, l2, sums)

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastnn.engine.engine import Batches, Snapshot
 from fastnn.engine.interpreters.jobs import DONE, NOT_FINITE
+from fastnn.engine.pace import Pace
 from fastnn.errors import TrainingDivergedError
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
@@ -24,10 +25,6 @@ from fastnn.system.progress import Progress
 if TYPE_CHECKING:
     from fastnn.network.network import Network
     from fastnn.network.saving import Saver
-
-# A compiled call cannot be interrupted, so a run is cut into calls of about this length: Ctrl-C is answered
-# within 0.1 s.
-SECONDS_PER_CALL = 0.05
 
 
 @dataclass
@@ -87,7 +84,7 @@ class Run:
         counts_hits = "accuracy" in request.figures
         analytic = partial(network.engine.run_batches, counts_hits=counts_hits)
         self._run_batches: Any = self._run_numerical if request.numerical else analytic
-        self._by_batch, self._batches_per_call = callbacks.by_batch(request.callbacks), 1
+        self._by_batch, self._pace = callbacks.by_batch(request.callbacks), Pace()
         self._saved = network.engine.snapshot()
 
     def train(self) -> History:
@@ -179,7 +176,7 @@ class Run:
         if self._by_batch:
             return 1
         due = [saver.batches_left(self.batches_done) for saver in self.savers]
-        return min([self._batches_per_call, *(left for left in due if left is not None)])
+        return min([self._pace.batches, *(left for left in due if left is not None)])
 
     def _train_on(self, part: Part, optimizer: Optimizer, bar: Progress) -> bool:
         """Train on some batches; return whether a callback ends the training."""
@@ -187,7 +184,7 @@ class Run:
         with engine.lock:  # another thread saves finite parameters only
             start = time.perf_counter()
             result = self._run_batches(part.data, optimizer, part.batches, position.losses, weights=part.weights)
-            self._pace(part.taken, time.perf_counter() - start)
+            self._pace.took(part.taken, time.perf_counter() - start)
             if not (result[3] == DONE and np.isfinite(engine.values).all()):
                 engine.restore(self._saved)
                 self._refuse_divergence(part, optimizer)
@@ -255,8 +252,3 @@ class Run:
             engine.update(np.concatenate([part.ravel() for part in gradients.values()]), optimizer)
             samples, losses, hits = samples + len(x), losses + loss * len(x), hits + round(accuracy * len(x))
         return samples, losses, hits, DONE
-
-    def _pace(self, batches: int, seconds: float) -> None:
-        """Choose the next call's batches."""
-        wanted = int(SECONDS_PER_CALL * batches / max(seconds, 1e-9))
-        self._batches_per_call = max(1, min(wanted, 8 * self._batches_per_call))

@@ -31,24 +31,27 @@ class Samples:
         self.x, self.is_sparse = _in_dtype(x, engine), issparse(x)
         self._buffer = np.empty((0, engine.inputs), engine.dtype)
 
+    def most(self, wanted: int) -> int:
+        """How many batches `run` takes at once, at most `wanted`: one if they are sparse."""
+        return 1 if self.is_sparse else wanted
+
     def run(
         self,
-        batch: tuple[int, int],
+        batches: tuple[int, int, int],
         optimizer: Optimizer | None,
         order: Array = NO_ORDER,
         weights: Array = NO_WEIGHTS,
-        counts_hits: bool = False,
+        **options: Any,
     ) -> Batches:
-        """Take the batch (number, size) through the network, see `Engine.run_batches`; without an order, as they come.
+        """Take batches (first, last, size) through the network, without an order as they come; see Engine.run_batches.
 
-        weights: factors of the samples' losses, in the order of the samples.
+        weights: factors of the samples' losses, in the order of the samples. Sparse samples come in a single batch.
         """
-        number, size = batch
-        options: Any = {"weights": weights, "counts_hits": counts_hits}
+        first, last, size = batches
+        options["weights"] = weights
         if not self.is_sparse:
-            data = self.x, self.labels, self.dense, order
-            return self.engine.run_batches(data, optimizer, (number, number + 1, size), **options)
-        some: Any = slice(number * size, min((number + 1) * size, self.rows))
+            return self.engine.run_batches((self.x, self.labels, self.dense, order), optimizer, batches, **options)
+        some: Any = slice(first * size, min(last * size, self.rows))
         some = order[some] if order.size else some
         parts = self.labels, self.dense, weights
         labels, dense, options["weights"] = (part[some] if len(part) else part for part in parts)

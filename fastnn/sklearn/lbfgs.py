@@ -42,7 +42,7 @@ class FullObjective:
         self.engine.values[:] = parameters
         for number in range(-(-rows // self.size)):
             count = min(self.size, rows - number * self.size)
-            loss += self.samples.run((number, self.size), None, weights=self.weights)[1]
+            loss += self.samples.run((number, number + 1, self.size), None, weights=self.weights)[1]
             gradient += count / rows * self.engine.gradients
         return loss / rows + self.engine.penalty(), gradient
 

@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastnn.engine.engine import lone_row
 from fastnn.engine.interpreters.jobs import DONE
+from fastnn.engine.pace import Pace
 from fastnn.engine.workspace import NO_ORDER, NO_WEIGHTS
 from fastnn.errors import TrainingDivergedError
 from fastnn.gate.arrays import Array
@@ -72,10 +73,11 @@ class Training:
             self.held_out = Samples(self.engine, validation.x, objective.targets(validation.encoded))
         self.size = _batch_size(settings, self.samples.rows)
         self.counts_hits = bool(settings.callbacks) and objective.kind == MULTICLASS
-        self.order = np.arange(self.samples.rows)
+        self.order, self.pace = np.arange(self.samples.rows), Pace()
         self.optimizer = optimizer_of(settings, self.rate.learning_rate)
         self.taken = _rows_of_epoch(settings, self.samples.rows, self.size)
         self.counts = np.diff(np.arange(0, self.taken, self.size), append=self.taken)  # of each batch
+        self.alike = _alike(self.counts)  # unless samples have weights
 
     def run(self, epochs: int, warns: bool) -> None:
         """Train for at most so many epochs; warn if the last one came before the solver converged."""
@@ -130,35 +132,37 @@ class Training:
         if self.settings.shuffle:  # the draws of sklearn.utils.shuffle
             self.order = self.order[self.random_state.permutation(self.samples.rows)]
         order = self.order if self.settings.shuffle else NO_ORDER
-        masses, weights = self._masses()
+        runs, weights = self._weighted()
         if self.optimizer.lr != self.rate.learning_rate:
             self.optimizer = optimizer_of(self.settings, self.rate.learning_rate)
-        kept = self.engine.values.copy()
-        share, total, plain, hits = self.objective.reported_share, 0.0, 0.0, 0
-        for number, (count, mass) in enumerate(zip(self.counts.tolist(), masses.tolist(), strict=True)):
+        kept, penalties, plain, hits = self.engine.values.copy(), np.zeros(1), 0.0, 0
+        options: Any = {"counts_hits": self.counts_hits, "penalties": penalties}
+        for first, last, mass in runs:
             if mass == 0.0:  # nothing to learn from
                 continue
             self.engine.penalize(self.settings.alpha / mass)
-            penalty = self.engine.penalty()
-            found = self.samples.run((number, self.size), self.optimizer, order, weights, self.counts_hits)
-            if found[3] != DONE:
-                self._diverge(kept)
-            total += share * found[1] + count * penalty
-            plain, hits = plain + found[1], hits + found[2]
+            while first < last:
+                some, start = (first, min(last, first + self.samples.most(self.pace.batches))), time.perf_counter()
+                found = self.samples.run((*some, self.size), self.optimizer, order, weights, losses=plain, **options)
+                if found[3] != DONE:
+                    self._diverge(kept)
+                self.pace.took(some[1] - first, time.perf_counter() - start)
+                first, plain, hits = some[1], found[1], hits + found[2]
         if not np.isfinite(self.engine.values).all():
             self._diverge(kept)
+        total = self.objective.reported_share * plain + penalties[0]
         return total / self.taken, plain / self.taken, hits / self.taken
 
-    def _masses(self) -> tuple[Array, Array]:
-        """The sum of the weights in each batch, and each sample's weight over the mean of its batch."""
+    def _weighted(self) -> tuple[list[tuple[int, int, float]], Array]:
+        """The runs of batches with the same sum of weights, and each sample's weight over the mean of its batch."""
         if self.weights is None:
-            return self.counts, NO_WEIGHTS
+            return self.alike, NO_WEIGHTS
         some = self.order[: self.taken]
         masses = np.add.reduceat(self.weights[some], np.arange(0, self.taken, self.size))
         factors = np.divide(self.counts, masses, out=np.zeros(len(masses)), where=masses > 0.0)
         shares = np.zeros(self.samples.rows)
         shares[some] = self.weights[some] * np.repeat(factors, self.counts)
-        return masses, shares
+        return _alike(masses), shares
 
     def _diverge(self, kept: Array) -> None:
         """Put the parameters from before the epoch back, and raise the error."""
@@ -186,6 +190,12 @@ class Training:
     def _say(self, line: str) -> None:
         if self.settings.verbose:
             print(line)
+
+
+def _alike(masses: Array) -> list[tuple[int, int, float]]:
+    """The runs [first, last) of batches that have the same mass, and so the same penalty, and this mass."""
+    ends = [*(np.flatnonzero(np.diff(masses)) + 1).tolist(), len(masses)]
+    return [(first, last, float(masses[first])) for first, last in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 def _rows_of_epoch(settings: Settings, rows: int, size: int) -> int:

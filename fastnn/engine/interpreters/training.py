@@ -14,7 +14,7 @@ from typing import Any
 from fastnn.engine.interpreters import jobs
 from fastnn.engine.interpreters.batch import first_gradient_is_finite
 from fastnn.engine.interpreters.forward import lacks_sparse, skips_zeros
-from fastnn.engine.interpreters.updating import clip_gradients, update_range
+from fastnn.engine.interpreters.updating import add_penalty, clip_gradients, update_range
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import call, call_part, get, new_frame, put, zero_of
 from fastnn.kernels.compile import kernel
@@ -105,6 +105,8 @@ def _lacks_units(job: Any, operations: Any, x: Any, size: int, checks_targets: b
     if jobs.lacks(job, jobs.COUNT_HITS, counts_hits) or jobs.lacks(job, jobs.OUTER, size == 1):
         return True
     if jobs.lacks(job, jobs.WEIGH, get(job, jobs.AT_WEIGHTS + 1) > 0):
+        return True
+    if jobs.lacks(job, jobs.MEASURE_PENALTY, get(job, jobs.MEASURES_PENALTY) != 0):
         return True
     return lacks_sparse(job, operations, x, size)
 
@@ -228,6 +230,8 @@ def train(
         if region == last_stage:
             if updates:
                 _count(job)
+            if get(job, jobs.MEASURES_PENALTY) != 0:
+                add_penalty(job, count, frame)
             skips = skip_zeros and first_gradient_is_finite(job, operations, count)  # 0 times NaN is NaN
             put(job, jobs.SKIPS_ZEROS, 1 if skips else 0)
         if region == last_stage + 1:

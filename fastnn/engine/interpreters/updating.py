@@ -11,7 +11,7 @@ from fastnn.kernels.addresses import LATER, call, get, new_frame, put, zero_of
 from fastnn.kernels.compile import kernel
 from fastnn.kernels.frames import BREADTH, GRADIENT, HEIGHT, IS_MATRIX, OFF, PENALIZED, PLACE, SLOTS, SPARSE_GRADIENT
 from fastnn.kernels.matmul import FEW_STEPS, share
-from fastnn.kernels.penalty import add_penalty_gradient
+from fastnn.kernels.penalty import add_penalty_gradient, penalty_of
 from fastnn.kernels.rows import all_finite
 from fastnn.kernels.units import part_unit, unit
 from fastnn.kernels.views import elements
@@ -76,15 +76,44 @@ def penalize(frame: Any) -> None:
     add_penalty_gradient(params_of(frame), frames.number(frame, 0), frames.number(frame, 1), grads_of(frame))
 
 
+@unit
+def measure_penalty(frame: Any) -> None:
+    """Add the penalty on PARAMS (COUNT,) to the float64 at OUT; NUMBERS: l1 and l2."""
+    l1, l2 = frames.number(frame, 0), frames.number(frame, 1)
+    frames.reals_of(frame, frames.OUT, 1)[0] += penalty_of(params_of(frame), l1, l2, frames.sums(frame))
+
+
 @kernel
-def _penalize(job: Any, place: int, count: int, grads: int, frame: Any) -> None:
-    """Add the gradient of the penalty on `count` parameters from `place` on to the gradients at an address."""
+def _choose_penalized(job: Any, place: int, count: int, frame: Any) -> None:
+    """Let a frame have `count` parameters from `place` on, and l1 and l2 as its NUMBERS."""
     put(frame, frames.PARAMS, get(job, jobs.AT_VALUES) + get(frame, frames.ITEM) * place)
-    put(frame, frames.GRADS, grads)
     put(frame, frames.COUNT, count)
     at = jobs.NUMBERS_EACH * get(job, jobs.OPERATION_COUNT) + jobs.L1
     put(frame, frames.NUMBERS, get(job, jobs.AT_NUMBERS) + jobs.REAL * at)
+
+
+@kernel
+def _penalize(job: Any, place: int, count: int, grads: int, frame: Any) -> None:
+    """Add the gradient of the penalty on `count` parameters from `place` on to the gradients at an address."""
+    _choose_penalized(job, place, count, frame)
+    put(frame, frames.GRADS, grads)
     call(get(job, jobs.PENALIZE), frame)
+
+
+@kernel
+def add_penalty(job: Any, rows: int, frame: Any) -> None:
+    """Add `rows` times the penalty on all parameters to the first of the job's penalties."""
+    penalties, operations = jobs.reals(job, jobs.AT_PENALTIES), jobs.operations_of(job)
+    penalties[1] = 0.0
+    jobs.begin_frame(job, 0, OFF, 0, frame)
+    put(frame, frames.OUT, get(job, jobs.AT_PENALTIES) + jobs.REAL)
+    for i in range(operations.shape[0]):
+        for p in range(operations[i, jobs.PARAMETERS]):
+            if jobs.place_of(operations, i, p, PENALIZED) != 0:
+                count = jobs.place_of(operations, i, p, HEIGHT) * jobs.place_of(operations, i, p, BREADTH)
+                _choose_penalized(job, jobs.place_of(operations, i, p, PLACE), count, frame)
+                call(get(job, jobs.MEASURE_PENALTY), frame)
+    penalties[0] += rows * penalties[1]
 
 
 @kernel

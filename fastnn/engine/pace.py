@@ -1,0 +1,21 @@
+"""The pace of compiled calls: how many batches each takes, so that Ctrl-C is answered between them."""
+
+# A compiled call cannot be interrupted: with calls of about this length Ctrl-C is answered within 0.1 s.
+SECONDS_PER_CALL = 0.05
+
+
+class Pace:
+    """How many batches the next call takes, by the time of the last one.
+
+    Attributes
+    ----------
+    batches : int
+    """
+
+    def __init__(self) -> None:
+        self.batches = 1
+
+    def took(self, batches: int, seconds: float) -> None:
+        """Note that a call took so many batches and seconds."""
+        wanted = int(SECONDS_PER_CALL * batches / max(seconds, 1e-9))
+        self.batches = max(1, min(wanted, 8 * self.batches))
