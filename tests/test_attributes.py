@@ -141,15 +141,15 @@ def test_a_loss_that_would_run_as_another_is_refused() -> None:
 
 def test_a_network_with_a_loss_that_fit_does_not_call_warns() -> None:
     class Own(Network):
-        notes: str
+        remark: str
 
         def loss(self, x: Any, t: Any, *, check_finite: bool = True) -> float:
             return 0.0
 
     with pytest.warns(UserWarning, match=r"^fit and step do not call Own\.loss; define a loss by fastnn\.loss, "):
         net = Own([Affine(2, 1)], "mean_squared_error")
-    net.notes = "kept"
-    assert copy.copy(net).notes == "kept"
+    net.remark = "kept"
+    assert copy.copy(net).remark == "kept"
 
 
 class OtherNorm(BatchNorm):

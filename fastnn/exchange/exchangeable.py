@@ -130,7 +130,8 @@ class Exchangeable:
             in floats is followed: the probabilities of a classifier.
         loss : str or fastnn.losses.Loss, optional
             By default the one that `Network.to_onnx` has noted, with its options; where there is none, or one of your
-            own that is not made here (with a warning), as for `Network.from_torch`. The regularization is as noted.
+            own that is not made here (with a warning), as for `Network.from_torch`. The regularization and the notes
+            are as written there.
 
         Raises
         ------
@@ -141,13 +142,15 @@ class Exchangeable:
         ModelFileError
             For a file that is no ONNX model.
         """
-        from fastnn.exchange.onnx_notes import noted
+        from fastnn.exchange.onnx_notes import noted, notes_in
         from fastnn.exchange.onnx_reading import onnx_parts
         from fastnn.exchange.parts import network_of
 
         parts, metadata, input_shape = onnx_parts(model)
         options = noted(metadata, loss)
-        return network_of(cls, parts, "model", options.pop("loss"), input_shape, **options)
+        network: Any = network_of(cls, parts, "model", options.pop("loss"), input_shape, **options)
+        network.notes.update(notes_in(metadata))
+        return network  # type: ignore[no-any-return]
 
     def to_torch(self) -> Any:
         """The same network for PyTorch, with a copy of the parameters and statistics, for the same dtype.
@@ -169,8 +172,8 @@ class Exchangeable:
 
         It is of the earliest opset that has its operators (15; 20 with Gelu), and in the network's dtype. In float64,
         runtimes may lack an operator, and the numbers of LeakyRelu and Elu are rounded to float32, as ONNX has them.
-        Dropout, the loss with its options and the regularization are kept for `Network.from_onnx`, the optimizer is
-        not.
+        Dropout, the loss with its options, the regularization and the notes are kept for `Network.from_onnx`, the
+        optimizer is not.
 
         Parameters
         ----------

@@ -1,11 +1,12 @@
-"""The loss and the regularization that Network.to_onnx has noted in a model's metadata."""
+"""The loss, the regularization and the notes that Network.to_onnx has noted in a model's metadata."""
 
 import json
 import warnings
 from typing import Any
 
 from fastnn.engine.regularization import Regularization
-from fastnn.exchange.onnx_writing import LOSS, LOSS_OPTIONS, REGULARIZATION
+from fastnn.exchange.onnx_writing import LOSS, LOSS_OPTIONS, NOTES, REGULARIZATION
+from fastnn.gate import notes
 from fastnn.losses import LOSSES
 
 
@@ -20,6 +21,15 @@ def noted(metadata: dict[str, str], loss: Any) -> dict[str, Any]:
     if REGULARIZATION in metadata:
         options["regularization"] = _made(Regularization, REGULARIZATION, "", metadata[REGULARIZATION])
     return options
+
+
+def notes_in(metadata: dict[str, str]) -> dict[str, Any]:
+    """The network's notes; none, with a warning, where another program has changed them into no JSON."""
+    try:
+        return notes.of_text(metadata.get(NOTES, "{}"))
+    except ValueError as error:
+        warnings.warn(f"model: {error}; the network gets none", stacklevel=4)
+        return {}
 
 
 def _made(kind: Any, key: str, name: str, text: str) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.exchange.parts import Part, imported, parts_of, refuse_to_write
+from fastnn.gate import notes
 from fastnn.layers import (
     Affine,
     BatchNorm,
@@ -33,8 +34,9 @@ OPERATORS: dict[Any, str] = {
 }  # fmt: skip
 OPSET, OPSET_OF_GELU = 15, 20  # the earliest with these operators, so that old runtimes read the file
 VERSIONS = {OPSET: 8, OPSET_OF_GELU: 9}  # of the format, which came with the opsets (onnx, docs/Versioning.md)
-# Keys of the metadata; the last two hold JSON.
+# Keys of the metadata; all but the first hold JSON.
 LOSS, LOSS_OPTIONS, REGULARIZATION = "fastnn.loss", "fastnn.loss_options", "fastnn.regularization"
+NOTES = "fastnn.notes"
 
 
 def onnx_model(network: Any) -> Any:
@@ -55,6 +57,8 @@ def onnx_model(network: Any) -> Any:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], **origin)
     options = {LOSS_OPTIONS: network.engine.formula.options(), REGULARIZATION: vars(network.regularization)}
     noted = {key: json.dumps(values, allow_nan=False) for key, values in options.items()}
+    if network.notes:
+        noted[NOTES] = notes.to_text(network.notes).decode()
     helper.set_model_props(model, {LOSS: network.loss_name, **noted})
     onnx.checker.check_model(model, full_check=True)
     return model

@@ -71,6 +71,9 @@ class Network(Exchangeable):
     history : History or None
         The history of the last `fit`.
 
+    notes : dict
+        Yours, such as the names of classes: texts, numbers, lists and dictionaries, which files keep.
+
     One network may be used by several Python threads: predictions run side by side, training one batch after another.
     Methods that take data accept NaN and infinity only with check_finite=False.
     """
@@ -144,6 +147,12 @@ class Network(Exchangeable):
     def optimizer(self) -> Optimizer | None:
         """The optimizer of the last update, with which `fit` goes on; a schedule's rates aside."""
         return self._engine.optimizer
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What is noted about the network, to be changed in place."""
+        notes: dict[str, Any] = vars(self).setdefault("_notes", {})
+        return notes
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -384,7 +393,7 @@ class Network(Exchangeable):
     def __copy__(self) -> "Network":
         """A copy with its own parameters, like a deep copy."""
         made = type(self).__new__(type(self))
-        vars(made).update(vars(self), _engine=copy.copy(self._engine))
+        vars(made).update(vars(self), _engine=copy.copy(self._engine), _notes=copy.deepcopy(self.notes))
         return made
 
 

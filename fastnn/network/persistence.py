@@ -13,13 +13,14 @@ from fastnn.network.network import Network
 
 
 def save(network: Network, path: str | os.PathLike[str]) -> None:
-    """Write a network to a file that `load` reads: layers, loss, dtype, parameters, the optimizer and its state.
+    """Write a network to a file that `load` reads: layers, loss, dtype, parameters, notes, the optimizer and its state.
 
-    The file does not hold the history, the number of threads, or how data were prepared; if the optimizer's class is
-    not fastnn's, it holds the optimizer's state but not its numbers. While another thread trains the network, the file
-    holds the network as it was at one moment between two updates. The new file is written beside the old one, brought
-    to the disk and then put in its place: at any moment, power failure included, `path` is the old file or the new one,
-    whole. Equal networks give equal files. `numpy.load` opens a .npz file, too: np.load("digits.npz")["W1"].
+    The file does not hold the history, the number of threads, or how data were prepared, unless `notes` say it; if the
+    optimizer's class is not fastnn's, it holds the optimizer's state but not its numbers. While another thread trains
+    the network, the file holds the network as it was at one moment between two updates. The new file is written beside
+    the old one, brought to the disk and then put in its place: at any moment, power failure included, `path` is the old
+    file or the new one, whole. Equal networks give equal files. `numpy.load` opens a .npz file, too:
+    np.load("digits.npz")["W1"].
 
     Parameters
     ----------
@@ -34,7 +35,8 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     TypeError
-        For anything but a network and a path, and for layers defined outside fastnn: a model file holds no code.
+        For anything but a network and a path, for layers defined outside fastnn, as a model file holds no code, and for
+        notes that are no JSON.
     ValueError
         For an empty path, one that names a device or a pipe, and one with the suffix of another format.
     ImportError
@@ -80,5 +82,6 @@ def load(path: str | os.PathLike[str]) -> Network:
         described, snapshot = contents.read(reader)
         options = described.dtype, described.regularization, described.input_shape
         network = Network.of(Engine(described.layers, described.loss, *options))
+        network.notes.update(contents.read_notes(reader))
     network.engine.restore(snapshot)
     return network

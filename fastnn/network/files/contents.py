@@ -3,6 +3,7 @@
 Format version 5 holds, in a .npz or a .safetensors file:
 
     header.json        the network's description: see header.py
+    notes.json         if there are any: `Network.notes`, a JSON object
     W1, b1, ...        the parameters, then the statistics, each by its name in `Network.params`, little-endian
     optimizer_state    the optimizer's state, (vectors, P), in the order of the header's parameters
     training.json      in a checkpoint: where its training stands, see training_state.py
@@ -14,13 +15,14 @@ cannot express, such as a new field of a layer, takes a new version number; earl
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from fastnn.engine.engine import Snapshot
 from fastnn.engine.parameters import Views
 from fastnn.errors import ModelFileError
+from fastnn.gate import notes
 from fastnn.gate.arrays import Array
 from fastnn.network.files import header, npz, paths, safetensors
 from fastnn.network.files.header import LARGEST_HEADER, REMEDY, REPAIR, Description
@@ -33,6 +35,7 @@ Contents: TypeAlias = dict[str, bytes | Array]
 Reader: TypeAlias = npz.Reader | safetensors.Reader
 
 HEADER, STATE, ONE_VECTOR = header.NAME, "optimizer_state", "parameters"
+NOTES = "notes.json"
 TRAINING, TRAINING_ARRAYS = "training.json", "training/"  # the latter begins the names of arrays
 FIRST_WITH_NAMES = 5  # format version
 
@@ -42,7 +45,8 @@ def of(network: "Network", snapshot: Snapshot) -> Contents:
     text = header.describe(network, snapshot)
     state = snapshot.state if snapshot.update else snapshot.state[:0]
     named = Views(network.engine.places | network.engine.statistics_places)(snapshot.parameters)
-    return {HEADER: text, **named, STATE: state}
+    noted: Contents = {NOTES: notes.to_text(network.notes)} if network.notes else {}
+    return {HEADER: text, **noted, **named, STATE: state}
 
 
 def write(path: str, contents: Mapping[str, bytes | Array]) -> None:
@@ -85,11 +89,24 @@ def read(reader: Reader) -> tuple[Description, Snapshot]:
     return described, Snapshot(values, state, described.update, *counts, described.optimizer)
 
 
+def read_notes(reader: Reader) -> dict[str, Any]:
+    """The network's notes; empty without any."""
+    if NOTES not in reader.texts:
+        return {}
+    try:
+        return notes.of_text(reader.text(NOTES, notes.LARGEST))
+    except ModelFileError:
+        raise
+    except ValueError as error:
+        raise ModelFileError(f"{NOTES}: {error}; {REPAIR}") from error
+
+
 def _check_names(reader: Reader, arrays: list[str], may_train: bool) -> None:
     """Refuse a file with fewer members than the header says, or with others, unless they are a checkpoint's."""
     is_checkpoint = may_train and TRAINING in reader.texts
     found = [name for name in reader.arrays if not (is_checkpoint and name.startswith(TRAINING_ARRAYS))]
     texts = {HEADER, TRAINING} if is_checkpoint else {HEADER}
+    texts |= {NOTES} & set(reader.texts) if may_train else set()
     if set(found) != set(arrays) or set(reader.texts) != texts:
         wanted = ", ".join([HEADER, *arrays])
         raise ModelFileError(f"expected {wanted}, as {HEADER} says, got {reader.shown}; {REMEDY}")
