@@ -20,6 +20,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 SECTION = re.compile(r"(?<=# <generated: python -m docs.generate>\n)(.*?)(?=# </generated>)", re.DOTALL)
 WIDTH = 120
 MOST_VECTORS = 4  # of an update: the parameters, their gradients, and the state
+EXAMPLES = "Examples\n--------\n"
 BY_HAND = ("mean_squared_error",)  # functions of losses with more arguments than their class
 
 
@@ -34,26 +35,31 @@ def classes(kinds: Iterable[Any]) -> str:
     return exported((kind.__module__, kind.__name__) for kind in kinds)
 
 
-def function(name: str, arguments: list[str], keywords: list[str], result: str, text: str, body: str) -> str:
-    """The source of a function, as the formatter leaves it."""
+def function(name: str, arguments: list[str], keywords: list[str], result: str, texts: list[str], body: str) -> str:
+    """The source of a function, as the formatter leaves it; texts: the paragraphs of its docstring, then an example."""
     given = [*arguments, *(["*", *keywords] if keywords else [])]
     head = f"def {name}({', '.join(given)}) -> {result}:"
     if len(head) > WIDTH:
         inner = ", ".join(given)
         inner = f"    {inner}" if len(inner) + 4 <= WIDTH else "\n".join(f"    {one}," for one in given)
         head = f"def {name}(\n{inner}\n) -> {result}:"
-    filled = [textwrap.fill(part, WIDTH - 4, break_long_words=False) for part in text.split("\n\n")]
+    *paragraphs, example = texts
+    filled = [textwrap.fill(part, WIDTH - 4, break_long_words=False) for part in paragraphs]
     filled[0] = textwrap.fill(f'"""{filled[0]}', WIDTH - 4, break_long_words=False)
-    return f"{head}\n" + textwrap.indent("\n\n".join(filled) + '\n"""\n' + body, "    ") + "\n"
+    return f"{head}\n" + textwrap.indent("\n\n".join([*filled, example]) + '\n"""\n' + body, "    ") + "\n"
 
 
-def described(kind: Any) -> tuple[str, dict[str, str]]:
-    """The docstring's text about a class, and about each of its parameters."""
-    text, _, rest = inspect.cleandoc(kind.__doc__).partition("\n\nParameters\n----------\n")
+def described(kind: Any) -> tuple[list[str], dict[str, str], str]:
+    """The paragraphs of a class's docstring, the text about each parameter, and the example of its function.
+
+    That is the first part of the class's examples; after an empty line the class itself is used.
+    """
+    text, _, examples = inspect.cleandoc(kind.__doc__).partition(f"\n\n{EXAMPLES}")
+    text, _, rest = text.partition("\n\nParameters\n----------\n")
     parameters: dict[str, str] = {}
     for names, meaning in re.findall(r"^(\w[\w, ]*?)(?: : .*)?\n((?:    .*\n?)+)", rest, re.MULTILINE):
         parameters |= dict.fromkeys(names.split(", "), " ".join(meaning.split()))
-    return text, parameters
+    return text.split("\n\n"), parameters, EXAMPLES + examples.partition("\n\n")[0]
 
 
 def options(kind: Any) -> dict[str, str]:
@@ -76,15 +82,14 @@ def loss_functions() -> Iterator[str]:
             *weight,
             "out: Any = None",
         ]
-        text, meanings = described(kind)
+        (summary, *texts), meanings, example = described(kind)
         notes = [f"{first}: y, an array (N, K)."] * (first == "x") + [f"{one}: {meanings[one]}" for one in own]
-        text = (
-            f"The mean over the batch of {text}\n\n{' '.join([*notes, 'Other arguments as for `mean_squared_error`.'])}"
-        )
+        notes += ["Other arguments as for `mean_squared_error`."]
+        texts = [f"The mean over the batch of {summary}", *texts, " ".join(notes), example]
         values = f"({', '.join(own)}{',' * (len(own) == 1)})"
         given = f'"{first}", {first}, t, reduction, sample_weight, {"class_weight" if weight else None}, out'
         body = f"kind = _losses.{kind.__name__}\nreturn _evaluate(kind, {values}, {given})"
-        yield function(name, [f"{first}: Any", "t: Any"], keywords, "tuple[Value, Array]", text, body)
+        yield function(name, [f"{first}: Any", "t: Any"], keywords, "tuple[Value, Array]", texts, body)
 
 
 def update_functions() -> Iterator[str]:
@@ -97,7 +102,7 @@ def update_functions() -> Iterator[str]:
         arrays = ["params", "grads", *kind.keeps]
         step = ["step: int"] if kind.counts else []
         arguments = [*(f"{one}: Any" for one in arrays), *step, "lr: float", *own.values()]
-        text, meanings = described(usual)
+        texts, meanings, example = described(usual)
         meanings = described(kind)[1] | meanings
         notes = [f"{', '.join(arrays)}: arrays, or mappings or sequences of arrays with the same keys, or as many;"]
         notes += ["all but grads are overwritten." + (" step: the number of this update, from 1 on." if step else "")]
@@ -105,7 +110,7 @@ def update_functions() -> Iterator[str]:
         vectors = ", ".join([*arrays, *["None"] * (MOST_VECTORS - len(arrays))])
         rates = f"rates = {', '.join(['lr', *own]) if own else '(lr,)'}"
         body = f"{rates}\n_update(_optimizers.{kind.__name__}, rates, {'step' if step else None}, {vectors})"
-        yield function(f"{name}_update", arguments, [], "None", f"{text}\n\n{' '.join(notes)}", body)
+        yield function(f"{name}_update", arguments, [], "None", [*texts, " ".join(notes), example], body)
 
 
 def names() -> str:

@@ -1,6 +1,14 @@
 """Losses of a network: small frozen descriptions, each with the targets that it takes.
 
 Each is written, with its formulas and kernels, in a file of its own in fastnn/operations/losses.
+
+Examples
+--------
+>>> layers = [fastnn.Affine(4, 3), fastnn.Tanh(), fastnn.Affine(3, 1)]
+>>> net = fastnn.Network(layers, loss="huber")  # the loss with its default options
+>>> net = fastnn.Network(layers, loss=fastnn.losses.Huber(delta=0.5))
+>>> net.loss_name
+'huber'
 """
 
 import math

@@ -82,7 +82,7 @@ def public() -> Iterator[tuple[str, Any]]:
 
 
 PUBLIC = dict(public())
-DONE = ("fastnn.datasets", "fastnn.information", "fastnn.models", "fastnn.schedules")
+DONE = ("fastnn.datasets", "fastnn.information", "fastnn.models", "fastnn.schedules", "fastnn.losses")
 
 
 def examples(name: str) -> doctest.DocTest:

@@ -65,6 +65,15 @@ def affine_forward(x: Any, W: Any, b: Any, *, out: Any = None) -> Array:
     ------
     TypeError, ValueError
         For a wrong type, dtype or shape; the message says what was expected.
+
+    Examples
+    --------
+    >>> x = np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> W = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
+    >>> b = np.array([0.0, 0.0, 10.0])
+    >>> fastnn.affine_forward(x, W, b)
+    array([[ 1.,  2., 13.],
+           [ 3.,  4., 17.]])
     """
     found = _forward.call(x, W, b, out)
     if type(found) is ndarray:
@@ -109,6 +118,18 @@ def affine_backward(
     Notes
     -----
     Source: Rumelhart, Hinton and Williams, Nature 323 (1986), 533-536.
+
+    Examples
+    --------
+    >>> x = np.array([[1.0, 2.0]])
+    >>> W = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
+    >>> dy = np.array([[1.0, 2.0, 3.0]])  # the gradient of a loss by y = x W + b
+    >>> dx, dW, db = fastnn.affine_backward(dy, x, W)
+    >>> dx, db
+    (array([[4., 5.]]), array([1., 2., 3.]))
+    >>> dW
+    array([[1., 2., 3.],
+           [2., 4., 6.]])
     """
     given = (None, None, None) if out is None else out
     found = None
@@ -157,7 +178,8 @@ def affine_backward(
 
 def _with_formulas(function: Function) -> Function:
     """Put the formulas of all activations in the place of FORMULAS in a docstring."""
-    text = " ".join(f"{name}: {str(kind.__doc__).partition('. ')[0].strip('.')}." for name, kind in ACTIVATIONS.items())
+    first = {name: str(kind.__doc__).partition("\n")[0].partition(". ")[0] for name, kind in ACTIVATIONS.items()}
+    text = " ".join(f"{name}: {formula.strip('.')}." for name, formula in first.items())
     function.__doc__ = str(function.__doc__).replace("FORMULAS", textwrap.fill(text, 110, subsequent_indent=" " * 8))
     return function
 
@@ -179,6 +201,16 @@ def activation_forward(name: str, x: Any, *, out: Any = None, **option: float) -
     Returns
     -------
     array like x
+
+    Examples
+    --------
+    >>> x = np.array([-2.0, 0.0, 3.0])
+    >>> fastnn.activation_forward("relu", x)
+    array([0., 0., 3.])
+    >>> fastnn.activation_forward("leaky_relu", x, slope=0.1)
+    array([-0.2,  0. ,  3. ])
+    >>> fastnn.activation_forward("sigmoid", x).round(3)
+    array([0.119, 0.5  , 0.953])
     """
     try:
         kind = ACTIVATIONS[name]
@@ -221,6 +253,13 @@ def activation_backward(name: str, dy: Any, x: Any, y: Any, *, out: Any = None, 
     Returns
     -------
     array like x
+
+    Examples
+    --------
+    >>> x, dy = np.array([-2.0, 0.0, 3.0]), np.array([1.0, 1.0, 10.0])
+    >>> y = fastnn.activation_forward("relu", x)
+    >>> fastnn.activation_backward("relu", dy, x, y)  # nothing passes where x <= 0
+    array([ 0.,  0., 10.])
     """
     try:
         kind = ACTIVATIONS[name]
@@ -293,6 +332,15 @@ def softmax(x: Any, *, out: Any = None) -> Array:
     Returns
     -------
     array like x
+
+    Examples
+    --------
+    >>> p = fastnn.softmax(np.array([[1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 1000.0]]))
+    >>> p
+    array([[0.25, 0.25, 0.25, 0.25],
+           [0.  , 0.  , 0.  , 1.  ]])
+    >>> p.sum(axis=1)
+    array([1., 1.])
     """
     y = _activations[Softmax].call(x, out)
     return y if type(y) is ndarray else activation_forward("softmax", x, out=out)

@@ -54,6 +54,18 @@ def mean_squared_error(
         In nats, by natural logarithms, where it is a loss of probabilities.
     dy : array (N, K)
         The gradient of the loss; for "none", of the sum of the losses.
+
+    Examples
+    --------
+    >>> y, t = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 1.0], [1.0, 1.0]])
+    >>> loss, dy = fastnn.mean_squared_error(y, t)
+    >>> loss  # (0 + 1 + 4 + 9) / (2 * 2)
+    3.5
+    >>> dy
+    array([[0. , 0.5],
+           [1. , 1.5]])
+    >>> fastnn.mean_squared_error(y, t, reduction="none")[0]  # of each sample
+    array([0.5, 6.5])
     """
     factor = 1.0 if arrays.flag("half", half) else 2.0
     return _evaluate(_losses.MeanSquaredError, (), "y", y, t, reduction, sample_weight, None, out, factor)
@@ -78,6 +90,16 @@ def softmax_cross_entropy(
 
     x: y, an array (N, K). label_smoothing: s in [0, 1): targets t become (1 - s) t + s / K (Szegedy et al., 2016).
     Other arguments as for `mean_squared_error`.
+
+    Examples
+    --------
+    >>> x = np.log([[0.2, 0.5, 0.3], [0.2, 0.2, 0.6]])  # logits: softmax(x) is what stands here
+    >>> loss, dx = fastnn.softmax_cross_entropy(x, np.array([2, 2]), reduction="none")
+    >>> loss.round(2)  # -log 0.3, -log 0.6
+    array([1.2 , 0.51])
+    >>> dx.round(2)
+    array([[ 0.2,  0.5, -0.7],
+           [ 0.2,  0.2, -0.4]])
     """
     kind = _losses.SoftmaxCrossEntropy
     return _evaluate(kind, (label_smoothing,), "x", x, t, reduction, sample_weight, class_weight, out)
@@ -93,6 +115,13 @@ def sigmoid_cross_entropy(
     Source: Bishop, Pattern Recognition and Machine Learning (2006), equations 4.90 and 4.91.
 
     x: y, an array (N, K). Other arguments as for `mean_squared_error`.
+
+    Examples
+    --------
+    >>> x, t = np.array([[0.0], [100.0]]), np.array([1.0, 0.0])
+    >>> loss, dx = fastnn.sigmoid_cross_entropy(x, t, reduction="none")
+    >>> loss.round(4), dx.ravel()  # log 2, and 100, as nothing is clipped
+    (array([  0.6931, 100.    ]), array([-0.5,  1. ]))
     """
     kind = _losses.SigmoidCrossEntropy
     return _evaluate(kind, (), "x", x, t, reduction, sample_weight, None, out)
@@ -104,6 +133,12 @@ def absolute_error(
     """The mean over the batch of sum(|y - t|); targets (N, K). The gradient is sign(y - t), 0 where they are equal.
 
     Other arguments as for `mean_squared_error`.
+
+    Examples
+    --------
+    >>> loss, dy = fastnn.absolute_error(np.array([[1.0, 3.0, 3.0]]), np.array([[1.0, 1.0, 1.0]]))
+    >>> loss, dy
+    (4.0, array([[0., 1., 1.]]))
     """
     kind = _losses.AbsoluteError
     return _evaluate(kind, (), "y", y, t, reduction, sample_weight, None, out)
@@ -119,6 +154,12 @@ def huber(
     73-101.
 
     delta: Above 0. Other arguments as for `mean_squared_error`.
+
+    Examples
+    --------
+    >>> loss, dy = fastnn.huber(np.array([[0.5, 3.0]]), np.array([[0.0, 0.0]]))
+    >>> loss, dy  # 0.5^2 / 2 and 3 - 1 / 2
+    (2.625, array([[0.5, 1. ]]))
     """
     kind = _losses.Huber
     return _evaluate(kind, (delta,), "y", y, t, reduction, sample_weight, None, out)
@@ -139,6 +180,14 @@ def hinge(
     Cortes and Vapnik (1995); Weston and Watkins (1999).
 
     Other arguments as for `mean_squared_error`.
+
+    Examples
+    --------
+    >>> loss, dy = fastnn.hinge(np.array([[2.0], [0.5], [-1.0]]), np.array([[1.0], [1.0], [1.0]]))
+    >>> round(loss, 4)  # (0 + 0.5 + 2) / 3
+    0.8333
+    >>> fastnn.hinge(np.array([[1.0, 0.5, 3.0]]), np.array([0]))[0]  # label 0: 1 + 0.5 - 1 and 1 + 3 - 1
+    3.5
     """
     kind = _losses.Hinge
     return _evaluate(kind, (), "y", y, t, reduction, sample_weight, class_weight, out)
@@ -152,6 +201,15 @@ def exponential(
     Source: Friedman, Hastie and Tibshirani, Annals of Statistics 28 (2000), 337-407.
 
     Other arguments as for `mean_squared_error`.
+
+    Examples
+    --------
+    >>> loss, dy = fastnn.exponential(np.array([[0.0], [2.0]]), np.array([[1.0], [1.0]]))
+    >>> round(loss, 4)  # (exp(0) + exp(-2)) / 2
+    0.5677
+    >>> dy.round(4)
+    array([[-0.5   ],
+           [-0.0677]])
     """
     kind = _losses.Exponential
     return _evaluate(kind, (), "y", y, t, reduction, sample_weight, None, out)
@@ -172,6 +230,13 @@ def kl_divergence(
     softmax(y) - t. Source: Kullback and Leibler, Annals of Mathematical Statistics 22 (1951), 79-86.
 
     x: y, an array (N, K). Other arguments as for `mean_squared_error`.
+
+    Examples
+    --------
+    >>> x, t = np.log([[0.25, 0.75]]), np.array([[0.5, 0.5]])  # softmax(x) is (1 / 4, 3 / 4)
+    >>> loss, dx = fastnn.kl_divergence(x, t)
+    >>> round(loss, 4), dx.round(4)
+    (0.1438, array([[-0.25,  0.25]]))
     """
     kind = _losses.KLDivergence
     return _evaluate(kind, (), "x", x, t, reduction, sample_weight, class_weight, out)
@@ -195,6 +260,12 @@ def cross_entropy(
 
     offset: At least 0. Courses write 1e-7, to avoid log(0) (Saito, Deep Learning from Scratch, 2016, chapter 4). Other
     arguments as for `mean_squared_error`.
+
+    Examples
+    --------
+    >>> y = np.array([[0.2, 0.5, 0.3], [0.2, 0.2, 0.6]])  # probabilities
+    >>> fastnn.cross_entropy(y, np.array([2, 2]), reduction="none")[0].round(2)  # -log 0.3, -log 0.6
+    array([1.2 , 0.51])
     """
     kind = _losses.CrossEntropy
     return _evaluate(kind, (offset,), "y", y, t, reduction, sample_weight, class_weight, out)
@@ -210,6 +281,12 @@ def log_loss(
     probability rounds to 0 or 1.
 
     offset: At least 0. Other arguments as for `mean_squared_error`.
+
+    Examples
+    --------
+    >>> loss, dy = fastnn.log_loss(np.array([[0.6], [0.7]]), np.array([[1.0], [1.0]]), reduction="none")
+    >>> loss.round(2)  # -log 0.6, -log 0.7
+    array([0.51, 0.36])
     """
     kind = _losses.LogLoss
     return _evaluate(kind, (offset,), "y", y, t, reduction, sample_weight, None, out)
@@ -225,6 +302,13 @@ def poisson(
     and Nelder, Generalized Linear Models (1989), section 6.2.
 
     Other arguments as for `mean_squared_error`.
+
+    Examples
+    --------
+    >>> x, t = np.log([[1.0], [4.0]]), np.array([[1.0], [2.0]])  # rates 1 and 4, counts 1 and 2
+    >>> loss, dy = fastnn.poisson(x, t, reduction="none")
+    >>> loss.round(4), dy.round(4).ravel()  # 0, and 4 - 2 log 4 + 2 log 2 - 2; the rates less the counts
+    (array([0.    , 0.6137]), array([0., 2.]))
     """
     kind = _losses.Poisson
     return _evaluate(kind, (), "y", y, t, reduction, sample_weight, None, out)
@@ -248,6 +332,14 @@ def zero_one_loss(y: Any, t: Any, *, reduction: Reduction = "mean", sample_weigh
     Returns
     -------
     float, or float64 array (N,) for "none"
+
+    Examples
+    --------
+    >>> y = np.array([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]])
+    >>> fastnn.zero_one_loss(y, np.array([1, 0, 0]), reduction="none")
+    array([0., 0., 1.])
+    >>> round(fastnn.zero_one_loss(y, np.array([1, 0, 0])), 4)  # 1 - accuracy
+    0.3333
     """
     is_usual = reduction is MEAN and sample_weight is None
     found = _right.call(y, t, t) if is_usual else None

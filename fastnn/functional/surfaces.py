@@ -38,6 +38,13 @@ def line_fit_losses(x: Any, t: Any, w: Any, b: Any, *, out: Any = None) -> Array
     ------
     TypeError, ValueError
         For a wrong type, dtype or shape; the message says what was expected.
+
+    Examples
+    --------
+    >>> x, t = np.array([0.0, 1.0, 2.0]), np.array([1.0, 3.0, 5.0])  # t = 2 x + 1
+    >>> fastnn.line_fit_losses(x, t, w=[1.0, 2.0], b=[0.0, 1.0]).round(4)  # 0 for w = 2, b = 1
+    array([[2.3333, 0.8333],
+           [0.5   , 0.    ]])
     """
     x = arrays.floats("x", x, ("N",), dtype="float64", rounding=True)
     t = arrays.floats("t", t, x.shape, dtype="float64", rounding=True)

@@ -30,6 +30,13 @@ def sgd_update(params: Any, grads: Any, lr: float) -> None:
 
     params, grads: arrays, or mappings or sequences of arrays with the same keys, or as many; all but grads are
     overwritten.
+
+    Examples
+    --------
+    >>> params, grads = np.array([1.0, 2.0]), np.array([10.0, -10.0])
+    >>> fastnn.sgd_update(params, grads, lr=0.1)
+    >>> params
+    array([0., 3.])
     """
     rates = (lr,)
     _update(_optimizers.SGD, rates, None, params, grads, None, None)
@@ -42,6 +49,15 @@ def momentum_update(params: Any, grads: Any, velocity: Any, lr: float, momentum:
 
     params, grads, velocity: arrays, or mappings or sequences of arrays with the same keys, or as many; all but grads
     are overwritten. momentum: In [0, 1).
+
+    Examples
+    --------
+    >>> params, grads, velocity = np.array([1.0]), np.array([10.0]), np.zeros(1)
+    >>> for _ in range(2):
+    ...     fastnn.momentum_update(params, grads, velocity, lr=0.1)
+    ...     print(params.round(6), velocity.round(6))
+    [0.] [-1.]
+    [-1.9] [-1.9]
     """
     rates = lr, momentum
     _update(_optimizers.Momentum, rates, None, params, grads, velocity, None)
@@ -55,6 +71,13 @@ def nesterov_update(params: Any, grads: Any, velocity: Any, lr: float, momentum:
 
     params, grads, velocity: arrays, or mappings or sequences of arrays with the same keys, or as many; all but grads
     are overwritten. momentum: In [0, 1).
+
+    Examples
+    --------
+    >>> params, grads, velocity = np.array([1.0]), np.array([10.0]), np.zeros(1)
+    >>> fastnn.nesterov_update(params, grads, velocity, lr=0.1)
+    >>> params.round(6), velocity  # a step of 1.9 lr g: the velocity's, and 0.9 times it ahead
+    (array([-0.9]), array([-1.]))
     """
     rates = lr, momentum
     _update(_optimizers.Nesterov, rates, None, params, grads, velocity, None)
@@ -69,6 +92,13 @@ def adagrad_update(
 
     params, grads, squares: arrays, or mappings or sequences of arrays with the same keys, or as many; all but grads are
     overwritten. epsilon: Above 0. epsilon_inside: Divide by sqrt(s + epsilon) instead.
+
+    Examples
+    --------
+    >>> params, grads, squares = np.zeros(2), np.array([100.0, 0.01]), np.zeros(2)
+    >>> fastnn.adagrad_update(params, grads, squares, lr=0.1)
+    >>> params.round(6), squares  # the first step is lr whatever the gradient's size
+    (array([-0.1, -0.1]), array([1.e+04, 1.e-04]))
     """
     rates = lr, epsilon, epsilon_inside
     _update(_optimizers.AdaGrad, rates, None, params, grads, squares, None)
@@ -89,6 +119,13 @@ def rmsprop_update(
 
     params, grads, squares: arrays, or mappings or sequences of arrays with the same keys, or as many; all but grads are
     overwritten. decay: In [0, 1). epsilon: Above 0. epsilon_inside: Divide by sqrt(s + epsilon) instead.
+
+    Examples
+    --------
+    >>> params, grads, squares = np.zeros(1), np.array([2.0]), np.zeros(1)
+    >>> fastnn.rmsprop_update(params, grads, squares, lr=0.01, decay=0.75)
+    >>> params.round(6), squares  # 0.25 * 2^2; -0.01 * 2 / sqrt(1)
+    (array([-0.02]), array([1.]))
     """
     rates = lr, decay, epsilon, epsilon_inside
     _update(_optimizers.RMSProp, rates, None, params, grads, squares, None)
@@ -119,6 +156,14 @@ def adam_update(
     v. epsilon_uncorrected: Take m and v themselves and lr sqrt(1 - b2^t) / (1 - b1^t), so that e counts more in the
     first updates: the second form in the paper (end of section 2), which TensorFlow and scikit-learn compute.
     weight_decay: At least 0.
+
+    Examples
+    --------
+    >>> params, grads = {"W": np.zeros(2)}, {"W": np.array([100.0, -0.01])}
+    >>> means, squares = {"W": np.zeros(2)}, {"W": np.zeros(2)}
+    >>> fastnn.adam_update(params, grads, means, squares, step=1, lr=0.001)
+    >>> params["W"].round(6)  # the first step is lr whatever the gradient's size
+    array([-0.001,  0.001])
     """
     rates = lr, beta1, beta2, epsilon, epsilon_inside, bias_correction, epsilon_uncorrected, weight_decay
     _update(_optimizers.AdamW, rates, step, params, grads, means, squares)

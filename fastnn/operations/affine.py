@@ -140,6 +140,15 @@ class Affine(Layer):
     init : str or float
         The initialization of W: "he", "xavier", "zeros" or a standard deviation. None: "he" before an activation of the
         ReLU family, else "xavier". b begins at 0.
+
+    Examples
+    --------
+    >>> net = fastnn.Network([fastnn.Affine(3, 2, init="zeros")])
+    >>> net.params["W1"].shape, net.params["b1"].shape
+    ((3, 2), (2,))
+    >>> net.params["b1"][...] = [1.0, 2.0]
+    >>> net.predict(np.ones((1, 3)))
+    array([[1., 2.]], dtype=float32)
     """
 
     inputs: int

@@ -238,6 +238,16 @@ class BatchNorm(Layer):
         In [0, 1). PyTorch's `momentum` is 1 minus this.
     epsilon : float
         Above 0.
+
+    Examples
+    --------
+    >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.BatchNorm(), fastnn.Relu(), fastnn.Affine(3, 2)], rng=0)
+    >>> list(net.params), list(net.statistics)
+    (['W1', 'b1', 'gamma1', 'beta1', 'W2', 'b2'], ['mean1', 'variance1'])
+    >>> x, t = np.random.default_rng(0).normal(size=(50, 4)), np.arange(50) % 2
+    >>> _ = net.step(x, t, fastnn.SGD())
+    >>> np.allclose(net.statistics["variance1"], 1.0)  # training has moved it
+    False
     """
 
     momentum: float = 0.9

@@ -61,6 +61,13 @@ class Dropout(Layer):
     ----------
     rate : float
         The fraction of elements dropped, in [0, 1).
+
+    Examples
+    --------
+    >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.Relu(), fastnn.Dropout(0.2), fastnn.Affine(3, 2)], rng=0)
+    >>> x = np.ones((1, 4))
+    >>> np.array_equal(net.predict(x), net.predict(x))  # `fit` drops a fifth, `predict` nothing
+    True
     """
 
     rate: float = 0.5

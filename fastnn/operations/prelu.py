@@ -38,6 +38,12 @@ class PRelu(ColumnLayer):
     ----------
     slope : float
         The initial value of all slopes.
+
+    Examples
+    --------
+    >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.PRelu(), fastnn.Affine(3, 2)], rng=0)
+    >>> net.params["slope1"]
+    array([0.25, 0.25, 0.25], dtype=float32)
     """
 
     slope: float = 0.25

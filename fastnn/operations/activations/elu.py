@@ -33,7 +33,15 @@ def _distance(layer: "Elu", x: Any, moved: Any) -> Any:
 
 @dataclass(frozen=True)
 class Elu(Activation):
-    """y = x where x > 0, else alpha (exp(x) - 1) (Clevert, Unterthiner and Hochreiter, 2016)."""
+    """y = x where x > 0, else alpha (exp(x) - 1) (Clevert, Unterthiner and Hochreiter, 2016).
+
+    Examples
+    --------
+    >>> x = np.array([-1.0, 0.0, 2.0])
+    >>> fastnn.activation_forward("elu", x).round(3)
+    array([-0.632,  0.   ,  2.   ])
+    >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.Elu(alpha=0.5), fastnn.Affine(3, 2)])
+    """
 
     alpha: float = 1.0
 

@@ -23,7 +23,15 @@ def _derivative(x: Any, y: Any, p: Any) -> Any:
 
 @dataclass(frozen=True)
 class Gelu(Activation):
-    """y = x Phi(x) with the standard normal distribution Phi, (1 + erf(x / sqrt(2))) / 2."""
+    """y = x Phi(x) with the standard normal distribution Phi, (1 + erf(x / sqrt(2))) / 2.
+
+    Examples
+    --------
+    >>> x = np.array([-1.0, 0.0, 2.0])
+    >>> fastnn.activation_forward("gelu", x).round(3)
+    array([-0.159,  0.   ,  1.954])
+    >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.Gelu(), fastnn.Affine(3, 2)])
+    """
 
     activation = "gelu"
     init_before = "he"

@@ -22,7 +22,17 @@ def _derivative(x: Any, y: Any, p: Any) -> Any:
 
 @dataclass(frozen=True)
 class Identity(Activation):
-    """y = x."""
+    """y = x.
+
+    Examples
+    --------
+    >>> x = np.array([-1.0, 0.0, 2.0])
+    >>> fastnn.activation_forward("identity", x)
+    array([-1.,  0.,  2.])
+    >>> net = fastnn.Network([fastnn.Identity()], input_shape=4)  # a network without parameters
+    >>> len(net.params)
+    0
+    """
 
     activation = "identity"
     units = units_of(identity, _derivative)

@@ -23,7 +23,15 @@ def _derivative(x: Any, y: Any, slope: Any) -> Any:
 
 @dataclass(frozen=True)
 class LeakyRelu(Activation):
-    """y = x where x > 0, else slope x (Maas, Hannun and Ng, 2013)."""
+    """y = x where x > 0, else slope x (Maas, Hannun and Ng, 2013).
+
+    Examples
+    --------
+    >>> x = np.array([-1.0, 0.0, 2.0])
+    >>> fastnn.activation_forward("leaky_relu", x, slope=0.1)
+    array([-0.1,  0. ,  2. ])
+    >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.LeakyRelu(slope=0.1), fastnn.Affine(3, 2)])
+    """
 
     slope: float = 0.01
 

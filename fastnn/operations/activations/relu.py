@@ -23,7 +23,15 @@ def _derivative(x: Any, y: Any, p: Any) -> Any:
 
 @dataclass(frozen=True)
 class Relu(Activation):
-    """y = max(0, x)."""
+    """y = max(0, x).
+
+    Examples
+    --------
+    >>> x = np.array([-1.0, 0.0, 2.0])
+    >>> fastnn.activation_forward("relu", x)
+    array([0., 0., 2.])
+    >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.Relu(), fastnn.Affine(3, 2)])
+    """
 
     activation = "relu"
     kinks = (0.0,)

@@ -23,7 +23,15 @@ def _derivative(x: Any, y: Any, p: Any) -> Any:
 
 @dataclass(frozen=True)
 class Sigmoid(Activation):
-    """y = 1 / (1 + exp(-x))."""
+    """y = 1 / (1 + exp(-x)).
+
+    Examples
+    --------
+    >>> x = np.array([-1.0, 0.0, 2.0])
+    >>> fastnn.activation_forward("sigmoid", x).round(3)
+    array([0.269, 0.5  , 0.881])
+    >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.Sigmoid(), fastnn.Affine(3, 2)])
+    """
 
     activation = "sigmoid"
     units = units_of(sigmoid, _derivative)

@@ -25,7 +25,15 @@ def _derivative(x: Any, y: Any, p: Any) -> Any:
 
 @dataclass(frozen=True)
 class Silu(Activation):
-    """y = x / (1 + exp(-x))."""
+    """y = x / (1 + exp(-x)).
+
+    Examples
+    --------
+    >>> x = np.array([-1.0, 0.0, 2.0])
+    >>> fastnn.activation_forward("silu", x).round(3)
+    array([-0.269,  0.   ,  1.762])
+    >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.Silu(), fastnn.Affine(3, 2)])
+    """
 
     activation = "silu"
     init_before = "he"

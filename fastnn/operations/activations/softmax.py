@@ -64,7 +64,18 @@ def _changes(y: Any, moves: Any) -> Any:
 
 @dataclass(frozen=True)
 class Softmax(Activation):
-    """y = exp(x) / sum(exp(x)) over each row. A classifier should rather end with the loss softmax_cross_entropy."""
+    """y = exp(x) / sum(exp(x)) over each row. A classifier should rather end with the loss softmax_cross_entropy.
+
+    Examples
+    --------
+    >>> x = np.array([[0.0, np.log(3.0)]])
+    >>> fastnn.activation_forward("softmax", x).round(6)
+    array([[0.25, 0.75]])
+    >>> layers = [fastnn.Affine(4, 3), fastnn.Softmax()]
+    >>> net = fastnn.Network(layers, loss="cross_entropy", rng=0)  # a loss of probabilities
+    >>> net.predict(np.ones((2, 4), np.float32)).sum(axis=1).round(6)
+    array([1., 1.], dtype=float32)
+    """
 
     activation = "softmax"
     takes_elements = False

@@ -21,7 +21,15 @@ def _derivative(x: Any, y: Any, p: Any) -> Any:
 
 @dataclass(frozen=True)
 class Softplus(Activation):
-    """y = log(1 + exp(x)) (Dugas et al., 2001)."""
+    """y = log(1 + exp(x)) (Dugas et al., 2001).
+
+    Examples
+    --------
+    >>> x = np.array([-1.0, 0.0, 2.0])
+    >>> fastnn.activation_forward("softplus", x).round(3)
+    array([0.313, 0.693, 2.127])
+    >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.Softplus(), fastnn.Affine(3, 2)])
+    """
 
     activation = "softplus"
     init_before = "he"

@@ -22,7 +22,19 @@ def _derivative(x: Any, y: Any, p: Any) -> Any:
 
 @dataclass(frozen=True)
 class Step(Activation):
-    """y = 1 where x > 0, else 0, also for NaN. Its derivative is 0, so layers before it learn nothing by gradients."""
+    """y = 1 where x > 0, else 0, also for NaN. Its derivative is 0, so layers before it learn nothing by gradients.
+
+    Examples
+    --------
+    >>> x = np.array([-1.0, 0.0, 2.0])
+    >>> fastnn.activation_forward("step", x)
+    array([0., 0., 1.])
+    >>> net = fastnn.Network([fastnn.Affine(2, 1), fastnn.Step()], loss="mean_squared_error")
+    >>> net.params["W1"][...], net.params["b1"][...] = 1.0, -1.5  # AND
+    >>> net.predict(np.array([[0, 1], [1, 1]], np.float32))
+    array([[0.],
+           [1.]], dtype=float32)
+    """
 
     activation = "step"
     kinks = (0.0,)

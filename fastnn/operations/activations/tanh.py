@@ -23,7 +23,15 @@ def _derivative(x: Any, y: Any, p: Any) -> Any:
 
 @dataclass(frozen=True)
 class Tanh(Activation):
-    """y = tanh(x)."""
+    """y = tanh(x).
+
+    Examples
+    --------
+    >>> x = np.array([-1.0, 0.0, 2.0])
+    >>> fastnn.activation_forward("tanh", x).round(3)
+    array([-0.762,  0.   ,  0.964])
+    >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.Tanh(), fastnn.Affine(3, 2)])
+    """
 
     activation = "tanh"
     units = units_of(tanh, _derivative)

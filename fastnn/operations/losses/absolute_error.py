@@ -35,7 +35,16 @@ def _change(d: Any, y: Any, t: Any, p: Any) -> Any:
 
 @dataclass(frozen=True)
 class AbsoluteError(Loss):
-    """sum(|y - t|); targets (N, K). The gradient is sign(y - t), 0 where they are equal."""
+    """sum(|y - t|); targets (N, K). The gradient is sign(y - t), 0 where they are equal.
+
+    Examples
+    --------
+    >>> loss, dy = fastnn.absolute_error(np.array([[1.0, 3.0, 3.0]]), np.array([[1.0, 1.0, 1.0]]))
+    >>> loss, dy
+    (4.0, array([[0., 1., 1.]]))
+
+    >>> net = fastnn.Network([fastnn.Affine(3, 1)], loss="absolute_error")
+    """
 
     name = "absolute_error"
     has_kink = True

@@ -45,6 +45,15 @@ class CrossEntropy(Loss):
     offset : float
         At least 0. Courses write 1e-7, to avoid log(0) (Saito, Deep Learning from Scratch, 2016,
         chapter 4).
+
+    Examples
+    --------
+    >>> y = np.array([[0.2, 0.5, 0.3], [0.2, 0.2, 0.6]])  # probabilities
+    >>> fastnn.cross_entropy(y, np.array([2, 2]), reduction="none")[0].round(2)  # -log 0.3, -log 0.6
+    array([1.2 , 0.51])
+
+    >>> layers = [fastnn.Affine(4, 3), fastnn.Softmax()]
+    >>> net = fastnn.Network(layers, loss=fastnn.losses.CrossEntropy(offset=1e-7))
     """
 
     offset: float = 0.0

@@ -30,6 +30,17 @@ class Exponential(Loss):
     """sum(exp(-t y)) for targets t (N, K) of -1 and 1, as in AdaBoost.
 
     Source: Friedman, Hastie and Tibshirani, Annals of Statistics 28 (2000), 337-407.
+
+    Examples
+    --------
+    >>> loss, dy = fastnn.exponential(np.array([[0.0], [2.0]]), np.array([[1.0], [1.0]]))
+    >>> round(loss, 4)  # (exp(0) + exp(-2)) / 2
+    0.5677
+    >>> dy.round(4)
+    array([[-0.5   ],
+           [-0.0677]])
+
+    >>> net = fastnn.Network([fastnn.Affine(3, 1)], loss="exponential")
     """
 
     name = "exponential"

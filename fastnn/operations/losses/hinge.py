@@ -110,6 +110,16 @@ class Hinge(base.Loss):
 
     For labels (N,) and several outputs it is the sum of max(0, 1 + y[k] - y[t]) over the other classes k. Sources:
     Cortes and Vapnik (1995); Weston and Watkins (1999).
+
+    Examples
+    --------
+    >>> loss, dy = fastnn.hinge(np.array([[2.0], [0.5], [-1.0]]), np.array([[1.0], [1.0], [1.0]]))
+    >>> round(loss, 4)  # (0 + 0.5 + 2) / 3
+    0.8333
+    >>> fastnn.hinge(np.array([[1.0, 0.5, 3.0]]), np.array([0]))[0]  # label 0: 1 + 0.5 - 1 and 1 + 3 - 1
+    3.5
+
+    >>> net = fastnn.Network([fastnn.Affine(3, 1)], loss="hinge")
     """
 
     name = "hinge"

@@ -48,6 +48,14 @@ class Huber(Loss):
     ----------
     delta : float
         Above 0.
+
+    Examples
+    --------
+    >>> loss, dy = fastnn.huber(np.array([[0.5, 3.0]]), np.array([[0.0, 0.0]]))
+    >>> loss, dy  # 0.5^2 / 2 and 3 - 1 / 2
+    (2.625, array([[0.5, 1. ]]))
+
+    >>> net = fastnn.Network([fastnn.Affine(3, 1)], loss=fastnn.losses.Huber(delta=0.5))
     """
 
     delta: float = 1.0

@@ -25,6 +25,15 @@ class KLDivergence(Loss):
 
     It is the cross entropy less the entropy of the targets: at least 0, and 0 where both agree. The gradient is
     softmax(y) - t. Source: Kullback and Leibler, Annals of Mathematical Statistics 22 (1951), 79-86.
+
+    Examples
+    --------
+    >>> x, t = np.log([[0.25, 0.75]]), np.array([[0.5, 0.5]])  # softmax(x) is (1 / 4, 3 / 4)
+    >>> loss, dx = fastnn.kl_divergence(x, t)
+    >>> round(loss, 4), dx.round(4)
+    (0.1438, array([[-0.25,  0.25]]))
+
+    >>> net = fastnn.Network([fastnn.Affine(4, 3)], loss="kl_divergence")
     """
 
     name = "kl_divergence"

@@ -37,6 +37,14 @@ class LogLoss(Loss):
     ----------
     offset : float
         At least 0.
+
+    Examples
+    --------
+    >>> loss, dy = fastnn.log_loss(np.array([[0.6], [0.7]]), np.array([[1.0], [1.0]]), reduction="none")
+    >>> loss.round(2)  # -log 0.6, -log 0.7
+    array([0.51, 0.36])
+
+    >>> net = fastnn.Network([fastnn.Affine(4, 1), fastnn.Sigmoid()], loss="log_loss")
     """
 
     offset: float = 0.0

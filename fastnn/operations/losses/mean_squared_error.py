@@ -30,7 +30,16 @@ def squared_change(d: Any, y: Any, t: Any, p: Any) -> Any:
 
 @dataclass(frozen=True)
 class MeanSquaredError(Loss):
-    """sum((y - t)^2) / 2, targets (N, K)."""
+    """sum((y - t)^2) / 2, targets (N, K).
+
+    Examples
+    --------
+    >>> loss, dy = fastnn.mean_squared_error(np.array([[1.0, 3.0]]), np.array([[1.0, 1.0]]))
+    >>> loss, dy
+    (2.0, array([[0., 2.]]))
+
+    >>> net = fastnn.Network([fastnn.Affine(3, 2)], loss="mean_squared_error")
+    """
 
     name = "mean_squared_error"
     units = units_of(mean_squared_error, _derivative, squared_change)

@@ -36,6 +36,15 @@ class Poisson(Loss):
 
     The gradient is exp(y) - t. A target of at most 0 adds exp(y) - t y; below 0 that has no minimum. Source:
     McCullagh and Nelder, Generalized Linear Models (1989), section 6.2.
+
+    Examples
+    --------
+    >>> x, t = np.log([[1.0], [4.0]]), np.array([[1.0], [2.0]])  # rates 1 and 4, counts 1 and 2
+    >>> loss, dy = fastnn.poisson(x, t, reduction="none")
+    >>> loss.round(4), dy.round(4).ravel()  # 0, and 4 - 2 log 4 + 2 log 2 - 2; the rates less the counts
+    (array([0.    , 0.6137]), array([0., 2.]))
+
+    >>> net = fastnn.Network([fastnn.Affine(3, 1)], loss="poisson")
     """
 
     name = "poisson"

@@ -46,6 +46,15 @@ class SigmoidCrossEntropy(Loss):
 
     For one output, targets may be (N,): the log loss of two classes 0 and 1. Nothing is clipped; the gradient is s - t.
     Source: Bishop, Pattern Recognition and Machine Learning (2006), equations 4.90 and 4.91.
+
+    Examples
+    --------
+    >>> x, t = np.array([[0.0], [100.0]]), np.array([1.0, 0.0])
+    >>> loss, dx = fastnn.sigmoid_cross_entropy(x, t, reduction="none")
+    >>> loss.round(4), dx.ravel()  # log 2, and 100, as nothing is clipped
+    (array([  0.6931, 100.    ]), array([-0.5,  1. ]))
+
+    >>> net = fastnn.Network([fastnn.Affine(4, 1)], loss="sigmoid_cross_entropy")
     """
 
     name = "sigmoid_cross_entropy"

@@ -285,6 +285,19 @@ class SoftmaxCrossEntropy(base.Loss):
     ----------
     label_smoothing : float
         s in [0, 1): targets t become (1 - s) t + s / K (Szegedy et al., 2016).
+
+    Examples
+    --------
+    >>> x = np.log([[0.2, 0.5, 0.3], [0.2, 0.2, 0.6]])  # logits: softmax(x) is what stands here
+    >>> loss, dx = fastnn.softmax_cross_entropy(x, np.array([2, 2]), reduction="none")
+    >>> loss.round(2)  # -log 0.3, -log 0.6
+    array([1.2 , 0.51])
+    >>> dx.round(2)
+    array([[ 0.2,  0.5, -0.7],
+           [ 0.2,  0.2, -0.4]])
+
+    >>> loss = fastnn.losses.SoftmaxCrossEntropy(label_smoothing=0.1)
+    >>> net = fastnn.Network([fastnn.Affine(4, 3)], loss=loss)
     """
 
     label_smoothing: float = 0.0

@@ -36,6 +36,17 @@ class AdaGrad(Optimizer):
         Above 0.
     epsilon_inside : bool
         Divide by sqrt(s + epsilon) instead.
+
+    Examples
+    --------
+    >>> params, grads, squares = np.zeros(2), np.array([100.0, 0.01]), np.zeros(2)
+    >>> fastnn.adagrad_update(params, grads, squares, lr=0.1)
+    >>> params.round(6), squares  # the first step is lr whatever the gradient's size
+    (array([-0.1, -0.1]), array([1.e+04, 1.e-04]))
+
+    >>> net, x, t = fastnn.Network([fastnn.Affine(3, 2)], rng=0), np.ones((1, 3)), np.array([0])
+    >>> net.step(x, t, fastnn.AdaGrad(lr=0.1)) > net.loss(x, t)  # the loss before and after
+    True
     """
 
     epsilon: float = 1e-10

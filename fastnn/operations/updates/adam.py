@@ -62,6 +62,18 @@ class Adam(Optimizer):
     epsilon_uncorrected : bool
         Take m and v themselves and lr sqrt(1 - b2^t) / (1 - b1^t), so that e counts more in the first updates: the
         second form in the paper (end of section 2), which TensorFlow and scikit-learn compute.
+
+    Examples
+    --------
+    >>> params, grads = {"W": np.zeros(2)}, {"W": np.array([100.0, -0.01])}
+    >>> means, squares = {"W": np.zeros(2)}, {"W": np.zeros(2)}
+    >>> fastnn.adam_update(params, grads, means, squares, step=1, lr=0.001)
+    >>> params["W"].round(6)  # the first step is lr whatever the gradient's size
+    array([-0.001,  0.001])
+
+    >>> net, x, t = fastnn.Network([fastnn.Affine(3, 2)], rng=0), np.ones((1, 3)), np.array([0])
+    >>> net.step(x, t, fastnn.Adam(lr=0.001)) > net.loss(x, t)  # the loss before and after
+    True
     """
 
     lr: float = 0.001
@@ -102,6 +114,12 @@ class AdamW(Adam):
         As for `Adam`.
     weight_decay : float
         At least 0.
+
+    Examples
+    --------
+    >>> net, x, t = fastnn.Network([fastnn.Affine(3, 2)], rng=0), np.ones((1, 3)), np.array([0])
+    >>> net.step(x, t, fastnn.AdamW(lr=0.001, weight_decay=0.01)) > net.loss(x, t)  # the loss before and after
+    True
     """
 
     weight_decay: float = 0.01

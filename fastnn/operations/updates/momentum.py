@@ -40,6 +40,19 @@ class Momentum(Optimizer):
         As for `Optimizer`.
     momentum : float
         In [0, 1).
+
+    Examples
+    --------
+    >>> params, grads, velocity = np.array([1.0]), np.array([10.0]), np.zeros(1)
+    >>> for _ in range(2):
+    ...     fastnn.momentum_update(params, grads, velocity, lr=0.1)
+    ...     print(params.round(6), velocity.round(6))
+    [0.] [-1.]
+    [-1.9] [-1.9]
+
+    >>> net, x, t = fastnn.Network([fastnn.Affine(3, 2)], rng=0), np.ones((1, 3)), np.array([0])
+    >>> net.step(x, t, fastnn.Momentum(lr=0.1, momentum=0.9)) > net.loss(x, t)  # the loss before and after
+    True
     """
 
     momentum: float = 0.9
@@ -66,6 +79,17 @@ class Nesterov(Momentum):
         As for `Optimizer`.
     momentum : float
         In [0, 1).
+
+    Examples
+    --------
+    >>> params, grads, velocity = np.array([1.0]), np.array([10.0]), np.zeros(1)
+    >>> fastnn.nesterov_update(params, grads, velocity, lr=0.1)
+    >>> params.round(6), velocity  # a step of 1.9 lr g: the velocity's, and 0.9 times it ahead
+    (array([-0.9]), array([-1.]))
+
+    >>> net, x, t = fastnn.Network([fastnn.Affine(3, 2)], rng=0), np.ones((1, 3)), np.array([0])
+    >>> net.step(x, t, fastnn.Nesterov(lr=0.1, momentum=0.9)) > net.loss(x, t)  # the loss before and after
+    True
     """
 
     update = "nesterov"

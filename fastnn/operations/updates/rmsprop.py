@@ -39,6 +39,17 @@ class RMSProp(Optimizer):
         Above 0.
     epsilon_inside : bool
         Divide by sqrt(s + epsilon) instead.
+
+    Examples
+    --------
+    >>> params, grads, squares = np.zeros(1), np.array([2.0]), np.zeros(1)
+    >>> fastnn.rmsprop_update(params, grads, squares, lr=0.01, decay=0.75)
+    >>> params.round(6), squares  # 0.25 * 2^2; -0.01 * 2 / sqrt(1)
+    (array([-0.02]), array([1.]))
+
+    >>> net, x, t = fastnn.Network([fastnn.Affine(3, 2)], rng=0), np.ones((1, 3)), np.array([0])
+    >>> net.step(x, t, fastnn.RMSProp(lr=0.001)) > net.loss(x, t)  # the loss before and after
+    True
     """
 
     lr: float = 0.001

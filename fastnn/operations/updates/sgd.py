@@ -53,6 +53,17 @@ class SGD(Optimizer):
     ----------
     lr, clip_value, clip_norm
         As for `Optimizer`.
+
+    Examples
+    --------
+    >>> params, grads = np.array([1.0, 2.0]), np.array([10.0, -10.0])
+    >>> fastnn.sgd_update(params, grads, lr=0.1)
+    >>> params
+    array([0., 3.])
+
+    >>> net, x, t = fastnn.Network([fastnn.Affine(3, 2)], rng=0), np.ones((1, 3)), np.array([0])
+    >>> net.step(x, t, fastnn.SGD(lr=0.1, clip_norm=1.0)) > net.loss(x, t)  # the loss before and after
+    True
     """
 
     update = "sgd"
