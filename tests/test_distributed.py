@@ -177,6 +177,39 @@ def test_it_goes_on_after_a_file_to_the_same_bits(client: Any, tmp_path: pathlib
     assert history.loss == expected[1][2:]
 
 
+class StoppedError(Exception):
+    """Ends a training as a kill would."""
+
+
+@pytest.mark.parametrize("batches", [2, 5, 8])
+def test_a_checkpoint_goes_on_to_the_same_bits(
+    client: Any, tmp_path: pathlib.Path, expected: Any, batches: int
+) -> None:
+    path, done = tmp_path / "run.npz", list[int]()
+
+    class Stop:
+        def after_batch(self, net: fastnn.Network, figures: Any) -> None:
+            done.append(figures.samples)
+            if len(done) > batches:
+                raise StoppedError
+
+    options: dict[str, Any] = {**OPTIONS, "resume": path}
+    checkpoint = fastnn.Checkpoint(path, every_batches=2)
+    with pytest.raises(StoppedError):
+        fit(network(), (X, T), client, **options, callbacks=[Stop(), checkpoint])
+    trained = network()
+    history = fit(trained, (X, T), client, **options, callbacks=[checkpoint])
+    assert (parameter_bits(trained), history.loss) == expected
+    assert sum(done[:5]) == N or batches < 5
+    for change, name in (({"shards": 2}, "batch_size: expected 48 in 4 shards"), ({"seed": 1}, "rng: expected 0")):
+        with pytest.raises(ValueError, match=rf"^{name}, as in the run of .*run\.npz, got"):
+            fit(network(), (X, T), client, **{**options, **change}, callbacks=[checkpoint])
+    with pytest.raises(ValueError, match=r"^x: expected arrays of 200 rows with the checksum .* got arrays of 199"):
+        fit(network(), (X[1:], T[1:]), client, **options, callbacks=[checkpoint])
+    with pytest.raises(ValueError, match=r"^x: expected arrays of 200 rows with the checksum .* got an array"):
+        network().fit(X, T, epochs=3, batch_size=48, rng=0, progress=False, resume=path)
+
+
 def test_history_schedule_callbacks_and_validation(client: Any) -> None:
     trained, called = network(), list[int]()
 
@@ -221,7 +254,8 @@ def test_a_training_that_diverges_keeps_finite_parameters(client: Any) -> None:
         ({"learning_rate": 0.1}, "^fit: expected arguments out of .*got learning_rate; pass optimizer"),
         ({"schedule": 3}, "^schedule: expected a function"),
         ({"callbacks": [3]}, "^callbacks: expected"),
-        ({"callbacks": [fastnn.Checkpoint("run.npz")]}, r"^callbacks\[0\]: expected a function that is called after"),
+        ({"batch_size": 3}, "^shards: expected at most as many as the rows of a batch, 3, got 4; pass fewer"),
+        ({"resume": 3}, "^path: expected a string or an os.PathLike, got 3"),
     ],
 )
 def test_refused(client: Any, change: dict[str, Any], sentence: str) -> None:

@@ -1,15 +1,22 @@
-"""What the workers of a cluster compute: loading a piece of the data, and the gradient of a shard of a batch."""
+"""What the workers of a cluster compute: loading a piece of the data, their shards of a batch, and its update."""
 
+import asyncio
+import contextlib
+import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MethodType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastnn.distributed import sums
+from fastnn.distributed.sums import Node
 from fastnn.gate.arrays import Array
 from fastnn.network.network import Network
 
 Piece = tuple[Array, Array, Array]  # x, labels, dense, as kernels take them
+MESSAGE = "fastnn_nodes"  # the operation of workers that adds up shards
 
 
 class Rows(NamedTuple):
@@ -24,12 +31,32 @@ class Rows(NamedTuple):
     last: int
 
 
-class Found(NamedTuple):
-    """The gradient of a shard, over the rows of the whole batch, and its figures."""
+class Share(NamedTuple):
+    """A worker's part in some steps.
 
-    gradient: Array  # (P,)
-    loss: float  # the sum over the rows
+    member: the key of its `Member`.
+    batches: of each step, the shards by their numbers: the keys of pieces, and which of their rows.
+    """
+
+    address: str
+    member: str
+    batches: list[dict[int, list[tuple[str, Rows]]]]
+
+
+class Taken(NamedTuple):
+    """Steps that were taken: the figures of each, and the network after them as `Engine.snapshot` gives it.
+
+    has_diverged: whether the loss or a parameter was not finite after the step that follows them.
+    """
+
+    losses: list[float]
     hits: int
+    snapshot: Any
+    has_diverged: bool
+
+
+class LostError(ConnectionError):
+    """A worker does not have what it should hold, as another one held it and was lost, or it was moved."""
 
 
 def same(value: Any) -> Any:
@@ -63,23 +90,42 @@ def counts_hits(network: Network, piece: Piece) -> bool:
     return network.engine.counts_hits(*piece[1:])
 
 
-def gradient(network: Network, values: Array, pieces: Sequence[Piece], rows: Sequence[Rows], batch: int) -> Found:
-    """The gradient of a shard: of these rows of these pieces, over the rows of the whole batch.
+class Member:
+    """A worker's own copy of the network."""
 
-    network: this worker's; its parameters are overwritten with `values`.
-    """
-    chosen = [_chosen(piece, some) for piece, some in zip(pieces, rows, strict=True)]
-    x, labels, dense = (np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*chosen, strict=True))
-    engine, count = network.engine, len(x)
-    with engine.lock:  # a worker may compute several shards at a time
-        engine.values[:] = values
-        data = (x, labels, dense, np.empty(0, np.intp))
-        _, loss, hits, _ = engine.run_batches(
-            data, None, (0, 1, count), counts_hits=counts_hits(network, (x, labels, dense))
-        )
-        made = engine.gradients.copy()
-    made *= made.dtype.type(count / batch)
-    return Found(made, loss, hits)
+    def __init__(self, network: Network, n_threads: int | None = None) -> None:
+        self.network = copy.deepcopy(network)
+        self.network.engine.n_threads = network.engine.n_threads or n_threads
+
+    def nodes(self, values: Array, shards: Mapping[int, Sequence[tuple[Piece, Rows]]], batch: int) -> list[Node]:
+        """The sums over some shards, given in order; `batch`: the rows of the whole batch."""
+        engine = self.network.engine
+        with engine.lock:  # a step that was given up may still be running
+            if values is not engine.values:
+                engine.values[:] = values
+            return sums.added(self._leaf(number, some, batch) for number, some in shards.items())
+
+    def _leaf(self, number: int, some: Sequence[tuple[Piece, Rows]], batch: int) -> Node:
+        """The gradient of a shard, over the rows of the whole batch."""
+        if not some:
+            return Node(0, number, None, 0.0, 0)
+        chosen = [_chosen(piece, rows) for piece, rows in some]
+        x, labels, dense = (np.concatenate(one) if len(one) > 1 else one[0] for one in zip(*chosen, strict=True))
+        engine, data = self.network.engine, (x, labels, dense, np.empty(0, np.intp))
+        is_classes = engine.counts_hits(labels, dense)
+        _, loss, hits, _ = engine.run_batches(data, None, (0, 1, len(x)), counts_hits=is_classes)
+        return Node(0, number, engine.gradients * engine.dtype.type(len(x) / batch), loss, hits)
+
+    def update(self, node: Node, optimizer: Any) -> bool:
+        """Update the parameters by the sum of all shards; False, and no update, if something is not finite then."""
+        engine = self.network.engine
+        saved = engine.snapshot()
+        if np.isfinite(node.loss) and node.gradient is not None:
+            engine.update(node.gradient, optimizer)
+            if np.isfinite(engine.values).all():
+                return True
+        engine.restore(saved)
+        return False
 
 
 def _chosen(piece: Piece, rows: Rows) -> Piece:
@@ -88,3 +134,126 @@ def _chosen(piece: Piece, rows: Rows) -> Piece:
         return tuple(part[rows.first : rows.last] if len(part) else part for part in piece)  # type: ignore[return-value]
     order = np.random.default_rng(rows.key).permutation(len(piece[0]))[rows.first : rows.last]
     return tuple(part[order] if len(part) else part for part in piece)  # type: ignore[return-value]
+
+
+# --- on the workers of a cluster, which send each other parameters and sums ---
+
+
+def join(network: Network) -> Member:
+    """A task: make a Member of its worker, and let the worker answer messages to it."""
+    from distributed import get_worker
+
+    found: Any = get_worker
+    worker = found()
+    worker.handlers.setdefault(MESSAGE, MethodType(_answer, worker))
+    return Member(network, worker.state.nthreads)
+
+
+async def take_steps(shares: list[Share], snapshot: Any, optimizer: Any, dask_worker: Any) -> Taken | LostError:
+    """Take steps on the worker of the first share, with the help of the others; LostError if one of them is lost."""
+    try:
+        return await _steps(dask_worker, shares, snapshot, optimizer)
+    except OSError as error:  # raised, Dask would log it with all arguments
+        return LostError(repr(error))
+
+
+async def _steps(worker: Any, shares: list[Share], snapshot: Any, optimizer: Any) -> Taken:
+    """See take_steps."""
+    member = _held(worker, shares[0].member)
+    engine, losses, hits = member.network.engine, list[float](), 0
+    await asyncio.to_thread(engine.restore, snapshot)
+    for number in range(len(shares[0].batches)):
+        parts = [Share(one.address, one.member, [one.batches[number]]) for one in shares]
+        batch = sum(rows.last - rows.first for one in parts for some in one.batches[0].values() for _, rows in some)
+        node = sums.total(await _nodes(worker, parts, engine.values, batch))
+        if not await asyncio.to_thread(member.update, node, optimizer):
+            return Taken(losses, hits, engine.snapshot(), True)
+        losses.append(node.loss)
+        hits += node.hits
+    return Taken(losses, hits, await asyncio.to_thread(engine.snapshot), False)
+
+
+async def _answer(worker: Any, shares: Any, values: Array, batch: int) -> dict[str, Any]:
+    """Answer another worker: the nodes of these shares, of which this worker has the first."""
+    from distributed.protocol.serialize import Serialize
+
+    frames: Any = Serialize
+    try:
+        return {"nodes": frames(await _nodes(worker, shares, values, batch))}
+    except OSError as error:
+        return {"lost": repr(error)}
+
+
+async def _nodes(worker: Any, shares: Sequence[Share], values: Array, batch: int) -> list[Node]:
+    """The nodes of these shares: of the first, computed here, and of the others, whose workers are asked."""
+    member = _held(worker, shares[0].member)
+    shards = {
+        number: [(_held(worker, key), rows) for key, rows in some] for number, some in shares[0].batches[0].items()
+    }
+    own = asyncio.ensure_future(asyncio.to_thread(member.nodes, values, shards, batch))
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(asyncio.wait, [own])
+        asked = []
+        for some in _halves(shares):  # the largest first, which takes longest
+            asked.append(await stack.enter_async_context(_Question(worker, some, values, batch)))
+        found: list[Node] = await own
+        for question in reversed(asked):
+            found = await asyncio.to_thread(sums.added, [*found, *await question.answer()])
+    return found
+
+
+def _halves(shares: Sequence[Share]) -> Iterator[Sequence[Share]]:
+    """The second half of the shares, the second half of the others, and so on until the first alone remains."""
+    while len(shares) > 1:
+        middle = (len(shares) + 1) // 2
+        yield shares[middle:]
+        shares = shares[:middle]
+
+
+class _Question:
+    """A message to the worker of the first share; the parameters have left when the block is entered."""
+
+    def __init__(self, worker: Any, shares: Sequence[Share], values: Array, batch: int) -> None:
+        self.pool, self.address = worker.rpc, shares[0].address
+        self.shares, self.values, self.batch = list(shares), values, batch
+
+    async def __aenter__(self) -> "_Question":
+        from distributed.protocol.serialize import Serialize
+
+        frames: Any = Serialize
+        self.comm = await self.pool.connect(self.address)
+        self.is_open = True
+        message = {"op": MESSAGE, "reply": True, "batch": self.batch}
+        try:
+            await self.comm.write({**message, "shares": frames(self.shares), "values": frames(self.values)})
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def answer(self) -> list[Node]:
+        """The nodes of these shares."""
+        from distributed.core import clean_exception
+
+        answer = await self.comm.read()
+        self.is_open = False
+        if "lost" in answer:
+            raise LostError(answer["lost"])
+        if "nodes" not in answer:
+            error: Any = clean_exception(**answer)[1]
+            raise error
+        nodes: list[Node] = answer["nodes"]
+        return nodes
+
+    async def __aexit__(self, *error: Any) -> None:
+        if self.is_open:
+            self.comm.abort()
+        self.pool.reuse(self.address, self.comm)
+
+
+def _held(worker: Any, key: str) -> Any:
+    """What a worker holds under this key."""
+    try:
+        return worker.data[key]
+    except KeyError as error:
+        raise LostError(f"worker {worker.address}: expected {key} in its memory, found none") from error

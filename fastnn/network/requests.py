@@ -148,7 +148,7 @@ def prepared_validation(network: "Network", data: Any, check_finite: bool) -> Pr
 def metrics_in(network: "Network", metrics: Any, source: Source, validation: Prepared | None) -> tuple[Metric, ...]:
     """The metrics, which are measured on validation data or, without any, on the training data in memory."""
     found = metrics_of(network, metrics, "" if validation is None else "validation_")
-    if found and validation is None and type(source) is not Rows:
+    if found and validation is None and (not isinstance(source, Rows) or isinstance(source, RowsOfFile)):
         came = "none, with batches or an array in a file; pass validation_data=(x, t)"
         raise ValueError(f"metrics: expected validation data on which to measure, got {came}")
     return found

@@ -180,25 +180,31 @@ class Run:
 
     def _train_on(self, part: Part, optimizer: Optimizer, bar: Progress) -> bool:
         """Train on some batches; return whether a callback ends the training."""
-        position, engine = self.position, self.network.engine
+        position = self.position
+        samples, losses, hits = self._take(part, optimizer)
+        before, position.losses = position.losses, losses
+        position.batches, position.samples = position.batches + part.taken, position.samples + samples
+        position.hits += hits
+        bar.update(samples, loss=position.losses / position.samples)
+        if not self._by_batch:
+            return False
+        number = position.epochs, position.batches - 1, self.source.batches
+        figures = callbacks.BatchFigures(*number, samples, (position.losses - before) / samples, optimizer.lr)
+        return callbacks.after_batch(self._by_batch, self.network, figures)
+
+    def _take(self, part: Part, optimizer: Optimizer) -> tuple[int, float, int]:
+        """Update the network by some batches; their samples, the losses of the epoch so far, and their hits."""
+        engine = self.network.engine
         with engine.lock:  # another thread saves finite parameters only
             start = time.perf_counter()
-            result = self._run_batches(part.data, optimizer, part.batches, position.losses, weights=part.weights)
+            result = self._run_batches(part.data, optimizer, part.batches, self.position.losses, weights=part.weights)
             self._pace.took(part.taken, time.perf_counter() - start)
             if not (result[3] == DONE and np.isfinite(engine.values).all()):
                 engine.restore(self._saved)
                 self._refuse_divergence(part, optimizer)
             engine.optimizer = self.request.optimizer
             self._saved = engine.snapshot(self._saved)
-        before, position.losses = position.losses, result[1]
-        position.batches, position.samples = position.batches + part.taken, position.samples + result[0]
-        position.hits += result[2]
-        bar.update(result[0], loss=position.losses / position.samples)
-        if not self._by_batch:
-            return False
-        number = position.epochs, position.batches - 1, self.source.batches
-        figures = callbacks.BatchFigures(*number, result[0], (result[1] - before) / result[0], optimizer.lr)
-        return callbacks.after_batch(self._by_batch, self.network, figures)
+        return result[0], result[1], result[2]
 
     def _refuse_divergence(self, part: Part, optimizer: Optimizer) -> NoReturn:
         """Say where the training diverged: the batches are taken once more, one by one."""

@@ -88,6 +88,7 @@ def _settings(network: "Network", request: Request) -> dict[str, str]:
         "gradient": "numerical" if request.numerical else "analytic",
         "metrics": ", ".join(metric.name for metric in request.metrics) or "none",
         "initial_epoch": str(request.initial_epoch),
+        **source.described,
     }
 
 

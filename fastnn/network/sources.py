@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -49,6 +49,7 @@ class Rows:
         self.batches = -(-self.samples // batch_size)
         self.counts_hits = network.engine.counts_hits(*data[1:])
         self.most = self.batches  # of a call
+        self.described: dict[str, str] = {}
         self.pins = pinned(*data)  # callbacks can reach the arrays behind these views
 
     def draw(self, generator: np.random.Generator) -> None:
@@ -102,10 +103,11 @@ class Batches:
     """Batches that an iterable gives, anew for each epoch."""
 
     order, weights, samples, rows = NO_ORDER, NO_WEIGHTS, 0, 0
-    batches = None
+    batches: int | None = None
 
     def __init__(self, network: "Network", given: Any, check_finite: bool) -> None:
         self.network, self.given, self.check_finite = network, given, check_finite
+        self.described: dict[str, str] = {}
         iterator, read = self._iterator(), list[Any]()
         for batch in iterator:
             read.append(batch)
@@ -165,7 +167,43 @@ class Batches:
         return self.network.engine.prepare(batch[0], batch[1], self.check_finite)
 
 
-Source: TypeAlias = Rows | Batches
+class Source(Protocol):
+    """Where a run takes its batches from.
+
+    Attributes
+    ----------
+    rows : int
+        The rows in memory, whose checksum is in a checkpoint; 0 where they are elsewhere.
+    samples : int
+        Of an epoch; 0 if unknown.
+    described : dict
+        What the settings in a checkpoint say of the data beside, or instead of, their checksum.
+    """
+
+    data: Prepared
+    weights: Array
+    order: Array
+    rows: int
+    samples: int
+    batch_size: int
+    counts_hits: bool
+    described: dict[str, str]
+
+    @property
+    def batches(self) -> int | None:
+        """The batches of an epoch."""
+
+    def draw(self, generator: np.random.Generator) -> None:
+        """Draw the order of an epoch."""
+
+    def sample(self) -> Data:
+        """Some rows, on which nothing is trained."""
+
+    def parts(self, done: Callable[[], int], most: Callable[[], int]) -> Iterator[Part]:
+        """The rest of an epoch of which so many batches are done, in parts of at most so many."""
+
+    def of_batch(self, part: Part, number: int) -> Array:
+        """The inputs of one batch of a part, the number counted from 0."""
 
 
 def is_in_file(network: "Network", x: Any) -> bool:

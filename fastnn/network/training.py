@@ -134,7 +134,7 @@ def fit(
         If a checkpoint cannot be written. The last one stays as it is.
     """
     epochs = arrays.integer("epochs", epochs, minimum=0)
-    found = _find(resume)
+    found = find_checkpoint(resume)
     known = None if found is None else found.snapshot.optimizer
     optimizer = (known or requests.last_optimizer(self)) if optimizer is None else check_optimizer(optimizer)
     schedule = None if schedule is None else requests.check_schedule("schedule", schedule)
@@ -162,13 +162,13 @@ def fit(
         initial_epoch=arrays.integer("initial_epoch", initial_epoch, minimum=0),
         seed=int(rng) if isinstance(rng, int | np.integer) else None,
     )
-    run = Run(self, request, _savers(callbacks))
-    _begin(run, found)
+    run = Run(self, request, savers_of(callbacks))
+    begin(run, found)
     self.history = run.history
     return run.train()
 
 
-def _find(path: str | os.PathLike[str] | None) -> "Found | None":
+def find_checkpoint(path: str | os.PathLike[str] | None) -> "Found | None":
     """The checkpoint to go on from; None for None, and where there is none yet."""
     if path is None:
         return None
@@ -177,7 +177,7 @@ def _find(path: str | os.PathLike[str] | None) -> "Found | None":
     return find(path)
 
 
-def _savers(callbacks: Sequence[Callback]) -> "list[Saver]":
+def savers_of(callbacks: Sequence[Callback]) -> "list[Saver]":
     """The writers of all checkpoints."""
     checkpoints = [one for one in callbacks if isinstance(one, Checkpoint)]
     if not checkpoints:
@@ -187,7 +187,7 @@ def _savers(callbacks: Sequence[Callback]) -> "list[Saver]":
     return [Saver(one) for one in checkpoints]
 
 
-def _begin(run: Run, found: "Found | None") -> None:
+def begin(run: Run, found: "Found | None") -> None:
     """Begin all callbacks, and go on from a checkpoint; where one of them refuses, all of them end."""
     network, callbacks = run.network, run.request.callbacks
     if found is not None:
