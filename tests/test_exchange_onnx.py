@@ -124,7 +124,7 @@ def test_files_that_are_none(tmp_path: pathlib.Path) -> None:
                 ModelFileError, match=r"^model: expected an ONNX model, got one that is not .*export it again"
             ):
                 fastnn.Network.from_onnx(source)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"^model: expected a readable file, got .*missing\.onnx .*; check"):
         fastnn.Network.from_onnx(tmp_path / "missing.onnx")
     with pytest.raises(TypeError, match=r"^model: expected an ONNX file or model, got int; pass its name"):
         fastnn.Network.from_onnx(3)

@@ -7,6 +7,7 @@ import numpy as np
 
 from fastnn.errors import ModelFileError
 from fastnn.exchange.parts import imported, refuse
+from fastnn.system import files
 
 STANDARD = "", "ai.onnx"  # names of the domain of ONNX's own operators
 # Operators that give the dtype that they take.
@@ -30,7 +31,8 @@ def load(model: Any) -> Any:
         if isinstance(model, bytes):
             model = onnx.load_model_from_string(model)
         elif isinstance(model, str | os.PathLike):
-            model = onnx.load(os.fspath(model))
+            with files.reading(os.fspath(model), "model"):
+                model = onnx.load(os.fspath(model))  # by its name, as its data may lie beside it
         if not isinstance(model, onnx.ModelProto):
             raise TypeError(f"model: expected an ONNX file or model, got {type(model).__name__}; pass its name")
         onnx.checker.check_model(model)

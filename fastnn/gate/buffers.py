@@ -139,8 +139,9 @@ def _refuse_buffer(name: str, value: Any, shape: Shape | None, dtype: DType | No
     if type(value) is not np.ndarray:
         raise TypeError(f"{expected}, got {checks.shown(value)}; {remedy}")
     if value.dtype not in ((FLOAT32, FLOAT64) if dtype is None else (dtype,)):
+        came = value.dtype if value.dtype.kind in "SU" else value.dtype.name  # the name of <U2 is str64
         foreign = "" if value.dtype.isnative else " in foreign byte order"
-        raise TypeError(f"{expected}, got dtype {value.dtype.name}{foreign}; {remedy}")
+        raise TypeError(f"{expected}, got dtype {came}{foreign}; {remedy}")
     if shape is not None and not checks.fits(value.shape, shape):
         raise ValueError(f"{expected}, got shape {value.shape}; {remedy}")
     aligned = "read-only" if value.flags.aligned else "not aligned"

@@ -322,9 +322,10 @@ def _bounds(minimum: float | None, maximum: float | None, above: float | None, b
     return " " + " and ".join(texts) if texts else ""
 
 
-def refuse_dtype(name: str, dtype: np.dtype[Any], expected: str) -> NoReturn:
-    """Raise a TypeError for an array's dtype that holds no real numbers."""
-    came, remedy = f"dtype {dtype}", f"if it holds numbers pass np.array({name}, dtype=np.float64)"
+def refuse_dtype(name: str, dtype: np.dtype[Any], expected: str, wanted: np.dtype[Any] | None) -> NoReturn:
+    """Raise a TypeError for an array's dtype that holds no real numbers; wanted: the dtype that does, if one alone."""
+    target = "float64" if wanted is None else wanted.name
+    came, remedy = f"dtype {dtype}", f"if it holds numbers pass np.array({name}, dtype=np.{target})"
     if dtype.kind == "c":
         remedy = f"pass np.real({name})"
     elif dtype.fields is not None:

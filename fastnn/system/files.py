@@ -151,3 +151,22 @@ def _synchronize_folder(folder: str, dir_fd: int | None) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+@contextlib.contextmanager
+def reading(path: str, name: str = "path") -> Iterator[IO[bytes]]:
+    """The file at `path`, opened; OSError with a sentence that says what to do, for an argument of this name."""
+    try:
+        file = open(path, "rb")  # noqa: SIM115 - closed below; only errors of open itself are caught here
+    except OSError as error:
+        advice = f"check the name and the folder {os.path.dirname(os.path.abspath(path))}"
+        raise restated(error, f"{name}: expected a readable file, got {path} ({error.strerror}); {advice}") from error
+    with file:
+        yield file
+
+
+def restated(error: OSError, sentence: str) -> OSError:
+    """The same kind of error, with a sentence that says what to do."""
+    made = type(error)(sentence)
+    made.errno = error.errno
+    return made

@@ -27,6 +27,7 @@ from fastnn.gate.arrays import Array
 from fastnn.network.files import header, npz, paths, safetensors
 from fastnn.network.files.header import LARGEST_HEADER, REMEDY, REPAIR, Description
 from fastnn.optimizers import OPTIMIZERS
+from fastnn.system import files
 
 if TYPE_CHECKING:
     from fastnn.network.network import Network
@@ -61,7 +62,7 @@ def write(path: str, contents: Mapping[str, bytes | Array]) -> None:
 @contextlib.contextmanager
 def opened(path: str) -> Iterator[Reader]:
     """The file at `path`, in the format that its first bytes show; ModelFileError with its name for a damaged one."""
-    with paths.reading(path) as file:
+    with files.reading(path) as file:
         try:
             start = file.read(9)
             file.seek(0)

@@ -73,27 +73,9 @@ def appending(path: str) -> Iterator[IO[bytes]]:
         raise _unwritable(error, path) from error
 
 
-@contextlib.contextmanager
-def reading(path: str) -> Iterator[IO[bytes]]:
-    """The file at `path`, opened; OSError with a sentence that says what to do."""
-    try:
-        file = open(path, "rb")  # noqa: SIM115 - closed below; only errors of open itself are caught here
-    except OSError as error:
-        remedy = f"check the name and the folder {os.path.dirname(os.path.abspath(path))}"
-        sentence = f"path: expected a readable file, got {path} ({error.strerror}); {remedy}"
-        raise _restated(error, sentence) from error
-    with file:
-        yield file
-
-
 def _unwritable(error: OSError, path: str | pathlib.Path) -> OSError:
     """The same kind of error, for a file that cannot be written."""
     remedy = files.remedy(error, path)
-    return _restated(error, f"path: expected to be able to write {path}, got {error.strerror or error!s}; {remedy}")
-
-
-def _restated(error: OSError, sentence: str) -> OSError:
-    """The same kind of error, with a sentence that says what to do."""
-    restated = type(error)(sentence)
-    restated.errno = error.errno
-    return restated
+    return files.restated(
+        error, f"path: expected to be able to write {path}, got {error.strerror or error!s}; {remedy}"
+    )
