@@ -73,9 +73,10 @@ def activation(
     name, title = _name(name, "activation")
     f, value = _formula("f", f, "x")
     derivative, slope = _formula("derivative", derivative, "x, y")
-    for x in trials.numbers_of("at", at):
-        y = trials.finite("f", f, "x", (x,))
-        trials.compare("derivative", trials.finite("derivative", derivative, "x, y", (x, y)), f, "x", (x,), 0)
+    points = [(x,) for x in trials.numbers_of("at", at)]
+    for point in points:
+        y = trials.finite("f", f, "x", point)
+        trials.compare("derivative", trials.finite("derivative", derivative, "x, y", (*point, y)), f, "x", point, 0)
 
     @own_formula
     def of_x(x: Any, p: Any) -> Any:
@@ -88,6 +89,7 @@ def activation(
     body = {
         "__doc__": f"y = {f.__name__}, an activation of your own.",
         "activation": name,
+        "tried": (f, points),
         "kinks": bends,
         "units": base.units_of(of_x, of_x_and_y),
         "link": Elements(sums=True),
@@ -151,9 +153,10 @@ def layer(
     count, of = len(starts), ", ".join(["x", *starts])
     f, value = _formula("f", f, of)
     derivative, slopes = _formula("derivative", derivative, of)
-    for x in trials.numbers_of("at", at):
-        for others in (starts.values(), [p + math.copysign(0.3 * abs(p) + 0.1, p) for p in starts.values()]):
-            trials.try_slopes(f, derivative, of, (x, *others))
+    near = [p + math.copysign(0.3 * abs(p) + 0.1, p) for p in starts.values()]
+    points = [(x, *others) for x in trials.numbers_of("at", at) for others in (starts.values(), near)]
+    for point in points:
+        trials.try_slopes(f, derivative, of, point)
     rest = (0.0,) * (columns.MOST - count)
     of_columns = {
         1: lambda x, a, b, c: value(x, a),
@@ -167,6 +170,7 @@ def layer(
     }
     body = {
         "__doc__": f"y = {f.__name__}(x, {', '.join(starts)}), a layer of your own.",
+        "tried": (f, points),
         "kinks": bends,
         "units": columns.units_of_columns(own_formula(of_columns[count]), own_formula(by_all[count])),
     }
@@ -213,7 +217,8 @@ def loss(
     name, title = _name(name, "loss")
     value, of_pair = _formula("value", value, "y, t", (np.float64,))
     derivative, slope = _formula("derivative", derivative, "y, t", (np.float64,))
-    for pair in trials.pairs_of(at):
+    pairs = trials.pairs_of(at)
+    for pair in pairs:
         trials.finite("value", value, "y, t", pair)
         trials.compare("derivative", trials.finite("derivative", derivative, "y, t", pair), value, "y, t", pair, 0)
 
@@ -232,6 +237,7 @@ def loss(
     body = {
         "__doc__": f"sum({value.__name__}), a loss of your own; targets (N, K).",
         "name": name,
+        "tried": (value, pairs),
         "has_kink": has_kink,
         "units": losses.units_of(of_output, by_output, change, losses.in_float64),
     }
@@ -275,9 +281,10 @@ def optimizer(update: Callable[..., Any], *, state: int, rates: Mapping[str, flo
         return one, one, (0.0, one, (one, one))[state], (one,) * (1 + len(usual))
 
     update, compiled = _formula("update", update, "p, g, s, rates", like=like)
-    for p in trials.TRIED:
-        for g in (-0.7, 0.0, 1.9):
-            trials.try_update(update, p, g, (0.0, 0.0, (0.0, 0.0))[state], (0.01, *usual.values()))
+    begin, numbers = (0.0, 0.0, (0.0, 0.0))[state], (0.01, *usual.values())
+    points = [(p, g, begin, numbers) for p in trials.TRIED for g in (-0.7, 0.0, 1.9)]
+    for point in points:
+        trials.try_update(update, *point)
     places = dict(zip(usual, updates.OWN_RATES, strict=False))
 
     def own(self: Any) -> dict[int, float]:
@@ -286,6 +293,7 @@ def optimizer(update: Callable[..., Any], *, state: int, rates: Mapping[str, flo
     body = {
         "__doc__": f"{update.__name__}, an optimizer of your own.",
         "update": name,
+        "tried": (update, points),
         "unit": updates.unit_of(compiled, state, len(usual)),
         "keeps": ("state", "other_state")[:state],
         "in_unit_interval": tuple(usual),

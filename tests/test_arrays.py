@@ -15,7 +15,6 @@ import pytest
 import scipy.sparse
 from hypothesis import strategies
 
-import fastnn
 from fastnn.gate import arrays
 from tests.crossings import crossed
 
@@ -147,20 +146,6 @@ def test_every_array_ends_in_an_answer_or_in_its_sentence(
         return
     with refused(error, sentence):
         arrays.floats("x", value, ("N", 3), finite=True)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_remedy_names_the_dtype_that_is_expected(dtype: str) -> None:
-    remedy = f"if it holds numbers pass np.array(x, dtype=np.{dtype})"
-    with refused(TypeError, f"x: expected a {dtype} array, got dtype object; {remedy}"):
-        arrays.floats("x", np.ones(2, object), dtype=np.dtype(dtype))
-
-
-@pytest.mark.parametrize("dtype", ["<U32", "|S3", "object", "complex64", "datetime64[s]"])
-def test_an_output_of_another_dtype_is_called_by_its_dtype(dtype: str) -> None:
-    sentence = f"out: expected a float32 array of shape (2,), got dtype {dtype}; pass np.empty((2,), dtype=np.float32)"
-    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}"):
-        fastnn.activation_forward("relu", np.ones(2, np.float32), out=np.empty(2, dtype))
 
 
 ANY = "x: expected a float32 or float64 array, got"

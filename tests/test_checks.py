@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fastnn
 from fastnn.gate import arrays, checks
 
 NAMES = ("identity", "sigmoid", "tanh", "relu", "SGD")
@@ -188,3 +189,17 @@ def test_what_is_no_generator(make: Callable[[], Any], came: str) -> None:
 def test_a_negative_seed(seed: Any) -> None:
     with refused(ValueError, f"{SEED} -1; pass one such as 0"):
         checks.generator("rng", seed)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_remedy_names_the_dtype_that_is_expected(dtype: str) -> None:
+    remedy = f"if it holds numbers pass np.array(x, dtype=np.{dtype})"
+    with refused(TypeError, f"x: expected a {dtype} array, got dtype object; {remedy}"):
+        arrays.floats("x", np.ones(2, object), dtype=np.dtype(dtype))
+
+
+@pytest.mark.parametrize("dtype", ["<U32", "|S3", "object", "complex64", "datetime64[s]"])
+def test_an_output_of_another_dtype_is_called_by_its_dtype(dtype: str) -> None:
+    sentence = f"out: expected a float32 array of shape (2,), got dtype {dtype}; pass np.empty((2,), dtype=np.float32)"
+    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}"):
+        fastnn.activation_forward("relu", np.ones(2, np.float32), out=np.empty(2, dtype))

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import pathlib
 import re
+import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -201,6 +202,67 @@ def test_a_file_of_one_that_is_not_made(
     monkeypatch.delitem(table, key)
     remedy = "if it is your own, make it first, by fastnn.activation, layer, loss or optimizer"
     with pytest.raises(fastnn.ModelFileError, match=f"{re.escape(place)}: expected one of .* got '{key}'.*; {remedy}"):
+        fastnn.load(path)
+
+
+def tripled(x: Any) -> Any:
+    return 3.0 * x
+
+
+def tripled_slope(x: Any, y: Any) -> Any:
+    return 3.0
+
+
+def distance(y: Any, t: Any) -> Any:
+    return (y - t) ** 2
+
+
+def distance_slope(y: Any, t: Any) -> Any:
+    return 2.0 * (y - t)
+
+
+def plain_descent(p: Any, g: Any, s: Any, rates: Any) -> Any:
+    return p - rates[0] * g, s
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: fastnn.activation(tripled, derivative=tripled_slope, name="my_mish"), "MyMish"),
+        (lambda: fastnn.loss(distance, derivative=distance_slope, name="my_focal"), "MyFocal"),
+        (
+            lambda: fastnn.optimizer(plain_descent, state=1, rates={"beta1": 0.9, "beta2": 0.99}, name="my_lion"),
+            "MyLion",
+        ),
+    ],
+    ids=["activation", "loss", "optimizer"],
+)
+def test_a_file_refuses_another_function_of_the_same_name(
+    make: Callable[[], Any], name: str, path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, (x, t) = network(), data()
+    net.step(x, t, MyLion(0.01))
+    net.save(path)
+    for table in (LAYERS, ACTIVATIONS, LOSSES, OPTIMIZERS, UPDATES):
+        for key, kind in table.items():
+            monkeypatch.setitem(table, key, kind)  # puts the first definition back
+    make()
+    problem = f"own_operations.json: expected your own {name} to have .* as when the file was written, got "
+    with pytest.raises(fastnn.ModelFileError, match=f"{problem}.*; define it as it was then, or use the file's"):
+        fastnn.load(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"MyMish": 3}', b'{"MyMish": [[[0.5], "a"]]}', b"[" * 10_000])
+def test_a_file_with_damaged_results(content: bytes, path: pathlib.Path) -> None:
+    path = path.with_suffix(".npz")
+    network().save(path)
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    members["own_operations.json"] = content
+    with zipfile.ZipFile(path, "w") as file:
+        for name, member in members.items():
+            file.writestr(name, member)
+    with pytest.raises(fastnn.ModelFileError, match=r"own_operations\.json: expected points and results by name"):
         fastnn.load(path)
 
 

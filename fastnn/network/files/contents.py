@@ -4,6 +4,7 @@ Format version 5 holds, in a .npz or a .safetensors file:
 
     header.json        the network's description: see header.py
     notes.json         if there are any: `Network.notes`, a JSON object
+    own_operations.json  if there are any: what a user's own operations gave at some points, see own.py
     W1, b1, ...        the parameters, then the statistics, each by its name in `Network.params`, little-endian
     optimizer_state    the optimizer's state, (vectors, P), in the order of the header's parameters
     training.json      in a checkpoint: where its training stands, see training_state.py
@@ -24,7 +25,7 @@ from fastnn.engine.parameters import Views
 from fastnn.errors import ModelFileError
 from fastnn.gate import notes
 from fastnn.gate.arrays import Array
-from fastnn.network.files import header, npz, paths, safetensors
+from fastnn.network.files import header, npz, own, paths, safetensors
 from fastnn.network.files.header import LARGEST_HEADER, REMEDY, REPAIR, Description
 from fastnn.optimizers import OPTIMIZERS
 from fastnn.system import files
@@ -47,6 +48,8 @@ def of(network: "Network", snapshot: Snapshot) -> Contents:
     state = snapshot.state if snapshot.update else snapshot.state[:0]
     named = Views(network.engine.places | network.engine.statistics_places)(snapshot.parameters)
     noted: Contents = {NOTES: notes.to_text(network.notes)} if network.notes else {}
+    tried = own.to_text([*network.engine.layers, network.engine.loss, snapshot.optimizer])
+    noted |= {own.NAME: tried} if tried else {}
     return {HEADER: text, **noted, **named, STATE: state}
 
 
@@ -81,6 +84,9 @@ def read(reader: Reader) -> tuple[Description, Snapshot]:
     described = header.parse(reader.text(HEADER, LARGEST_HEADER))
     shapes = described.shapes if described.version >= FIRST_WITH_NAMES else {ONE_VECTOR: (described.size,)}
     _check_names(reader, [*shapes, STATE], described.version >= FIRST_WITH_NAMES)
+    if own.NAME in reader.texts:
+        used = (*described.layers, described.loss, described.optimizer)
+        own.check(reader.text(own.NAME, own.LARGEST), used)
     # Each is checked before memory is taken for it.
     parts = [reader.array(name, described.dtype, shape).reshape(-1) for name, shape in shapes.items()]
     values = np.concatenate([np.empty(0, described.dtype), *parts], dtype=described.dtype)
@@ -107,7 +113,7 @@ def _check_names(reader: Reader, arrays: list[str], may_train: bool) -> None:
     is_checkpoint = may_train and TRAINING in reader.texts
     found = [name for name in reader.arrays if not (is_checkpoint and name.startswith(TRAINING_ARRAYS))]
     texts = {HEADER, TRAINING} if is_checkpoint else {HEADER}
-    texts |= {NOTES} & set(reader.texts) if may_train else set()
+    texts |= {NOTES, own.NAME} & set(reader.texts) if may_train else set()
     if set(found) != set(arrays) or set(reader.texts) != texts:
         wanted = ", ".join([HEADER, *arrays])
         raise ModelFileError(f"expected {wanted}, as {HEADER} says, got {reader.shown}; {REMEDY}")
