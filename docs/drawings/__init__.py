@@ -2,10 +2,10 @@
 
 import pathlib
 
-from docs.drawings import perturbation
+from docs.drawings import bits, perturbation, products, units
 
 FOLDER = pathlib.Path(__file__).parents[1] / "explanations"
-DRAWINGS = {**perturbation.DRAWINGS}
+DRAWINGS = {**perturbation.DRAWINGS, **products.DRAWINGS, **bits.DRAWINGS, **units.DRAWINGS}
 
 
 def texts() -> dict[pathlib.Path, str]:
