@@ -17,7 +17,7 @@ ARROWS = {
     "functional": "engine engine.interpreters gate kernels losses operations optimizers",
     "exchange": "engine errors gate layers losses system version",
     "network": "exchange engine engine.interpreters errors gate layers losses operations optimizers system version",
-    "distributed": "engine errors gate network optimizers",
+    "distributed": "engine errors gate network optimizers system",
     "schedules": "gate network",
     "observing": "engine gate layers operations reference system",
     "gradients": "engine engine.interpreters errors gate kernels observing operations system",

@@ -1,9 +1,11 @@
 """The progress line: its text, how often and how wide it is drawn, and when it is not."""
 
+import importlib.util
 import io
 import os
 import re
 import sys
+import time
 import types
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -53,7 +55,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=clock.monotonic))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=clock.monotonic, time=time.time))
     monkeypatch.setenv("COLUMNS", "120")
     return clock
 
@@ -263,51 +265,121 @@ def test_total_is_checked() -> None:
 
 
 class Bar:
-    """Stands for tqdm.auto's bar; notes what is asked of it."""
+    """Stands for tqdm's bar; notes what is asked of it."""
 
     made: ClassVar[list["Bar"]] = []
 
     def __init__(self, **options: Any) -> None:
-        self.options, self.calls = options, list[Any]()
+        self.options, self.calls, self.n, self.start_t = options, list[Any](), 0, 0.0
         self.made.append(self)
 
-    def set_postfix(self, figures: dict[str, str], refresh: bool) -> None:
-        self.calls.append((figures, refresh))
+    def set_description(self, label: str, refresh: bool) -> None:
+        assert not refresh
+        self.calls.append(label)
 
-    def update(self, amount: int) -> None:
-        self.calls.append(amount)
+    def set_postfix(self, figures: dict[str, str], refresh: bool) -> None:
+        assert not refresh
+        self.calls.append(figures)
+
+    def refresh(self) -> None:
+        self.calls.append(self.n)
 
     def close(self) -> None:
         self.calls.append("closed")
 
 
-@pytest.mark.parametrize(("shell", "bars"), [("ZMQInteractiveShell", 1), ("TerminalInteractiveShell", 0)])
-def test_a_notebook_shows_a_bar_of_tqdm(shell: str, bars: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A shell on a terminal has the line; a program without IPython imports nothing."""
-    found = type(shell, (), {})()
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: found))
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel of Jupyter's with tqdm and ipywidgets."""
+    shell = type("ZMQInteractiveShell", (), {})()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     monkeypatch.setitem(sys.modules, "tqdm", types.ModuleType("tqdm"))
     monkeypatch.setitem(sys.modules, "tqdm.auto", SimpleNamespace(tqdm=Bar))
     monkeypatch.setattr(Bar, "made", [])
-    with Progress(300, "epoch 1/2") as progress:
-        progress.update(100, loss=0.25)
+
+
+LOOKS = {"total": 300, "unit": " samples", "unit_scale": True, "leave": False}
+
+
+@pytest.mark.usefixtures("notebook")
+def test_a_notebook_shows_one_bar_for_all_epochs(clock: Clock) -> None:
+    with Progress(300) as line:
+        line.begin("epoch 1/2")
+        for done in (100, 200, 300):
+            clock.now += 0.3
+            line.update(100, loss=0.25)
+            assert len(Bar.made) == (done >= 200)  # once it has taken half a second
+        clock.now += 0.01
+        line.begin("epoch 2/2")
+        line.update(100, loss=0.125)  # not yet due
+        clock.now += 0.3
+        line.update(100)
+    (bar,) = Bar.made
+    assert bar.options == LOOKS
+    assert bar.calls[:6] == ["epoch 1/2", {"loss": "0.2500"}, 200, "epoch 1/2", {"loss": "0.2500"}, 300]
+    assert bar.calls[6:] == ["epoch 2/2", {"loss": "0.1250"}, 200, "closed"]
+    assert time.time() - bar.start_t == pytest.approx(0.3, abs=0.2)  # of the second epoch
+
+
+@pytest.mark.usefixtures("notebook")
+def test_a_short_task_leaves_nothing_in_a_notebook(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(300, "epoch 1/1") as line:
+        clock.now += 0.4
+        line.update(300)
     Progress(300, enabled=False).update(3)
-    assert len(Bar.made) == bars
-    for bar in Bar.made:
-        looks = {"unit": " samples", "unit_scale": True, "leave": False}
-        assert bar.options == {"total": 300, "desc": "epoch 1/2", **looks}
-        assert bar.calls == [({"loss": "0.2500"}, False), 100, "closed"]
-    monkeypatch.setitem(sys.modules, "tqdm.auto", None)  # not installed
-    Progress(300).update(3)
+    assert Bar.made == [] and capsys.readouterr() == ("", "")
 
 
-def test_the_bar_of_tqdm_takes_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("notebook")
+def test_a_shell_on_a_terminal_has_no_bar(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = type("TerminalInteractiveShell", (), {})()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    with Progress(300, "epoch 1/1") as line:
+        clock.now += 1.0
+        line.update(300)
+    assert Bar.made == []
+
+
+@pytest.mark.usefixtures("notebook")
+def test_a_notebook_without_tqdm_shows_nothing(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("tqdm", "tqdm.auto"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with Progress(300, "epoch 1/1") as line:
+        clock.now += 1.0
+        line.update(300)
+
+
+@pytest.mark.usefixtures("notebook")
+def test_a_notebook_without_widgets_shows_a_line_and_no_warning(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """tqdm.auto warns that IProgress was not found, and writes where errors go."""
+    for name in ("tqdm", "tqdm.auto"):
+        monkeypatch.delitem(sys.modules, name)
     tqdm = pytest.importorskip("tqdm")
-    monkeypatch.setitem(sys.modules, "tqdm.auto", tqdm)
-    found = type("ZMQInteractiveShell", (), {})()
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: found))
-    with Progress(300, "epoch 1/2") as progress:
-        for _ in range(3):
-            progress.update(100, loss=0.25)
-        bar: Any = progress._bar_of_notebook
-        assert bar.n == 300
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with Progress(300) as line:
+        for epoch in (1, 2):
+            line.begin(f"epoch {epoch}/2")
+            clock.now += 1.0
+            line.update(150, loss=0.25)
+            assert isinstance(line._bar_of_notebook._bar, tqdm.tqdm)  # type: ignore[union-attr]
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    assert re.search(r"\repoch 1/2: +50%.*150/300.*loss=0\.2500", shown.out)
+    assert re.search(r"\repoch 2/2: +50%.*150/300.*loss=0\.2500", shown.out)
+    assert shown.out.rpartition("\r")[0].rpartition("\r")[2].strip() == ""  # nothing stays
+
+
+def test_epochs_take_the_same_line(clock: Clock) -> None:
+    """Between them the line is clear, so that callbacks may write."""
+    terminal = Terminal()
+    with Progress(100, stream=terminal) as line:
+        for epoch in (1, 2):
+            line.begin(f"epoch {epoch}/2")
+            clock.now += 1.0
+            line.update(50)
+            assert terminal.screen().startswith(f"epoch {epoch}/2  ###") and "100 " not in terminal.screen()
+            line.clear()
+            assert terminal.screen() == ""

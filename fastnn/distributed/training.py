@@ -22,6 +22,7 @@ from fastnn.network.run import Run
 from fastnn.network.sources import Part
 from fastnn.network.training import begin, find_checkpoint, savers_of
 from fastnn.optimizers import Optimizer, check_optimizer
+from fastnn.system.progress import Progress
 
 # Of a call to the cluster: each moves the parameters and the optimizer's state to a worker and back.
 SECONDS_PER_CALL = 1.0
@@ -167,9 +168,9 @@ class _RunOnWorkers(Run):
     def _compile(self) -> None:
         """Nothing: workers compile."""
 
-    def _epoch(self) -> None:
+    def _epoch(self, bar: Progress) -> None:
         self._shards.epoch = self.position.epochs
-        super()._epoch()
+        super()._epoch(bar)
 
     def _take(self, part: Part, optimizer: Optimizer) -> tuple[int, float, int]:
         engine, (first, last, _) = self.network.engine, part.batches

@@ -47,6 +47,9 @@ class LearningRateSearch:
 
         return learning_rate_search(self, ax=ax)
 
+    def __repr__(self) -> str:
+        return f"<LearningRateSearch of {self}>"
+
     def __str__(self) -> str:
         tried = f"{len(self.rates)} rates from {self.rates[0]:.3g} to {self.rates[-1]:.3g}"
         if self.suggestion is None:

@@ -92,8 +92,9 @@ class Run:
         request = self.request
         try:
             self._compile()
-            while not self.is_complete:
-                self._epoch()
+            with Progress(self.source.samples, enabled=request.progress) as bar:
+                while not self.is_complete:
+                    self._epoch(bar)
         finally:
             callbacks.end(request.callbacks, self.network, self.history)
         return self.history
@@ -116,7 +117,7 @@ class Run:
         self.network.engine.restore(snapshot)
         self._saved = self.network.engine.snapshot()
 
-    def _epoch(self) -> None:
+    def _epoch(self, bar: Progress) -> None:
         """One pass over the data, or the rest of one that has begun; then the callbacks."""
         request, position = self.request, self.position
         started = time.perf_counter() - position.seconds
@@ -125,18 +126,19 @@ class Run:
             self.before_order = request.generator.bit_generator.state
             self.source.draw(request.generator)
         position.learning_rate = optimizer.lr
-        label, ends = f"epoch {position.epochs + 1}/{request.epochs}", False
-        with Progress(self.source.samples, label, enabled=request.progress) as bar:
-            if position.samples:
-                bar.update(position.samples)
-            for part in self.source.parts(lambda: position.batches, self._most_batches):
-                ends = self._train_on(part, optimizer, bar)
-                position.seconds = time.perf_counter() - started
-                if ends:
-                    break
-                if position.batches != self.source.batches:
-                    for saver in self.savers:
-                        saver.after_batches(self)
+        ends = False
+        bar.begin(f"epoch {position.epochs + 1}/{request.epochs}")
+        if position.samples:
+            bar.update(position.samples)
+        for part in self.source.parts(lambda: position.batches, self._most_batches):
+            ends = self._train_on(part, optimizer, bar)
+            position.seconds = time.perf_counter() - started
+            if ends:
+                break
+            if position.batches != self.source.batches:
+                for saver in self.savers:
+                    saver.after_batches(self)
+        bar.clear()
         row = {"loss": position.losses / position.samples, "accuracy": position.hits / position.samples}
         row["learning_rate"] = optimizer.lr
         row |= self._measure()

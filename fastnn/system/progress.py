@@ -1,6 +1,7 @@
 """One line on the terminal, or a bar in a notebook, that says how far a long task has come."""
 
 import importlib
+import importlib.util
 import shutil
 import sys
 import time
@@ -11,6 +12,7 @@ from fastnn.gate import arrays
 from fastnn.system import messages
 
 REDRAW_SECONDS = 0.1
+NOTEBOOK_SECONDS = 0.5  # before a bar appears in a notebook, where each leaves an empty output behind
 SHORTEST_BAR = 5
 LONGEST_BAR = 30
 GAP = "  "
@@ -20,7 +22,7 @@ class Progress:
     """A line rewritten in place: label, bar, per cent, figures, time left and rate.
 
     It is silent if `enabled` is False or the stream is no terminal, so that logs and pipes stay clean, and once writing
-    to it fails. In a notebook it is a bar of tqdm.auto, where that library is installed.
+    to it fails. In a notebook it is a bar of tqdm, where that library is installed.
 
     total: the whole task, in `unit`; 0 if unknown: then no bar, per cent or time left is shown.
     label: what is being done, at the beginning of the line.
@@ -40,7 +42,7 @@ class Progress:
         self._figures: dict[str, float] = {}
         self._stream: Any = sys.stdout if stream is None else stream
         self._visible = enabled and messages.is_terminal(self._stream)
-        self._bar_of_notebook = _notebook_bar(total, label, unit) if enabled and stream is None else None
+        self._bar_of_notebook = _NotebookBar(total, unit) if enabled and stream is None and _in_notebook() else None
         self._started = time.monotonic()
         self._drawn_at = -REDRAW_SECONDS
         self._drawn_width = 0
@@ -48,25 +50,34 @@ class Progress:
     def update(self, amount: int, **figures: float) -> None:
         """Add `amount` to the work done; `figures`, such as loss=0.1234, stay until others replace them."""
         self.done += amount
-        if self._bar_of_notebook is not None:
-            self._bar_of_notebook.set_postfix({name: _short(value) for name, value in figures.items()}, refresh=False)
-            self._bar_of_notebook.update(amount)
-        if not self._visible:
-            return
         self._figures = figures or self._figures
         now = time.monotonic()
+        if self._bar_of_notebook is not None:
+            self._bar_of_notebook.show(self.label, self.done, self._figures, now, now - self._started)
+        if not self._visible:
+            return
         if now - self._drawn_at >= REDRAW_SECONDS:
             self._drawn_at = now
             self._draw(self._line(now - self._started))
 
-    def close(self) -> None:
-        """Clear the line; the cursor is left at its beginning. Closing twice does nothing more."""
-        if self._bar_of_notebook is not None:
-            self._bar_of_notebook.close()
+    def begin(self, label: str) -> None:
+        """Begin the same work anew, such as the next epoch; a bar of a notebook stays where it is."""
+        self.clear()
+        self.label, self.done, self._figures = label, 0, {}
+        self._started, self._drawn_at = time.monotonic(), -REDRAW_SECONDS
+
+    def clear(self) -> None:
+        """Clear the line, so that others may write; the cursor is left at its beginning."""
         if self._visible and self._drawn_width:
             self._draw("")
             messages.write(self._stream, "\r")
-        self._visible = False
+
+    def close(self) -> None:
+        """Clear the line, and show no more. Closing twice does nothing more."""
+        if self._bar_of_notebook is not None:
+            self._bar_of_notebook.close()
+        self.clear()
+        self._visible, self._bar_of_notebook = False, None
 
     def __enter__(self) -> Self:
         return self
@@ -124,16 +135,46 @@ class Progress:
         return texts
 
 
-def _notebook_bar(total: int, label: str, unit: str) -> Any:
-    """A bar of tqdm.auto that vanishes at its end; None outside notebooks and without tqdm."""
+class _NotebookBar:
+    """A bar of tqdm, which appears once the work has taken a while, and vanishes at its end."""
+
+    def __init__(self, total: int, unit: str) -> None:
+        self.options = {"total": total or None, "unit": f" {unit}", "unit_scale": True, "leave": False}
+        self._bar: Any = None
+        self._drawn_at, self._pause = time.monotonic(), NOTEBOOK_SECONDS
+
+    def show(self, label: str, done: int, figures: dict[str, float], now: float, elapsed: float) -> None:
+        """Draw the state, if that is due."""
+        if now - self._drawn_at < self._pause:
+            return
+        self._drawn_at, self._pause = now, REDRAW_SECONDS
+        self._bar = _bar_of_tqdm(self.options) if self._bar is None else self._bar
+        if self._bar is None:
+            return
+        # tqdm draws and says how fast it goes; it does not count, as an epoch begins at 0 again
+        self._bar.n, self._bar.start_t = done, time.time() - elapsed
+        self._bar.set_description(label, refresh=False)
+        self._bar.set_postfix({name: _short(value) for name, value in figures.items()}, refresh=False)
+        self._bar.refresh()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _in_notebook() -> bool:
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    if type(shell).__name__ != "ZMQInteractiveShell":  # of Jupyter's kernels
-        return None
+    return type(shell).__name__ == "ZMQInteractiveShell"  # of Jupyter's kernels
+
+
+def _bar_of_tqdm(options: dict[str, Any]) -> Any:
+    """A widget, or without ipywidgets a line of text; None without tqdm."""
     try:
-        tqdm: Any = importlib.import_module("tqdm.auto").tqdm
+        if importlib.util.find_spec("ipywidgets") is not None:
+            return importlib.import_module("tqdm.auto").tqdm(**options)
+        return importlib.import_module("tqdm").tqdm(file=sys.stdout, **options)  # tqdm.auto would warn
     except ImportError:
         return None
-    return tqdm(total=total or None, desc=label, unit=f" {unit}", unit_scale=True, leave=False)
 
 
 def _short(value: float) -> str:
