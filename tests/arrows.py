@@ -22,6 +22,7 @@ ARROWS = {
     "observing": "engine gate layers operations reference system",
     "gradients": "engine engine.interpreters errors gate kernels observing operations system",
     "datasets": "errors gate system",
+    "tables": "datasets errors gate",
     "information": "gate",
     "validation": "datasets gate network system",
     "models": "datasets engine.interpreters errors functional gate kernels layers network optimizers",
@@ -43,7 +44,7 @@ LATE_ARROWS = {
     "network": "plots",
     "dropin": "functional kernels",
     "demos": "plots command",
-    "command": "engine operations",
+    "command": "engine functional operations schedules tables validation",
 }
 # Modules that may import more than NumPy and the standard library, anywhere in the file. The base classes of estimators
 # are scikit-learn's, which needs SciPy.

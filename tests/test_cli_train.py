@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pytest
 
 import fastnn
+from fastnn.command import fitting
 from fastnn.command import options as common
-from fastnn.command import train
 from fastnn.command.cli import main
 from fastnn.kernels.compile import JIT_DISABLED
 from tests.commands import AT_LEAST_0, Output, assert_error, printed_json, without_compiling
@@ -109,7 +109,7 @@ def test_train_prints_a_table(capsys: Output) -> None:
 
 def test_train_prints_losses_of_any_size_in_their_columns(capsys: Output) -> None:
     history = fastnn.History(loss=[1.5e30], seconds=[0.25])
-    train.Table()(fastnn.Network([fastnn.Affine(1, 2)], rng=0), history)
+    fitting.Table()(fastnn.Network([fastnn.Affine(1, 2)], rng=0), history)
     assert capsys.readouterr().out == "epoch      loss   seconds\n    1   1.5e+30    0.2500\n"
 
 
@@ -216,7 +216,10 @@ def test_train_names_a_missing_file(images: pathlib.Path, capsys: Output) -> Non
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--data", "mnits"], "--data: expected digits, mnist or a folder, got 'mnits'; there is no such folder"),
+        (
+            ["--data", "mnits"],
+            "--data: expected digits, mnist, a folder or a file with a table, got 'mnits'; there is no such folder",
+        ),
         (["--lr", "-1"], "--lr: expected a finite number of at least 0.0, got -1.0"),
         (["--lr", "nan"], "--lr: expected a finite number of at least 0.0, got nan"),
         (

@@ -13,18 +13,22 @@ import os
 import sys
 from collections.abc import Sequence
 
-from fastnn.command import bench, gradcheck, info, train
+from fastnn.command import bench, convert, evaluate, gradcheck, info, predict, train
 from fastnn.command.parser import Parser
 from fastnn.demos import command as demo
 from fastnn.dropin import script
 from fastnn.system import messages
 from fastnn.version import __version__
 
-COMMANDS = (demo.add, train.add, gradcheck.add, script.add, info.add, bench.add)
+COMMANDS = (
+    *(demo.add, train.add, predict.add, evaluate.add, convert.add, gradcheck.add, script.add),
+    *(info.add, bench.add),
+)
 # The option for each argument whose name may begin one of fastnn's errors.
 OPTIONS = {
-    "batch_size": "--batch-size", "epochs": "--epochs", "folder": "--data", "lr": "--lr", "momentum": "--momentum",
-    "n": "--threads", "path": "--save", "seed": "--seed", "test_fraction": "--validation",
+    "batch_size": "--batch-size", "epochs": "--epochs", "folder": "--data", "lr": "--lr",
+    "momentum": "--momentum", "most_categories": "--most-categories", "n": "--threads", "path": "--save",
+    "rate": "--dropout", "seed": "--seed", "test_fraction": "--validation",
 }  # fmt: skip
 INTERRUPTED, READER_GONE = 130, 141  # what shells report for a program ended by SIGINT or SIGPIPE
 DESCRIPTION = "Neural networks on the CPU, trained by compiled kernels."

@@ -2,8 +2,8 @@
 
 import argparse
 
+from fastnn.command import networks
 from fastnn.command import options as common
-from fastnn.command.networks import network_of
 
 EXIT_CODES = "The exit code is 0 where they agree, 1 where they differ, 3 where nobody can tell."
 
@@ -30,18 +30,14 @@ def run(options: argparse.Namespace) -> int:
     from fastnn import datasets
     from fastnn.gate import arrays
     from fastnn.gradients.check import AGREE, CANNOT_TELL, DIFFER, check_gradients
-    from fastnn.operations import LOSSES as KINDS
-    from fastnn.operations.losses.base import SIGNS
 
     samples = arrays.integer("samples", options.samples, minimum=1)
     generator = arrays.generator("seed", arrays.integer("seed", options.seed, minimum=0))
     (x, t), _ = datasets.load_digits(dtype=options.dtype)
     some = generator.permutation(len(x))[:samples]
-    network = network_of(x.shape[1], options, generator, loss=options.loss)
-    targets, kind = t[some], KINDS[options.loss]
-    if not kind().takes_classes:
-        shares = datasets.one_hot(targets, network.outputs)
-        targets = 2 * shares - 1 if kind.accepts == SIGNS else shares
+    loss = networks.loss_of(options.loss)
+    network = networks.network_of(x.shape[1], networks.CLASSES, options, generator, loss)
+    targets = networks.targets_for(loss, t[some], networks.CLASSES, "float32")
     report = check_gradients(network, x[some], targets, h=options.h)
     if options.plot is not None:
         report.plot(options.plot)

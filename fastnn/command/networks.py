@@ -1,31 +1,77 @@
-"""The network that a command's options ask for."""
+"""The network that a command's options ask for, and targets as its loss takes them."""
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from fastnn.command.options import CROSS_ENTROPY
-from fastnn.gate.names import LossName
+from fastnn.command import specs
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from fastnn.losses import Loss
     from fastnn.network.network import Network
 
 CLASSES = 10  # of the digits, of MNIST and of files in its format
+HIDDEN, ACTIVATION = [50], "relu"  # where nothing is said
+
+
+def loss_of(text: str) -> "Loss":
+    """The loss that an option names."""
+    from fastnn.operations import LOSSES
+
+    made: Loss = specs.made("--loss", LOSSES, text)
+    return made
 
 
 def network_of(
-    inputs: int, options: argparse.Namespace, generator: "np.random.Generator", loss: LossName = CROSS_ENTROPY
+    inputs: int, outputs: int, options: argparse.Namespace, generator: "np.random.Generator", loss: "Loss"
 ) -> "Network":
-    """The network that --hidden, --activation, --loss and --dtype ask for."""
+    """The network that --hidden, --activation or --layers, and --dtype ask for, with the last layer for the loss."""
     from fastnn import operations
+    from fastnn.engine.regularization import Regularization
     from fastnn.layers import Affine, Layer
     from fastnn.network.network import Network
 
     layers: list[Layer] = []
-    for width in options.hidden:
-        layers += [Affine(inputs, width), operations.ACTIVATIONS[options.activation]()]
-        inputs = width
-    layers.append(Affine(inputs, CLASSES))
-    layers += [operations.ACTIVATIONS[name]() for name in operations.LOSSES[loss].follows[:1]]
-    return Network(layers, loss, rng=generator, dtype=options.dtype)
+    text = getattr(options, "layers", None)
+    if text is not None:
+        layers = specs.layers("--layers", text, inputs)
+    else:
+        for width in HIDDEN if options.hidden is None else options.hidden:
+            layers += [Affine(layers_outputs(layers, inputs), width), *_after(options)]
+    layers.append(Affine(layers_outputs(layers, inputs), outputs))
+    layers += [operations.ACTIVATIONS[name]() for name in loss.follows[:1]]
+    penalty = Regularization(getattr(options, "l1", 0.0), getattr(options, "l2", 0.0))
+    return Network(layers, loss, rng=generator, dtype=options.dtype, regularization=penalty)
+
+
+def layers_outputs(layers: Any, inputs: int) -> int:
+    """The number of outputs of layers in one dimension."""
+    shape: tuple[int, ...] = (inputs,)
+    for layer in layers:
+        shape = layer.shape_of_output(shape)
+    return shape[0]
+
+
+def _after(options: argparse.Namespace) -> list[Any]:
+    """The layers after a hidden Affine."""
+    from fastnn import operations
+    from fastnn.layers import BatchNorm, Dropout
+
+    normalized = [BatchNorm()] if getattr(options, "batch_norm", False) else []
+    dropped = [] if getattr(options, "dropout", None) is None else [Dropout(options.dropout)]
+    return [*normalized, operations.ACTIVATIONS[options.activation or ACTIVATION](), *dropped]
+
+
+def targets_for(loss: "Loss", labels: Any, classes: int, dtype: str) -> Any:
+    """Labels as a loss takes classes: as they are, or as rows of 0 and 1, or of -1 and 1."""
+    from fastnn.datasets import one_hot
+
+    return labels if loss.takes_classes else flags_for(loss, one_hot(labels, classes, dtype=dtype))
+
+
+def flags_for(loss: "Loss", flags: Any) -> Any:
+    """Rows of 0 and 1 as a loss takes them."""
+    from fastnn.operations.losses.base import SIGNS
+
+    return 2 * flags - 1 if loss.accepts == SIGNS else flags

@@ -27,8 +27,8 @@ def command(commands: Commands, name: str, run: Callable[[argparse.Namespace], i
     return parser
 
 
-def add_seed(parser: Parser) -> None:
-    """Add the option of the seed."""
+def add_seed(parser: Any) -> None:
+    """Add the option of the seed to a parser, or to a group of its options."""
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all random numbers (0)")
 
 
@@ -48,7 +48,7 @@ def widths(text: str) -> list[int]:
     return numbers
 
 
-def check_place(option: str, file: str) -> None:
+def check_place(option: str, file: str, is_network: bool = True) -> None:
     """Refuse before the training what could not be saved after it."""
     from fastnn.network.files.paths import name_to_save
 
@@ -58,7 +58,8 @@ def check_place(option: str, file: str) -> None:
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{option}: expected an existing folder, got {path.parent}; create it first")
     try:
-        name_to_save(file)
+        if is_network:
+            name_to_save(file)
     except ValueError as error:
         raise ValueError(str(error).replace("path", option, 1)) from error
     if not os.access(path if path.exists() else path.parent, os.W_OK):

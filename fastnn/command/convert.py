@@ -1,0 +1,48 @@
+"""`fastnn convert`: a network from one kind of file to another."""
+
+import argparse
+import os
+
+from fastnn.command import models
+from fastnn.command import options as common
+
+EXAMPLES = """The names end in .npz, .safetensors or .onnx.
+
+examples:
+  fastnn convert net.npz net.onnx
+  fastnn convert net.onnx net.safetensors
+A file that is there is replaced. ONNX keeps no optimizer. For PyTorch call
+fastnn.load("net.npz").to_torch() in Python."""
+
+
+def add(commands: common.Commands) -> None:
+    """Add the command to the subparsers of fastnn.command.cli."""
+    parser = common.command(commands, "convert", run, "Write a network to a file of another kind.")
+    parser.usage, parser.epilog = "fastnn convert MODEL FILE [options]", EXAMPLES
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("model", metavar="MODEL", help="the file to read")
+    parser.add_argument("file", metavar="FILE", help="the file to write")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Read the one file and write the other."""
+    suffix = os.path.splitext(options.file)[1].lower()
+    if suffix not in models.READ:
+        remedy = (
+            "in Python, torch.save(fastnn.load(MODEL).to_torch(), FILE)" if suffix in (".pt", ".pth") else "rename it"
+        )
+        came = f"{options.file!r}; {remedy}"
+        raise ValueError(f"FILE: expected a name that ends in {', '.join(models.READ[:-1])} or .onnx, got {came}")
+    common.check_place("FILE", options.file, is_network=False)
+    network = models.load(options.model)
+    lost = ["the optimizer's state"] if suffix == models.ONNX and network.engine.state_owner else []
+    if suffix == models.ONNX:
+        network.to_onnx(options.file)
+    else:
+        network.save(options.file)
+    if options.json:
+        about = {"inputs": network.inputs, "outputs": network.outputs, "loss": network.loss_name}
+        common.print_json({"model": options.model, "file": options.file, **about, "lost": lost})
+    else:
+        print(f"{network.summary()}\n\nwritten to {options.file}{', without ' + lost[0] if lost else ''}")
+    return 0

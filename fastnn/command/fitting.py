@@ -1,0 +1,144 @@
+"""The arguments of `Network.fit` that the options of `fastnn train` stand for."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from fastnn.command import options as common
+from fastnn.command import specs
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fastnn.command.training_data import Data
+    from fastnn.network.history import History
+    from fastnn.network.network import Network
+    from fastnn.optimizers import Optimizer
+
+OPTIMIZER, OPTIMIZER_OF_TABLES = "sgd", "adam"
+EPOCHS, EPOCHS_OF_TABLES = 20, 100
+RATE = 0.1  # of an optimizer whose own is SGD's
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Refuse combinations that mean nothing, and files that could not be written after the training."""
+    error = options.parser.error
+    names = [name for name, kind in optimizers().items() if hasattr(kind, "momentum")]
+    if options.momentum is not None and (options.optimizer or "").partition(":")[0] not in names:
+        error(f"argument --momentum: only together with --optimizer {' or '.join(names)}")
+    if options.resume and options.checkpoint is None:
+        error("argument --resume: only together with --checkpoint FILE")
+    if options.layers is not None:
+        for option in ("hidden", "activation", "dropout"):
+            if getattr(options, option) is not None:
+                error(f"argument --{option}: not together with --layers, which says it")
+        if options.batch_norm:
+            error("argument --batch-norm: not together with --layers, which says it")
+    for option in ("save", "log", "checkpoint"):
+        file = getattr(options, option)
+        if file is not None:
+            name = file.partition(",")[0] if option == "checkpoint" else file
+            common.check_place(f"--{option}", name, is_network=option != "log")
+
+
+def optimizers() -> "dict[str, type[Optimizer]]":
+    """The classes of optimizers by the names of the command line."""
+    from fastnn.operations import OPTIMIZERS
+
+    return {name.lower(): kind for name, kind in OPTIMIZERS.items()}
+
+
+def optimizer_of(options: argparse.Namespace, usual: str) -> "Optimizer":
+    """The optimizer that --optimizer, --lr and --momentum ask for."""
+    from fastnn.optimizers import SGD
+
+    text = options.optimizer or usual
+    name, _, rest = text.partition(":")
+    kind = optimizers()[name.strip()]
+    given = {"lr": options.lr, "momentum": options.momentum}
+    if options.lr is None and kind.lr == SGD.lr and not hasattr(kind, "epsilon"):
+        given["lr"] = RATE
+    given = {key: value for key, value in given.items() if value is not None}
+    if not rest:
+        return kind(**given)  # whose errors name the options
+    made: Optimizer = specs.of_kind("--optimizer", kind, rest, **given)
+    return made
+
+
+def arguments(options: argparse.Namespace, data: "Data", generator: "np.random.Generator") -> dict[str, Any]:
+    """The arguments, but for x, t, progress and callbacks."""
+    from fastnn.gate import arrays
+
+    is_table = data.encoding is not None
+    usual = EPOCHS_OF_TABLES if is_table else EPOCHS
+    epochs = arrays.integer("epochs", usual if options.epochs is None else options.epochs, minimum=0)
+    schedule = None if options.schedule is None else specs.schedule("--schedule", options.schedule, epochs)
+    return {
+        "epochs": epochs,
+        "batch_size": arrays.integer("batch_size", options.batch_size, minimum=1),
+        "optimizer": optimizer_of(options, OPTIMIZER_OF_TABLES if is_table else OPTIMIZER),
+        "schedule": schedule,
+        "validation_data": data.validation,
+        "shuffle": not options.no_shuffle,
+        "rng": generator,
+        "gradient": options.gradient,
+        "sample_weight": data.sample_weight,
+        "class_weight": None if options.class_weight is None else class_weights(options.class_weight, data),
+        "metrics": [] if options.metrics is None else [name.strip() for name in options.metrics.split(",")],
+        "resume": options.checkpoint.partition(",")[0] if options.resume else None,
+    }
+
+
+def class_weights(text: str, data: "Data") -> Any:
+    """The factor of each class: N / (K times its rows) if balanced, else as the option says, 1 by default.
+
+    Source of the balanced ones: King and Zeng, Political Analysis 9 (2001).
+    """
+    import numpy as np
+
+    names, expected = data.classes, "--class-weight: expected balanced, or NAME=X for some of the classes"
+    if not names:
+        raise ValueError(f"{expected}, got {text!r} for numbers; leave it out, or pass --task classification")
+    if text == "balanced":
+        counts = np.bincount(data.labels, minlength=len(names))
+        return len(data.labels) / (len(names) * np.maximum(counts, 1))
+    weights = np.ones(len(names))
+    for part in text.split(","):
+        name, _, number = part.rpartition("=")
+        value = specs.value_of(number)
+        if name.strip() not in names or not isinstance(value, int | float):
+            raise ValueError(f"{expected} {', '.join(names[:12])}, got {part!r}; write {names[0]}=2.5")
+        weights[names.index(name.strip())] = value
+    return weights
+
+
+def callbacks(options: argparse.Namespace) -> list[Any]:
+    """Early stopping, a log and checkpoints."""
+    found: list[Any] = []
+    if options.early_stopping is not None:
+        from fastnn.network.early_stopping import EarlyStopping
+
+        found.append(specs.of_kind("--early-stopping", EarlyStopping, options.early_stopping))
+    if options.log is not None:
+        from fastnn.network.csv_logger import CSVLogger
+
+        found.append(CSVLogger(options.log))
+    if options.checkpoint is not None:
+        from fastnn.network.checkpoint import Checkpoint
+
+        found.append(specs.of_kind("--checkpoint", Checkpoint, options.checkpoint))
+    return found
+
+
+class Table:
+    """Prints a row after each epoch, in columns as wide as their names; the constant learning rate is left out."""
+
+    begun = False
+
+    def __call__(self, network: "Network", history: "History") -> None:
+        figures = {name.replace("_", " "): value for name, value in history.last().items() if name != "learning_rate"}
+        if not self.begun:
+            print("epoch  " + "  ".join(f"{name:>8}" for name in figures))
+        texts = {name: f"{value:.4f}" if abs(value) < 1000 else f"{value:.3g}" for name, value in figures.items()}
+        line = "  ".join(f"{text:>{max(8, len(name))}}" for name, text in texts.items())
+        print(f"{history.epochs:>5}  {line}", flush=True)
+        self.begun = True

@@ -1,0 +1,162 @@
+"""A table as data to train on: its parts, its encoding, and what to tell the user about them."""
+
+import argparse
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn.command import networks, outputs, table_options
+from fastnn.command.training_data import Data, share_of
+from fastnn.errors import DatasetError
+
+if TYPE_CHECKING:
+    from fastnn.losses import Loss
+    from fastnn.tables.encoding import Choices, Encoding
+    from fastnn.tables.table import Table
+
+TEST = "0.2"
+FEWEST_NUMBERED = 20  # rows whose different integers look like their numbers
+
+
+def prepare(options: argparse.Namespace, generator: Any) -> Data:
+    """Read the table, choose the task, split the rows, and encode them."""
+    from fastnn.tables import encoding as encodings
+    from fastnn.tables import targets
+
+    table, choices = table_and_choices(options)
+    task, why = targets.task_of(table, choices.targets) if options.task is None else (options.task, "")
+    loss = networks.loss_of(options.loss or outputs.USUAL_LOSSES[task])
+    choices = replace(choices, scales_targets=outputs.scales_targets(loss))
+    rows = encodings.complete_rows(table, choices)
+    train, validation, test = _split(table, choices, task, rows, options, generator)
+    learned = encodings.learn(table, choices, task, train)
+    x = learned.encode(table, options.dtype, fills=True)
+    t = learned.encode_targets(table, options.dtype, fills=True)
+    count = len(learned.targets[0].classes) or len(learned.targets)
+
+    def part(where: Any) -> tuple[Any, Any]:
+        """Inputs and encoded targets of rows, or of another file."""
+        if not isinstance(where, str):
+            return x[where], t[where]
+        other = table_options.read_fitting(where, options, learned, options.ignore, needs_targets=True)
+        return learned.encode(other, options.dtype), learned.encode_targets(other, options.dtype)
+
+    def fitting(t: Any) -> Any:
+        return fit_targets(t, learned, loss, options.dtype)
+
+    (x_train, labels), watched, measured = part(train), part(validation), part(test)
+    to_watch, to_measure = ((x, fitting(t)) if len(x) else None for x, t in (watched, measured))
+    made = Data(x_train, fitting(labels), to_watch, to_measure, count, loss)
+    made.encoding, made.classes, made.labels = learned, learned.targets[0].classes, labels
+    made.test_targets = measured[1]
+    if options.sample_weight is not None:
+        made.sample_weight = _weights(table, options.sample_weight)[train]
+    made.lines = [*_lines(table, learned, made, why, table.rows - len(rows)), *_notes(table, learned, train)]
+    return made
+
+
+def fit_targets(t: Any, encoding: "Encoding", loss: "Loss", dtype: str) -> Any:
+    """Encoded targets as the loss takes them."""
+    if encoding.targets[0].classes:
+        return networks.targets_for(loss, t, len(encoding.targets[0].classes), dtype)
+    return networks.flags_for(loss, t) if encoding.task == "multilabel" else t
+
+
+def table_and_choices(options: argparse.Namespace) -> "tuple[Table, Choices]":
+    """The table that --data names, and the user's choices about its columns."""
+    from fastnn.tables.encoding import Choices
+
+    table = table_options.read(options.data, options)
+    categorical = table.find("--categorical", options.categorical)
+    if categorical:
+        table = table_options.read(options.data, options, categorical)
+    given = options.target or (["t"] if "t" in table.groups or ("t" in table.columns and "x" in table.groups) else [])
+    if not given:
+        raise DatasetError(f"--target: expected {table.shown}, got none; name the one to predict")
+    chosen, ignored = table.find("--target", given), table.find("--ignore", options.ignore)
+    if options.sample_weight is not None:
+        ignored += table.find("--sample-weight", [options.sample_weight])
+    both = [name for name in chosen if name in ignored]
+    if both:
+        raise DatasetError(
+            f"--target: expected a column that is not left out, got {both[0]}; remove it from the others"
+        )
+    from fastnn.gate import arrays
+
+    most = arrays.integer("most_categories", options.most_categories, minimum=1)
+    return table, Choices(tuple(chosen), tuple(ignored), options.missing, not options.no_scaling, most_categories=most)
+
+
+def _split(
+    table: "Table", choices: "Choices", task: str, rows: Any, options: argparse.Namespace, generator: Any
+) -> tuple[Any, Any, Any]:
+    """The rows to train on, to validate and to test; a file's name in their place where one is given."""
+    from fastnn.datasets import train_test_split
+    from fastnn.tables.inputs import texts_in
+
+    labels = texts_in(table, choices.targets[0]).codes if task == "classification" else np.zeros(table.rows, int)
+    parts: list[Any] = []
+    for option, text in (("--test", options.test or TEST), ("--validation", options.validation)):
+        if os.path.exists(text):
+            parts.append(text)
+            continue
+        share = share_of(option, text)
+        try:
+            (rows, _), (own, _) = train_test_split(rows, labels[rows], share, generator)
+        except ValueError as error:
+            raise ValueError(str(error).replace("test_fraction", option, 1)) from error
+        parts.append(own)
+    return rows, parts[1], parts[0]
+
+
+def _weights(table: "Table", name: str) -> Any:
+    from fastnn.tables.inputs import numbers_in
+
+    values = numbers_in(table, table.find("--sample-weight", [name])[0])
+    if np.isnan(values).any():
+        row = int(np.isnan(values).argmax()) + 1
+        raise DatasetError(f"{table.source}: expected a factor in each row, got none in row {row:,}; fill it in")
+    return values
+
+
+def _lines(table: "Table", learned: "Encoding", data: Data, why: str, dropped: int) -> list[str]:
+    """What the file and its parts are."""
+    counts = [len(part[0]) if part is not None else 0 for part in (data.validation, data.test)]
+    parts = f"{len(data.x):,} to train, {counts[0]:,} to validate, {counts[1]:,} to test"
+    lines = [f"{table.source}: {table.rows:,} rows, {parts}"]
+    if dropped:
+        lines.append(f"  {dropped:,} rows without a value in each cell are left out")
+    if not table.has_header and len(table.columns) > 1:
+        lines.append("  no header: columns are called 1, 2, ...; --header yes takes names from the first line")
+    texts = sum(one.kind == "text" for one in learned.inputs)
+    left = f", {len(learned.ignored)} left out" if learned.ignored else ""
+    columns = f"{len(learned.inputs) - texts:,} columns of numbers and {texts:,} of texts"
+    lines.append(f"  {learned.width:,} inputs from {columns}{left}")
+    names = ", ".join(one.name for one in learned.targets[:6]) + (", ..." if len(learned.targets) > 6 else "")
+    if data.classes:
+        shown = ", ".join(data.classes[:6]) + (", ..." if len(data.classes) > 6 else "")
+        names += f" ({len(data.classes)} classes: {shown})"
+    reason = f", as {why}; --task chooses another" if why else ""
+    lines.append(f"  {learned.task} of {names}{reason}")
+    return lines
+
+
+def _notes(table: "Table", learned: "Encoding", train: Any) -> list[str]:
+    """Columns that may be no inputs at all."""
+    from fastnn.tables.table import Numbers
+
+    notes = []
+    for one in learned.inputs:
+        column = table.columns[one.name]
+        values = column.values if isinstance(column, Numbers) else column.codes  # type: ignore[union-attr]
+        own = values[train]
+        if len(own) and (own == own[0]).all():
+            notes.append(f"  note: column {one.name!r} is the same in all rows to train on")
+        is_new = isinstance(column, Numbers) and table.rows >= FEWEST_NUMBERED
+        if is_new and (values == np.round(values)).all() and len(np.unique(values)) == table.rows:
+            notes.append(
+                f"  note: column {one.name!r} has another integer in each row; pass --ignore if it numbers them"
+            )
+    return notes
