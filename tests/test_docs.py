@@ -16,6 +16,7 @@ NEEDS = {
     "many-networks": ["joblib"],
     "cluster": ["distributed"],
     "scikit-learn": ["sklearn"],
+    "gallery": ["matplotlib"],
 }
 
 

@@ -65,10 +65,59 @@ def test_descent_paths_and_contours() -> None:
 
 def test_bounds_of_paths() -> None:
     ax = plots.descent_paths(bowl, np.array([[0.0, 1.0], [4.0, 1.0]]), ax=Figure().subplots())
-    np.testing.assert_allclose([*ax.get_xlim(), *ax.get_ylim()], [-0.6, 4.6, 0.6, 1.4])  # a fifth of the other's
+    np.testing.assert_allclose([*ax.get_xlim(), *ax.get_ylim()], [-0.6, 4.6, -0.2, 2.2])  # 0.6 of the other's
     ax = plots.descent_paths(lambda x: 1.0, [PATH[:1]], ax=Figure().subplots())  # neither moves nor has contours
     assert ax.get_xlim()[0] < -7.0 < ax.get_xlim()[1]
     assert not ax.collections
+
+
+def test_circles_are_round() -> None:
+    figure = Figure(figsize=(6, 3))
+    (ax,) = plots.learning_rates(lambda x: float(x @ x), [3.0, 1.0], (0.1,), axes=[figure.add_subplot(1, 2, 1)])
+    for one in (ax, plots.descent_paths(bowl, PATH, ax=figure.add_subplot(1, 2, 2))):
+        figure.draw_without_rendering()
+        width, height = one.get_window_extent().size
+        assert width / np.ptp(one.get_xlim()) == pytest.approx(height / np.ptp(one.get_ylim()))
+    long = plots.descent_paths(bowl, PATH, bounds=((-100, 100), (-3, 3)))
+    assert long.get_aspect() == "auto"  # on one scale it would be a line
+
+
+@pytest.mark.parametrize("f", [bowl, lambda x: 1e-7 * bowl(x), lambda x: bowl(x) - 3.21, lambda x: 4e5 * x[0]])
+def test_levels_are_round_numbers(f: Callable[[Array], float]) -> None:
+    ax = plots.descent_paths(f, PATH, bounds=((-8, 2), (-3, 3)))
+    (contours,) = (item for item in ax.collections if hasattr(item, "levels"))
+    assert len(contours.levels) == 16 and (np.diff(contours.levels) > 0).all()
+    step = np.ptp(contours.levels) / 15**2  # of the parabola, the first one
+    for i in range(1, 15):
+        spacing = (2 * i + 1) * step
+        assert any(contours.levels[i] / unit == pytest.approx(round(contours.levels[i] / unit), abs=1e-6)
+                   for unit in _units(spacing / 5, spacing / 2))  # fmt: skip
+        assert abs(contours.levels[i] - contours.levels[0] - i**2 * step) <= spacing / 4 + 1e-9 * abs(
+            contours.levels[i]
+        )
+
+
+@pytest.mark.parametrize("f", [lambda x: 1e-320 * x[0], lambda x: 1e13 + x[0], lambda x: 1e300 * x[0]])
+def test_levels_increase_where_rounding_would_merge_them(f: Callable[[Array], float]) -> None:
+    ax = plots.descent_paths(f, PATH, bounds=((-8, 2), (-3, 3)))
+    (drawn,) = (item for item in ax.collections if hasattr(item, "levels"))
+    assert len(drawn.levels) == 16 and (np.diff(drawn.levels) > 0).all()
+
+
+def _units(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten within bounds."""
+    units = [factor * 10.0**power for power in range(-20, 20) for factor in (1, 2, 5)]
+    return [unit for unit in units if low <= unit <= high * (1 + 1e-9)]
+
+
+@pytest.mark.parametrize("start", [(-3.0, 4.0), (3.0, 4.0), (-3.0, -4.0), (3.0, -4.0)])
+def test_the_legend_leaves_the_path_free(start: tuple[float, float]) -> None:
+    path = fastnn.gradient_descent(lambda x: float(x @ x), start, 0.1, 30)[1]
+    (rates,) = plots.learning_rates(lambda x: float(x @ x), start, (0.1,), axes=[Figure().subplots()])
+    for ax in (plots.descent_paths(lambda x: float(x @ x), path), rates):
+        ax.figure.draw_without_rendering()
+        box = ax.get_legend().get_window_extent()
+        assert not any(box.contains(*point) for point in ax.transData.transform(path))
 
 
 def test_contours_where_f_is_finite() -> None:

@@ -179,7 +179,8 @@ def test_gradient_check_shows_the_errors() -> None:
     assert len(axes) == 4
     for ax, (name, error) in zip(axes, found.errors.items(), strict=True):
         np.testing.assert_array_equal(ax.images[0].get_array(), np.maximum(np.atleast_2d(error), 1e-10))
-        assert ax.get_ylabel() == f"{name}\n{error.shape}"
+        assert ax.get_ylabel() == {"W1": "W1\n2 rows", "W2": "W2\n6 rows"}.get(name, name)
+        assert ax.get_xlabel() == {"W1": "6 columns", "W2": "3 columns"}.get(name, f"{error.size} entries")
     same = found.plot()
     assert isinstance(same, Figure)
     assert [ax.get_ylabel() for ax in same.axes] == [ax.get_ylabel() for ax in axes[0].figure.axes]

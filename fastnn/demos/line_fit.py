@@ -83,7 +83,6 @@ def pictures() -> dict[str, Any]:
     for kind, projection, path_columns in (("contour", None, path.T), ("3d", "3d", (*path.T, heights))):
         ax = panels.new(1, 1, (6.4, 4.8), projection=projection, managed=False)[0]
         fastnn.plots.line_fit_surface(x[:, 0], t[:, 0], w=w, b=b, kind=kind, ax=ax)
-        ax.computed_zorder = False  # in 3d: the minimum over the path over the surface
         ax.plot(*path_columns, "o-", color=panels.COLORS[4], markersize=3, zorder=1.5, label="descent")
         ax.legend()
         drawn[f"line-fit-{kind}"] = ax

@@ -1,6 +1,6 @@
 """Pictures of functions: activations, descents, the loss of a line."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,21 +12,15 @@ from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.checks import shown
 from fastnn.gate.slips import answers_slips
-from fastnn.gradients import descent, evaluation
+from fastnn.gradients import descent
 from fastnn.operations import ACTIVATIONS
-from fastnn.plots import panels
-from fastnn.plots.panels import COLORS, GRID, MARKERS, Axes
+from fastnn.plots import contours, panels
+from fastnn.plots.contours import Bounds, Function
+from fastnn.plots.panels import COLORS, GRID, Axes
 
 OF_ONE_NUMBER = [name for name, kind in ACTIVATIONS.items() if kind.takes_elements]
 POINTS = 401  # of a curve
-CELLS = 101  # of contours, in each direction
-LEVELS = 15  # of contours
-MARKED = 100  # steps at most whose points are marked
 FAR = 1e6  # times its start: a descent that reaches it has diverged
-MARGIN = 0.15  # on each side, as a fraction of the drawing
-
-Function = Callable[[Array], Any]
-Bounds = list[tuple[float, float]]
 
 
 @answers_slips
@@ -115,14 +109,15 @@ def descent_paths(
     elif not isinstance(labels, list | tuple) or len(labels) != len(checked):
         came = str(len(labels)) if isinstance(labels, list | tuple) else shown(labels)
         raise ValueError(f"labels: expected one for each of the {len(checked)} paths, got {came}; pass a list")
-    within = _window(np.concatenate(checked)) if bounds is None else _bounds(bounds)
-    grid = _grid(f, within)
+    within = contours.window(np.concatenate(checked)) if bounds is None else _bounds(bounds)
+    grid = contours.grid_of(f, within)
     ax = (given or panels.new(1, 1, (6.4, 4.8)))[0]
-    _draw_contours(ax, grid)
+    contours.draw_contours(ax, grid)
     for i, path in enumerate(checked):
-        _draw_path(ax, path, i, labels[i] if labels else "descent", i == len(checked) - 1)
-    ax.legend()
-    ax.set(xlabel="$x_0$", ylabel="$x_1$", xlim=within[0], ylim=within[1], title="Descent over the contours of f")
+        contours.draw_path(ax, path, i, labels[i] if labels else "descent", i == len(checked) - 1)
+    contours.set_range(ax, within)
+    ax.legend(loc=contours.free_corner(checked, within))
+    ax.set_title("Descent over the contours of f")
     return ax
 
 
@@ -165,32 +160,32 @@ def learning_rates(
     start = arrays.floats("init_x", start, ("variables",), dtype="float64", rounding=True, finite=True)
     if start.size > 2:
         raise ValueError(f"init_x: expected one or two variables, got {start.size}; only these can be drawn")
-    if not np.isfinite(_values(f, start[None])).all():
+    if not np.isfinite(contours.values_at(f, start[None])).all():
         raise ValueError(f"init_x: expected a start where f is finite, got {start.tolist()}; start elsewhere")
     paths = [_descend(f, start, rate, step_num) for rate in steps]
-    heights = [_values(f, path) for path in paths]
+    heights = [contours.values_at(f, path) for path in paths]
     visible = _near_start(heights)
-    within = _window(np.concatenate([path[near] for path, near in zip(paths, visible, strict=True)]))
+    within = contours.window(np.concatenate([path[near] for path, near in zip(paths, visible, strict=True)]))
     if start.size == 2:
-        grid = _grid(f, within)
+        grid = contours.grid_of(f, within)
     else:
         line = np.linspace(*within[0], POINTS)
-        curve = _values(f, line[:, None])
+        curve = contours.values_at(f, line[:, None])
         reached = [height[near] for height, near in zip(heights, visible, strict=True)]
-        limits = _window(np.array([np.nanmin(curve), *map(np.min, reached), *map(np.max, reached)])[:, None])[0]
+        limits = contours.window(np.array([np.nanmin(curve), *map(np.min, reached), *map(np.max, reached)])[:, None])[0]
     drawn = given or panels.new(len(steps), 4, (3.2, 3.2))
     for ax, rate, path, height in zip(drawn, steps, paths, heights, strict=True):
         if start.size == 2:
-            _draw_contours(ax, grid)
-            _draw_path(ax, path, 0, "descent", True)
-            ax.set(xlabel="$x_0$", ylabel="$x_1$", xlim=within[0], ylim=within[1])
+            contours.draw_contours(ax, grid)
+            contours.draw_path(ax, path, 0, "descent", True)
+            contours.set_range(ax, within)
         else:
             ax.grid(**GRID)
             ax.plot(line, curve, color="0.4", label="f")
-            _draw_path(ax, np.column_stack([path, height]), 0, "descent", True)
+            contours.draw_path(ax, np.column_stack([path, height]), 0, "descent", True)
             ax.set(xlabel="x", ylabel="f(x)", xlim=within[0], ylim=limits)
         ax.set_title(f"learning rate {rate:g}\n{_outcome(height, step_num)}", fontsize="medium")
-    drawn[-1].legend(fontsize="small")
+    drawn[-1].legend(fontsize="small", loc=contours.free_corner(paths[-1:], within) if start.size == 2 else "best")
     return panels.as_array(drawn)
 
 
@@ -235,11 +230,12 @@ def line_fit_surface(x: Any, t: Any, *, w: Any = None, b: Any = None, kind: str 
     from matplotlib.colors import PowerNorm
 
     ax = (given or panels.new(1, 1, (6.4, 4.8), projection=projection))[0]
-    levels = _levels(losses)
+    levels = contours.levels_of(losses)
     colors: dict[str, Any] = {"cmap": "viridis", "norm": PowerNorm(0.5, *levels[[0, -1]])}
     if kind == "3d":
         ax.plot_surface(w[None], b[:, None], losses, alpha=0.75, rcount=50, ccount=50, **colors)
         ax.set_zlabel("loss", labelpad=8)
+        ax.computed_zorder = False  # marks and paths over the surface, not behind its front
     else:
         filled = ax.contourf(w, b, losses, levels=levels, **colors)
         ax.figure.colorbar(filled, ax=ax, label="loss", format="%.3g")
@@ -272,56 +268,6 @@ def _increasing(name: str, value: Any) -> Array:
     if found.size < 2 or not (np.diff(found) > 0).all():
         raise ValueError(f"{name}: expected at least two increasing numbers; pass some such as np.linspace(-1, 1, 200)")
     return found
-
-
-def _window(points: Array) -> Bounds:
-    """Bounds around points (M, variables), with a margin; a variable that hardly varies gets a fifth of the other's."""
-    lows, highs = points.min(axis=0), points.max(axis=0)
-    spans = highs - lows
-    widest = float(spans.max()) or max(1.0, float(np.abs(points).max()))
-    room = MARGIN * spans + np.maximum(0.2 * widest - spans, 0.0) / 2
-    return [(float(low), float(high)) for low, high in zip(lows - room, highs + room, strict=True)]
-
-
-def _values(f: Function, points: Array) -> Array:
-    """f at points (M, variables), each a copy."""
-    with np.errstate(all="ignore"):
-        return np.array([evaluation.number(f(point.copy())) for point in points])
-
-
-def _grid(f: Function, within: Bounds) -> tuple[Array, Array, Array]:
-    """Both variables and f (second variable, first variable)."""
-    first, second = (np.linspace(low, high, CELLS) for low, high in within)
-    points = np.stack(np.meshgrid(first, second), axis=-1).reshape(-1, 2)
-    return first, second, _values(f, points).reshape(CELLS, CELLS)
-
-
-def _levels(values: Array) -> Array:
-    """Levels spaced evenly on a parabola; none where the values do not vary."""
-    finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    levels = low + (high - low) * np.linspace(0.0, 1.0, LEVELS + 1) ** 2
-    return levels if (np.diff(levels) > 0).all() else np.empty(0)
-
-
-def _draw_contours(ax: Axes, grid: tuple[Array, Array, Array]) -> None:
-    first, second, values = grid
-    levels = _levels(values)
-    if levels.size:
-        style: dict[str, Any] = {"colors": "0.65", "linewidths": 0.8, "linestyles": "solid"}
-        lines = ax.contour(first, second, np.ma.masked_invalid(values), levels=levels, **style)
-        ax.clabel(lines, levels[3::3], fontsize=7, fmt="%.3g")
-
-
-def _draw_path(ax: Axes, path: Array, number: int, label: str, is_last: bool) -> None:
-    """A path (M, 2) with its two ends; the last path names them in the legend."""
-    color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
-    marker = marker if len(path) <= MARKED else ""
-    ax.plot(*path.T, "-", marker=marker, markersize=3.5, linewidth=1.4, color=color, label=label)
-    ends = (("o", "white", 9, "start"), ("*", color, 13, "end"))
-    for place, (shape, face, size, name) in zip(path[[0, -1]], ends, strict=True):
-        style = {"markerfacecolor": face, "markeredgecolor": color, "markersize": size, "zorder": 3}
-        ax.plot(*place[:, None], shape, **style, label=name if is_last else None)
 
 
 def _descend(f: Function, start: Array, rate: float, step_num: int) -> Array:

@@ -223,7 +223,8 @@ def first_layer_weights(
 def gradient_check(report: GradientReport, *, axes: Any = None) -> Array:
     """The relative errors of all entries as heat maps, a panel for each tensor, its rows from top to bottom.
 
-    If a tensor has more rows or columns than a panel has pixels, each pixel shows the largest of its entries.
+    The rows of W are its inputs, the columns its outputs. If a tensor has more rows or columns than a panel has pixels,
+    each pixel shows the largest of its entries.
 
     Parameters
     ----------
@@ -251,7 +252,9 @@ def gradient_check(report: GradientReport, *, axes: Any = None) -> Array:
     for ax, (name, error) in zip(drawn, report.errors.items(), strict=True):
         picture = np.maximum(_largest_of_blocks(np.atleast_2d(error)), LEAST_ERROR)
         image = ax.imshow(picture, norm=norm, aspect="auto", interpolation="nearest")
-        ax.set_ylabel(f"{name}\n{error.shape}", rotation=0, ha="right", va="center")
+        rows = "" if error.ndim < 2 else f"\n{error.shape[0]:,} rows"
+        ax.set_ylabel(f"{name}{rows}", rotation=0, ha="right", va="center")
+        ax.set_xlabel(f"{error.shape[1]:,} columns" if rows else f"{error.size:,} entries", fontsize="small")
         ax.set_xticks([])
         ax.set_yticks([])
     drawn[0].set_title("Relative error of the analytic gradient")
