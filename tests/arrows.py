@@ -22,7 +22,7 @@ ARROWS = {
     "observing": "engine gate layers operations reference system",
     "gradients": "engine engine.interpreters errors gate kernels observing operations system",
     "datasets": "errors gate system",
-    "tables": "datasets errors gate",
+    "tables": "datasets errors gate system",
     "information": "gate",
     "validation": "datasets gate network system",
     "models": "datasets engine.interpreters errors functional gate kernels layers network optimizers",

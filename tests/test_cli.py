@@ -169,7 +169,7 @@ def test_modules_import_nothing_that_loads_numba() -> None:
         found.add(name)
         if name.startswith("fastnn.command."):
             waiting |= imported_at_once(name) - found
-    light = {"demos.command", "dropin.script", "errors", "gate.names", "system.messages", "version"}
+    light = {"demos.command", "dropin.script", "errors", "gate.names", "system.files", "system.messages", "version"}
     assert {name for name in found if not name.startswith("fastnn.command.")} == {f"fastnn.{name}" for name in light}
     assert {"fastnn.command.train", "fastnn.command.fitting"} <= found
 

@@ -27,7 +27,7 @@ COMMANDS = (
 # The option for each argument whose name may begin one of fastnn's errors.
 OPTIONS = {
     "batch_size": "--batch-size", "epochs": "--epochs", "folder": "--data", "lr": "--lr",
-    "momentum": "--momentum", "most_categories": "--most-categories", "n": "--threads", "path": "--save",
+    "momentum": "--momentum", "most_categories": "--most-categories", "n": "--threads",
     "rate": "--dropout", "seed": "--seed", "test_fraction": "--validation",
 }  # fmt: skip
 INTERRUPTED, READER_GONE = 130, 141  # what shells report for a program ended by SIGINT or SIGPIPE
@@ -46,13 +46,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         messages.tell("fastnn: interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        with contextlib.suppress(OSError):  # else Python complains when it flushes at its end
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return READER_GONE
     except (ValueError, OSError, MemoryError, ImportError) as error:  # ImportError: an extra that is not installed
         messages.tell(f"fastnn: error: {_sentence(error)}")
+        try:
+            print(end="", flush=True)
+        except OSError:  # a full disk, perhaps the error itself
+            _forget_output()
         return 1
     raise ended  # outside all handlers, which would chain it to an error of ours
+
+
+def _forget_output() -> None:
+    """Drop what could not be written, as Python would try again, and complain, at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _sentence(error: Exception) -> str:

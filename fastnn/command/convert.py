@@ -36,10 +36,8 @@ def run(options: argparse.Namespace) -> int:
     common.check_place("FILE", options.file, is_network=False)
     network = models.load(options.model)
     lost = ["the optimizer's state"] if suffix == models.ONNX and network.engine.state_owner else []
-    if suffix == models.ONNX:
-        network.to_onnx(options.file)
-    else:
-        network.save(options.file)
+    with common.naming("FILE"):
+        network.to_onnx(options.file) if suffix == models.ONNX else network.save(options.file)
     if options.json:
         about = {"inputs": network.inputs, "outputs": network.outputs, "loss": network.loss_name}
         common.print_json({"model": options.model, "file": options.file, **about, "lost": lost})

@@ -4,6 +4,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any
 
+from fastnn.command import options as common
 from fastnn.command import table_options
 from fastnn.errors import DatasetError, ModelFileError
 from fastnn.system import files
@@ -23,16 +24,19 @@ def load(path: str) -> "Network":
     from fastnn.network.files import paths
     from fastnn.network.network import Network
 
-    name = paths.file_name(path)
-    suffix = os.path.splitext(name)[1].lower()
-    if suffix in paths.OTHER_FORMATS - {ONNX}:
-        own = "Network.from_torch reads a module of PyTorch in Python" if suffix in (".pt", ".pth") else "convert it"
-        raise ModelFileError(f"{path}: expected a network in a file {' or '.join(READ)}, got {suffix}; {own}")
-    if suffix != ONNX:
-        return persistence.load(name)
-    with files.reading(name, "MODEL"):  # for its sentence about a missing file
-        pass
-    return Network.from_onnx(name)
+    with common.naming("MODEL"):
+        name = paths.file_name(path)
+        suffix = os.path.splitext(name)[1].lower()
+        if suffix in paths.OTHER_FORMATS - {ONNX}:
+            own = (
+                "Network.from_torch reads a module of PyTorch in Python" if suffix in (".pt", ".pth") else "convert it"
+            )
+            raise ModelFileError(f"{path}: expected a network in a file {' or '.join(READ)}, got {suffix}; {own}")
+        if suffix != ONNX:
+            return persistence.load(name)
+        with files.reading(name):  # for its sentence about a missing file
+            pass
+        return Network.from_onnx(name)
 
 
 def encoding_of(network: "Network", path: str) -> "Encoding | None":

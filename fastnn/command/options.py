@@ -1,10 +1,11 @@
 """What several commands share: names to choose from, options, and their checks."""
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias, get_args
 
 from fastnn.command.parser import Parser
@@ -48,6 +49,17 @@ def widths(text: str) -> list[int]:
     return numbers
 
 
+@contextlib.contextmanager
+def naming(option: str) -> Iterator[None]:
+    """Let an error about a file name the option that named the file."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        if not str(error).startswith("path:"):
+            raise
+        raise type(error)(str(error).replace("path", option, 1)) from error
+
+
 def check_place(option: str, file: str, is_network: bool = True) -> None:
     """Refuse before the training what could not be saved after it."""
     from fastnn.network.files.paths import name_to_save
@@ -57,10 +69,8 @@ def check_place(option: str, file: str, is_network: bool = True) -> None:
         raise IsADirectoryError(f"{option}: expected a file name, got the folder {file}; add a name to it")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{option}: expected an existing folder, got {path.parent}; create it first")
-    try:
+    with naming(option):
         if is_network:
             name_to_save(file)
-    except ValueError as error:
-        raise ValueError(str(error).replace("path", option, 1)) from error
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise PermissionError(f"{option}: expected a file that you may write, got {file}; choose another")

@@ -127,7 +127,7 @@ def _write(columns: dict[str, list[Any]], options: argparse.Namespace) -> None:
         return
     from fastnn.network.files import paths
 
-    with paths.writing(options.output) as file:
+    with common.naming("--output"), paths.writing(options.output) as file:
         file.write(lines.getvalue().encode())
     rows = len(next(iter(columns.values())))
     if options.json:

@@ -3,7 +3,7 @@
 import argparse
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 WORDS = {"true": True, "false": False, "none": None}
@@ -62,10 +62,19 @@ def _construct(option: str, kind: Any, parts: Sequence[str], values: dict[str, A
             expected = f"{option}: expected {', '.join(names) or 'no value'} of {kind.__name__}"
             raise ValueError(f"{expected}, got {shown(part.strip())}{did_you_mean(name, names)}")
         values[name] = value_of(value if equals else key)
+    values = {name: value for name, value in given.items() if name in names} | values
+    lacking = [one.name for one in fields(kind) if one.init and _is_required(one) and one.name not in values]
+    if lacking:
+        expected = f"{option}: expected {' and '.join(lacking)} of {kind.__name__}"
+        raise ValueError(f"{expected}, got none; write {', '.join(f'{name}=VALUE' for name in lacking)}")
     try:
-        return kind(**{name: value for name, value in given.items() if name in names} | values)
+        return kind(**values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{option}: {error}") from error
+
+
+def _is_required(field: Any) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
 
 
 def value_of(text: str) -> Any:

@@ -33,7 +33,7 @@ def add_data(group: Any) -> None:
     most = "refuse columns of texts with more categories (100)"
     add("--most-categories", type=int, default=100, metavar="N", help=most)
     add("--test", metavar="X", help="share of a table's rows to measure the result on, or a file (0.2)")
-    add("--validation", default="0.1", metavar="X", help="share of the other samples to watch, or a file (0.1)")
+    add("--validation", metavar="X", help="share of the other samples to watch, or a file (0.1)")
     add_format(group)
 
 

@@ -43,13 +43,18 @@ def run(options: argparse.Namespace) -> int:
         network.fit(data.x, data.t, progress=talks, callbacks=callbacks, **arguments)
     except KeyboardInterrupt:
         if options.save is not None:  # so that the training is not lost
-            network.save(options.save)
+            _save(network, options.save)
             messages.tell(f"fastnn: saved the network so far to {options.save}")
         raise
     if options.save is not None:
-        network.save(options.save)
+        _save(network, options.save)
     _report(network, data, callbacks, options)
     return 0
+
+
+def _save(network: "Network", file: str) -> None:
+    with common.naming("--save"):
+        network.save(file)
 
 
 def _report(network: "Network", data: "Data", callbacks: list[Any], options: argparse.Namespace) -> None:
@@ -74,8 +79,9 @@ def _report(network: "Network", data: "Data", callbacks: list[Any], options: arg
     names = [
         name for name in figures if name not in ("loss", "classes", "confusion", "labels", "targets", "all_labels")
     ]
-    shown = ", ".join(f"{name.replace('_', ' ')} {figures[name]:.4f}" for name in names) or "no samples to measure on:"
-    print(f"\ntest {shown} after {sum(history.seconds):.1f} s of training")
+    shown = ", ".join(f"{name.replace('_', ' ')} {figures[name]:.4f}" for name in names)
+    result = f"test {shown}" if shown else "no samples to test,"
+    print(f"\n{result} after {sum(history.seconds):.1f} s of training")
     if options.save is not None:
         again = "" if data.encoding is None else f", or use it: fastnn predict {options.save} FILE"
         print(f"saved; read it with fastnn.load({options.save!r}){again}")

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from fastnn.tables.encoding import Encoding
 
 
+VALIDATION = "0.1"  # the usual share
+
+
 @dataclass
 class Data:
     """Samples and targets as the loss takes them; validation and test are pairs, None without any rows.
@@ -66,7 +69,7 @@ def _of_images(options: argparse.Namespace, generator: Any) -> Data:
 
     loss = networks.loss_of(options.loss or "softmax_cross_entropy")
     (x, t), (x_test, t_test) = load_images(options.data, options.dtype)
-    share = share_of("--validation", options.validation)
+    share = share_of("--validation", options.validation or VALIDATION)
     (x, t), (x_validation, t_validation) = train_test_split(x, t, share, generator)
     count = networks.CLASSES
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn.command import networks, outputs, table_options
-from fastnn.command.training_data import Data, share_of
+from fastnn.command.training_data import VALIDATION, Data, share_of
 from fastnn.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -98,17 +98,26 @@ def _split(
 
     labels = texts_in(table, choices.targets[0]).codes if task == "classification" else np.zeros(table.rows, int)
     parts: list[Any] = []
-    for option, text in (("--test", options.test or TEST), ("--validation", options.validation)):
-        if os.path.exists(text):
-            parts.append(text)
+    for option, given, usual in (("--test", options.test, TEST), ("--validation", options.validation, VALIDATION)):
+        if given is not None and os.path.exists(given):
+            parts.append(given)
             continue
-        share = share_of(option, text)
-        try:
-            (rows, _), (own, _) = train_test_split(rows, labels[rows], share, generator)
-        except ValueError as error:
-            raise ValueError(str(error).replace("test_fraction", option, 1)) from error
+        share = share_of(option, given or usual)
+        if given is None and round(share * len(rows)) in (0, len(rows)):  # a few rows are all to train on
+            share = 0.0
+        (rows, _), (own, _) = _parts(option, train_test_split, rows, labels[rows], share, generator)
         parts.append(own)
     return rows, parts[1], parts[0]
+
+
+def _parts(option: str, split: Any, rows: Any, *more: Any) -> Any:
+    """Two parts of the rows; errors name the option."""
+    try:
+        return split(rows, *more)
+    except ValueError as error:
+        came = f"{more[1]} of {len(rows)} rows"
+        expected = f"{option}: expected a share that leaves both parts a row"
+        raise ValueError(f"{expected}, got {came}; pass more rows, or 0 for no such part") from error
 
 
 def _weights(table: "Table", name: str) -> Any:
@@ -132,15 +141,21 @@ def _lines(table: "Table", learned: "Encoding", data: Data, why: str, dropped: i
         lines.append("  no header: columns are called 1, 2, ...; --header yes takes names from the first line")
     texts = sum(one.kind == "text" for one in learned.inputs)
     left = f", {len(learned.ignored)} left out" if learned.ignored else ""
-    columns = f"{len(learned.inputs) - texts:,} columns of numbers and {texts:,} of texts"
-    lines.append(f"  {learned.width:,} inputs from {columns}{left}")
+    numbers = _count(len(learned.inputs) - texts, "column")
+    lines.append(f"  {_count(learned.width, 'input')} from {numbers} of numbers and {texts:,} of texts{left}")
     names = ", ".join(one.name for one in learned.targets[:6]) + (", ..." if len(learned.targets) > 6 else "")
     if data.classes:
-        shown = ", ".join(data.classes[:6]) + (", ..." if len(data.classes) > 6 else "")
+        shown = ", ".join(" ".join(one.split()) for one in data.classes[:6]) + (
+            ", ..." if len(data.classes) > 6 else ""
+        )
         names += f" ({len(data.classes)} classes: {shown})"
     reason = f", as {why}; --task chooses another" if why else ""
     lines.append(f"  {learned.task} of {names}{reason}")
     return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _notes(table: "Table", learned: "Encoding", train: Any) -> list[str]:

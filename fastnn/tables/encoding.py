@@ -10,7 +10,7 @@ from fastnn.errors import DatasetError, ModelFileError
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.tables import inputs, targets
-from fastnn.tables.inputs import Input, TextInput
+from fastnn.tables.inputs import Input, NumberInput, TextInput, numbers_in
 from fastnn.tables.table import Table, is_number, listed
 from fastnn.tables.targets import TASKS, Target
 
@@ -94,7 +94,10 @@ class Encoding:
         place = 0
         with np.errstate(over="ignore"):
             for one in self.inputs:
-                one.encode(table, x[:, place : place + one.width])
+                own = x[:, place : place + one.width]
+                one.encode(table, own)
+                if isinstance(one, NumberInput) and not np.isfinite(own).all():
+                    raise _too_far(table, one, int((~np.isfinite(own[:, 0])).argmax()), x.dtype)
                 place += one.width
         return x
 
@@ -126,6 +129,15 @@ class Encoding:
             "missing": self.missing,
             "header": self.has_header,
         }
+
+
+def _too_far(table: Table, one: NumberInput, row: int, dtype: Any) -> DatasetError:
+    """The error about a number that is infinite as an input."""
+    came = f"{numbers_in(table, one.name)[row]:g} in row {row + 1:,}"
+    near = f"near the training's, {one.mean:.3g} +- {one.deviation:.3g}" if one.is_scaled else f"that {dtype} holds"
+    return DatasetError(
+        f"{table.source}: expected numbers {near}, in column {one.name!r}, got {came}; correct the cell"
+    )
 
 
 def no_value(table: Table, name: str, missing: Any) -> str:

@@ -143,7 +143,7 @@ def numbers_in(table: Table, name: str) -> Array:
         row = int(where.argmax())
         cell = column.names[column.codes[row]]
         remedy = "pass --decimal ," if is_number(cell.replace(",", ".")) else "correct the cell"
-        raise DatasetError(f"{expected}, as in training, got {shown(cell)} in row {row + 1:,}; {remedy}")
+        raise DatasetError(f"{expected}, got {shown(cell)} in row {row + 1:,}; {remedy}")
     infinite = np.isinf(column.values)
     if infinite.any():
         row = int(infinite.argmax())
@@ -168,9 +168,9 @@ def categories_of(source: str, name: str, column: Texts, most: int) -> tuple[str
     if len(names) > most:
         expected = f"{source}: expected at most {most} categories in the column of texts {name!r}"
         came = f"{len(names):,} in {len(column.codes):,} rows, such as {shown(names[0])}"
-        decimal = "; pass --decimal , if they are numbers" if is_number(names[0].replace(",", ".")) else ""
-        remedy = f"leave it out by --ignore {name}, or pass --most-categories {len(names)}"
-        raise DatasetError(f"{expected}, got {came}{decimal}; {remedy}")
+        decimal = "pass --decimal , if they are numbers, " if is_number(names[0].replace(",", ".")) else ""
+        remedy = f"{decimal}leave it out by --ignore {name}, or pass --most-categories {len(names)}"
+        raise DatasetError(f"{expected}, got {came}; {remedy}")
     return tuple(sorted(names, key=(float if all(map(is_number, names)) else str)))
 
 

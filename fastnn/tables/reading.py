@@ -8,11 +8,13 @@ import os
 import pathlib
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from fastnn.errors import DatasetError
+from fastnn.system import files
 from fastnn.tables import text_files
 from fastnn.tables.table import Column, Numbers, Other, Table, Texts, as_texts, texts_of
 from fastnn.tables.text_files import Format
@@ -20,8 +22,8 @@ from fastnn.tables.text_files import Format
 PACKED: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress,
 }  # fmt: skip
-TEXT = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")
-SUFFIXES = (*TEXT, ".npz", ".npy", ".parquet")
+TABBED, ARRAYS = (".tsv", ".tab"), (".npz", ".npy", ".parquet")
+TEXT = (".csv", *TABBED, ".txt", ".dat", ".data")
 PLAIN = Format()
 
 
@@ -39,37 +41,35 @@ def read(path: str, style: Format = PLAIN, as_text: Sequence[str] = ()) -> Table
     suffixes = [suffix.lower() for suffix in pathlib.Path(path).suffixes]
     packed = suffixes.pop() if suffixes and suffixes[-1] in PACKED else ""
     suffix = suffixes[-1] if suffixes else ""
-    try:
-        if suffix == ".parquet" and not packed:
-            table = _parquet(path)
-        else:
-            with open(path, "rb") as file:
-                content = file.read()
-            content = PACKED[packed](content) if packed else content
-            if suffix in (".npz", ".npy") and not packed:
-                table = _arrays(path)
-            else:
-                if suffix in (".tsv", ".tab") and style.separator is None:
-                    style = Format("\t", style.decimal, style.header, style.encoding)
-                return text_files.read(path, _checked(path, suffix, content), style, as_text)
-    except FileNotFoundError as error:
-        remedy = f"check the name and the folder {os.path.dirname(os.path.abspath(path))}"
-        raise FileNotFoundError(f"{path}: expected a file with a table, got no such file; {remedy}") from error
-    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
-        raise DatasetError(
-            f"{path}: expected a whole {packed} file, got a damaged one ({error}); copy it anew"
-        ) from error
+    with files.reading(path, path) as file:
+        if suffix not in ARRAYS or packed:
+            content = _unpacked(path, file.read(), packed)
+            if suffix in TABBED and style.separator is None:
+                style = replace(style, separator="\t")
+            return text_files.read(path, _checked(path, suffix, content), style, as_text)
+    table = (_parquet if suffix == ".parquet" else _arrays)(path)
     for name in as_text:
         if name in table.columns:
             table.columns[name] = as_texts(table.columns[name])
     return table
 
 
+def _unpacked(path: str, content: bytes, packed: str) -> bytes:
+    try:
+        return PACKED[packed](content) if packed else content
+    except (EOFError, OSError, ValueError, lzma.LZMAError, zlib.error) as error:
+        raise DatasetError(
+            f"{path}: expected a whole {packed} file, got a damaged one ({error}); copy it anew"
+        ) from error
+
+
 def _checked(path: str, suffix: str, content: bytes) -> bytes:
     """The content of a file of texts; others are refused."""
     if suffix in TEXT or b"\0" not in content[:4096] or content[:2] in text_files.MARKS:
         return content
-    raise DatasetError(f"{path}: expected a file of one of the formats {', '.join(SUFFIXES)}, got another; convert it")
+    raise DatasetError(
+        f"{path}: expected a file of one of the formats {', '.join([*TEXT, *ARRAYS])}, got another; convert it"
+    )
 
 
 def _arrays(path: str) -> Table:
@@ -120,8 +120,6 @@ def _column(array: Any) -> Column:
 
 def _parquet(path: str) -> Table:
     """The table in a file of Apache Parquet, by the library pyarrow."""
-    with open(path, "rb"):  # its absence is no matter of the library's
-        pass
     try:
         pyarrow: Any = importlib.import_module("pyarrow")
         parquet: Any = importlib.import_module("pyarrow.parquet")

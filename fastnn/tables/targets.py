@@ -11,7 +11,7 @@ from fastnn.errors import DatasetError
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.tables.inputs import categories_of, numbers_in, places, shown, text, texts, texts_in
-from fastnn.tables.table import Numbers, Table, listed
+from fastnn.tables.table import Numbers, Table, Texts, listed
 
 REGRESSION, CLASSIFICATION, MULTILABEL = TASKS = "regression", "classification", "multilabel"
 MOST_INTEGERS = 20  # more different integers are values, not classes
@@ -83,6 +83,9 @@ def learn(table: Table, names: Sequence[str], task: str, rows: Any, is_scaled: b
         return (Target(names[0], classes),)
     made = []
     for name in names:
+        if len(names) > 1 and isinstance(table.columns[name], Texts):
+            remedy = "name one column of texts, or several of numbers"
+            raise DatasetError(f"--target: expected numbers in several columns, got texts in {name!r}; {remedy}")
         values = known(numbers_in(table, name)[rows])
         if task == MULTILABEL and not set(np.unique(values)) <= {0, 1}:
             wrong = next(value for value in values if value not in (0, 1))

@@ -1,0 +1,240 @@
+"""`fastnn train` and its sisters on tables: every loss, optimizer, layer and schedule, and mistakes in options."""
+
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.utils.class_weight import compute_class_weight
+
+import fastnn
+from fastnn.command import fitting, outputs, specs, training_data
+from fastnn.command.cli import main
+from fastnn.kernels.compile import JIT_DISABLED
+from fastnn.layers import LAYERS
+from fastnn.losses import LOSSES
+from fastnn.optimizers import OPTIMIZER_CLASSES
+from tests.commands import Output, assert_error, printed_json
+from tests.test_cli_tables import SHORT, in_a_folder, iris, predicted
+
+__all__ = ["in_a_folder", "iris"]  # fixtures
+pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="slow with NUMBA_DISABLE_JIT=1")
+
+
+# --- options -------------------------------------------------------------------------------------------------------
+
+COLUMN = "expected a column of iris.csv (sepal length, sepal width, petal length, petal width, species, place)"
+ALL_CLASSES = "setosa, versicolor, virginica"
+NO_FILE = "(No such file or directory); check the name and the folder {here}"
+REGRESSIONS = ("mean_squared_error", "absolute_error", "huber", "poisson")
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss(loss: str, iris: pd.DataFrame, capsys: Output) -> None:
+    iris.to_csv("iris.csv", index=False)
+    target = ["--target", "sepal width", "--task", "regression"] if loss in REGRESSIONS else ["--target", "species"]
+    assert main([*SHORT, *target, "--loss", loss]) == 0
+    assert fastnn.load("net.npz").loss_name == loss
+    capsys.readouterr()
+    has_probabilities = outputs.has_probabilities(fastnn.load("net.npz")) and loss not in REGRESSIONS
+    assert main(["predict", "net.npz", "iris.csv", *(["--probabilities"] if has_probabilities else [])]) == 0
+    assert len(predicted(capsys)) == 150
+    assert main(["evaluate", "net.npz", "iris.csv"]) == 0
+
+
+def test_every_optimizer_with_its_numbers(iris: pd.DataFrame) -> None:
+    iris.to_csv("iris.csv", index=False)
+    for name in OPTIMIZER_CLASSES:
+        assert main([*SHORT, "--target", "species", "--optimizer", f"{name.lower()}:lr=0.01,clip_norm=2"]) == 0
+        optimizer: Any = fastnn.load("net.npz").optimizer
+        assert (type(optimizer).__name__, optimizer.lr, optimizer.clip_norm) == (name, 0.01, 2.0)
+    assert main([*SHORT, "--target", "species", "--optimizer", "adam:beta1=0.5", "--lr", "0.5"]) == 0
+    assert fastnn.load("net.npz").optimizer == fastnn.Adam(lr=0.5, beta1=0.5)
+
+
+def test_every_layer_is_known() -> None:
+    text = ", ".join(
+        f"{getattr(kind, 'activation', '') or module(kind)}{' 7' if kind.__name__ == 'Affine' else ''}"
+        for kind in LAYERS.values()
+    )
+    found = specs.layers("--layers", text, 5)
+    assert {type(layer).__name__ for layer in found} == set(LAYERS)
+    made = specs.layers("--layers", "affine 100, batch_norm, relu, dropout 0.2, affine 50 init=he, tanh", 5)
+    expected = [fastnn.Affine(5, 100), fastnn.BatchNorm(), fastnn.Relu(), fastnn.Dropout(0.2)]
+    assert made == [*expected, fastnn.Affine(100, 50, "he"), fastnn.Tanh()]
+
+
+def module(kind: Any) -> str:
+    return str(kind.__module__.rpartition(".")[2])
+
+
+def test_every_schedule_is_known() -> None:
+    own = {
+        name for name, kind in vars(fastnn.schedules).items() if getattr(kind, "__module__", "") == "fastnn.schedules"
+    }
+    assert {kind.__name__ for kind in specs.schedules().values()} == own
+    for text, expected in {
+        "cosine": fastnn.schedules.Cosine(30),
+        "cosine:10,lowest=0.1": fastnn.schedules.Cosine(10, 0.1),
+        "step_decay:every=5,factor=0.5": fastnn.schedules.StepDecay(5, 0.5),
+        "warmup:3,then=cosine:lowest=0.5": fastnn.schedules.Warmup(3, fastnn.schedules.Cosine(30, 0.5)),
+        "reduce_on_plateau:0.5,patience=2": fastnn.schedules.ReduceOnPlateau(0.5, 2),
+    }.items():
+        assert specs.schedule("--schedule", text, 30) == expected
+
+
+def test_what_training_does_as_told(iris: pd.DataFrame, capsys: Output) -> None:
+    iris.to_csv("iris.csv", index=False)
+    options = [
+        "--layers",
+        "affine 8, batch_norm, leaky_relu 0.2",
+        "--loss",
+        "softmax_cross_entropy:label_smoothing=0.1",
+    ]
+    options += ["--l2", "0.01", "--metrics", "balanced_accuracy,top_2_accuracy", "--early-stopping", "2,min_delta=0.5"]
+    options += ["--log", "log.csv", "--schedule", "step_decay:every=1,factor=0.5", "--class-weight", "balanced"]
+    options += [
+        "--sample-weight",
+        "sepal width",
+        "--dtype",
+        "float64",
+        "--no-shuffle",
+        "--ignore",
+        "place",
+        "--epochs",
+        "9",
+    ]
+    assert main([*SHORT, "--target", "species", *options]) == 0
+    found = printed_json(capsys)
+    assert found["layers"] == ["Affine(3, 8)", "BatchNorm(0.9, 1e-05)", "LeakyRelu(0.2)", "Affine(8, 3)"]
+    assert found["history"]["learning_rate"] == [0.001, 0.0005, 0.00025]  # then no epoch was better by 0.5
+    log = pd.read_csv("log.csv")
+    assert log["validation_balanced_accuracy"].tolist() == found["history"]["validation_balanced_accuracy"]
+    assert "validation_top_2_accuracy" in log
+    network = fastnn.load("net.npz")
+    assert network.regularization.l2 == 0.01 and network.dtype == "float64"
+    assert "label_smoothing=0.1" in repr(network)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ([], f"--target: {COLUMN}, got none; name the one to predict"),
+        (["--target", "specis"], f"--target: {COLUMN}, got 'specis'; did you mean 'species'?"),
+        (
+            ["--target", "species", "--ignore", "species"],
+            "--target: expected a column that is not left out, got species; remove it from the others",
+        ),
+        (
+            ["--target", "species", "--loss", "huber:dleta=1"],
+            "--loss: expected delta of Huber, got 'dleta=1'; did you mean 'delta'?",
+        ),
+        (
+            ["--target", "species", "--layers", "affine"],
+            "--layers: affine: expected outputs of Affine, got none; write outputs=VALUE",
+        ),
+        (
+            ["--target", "species", "--schedule", "step_decay:every=2"],
+            "--schedule: expected factor of StepDecay, got none; write factor=VALUE",
+        ),
+        (
+            ["--target", "species", "--dropout", "1"],
+            "--dropout: expected a finite number of at least 0.0 and below 1.0, got 1.0",
+        ),
+        (["--target", "species", "--test", "1"], "--test: expected a finite number of at least 0 and below 1, got 1.0"),
+        (
+            ["--target", "species", "--class-weight", "rose=2"],
+            "--class-weight: expected balanced, or NAME=X for some of the classes "
+            f"{ALL_CLASSES}, got 'rose=2'; write setosa=2.5",
+        ),
+        (
+            ["--target", "place", "--task", "regression"],
+            "iris.csv: expected a number in each row of column 'place', got 'Köln' in row 1; correct the cell",
+        ),
+        (
+            ["--target", "species", "--most-categories", "1"],
+            "iris.csv: expected at most 1 categories in the column of texts 'place', got 2 in "
+            "150 rows, such as 'Köln'; leave it out by --ignore place, or pass --most-categories 2",
+        ),
+        (
+            ["--target", "species", "--separator", ".."],
+            "--separator: expected a character other than the decimal point, got '..'; pass one such as ';' or tab",
+        ),
+        (
+            ["--target", "species", "--encoding", "utf-9"],
+            "--encoding: expected one that Python knows, got utf-9; pass utf-8",
+        ),
+    ],
+)
+def test_mistakes(options: list[str], sentence: str, iris: pd.DataFrame, capsys: Output) -> None:
+    iris.assign(place=["Köln"] + ["Rome"] * 149).to_csv("iris.csv", index=False)
+    assert_error([*SHORT, *options], sentence, capsys)
+    assert not os.path.exists("net.npz")
+
+
+def test_options_of_tables_are_for_tables(capsys: Output) -> None:
+    assert main(["train", "--target", "y"]) == 2
+    assert "argument --target: only for a table, such as --data my.csv" in capsys.readouterr().err
+
+
+def test_missing_values(iris: pd.DataFrame, capsys: Output) -> None:
+    iris.loc[3, "sepal width"] = np.nan
+    iris.to_csv("iris.csv", index=False)
+    expected = "iris.csv: expected a value in each cell, got none in row 4, column 'sepal width'"
+    options = [*SHORT, "--target", "species"]
+    drop, mean = "--missing drop to leave such rows out", "--missing mean to put the column's mean there"
+    assert_error(options, f"{expected}; fill it in, or pass {drop}, or {mean}", capsys)
+    assert main([*options, "--missing", "drop"]) == 0
+    assert sum(printed_json(capsys)["rows"].values()) == 149
+    assert main(["evaluate", "net.npz", "iris.csv", "--json"]) == 0
+    figures = printed_json(capsys)
+    assert (figures["rows"], figures["left_out"]) == (149, 1)
+    sentence = f"{expected}; fill it in; a network that is trained with --missing mean needs none"
+    assert_error(["predict", "net.npz", "iris.csv"], sentence, capsys)
+    assert main([*options, "--missing", "mean"]) == 0
+    assert main(["predict", "net.npz", "iris.csv", "--output", "out.csv"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["predict", "no.npz", "x.csv"], "MODEL: expected a readable file, got no.npz " + NO_FILE),
+        (
+            ["predict", "x.csv", "x.csv"],
+            "x.csv: expected a network in a file .npz or .safetensors or .onnx, got .csv; convert it",
+        ),
+        (["predict", "net.npz", "no.csv"], "no.csv: expected a readable file, got no.csv " + NO_FILE),
+        (
+            ["predict", "net.npz", "x.csv", "--output", "no/x.csv"],
+            "--output: expected an existing folder, got no; create it first",
+        ),
+        (
+            ["evaluate", "net.npz", "x.csv"],
+            "DATA: expected digits, mnist or a folder for a network of images, got x.csv; train "
+            "on a table, whose columns the network then knows",
+        ),
+        (
+            ["convert", "net.npz", "net.pt"],
+            "FILE: expected a name that ends in .npz, .safetensors or .onnx, got 'net.pt'; in "
+            "Python, torch.save(fastnn.load(MODEL).to_torch(), FILE)",
+        ),
+        (
+            ["convert", "net.npz", "."],
+            "FILE: expected a name that ends in .npz, .safetensors or .onnx, got '.'; rename it",
+        ),
+    ],
+)
+def test_mistakes_with_files(arguments: list[str], sentence: str, capsys: Output) -> None:
+    fastnn.Network([fastnn.Affine(2, 1)], "mean_squared_error", rng=0).save("net.npz")
+    pathlib.Path("x.csv").write_text("a,b\n1,2\n")
+    assert_error(arguments, sentence.format(here=os.getcwd()), capsys)
+
+
+def test_class_weights_are_those_of_scikit_learn() -> None:
+    labels = np.array([0, 0, 0, 1, 2, 2])
+    data = training_data.Data(np.zeros((6, 1)), labels, None, None, 3, LOSSES["hinge"](), ("a", "b", "c"), labels)
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    np.testing.assert_allclose(fitting.class_weights("balanced", data), expected)
+    assert fitting.class_weights("c=3,a=0.5", data).tolist() == [0.5, 1, 3]
