@@ -81,7 +81,15 @@ def config() -> dict[str, Any]:
 
 
 def show_config() -> None:
-    """Print what fastnn runs on; `fastnn.environment.config` has the same as dictionaries."""
+    """Print what fastnn runs on; `fastnn.environment.config` has the same as dictionaries.
+
+    Examples
+    --------
+    >>> fastnn.show_config()
+    fastnn ... 0...
+    python ... 3...
+    numpy ... 2...
+    """
     rows = _rows(config())
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
@@ -105,6 +113,10 @@ def warmup(dtype: Any = "float32", numerical_gradients: bool = False) -> None:
     dtype : "float32" or "float64"
     numerical_gradients : bool
         Also compile what numerical gradients of networks need.
+
+    Examples
+    --------
+    >>> fastnn.warmup("float32")  # no later call of float32 waits for the compiler
     """
     kind = arrays.float_dtype("dtype", dtype)
     numerical_gradients = arrays.flag("numerical_gradients", numerical_gradients)

@@ -68,6 +68,17 @@ def activation(
     TypeError, ValueError
         If Numba does not compile a function, it raises an exception, a value is not finite, or the derivative is not
         that of f.
+
+    Examples
+    --------
+    >>> def cube(x):
+    ...     return x * x * x
+    >>> def by_x(x, y):
+    ...     return 3.0 * x * x
+    >>> Cube = fastnn.activation(cube, derivative=by_x, name="cube")
+    >>> fastnn.activation_forward("cube", np.array([-1.0, 2.0]))
+    array([-1.,  8.])
+    >>> net = fastnn.Network([fastnn.Affine(4, 3), Cube(), fastnn.Affine(3, 2)])
     """
     bends = trials.numbers_of("kinks", kinks, 0)
     name, title = _name(name, "activation")
@@ -142,6 +153,17 @@ def layer(
     TypeError, ValueError
         If Numba does not compile a function, it raises an exception, a value is not finite, or a derivative is not f's.
         They are tried at the parameters' initial values, and at others near them.
+
+    Examples
+    --------
+    >>> def gain(x, factor):
+    ...     return factor * x
+    >>> def slopes(x, factor):  # by x, and by the factor
+    ...     return factor, x
+    >>> Gain = fastnn.layer(gain, derivative=slopes, parameters={"factor": 1.0}, name="gain")
+    >>> net = fastnn.Network([fastnn.Affine(4, 3), Gain(factor=0.5), fastnn.Affine(3, 2)])
+    >>> net.params["factor1"]
+    array([0.5, 0.5, 0.5], dtype=float32)
     """
     bends = trials.numbers_of("kinks", kinks, 0)
     name, title = _name(name, "layer")
@@ -212,6 +234,17 @@ def loss(
     ------
     TypeError, ValueError
         As by `fastnn.activation`.
+
+    Examples
+    --------
+    >>> def quartic(y, t):
+    ...     return (y - t) ** 4
+    >>> def by_y(y, t):
+    ...     return 4.0 * (y - t) ** 3
+    >>> Quartic = fastnn.loss(quartic, derivative=by_y, name="quartic")
+    >>> net = fastnn.Network([fastnn.Affine(1, 1, init="zeros")], loss="quartic")
+    >>> net.loss(np.array([[1.0], [1.0]]), np.array([[2.0], [1.0]]))  # (2^4 + 1^4) / 2
+    8.5
     """
     has_kink = arrays.flag("has_kink", has_kink)
     name, title = _name(name, "loss")
@@ -271,6 +304,16 @@ def optimizer(update: Callable[..., Any], *, state: int, rates: Mapping[str, flo
     ------
     TypeError, ValueError
         If Numba does not compile the update, it raises an exception, or it does not return finite numbers (p, s).
+
+    Examples
+    --------
+    >>> def signed(p, g, s, rates):  # steps of one size
+    ...     return p - rates[0] * (1.0 if g > 0.0 else -1.0 if g < 0.0 else 0.0), s
+    >>> Signed = fastnn.optimizer(signed, state=0, rates={}, name="signed")
+    >>> net = fastnn.Network([fastnn.Affine(1, 1, init="zeros")], loss="mean_squared_error")
+    >>> loss = net.step([[1.0]], [[5.0]], Signed(lr=0.25))
+    >>> net.params["W1"], net.params["b1"]
+    (array([[0.25]], dtype=float32), array([0.25], dtype=float32))
     """
     name, title = _name(name, "optimizer")
     state = arrays.integer("state", state, 0, 2)

@@ -53,6 +53,7 @@ SAME_EITHER_WAY = [
     "datasets",
     "demo_pictures",
     "demos",
+    "docstrings",
     "dropin_main",
     "dropin_own",
     "dropin_script",

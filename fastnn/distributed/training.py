@@ -100,6 +100,17 @@ def fit(
         When the loss or a parameter is no longer finite. The network keeps its last finite parameters.
     RuntimeError
         When a step was repeated too often, or there is no worker for a minute.
+
+    Examples
+    --------
+    >>> from distributed import Client
+    >>> x, t = np.eye(8, dtype=np.float32), np.arange(8) % 2
+    >>> nets = [fastnn.Network([fastnn.Affine(8, 2)], rng=0) for _ in range(2)]
+    >>> for net, workers in zip(nets, (1, 2)):
+    ...     with Client(n_workers=workers, processes=False, dashboard_address=":0") as client:
+    ...         _ = fastnn.distributed.fit(net, (x, t), client, epochs=2, batch_size=4, shards=2)
+    >>> np.array_equal(nets[0].params["W1"], nets[1].params["W1"])  # the same bits
+    True
     """
     _check_network_and_client(network, client)
     epochs = arrays.integer("epochs", epochs, minimum=0)

@@ -42,6 +42,17 @@ class Exchangeable:
             layers tell.
         TypeError
             For anything but a module, and for parameters of other dtypes.
+
+        Examples
+        --------
+        >>> import torch
+        >>> module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+        >>> net = fastnn.Network.from_torch(module)
+        >>> net
+        Network([Affine(4, 3), Tanh(), Affine(3, 2)], loss="softmax_cross_entropy", dtype="float32")
+        >>> x = np.ones((5, 4), np.float32)
+        >>> np.allclose(net.predict(x), module(torch.from_numpy(x)).detach(), atol=1e-6)
+        True
         """
         from fastnn.exchange.agreement import check_agreement
         from fastnn.exchange.parts import network_of
@@ -74,6 +85,16 @@ class Exchangeable:
             else than its layers tell.
         TypeError
             For weights that are not all float32 or all float64.
+
+        Examples
+        --------
+        >>> import keras
+        >>> layers = [keras.layers.Input((4,)), keras.layers.Dense(3, "tanh"), keras.layers.Dense(2)]
+        >>> model = keras.Sequential(layers)
+        >>> net = fastnn.Network.from_keras(model)
+        >>> x = np.ones((5, 4), np.float32)
+        >>> np.allclose(net.predict(x), model.predict(x, verbose=0), atol=1e-6)
+        True
         """
         from fastnn.exchange.agreement import check_agreement
         from fastnn.exchange.keras_models import input_shape_of, keras_outputs, keras_parts
@@ -101,6 +122,15 @@ class Exchangeable:
             regressor of another loss than the squared error.
         TypeError
             For anything but such an estimator.
+
+        Examples
+        --------
+        >>> from sklearn.neural_network import MLPClassifier
+        >>> (x, t), (x_test, t_test) = fastnn.datasets.load_digits()
+        >>> estimator = MLPClassifier((20,), early_stopping=True, random_state=0).fit(x, t)
+        >>> net = fastnn.Network.from_sklearn(estimator)
+        >>> np.allclose(fastnn.softmax(net.predict(x_test)), estimator.predict_proba(x_test), atol=1e-5)
+        True
         """
         from fastnn.exchange.agreement import check_agreement
         from fastnn.exchange.parts import network_of
@@ -141,6 +171,13 @@ class Exchangeable:
             For anything but a model or the name of a file, and for parameters that are not all float32 or all float64.
         ModelFileError
             For a file that is no ONNX model.
+
+        Examples
+        --------
+        >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.Tanh(), fastnn.Affine(3, 2)], rng=0)
+        >>> _ = net.to_onnx("net.onnx")
+        >>> fastnn.Network.from_onnx("net.onnx")
+        Network([Affine(4, 3), Tanh(), Affine(3, 2)], loss="softmax_cross_entropy", dtype="float32")
         """
         from fastnn.exchange.onnx_notes import noted, notes_in
         from fastnn.exchange.onnx_reading import onnx_parts
@@ -161,6 +198,17 @@ class Exchangeable:
         Returns
         -------
         torch.nn.Sequential
+
+        Examples
+        --------
+        >>> import torch
+        >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.Tanh(), fastnn.Affine(3, 2)], rng=0)
+        >>> module = net.to_torch()
+        >>> [type(part).__name__ for part in module]
+        ['Linear', 'Tanh', 'Linear']
+        >>> x = np.ones((5, 4), np.float32)
+        >>> np.allclose(module(torch.from_numpy(x)).detach(), net.predict(x), atol=1e-6)
+        True
         """
         from fastnn.exchange.torch_writing import torch_module
 
@@ -183,6 +231,13 @@ class Exchangeable:
         Returns
         -------
         onnx.ModelProto
+
+        Examples
+        --------
+        >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.Tanh(), fastnn.Affine(3, 2)], rng=0)
+        >>> model = net.to_onnx("net.onnx")
+        >>> [node.op_type for node in model.graph.node]
+        ['Gemm', 'Tanh', 'Gemm']
         """
         from fastnn.exchange.onnx_writing import onnx_model
 

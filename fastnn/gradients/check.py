@@ -214,6 +214,17 @@ def check_gradients(
     both is right, the same for all elements. The check takes about twice the memory of `Network.numerical_gradient`.
 
     Source: Karpathy, CS231n course notes (2016), "Gradient checks"; the rules that it gives by hand are applied here.
+
+    Examples
+    --------
+    >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.Tanh(), fastnn.Affine(3, 2)], rng=0)
+    >>> x, t = np.random.default_rng(0).normal(size=(5, 4)), np.array([0, 1, 1, 0, 1])
+    >>> fastnn.check_gradients(net, x, t).verdict
+    'agree'
+    >>> wrong = net.gradient(x, t)
+    >>> wrong["b2"] *= 5  # as if it were a sum instead of a mean
+    >>> fastnn.check_gradients(net, x, t, gradient=wrong).verdict
+    'differ'
     """
     if not observation.is_network(net):
         came = f"{checks.shown(net)}; for a function call fastnn.numerical_gradient"

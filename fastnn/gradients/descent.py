@@ -60,6 +60,15 @@ def gradient_descent(
     Notes
     -----
     Source: Cauchy, Comptes rendus 25 (1847), 536-538.
+
+    Examples
+    --------
+    >>> x, path = fastnn.gradient_descent(lambda x: (x**2).sum(), np.array([-3.0, 4.0]), lr=0.1)
+    >>> path.shape, x.round(6) + 0.0
+    ((101, 2), array([0., 0.]))
+    >>> x, path = fastnn.gradient_descent(lambda x: x @ x, [1.2], lr=0.3, stop=lambda x: x @ x < 0.01)
+    >>> path.ravel().round(5)
+    array([1.2   , 0.48  , 0.192 , 0.0768])
     """
     f, x = arrays.function("f", f), np.array(arrays.floats("init_x", init_x))
     if gradient is not None:

@@ -72,6 +72,17 @@ def numerical_diff(
     Notes
     -----
     Source: Burden and Faires, Numerical Analysis, 10th edition (2016), sections 4.1 and 4.2.
+
+    Examples
+    --------
+    >>> round(fastnn.numerical_diff(lambda x: x**2, 3.0), 6)
+    6.0
+    >>> fastnn.numerical_diff(np.sin, np.array([0.0, np.pi])).round(6)
+    array([ 1., -1.])
+    >>> fastnn.numerical_diff(np.exp, 0.0, method="forward") - 1 > 1e-5  # one-sided: the error is about h / 2
+    True
+    >>> abs(fastnn.numerical_diff(np.exp, 0.0, h="auto", method="richardson") - 1) < 1e-11
+    True
     """
     rule = METHODS[arrays.choice("method", method, METHODS)]
     arrays.function("f", f)
@@ -146,6 +157,16 @@ def numerical_gradient(
     -----
     PrecisionWarning
         If x has so few digits that the quotient is mostly rounding.
+
+    Examples
+    --------
+    >>> fastnn.numerical_gradient(lambda x: (x**2).sum(), np.array([3.0, 4.0])).round(6)
+    array([6., 8.])
+    >>> net = fastnn.Network([fastnn.Affine(4, 3)], rng=0)
+    >>> x, t = np.eye(4, dtype=np.float32), np.array([0, 1, 2, 0])
+    >>> dW = fastnn.numerical_gradient(lambda W: net.loss(x, t), net.params["W1"])  # recognized
+    >>> bool(np.abs(dW - net.gradient(x, t)["W1"]).max() < 1e-6)
+    True
     """
     rule = METHODS[arrays.choice("method", method, METHODS)]
     f, x = arrays.function("f", f), arrays.perturbable("x", x)
@@ -188,6 +209,12 @@ def directional_derivative(
     Returns
     -------
     float
+
+    Examples
+    --------
+    >>> x, v = np.array([3.0, 4.0]), np.array([1.0, 2.0])
+    >>> round(fastnn.directional_derivative(lambda x: (x**2).sum(), x, v), 6)  # (6, 8) times (1, 2)
+    22.0
     """
     rule = METHODS[arrays.choice("method", method, METHODS)]
     f, x = arrays.function("f", f), arrays.perturbable("x", x)

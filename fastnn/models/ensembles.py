@@ -57,6 +57,15 @@ class Bagging:
         Accuracy and loss on the training samples when only the members vote that did not see a sample; samples that all
         have seen are left out. NaN if none remains; the accuracy also if targets are no classes, the loss also with
         "majority", as it may be infinite.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(100, 2))
+    >>> t = (x[:, 0] > 0).astype(int)
+    >>> bagging = fastnn.Bagging(lambda rng: fastnn.Network([fastnn.Affine(2, 2)], rng=rng), n=5, rng=0)
+    >>> _ = bagging.fit(x, t, epochs=20, batch_size=10)
+    >>> len(bagging.members), bagging.out_of_bag_accuracy > 0.9
+    (5, True)
     """
 
     def __init__(
@@ -92,6 +101,13 @@ class Bagging:
         ------
         TypeError, ValueError, TrainingDivergedError
             As `fastnn.cross_validate`; the earlier members are then kept.
+
+        Examples
+        --------
+        >>> bagging = fastnn.Bagging(lambda rng: fastnn.Network([fastnn.Affine(2, 2)], rng=rng), n=3, rng=0)
+        >>> x, t = np.array([[-1.0, 0.0], [1.0, 0.0]] * 10), np.array([0, 1] * 10)
+        >>> bagging.fit(x, t, epochs=20, batch_size=5, optimizer=fastnn.SGD(lr=0.5)).accuracy(x, t)
+        1.0
         """
         options = check_fit_options(self.fit, fit_options)
         samples, targets = arrays.anything("x", x), arrays.anything("t", t)
@@ -140,6 +156,14 @@ class Bagging:
             Before `fit`.
         TypeError, ValueError
             As `Network.predict`.
+
+        Examples
+        --------
+        >>> bagging = fastnn.Bagging(lambda rng: fastnn.Network([fastnn.Affine(2, 2)], rng=rng), n=3, rng=0)
+        >>> x, t = np.array([[-1.0, 0.0], [1.0, 0.0]] * 10), np.array([0, 1] * 10)
+        >>> p = bagging.fit(x, t, epochs=20, batch_size=5).predict(x)  # means of probabilities
+        >>> p.shape, p.argmax(axis=1)[:4], p.sum(axis=1)[:2].round(3)
+        ((20, 2), array([0, 1, 0, 1]), array([1., 1.], dtype=float32))
         """
         if not self.members:
             raise RuntimeError("Bagging: not fitted; call fit(x, t) first")
@@ -156,6 +180,13 @@ class Bagging:
             Before `fit`.
         TypeError, ValueError
             As `Network.accuracy`.
+
+        Examples
+        --------
+        >>> bagging = fastnn.Bagging(lambda rng: fastnn.Network([fastnn.Affine(2, 2)], rng=rng), n=3, rng=0)
+        >>> x, t = np.array([[-1.0, 0.0], [1.0, 0.0]] * 10), np.array([0, 1] * 10)
+        >>> bagging.fit(x, t, epochs=20, batch_size=5).accuracy([[-2.0, 0.0], [3.0, 0.0]], [0, 0])
+        0.5
         """
         votes = self.predict(x)
         member = self.members[0]

@@ -85,6 +85,15 @@ def random_restarts(
         For bad arguments, and as `fastnn.cross_validate` for the networks.
     TrainingDivergedError
         When every run diverges.
+
+    Examples
+    --------
+    >>> def network(rng):
+    ...     return fastnn.Network([fastnn.Affine(2, 4), fastnn.Tanh(), fastnn.Affine(4, 2)], rng=rng)
+    >>> x, t = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
+    >>> best, losses = fastnn.random_restarts(network, x, t, n=3, rng=0, epochs=100)
+    >>> len(losses), bool(np.isclose(best.loss(x, t), min(losses)))
+    (3, True)
     """
     options = check_fit_options(random_restarts, fit_options)
     count = arrays.integer("n", n, minimum=1)
@@ -174,6 +183,15 @@ def simulated_annealing(
         For bad arguments.
     TrainingDivergedError
         When the first loss is not finite.
+
+    Examples
+    --------
+    >>> def network(rng):
+    ...     return fastnn.Network([fastnn.Affine(2, 2), fastnn.Tanh(), fastnn.Affine(2, 2)], rng=rng)
+    >>> x, t = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
+    >>> best, losses = fastnn.simulated_annealing(network, x, t, steps=2000, rng=0)
+    >>> len(losses), bool(best.loss(x, t) < losses[0])
+    (2001, True)
     """
     count = arrays.integer("steps", steps, minimum=0)
     first = arrays.real("temperature", temperature, above=0.0)

@@ -55,6 +55,18 @@ class Checkpoint:
     OSError
         By `fit`: before it trains, if there is no such folder, or none that may be written to; later, if a file cannot
         be written.
+
+    Examples
+    --------
+    >>> net = fastnn.Network([fastnn.Affine(2, 2)], rng=0)
+    >>> x, t = np.eye(2, dtype=np.float32), np.array([0, 1])
+    >>> keep = fastnn.Checkpoint("run.npz")
+    >>> _ = net.fit(x, t, epochs=2, callbacks=[keep], resume="run.npz", rng=0)  # and the process is killed
+
+    >>> again = fastnn.Network([fastnn.Affine(2, 2)], rng=0)  # the same program once more
+    >>> history = again.fit(x, t, epochs=5, callbacks=[keep], resume="run.npz", rng=0)
+    >>> history.epochs
+    5
     """
 
     path: str | os.PathLike[str]

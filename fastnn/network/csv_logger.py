@@ -32,6 +32,15 @@ class CSVLogger:
         For anything but the name of a file.
     OSError
         By `fit`: if the file may not be written, before it trains; if it cannot be written, later.
+
+    Examples
+    --------
+    >>> net = fastnn.Network([fastnn.Affine(2, 2)], rng=0)
+    >>> history = net.fit(np.eye(2), [0, 1], epochs=2, callbacks=[fastnn.CSVLogger("log.csv")])
+    >>> with open("log.csv") as file:
+    ...     lines = file.read().splitlines()
+    >>> lines[0], len(lines)
+    ('epoch,loss,accuracy,seconds,learning_rate', 3)
     """
 
     path: str | os.PathLike[str]

@@ -51,6 +51,18 @@ class EarlyStopping:
     ------
     TypeError, ValueError
         For bad arguments; by `fit`, before it changes anything, if the figure will not be measured.
+
+    Examples
+    --------
+    >>> x, t = np.random.default_rng(0).normal(size=(60, 2)), np.arange(60) % 2  # nothing to learn
+    >>> net = fastnn.Network([fastnn.Affine(2, 8), fastnn.Tanh(), fastnn.Affine(8, 2)], rng=0)
+    >>> stop = fastnn.EarlyStopping(patience=3)
+    >>> held_out = x[40:], t[40:]
+    >>> history = net.fit(x[:40], t[:40], epochs=1000, validation_data=held_out, callbacks=[stop], rng=0)
+    >>> history.epochs < 1000, stop.stopped_epoch - stop.best_epoch >= 3
+    (True, True)
+    >>> bool(np.isclose(net.loss(*held_out), min(history.validation_loss)))  # the best epoch is back
+    True
     """
 
     patience: int = 5

@@ -36,6 +36,15 @@ class History:
         The optimizer's rate in the epoch.
 
     Each metric of `fit(metrics=[...])` is a further list, such as `validation_r2_score`.
+
+    Examples
+    --------
+    >>> net = fastnn.Network([fastnn.Affine(2, 2)], rng=0)
+    >>> history = net.fit(np.eye(2), [0, 1], epochs=3)
+    >>> history.epochs, len(history.loss), history.loss[2] < history.loss[0]
+    (3, 3, True)
+    >>> list(history.to_dict())
+    ['loss', 'accuracy', 'seconds', 'learning_rate']
     """
 
     loss: list[float] = field(default_factory=list)
@@ -57,11 +66,23 @@ class History:
         return len(self.loss)
 
     def last(self) -> dict[str, float]:
-        """The figures of the last completed epoch by name."""
+        """The figures of the last completed epoch by name.
+
+        Examples
+        --------
+        >>> fastnn.History(loss=[0.5, 0.25], accuracy=[0.75, 1.0]).last()
+        {'loss': 0.25, 'accuracy': 1.0}
+        """
         return {name: values[-1] for name, values in vars(self).items() if values}
 
     def to_dict(self) -> dict[str, list[float]]:
-        """Copies of the lists that hold figures, by name; `pandas.DataFrame(history.to_dict())` is a table of them."""
+        """Copies of the lists that hold figures, by name; `pandas.DataFrame(history.to_dict())` is a table of them.
+
+        Examples
+        --------
+        >>> fastnn.History(loss=[0.5, 0.25], accuracy=[0.75, 1.0]).to_dict()
+        {'loss': [0.5, 0.25], 'accuracy': [0.75, 1.0]}
+        """
         return {name: list(values) for name, values in vars(self).items() if values}
 
     def _repr_html_(self) -> str:

@@ -101,6 +101,15 @@ def find_learning_rate(
     ------
     TypeError, ValueError
         For bad arguments.
+
+    Examples
+    --------
+    >>> (x, t), _ = fastnn.datasets.load_digits()
+    >>> net = fastnn.Network([fastnn.Affine(64, 32), fastnn.Relu(), fastnn.Affine(32, 10)], rng=0)
+    >>> search = fastnn.find_learning_rate(net, x, t, rng=0)
+    >>> 0.001 < search.suggestion < 10
+    True
+    >>> history = net.fit(x, t, epochs=1, optimizer=fastnn.SGD(lr=search.suggestion))
     """
     if not isinstance(network, Network):
         raise TypeError(f"network: expected a fastnn.Network, got {checks.shown(network)}; pass the one to train")

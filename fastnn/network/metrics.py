@@ -27,6 +27,11 @@ def r2_score(t: Any, y: Any) -> float:
     ----------
     t, y : array (N,) or (N, K)
         Targets and predictions.
+
+    Examples
+    --------
+    >>> fastnn.r2_score([1.0, 2.0, 3.0], [1.0, 2.0, 4.0])  # 1 - 1 / 2
+    0.5
     """
     t, y = _values(t, y)
     errors, spread = ((t - y) ** 2).sum(axis=0), ((t - t.mean(axis=0)) ** 2).sum(axis=0)
@@ -36,14 +41,26 @@ def r2_score(t: Any, y: Any) -> float:
 
 @answers_slips
 def mean_absolute_error(t: Any, y: Any) -> float:
-    """The mean of |t - y| over samples and columns; t and y as for `r2_score`."""
+    """The mean of |t - y| over samples and columns; t and y as for `r2_score`.
+
+    Examples
+    --------
+    >>> fastnn.mean_absolute_error([1.0, 2.0, 3.0], [1.0, 1.0, 5.0])  # (0 + 1 + 2) / 3
+    1.0
+    """
     t, y = _values(t, y)
     return float(np.abs(t - y).mean())
 
 
 @answers_slips
 def root_mean_squared_error(t: Any, y: Any) -> float:
-    """The square root of the mean of (t - y)^2 over samples, the mean over the columns; t and y as for `r2_score`."""
+    """The square root of the mean of (t - y)^2 over samples, the mean over the columns; t and y as for `r2_score`.
+
+    Examples
+    --------
+    >>> round(fastnn.root_mean_squared_error([1.0, 2.0], [4.0, 6.0]), 4)  # the root of (9 + 16) / 2
+    3.5355
+    """
     t, y = _values(t, y)
     return float(np.sqrt(((t - y) ** 2).mean(axis=0)).mean())
 
@@ -60,6 +77,12 @@ def top_k_accuracy(t: Any, y: Any, k: int = 5) -> float:
         Outputs, such as logits.
     k : int
         At least 1.
+
+    Examples
+    --------
+    >>> y = np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]])
+    >>> fastnn.top_k_accuracy([1, 2], y, k=2)  # class 1 is among the two largest, class 2 is not
+    0.5
     """
     y = arrays.floats("y", y, ("N", "K"), rounding=True)
     k, labels = arrays.integer("k", k, minimum=1), _labels(t, *y.shape)
@@ -79,6 +102,12 @@ def balanced_accuracy(t: Any, y: Any, border: float = 0.0) -> float:
     y : array (N, K) or (N,)
         Outputs, of which the largest counts; a single one counts as the class of the larger targets beyond `border`, 0
         for logits.
+
+    Examples
+    --------
+    >>> t, y = np.array([0, 0, 0, 0, 0, 0, 1, 1]), np.array([-1.0, -1, -1, -1, -1, -1, -1, 1])
+    >>> fastnn.balanced_accuracy(t, y)  # (6 / 6 + 1 / 2) / 2; the accuracy is 7 / 8
+    0.75
     """
     y, border = _outputs(y), arrays.real("border", border)
     if y.shape[1] == 1:
@@ -101,6 +130,11 @@ def roc_auc(t: Any, y: Any) -> float:
         Two classes, the second by the larger number. Both must occur.
     y : array (N,), (N, 1) or (N, 2)
         Outputs; of two, their difference counts.
+
+    Examples
+    --------
+    >>> fastnn.roc_auc([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.8])  # 3 of the 4 pairs are in order
+    0.75
     """
     y = _outputs(y)
     if y.shape[1] > 2:

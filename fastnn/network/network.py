@@ -76,6 +76,18 @@ class Network(Exchangeable):
 
     One network may be used by several Python threads: predictions run side by side, training one batch after another.
     Methods that take data accept NaN and infinity only with check_finite=False.
+
+    Examples
+    --------
+    >>> layers = [fastnn.Affine(2, 8), fastnn.Tanh(), fastnn.Affine(8, 2)]
+    >>> net = fastnn.Network(layers, loss="softmax_cross_entropy", rng=0)
+    >>> {name: value.shape for name, value in net.params.items()}
+    {'W1': (2, 8), 'b1': (8,), 'W2': (8, 2), 'b2': (2,)}
+    >>> x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
+    >>> t = np.array([0, 1, 1, 0])
+    >>> history = net.fit(x, t, epochs=500, optimizer=fastnn.SGD(lr=0.5))
+    >>> net.predict(x).argmax(axis=1), net.accuracy(x, t)
+    (array([0, 1, 1, 0]), 1.0)
     """
 
     def __init__(
@@ -194,6 +206,15 @@ class Network(Exchangeable):
         """Draw the weights and dropout's seed anew and reset the other parameters and statistics.
 
         The optimizer and its state are forgotten.
+
+        Examples
+        --------
+        >>> net = fastnn.Network([fastnn.Affine(3, 2)], rng=0)
+        >>> first = net.params["W1"].copy()
+        >>> _ = net.fit(np.eye(3), [0, 1, 1], epochs=2)
+        >>> net.initialize(rng=0)  # as if it had never been trained
+        >>> np.array_equal(net.params["W1"], first)
+        True
         """
         generator, engine = arrays.generator("rng", rng), self._engine
         named, counts = {**self.params, **self.statistics}, Counter[str]()
@@ -221,12 +242,29 @@ class Network(Exchangeable):
         -------
         array (N, K)
             (N, *output_shape) if the last layer gives images.
+
+        Examples
+        --------
+        >>> net = fastnn.Network([fastnn.Affine(3, 2, init="zeros")])
+        >>> net.params["b1"][...] = [0.0, np.log(3.0)]
+        >>> logits = net.predict(np.ones((5, 3)))
+        >>> logits.shape, logits.dtype
+        ((5, 2), dtype('float32'))
+        >>> fastnn.softmax(logits)[0].round(3)
+        array([0.25, 0.75], dtype=float32)
         """
         y = at_once.predict(self._engine, x, out) if check_finite is True else None
         return self._engine.predict(x, out, check_finite) if y is None else y
 
     def loss(self, x: Any, t: Any, *, check_finite: bool = True) -> float:
-        """The mean loss over the batch x (N, D) with targets t (see `Network`)."""
+        """The mean loss over the batch x (N, D) with targets t (see `Network`).
+
+        Examples
+        --------
+        >>> net = fastnn.Network([fastnn.Affine(3, 2, init="zeros")])  # both classes are equally probable
+        >>> round(net.loss(np.ones((5, 3)), np.array([0, 0, 1, 1, 1])), 4)  # log 2
+        0.6931
+        """
         y = None
         if check_finite is True and not observation.is_watching():
             y = at_once.predict(self._engine, x, None)
@@ -243,19 +281,42 @@ class Network(Exchangeable):
 
         With one output and a loss of two classes, the fraction on the target's side of the border: 0 for logits and
         margins, 1/2 for the probabilities of log_loss.
+
+        Examples
+        --------
+        >>> net = fastnn.Network([fastnn.Affine(2, 2)])
+        >>> net.params["W1"][...], net.params["b1"][...] = np.eye(2), 0.0  # the outputs are the inputs
+        >>> net.accuracy([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7], [0.0, 1.0]], np.array([1, 0, 0, 1]))
+        0.75
         """
         y = at_once.predict(self._engine, x, None) if check_finite is True else None
         short = None if y is None else at_once.accuracy(self._engine, y, t)
         return passes.accuracy(self._engine, x, t, check_finite, y) if short is None else short
 
     def gradient(self, x: Any, t: Any, *, check_finite: bool = True) -> dict[str, Array]:
-        """The gradient of the mean loss by every parameter, by back-propagation; new arrays keyed like `params`."""
+        """The gradient of the mean loss by every parameter, by back-propagation; new arrays keyed like `params`.
+
+        Examples
+        --------
+        >>> net = fastnn.Network([fastnn.Affine(2, 1, init="zeros")], loss="mean_squared_error")
+        >>> gradient = net.gradient(np.array([[1.0, 2.0]]), np.array([[3.0]]))
+        >>> gradient["W1"], gradient["b1"]  # x^T (y - t) and y - t with y = 0
+        (array([[-3.],
+               [-6.]], dtype=float32), array([-3.], dtype=float32))
+        """
         found = at_once.gradient(self._engine, x, t) if check_finite is True else None
         return self._engine.by_name(self._train_batch(x, t, None, check_finite)[1]) if found is None else found
 
     @answers_slips
     def outputs_of_layers(self, x: Any, *, check_finite: bool = True) -> list[Array]:
-        """Each layer's outputs for x (N, D), new arrays (N, outputs), first to last; the last is `predict(x)`."""
+        """Each layer's outputs for x (N, D), new arrays (N, outputs), first to last; the last is `predict(x)`.
+
+        Examples
+        --------
+        >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.Relu(), fastnn.Affine(3, 2)], rng=0)
+        >>> [y.shape for y in net.outputs_of_layers(np.ones((5, 4)))]
+        [(5, 3), (5, 3), (5, 2)]
+        """
         return passes.outputs(self._engine, x, check_finite)
 
     @answers_slips
@@ -277,6 +338,18 @@ class Network(Exchangeable):
         -------
         dict, or (dict, array (N, D)) with need_dx
             The gradient by every parameter, new arrays keyed like `params`.
+
+        Examples
+        --------
+        >>> net = fastnn.Network([fastnn.Affine(2, 1, init="zeros")], loss="mean_squared_error")
+        >>> x, t = np.array([[1.0, 2.0], [0.0, 1.0]]), np.array([[3.0], [1.0]])
+        >>> dy = np.sign(net.predict(x) - t) / len(x)  # of the mean absolute error
+        >>> net.backward(x, dy)["W1"]
+        array([[-0.5],
+               [-1.5]], dtype=float32)
+        >>> gradient, dx = net.backward(x, dy, need_dx=True)
+        >>> dx.shape
+        (2, 2)
         """
         return passes.backward(self._engine, x, dy, need_dx, check_finite)
 
@@ -294,6 +367,14 @@ class Network(Exchangeable):
         ----------
         h, method
             As for `fastnn.numerical_gradient`.
+
+        Examples
+        --------
+        >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.Tanh(), fastnn.Affine(3, 2)], rng=0, dtype="float64")
+        >>> x, t = np.eye(4), np.array([0, 1, 1, 0])
+        >>> numerical, analytic = net.numerical_gradient(x, t), net.gradient(x, t)
+        >>> bool(max(np.abs(numerical[name] - analytic[name]).max() for name in analytic) < 1e-8)
+        True
         """
         arrays.choice("method", method, METHODS)
         size, relative = step_size(h, METHODS[method])
@@ -310,6 +391,16 @@ class Network(Exchangeable):
             Also for a batch of one row with BatchNorm, which would turn it into 0.
         TrainingDivergedError
             If the loss is not finite; the parameters are left as they were.
+
+        Examples
+        --------
+        >>> net = fastnn.Network([fastnn.Affine(1, 1, init="zeros")], loss="mean_squared_error")
+        >>> optimizer = fastnn.SGD(lr=0.5)
+        >>> for _ in range(3):
+        ...     print(net.step([[1.0]], [[2.0]], optimizer))  # (2 - y)^2 / 2, where y = 0, 2, 2
+        2.0
+        0.0
+        0.0
         """
         loss = at_once.step(self._engine, x, t, optimizer) if check_finite is True else None
         return self._train_batch(x, t, check_optimizer(optimizer), check_finite)[0] if loss is None else loss
@@ -318,13 +409,34 @@ class Network(Exchangeable):
 
     @answers_slips
     def save(self, path: Any) -> None:
-        """Write the network to a file that `fastnn.load` reads; see `fastnn.network.persistence.save`."""
+        """Write the network to a file that `fastnn.load` reads; see `fastnn.network.persistence.save`.
+
+        Examples
+        --------
+        >>> net = fastnn.Network([fastnn.Affine(2, 2)], rng=0)
+        >>> net.save("net.npz")
+        >>> np.array_equal(fastnn.load("net.npz").params["W1"], net.params["W1"])
+        True
+        """
         from fastnn.network.persistence import save
 
         save(self, path)
 
     def summary(self) -> str:
-        """A table of the layers: outputs, parameters, and the activation's number if it has one."""
+        """A table of the layers: outputs, parameters, and the activation's number if it has one.
+
+        Examples
+        --------
+        >>> net = fastnn.Network([fastnn.Affine(784, 50), fastnn.Relu(), fastnn.Affine(50, 10)])
+        >>> print(net.summary())
+        layer                                outputs  parameters
+        --------------------------------------------------------
+        Affine(784, 50)                           50      39,250
+        Relu()                                    50           -
+        Affine(50, 10)                            10         510
+        --------------------------------------------------------
+        loss softmax_cross_entropy, float32               39,760
+        """
         return table_of_layers(self._rows())
 
     def _rows(self) -> list[tuple[str, str, str]]:

@@ -44,6 +44,13 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     OSError
         FileNotFoundError for a missing folder, IsADirectoryError for a folder, PermissionError where writing is not
         allowed, and others. The old file, if any, is left as it was.
+
+    Examples
+    --------
+    >>> net = fastnn.Network([fastnn.Affine(2, 2)], rng=0)
+    >>> net.save("net.npz")
+    >>> np.load("net.npz")["W1"].shape
+    (2, 2)
     """
     if not isinstance(network, Network):
         raise TypeError(f"network: expected a fastnn.Network, got {checks.shown(network)}; pass the network to save")
@@ -77,6 +84,14 @@ def load(path: str | os.PathLike[str]) -> Network:
         For a file that `save` did not write, that is damaged, or of a format version that this fastnn does not know.
     OSError
         FileNotFoundError for a missing file, IsADirectoryError for a folder, PermissionError, and others.
+
+    Examples
+    --------
+    >>> net = fastnn.Network([fastnn.Affine(2, 2)], rng=0)
+    >>> net.save("net.npz")
+    >>> x = np.eye(2, dtype=np.float32)
+    >>> np.array_equal(fastnn.load("net.npz").predict(x), net.predict(x))
+    True
     """
     with contents.opened(paths.file_name(path)) as reader:
         described, snapshot = contents.read(reader)

@@ -132,6 +132,25 @@ def fit(
         For a file of `resume` that Checkpoint did not write, or that is damaged.
     OSError
         If a checkpoint cannot be written. The last one stays as it is.
+
+    Examples
+    --------
+    >>> (x, t), (x_test, t_test) = fastnn.datasets.load_digits()
+    >>> net = fastnn.Network([fastnn.Affine(64, 50), fastnn.Relu(), fastnn.Affine(50, 10)], rng=0)
+    >>> history = net.fit(x, t, epochs=10, optimizer=fastnn.Adam(lr=0.01), validation_data=(x_test, t_test), rng=0)
+    >>> history.epochs, history.validation_accuracy[-1] > 0.9
+    (10, True)
+
+    A function may give the batches of each epoch; a callback is called after it:
+
+    >>> def batches():
+    ...     for _ in range(10):
+    ...         yield x[:100], t[:100]
+    >>> def show(network, history):
+    ...     print(history.epochs, history.loss[-1] < 0.5)
+    >>> history = net.fit(batches, epochs=2, callbacks=[show])
+    1 True
+    2 True
     """
     epochs = arrays.integer("epochs", epochs, minimum=0)
     found = find_checkpoint(resume)

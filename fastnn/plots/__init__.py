@@ -6,6 +6,21 @@ Without them it makes a new figure by pyplot, as scikit-learn and seaborn do: a 
 `matplotlib.pyplot.close(ax.figure)`. To keep out of pyplot, pass the Axes of a `matplotlib.figure.Figure`. matplotlib,
 which `pip install "fastnn-kernels[plot]"` installs, is imported when a function is called, and all arguments are
 checked before a figure is made.
+
+Examples
+--------
+>>> net = fastnn.Network([fastnn.Affine(2, 2)], rng=0)
+>>> history = net.fit(np.eye(2), [0, 1], epochs=5)
+>>> ax = fastnn.plots.history(history)
+>>> ax.figure.savefig("history.png")
+
+In a figure of your own, beside another picture:
+
+>>> from matplotlib import pyplot
+>>> figure, axes = pyplot.subplots(1, 2)
+>>> ax = fastnn.plots.history(history, ax=axes[0])
+>>> ax = fastnn.plots.decision_regions(net, np.eye(2), np.array([0, 1]), ax=axes[1])
+>>> pyplot.close("all")
 """
 
 from fastnn.plots.functions import activations, descent_paths, learning_rates, line_fit_surface

@@ -43,6 +43,13 @@ def activations(names: Sequence[str] | None = None, *, axes: Any = None) -> Arra
     ------
     TypeError, ValueError
         For an unknown name, and for anything but one Axes for each name.
+
+    Examples
+    --------
+    >>> axes = fastnn.plots.activations(["relu", "tanh", "gelu"])
+    >>> [ax.get_title() for ax in axes]
+    ['relu', 'tanh', 'gelu']
+    >>> axes[0].figure.savefig("activations.png")
     """
     if not isinstance(names, str | Sequence | None):
         raise TypeError(f"names: expected names of activations, got {shown(names)}; pass a list such as ['relu']")
@@ -93,6 +100,15 @@ def descent_paths(
     ------
     TypeError, ValueError
         For anything but such a function, paths, bounds, labels and Axes.
+
+    Examples
+    --------
+    >>> def bowl(x):
+    ...     return x[0] ** 2 / 20 + x[1] ** 2
+    >>> paths = [fastnn.gradient_descent(bowl, [-7.0, 2.0], lr=lr, step_num=20)[1] for lr in (0.1, 0.9)]
+    >>> ax = fastnn.plots.descent_paths(bowl, paths, labels=["lr 0.1", "lr 0.9"])
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['lr 0.1', 'lr 0.9', 'start', 'end']
     """
     f, given = arrays.function("f", f), panels.given("ax", ax)
     is_list = isinstance(paths, list | tuple)
@@ -151,6 +167,12 @@ def learning_rates(
     ------
     TypeError, ValueError
         For anything but such a function, start, rates and Axes.
+
+    Examples
+    --------
+    >>> axes = fastnn.plots.learning_rates(lambda x: x[0] ** 2, 1.0, (1.1, 0.1))
+    >>> [ax.get_title().splitlines()[0] for ax in axes]
+    ['learning rate 1.1', 'learning rate 0.1']
     """
     f, given_rates = arrays.function("f", f), arrays.floats("rates", rates, ("R",), dtype="float64", rounding=True)
     steps = [arrays.real(f"rates[{i}]", float(rate), above=0.0) for i, rate in enumerate(given_rates)]
@@ -213,6 +235,14 @@ def line_fit_surface(x: Any, t: Any, *, w: Any = None, b: Any = None, kind: str 
     ------
     TypeError, ValueError
         For anything but such arrays and Axes, and if w or b is left out where all x are the same.
+
+    Examples
+    --------
+    >>> x, t = np.array([0.0, 1.0, 2.0]), np.array([1.0, 3.0, 5.0])
+    >>> ax = fastnn.plots.line_fit_surface(x, t)
+    >>> lines = ax.plot([0.0, 1.0, 2.0], [0.0, 0.5, 1.0])  # a path of (w, b) over it
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('w', 'b')
     """
     x = arrays.floats("x", x, ("N",), dtype="float64", rounding=True, finite=True)
     t = arrays.floats("t", t, x.shape, dtype="float64", rounding=True, finite=True)

@@ -43,6 +43,13 @@ def history(history: History, *, ax: Any = None) -> Axes:
     ------
     TypeError, ValueError
         For anything but a history with at least one epoch and Axes.
+
+    Examples
+    --------
+    >>> net = fastnn.Network([fastnn.Affine(2, 2)], rng=0)
+    >>> ax = fastnn.plots.history(net.fit(np.eye(2), [0, 1], epochs=5))
+    >>> [other.get_ylabel() for other in ax.figure.axes]
+    ['loss', 'accuracy']
     """
     if not isinstance(history, History):
         raise TypeError(f"history: expected a fastnn.History, got {shown(history)}; pass what fit returns")
@@ -91,6 +98,14 @@ def learning_rate_search(search: LearningRateSearch, *, ax: Any = None) -> Axes:
     ------
     TypeError, ValueError
         For anything but a search with at least one loss and Axes.
+
+    Examples
+    --------
+    >>> (x, t), _ = fastnn.datasets.load_digits()
+    >>> net = fastnn.Network([fastnn.Affine(64, 32), fastnn.Relu(), fastnn.Affine(32, 10)], rng=0)
+    >>> ax = fastnn.plots.learning_rate_search(fastnn.find_learning_rate(net, x, t, rng=0))
+    >>> ax.get_xscale()
+    'log'
     """
     if not isinstance(search, LearningRateSearch):
         came = f"{shown(search)}; pass what fastnn.find_learning_rate returns"
@@ -137,6 +152,14 @@ def decision_regions(predict: Any, x: Any, t: Any, *, ax: Any = None, resolution
     ------
     TypeError, ValueError
         For anything but such a classifier, samples, labels and Axes.
+
+    Examples
+    --------
+    >>> x, t = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 0, 0, 1])
+    >>> perceptron = fastnn.models.Perceptron()
+    >>> history = perceptron.fit(x, t)
+    >>> ax = fastnn.plots.decision_regions(perceptron.predict, x, t)
+    >>> ax.figure.savefig("regions.png")
     """
     x = arrays.floats("x", x, ("N", 2), finite=True)
     resolution = arrays.integer("resolution", resolution, minimum=2)
@@ -191,6 +214,13 @@ def first_layer_weights(
     ------
     TypeError, ValueError
         For anything but a network with such weights and Axes, and if the inputs do not fill a picture of that shape.
+
+    Examples
+    --------
+    >>> net = fastnn.Network([fastnn.Affine(64, 10)], rng=0)  # of images of 8 x 8
+    >>> axes = fastnn.plots.first_layer_weights(net, count=6)
+    >>> axes.shape, axes.flat[0].get_images()[0].get_array().shape
+    ((6,), (8, 8))
     """
     if not observation.is_network(net):
         raise TypeError(f"net: expected a fastnn.Network, got {shown(net)}; pass one")
@@ -241,6 +271,14 @@ def gradient_check(report: GradientReport, *, axes: Any = None) -> Array:
     ------
     TypeError, ValueError
         For anything but a report and one Axes for each tensor.
+
+    Examples
+    --------
+    >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.Tanh(), fastnn.Affine(3, 2)], rng=0)
+    >>> report = fastnn.check_gradients(net, np.eye(4), np.array([0, 1, 1, 0]))
+    >>> axes = fastnn.plots.gradient_check(report)
+    >>> len(axes)  # W1, b1, W2 and b2
+    4
     """
     if not isinstance(report, GradientReport):
         raise TypeError(f"report: expected a GradientReport, got {shown(report)}; pass what check_gradients returns")

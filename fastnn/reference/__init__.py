@@ -8,6 +8,14 @@ in NumPy. NaN and infinities follow arithmetic, without warnings.
 
 Shape letters: N batch, D inputs and H outputs of a layer, K classes. `out` receives the result and is
 returned; it may be any of the inputs of an activation, and the first input of softmax and the losses.
+
+Examples
+--------
+>>> x, t = np.array([[1.0, 2.0, 0.5]], np.float32), np.array([1])
+>>> loss, dx = fastnn.softmax_cross_entropy(x, t)
+>>> expected_loss, expected_dx = fastnn.reference.softmax_cross_entropy(x, t)
+>>> np.allclose(loss, expected_loss), np.allclose(dx, expected_dx)
+(True, True)
 """
 
 from .activations import ACTIVATIONS as ACTIVATIONS

@@ -39,7 +39,8 @@ OF_RECORD = {
 def with_shared_documentation(kind: type[Any]) -> type[Any]:
     """Add the parameters and attributes that BaseMLP describes to the documentation of an estimator."""
     shared = inspect.cleandoc(BaseMLP.__doc__ or "").partition("----------\n")[2]
-    kind.__doc__ = f"{inspect.cleandoc(kind.__doc__ or '')}\n{shared}"
+    own, heading, examples = inspect.cleandoc(kind.__doc__ or "").partition("\n\nExamples\n")
+    kind.__doc__ = f"{own}\n{shared}{heading}{examples}"
     return kind
 
 
@@ -150,6 +151,15 @@ class BaseMLP(BaseEstimator, ABC):
         Returns
         -------
         self
+
+        Examples
+        --------
+        >>> from fastnn.sklearn import MLPRegressor
+        >>> X, y = np.array([[-1.0], [0.0], [1.0], [100.0]]), np.array([-1.0, 1.0, 3.0, 0.0])
+        >>> regressor = MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", alpha=0.0, random_state=0)
+        >>> _ = regressor.fit(X, y, sample_weight=[1.0, 1.0, 1.0, 0.0])  # the last one does not count
+        >>> regressor.predict([[2.0]]).round(3)  # 2 x + 1
+        array([5.])
         """
         return self._fit(X, y, sample_weight, validation_data, incremental=False)
 

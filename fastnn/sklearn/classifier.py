@@ -33,6 +33,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     class_weight : dict, "balanced" or None
         Factors of the samples' weights by their class: {class: factor}, or N / (classes x samples of the class). For
         several labels at once as in `sklearn.utils.class_weight.compute_sample_weight`.
+
+    Examples
+    --------
+    >>> from fastnn.sklearn import MLPClassifier
+    >>> (X, y), (X_test, y_test) = fastnn.datasets.load_digits()
+    >>> classifier = MLPClassifier((50,), activation="gelu", dropout=0.1, early_stopping=True, random_state=0)
+    >>> classifier.fit(X, y).score(X_test, y_test) > 0.9
+    True
+    >>> classifier.network_.layers[0], [W.shape for W in classifier.coefs_]
+    (Affine(inputs=64, outputs=50, init=None), [(64, 50), (50, 10)])
     """
 
     # Thirty-two parameters: scikit-learn finds them in the signature.
@@ -84,6 +94,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             As for `fit`.
         classes : array (K,), optional
             All classes that will come; needed in the first call.
+
+        Examples
+        --------
+        >>> from fastnn.sklearn import MLPClassifier
+        >>> (X, y), (X_test, y_test) = fastnn.datasets.load_digits()
+        >>> classifier = MLPClassifier((50,), learning_rate_init=0.01, random_state=0)
+        >>> for start in range(0, 1400, 200):  # as the samples come
+        ...     some = slice(start, start + 200)
+        ...     _ = classifier.partial_fit(X[some], y[some], classes=range(10))
+        >>> classifier.t_  # samples seen
+        1400
         """
         if getattr(self, "classes_", None) is None and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
@@ -101,7 +122,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._fit(X, y, sample_weight, None, incremental=True)
 
     def predict(self, X: Any) -> Array:
-        """The class of each sample (N,), or 0 and 1 for each label (N, K)."""
+        """The class of each sample (N,), or 0 and 1 for each label (N, K).
+
+        Examples
+        --------
+        >>> from fastnn.sklearn import MLPClassifier
+        >>> X, y = np.array([[-2.0], [-1.0], [1.0], [2.0]]), np.array(["no", "no", "yes", "yes"])
+        >>> classifier = MLPClassifier((4,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> classifier.predict([[-3.0], [3.0]])
+        array(['no', 'yes'], dtype='<U3')
+        """
         y = self._outputs(X)
         labels: Array = self._label_binarizer.inverse_transform(self._objective.scores(y), threshold=0.0)
         return labels
@@ -116,19 +146,49 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> Array:
-        """The probability of each class (N, K), in the order of `classes_`."""
+        """The probability of each class (N, K), in the order of `classes_`.
+
+        Examples
+        --------
+        >>> from fastnn.sklearn import MLPClassifier
+        >>> X, y = np.array([[-2.0], [-1.0], [1.0], [2.0]]), np.array(["no", "no", "yes", "yes"])
+        >>> classifier = MLPClassifier((4,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> classifier.classes_
+        array(['no', 'yes'], dtype='<U3')
+        >>> classifier.predict_proba([[-3.0], [3.0]]).round(1) + 0.0
+        array([[1., 0.],
+               [0., 1.]])
+        """
         y = self._outputs(X)
         return self._objective.probabilities(y)
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X: Any) -> Array:
-        """The logarithm of each probability (N, K), minus infinity where it rounds to 0."""
+        """The logarithm of each probability (N, K), minus infinity where it rounds to 0.
+
+        Examples
+        --------
+        >>> from fastnn.sklearn import MLPClassifier
+        >>> X, y = np.array([[-2.0], [-1.0], [1.0], [2.0]]), np.array(["no", "no", "yes", "yes"])
+        >>> classifier = MLPClassifier((4,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> np.allclose(np.exp(classifier.predict_log_proba(X)), classifier.predict_proba(X))
+        True
+        """
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
     @available_if(_lacks_probabilities)
     def decision_function(self, X: Any) -> Array:
-        """The outputs (N, K), or (N,) for two classes, above 0 for the second."""
+        """The outputs (N, K), or (N,) for two classes, above 0 for the second.
+
+        Examples
+        --------
+        >>> from fastnn.sklearn import MLPClassifier
+        >>> X, y = np.array([[-2.0], [-1.0], [1.0], [2.0]]), np.array(["no", "no", "yes", "yes"])
+        >>> classifier = MLPClassifier((4,), loss="hinge", solver="lbfgs", random_state=0).fit(X, y)
+        >>> classifier.decision_function([[-3.0], [3.0]]) > 0
+        array([False,  True])
+        """
         y = self._outputs(X)
         scores: Array = self._objective.scores(y)
         return scores[:, 0] if self._objective.kind == BINARY else scores

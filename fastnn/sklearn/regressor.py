@@ -25,6 +25,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         "squared_error" is half the squares' sum over the outputs; `loss_` has their mean over the outputs, as in
         scikit-learn. "poisson" is half the deviance of the rate exp(output), which is predicted; its targets are at
         least 0.
+
+    Examples
+    --------
+    >>> from fastnn.sklearn import MLPRegressor
+    >>> X = np.linspace(-3.0, 3.0, 100).reshape(-1, 1)
+    >>> regressor = MLPRegressor(hidden_layer_sizes=(20,), activation="tanh", solver="lbfgs", random_state=0)
+    >>> regressor.fit(X, np.sin(X).ravel()).score(X, np.sin(X).ravel()) > 0.99
+    True
     """
 
     # Thirty-one parameters: scikit-learn finds them in the signature.
@@ -67,11 +75,31 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     @available_if(BaseMLP._is_stochastic)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Go on for one epoch over these samples; arguments as for `fit`."""
+        """Go on for one epoch over these samples; arguments as for `fit`.
+
+        Examples
+        --------
+        >>> from fastnn.sklearn import MLPRegressor
+        >>> X, y = np.linspace(-1.0, 1.0, 100).reshape(-1, 1), np.linspace(-1.0, 3.0, 100)
+        >>> regressor = MLPRegressor(hidden_layer_sizes=(8,), learning_rate_init=0.01, random_state=0)
+        >>> for _ in range(3):
+        ...     _ = regressor.partial_fit(X, y)
+        >>> regressor.n_iter_, len(regressor.loss_curve_)
+        (1, 3)
+        """
         return self._fit(X, y, sample_weight, None, incremental=True)
 
     def predict(self, X: Any) -> Array:
-        """The value for each sample (N,), or the values (N, K)."""
+        """The value for each sample (N,), or the values (N, K).
+
+        Examples
+        --------
+        >>> from fastnn.sklearn import MLPRegressor
+        >>> X, y = np.array([[-1.0], [0.0], [1.0]]), np.array([[-1.0, 0.0], [1.0, 1.0], [3.0, 2.0]])
+        >>> regressor = MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", alpha=0.0, random_state=0)
+        >>> regressor.fit(X, y).predict([[2.0]]).round(3)  # 2 x + 1 and x + 1
+        array([[5., 3.]])
+        """
         y = self._outputs(X)
         values = self._objective.values(y)
         return values[:, 0] if values.shape[1] == 1 else values

@@ -139,6 +139,16 @@ def cross_validate(
         that differ in inputs, outputs, loss or dtype.
     TrainingDivergedError
         When a fold's training diverges.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(100, 2))
+    >>> t = (x[:, 0] > 0).astype(int)
+    >>> def network(rng):
+    ...     return fastnn.Network([fastnn.Affine(2, 2)], rng=rng)
+    >>> result = fastnn.cross_validate(network, x, t, folds=5, rng=0, epochs=20, batch_size=10)
+    >>> result.accuracy.shape, bool(result.accuracy.mean() > 0.9)
+    ((5,), True)
     """
     options = check_fit_options(cross_validate, fit_options, "validation_data")
     standardize = arrays.flag("standardize", standardize)

@@ -72,6 +72,14 @@ def confusion_matrix(t: Any, predicted: Any, classes: int | None = None) -> Labe
     ------
     TypeError, ValueError
         For anything but such labels or outputs, and if the numbers of rows differ.
+
+    Examples
+    --------
+    >>> t, predicted = np.array([0, 0, 1, 1, 2]), np.array([0, 1, 1, 1, 0])
+    >>> fastnn.confusion_matrix(t, predicted)
+    array([[1, 1, 0],
+           [0, 2, 0],
+           [1, 0, 0]])
     """
     known = MOST_CLASSES if classes is None else arrays.integer("classes", classes, minimum=1)
     predicted, t = (_seen(name, value) for name, value in (("predicted", predicted), ("t", t)))
@@ -122,6 +130,13 @@ def classification_scores(t: Any, predicted: Any, classes: int | None = None) ->
     With TP samples rightly predicted to be of a class, FP wrongly, and FN of the class but predicted to be another:
     precision = TP / (TP + FP), recall = TP / (TP + FN), F1 = 2 TP / (2 TP + FP + FN). Source: van Rijsbergen,
     Information Retrieval, 2nd ed. (1979), chapter 7.
+
+    Examples
+    --------
+    >>> t, predicted = np.array([0, 0, 1, 1, 1]), np.array([0, 1, 1, 1, 0])
+    >>> scores = fastnn.classification_scores(t, predicted)
+    >>> scores.precision.round(3), scores.recall.round(3)
+    (array([0.5  , 0.667]), array([0.5  , 0.667]))
     """
     matrix = confusion_matrix(t, predicted, classes)
     right, support, named = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
