@@ -1,6 +1,7 @@
-"""The documentation's pages: every block of Python in them runs, page by page."""
+"""The documentation's pages and notebooks: every block of Python in them runs, page by page."""
 
 import importlib.util
+import json
 import pathlib
 import re
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import pytest
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
+NOTEBOOKS = sorted(DOCS.rglob("*.ipynb"))
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "```python" in page.read_text(encoding="utf-8"))
 # Pages that need more than the tests do, which skip them without it.
 NEEDS = {
@@ -30,6 +32,40 @@ def test_blocks_run_as_printed(page: pathlib.Path, tmp_path: pathlib.Path) -> No
     command = [sys.executable, "-W", "error", "-c", code]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_notebooks_run(file: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """In a kernel of Jupyter's, without a warning or a picture of progress that stays."""
+    for library in ("nbclient", "nbformat", "ipykernel", "matplotlib", "sklearn", "pandas"):
+        pytest.importorskip(library)
+    command = [sys.executable, "-c", RUN_NOTEBOOK, str(file)]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    shown = json.loads(run.stdout)
+    noise = [one["text"] for one in shown if one.get("name") == "stderr" and "compiling kernels" not in one["text"]]
+    assert noise == []
+    assert sum("image/png" in one.get("data", {}) for one in shown) >= 2
+    assert sum("text/html" in one.get("data", {}) for one in shown) >= 1
+    assert not [one for one in shown if "application/vnd.jupyter.widget-view+json" in one.get("data", {})]
+
+
+RUN_NOTEBOOK = """
+import json, sys, nbclient, nbformat
+notebook = nbformat.read(sys.argv[1], as_version=4)
+nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
+print(json.dumps([one for cell in notebook.cells for one in cell.get("outputs", [])]))
+"""
+
+
+def test_notebooks_are_kept_without_outputs() -> None:
+    """They would be large, and old; the pages of the documentation show fresh ones."""
+    assert len(NOTEBOOKS) >= 5
+    for file in NOTEBOOKS:
+        cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+        code = [cell for cell in cells if cell["cell_type"] == "code"]
+        assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code), file.name
 
 
 def test_links_lead_somewhere() -> None:

@@ -59,7 +59,7 @@ def test_a_history(epochs: int, rows: list[int]) -> None:
     read = shown(history)
     assert read.rows[0] == (["epoch", "loss", "seconds"] if epochs else ["epoch"])
     assert [row[0] for row in read.rows[1:]] == list(map(str, rows))
-    assert [row[1] for row in read.rows[1:]] == [f"{1 / i:.4g}" for i in rows]
+    assert [row[1:] for row in read.rows[1:]] == [[f"{1 / i:.4f}", "0.5"] for i in rows]
     assert read.caption == str(history)
 
 
@@ -80,3 +80,9 @@ def test_reports_and_scores() -> None:
     rows = shown(results).rows
     assert [row[0] for row in rows] == ["fold", "1", "2", "mean"]
     assert rows[1][1:] == [f"{results.loss[0]:.4f}", f"{results.accuracy[0]:.4f}"]
+
+
+def test_a_search_for_a_learning_rate_is_short() -> None:
+    net, x, t = Network([Affine(4, 3)], rng=0), np.eye(4), np.array([0, 1, 2, 0])
+    search = fastnn.find_learning_rate(net, x, t, steps=20, rng=0)
+    assert repr(search) == f"<LearningRateSearch of {search}>"

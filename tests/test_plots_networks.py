@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("closed_figures")
 
 
 def test_history_by_epoch() -> None:
-    ax = plots.history(HISTORY)
+    ax = HISTORY.plot()  # calls plots.history
     twin = ax.figure.axes[-1]
     assert twin is not ax
     lines = [*ax.lines, *twin.lines]

@@ -271,7 +271,13 @@ class Bar:
 
     def __init__(self, **options: Any) -> None:
         self.options, self.calls, self.n, self.start_t = options, list[Any](), 0, 0.0
+        self.container = self
         self.made.append(self)
+
+    def update(self, data: dict[str, str], raw: bool) -> None:
+        """Of the display in which the bar stands."""
+        assert raw
+        self.calls.append(data)
 
     def set_description(self, label: str, refresh: bool) -> None:
         assert not refresh
@@ -295,11 +301,12 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     monkeypatch.setitem(sys.modules, "tqdm", types.ModuleType("tqdm"))
-    monkeypatch.setitem(sys.modules, "tqdm.auto", SimpleNamespace(tqdm=Bar))
+    monkeypatch.setitem(sys.modules, "tqdm.notebook", SimpleNamespace(tqdm=Bar))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=lambda bar, display_id: bar))
     monkeypatch.setattr(Bar, "made", [])
 
 
-LOOKS = {"total": 300, "unit": " samples", "unit_scale": True, "leave": False}
+LOOKS = {"total": 300, "unit": " samples", "unit_scale": True, "leave": False, "display": False}
 
 
 @pytest.mark.usefixtures("notebook")
@@ -318,7 +325,7 @@ def test_a_notebook_shows_one_bar_for_all_epochs(clock: Clock) -> None:
     (bar,) = Bar.made
     assert bar.options == LOOKS
     assert bar.calls[:6] == ["epoch 1/2", {"loss": "0.2500"}, 200, "epoch 1/2", {"loss": "0.2500"}, 300]
-    assert bar.calls[6:] == ["epoch 2/2", {"loss": "0.1250"}, 200, "closed"]
+    assert bar.calls[6:] == ["epoch 2/2", {"loss": "0.1250"}, 200, "closed", {}]
     assert time.time() - bar.start_t == pytest.approx(0.3, abs=0.2)  # of the second epoch
 
 
@@ -343,7 +350,7 @@ def test_a_shell_on_a_terminal_has_no_bar(clock: Clock, monkeypatch: pytest.Monk
 
 @pytest.mark.usefixtures("notebook")
 def test_a_notebook_without_tqdm_shows_nothing(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("tqdm", "tqdm.auto"):
+    for name in ("tqdm", "tqdm.notebook"):
         monkeypatch.setitem(sys.modules, name, None)
     with Progress(300, "epoch 1/1") as line:
         clock.now += 1.0
@@ -355,7 +362,7 @@ def test_a_notebook_without_widgets_shows_a_line_and_no_warning(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """tqdm.auto warns that IProgress was not found, and writes where errors go."""
-    for name in ("tqdm", "tqdm.auto"):
+    for name in ("tqdm", "tqdm.notebook"):
         monkeypatch.delitem(sys.modules, name)
     tqdm = pytest.importorskip("tqdm")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

@@ -85,11 +85,17 @@ class History:
         """
         return {name: list(values) for name, values in vars(self).items() if values}
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw loss and accuracy by epoch, see `fastnn.plots.history`; needs matplotlib."""
+        from fastnn.plots.networks import history
+
+        return history(self, ax=ax)
+
     def _repr_html_(self) -> str:
         """A table for notebooks: the first epochs and the last ones, if there are many."""
         figures = self.to_dict()
         shown = [i for i in range(self.epochs) if self.epochs <= 2 * SHOWN or i < SHOWN or i >= self.epochs - SHOWN]
-        rows = [[f"{i + 1}", *(f"{values[i]:.4g}" for values in figures.values())] for i in shown]
+        rows = [[f"{i + 1}", *(_text(name, values[i]) for name, values in figures.items())] for i in shown]
         if len(shown) < self.epochs:
             rows.insert(SHOWN, ["..."] * (1 + len(figures)))
         return html.table(["epoch", *(name.replace("_", " ") for name in figures)], rows, str(self))
@@ -99,11 +105,15 @@ class History:
 
     def __str__(self) -> str:
         last = {name: value for name, value in self.last().items() if name != "seconds"}
-        plain = {name: 1e-3 <= abs(value) < 1e6 and name != "learning_rate" for name, value in last.items()}
-        texts = {name: format(value, ".4f" if plain[name] else ".4g") for name, value in last.items()}
-        figures = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in texts.items())
+        figures = ", ".join(f"{name.replace('_', ' ')} {_text(name, value)}" for name, value in last.items())
         time = f" in {sum(self.seconds):.3g} s" if self.seconds else ""
         return f"{self.epochs} epoch{'s' * (self.epochs > 1)}{time}: {figures}" if figures else "no completed epoch"
+
+
+def _text(name: str, value: float) -> str:
+    """A figure with four places, so that epochs compare; with four digits outside the common range."""
+    is_plain = 1e-3 <= abs(value) < 1e6 and name not in NO_MONITORS
+    return format(value, ".4f" if is_plain else ".3g" if name == "seconds" else ".4g")
 
 
 def improvements(figures: Sequence[float], min_delta: float) -> Iterator[bool]:

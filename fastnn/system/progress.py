@@ -141,6 +141,7 @@ class _NotebookBar:
     def __init__(self, total: int, unit: str) -> None:
         self.options = {"total": total or None, "unit": f" {unit}", "unit_scale": True, "leave": False}
         self._bar: Any = None
+        self._place: Any = None
         self._drawn_at, self._pause = time.monotonic(), NOTEBOOK_SECONDS
 
     def show(self, label: str, done: int, figures: dict[str, float], now: float, elapsed: float) -> None:
@@ -148,8 +149,7 @@ class _NotebookBar:
         if now - self._drawn_at < self._pause:
             return
         self._drawn_at, self._pause = now, REDRAW_SECONDS
-        self._bar = _bar_of_tqdm(self.options) if self._bar is None else self._bar
-        if self._bar is None:
+        if self._bar is None and not self._make():
             return
         # tqdm draws and says how fast it goes; it does not count, as an epoch begins at 0 again
         self._bar.n, self._bar.start_t = done, time.time() - elapsed
@@ -158,23 +158,28 @@ class _NotebookBar:
         self._bar.refresh()
 
     def close(self) -> None:
+        """Take the bar away. The place of a widget is emptied, as a file of the notebook would keep what it was."""
         if self._bar is not None:
             self._bar.close()
+        if self._place is not None:
+            self._place.update({}, raw=True)
+
+    def _make(self) -> bool:
+        """Make a widget, or without ipywidgets a line of text; return whether there is tqdm."""
+        try:
+            if importlib.util.find_spec("ipywidgets") is None:
+                self._bar = importlib.import_module("tqdm").tqdm(file=sys.stdout, **self.options)
+                return True
+            self._bar = importlib.import_module("tqdm.notebook").tqdm(display=False, **self.options)
+        except ImportError:
+            return False
+        self._place = importlib.import_module("IPython.display").display(self._bar.container, display_id=True)
+        return True
 
 
 def _in_notebook() -> bool:
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return type(shell).__name__ == "ZMQInteractiveShell"  # of Jupyter's kernels
-
-
-def _bar_of_tqdm(options: dict[str, Any]) -> Any:
-    """A widget, or without ipywidgets a line of text; None without tqdm."""
-    try:
-        if importlib.util.find_spec("ipywidgets") is not None:
-            return importlib.import_module("tqdm.auto").tqdm(**options)
-        return importlib.import_module("tqdm").tqdm(file=sys.stdout, **options)  # tqdm.auto would warn
-    except ImportError:
-        return None
 
 
 def _short(value: float) -> str:
