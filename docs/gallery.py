@@ -12,7 +12,7 @@ from typing import Any
 
 PAGE = pathlib.Path(__file__).with_name("gallery.md")
 PART = re.compile(r"```python\n(?P<code>.*?)```|!\[[^\]]*\]\((?P<picture>[^)]+)\)", re.DOTALL)
-DOTS_PER_INCH, COLORS = 72, 256  # so that a picture has 10 to 40 kB
+DOTS_PER_INCH, COLORS = 100, 256  # so that a picture has 10 to 50 kB
 
 
 def parts() -> Iterator[tuple[str, pathlib.Path | None]]:
@@ -43,7 +43,8 @@ def drawn() -> Iterator[tuple[pathlib.Path, bytes]]:
         figure = np.ravel(np.array(names.get("axes", names.get("ax")), dtype=object))[0].figure
         buffer = io.BytesIO()
         figure.savefig(buffer, dpi=DOTS_PER_INCH)
-        few = Image.open(buffer).convert("RGB").quantize(COLORS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        whole = Image.open(buffer).convert("RGB")
+        few = whole.quantize(COLORS, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
         buffer = io.BytesIO()
         few.save(buffer, "PNG", optimize=True)
         yield picture, buffer.getvalue()
