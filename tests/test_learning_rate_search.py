@@ -50,6 +50,15 @@ def test_it_ends_where_the_loss_explodes_and_suggests_a_rate_before() -> None:
     assert re.fullmatch(r"\d+ rates from 0.001 to .*: the loss falls most steeply at 0.\d+", str(found))
 
 
+def test_noise_of_the_first_batches_is_no_fall() -> None:
+    """The running mean of few batches varies; rates up to a thousandth do not change this network in so few steps."""
+    (x, t), _ = fastnn.datasets.load_digits(test_fraction=0.2, rng=0)
+    for seed, batch_size in ((0, 20), (8, 20), (8, 100)):
+        net = Network([Affine(64, 50), Relu(), Affine(50, 10)], rng=seed)
+        found = fastnn.find_learning_rate(net, x, t, batch_size=batch_size, rng=seed)
+        assert found.suggestion is not None and 0.1 < found.suggestion < 2.0
+
+
 def test_a_loss_that_does_not_fall() -> None:
     net = Network([Affine(1, 1, "zeros")], "mean_squared_error", dtype="float64")
     found = fastnn.find_learning_rate(net, np.ones((4, 1)), np.zeros((4, 1)), steps=5)

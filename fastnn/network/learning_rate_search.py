@@ -17,6 +17,7 @@ from fastnn.optimizers import Optimizer, check_optimizer
 
 SMOOTHING = 0.9  # of the running mean of the losses
 FAR = 4.0  # times the least loss: the search has diverged
+NOISE = 0.25  # of a fall: as much may be the first batches', whose running mean is one of few losses
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +33,8 @@ class LearningRateSearch:
     smoothed : array (M,)
         Their running mean, in which each step weighs 0.9 times as much as the next one.
     suggestion : float or None
-        The rate at which the running mean falls most steeply over the logarithm of the rate, up to its least value;
-        None where it does not fall.
+        The rate at which the running mean falls most steeply over the logarithm of the rate, up to its least value and
+        after a quarter of its fall, as the first batches are noisy; None where it does not fall.
     """
 
     rates: Array
@@ -143,9 +144,11 @@ def find_learning_rate(
 
 
 def _steepest(rates: Array, smoothed: Array) -> float | None:
-    """The rate at which the loss falls most steeply before its least value."""
+    """The rate at which the loss falls most steeply before its least value, and after the noise."""
     falling = int(smoothed.argmin()) + 1 if len(smoothed) else 0
     if falling < 2:
         return None
     slopes = np.gradient(smoothed[:falling], np.log(rates[:falling]))
-    return float(rates[int(slopes.argmin())])
+    top, least = smoothed[:falling].max(), smoothed[falling - 1]
+    begin = int(np.flatnonzero(smoothed[:falling] >= top - NOISE * (top - least))[-1])
+    return float(rates[begin + int(slopes[begin:].argmin())])
