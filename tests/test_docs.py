@@ -19,6 +19,8 @@ NEEDS = {
     "cluster": ["distributed"],
     "scikit-learn": ["sklearn"],
     "gallery": ["matplotlib"],
+    "deployment": ["onnx", "onnxruntime"],
+    "pytorch": ["torch"],
 }
 
 
