@@ -1,9 +1,6 @@
 """Training on a Dask cluster: the same bits on any number of workers, whatever happens to them."""
 
-import os
 import pathlib
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,31 +9,13 @@ import numpy as np
 import pytest
 
 import fastnn
-from tests import shapes
+from tests import clusters
+from tests.clusters import OPTIONS, D, K, N, T, X, network, parameter_bits
 
 distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
 
 from fastnn.distributed import fit, on_workers  # noqa: E402 - they need Dask
-
-N, D, K = 200, 6, 3
-X, T = shapes.numbers(1, N, D, dtype=np.float32), shapes.targets("labels", N, K, np.float32)
-OPTIONS: dict[str, Any] = {
-    "epochs": 3,
-    "batch_size": 48,
-    "shards": 4,
-    "optimizer": fastnn.Momentum(0.1),
-    "progress": False,
-}
-
-
-def network(dtype: Any = "float32") -> fastnn.Network:
-    layers = [fastnn.Affine(D, 8), fastnn.Tanh(), fastnn.Affine(8, K)]
-    return fastnn.Network(layers, rng=0, dtype=dtype, regularization=fastnn.Regularization(l2=0.01))
-
-
-def parameter_bits(trained: fastnn.Network) -> list[bytes]:
-    return shapes.bits(tuple(trained.params.values()))
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +26,9 @@ def client() -> Iterator[Any]:
         yield found
 
 
-def cluster_of(workers: int) -> Any:
-    """Workers that are processes."""
-    return distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0", processes=True)
-
-
 @pytest.fixture(scope="module")
 def expected(client: Any) -> tuple[list[bytes], list[float]]:
-    trained = network()
-    history = fit(trained, (X, T), client, **OPTIONS)
-    return parameter_bits(trained), history.loss
+    return clusters.expected(client)
 
 
 def by_hand(rows_of_batches: list[np.ndarray[Any, Any]]) -> fastnn.Network:
@@ -93,60 +65,19 @@ def test_every_row_is_taken_once_an_epoch(client: Any, shuffle: bool) -> None:
     assert float(trained.params["W1"][0, 0]) == pytest.approx(-1e-12 * batches * x.mean(), rel=0.02)
 
 
-def test_each_epoch_has_another_order(client: Any) -> None:
-    orders = [
-        [on_workers._chosen((X, T, X[:0]), on_workers.Rows((seed, epoch, 0), 0, N))[0].tobytes() for epoch in range(3)]
-        for seed in range(2)
-    ]
+def chosen(rows: on_workers.Rows) -> np.ndarray[Any, Any]:
+    """The inputs of these rows."""
+    member = on_workers.Member(network())
+    found = [member._chosen((X, T, X[:0]), rows)[0] for _ in range(2)]
+    np.testing.assert_array_equal(found[0], found[1])  # the second one by the order that is kept
+    return found[0]
+
+
+def test_each_epoch_has_another_order() -> None:
+    orders = [[chosen(on_workers.Rows((seed, epoch, 0), 0, N)).tobytes() for epoch in range(3)] for seed in range(2)]
     assert len({order for some in orders for order in some}) == 6
-    rows = on_workers._chosen((X, T, X[:0]), on_workers.Rows((0, 0, 0), 0, N))[0]
+    rows = chosen(on_workers.Rows((0, 0, 0), 0, N))
     np.testing.assert_array_equal(np.sort(rows, axis=0), np.sort(X, axis=0))
-
-
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("workers", [1, 2, 4])
-def test_the_same_bits_on_any_number_of_processes(workers: int, expected: tuple[list[bytes], list[float]]) -> None:
-    with cluster_of(workers) as cluster, distributed.Client(cluster) as found:
-        trained = network()
-        history = fit(trained, (X, T), found, **OPTIONS)
-        assert (parameter_bits(trained), history.loss) == expected
-
-
-KILLS = 3
-
-
-def kill_now_and_then(cluster: Any, stop: threading.Event, killed: list[int]) -> None:
-    """Kill a worker, again and again; it takes seconds until there is another one."""
-    while len(killed) < KILLS and not stop.wait(3.0):
-        nannies = list(cluster.workers.values())
-        pid = nannies[len(killed) % len(nannies)].pid
-        if pid:
-            os.kill(pid, signal.SIGKILL)
-            killed.append(pid)
-
-
-@pytest.mark.exhaustive
-def test_workers_that_die_change_nothing(client: Any) -> None:
-    stop, killed, since = threading.Event(), list[int](), list[int]()
-
-    def end_two_epochs_after_the_last(net: fastnn.Network, history: fastnn.History) -> bool:
-        since.extend([history.epochs] * (len(killed) == KILLS))
-        return len(since) > 2
-
-    with cluster_of(2) as cluster, distributed.Client(cluster) as found:
-        killer = threading.Thread(target=kill_now_and_then, args=(cluster, stop, killed))
-        killer.start()
-        try:
-            trained = network()
-            options = {**OPTIONS, "epochs": 2000, "callbacks": [end_two_epochs_after_the_last]}
-            history = fit(trained, (X, T), found, **options)
-        finally:
-            stop.set()
-            killer.join()
-    assert len(killed) == KILLS
-    alone = network()
-    fit(alone, (X, T), client, **{**OPTIONS, "epochs": history.epochs})
-    assert parameter_bits(trained) == parameter_bits(alone)
 
 
 def test_dask_arrays_and_files(client: Any, tmp_path: pathlib.Path) -> None:

@@ -61,10 +61,8 @@ class Group:
         owner, piece = self.pieces.get(number, (worker, None))
         if piece is not None and owner != worker:
             piece = self._task(on_workers.same, piece, worker=worker)
-        elif piece is None and recipe.kind == "arrays":  # in a list, as each element of a tuple would be sent alone
-            piece = self.client.scatter([recipe.given], hash=False, workers=[worker])[
-                0
-            ]  # a list, as of a tuple each is one
+        elif piece is None and recipe.kind == "arrays":
+            piece = self._sent(recipe.given, worker)
         elif piece is None and recipe.kind == "file":
             piece = self._task(on_workers.piece_of_file, self.network_there, *recipe.given, worker=worker)
         elif piece is None:
@@ -72,6 +70,12 @@ class Group:
             piece = self._task(on_workers.prepared, self.network_there, *parts, worker=worker)
         self.pieces[number] = worker, piece
         return piece
+
+    def _sent(self, value: Any, worker: str) -> Any:
+        try:  # in a list, as each element of a tuple would be sent alone
+            return self.client.scatter([value], hash=False, workers=[worker])[0]
+        except KeyError as error:  # as the scheduler answers
+            raise LostError(f"worker {worker} was lost") from error
 
     def _task(self, function: Any, *arguments: Any, worker: str) -> Any:
         return self.client.submit(function, *arguments, pure=False, workers=[worker])

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import copy
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MethodType
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from fastnn.network.network import Network
 
 Piece = tuple[Array, Array, Array]  # x, labels, dense, as kernels take them
 MESSAGE = "fastnn_nodes"  # the operation of workers that adds up shards
+MOST_UNUSED = 4  # vectors whose memory a worker keeps
 
 
 class Rows(NamedTuple):
@@ -91,11 +92,17 @@ def counts_hits(network: Network, piece: Piece) -> bool:
 
 
 class Member:
-    """A worker's own copy of the network."""
+    """A worker's own copy of the network, and memory for gradients.
+
+    Dask sets MALLOC_TRIM_THRESHOLD_ for its workers, so that each new vector would be given pages by the system again.
+    """
 
     def __init__(self, network: Network, n_threads: int | None = None) -> None:
         self.network = copy.deepcopy(network)
         self.network.engine.n_threads = network.engine.n_threads or n_threads
+        self._unused: list[Array] = []
+        self._saved: Any = None  # memory for a snapshot
+        self._orders: dict[tuple[int, ...], Array] = {}  # of one epoch
 
     def nodes(self, values: Array, shards: Mapping[int, Sequence[tuple[Piece, Rows]]], batch: int) -> list[Node]:
         """The sums over some shards, given in order; `batch`: the rows of the whole batch."""
@@ -103,37 +110,54 @@ class Member:
         with engine.lock:  # a step that was given up may still be running
             if values is not engine.values:
                 engine.values[:] = values
-            return sums.added(self._leaf(number, some, batch) for number, some in shards.items())
+            return self.added(self._leaf(number, some, batch) for number, some in shards.items())
+
+    def added(self, nodes: Iterable[Node]) -> list[Node]:
+        """The fewest nodes that tell as much as these."""
+        return sums.added(nodes, self._keep)
 
     def _leaf(self, number: int, some: Sequence[tuple[Piece, Rows]], batch: int) -> Node:
         """The gradient of a shard, over the rows of the whole batch."""
         if not some:
             return Node(0, number, None, 0.0, 0)
-        chosen = [_chosen(piece, rows) for piece, rows in some]
+        chosen = [self._chosen(piece, rows) for piece, rows in some]
         x, labels, dense = (np.concatenate(one) if len(one) > 1 else one[0] for one in zip(*chosen, strict=True))
         engine, data = self.network.engine, (x, labels, dense, np.empty(0, np.intp))
         is_classes = engine.counts_hits(labels, dense)
         _, loss, hits, _ = engine.run_batches(data, None, (0, 1, len(x)), counts_hits=is_classes)
-        return Node(0, number, engine.gradients * engine.dtype.type(len(x) / batch), loss, hits)
+        memory = self._unused.pop() if self._unused else np.empty_like(engine.gradients)
+        scaled = np.multiply(engine.gradients, engine.dtype.type(len(x) / batch), out=memory)
+        return Node(0, number, scaled, loss, hits)
 
-    def update(self, node: Node, optimizer: Any) -> bool:
-        """Update the parameters by the sum of all shards; False, and no update, if something is not finite then."""
-        engine = self.network.engine
-        saved = engine.snapshot()
-        if np.isfinite(node.loss) and node.gradient is not None:
-            engine.update(node.gradient, optimizer)
-            if np.isfinite(engine.values).all():
-                return True
-        engine.restore(saved)
-        return False
+    def update(self, nodes: Sequence[Node], optimizer: Any) -> Node | None:
+        """Update the parameters by the sum of all shards; None, and no update, if something is not finite then."""
+        engine, node = self.network.engine, sums.total(nodes, self._keep)
+        if not np.isfinite(node.loss) or node.gradient is None:
+            return None
+        self._saved = engine.snapshot(self._saved)
+        engine.update(node.gradient, optimizer)
+        self._keep(node.gradient)
+        if np.isfinite(engine.values).all():
+            return node
+        engine.restore(self._saved)
+        return None
 
+    def _chosen(self, piece: Piece, rows: Rows) -> Piece:
+        """Some rows of a piece."""
+        some: Any = slice(rows.first, rows.last)
+        if not rows.key:  # what was sent may lie in memory that must not be written, which kernels refuse
+            x, labels, dense = (np.require(part[some] if len(part) else part, None, ["A", "W"]) for part in piece)
+            return x, labels, dense
+        if rows.key not in self._orders:
+            self._orders = {key: order for key, order in self._orders.items() if key[:2] == rows.key[:2]}
+            self._orders[rows.key] = np.random.default_rng(rows.key).permutation(len(piece[0]))
+        some = self._orders[rows.key][some]
+        return tuple(part[some] if len(part) else part for part in piece)  # type: ignore[return-value]
 
-def _chosen(piece: Piece, rows: Rows) -> Piece:
-    """Some rows of a piece."""
-    if not rows.key:
-        return tuple(part[rows.first : rows.last] if len(part) else part for part in piece)  # type: ignore[return-value]
-    order = np.random.default_rng(rows.key).permutation(len(piece[0]))[rows.first : rows.last]
-    return tuple(part[order] if len(part) else part for part in piece)  # type: ignore[return-value]
+    def _keep(self, memory: Array) -> None:
+        """Keep a vector that is no longer needed."""
+        if memory.flags.writeable and len(self._unused) < MOST_UNUSED:
+            self._unused.append(memory)
 
 
 # --- on the workers of a cluster, which send each other parameters and sums ---
@@ -165,8 +189,9 @@ async def _steps(worker: Any, shares: list[Share], snapshot: Any, optimizer: Any
     for number in range(len(shares[0].batches)):
         parts = [Share(one.address, one.member, [one.batches[number]]) for one in shares]
         batch = sum(rows.last - rows.first for one in parts for some in one.batches[0].values() for _, rows in some)
-        node = sums.total(await _nodes(worker, parts, engine.values, batch))
-        if not await asyncio.to_thread(member.update, node, optimizer):
+        nodes = await _nodes(worker, parts, engine.values, batch)
+        node = await asyncio.to_thread(member.update, nodes, optimizer)
+        if node is None:
             return Taken(losses, hits, engine.snapshot(), True)
         losses.append(node.loss)
         hits += node.hits
@@ -198,7 +223,7 @@ async def _nodes(worker: Any, shares: Sequence[Share], values: Array, batch: int
             asked.append(await stack.enter_async_context(_Question(worker, some, values, batch)))
         found: list[Node] = await own
         for question in reversed(asked):
-            found = await asyncio.to_thread(sums.added, [*found, *await question.answer()])
+            found = await asyncio.to_thread(member.added, [*found, *await question.answer()])
     return found
 
 

@@ -5,8 +5,8 @@ there are such shards. Whoever has both nodes of a pair adds them, so the bits d
 """
 
 import itertools
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from fastnn.gate.arrays import Array
 
@@ -27,26 +27,26 @@ class Node(NamedTuple):
     hits: int
 
 
-def added(nodes: Iterable[Node]) -> list[Node]:
+def added(nodes: Iterable[Node], unused: Callable[[Array], Any]) -> list[Node]:
     """The fewest nodes that tell as much as these, which are given in the order of their shards.
 
-    The memory of a node's gradient may be taken for a sum.
+    The memory of a node's gradient is taken for a sum, or handed to `unused`.
     """
     found: list[Node] = []
     for node in nodes:
         found.append(node)
         while len(found) > 1 and _are_a_pair(*found[-2:]):
             right, left = found.pop(), found.pop()
-            found.append(_sum(left, right))
+            found.append(_sum(left, right, unused))
     return found
 
 
-def total(nodes: Sequence[Node]) -> Node:
+def total(nodes: Sequence[Node], unused: Callable[[Array], Any]) -> Node:
     """The sum of all shards: nodes that have no partner, as the shards end before it, are added from the right."""
     rest = list(nodes)
     while len(rest) > 1:
         right, left = rest.pop(), rest.pop()
-        rest.append(_sum(left, right))
+        rest.append(_sum(left, right, unused))
     return rest[0]
 
 
@@ -54,12 +54,13 @@ def _are_a_pair(left: Node, right: Node) -> bool:
     return left.level == right.level and left.place % 2 == 0 and right.place == left.place + 1
 
 
-def _sum(left: Node, right: Node) -> Node:
+def _sum(left: Node, right: Node, unused: Callable[[Array], Any]) -> Node:
     """The node above two nodes."""
     gradient = left.gradient if right.gradient is None else right.gradient
     if left.gradient is not None and right.gradient is not None:
         gradient = left.gradient if left.gradient.flags.writeable else left.gradient.copy()  # what came may be fixed
         gradient += right.gradient
+        unused(right.gradient)
     return Node(left.level + 1, left.place // 2, gradient, left.loss + right.loss, left.hits + right.hits)
 
 
