@@ -18,6 +18,8 @@ from fastnn.reference import losses, units, updates
 
 ROOT = pathlib.Path(__file__).parents[1]
 SECTION = re.compile(r"(?<=# <generated: python -m docs.generate>\n)(.*?)(?=# </generated>)", re.DOTALL)
+ITEM = " " * 8 + "- "
+LIST = re.compile(rf"(?<=The activation:\n\n)(?:{ITEM}.*\n(?: {{10}}.*\n)*)+")
 WIDTH = 120
 MOST_VECTORS = 4  # of an update: the parameters, their gradients, and the state
 EXAMPLES = "Examples\n--------\n"
@@ -35,37 +37,55 @@ def classes(kinds: Iterable[Any]) -> str:
     return exported((kind.__module__, kind.__name__) for kind in kinds)
 
 
-def function(name: str, arguments: list[str], keywords: list[str], result: str, texts: list[str], body: str) -> str:
-    """The source of a function, as the formatter leaves it; texts: the paragraphs of its docstring, then an example."""
+def filled(text: str, indent: str = "") -> str:
+    """A paragraph of a function's docstring, in lines that the docstring's own indent leaves short enough."""
+    width = WIDTH - 4
+    return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
+
+
+def section(title: str, entries: Iterable[tuple[str, str]]) -> str:
+    """A section of a docstring: names, with their types, and what they mean."""
+    rows = [f"{names}\n{filled(meaning, '    ')}" if meaning else names for names, meaning in entries]
+    return "\n".join([title, "-" * len(title), *rows])
+
+
+def function(name: str, arguments: list[str], keywords: list[str], result: str, parts: list[str], body: str) -> str:
+    """The source of a function, as the formatter leaves it; parts: the paragraphs and sections of its docstring."""
     given = [*arguments, *(["*", *keywords] if keywords else [])]
     head = f"def {name}({', '.join(given)}) -> {result}:"
     if len(head) > WIDTH:
         inner = ", ".join(given)
         inner = f"    {inner}" if len(inner) + 4 <= WIDTH else "\n".join(f"    {one}," for one in given)
         head = f"def {name}(\n{inner}\n) -> {result}:"
-    *paragraphs, example = texts
-    filled = [textwrap.fill(part, WIDTH - 4, break_long_words=False) for part in paragraphs]
-    filled[0] = textwrap.fill(f'"""{filled[0]}', WIDTH - 4, break_long_words=False)
-    return f"{head}\n" + textwrap.indent("\n\n".join([*filled, example]) + '\n"""\n' + body, "    ") + "\n"
+    text = "\n\n".join([filled(f'"""{parts[0]}'), *(part for part in parts[1:] if part)])
+    return f"{head}\n" + textwrap.indent(f'{text}\n"""\n{body}', "    ") + "\n"
 
 
-def described(kind: Any) -> tuple[list[str], dict[str, str], str]:
-    """The paragraphs of a class's docstring, the text about each parameter, and the example of its function.
+def described(kind: Any) -> tuple[list[str], dict[str, tuple[str, str]], str]:
+    """The paragraphs of a class's docstring, the type and meaning of each parameter, and the example of its function.
 
     That is the first part of the class's examples; after an empty line the class itself is used.
     """
     text, _, examples = inspect.cleandoc(kind.__doc__).partition(f"\n\n{EXAMPLES}")
     text, _, rest = text.partition("\n\nParameters\n----------\n")
-    parameters: dict[str, str] = {}
-    for names, meaning in re.findall(r"^(\w[\w, ]*?)(?: : .*)?\n((?:    .*\n?)+)", rest, re.MULTILINE):
-        parameters |= dict.fromkeys(names.split(", "), " ".join(meaning.split()))
-    return text.split("\n\n"), parameters, EXAMPLES + examples.partition("\n\n")[0]
+    parameters: dict[str, tuple[str, str]] = {}
+    for names, type_, meaning in re.findall(r"^(\w[\w, ]*?)(?: : (.*))?\n((?:    .*\n?)+)", rest, re.MULTILINE):
+        parameters |= dict.fromkeys(names.split(", "), (type_, " ".join(meaning.split())))
+    example = EXAMPLES + examples.partition("\n\n")[0] if examples else ""
+    return [filled(part) for part in text.split("\n\n")], parameters, example
 
 
 def options(kind: Any) -> dict[str, str]:
     """The fields of a class as arguments of a function, without the keyword-only ones."""
     kept: list[Any] = [one for one in fields(kind) if not one.kw_only]
     return {one.name: f"{one.name}: {one.type.__name__} = {one.default!r}" for one in kept}
+
+
+def formulas() -> str:
+    """The activations with their formulas, as the docstring of `activation_forward` lists them."""
+    first = {name: str(kind.__doc__).partition("\n")[0].partition(". ")[0] for name, kind in ACTIVATIONS.items()}
+    rows = [f"{name}: {formula.strip('.')}" for name, formula in first.items()]
+    return "".join(f"{textwrap.fill(row, WIDTH, initial_indent=ITEM, subsequent_indent=' ' * 10)}\n" for row in rows)
 
 
 def loss_functions() -> Iterator[str]:
@@ -83,13 +103,27 @@ def loss_functions() -> Iterator[str]:
             "out: Any = None",
         ]
         (summary, *texts), meanings, example = described(kind)
-        notes = [f"{first}: y, an array (N, K)."] * (first == "x") + [f"{one}: {meanings[one]}" for one in own]
-        notes += ["Other arguments as for `mean_squared_error`."]
-        texts = [f"The mean over the batch of {summary}", *texts, " ".join(notes), example]
+        outputs = "y above: outputs before the activation that the loss applies." if first == "x" else "Outputs."
+        parameters = [
+            (f"{first} : array (N, K)", outputs),
+            ("t : array", "Targets as above."),
+            *((f"{one} : {meanings[one][0]}", meanings[one][1]) for one in own),
+            ('reduction : "mean", "element_mean", "sum" or "none"', "As for `mean_squared_error`."),
+            (
+                f"{', '.join(['sample_weight', *['class_weight'] * bool(weight), 'out'])} : array, optional",
+                "As for `mean_squared_error`.",
+            ),
+        ]
+        results = [
+            ('loss : float, or float64 array (N,) for "none"', ""),
+            (f"d{first} : array (N, K)", f"The gradient of the loss by {first}."),
+        ]
+        sections = [section("Parameters", parameters), section("Returns", results)]
+        parts = [f"The mean over the batch of {summary}", *texts, *sections, example]
         values = f"({', '.join(own)}{',' * (len(own) == 1)})"
         given = f'"{first}", {first}, t, reduction, sample_weight, {"class_weight" if weight else None}, out'
         body = f"kind = _losses.{kind.__name__}\nreturn _evaluate(kind, {values}, {given})"
-        yield function(name, [f"{first}: Any", "t: Any"], keywords, "tuple[Value, Array]", texts, body)
+        yield function(name, [f"{first}: Any", "t: Any"], keywords, "tuple[Value, Array]", parts, body)
 
 
 def update_functions() -> Iterator[str]:
@@ -104,13 +138,20 @@ def update_functions() -> Iterator[str]:
         arguments = [*(f"{one}: Any" for one in arrays), *step, "lr: float", *own.values()]
         texts, meanings, example = described(usual)
         meanings = described(kind)[1] | meanings
-        notes = [f"{', '.join(arrays)}: arrays, or mappings or sequences of arrays with the same keys, or as many;"]
-        notes += ["all but grads are overwritten." + (" step: the number of this update, from 1 on." if step else "")]
-        notes += [f"{one}: {meanings[one]}" for one in own]
+        entries = [
+            (
+                f"{', '.join(arrays)} : arrays, or mappings or sequences of arrays",
+                "With the same keys, or as many. All but grads are overwritten.",
+            ),
+            *[("step : int", "The number of this update, from 1 on.")] * len(step),
+            *((f"{one} : {meanings[one][0]}", meanings[one][1]) for one in ("lr", *own)),
+        ]
+        wrong = [("TypeError, ValueError", "For a wrong type, dtype or shape, before anything is changed.")]
+        parts = [*texts, section("Parameters", entries), section("Raises", wrong), example]
         vectors = ", ".join([*arrays, *["None"] * (MOST_VECTORS - len(arrays))])
         rates = f"rates = {', '.join(['lr', *own]) if own else '(lr,)'}"
         body = f"{rates}\n_update(_optimizers.{kind.__name__}, rates, {'step' if step else None}, {vectors})"
-        yield function(f"{name}_update", arguments, [], "None", [*texts, " ".join(notes), example], body)
+        yield function(f"{name}_update", arguments, [], "None", parts, body)
 
 
 def names() -> str:
@@ -200,6 +241,8 @@ def texts() -> dict[pathlib.Path, str]:
         text = (ROOT / name).read_text(encoding="utf-8")
         begin, _, end = SECTION.split(text)
         found[ROOT / name] = begin + section() + end
+    file = ROOT / "fastnn" / "functional" / "layers.py"
+    found[file] = LIST.sub(lambda _: formulas(), file.read_text(encoding="utf-8"))
     page = ROOT / "docs" / "reference" / "overview.md"
     table = page.read_text(encoding="utf-8")
     for head, row in table_rows().items():

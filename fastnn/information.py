@@ -94,8 +94,10 @@ def cross_entropy(p: Any, q: Any, axis: int = -1, *, base: float | None = None) 
     ----------
     p, q : arrays of the same shape
         The true distribution, such as one-hot targets, and the assumed one, such as a network's; see `entropy`.
-    axis, base
-        As for `entropy`.
+    axis : int
+        The axis of the K outcomes.
+    base : float, optional
+        As for `information`.
 
     Returns
     -------
@@ -122,8 +124,12 @@ def kl_divergence(p: Any, q: Any, axis: int = -1, *, base: float | None = None) 
 
     Parameters
     ----------
-    p, q, axis, base
+    p, q : arrays of the same shape
         As for `cross_entropy`.
+    axis : int
+        The axis of the K outcomes.
+    base : float, optional
+        As for `information`.
 
     Returns
     -------

@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -114,3 +115,18 @@ def test_examples_print_what_they_say(
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
     assert run.failed == 0, "".join(printed)
+
+
+def test_documented_parameters_are_there() -> None:
+    """Names that share an entry have one default, as the pages of the documentation show the first one's for all."""
+    wrong = []
+    for name, value in PUBLIC.items():
+        text = (inspect.getdoc(value) or "").partition("\nParameters\n----------\n")[2]
+        taken = inspect.signature(value).parameters if text else {}
+        for entry in re.findall(
+            r"^(\*{0,2}\w+(?:, \w+)*)(?: : .*)?$", re.split(r"\n\n\w+\n-{3,}\n", text)[0], re.MULTILINE
+        ):
+            names = [one.strip("*") for one in entry.split(", ")]
+            same = len({repr(taken[one].default) for one in names if one in taken}) == 1
+            wrong += [f"{name}: {entry}"] if not (same and set(names) <= set(taken)) else []
+    assert wrong == []

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 GUIDE = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8")
 # Run in the copy, without the compiler. No other file names the operations that it checks.
 FOUND_EVERYWHERE = """
-import io, contextlib, json, sys
+import contextlib, doctest, io, json, sys
 import numpy as np
 import fastnn
 from fastnn import Affine, Network, environment, layers, losses, optimizers, reference
@@ -29,6 +29,10 @@ assert new <= set(dir(fastnn)), new - set(dir(fastnn))
 assert fastnn.Mish is layers.Mish and fastnn.Gain is layers.Gain and fastnn.Lion is optimizers.Lion
 assert "log(cosh(y - t))" in fastnn.log_cosh.__doc__ and "sign(b1 m" in fastnn.lion_update.__doc__
 assert "mish: y = x tanh" in fastnn.activation_forward.__doc__
+for kind in (fastnn.Mish, fastnn.Gain, losses.LogCosh, fastnn.Lion, fastnn.log_cosh, fastnn.lion_update):
+    example = doctest.DocTestParser().get_doctest(kind.__doc__, {"fastnn": fastnn, "np": np}, "", None, None)
+    assert example.examples and doctest.DocTestRunner().run(example).failed == 0
+assert "optimizer = " not in fastnn.lion_update.__doc__ and "Parameters" in fastnn.lion_update.__doc__
 x, t = np.linspace(-3, 3, 12).reshape(4, 3), np.ones((4, 3))
 y = fastnn.activation_forward("mish", x)
 np.testing.assert_allclose(y, x * np.tanh(np.log1p(np.exp(x))), rtol=1e-14)

@@ -73,7 +73,9 @@ def fit(
     shards : int
         The parts of a batch; at most so many workers compute at the same time. A worker that runs several tasks at a
         time has as many times more of them, and as many threads for each, unless `network.n_threads` is set.
-    optimizer, schedule, validation_data, shuffle, progress
+    optimizer, schedule, validation_data
+        As for `Network.fit`.
+    shuffle, progress : bool
         As for `Network.fit`.
     seed : int
         The order of the rows in an epoch is made from it and the number of the epoch: within each piece of a shard, and

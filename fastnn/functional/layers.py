@@ -7,9 +7,7 @@ Shape letters: N batch, D inputs and H outputs of a layer, K classes.
 
 import functools
 import math
-import textwrap
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -24,8 +22,6 @@ from fastnn.kernels.matmul import scratch_size
 from fastnn.operations import ACTIVATIONS
 from fastnn.operations.activations.softmax import Softmax
 from fastnn.operations.affine import affine_products
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 _forward, _backward, _backward_of_first = Way(), Way(), Way()  # the last without dx
 _activations, _derivatives = Ways(), Ways()  # by class
@@ -176,22 +172,25 @@ def affine_backward(
     return dx if need_dx else None, dW, db
 
 
-def _with_formulas(function: Function) -> Function:
-    """Put the formulas of all activations in the place of FORMULAS in a docstring."""
-    first = {name: str(kind.__doc__).partition("\n")[0].partition(". ")[0] for name, kind in ACTIVATIONS.items()}
-    text = " ".join(f"{name}: {formula.strip('.')}." for name, formula in first.items())
-    function.__doc__ = str(function.__doc__).replace("FORMULAS", textwrap.fill(text, 110, subsequent_indent=" " * 8))
-    return function
-
-
-@_with_formulas
 def activation_forward(name: str, x: Any, *, out: Any = None, **option: float) -> Array:
     """y = f(x), element by element; for softmax along the last axis.
 
     Parameters
     ----------
     name : str
-        FORMULAS
+        The activation:
+
+        - identity: y = x
+        - step: y = 1 where x > 0, else 0, also for NaN
+        - sigmoid: y = 1 / (1 + exp(-x))
+        - tanh: y = tanh(x)
+        - relu: y = max(0, x)
+        - leaky_relu: y = x where x > 0, else slope x (Maas, Hannun and Ng, 2013)
+        - elu: y = x where x > 0, else alpha (exp(x) - 1) (Clevert, Unterthiner and Hochreiter, 2016)
+        - gelu: y = x Phi(x) with the standard normal distribution Phi, (1 + erf(x / sqrt(2))) / 2
+        - silu: y = x / (1 + exp(-x))
+        - softplus: y = log(1 + exp(x)) (Dugas et al., 2001)
+        - softmax: y = exp(x) / sum(exp(x)) over each row
     x : array of any shape
     out : array like x, optional
         Receives y; may be x itself.

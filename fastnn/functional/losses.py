@@ -88,8 +88,24 @@ def softmax_cross_entropy(
     It is computed by log-sum-exp, unclipped; the gradient is softmax(y) - t. Source: Bishop, Pattern Recognition and
     Machine Learning (2006), equations 4.108 and 4.109.
 
-    x: y, an array (N, K). label_smoothing: s in [0, 1): targets t become (1 - s) t + s / K (Szegedy et al., 2016).
-    Other arguments as for `mean_squared_error`.
+    Parameters
+    ----------
+    x : array (N, K)
+        y above: outputs before the activation that the loss applies.
+    t : array
+        Targets as above.
+    label_smoothing : float
+        s in [0, 1): targets t become (1 - s) t + s / K (Szegedy et al., 2016).
+    reduction : "mean", "element_mean", "sum" or "none"
+        As for `mean_squared_error`.
+    sample_weight, class_weight, out : array, optional
+        As for `mean_squared_error`.
+
+    Returns
+    -------
+    loss : float, or float64 array (N,) for "none"
+    dx : array (N, K)
+        The gradient of the loss by x.
 
     Examples
     --------
@@ -114,7 +130,22 @@ def sigmoid_cross_entropy(
     For one output, targets may be (N,): the log loss of two classes 0 and 1. Nothing is clipped; the gradient is s - t.
     Source: Bishop, Pattern Recognition and Machine Learning (2006), equations 4.90 and 4.91.
 
-    x: y, an array (N, K). Other arguments as for `mean_squared_error`.
+    Parameters
+    ----------
+    x : array (N, K)
+        y above: outputs before the activation that the loss applies.
+    t : array
+        Targets as above.
+    reduction : "mean", "element_mean", "sum" or "none"
+        As for `mean_squared_error`.
+    sample_weight, out : array, optional
+        As for `mean_squared_error`.
+
+    Returns
+    -------
+    loss : float, or float64 array (N,) for "none"
+    dx : array (N, K)
+        The gradient of the loss by x.
 
     Examples
     --------
@@ -132,7 +163,22 @@ def absolute_error(
 ) -> tuple[Value, Array]:
     """The mean over the batch of sum(|y - t|); targets (N, K). The gradient is sign(y - t), 0 where they are equal.
 
-    Other arguments as for `mean_squared_error`.
+    Parameters
+    ----------
+    y : array (N, K)
+        Outputs.
+    t : array
+        Targets as above.
+    reduction : "mean", "element_mean", "sum" or "none"
+        As for `mean_squared_error`.
+    sample_weight, out : array, optional
+        As for `mean_squared_error`.
+
+    Returns
+    -------
+    loss : float, or float64 array (N,) for "none"
+    dy : array (N, K)
+        The gradient of the loss by y.
 
     Examples
     --------
@@ -153,7 +199,24 @@ def huber(
     The gradient is y - t, kept within [-delta, delta]. Source: Huber, Annals of Mathematical Statistics 35 (1964),
     73-101.
 
-    delta: Above 0. Other arguments as for `mean_squared_error`.
+    Parameters
+    ----------
+    y : array (N, K)
+        Outputs.
+    t : array
+        Targets as above.
+    delta : float
+        Above 0.
+    reduction : "mean", "element_mean", "sum" or "none"
+        As for `mean_squared_error`.
+    sample_weight, out : array, optional
+        As for `mean_squared_error`.
+
+    Returns
+    -------
+    loss : float, or float64 array (N,) for "none"
+    dy : array (N, K)
+        The gradient of the loss by y.
 
     Examples
     --------
@@ -179,7 +242,22 @@ def hinge(
     For labels (N,) and several outputs it is the sum of max(0, 1 + y[k] - y[t]) over the other classes k. Sources:
     Cortes and Vapnik (1995); Weston and Watkins (1999).
 
-    Other arguments as for `mean_squared_error`.
+    Parameters
+    ----------
+    y : array (N, K)
+        Outputs.
+    t : array
+        Targets as above.
+    reduction : "mean", "element_mean", "sum" or "none"
+        As for `mean_squared_error`.
+    sample_weight, class_weight, out : array, optional
+        As for `mean_squared_error`.
+
+    Returns
+    -------
+    loss : float, or float64 array (N,) for "none"
+    dy : array (N, K)
+        The gradient of the loss by y.
 
     Examples
     --------
@@ -200,7 +278,22 @@ def exponential(
 
     Source: Friedman, Hastie and Tibshirani, Annals of Statistics 28 (2000), 337-407.
 
-    Other arguments as for `mean_squared_error`.
+    Parameters
+    ----------
+    y : array (N, K)
+        Outputs.
+    t : array
+        Targets as above.
+    reduction : "mean", "element_mean", "sum" or "none"
+        As for `mean_squared_error`.
+    sample_weight, out : array, optional
+        As for `mean_squared_error`.
+
+    Returns
+    -------
+    loss : float, or float64 array (N,) for "none"
+    dy : array (N, K)
+        The gradient of the loss by y.
 
     Examples
     --------
@@ -229,7 +322,22 @@ def kl_divergence(
     It is the cross entropy less the entropy of the targets: at least 0, and 0 where both agree. The gradient is
     softmax(y) - t. Source: Kullback and Leibler, Annals of Mathematical Statistics 22 (1951), 79-86.
 
-    x: y, an array (N, K). Other arguments as for `mean_squared_error`.
+    Parameters
+    ----------
+    x : array (N, K)
+        y above: outputs before the activation that the loss applies.
+    t : array
+        Targets as above.
+    reduction : "mean", "element_mean", "sum" or "none"
+        As for `mean_squared_error`.
+    sample_weight, class_weight, out : array, optional
+        As for `mean_squared_error`.
+
+    Returns
+    -------
+    loss : float, or float64 array (N,) for "none"
+    dx : array (N, K)
+        The gradient of the loss by x.
 
     Examples
     --------
@@ -258,8 +366,24 @@ def cross_entropy(
     It is infinite where y + offset = 0 at a target above 0. From logits, `SoftmaxCrossEntropy` is exact where a
     probability rounds to 0, and faster.
 
-    offset: At least 0. Courses write 1e-7, to avoid log(0) (Saito, Deep Learning from Scratch, 2016, chapter 4). Other
-    arguments as for `mean_squared_error`.
+    Parameters
+    ----------
+    y : array (N, K)
+        Outputs.
+    t : array
+        Targets as above.
+    offset : float
+        At least 0. Courses write 1e-7, to avoid log(0) (Saito, Deep Learning from Scratch, 2016, chapter 4).
+    reduction : "mean", "element_mean", "sum" or "none"
+        As for `mean_squared_error`.
+    sample_weight, class_weight, out : array, optional
+        As for `mean_squared_error`.
+
+    Returns
+    -------
+    loss : float, or float64 array (N,) for "none"
+    dy : array (N, K)
+        The gradient of the loss by y.
 
     Examples
     --------
@@ -280,7 +404,24 @@ def log_loss(
     Targets are (N, K) in [0, 1], or (N,) for one output. From logits, `SigmoidCrossEntropy` is exact where a
     probability rounds to 0 or 1.
 
-    offset: At least 0. Other arguments as for `mean_squared_error`.
+    Parameters
+    ----------
+    y : array (N, K)
+        Outputs.
+    t : array
+        Targets as above.
+    offset : float
+        At least 0.
+    reduction : "mean", "element_mean", "sum" or "none"
+        As for `mean_squared_error`.
+    sample_weight, out : array, optional
+        As for `mean_squared_error`.
+
+    Returns
+    -------
+    loss : float, or float64 array (N,) for "none"
+    dy : array (N, K)
+        The gradient of the loss by y.
 
     Examples
     --------
@@ -301,7 +442,22 @@ def poisson(
     The gradient is exp(y) - t. A target of at most 0 adds exp(y) - t y; below 0 that has no minimum. Source: McCullagh
     and Nelder, Generalized Linear Models (1989), section 6.2.
 
-    Other arguments as for `mean_squared_error`.
+    Parameters
+    ----------
+    y : array (N, K)
+        Outputs.
+    t : array
+        Targets as above.
+    reduction : "mean", "element_mean", "sum" or "none"
+        As for `mean_squared_error`.
+    sample_weight, out : array, optional
+        As for `mean_squared_error`.
+
+    Returns
+    -------
+    loss : float, or float64 array (N,) for "none"
+    dy : array (N, K)
+        The gradient of the loss by y.
 
     Examples
     --------

@@ -28,8 +28,17 @@ def sgd_update(params: Any, grads: Any, lr: float) -> None:
 
     Source: Robbins and Monro, Annals of Mathematical Statistics 22 (1951), 400-407.
 
-    params, grads: arrays, or mappings or sequences of arrays with the same keys, or as many; all but grads are
-    overwritten.
+    Parameters
+    ----------
+    params, grads : arrays, or mappings or sequences of arrays
+        With the same keys, or as many. All but grads are overwritten.
+    lr : float
+        The learning rate, at least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a wrong type, dtype or shape, before anything is changed.
 
     Examples
     --------
@@ -47,8 +56,19 @@ def momentum_update(params: Any, grads: Any, velocity: Any, lr: float, momentum:
 
     Source: Polyak, USSR Computational Mathematics and Mathematical Physics 4 (1964), 1-17.
 
-    params, grads, velocity: arrays, or mappings or sequences of arrays with the same keys, or as many; all but grads
-    are overwritten. momentum: In [0, 1).
+    Parameters
+    ----------
+    params, grads, velocity : arrays, or mappings or sequences of arrays
+        With the same keys, or as many. All but grads are overwritten.
+    lr : float
+        The learning rate, at least 0.
+    momentum : float
+        In [0, 1).
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a wrong type, dtype or shape, before anything is changed.
 
     Examples
     --------
@@ -69,8 +89,19 @@ def nesterov_update(params: Any, grads: Any, velocity: Any, lr: float, momentum:
     The parameters are the point where the method looks ahead, and g is the gradient there. Source: Sutskever, Martens,
     Dahl and Hinton, ICML (2013), 1139-1147.
 
-    params, grads, velocity: arrays, or mappings or sequences of arrays with the same keys, or as many; all but grads
-    are overwritten. momentum: In [0, 1).
+    Parameters
+    ----------
+    params, grads, velocity : arrays, or mappings or sequences of arrays
+        With the same keys, or as many. All but grads are overwritten.
+    lr : float
+        The learning rate, at least 0.
+    momentum : float
+        In [0, 1).
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a wrong type, dtype or shape, before anything is changed.
 
     Examples
     --------
@@ -90,8 +121,21 @@ def adagrad_update(
 
     Source: Duchi, Hazan and Singer, Journal of Machine Learning Research 12 (2011), 2121-2159.
 
-    params, grads, squares: arrays, or mappings or sequences of arrays with the same keys, or as many; all but grads are
-    overwritten. epsilon: Above 0. epsilon_inside: Divide by sqrt(s + epsilon) instead.
+    Parameters
+    ----------
+    params, grads, squares : arrays, or mappings or sequences of arrays
+        With the same keys, or as many. All but grads are overwritten.
+    lr : float
+        The learning rate, at least 0.
+    epsilon : float
+        Above 0.
+    epsilon_inside : bool
+        Divide by sqrt(s + epsilon) instead.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a wrong type, dtype or shape, before anything is changed.
 
     Examples
     --------
@@ -117,8 +161,23 @@ def rmsprop_update(
 
     Source: Tieleman and Hinton, Neural Networks for Machine Learning (2012), lecture 6.5.
 
-    params, grads, squares: arrays, or mappings or sequences of arrays with the same keys, or as many; all but grads are
-    overwritten. decay: In [0, 1). epsilon: Above 0. epsilon_inside: Divide by sqrt(s + epsilon) instead.
+    Parameters
+    ----------
+    params, grads, squares : arrays, or mappings or sequences of arrays
+        With the same keys, or as many. All but grads are overwritten.
+    lr : float
+        The learning rate, at least 0.
+    decay : float
+        In [0, 1).
+    epsilon : float
+        Above 0.
+    epsilon_inside : bool
+        Divide by sqrt(s + epsilon) instead.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a wrong type, dtype or shape, before anything is changed.
 
     Examples
     --------
@@ -150,12 +209,34 @@ def adam_update(
 
     m' = m / (1 - b1^t) and v' = v / (1 - b2^t) at the t-th update, as both begin at 0 (Kingma and Ba, 2015).
 
-    params, grads, means, squares: arrays, or mappings or sequences of arrays with the same keys, or as many; all but
-    grads are overwritten. step: the number of this update, from 1 on. beta1: b1 and b2, in [0, 1). beta2: b1 and b2, in
-    [0, 1). epsilon: e, above 0. epsilon_inside: Divide by sqrt(v' + e) instead. bias_correction: False: m' = m and v' =
-    v. epsilon_uncorrected: Take m and v themselves and lr sqrt(1 - b2^t) / (1 - b1^t), so that e counts more in the
-    first updates: the second form in the paper (end of section 2), which TensorFlow and scikit-learn compute.
-    weight_decay: At least 0.
+    Parameters
+    ----------
+    params, grads, means, squares : arrays, or mappings or sequences of arrays
+        With the same keys, or as many. All but grads are overwritten.
+    step : int
+        The number of this update, from 1 on.
+    lr : float
+        The learning rate, at least 0.
+    beta1 : float
+        b1, in [0, 1).
+    beta2 : float
+        b2, in [0, 1).
+    epsilon : float
+        e, above 0.
+    epsilon_inside : bool
+        Divide by sqrt(v' + e) instead.
+    bias_correction : bool
+        False: m' = m and v' = v.
+    epsilon_uncorrected : bool
+        Take m and v themselves and lr sqrt(1 - b2^t) / (1 - b1^t), so that e counts more in the first updates: the
+        second form in the paper (end of section 2), which TensorFlow and scikit-learn compute.
+    weight_decay : float
+        At least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a wrong type, dtype or shape, before anything is changed.
 
     Examples
     --------

@@ -42,8 +42,10 @@ def gradient_descent(
     stop : callable or float, optional
         A condition on x, asked after each step, that ends the descent; or a number: the descent ends once all entries
         of the gradient are smaller in magnitude.
-    h, method
-        See `numerical_diff`.
+    h : float or "auto"
+        Step of the difference quotient, as for `numerical_diff`.
+    method : str
+        As for `numerical_diff`.
 
     Returns
     -------

@@ -132,8 +132,10 @@ def numerical_gradient(
         objects that f reaches.
     x : array of float16, float32 or float64
         Writable, of any shape and order. It keeps its bits, whatever f does, even if f raises or Ctrl-C comes.
-    h, method
-        See `numerical_diff`.
+    h : float or "auto"
+        Step, above 0, as for `numerical_diff`.
+    method : str
+        As for `numerical_diff`.
     subset : array of bool like x, or indices into x.ravel(), optional
         Only these entries.
     max_entries : int, optional
@@ -202,9 +204,13 @@ def directional_derivative(
 
     Parameters
     ----------
-    f, x, h, method
+    f, x : callable, array
         As for `numerical_gradient`; f is called with x itself, moved by multiples of h v.
     v : array like x
+    h : float or "auto"
+        Step, above 0, as for `numerical_diff`.
+    method : str
+        As for `numerical_diff`.
 
     Returns
     -------

@@ -86,12 +86,18 @@ def find_learning_rate(
     t : array (N,) or (N, K)
     optimizer : Optimizer, optional
         As for `Network.fit`; its learning rate does not matter.
-    lowest, highest : float
-        The first rate and the last one, above 0.
+    lowest : float
+        The first rate, above 0.
+    highest : float
+        The last rate, above `lowest`.
     steps : int
         At least 2. Batches are drawn anew whenever all samples have been taken.
-    batch_size, rng, check_finite
+    batch_size : int or None
         As for `Network.fit`.
+    rng : int or numpy Generator, optional
+        For the order of the samples.
+    check_finite : bool
+        Refuse NaN and infinity in the data.
 
     Returns
     -------

@@ -100,8 +100,9 @@ def balanced_accuracy(t: Any, y: Any, border: float = 0.0) -> float:
     t : array (N,) or (N, K)
         Labels or one-hot rows; for one output, one of two numbers for each sample.
     y : array (N, K) or (N,)
-        Outputs, of which the largest counts; a single one counts as the class of the larger targets beyond `border`, 0
-        for logits.
+        Outputs, of which the largest counts; a single one counts as the class of the larger targets beyond `border`.
+    border : float
+        0 for logits, 1/2 for probabilities.
 
     Examples
     --------

@@ -365,8 +365,12 @@ class Network(Exchangeable):
 
         Parameters
         ----------
-        h, method
-            As for `fastnn.numerical_gradient`.
+        x, t : arrays
+            As for `loss`.
+        h : float or "auto"
+            Step, above 0, as for `fastnn.numerical_diff`.
+        method : str
+            As for `fastnn.numerical_diff`.
 
         Examples
         --------

@@ -70,17 +70,31 @@ class BaseMLP(BaseEstimator, ABC):
     learning_rate : "constant", "invscaling" or "adaptive"
         For "sgd": as it is; learning_rate_init / (samples seen + 1)^power_t from one epoch to the next; divided by 5
         when n_iter_no_change epochs brought no improvement.
-    learning_rate_init, power_t, momentum, nesterovs_momentum, beta_1, beta_2, epsilon
-        Numbers of the update; momentum below 1. See fastnn.Momentum, fastnn.Nesterov and fastnn.Adam.
+    learning_rate_init : float
+        The first learning rate of "sgd" and "adam".
+    power_t : float
+        The exponent of "invscaling".
+    momentum : float
+        Of "sgd", in [0, 1); see fastnn.Momentum.
+    nesterovs_momentum : bool
+        Whether "sgd" takes fastnn.Nesterov's update.
+    beta_1 : float
+        Of "adam", in [0, 1); see fastnn.Adam, also for the next two.
+    beta_2 : float
+        In [0, 1).
+    epsilon : float
+        Above 0.
     max_iter : int
         The most epochs, or iterations of "lbfgs".
     shuffle : bool
         Take the samples in a new random order in each epoch.
     random_state : int, RandomState or None
         Draws the initial weights, the order and the validation set as scikit-learn does, and dropout's seed.
-    tol, n_iter_no_change
+    tol : float
         Training ends when more than n_iter_no_change epochs in a row did not improve the loss, or with early_stopping
         the score, by tol. For "lbfgs", tol is that of the gradient.
+    n_iter_no_change : int
+        See tol.
     verbose : bool or int
         Print the loss of each epoch.
     warm_start : bool

@@ -90,7 +90,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Parameters
         ----------
-        X, y, sample_weight
+        X, y
+            As for `fit`.
+        sample_weight : array (N,), optional
             As for `fit`.
         classes : array (K,), optional
             All classes that will come; needed in the first call.

@@ -30,7 +30,9 @@ class AdaGrad(Optimizer):
 
     Parameters
     ----------
-    lr, clip_value, clip_norm
+    lr : float
+        The learning rate, at least 0.
+    clip_value, clip_norm : float, optional
         As for `Optimizer`.
     epsilon : float
         Above 0.

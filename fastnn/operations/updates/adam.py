@@ -49,10 +49,14 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    lr, clip_value, clip_norm
+    lr : float
+        The learning rate, at least 0.
+    clip_value, clip_norm : float, optional
         As for `Optimizer`.
-    beta1, beta2 : float
-        b1 and b2, in [0, 1).
+    beta1 : float
+        b1, in [0, 1).
+    beta2 : float
+        b2, in [0, 1).
     epsilon : float
         e, above 0.
     epsilon_inside : bool
@@ -106,12 +110,11 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay: p -= lr weight_decay p before Adam's update (Loshchilov and Hutter, 2019).
 
-    Weights and biases decay alike. Its state is Adam's, so one can go on where the other stopped.
+    Weights and biases decay alike. Its state and its other parameters are Adam's, so one can go on where the other
+    stopped.
 
     Parameters
     ----------
-    lr, beta1, beta2, epsilon, epsilon_inside, bias_correction, epsilon_uncorrected, clip_value, clip_norm
-        As for `Adam`.
     weight_decay : float
         At least 0.
 

@@ -36,7 +36,9 @@ class Momentum(Optimizer):
 
     Parameters
     ----------
-    lr, clip_value, clip_norm
+    lr : float
+        The learning rate, at least 0.
+    clip_value, clip_norm : float, optional
         As for `Optimizer`.
     momentum : float
         In [0, 1).
@@ -75,7 +77,9 @@ class Nesterov(Momentum):
 
     Parameters
     ----------
-    lr, clip_value, clip_norm
+    lr : float
+        The learning rate, at least 0.
+    clip_value, clip_norm : float, optional
         As for `Optimizer`.
     momentum : float
         In [0, 1).

@@ -31,7 +31,9 @@ class RMSProp(Optimizer):
 
     Parameters
     ----------
-    lr, clip_value, clip_norm
+    lr : float
+        The learning rate, at least 0.
+    clip_value, clip_norm : float, optional
         As for `Optimizer`.
     decay : float
         In [0, 1).

@@ -51,7 +51,9 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    lr, clip_value, clip_norm
+    lr : float
+        The learning rate, at least 0.
+    clip_value, clip_norm : float, optional
         As for `Optimizer`.
 
     Examples
