@@ -31,6 +31,7 @@ MODULES = {
 }
 # What examples need beside fastnn, by the first part of their names; Keras has JAX beneath it in all tests.
 NEEDS = {
+    "fastnn.History.plot": "matplotlib",
     "fastnn.plots": "matplotlib",
     "fastnn.Network.from_keras": "keras jax",
     "fastnn.Network.from_onnx": "onnx",

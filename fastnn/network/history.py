@@ -86,7 +86,14 @@ class History:
         return {name: list(values) for name, values in vars(self).items() if values}
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw loss and accuracy by epoch, see `fastnn.plots.history`; needs matplotlib."""
+        """Draw loss and accuracy by epoch, see `fastnn.plots.history`; needs matplotlib.
+
+        Examples
+        --------
+        >>> history = fastnn.History(loss=[0.9, 0.5, 0.4], validation_loss=[0.8, 0.6, 0.6])
+        >>> ax = history.plot()
+        >>> ax.figure.savefig("history.png")
+        """
         from fastnn.plots.networks import history
 
         return history(self, ax=ax)
