@@ -109,8 +109,16 @@ def test_train_prints_a_table(capsys: Output) -> None:
 
 def test_train_prints_losses_of_any_size_in_their_columns(capsys: Output) -> None:
     history = fastnn.History(loss=[1.5e30], seconds=[0.25])
-    fitting.Table()(fastnn.Network([fastnn.Affine(1, 2)], rng=0), history)
+    fitting.Table(1)(fastnn.Network([fastnn.Affine(1, 2)], rng=0), history)
     assert capsys.readouterr().out == "epoch      loss   seconds\n    1   1.5e+30    0.2500\n"
+
+
+def test_a_long_training_prints_some_of_its_epochs(capsys: Output) -> None:
+    table, net = fitting.Table(100), fastnn.Network([fastnn.Affine(1, 2)], rng=0)
+    for epochs in range(1, 101):
+        table(net, fastnn.History(loss=[0.5] * epochs, seconds=[0.1] * epochs))
+    rows = [int(line.split()[0]) for line in capsys.readouterr().out.splitlines()[1:]]
+    assert rows == [1, *range(4, 101, 4)]
 
 
 @needs_compiler

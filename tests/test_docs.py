@@ -1,7 +1,8 @@
-"""The documentation's pages and notebooks: every block of Python in them runs, page by page."""
+"""The documentation's pages and notebooks: every block of Python in them runs, page by page; of one, the commands."""
 
 import importlib.util
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 NOTEBOOKS = sorted(DOCS.rglob("*.ipynb"))
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "```python" in page.read_text(encoding="utf-8"))
+COMMANDS = DOCS / "how-to" / "command-line.md"
 # Pages that need more than the tests do, which skip them without it.
 NEEDS = {
     "exchange": ["torch", "onnx", "sklearn"],
@@ -25,7 +27,9 @@ NEEDS = {
 
 
 @pytest.mark.exhaustive  # `.ci/run` runs it each time
-@pytest.mark.parametrize("page", [page for page in PAGES if page.stem != "contributing"], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.stem not in ("contributing", COMMANDS.stem)], ids=lambda page: page.stem
+)
 def test_blocks_run_as_printed(page: pathlib.Path, tmp_path: pathlib.Path) -> None:
     for library in NEEDS.get(page.stem, []):
         if importlib.util.find_spec(library) is None:
@@ -68,6 +72,28 @@ def test_notebooks_are_kept_without_outputs() -> None:
         cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
         code = [cell for cell in cells if cell["cell_type"] == "code"]
         assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code), file.name
+
+
+@pytest.mark.exhaustive
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+def test_commands_run_as_printed(tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("onnx")
+    command = tmp_path / "fastnn"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m fastnn "$@"\n')
+    command.chmod(0o755)
+    paths = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(DOCS.parent)}
+    blocks = re.findall(r"```(python|sh|text)\n(.*?)```", COMMANDS.read_text(encoding="utf-8"), re.DOTALL)
+    assert {kind for kind, _ in blocks} == {"python", "sh", "text"}
+    printed = ""
+    for kind, code in blocks:
+        if kind == "text":
+            assert code in printed
+            continue
+        runner = [sys.executable, "-W", "error", "-c", code] if kind == "python" else ["sh", "-e", "-c", code]
+        options = {"capture_output": True, "text": True, "check": False, "env": {**os.environ, **paths}}
+        run = subprocess.run(runner, cwd=tmp_path, **options)  # type: ignore[call-overload]
+        assert run.returncode == 0, run.stderr
+        printed = run.stdout
 
 
 def test_links_lead_somewhere() -> None:

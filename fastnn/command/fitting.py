@@ -1,6 +1,7 @@
 """The arguments of `Network.fit` that the options of `fastnn train` stand for."""
 
 import argparse
+import time
 from typing import TYPE_CHECKING, Any
 
 from fastnn.command import options as common
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 OPTIMIZER, OPTIMIZER_OF_TABLES = "sgd", "adam"
 EPOCHS, EPOCHS_OF_TABLES = 20, 100
+ROWS, SECONDS = 25, 1.0  # of the table of epochs; between two rows, at most
 RATE = 0.1  # of an optimizer whose own is SGD's
 
 
@@ -130,11 +132,22 @@ def callbacks(options: argparse.Namespace) -> list[Any]:
 
 
 class Table:
-    """Prints a row after each epoch, in columns as wide as their names; the constant learning rate is left out."""
+    """Prints a row after some epochs, in columns as wide as their names; the constant learning rate is left out.
 
-    begun = False
+    The rows are those of the first epoch, the last one, about ROWS between them, and one for each second.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs, self.every, self.begun = epochs, max(1, epochs // ROWS), False
+        self.printed_at = 0.0
 
     def __call__(self, network: "Network", history: "History") -> None:
+        """Print a row for the history's last epoch."""
+        now = time.monotonic()
+        is_due = history.epochs % self.every == 0 or history.epochs >= self.epochs or now - self.printed_at > SECONDS
+        if self.begun and not is_due:
+            return
+        self.printed_at = now
         figures = {name.replace("_", " "): value for name, value in history.last().items() if name != "learning_rate"}
         if not self.begun:
             print("epoch  " + "  ".join(f"{name:>8}" for name in figures))

@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     if talks:
         lines = "\n".join(data.lines)
         print(f"{network.summary()}\n\n{lines}\n", flush=True)
-        callbacks.insert(0, fitting.Table())
+        callbacks.insert(0, fitting.Table(arguments["epochs"]))
     try:
         network.fit(data.x, data.t, progress=talks, callbacks=callbacks, **arguments)
     except KeyboardInterrupt:
