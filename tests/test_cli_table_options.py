@@ -159,6 +159,16 @@ def test_what_training_does_as_told(iris: pd.DataFrame, capsys: Output) -> None:
             "150 rows, such as 'Köln'; leave it out by --ignore place, or pass --most-categories 2",
         ),
         (
+            ["--target", "species", "--validation", "0", "--early-stopping", "3"],
+            "--early-stopping: expected samples for validation_loss, got no validation samples; pass --validation 0.1, "
+            "or --early-stopping 3,monitor=loss",
+        ),
+        (
+            ["--target", "species", "--metrics", "roc_auk"],
+            "--metrics: expected one of 'r2_score', 'mean_absolute_error', 'root_mean_squared_error', "
+            "'balanced_accuracy', 'roc_auc', 'top_5_accuracy', got 'roc_auk'; did you mean 'roc_auc'?",
+        ),
+        (
             ["--target", "species", "--separator", ".."],
             "--separator: expected a character other than the decimal point, got '..'; pass one such as ';' or tab",
         ),

@@ -26,8 +26,9 @@ COMMANDS = (
 )
 # The option for each argument whose name may begin one of fastnn's errors.
 OPTIONS = {
-    "batch_size": "--batch-size", "epochs": "--epochs", "folder": "--data", "lr": "--lr",
-    "momentum": "--momentum", "most_categories": "--most-categories", "n": "--threads",
+    "batch_size": "--batch-size", "class_weight": "--class-weight", "epochs": "--epochs", "folder": "--data",
+    "lr": "--lr", "metrics": "--metrics", "momentum": "--momentum", "monitor": "--early-stopping",
+    "most_categories": "--most-categories", "n": "--threads",
     "rate": "--dropout", "seed": "--seed", "test_fraction": "--validation",
 }  # fmt: skip
 INTERRUPTED, READER_GONE = 130, 141  # what shells report for a program ended by SIGINT or SIGPIPE
@@ -67,7 +68,8 @@ def _forget_output() -> None:
 def _sentence(error: Exception) -> str:
     """An error in one line; an argument's name at its beginning, as in fastnn's own, becomes the option's."""
     name, colon, rest = " ".join(str(error).split()).partition(":")
-    return f"{OPTIONS.get(name, name)}{colon}{rest}" or type(error).__name__
+    argument = name.partition("[")[0]  # such as metrics[0]
+    return f"{OPTIONS.get(argument, name)}{colon}{rest}" or type(error).__name__
 
 
 def _run(arguments: Sequence[str] | None) -> int:

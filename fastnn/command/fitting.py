@@ -113,13 +113,18 @@ def class_weights(text: str, data: "Data") -> Any:
     return weights
 
 
-def callbacks(options: argparse.Namespace) -> list[Any]:
+def callbacks(options: argparse.Namespace, data: "Data") -> list[Any]:
     """Early stopping, a log and checkpoints."""
     found: list[Any] = []
     if options.early_stopping is not None:
         from fastnn.network.early_stopping import EarlyStopping
 
-        found.append(specs.of_kind("--early-stopping", EarlyStopping, options.early_stopping))
+        stopping: EarlyStopping = specs.of_kind("--early-stopping", EarlyStopping, options.early_stopping)
+        if data.validation is None and stopping.monitor.startswith("validation_"):
+            remedy = f"pass --validation 0.1, or --early-stopping {stopping.patience},monitor=loss"
+            came = "no validation samples"
+            raise ValueError(f"--early-stopping: expected samples for {stopping.monitor}, got {came}; {remedy}")
+        found.append(stopping)
     if options.log is not None:
         from fastnn.network.csv_logger import CSVLogger
 

@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     network = network_of(data.x.shape[1], data.outputs, options, generator, data.loss)
     if data.encoding is not None:
         network.notes["table"] = data.encoding.to_note()
-    arguments, callbacks = fitting.arguments(options, data, generator), fitting.callbacks(options)
+    arguments, callbacks = fitting.arguments(options, data, generator), fitting.callbacks(options, data)
     talks = not (options.json or options.quiet)
     if talks:
         lines = "\n".join(data.lines)

@@ -110,8 +110,10 @@ def _arrays(path: str) -> Table:
 
 
 def _column(array: Any) -> Column:
-    """A column of an array."""
-    if array.dtype.kind in "biuf":
+    """A column of an array; truth values are texts, as in a file of texts."""
+    if array.dtype.kind == "b":
+        return texts_of(array.astype(str))
+    if array.dtype.kind in "iuf":
         return Numbers(array.astype(np.float64))
     if array.dtype.kind in "US":
         return texts_of(np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array)
@@ -143,9 +145,10 @@ def _arrow_column(pyarrow: Any, column: Any) -> Column:
     if types.is_dictionary(kind):
         kind = kind.value_type
         column = column.cast(kind)
-    if types.is_boolean(kind):
-        column = column.cast("int8")
-        kind = column.type
+    if types.is_boolean(kind):  # as in a file of texts
+        missing = column.is_null().to_numpy()
+        found = texts_of(column.fill_null(False).to_numpy().astype(str))
+        return Texts(np.where(missing, -1, found.codes), found.names)
     if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
         return Numbers(column.cast("float64", safe=False).to_numpy().astype(np.float64))
     if types.is_string(kind) or types.is_large_string(kind):
