@@ -13,6 +13,7 @@ import pytest
 from fastnn import SGD, Adam, Affine, BatchNorm, Momentum, Network, Regularization, Relu, Sigmoid, losses
 from fastnn.operations import UPDATES
 from fastnn.optimizers import Optimizer, numbers_in
+from tests.reshaping import reshape_in_place, retype_in_place
 from tests.small_networks import VALUES, T, X, alike, bits, network
 
 # --- assignments ---------------------------------------------------------------------------------
@@ -66,9 +67,9 @@ def test_the_memory_of_the_parameters_stays_where_it_is() -> None:
     assert base is not net.engine.values
     with pytest.raises(ValueError, match="resize"):
         base.resize((3,), refcheck=False)
-    base.shape = (-1, 1)
+    reshape_in_place(base, (-1, 1))
     base.setflags(write=False)
-    base.dtype = np.int32
+    retype_in_place(base, np.int32)
     assert alike(net, expected)
     duplicate = pickle.loads(pickle.dumps(net))
     base = duplicate.params["W1"].base
@@ -249,7 +250,7 @@ def test_targets_reshaped_by_the_loss_that_keeps_them() -> None:
             return tuple(kept)
 
     def reshape(*_: Any) -> None:
-        kept[1].shape = (5, 12)
+        reshape_in_place(kept[1], (5, 12))
 
     net, expected = network(loss=Keeping()), network(loss="mean_squared_error")
     net.fit(X, VALUES.copy(), epochs=3, batch_size=5, shuffle=False, callbacks=[reshape])
@@ -263,7 +264,7 @@ def test_what_a_users_loss_does_to_the_data_and_the_network() -> None:
     class Busy(losses.MeanSquaredError):
         def targets(self, *args: Any) -> Any:
             if x.shape == X.shape:
-                x.shape = (20, 12)
+                reshape_in_place(x, (20, 12))
                 net.step(X, VALUES, Adam(0.1))
                 net.initialize(0)
             return super().targets(*args)

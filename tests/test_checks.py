@@ -45,7 +45,7 @@ def test_integers_pass(value: Any) -> None:
         ("3", "'3'"),
         (None, "None"),
         (3j, "3j"),
-        (np.timedelta64(3), "np.timedelta64(3)"),
+        (np.timedelta64(3, "s"), "np.timedelta64(3,'s')"),
         (np.array(3), "an object of type ndarray"),
         ([3], "an object of type list"),
         ("x" * 200, "'" + "x" * 76 + "..."),
@@ -88,7 +88,7 @@ def test_reals_pass(value: Any) -> None:
         (None, "None"),
         (1j, "1j"),
         (np.array(0.1), "an object of type ndarray"),
-        (np.timedelta64(1), "np.timedelta64(1)"),
+        (np.timedelta64(1, "s"), "np.timedelta64(1,'s')"),
         (fractions.Fraction(1, 3), "an object of type Fraction"),
     ],
 )

@@ -316,8 +316,8 @@ def test_results_keep_no_references() -> None:
                 call(*given)
         after = [sys.getrefcount(one) for one in (x, out, None, NotImplemented)]
         assert max(abs(a - b) for a, b in zip(after, before, strict=True)) < 100
-    made = calls[0](x, None, out)
-    assert sys.getrefcount(made) == 2
+    made, like = calls[0](x, None, out), np.ones(3)
+    assert sys.getrefcount(made) == sys.getrefcount(like)  # 2, or 1 from Python 3.14 on
 
 
 def test_bound_arguments_stay_and_go_with_the_function() -> None:

@@ -29,7 +29,7 @@ def doubled(net):
 
 if __name__ == "__main__":
     print(__name__, __file__, sys.argv, sys.path[0], os.getcwd(), __package__, __spec__, __cached__, __doc__)
-    print(type(__builtins__), type(__loader__), sorted(name for name in vars(__main__)), __annotations__)
+    print(type(__builtins__), type(__loader__), sorted(name for name in vars(__main__)))
     print(__main__ is sys.modules["__main__"], __main__.Net is Net, Net.__module__)
     print(open(os.path.join(os.path.dirname(__file__), "beside.txt")).read())
     print(pickle.loads(pickle.dumps(Net(4))).double(), pickle.dumps(Net(4)))

@@ -1,7 +1,9 @@
 """Every public operation against its twin in NumPy, evaluated in float64: results, `out`, special values, threads."""
 
+import functools
 import inspect
 import math
+import operator
 import re
 from typing import Any
 
@@ -140,7 +142,7 @@ def test_sums_over_the_batch_are_added_in_order_in_float64(dtype: FloatType) -> 
     sums = np.concatenate([pairs[:, 0], dy[1000:]]).cumsum(axis=0, dtype=np.float64)[-1]
     got = functional.affine_backward(dy, np.ones((1003, 2), dtype), np.ones((2, 3), dtype))
     assert bits(got[2:]) == bits((sums.astype(dtype),))
-    total = sum(value * value / 2 for value in dy[:, 0].tolist())
+    total = functools.reduce(operator.add, (value * value / 2 for value in dy[:, 0].tolist()), 0.0)
     y = dy[:, :1].copy()
     loss = fastnn.mean_squared_error(y, np.zeros_like(y))[0]
     assert type(loss) is float

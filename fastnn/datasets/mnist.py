@@ -144,6 +144,9 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     array([[1, 2, 3],
            [4, 5, 6]], dtype=uint8)
     """
+    if not isinstance(path, str | os.PathLike):
+        kind = type(path).__name__
+        raise TypeError(f"path: expected the path of a file, got {kind}; pass a string or a pathlib.Path")
     path = pathlib.Path(path)
     try:
         open_file = gzip.open if path.suffix == ".gz" else open
