@@ -60,9 +60,9 @@ class Group:
         """The piece on a worker, which takes it over from the one that has it."""
         owner, piece = self.pieces.get(number, (worker, None))
         if piece is not None and owner != worker:
-            piece = self._task(on_workers.same, piece, worker=worker)
+            piece = self._task(on_workers.owned, piece, worker=worker)
         elif piece is None and recipe.kind == "arrays":
-            piece = self._sent(recipe.given, worker)
+            piece = self._task(on_workers.owned, self._sent(recipe.given, worker), worker=worker)
         elif piece is None and recipe.kind == "file":
             piece = self._task(on_workers.piece_of_file, self.network_there, *recipe.given, worker=worker)
         elif piece is None:

@@ -12,8 +12,10 @@ import numpy as np
 
 from fastnn.distributed import sums
 from fastnn.distributed.sums import Node
+from fastnn.engine.workspace import NO_ORDER
 from fastnn.gate.arrays import Array
 from fastnn.network.network import Network
+from fastnn.network.sources import Data
 
 Piece = tuple[Array, Array, Array]  # x, labels, dense, as kernels take them
 MESSAGE = "fastnn_nodes"  # the operation of workers that adds up shards
@@ -60,9 +62,10 @@ class LostError(ConnectionError):
     """A worker does not have what it should hold, as another one held it and was lost, or it was moved."""
 
 
-def same(value: Any) -> Any:
-    """The value itself, which a task takes to a worker."""
-    return value
+def owned(piece: Piece) -> Piece:
+    """A piece that came from elsewhere, in memory that may be written, as kernels want it."""
+    x, labels, dense = (np.require(part, None, ["A", "W"]) for part in piece)
+    return x, labels, dense
 
 
 def prepared(network: Network, x: Any, t: Any) -> Piece:
@@ -120,13 +123,13 @@ class Member:
         """The gradient of a shard, over the rows of the whole batch."""
         if not some:
             return Node(0, number, None, 0.0, 0)
-        chosen = [self._chosen(piece, rows) for piece, rows in some]
-        x, labels, dense = (np.concatenate(one) if len(one) > 1 else one[0] for one in zip(*chosen, strict=True))
-        engine, data = self.network.engine, (x, labels, dense, np.empty(0, np.intp))
-        is_classes = engine.counts_hits(labels, dense)
-        _, loss, hits, _ = engine.run_batches(data, None, (0, 1, len(x)), counts_hits=is_classes)
+        engine, data = self.network.engine, self._data(some)
+        count = sum(rows.last - rows.first for _, rows in some)
+        dense = data[2][data[3]] if data[2].size and data[3].size else data[2]
+        is_classes = engine.counts_hits(data[1], dense)
+        _, loss, hits, _ = engine.run_batches(data, None, (0, 1, count), counts_hits=is_classes)
         memory = self._unused.pop() if self._unused else np.empty_like(engine.gradients)
-        scaled = np.multiply(engine.gradients, engine.dtype.type(len(x) / batch), out=memory)
+        scaled = np.multiply(engine.gradients, engine.dtype.type(count / batch), out=memory)
         return Node(0, number, scaled, loss, hits)
 
     def update(self, nodes: Sequence[Node], optimizer: Any) -> Node | None:
@@ -142,17 +145,26 @@ class Member:
         engine.restore(self._saved)
         return None
 
-    def _chosen(self, piece: Piece, rows: Rows) -> Piece:
-        """Some rows of a piece."""
-        some: Any = slice(rows.first, rows.last)
-        if not rows.key:  # what was sent may lie in memory that must not be written, which kernels refuse
-            x, labels, dense = (np.require(part[some] if len(part) else part, None, ["A", "W"]) for part in piece)
-            return x, labels, dense
+    def _data(self, some: Sequence[tuple[Piece, Rows]]) -> Data:
+        """Rows of pieces, as kernels take them: read where they are, if they are of one piece."""
+        orders = [self._order(rows, len(piece[0])) for piece, rows in some]
+        if len(some) == 1 and orders[0].size and all(part.flags.behaved for part in some[0][0]):
+            return *some[0][0], orders[0]
+        chosen = []
+        for (piece, rows), order in zip(some, orders, strict=True):  # kernels refuse memory that must not be written
+            taken: Any = order if order.size else slice(rows.first, rows.last)
+            chosen.append([np.require(part[taken] if len(part) else part, None, ["A", "W"]) for part in piece])
+        x, labels, dense = (np.concatenate(one) if len(one) > 1 else one[0] for one in zip(*chosen, strict=True))
+        return x, labels, dense, NO_ORDER
+
+    def _order(self, rows: Rows, count: int) -> Array:
+        """The places of some rows in a piece of so many; empty for the order that they have."""
+        if not rows.key:
+            return NO_ORDER
         if rows.key not in self._orders:
             self._orders = {key: order for key, order in self._orders.items() if key[:2] == rows.key[:2]}
-            self._orders[rows.key] = np.random.default_rng(rows.key).permutation(len(piece[0]))
-        some = self._orders[rows.key][some]
-        return tuple(part[some] if len(part) else part for part in piece)  # type: ignore[return-value]
+            self._orders[rows.key] = np.random.default_rng(rows.key).permutation(count)
+        return self._orders[rows.key][rows.first : rows.last]
 
     def _keep(self, memory: Array) -> None:
         """Keep a vector that is no longer needed."""
