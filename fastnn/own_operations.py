@@ -4,7 +4,9 @@ Each function here makes a class and registers it under its name, where networks
 The user's functions are tried when the class is made.
 """
 
+import contextlib
 import copyreg
+import importlib
 import inspect
 import math
 import pickle
@@ -388,16 +390,20 @@ def _reduced(described: Any) -> tuple[Any, ...]:
     role, _, key = operations.MADE[kind]
     if operations.is_replaced(kind):
         raise pickle.PicklingError(f"expected the {role} {key} as it is defined now, got one made before; make it anew")
-    return _made_again, (role, key, vars(described))
+    return _made_again, (role, key, vars(described), kind.__module__)
 
 
-def _made_again(role: str, key: str, values: dict[str, Any]) -> Any:
-    """What was pickled."""
+def _made_again(role: str, key: str, values: dict[str, Any], module: str = "__main__") -> Any:
+    """What was pickled; its module defines it where nobody has yet, as another process."""
     tables: Any = {"activation": operations.ACTIVATIONS, "layer": operations.LAYERS, "loss": operations.LOSSES}
-    kind: Any = tables.get(role, operations.OPTIMIZERS).get(key)
-    if kind is None:
-        raise ValueError(f"pickle: expected your own {role} {key!r}, got none; define it first, by fastnn.{role}")
-    return kind(**values)
+    table: Any = tables.get(role, operations.OPTIMIZERS)
+    if key not in table and module != "__main__":
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
+    if key not in table:
+        remedy = f"define it first, by fastnn.{role}; other processes import a module that does, but not a main script"
+        raise ValueError(f"pickle: expected your own {role} {key!r}, got none; {remedy}")
+    return table[key](**values)
 
 
 def _formula(

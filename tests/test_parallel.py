@@ -1,6 +1,10 @@
 """Networks trained by joblib, in other processes and on a cluster: the same bits as on threads of this process."""
 
 import copy
+import os
+import pathlib
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from tests import shapes
+from tests import commands, shapes
 
 joblib = pytest.importorskip("joblib")
 
@@ -69,6 +73,95 @@ def test_on_a_cluster(expected: list[bytes]) -> None:
         joblib.parallel_config("dask"),
     ):
         assert results(joblib.Parallel()) == expected
+
+
+OWN = """
+import fastnn
+Cube = fastnn.activation(lambda z: z * z * z, derivative=lambda z, y: 3.0 * z * z, name="cube")
+"""
+MAIN = """
+import joblib, numpy as np, sys
+import fastnn
+if __name__ == "__main__":
+    {definition}
+    def make(rng):
+        return fastnn.Network([fastnn.Affine(6, 4), Cube(), fastnn.Affine(4, 3)], rng=rng)
+    rng = np.random.default_rng(0)
+    x, t = rng.random((60, 6), np.float32), rng.integers(0, 3, 60)
+    options = {{"rng": 0, "epochs": 1, "optimizer": fastnn.SGD(0.01)}}
+    for several in (fastnn.cross_validate, fastnn.random_restarts):
+        alone = several(make, x, t, 2, **options)
+        found = several(make, x, t, 2, parallel=joblib.Parallel(n_jobs=2), **options)
+        place = "loss" if several is fastnn.cross_validate else "losses"
+        print(*(np.asarray(getattr(one, place)).tobytes() for one in (alone, found)))
+"""
+
+
+def run_main(folder: pathlib.Path) -> "subprocess.CompletedProcess[str]":
+    environment = commands.variables()
+    environment["PYTHONPATH"] += os.pathsep + str(folder)  # for the workers
+    command = [sys.executable, "main.py"]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.exhaustive
+def test_an_own_operation_comes_with_its_module(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "main.py").write_text(MAIN.format(definition="from own import Cube"))
+    lines = run_main(tmp_path).stdout.splitlines()
+    assert len(lines) == 2 and all(len(set(line.split(" "))) == 1 for line in lines)
+
+
+@pytest.mark.exhaustive
+def test_an_own_operation_of_the_main_script_is_named(tmp_path: pathlib.Path) -> None:
+    definition = OWN.strip().splitlines()[1]
+    (tmp_path / "main.py").write_text(MAIN.format(definition=definition))
+    done = run_main(tmp_path)
+    expected = (
+        "ValueError: pickle: expected your own activation 'cube', got none; define it first, by fastnn.activation; "
+    )
+    assert done.returncode == 1 and expected in done.stderr.splitlines()[-1], done.stderr
+
+
+@pytest.mark.exhaustive
+def test_on_ray(expected: list[bytes]) -> None:
+    ray = pytest.importorskip("ray")
+    joblib_of_ray = pytest.importorskip("ray.util.joblib")
+    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR")
+    try:
+        joblib_of_ray.register_ray()
+        with joblib.parallel_config("ray"):
+            assert results(joblib.Parallel(n_jobs=2)) == expected
+    finally:
+        ray.shutdown()
+
+
+@pytest.mark.exhaustive
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_a_grid_search_on_a_cluster() -> None:
+    """The same scores as in this process, and by workers that are processes."""
+    distributed = pytest.importorskip("distributed")
+    model_selection = pytest.importorskip("sklearn.model_selection")
+    from fastnn.sklearn import MLPClassifier
+
+    grid = {"alpha": [1e-4, 1e-2], "hidden_layer_sizes": [(4,), (8,)]}
+    scores = []
+    estimator = MLPClassifier(max_iter=5, random_state=0)
+    for backend in ("sequential", "dask"):
+        search = model_selection.GridSearchCV(estimator, grid, cv=3)
+        if backend == "sequential":
+            search.fit(X, T)
+        else:
+            options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
+            with (
+                distributed.LocalCluster(**options) as cluster,
+                distributed.Client(cluster),
+                joblib.parallel_config("dask"),
+            ):
+                search.fit(X, T)
+        scores.append(search.cv_results_["mean_test_score"].tobytes())
+        assert search.best_estimator_.score(X, T) > 0.2
+    assert scores[0] == scores[1]
 
 
 def test_what_a_fold_raises_comes_back() -> None:

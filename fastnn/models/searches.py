@@ -2,7 +2,6 @@
 
 import copy
 import math
-import operator
 from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeAlias
 
@@ -12,7 +11,7 @@ from fastnn.errors import TrainingDivergedError
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import answers_slips
-from fastnn.network.factories import Factory, NetworkFactory, check_fit_options, check_parallel
+from fastnn.network.factories import Factory, NetworkFactory, check_fit_options, check_parallel, in_order
 from fastnn.network.network import Network
 
 _Trained: TypeAlias = tuple[int, Network, float]
@@ -109,7 +108,7 @@ def random_restarts(
     if check_parallel(parallel, None) is None:
         trained: Iterable[_Trained] = (run(*given) for run, given, _ in runs)
     else:
-        trained = sorted(parallel(runs), key=operator.itemgetter(0))  # joblib may return them as they end
+        trained = in_order(parallel, runs)
     for _, network, loss in trained:
         if loss < min(losses, default=math.inf):
             best = network

@@ -7,6 +7,7 @@ generator for each network, in order, and gets the results in that order.
 
 import inspect
 import operator
+import re
 import threading
 import weakref
 from collections.abc import Callable, Iterable
@@ -112,6 +113,20 @@ def check_parallel(parallel: Any, n_jobs: int | None) -> Any:
     return parallel
 
 
+def in_order(parallel: Any, runs: Iterable[Any]) -> list[tuple[Any, ...]]:
+    """The results, each of which begins with its number, that a joblib.Parallel may return as they end.
+
+    An error about an operation of the user's, which a worker process does not know, is raised as such.
+    """
+    try:
+        return sorted(parallel(runs), key=operator.itemgetter(0))
+    except RuntimeError as error:  # BrokenProcessPool is one; its cause has the traceback as a text
+        reason = re.search(r"^ValueError: (pickle: expected your own .*)$", str(error.__cause__), re.MULTILINE)
+        if reason is None:
+            raise
+        raise ValueError(reason[1]) from error
+
+
 def _train(
     network: Network, task: Task, finish: Callable[[Network, History, Task], Result], options: dict[str, Any]
 ) -> Result:
@@ -143,8 +158,8 @@ def train_several(
     if parallel is not None:
         numbered = enumerate(tasks)
         # As joblib.delayed makes them: a function and its arguments.
-        found = parallel((_train_one, (i, new_network(one.generator), one, finish, options), {}) for i, one in numbered)
-        return [result for _, result in sorted(found, key=operator.itemgetter(0))]  # joblib may return them as they end
+        runs: Any = ((_train_one, (i, new_network(one.generator), one, finish, options), {}) for i, one in numbered)
+        return [result for _, result in in_order(parallel, runs)]
     stop = threading.Event()
     callbacks = options.get("callbacks", ())
     if isinstance(callbacks, list | tuple):  # else `fit` says what is wrong
