@@ -53,6 +53,7 @@ def test_parameters_are_views_into_one_vector() -> None:
     assert {name: p.shape for name, p in net.params.items()} == {"W1": (4, 3), "b1": (3,), "W2": (3, 2), "b2": (2,)}
     assert len(net.params) == 4
     assert repr(net.params) == "<23 float32 numbers: W1 (4, 3), b1 (3,), W2 (3, 2), b2 (2,)>"
+    assert repr(net.statistics) == "<0 float32 numbers>"
     memory = {id(p.base) for p in net.params.values()}
     assert len(memory) == 1
     before = net.predict(X)

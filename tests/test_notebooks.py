@@ -1,6 +1,7 @@
 """What notebooks show: tables in HTML of networks, histories, reports and scores."""
 
 import html.parser
+import importlib.util
 from typing import Any
 
 import numpy as np
@@ -86,3 +87,43 @@ def test_a_search_for_a_learning_rate_is_short() -> None:
     net, x, t = Network([Affine(4, 3)], rng=0), np.eye(4), np.array([0, 1, 2, 0])
     search = fastnn.find_learning_rate(net, x, t, steps=20, rng=0)
     assert repr(search) == f"<LearningRateSearch of {search}>"
+
+
+TRAINING = """
+import importlib.util, sys
+from fastnn.system import progress
+
+progress.NOTEBOOK_SECONDS = progress.REDRAW_SECONDS = 0.0
+if not {widgets}:
+    importlib.util.find_spec = lambda name: None
+bars, make = [], progress._NotebookBar._make
+progress._NotebookBar._make = lambda self: bool(make(self) and (bars.append(self._bar) or True))
+
+import numpy as np
+import fastnn
+
+net = fastnn.Network([fastnn.Affine(4, 3)], rng=0)
+history = net.fit(np.eye(4, dtype="float32"), np.array([0, 1, 2, 0]), epochs=3, batch_size=2, rng=0)
+print([(type(bar).__module__, bar.desc) for bar in bars])
+"""
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("widgets", [True, False])
+def test_progress_in_a_kernel(widgets: bool, tmp_path: Any) -> None:
+    """One bar for all epochs, which leaves neither a warning nor a widget that a saved notebook could not show."""
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    for library in ("ipykernel", "tqdm", "ipywidgets"):
+        if importlib.util.find_spec(library) is None:
+            pytest.skip(f"without {library}")
+    cell = nbformat.v4.new_code_cell(TRAINING.format(widgets=widgets))
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    settings = {"timeout": 300, "kernel_name": "python3", "resources": {"metadata": {"path": str(tmp_path)}}}
+    nbclient.NotebookClient(notebook, **settings).execute()
+    shown = notebook.cells[0].outputs
+    assert [one.text for one in shown if one.get("name") == "stderr" and "compiling" not in one.text] == []
+    assert all(one.get("data", {}) == {} for one in shown)
+    text = "".join(one.text for one in shown if one.get("name") == "stdout")
+    kind = "tqdm.notebook" if widgets else "tqdm.std"
+    assert f"[('{kind}', 'epoch 3/3: ')]" in text
+    assert ("epoch 2/3" in text) != widgets

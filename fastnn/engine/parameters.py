@@ -55,7 +55,7 @@ class Parameters(Mapping[str, Array]):
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name} {shape}" for name, (_, shape) in self._places.items())
         size = sum(math.prod(shape) for _, shape in self._places.values())
-        return f"<{size:,} {self._vector.dtype} numbers: {shapes}>"
+        return f"<{size:,} {self._vector.dtype} numbers{': ' * bool(shapes)}{shapes}>"
 
 
 class Views:
