@@ -130,7 +130,7 @@ def one_hot(t: npt.ArrayLike, classes: int | None = None, dtype: npt.DTypeLike =
 
     Returns
     -------
-    (N, K) array.
+    array (N, K)
 
     Raises
     ------

@@ -184,11 +184,11 @@ def activation_forward(name: str, x: Any, *, out: Any = None, **option: float) -
         - step: y = 1 where x > 0, else 0, also for NaN
         - sigmoid: y = 1 / (1 + exp(-x))
         - tanh: y = tanh(x)
-        - relu: y = max(0, x)
+        - relu: y = max(0, x) (Nair and Hinton, 2010)
         - leaky_relu: y = x where x > 0, else slope x (Maas, Hannun and Ng, 2013)
         - elu: y = x where x > 0, else alpha (exp(x) - 1) (Clevert, Unterthiner and Hochreiter, 2016)
         - gelu: y = x Phi(x) with the standard normal distribution Phi, (1 + erf(x / sqrt(2))) / 2
-        - silu: y = x / (1 + exp(-x))
+        - silu: y = x / (1 + exp(-x)), also called swish (Elfwing, Uchibe and Doya, 2018)
         - softplus: y = log(1 + exp(x)) (Dugas et al., 2001)
         - softmax: y = exp(x) / sum(exp(x)) over each row
     x : array of any shape

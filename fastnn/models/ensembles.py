@@ -94,6 +94,8 @@ class Bagging:
 
         Parameters
         ----------
+        x, t : arrays
+            As for `Network.fit`.
         **fit_options
             Options of `Network.fit` such as epochs, batch_size and optimizer; not rng and progress.
 

@@ -71,19 +71,19 @@ class BaseMLP(BaseEstimator, ABC):
         For "sgd": as it is; learning_rate_init / (samples seen + 1)^power_t from one epoch to the next; divided by 5
         when n_iter_no_change epochs brought no improvement.
     learning_rate_init : float
-        The first learning rate of "sgd" and "adam".
+        The first learning rate, for "sgd" and "adam".
     power_t : float
-        The exponent of "invscaling".
+        The exponent, for "invscaling".
     momentum : float
-        Of "sgd", in [0, 1); see fastnn.Momentum.
+        For "sgd", in [0, 1); see fastnn.Momentum.
     nesterovs_momentum : bool
-        Whether "sgd" takes fastnn.Nesterov's update.
+        Whether "sgd" takes the update of fastnn.Nesterov.
     beta_1 : float
-        Of "adam", in [0, 1); see fastnn.Adam, also for the next two.
+        For "adam", in [0, 1); see fastnn.Adam.
     beta_2 : float
-        In [0, 1).
+        For "adam", in [0, 1).
     epsilon : float
-        Above 0.
+        For "adam", above 0.
     max_iter : int
         The most epochs, or iterations of "lbfgs".
     shuffle : bool

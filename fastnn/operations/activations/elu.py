@@ -35,6 +35,11 @@ def _distance(layer: "Elu", x: Any, moved: Any) -> Any:
 class Elu(Activation):
     """y = x where x > 0, else alpha (exp(x) - 1) (Clevert, Unterthiner and Hochreiter, 2016).
 
+    Parameters
+    ----------
+    alpha : float
+        The limit at -inf is -alpha.
+
     Examples
     --------
     >>> x = np.array([-1.0, 0.0, 2.0])

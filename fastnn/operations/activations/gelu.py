@@ -25,6 +25,8 @@ def _derivative(x: Any, y: Any, p: Any) -> Any:
 class Gelu(Activation):
     """y = x Phi(x) with the standard normal distribution Phi, (1 + erf(x / sqrt(2))) / 2.
 
+    Source: Hendrycks and Gimpel, Gaussian error linear units (2016).
+
     Examples
     --------
     >>> x = np.array([-1.0, 0.0, 2.0])

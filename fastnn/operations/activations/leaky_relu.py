@@ -25,6 +25,11 @@ def _derivative(x: Any, y: Any, slope: Any) -> Any:
 class LeakyRelu(Activation):
     """y = x where x > 0, else slope x (Maas, Hannun and Ng, 2013).
 
+    Parameters
+    ----------
+    slope : float
+        The derivative below 0.
+
     Examples
     --------
     >>> x = np.array([-1.0, 0.0, 2.0])

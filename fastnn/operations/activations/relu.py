@@ -23,7 +23,7 @@ def _derivative(x: Any, y: Any, p: Any) -> Any:
 
 @dataclass(frozen=True)
 class Relu(Activation):
-    """y = max(0, x).
+    """y = max(0, x) (Nair and Hinton, 2010).
 
     Examples
     --------

@@ -25,7 +25,7 @@ def _derivative(x: Any, y: Any, p: Any) -> Any:
 
 @dataclass(frozen=True)
 class Silu(Activation):
-    """y = x / (1 + exp(-x)).
+    """y = x / (1 + exp(-x)), also called swish (Elfwing, Uchibe and Doya, 2018).
 
     Examples
     --------
