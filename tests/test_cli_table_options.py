@@ -143,6 +143,10 @@ def test_what_training_does_as_told(iris: pd.DataFrame, capsys: Output) -> None:
             ["--target", "species", "--dropout", "1"],
             "--dropout: expected a finite number of at least 0.0 and below 1.0, got 1.0",
         ),
+        (
+            ["--target", "species", "--test", "no.csv"],
+            "--test: expected a share such as 0.1, or for a table a file that is there, got 'no.csv'; check its name",
+        ),
         (["--target", "species", "--test", "1"], "--test: expected a finite number of at least 0 and below 1, got 1.0"),
         (
             ["--target", "species", "--class-weight", "rose=2"],

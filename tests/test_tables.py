@@ -84,6 +84,7 @@ def test_missing_cells_are_those_of_pandas() -> None:
 
 def test_a_text_after_many_numbers_makes_a_column_of_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_files, "BLOCK_CELLS", 8)
+    monkeypatch.setattr(text_files, "FEWEST_ROWS", 1)
     data = pd.DataFrame({"a": [*(f"{i:03}" for i in range(50)), "x"], "b": range(51)})
     assert cells(table_of(data.to_csv(index=False))) == frame_of(data)
 

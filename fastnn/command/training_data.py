@@ -90,7 +90,6 @@ def share_of(option: str, text: str) -> float:
     try:
         number = float(text)
     except ValueError as error:
-        raise ValueError(
-            f"{option}: expected a share such as 0.1, got {text!r}; a file needs a table as --data"
-        ) from error
+        expected = f"{option}: expected a share such as 0.1, or for a table a file that is there"
+        raise ValueError(f"{expected}, got {text!r}; check its name") from error
     return arrays.real(option, number, minimum=0, below=1)
