@@ -92,7 +92,7 @@ def seconds_of_a_step(where: Any, widths: Sequence[int], rows: int, shards: int)
             seconds = network.fit(*data, epochs=3, rng=0, **options).seconds[1:]
         else:
             seconds = fit(network, data, where, epochs=3, shards=shards, **options).seconds[1:]
-        if sum(seconds) < SECONDS / 4 and 4 * steps * x.nbytes < BYTES:
+        if sum(seconds) < SECONDS and 4 * steps * x.nbytes < BYTES:
             steps *= 4
             continue
         found += seconds

@@ -17,7 +17,7 @@ COMMANDS = DOCS / "how-to" / "command-line.md"
 # Pages that need more than the tests do, which skip them without it.
 NEEDS = {
     "exchange": ["torch", "onnx", "sklearn"],
-    "many-networks": ["joblib"],
+    "many-networks": ["joblib", "sklearn"],
     "cluster": ["distributed"],
     "scikit-learn": ["sklearn"],
     "gallery": ["matplotlib"],

@@ -71,8 +71,8 @@ def fit(
     batch_size : int
         The rows of a batch, over all shards.
     shards : int
-        The parts of a batch; at most so many workers compute at the same time. A worker that runs several tasks at a
-        time has as many times more of them, and as many threads for each, unless `network.n_threads` is set.
+        The parts of a batch; at most so many workers compute at the same time. A worker with several Dask threads
+        computes by as many threads, unless `network.n_threads` is set, and takes as many times more shards.
     optimizer, schedule, validation_data
         As for `Network.fit`.
     shuffle, progress : bool
