@@ -136,9 +136,22 @@ def test_numbers_as_by_hand(diabetes: pd.DataFrame, capsys: Output) -> None:
 
 
 def test_the_result_of_training_is_that_of_evaluate(iris: pd.DataFrame, capsys: Output) -> None:
-    iris[::2].to_csv("a.csv", index=False)
+    iris[::2].assign(id=range(75)).to_csv("a.csv", index=False)  # which the other file lacks
     iris[1::2].to_csv("b.csv", index=False)
-    options = ["--target", "species", "--test", "b.csv", "--validation", "b.csv", "--epochs", "5", "--save", "net.npz"]
+    options = [
+        "--target",
+        "species",
+        "--ignore",
+        "id",
+        "--test",
+        "b.csv",
+        "--validation",
+        "b.csv",
+        "--epochs",
+        "5",
+        "--save",
+        "net.npz",
+    ]
     assert main(["train", "--data", "a.csv", *options, "--json"]) == 0
     found = printed_json(capsys)
     assert found["rows"] == {"train": 75, "validation": 75, "test": 75}

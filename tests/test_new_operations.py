@@ -20,7 +20,7 @@ import contextlib, doctest, io, json, sys
 import numpy as np
 import fastnn
 from fastnn import Affine, Network, environment, layers, losses, optimizers, reference
-from fastnn.command import cli, options
+from fastnn.command import cli, options, specs
 from fastnn.observing import engine, recognition
 
 # Public names, and functions of arrays that show their formulas.
@@ -43,7 +43,10 @@ assert p.tolist() == [0.875, 1.125] and np.allclose(m, [0.005, -0.02])
 
 # The command line's choices and suggestions.
 assert "mish" in options.ACTIVATIONS and "log_cosh" in options.LOSSES and "lion" in options.OPTIMIZERS
+assert specs.layers("--layers", "gain 2, mish", 3) == [fastnn.Gain(2), fastnn.Mish()]
 with contextlib.redirect_stdout(io.StringIO()) as out:
+    chosen = ["--layers", "affine 2, gain, mish", "--optimizer", "lion:beta1=0.8", "--epochs", "1", "--quiet"]
+    assert cli.main(["train", *chosen, "--loss", "log_cosh"]) == 0
     assert cli.main(["train", "--help"]) == 0
 assert "mish" in out.getvalue() and "lion" in out.getvalue()
 for make, meant in [

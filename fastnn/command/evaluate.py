@@ -19,7 +19,7 @@ def add(commands: common.Commands) -> None:
     parser = common.command(commands, "evaluate", run, "Measure a trained network on the rows of a table.")
     parser.usage, parser.epilog = "fastnn evaluate MODEL DATA [options]", EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    models.add_model_and_data(parser)
+    models.add_model_and_data(parser, "; or digits, mnist, or a folder of files like MNIST's, for a network of images")
     parser.add_argument("--threads", type=int, metavar="N", help="number of threads (all processors)")
 
 

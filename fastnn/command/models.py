@@ -63,10 +63,10 @@ def raw_inputs(network: "Network", table: "Table", dtype: Any) -> Any:
     return x.reshape(len(x), *network.input_shape)
 
 
-def add_model_and_data(parser: Any) -> None:
-    """Add the arguments MODEL and DATA, and how a table is written."""
+def add_model_and_data(parser: Any, more: str = "") -> None:
+    """Add the arguments MODEL and DATA, and how a table is written; more: other data than a table."""
     parser.add_argument("model", metavar="MODEL", help="a file of fastnn train --save, or an ONNX model")
-    parser.add_argument("data", metavar="DATA", help="a table: .csv, .tsv, also .gz; .npz, .npy or .parquet")
+    parser.add_argument("data", metavar="DATA", help=f"a table: .csv, .tsv, also .gz; .npz, .npy or .parquet{more}")
     group = parser.add_argument_group("data")
     ignore = "columns that are not the training's, to leave out"
     group.add_argument("--ignore", action="append", default=[], metavar="COLUMN,..", help=ignore)

@@ -76,9 +76,12 @@ def read(path: str, options: argparse.Namespace, as_text: Sequence[str] = ()) ->
 
 
 def read_fitting(
-    path: str, options: argparse.Namespace, encoding: "Encoding", ignored: Sequence[str], needs_targets: bool
+    path: str,
+    options: argparse.Namespace,
+    encoding: "Encoding",
+    ignored: Sequence[str] = (),
+    needs_targets: bool = False,
 ) -> "Table":
-    """The table in a file that a network's encoding suits."""
+    """The table in a file that a network's encoding suits; ignored: columns that the training did not have."""
     table = read(path, options, encoding.text_columns)
-    own = [one for text in ignored for one in (table.find("--ignore", [text]))]
-    return encoding.fitting(table, own, needs_targets)
+    return encoding.fitting(table, table.find("--ignore", ignored), needs_targets)

@@ -40,7 +40,7 @@ def prepare(options: argparse.Namespace, generator: Any) -> Data:
         """Inputs and encoded targets of rows, or of another file."""
         if not isinstance(where, str):
             return x[where], t[where]
-        other = table_options.read_fitting(where, options, learned, options.ignore, needs_targets=True)
+        other = table_options.read_fitting(where, options, learned, needs_targets=True)
         return learned.encode(other, options.dtype), learned.encode_targets(other, options.dtype)
 
     def fitting(t: Any) -> Any:
