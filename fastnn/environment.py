@@ -53,6 +53,12 @@ def config() -> dict[str, Any]:
         in one instruction), compiled, prebuilt (the level of processors of the wheel's machine code, None without it,
         and the reason), threads, folders (None where nothing is kept on disk), blas (NumPy's), variables (the ones in
         VARIABLES that are set).
+
+    Examples
+    --------
+    >>> found = fastnn.environment.config()
+    >>> found["versions"]["numpy"] == np.__version__, found["threads"]["threads"] >= 1
+    (True, True)
     """
     data = os.environ.get("FASTNN_DATA") or cache_folder("mnist")
     kernels, code = kernel_cache_folder(), prebuilt_code()

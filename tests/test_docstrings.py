@@ -21,6 +21,7 @@ from fastnn.losses import LOSSES
 MODULES = {
     "fastnn.datasets": None,
     "fastnn.distributed": "distributed",
+    "fastnn.dropin": None,
     "fastnn.information": None,
     "fastnn.losses": None,
     "fastnn.models": None,
@@ -29,9 +30,21 @@ MODULES = {
     "fastnn.schedules": None,
     "fastnn.sklearn": "sklearn",
 }
+# The classes of results, and what else is described beside the names in `fastnn`.
+RESULTS = (
+    "fastnn.environment.config",
+    "fastnn.gradients.check.GradientReport",
+    "fastnn.gradients.numerical.NumericalGradient",
+    "fastnn.models.searches.Search",
+    "fastnn.network.learning_rate_search.LearningRateSearch",
+    "fastnn.validation.cross_validation.CrossValidation",
+    "fastnn.validation.metrics.Scores",
+)
 # What examples need beside fastnn, by the first part of their names; Keras has JAX beneath it in all tests.
 NEEDS = {
     "fastnn.History.plot": "matplotlib",
+    "fastnn.gradients.check.GradientReport.plot": "matplotlib",
+    "fastnn.network.learning_rate_search.LearningRateSearch.plot": "matplotlib",
     "fastnn.plots": "matplotlib",
     "fastnn.Network.from_keras": "keras jax",
     "fastnn.Network.from_onnx": "onnx",
@@ -80,6 +93,11 @@ def public() -> Iterator[tuple[str, Any]]:
             yield f"{place}.{name}", value
             if inspect.isclass(value):
                 yield from members(f"{place}.{name}", value)
+    for full_name in RESULTS:
+        place, _, name = full_name.rpartition(".")
+        value = getattr(importlib.import_module(place), name)
+        yield full_name, value
+        yield from members(full_name, value) if inspect.isclass(value) else ()
 
 
 PUBLIC = dict(public())

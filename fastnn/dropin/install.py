@@ -159,6 +159,14 @@ def install(volume: int = 1, *, force: bool = False) -> None:
     RuntimeError
         If one of the modules has already been imported from elsewhere, or the other volume is installed: names taken
         from it would stay.
+
+    Examples
+    --------
+    >>> fastnn.dropin.install()
+    >>> from common.layers import Affine
+    >>> Affine.__module__
+    'fastnn.dropin.common.layers'
+    >>> fastnn.dropin.uninstall()
     """
     if volume not in VOLUMES:
         raise ValueError(f"volume: expected 1 or 2, got {volume!r}; pass the number of the book")
@@ -182,7 +190,16 @@ def install(volume: int = 1, *, force: bool = False) -> None:
 
 
 def uninstall() -> None:
-    """Take the replacements back; modules that imported from them keep the names."""
+    """Take the replacements back; modules that imported from them keep the names.
+
+    Examples
+    --------
+    >>> fastnn.dropin.install()
+    >>> fastnn.dropin.uninstall()
+    >>> import sys
+    >>> "common" in sys.modules
+    False
+    """
     for finder in _installed:
         sys.meta_path.remove(finder)
         for name in finder.names:

@@ -36,7 +36,13 @@ def reset() -> None:
 
 
 def table() -> str:
-    """The report: one line for each kind of numerical gradient."""
+    """The report: one line for each kind of numerical gradient.
+
+    Examples
+    --------
+    >>> print(fastnn.dropin.report())  # after a script has run
+    fastnn: ...
+    """
     if not _entries:
         return "fastnn: no numerical gradient was asked for"
     rows = [("array", "times", "first", "others, each", "evaluated by", "as, or because")]

@@ -90,6 +90,15 @@ class GradientReport:
     errors : dict of str to array
         The relative errors of all entries.
     h : float
+
+    Examples
+    --------
+    >>> net = fastnn.Network([fastnn.Affine(4, 2)], rng=0, dtype="float64")
+    >>> report = fastnn.check_gradients(net, np.eye(4), np.array([0, 1, 1, 0]))
+    >>> report.verdict, list(report.tensors)
+    ('agree', ['W1', 'b1'])
+    >>> bool(report.errors["W1"].max() < 1e-6)
+    True
     """
 
     def __init__(self, tensors: dict[str, TensorReport], errors: dict[str, Array], h: float) -> None:
@@ -110,7 +119,16 @@ class GradientReport:
         return self.passed
 
     def to_dict(self) -> dict[str, Any]:
-        """The report in numbers, strings, lists and dicts that JSON takes."""
+        """The report in numbers, strings, lists and dicts that JSON takes.
+
+        Examples
+        --------
+        >>> import json
+        >>> net = fastnn.Network([fastnn.Affine(4, 2)], rng=0, dtype="float64")
+        >>> report = fastnn.check_gradients(net, np.eye(4), np.array([0, 1, 1, 0]))
+        >>> json.loads(json.dumps(report.to_dict()))["verdict"]
+        'agree'
+        """
         tensors = {}
         for name, tensor in self.tensors.items():
             kinks = [{**asdict(kink), "index": list(kink.index)} for kink in tensor.kinks]
@@ -118,7 +136,13 @@ class GradientReport:
         return {"verdict": self.verdict, "h": self.h, "tensors": tensors}
 
     def assert_agree(self) -> None:
-        """Raise an AssertionError with the table unless all tensors agree."""
+        """Raise an AssertionError with the table unless all tensors agree.
+
+        Examples
+        --------
+        >>> net = fastnn.Network([fastnn.Affine(4, 2)], rng=0, dtype="float64")
+        >>> fastnn.check_gradients(net, np.eye(4), np.array([0, 1, 1, 0])).assert_agree()  # in a test of yours
+        """
         if not self.passed:
             raise AssertionError(f"gradients: expected the analytic and numerical ones to agree\n{self}")
 
@@ -134,6 +158,11 @@ class GradientReport:
         -------
         matplotlib.figure.Figure
             A figure outside pyplot: nothing is shown, and nothing has to be closed.
+
+        Examples
+        --------
+        >>> net = fastnn.Network([fastnn.Affine(4, 2)], rng=0, dtype="float64")
+        >>> figure = fastnn.check_gradients(net, np.eye(4), np.array([0, 1, 1, 0])).plot("errors.png")
         """
         from fastnn.plots import networks, panels
 

@@ -26,6 +26,15 @@ class Search(NamedTuple):
     losses : array of float64
         The loss of each run, infinite where it diverged; or the loss before the first step of annealing and after each.
         The network's own is the lowest, `loss`.
+
+    Examples
+    --------
+    >>> def network(rng):
+    ...     return fastnn.Network([fastnn.Affine(2, 2)], rng=rng)
+    >>> x, t = np.array([[-1.0, 0.0], [1.0, 0.0]]), np.array([0, 1])
+    >>> search = fastnn.random_restarts(network, x, t, n=3, rng=0, epochs=100)
+    >>> len(search.losses), search.network.accuracy(x, t)
+    (3, 1.0)
     """
 
     network: Network

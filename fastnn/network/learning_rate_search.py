@@ -35,6 +35,14 @@ class LearningRateSearch:
     suggestion : float or None
         The rate at which the running mean falls most steeply over the logarithm of the rate, up to its least value and
         after a quarter of its fall, as the first batches are noisy; None where it does not fall.
+
+    Examples
+    --------
+    >>> (x, t), _ = fastnn.datasets.load_digits()
+    >>> net = fastnn.Network([fastnn.Affine(64, 32), fastnn.Relu(), fastnn.Affine(32, 10)], rng=0)
+    >>> search = fastnn.find_learning_rate(net, x, t, steps=50, rng=0)
+    >>> len(search.rates) == len(search.losses) == len(search.smoothed) <= 50
+    True
     """
 
     rates: Array
@@ -43,7 +51,15 @@ class LearningRateSearch:
     suggestion: float | None
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the losses over the rates, see `fastnn.plots.learning_rate_search`; needs matplotlib."""
+        """Draw the losses over the rates, see `fastnn.plots.learning_rate_search`; needs matplotlib.
+
+        Examples
+        --------
+        >>> (x, t), _ = fastnn.datasets.load_digits()
+        >>> net = fastnn.Network([fastnn.Affine(64, 32), fastnn.Relu(), fastnn.Affine(32, 10)], rng=0)
+        >>> ax = fastnn.find_learning_rate(net, x, t, steps=50, rng=0).plot()
+        >>> ax.figure.savefig("rates.png")
+        """
         from fastnn.plots.networks import learning_rate_search
 
         return learning_rate_search(self, ax=ax)

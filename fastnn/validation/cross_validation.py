@@ -40,6 +40,17 @@ class CrossValidation:
         Fraction of each test part whose largest output is the target's; NaN where the targets are no classes.
     histories : tuple of History
         The history of the training on each fold.
+
+    Examples
+    --------
+    >>> def network(rng):
+    ...     return fastnn.Network([fastnn.Affine(2, 2)], rng=rng)
+    >>> x, t = np.array([[-1.0, 0.0], [1.0, 0.0]] * 10), np.array([0, 1] * 10)
+    >>> result = fastnn.cross_validate(network, x, t, folds=4, rng=0, epochs=3)
+    >>> result.loss.shape, len(result.histories), result.histories[0].epochs
+    ((4,), 4, 3)
+    >>> bool(np.isclose(result.mean_loss, result.loss.mean()))
+    True
     """
 
     loss: Array

@@ -30,6 +30,12 @@ class Scores:
         The harmonic mean of the two, 2 TP / (2 TP + FP + FN); NaN where the class neither occurs nor is predicted.
     support : array (K,) of int
         How many samples each class has.
+
+    Examples
+    --------
+    >>> scores = fastnn.classification_scores(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]))
+    >>> scores.recall, scores.precision.round(3), scores.f1.round(3)
+    (array([0.5, 1. ]), array([1.   , 0.667]), array([0.667, 0.8  ]))
     """
 
     precision: Array
