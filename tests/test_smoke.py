@@ -96,3 +96,13 @@ def test_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     with contextlib.suppress(SystemExit):
         assert main(["info"]) == 0
     assert fastnn.__version__ in capsys.readouterr().out
+
+
+def test_a_table(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"{i % 7},{'left' if i % 7 < 3 else 'right'}" for i in range(70)]
+    (tmp_path / "data.csv").write_text("\n".join(["x,side", *rows]))
+    data, net = str(tmp_path / "data.csv"), str(tmp_path / "net.npz")
+    assert main(["train", "--data", data, "--target", "side", "--optimizer", "sgd", "--quiet", "--save", net]) == 0
+    capsys.readouterr()
+    assert main(["predict", net, data, "--keep", "x"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["x,side", *rows]

@@ -11,7 +11,7 @@ EXAMPLES = """The names end in .npz, .safetensors or .onnx.
 examples:
   fastnn convert net.npz net.onnx
   fastnn convert net.onnx net.safetensors
-A file that is there is replaced. ONNX keeps no optimizer. For PyTorch call
+An existing file is replaced. ONNX keeps no optimizer. For PyTorch call
 fastnn.load("net.npz").to_torch() in Python."""
 
 

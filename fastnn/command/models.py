@@ -1,4 +1,4 @@
-"""What predict, evaluate and convert share: networks in files, and tables as inputs to them."""
+"""The parts that predict, evaluate and convert share: networks in files, and tables as inputs to them."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""What several commands share: names to choose from, options, and their checks."""
+"""The parts that several commands share: names to choose from, options, and their checks."""
 
 import argparse
 import contextlib

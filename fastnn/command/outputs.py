@@ -1,4 +1,4 @@
-"""What a network's outputs stand for: values, classes and their probabilities; and how good they are."""
+"""The meaning of a network's outputs, as values, classes and their probabilities, and how good they are."""
 
 from typing import TYPE_CHECKING, Any
 

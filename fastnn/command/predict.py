@@ -17,8 +17,8 @@ DIGITS = 7  # significant ones of float32
 EXAMPLES = """examples:
   fastnn predict houses.npz new.csv
   fastnn predict flowers.npz new.csv --probabilities --keep id --output out.csv
-Columns may stand in any order. The target need not be there. A file that is
-there is replaced."""
+Columns may stand in any order. The target need not be there. An existing file
+is replaced."""
 
 
 def add(commands: common.Commands) -> None:

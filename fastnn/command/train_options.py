@@ -14,8 +14,8 @@ EXAMPLES = """examples:
       --early-stopping 10
   fastnn train --data sales.csv --target sold --loss huber:delta=0.5 \\
       --layers "affine 100, batch_norm, relu, dropout 0.2, affine 50, tanh"
-What follows a colon is VALUE or KEY=VALUE,KEY=VALUE: the arguments of fastnn's
-class of that name in Python. Files that are there are replaced."""
+After a colon stand VALUE or KEY=VALUE,KEY=VALUE: arguments of fastnn's class of
+that name in Python. Existing files are replaced."""
 
 
 def add(parser: Parser) -> None:

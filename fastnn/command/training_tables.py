@@ -131,7 +131,7 @@ def _weights(table: "Table", name: str) -> Any:
 
 
 def _lines(table: "Table", learned: "Encoding", data: Data, why: str, dropped: int) -> list[str]:
-    """What the file and its parts are."""
+    """Lines about the file and its parts."""
     counts = [len(part[0]) if part is not None else 0 for part in (data.validation, data.test)]
     parts = f"{len(data.x):,} to train, {counts[0]:,} to validate, {counts[1]:,} to test"
     lines = [f"{table.source}: {table.rows:,} rows, {parts}"]

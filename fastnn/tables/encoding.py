@@ -176,7 +176,7 @@ def encoding_in(notes: Mapping[str, Any], inputs_of_network: int) -> Encoding | 
 
 @dataclass(frozen=True)
 class Choices:
-    """What a user chooses for the training on a table."""
+    """A user's choices for the training on a table."""
 
     targets: tuple[str, ...]
     ignored: tuple[str, ...] = ()
