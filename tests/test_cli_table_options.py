@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 from typing import Any
 
 import numpy as np
@@ -252,3 +253,60 @@ def test_class_weights_are_those_of_scikit_learn() -> None:
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
     np.testing.assert_allclose(fitting.class_weights("balanced", data), expected)
     assert fitting.class_weights("c=3,a=0.5", data).tolist() == [0.5, 1, 3]
+
+
+# --- what is said --------------------------------------------------------------------------------------------------
+
+
+def test_training_tells_what_the_file_holds(iris: pd.DataFrame, capsys: Output) -> None:
+    iris["place"] = ["", *iris["place"][1:]]
+    iris.assign(same=7, number=range(150)).to_csv("iris.csv", index=False)
+    options = ["--target", "species", "--ignore", "sepal width", "--missing", "drop", "--epochs", "1"]
+    assert main(["train", "--data", "iris.csv", *options]) == 0
+    _, about, _, result = capsys.readouterr().out.split("\n\n")
+    assert about.splitlines() == [
+        "iris.csv: 150 rows, 107 to train, 12 to validate, 30 to test",
+        "  left out: 1 row without a value in each cell",
+        "  7 inputs from 5 columns of numbers and 1 of texts, 1 left out",
+        f"  classification of species (3 classes: {ALL_CLASSES}), as the target holds texts; --task chooses another",
+        "  note: column 'same' is the same in all rows to train on",
+        "  note: column 'number' has another integer in each row; pass --ignore if it numbers them",
+    ]
+    assert re.fullmatch(r"test accuracy \d\.\d{4} after \d+\.\d s of training\n", result)
+
+
+def test_a_target_of_one_class_is_refused(iris: pd.DataFrame, capsys: Output) -> None:
+    iris.assign(species="rose").to_csv("iris.csv", index=False)
+    expected = (
+        "iris.csv: expected at least 2 classes in the target 'species', got 1, 'rose'; name another column by --target"
+    )
+    assert_error([*SHORT, "--target", "species"], expected, capsys)
+
+
+def test_weights_of_samples_are_those_of_fit(iris: pd.DataFrame, capsys: Output) -> None:
+    iris["factor"] = np.random.default_rng(1).uniform(0, 2, 150)
+    iris.to_csv("iris.csv", index=False)
+    options = [
+        "--target",
+        "species",
+        "--sample-weight",
+        "factor",
+        "--test",
+        "0",
+        "--validation",
+        "0",
+        "--ignore",
+        "place",
+    ]
+    options += ["--dtype", "float64", "--no-scaling", "--hidden", "0", "--optimizer", "sgd", "--lr", "0.01"]
+    assert main(["train", "--data", "iris.csv", *options, "--epochs", "3", "--save", "net.npz", "--quiet"]) == 0
+    rng, (t, _) = np.random.default_rng(0), pd.factorize(iris["species"])
+    rows = np.arange(150)
+    for _ in range(2):
+        (rows, _), _ = fastnn.datasets.train_test_split(rows, t[rows], 0.0, rng)
+    net = fastnn.Network([fastnn.Affine(4, 3)], rng=rng, dtype="float64")
+    x, weight = iris.iloc[rows, :4].to_numpy(), iris["factor"].to_numpy()[rows]
+    fitted: dict[str, Any] = {"optimizer": fastnn.SGD(0.01), "rng": rng, "progress": False, "sample_weight": weight}
+    net.fit(x, t[rows], epochs=3, batch_size=32, **fitted)
+    for name, value in fastnn.load("net.npz").params.items():
+        np.testing.assert_allclose(value, net.params[name], rtol=1e-10)

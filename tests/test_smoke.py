@@ -102,7 +102,8 @@ def test_a_table(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> 
     rows = [f"{i % 7},{'left' if i % 7 < 3 else 'right'}" for i in range(70)]
     (tmp_path / "data.csv").write_text("\n".join(["x,side", *rows]))
     data, net = str(tmp_path / "data.csv"), str(tmp_path / "net.npz")
-    assert main(["train", "--data", data, "--target", "side", "--optimizer", "sgd", "--quiet", "--save", net]) == 0
+    options = ["--target", "side", "--hidden", "0", "--lr", "1", "--optimizer", "sgd", "--epochs", "20", "--quiet"]
+    assert main(["train", "--data", data, *options, "--save", net]) == 0
     capsys.readouterr()
     assert main(["predict", net, data, "--keep", "x"]) == 0
     assert capsys.readouterr().out.splitlines() == ["x,side", *rows]

@@ -136,7 +136,7 @@ def _lines(table: "Table", learned: "Encoding", data: Data, why: str, dropped: i
     parts = f"{len(data.x):,} to train, {counts[0]:,} to validate, {counts[1]:,} to test"
     lines = [f"{table.source}: {table.rows:,} rows, {parts}"]
     if dropped:
-        lines.append(f"  {dropped:,} rows without a value in each cell are left out")
+        lines.append(f"  left out: {_count(dropped, 'row')} without a value in each cell")
     if not table.has_header and len(table.columns) > 1:
         lines.append("  no header: columns are called 1, 2, ...; --header yes takes names from the first line")
     texts = sum(one.kind == "text" for one in learned.inputs)
