@@ -107,7 +107,7 @@ def nesterov_update(params: Any, grads: Any, velocity: Any, lr: float, momentum:
     --------
     >>> params, grads, velocity = np.array([1.0]), np.array([10.0]), np.zeros(1)
     >>> fastnn.nesterov_update(params, grads, velocity, lr=0.1)
-    >>> params.round(6), velocity  # a step of 1.9 lr g: the velocity's, and 0.9 times it ahead
+    >>> params.round(6), velocity  # v = -0.1 * 10, p = 1 + 0.9 v - 0.1 * 10
     (array([-0.9]), array([-1.]))
     """
     rates = lr, momentum

@@ -39,7 +39,7 @@ def hebbian_update(W: Any, x: Any, y: Any, lr: float) -> None:
     >>> W = np.zeros((3, 2))
     >>> x, y = np.array([[1.0, 0.0, 1.0]]), np.array([[1.0, -1.0]])
     >>> fastnn.models.hebbian_update(W, x, y, lr=0.5)
-    >>> W  # what fires together is wired together
+    >>> W  # units that are active together are connected
     array([[ 0.5, -0.5],
            [ 0. ,  0. ],
            [ 0.5, -0.5]])

@@ -288,7 +288,7 @@ class SoftmaxCrossEntropy(base.Loss):
 
     Examples
     --------
-    >>> x = np.log([[0.2, 0.5, 0.3], [0.2, 0.2, 0.6]])  # logits: softmax(x) is what stands here
+    >>> x = np.log([[0.2, 0.5, 0.3], [0.2, 0.2, 0.6]])  # logits; softmax(x) gives these probabilities
     >>> loss, dx = fastnn.softmax_cross_entropy(x, np.array([2, 2]), reduction="none")
     >>> loss.round(2)  # -log 0.3, -log 0.6
     array([1.2 , 0.51])

@@ -88,7 +88,7 @@ class Nesterov(Momentum):
     --------
     >>> params, grads, velocity = np.array([1.0]), np.array([10.0]), np.zeros(1)
     >>> fastnn.nesterov_update(params, grads, velocity, lr=0.1)
-    >>> params.round(6), velocity  # a step of 1.9 lr g: the velocity's, and 0.9 times it ahead
+    >>> params.round(6), velocity  # v = -0.1 * 10, p = 1 + 0.9 v - 0.1 * 10
     (array([-0.9]), array([-1.]))
 
     >>> net, x, t = fastnn.Network([fastnn.Affine(3, 2)], rng=0), np.ones((1, 3)), np.array([0])
