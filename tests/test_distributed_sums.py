@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import cluster
 from fastnn.distributed import on_workers, sums
 from fastnn.distributed.sums import Node
 from tests import shapes
@@ -89,3 +90,18 @@ def test_one_process_has_the_same_bits_on_any_number_of_threads(dtype: Any) -> N
         assert node.loss / rows == pytest.approx(made.engine.measure_on(*piece)[0], rel=1e-5)
         results.append(node.gradient.tobytes())
     assert len(set(results)) == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4, 16, 64, 256])
+def test_the_simulation_of_equal_workers_is_the_formula(workers: int) -> None:
+    known, size = cluster.Constants(step=1e-3, update=1e-9, message=1e-3, bandwidth=1e9), 24_000_000
+    levels, shards = workers.bit_length() - 1, 256
+    by_hand = 1e-3 + 0.024 + 2 * levels * (1e-3 + 0.024) + shards // workers * 0.05
+    assert cluster.predicted(known, workers, shards, size, [0.05]) == pytest.approx(by_hand, rel=1e-12)
+    assert cluster.simulated(known, workers, shards, size, [0.05]) == pytest.approx(by_hand, rel=1e-12)
+
+
+def test_the_simulation_waits_for_the_slowest_worker() -> None:
+    known = cluster.Constants(step=0.0, update=0.0, message=0.0, bandwidth=1e300)
+    assert cluster.simulated(known, 64, 64, 1, [0.01, 0.05]) == pytest.approx(0.05)
+    assert cluster.predicted(known, 64, 64, 1, [0.01, 0.05]) == pytest.approx(0.03)  # the median
