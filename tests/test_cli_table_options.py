@@ -236,6 +236,10 @@ def test_missing_values(iris: pd.DataFrame, capsys: Output) -> None:
             "Python, torch.save(fastnn.load(MODEL).to_torch(), FILE)",
         ),
         (
+            ["predict", "net.npz", "x.csv", "--output", os.devnull],
+            f"--output: expected the name of a file, got {os.devnull}, a device or a pipe; pass another name",
+        ),
+        (
             ["convert", "net.npz", "."],
             "FILE: expected a name that ends in .npz, .safetensors or .onnx, got '.'; rename it",
         ),

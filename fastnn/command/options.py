@@ -62,7 +62,7 @@ def naming(option: str) -> Iterator[None]:
 
 def check_place(option: str, file: str, is_network: bool = True) -> None:
     """Refuse before the training what could not be saved after it."""
-    from fastnn.network.files.paths import name_to_save
+    from fastnn.network.files.paths import file_name, name_to_save
 
     path = pathlib.Path(file)
     if path.is_dir():
@@ -70,7 +70,6 @@ def check_place(option: str, file: str, is_network: bool = True) -> None:
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{option}: expected an existing folder, got {path.parent}; create it first")
     with naming(option):
-        if is_network:
-            name_to_save(file)
+        (name_to_save if is_network else file_name)(file)
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise PermissionError(f"{option}: expected a file that you may write, got {file}; choose another")

@@ -168,7 +168,8 @@ def categories_of(source: str, name: str, column: Texts, most: int) -> tuple[str
     if len(names) > most:
         expected = f"{source}: expected at most {most} categories in the column of texts {name!r}"
         came = f"{len(names):,} in {len(column.codes):,} rows, such as {shown(names[0])}"
-        decimal = "pass --decimal , if they are numbers, " if is_number(names[0].replace(",", ".")) else ""
+        looks_decimal = "," in names[-1] and is_number(names[-1].replace(",", "."))
+        decimal = "pass --decimal , if they are numbers, " if looks_decimal else ""
         remedy = f"{decimal}leave it out by --ignore {name}, or pass --most-categories {len(names)}"
         raise DatasetError(f"{expected}, got {came}; {remedy}")
     return tuple(sorted(names, key=(float if all(map(is_number, names)) else str)))
