@@ -154,9 +154,11 @@ def test_a_worker_that_joins_takes_a_share() -> None:
 
 
 @pytest.mark.parametrize("kind", ["dask", "files"])
-def test_data_larger_than_the_memory_of_a_worker(tmp_path: pathlib.Path, kind: str) -> None:
-    """240 MB in chunks of 20 MB, for workers that may take 330 MB and need more than half of that themselves."""
+def test_data_larger_than_the_memory_of_a_worker(two: Any, tmp_path: pathlib.Path, kind: str) -> None:
+    """240 MB in chunks of 20 MB, for workers that may take 160 MB beside what they need themselves."""
     rows, width, chunks = 2500, 2000, 12
+    clusters.expected(two)
+    limit = max(two.run(memory_used).values()) + 160_000_000
 
     def made(number: int) -> tuple[Any, Any]:
         rng = np.random.default_rng(number)
@@ -173,7 +175,7 @@ def test_data_larger_than_the_memory_of_a_worker(tmp_path: pathlib.Path, kind: s
         data = (x, t)
     trained = fastnn.Network([fastnn.Affine(width, K)], rng=0)
     options = {**OPTIONS, "epochs": 1, "batch_size": 1000, "shards": 2}
-    with cluster_of(2, memory_limit="330MB") as cluster, distributed.Client(cluster) as client:
+    with cluster_of(2, memory_limit=limit) as cluster, distributed.Client(cluster) as client:
         pids = {nanny.pid for nanny in cluster.workers.values()}
         fit(trained, data, client, **options)
         assert pids == {nanny.pid for nanny in cluster.workers.values()}, "a worker was killed"
@@ -181,6 +183,11 @@ def test_data_larger_than_the_memory_of_a_worker(tmp_path: pathlib.Path, kind: s
     with in_threads() as cluster, distributed.Client(cluster) as client:
         fit(alone, files, client, **options)
     assert parameter_bits(trained) == parameter_bits(alone)
+
+
+def memory_used(dask_worker: Any) -> int:
+    used: int = dask_worker.monitor.get_process_memory()
+    return used
 
 
 def read(name: str, array: str) -> Any:
