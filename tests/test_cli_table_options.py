@@ -179,7 +179,7 @@ def test_what_training_does_as_told(iris: pd.DataFrame, capsys: Output) -> None:
         ),
         (
             ["--target", "species", "--encoding", "utf-9"],
-            "--encoding: expected one that Python knows, got utf-9; pass utf-8",
+            "--encoding: expected one that Python knows, got 'utf-9'; pass utf-8",
         ),
     ],
 )
@@ -271,6 +271,7 @@ def test_training_tells_what_the_file_holds(iris: pd.DataFrame, capsys: Output) 
     assert about.splitlines() == [
         "iris.csv: 150 rows, 107 to train, 12 to validate, 30 to test",
         "  left out: 1 row without a value in each cell",
+        "  header: the first line names the columns; --header no takes it for a row",
         "  7 inputs from 5 columns of numbers and 1 of texts, 1 left out",
         f"  classification of species (3 classes: {ALL_CLASSES}), as the target holds texts; --task chooses another",
         "  note: column 'same' is the same in all rows to train on",

@@ -14,18 +14,21 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pandas._libs.parsers import STR_NA_VALUES
 from sklearn.preprocessing import StandardScaler
 
 from fastnn.errors import DatasetError, ModelFileError
 from fastnn.tables import encoding as encodings
 from fastnn.tables import reading, text_files
-from fastnn.tables.table import MISSING, Numbers, Table, Texts
+from fastnn.tables.table import MISSING, Numbers, Table, Texts, Wishes
 from fastnn.tables.targets import task_of
 from fastnn.tables.text_files import Format
 
 
 def table_of(text: str | bytes, style: Format = reading.PLAIN, as_text: tuple[str, ...] = ()) -> Table:
-    return text_files.read("f.csv", text if isinstance(text, bytes) else text.encode(), style, as_text)
+    return text_files.read(
+        "f.csv", text if isinstance(text, bytes) else text.encode(), style, lambda _: Wishes(as_text)
+    )
 
 
 def cells(table: Table) -> dict[str, list[Any]]:
@@ -76,7 +79,8 @@ def test_the_file_shows_its_separator(separator: str) -> None:
 
 
 def test_missing_cells_are_those_of_pandas() -> None:
-    text = "number,text\n" + "".join(f'{one},"{one}"\n' for one in MISSING) + "1,x\n"
+    assert {*STR_NA_VALUES, ""} - {" "} == MISSING  # spaces do not count
+    text = "number,text\n" + "".join(f'{one},"{one}"\n' for one in sorted(MISSING)) + "1,x\n"
     found = cells(table_of(text))
     assert found == {"number": [None] * len(MISSING) + [1.0], "text": [None] * len(MISSING) + ["x"]}
     assert frame_of(pd.read_csv(io.StringIO(text))) == found
@@ -267,7 +271,7 @@ def test_a_description_is_json_and_gives_the_same_encoding() -> None:
     data = mixed()
     table, made = learned(data, np.arange(60), missing="mean", ignored=("flag",))
     note = json.loads(json.dumps(made.to_note()))
-    again = encodings.encoding_in({"table": note}, made.width)
+    again = encodings.encoding_in({"table": note}, made.width, 1)
     assert again == made
     shuffled = table_of(data[["y", "income", "flag", "city", "age"]].to_csv(index=False))
     assert np.array_equal(made.encode(made.fitting(shuffled), "float32"), made.encode(table, "float32"))
@@ -359,7 +363,7 @@ def test_a_file_without_header_and_target_is_taken_in_order() -> None:
 def test_descriptions_that_are_none_are_refused(change: Any) -> None:
     _, made = learned(mixed(), np.arange(60))
     note = made.to_note()
-    assert encodings.encoding_in({"table": note}, made.width) == made
+    assert encodings.encoding_in({"table": note}, made.width, 1) == made
     change(note)
     with pytest.raises(ModelFileError, match=r"^notes: expected "):
-        encodings.encoding_in({"table": note}, made.width)
+        encodings.encoding_in({"table": note}, made.width, 1)

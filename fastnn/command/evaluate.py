@@ -34,17 +34,10 @@ def run(options: argparse.Namespace) -> int:
     from fastnn.command.training_tables import fit_targets
 
     table = table_options.read_fitting(options.data, options, encoding, options.ignore, needs_targets=True)
-    dropped, rows = 0, slice(None)
-    if encoding.missing == "drop":
-        from fastnn.tables.encoding import rows_with_values
-
-        names = [one.name for one in (*encoding.inputs, *encoding.targets)]
-        rows = rows_with_values(table, names)
-        dropped = table.rows - len(rows)
-    x = encoding.encode(table, network.dtype, fills=encoding.missing == "drop")[rows]
-    t = encoding.encode_targets(table, network.dtype, fills=encoding.missing == "drop")[rows]
-    if not len(x):
-        raise DatasetError(f"{options.data}: expected rows with a value in each cell, got none; pass other data")
+    rows = table.rows
+    table = encoding.complete(table)
+    dropped = rows - table.rows
+    x, t = encoding.encode(table, network.dtype), encoding.encode_targets(table, network.dtype)
     y = network.predict(x)
     loss = network.loss(x, fit_targets(t, encoding, network.engine.loss, network.dtype.name))
     figures = {"loss": loss, **outputs.scores(network, encoding, y, t)}

@@ -3,8 +3,6 @@
 import argparse
 import csv
 import io
-import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastnn.command import models, table_options
@@ -14,6 +12,7 @@ if TYPE_CHECKING:
     from fastnn.gate.arrays import Array
     from fastnn.network.network import Network
     from fastnn.tables.encoding import Encoding
+    from fastnn.tables.table import Table, Wishes
 
 DIGITS = 7  # significant ones of float32
 EXAMPLES = """examples:
@@ -49,23 +48,27 @@ def run(options: argparse.Namespace) -> int:
     network = models.load(options.model)
     models.set_threads(options)
     encoding = models.encoding_of(network, options.model)
-    table = table_options.read(options.data, options, () if encoding is None else encoding.text_columns)
+
+    def wishes(head: "Table") -> "Wishes":
+        from fastnn.tables.table import Wishes
+
+        return Wishes() if encoding is None else encoding.wishes(head, head.find("--ignore", options.ignore))
+
+    table = table_options.read(options.data, options, wishes)
     kept: dict[str, Any] = {}
     if options.keep:
         names = list(table.columns) if options.keep == ["all"] else table.find("--keep", options.keep)
-        as_they_stand = table_options.read(options.data, options, names).columns
-        kept = {name: cells_of(as_they_stand[name]) for name in names}
+        kept = {name: cells_of(table.columns[name]) for name in names}
     if encoding is None:
         y = network.predict(models.raw_inputs(network, table, network.dtype))
         columns: dict[str, Any] = {f"y{k + 1}": column for k, column in enumerate(y.reshape(len(y), -1).T)}
     else:
-        own = [*(table.find("--ignore", options.ignore)), *kept]
-        table = encoding.fitting(table, own)
+        table = encoding.fitting(table, table.find("--ignore", options.ignore), more=kept)
         y = network.predict(encoding.encode(table, network.dtype))
         columns = predictions(network, encoding, y, options.probabilities)
-    centers = {} if encoding is None else {one.name: one.mean for one in encoding.targets}
-    columns = {name: _plain(values, network.dtype, centers.get(name, 0.0)) for name, values in columns.items()}
-    _write({**_renamed(kept, list(columns), options.data), **columns}, options)
+    columns = {name: _plain(values, network.dtype) for name, values in columns.items()}
+    taken = {name: (name if name not in columns else f"{name} in {options.data}") for name in kept}
+    _write({**{taken[name]: values for name, values in kept.items()}, **columns}, options)
     return 0
 
 
@@ -96,34 +99,12 @@ def predictions(network: "Network", encoding: "Encoding", y: "Array", probabilit
     return columns | ({f"p({name})": shares[:, k] for k, name in enumerate(classes)} if probabilities else {})
 
 
-def _plain(values: Any, dtype: Any, center: float) -> list[Any]:
-    """A column of predictions as Python's values: floats with seven digits, also of their distance to `center`.
-
-    Seven are those of float32. A standardized target has its mean at `center`, so the network computed the distance.
-    """
-    import numpy as np
-
-    plain: list[Any] = values.tolist()
+def _plain(values: Any, dtype: Any) -> list[Any]:
+    """A column of predictions as Python's values: floats with the digits that float32 or float64 has."""
     if values.dtype.kind != "f" or dtype == "float64":
+        plain: list[Any] = values.tolist()
         return plain
-    with np.errstate(divide="ignore"):
-        exact = values.astype(np.float64)
-        sizes = np.floor(np.log10(np.minimum(np.abs(exact), np.abs(exact - center)))).tolist()
-    return [
-        round(one, DIGITS - 1 - int(size)) if math.isfinite(size) else one
-        for one, size in zip(plain, sizes, strict=True)
-    ]
-
-
-def _renamed(kept: dict[str, Any], taken: Sequence[str], source: str) -> dict[str, Any]:
-    """The kept columns, those with the name of a prediction by a name of their own."""
-    found: dict[str, Any] = {}
-    for name, values in kept.items():
-        free = name
-        while free in taken or free in found or (free != name and free in kept):
-            free += f" in {source}"
-        found[free] = values
-    return found
+    return [float(f"{value:.{DIGITS}g}") for value in values.tolist()]
 
 
 def cells_of(column: Any) -> list[Any]:
@@ -150,7 +131,7 @@ def _write(columns: dict[str, list[Any]], options: argparse.Namespace) -> None:
     if options.output is None:
         print(lines.getvalue(), end="")
         return
-    from fastnn.system import paths
+    from fastnn.network.files import paths
 
     with common.naming("--output"), paths.writing(options.output) as file:
         file.write(lines.getvalue().encode())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastnn.tables.encoding import Encoding
-    from fastnn.tables.table import Table
+    from fastnn.tables.table import Chooser, Table, Wishes
 
 HEADER = {"yes": True, "no": False, "auto": None}
 # Options that speak of a table, with their values where they are not given.
@@ -68,11 +68,11 @@ def style_of(options: argparse.Namespace) -> Any:
     return Format(separator, options.decimal, HEADER[options.header], options.encoding)
 
 
-def read(path: str, options: argparse.Namespace, as_text: Sequence[str] = ()) -> "Table":
-    """The table in a file."""
+def read(path: str, options: argparse.Namespace, wishes: "Chooser | None" = None) -> "Table":
+    """The table in a file; wishes: which of its columns are texts."""
     from fastnn.tables import reading
 
-    return reading.read(path, style_of(options), as_text)
+    return reading.read(path, style_of(options), *(() if wishes is None else (wishes,)))
 
 
 def read_fitting(
@@ -83,5 +83,9 @@ def read_fitting(
     needs_targets: bool = False,
 ) -> "Table":
     """The table in a file that a network's encoding suits; ignored: columns that the training did not have."""
-    table = read(path, options, encoding.text_columns)
+
+    def wishes(head: "Table") -> "Wishes":
+        return encoding.wishes(head, head.find("--ignore", ignored), needs_targets)
+
+    table = read(path, options, wishes)
     return encoding.fitting(table, table.find("--ignore", ignored), needs_targets)

@@ -29,18 +29,18 @@ def prepare(options: argparse.Namespace, generator: Any) -> Data:
     task, why = targets.task_of(table, choices.targets) if options.task is None else (options.task, "")
     loss = networks.loss_of(options.loss or outputs.USUAL_LOSSES[task])
     choices = replace(choices, scales_targets=outputs.scales_targets(loss))
-    rows = encodings.complete_rows(table, choices)
-    train, validation, test = _split(table, choices, task, rows, options, generator)
+    rows = table.rows
+    table = encodings.complete_rows(table, choices)
+    train, validation, test = _split(table, choices, task, options, generator)
     learned = encodings.learn(table, choices, task, train)
-    x = learned.encode(table, options.dtype, fills=True)
-    t = learned.encode_targets(table, options.dtype, fills=True)
+    x, t = learned.encode(table, options.dtype), learned.encode_targets(table, options.dtype)
     count = len(learned.targets[0].classes) or len(learned.targets)
 
     def part(where: Any) -> tuple[Any, Any]:
         """Inputs and encoded targets of rows, or of another file."""
         if not isinstance(where, str):
             return x[where], t[where]
-        other = table_options.read_fitting(where, options, learned, needs_targets=True)
+        other = learned.complete(table_options.read_fitting(where, options, learned, needs_targets=True))
         return learned.encode(other, options.dtype), learned.encode_targets(other, options.dtype)
 
     def fitting(t: Any) -> Any:
@@ -53,7 +53,7 @@ def prepare(options: argparse.Namespace, generator: Any) -> Data:
     made.test_targets = measured[1]
     if options.sample_weight is not None:
         made.sample_weight = _weights(table, options.sample_weight)[train]
-    made.lines = [*_lines(table, learned, made, why, table.rows - len(rows)), *_notes(table, learned, train)]
+    made.lines = [*_lines(table, learned, made, why, rows - table.rows), *_notes(table, learned, train)]
     return made
 
 
@@ -67,15 +67,20 @@ def fit_targets(t: Any, encoding: "Encoding", loss: "Loss", dtype: str) -> Any:
 def table_and_choices(options: argparse.Namespace) -> "tuple[Table, Choices]":
     """The table that --data names, and the user's choices about its columns."""
     from fastnn.tables.encoding import Choices
+    from fastnn.tables.table import Wishes
 
-    table = table_options.read(options.data, options)
-    categorical = table.find("--categorical", options.categorical)
-    if categorical:
-        table = table_options.read(options.data, options, categorical)
-    given = options.target or (["t"] if "t" in table.groups or ("t" in table.columns and "x" in table.groups) else [])
-    if not given:
-        raise DatasetError(f"--target: expected {table.shown}, got none; name the one to predict")
-    chosen, ignored = table.find("--target", given), table.find("--ignore", options.ignore)
+    def named(table: "Table") -> list[str]:
+        both = "t" in table.groups or ("t" in table.columns and "x" in table.groups)
+        given = options.target or (["t"] if both else [])
+        if not given:
+            raise DatasetError(f"--target: expected {table.shown}, got none; name the one to predict")
+        return table.find("--target", given)
+
+    def wishes(head: "Table") -> Wishes:
+        return Wishes(head.find("--categorical", options.categorical), named(head))
+
+    table = table_options.read(options.data, options, wishes)
+    chosen, ignored = named(table), table.find("--ignore", options.ignore)
     if options.sample_weight is not None:
         ignored += table.find("--sample-weight", [options.sample_weight])
     both = [name for name in chosen if name in ignored]
@@ -90,13 +95,14 @@ def table_and_choices(options: argparse.Namespace) -> "tuple[Table, Choices]":
 
 
 def _split(
-    table: "Table", choices: "Choices", task: str, rows: Any, options: argparse.Namespace, generator: Any
+    table: "Table", choices: "Choices", task: str, options: argparse.Namespace, generator: Any
 ) -> tuple[Any, Any, Any]:
     """The rows to train on, to validate and to test; a file's name in their place where one is given."""
     from fastnn.datasets import train_test_split
-    from fastnn.tables.inputs import texts_in
+    from fastnn.tables.targets import labels_in
 
-    labels = texts_in(table, choices.targets[0]).codes if task == "classification" else np.zeros(table.rows, int)
+    rows = np.arange(table.rows)
+    labels = labels_in(table, choices.targets[0]).codes if task == "classification" else np.zeros(table.rows, int)
     parts: list[Any] = []
     for option, given, usual in (("--test", options.test, TEST), ("--validation", options.validation, VALIDATION)):
         if given is not None and os.path.exists(given):
@@ -125,7 +131,7 @@ def _weights(table: "Table", name: str) -> Any:
 
     values = numbers_in(table, table.find("--sample-weight", [name])[0])
     if np.isnan(values).any():
-        row = int(np.isnan(values).argmax()) + 1
+        row = table.number(int(np.isnan(values).argmax()))
         raise DatasetError(f"{table.source}: expected a factor in each row, got none in row {row:,}; fill it in")
     return values
 
@@ -134,11 +140,13 @@ def _lines(table: "Table", learned: "Encoding", data: Data, why: str, dropped: i
     """Lines about the file and its parts."""
     counts = [len(part[0]) if part is not None else 0 for part in (data.validation, data.test)]
     parts = f"{len(data.x):,} to train, {counts[0]:,} to validate, {counts[1]:,} to test"
-    lines = [f"{table.source}: {table.rows:,} rows, {parts}"]
+    lines = [f"{table.source}: {table.rows + dropped:,} rows, {parts}"]
     if dropped:
         lines.append(f"  left out: {_count(dropped, 'row')} without a value in each cell")
     if not table.has_header and len(table.columns) > 1:
         lines.append("  no header: columns are called 1, 2, ...; --header yes takes names from the first line")
+    elif table.has_header and table.is_header_guessed:
+        lines.append("  header: the first line names the columns; --header no takes it for a row")
     texts = sum(one.kind == "text" for one in learned.inputs)
     left = f", {len(learned.ignored)} left out" if learned.ignored else ""
     numbers = _count(len(learned.inputs) - texts, "column")

@@ -1,6 +1,6 @@
 """The way from a table to a network's inputs and targets, as learned in training and kept in the network's notes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,11 +10,12 @@ from fastnn.errors import DatasetError, ModelFileError
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.tables import inputs, targets
-from fastnn.tables.inputs import Input, NumberInput, TextInput, numbers_in
-from fastnn.tables.table import Table, is_number, listed
-from fastnn.tables.targets import TASKS, Target
+from fastnn.tables.inputs import Input, NumberInput, TextInput
+from fastnn.tables.table import Table, Wishes, listed
+from fastnn.tables.targets import CLASSIFICATION, TASKS, Target
 
 NOTE, VERSION = "table", 1  # the key in a network's notes; the version of what stands there
+NEEDS_NONE = "a network that is trained with --missing mean needs none"
 REFUSE, DROP, MEAN = MISSING_POLICIES = "refuse", "drop", "mean"
 
 
@@ -32,7 +33,7 @@ class Encoding:
     ignored : tuple of str
         Columns that may be in a file and are not looked at.
     missing : str
-        What becomes of rows without a value: refused, left out of training, or the mean takes its place.
+        The fate of rows without a value: they are refused or left out, or the mean takes the value's place.
     has_header : bool
         Whether the columns have names of their own, not numbers.
     """
@@ -62,14 +63,28 @@ class Encoding:
     def text_columns(self) -> list[str]:
         """The columns whose cells are texts, whatever they look like."""
         named = [one.name for one in self.inputs if isinstance(one, TextInput)]
-        return [*named, *(one.name for one in self.targets if one.classes and not _are_numbers(one.classes))]
+        return [*named, *(one.name for one in self.targets if one.classes)]
 
-    def fitting(self, table: Table, ignored: Sequence[str] = (), needs_targets: bool = False) -> Table:
-        """The table itself, if it has the columns that are needed and no unknown ones; DatasetError otherwise."""
-        wanted = [one.name for one in self.inputs]
-        if not self.has_header and not table.has_header and len(table.columns) == len(wanted) and not needs_targets:
-            return replace(table, columns=dict(zip(wanted, table.columns.values(), strict=True)))  # without the target
-        own = [one.name for one in self.targets]
+    def wishes(self, table: Table, ignored: Collection[str], needs_targets: bool = False) -> Wishes:
+        """The columns of a file, by its own names, whose cells are texts."""
+        if self.has_header or table.has_header:
+            return Wishes(self.text_columns)
+        found = self._by_position(table, ignored, needs_targets) or {}
+        return Wishes([found[name] for name in self.text_columns if name in found])
+
+    def fitting(
+        self, table: Table, ignored: Collection[str] = (), needs_targets: bool = False, more: Collection[str] = ()
+    ) -> Table:
+        """The table, if it has the columns that are needed and no unknown ones; DatasetError otherwise.
+
+        ignored: columns of the file that are not looked at; more: others that may be there, if columns have names.
+        """
+        wanted, own = [one.name for one in self.inputs], [one.name for one in self.targets]
+        if not self.has_header and not table.has_header:
+            found = self._by_position(table, ignored, needs_targets)
+            if found is None:
+                raise self._other_count(table, needs_targets)
+            return replace(table, columns={name: table.columns[place] for name, place in found.items()})
         lacking = [name for name in [*wanted, *(own if needs_targets else ())] if name not in table.columns]
         if lacking:
             header = (
@@ -78,7 +93,7 @@ class Encoding:
             expected = f"{table.source}: expected the columns of the training"
             came = f"none called {listed(lacking)} among {listed(table.columns)}"
             raise DatasetError(f"{expected}, got {came}; add or rename them{header}")
-        known = {*wanted, *own, *self.ignored, *ignored}
+        known = {*wanted, *own, *self.ignored, *ignored, *more}
         unknown = [name for name in table.columns if name not in known]
         if unknown:
             remedy = f"remove them, or pass --ignore {','.join(unknown[:3])}"
@@ -86,36 +101,61 @@ class Encoding:
             raise DatasetError(f"{table.source}: expected only the columns of the training, got {came}; {remedy}")
         return table
 
-    def encode(self, table: Table, dtype: Any, fills: bool = False) -> Array:
-        """The inputs (N, D) of a table that fits; fills: also of rows without a value, whatever `missing` says."""
-        if not fills:
-            self._refuse_missing(table)
+    def _by_position(self, table: Table, ignored: Collection[str], needs_targets: bool) -> dict[str, str] | None:
+        """The columns of a file without names, by the names of the training, which are positions; None if none suit.
+
+        The file has all columns of the training, all but its targets, or those that are needed alone.
+        """
+        own = {one.name for one in self.targets}
+        needed = {one.name for one in self.inputs} | (own if needs_targets else set())
+        whole = sorted((*self.ignored, *own, *(one.name for one in self.inputs)), key=int)
+        without, alone = [name for name in whole if name not in own], [name for name in whole if name in needed]
+        there = list(table.columns)
+        for names in (whole, alone) if needs_targets else (whole, without, alone):
+            found = dict(zip(names, there, strict=False))
+            if len(names) == len(there) and not any(found[name] in ignored for name in needed):
+                return found
+        rest = [name for name in there if name not in ignored]
+        return dict(zip(alone, rest, strict=True)) if len(alone) == len(rest) else None
+
+    def _other_count(self, table: Table, needs_targets: bool) -> DatasetError:
+        """The error about a file without names that has another number of columns."""
+        own = len(self.targets)
+        count, alone = len(self.inputs) + own + len(self.ignored), len(self.inputs)
+        kinds = {alone: "inputs alone", count - own: "all but the target", count: "all of the training"}
+        if needs_targets:
+            kinds = {alone + own: "inputs and target", count: "all of the training"}
+        shown = " or ".join(f"{size} columns ({kind})" for size, kind in kinds.items())
+        came = f"{len(table.columns)} without names"
+        return DatasetError(f"{table.source}: expected {shown}, got {came}; pass the columns in the training's order")
+
+    def complete(self, table: Table) -> Table:
+        """The rows to measure the network on, as `missing` says; DatasetError where values are missing."""
+        names = [one.name for one in self.inputs], [one.name for one in self.targets]
+        remedy = "fill it in"
+        return complete(table, *names, self.missing, remedy, f"{remedy}; {NEEDS_NONE}")
+
+    def encode(self, table: Table, dtype: Any) -> Array:
+        """The inputs (N, D) of a table that fits; a row without a value is refused, unless `missing` is the mean."""
+        if self.missing != MEAN:
+            complete(table, [one.name for one in self.inputs], (), REFUSE, "", f"fill it in; {NEEDS_NONE}")
         x = arrays.zeros("inputs", self.width, (table.rows, self.width), np.dtype(dtype))
         place = 0
-        with np.errstate(over="ignore"):
-            for one in self.inputs:
-                own = x[:, place : place + one.width]
+        for one in self.inputs:
+            own = x[:, place : place + one.width]
+            with np.errstate(over="ignore", under="ignore"):
                 one.encode(table, own)
-                if isinstance(one, NumberInput) and not np.isfinite(own).all():
-                    raise _too_far(table, one, int((~np.isfinite(own[:, 0])).argmax()), x.dtype)
-                place += one.width
+            if isinstance(one, NumberInput) and not np.isfinite(own).all():
+                near = f"near the training's, {one.mean:.3g} +- {one.deviation:.3g}"
+                row = int((~np.isfinite(own[:, 0])).argmax())
+                raise inputs.too_far(table, one.name, row, near if one.is_scaled else f"that {x.dtype} holds")
+            place += one.width
         return x
 
-    def _refuse_missing(self, table: Table) -> None:
-        if self.missing == MEAN:
-            return
-        for one in self.inputs:
-            missing: Any = getattr(table.columns[one.name], "missing", np.zeros(0, bool))
-            if missing.any():
-                remedy = "fill it in; a network that is trained with --missing mean needs none"
-                raise DatasetError(f"{no_value(table, one.name, missing)}; {remedy}")
-
-    def encode_targets(self, table: Table, dtype: Any, fills: bool = False) -> Any:
-        """Labels (N,) or values (N, K) of a table that fits; -1 or NaN where there are none, if `fills`."""
-        for one in () if fills else self.targets:
-            missing: Any = getattr(table.columns[one.name], "missing", np.zeros(0, bool))
-            if missing.any():
-                raise DatasetError(f"{no_value(table, one.name, missing)}; fill it in, or leave the row out")
+    def encode_targets(self, table: Table, dtype: Any) -> Any:
+        """Labels (N,) or values (N, K) of a table that fits; DatasetError for a row without one."""
+        names = [one.name for one in self.targets]
+        complete(table, (), names, REFUSE, "fill it in, or leave the row out", "")
         return targets.encode(table, self.targets, dtype)
 
     def to_note(self) -> dict[str, Any]:
@@ -131,24 +171,15 @@ class Encoding:
         }
 
 
-def _too_far(table: Table, one: NumberInput, row: int, dtype: Any) -> DatasetError:
-    """The error about a number that is infinite as an input."""
-    came = f"{numbers_in(table, one.name)[row]:g} in row {row + 1:,}"
-    near = f"near the training's, {one.mean:.3g} +- {one.deviation:.3g}" if one.is_scaled else f"that {dtype} holds"
-    return DatasetError(
-        f"{table.source}: expected numbers {near}, in column {one.name!r}, got {came}; correct the cell"
-    )
-
-
 def no_value(table: Table, name: str, missing: Any) -> str:
     """The beginning of an error about the first cell without a value."""
-    row, count = int(missing.argmax()) + 1, int(missing.sum())
+    row, count = table.number(int(missing.argmax())), int(missing.sum())
     more = f", the first of {count:,} rows without one" if count > 1 else ""
     return f"{table.source}: expected a value in each cell, got none in row {row:,}, column {name!r}{more}"
 
 
-def encoding_in(notes: Mapping[str, Any], inputs_of_network: int) -> Encoding | None:
-    """The encoding in a network's notes; None where there is none, ModelFileError for one that is none."""
+def encoding_in(notes: Mapping[str, Any], inputs_of_network: int, outputs: int) -> Encoding | None:
+    """The encoding in a network's notes; None where there is none, ModelFileError for one that does not fit."""
     if NOTE not in notes:
         return None
     note = notes[NOTE]
@@ -157,21 +188,42 @@ def encoding_in(notes: Mapping[str, Any], inputs_of_network: int) -> Encoding | 
             raise ModelFileError(f"notes: expected a table of version {VERSION}, got {note['version']}; update fastnn")
         made = Encoding(
             arrays.choice("task", note["task"], TASKS),
-            tuple(inputs.input_of(one) for one in note["inputs"]),
-            tuple(Target.of_note(one) for one in note["targets"]),
-            tuple(inputs.text("ignored", one) for one in note["ignored"]),
+            tuple(inputs.input_of(one) for one in inputs.listing("inputs", note["inputs"])),
+            tuple(Target.of_note(one) for one in inputs.listing("targets", note["targets"])),
+            tuple(inputs.text("ignored", one) for one in inputs.listing("ignored", note["ignored"])),
             arrays.choice("missing", note["missing"], MISSING_POLICIES),
             arrays.flag("header", note["header"]),
         )
-        if made.width != inputs_of_network or not made.targets:
-            came = f"{made.width} inputs and {len(made.targets)} targets"
-            raise ValueError(f"expected {inputs_of_network} inputs and a target, got {came}")
-    except (KeyError, TypeError, ValueError) as error:
+        _check(made, inputs_of_network, outputs)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         if isinstance(error, ModelFileError):
             raise
         came = f"another ({error})"
         raise ModelFileError(f"notes: expected the description of a table, got {came}; train again") from error
     return made
+
+
+def _check(made: Encoding, inputs_of_network: int, outputs: int) -> None:
+    """ValueError for an encoding that contradicts itself or the network."""
+    if made.width != inputs_of_network or not made.targets:
+        came = f"{made.width} inputs and {len(made.targets)} targets"
+        raise ValueError(f"expected {inputs_of_network} inputs and a target, got {came}")
+    classes = [one.classes for one in made.targets]
+    if made.task == CLASSIFICATION:
+        if len(classes) > 1 or len(classes[0]) < 2:
+            raise ValueError(f"expected one target of at least 2 classes, got {[len(one) for one in classes]} classes")
+    elif any(classes):
+        raise ValueError(
+            f"expected a target without classes for {made.task}, got {listed(next(filter(None, classes)))}"
+        )
+    count = len(classes[0]) or len(classes)
+    if count != outputs:
+        raise ValueError(f"expected {outputs} outputs, got {count} classes or targets")
+    names = [one.name for one in (*made.inputs, *made.targets)] + list(made.ignored)
+    if len({*names}) < len(names):
+        raise ValueError(f"expected columns of different names, got {listed(names)}")
+    if not made.has_header and {*names} != {str(i + 1) for i in range(len(names))}:
+        raise ValueError(f"expected columns called by their numbers, got {listed(names)}")
 
 
 @dataclass(frozen=True)
@@ -187,8 +239,9 @@ class Choices:
 
 
 def learn(table: Table, choices: Choices, task: str, rows: Any) -> Encoding:
-    """Learn an encoding: statistics from some rows, those of the training, names from all."""
-    names = [name for name in table.columns if name not in {*choices.targets, *choices.ignored}]
+    """Learn an encoding: statistics from the rows to train on, names of categories and classes from all."""
+    others = {*choices.targets, *choices.ignored}
+    names = [name for name in table.columns if name not in others]
     if not names:
         raise DatasetError(f"{table.source}: expected columns beside the target, got none; pass a table with inputs")
     most = choices.most_categories
@@ -198,35 +251,27 @@ def learn(table: Table, choices: Choices, task: str, rows: Any) -> Encoding:
     return Encoding(task, made, to_predict, choices.ignored, choices.missing, table.has_header)
 
 
-def rows_with_values(table: Table, names: Sequence[str]) -> Any:
-    """The indices of the rows with a value in each of these columns."""
+def complete_rows(table: Table, choices: Choices) -> Table:
+    """The rows to train on; DatasetError where values are missing that must not be."""
+    others = {*choices.targets, *choices.ignored}
+    names = [name for name in table.columns if name not in others]
+    remedy = "fill it in, or pass --missing drop to leave such rows out"
+    mean = f"{remedy}, or --missing mean to put the column's mean there"
+    return complete(table, names, choices.targets, choices.missing, remedy, mean)
+
+
+def complete(
+    table: Table, names: Sequence[str], own: Sequence[str], missing: str, remedy: str, remedy_of_inputs: str
+) -> Table:
+    """The rows with a value in each input, unless the mean takes its place, and in each of the targets (own)."""
     keep = np.ones(table.rows, bool)
-    for name in names:
-        keep &= ~getattr(table.columns[name], "missing", np.zeros(table.rows, bool))
-    return np.flatnonzero(keep)
-
-
-def complete_rows(table: Table, choices: Choices) -> Any:
-    """The indices of the rows to train on; DatasetError where values are missing that must not be."""
-    incomplete = []
-    for name, column in table.columns.items():
-        missing: Any = getattr(column, "missing", None)
-        is_target = name in choices.targets
-        if missing is None or name in choices.ignored or not missing.any():
-            continue
-        if choices.missing == MEAN and not is_target:
-            continue
-        if choices.missing != DROP:
-            other = "" if is_target else ", or --missing mean to put the column's mean there"
-            remedy = f"fill it in, or pass --missing drop to leave such rows out{other}"
-            raise DatasetError(f"{no_value(table, name, missing)}; {remedy}")
-        incomplete.append(name)
-    rows = rows_with_values(table, incomplete)
-    if not len(rows):
+    for name in (*(names if missing != MEAN else ()), *own):
+        gone: Any = getattr(table.columns[name], "missing", np.zeros(0, bool))
+        if gone.any() and missing != DROP:
+            raise DatasetError(f"{no_value(table, name, gone)}; {remedy if name in own else remedy_of_inputs}")
+        if gone.any():
+            keep &= ~gone
+    if not keep.any():
         came = "none that has a value in each cell"
-        raise DatasetError(f"{table.source}: expected rows to train on, got {came}; pass --missing mean, or --ignore")
-    return rows
-
-
-def _are_numbers(names: Sequence[str]) -> bool:
-    return all(map(is_number, names))
+        raise DatasetError(f"{table.source}: expected rows, got {came}; pass --missing mean to train, or --ignore")
+    return table if keep.all() else table.take(np.flatnonzero(keep))

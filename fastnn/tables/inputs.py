@@ -1,6 +1,8 @@
 """How a column of a table becomes inputs of a network: numbers standardized, texts one-hot."""
 
-from collections.abc import Mapping
+import re
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
@@ -10,10 +12,25 @@ from fastnn.datasets.standardize import Standardize
 from fastnn.errors import DatasetError
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
-from fastnn.tables.table import Column, Numbers, Other, Table, Texts, as_texts, is_number, listed
+from fastnn.tables.table import (
+    LARGEST_EXACT,
+    Column,
+    Other,
+    Table,
+    Texts,
+    as_texts,
+    is_missing,
+    is_number,
+    listed,
+    number_of,
+)
 
 UNUSABLE = "convert it to numbers or texts, or leave it out by --ignore"
 LARGEST_SHOWN = 40  # characters of a cell
+# A column that is the same in all rows to train on says nothing: divided by this, whatever it holds later is 0.
+CONSTANT = sys.float_info.max
+# Numbers with separators of thousands: 1,234 and 1.234,5, but not 0,125.
+THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}((,\d{3})+(\.\d*)?|(\.\d{3})+(,\d*)?)")
 
 
 @dataclass(frozen=True)
@@ -30,14 +47,14 @@ class NumberInput:
 
     @classmethod
     def learn(cls, table: Table, name: str, rows: Any, is_scaled: bool) -> "NumberInput":
-        """Learn mean and deviation from some rows, those without a value aside."""
+        """Learn mean and deviation from the values in these rows."""
         values = numbers_in(table, name)[rows]
         values = values[~np.isnan(values)]
         if not len(values):
-            came = "none in the rows to train on"
-            raise DatasetError(f"{table.source}: expected values in column {name!r}, got {came}; pass --ignore {name}")
+            raise _no_values(table, name)
         learned = Standardize().fit(values[:, None])
-        return cls(name, float(learned.mean[0]), float(learned.deviation[0]), is_scaled)
+        deviation = CONSTANT if (values == values[0]).all() else float(learned.deviation[0])
+        return cls(name, float(learned.mean[0]), deviation, is_scaled)
 
     def encode(self, table: Table, out: Array) -> None:
         """Write the column's inputs (N, 1)."""
@@ -78,12 +95,14 @@ class TextInput:
 
     @classmethod
     def learn(cls, table: Table, name: str, rows: Any, most: int) -> "TextInput":
-        """Take the categories of all rows, as they are mere names, and their shares in some rows."""
+        """Take the categories of all rows, as they are mere names, and their shares in these rows."""
         column = texts_in(table, name)
         categories = categories_of(table.source, name, column, most)
         codes = places(column, categories)[rows]
         counts = np.bincount(codes[codes >= 0], minlength=len(categories))
-        return cls(name, categories, tuple(float(count) for count in counts / max(1, counts.sum())))
+        if not counts.any():
+            raise _no_values(table, name)
+        return cls(name, categories, tuple(float(count) for count in counts / counts.sum()))
 
     def encode(self, table: Table, out: Array) -> None:
         """Write the column's inputs (N, categories)."""
@@ -93,7 +112,7 @@ class TextInput:
         if unknown.any():
             row = int(unknown.argmax())
             expected = f"{table.source}: expected categories of the training in column {self.name!r}"
-            came = f"{shown(column.names[column.codes[row]])} in row {row + 1:,}"
+            came = f"{shown(column.names[column.codes[row]])} in row {table.number(row):,}"
             remedy = "correct the cell, or train on a file that has it, too"
             raise DatasetError(f"{expected} ({listed(self.categories)}), got {came}; {remedy}")
         out[:] = np.where(codes[:, None] < 0, np.array(self.shares), codes[:, None] == np.arange(self.width))
@@ -106,7 +125,9 @@ class TextInput:
     def of_note(cls, note: Mapping[str, Any]) -> "TextInput":
         """The input that a description describes; KeyError, TypeError, ValueError if it does not."""
         categories = texts("categories", note["categories"])
-        shares = tuple(arrays.real("shares", one, minimum=0.0, maximum=1.0) for one in note["shares"])
+        shares = tuple(
+            arrays.real("shares", one, minimum=0.0, maximum=1.0) for one in listing("shares", note["shares"])
+        )
         if len(shares) != len(categories):
             raise ValueError(f"shares: expected {len(categories)} numbers, one for each category, got {len(shares)}")
         return cls(text("name", note["name"]), categories, shares)
@@ -123,6 +144,7 @@ def input_of(note: Any) -> Input:
 
 def learn(table: Table, name: str, rows: Any, is_scaled: bool, most_categories: int) -> Input:
     """Learn how a column becomes inputs."""
+    refuse_mixed(table, name)
     if isinstance(table.columns[name], Texts):
         return TextInput.learn(table, name, rows, most_categories)
     return NumberInput.learn(table, name, rows, is_scaled)
@@ -135,50 +157,97 @@ def numbers_in(table: Table, name: str) -> Array:
     if isinstance(column, Other):
         raise DatasetError(f"{expected}, got {column.kind}; {UNUSABLE} {name}")
     if isinstance(column, Texts):
-        wrong = [i for i, one in enumerate(column.names) if not is_number(one)]
-        where = np.isin(column.codes, wrong)
+        found = [number_of(one, table.decimal) for one in column.names]
+        where = np.array([*(number is None for number in found), False])[column.codes] & ~column.missing
         if not where.any():  # it was read as one of texts, by another column's wish
-            found: Array = np.array([*map(float, column.names), np.nan])[column.codes]
-            return found
+            values = np.array([*(np.nan if number is None else number for number in found), np.nan])
+            taken: Array = values[column.codes]
+            return taken
         row = int(where.argmax())
-        cell = column.names[column.codes[row]]
-        remedy = "pass --decimal ," if is_number(cell.replace(",", ".")) else "correct the cell"
-        raise DatasetError(f"{expected}, got {shown(cell)} in row {row + 1:,}; {remedy}")
+        odd = [name for name, number in zip(column.names, found, strict=True) if number is None]
+        came = f"{shown(column.names[column.codes[row]])} in row {table.number(row):,}"
+        raise DatasetError(f"{expected}, got {came}; {_hint(odd, table.decimal) or 'correct the cell'}")
     infinite = np.isinf(column.values)
     if infinite.any():
         row = int(infinite.argmax())
         remedy = "correct the cell, or leave it empty"
-        raise DatasetError(f"{expected}, got {column.values[row]} in row {row + 1:,}; {remedy}")
+        raise DatasetError(f"{expected}, got {column.values[row]} in row {table.number(row):,}; {remedy}")
     return column.values
+
+
+def refuse_mixed(table: Table, name: str) -> None:
+    """DatasetError for a column of a text file whose cells are mostly numbers, or numbers written another way."""
+    column = table.columns[name]
+    if not isinstance(column, Texts) or not column.is_guessed:
+        return
+    are_numbers = np.array([is_number(one, table.decimal) for one in column.names], bool)
+    odd = [one for one, is_one in zip(column.names, are_numbers, strict=True) if not is_one and not is_missing(one)]
+    where = ~column.missing & ~are_numbers[column.codes]
+    count, hint = table.rows - int(column.missing.sum() + where.sum()), _hint(odd, table.decimal)
+    if not hint and count <= where.sum():
+        return
+    row = int(where.argmax())
+    numbers = f"{count:,} numbers and " if count else ""
+    came = f"{numbers}{shown(column.names[column.codes[row]])} in row {table.number(row):,}"
+    remedy = hint or "correct the cell, or leave it empty (see --missing)"
+    expected = f"{table.source}: expected either numbers or texts in column {name!r}"
+    raise DatasetError(f"{expected}, got {came}; {remedy}; if they are categories, pass --categorical {name}")
+
+
+def _hint(cells: Sequence[str], decimal: str) -> str:
+    """What makes numbers of cells that are written another way, if all are."""
+    cells = [cell.strip() for cell in cells if not is_missing(cell)]
+    if all(map(THOUSANDS.fullmatch, cells)):
+        return "write numbers without separators of thousands"
+    other = "," if decimal == "." else "."
+    return f"pass --decimal {other}" if all(is_number(cell, other) for cell in cells) else ""
+
+
+def _no_values(table: Table, name: str) -> DatasetError:
+    came = "none in the rows to train on"
+    return DatasetError(f"{table.source}: expected values in column {name!r}, got {came}; pass --ignore {name}")
 
 
 def texts_in(table: Table, name: str) -> Texts:
     """The texts of a column, numbers as texts."""
-    column: Column = as_texts(table.columns[name])
+    column: Column = table.columns[name]
     if isinstance(column, Texts):
         return column
-    kind = "numbers" if isinstance(column, Numbers) else column.kind
-    raise DatasetError(f"{table.source}: expected texts in column {name!r}, got {kind}; {UNUSABLE} {name}")
+    expected = f"{table.source}: expected texts in column {name!r}"
+    if isinstance(column, Other):
+        raise DatasetError(f"{expected}, got {column.kind}; {UNUSABLE} {name}")
+    if (np.abs(column.values) >= LARGEST_EXACT).any():
+        raise DatasetError(f"{expected}, got numbers beyond 2**53, which are not exact; pass --categorical {name}")
+    return as_texts(column.values)
 
 
 def categories_of(source: str, name: str, column: Texts, most: int) -> tuple[str, ...]:
-    """The categories that occur, numbers in order of their values, texts in that of their letters."""
+    """The categories that occur, numbers in order of their values, texts in alphabetical order."""
     used = np.unique(column.codes[column.codes >= 0])
     names = [column.names[code] for code in used]
     if len(names) > most:
         expected = f"{source}: expected at most {most} categories in the column of texts {name!r}"
         came = f"{len(names):,} in {len(column.codes):,} rows, such as {shown(names[0])}"
-        looks_decimal = "," in names[-1] and is_number(names[-1].replace(",", "."))
-        decimal = "pass --decimal , if they are numbers, " if looks_decimal else ""
-        remedy = f"{decimal}leave it out by --ignore {name}, or pass --most-categories {len(names)}"
+        remedy = f"leave it out by --ignore {name}, or pass --most-categories {len(names)}"
         raise DatasetError(f"{expected}, got {came}; {remedy}")
     return tuple(sorted(names, key=(float if all(map(is_number, names)) else str)))
 
 
-def places(column: Texts, categories: tuple[str, ...]) -> Any:
-    """The place of each row's text among the categories; -1 for others and for none."""
+def places(column: Texts, categories: tuple[str, ...], by_value: bool = False) -> Any:
+    """The place of each row's text among the categories; -1 for others and for none.
+
+    by_value: the categories are different numbers, however they are written.
+    """
     known = {one: i for i, one in enumerate(categories)}
-    return np.array([*(known.get(one, -1) for one in column.names), -1], np.intp)[column.codes]
+    values = {number_of(one): i for i, one in enumerate(categories)} if by_value else {}
+    found = (known.get(one, values.get(number_of(one), -1) if by_value else -1) for one in column.names)
+    return np.array([*found, -1], np.intp)[column.codes]
+
+
+def too_far(table: Table, name: str, row: int, near: str) -> DatasetError:
+    """The error about a number that is infinite as an input or a target."""
+    came = f"{numbers_in(table, name)[row]:g} in row {table.number(row):,}"
+    return DatasetError(f"{table.source}: expected numbers {near}, in column {name!r}, got {came}; correct the cell")
 
 
 def shown(cell: str) -> str:
@@ -193,9 +262,16 @@ def text(name: str, value: Any) -> str:
     return value
 
 
+def listing(name: str, values: Any) -> list[Any]:
+    """`values` itself; TypeError for anything but a list."""
+    if not isinstance(values, list):
+        raise TypeError(f"{name}: expected a list, got an object of type {type(values).__name__}")
+    return values
+
+
 def texts(name: str, values: Any) -> tuple[str, ...]:
     """Different texts, at least one."""
-    found = tuple(text(name, value) for value in values)
+    found = tuple(text(name, value) for value in listing(name, values))
     if not found or len(set(found)) < len(found):
         raise ValueError(f"{name}: expected different texts, got {len(found)} with {len(set(found))} different ones")
     return found

@@ -3,32 +3,34 @@
 import bz2
 import gzip
 import importlib
+import io
 import lzma
 import os
 import pathlib
+import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from fastnn.datasets.mnist import LARGEST_ARRAY
 from fastnn.errors import DatasetError
+from fastnn.gate.arrays import Array
 from fastnn.system import files
 from fastnn.tables import text_files
-from fastnn.tables.table import Column, Numbers, Other, Table, Texts, as_texts, texts_of
+from fastnn.tables.table import Chooser, Column, Numbers, Other, Table, Texts, Wishes, as_texts, head, texts_of
 from fastnn.tables.text_files import Format
 
-PACKED: dict[str, Callable[[bytes], bytes]] = {
-    ".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress,
-}  # fmt: skip
+PACKED: dict[str, Callable[[Any], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 TABBED, ARRAYS = (".tsv", ".tab"), (".npz", ".npy", ".parquet")
 TEXT = (".csv", *TABBED, ".txt", ".dat", ".data")
 PLAIN = Format()
 
 
-def read(path: str, style: Format = PLAIN, as_text: Sequence[str] = ()) -> Table:
-    """The table in a file; as_text: columns whose numbers are texts, by their names.
+def read(path: str, style: Format = PLAIN, wishes: Chooser = lambda _: Wishes()) -> Table:
+    """The table in a file; wishes: says, by the columns' names, of which columns the numbers are texts.
 
     Raises
     ------
@@ -46,21 +48,28 @@ def read(path: str, style: Format = PLAIN, as_text: Sequence[str] = ()) -> Table
             content = _unpacked(path, file.read(), packed)
             if suffix in TABBED and style.separator is None:
                 style = replace(style, separator="\t")
-            return text_files.read(path, _checked(path, suffix, content), style, as_text)
-    table = (_parquet if suffix == ".parquet" else _arrays)(path)
-    for name in as_text:
-        if name in table.columns:
-            table.columns[name] = as_texts(table.columns[name])
-    return table
+            return text_files.read(path, _checked(path, suffix, content), style, wishes)
+    return (_parquet if suffix == ".parquet" else _arrays)(path, wishes)
 
 
 def _unpacked(path: str, content: bytes, packed: str) -> bytes:
+    if not packed:
+        return content
     try:
-        return PACKED[packed](content) if packed else content
+        with PACKED[packed](io.BytesIO(content)) as file:
+            unpacked: bytes = file.read(LARGEST_ARRAY + 1)
     except (EOFError, OSError, ValueError, lzma.LZMAError, zlib.error) as error:
         raise DatasetError(
             f"{path}: expected a whole {packed} file, got a damaged one ({error}); copy it anew"
         ) from error
+    if len(unpacked) > LARGEST_ARRAY:
+        raise _too_large(path)
+    return unpacked
+
+
+def _too_large(path: str) -> DatasetError:
+    remedy = "unpack it first, if you trust it"
+    return DatasetError(f"{path}: expected at most {LARGEST_ARRAY:,} bytes when unpacked, got more; {remedy}")
 
 
 def _checked(path: str, suffix: str, content: bytes) -> bytes:
@@ -72,17 +81,36 @@ def _checked(path: str, suffix: str, content: bytes) -> bytes:
     )
 
 
-def _arrays(path: str) -> Table:
-    """The table in a file of NumPy."""
+def _loaded(path: str) -> dict[str, Any]:
+    """The arrays in a file of NumPy, by name; "" for a single one."""
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                packed = [one for one in archive.infolist() if one.compress_type != zipfile.ZIP_STORED]
+            if sum(one.file_size for one in packed) > LARGEST_ARRAY:
+                raise _too_large(path)
         found: Any = np.load(path, allow_pickle=False)
-        arrays = {"": found} if isinstance(found, np.ndarray) else dict(found)
-    except (ValueError, EOFError, OSError) as error:
+        if isinstance(found, np.ndarray):
+            return {"": found}
+        with found:
+            arrays = dict(found)
+    except (ValueError, EOFError, OSError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        if isinstance(error, DatasetError):
+            raise
         remedy = "save arrays of numbers or texts by numpy.savez, numpy.save"
         raise DatasetError(
-            f"{path}: expected arrays that are read without pickle, got others ({error}); {remedy}"
+            f"{path}: expected arrays that are read without pickle, got others or damaged ones ({error}); {remedy}"
         ) from error
-    columns: dict[str, Column] = {}
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise DatasetError(f"{path}: expected arrays alone, got bytes called {name}; save them by numpy.savez")
+    return arrays
+
+
+def _arrays(path: str, wishes: Chooser) -> Table:
+    """The table in a file of NumPy."""
+    arrays = _loaded(path)
+    columns: dict[str, Any] = {}
     groups: dict[str, list[str]] = {}
     rows = {len(array) if array.ndim else 0 for array in arrays.values()}
     if len(rows) != 1 or rows == {0}:
@@ -90,12 +118,12 @@ def _arrays(path: str) -> Table:
         raise DatasetError(f"{path}: expected arrays with a row for each sample, got {came}; save x (N, D) and t (N,)")
     for name, array in arrays.items():
         if array.dtype.names:
-            columns |= {field: _column(array[field]) for field in array.dtype.names}
+            columns |= {field: array[field] for field in array.dtype.names}
         elif array.ndim == 1:
-            columns[name or "1"] = _column(array)
+            columns[name or "1"] = array
         elif array.ndim == 2:
             groups[name] = [f"{name}{i + 1}" for i in range(array.shape[1])]
-            columns |= {one: _column(array[:, i]) for i, one in enumerate(groups[name])}
+            columns |= {one: array[:, i] for i, one in enumerate(groups[name])}
         else:
             remedy = "save x.reshape(len(x), -1)"
             raise DatasetError(
@@ -106,21 +134,41 @@ def _arrays(path: str) -> Table:
     ):
         raise DatasetError(f"{path}: expected arrays whose columns differ in their names, got the same; rename one")
     is_named = "" not in arrays or bool(arrays[""].dtype.names)
-    return Table(path, columns, rows.pop(), is_named, groups)
+    wished = wishes(head(path, list(columns), is_named, groups))
+    made = {name: _column(path, name, array, wished) for name, array in columns.items()}
+    return Table(path, made, rows.pop(), is_named, groups)
 
 
-def _column(array: Any) -> Column:
+def _column(path: str, name: str, array: Any, wished: Wishes) -> Column:
     """A column of an array; truth values are texts, as in a file of texts."""
+    if array.ndim > 1:
+        return Other(f"arrays {array.shape[1:]}")
     if array.dtype.kind == "b":
         return texts_of(array.astype(str))
     if array.dtype.kind in "iuf":
-        return Numbers(array.astype(np.float64))
+        return _numbers(
+            array.astype(np.float64), name, wished, (lambda: texts_of(array)) if array.dtype.kind in "iu" else None
+        )
     if array.dtype.kind in "US":
-        return texts_of(np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array)
+        try:
+            return texts_of(np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array)
+        except UnicodeDecodeError as error:
+            remedy = "save an array of str"
+            raise DatasetError(
+                f"{path}: expected texts in UTF-8 in column {name!r}, got others ({error}); {remedy}"
+            ) from error
     return Other(str(array.dtype))
 
 
-def _parquet(path: str) -> Table:
+def _numbers(values: Array, name: str, wished: Wishes, exactly: Callable[[], Texts] | None) -> Column:
+    """Numbers, as texts where that is wished; exactly: makes texts of integers, before large ones become one float."""
+    if name not in wished.texts and name not in wished.cells:
+        return Numbers(values)
+    cells = as_texts(values) if exactly is None else exactly()
+    return cells if name in wished.texts else Numbers(values, cells)
+
+
+def _parquet(path: str, wishes: Chooser) -> Table:
     """The table in a file of Apache Parquet, by the library pyarrow."""
     try:
         pyarrow: Any = importlib.import_module("pyarrow")
@@ -133,13 +181,16 @@ def _parquet(path: str) -> Table:
     except pyarrow.ArrowException as error:
         raise DatasetError(f"{path}: expected a Parquet file, got another or a damaged one ({error})") from error
     names = text_files.names_of(path, table.column_names)
-    columns = {name: _arrow_column(pyarrow, column) for name, column in zip(names, table.columns, strict=True)}
+    wished = wishes(head(path, names, True, {}))
+    columns = {
+        name: _arrow_column(pyarrow, column, name, wished) for name, column in zip(names, table.columns, strict=True)
+    }
     if table.num_rows == 0 or not columns:
         raise DatasetError(f"{path}: expected rows, got none; pass a file with data")
     return Table(path, columns, table.num_rows)
 
 
-def _arrow_column(pyarrow: Any, column: Any) -> Column:
+def _arrow_column(pyarrow: Any, column: Any, name: str, wished: Wishes) -> Column:
     """A column of Arrow's."""
     types, kind = pyarrow.types, column.type
     if types.is_dictionary(kind):
@@ -150,12 +201,17 @@ def _arrow_column(pyarrow: Any, column: Any) -> Column:
         found = texts_of(column.fill_null(False).to_numpy().astype(str))
         return Texts(np.where(missing, -1, found.codes), found.names)
     if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
-        return Numbers(column.cast("float64", safe=False).to_numpy().astype(np.float64))
+        values = column.cast("float64", safe=False).to_numpy().astype(np.float64)
+        is_integer = types.is_integer(kind)
+        return _numbers(values, name, wished, (lambda: _arrow_texts(column.cast("string"))) if is_integer else None)
     if types.is_string(kind) or types.is_large_string(kind):
-        codes = column.combine_chunks().dictionary_encode()
-        codes = codes.combine_chunks() if hasattr(codes, "chunks") else codes
-        indices = codes.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.intp)
-        names = codes.dictionary.to_pylist()
-        gone = np.array([*(name in text_files.MISSING_SET for name in names), True], bool)  # the last for -1
-        return Texts(np.where(gone[indices], -1, indices), names)
+        return _arrow_texts(column)
     return Other(str(column.type))
+
+
+def _arrow_texts(column: Any) -> Texts:
+    """A column of Arrow's texts."""
+    codes = column.combine_chunks().dictionary_encode()
+    codes = codes.combine_chunks() if hasattr(codes, "chunks") else codes
+    indices = codes.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.intp)
+    return Texts.of(indices, codes.dictionary.to_pylist())

@@ -1,7 +1,7 @@
 """A table: columns of numbers or texts by name, as they stand in a file."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,33 +10,57 @@ from fastnn.errors import DatasetError
 from fastnn.gate import checks
 from fastnn.gate.arrays import Array
 
-MISSING = ("", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "NULL", "null")  # cells without a value
+# Cells without a value, as pandas has them; spaces around them do not count.
+MISSING = frozenset(
+    ("", "NA", "N/A", "n/a", "#NA", "#N/A", "#N/A N/A", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None",
+     "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN")
+)  # fmt: skip
 MOST_SHOWN = 12  # names in a message
+LARGEST_EXACT = 2.0**53  # from here on different integers are the same float64
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A column of texts: row n has names[codes[n]], or nothing where the code is -1.
+
+    is_guessed: whether the cells of a text file alone show that it is none of numbers.
+    """
+
+    codes: Any
+    names: list[str]
+    is_guessed: bool = False
+
+    @classmethod
+    def of(cls, codes: Any, names: list[str], is_guessed: bool = False) -> "Texts":
+        """The column in which some names, such as NA, and the code -1 stand for no value."""
+        gone = np.array([*map(is_missing, names), True], bool)
+        return cls(np.where(gone[codes], -1, codes), names, is_guessed)
+
+    @property
+    def missing(self) -> Any:
+        """Which rows have no value."""
+        return self.codes < 0
+
+    def take(self, rows: Any) -> "Texts":
+        """The column of these rows."""
+        return replace(self, codes=self.codes[rows])
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """A column of numbers, float64 (N,); NaN where there is none."""
+    """A column of numbers, float64 (N,); NaN where there is none; also as the texts in the file, if they are wished."""
 
     values: Array
+    cells: Texts | None = None
 
     @property
     def missing(self) -> Any:
         """Which rows have no value."""
         return np.isnan(self.values)
 
-
-@dataclass(frozen=True)
-class Texts:
-    """A column of texts: row n has names[codes[n]], or nothing where the code is -1."""
-
-    codes: Any
-    names: list[str]
-
-    @property
-    def missing(self) -> Any:
-        """Which rows have no value."""
-        return self.codes < 0
+    def take(self, rows: Any) -> "Numbers":
+        """The column of these rows."""
+        return Numbers(self.values[rows], None if self.cells is None else self.cells.take(rows))
 
 
 @dataclass(frozen=True)
@@ -44,6 +68,10 @@ class Other:
     """A column that is neither; it can only be ignored."""
 
     kind: str
+
+    def take(self, rows: Any) -> "Other":
+        """The column of these rows."""
+        return self
 
 
 Column: TypeAlias = Numbers | Texts | Other
@@ -64,6 +92,10 @@ class Table:
         Whether the file names its columns; else they are called by their numbers, from 1.
     groups : dict of str to list of str
         The columns that are one array of the file, by the array's name.
+    decimal : str
+        The decimal point in its texts.
+    is_header_guessed : bool
+        Whether the first line itself showed if it has names.
     """
 
     source: str
@@ -71,18 +103,30 @@ class Table:
     rows: int
     has_header: bool = True
     groups: dict[str, list[str]] = field(default_factory=dict)
+    decimal: str = "."
+    is_header_guessed: bool = False
+    kept: Any = None  # the places of the rows in the file, if they are not all
+
+    def take(self, rows: Any) -> "Table":
+        """The table of these rows, which messages go on to call by their numbers in the file."""
+        columns = {name: column.take(rows) for name, column in self.columns.items()}
+        return replace(self, columns=columns, rows=len(rows), kept=rows if self.kept is None else self.kept[rows])
+
+    def number(self, row: int) -> int:
+        """The number of a row in the file, from 1."""
+        return int(row if self.kept is None else self.kept[row]) + 1
 
     def find(self, option: str, given: Sequence[str]) -> list[str]:
         """The names of the columns that an option names, by names or numbers from 1, also several between commas."""
-        found: list[str] = []
+        found: dict[str, None] = {}
         for text in given:
             whole = self._find(text)
             parts = [whole] if whole else [self._find(part.strip()) for part in text.split(",")]
             for part, columns in zip([text] if whole else text.split(","), parts, strict=True):
                 if not columns:
                     raise DatasetError(f"{option}: expected {self.shown}, got {part!r}{self._near(part)}")
-                found += [name for name in columns if name not in found]
-        return found
+                found |= dict.fromkeys(columns)
+        return list(found)
 
     def _find(self, text: str) -> list[str]:
         """The columns of one name, or of one number; none where there are none."""
@@ -105,6 +149,23 @@ class Table:
         return f"a column of {self.source} ({listed(self.columns)})"
 
 
+@dataclass(frozen=True)
+class Wishes:
+    """The columns that shall be texts, and those of numbers that shall also keep the texts of their cells."""
+
+    texts: Collection[str] = ()
+    cells: Collection[str] = ()
+
+
+# What is wished of a file, by a table that has its columns' names and no rows yet.
+Chooser: TypeAlias = Callable[[Table], Wishes]
+
+
+def head(source: str, names: Sequence[str], has_header: bool, groups: dict[str, list[str]]) -> Table:
+    """A table without rows."""
+    return Table(source, {name: Numbers(np.empty(0)) for name in names}, 0, has_header, groups)
+
+
 def listed(names: Collection[str]) -> str:
     """The first names, and how many there are."""
     first = ", ".join(list(names)[:MOST_SHOWN])
@@ -113,30 +174,38 @@ def listed(names: Collection[str]) -> str:
 
 def number_text(value: float) -> str:
     """A number as a name: 3 for 3.0."""
-    return str(int(value)) if value.is_integer() and abs(value) < 2.0**53 else repr(float(value))
+    return str(int(value)) if value.is_integer() and abs(value) < LARGEST_EXACT else repr(float(value))
 
 
-def as_texts(column: Column) -> Column:
-    """A column of numbers as texts, in the order of the numbers; others as they are."""
-    if not isinstance(column, Numbers):
-        return column
-    missing = column.missing
-    values, codes = np.unique(np.where(missing, 0.0, column.values), return_inverse=True)
-    return Texts(np.where(missing, -1, codes.reshape(-1)), [number_text(float(value)) for value in values])
+def as_texts(values: Array) -> Texts:
+    """Numbers as texts, in their order; NaN as no value."""
+    missing = np.isnan(values)
+    names, codes = np.unique(np.where(missing, 0.0, values), return_inverse=True)
+    return Texts(np.where(missing, -1, codes.reshape(-1)), [number_text(float(value)) for value in names])
 
 
 def texts_of(values: Any) -> Texts:
-    """An array of texts as a column."""
+    """An array of texts, or of integers, as a column of texts."""
     names, codes = np.unique(values, return_inverse=True)
-    known = [str(name) for name in names]
-    gone = np.array([name in MISSING for name in known], bool)
-    return Texts(np.where(gone[codes], -1, codes).reshape(-1), known)
+    return Texts.of(codes.reshape(-1), [str(name) for name in names])
 
 
-def is_number(text: str) -> bool:
-    """Whether a cell holds a number."""
+def is_missing(cell: str) -> bool:
+    """Whether a cell has no value."""
+    return cell.strip() in MISSING
+
+
+def number_of(cell: str, decimal: str = ".") -> float | None:
+    """The number in a cell; None where there is none."""
+    if "_" in cell or (decimal != "." and "." in cell):  # Python allows the first, and the second is no comma
+        return None
     try:
-        float(text)
+        value = float(cell.replace(decimal, "."))
     except ValueError:
-        return False
-    return "_" not in text and text not in MISSING
+        return None
+    return value if value == value else None  # nan is no number
+
+
+def is_number(cell: str, decimal: str = ".") -> bool:
+    """Whether a cell holds a number."""
+    return number_of(cell, decimal) is not None
