@@ -17,9 +17,10 @@ import numpy as np
 from numba import types
 
 from fastnn.kernels import ground, objects, prebuilt
+from fastnn.kernels.addresses import launch
 from fastnn.kernels.compile import ENTRIES, JIT_DISABLED, apart, compile_unit, entry, kernel
 from fastnn.kernels.ground import OWN, Kind
-from fastnn.kernels.units import Unit, call_in_parts, compiling, entry_of_parts
+from fastnn.kernels.units import Unit, compiling, entry_of_parts
 from fastnn.system.waiting import WAITING
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -84,7 +85,11 @@ def _door_of_parts(function: Any, kinds: str) -> Any:
             return objects.refuse(me, arguments, count)
         values = objects.take(me, row, kinds)
         state = objects.pause(me)
-        call_in_parts(values[1], function, values[2:], values[0])
+        if values[1] != 0:  # as call_in_parts, to which the function's address in this process would have to be passed
+            launch(values[1], function, values[2:], values[0])
+        else:
+            for part in range(values[0]):
+                function(part, values[0], *values[2:])
         objects.resume(me, state)
         return objects.give(me, row, None, kinds)
 
