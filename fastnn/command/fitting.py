@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from fastnn.command import options as common
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from fastnn.command.training_data import Data
+    from fastnn.network.checkpoint import Checkpoint
     from fastnn.network.history import History
     from fastnn.network.network import Network
     from fastnn.optimizers import Optimizer
@@ -35,11 +37,26 @@ def check_options(options: argparse.Namespace) -> None:
                 error(f"argument --{option}: not together with --layers, which says it")
         if options.batch_norm:
             error("argument --batch-norm: not together with --layers, which says it")
-    for option in ("save", "log", "checkpoint"):
-        file = getattr(options, option)
+    checkpoint = checkpoint_of(options)
+    kept = (None, None) if checkpoint is None else (checkpoint.path, checkpoint.best)
+    for option, file in (("--save", options.save), ("--log", options.log), *(("--checkpoint", one) for one in kept)):
         if file is not None:
-            name = file.partition(",")[0] if option == "checkpoint" else file
-            common.check_place(f"--{option}", name, is_network=option != "log")
+            common.check_place(option, str(file), is_network=option != "--log")
+
+
+def checkpoint_of(options: argparse.Namespace) -> "Checkpoint | None":
+    """The callback that --checkpoint asks for."""
+    if options.checkpoint is None:
+        return None
+    from fastnn.network.checkpoint import Checkpoint
+
+    text = options.checkpoint
+    first = specs.parts_of(text)[:1]
+    if first and first[0].partition("=")[0].strip() not in {one.name for one in fields(Checkpoint)}:
+        text = f"path={text}"  # also a name such as lr=0.1.npz
+    with common.naming("--checkpoint"):
+        made: Checkpoint = specs.of_kind("--checkpoint", Checkpoint, text)
+    return made
 
 
 def optimizers() -> "dict[str, type[Optimizer]]":
@@ -70,7 +87,7 @@ def arguments(options: argparse.Namespace, data: "Data", generator: "np.random.G
     """The arguments, but for x, t, progress and callbacks."""
     from fastnn.gate import arrays
 
-    is_table = data.encoding is not None
+    is_table, checkpoint = data.encoding is not None, checkpoint_of(options)
     usual = EPOCHS_OF_TABLES if is_table else EPOCHS
     epochs = arrays.integer("epochs", usual if options.epochs is None else options.epochs, minimum=0)
     schedule = None if options.schedule is None else specs.schedule("--schedule", options.schedule, epochs)
@@ -86,7 +103,7 @@ def arguments(options: argparse.Namespace, data: "Data", generator: "np.random.G
         "sample_weight": data.sample_weight,
         "class_weight": None if options.class_weight is None else class_weights(options.class_weight, data),
         "metrics": [] if options.metrics is None else [name.strip() for name in options.metrics.split(",")],
-        "resume": options.checkpoint.partition(",")[0] if options.resume else None,
+        "resume": checkpoint.path if checkpoint is not None and options.resume else None,
     }
 
 
@@ -129,11 +146,8 @@ def callbacks(options: argparse.Namespace, data: "Data") -> list[Any]:
         from fastnn.network.csv_logger import CSVLogger
 
         found.append(CSVLogger(options.log))
-    if options.checkpoint is not None:
-        from fastnn.network.checkpoint import Checkpoint
-
-        found.append(specs.of_kind("--checkpoint", Checkpoint, options.checkpoint))
-    return found
+    checkpoint = checkpoint_of(options)
+    return found if checkpoint is None else [*found, checkpoint]
 
 
 class Table:

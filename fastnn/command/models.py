@@ -21,8 +21,8 @@ READ = (".npz", ".safetensors", ONNX)
 def load(path: str) -> "Network":
     """The network in a file of fastnn's, or in an ONNX model."""
     from fastnn.network import persistence
-    from fastnn.network.files import paths
     from fastnn.network.network import Network
+    from fastnn.system import paths
 
     with common.naming("MODEL"):
         name = paths.file_name(path)

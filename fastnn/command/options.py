@@ -62,7 +62,7 @@ def naming(option: str) -> Iterator[None]:
 
 def check_place(option: str, file: str, is_network: bool = True) -> None:
     """Refuse before the training what could not be saved after it."""
-    from fastnn.network.files.paths import file_name, name_to_save
+    from fastnn.system.paths import file_name, name_to_save
 
     path = pathlib.Path(file)
     if path.is_dir():

@@ -3,6 +3,8 @@
 import argparse
 import csv
 import io
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastnn.command import models, table_options
@@ -52,13 +54,11 @@ def run(options: argparse.Namespace) -> int:
     def wishes(head: "Table") -> "Wishes":
         from fastnn.tables.table import Wishes
 
-        return Wishes() if encoding is None else encoding.wishes(head, head.find("--ignore", options.ignore))
+        own = () if encoding is None else encoding.wishes(head, head.find("--ignore", options.ignore)).texts
+        return Wishes(own, names_to_keep(head, options.keep))
 
     table = table_options.read(options.data, options, wishes)
-    kept: dict[str, Any] = {}
-    if options.keep:
-        names = list(table.columns) if options.keep == ["all"] else table.find("--keep", options.keep)
-        kept = {name: cells_of(table.columns[name]) for name in names}
+    kept = {name: cells_of(table.columns[name]) for name in names_to_keep(table, options.keep)}
     if encoding is None:
         y = network.predict(models.raw_inputs(network, table, network.dtype))
         columns: dict[str, Any] = {f"y{k + 1}": column for k, column in enumerate(y.reshape(len(y), -1).T)}
@@ -66,9 +66,9 @@ def run(options: argparse.Namespace) -> int:
         table = encoding.fitting(table, table.find("--ignore", options.ignore), more=kept)
         y = network.predict(encoding.encode(table, network.dtype))
         columns = predictions(network, encoding, y, options.probabilities)
-    columns = {name: _plain(values, network.dtype) for name, values in columns.items()}
-    taken = {name: (name if name not in columns else f"{name} in {options.data}") for name in kept}
-    _write({**{taken[name]: values for name, values in kept.items()}, **columns}, options)
+    centers = {} if encoding is None else {one.name: one.mean for one in encoding.targets}
+    columns = {name: _plain(values, network.dtype, centers.get(name, 0.0)) for name, values in columns.items()}
+    _write({**_renamed(kept, list(columns), options.data), **columns}, options)
     return 0
 
 
@@ -99,23 +99,49 @@ def predictions(network: "Network", encoding: "Encoding", y: "Array", probabilit
     return columns | ({f"p({name})": shares[:, k] for k, name in enumerate(classes)} if probabilities else {})
 
 
-def _plain(values: Any, dtype: Any) -> list[Any]:
-    """A column of predictions as Python's values: floats with the digits that float32 or float64 has."""
+def _plain(values: Any, dtype: Any, center: float) -> list[Any]:
+    """A column of predictions as Python's values: floats with seven digits, also of their distance to `center`.
+
+    Seven are those of float32. A standardized target has its mean at `center`, so the network computed the distance.
+    """
+    import numpy as np
+
+    plain: list[Any] = values.tolist()
     if values.dtype.kind != "f" or dtype == "float64":
-        plain: list[Any] = values.tolist()
         return plain
-    return [float(f"{value:.{DIGITS}g}") for value in values.tolist()]
+    with np.errstate(divide="ignore"):
+        exact = values.astype(np.float64)
+        sizes = np.floor(np.log10(np.minimum(np.abs(exact), np.abs(exact - center)))).tolist()
+    return [
+        round(one, DIGITS - 1 - int(size)) if math.isfinite(size) else one
+        for one, size in zip(plain, sizes, strict=True)
+    ]
+
+
+def _renamed(kept: dict[str, Any], taken: Sequence[str], source: str) -> dict[str, Any]:
+    """The kept columns, those with the name of a prediction by a name of their own."""
+    found: dict[str, Any] = {}
+    for name, values in kept.items():
+        free = name
+        while free in taken or free in found or (free != name and free in kept):
+            free += f" in {source}"
+        found[free] = values
+    return found
+
+
+def names_to_keep(table: "Table", given: list[str]) -> list[str]:
+    """The columns that --keep names."""
+    return list(table.columns) if given == ["all"] else table.find("--keep", given)
 
 
 def cells_of(column: Any) -> list[Any]:
-    """A column's cells: texts, numbers without needless decimals, None where there is none."""
-    from fastnn.tables.table import Numbers, Texts, number_text
+    """A column's cells as they stand in the file; None where there is no value."""
+    from fastnn.tables.table import Numbers, Texts
 
-    if isinstance(column, Texts):
-        names = [*column.names, None]
-        return [names[code] for code in column.codes]
-    if isinstance(column, Numbers):
-        return [None if value != value else number_text(float(value)) for value in column.values]
+    texts = column.cells if isinstance(column, Numbers) else column
+    if isinstance(texts, Texts):
+        names = [*texts.names, None]
+        return [names[code] for code in texts.codes]
     raise ValueError(f"--keep: expected a column of numbers or texts, got {column.kind}; leave it out")
 
 
@@ -131,7 +157,7 @@ def _write(columns: dict[str, list[Any]], options: argparse.Namespace) -> None:
     if options.output is None:
         print(lines.getvalue(), end="")
         return
-    from fastnn.network.files import paths
+    from fastnn.system import paths
 
     with common.naming("--output"), paths.writing(options.output) as file:
         file.write(lines.getvalue().encode())

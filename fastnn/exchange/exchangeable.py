@@ -5,11 +5,9 @@ What they need is imported when they are called, other libraries included: it ta
 
 import copy
 import os
-import pathlib
 from typing import Any, Self
 
 from fastnn.gate.slips import answers_slips
-from fastnn.system import files
 
 
 class Exchangeable:
@@ -240,9 +238,10 @@ class Exchangeable:
         ['Gemm', 'Tanh', 'Gemm']
         """
         from fastnn.exchange.onnx_writing import onnx_model
+        from fastnn.system import paths
 
         model = onnx_model(self)
         if path is not None:
-            with files.replacing(pathlib.Path(os.path.realpath(path))) as file:
+            with paths.writing(path) as file:
                 file.write(model.SerializeToString())
         return model

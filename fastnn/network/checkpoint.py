@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastnn.gate import arrays, checks
 from fastnn.gate.slips import answers_slips
-from fastnn.network.files import paths
 from fastnn.network.history import check_monitor, refuse_unmeasured
+from fastnn.system import paths
 
 if TYPE_CHECKING:
     from fastnn.network.network import Network

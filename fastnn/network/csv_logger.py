@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from fastnn.gate.slips import answers_slips
 from fastnn.network.checkpoint import check_place
-from fastnn.network.files import paths
 from fastnn.network.history import History
 from fastnn.network.network import Network
+from fastnn.system import paths
 
 
 @answers_slips

@@ -8,8 +8,9 @@ import os
 from fastnn.engine.engine import Engine
 from fastnn.gate import checks
 from fastnn.gate.slips import answers_slips
-from fastnn.network.files import contents, paths
+from fastnn.network.files import contents
 from fastnn.network.network import Network
+from fastnn.system import paths
 
 
 def save(network: Network, path: str | os.PathLike[str]) -> None:

@@ -25,10 +25,10 @@ from fastnn.engine.parameters import Views
 from fastnn.errors import ModelFileError
 from fastnn.gate import notes
 from fastnn.gate.arrays import Array
-from fastnn.network.files import header, npz, own, paths, safetensors
+from fastnn.network.files import header, npz, own, safetensors
 from fastnn.network.files.header import LARGEST_HEADER, REMEDY, REPAIR, Description
 from fastnn.optimizers import OPTIMIZERS
-from fastnn.system import files
+from fastnn.system import files, paths
 
 if TYPE_CHECKING:
     from fastnn.network.network import Network

@@ -48,12 +48,12 @@ def name_to_save(path: Any) -> str:
 
 
 @contextlib.contextmanager
-def writing(path: str) -> Iterator[IO[bytes]]:
+def writing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """A new file that takes the place of `path`, whole or not at all; a symbolic link is followed.
 
-    Raises OSError with a sentence that says what to do.
+    Raises what `file_name` raises, and OSError with a sentence that says what to do.
     """
-    target = pathlib.Path(os.path.realpath(path))
+    target = pathlib.Path(os.path.realpath(file_name(path)))
     try:
         if target.exists():
             open(target, "r+b").close()  # os.replace would not ask whether the file is write-protected
