@@ -146,12 +146,12 @@ def test_what_training_does_as_told(iris: pd.DataFrame, capsys: Output) -> None:
         ),
         (
             ["--target", "species", "--test", "no.csv"],
-            "--test: expected a share such as 0.1, or for a table a file that is there, got 'no.csv'; check its name",
+            "--test: expected a share such as 0.1, or a file, got 'no.csv'; there is no such file",
         ),
         (["--target", "species", "--test", "1"], "--test: expected a finite number of at least 0 and below 1, got 1.0"),
         (
             ["--target", "species", "--class-weight", "rose=2"],
-            "--class-weight: expected balanced, or NAME=X for some of the classes "
+            "--class-weight: expected balanced, or NAME=X for classes among "
             f"{ALL_CLASSES}, got 'rose=2'; write setosa=2.5",
         ),
         (

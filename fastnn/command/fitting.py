@@ -1,6 +1,7 @@
 """The arguments of `Network.fit` that the options of `fastnn train` stand for."""
 
 import argparse
+import re
 import time
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -31,12 +32,13 @@ def check_options(options: argparse.Namespace) -> None:
         error(f"argument --momentum: only together with --optimizer {' or '.join(names)}")
     if options.resume and options.checkpoint is None:
         error("argument --resume: only together with --checkpoint FILE")
-    if options.layers is not None:
-        for option in ("hidden", "activation", "dropout"):
-            if getattr(options, option) is not None:
-                error(f"argument --{option}: not together with --layers, which says it")
-        if options.batch_norm:
-            error("argument --batch-norm: not together with --layers, which says it")
+    of_hidden = ["batch_norm"] if options.batch_norm else []
+    of_hidden += [name for name in ("activation", "dropout") if getattr(options, name) is not None]
+    for option in [*(["hidden"] if options.hidden is not None else []), *of_hidden]:
+        if options.layers is not None:
+            error(f"argument --{option.replace('_', '-')}: not together with --layers, which says it")
+    for option in of_hidden if options.hidden == [] else []:
+        error(f"argument --{option.replace('_', '-')}: not together with --hidden 0, which leaves no layer for it")
     checkpoint = checkpoint_of(options)
     kept = (None, None) if checkpoint is None else (checkpoint.path, checkpoint.best)
     for option, file in (("--save", options.save), ("--log", options.log), *(("--checkpoint", one) for one in kept)):
@@ -79,6 +81,9 @@ def optimizer_of(options: argparse.Namespace, usual: str) -> "Optimizer":
     given = {key: value for key, value in given.items() if value is not None}
     if not rest:
         return kind(**given)  # whose errors name the options
+    for field in specs.values_in("--optimizer", kind, specs.parts_of(rest), {}):
+        if field in ("lr", "momentum") and getattr(options, field) is not None:
+            options.parser.error(f"argument --{field}: not together with the {field} of --optimizer; leave one out")
     made: Optimizer = specs.of_kind("--optimizer", kind, rest, **given)
     return made
 
@@ -102,9 +107,19 @@ def arguments(options: argparse.Namespace, data: "Data", generator: "np.random.G
         "gradient": options.gradient,
         "sample_weight": data.sample_weight,
         "class_weight": None if options.class_weight is None else class_weights(options.class_weight, data),
-        "metrics": [] if options.metrics is None else [name.strip() for name in options.metrics.split(",")],
+        "metrics": metrics(options, data),
         "resume": checkpoint.path if checkpoint is not None and options.resume else None,
     }
+
+
+def metrics(options: argparse.Namespace, data: "Data") -> list[Any]:
+    """The metrics that --metrics names."""
+    names = [] if options.metrics is None else [name.strip() for name in options.metrics.split(",")]
+    if data.encoding is None:
+        return names
+    from fastnn.command import outputs
+
+    return [outputs.metric_of(name, data.loss, data.encoding) for name in names]
 
 
 def class_weights(text: str, data: "Data") -> Any:
@@ -114,20 +129,24 @@ def class_weights(text: str, data: "Data") -> Any:
     """
     import numpy as np
 
-    names, expected = data.classes, "--class-weight: expected balanced, or NAME=X for some of the classes"
+    names, expected = data.classes, "--class-weight: expected balanced, or NAME=X for classes"
     if not names:
         raise ValueError(f"{expected}, got {text!r} for numbers; leave it out, or pass --task classification")
     if text == "balanced":
         counts = np.bincount(data.labels, minlength=len(names))
         return len(data.labels) / (len(names) * np.maximum(counts, 1))
-    weights = np.ones(len(names))
-    for part in text.split(","):
-        name, _, number = part.rpartition("=")
-        value = specs.value_of(number)
-        if name.strip() not in names or not isinstance(value, int | float):
-            raise ValueError(f"{expected} {', '.join(names[:12])}, got {part!r}; write {names[0]}=2.5")
-        weights[names.index(name.strip())] = value
-    return weights
+    found: dict[str, float] = {}
+    known = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))  # names may have commas
+    rest = f",{text}"
+    while rest:
+        part = re.match(rf",\s*({known})\s*=([^,=]*)(?=,|$)", rest)
+        value: Any = None if part is None else specs.value_of(part[2])
+        if part is None or type(value) not in (int, float) or part[1] in found:
+            came = f"{part[1]!r} twice" if part is not None and part[1] in found else repr(rest[1:])
+            raise ValueError(f"{expected} among {', '.join(names[:12])}, got {came}; write {names[0]}=2.5")
+        found[part[1]] = float(value)
+        rest = rest[part.end() :]
+    return np.array([found.get(name, 1.0) for name in names])
 
 
 def callbacks(options: argparse.Namespace, data: "Data") -> list[Any]:

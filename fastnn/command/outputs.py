@@ -7,6 +7,7 @@ import numpy as np
 from fastnn.gate.arrays import Array
 
 if TYPE_CHECKING:
+    from fastnn.losses import Loss
     from fastnn.network.network import Network
     from fastnn.tables.encoding import Encoding
 
@@ -15,22 +16,21 @@ USUAL_LOSSES = {
     "classification": "softmax_cross_entropy",
     "multilabel": "sigmoid_cross_entropy",
 }
-LOGARITHMIC = ("poisson",)  # losses of the logarithm of what the target is
+FIGURES = ("r2_score", "root_mean_squared_error", "mean_absolute_error")
 
 
 def scales_targets(loss: Any) -> bool:
     """Whether a loss of values may have them standardized."""
     from fastnn.operations.losses.base import VALUES
 
-    return bool(loss.accepts == VALUES) and loss.name not in LOGARITHMIC
+    return bool(loss.accepts == VALUES) and not loss.predicts_logarithms
 
 
-def activated(network: "Network", y: Array) -> Array:
+def activated(loss: "Loss", y: Array) -> Array:
     """The outputs after the activation that the loss applies itself."""
     from fastnn.functional.layers import activation_forward
 
-    loss = network.engine.formula
-    if loss.name in LOGARITHMIC:
+    if loss.predicts_logarithms:
         found: Array = np.exp(y)
         return found
     return activation_forward(loss.applies, y) if loss.applies else y
@@ -42,17 +42,32 @@ def has_probabilities(network: "Network") -> bool:
     return bool(loss.applies or loss.follows)
 
 
-def values_of(network: "Network", encoding: "Encoding", y: Array) -> Array:
+def values_of(loss: "Loss", encoding: "Encoding", y: Array) -> Array:
     """The values (N, K) that outputs predict, in the units of the file."""
     from fastnn.tables import targets
 
-    return targets.decode(activated(network, y), encoding.targets)
+    return targets.decode(activated(loss, y), encoding.targets)
 
 
-def flags_of(network: "Network", y: Array) -> Any:
+def metric_of(name: str, loss: "Loss", encoding: "Encoding") -> Any:
+    """A metric of a network's targets and outputs; for numbers, of their values in the units of the file."""
+    from fastnn.network import metrics
+    from fastnn.tables import targets
+
+    if encoding.task != "regression" or name not in FIGURES:
+        return name
+
+    def measure(t: Array, y: Array) -> float:
+        return metrics.METRICS[name](targets.decode(t, encoding.targets), values_of(loss, encoding, y))
+
+    measure.__name__ = name
+    return measure
+
+
+def flags_of(loss: "Loss", y: Array) -> Any:
     """The labels (N, K) of 0 and 1 that outputs of several labels predict."""
-    border = network.engine.formula.border
-    return (y > (0.5 if border is None else border)).astype(np.intp)
+    is_set = activated(loss, y) > 0.5 if loss.border is None else y > loss.border
+    return is_set.astype(np.intp)
 
 
 def scores(network: "Network", encoding: "Encoding", y: Array, t: Any) -> dict[str, Any]:
@@ -61,22 +76,18 @@ def scores(network: "Network", encoding: "Encoding", y: Array, t: Any) -> dict[s
     from fastnn.tables import targets
     from fastnn.validation.metrics import classification_scores, confusion_matrix
 
+    loss = network.engine.formula
     if encoding.task == "regression":
-        found, wanted = values_of(network, encoding, y), targets.decode(t, encoding.targets)
-        figures: dict[str, Any] = {}
-        for name in ("r2_score", "root_mean_squared_error", "mean_absolute_error"):
-            figures[name] = metrics.METRICS[name](wanted, found)
+        found, wanted = values_of(loss, encoding, y), targets.decode(t, encoding.targets)
+        figures: dict[str, Any] = {name: metrics.METRICS[name](wanted, found) for name in FIGURES}
         if len(encoding.targets) > 1:
             figures["targets"] = {
-                one.name: {
-                    name: metrics.METRICS[name](wanted[:, k], found[:, k])
-                    for name in ("r2_score", "root_mean_squared_error", "mean_absolute_error")
-                }
+                one.name: {name: metrics.METRICS[name](wanted[:, k], found[:, k]) for name in FIGURES}
                 for k, one in enumerate(encoding.targets)
             }
         return figures
     if encoding.task == "multilabel":
-        right = flags_of(network, y) == t
+        right = flags_of(loss, y) == t
         by_label = {one.name: float(right[:, k].mean()) for k, one in enumerate(encoding.targets)}
         return {"accuracy": float(right.mean()), "all_labels": float(right.all(axis=1).mean()), "labels": by_label}
     classes = encoding.targets[0].classes

@@ -78,20 +78,20 @@ def predictions(network: "Network", encoding: "Encoding", y: "Array", probabilit
 
     from fastnn.command import outputs
 
-    names = [one.name for one in encoding.targets]
+    names, loss = [one.name for one in encoding.targets], network.engine.formula
     if encoding.task == "regression":
         if probabilities:
             raise ValueError(
                 "--probabilities: expected a network of classes or labels, got one of numbers; leave it out"
             )
-        values = outputs.values_of(network, encoding, y)
+        values = outputs.values_of(loss, encoding, y)
         return {name: values[:, k] for k, name in enumerate(names)}
     if probabilities and not outputs.has_probabilities(network):
         came = f"{network.loss_name}, whose outputs are none"
         raise ValueError(f"--probabilities: expected a loss with probabilities, got {came}; train with another --loss")
-    shares = outputs.activated(network, y) if probabilities else y
+    shares = outputs.activated(loss, y) if probabilities else y
     if encoding.task == "multilabel":
-        flags = outputs.flags_of(network, y)
+        flags = outputs.flags_of(loss, y)
         columns: dict[str, Any] = {name: flags[:, k] for k, name in enumerate(names)}
         return columns | ({f"p({name})": shares[:, k] for k, name in enumerate(names)} if probabilities else {})
     classes = encoding.targets[0].classes

@@ -49,11 +49,11 @@ def parts_of(text: str) -> list[str]:
     return [part for part in re.split(r",(?=\s*\w+\s*=)", text.rstrip(", ")) if part.strip()]
 
 
-def _construct(option: str, kind: Any, parts: Sequence[str], values: dict[str, Any], given: Mapping[str, Any]) -> Any:
-    """An object of the class, with its fields from texts, which are VALUE, in the order of fields, or KEY=VALUE."""
+def values_in(option: str, kind: Any, parts: Sequence[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    """These values of fields, and more from texts, which are VALUE, in the order of fields, or KEY=VALUE."""
     from fastnn.gate.checks import did_you_mean, shown
 
-    names = [one.name for one in fields(kind) if one.init]
+    names, values = [one.name for one in fields(kind) if one.init], dict(values)
     in_order = iter([name for name in names if name not in values])
     for part in parts:
         key, equals, value = part.partition("=")
@@ -62,7 +62,13 @@ def _construct(option: str, kind: Any, parts: Sequence[str], values: dict[str, A
             expected = f"{option}: expected {', '.join(names) or 'no value'} of {kind.__name__}"
             raise ValueError(f"{expected}, got {shown(part.strip())}{did_you_mean(name, names)}")
         values[name] = value_of(value if equals else key)
-    values = {name: value for name, value in given.items() if name in names} | values
+    return values
+
+
+def _construct(option: str, kind: Any, parts: Sequence[str], values: dict[str, Any], given: Mapping[str, Any]) -> Any:
+    """An object of the class, with its fields from texts, else as given."""
+    names = [one.name for one in fields(kind) if one.init]
+    values = {name: value for name, value in given.items() if name in names} | values_in(option, kind, parts, values)
     lacking = [one.name for one in fields(kind) if one.init and _is_required(one) and one.name not in values]
     if lacking:
         expected = f"{option}: expected {' and '.join(lacking)} of {kind.__name__}"

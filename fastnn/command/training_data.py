@@ -69,7 +69,7 @@ def _of_images(options: argparse.Namespace, generator: Any) -> Data:
 
     loss = networks.loss_of(options.loss or "softmax_cross_entropy")
     (x, t), (x_test, t_test) = load_images(options.data, options.dtype)
-    share = share_of("--validation", options.validation or VALIDATION)
+    share = share_of("--validation", VALIDATION if options.validation is None else options.validation)
     (x, t), (x_validation, t_validation) = train_test_split(x, t, share, generator)
     count = networks.CLASSES
 
@@ -83,13 +83,14 @@ def _of_images(options: argparse.Namespace, generator: Any) -> Data:
     return made
 
 
-def share_of(option: str, text: str) -> float:
-    """The share that an option says."""
+def share_of(option: str, text: str, or_file: bool = False) -> float:
+    """The share that an option says; or_file: whether a file that is there may take its place."""
     from fastnn.gate import arrays
 
     try:
         number = float(text)
     except ValueError as error:
-        expected = f"{option}: expected a share such as 0.1, or for a table a file that is there"
-        raise ValueError(f"{expected}, got {text!r}; check its name") from error
+        expected = f"{option}: expected a share such as 0.1{', or a file' if or_file else ''}, got {text!r}"
+        remedy = "there is no such file" if or_file else "a file is for a table, such as --data my.csv"
+        raise ValueError(f"{expected}; {remedy}") from error
     return arrays.real(option, number, minimum=0, below=1)

@@ -59,6 +59,9 @@ def prepare(options: argparse.Namespace, generator: Any) -> Data:
 
 def fit_targets(t: Any, encoding: "Encoding", loss: "Loss", dtype: str) -> Any:
     """Encoded targets as the loss takes them."""
+    if loss.predicts_logarithms and np.any(t < 0):
+        came = f"{np.nanmin(t):g}; pass --loss mean_squared_error"
+        raise DatasetError(f"--target: expected numbers of at least 0 for the loss {loss.name}, got {came}")
     if encoding.targets[0].classes:
         return networks.targets_for(loss, t, len(encoding.targets[0].classes), dtype)
     return networks.flags_for(loss, t) if encoding.task == "multilabel" else t
@@ -82,7 +85,10 @@ def table_and_choices(options: argparse.Namespace) -> "tuple[Table, Choices]":
     table = table_options.read(options.data, options, wishes)
     chosen, ignored = named(table), table.find("--ignore", options.ignore)
     if options.sample_weight is not None:
-        ignored += table.find("--sample-weight", [options.sample_weight])
+        weights = table.find("--sample-weight", [options.sample_weight])
+        if len(weights) > 1:
+            raise DatasetError(f"--sample-weight: expected one column, got {', '.join(weights)}; name one")
+        ignored += weights
     both = [name for name in chosen if name in ignored]
     if both:
         raise DatasetError(
@@ -108,7 +114,7 @@ def _split(
         if given is not None and os.path.exists(given):
             parts.append(given)
             continue
-        share = share_of(option, given or usual)
+        share = share_of(option, usual if given is None else given, or_file=True)
         if given is None and round(share * len(rows)) in (0, len(rows)):  # a few rows are all to train on
             share = 0.0
         (rows, _), (own, _) = _parts(option, train_test_split, rows, labels[rows], share, generator)

@@ -59,7 +59,7 @@ class Objective:
     @property
     def out_activation(self) -> str:
         """The activation behind the network's outputs, in scikit-learn's words."""
-        return "exp" if isinstance(self.loss, Poisson) else ACTIVATIONS.get(self.loss.applies, "identity")
+        return "exp" if self.loss.predicts_logarithms else ACTIVATIONS.get(self.loss.applies, "identity")
 
     @property
     def reported_share(self) -> float:

@@ -9,7 +9,7 @@ from sklearn.utils.metaestimators import available_if
 
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import answers_slips
-from fastnn.losses import Loss, Poisson
+from fastnn.losses import Loss
 from fastnn.sklearn.base import BaseMLP, with_shared_documentation
 from fastnn.sklearn.objective import Objective, of_values
 
@@ -111,7 +111,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _objective_of(self, encoded: Array) -> Objective:
         objective = of_values(self.loss, encoded.shape[1])
-        if isinstance(objective.loss, Poisson) and encoded.min() < 0:
+        if objective.loss.predicts_logarithms and encoded.min() < 0:
             came = f"{encoded.min():g}; take another loss"
             raise ValueError(f"y: expected numbers of at least 0 for the loss 'poisson', got {came}")
         return objective

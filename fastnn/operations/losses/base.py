@@ -58,6 +58,7 @@ class Loss:
     has_kink: ClassVar[bool] = False  # whether its derivative jumps
     accepts: ClassVar[int] = VALUES
     applies: ClassVar[str] = ""  # the name of the activation that the loss applies to the outputs itself
+    predicts_logarithms: ClassVar[bool] = False  # so that exp(output) is the value that it predicts
     border: ClassVar[float | None] = None  # between two classes, if one output stands for both
     target_border: ClassVar[float] = 0.0  # likewise for its target
     follows: ClassVar[tuple[str, ...]] = ()  # the activations whose probabilities it takes

@@ -48,4 +48,5 @@ class Poisson(Loss):
     """
 
     name = "poisson"
+    predicts_logarithms = True
     units = units_of(poisson, _derivative, _change, in_float64)
