@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.datasets.mnist import LARGEST_ARRAY
+from fastnn.datasets import mnist
 from fastnn.errors import DatasetError
 from fastnn.gate.arrays import Array
 from fastnn.system import files
@@ -24,6 +24,7 @@ from fastnn.tables.table import Chooser, Column, Numbers, Other, Table, Texts, W
 from fastnn.tables.text_files import Format
 
 PACKED: dict[str, Callable[[Any], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+LARGEST_UNPACKED = mnist.LARGEST_ARRAY  # bytes
 TABBED, ARRAYS = (".tsv", ".tab"), (".npz", ".npy", ".parquet")
 TEXT = (".csv", *TABBED, ".txt", ".dat", ".data")
 PLAIN = Format()
@@ -57,19 +58,19 @@ def _unpacked(path: str, content: bytes, packed: str) -> bytes:
         return content
     try:
         with PACKED[packed](io.BytesIO(content)) as file:
-            unpacked: bytes = file.read(LARGEST_ARRAY + 1)
+            unpacked: bytes = file.read(LARGEST_UNPACKED + 1)
     except (EOFError, OSError, ValueError, lzma.LZMAError, zlib.error) as error:
         raise DatasetError(
             f"{path}: expected a whole {packed} file, got a damaged one ({error}); copy it anew"
         ) from error
-    if len(unpacked) > LARGEST_ARRAY:
+    if len(unpacked) > LARGEST_UNPACKED:
         raise _too_large(path)
     return unpacked
 
 
 def _too_large(path: str) -> DatasetError:
     remedy = "unpack it first, if you trust it"
-    return DatasetError(f"{path}: expected at most {LARGEST_ARRAY:,} bytes when unpacked, got more; {remedy}")
+    return DatasetError(f"{path}: expected at most {LARGEST_UNPACKED:,} bytes when unpacked, got more; {remedy}")
 
 
 def _checked(path: str, suffix: str, content: bytes) -> bytes:
@@ -84,23 +85,21 @@ def _checked(path: str, suffix: str, content: bytes) -> bytes:
 def _loaded(path: str) -> dict[str, Any]:
     """The arrays in a file of NumPy, by name; "" for a single one."""
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                packed = [one for one in archive.infolist() if one.compress_type != zipfile.ZIP_STORED]
-            if sum(one.file_size for one in packed) > LARGEST_ARRAY:
-                raise _too_large(path)
-        found: Any = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return {"": found}
-        with found:
-            arrays = dict(found)
-    except (ValueError, EOFError, OSError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        if isinstance(error, DatasetError):
-            raise
+        with open(path, "rb") as file:  # which NumPy itself leaves open where it fails
+            if zipfile.is_zipfile(file):
+                packed = [one for one in zipfile.ZipFile(file).infolist() if one.compress_type != zipfile.ZIP_STORED]
+                if sum(one.file_size for one in packed) > LARGEST_UNPACKED:
+                    raise _too_large(path)
+            file.seek(0)
+            found: Any = np.load(file, allow_pickle=False)
+            arrays = {"": found} if isinstance(found, np.ndarray) else dict(found)
+    except DatasetError:
+        raise
+    except Exception as error:  # damaged headers raise whatever the parsers of Python and NumPy come across
         remedy = "save arrays of numbers or texts by numpy.savez, numpy.save"
-        raise DatasetError(
-            f"{path}: expected arrays that are read without pickle, got others or damaged ones ({error}); {remedy}"
-        ) from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        came = f"others or damaged ones ({reason})"
+        raise DatasetError(f"{path}: expected arrays that are read without pickle, got {came}; {remedy}") from error
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):
             raise DatasetError(f"{path}: expected arrays alone, got bytes called {name}; save them by numpy.savez")
@@ -178,7 +177,7 @@ def _parquet(path: str, wishes: Chooser) -> Table:
         raise ImportError(f"{path}: expected pyarrow for a file of this format, got none; {remedy}") from error
     try:
         table = parquet.read_table(path)
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, OSError) as error:
         raise DatasetError(f"{path}: expected a Parquet file, got another or a damaged one ({error})") from error
     names = text_files.names_of(path, table.column_names)
     wished = wishes(head(path, names, True, {}))
