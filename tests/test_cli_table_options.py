@@ -274,7 +274,7 @@ def test_training_tells_what_the_file_holds(iris: pd.DataFrame, capsys: Output) 
         "  header: the first line names the columns; --header no takes it for a row",
         "  7 inputs from 5 columns of numbers and 1 of texts, 1 left out",
         f"  classification of species (3 classes: {ALL_CLASSES}), as the target holds texts; --task chooses another",
-        "  note: column 'same' is the same in all rows to train on",
+        "  note: column 'same' is the same in all rows to train on, so it becomes 0",
         "  note: column 'number' has another integer in each row; pass --ignore if it numbers them",
     ]
     assert re.fullmatch(r"test accuracy \d\.\d{4} after \d+\.\d s of training\n", result)

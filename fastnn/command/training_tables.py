@@ -174,6 +174,7 @@ def _count(number: int, noun: str) -> str:
 
 def _notes(table: "Table", learned: "Encoding", train: Any) -> list[str]:
     """Columns that may be no inputs at all."""
+    from fastnn.tables.inputs import NumberInput
     from fastnn.tables.table import Numbers
 
     notes = []
@@ -182,7 +183,8 @@ def _notes(table: "Table", learned: "Encoding", train: Any) -> list[str]:
         values = column.values if isinstance(column, Numbers) else column.codes  # type: ignore[union-attr]
         own = values[train]
         if len(own) and (own == own[0]).all():
-            notes.append(f"  note: column {one.name!r} is the same in all rows to train on")
+            fate = ", so it becomes 0" if isinstance(one, NumberInput) and one.is_scaled else ""
+            notes.append(f"  note: column {one.name!r} is the same in all rows to train on{fate}")
         is_new = isinstance(column, Numbers) and table.rows >= FEWEST_NUMBERED
         if is_new and (values == np.round(values)).all() and len(np.unique(values)) == table.rows:
             notes.append(
