@@ -223,6 +223,14 @@ def test_one_rule_for_rows_without_a_value(capsys: Output) -> None:
     )
 
 
+def test_rows_without_any_whole_one_are_refused() -> None:
+    table = table_of("a,y\n,1.5\n1.5,\n")
+    with pytest.raises(
+        DatasetError, match=r"^f\.csv: expected rows, got none that has a value in each cell; fill cells"
+    ):
+        encodings.complete_rows(table, Choices(("y",), missing="drop"))
+
+
 def test_rows_that_are_left_out_still_count_in_messages() -> None:
     table = table_of("a,y\n,1.5\n1.5,2.5\ninf,3.5\n")
     kept = encodings.complete_rows(table, Choices(("y",), missing="drop"))

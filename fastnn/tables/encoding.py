@@ -273,5 +273,6 @@ def complete(
             keep &= ~gone
     if not keep.any():
         came = "none that has a value in each cell"
-        raise DatasetError(f"{table.source}: expected rows, got {came}; pass --missing mean to train, or --ignore")
+        remedy = "fill cells in, or train with --missing mean or --ignore"
+        raise DatasetError(f"{table.source}: expected rows, got {came}; {remedy}")
     return table if keep.all() else table.take(np.flatnonzero(keep))

@@ -96,6 +96,8 @@ class Table:
         The decimal point in its texts.
     is_header_guessed : bool
         Whether the first line itself showed if it has names.
+    kept : integer array, optional
+        The places of the rows in the file, if they are not all.
     """
 
     source: str
@@ -105,7 +107,7 @@ class Table:
     groups: dict[str, list[str]] = field(default_factory=dict)
     decimal: str = "."
     is_header_guessed: bool = False
-    kept: Any = None  # the places of the rows in the file, if they are not all
+    kept: Any = None
 
     def take(self, rows: Any) -> "Table":
         """The table of these rows, which messages go on to call by their numbers in the file."""
@@ -157,7 +159,7 @@ class Wishes:
     cells: Collection[str] = ()
 
 
-# What is wished of a file, by a table that has its columns' names and no rows yet.
+# Tells the wishes for a file from a table with the names of its columns, but without rows.
 Chooser: TypeAlias = Callable[[Table], Wishes]
 
 

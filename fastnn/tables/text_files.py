@@ -89,7 +89,7 @@ def _read(source: str, content: bytes, style: Format, wishes: Chooser) -> Table:
     has_header = has_names(top, style.decimal) if style.header is None else style.header
     names = names_of(source, top[0]) if has_header else [str(i + 1) for i in range(len(top[0]))]
     wished, places = wishes(head(source, names, has_header, {})), {name: i for i, name in enumerate(names)}
-    asked, kept = ({places[name] for name in some if name in places} for some in (wished.texts, wished.cells))
+    asked, kept = ({places[name] for name in group if name in places} for group in (wished.texts, wished.cells))
     texts, complete = asked, False
     while not complete:
         rows = itertools.islice(_rows(content, encoding, separator), int(has_header), None)
