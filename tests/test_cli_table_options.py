@@ -166,7 +166,7 @@ def test_what_training_does_as_told(iris: pd.DataFrame, capsys: Output) -> None:
         (
             ["--target", "species", "--validation", "0", "--early-stopping", "3"],
             "--early-stopping: expected samples for validation_loss, got no validation samples; pass --validation 0.1, "
-            "or --early-stopping 3,monitor=loss",
+            "or monitor=loss after a comma",
         ),
         (
             ["--target", "species", "--metrics", "roc_auk"],

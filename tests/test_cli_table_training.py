@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import fastnn
-from fastnn.command import fitting, training_data
+from fastnn.command import evaluate, fitting, training_data
 from fastnn.command.cli import main
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.losses import LOSSES
@@ -161,3 +161,60 @@ def data_of(classes: tuple[str, ...]) -> training_data.Data:
     labels = np.arange(len(classes))
     x = np.zeros((len(classes), 1))
     return training_data.Data(x, labels, None, None, len(classes), LOSSES["hinge"](), classes, labels)
+
+
+# --- errors and figures --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--l1", "-1"], "--l1: expected a finite number of at least 0.0, got -1.0"),
+        (["--l2", "nan"], "--l2: expected a finite number of at least 0.0, got nan"),
+        (["--sample-weight", "a"], "--sample-weight: expected numbers of at least 0, got -1; pass weights"),
+        (
+            ["--validation", "0", "--checkpoint", "run.npz,best=best.npz"],
+            "--checkpoint: expected samples for validation_loss, got no validation samples; pass --validation 0.1, "
+            "or monitor=loss after a comma",
+        ),
+        (
+            ["--early-stopping", "3,monitor=r2_score"],
+            "monitor= of --early-stopping or --checkpoint: expected a figure that this fit measures (validation_loss, "
+            "loss), got 'r2_score'; name one of these, or measure it by metrics",
+        ),
+        (["--log", ""], "--log: expected the name of a file, got ''; pass one such as 'digits.npz'"),
+        (
+            ["--checkpoint", "run.npz,keep=3"],
+            "--checkpoint: expected a name with {epoch} for several files, got 'run.npz'; pass a name such as "
+            "'run-{epoch:03}.npz'",
+        ),
+        (
+            ["--checkpoint", "run.npz,best=x.csv"],
+            "--checkpoint: expected the name of a file in a format that is written, .npz or .safetensors, got 'x.csv', "
+            "a name of another format; pass 'x.npz'",
+        ),
+        (
+            ["--checkpoint", "evry=3"],
+            "--checkpoint: expected path, every, every_batches, every_seconds, keep, best, monitor of Checkpoint, got "
+            "'evry=3'; did you mean 'every'?",
+        ),
+    ],
+)
+def test_errors_name_the_option(options: list[str], sentence: str, capsys: Output) -> None:
+    numbers().assign(a=-1).to_csv("data.csv", index=False)
+    assert_error([*TRAIN, "--target", "y", *options], sentence, capsys)
+
+
+def test_networks_of_images_are_evaluated(capsys: Output) -> None:
+    (x, t), (x_test, t_test) = fastnn.datasets.load_digits()
+    layers = [fastnn.Flatten(), fastnn.Affine(64, 10)]
+    net = fastnn.Network(layers, rng=0, input_shape=(1, 8, 8))
+    net.fit(x.reshape(-1, 1, 8, 8), t, epochs=2, progress=False)
+    net.save("net.npz")
+    assert main(["evaluate", "net.npz", "digits", "--json"]) == 0
+    assert printed_json(capsys)["accuracy"] == net.accuracy(x_test.reshape(-1, 1, 8, 8), t_test)
+
+
+def test_large_figures_have_their_names(capsys: Output) -> None:
+    evaluate.show({"root_mean_squared_error": 12345678.0, "mean_absolute_error": 1.5})
+    assert capsys.readouterr().out == "root mean squared error 1.23457e+07\nmean absolute error     1.5000\n"

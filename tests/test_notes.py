@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn.gate.notes import of_text
 from tests.model_files import REPAIR, members, small_network, write_members
 
 NOTES = {"classes": ["no", "yes"], "table": {"mean": 0.1, "rows": 3, "none": None, "Größe": [True, [1.5, "a"]]}}
@@ -85,3 +86,19 @@ def test_damaged_notes_are_refused(tmp_path: pathlib.Path) -> None:
     write_members(path, {**members(path), "other.json": b"{}"})
     with pytest.raises(fastnn.ModelFileError, match=r"as header\.json says"):
         fastnn.load(path)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_numbers_that_are_not_of_json_are_refused(number: str) -> None:
+    with pytest.raises(ValueError, match=rf"^notes: expected JSON, got text that is not .*{number}"):
+        of_text(f'{{"a": [{number}]}}')
+
+
+def test_notes_can_be_replaced() -> None:
+    net = fastnn.Network([fastnn.Affine(2, 2)], rng=0)
+    net.notes = {"classes": ["a", "b"]}
+    net.notes["more"] = 1
+    assert net.notes == {"classes": ["a", "b"], "more": 1}
+    assert copy.deepcopy(net).notes == net.notes
+    with pytest.raises(TypeError, match=r"^notes: expected a dictionary, got"):
+        net.notes = ["a"]  # type: ignore[assignment]

@@ -27,9 +27,10 @@ COMMANDS = (
 # The option for each argument whose name may begin one of fastnn's errors.
 OPTIONS = {
     "batch_size": "--batch-size", "class_weight": "--class-weight", "epochs": "--epochs", "folder": "--data",
-    "lr": "--lr", "metrics": "--metrics", "momentum": "--momentum", "monitor": "--early-stopping",
-    "most_categories": "--most-categories", "n": "--threads",
-    "rate": "--dropout", "seed": "--seed", "test_fraction": "--validation",
+    "l1": "--l1", "l2": "--l2", "lr": "--lr", "metrics": "--metrics", "momentum": "--momentum",
+    "monitor": "monitor= of --early-stopping or --checkpoint", "most_categories": "--most-categories",
+    "n": "--threads", "rate": "--dropout", "sample_weight": "--sample-weight", "seed": "--seed",
+    "test_fraction": "--validation",
 }  # fmt: skip
 INTERRUPTED, READER_GONE = 130, 141  # what shells report for a program ended by SIGINT or SIGPIPE
 DESCRIPTION = "Neural networks on the CPU, trained by compiled kernels."

@@ -64,6 +64,7 @@ def _on_images(network: Any, options: argparse.Namespace) -> int:
     _, (x, t) = load_images(options.data, network.dtype.name)
     if x.shape[1] != network.inputs:
         raise DatasetError(f"DATA: expected samples of {network.inputs} inputs, got {x.shape[1]}; pass other data")
+    x = x.reshape(len(x), *network.input_shape)
     targets = targets_for(network.engine.loss, t, network.outputs, network.dtype.name)
     figures = {"loss": network.loss(x, targets), "accuracy": network.accuracy(x, t)}
     if options.json:
@@ -78,7 +79,7 @@ def show(figures: dict[str, Any]) -> None:
     """Print figures: numbers first, then tables by class, label or target."""
     for name, value in figures.items():
         if isinstance(value, float):
-            print(f"{name.replace('_', ' '):<24}{value:.4f}" if abs(value) < 1e6 else f"{name:<24}{value:.6g}")
+            print(f"{name.replace('_', ' '):<24}{value:{'.4f' if abs(value) < 1e6 else '.6g'}}")
     if "classes" in figures:
         _show_classes(figures["classes"], figures["confusion"])
     for label, value in figures.get("labels", {}).items():

@@ -53,8 +53,9 @@ def checkpoint_of(options: argparse.Namespace) -> "Checkpoint | None":
     from fastnn.network.checkpoint import Checkpoint
 
     text = options.checkpoint
-    first = specs.parts_of(text)[:1]
-    if first and first[0].partition("=")[0].strip() not in {one.name for one in fields(Checkpoint)}:
+    first = "".join(specs.parts_of(text)[:1])
+    is_name = first.lower().endswith((".npz", ".safetensors"))
+    if is_name and first.partition("=")[0].strip() not in {one.name for one in fields(Checkpoint)}:
         text = f"path={text}"  # also a name such as lr=0.1.npz
     with common.naming("--checkpoint"):
         made: Checkpoint = specs.of_kind("--checkpoint", Checkpoint, text)
@@ -156,17 +157,23 @@ def callbacks(options: argparse.Namespace, data: "Data") -> list[Any]:
         from fastnn.network.early_stopping import EarlyStopping
 
         stopping: EarlyStopping = specs.of_kind("--early-stopping", EarlyStopping, options.early_stopping)
-        if data.validation is None and stopping.monitor.startswith("validation_"):
-            remedy = f"pass --validation 0.1, or --early-stopping {stopping.patience},monitor=loss"
-            came = "no validation samples"
-            raise ValueError(f"--early-stopping: expected samples for {stopping.monitor}, got {came}; {remedy}")
+        _check_samples("--early-stopping", stopping.monitor, data)
         found.append(stopping)
     if options.log is not None:
         from fastnn.network.csv_logger import CSVLogger
 
         found.append(CSVLogger(options.log))
     checkpoint = checkpoint_of(options)
+    if checkpoint is not None and checkpoint.best is not None:
+        _check_samples("--checkpoint", checkpoint.monitor, data)
     return found if checkpoint is None else [*found, checkpoint]
+
+
+def _check_samples(option: str, monitor: str, data: "Data") -> None:
+    """Refuse to watch a figure of validation samples where there are none."""
+    if data.validation is None and monitor.startswith("validation_"):
+        came = "no validation samples; pass --validation 0.1, or monitor=loss after a comma"
+        raise ValueError(f"{option}: expected samples for {monitor}, got {came}")
 
 
 class Table:

@@ -65,11 +65,9 @@ def check_place(option: str, file: str, is_network: bool = True) -> None:
     from fastnn.system.paths import file_name, name_to_save
 
     path = pathlib.Path(file)
-    if path.is_dir():
-        raise IsADirectoryError(f"{option}: expected a file name, got the folder {file}; add a name to it")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{option}: expected an existing folder, got {path.parent}; create it first")
     with naming(option):
         (name_to_save if is_network else file_name)(file)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{option}: expected an existing folder, got {path.parent}; create it first")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise PermissionError(f"{option}: expected a file that you may write, got {file}; choose another")

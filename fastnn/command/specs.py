@@ -76,7 +76,7 @@ def _construct(option: str, kind: Any, parts: Sequence[str], values: dict[str, A
     try:
         return kind(**values)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{option}: {error}") from error
+        raise ValueError(f"{option}: {str(error).removeprefix('path: ')}") from error
 
 
 def _is_required(field: Any) -> bool:

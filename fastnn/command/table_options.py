@@ -52,7 +52,7 @@ def add_format(group: Any) -> None:
         metavar="NAME",
         help="whether the first line has names: yes, no",
     )
-    add("--encoding", metavar="NAME", help="of the text (utf-8, or as a byte-order mark says)")
+    add("--encoding", metavar="NAME", help="encoding of the file (utf-8, or as its byte-order mark says)")
 
 
 def style_of(options: argparse.Namespace) -> Any:

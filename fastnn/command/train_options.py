@@ -71,5 +71,5 @@ def _add_running(parser: Parser) -> None:
     add("--checkpoint", metavar="FILE", help=help_text)
     add("--resume", action="store_true", help="go on from the file of --checkpoint, if there is one")
     add("--threads", type=int, metavar="N", help="number of threads, which changes no result (all processors)")
-    add("--quiet", action="store_true", help="print the test accuracy alone; of numbers R^2")
+    add("--quiet", action="store_true", help="print the test accuracy alone, or R^2 where numbers are predicted")
     common.add_seed(group)

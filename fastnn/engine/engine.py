@@ -306,16 +306,15 @@ class Engine:
             if self.workspace is None:
                 compile_for_training(self.plan, self.dtype, rule, data[1].size > 0)
             state, owner, workspace = self._ready_for(rule, optimizer, rows, parts, data[3].size > 0)
-            first = (0, True, workspace.job, data[3], weights, *batches, losses, *check, counts_hits)
-            arguments = (*first, *data[:3])
-            if penalties is not None:
-                workspace.measure_penalties(penalties)
-            samples, total, hits, outcome = threads.run(training.train, work, *arguments, n_threads=parts)
-            while outcome == jobs.NEEDS_UNIT:
-                workspace.compile_wanted()
+            arguments = (0, True, workspace.job, data[3], weights, *batches, losses, *check, counts_hits, *data[:3])
+            workspace.begin_measuring(penalties)
+            try:
                 samples, total, hits, outcome = threads.run(training.train, work, *arguments, n_threads=parts)
-            if penalties is not None:
-                penalties[0] = workspace.measured_penalties()
+                while outcome == jobs.NEEDS_UNIT:
+                    workspace.compile_wanted()
+                    samples, total, hits, outcome = threads.run(training.train, work, *arguments, n_threads=parts)
+            finally:
+                workspace.end_measuring(penalties)
             if samples or optimizer is None:
                 self.state, self.state_owner = state, owner
                 self.optimizer = self.optimizer if optimizer is None else optimizer

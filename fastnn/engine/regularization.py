@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.engine.interpreters.jobs import SUMS
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import answers_slips
 from fastnn.kernels.penalty import penalty
-
-SCRATCH = 512  # terms that are added at once
 
 
 @answers_slips
@@ -82,8 +81,8 @@ def penalty_on(regularization: Regularization, weights: list[Array]) -> float:
     l1, l2 = regularization.l1, regularization.l2
     if l1 == l2 == 0.0:
         return 0.0
-    sums = np.empty(SCRATCH)
-    return sum(float(penalty(some, l1, l2, sums)) for some in weights)
+    sums = np.empty(SUMS)  # as in training, so that the bits are the same
+    return sum(float(penalty(vector, l1, l2, sums)) for vector in weights)
 
 
 def check_regularization(given: Any, dtype: Any) -> Regularization:

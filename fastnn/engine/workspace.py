@@ -136,14 +136,15 @@ class Workspace:
             return lambda *_: (0, 0.0, 0, jobs.MANY)
         return bound(self.door, 1, 0, *self.first_of_batch(most), keeps=self.memory)
 
-    def measure_penalties(self, so_far: Array) -> None:
-        """Let the next call add penalties to a sum, (1,)."""
-        self.arrays["penalties"][:1], self.job[jobs.MEASURES_PENALTY] = so_far, 1
+    def begin_measuring(self, penalties: Array | None) -> None:
+        """Let calls add penalties to a sum, (1,), if there is one, until `end_measuring`."""
+        if penalties is not None:
+            self.arrays["penalties"][:1], self.job[jobs.MEASURES_PENALTY] = penalties, 1
 
-    def measured_penalties(self) -> float:
-        """The sum; the next call does not add to it."""
-        self.job[jobs.MEASURES_PENALTY] = 0
-        return float(self.arrays["penalties"][0])
+    def end_measuring(self, penalties: Array | None) -> None:
+        """Write the sum."""
+        if penalties is not None:
+            penalties[:], self.job[jobs.MEASURES_PENALTY] = self.arrays["penalties"][:1], 0
 
     @property
     def memory(self) -> tuple[Any, ...]:

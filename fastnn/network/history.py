@@ -161,8 +161,12 @@ def check_monitor(monitor: Any) -> str:
 def refuse_unmeasured(monitor: str, figures: Sequence[str]) -> None:
     """Refuse a figure that is not measured."""
     if monitor not in figures:
-        has_classes = "accuracy" in figures or not monitor.endswith("accuracy")
-        remedy = "pass validation_data=(x, t)" if has_classes else "monitor a loss, as the targets are no classes"
+        if monitor.endswith("accuracy") and "accuracy" not in figures:
+            remedy = "monitor a loss, as the targets are no classes"
+        elif monitor.startswith("validation_") and "validation_loss" not in figures:
+            remedy = "pass validation_data=(x, t)"
+        else:
+            remedy = "name one of these, or measure it by metrics"
         others = [name for name in figures if name not in (*MONITORS, *NO_MONITORS)]
         measured = ", ".join([*(name for name in MONITORS if name in figures), *others])
         raise ValueError(f"monitor: expected a figure that this fit measures ({measured}), got {monitor!r}; {remedy}")

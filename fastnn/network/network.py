@@ -20,9 +20,8 @@ from fastnn.engine.regularization import Regularization
 from fastnn.engine.workspace import INDEX, NO_ORDER
 from fastnn.errors import TrainingDivergedError
 from fastnn.exchange.exchangeable import Exchangeable
-from fastnn.gate import arrays
+from fastnn.gate import arrays, checks, notes
 from fastnn.gate.arrays import Array
-from fastnn.gate.checks import did_you_mean
 from fastnn.gate.names import DifferenceMethod, LossName, Step
 from fastnn.gate.slips import answers_slips
 from fastnn.layers import Layer
@@ -70,7 +69,6 @@ class Network(Exchangeable):
         The optimizer of the last `step` or `fit`, with which `fit` goes on by default; None before.
     history : History or None
         The history of the last `fit`.
-
     notes : dict
         Yours, such as the names of classes: texts, numbers, lists and dictionaries, which files keep.
 
@@ -121,7 +119,7 @@ class Network(Exchangeable):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if type(self) is Network and name not in KNOWN and not name.startswith("_"):
-            came = f"{name}, which nothing would read{did_you_mean(name, sorted(KNOWN))}"
+            came = f"{name}, which nothing would read{checks.did_you_mean(name, sorted(KNOWN))}"
             remedy = "pass a learning rate as optimizer=fastnn.SGD(lr=0.1), and keep values of your own in a subclass"
             raise AttributeError(f"Network: expected the name of an attribute, got {came}; {remedy}")
         super().__setattr__(name, value)
@@ -162,9 +160,13 @@ class Network(Exchangeable):
 
     @property
     def notes(self) -> dict[str, Any]:
-        """What is noted about the network, to be changed in place."""
-        notes: dict[str, Any] = vars(self).setdefault("_notes", {})
-        return notes
+        """The dictionary of notes about the network, which may be changed or replaced."""
+        found: dict[str, Any] = vars(self).setdefault("_notes", {})
+        return found
+
+    @notes.setter
+    def notes(self, given: dict[str, Any]) -> None:
+        vars(self)["_notes"] = notes.dictionary(given)
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -195,7 +195,7 @@ class Run:
         return callbacks.after_batch(self._by_batch, self.network, figures)
 
     def _take(self, part: Part, optimizer: Optimizer) -> tuple[int, float, int]:
-        """Update the network by some batches; their samples, the losses of the epoch so far, and their hits."""
+        """Update the network by a range of batches; their samples, the losses of the epoch so far, and their hits."""
         engine = self.network.engine
         with engine.lock:  # another thread saves finite parameters only
             start = time.perf_counter()

@@ -142,12 +142,12 @@ class Training:
                 continue
             self.engine.penalize(self.settings.alpha / mass)
             while first < last:
-                some, start = (first, min(last, first + self.samples.most(self.pace.batches))), time.perf_counter()
-                found = self.samples.run((*some, self.size), self.optimizer, order, weights, losses=plain, **options)
+                batches, start = (first, min(last, first + self.samples.most(self.pace.batches))), time.perf_counter()
+                found = self.samples.run((*batches, self.size), self.optimizer, order, weights, losses=plain, **options)
                 if found[3] != DONE:
                     self._diverge(kept)
-                self.pace.took(some[1] - first, time.perf_counter() - start)
-                first, plain, hits = some[1], found[1], hits + found[2]
+                self.pace.took(batches[1] - first, time.perf_counter() - start)
+                first, plain, hits = batches[1], found[1], hits + found[2]
         if not np.isfinite(self.engine.values).all():
             self._diverge(kept)
         total = self.objective.reported_share * plain + penalties[0]
@@ -157,11 +157,11 @@ class Training:
         """The runs of batches with the same sum of weights, and each sample's weight over the mean of its batch."""
         if self.weights is None:
             return self.alike, NO_WEIGHTS
-        some = self.order[: self.taken]
-        masses = np.add.reduceat(self.weights[some], np.arange(0, self.taken, self.size))
+        rows = self.order[: self.taken]
+        masses = np.add.reduceat(self.weights[rows], np.arange(0, self.taken, self.size))
         factors = np.divide(self.counts, masses, out=np.zeros(len(masses)), where=masses > 0.0)
         shares = np.zeros(self.samples.rows)
-        shares[some] = self.weights[some] * np.repeat(factors, self.counts)
+        shares[rows] = self.weights[rows] * np.repeat(factors, self.counts)
         return _alike(masses), shares
 
     def _diverge(self, kept: Array) -> None:

@@ -1,4 +1,4 @@
-"""The numbers that a user's own operations gave when a file was written, beside those that they give now.
+"""A check that a user's own operations still give the numbers that they gave when a file was written.
 
 A file holds the names of operations, not their code, so another function of the same name would change the network
 without a word.
@@ -51,7 +51,7 @@ def check(text: bytes, used: Iterable[Any]) -> None:
 
 def _shown(result: list[float] | str) -> str:
     """A result as a message shows it."""
-    return result if isinstance(result, str) else ", ".join(f"{number:.6g}" for number in result)
+    return result if isinstance(result, str) else ", ".join(f"{number:.17g}" for number in result)
 
 
 def _object(text: bytes) -> Iterable[tuple[str, Any]]:
