@@ -84,9 +84,10 @@ def test_rates_are_not_negative(capsys: Output) -> None:
     assert main([*TRAIN, *options]) == 0
     capsys.readouterr()
     data.assign(y=data["y"] - 5).to_csv("data.csv", index=False)
-    sentence = "--target: expected numbers of at least 0 for the loss poisson, got -5; pass --loss mean_squared_error"
+    expected = "targets: expected numbers of at least 0 for the loss poisson, got -5"
+    sentence = f"{expected}; correct it, or train with --loss mean_squared_error"
     assert_error([*TRAIN, *options], sentence, capsys)
-    assert main(["evaluate", "net.npz", "data.csv"]) == 1
+    assert_error(["evaluate", "net.npz", "data.csv"], sentence, capsys)
 
 
 # --- options -------------------------------------------------------------------------------------------------------

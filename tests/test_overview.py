@@ -4,7 +4,9 @@ import pathlib
 import re
 
 import fastnn
+from fastnn.command.cli import COMMANDS, main
 from fastnn.operations import ACTIVATIONS, LOSSES
+from tests.commands import Output
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "reference" / "overview.md"
 
@@ -45,3 +47,10 @@ def test_table_lists_every_activation_and_loss() -> None:
     assert re.findall(r"[a-z_]+(?=,| \(|$)", table["activations"].strip()) == list(ACTIVATIONS)
     for loss in LOSSES:
         assert loss in table["losses of a network"]
+
+
+def test_table_lists_every_command(capsys: Output) -> None:
+    assert main([]) == 0
+    commands = re.findall(r"^  ([a-z]+) +[A-Z]", capsys.readouterr().out, re.MULTILINE)
+    assert re.findall(r"`fastnn ([a-z]+)`", _table()["command line"]) == commands
+    assert len(commands) == len(COMMANDS)

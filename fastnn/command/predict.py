@@ -38,7 +38,7 @@ def add(commands: common.Commands) -> None:
         action="append",
         default=[],
         metavar="COLUMN,..",
-        help="columns of DATA to write in front; all for all",
+        help="columns of DATA to write before the predictions, as they stand there, or all",
     )
     option("--threads", type=int, metavar="N", help="number of threads, which changes no result (all processors)")
 

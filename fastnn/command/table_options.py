@@ -22,7 +22,7 @@ def add_data(group: Any) -> None:
     add = group.add_argument
     files = "a table (.csv, .tsv, also .gz; .npz, .npy, .parquet), digits, mnist, or a folder of files like MNIST's"
     add("--data", default="digits", metavar="DATA", help=f"{files} (digits)")
-    add("--target", action="append", metavar="COLUMN,..", help="the column to predict, by name or number from 1")
+    add("--target", action="append", metavar="COLUMN,..", help="columns to predict, by name or number from 1")
     add("--task", choices=("regression", "classification", "multilabel"), metavar="NAME", help=TASK)
     add("--ignore", action="append", default=[], metavar="COLUMN,..", help="columns to leave out, such as an id")
     add("--categorical", action="append", default=[], metavar="COLUMN,..", help="columns whose numbers are categories")

@@ -37,7 +37,7 @@ def _add_network(parser: Parser) -> None:
     add("--dropout", type=float, metavar="X", help="after each activation drop this share of its outputs")
     add("--layers", metavar="TEXT", help="in place of these four: all layers but the last, as in the example")
     names = ", ".join(common.LOSSES)
-    usual = "softmax_cross_entropy for classes, mean_squared_error for numbers"
+    usual = "softmax_cross_entropy for classes, sigmoid_cross_entropy for labels, mean_squared_error for numbers"
     add("--loss", type=specs.named(common.LOSSES), metavar="NAME[:..]", help=f"{names} ({usual})")
     add("--l1", type=float, default=0.0, metavar="X", help="penalty: X times the sum of |w| (0)")
     add("--l2", type=float, default=0.0, metavar="X", help="penalty: X / 2 times the sum of w^2 (0)")

@@ -60,8 +60,8 @@ def prepare(options: argparse.Namespace, generator: Any) -> Data:
 def fit_targets(t: Any, encoding: "Encoding", loss: "Loss", dtype: str) -> Any:
     """Encoded targets as the loss takes them."""
     if loss.predicts_logarithms and np.any(t < 0):
-        came = f"{np.nanmin(t):g}; pass --loss mean_squared_error"
-        raise DatasetError(f"--target: expected numbers of at least 0 for the loss {loss.name}, got {came}")
+        came = f"{np.nanmin(t):g}; correct it, or train with --loss mean_squared_error"
+        raise DatasetError(f"targets: expected numbers of at least 0 for the loss {loss.name}, got {came}")
     if encoding.targets[0].classes:
         return networks.targets_for(loss, t, len(encoding.targets[0].classes), dtype)
     return networks.flags_for(loss, t) if encoding.task == "multilabel" else t
