@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import fastnn
@@ -203,3 +204,21 @@ def test_an_output_of_another_dtype_is_called_by_its_dtype(dtype: str) -> None:
     sentence = f"out: expected a float32 array of shape (2,), got dtype {dtype}; pass np.empty((2,), dtype=np.float32)"
     with pytest.raises(TypeError, match=f"^{re.escape(sentence)}"):
         fastnn.activation_forward("relu", np.ones(2, np.float32), out=np.empty(2, dtype))
+
+
+@pytest.mark.parametrize(
+    ("columns", "came"),
+    [
+        ({"a": [1.0, 2.0], "b": [True, False]}, "columns of the types bool, float64; pass x.astype(float)"),
+        (
+            {"a": [1.0, 2.0], "city": ["Bern", "Rome"]},
+            "columns that hold no numbers, 'city'; encode them, as by pandas.get_dummies(x, dtype=float)",
+        ),
+    ],
+)
+def test_a_table_is_told_which_columns_are_no_numbers(columns: Any, came: str) -> None:
+    table = pd.DataFrame(columns)
+    with refused(TypeError, f"x: expected a float32 array of shape (N, 2), got a DataFrame with {came}"):
+        fastnn.Network([fastnn.Affine(2, 2)], rng=0).predict(table)
+    numbers = pd.get_dummies(table, dtype=float).astype(float)
+    fastnn.Network([fastnn.Affine(numbers.shape[1], 2)], rng=0).predict(numbers)

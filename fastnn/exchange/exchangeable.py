@@ -26,7 +26,8 @@ class Exchangeable:
             A chain of Linear, BatchNorm1d, Flatten, Dropout and activations: a torch.nn.Sequential, or a module of your
             own whose `forward` calls modules and functions such as torch.relu one after the other. Its parameters are
             all float32 or all float64, and on the CPU or another device. A module that is called twice becomes two
-            layers.
+            layers. Predictions are the module's, but fastnn's layers train more: a Linear without a bias gets one of 0,
+            a BatchNorm1d without weights gets gamma 1 and beta 0, and one with momentum=None a momentum of 0.9.
         loss : str or fastnn.losses.Loss, optional
             By default cross_entropy after a last Softmax, log_loss after a last Sigmoid, else softmax_cross_entropy for
             several outputs and mean_squared_error for one.

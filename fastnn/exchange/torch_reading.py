@@ -119,7 +119,7 @@ def _part_of_module(torch: Any, module: Any) -> Part:
     if kind is nn.BatchNorm1d:
         if module.running_mean is None:
             raise refuse("module", "BatchNorm1d(track_running_stats=False)", "PyTorch", "track the statistics")
-        momentum = 0.9 if module.momentum is None else 1.0 - module.momentum
+        momentum = 0.9 if module.momentum is None else round(1.0 - module.momentum, 15)
         named = (_array(torch, module, name) for name in ("weight", "bias", "running_mean", "running_var"))
         return batch_norm(module.eps, momentum, *named)
     if kind is nn.PReLU:

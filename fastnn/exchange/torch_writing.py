@@ -25,7 +25,7 @@ def _module(torch: Any, part: Part) -> Any:
         return _filled(skip(nn.Linear, *W.shape, dtype=W.dtype), weight=W.T, bias=b)
     if isinstance(layer, BatchNorm):
         mean = tensors["mean"]
-        options = {"eps": layer.epsilon, "momentum": 1.0 - layer.momentum, "dtype": mean.dtype}
+        options = {"eps": layer.epsilon, "momentum": round(1.0 - layer.momentum, 15), "dtype": mean.dtype}
         named = {"weight": "gamma", "bias": "beta", "running_mean": "mean", "running_var": "variance"}
         made = nn.BatchNorm1d(mean.numel(), **options)
         return _filled(made, **{theirs: tensors[ours] for theirs, ours in named.items()})

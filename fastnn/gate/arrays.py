@@ -193,6 +193,7 @@ def _convert(
     array, expression = _as_array(name, value, expected, shape), checks.expression_for(name, value)
     given = array.dtype
     if not _is_real(given):
+        checks.refuse_table(name, value, expected)
         checks.refuse_dtype(name, given, expected, dtype)
     checks.check_shape(expression, array.shape, shape, expected, allow_empty)
     target = FLOAT32 if (given.char in "ef" if dtype is None else dtype.char == "f") else FLOAT64

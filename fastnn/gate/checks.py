@@ -26,8 +26,9 @@ SYNONYMS = {
     "crossentropy": ("softmax_cross_entropy", "cross_entropy"),
     "categorical_crossentropy": ("softmax_cross_entropy", "cross_entropy"),
     "sparse_categorical_crossentropy": ("softmax_cross_entropy", "cross_entropy"), "kl": ("kl_divergence",),
-    "swish": ("silu",), "hardswish": ("hard_swish", "silu"), "hard_swish": ("silu",), "linear": ("identity",),
-    "logistic": ("sigmoid",), "erelu": ("elu",), "prelu": ("leaky_relu",), "lrelu": ("leaky_relu",),
+    "swish": ("silu",), "hardswish": ("hard_swish", "silu"), "hard_swish": ("silu",),
+    "linear": ("affine", "identity"), "dense": ("affine",), "logistic": ("sigmoid",), "erelu": ("elu",),
+    "prelu": ("leaky_relu",), "lrelu": ("leaky_relu",),
     "glorot": ("xavier",), "kaiming": ("he",), "val_loss": ("validation_loss",),
     "val_accuracy": ("validation_accuracy",), "rmse": ("root_mean_squared_error",), "r2": ("r2_score",),
     "auc": ("roc_auc",), "backprop": ("analytic",),
@@ -330,6 +331,22 @@ def refuse_dtype(name: str, dtype: np.dtype[Any], expected: str, wanted: np.dtyp
         remedy = f"pass np.real({name})"
     elif dtype.fields is not None:
         came, remedy = "a structured array", "pass one field at a time"
+    raise TypeError(f"{expected}, got {came}; {remedy}")
+
+
+def refuse_table(name: str, table: Any, expected: str) -> None:
+    """Refuse a DataFrame whose columns have no common dtype of numbers: say which are none."""
+    kinds = getattr(table, "dtypes", None)
+    if not hasattr(kinds, "items"):
+        return
+    columns = {str(column): str(kind) for column, kind in kinds.items()}
+    texts = [column for column, kind in columns.items() if kind in ("object", "category", "string", "str")]
+    if texts:
+        came = f"a DataFrame with columns that hold no numbers, {', '.join(map(repr, texts[:5]))}"
+        remedy = f"encode them, as by pandas.get_dummies({name}, dtype=float)"
+    else:
+        came = f"a DataFrame with columns of the types {', '.join(sorted(set(columns.values())))}"
+        remedy = f"pass {name}.astype(float)"
     raise TypeError(f"{expected}, got {came}; {remedy}")
 
 

@@ -77,7 +77,7 @@ def fit(
         the same data, training gives the same bits. With one Generator, two fits of 3 epochs give the same bits as one
         of 6.
     progress : bool
-        Show a progress bar while standard output is a terminal.
+        Show a progress bar in a terminal, or in a notebook (with the extra `notebook`).
     callbacks : sequence of callables
         Each is called as callback(network, history) after every epoch, and returns True to end the training, else
         False or None. It may have further methods. begin(network, figures) is called before anything is changed,
