@@ -103,6 +103,7 @@ def activation(
         "__doc__": f"y = {f.__name__}, an activation of your own.",
         "activation": name,
         "tried": (f, points),
+        "source": (trials.source_of(f), trials.source_of(derivative), bends),
         "kinks": bends,
         "units": base.units_of(of_x, of_x_and_y),
         "link": Elements(sums=True),
@@ -195,6 +196,7 @@ def layer(
     body = {
         "__doc__": f"y = {f.__name__}(x, {', '.join(starts)}), a layer of your own.",
         "tried": (f, points),
+        "source": (trials.source_of(f), trials.source_of(derivative), bends, tuple(starts.items())),
         "kinks": bends,
         "units": columns.units_of_columns(own_formula(of_columns[count]), own_formula(by_all[count])),
     }
@@ -273,6 +275,7 @@ def loss(
         "__doc__": f"sum({value.__name__}), a loss of your own; targets (N, K).",
         "name": name,
         "tried": (value, pairs),
+        "source": (trials.source_of(value), trials.source_of(derivative), has_kink),
         "has_kink": has_kink,
         "units": losses.units_of(of_output, by_output, change, losses.in_float64),
     }
@@ -339,6 +342,7 @@ def optimizer(update: Callable[..., Any], *, state: int, rates: Mapping[str, flo
         "__doc__": f"{update.__name__}, an optimizer of your own.",
         "update": name,
         "tried": (update, points),
+        "source": (trials.source_of(update), state, tuple(usual.items())),
         "unit": updates.unit_of(compiled, state, len(usual)),
         "keeps": ("state", "other_state")[:state],
         "in_unit_interval": tuple(usual),
@@ -372,8 +376,14 @@ def _name(name: Any, role: str) -> tuple[str, str]:
 
 
 def _register(made: type, function: Any, role: str, *places: tuple[dict[str, Any], str]) -> Any:
-    """Register a class where the rest of fastnn looks for it; by the first of the places it is pickled."""
+    """Register a class where the rest of fastnn looks for it; by the first of the places it is pickled.
+
+    Returns the class that is there if it was made of the same functions, as when a cell of a notebook runs again.
+    """
     kind: Any = made
+    table, key = places[0]
+    if getattr(table.get(key), "source", None) == kind.source:
+        return table[key]
     kind.__module__ = getattr(function, "__module__", made.__module__)
     kind.__reduce__, kind.__deepcopy__ = _reduced, lambda self, memo: self
     operations.MADE[made] = role, *places[0]

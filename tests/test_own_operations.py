@@ -266,8 +266,24 @@ def test_a_file_with_damaged_results(content: bytes, path: pathlib.Path) -> None
         fastnn.load(path)
 
 
-def test_a_cell_may_run_again() -> None:
-    again = fastnn.activation(mish, derivative=mish_derivative, name="my_mish")
+def test_a_cell_may_run_again(path: pathlib.Path) -> None:
+    """Functions that compute the same, made anew, are the operation that there is: its networks can still be saved."""
+    net = network()
+    cell = "def scaled(x):\n    return factor * x\n\n\ndef slope(x, y):\n    return factor\n"
+    classes = []
+    for factor in (2.0, 2.0, 3.0):
+        names: dict[str, Any] = {"factor": factor}
+        exec(compile(cell, "a cell", "exec"), names)
+        classes.append(fastnn.activation(names["scaled"], derivative=names["slope"], name="cell_scaled"))
+    assert classes[0] is classes[1] is not classes[2]
+    assert fastnn.activation(mish, derivative=mish_derivative, name="my_mish") is MyMish
+    assert fastnn.loss(focal, derivative=focal_derivative, name="my_focal") is MyFocal
+    assert fastnn.optimizer(lion, state=1, rates={"beta1": 0.9, "beta2": 0.99}, name="my_lion") is MyLion
+    net.save(path)
+
+
+def test_an_operation_that_is_defined_differently() -> None:
+    again = fastnn.activation(tripled, derivative=tripled_slope, name="my_mish")
     assert LAYERS["MyMish"] is again is not MyMish
     net = Network([Affine(D, H), again(), Affine(H, K)], rng=0)
     net.step(data()[0], np.zeros(N, int), SGD(0.1))

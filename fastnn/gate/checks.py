@@ -336,7 +336,7 @@ def refuse_dtype(name: str, dtype: np.dtype[Any], expected: str, wanted: np.dtyp
 
 def refuse_table(name: str, table: Any, expected: str) -> None:
     """Refuse a DataFrame whose columns have no common dtype of numbers: say which are none."""
-    kinds = getattr(table, "dtypes", None)
+    kinds: Any = getattr(table, "dtypes", None)
     if not hasattr(kinds, "items"):
         return
     columns = {str(column): str(kind) for column, kind in kinds.items()}

@@ -3,6 +3,7 @@
 import keyword
 import math
 import re
+import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -52,6 +53,39 @@ def pairs_of(at: Any) -> list[tuple[float, ...]]:
     if isinstance(given, list) and given and all(isinstance(one, tuple) and len(one) == 2 for one in given):
         return [numbers_of(f"at[{i}]", pair) for i, pair in enumerate(given)]
     return [(y, t) for t in (0.0, 1.0) for y in numbers_of("at", given)]
+
+
+class _Identity:
+    """An object that equals itself alone."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and other.value is self.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+def source_of(function: Any) -> Any:
+    """What a function computes by: its code, and the values that it names, other functions' as well.
+
+    Two are equal only if the functions compute the same.
+    """
+    return _source_of(function, ())
+
+
+def _source_of(value: Any, around: tuple[Any, ...]) -> Any:
+    value = getattr(value, "py_func", value)
+    if not isinstance(value, types.FunctionType):
+        return (type(value), repr(value)) if isinstance(value, int | float | str | None) else _Identity(value)
+    if value in around:  # it calls itself
+        return around.index(value)
+    inside = (*around, value)
+    held = [cell.cell_contents for cell in value.__closure__ or ()]
+    named = [value.__globals__[name] for name in value.__code__.co_names if name in value.__globals__]
+    return value.__code__, *(_source_of(one, inside) for one in (*held, *named, *(value.__defaults__ or ())))
 
 
 def try_update(update: Any, p: float, g: float, s: Any, rates: tuple[float, ...]) -> None:
