@@ -1,6 +1,7 @@
 """`fastnn train` on tables: figures of each epoch in the units of the file, and options without an effect."""
 
 import pathlib
+import re
 
 import numpy as np
 import pandas as pd
@@ -214,6 +215,14 @@ def test_networks_of_images_are_evaluated(capsys: Output) -> None:
     net.save("net.npz")
     assert main(["evaluate", "net.npz", "digits", "--json"]) == 0
     assert printed_json(capsys)["accuracy"] == net.accuracy(x_test.reshape(-1, 1, 8, 8), t_test)
+
+
+def test_the_table_of_epochs_keeps_digits_of_large_figures(capsys: Output) -> None:
+    numbers().assign(y=lambda data: 5e4 * data["a"]).to_csv("data.csv", index=False)
+    options = ["--target", "y", "--epochs", "1", "--metrics", "mean_absolute_error"]
+    assert main(["train", "--data", "data.csv", *options]) == 0
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("    1 "))
+    assert re.fullmatch(r"\d{5}\.\d", row.split()[-1])
 
 
 def test_large_figures_have_their_names(capsys: Output) -> None:

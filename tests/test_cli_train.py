@@ -238,7 +238,7 @@ def test_train_names_a_missing_file(images: pathlib.Path, capsys: Output) -> Non
         (["--batch-size", "0"], "--batch-size: expected an integer of at least 1, got 0"),
         (["--validation", "1"], "--validation: expected a finite number of at least 0 and below 1, got 1.0"),
         (["--seed", "-1"], f"--seed: {AT_LEAST_0}"),
-        (["--save", "."], "--save: expected a file name, got the folder .; add a name to it"),
+        (["--save", "."], "--save: expected the name of a file, got the folder .; add a name such as 'digits.npz'"),
         (
             ["--save", "f.onnx"],
             "--save: expected the name of a file in a format that is written, .npz or .safetensors, got 'f.onnx', "

@@ -196,7 +196,11 @@ class Table:
         figures = {name.replace("_", " "): value for name, value in history.last().items() if name != "learning_rate"}
         if not self.begun:
             print("epoch  " + "  ".join(f"{name:>8}" for name in figures))
-        texts = {name: f"{value:.4f}" if abs(value) < 1000 else f"{value:.3g}" for name, value in figures.items()}
-        line = "  ".join(f"{text:>{max(8, len(name))}}" for name, text in texts.items())
+        line = "  ".join(f"{_in_8_characters(value):>{max(8, len(name))}}" for name, value in figures.items())
         print(f"{history.epochs:>5}  {line}", flush=True)
         self.begun = True
+
+
+def _in_8_characters(value: float) -> str:
+    size = abs(value)
+    return f"{value:{'.4f' if size < 1e3 else '.1f' if size < 1e6 else '.3g'}}"
