@@ -1,6 +1,7 @@
 """Activations, losses and optimizers of a user's own: checked when made, then like fastnn's."""
 
 import dataclasses
+import json
 import math
 import pathlib
 import re
@@ -250,6 +251,23 @@ def test_a_file_refuses_another_function_of_the_same_name(
     problem = f"own_operations.json: expected your own {name} to have .* as when the file was written, got "
     with pytest.raises(fastnn.ModelFileError, match=f"{problem}.*; define it as it was then, or use the file's"):
         fastnn.load(path)
+
+
+def test_a_small_difference_of_functions_shows_in_the_error(path: pathlib.Path) -> None:
+    path = path.with_suffix(".npz")
+    network().save(path)
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    noted = json.loads(members["own_operations.json"])
+    noted["MyMish"][0][1] = [number + 1e-8 for number in noted["MyMish"][0][1]]
+    members["own_operations.json"] = json.dumps(noted).encode()
+    with zipfile.ZipFile(path, "w") as file:
+        for name, text in members.items():
+            file.writestr(name, text)
+    with pytest.raises(fastnn.ModelFileError) as caught:
+        fastnn.load(path)
+    was, now = re.search(r" = (.*), as when the file was written, got (.*);", str(caught.value)).groups()  # type: ignore[union-attr]
+    assert was != now
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"MyMish": 3}', b'{"MyMish": [[[0.5], "a"]]}', b"[" * 10_000])

@@ -32,13 +32,16 @@ def check_options(options: argparse.Namespace) -> None:
         error(f"argument --momentum: only together with --optimizer {' or '.join(names)}")
     if options.resume and options.checkpoint is None:
         error("argument --resume: only together with --checkpoint FILE")
-    of_hidden = ["batch_norm"] if options.batch_norm else []
-    of_hidden += [name for name in ("activation", "dropout") if getattr(options, name) is not None]
-    for option in [*(["hidden"] if options.hidden is not None else []), *of_hidden]:
-        if options.layers is not None:
-            error(f"argument --{option.replace('_', '-')}: not together with --layers, which says it")
-    for option in of_hidden if options.hidden == [] else []:
-        error(f"argument --{option.replace('_', '-')}: not together with --hidden 0, which leaves no layer for it")
+    for option, value in (
+        ("hidden", options.hidden),
+        ("activation", options.activation),
+        ("dropout", options.dropout),
+        ("batch-norm", options.batch_norm or None),
+    ):
+        if value is not None and options.layers is not None:
+            error(f"argument --{option}: not together with --layers, which says it")
+        if value is not None and options.hidden == [] and option != "hidden":
+            error(f"argument --{option}: not together with --hidden 0, which leaves no layer for it")
     checkpoint = checkpoint_of(options)
     kept = (None, None) if checkpoint is None else (checkpoint.path, checkpoint.best)
     for option, file in (("--save", options.save), ("--log", options.log), *(("--checkpoint", one) for one in kept)):
