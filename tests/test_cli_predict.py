@@ -4,6 +4,7 @@ import csv
 import errno
 import os
 import pathlib
+import re
 import stat
 import sys
 
@@ -129,3 +130,30 @@ def test_a_full_disk_leaves_the_old_predictions(capsys: Output, monkeypatch: pyt
     assert "--output: expected to be able to write" in capsys.readouterr().err
     assert pathlib.Path("out.csv").read_text() == "old\n"
     assert not [name for name in os.listdir() if name.endswith(".tmp")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["predict", "net.npz", "table.csv", "--output", "./table.csv"], "--output: .* the file that is read"),
+        (["predict", "net.npz", "table.csv", "--output", "net.npz"], "--output: .* the file that is read"),
+        (["train", "--data", "table.csv", "--target", "y", "--log", "table.csv"], "--log: .* the file that is read"),
+        (["train", "--save", "a.npz", "--checkpoint", "a.npz"], "--checkpoint: .* got a.npz, that of --save"),
+    ],
+)
+def test_no_file_is_written_over_another(arguments: list[str], problem: str, capsys: Output) -> None:
+    pathlib.Path("table.csv").write_text("a,y\n" + "".join(f"{k},{2 * k}.5\n" for k in range(40)))
+    assert main(["train", "--data", "table.csv", "--target", "y", "--epochs", "1", "--save", "net.npz", "--quiet"]) == 0
+    before = {file: file.read_bytes() for file in map(pathlib.Path, ("table.csv", "net.npz"))}
+    capsys.readouterr()
+    assert main(arguments) == 1
+    assert re.search(f"{problem}; pass another name$", capsys.readouterr().err.strip())
+    assert {file: file.read_bytes() for file in before} == before
+
+
+def test_where_a_network_of_a_table_goes_it_is_told_what_it_takes(capsys: Output) -> None:
+    pathlib.Path("table.csv").write_text("a,city,y\n" + "".join(f"{k},{'AB'[k % 2]},{2 * k}.5\n" for k in range(40)))
+    assert main(["train", "--data", "table.csv", "--target", "y", "--epochs", "1", "--save", "net.npz"]) == 0
+    assert 'notes["table"] says which' in capsys.readouterr().out
+    assert main(["convert", "net.npz", "net.safetensors"]) == 0
+    assert "its inputs are a, city=A, city=B" in capsys.readouterr().out

@@ -43,4 +43,7 @@ def run(options: argparse.Namespace) -> int:
         common.print_json({"model": options.model, "file": options.file, **about, "lost": lost})
     else:
         print(f"{network.summary()}\n\nwritten to {options.file}{', without ' + lost[0] if lost else ''}")
+        encoding = models.encoding_of(network, options.model)
+        if encoding is not None:
+            print(f"elsewhere {models.ENCODED}; its inputs are {', '.join(encoding.input_names)}")
     return 0

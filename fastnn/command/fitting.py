@@ -44,7 +44,9 @@ def check_options(options: argparse.Namespace) -> None:
             error(f"argument --{option}: not together with --hidden 0, which leaves no layer for it")
     checkpoint = checkpoint_of(options)
     kept = (None, None) if checkpoint is None else (checkpoint.path, checkpoint.best)
-    for option, file in (("--save", options.save), ("--log", options.log), *(("--checkpoint", one) for one in kept)):
+    written = [("--save", options.save), ("--log", options.log), *(("--checkpoint", one) for one in kept)]
+    common.check_different((options.data, options.test, options.validation), written)
+    for option, file in written:
         if file is not None:
             common.check_place(option, str(file), is_network=option != "--log")
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 ONNX = ".onnx"
 READ = (".npz", ".safetensors", ONNX)
+# What a network is told of that was trained on a table, where it goes on without the command line.
+ENCODED = 'it takes scaled numbers and a 0 or 1 for each category, and notes["table"] says which'
 
 
 def load(path: str) -> "Network":

@@ -5,7 +5,7 @@ import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias, get_args
 
 from fastnn.command.parser import Parser
@@ -71,3 +71,15 @@ def check_place(option: str, file: str, is_network: bool = True) -> None:
         raise FileNotFoundError(f"{option}: expected an existing folder, got {path.parent}; create it first")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise PermissionError(f"{option}: expected a file that you may write, got {file}; choose another")
+
+
+def check_different(read: Iterable[str | None], written: Iterable[tuple[str, str | None]]) -> None:
+    """Refuse to write a file, named by an option, over one that is read, or over another one that is written."""
+    taken = {os.path.realpath(file): "the file that is read" for file in read if file is not None}
+    for option, file in written:
+        if file is None:
+            continue
+        place = os.path.realpath(file)
+        if place in taken:
+            raise ValueError(f"{option}: expected a file of its own, got {file}, {taken[place]}; pass another name")
+        taken[place] = f"that of {option}"

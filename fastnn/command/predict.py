@@ -46,6 +46,7 @@ def add(commands: common.Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write a row of predictions for each row of the table."""
     if options.output is not None:
+        common.check_different((options.model, options.data), [("--output", options.output)])
         common.check_place("--output", options.output, is_network=False)
     network = models.load(options.model)
     models.set_threads(options)

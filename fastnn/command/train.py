@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from fastnn.command import fitting, train_options
+from fastnn.command import fitting, models, train_options
 from fastnn.command import options as common
 from fastnn.system import messages
 
@@ -83,8 +83,11 @@ def _report(network: "Network", data: "Data", callbacks: list[Any], options: arg
     result = f"test {shown}" if shown else "no samples to test,"
     print(f"\n{result} after {sum(history.seconds):.1f} s of training")
     if options.save is not None:
-        again = "" if data.encoding is None else f", or use it: fastnn predict {options.save} FILE"
-        print(f"saved; read it with fastnn.load({options.save!r}){again}")
+        if data.encoding is None:
+            print(f"saved; read it with fastnn.load({options.save!r})")
+        else:
+            print(f"saved; use it by fastnn predict {options.save} FILE, which takes the table's columns as they are")
+            print(f"(fastnn.load({options.save!r}) is the network alone: {models.ENCODED})")
 
 
 def _measured(network: "Network", data: "Data") -> dict[str, Any]:
