@@ -13,9 +13,11 @@ from tests import clusters
 from tests.clusters import OPTIONS, D, K, N, T, X, network, parameter_bits
 
 distributed = pytest.importorskip("distributed")
+dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 
 from fastnn.distributed import fit, on_workers  # noqa: E402 - they need Dask
+from fastnn.distributed.shards import Recipe, Shards  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -45,24 +47,49 @@ def test_it_is_gradient_descent_by_whole_batches(client: Any) -> None:
     trained = network("float64")
     options = {**OPTIONS, "epochs": 1, "batch_size": 50, "optimizer": fastnn.SGD(0.1), "shuffle": False}
     fit(trained, (X.astype(np.float64), T), client, **options)
-    # Shard s has the rows from 50 s on, of which batch b takes 12 or 13.
-    cuts = [50 * b // 4 for b in range(5)]
-    batches = [np.concatenate([50 * s + np.arange(cuts[b], cuts[b + 1]) for s in range(4)]) for b in range(4)]
+    # Shard s has the rows from 50 s on, of which a batch takes 12 or 13, so that it has 50 in all.
+    cuts = [[0, 13, 26, 38, 50], [0, 12, 24, 37, 50]] * 2
+    batches = [np.concatenate([50 * s + np.arange(cuts[s][b], cuts[s][b + 1]) for s in range(4)]) for b in range(4)]
     for name, values in by_hand(batches).params.items():
         np.testing.assert_allclose(trained.params[name], values, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("shuffle", [False, True])
-def test_every_row_is_taken_once_an_epoch(client: Any, shuffle: bool) -> None:
-    x, t = np.arange(N, dtype=np.float64).reshape(-1, 1), np.zeros((N, 1))
-    trained = fastnn.Network([fastnn.Affine(1, 1)], "mean_squared_error", dtype="float64", rng=0)
-    trained.params["W1"][...], trained.params["b1"][...] = 0.0, 1.0
-    options = {**OPTIONS, "epochs": 1, "batch_size": 30, "optimizer": fastnn.SGD(1e-12), "shuffle": shuffle}
-    history = fit(trained, (x, t), client, **options)
-    # The parameters hardly move: each row has the loss 1/2, and adds its x to the gradient, over the rows of its batch.
-    assert history.loss == [pytest.approx(0.5, rel=1e-6)]
-    batches = 7
-    assert float(trained.params["W1"][0, 0]) == pytest.approx(-1e-12 * batches * x.mean(), rel=0.02)
+def shards_of(rows: list[int], batch_size: int, count: int, seed: int | None) -> Shards:
+    """The shards of files with so many rows."""
+    return Shards([Recipe("file", (f"{i}.npz",), n) for i, n in enumerate(rows)], batch_size, count, seed)
+
+
+@pytest.mark.parametrize("seed", [None, 0])
+@pytest.mark.parametrize(
+    ("pieces", "batch_size", "count"),
+    [([N // 4] * 4, 30, 4), ([1, 17, 5, 40, 3, 33], 10, 3), ([33], 8, 8), ([5, 4, 4, 4, 4, 4, 4, 4], 8, 8)],
+)
+def test_every_row_is_taken_once_an_epoch(seed: int | None, pieces: list[int], batch_size: int, count: int) -> None:
+    source, member = shards_of(pieces, batch_size, count, seed), on_workers.Member(network())
+    for epoch in range(2):
+        source.begin_epoch(epoch)
+        taken: list[list[int]] = [[] for _ in pieces]
+        for batch in range(source.batches):
+            for shard in range(len(source.of_shard)):
+                for piece, rows in source.rows_of(shard, batch):
+                    order = member._order(rows, pieces[piece])
+                    taken[piece] += list(order) if seed is not None else list(range(rows.first, rows.last))
+        assert [sorted(rows) for rows in taken] == [list(range(rows)) for rows in pieces]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "batch_size"),
+    [([25] * 4, 50), ([5, 4, 4, 4, 4, 4, 4, 4], 8), ([50] * 4, 48), ([1, 90, 3], 7), ([2] * 60 + [1], 61)],
+)
+def test_batches_are_equal_and_no_larger_than_asked(pieces: list[int], batch_size: int) -> None:
+    source = shards_of(pieces, batch_size, len(pieces), 0)
+    assert source.batches == -(-sum(pieces) // batch_size)
+    found = []
+    for batch in range(source.batches):
+        some = [rows for shard in range(len(pieces)) for _, rows in source.rows_of(shard, batch)]
+        found.append(sum(rows.last - rows.first for rows in some))
+        assert source.samples_of(batch, batch + 1) == found[-1]
+    assert sum(found) == sum(pieces) and max(found) <= batch_size and max(found) - min(found) <= 1
 
 
 def chosen(rows: on_workers.Rows) -> np.ndarray[Any, Any]:
@@ -180,6 +207,7 @@ def test_a_training_that_diverges_keeps_finite_parameters(client: Any) -> None:
         ({"data": X}, r"^data: expected a pair of arrays \(x, t\), or names of files"),
         ({"data": (X, T[:-1])}, "^t: expected labels of shape"),
         ({"data": (da.from_array(X), T[:-1])}, "^data: expected as many targets as samples, 200, got 199"),
+        ({"data": (dask.delayed(X), dask.delayed(T))}, "^data: expected a NumPy or Dask array, got a Delayed"),
         ({"shards": 0}, "^shards: expected an integer of at least 1"),
         ({"batch_size": 0}, "^batch_size: expected"),
         ({"learning_rate": 0.1}, "^fit: expected arguments out of .*got learning_rate; pass optimizer"),
@@ -204,8 +232,108 @@ def test_a_file_without_targets_is_refused(client: Any, tmp_path: pathlib.Path) 
 def test_bad_data_on_a_worker_come_back_as_their_error(client: Any, tmp_path: pathlib.Path) -> None:
     x = X.copy()
     x[3, 2] = np.nan
+    np.savez(tmp_path / "good.npz", x=X, t=T)
     np.savez(tmp_path / "bad.npz", x=x, t=T)
     began = time.monotonic()
-    with pytest.raises(ValueError, match=r"^x: expected finite values, got nan at x\[3, 2\]"):
-        fit(network(), [tmp_path / "bad.npz"], client, **OPTIONS)
+    with pytest.raises(ValueError, match=r"bad\.npz: x: expected finite values, got nan at x\[3, 2\].*data$") as raised:
+        fit(network(), [tmp_path / "good.npz", tmp_path / "bad.npz"], client, **OPTIONS)
     assert time.monotonic() - began < 30.0
+    assert tasks_left(client) == 0, "the good pieces stay on the workers"
+    assert raised.value.__traceback__ is not None  # it is kept, as a debugger or a notebook does
+
+
+def tasks_left(client: Any) -> int:
+    """The tasks that remain on the scheduler."""
+    end = time.monotonic() + 10.0
+    while (left := int(client.run_on_scheduler(count_of_tasks))) and time.monotonic() < end:
+        time.sleep(0.05)
+    return left
+
+
+def count_of_tasks(dask_scheduler: Any) -> int:
+    return len(dask_scheduler.tasks)
+
+
+def test_an_error_of_a_callback_leaves_no_tasks(client: Any) -> None:
+    def stop(net: fastnn.Network, history: fastnn.History) -> bool:
+        raise StoppedError
+
+    with pytest.raises(StoppedError) as raised:
+        fit(network(), (X, T), client, **OPTIONS, callbacks=[stop])
+    assert tasks_left(client) == 0 and raised.value.__traceback__ is not None
+
+
+def test_parameters_that_a_callback_spoils_are_put_back(client: Any) -> None:
+    def spoil(net: fastnn.Network, history: fastnn.History) -> None:
+        before.append(parameter_bits(net))
+        net.params["W1"][0, 0] = np.nan
+
+    trained, before = network(), list[Any]()
+    with pytest.raises(fastnn.TrainingDivergedError, match="in epoch 2, batch 1 of 5"):
+        fit(trained, (X, T), client, **OPTIONS, callbacks=[spoil])
+    assert parameter_bits(trained) == before[0]
+
+
+def test_data_that_a_callback_changes_stay_as_they_were(client: Any, expected: Any) -> None:
+    x, t, trained = X.copy(), T.copy(), network()
+
+    def change(net: fastnn.Network, history: fastnn.History) -> None:
+        x[...], t[...] = 0.0, 0
+
+    fit(trained, (x, t), client, **OPTIONS, callbacks=[change])
+    assert parameter_bits(trained) == expected[0]
+
+
+def test_the_same_bits_in_two_processes(expected: Any) -> None:
+    with clusters.cluster_of(2) as cluster, distributed.Client(cluster) as client:
+        assert clusters.expected(client) == expected
+
+
+@pytest.mark.parametrize("kind", ["arrays", "files"])
+def test_a_paused_worker_is_left_out(expected: Any, tmp_path: pathlib.Path, kind: str) -> None:
+    files = [tmp_path / f"{number}.npz" for number in range(4)]
+    for file, rows in zip(files, np.array_split(np.arange(N), 4), strict=True):
+        np.savez(file, x=X[rows], t=T[rows])
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0", "processes": False}
+    memory = dict.fromkeys(("target", "spill", "pause"), False)
+    with (
+        dask.config.set({f"distributed.worker.memory.{name}": value for name, value in memory.items()}),
+        distributed.LocalCluster(**options) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        next(iter(cluster.workers.values())).status = distributed.Status.paused
+        end = time.monotonic() + 10.0
+        while len(client.sync(client.scheduler.ncores_running)) > 1 and time.monotonic() < end:
+            time.sleep(0.05)
+        trained = network()
+        fit(trained, (X, T) if kind == "arrays" else files, client, **OPTIONS)
+    assert parameter_bits(trained) == expected[0]
+
+
+def test_clients_for_which_it_would_wait_forever_are_refused(client: Any) -> None:
+    def within_a_task() -> Any:
+        return parameter_bits_of_a_training(distributed.get_client())
+
+    with pytest.raises(RuntimeError, match=r"^client: expected a client of distributed.worker_client\(\), got one"):
+        client.submit(within_a_task, pure=False).result(timeout=60)
+
+    def with_a_client_of_its_own() -> Any:
+        with distributed.worker_client() as own:
+            return parameter_bits_of_a_training(own)
+
+    assert client.submit(with_a_client_of_its_own, pure=False).result(timeout=60) == clusters.expected(client)[0]
+    closed = distributed.Client(client.scheduler.address)
+    closed.close()
+    with pytest.raises(ValueError, match=r"^client: expected an open client, got a closed one"):
+        fit(network(), (X, T), closed, **OPTIONS)
+
+
+def parameter_bits_of_a_training(client: Any) -> list[bytes]:
+    return clusters.expected(client)[0]
+
+
+def test_the_checksum_of_the_data_is_computed_for_checkpoints_alone(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastnn.distributed.shards._text_of", None)
+    fit(network(), (X, T), client, **OPTIONS)

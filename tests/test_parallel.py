@@ -137,6 +137,27 @@ def test_on_ray(expected: list[bytes]) -> None:
 
 
 @pytest.mark.exhaustive
+def test_an_operation_of_the_main_script_is_not_sent_to_a_cluster() -> None:
+    """Its workers would try to read the task for ever."""
+    distributed = pytest.importorskip("distributed")
+
+    def half(z: Any) -> Any:
+        return 0.5 * z
+
+    half.__module__ = "__main__"
+    own = fastnn.activation(half, derivative=lambda z, y: 0.5, name="half_of_main")
+
+    def make(rng: np.random.Generator) -> fastnn.Network:
+        return fastnn.Network([fastnn.Affine(X.shape[1], 4), own(), fastnn.Affine(4, 3)], rng=rng)
+
+    options: Any = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None, "processes": False}
+    sentence = r"^parallel: expected operations of modules.*got the activation 'half_of_main' of the main script"
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster), joblib.parallel_config("dask"):
+        for several in (fastnn.cross_validate, fastnn.random_restarts):
+            with pytest.raises(ValueError, match=sentence):
+                several(make, X, T, 2, rng=0, parallel=joblib.Parallel(), **OPTIONS)
+
+
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 def test_a_grid_search_on_a_cluster() -> None:
     """The same scores as in this process, and by workers that are processes."""

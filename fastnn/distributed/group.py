@@ -1,13 +1,15 @@
 """The workers that train a network together: their shards, what they hold, and what is done when one is lost."""
 
 import copy
+import re
 import time
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from typing import Any, TypeVar
 
 from fastnn.distributed import on_workers
-from fastnn.distributed.on_workers import LostError, Share, Taken
+from fastnn.distributed.on_workers import LostError, Share, Taken, Wanted
 from fastnn.distributed.shards import Recipe, Shards
 from fastnn.distributed.sums import ranges
 from fastnn.network.network import Network
@@ -28,11 +30,18 @@ class Group:
     def __init__(self, client: Any, network: Network) -> None:
         self.client, self.network = client, network
         self.source: Shards | None = None
+        self.has_labels: bool | None = None  # the first piece, as soon as it is known
         self.threads: dict[str, int] = {}  # of each worker
         self.forget()
 
+    def __enter__(self) -> "Group":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.forget()
+
     def forget(self) -> None:
-        """Begin anew after a worker was lost, with all that it held."""
+        """Begin anew after a worker was lost: the workers let go of all that they hold."""
         self.members: dict[str, Any] = {}
         self.pieces: dict[int, tuple[str, Any]] = {}
         self.network_there: Any = None
@@ -41,9 +50,10 @@ class Group:
 
     def meet(self) -> list[str]:
         """The workers that are there; a new one takes the place of one that is gone."""
-        there = dict(self.client.nthreads())
+        running = self.running()
+        there = {one: n for one, n in self.client.nthreads().items() if one in running or one in self.threads}
         if not there:
-            raise LostError("no worker is there")
+            raise LostError(f"no worker is running{self.others(running)}")
         if not self.threads.keys() <= there.keys():
             self.forget()
         new = iter([address for address in there if address not in self.threads])
@@ -56,18 +66,29 @@ class Group:
                 self.members[address] = self._task(on_workers.join, self.network_there, worker=address)
         return list(self.threads)
 
+    def running(self) -> dict[str, int]:
+        """The threads of each worker that takes tasks: a worker without memory is paused."""
+        found: dict[str, int] = self.client.sync(self.client.scheduler.ncores_running)
+        return found
+
+    def others(self, running: Mapping[str, int]) -> str:
+        """The workers that take no tasks, for an error."""
+        workers = self.client.scheduler_info()["workers"]
+        return "".join(f"; {one} is {its['status']}" for one, its in workers.items() if one not in running)
+
     def hold(self, number: int, recipe: Recipe, worker: str) -> Any:
         """The piece on a worker, which takes it over from the one that has it."""
         owner, piece = self.pieces.get(number, (worker, None))
+        wanted = Wanted(recipe.name, recipe.rows, self.has_labels)
         if piece is not None and owner != worker:
             piece = self._task(on_workers.owned, piece, worker=worker)
         elif piece is None and recipe.kind == "arrays":
             piece = self._task(on_workers.owned, self._sent(recipe.given, worker), worker=worker)
         elif piece is None and recipe.kind == "file":
-            piece = self._task(on_workers.piece_of_file, self.network_there, *recipe.given, worker=worker)
+            piece = self._task(on_workers.piece_of_file, self.network_there, wanted, *recipe.given, worker=worker)
         elif piece is None:
             parts = [self.client.compute(one) if hasattr(one, "dask") else one for one in recipe.given]
-            piece = self._task(on_workers.prepared, self.network_there, *parts, worker=worker)
+            piece = self._task(on_workers.prepared, self.network_there, *parts, wanted, worker=worker)
         self.pieces[number] = worker, piece
         return piece
 
@@ -91,7 +112,9 @@ class Group:
         """Whether the targets are classes, by the first piece."""
         worker, source = self.meet()[0], self._source
         piece = self.hold(0, source.recipes[0], worker)
-        return bool(self.waited_for([self._task(on_workers.counts_hits, self.network_there, piece, worker=worker)])[0])
+        kinds = self.waited_for([self._task(on_workers.kinds_of, self.network_there, piece, worker=worker)])[0]
+        are_classes, self.has_labels = kinds
+        return bool(are_classes)
 
     def steps(self, first: int, last: int, snapshot: Any, optimizer: Any) -> Taken:
         """Take these steps of an epoch from this state of the network on."""
@@ -128,23 +151,39 @@ class Group:
         return self.source
 
     def wait_for(self, futures: Sequence[Any]) -> None:
-        """Wait for tasks, but for none on a worker that is gone: they would wait for its return; raise their errors."""
+        """Wait for tasks, but for none on a worker that is gone: they would wait for its return; raise their errors.
+
+        An error's traceback holds the frames, and with them the tasks: the workers are told to forget before.
+        """
+        try:
+            self._wait_for(futures)
+        except Exception as error:
+            for future in futures:  # frames that are still running hold them, too
+                future.release()
+            traceback.clear_frames(error.__traceback__)
+            self.forget()
+            raise
+
+    def _wait_for(self, futures: Sequence[Any]) -> None:
+        """See wait_for."""
         from distributed import wait
 
         waiting: Any = wait
-        began = time.monotonic()
+        began, left = time.monotonic(), len(futures)
         while True:
             try:
                 done = waiting(futures, timeout=SECONDS_BETWEEN_LOOKS).done
                 break
             except TimeoutError:
-                there = self.client.nthreads()
-                if not self.threads.keys() <= there.keys():
+                if not self.threads.keys() <= self.client.nthreads().keys():
                     raise LostError("a worker was lost") from None
-                if there:
+                running, before = self.running(), left
+                left = sum(not future.done() for future in futures)
+                if left < before or (running and self.threads.keys() <= running.keys()):
                     began = time.monotonic()
                 elif time.monotonic() - began > SECONDS_FOR_A_WORKER:
-                    raise
+                    self.threads = {one: n for one, n in self.threads.items() if one in running}
+                    raise LostError(f"workers take no tasks{self.others(running)}") from None
         for future in done:
             if future.status != "finished":
                 future.result()
@@ -164,7 +203,10 @@ class Group:
             try:
                 if lost is not None:
                     time.sleep(0.1 * number)  # until the scheduler knows of the loss
-                    self.client.wait_for_workers(1, timeout=SECONDS_FOR_A_WORKER)
+                    try:
+                        self.client.wait_for_workers(1, timeout=SECONDS_FOR_A_WORKER)
+                    except TimeoutError:  # the loss says more
+                        break
                     self.forget()
                 return compute()
             except OF_FILES:
@@ -173,6 +215,11 @@ class Group:
                 lost = error
                 if isinstance(error, TimeoutError):
                     break
+            except Exception as error:  # Dask hands one on as a text if a worker cannot read the network
+                reason = re.search(r"pickle: expected your own .*main script", str(error))
+                if reason is None:
+                    raise
+                raise ValueError(reason[0].replace("\\", "")) from None
         remedy = "look at the workers' logs; their memory may not suffice"
         raise RuntimeError(
             f"client: expected workers that compute a step, lost them again and again ({lost!r}); {remedy}"

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import copy
-import os
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MethodType
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ import numpy as np
 from fastnn.distributed import sums
 from fastnn.distributed.sums import Node
 from fastnn.engine.workspace import NO_ORDER
-from fastnn.gate.arrays import Array
+from fastnn.gate.arrays import CHECK_FINITE, Array
 from fastnn.network.network import Network
 from fastnn.network.sources import Data
 
@@ -32,6 +33,21 @@ class Rows(NamedTuple):
     key: tuple[int, ...]
     first: int
     last: int
+
+
+class Wanted(NamedTuple):
+    """How a piece has to be.
+
+    name: of its file or chunk, for errors.
+    has_labels: whether its targets are labels, as those of the first piece; None for the first one.
+    """
+
+    name: str = ""
+    rows: int | None = None
+    has_labels: bool | None = None
+
+
+ANY = Wanted()
 
 
 class Share(NamedTuple):
@@ -68,30 +84,71 @@ def owned(piece: Piece) -> Piece:
     return x, labels, dense
 
 
-def prepared(network: Network, x: Any, t: Any) -> Piece:
+def prepared(network: Network, x: Any, t: Any, wanted: Wanted = ANY) -> Piece:
     """A piece of arrays, checked; float64 and float32 are converted to the network's dtype."""
-    return network.engine.prepare(x, t, check_finite=True)
+    try:
+        piece = network.engine.prepare(x, t, check_finite=True)
+    except (TypeError, ValueError) as error:
+        sentence = str(error).replace(f", or pass {CHECK_FINITE}=False", "")  # which `fit` does not take
+        sentence = f"{wanted.name}: {sentence}" if wanted.name else sentence
+        raise (TypeError if isinstance(error, TypeError) else ValueError)(sentence) from None
+    if wanted.rows not in (None, len(piece[0])):
+        came = f"{len(piece[0])}; data must not change during the training"
+        raise ValueError(f"{wanted.name}: expected {wanted.rows} rows, as before, got {came}")
+    if wanted.has_labels not in (None, has_labels(piece)):
+        kinds = "values", "labels"
+        expected = f"{wanted.name}: expected {kinds[bool(wanted.has_labels)]} as targets, as the first piece has"
+        raise ValueError(f"{expected}, got {kinds[has_labels(piece)]}; write all targets in the same way")
+    return piece
 
 
-def piece_of_file(network: Network, path: str | os.PathLike[str]) -> Piece:
+def piece_of_file(network: Network, wanted: Wanted, path: str) -> Piece:
     """The piece of an .npz file with the arrays x and t."""
-    with np.load(path, allow_pickle=False) as file:
-        return prepared(network, file["x"], file["t"])
+    x, t = _read(path, "x", "t")
+    return prepared(network, x, t, wanted)
 
 
-def rows_of_file(path: str | os.PathLike[str]) -> int:
+def rows_of_file(path: str) -> int:
     """The number of samples in an .npz file with the arrays x and t."""
-    with np.load(path, allow_pickle=False) as file:
-        missing = {"x", "t"} - set(file.files)
-        if missing:
-            came = f"{', '.join(file.files)} in {os.fspath(path)}; write it by np.savez(path, x=x, t=t)"
-            raise ValueError(f"data: expected files with the arrays x and t, got {came}")
-        return len(file["t"])
+    (t,) = _read(path, "t")
+    if t.ndim == 0:
+        raise ValueError(f"data: expected an array t of a row for each sample, got a single number in {path}")
+    return len(t)
 
 
-def counts_hits(network: Network, piece: Piece) -> bool:
-    """Whether a piece's targets are classes."""
-    return network.engine.counts_hits(*piece[1:])
+def _read(path: str, *names: str) -> list[Array]:
+    """Some arrays of an .npz file that has to hold x and t."""
+    try:
+        with open(path, "rb") as opened:
+            file = np.load(opened, allow_pickle=False)
+            if isinstance(file, np.ndarray):
+                came = f"a single array in {path}"
+            elif {"x", "t"} <= set(file.files):
+                return [file[name] for name in names]
+            else:
+                came = f"{', '.join(file.files) or 'nothing'} in {path}"
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        came = f"{path}, which is damaged, or no .npz file, or holds Python objects"
+    raise ValueError(f"data: expected files with the arrays x and t, got {came}; write it by np.savez(path, x=x, t=t)")
+
+
+def has_labels(piece: Piece) -> bool:
+    """Whether kernels take the targets as labels."""
+    return piece[1].size > 0
+
+
+def kinds_of(network: Network, piece: Piece) -> tuple[bool, bool]:
+    """Whether a piece's targets are classes, and whether they are labels."""
+    return network.engine.counts_hits(*piece[1:]), has_labels(piece)
+
+
+def check_shapes(data: Data, count: int) -> None:
+    """Refuse data for so many rows if compiled code would read past an end."""
+    x, labels, dense, order = data
+    targets = {len(labels), len(dense)}
+    if (len(order) or len(x)) != count or not {len(x)} <= targets <= {0, len(x)}:
+        shapes = ", ".join(str(part.shape) for part in data)
+        raise ValueError(f"data: expected {count} samples and their targets, got arrays of the shapes {shapes}")
 
 
 class Member:
@@ -125,6 +182,7 @@ class Member:
             return Node(0, number, None, 0.0, 0)
         engine, data = self.network.engine, self._data(some)
         count = sum(rows.last - rows.first for _, rows in some)
+        check_shapes(data, count)
         dense = data[2][data[3]] if data[2].size and data[3].size else data[2]
         is_classes = engine.counts_hits(data[1], dense)
         _, loss, hits, _ = engine.run_batches(data, None, (0, 1, count), counts_hits=is_classes)

@@ -1,5 +1,6 @@
 """Synchronous data-parallel training on a Dask cluster, with the same bits on any number of workers."""
 
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -24,11 +25,11 @@ from fastnn.network.training import begin, find_checkpoint, savers_of
 from fastnn.optimizers import Optimizer, check_optimizer
 from fastnn.system.progress import Progress
 
-# Of a call to the cluster: each moves the parameters and the optimizer's state to a worker and back.
+# A call to the cluster moves the parameters and the optimizer's state to a worker and back.
 SECONDS_PER_CALL = 1.0
 
 
-# As many parameters as fit has of the same.
+# Fifteen parameters: most are those of `Network.fit`.
 @answers_slips
 def fit(
     network: Network,
@@ -63,18 +64,20 @@ def fit(
     network : Network
         Without BatchNorm and Dropout.
     data : (x, t) or list of str
-        Arrays, which are cut into shards and sent to the workers; Dask arrays, whose chunks stay on them; or the names
-        of .npz files with the arrays x and t, which the workers can read. Chunks and files are loaded when they are
-        needed, and forgotten after that if there are more of them than shards.
+        Arrays, which are cut into shards, copied and sent to the workers; Dask arrays, each chunk of which moves once
+        to the worker that has its shard; or the names of .npz files with the arrays x and t, which the workers can
+        read. Chunks and files are loaded when they are needed, and forgotten after that if there are more of them than
+        shards. All targets must be of the same kind, labels or values.
     client : dask.distributed.Client
     epochs : int
     batch_size : int
-        The rows of a batch, over all shards.
+        The most rows of a batch, over all shards. An epoch of N rows has B = ceil(N / batch_size) batches, each
+        of N / B rows, rounded down or up.
     shards : int
         The parts of a batch; at most so many workers compute at the same time. A worker with several Dask threads
-        computes by as many threads, unless `network.n_threads` is set, and takes as many times more shards.
+        computes by as many threads, unless `network.n_threads` is set, and takes shards in proportion to them.
     optimizer, schedule, validation_data
-        As for `Network.fit`.
+        As for `Network.fit`; the figures on validation data are computed in this process.
     shuffle, progress : bool
         As for `Network.fit`.
     seed : int
@@ -87,8 +90,9 @@ def fit(
         Epochs that are counted as done: after `fit(fastnn.load(path), ..., initial_epoch=n)` the bits are the ones of
         a training that was not interrupted.
     resume : str or os.PathLike, optional
-        The file of a `fastnn.Checkpoint`, as for `Network.fit`. The number of workers may be another one. Of Dask
-        arrays, whose data are not here, only the rows of the chunks are compared.
+        The file of a `fastnn.Checkpoint`, as for `Network.fit`. The number of workers may be another one. Only
+        the rows of the chunks of Dask arrays are compared, and only the names and rows of files: their data are not
+        here.
 
     Returns
     -------
@@ -101,7 +105,8 @@ def fit(
     TrainingDivergedError
         When the loss or a parameter is no longer finite. The network keeps its last finite parameters.
     RuntimeError
-        When a step was repeated too often, or there is no worker for a minute.
+        When a step was repeated too often, or there is no worker for a minute; within a task of the cluster, without
+        `distributed.worker_client()`.
 
     Examples
     --------
@@ -130,30 +135,30 @@ def fit(
     initial_epoch = arrays.integer("initial_epoch", initial_epoch, minimum=0)
     progress = arrays.flag("progress", progress)
     validation = requests.prepared_validation(network, validation_data, True)
-    group = Group(client, network)
-    recipes = recipes_of(network, data, shards, lambda names: group.retried(lambda: group.rows_of_files(names)))
-    source = group.source = Shards(recipes, batch_size, shards, seed if shuffle else None)
-    source.counts_hits = group.retried(group.are_classes)
-    request = Request(
-        epochs=epochs,
-        optimizer=optimizer,
-        schedule=schedule,
-        source=source,
-        validation=validation,
-        shuffle=shuffle,
-        generator=np.random.default_rng(seed),  # from which nothing is drawn
-        progress=progress,
-        callbacks=callbacks,
-        numerical=False,
-        figures=requests.names_of_figures(source.counts_hits, validation is not None, ()),
-        metrics=(),
-        initial_epoch=initial_epoch,
-        seed=seed,
-    )
-    run = _RunOnWorkers(network, request, group, source)
-    begin(run, found)
-    network.history = run.history
-    return run.train()
+    with Group(client, network) as group:
+        recipes = recipes_of(network, data, shards, lambda names: group.retried(lambda: group.rows_of_files(names)))
+        source = group.source = Shards(recipes, batch_size, shards, seed if shuffle else None)
+        source.counts_hits = group.retried(group.are_classes)
+        request = Request(
+            epochs=epochs,
+            optimizer=optimizer,
+            schedule=schedule,
+            source=source,
+            validation=validation,
+            shuffle=shuffle,
+            generator=np.random.default_rng(seed),  # from which nothing is drawn
+            progress=progress,
+            callbacks=callbacks,
+            numerical=False,
+            figures=requests.names_of_figures(source.counts_hits, validation is not None, ()),
+            metrics=(),
+            initial_epoch=initial_epoch,
+            seed=seed,
+        )
+        run = _RunOnWorkers(network, request, group, source)
+        begin(run, found)
+        network.history = run.history
+        return run.train()
 
 
 def _check_network_and_client(network: Any, client: Any) -> None:
@@ -163,12 +168,31 @@ def _check_network_and_client(network: Any, client: Any) -> None:
     if not all(callable(getattr(client, name, None)) for name in ("submit", "scatter", "gather")):
         came = f"{checks.shown(client)}; pass dask.distributed.Client()"
         raise TypeError(f"client: expected a dask.distributed.Client, got {came}")
+    _check_is_usable(client)
     for layer in network.engine.layers:
         if layer.outside_training:
             expected = f"network: expected no {type(layer).__name__}, whose training needs the whole batch"
             raise ValueError(f"{expected}, got {layer}; train it by Network.fit")
     if not np.isfinite(network.engine.values).all():
         raise ValueError("params: expected finite parameters, got NaN or infinity; call network.initialize() first")
+
+
+def _check_is_usable(client: Any) -> None:
+    """Refuse a client for which `fit` would wait forever, or whose cluster is gone."""
+    from distributed import get_worker
+    from distributed.threadpoolexecutor import thread_state
+
+    if getattr(client, "status", "") == "closed":
+        raise ValueError("client: expected an open client, got a closed one; call fit before it is closed")
+    if getattr(client, "asynchronous", False):
+        raise ValueError("client: expected a client that waits, got an asynchronous one; pass Client() in a thread")
+    if not getattr(thread_state, "proceed", False):  # of no worker, or it has given its thread back to the worker
+        return
+    found: Any = get_worker
+    with contextlib.suppress(ValueError):  # no task
+        if found().scheduler.address == client.scheduler.address:
+            came = "one within a task, which takes the thread of a worker"
+            raise RuntimeError(f"client: expected a client of distributed.worker_client(), got {came}")
 
 
 class _RunOnWorkers(Run):
@@ -182,7 +206,7 @@ class _RunOnWorkers(Run):
         """Nothing: workers compile."""
 
     def _epoch(self, bar: Progress) -> None:
-        self._shards.epoch = self.position.epochs
+        self._shards.begin_epoch(self.position.epochs)
         super()._epoch(bar)
 
     def _take(self, part: Part, optimizer: Optimizer) -> tuple[int, float, int]:
@@ -190,7 +214,9 @@ class _RunOnWorkers(Run):
         start = time.perf_counter()
         snapshot = engine.snapshot()
         taken = self._group.retried(lambda: self._group.steps(first, last, snapshot, optimizer))
-        engine.restore(taken.snapshot)
+        if np.isfinite(taken.snapshot.parameters).all():  # else a callback had changed them before
+            self._saved = taken.snapshot
+        engine.restore(self._saved)
         engine.optimizer = self.request.optimizer
         if taken.has_diverged:
             self._refuse_divergence(part, optimizer, len(taken.losses))

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
+from fastnn import operations
 from fastnn.engine.threads import get_num_threads
 from fastnn.gate import arrays, checks
 from fastnn.gate.slips import remedy
@@ -116,8 +117,11 @@ def check_parallel(parallel: Any, n_jobs: int | None) -> Any:
 def in_order(parallel: Any, runs: Iterable[Any]) -> list[tuple[Any, ...]]:
     """The results, each of which begins with its number, that a joblib.Parallel may return as they end.
 
-    An error about an operation of the user's, which a worker process does not know, is raised as such.
+    An error about an operation of the user's, which a worker process does not know, is raised as such. It is raised
+    here for workers of Dask or Ray, which would try to read such a task for ever.
     """
+    if not type(getattr(parallel, "_backend", None)).__module__.startswith("joblib._parallel_backends"):
+        runs = map(_without_operations_of_main, runs)
     try:
         return sorted(parallel(runs), key=operator.itemgetter(0))
     except RuntimeError as error:  # BrokenProcessPool is one; its cause has the traceback as a text
@@ -125,6 +129,19 @@ def in_order(parallel: Any, runs: Iterable[Any]) -> list[tuple[Any, ...]]:
         if reason is None:
             raise
         raise ValueError(reason[1]) from error
+
+
+def _without_operations_of_main(run: Any) -> Any:
+    """A function and its arguments, refused where a network or an option is of an operation of the main script."""
+    _, given, _ = run
+    found = [one for part in given for one in (part.values() if isinstance(part, dict) else [part])]
+    networks = [one for one in found if isinstance(one, Network)]
+    for one in [*found, *(part for network in networks for part in (*network.engine.layers, network.engine.loss))]:
+        if type(one) in operations.MADE and type(one).__module__ == "__main__":
+            role, _, key = operations.MADE[type(one)]
+            came = f"the {role} {key!r} of the main script, which they lack; define it in a module"
+            raise ValueError(f"parallel: expected operations of modules that workers can import, got {came}")
+    return run
 
 
 def _train(

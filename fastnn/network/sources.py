@@ -187,7 +187,10 @@ class Source(Protocol):
     samples: int
     batch_size: int
     counts_hits: bool
-    described: dict[str, str]
+
+    @property
+    def described(self) -> dict[str, str]:
+        """See the attributes."""
 
     @property
     def batches(self) -> int | None:
