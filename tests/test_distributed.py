@@ -16,7 +16,7 @@ distributed = pytest.importorskip("distributed")
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 
-from fastnn.distributed import fit, on_workers  # noqa: E402 - they need Dask
+from fastnn.distributed import fit, group, on_workers  # noqa: E402 - they need Dask
 from fastnn.distributed.shards import Recipe, Shards  # noqa: E402
 
 
@@ -289,25 +289,58 @@ def test_the_same_bits_in_two_processes(expected: Any) -> None:
         assert clusters.expected(client) == expected
 
 
-@pytest.mark.parametrize("kind", ["arrays", "files"])
-def test_a_paused_worker_is_left_out(expected: Any, tmp_path: pathlib.Path, kind: str) -> None:
-    files = [tmp_path / f"{number}.npz" for number in range(4)]
-    for file, rows in zip(files, np.array_split(np.arange(N), 4), strict=True):
-        np.savez(file, x=X[rows], t=T[rows])
+def pause(client: Any, worker: Any) -> None:
+    """Pause a worker as Dask does where memory is short, and wait until the scheduler knows."""
+    worker.status = distributed.Status.paused
+    end = time.monotonic() + 10.0
+    while worker.address in client.sync(client.scheduler.ncores_running) and time.monotonic() < end:
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def without_limits() -> Iterator[Any]:
+    """Two workers that do not go on by themselves after a pause."""
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0", "processes": False}
-    memory = dict.fromkeys(("target", "spill", "pause"), False)
-    with (
-        dask.config.set({f"distributed.worker.memory.{name}": value for name, value in memory.items()}),
-        distributed.LocalCluster(**options) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        next(iter(cluster.workers.values())).status = distributed.Status.paused
-        end = time.monotonic() + 10.0
-        while len(client.sync(client.scheduler.ncores_running)) > 1 and time.monotonic() < end:
-            time.sleep(0.05)
-        trained = network()
-        fit(trained, (X, T) if kind == "arrays" else files, client, **OPTIONS)
-    assert parameter_bits(trained) == expected[0]
+    memory = {f"distributed.worker.memory.{name}": False for name in ("target", "spill", "pause")}
+    with dask.config.set(memory), distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as found:
+        yield found, list(cluster.workers.values())
+
+
+@pytest.mark.parametrize("kind", ["arrays", "files", "in between"])
+def test_a_paused_worker_is_left_out(
+    without_limits: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    files = [tmp_path / f"{number}.npz" for number in range(8)]
+    for file, rows in zip(files, np.array_split(np.arange(N), 8), strict=True):
+        np.savez(file, x=X[rows], t=T[rows])
+    (client, workers), data = without_limits, (X, T) if kind == "arrays" else files
+    wanted = network()
+    fit(wanted, data, client, **OPTIONS)
+    monkeypatch.setattr(group, "SECONDS_FOR_A_WORKER", 1.0)
+    monkeypatch.setattr(group, "SECONDS_BETWEEN_LOOKS", 0.2)
+
+    def pause_one(*_: Any) -> None:
+        pause(client, workers[0])
+
+    if kind != "in between":
+        pause_one()
+    trained = network()
+    fit(trained, data, client, **OPTIONS, callbacks=[pause_one] if kind == "in between" else [])
+    assert parameter_bits(trained) == parameter_bits(wanted)
+
+
+@pytest.mark.parametrize("kind", ["arrays", "files"])
+def test_paused_workers_alone_are_an_error_that_names_them(
+    without_limits: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(group, "SECONDS_FOR_A_WORKER", 1.0)
+    monkeypatch.setattr(group, "SECONDS_BETWEEN_LOOKS", 0.2)
+    np.savez(tmp_path / "all.npz", x=X, t=T)
+    client, workers = without_limits
+    for worker in workers:
+        pause(client, worker)
+    with pytest.raises(RuntimeError, match=rf"expected workers.*{workers[0].address} is paused"):
+        fit(network(), (X, T) if kind == "arrays" else [tmp_path / "all.npz"], client, **OPTIONS)
 
 
 def test_clients_for_which_it_would_wait_forever_are_refused(client: Any) -> None:
