@@ -254,6 +254,16 @@ def count_of_tasks(dask_scheduler: Any) -> int:
     return len(dask_scheduler.tasks)
 
 
+def test_an_error_within_a_step_leaves_no_tasks(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise StoppedError
+
+    monkeypatch.setattr(on_workers, "check_shapes", refuse)
+    with pytest.raises(StoppedError) as raised:
+        fit(network(), (X, T), client, **OPTIONS)
+    assert tasks_left(client) == 0 and raised.value.__traceback__ is not None
+
+
 def test_an_error_of_a_callback_leaves_no_tasks(client: Any) -> None:
     def stop(net: fastnn.Network, history: fastnn.History) -> bool:
         raise StoppedError

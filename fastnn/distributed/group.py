@@ -30,9 +30,11 @@ class Group:
     def __init__(self, client: Any, network: Network) -> None:
         self.client, self.network = client, network
         self.source: Shards | None = None
-        self.has_labels: bool | None = None  # the first piece, as soon as it is known
+        self.has_labels: bool | None = None  # whether the first piece has, as soon as it is known
         self.threads: dict[str, int] = {}  # of each worker
-        self.forget()
+        self.members: dict[str, Any] = {}
+        self.pieces: dict[int, tuple[str, Any]] = {}
+        self.network_there: Any = None
 
     def __enter__(self) -> "Group":
         return self
@@ -42,9 +44,10 @@ class Group:
 
     def forget(self) -> None:
         """Begin anew after a worker was lost: the workers let go of all that they hold."""
-        self.members: dict[str, Any] = {}
-        self.pieces: dict[int, tuple[str, Any]] = {}
-        self.network_there: Any = None
+        for future in (self.network_there, *self.members.values(), *(piece for _, piece in self.pieces.values())):
+            if future is not None:  # the frames of an error may hold it, too
+                future.release()
+        self.members, self.pieces, self.network_there = {}, {}, None
 
     # --- what workers hold ---
 

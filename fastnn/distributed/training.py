@@ -54,7 +54,7 @@ def fit(
     In each step every worker computes the gradients of its shards, the workers add them up among each other, and one of
     them updates the parameters. The sum is a tree over the numbers of the shards. So the bits depend on the number of
     shards, but not on the number of workers and their threads, on which of them computes a shard, or on how often one
-    of them dies: the steps in which a worker is lost are repeated, and what it held is loaded again.
+    of them dies: the steps in which a worker is lost are repeated, and all workers load their data again.
 
     A step costs the workers' share of the batch, and that P parameters go down a tree of the workers and P numbers up:
     it pays where a batch takes long beside that. `docs/how-to/cluster.md` has the model, and measurements.
