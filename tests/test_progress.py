@@ -275,7 +275,7 @@ class Bar:
         self.made.append(self)
 
     def update(self, data: dict[str, str], raw: bool) -> None:
-        """Of the display in which the bar stands."""
+        """The display in which the bar stands."""
         assert raw
         self.calls.append(data)
 

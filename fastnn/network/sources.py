@@ -175,7 +175,7 @@ class Source(Protocol):
     rows : int
         The rows in memory, whose checksum is in a checkpoint; 0 where they are elsewhere.
     samples : int
-        Of an epoch; 0 if unknown.
+        The samples of an epoch; 0 if unknown.
     described : dict
         What the settings in a checkpoint say of the data beside, or instead of, their checksum.
     """
