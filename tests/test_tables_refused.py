@@ -64,6 +64,12 @@ def test_damaged_arrays_are_refused(damage: Any) -> None:
         reading.read("f.npz")
 
 
+def test_no_advice_to_read_any_file_as_a_pickle() -> None:
+    pathlib.Path("f.npz").write_bytes(np.random.default_rng(0).bytes(300))
+    with pytest.raises(DatasetError, match=r"got others or damaged ones; save arrays of numbers or texts"):
+        reading.read("f.npz")
+
+
 def test_no_byte_of_a_file_of_arrays_raises_anything_else() -> None:
     whole = damaged(packs=True)
     rng = np.random.default_rng(1)

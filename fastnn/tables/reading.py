@@ -98,7 +98,9 @@ def _loaded(path: str) -> dict[str, Any]:
     except Exception as error:  # damaged headers raise whatever the parsers of Python and NumPy come across
         remedy = "save arrays of numbers or texts by numpy.savez, numpy.save"
         reason = " ".join(str(error).split()) or type(error).__name__
-        came = f"others or damaged ones ({reason})"
+        came = "others or damaged ones"
+        if "pickle" not in reason:  # NumPy's advice to read any file as a pickle
+            came += f" ({reason})"
         raise DatasetError(f"{path}: expected arrays that are read without pickle, got {came}; {remedy}") from error
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):
