@@ -56,6 +56,20 @@ def test_rows_in_their_order_and_with_adam(two: Any) -> None:
         assert clusters.expected(two, **changes) == clusters.expected(client, **changes)
 
 
+def test_an_operation_of_the_main_script_is_named(two: Any) -> None:
+    """Workers cannot import it; Dask hands on their error as a text."""
+
+    def half(z: Any) -> Any:
+        return 0.5 * z
+
+    half.__module__ = "__main__"
+    own = fastnn.activation(half, derivative=lambda z, y: 0.5, name="half_of_cluster")
+    net = fastnn.Network([fastnn.Affine(X.shape[1], 4), own(), fastnn.Affine(4, K)], rng=0)
+    sentence = r"^pickle: expected your own activation 'half_of_cluster', got none; define it first, .* a main script$"
+    with pytest.raises(ValueError, match=sentence):
+        fit(net, (X, T), two, **OPTIONS)
+
+
 def test_pieces_stay_where_they_are(two: Any) -> None:
     """Each of two workers holds half of the shards, and sends and receives no piece after the first step."""
     seen = list[Any]()

@@ -1,5 +1,6 @@
 """The figures of the documentation that stand in the published run of the benchmarks are those of that run."""
 
+import json
 import pathlib
 import re
 
@@ -80,3 +81,14 @@ def test_figures_in_the_text(page: str, said: str, row: str, column: str) -> Non
 def test_rows_that_are_lost() -> None:
     (counts,) = re.findall(r"In (\d+ of \d+) rows", PUBLISHED)
     assert f"In {counts} rows of that run another library is faster" in (ROOT / "docs" / "comparison.md").read_text()
+
+
+def test_numerical_training_in_the_readme() -> None:
+    run = json.loads((ROOT / "benchmarks" / "results" / "numerical-training.json").read_text(encoding="utf-8"))
+    plain = run["plain_seconds_per_step"]
+    said = f"{run['steps']:,} steps of the book's network (784-50-10, batches of 100 of MNIST)"
+    said += f" by numerical gradients alone take {run['seconds']:.0f} s on {run['threads']} threads"
+    said += f" and end with a test accuracy of {run['accuracy']:.4f}."
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert said in readme
+    assert f"takes {plain:.1f} s for one step, {plain * run['steps'] / 86400:.1f} days for all." in readme
