@@ -34,30 +34,37 @@ PANEL_COLUMNS = MAX_VECTORS * VECTOR_BYTES // 4  # of the widest tile, in float3
 # Steps of the longest chain, and of the longest sum in one chain. OpenBLAS cuts at 320 steps, and the rest in halves.
 # The error of a sum of positive numbers grows with the root of both, and should stay below twice NumPy's.
 CHAIN, ONE_CHAIN = 400, 320
-DEPTH_BLOCK = 1024  # steps in depth taken at once, so that a panel of the right operand stays in the second-level cache
+DEPTH_BLOCK = 1024  # steps in depth taken at once where nothing is copied; else as many as a chain has
+# Panels copied at once. Rows that lie 4 KB apart are copied at 31 GB/s in pieces of two panels, at 19 in pieces of one.
+PANELS = 2
 DEEP = 40 * CHAIN  # longer sums are nested: the error grows with the root of the number of summands
 ROW_BLOCK = 192  # rows of the left operand, transposed, that are copied at once
 FEW_STEPS = 2  # in depth, too few for a tile to pay
 # The layout of an operand. Numbers, because True and False in a tuple are two types: all would be compiled three times.
 AS_IT_IS, TRANSPOSED = np.intp(0), np.intp(1)
 PACK_ROWS = 24  # rows for which copying a panel of a wider matrix pays
+# Rows that are multiples of 4 KB apart share the sets of a first-level cache, which then holds 8 of a tile's 12 rows:
+# 128 x 1024 x 1024 took 1.5 times as long as 128 x 1008 x 1024. Such rows are copied if there are so many columns.
+ALIASED, ALIASED_COLUMNS = 4096, 128
 
 
 def scratch_size(depth: int, columns: int, transposed: str = "") -> int:
     """Elements of scratch for a product of this depth and this many columns of c; transposed: "", "left" or "right"."""
     wide = columns > PANEL_COLUMNS // 2  # float64 has half the columns
-    panel = PANEL_COLUMNS if wide or transposed == "right" else 0
-    block = ROW_BLOCK + REST_ROWS if wide and transposed == "left" else 0
-    return min(depth, DEPTH_BLOCK) * (panel + block) + VECTOR_BYTES // 4 + deep_scratch_size(depth, columns)
+    is_aliased = columns >= ALIASED_COLUMNS and depth % (ALIASED // 8) == 0
+    panels = PANELS * PANEL_COLUMNS if wide or transposed == "right" else 0
+    block = ROW_BLOCK + REST_ROWS if is_aliased or (wide and transposed == "left") else 0
+    return min(depth, CHAIN) * (panels + block) + VECTOR_BYTES // 4 + deep_scratch_size(depth, columns)
 
 
 @kernel
 def most_scratch(depth: int, columns: int, item: int, left: bool, right: bool) -> int:
     """At least as many elements as `scratch_size`; item: bytes of one; left, right: the operand that is transposed."""
     width = MAX_VECTORS * VECTOR_BYTES // item
-    panel = width if columns > width or right else 0
-    block = ROW_BLOCK + REST_ROWS if left and columns > width else 0
-    return min(depth, DEPTH_BLOCK) * (panel + block) + VECTOR_BYTES + (ROW_BLOCK * columns if depth > DEEP else 0)
+    is_aliased = columns >= ALIASED_COLUMNS and depth % (ALIASED // 8) == 0
+    panels = PANELS * width if columns > width or right else 0
+    block = ROW_BLOCK + REST_ROWS if is_aliased or (left and columns > width) else 0
+    return min(depth, CHAIN) * (panels + block) + VECTOR_BYTES + (ROW_BLOCK * columns if depth > DEEP else 0)
 
 
 def deep_scratch_size(depth: int, columns: int) -> int:
@@ -160,6 +167,36 @@ def _copy_left(array: Any, start: int, step: int, target: Any, rows: int, depth:
 
 
 @kernel
+def _copy_apart(array: Any, start: int, step: int, target: Any, rows: int, depth: int) -> None:
+    """Copy the first `depth` elements of rows that are `step` apart, row after row."""
+    for i in range(rows):
+        source, copy = part(array, start + i * step, depth), part(target, i * depth, depth)
+        for k in range(depth):
+            copy[k] = source[k]
+
+
+@kernel
+def _copy_panels(source: Any, layout: int, target: Any, width: int, columns: int, depth: int) -> None:
+    """Copy `columns` columns of the right operand into panels of `width`, one behind the other.
+
+    source: (vector, start, step between the rows of the matrix in memory).
+    """
+    array, start, step = source
+    lanes, whole = simd.lanes(array), columns // width if layout == AS_IT_IS else 0
+    row = simd.zero_tile(array, 1, MAX_VECTORS)
+    for k in range(depth if whole > 0 else 0):
+        for p in range(whole):
+            values = simd.load_tile(row, array, start + k * step + p * width, 0, lanes)
+            simd.store_tile(values, target, (p * depth + k) * width, 0, lanes)
+    for j in range(whole * width, columns, width):
+        copy, size = rest_of(target, j * depth), min(width, columns - j)
+        if layout == TRANSPOSED:
+            _copy_transposed((array, start + j * step, step), copy, width, size, depth)
+        else:
+            copy_rows((array, start + j, step), copy, width, size, depth)
+
+
+@kernel
 def _whole_steps(steps: int, later: int, columns: int, beyond: int) -> int:
     """How many steps can read `beyond` elements behind a row of the right operand and stay within it.
 
@@ -182,13 +219,18 @@ def _product(left: Any, right: Any, bias: Any, c: Any, scratch: Any) -> None:
     zero, unit = np.intp(0), np.intp(1)  # a literal in a tuple would be another type, compiled once more
     lanes = simd.lanes(c)
     width = MAX_VECTORS * lanes
-    copy_left = left_layout == TRANSPOSED and columns > width
+    is_aliased = left_layout == AS_IT_IS and left_row * c.itemsize % ALIASED == 0
+    copy_left = columns > width if left_layout == TRANSPOSED else is_aliased and columns >= ALIASED_COLUMNS
     copy_right = transposed or (columns > width and rows >= PACK_ROWS)
+    copy_left = copy_left and (copy_right or left_layout == TRANSPOSED)
     if not copy_right and rows < FEW_ROWS:
         width = ROW_VECTORS * lanes
-    flat, block = elements(c), rest_of(scratch, min(depth, DEPTH_BLOCK) * width if copy_right else 0)
-    height, chain = ROW_BLOCK if copy_left else rows, chain_of(depth)
+    chain = chain_of(depth)
     at_once, k = depth if depth <= DEPTH_BLOCK else DEPTH_BLOCK // chain * chain, zero
+    if copy_left or copy_right:
+        at_once = chain
+    flat, block = elements(c), rest_of(scratch, PANELS * at_once * width if copy_right else 0)
+    height, group = ROW_BLOCK if copy_left else rows, PANELS * width
     while k < depth:
         steps = min(at_once, depth - k)
         has_bias = k == 0 and bias.size > 0
@@ -198,18 +240,21 @@ def _product(left: Any, right: Any, bias: Any, c: Any, scratch: Any) -> None:
             start = k * left_step + i * left_row
             rest = start + tiles * ROWS * left_row
             operand: Any = (left_array, start, left_row, left_step, ROWS * left_row, rest, left_step)
-            if copy_left:
+            if copy_left and left_layout == AS_IT_IS:
+                _copy_apart(left_array, start, left_row, block, count, steps)
+                operand = (block, zero, steps, unit, ROWS * steps, tiles * ROWS * steps, unit)
+            elif copy_left:
                 _copy_left(left_array, start, left_step, block, count, steps)
                 operand = (block, zero, unit, np.intp(ROWS), ROWS * steps, tiles * ROWS * steps, np.intp(REST_ROWS))
             for j in range(0, columns, width):
                 size = min(width, columns - j)
                 vectors = (size + lanes - 1) // lanes
                 out = (flat, i * columns + j, columns, size - (vectors - 1) * lanes, k > 0)
-                if copy_right and transposed:
-                    _copy_transposed((right_array, j * right_step + k, right_step), scratch, width, size, steps)
-                elif copy_right:
-                    copy_rows((right_array, k * right_step + j, right_step), scratch, width, size, steps)
-                source: Any = (scratch, zero, width, steps, chain)
+                if copy_right and j % group == 0:
+                    first = j * right_step + k if transposed else k * right_step + j
+                    copied = min(group, columns - j)
+                    _copy_panels((right_array, first, right_step), right_layout, scratch, width, copied, steps)
+                source: Any = (scratch, j % group * steps, width, steps, chain)
                 if not copy_right:
                     beyond = max(zero, j + vectors * lanes - columns)
                     whole = _whole_steps(steps, depth - k - steps, columns, beyond)
