@@ -14,7 +14,7 @@ from fastnn.kernels.compile import kernel
 from fastnn.kernels.frames import BACKWARD, BATCH_STATISTICS, BATCH_SUMS, OFF, SLOTS, put_real
 from fastnn.kernels.matmul import share
 from fastnn.kernels.random_bits import key_of
-from fastnn.kernels.rows import all_finite, first_largest
+from fastnn.kernels.rows import all_finite, first_largest, is_first_largest
 from fastnn.kernels.units import part_unit, unit
 from fastnn.kernels.views import part as part_of
 from fastnn.kernels.views import vector_at
@@ -101,7 +101,7 @@ def count_hits(frame: Any, border: float, target_border: float, hits: Any) -> No
     rows = frames.integers_of(frame, frames.ROW_NUMBERS, y.shape[0])
     for n in range(y.shape[0]):
         if labels.size > 0:
-            hits[n] = 1 if first_largest(y[n]) == labels[rows[n]] else 0
+            hits[n] = 1 if is_first_largest(y[n], labels[rows[n]]) else 0
         else:
             hits[n] = is_hit(y[n], part_of(dense, rows[n] * width, width), border, target_border)
 

@@ -14,7 +14,7 @@ from fastnn.kernels.doors import Dense, Indices, Labels, Matrix, RealMatrix, Rea
 from fastnn.kernels.frames import SLOTS
 from fastnn.kernels.ground import DONE, OWN, Kind
 from fastnn.kernels.reductions import sum_in_order
-from fastnn.kernels.rows import all_finite, are_apart, first_largest
+from fastnn.kernels.rows import all_finite, are_apart, is_first_largest
 from fastnn.kernels.units import run_parts
 from fastnn.kernels.views import elements
 from fastnn.kernels.views import part as part_of
@@ -127,7 +127,7 @@ def hits(
         return ASK, 0
     for n in range(y.shape[0]):
         if has_labels:
-            count += 1 if first_largest(y[n]) == labels[n] else 0
+            count += 1 if is_first_largest(y[n], labels[n]) else 0
         else:
             count += is_hit(y[n], dense[n], border, target_border)
     return DONE, count
