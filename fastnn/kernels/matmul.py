@@ -2,8 +2,8 @@
 
 The output is computed tile by tile: a few rows by a few vectors of columns, kept in registers while one loop runs
 over the depth (the summed dimension) and adds, per step, a column of the left operand times a row of the right one.
-A panel is as many columns as the widest tile has, a block as many steps in depth as keep a panel in the cache. Operands
-are copied only if their rows lie far apart and the copy serves many tiles.
+A panel is as many columns as a tile has, a block as many steps in depth as keep a panel in the cache. Operands are
+copied only if their rows lie far apart and the copy serves many tiles.
 
 The depth is cut into chains of equal length. A chain is fma(..., fma(left[1], right[1], fma(left[0], right[0], start)))
 in order of depth, where the first chain starts with the bias and the others with 0; the chains are added in order, in a
@@ -26,10 +26,9 @@ import numpy as np
 from fastnn.kernels import simd
 from fastnn.kernels.compile import apart, kernel
 from fastnn.kernels.processor import VECTOR_BYTES
-from fastnn.kernels.tiles import FEW_ROWS, MAX_VECTORS, ROW_VECTORS, ROWS, panel
+from fastnn.kernels.tiles import FEW_ROWS, MAX_VECTORS, ROW_VECTORS, panel
 from fastnn.kernels.views import elements, matrix, part
 
-REST_ROWS = 12  # at least as many as remain after tiles of ROWS
 PANEL_COLUMNS = MAX_VECTORS * VECTOR_BYTES // 4  # of the widest tile, in float32
 # Steps of the longest chain, and of the longest sum in one chain. OpenBLAS cuts at 320 steps, and the rest in halves.
 # The error of a sum of positive numbers grows with the root of both, and should stay below twice NumPy's.
@@ -42,7 +41,12 @@ ROW_BLOCK = 192  # rows of the left operand, transposed, that are copied at once
 FEW_STEPS = 2  # in depth, too few for a tile to pay
 # The layout of an operand. Numbers, because True and False in a tuple are two types: all would be compiled three times.
 AS_IT_IS, TRANSPOSED = np.intp(0), np.intp(1)
-PACK_ROWS = 24  # rows for which copying a panel of a wider matrix pays
+# A panel of a wider matrix is copied for so many rows, if it lies in a stretch of memory that the second-level cache
+# does not hold: 100 x 784 x 64 takes 94 us with a copy and 87 without, 500 x 500 x 2048 takes 9.6 ms and 10.8.
+PACK_ROWS, SPAN = 24, 1 << 20
+# A transposed left operand is copied for so many columns, if it lies in so much: the gradient of 784 x 64 by 1000 rows
+# takes 1.21 ms with a copy and 0.92 without, of 4096 x 512 by 1000 rows 44 and 57.
+LEFT_COLUMNS, LEFT_SPAN = 256, 1 << 22
 # Rows that are multiples of 4 KB apart share the sets of a first-level cache, which then holds 8 of a tile's 12 rows:
 # 128 x 1024 x 1024 took 1.5 times as long as 128 x 1008 x 1024. Such rows are copied if there are so many columns.
 ALIASED, ALIASED_COLUMNS = 4096, 128
@@ -53,7 +57,7 @@ def scratch_size(depth: int, columns: int, transposed: str = "") -> int:
     wide = columns > PANEL_COLUMNS // 2  # float64 has half the columns
     is_aliased = columns >= ALIASED_COLUMNS and depth % (ALIASED // 8) == 0
     panels = PANELS * PANEL_COLUMNS if wide or transposed == "right" else 0
-    block = ROW_BLOCK + REST_ROWS if is_aliased or (wide and transposed == "left") else 0
+    block = ROW_BLOCK if is_aliased or (wide and transposed == "left") else 0
     return min(depth, CHAIN) * (panels + block) + VECTOR_BYTES // 4 + deep_scratch_size(depth, columns)
 
 
@@ -63,7 +67,7 @@ def most_scratch(depth: int, columns: int, item: int, left: bool, right: bool) -
     width = MAX_VECTORS * VECTOR_BYTES // item
     is_aliased = columns >= ALIASED_COLUMNS and depth % (ALIASED // 8) == 0
     panels = PANELS * width if columns > width or right else 0
-    block = ROW_BLOCK + REST_ROWS if is_aliased or (left and columns > width) else 0
+    block = ROW_BLOCK if is_aliased or (left and columns > width) else 0
     return min(depth, CHAIN) * (panels + block) + VECTOR_BYTES + (ROW_BLOCK * columns if depth > DEEP else 0)
 
 
@@ -89,20 +93,6 @@ def chain_of(depth: int) -> int:
         return depth
     chains = max(2, (depth + CHAIN - 1) // CHAIN)
     return ((depth + chains - 1) // chains + 15) // 16 * 16
-
-
-@kernel
-def _whole_tiles(rows: int) -> int:
-    """How many tiles of ROWS rows to take.
-
-    One less if tiles of FEW_ROWS then leave fewer single rows, each of which takes as long as a tile: 8 rows are two
-    tiles of 4, not one of 6 and 2 single ones.
-    """
-    tiles = rows // ROWS
-    rest = rows - tiles * ROWS
-    if tiles > 0 and rest % FEW_ROWS >= 2 and (rest + ROWS) % FEW_ROWS < 2:
-        tiles -= 1
-    return tiles
 
 
 @kernel
@@ -157,16 +147,6 @@ def _copy_transposed(source: Any, target: Any, stride: int, width: int, depth: i
 
 
 @kernel
-def _copy_left(array: Any, start: int, step: int, target: Any, rows: int, depth: int) -> None:
-    """Copy `depth` rows of `rows` elements for _panel, each tile's elements of all steps side by side."""
-    tiles = _whole_tiles(rows)
-    for tile in range(tiles):
-        copy_rows((array, start + tile * ROWS, step), rest_of(target, tile * ROWS * depth), ROWS, ROWS, depth)
-    done = tiles * ROWS
-    copy_rows((array, start + done, step), rest_of(target, done * depth), REST_ROWS, rows - done, depth)
-
-
-@kernel
 def _copy_apart(array: Any, start: int, step: int, target: Any, rows: int, depth: int) -> None:
     """Copy the first `depth` elements of rows that are `step` apart, row after row."""
     for i in range(rows):
@@ -205,6 +185,13 @@ def _whole_steps(steps: int, later: int, columns: int, beyond: int) -> int:
     return max(0, min(steps, steps + later - (beyond + columns - 1) // columns))
 
 
+@kernel
+def _vectors(left: int, rows: int, is_copied: bool) -> int:
+    """How many vectors of columns the next panel takes of the ones that are left."""
+    is_wide = left >= ROW_VECTORS and rows < FEW_ROWS and not is_copied
+    return ROW_VECTORS if is_wide else min(left, MAX_VECTORS)
+
+
 @apart
 def _product(left: Any, right: Any, bias: Any, c: Any, scratch: Any) -> None:
     """c (M, N) for at most DEEP steps, block by block in depth, rows and columns; operands are copied if that pays.
@@ -219,12 +206,11 @@ def _product(left: Any, right: Any, bias: Any, c: Any, scratch: Any) -> None:
     zero, unit = np.intp(0), np.intp(1)  # a literal in a tuple would be another type, compiled once more
     lanes = simd.lanes(c)
     width = MAX_VECTORS * lanes
-    is_aliased = left_layout == AS_IT_IS and left_row * c.itemsize % ALIASED == 0
-    copy_left = columns > width if left_layout == TRANSPOSED else is_aliased and columns >= ALIASED_COLUMNS
-    copy_right = transposed or (columns > width and rows >= PACK_ROWS)
-    copy_left = copy_left and (copy_right or left_layout == TRANSPOSED)
-    if not copy_right and rows < FEW_ROWS:
-        width = ROW_VECTORS * lanes
+    is_far = depth * left_step * c.itemsize >= LEFT_SPAN and columns >= LEFT_COLUMNS
+    is_aliased = left_row * c.itemsize % ALIASED == 0 and columns >= ALIASED_COLUMNS and rows >= PACK_ROWS
+    copy_left = is_far if left_layout == TRANSPOSED else is_aliased
+    is_far = depth * right_step * c.itemsize >= SPAN and columns > width and rows >= PACK_ROWS
+    copy_right = transposed or is_far
     chain = chain_of(depth)
     at_once, k = depth if depth <= DEPTH_BLOCK else DEPTH_BLOCK // chain * chain, zero
     if copy_left or copy_right:
@@ -236,19 +222,18 @@ def _product(left: Any, right: Any, bias: Any, c: Any, scratch: Any) -> None:
         has_bias = k == 0 and bias.size > 0
         for i in range(0, rows, height):
             count = min(height, rows - i)
-            tiles = _whole_tiles(count)
             start = k * left_step + i * left_row
-            rest = start + tiles * ROWS * left_row
-            operand: Any = (left_array, start, left_row, left_step, ROWS * left_row, rest, left_step)
+            operand: Any = (left_array, start, left_row, left_step)
             if copy_left and left_layout == AS_IT_IS:
                 _copy_apart(left_array, start, left_row, block, count, steps)
-                operand = (block, zero, steps, unit, ROWS * steps, tiles * ROWS * steps, unit)
+                operand = (block, zero, steps, unit)
             elif copy_left:
-                _copy_left(left_array, start, left_step, block, count, steps)
-                operand = (block, zero, unit, np.intp(ROWS), ROWS * steps, tiles * ROWS * steps, np.intp(REST_ROWS))
-            for j in range(0, columns, width):
-                size = min(width, columns - j)
-                vectors = (size + lanes - 1) // lanes
+                _copy_apart(left_array, start, left_step, block, steps, count)
+                operand = (block, zero, unit, count)
+            j = zero
+            while j < columns:
+                vectors = _vectors((columns - j + lanes - 1) // lanes, count, copy_right)
+                size = min(vectors * lanes, columns - j)
                 out = (flat, i * columns + j, columns, size - (vectors - 1) * lanes, k > 0)
                 if copy_right and j % group == 0:
                     first = j * right_step + k if transposed else k * right_step + j
@@ -259,7 +244,8 @@ def _product(left: Any, right: Any, bias: Any, c: Any, scratch: Any) -> None:
                     beyond = max(zero, j + vectors * lanes - columns)
                     whole = _whole_steps(steps, depth - k - steps, columns, beyond)
                     source = (right_array, k * right_step + j, right_step, whole, chain)
-                panel(vectors, steps, operand, source, (bias, j, has_bias), out, count, tiles)
+                panel(vectors, steps, operand, source, (bias, j, zero, has_bias), out, count)
+                j += size
         k += steps
 
 

@@ -16,11 +16,15 @@ from fastnn.kernels import processor, simd
 
 # Tiles are two vectors wide and have as many rows as the registers hold: rows x vectors accumulators, the vectors of
 # the right operand, and one for the left element. Wider tiles of fewer rows read the right operand from the
-# second-level cache faster than it delivers. One row, with fewer chains than an FMA takes cycles, takes four vectors.
+# second-level cache faster than it delivers. The remaining rows are taken by lower tiles. One or two rows, with fewer
+# chains than an FMA takes cycles, take more vectors if no panel is copied.
 MAX_VECTORS = 2
 ROWS = 12 if processor.REGISTERS == 32 else 6
-FEW_ROWS = 4  # for the remaining rows, before single ones: chains enough to keep the FMA units busy
-ROW_VECTORS = 4
+FEW_ROWS = 4
+HEIGHTS = (ROWS, 8, FEW_ROWS, 2, 1) if ROWS > 8 else (ROWS, FEW_ROWS, 2, 1)
+ROW_VECTORS = 4  # of tiles of one or two rows
+# The heights of the tiles of each width, in vectors; whoever takes wide tiles has at most so many rows.
+_HEIGHTS_OF = {1: HEIGHTS, 2: HEIGHTS, 4: (2, 1)}
 _INDEX = ir.IntType(64)
 _BOOL = ir.IntType(1)
 
@@ -29,8 +33,8 @@ class _Tile:
     """A function in the making, which computes the rows of a panel in tiles of one height."""
 
     def __init__(self, function: Any, height: int, vector: Any, vectors: int) -> None:
-        (self.left, self.left_row, self.left_step, self.next, self.right, self.right_step, self.whole, self.chain,
-         self.depth, self.bias, self.has_bias, self.out, self.out_row, self.count, self.resume, self.tiles,
+        (self.left, self.left_row, self.left_step, self.right, self.right_step, self.whole, self.chain, self.depth,
+         self.initial, self.initial_row, self.has_initial, self.out, self.out_row, self.count, self.resume, self.tiles,
          ) = function.args  # fmt: skip
         self.builder = ir.IRBuilder(function.append_basic_block("entry"))
         self.height, self.vector, self.vectors = height, vector, vectors
@@ -38,7 +42,6 @@ class _Tile:
         self.mask = simd.first_lanes(self.builder, vector, self.count)
         self.zero = ir.Constant(vector, None)
         self.sums = [[self.variable(self.zero) for _ in range(vectors)] for _ in range(height)]
-        self.initial = [self.variable(self.zero) for _ in range(vectors)]
 
     def variable(self, value: Any) -> Any:
         return cgutils.alloca_once_value(self.builder, value)
@@ -90,6 +93,18 @@ class _Tile:
         self.add_to(at_left, self.left_step)
         self.add_to(at_right, self.right_step)
 
+    def begin(self, pointer: Any) -> None:
+        """Build: begin the sums with what they are to begin with, or with 0."""
+        builder = self.builder
+        for sums in self.sums:
+            for total in sums:
+                builder.store(self.zero, total)
+        with builder.if_then(self.has_initial):
+            for sums in self.sums:
+                for value, total in zip(self.row(pointer, True), sums, strict=True):
+                    builder.store(value, total)
+                pointer = builder.gep(pointer, [self.initial_row])
+
     def store(self, pointer: Any, adds: Any) -> None:
         """Build: add to the sums the elements at a place, if a flag says so, then store the sums there."""
         builder = self.builder
@@ -104,17 +119,12 @@ class _Tile:
     def build(self) -> None:
         """Build the loop over tiles, one below the other, and over the chains of each."""
         builder = self.builder
-        with builder.if_then(self.has_bias):
-            for value, first in zip(self.row(self.bias, True), self.initial, strict=True):
-                builder.store(value, first)
         end, whole = (builder.mul(steps, self.right_step) for steps in (self.depth, self.whole))
         length = builder.mul(self.chain, self.right_step)
-        at_tile, at_left, at_right, at_out, done = (self.variable(self.number(0)) for _ in range(5))
+        at_tile, at_left, at_right, at_initial, at_out, done = (self.variable(self.number(0)) for _ in range(6))
         adds = self.variable(self.resume)
         with self.while_below(self.tiles, done):
-            for sums in self.sums:
-                for first, total in zip(self.initial, sums, strict=True):
-                    builder.store(builder.load(first), total)
+            self.begin(builder.gep(self.initial, [builder.load(at_initial)]))
             builder.store(builder.load(at_tile), at_left)
             builder.store(self.number(0), at_right)
             builder.store(self.resume, adds)
@@ -130,8 +140,8 @@ class _Tile:
                     for total in sums:
                         builder.store(self.zero, total)
                 builder.store(ir.Constant(_BOOL, 1), adds)
-            self.add_to(at_out, builder.mul(self.out_row, self.number(self.height)))
-            self.add_to(at_tile, self.next)
+            for place, row in ((at_out, self.out_row), (at_tile, self.left_row), (at_initial, self.initial_row)):
+                self.add_to(place, builder.mul(row, self.number(self.height)))
             self.add_to(done, self.number(1))
         builder.ret_void()
 
@@ -142,7 +152,8 @@ def _tile_function(module: Any, vector: Any, height: int, vectors: int) -> Any:
     if name in module.globals:
         return module.globals[name]
     pointer = vector.element.as_pointer()
-    arguments = [pointer, *[_INDEX] * 3, pointer, *[_INDEX] * 4, pointer, _BOOL, pointer, _INDEX, _INDEX, _BOOL, _INDEX]
+    arguments = [pointer, *[_INDEX] * 2, pointer, *[_INDEX] * 4, pointer, _INDEX, _BOOL, pointer, *[_INDEX] * 2]
+    arguments += [_BOOL, _INDEX]
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
     function.linkage = "internal"
     function.attributes.add("nounwind")
@@ -151,7 +162,7 @@ def _tile_function(module: Any, vector: Any, height: int, vectors: int) -> Any:
 
 
 def _lower_panel(
-    context: Any, vectors: Any, depth: Any, left: Any, right: Any, bias: Any, out: Any, rows: Any, tiles: Any
+    context: Any, vectors: Any, depth: Any, left: Any, right: Any, initial: Any, out: Any, rows: Any
 ) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         operands = [cgutils.unpack_tuple(builder, args[i], len(signature.args[i])) for i in range(2, 6)]
@@ -159,64 +170,61 @@ def _lower_panel(
             simd.pointer_to(context, builder, kind[0], values[0], values[1])
             for kind, values in zip(signature.args[2:6], operands, strict=True)
         ]
-        data, _, left_row, left_step, left_next, rest, rest_step = operands[0]
-        at_rest = simd.pointer_to(context, builder, left[0], data, rest)
+        _, _, left_row, left_step = operands[0]
         _, _, right_step, whole, chain = operands[1]
+        _, _, initial_row, has_initial = operands[2]
         _, _, out_row, count, resume = operands[3]
         vector = context.get_value_type(simd.Vector(left[0].dtype))
 
-        def call(height: int, width: int, of_left: list[Any], at_out: Any, number: Any) -> None:
-            of_right = [arrays[1], right_step, whole, chain, args[1], arrays[2], operands[2][2]]
-            of_out = [at_out, out_row, count, resume, number]
-            builder.call(_tile_function(builder.module, vector, height, width), [*of_left, *of_right, *of_out])
+        def tiles(height: int, width: int, done: Any, number: Any) -> None:
+            """Call the function for `number` tiles below the rows that are done."""
+            at_left, at_initial, at_out = (
+                builder.gep(pointer, [builder.mul(step, done)])
+                for pointer, step in ((arrays[0], left_row), (arrays[2], initial_row), (arrays[3], out_row))
+            )
+            of_right = [arrays[1], right_step, whole, chain, args[1], at_initial, initial_row, has_initial]
+            function = _tile_function(builder.module, vector, height, width)
+            builder.call(function, [at_left, left_row, left_step, *of_right, at_out, out_row, count, resume, number])
 
-        def below(pointer: Any, step: Any, number: Any) -> Any:
-            return builder.gep(pointer, [builder.mul(step, number)])
-
-        done = builder.mul(args[7], ir.Constant(_INDEX, ROWS))
-        left_over = builder.sub(args[6], done)
-        few = builder.sdiv(left_over, ir.Constant(_INDEX, FEW_ROWS))
-        done_of_rest = builder.mul(few, ir.Constant(_INDEX, FEW_ROWS))
-        behind = below(arrays[3], out_row, done)
-        low_next = builder.mul(left_row, ir.Constant(_INDEX, FEW_ROWS))
-        last = below(at_rest, left_row, done_of_rest)
-        for width in range(1, ROW_VECTORS + 1):
+        for width, heights in _HEIGHTS_OF.items():
             with builder.if_then(builder.icmp_signed("==", args[0], ir.Constant(_INDEX, width))):
-                if width > MAX_VECTORS:
-                    call(1, width, [at_rest, left_row, rest_step, left_row], arrays[3], args[6])
-                    continue
-                call(ROWS, width, [arrays[0], left_row, left_step, left_next], arrays[3], args[7])
-                call(FEW_ROWS, width, [at_rest, left_row, rest_step, low_next], behind, few)
-                at = below(behind, out_row, done_of_rest)
-                call(1, width, [last, left_row, rest_step, left_row], at, builder.sub(left_over, done_of_rest))
+                done: Any = ir.Constant(_INDEX, 0)
+                for height in heights:
+                    step = ir.Constant(_INDEX, height)
+                    number = builder.sdiv(builder.sub(args[6], done), step)
+                    with builder.if_then(builder.icmp_signed(">", number, ir.Constant(_INDEX, 0))):
+                        tiles(height, width, done, number)
+                    done = builder.add(done, builder.mul(number, step))
         return context.get_dummy_value()
 
-    return types.void(vectors, depth, left, right, bias, out, rows, tiles), codegen
+    return types.void(vectors, depth, left, right, initial, out, rows), codegen
 
 
 @simd.lowered(_lower_panel)
-def panel(vectors: int, depth: int, left: Any, right: Any, bias: Any, out: Any, rows: int, tiles: int) -> None:
-    """Compute all rows of one panel of so many vectors: `tiles` of ROWS rows, then of FEW_ROWS, then single ones.
+def panel(vectors: int, depth: int, left: Any, right: Any, initial: Any, out: Any, rows: int) -> None:
+    """Compute all rows of one panel of 1, 2 or 4 vectors: in tiles of the first of HEIGHTS, then of the next.
 
-    More than MAX_VECTORS: single ones only, and no `tiles`. left is (array, start, step between rows, step in depth) of
-    the rows of the tall tiles, then (step between tall tiles, start and step in depth of the rest); right is (array,
-    start, step in depth, how many steps can read whole vectors without reading past its end, steps of a chain); bias is
-    (array, start, whether there is one); out is (array, start, step between rows, elements of the last vector, whether
-    to add to what is there). The indices are intp.
+    A panel of more than MAX_VECTORS is computed in tiles of two rows, or of one, at once. left is (array, start, step
+    between rows, step in depth); right is (array, start, step in depth, how many steps can read whole vectors without
+    reading past its end, steps of a chain); initial is (array, start, step between rows, whether there is any: what the
+    first chain begins with); out is (array, start, step between rows, elements of the last vector, whether to add to
+    what is there). The indices are intp.
     """
-    left_array, start, row, step, of_tiles, rest, rest_step = left
+    left_array, start, row, step = left
     right_array, right_start, right_step, _, chain = right
+    initial_array, initial_start, initial_row, has_initial = initial
     out_array, out_start, out_row, count, adds = out
-    tall, i = tiles * ROWS, np.arange(rows)
-    starts = np.where(i < tall, start + i // ROWS * of_tiles + i % ROWS * row, rest + (i - tall) * row)
-    steps = np.where(i < tall, step, rest_step)
+    i = np.arange(rows)
     columns = np.arange((vectors - 1) * simd.lanes(right_array) + count)
     factors, values, result = left_array.reshape(-1), right_array.reshape(-1), out_array.reshape(-1)
     places = out_start + i[:, None] * out_row + columns
     total = np.zeros(places.shape, out_array.dtype)
-    total += bias[0][bias[1] + columns] if bias[2] else 0
+    if has_initial:
+        total += initial_array.reshape(-1)[initial_start + i[:, None] * initial_row + columns]
     for begin in range(0, depth, chain):
         for k in range(begin, min(depth, begin + chain)):
-            total = factors[starts + k * steps][:, None] * values[right_start + k * right_step + columns] + total
+            total = (
+                factors[start + i * row + k * step][:, None] * values[right_start + k * right_step + columns] + total
+            )
         result[places] = result[places] + total if adds else total
         total, adds = np.zeros_like(total), True
