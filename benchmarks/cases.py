@@ -56,7 +56,7 @@ class Case:
     def data(self, mnist: pathlib.Path | None = None) -> Data:
         """Inputs and initial parameters in float32, always the same; `mnist` is a file for the cases that use it."""
         rng = np.random.default_rng(0)
-        if self.kind in {"numerical_gradient", "deep_gradient"}:
+        if self.kind in {"numerical_gradient", "deep_gradient", "dropin_gradient"}:
             return data.gradient(rng, self.sizes, "dense" in self.variant, mnist)
         if self.kind == "epoch" and mnist is not None:
             with np.load(mnist) as stored:
@@ -132,6 +132,8 @@ KINDS = {
     "numerical_gradient": Kind(("numpy", "numpy_loop", "fastnn"), data.batch, expected.gradient, 1e-2),
     # N, widths; without the structured version in NumPy, of which one call takes minutes
     "deep_gradient": Kind(("numpy_loop", "fastnn"), data.batch, expected.gradient, 1e-2),
+    # N, widths of the book's network of two layers
+    "dropin_gradient": Kind(("numpy_loop", "fastnn"), data.batch, expected.gradient, 1e-2),
     # variables
     "function_gradient": Kind(("numpy", "fastnn", "scipy", "numdifftools"), data.point, expected.function, 1e-4),
     # N, D, H
@@ -174,7 +176,9 @@ KINDS = {
     # samples, N, widths
     "epoch": Kind(_NETWORK_LIBRARIES, data.samples, expected.epoch, 1e-3, flop=_epoch_flop),
     # N, widths
-    "predict": Kind(_NETWORK_LIBRARIES[:-1], data.batch, expected.predict, 1e-5, flop=_predict_flop),
+    "predict": Kind(
+        (*_NETWORK_LIBRARIES[:-1], "onnxruntime", "openvino"), data.batch, expected.predict, 1e-5, flop=_predict_flop
+    ),
     # M of a square product, then N and widths of a step
     "contention": Kind(("numpy", "fastnn", "both"), data.contention, expected.contention, 1e-3),
 }
@@ -211,8 +215,10 @@ _BOOK = [(100, 784, 50), (784, 100, 50), (128, 784, 256)]
 # Batch and widths; True for the ones in --quick.
 _STEPS: list[tuple[bool, int, tuple[int, ...]]] = [
     (True, 1, (784, 50, 10)),
+    (False, 7, (19, 23, 3)),
     (False, 10, (20, 16, 4)),
     (True, 32, (64, 32, 10)),
+    (False, 50, (300, 70, 12)),
     (False, 64, (256, 128, 64, 10)),
     (True, 100, (784, 50, 10)),
     (False, 100, (784, 100, 100, 10)),
@@ -265,6 +271,7 @@ def _small(n: int) -> list[Case]:
 _GRADIENTS: list[tuple[bool, tuple[int, ...], str]] = [
     (True, (784, 50, 10), "sigmoid"),
     (False, (784, 50, 10), "sigmoid, dense inputs"),
+    (False, (784, 61, 37, 10), "tanh"),
     (False, (784, 100, 100, 10), "relu"),
 ]
 
@@ -279,6 +286,13 @@ CASES: tuple[Case, ...] = (
             quick,
         )
         for quick, widths, variant in _GRADIENTS
+    ),
+    Case(
+        "numerical gradient of the drop-in 100, 784-50-10, sigmoid",
+        "gradients",
+        "dropin_gradient",
+        (100, 784, 50, 10),
+        "sigmoid",
     ),
     *(
         Case(f"gradient of a {variant} f of {n:,}", "gradients", "function_gradient", (n,), variant, quick=n == 1000)
@@ -313,7 +327,11 @@ CASES: tuple[Case, ...] = (
     *_by_shape("models", "perceptron", [(1000, 20), (1000, 784)], []),
     *_by_shape("models", "line_fit_losses", [(200, 200, 1000)], []),
     *(_network("epochs", "epoch", h == 50, [60_000, 100], (784, h, 10)) for h in (50, 256)),
-    *(_network("inference", "predict", h == 50, [n], (784, h, 10)) for n in (1, 1000) for h in (50, 256)),
+    *(
+        _network("inference", "predict", n != 32 and widths == (784, 50, 10), [n], widths)
+        for n in (1, 32, 1000)
+        for widths in ((784, 50, 10), (784, 256, 10), (784, 512, 512, 10))
+    ),
     *(
         Case(
             ", ".join(filter(None, ["product 512x512x512 and step 100, 784-50-10", variant])),

@@ -21,13 +21,14 @@ REMOVED_VARIABLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 @dataclass(frozen=True)
 class Implementation:
-    """A column of the tables. `peer` is its name for --peers; `blas` whether it uses NumPy's BLAS."""
+    """A column of the tables. `peer` is its name for --peers; `blas` whether it uses NumPy's BLAS; `needs` more."""
 
     label: str
     package: str
     module: str
     peer: str
     blas: bool = False
+    needs: tuple[str, ...] = ()  # packages beside its own
 
 
 IMPLEMENTATIONS = {
@@ -43,6 +44,8 @@ IMPLEMENTATIONS = {
     "scipy": Implementation("SciPy", "scipy", "with_scipy", "scipy"),
     "numdifftools": Implementation("numdifftools", "numdifftools", "with_scipy", "numdifftools"),
     "torch_compiled": Implementation("PyTorch, compiled", "torch", "with_torch", "torch_compiled"),
+    "onnxruntime": Implementation("ONNX Runtime", "onnxruntime", "with_runtimes", "onnxruntime", needs=("onnx",)),
+    "openvino": Implementation("OpenVINO", "openvino", "with_runtimes", "openvino", needs=("onnx",)),
 }
 ALWAYS = ("fastnn", "numpy")  # of --peers
 PEERS = tuple(dict.fromkeys(implementation.peer for implementation in IMPLEMENTATIONS.values()))
@@ -79,9 +82,9 @@ class Target:
 
 def why_absent(name: str) -> str | None:
     """Why an implementation cannot run here; None if it can."""
-    package = IMPLEMENTATIONS[name].package
-    if importlib.util.find_spec(package) is None:
-        return f"{package} is not installed"
+    for package in (IMPLEMENTATIONS[name].package, *IMPLEMENTATIONS[name].needs):
+        if importlib.util.find_spec(package) is None:
+            return f"{package} is not installed"
     if name == "torch_compiled" and not any(map(shutil.which, _compilers())):
         return "torch.compile needs a C++ compiler, and there is none"
     return None

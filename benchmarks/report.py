@@ -35,12 +35,13 @@ Rows = dict[tuple[str, str, int], Row]
 HOW = """Each library runs in a process of its own, with the threads that the table says, without OPENBLAS_CORETYPE and
 OPENBLAS_L2_SIZE. All start from the same float32 data and parameters, and what they compute is compared with NumPy in
 float64 before anything is timed. The first calls, which compile, are not part of the times. A time is the 10th
-percentile of the samples; the JSON file has medians and quartiles. Outputs go into arrays that exist where
-the library offers that (NumPy, PyTorch's products and activations, fastnn). "In a run" is a step as part of many that
-one call makes. A ratio is the time of the fastest other library, divided by that of fastnn; runs count only against
-runs. The plain loop of a numerical gradient is timed on 20 entries, from which its time for all is calculated. A first
-step on a fresh machine is one from an installed wheel with an empty cache of kernels; libraries that keep nothing from
-one process to the next take what they always take. MKL, and so PyTorch, keeps to AVX2 on AMD processors."""
+percentile of the samples; the JSON file has medians and quartiles. Outputs go into arrays that exist where the library
+offers that (NumPy, PyTorch's products and activations, ONNX Runtime, OpenVINO, fastnn). "In a run" is a step as part
+of many that one call makes. A ratio is the time of the fastest other library, divided by that of fastnn; runs count
+only against runs. The plain loop of a numerical gradient is timed on 20 entries, from which its time for all is
+calculated. A first step on a fresh machine is one from an installed wheel with an empty cache of kernels; libraries
+that keep nothing from one process to the next take what they always take. MKL, and so PyTorch, keeps to AVX2 on AMD
+processors. ONNX Runtime and OpenVINO have a model made for each batch size, in float32."""
 
 
 # --- reading -------------------------------------------------------------------------------------------

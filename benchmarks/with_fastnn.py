@@ -23,6 +23,7 @@ from benchmarks.expected import (
     compared,
 )
 from benchmarks.peers import Target
+from benchmarks.two_layer_net import TwoLayerNet
 from fastnn import operations
 
 EPOCHS_PER_CALL = 3  # a call of `fit` checks its data once
@@ -32,15 +33,21 @@ RUN_FLOP, RUN_BYTES, FEWEST_STEPS, MOST_STEPS = 2e9, 64e6, 8, 4000
 
 def numerical_gradient(case: Case, data: Data, threads: int) -> Target:
     widths = case.sizes[1:]
-    activation = {"sigmoid": fastnn.Sigmoid(), "relu": fastnn.Relu()}[case.variant.split(",")[0]]
+    activation = {"sigmoid": fastnn.Sigmoid(), "tanh": fastnn.Tanh(), "relu": fastnn.Relu()}[case.variant.split(",")[0]]
     layers = [layer for pair in itertools.pairwise(widths) for layer in (fastnn.Affine(*pair), activation)]
     made = fastnn.Network(layers[:-1], rng=0, dtype="float64")
     for name, value in data["weights"].items():
         made.params[name] = value
-    return Target(
-        lambda: made.numerical_gradient(data["x"], data["t"], h=STEP),
-        lambda results: _some_and_all(np.concatenate([part.ravel() for part in results[0].values()])),
-    )
+    return Target(lambda: made.numerical_gradient(data["x"], data["t"], h=STEP), _of_parameters)
+
+
+def dropin_gradient(case: Case, data: Data, threads: int) -> Target:
+    net = TwoLayerNet({name: value.copy() for name, value in data["weights"].items()})
+    return Target(lambda: net.numerical_gradient(data["x"], data["t"]), _of_parameters)
+
+
+def _of_parameters(results: list[dict[str, Any]]) -> list[Any]:
+    return _some_and_all(np.concatenate([part.ravel() for part in results[0].values()]))
 
 
 def _some_and_all(gradient: Any) -> list[Any]:
@@ -205,6 +212,7 @@ def contention_step(case: Case, data: Data) -> Target:
 _FASTNN: dict[str, Callable[[Case, Data, int], Target]] = {
     "numerical_gradient": numerical_gradient,
     "deep_gradient": numerical_gradient,
+    "dropin_gradient": dropin_gradient,
     "function_gradient": function_gradient,
     "affine_forward": affine_forward,
     "affine_backward": affine_backward,

@@ -243,7 +243,7 @@ def square(case: Case, data: Data) -> tuple[Callable[[], object], Any]:
 
 
 FACTORIES = {
-    "numpy_loop": {"numerical_gradient": plain_loop, "deep_gradient": plain_loop},
+    "numpy_loop": dict.fromkeys(("numerical_gradient", "deep_gradient", "dropin_gradient"), plain_loop),
     "numpy": {
         "numerical_gradient": numerical_gradient,
         "function_gradient": function_gradient,

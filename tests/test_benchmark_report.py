@@ -30,6 +30,8 @@ TIMES = {
     "jax_run": 30e-6,
     "sklearn": 1e-3,
     "torch_compiled": 150e-6,
+    "onnxruntime": 170e-6,
+    "openvino": 180e-6,
 }
 
 

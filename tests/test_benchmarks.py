@@ -117,6 +117,22 @@ def test_every_case_agrees(name: str) -> None:
     assert all(0 <= row["error"] <= BY_NAME[row["case"]].tolerance for row in rows)
 
 
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_runtimes_are_absent_without_onnx(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda package: None if package == "onnx" else object())
+    assert peers.why_absent(name) == "onnx is not installed"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads' times are read from /proc")
+def test_runtimes_have_the_threads_of_the_row() -> None:
+    """Products of a large batch keep as many processors busy as threads were asked for."""
+    for name in ("onnxruntime", "openvino"):
+        if (reason := peers.why_absent(name)) is not None:
+            pytest.skip(reason)
+        lines = in_the_checkout("-c", COUNT_THREADS, name)
+        assert [int(line) for line in lines.split()] == [0, 1], name
+
+
 def test_worker_refuses_unknown_cases() -> None:
     command = [sys.executable, "-m", "benchmarks.worker", "numpy", "1", "product of nothing"]
     done = subprocess.run(command, cwd=peers.ROOT, env=peers.child_environment(), capture_output=True, text=True)
@@ -143,6 +159,27 @@ print(json.dumps(dict(os.environ)))
     assert found["numpy"]["OPENBLAS_NUM_THREADS"] == "3"
     assert found["fastnn"]["OPENBLAS_NUM_THREADS"] == "1"
     assert found["jax"]["NPROC"] == "3" and "XLA_FLAGS" in found["jax"]
+
+
+# How many threads of the process have worked during predictions beside this one, with 1 thread and with 2.
+COUNT_THREADS = """
+import os, pathlib, sys
+from benchmarks import peers
+from benchmarks.cases import BY_NAME
+
+def worked():
+    place = pathlib.Path("/proc/self/task")
+    return {task.name: int((task / "stat").read_text().rpartition(")")[2].split()[11]) for task in place.iterdir()}
+
+case = BY_NAME["predict 1,000, 784-512-512-10"]
+for threads in (1, 2):
+    target = peers.factories(sys.argv[1])["predict"](case, case.data(), threads)
+    before = worked()
+    for _ in range(20):
+        target.call()
+    after = worked()
+    print(sum(after[task] - before.get(task, 0) > 2 for task in after if task != str(os.getpid())))
+"""
 
 
 FAKE_WORKER = """
@@ -290,7 +327,7 @@ def test_help_names_what_there_is() -> None:
         (
             ["--peers", "numpy,keras"],
             "--peers: expected names out of numpy, fastnn, torch, jax, sklearn, scipy, numdifftools, torch_compiled, "
-            "got keras; see --help",
+            "onnxruntime, openvino, got keras; see --help",
         ),
         (
             ["--groups", "steps,nothing"],
