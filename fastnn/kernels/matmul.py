@@ -27,7 +27,7 @@ from fastnn.kernels import simd
 from fastnn.kernels.compile import apart, kernel
 from fastnn.kernels.processor import VECTOR_BYTES
 from fastnn.kernels.tiles import FEW_ROWS, MAX_VECTORS, ROW_VECTORS, panel
-from fastnn.kernels.views import elements, matrix, part
+from fastnn.kernels.views import elements, part
 
 PANEL_COLUMNS = MAX_VECTORS * VECTOR_BYTES // 4  # of the widest tile, in float32
 # Steps of the longest chain, and of the longest sum in one chain. OpenBLAS cuts at 320 steps, and the rest in halves.
@@ -50,6 +50,9 @@ LEFT_COLUMNS, LEFT_SPAN = 256, 1 << 22
 # Rows that are multiples of 4 KB apart share the sets of a first-level cache, which then holds 8 of a tile's 12 rows:
 # 128 x 1024 x 1024 took 1.5 times as long as 128 x 1008 x 1024. Such rows are copied if there are so many columns.
 ALIASED, ALIASED_COLUMNS = 4096, 128
+# Rows for which copied panels are used before the next ones take their place: 512 x 2048 x 2048 takes 48 ms with 192
+# and 42 with 768; beyond, the rows would leave the last-level cache.
+TALL_BLOCK = 768
 
 
 def scratch_size(depth: int, columns: int, transposed: str = "") -> int:
@@ -57,7 +60,7 @@ def scratch_size(depth: int, columns: int, transposed: str = "") -> int:
     wide = columns > PANEL_COLUMNS // 2  # float64 has half the columns
     is_aliased = columns >= ALIASED_COLUMNS and depth % (ALIASED // 8) == 0
     panels = PANELS * PANEL_COLUMNS if wide or transposed == "right" else 0
-    block = ROW_BLOCK if is_aliased or (wide and transposed == "left") else 0
+    block = TALL_BLOCK if is_aliased else ROW_BLOCK if wide and transposed == "left" else 0
     return min(depth, CHAIN) * (panels + block) + VECTOR_BYTES // 4 + deep_scratch_size(depth, columns)
 
 
@@ -67,7 +70,7 @@ def most_scratch(depth: int, columns: int, item: int, left: bool, right: bool) -
     width = MAX_VECTORS * VECTOR_BYTES // item
     is_aliased = columns >= ALIASED_COLUMNS and depth % (ALIASED // 8) == 0
     panels = PANELS * width if columns > width or right else 0
-    block = ROW_BLOCK if is_aliased or (left and columns > width) else 0
+    block = TALL_BLOCK if is_aliased else ROW_BLOCK if left and columns > width else 0
     return min(depth, CHAIN) * (panels + block) + VECTOR_BYTES + (ROW_BLOCK * columns if depth > DEEP else 0)
 
 
@@ -84,6 +87,13 @@ def share(count: int, part: int, parts: int) -> int:
     however few there are: what a region gains is judged by it (launches.py).
     """
     return min(count, (max(count * part // parts, min(part, 1)) + 3) // 4 * 4)
+
+
+@kernel
+def share_of_columns(count: int, part: int, parts: int) -> int:
+    """The first of `count` columns of part number `part`: in whole panels, so that only the last one has a rest."""
+    panels = (count + PANEL_COLUMNS - 1) // PANEL_COLUMNS
+    return min(count, panels * part // parts * PANEL_COLUMNS)
 
 
 @kernel
@@ -180,7 +190,7 @@ def _copy_panels(source: Any, layout: int, target: Any, width: int, columns: int
 def _whole_steps(steps: int, later: int, columns: int, beyond: int) -> int:
     """How many steps can read `beyond` elements behind a row of the right operand and stay within it.
 
-    later: the number of steps behind these.
+    later: the number of steps behind these; columns: those of the right operand.
     """
     return max(0, min(steps, steps + later - (beyond + columns - 1) // columns))
 
@@ -193,13 +203,13 @@ def _vectors(left: int, rows: int, is_copied: bool) -> int:
 
 
 @apart
-def _product(left: Any, right: Any, bias: Any, c: Any, scratch: Any) -> None:
-    """c (M, N) for at most DEEP steps, block by block in depth, rows and columns; operands are copied if that pays.
+def _product(left: Any, right: Any, bias: Any, out: Any, scratch: Any) -> None:
+    """c (M, N) for at most DEEP steps, block by block in rows, depth and columns; operands are copied if that pays.
 
     left: (vector, step between rows, step in depth, layout); right: (vector, depth, step between rows of the matrix in
-    memory, layout).
+    memory, layout); out: (vector, M, N, step between rows).
     """
-    rows, columns = c.shape
+    c, rows, columns, out_step = out
     left_array, left_row, left_step, left_layout = left
     right_array, depth, right_step, right_layout = right
     transposed = right_layout == TRANSPOSED
@@ -212,16 +222,15 @@ def _product(left: Any, right: Any, bias: Any, c: Any, scratch: Any) -> None:
     is_far = depth * right_step * c.itemsize >= SPAN and columns > width and rows >= PACK_ROWS
     copy_right = transposed or is_far
     chain = chain_of(depth)
-    at_once, k = depth if depth <= DEPTH_BLOCK else DEPTH_BLOCK // chain * chain, zero
+    at_once = depth if depth <= DEPTH_BLOCK else DEPTH_BLOCK // chain * chain
     if copy_left or copy_right:
         at_once = chain
-    flat, block = elements(c), rest_of(scratch, PANELS * at_once * width if copy_right else 0)
-    height, group = ROW_BLOCK if copy_left else rows, PANELS * width
-    while k < depth:
-        steps = min(at_once, depth - k)
-        has_bias = k == 0 and bias.size > 0
-        for i in range(0, rows, height):
-            count = min(height, rows - i)
+    block, group = rest_of(scratch, PANELS * at_once * width if copy_right else 0), PANELS * width
+    height = ROW_BLOCK if copy_left and left_layout == TRANSPOSED else TALL_BLOCK if copy_left or copy_right else rows
+    for i in range(0, rows, height):
+        count, k = min(height, rows - i), zero
+        while k < depth:
+            steps = min(at_once, depth - k)
             start = k * left_step + i * left_row
             operand: Any = (left_array, start, left_row, left_step)
             if copy_left and left_layout == AS_IT_IS:
@@ -234,7 +243,7 @@ def _product(left: Any, right: Any, bias: Any, c: Any, scratch: Any) -> None:
             while j < columns:
                 vectors = _vectors((columns - j + lanes - 1) // lanes, count, copy_right)
                 size = min(vectors * lanes, columns - j)
-                out = (flat, i * columns + j, columns, size - (vectors - 1) * lanes, k > 0)
+                target = (c, i * out_step + j, out_step, size - (vectors - 1) * lanes, k > 0)
                 if copy_right and j % group == 0:
                     first = j * right_step + k if transposed else k * right_step + j
                     copied = min(group, columns - j)
@@ -242,11 +251,11 @@ def _product(left: Any, right: Any, bias: Any, c: Any, scratch: Any) -> None:
                 source: Any = (scratch, j % group * steps, width, steps, chain)
                 if not copy_right:
                     beyond = max(zero, j + vectors * lanes - columns)
-                    whole = _whole_steps(steps, depth - k - steps, columns, beyond)
+                    whole = _whole_steps(steps, depth - k - steps, right_step, beyond)
                     source = (right_array, k * right_step + j, right_step, whole, chain)
-                panel(vectors, steps, operand, source, (bias, j, zero, has_bias), out, count)
+                panel(vectors, steps, operand, source, (bias, j, zero, k == 0 and bias.size > 0), target, count)
                 j += size
-        k += steps
+            k += steps
 
 
 @kernel
@@ -257,25 +266,25 @@ def add_to(sums: Any, target: Any) -> None:
 
 
 @kernel
-def _product_of_any_depth(left: Any, right: Any, bias: Any, c: Any, scratch: Any) -> None:
+def _product_of_any_depth(left: Any, right: Any, bias: Any, out: Any, scratch: Any) -> None:
     """Compute _product for any depth: beyond DEEP steps, a sum of products of DEEP steps, added in order."""
     left_array, left_row, left_step, left_layout = left
     right_array, depth, right_step, right_layout = right
-    rows, columns = c.shape
-    if rows == 0:
+    c, rows, columns, out_step = out
+    if rows == 0 or columns == 0:
         return
     step: Any = np.intp(1) if right_layout == TRANSPOSED else right_step
     height, kept = (ROW_BLOCK, ROW_BLOCK * columns) if depth > DEEP else (rows, 0)
+    sums = part(scratch, 0, kept)
     for i in range(0, rows, height):
-        count = min(height, rows - i)
-        target, sums = part(elements(c), i * columns, count * columns), part(scratch, 0, kept)
+        count, target = min(height, rows - i), rest_of(c, i * out_step)
         for k in range(0, depth, DEEP):
             operand = (rest_of(left_array, i * left_row + k * left_step), left_row, left_step, left_layout)
             source = (rest_of(right_array, k * step), min(DEEP, depth - k), right_step, right_layout)
-            out = matrix(target if k == 0 else sums, 0, count, columns)
-            _product(operand, source, part(bias, 0, bias.size if k == 0 else 0), out, rest_of(scratch, kept))
-            if k > 0:
-                add_to(part(sums, 0, target.size), target)
+            place = (target, count, columns, out_step) if k == 0 else (sums, count, columns, columns)
+            _product(operand, source, part(bias, 0, bias.size if k == 0 else 0), place, rest_of(scratch, kept))
+            for r in range(count if k > 0 else 0):
+                add_to(part(sums, r * columns, columns), part(target, r * out_step, columns))
 
 
 @kernel
@@ -311,7 +320,19 @@ def product(a: Any, a_layout: Any, b: Any, b_layout: Any, bias: Any, scratch: An
             return
         left = (rest_of(elements(a), first), np.intp(1), a.shape[1], a_layout)
     depth = b.shape[1] if b_layout == TRANSPOSED else b.shape[0]
-    _product_of_any_depth(left, (elements(b), depth, b.shape[1], b_layout), bias, c, scratch)
+    out = (elements(c), c.shape[0], c.shape[1], c.shape[1])
+    _product_of_any_depth(left, (elements(b), depth, b.shape[1], b_layout), bias, out, scratch)
+
+
+@kernel
+def product_of_columns(a: Any, b: Any, b_layout: Any, bias: Any, scratch: Any, c: Any, begin: int, end: int) -> None:
+    """Compute the columns [begin, end) of c = a b + bias; see `product`."""
+    left = (elements(a), a.shape[1], np.intp(1), AS_IT_IS)
+    is_transposed, step, width = b_layout == TRANSPOSED, b.shape[1], end - begin
+    right = (rest_of(elements(b), begin * step if is_transposed else begin), a.shape[1], step, b_layout)
+    some_bias = part(bias, begin, width) if bias.size > 0 else bias
+    out = (rest_of(elements(c), begin), c.shape[0], width, c.shape[1])
+    _product_of_any_depth(left, right, some_bias, out, scratch)
 
 
 @kernel
