@@ -55,9 +55,9 @@ class Effort:
 def main(options: argparse.Namespace) -> int:
     """Run the benchmarks by the options of `fastnn bench`; return 1 if a row of fastnn has failed or differs."""
     started = time.monotonic()
-    chosen = _names("--peers", options.peers, peers.PEERS) if options.peers else list(peers.PEERS)
-    groups = _names("--groups", options.groups, GROUPS) if options.groups else list(GROUPS)
-    counts = _thread_counts(options.threads)
+    chosen = names("--peers", options.peers, peers.PEERS) if options.peers else list(peers.PEERS)
+    groups = names("--groups", options.groups, GROUPS) if options.groups else list(GROUPS)
+    counts = thread_counts(options.threads)
     effort = Effort(1.0, 10, 5, cold=True)
     if options.quick:
         counts = counts if options.threads else counts[:1]
@@ -66,7 +66,7 @@ def main(options: argparse.Namespace) -> int:
     cases = [case for case in CASES if case.group in groups and (case.quick or not options.quick)]
     folder = pathlib.Path(options.out) if options.out else report.RESULTS
     folder.mkdir(parents=True, exist_ok=True)  # before the work, not after it
-    say: Callable[[str], None] = _silent if options.json else _print
+    say: Callable[[str], None] = silent if options.json else say_line
     result = measure(cases, {*chosen, *peers.ALWAYS}, counts, effort, say)
     result |= {"quick": options.quick, "minutes": (time.monotonic() - started) / 60}
     _write(result, folder, "quick" if options.quick else "latest", say)
@@ -80,7 +80,7 @@ def _is_wrong(row: Row) -> bool:
     return row["status"] in {"differs", "failed"}
 
 
-def _names(option: str, given: str, known: tuple[str, ...]) -> list[str]:
+def names(option: str, given: str, known: tuple[str, ...]) -> list[str]:
     """The names that an option lists, in the order of the known ones."""
     asked = [name.strip() for name in given.split(",")]
     unknown = [name for name in asked if name not in known]
@@ -89,7 +89,7 @@ def _names(option: str, given: str, known: tuple[str, ...]) -> list[str]:
     return [name for name in known if name in asked]
 
 
-def _thread_counts(given: str | None) -> list[int]:
+def thread_counts(given: str | None) -> list[int]:
     """The numbers of threads, the largest first; all processors and one if none is given."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if given is None:
@@ -118,11 +118,11 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         scratch = pathlib.Path(folder)
         uses_mnist = any(case.kind == "epoch" for case in cases)
-        mnist, result["epoch_data"] = _mnist(scratch) if uses_mnist else (None, None)
+        mnist, result["epoch_data"] = mnist_file(scratch) if uses_mnist else (None, None)
         result["limits"] = _limits(counts, effort)
         plan = [(name, count) for name in names for count in counts]
         total = sum(len(_suitable(cases, name, count)) for name, count in plan)
-        with Progress(total, "cases", unit="cases", enabled=say is not _silent) as bar:
+        with Progress(total, "cases", unit="cases", enabled=say is not silent) as bar:
             for name, count in plan:
                 worker = Worker(name, count, effort, scratch, mnist)
                 for row in _rows(worker, _suitable(cases, name, count), absent.get(name)):
@@ -283,7 +283,7 @@ def _memory(
     return found
 
 
-def _mnist(folder: pathlib.Path) -> tuple[pathlib.Path | None, str]:
+def mnist_file(folder: pathlib.Path) -> tuple[pathlib.Path | None, str]:
     """MNIST in a file that workers read without fastnn, if it is on this machine; and the name of the epochs' data."""
     given = os.environ.get("FASTNN_DATA")
     place = pathlib.Path(given) if given else folders.cache_folder("mnist")
@@ -308,9 +308,10 @@ def _write(result: dict[str, Any], folder: pathlib.Path, name: str, say: Callabl
     say(f"written to {folder}: {', '.join(written)}")
 
 
-def _print(line: str) -> None:
+def say_line(line: str) -> None:
+    """Print a line at once."""
     print(line, flush=True)
 
 
-def _silent(line: str) -> None:
+def silent(line: str) -> None:
     """Say nothing."""

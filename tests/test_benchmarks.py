@@ -387,12 +387,12 @@ def test_files_and_exit_code(
 def test_mnist_is_used_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     monkeypatch.setenv("FASTNN_DATA", str(tmp_path))
     synthetic = (None, "synthetic samples, 81 % of whose inputs are 0 as in MNIST")
-    assert driver._mnist(tmp_path) == synthetic
+    assert driver.mnist_file(tmp_path) == synthetic
     for name in CHECKSUMS:
         shape = (3, 28, 28) if "images" in name else (3,)
         header = struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape)
         (tmp_path / name).write_bytes(header + bytes(int(np.prod(shape))))
-    file, words = driver._mnist(tmp_path)
+    file, words = driver.mnist_file(tmp_path)
     assert file is not None and words == "MNIST"
     with np.load(file) as stored:
         assert stored["x"].shape == (3, 784) and stored["t"].tolist() == [0, 0, 0]

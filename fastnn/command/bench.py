@@ -27,6 +27,14 @@ def add(commands: Any) -> None:
     option("--threads", metavar="N,N", help="numbers of threads (all processors, and 1)")
     option("--groups", metavar="NAME,..", help=f"out of {GROUPS} (all)")
     option("--out", metavar="FOLDER", help="where the figures, tables and plots go (benchmarks/results)")
+    option(
+        "--compare",
+        metavar="OLD",
+        help="say which rows of fastnn are slower or faster than in OLD, the JSON file of an earlier run on this "
+        "machine: each is timed in two processes, and counts only beyond 3 %%, what the two differ by, and what they "
+        "differ by in one row of ten; NumPy and --peers (none) are a control of the machine; the exit code is 1 if a "
+        "row is slower",
+    )
     parser.set_defaults(run=run, parser=parser)
 
 
@@ -38,6 +46,6 @@ def run(options: argparse.Namespace) -> int:
             "distribution, not with the wheel: unpack one and run `pip install -e .` there"
         )
     sys.path.insert(0, str(ROOT))
-    driver: Any = importlib.import_module("benchmarks.driver")
-    code: int = driver.main(options)
+    module: Any = importlib.import_module("benchmarks.compare" if options.compare else "benchmarks.driver")
+    code: int = module.main(options)
     return code
