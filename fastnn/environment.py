@@ -11,7 +11,7 @@ import numpy as np
 from llvmlite import binding
 
 from fastnn.engine import threads
-from fastnn.engine.plan import PERTURBING, SPARSE, TRAINING
+from fastnn.engine.plan import PERTURBING, PERTURBING_LOSS, SPARSE, TRAINING
 from fastnn.engine.workspace import SELDOM
 from fastnn.functional import layers as functional
 from fastnn.functional import losses as functional_losses
@@ -131,7 +131,7 @@ def warmup(dtype: Any = "float32", numerical_gradients: bool = False) -> None:
         sizes.append(threads.SMALL_WORK)  # each operation does at least one FLOP a row
     _compile_units(kind, (*TRAINING, *SPARSE), ("rows",))
     if numerical_gradients:
-        _compile_units(arrays.float_dtype("dtype", "float64"), PERTURBING, ("change", "change_of_one", "prepare"))
+        _compile_units(arrays.float_dtype("dtype", "float64"), PERTURBING, PERTURBING_LOSS)
     for rows in sizes:
         _use_everything(kind, rows)
         if numerical_gradients:

@@ -55,7 +55,7 @@ def called_in_float64() -> list[Any]:
     values = [value for place in (*places, *map(vars, LOSSES.values())) for value in place.values()]
     losses = {value for value in values if isinstance(value, LossUnits)}
     rows = [one.rows for one in losses]
-    found: list[Any] = [unit for one in losses for unit in one[1:] if unit not in rows]
+    found: list[Any] = [unit for one in losses for unit in one.all() if unit not in rows]
     trained = [getattr(layer.units, role) for layer in LAYERS.values() for role in (*TRAINING, *SPARSE)]
     perturbed = [getattr(layer.units, role) for layer in LAYERS.values() for role in PERTURBING]
     found += [unit for unit in perturbed if unit not in trained]

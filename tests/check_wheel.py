@@ -22,8 +22,9 @@ MOST_BYTES = 6_000_000
 NOT_ASKED = {
     "fastnn.kernels.doors._door_of+fastnn.engine.interpreters.on_arrays.rows",
     "fastnn.operations.losses.base.no_labels_rows",
-    "fastnn.operations.losses.softmax_cross_entropy.offset_change",
-    "fastnn.operations.losses.softmax_cross_entropy.offset_change_of_one",
+    "fastnn.operations.losses.softmax_changes.offset_change",
+    "fastnn.operations.losses.softmax_changes.offset_change_along",
+    "fastnn.operations.losses.softmax_changes.offset_change_of_one",
 }
 
 

@@ -85,6 +85,29 @@ def test_steps_of_any_size(h: float) -> None:
             assert_close(found[name], expected[name], rtol=1e-9, atol=ROUNDING)
 
 
+@pytest.mark.parametrize("activation", [fastnn.Sigmoid(), fastnn.Tanh()], ids=str)
+@pytest.mark.parametrize("widths", [(4, 5, 3), (4, 6, 5, 3)])
+def test_small_steps_lose_no_digits(activation: Activation, widths: tuple[int, ...]) -> None:
+    """No two values are subtracted, so the error falls with h squared down to the gradient's own rounding."""
+    net, x, t = network(widths, activation, "softmax_cross_entropy"), samples(6, 4), np.arange(6) % 3
+    analytic = net.gradient(x, t)
+    for name, found in net.numerical_gradient(x, t, h=2.0**-24).items():
+        assert_close(found, analytic[name], rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("activation", [fastnn.Sigmoid(), fastnn.Tanh(), fastnn.LeakyRelu(0.2)], ids=str)
+def test_small_and_large_changes_side_by_side(activation: Activation) -> None:
+    """Inputs of all sizes move one unit by 1e-6 and the next by 10, and slopes of all sizes take that to the loss."""
+    net, x = network((3, 9, 4), activation, "softmax_cross_entropy"), samples(8, 3)
+    x *= 10.0 ** np.linspace(-3, 2, 8)[:, None]
+    net.params["W1"] *= 0.1
+    net.params["W2"] *= 10.0 ** np.linspace(-2, 2, 9)[:, None]
+    t = batch_targets("probabilities", 8, 4, "float64")
+    expected, found = plain(net, x, t, 0.05), net.numerical_gradient(x, t, h=0.05)
+    for name in expected:
+        assert_close(found[name], expected[name], rtol=1e-9, atol=1e-11)
+
+
 @pytest.mark.parametrize("logit", [-800.0, 800.0])
 def test_sure_of_itself_or_quite_wrong(logit: float) -> None:
     net, x, t = network((1, 2), fastnn.Identity(), "softmax_cross_entropy"), np.ones((1, 1)), np.array([0])

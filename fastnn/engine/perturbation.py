@@ -126,7 +126,10 @@ class Perturbation:
         self.x, self.labels, self.dense = data
         self.loss = self.plan.loss_of_labels if self.labels.size else self.plan.loss
         parts = perturbing.perturb_part, perturbing.prepare_part, perturbing.prepare, perturbing.perturb
-        make_all([*self.plan.units(PERTURBING), *parts, *self.loss[1:]], DOUBLE)
+        last = self.plan.layers[-1]
+        along = last.spreads_by_prepared and self.loss.change_along is not None and len(self.plan.layers) > 1
+        self.numbers_along = self.loss.numbers_along * math.prod(self.plan.shapes[-1][0]) if along else 0
+        make_all([*self.plan.units(PERTURBING), *parts, *self.loss[1 : 6 if along else 4]], DOUBLE)
         self.table = self.plan.table(DOUBLE, PERTURBING)
         self.prepared = np.zeros_like(self.values)
         self._costs: dict[int, float] = {}
@@ -157,7 +160,7 @@ class Perturbation:
         changes = np.zeros((len(points), self.values.size))
         work = [self._work(entries.operation, 1, len(points)) for entries in self.parameters]
         most = MOST_FLOP / max(work, default=1.0)
-        rows = max(1, min(len(self.x), TENSOR_BYTES // (8 * self.plan_columns), int(most)))
+        rows = max(1, min(len(self.x), TENSOR_BYTES // (8 * (self.plan_columns + self.numbers_along)), int(most)))
         for first in range(0, len(self.x), rows):
             self._add(multiples, step, slice(first, first + rows), only, changes)
         changes *= self.plan.numbers[-jobs.PLAN_NUMBERS + jobs.DATA_SHARE] / len(self.x)
@@ -232,6 +235,7 @@ class Perturbation:
             "dense": targets,
             "tensors": np.empty(samples * self.plan_columns),
             "prepared_outputs": np.empty((samples, outputs)),
+            "along": np.empty(samples * self.numbers_along),
             "points": points,
             "step": step,
             "changes": changes,
@@ -262,8 +266,11 @@ class Perturbation:
         )
 
     def _units(self) -> dict[int, int]:
-        """The addresses in a job."""
+        """The addresses in a job; 0 for units that there are not, or that are not used."""
+        along = self.loss[4:6] if self.numbers_along else (None, None)
         return {
+            jobs.LOSS_CHANGE_ALONG: 0 if along[0] is None else along[0].address(DOUBLE),
+            jobs.LOSS_PREPARE_ALONG: 0 if along[1] is None else along[1].address(DOUBLE),
             jobs.PERTURB_PART: perturbing.perturb_part.address(DOUBLE),
             jobs.PREPARE_PART: perturbing.prepare_part.address(DOUBLE),
             jobs.LOSS_PREPARE: 0 if self.loss.prepare is None else self.loss.prepare.address(DOUBLE),

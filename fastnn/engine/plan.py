@@ -25,6 +25,7 @@ Places = dict[str, tuple[int, Shape]]
 PREDICTING = ("forward",)
 TRAINING = ("forward", "backward", "gradient", "statistics", "sums", "check", "learn")
 PERTURBING = ("forward", "prepare", "reaches", "move", "change", "spread", "follow")
+PERTURBING_LOSS = ("change", "change_of_one", "prepare", "change_along", "prepare_along")
 SPARSE = ("sparse_forward", "sparse_gradient")
 
 

@@ -27,10 +27,11 @@ from fastnn.kernels.views import matrix, vector_at
  DIVISOR, LOSSES, LOSS_SUMS,  # bits of a float64; one float64 a row
  PARAMS, GRADS, STATE, STRIDE, COUNT,  # of an update: vectors of COUNT elements, the state's STRIDE bytes apart
  CHANGES, OTHER, SAMPLES, SAMPLE_COUNT, RUN, COLUMN, WIDTH, LAYOUT, STEPS, PREPARED,  # of a perturbation
+ SLOPES, ALONG,  # of its last operation and loss
  ROLE,  # the role in which a unit is called, see below
  X, Y, TENSORS, TENSOR_GRADIENTS, CAPACITY, ITEM,  # for the interpreters alone
-) = range(55)  # fmt: skip
-SLOTS = 55
+) = range(57)  # fmt: skip
+SLOTS = 57
 
 # For each parameter of an operation, then for each of its statistics: its start in the flat vectors, its rows and
 # columns, whether it is a matrix, and whether regularization takes it. Each thread takes a share of the rows of a

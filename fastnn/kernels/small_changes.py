@@ -1,4 +1,4 @@
-"""exp and log of small changes, exact to rounding, for differences of losses. All is float64."""
+"""exp, log and tanh of small changes, exact to rounding, for differences of losses. All is float64."""
 
 from typing import Any
 
@@ -12,6 +12,7 @@ from fastnn.kernels.vector_math import log, polynomial
 SMALL = 1.0 / 64.0
 _EXPM1_TERMS = (1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040)
 _ARTANH_TERMS = (1 / 3, 1 / 5, 1 / 7, 1 / 9)
+_TANH_TERMS = (-1 / 3, 2 / 15, -17 / 315, 62 / 2835)
 
 
 @kernel
@@ -27,6 +28,13 @@ def largest_magnitude(values: Any) -> float:
 def small_expm1(d: Any) -> Any:
     """exp(d) - 1 = d + d^2 / 2! + ... + d^7 / 7!, |d| <= 1 / 64."""
     return fma(d * d, polynomial(_EXPM1_TERMS, d), d)
+
+
+@formula
+def small_tanh(d: Any) -> Any:
+    """tanh(d) = d - d^3 / 3 + 2 d^5 / 15 - 17 d^7 / 315 + 62 d^9 / 2835, |d| <= 1 / 64."""
+    square = d * d
+    return fma(d * square, polynomial(_TANH_TERMS, square), d)
 
 
 @formula

@@ -13,7 +13,8 @@ from fastnn.layers import Activation, Sigmoid, Softmax
 from fastnn.observing.tape import Node, NotUnderstoodError, ancestors, depends_only_on, evaluate, is_number, leaves
 from fastnn.operations import LOSSES
 from fastnn.operations.losses.base import PROBABILITIES, SHARES, SIGNS, VALUES, Loss, LossUnits
-from fastnn.operations.losses.softmax_cross_entropy import OFFSET, OFFSET_UNITS, SoftmaxCrossEntropy
+from fastnn.operations.losses.softmax_changes import OFFSET
+from fastnn.operations.losses.softmax_cross_entropy import OFFSET_UNITS, SoftmaxCrossEntropy
 
 TOLERANCE = 1e-11  # relative: a few operations' rounding, far below the logarithm's offset, 1e-7
 ROUNDING = 1e-13  # absolute, in units of a loss: the rounding of a logarithm of a probability near 1

@@ -156,6 +156,7 @@ class Affine(Layer):
     init: str | float | None = None
 
     penalized = ("W",)
+    spreads_by_prepared = True
     units = Units(
         affine_products,
         affine_products,

@@ -8,15 +8,14 @@ import numpy as np
 
 from fastnn.gate import arrays
 from fastnn.kernels import frames
-from fastnn.kernels.addresses import get, zero_of
+from fastnn.kernels.addresses import zero_of
 from fastnn.kernels.compile import formula
-from fastnn.kernels.frames import flat, matrix_of, samples_of, vector_of
+from fastnn.kernels.frames import flat
 from fastnn.kernels.units import Unit
 from fastnn.kernels.vector_math import constant
-from fastnn.kernels.views import part
 from fastnn.operations.links import Elements, Link, Passes
+from fastnn.operations.moved_elements import changes_of_activation
 
-COLUMNS, BLOCK = 0, 1  # values of LAYOUT: see `changes_of_elements`
 Shape: TypeAlias = tuple[int, ...]  # of one sample: (features,), or (channels, height, width)
 
 
@@ -44,7 +43,7 @@ class Units(NamedTuple):
         SAMPLES whose outputs move with row BEGIN of PARAMETER, and RESULT, their number. None: all.
     move
         CHANGES of outputs COLUMN to COLUMN + WIDTH of each sample when the entries of row BEGIN of PARAMETER change by
-        STEPS; in columns, see `changes_of_elements`. Entry j of the row must move output j alone. None: by forward, of
+        STEPS; in columns, see moved_elements.py. Entry j of the row must move output j alone. None: by forward, of
         all outputs of all samples.
     change
         CHANGES, f(x + d) - f(x) from d, for an operation on single elements. None: by two calls of forward.
@@ -82,6 +81,7 @@ class Layer:
     link: ClassVar[Link] = Passes()  # its part in a check of gradients
     is_view: ClassVar[bool] = False  # whether its outputs are its inputs in another shape; then it has no units
     takes_elements: ClassVar[bool] = False  # whether each output comes from one input alone
+    spreads_by_prepared: ClassVar[bool] = False  # whether PREPARED is d outputs / d inputs, (outputs, inputs)
     kinks: ClassVar[tuple[float, ...]] = ()  # the inputs at which its derivative jumps
     penalized: ClassVar[tuple[str, ...]] = ()  # the parameters that regularization takes
     is_random: ClassVar[bool] = False  # whether it draws random numbers in training
@@ -194,10 +194,14 @@ def _each_backward(derivative: Any, p: Any, dy: Any, x: Any, y: Any, dx: Any) ->
         dx[i] = dy[i] * derivative(x[i], y[i], p)
 
 
-def units_of(function: Callable[..., Any], derivative: Callable[..., Any]) -> Units:
+def units_of(
+    function: Callable[..., Any], derivative: Callable[..., Any], change: Callable[..., Any] | None = None
+) -> Units:
     """The units of an activation f(x, p), element by element, with the derivative f'(x, y, p), where y = f(x, p).
 
-    p is its one parameter, which most ignore. Both are formulas, compiled into these loops.
+    p is its one parameter, which most ignore. change(x, y, d, p): f(x + d) - y in float64 for |d| <= 1 / 64, from a
+    formula that loses no digits where the difference would; pass it if there is one. All are formulas, compiled into
+    these loops.
     """
 
     def forward(frame: Any) -> None:
@@ -210,34 +214,11 @@ def units_of(function: Callable[..., Any], derivative: Callable[..., Any]) -> Un
         y, dx = flat(frame, frames.TARGET), flat(frame, frames.D_SOURCE)
         _each_backward(derivative, p, dy, x, y, dx)
 
-    return Units(Unit(forward, made_of=(function,)), Unit(backward, made_of=(derivative,)))
+    def changes(frame: Any) -> None:
+        changes_of_activation(function, change, frame)
 
-
-@formula
-def changes_of_elements(change: Any, value: Any, frame: Any, a: Any, b: Any, c: Any) -> None:
-    """d = change(value, x, d, a, b, c) for all changes d of single elements; a, b and c hold a number for each column.
-
-    In columns, d (samples, points, WIDTH) holds the changes of the elements from COLUMN on; in a block, d (elements,
-    samples * RUN) those of all elements, RUN of each for one sample.
-    """
-    samples = samples_of(frame)
-    run, size, units = get(frame, frames.RUN), samples.size * get(frame, frames.RUN), get(frame, frames.OUTPUTS)
-    x = matrix_of(frame, frames.SOURCE, get(frame, frames.ROWS), get(frame, frames.INPUTS))
-    if get(frame, frames.LAYOUT) == COLUMNS:
-        j, width = get(frame, frames.COLUMN), get(frame, frames.WIDTH)
-        some_a, some_b, some_c = part(a, j, width), part(b, j, width), part(c, j, width)
-        d, points = vector_of(frame, frames.CHANGES, size), run // width
-        for s in range(samples.size):
-            base = part(x[samples[s]], j, width)
-            for r in range(s * points, (s + 1) * points):
-                row = part(d, r * width, width)
-                for k in range(width):
-                    row[k] = change(value, base[k], row[k], some_a[k], some_b[k], some_c[k])
-        return
-    d = vector_of(frame, frames.CHANGES, units * size)
-    for s in range(samples.size):
-        base = x[samples[s]]
-        for k in range(units):
-            row, at = part(d, k * size + s * run, run), base[k]
-            for i in range(run):
-                row[i] = change(value, at, row[i], a[k], b[k], c[k])
+    return Units(
+        Unit(forward, made_of=(function,)),
+        Unit(backward, made_of=(derivative,)),
+        change=None if change is None else Unit(changes, made_of=(function, change)),
+    )

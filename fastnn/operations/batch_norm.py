@@ -17,8 +17,9 @@ from fastnn.kernels.compile import formula, kernel
 from fastnn.kernels.frames import batch_statistic, gradient, number, parameter, scratch, source, statistic, vector_of
 from fastnn.kernels.units import unit
 from fastnn.kernels.views import part
-from fastnn.operations.base import Layer, Shape, Units, changes_of_elements, one_dimension
+from fastnn.operations.base import Layer, Shape, Units, one_dimension
 from fastnn.operations.links import SURE, Columns, Operation, Taken
+from fastnn.operations.moved_elements import changes_of_elements
 
 GAMMA, BETA = 0, 1
 MEAN, VARIANCE = 0, 1

@@ -13,8 +13,9 @@ from fastnn.kernels.compile import formula, kernel
 from fastnn.kernels.frames import d_source, d_target, integers_of, out, parameter, source, sums, target, vector_of
 from fastnn.kernels.units import Unit
 from fastnn.kernels.views import part
-from fastnn.operations.base import Layer, Shape, Units, changes_of_elements, check_finite_in, one_dimension
+from fastnn.operations.base import Layer, Shape, Units, check_finite_in, one_dimension
 from fastnn.operations.links import Elements
+from fastnn.operations.moved_elements import changes_of_elements
 
 MOST = 3  # parameters of a column
 

@@ -14,7 +14,7 @@ from fastnn.kernels.addresses import call, get, put
 from fastnn.kernels.compile import kernel
 from fastnn.kernels.frames import CHANGE, FOLLOW, FORWARD, PLACE, SPREAD, reals_of
 from fastnn.kernels.views import matrix, part
-from fastnn.operations.base import BLOCK, COLUMNS
+from fastnn.operations.moved_elements import BLOCK, COLUMNS
 
 
 class Space(NamedTuple):
@@ -169,6 +169,8 @@ def _take_loss(job: Any, operations: Any, unit: int, losses: int, frame: Any) ->
     put(frame, frames.DENSE, get(job, jobs.AT_DENSE))
     put(frame, frames.PREPARED, get(job, jobs.AT_PREPARED_OUTPUTS))
     put(frame, frames.LOSSES, losses)
+    put(frame, frames.SLOPES, get(job, jobs.AT_PREPARED) + jobs.REAL * jobs.place_of(operations, count - 1, 0, PLACE))
+    put(frame, frames.ALONG, get(job, jobs.AT_ALONG))
     call(unit, frame)
 
 
@@ -210,8 +212,11 @@ def follow(job: Any, operations: Any, first: int, frame: Any, space: Space) -> N
         put(frame, frames.OTHER, space.work)
         _take_loss(job, operations, get(job, jobs.LOSS_CHANGE_OF_ONE), space.losses, frame)
         return
-    choose(job, operations, i, frame)
     put(frame, frames.OTHER, space.one)
+    if i == count - 1 and get(job, jobs.LOSS_CHANGE_ALONG) != 0:
+        _take_loss(job, operations, get(job, jobs.LOSS_CHANGE_ALONG), space.losses, frame)
+        return
+    choose(job, operations, i, frame)
     if jobs.has_unit(operations, i, SPREAD):
         jobs.call_unit(operations, i, SPREAD, frame)
         i += 1

@@ -44,7 +44,7 @@ NUMBERS = (
     "perturb part", "prepare part", "prepare outputs", "change", "change of one",
     "operation", "parameter", "first", "last", "begin", "end", "columns", "widest", "own",
     "weigh", "count hits", "penalize", "clip values", "clip norm", "check targets", "statistics", "fine", "wanted",
-    "measure penalty", "measures penalty",
+    "measure penalty", "measures penalty", "prepare along", "change along",
 )  # fmt: skip
 (OPERATION_COUNT, STATE_VECTORS, CAPACITY, TRAINED, PARTS, ITEM, ACCEPTS,
  LOSS, LOSS_OF_LABELS, UPDATE, OUTER, BATCH_PART, BETWEEN_STAGES, PARAMETER_PART, CLIPPED_PART, PREDICT_PART,
@@ -52,8 +52,8 @@ NUMBERS = (
  PERTURB_PART, PREPARE_PART, LOSS_PREPARE, LOSS_CHANGE, LOSS_CHANGE_OF_ONE,
  OPERATION, PARAMETER, FIRST, LAST, BEGIN, END, COLUMNS, WIDEST, OWN,
  WEIGH, COUNT_HITS, PENALIZE, CLIP_VALUES, CLIP_TO_NORM, CHECK_TARGETS, STATISTICS_PART, FINE, WANTED,
- MEASURE_PENALTY, MEASURES_PENALTY,
- ) = range(50)  # fmt: skip
+ MEASURE_PENALTY, MEASURES_PENALTY, LOSS_PREPARE_ALONG, LOSS_CHANGE_ALONG,
+ ) = range(52)  # fmt: skip
 ARRAYS = (
     "operations",  # intp, the plan's
     "numbers",  # float64, the plan's
@@ -83,6 +83,7 @@ ARRAYS = (
     # For numerical gradients, all float64; see perturbing.py:
     "prepared",  # (V,), prepared from the parameters
     "prepared_outputs",  # (samples, K), prepared from the outputs
+    "along",  # (samples, numbers of the loss, inputs of the last operation), see LossUnits.prepare_along
     "points",  # the multiples of the step
     "step",  # (2,), see perturbing.step_taken
     "changes",  # (points, V), of the loss
@@ -93,8 +94,8 @@ PLACES = {name: len(NUMBERS) + 2 * i for i, name in enumerate(ARRAYS)}
 JOB_SIZE = len(NUMBERS) + 2 * len(ARRAYS)
 (AT_OPERATIONS, AT_NUMBERS, AT_RATES, AT_COUNTERS, AT_VALUES, AT_GRADIENTS, AT_STATE, AT_INPUTS, AT_TENSORS,
  AT_TENSOR_GRADIENTS, AT_SCRATCH, AT_UPDATES, AT_SUMS, AT_LOSSES, AT_LOSS_SUMS, AT_HITS, AT_NUMBERS_OF_ROWS,
- AT_PENALTIES, AT_X, AT_LABELS, AT_DENSE, AT_ORDER, AT_WEIGHTS, AT_Y, AT_PREPARED, AT_PREPARED_OUTPUTS, AT_POINTS,
- AT_STEP, AT_CHANGES, AT_MEMORY, AT_SAMPLES) = PLACES.values()  # fmt: skip
+ AT_PENALTIES, AT_X, AT_LABELS, AT_DENSE, AT_ORDER, AT_WEIGHTS, AT_Y, AT_PREPARED, AT_PREPARED_OUTPUTS, AT_ALONG,
+ AT_POINTS, AT_STEP, AT_CHANGES, AT_MEMORY, AT_SAMPLES) = PLACES.values()  # fmt: skip
 SUMS = 512  # each part's float64 scratch: columns or losses that are taken at once
 
 # The seed of random numbers, the number of batches that drew some, and the number of updates of the optimizer's state.

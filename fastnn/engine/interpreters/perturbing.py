@@ -180,6 +180,19 @@ def perturb_part(job: Any, part: int, parts: int) -> None:
         _perturb_row(job, operations, row, samples_at, frame, space)
 
 
+@kernel
+def _prepare_along(job: Any, operations: Any, first: int, last: int, frame: Any) -> None:
+    """Prepare the loss's change along the last operation's slopes, for rows [first, last)."""
+    i, samples, outputs = operations.shape[0] - 1, get(job, jobs.SAMPLES), get(job, jobs.DATA_OUTPUTS)
+    jobs.choose_operation(job, operations, i, frame)
+    jobs.choose_rows(operations, i, first, last, frame)
+    put(frame, frames.PREPARED, get(job, jobs.AT_PREPARED_OUTPUTS) + jobs.REAL * first * outputs)
+    put(frame, frames.DENSE, get(job, jobs.AT_DENSE) + jobs.REAL * first * outputs)
+    put(frame, frames.SLOPES, get(job, jobs.AT_PREPARED) + jobs.REAL * jobs.place_of(operations, i, 0, PLACE))
+    put(frame, frames.ALONG, get(job, jobs.AT_ALONG) + jobs.REAL * first * (get(job, jobs.AT_ALONG + 1) // samples))
+    call(get(job, jobs.LOSS_PREPARE_ALONG), frame)
+
+
 @part_unit
 def prepare_part(job: Any, part: int, parts: int) -> None:
     """Take one part's rows of x through all operations."""
@@ -198,6 +211,8 @@ def prepare_part(job: Any, part: int, parts: int) -> None:
             offset = jobs.REAL * first * get(job, jobs.DATA_OUTPUTS)
             put(frame, frames.PREPARED, get(job, jobs.AT_PREPARED_OUTPUTS) + offset)
             call(get(job, jobs.LOSS_PREPARE), frame)
+        if get(job, jobs.LOSS_PREPARE_ALONG) != 0:
+            _prepare_along(job, operations, first, last, frame)
 
 
 @door

@@ -21,6 +21,11 @@ def _derivative(x: Any, y: Any, slope: Any) -> Any:
     return constant(x, 1.0) if x > constant(x, 0.0) else slope
 
 
+@formula
+def _change(x: Any, y: Any, d: Any, slope: Any) -> Any:
+    return leaky_relu(x + d, slope) - y
+
+
 @dataclass(frozen=True)
 class LeakyRelu(Activation):
     """y = x where x > 0, else slope x (Maas, Hannun and Ng, 2013).
@@ -44,5 +49,5 @@ class LeakyRelu(Activation):
     option = "slope"
     kinks = (0.0,)
     init_before = "he"
-    units = units_of(leaky_relu, _derivative)
+    units = units_of(leaky_relu, _derivative, _change)
     link = Elements(exact_slopes=True)

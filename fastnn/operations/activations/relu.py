@@ -21,6 +21,11 @@ def _derivative(x: Any, y: Any, p: Any) -> Any:
     return constant(x, 1.0) if x > constant(x, 0.0) else constant(x, 0.0)
 
 
+@formula
+def _change(x: Any, y: Any, d: Any, p: Any) -> Any:
+    return relu(x + d, p) - y
+
+
 @dataclass(frozen=True)
 class Relu(Activation):
     """y = max(0, x) (Nair and Hinton, 2010).
@@ -36,5 +41,5 @@ class Relu(Activation):
     activation = "relu"
     kinks = (0.0,)
     init_before = "he"
-    units = units_of(relu, _derivative)
+    units = units_of(relu, _derivative, _change)
     link = Elements(exact_slopes=True)

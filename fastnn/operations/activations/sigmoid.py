@@ -5,6 +5,8 @@ from typing import Any
 
 from fastnn.kernels import vector_math
 from fastnn.kernels.compile import formula
+from fastnn.kernels.simd import fma
+from fastnn.kernels.small_changes import small_expm1
 from fastnn.kernels.vector_math import constant
 from fastnn.operations.base import Activation, units_of
 from fastnn.operations.links import Elements, logistic_distance
@@ -21,6 +23,13 @@ def _derivative(x: Any, y: Any, p: Any) -> Any:
     return y * (constant(y, 1.0) - y)
 
 
+@formula
+def _change(x: Any, y: Any, d: Any, p: Any) -> Any:
+    """y (1 - y) e / (1 + y e) with e = exp(d) - 1."""
+    e = small_expm1(d)
+    return y * (1.0 - y) * e / fma(y, e, 1.0)
+
+
 @dataclass(frozen=True)
 class Sigmoid(Activation):
     """y = 1 / (1 + exp(-x)).
@@ -34,5 +43,5 @@ class Sigmoid(Activation):
     """
 
     activation = "sigmoid"
-    units = units_of(sigmoid, _derivative)
+    units = units_of(sigmoid, _derivative, _change)
     link = Elements(saturates=True, most=1.0, distance=logistic_distance(1.0))

@@ -5,6 +5,8 @@ from typing import Any
 
 from fastnn.kernels import vector_math
 from fastnn.kernels.compile import formula
+from fastnn.kernels.simd import fma
+from fastnn.kernels.small_changes import small_tanh
 from fastnn.kernels.vector_math import constant
 from fastnn.operations.base import Activation, units_of
 from fastnn.operations.links import Elements, logistic_distance
@@ -21,6 +23,13 @@ def _derivative(x: Any, y: Any, p: Any) -> Any:
     return constant(y, 1.0) - y * y
 
 
+@formula
+def _change(x: Any, y: Any, d: Any, p: Any) -> Any:
+    """(1 - y^2) u / (1 + y u) with u = tanh(d), by the addition theorem."""
+    u = small_tanh(d)
+    return (1.0 - y) * (1.0 + y) * u / fma(y, u, 1.0)
+
+
 @dataclass(frozen=True)
 class Tanh(Activation):
     """y = tanh(x).
@@ -34,5 +43,5 @@ class Tanh(Activation):
     """
 
     activation = "tanh"
-    units = units_of(tanh, _derivative)
+    units = units_of(tanh, _derivative, _change)
     link = Elements(distance=logistic_distance(2.0))

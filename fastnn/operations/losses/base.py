@@ -36,15 +36,28 @@ class LossUnits(NamedTuple):
     change_of_one
         The same if only output COLUMN + c changes, by CHANGES (samples, points, WIDTH) at c.
     prepare
-        PREPARED (ROWS, OUTPUTS), anything about the outputs TARGET that the last two need.
+        PREPARED (ROWS, OUTPUTS), anything about the outputs TARGET that the others need.
+    change_along
+        As change, if all outputs change by a multiple of the same numbers: by CHANGES (samples, points, WIDTH) at c
+        times SLOPES (OUTPUTS, INPUTS) in column COLUMN + c; OTHER: scratch of OUTPUTS + WIDTH elements.
+    prepare_along
+        ALONG (ROWS, numbers_along, INPUTS), anything that change_along needs to know about each row of outputs TARGET,
+        with the targets DENSE, and each column of SLOPES.
 
-    The last three are called in float64 only.
+    All but the first are called in float64 only.
     """
 
     rows: Unit
     change: Unit
     change_of_one: Unit
     prepare: Unit | None = None
+    change_along: Unit | None = None
+    prepare_along: Unit | None = None
+    numbers_along: int = 0
+
+    def all(self) -> list[Unit]:
+        """All units that there are."""
+        return [unit for unit in self if isinstance(unit, Unit)]
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,8 @@ from typing import Any
 from fastnn.gate import arrays
 from fastnn.kernels.units import unit
 from fastnn.operations.losses.base import PROBABILITIES, Loss, LossUnits, Targets
-from fastnn.operations.losses.softmax_cross_entropy import (
-    CHANGE_UNITS,
-    cross_entropy_rows,
-    cross_entropy_rows_of_labels,
-)
+from fastnn.operations.losses.softmax_changes import CHANGE_UNITS
+from fastnn.operations.losses.softmax_cross_entropy import cross_entropy_rows, cross_entropy_rows_of_labels
 
 
 @unit

@@ -7,20 +7,14 @@ import numpy as np
 
 from fastnn.gate import arrays
 from fastnn.kernels import frames
-from fastnn.kernels.addresses import get
 from fastnn.kernels.compile import kernel
-from fastnn.kernels.frames import d_target, get_real, matrix_of, reals_of, sums, target
-from fastnn.kernels.rows import divide_by_sum, exp_in_place, first_largest, softmax_rows, subtract_largest, sum_of
-from fastnn.kernels.simd import bits, fma, from_bits
-from fastnn.kernels.small_changes import SMALL, largest_magnitude, log1p, small_expm1, small_log1p
+from fastnn.kernels.frames import d_target, get_real, sums, target
+from fastnn.kernels.rows import divide_by_sum, exp_in_place, subtract_largest, sum_of
 from fastnn.kernels.units import unit
-from fastnn.kernels.vector_math import exp, expm1, log
-from fastnn.kernels.views import elements, matrix, part
+from fastnn.kernels.vector_math import log
+from fastnn.kernels.views import elements, part
 from fastnn.operations.losses import base
-
-# -log(softmax(y)_t + OFFSET) for one-hot targets, by which courses avoid log(0) (Saito, Deep Learning from Scratch,
-# 2016, chapter 4). It has only changes, for its numerical gradient.
-OFFSET = 1e-7
+from fastnn.operations.losses.softmax_changes import CHANGE_UNITS, OFFSET_CHANGE_UNITS
 
 
 @kernel
@@ -105,173 +99,8 @@ def cross_entropy_rows_of_labels(frame: Any) -> None:
     _divide(dy, get_real(frame, frames.DIVISOR))
 
 
-@unit
-def softmax_prepare(frame: Any) -> None:
-    """softmax(y)."""
-    y = target(frame)
-    softmax_rows(y, matrix_of(frame, frames.PREPARED, y.shape[0], y.shape[1]))
-
-
-@kernel
-def _log_sum_exp(y: Any) -> float:
-    """log(sum(exp(y))) of a float64 vector."""
-    highest = y[first_largest(y)]
-    total = 0.0
-    for k in range(y.size):
-        total += exp(y[k] - highest)
-    return highest + log(total)
-
-
-@kernel
-def _large_change(d: Any, column: int, only: int, y: Any, p: Any, t: Any, mass: float) -> float:
-    """mass log(sum(p exp(d))) - sum(t d) of one column, for changes of any size.
-
-    All is relative to the target's output, so that nothing cancels if the network is sure of it. A large change is
-    log-sum-exp of y + d less that of y, as probabilities p may underflow.
-    """
-    moved = base.changed(d, first_largest(t), column, only)
-    total, highest, rest = 0.0, -np.inf, 0.0
-    for k in range(t.size):
-        change = base.changed(d, k, column, only) - moved
-        highest = y[k] + change if y[k] + change > highest else highest
-        total += p[k] * expm1(change)
-        rest += t[k] * change if t[k] != 0.0 else 0.0
-    if total > -0.5 and total < np.inf:
-        return mass * log1p(total) - rest
-    total = 0.0
-    for k in range(t.size):
-        total += exp(y[k] + (base.changed(d, k, column, only) - moved) - highest)
-    return mass * (highest + log(total) - _log_sum_exp(y)) - rest
-
-
-@kernel
-def _change(d: Any, first: int, y: Any, p: Any, t: Any, work: Any, out: Any) -> None:
-    """sum(t) log(sum(p exp(d))) - sum(t d): no difference of two losses, so a small d loses nothing.
-
-    Columns of small changes are computed by short series, all at once, the others one by one. The choice, and so the
-    bits, depend on the column alone.
-    """
-    mass, bound, size = 0.0, bits(np.float64(0.0)), out.size
-    for c in range(size):
-        work[c] = 0.0
-    for k in range(t.size):
-        share, row = p[k], part(d[k], first, size)
-        mass += t[k]
-        bound = max(bound, bits(largest_magnitude(row)))
-        for c in range(size):
-            work[c] = fma(share, small_expm1(row[c]), work[c])
-    for c in range(size):
-        out[c] = mass * small_log1p(work[c])
-    for k in range(t.size):
-        if t[k] != 0.0:
-            one, row = t[k], part(d[k], first, size)
-            for c in range(size):
-                out[c] -= one * row[c]
-    if from_bits(np.int64(bound)) <= SMALL:
-        return
-    for c in range(size):
-        largest = 0.0
-        for k in range(t.size):
-            magnitude = abs(d[k, first + c])
-            largest = largest if magnitude <= largest else magnitude
-        if not largest <= SMALL:
-            out[c] = _large_change(d, first + c, -1, y, p, t, mass)
-
-
-@kernel
-def _change_of_one(d: Any, first: int, y: Any, p: Any, t: Any, mass: float, out: Any) -> None:
-    """As _change if in column c only output first + c changes, by d[c]."""
-    some, targets = part(p, first, d.size), part(t, first, d.size)
-    for c in range(d.size):
-        out[c] = mass * small_log1p(some[c] * small_expm1(d[c])) - targets[c] * d[c]
-    if not largest_magnitude(d) <= SMALL:
-        row = matrix(d, 0, 1, d.size)
-        for c in range(d.size):
-            if not abs(d[c]) <= SMALL:
-                out[c] = _large_change(row, c, first + c, y, p, t, mass)
-
-
-@kernel
-def _with_offset(probability: float, out: Any) -> None:
-    """Turn changes of -log(p), out, into those of -log(p + OFFSET): -log(1 + p / (p + OFFSET) (exp(-out) - 1))."""
-    share = probability / (probability + OFFSET)
-    if largest_magnitude(out) <= SMALL:  # a loop without branches, which vectorizes
-        for c in range(out.size):
-            out[c] = -small_log1p(share * small_expm1(-out[c]))
-        return
-    for c in range(out.size):
-        change = -out[c]
-        if abs(change) <= SMALL:
-            out[c] = -small_log1p(share * small_expm1(change))
-        else:
-            u = share * expm1(change)
-            out[c] = -log1p(u) if u > -0.5 else -log((1.0 - share) + share * exp(change))
-
-
-@kernel
-def _of_target(p: Any, t: Any) -> float:
-    """The probability of a one-hot target."""
-    total = 0.0
-    for k in range(t.size):
-        total += p[k] * t[k]
-    return total
-
-
-@kernel
-def _changes(frame: Any, offset: bool) -> None:
-    """See LossUnits.change."""
-    samples, run, ys, ts, d, result = base.changes_of(frame, get(frame, frames.OUTPUTS))
-    ps, work = matrix_of(frame, frames.PREPARED, ys.shape[0], ys.shape[1]), reals_of(frame, frames.OTHER, run)
-    for s in range(samples.size):
-        n, out = samples[s], part(result, s * run, run)
-        _change(d, s * run, ys[n], ps[n], ts[n], work, out)
-        if offset:
-            _with_offset(_of_target(ps[n], ts[n]), out)
-
-
-@kernel
-def _changes_of_one(frame: Any, offset: bool) -> None:
-    """See LossUnits.change_of_one."""
-    samples, run, ys, ts, d, result = base.changes_of(frame, 1)
-    ps, width = matrix_of(frame, frames.PREPARED, ys.shape[0], ys.shape[1]), get(frame, frames.WIDTH)
-    for s in range(samples.size):
-        y, p, t, mass = ys[samples[s]], ps[samples[s]], ts[samples[s]], 0.0
-        for k in range(t.size):
-            mass += t[k]
-        for start in range(s * run, (s + 1) * run, width):
-            out = part(result, start, width)
-            _change_of_one(part(d[0], start, width), get(frame, frames.COLUMN), y, p, t, mass, out)
-            if offset:
-                _with_offset(_of_target(p, t), out)
-
-
-@unit
-def softmax_cross_entropy_change(frame: Any) -> None:
-    """sum(t) log(sum(p exp(d))) - sum(t d)."""
-    _changes(frame, False)
-
-
-@unit
-def softmax_cross_entropy_change_of_one(frame: Any) -> None:
-    """sum(t) log(1 + p (exp(d) - 1)) - t d."""
-    _changes_of_one(frame, False)
-
-
-@unit
-def offset_change(frame: Any) -> None:
-    """The change of -log(softmax(y)_t + OFFSET)."""
-    _changes(frame, True)
-
-
-@unit
-def offset_change_of_one(frame: Any) -> None:
-    """The change of -log(softmax(y)_t + OFFSET)."""
-    _changes_of_one(frame, True)
-
-
-CHANGE_UNITS = (softmax_cross_entropy_change, softmax_cross_entropy_change_of_one, softmax_prepare)
-# for labels
-OFFSET_UNITS = base.LossUnits(cross_entropy_rows_of_labels, offset_change, offset_change_of_one, softmax_prepare)
+# for labels; it has only changes
+OFFSET_UNITS = base.LossUnits(cross_entropy_rows_of_labels, *OFFSET_CHANGE_UNITS)
 
 
 @dataclass(frozen=True)
