@@ -54,6 +54,7 @@ COMPILERS = {
     "kernels.ground": {"numba"},
     "kernels.objects": {"numba", "llvmlite"},
     "kernels.openmp": {"numba", "llvmlite"},
+    "kernels.outer": {"numba", "llvmlite"},
     "kernels.units": {"numba"},
     "kernels.views": {"numba"},
     "engine.threads": {"numba"},

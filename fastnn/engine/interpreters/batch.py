@@ -192,7 +192,7 @@ def batch_part(job: Any, part: int, parts: int) -> None:
     operations, frame = jobs.operations_of(job), new_frame(SLOTS, zero_of(job))
     jobs.begin_frame(job, part, random_key(job), 0, frame)
     count = operations.shape[0]
-    _take_stage(job, operations, Stage(0, count, True, 0, count), frame, part, parts)
+    _take_stage(job, operations, Stage(get(job, jobs.AHEAD), count, True, 0, count), frame, part, parts)
 
 
 @part_unit

@@ -36,6 +36,8 @@ LOSS_PARAMETER, BORDER, TARGET_BORDER, DATA_SHARE, L1, L2 = range(6)
 PLAN_NUMBERS = 6
 
 # A job: numbers, addresses of units, entries for one call, then the address and size of each array.
+# NEXT: the row of x that is the next batch, if that is known and one part may go ahead to it, else -1. AHEAD: how many
+# operations the last update has already taken forward for this batch, 0 or 1.
 NUMBERS = (
     "operation count", "state vectors", "capacity", "trained", "parts", "item size", "accepts",
     "loss", "loss of labels", "update", "outer",
@@ -44,7 +46,7 @@ NUMBERS = (
     "perturb part", "prepare part", "prepare outputs", "change", "change of one",
     "operation", "parameter", "first", "last", "begin", "end", "columns", "widest", "own",
     "weigh", "count hits", "penalize", "clip values", "clip norm", "check targets", "statistics", "fine", "wanted",
-    "measure penalty", "measures penalty", "prepare along", "change along",
+    "measure penalty", "measures penalty", "prepare along", "change along", "next", "ahead",
 )  # fmt: skip
 (OPERATION_COUNT, STATE_VECTORS, CAPACITY, TRAINED, PARTS, ITEM, ACCEPTS,
  LOSS, LOSS_OF_LABELS, UPDATE, OUTER, BATCH_PART, BETWEEN_STAGES, PARAMETER_PART, CLIPPED_PART, PREDICT_PART,
@@ -52,8 +54,8 @@ NUMBERS = (
  PERTURB_PART, PREPARE_PART, LOSS_PREPARE, LOSS_CHANGE, LOSS_CHANGE_OF_ONE,
  OPERATION, PARAMETER, FIRST, LAST, BEGIN, END, COLUMNS, WIDEST, OWN,
  WEIGH, COUNT_HITS, PENALIZE, CLIP_VALUES, CLIP_TO_NORM, CHECK_TARGETS, STATISTICS_PART, FINE, WANTED,
- MEASURE_PENALTY, MEASURES_PENALTY, LOSS_PREPARE_ALONG, LOSS_CHANGE_ALONG,
- ) = range(52)  # fmt: skip
+ MEASURE_PENALTY, MEASURES_PENALTY, LOSS_PREPARE_ALONG, LOSS_CHANGE_ALONG, NEXT, AHEAD,
+ ) = range(54)  # fmt: skip
 ARRAYS = (
     "operations",  # intp, the plan's
     "numbers",  # float64, the plan's

@@ -166,6 +166,18 @@ def _set_data(job: Any, x: Any, labels: Any, dense: Any, order: Any, weights: An
 
 
 @kernel
+def _next_row(job: Any, after: int, last: int, size: int, parts: int) -> int:
+    """Return the row of x of the batch after row number `after`, or -1; see jobs.NEXT. last: the end of all batches.
+
+    Only one part has all rows of a matrix, which the next sample's product takes in order.
+    """
+    if size != 1 or parts != 1 or after + 1 >= last:
+        return -1
+    order = jobs.integers(job, jobs.AT_ORDER)
+    return order[after + 1] if order.size > 0 else after + 1
+
+
+@kernel
 def _unit_of_region(job: Any, region: int, last_stage: int) -> int:
     """Return the unit that a region runs."""
     if region > last_stage + 1:
@@ -215,12 +227,16 @@ def train(
     regions = last_stage + (3 if by_norm else 2)
     samples, hits, total = 0, 0, 0.0
     put(job, jobs.SKIPS_ZEROS, 1 if skip_zeros else 0)
+    put(job, jobs.AHEAD, 0)
     for number in range(regions * first, regions * last):
         start, region = number // regions * size, number % regions
         count = min(size, x.shape[0] - start)
         put(job, jobs.START, start)
         put(job, jobs.COUNT, count)
         put(job, jobs.STAGE, region // 2)
+        if region == last_stage + 1:
+            put(job, jobs.NEXT, _next_row(job, start, last, size, n_threads))
+            put(job, jobs.AHEAD, 0)
         run_parts(launcher, _unit_of_region(job, region, last_stage), job, n_threads)
         if region == 2 * norms:  # the loss
             total = sum_in_order(part_of(jobs.reals(job, jobs.AT_LOSSES), 0, count))

@@ -11,6 +11,7 @@ from fastnn.kernels.addresses import LATER, call, get, new_frame, put, zero_of
 from fastnn.kernels.compile import kernel
 from fastnn.kernels.frames import BREADTH, GRADIENT, HEIGHT, IS_MATRIX, OFF, PENALIZED, PLACE, SLOTS, SPARSE_GRADIENT
 from fastnn.kernels.matmul import FEW_STEPS, share
+from fastnn.kernels.outer import takes_ahead
 from fastnn.kernels.penalty import add_penalty_gradient, penalty_of
 from fastnn.kernels.rows import all_finite
 from fastnn.kernels.units import part_unit, unit
@@ -146,6 +147,20 @@ def _is_outer(job: Any, operations: Any, i: int, is_penalized: bool, frame: Any)
 
 
 @kernel
+def _look_ahead(job: Any, operations: Any, i: int, breadth: int, frame: Any) -> None:
+    """Let an update by an outer product compute the outputs of the next sample, if that is known: it reads all of W.
+
+    The operation is y = x W + b, and b is up to date.
+    """
+    following, item = get(job, jobs.NEXT), get(frame, frames.ITEM)
+    put(frame, frames.OTHER, 0)
+    if i == 0 and following >= 0 and takes_ahead(breadth, item):
+        put(frame, frames.OTHER, get(job, jobs.AT_X) + item * following * get(job, jobs.DATA_INPUTS))
+        put(frame, frames.CHANGES, get(job, jobs.AT_VALUES) + item * jobs.place_of(operations, i, 1, PLACE))
+        put(job, jobs.AHEAD, 1)
+
+
+@kernel
 def _update_matrix(
     job: Any, operations: Any, i: int, p: int, role: int, first: int, last: int, part: int, frame: Any
 ) -> None:
@@ -161,6 +176,7 @@ def _update_matrix(
         put(frame, frames.INPUTS, last - first)
         put(frame, frames.PARAMS, get(job, jobs.AT_VALUES) + item * (place + first * breadth))
         put(frame, frames.NUMBERS, get(job, jobs.AT_RATES))
+        _look_ahead(job, operations, i, breadth, frame)
         call(get(job, jobs.OUTER), frame)
         return
     size = get(job, jobs.AT_UPDATES + 1) // get(job, jobs.PARTS)
@@ -209,7 +225,7 @@ def parameter_part(job: Any, part: int, parts: int) -> None:
     is_gathered = get(job, jobs.GATHERED) != 0
     put(frame, frames.X, get(job, jobs.AT_INPUTS) if is_gathered else get(job, jobs.AT_X) + item * start * inputs)
     for i in range(operations.shape[0]):
-        for p in range(operations[i, jobs.PARAMETERS]):
+        for p in range(operations[i, jobs.PARAMETERS] - 1, -1, -1):  # the bias first, see _look_ahead
             jobs.choose_operation(job, operations, i, frame)
             jobs.choose_rows(operations, i, 0, count, frame)
             put(frame, frames.PARAMETER, p)
