@@ -67,6 +67,7 @@ def main(options: argparse.Namespace) -> int:
     folder = pathlib.Path(options.out) if options.out else report.RESULTS
     folder.mkdir(parents=True, exist_ok=True)  # before the work, not after it
     say: Callable[[str], None] = silent if options.json else say_line
+    _warn_if_busy(say)
     result = measure(cases, {*chosen, *peers.ALWAYS}, counts, effort, say)
     result |= {"quick": options.quick, "minutes": (time.monotonic() - started) / 60}
     _write(result, folder, "quick" if options.quick else "latest", say)
@@ -74,6 +75,13 @@ def main(options: argparse.Namespace) -> int:
         print(json.dumps(result, indent=1))
     broken = [row for row in result["rows"] if row["implementation"].startswith("fastnn") and _is_wrong(row)]
     return 1 if broken else 0
+
+
+def _warn_if_busy(say: Callable[[str], None]) -> None:
+    """Say it before the work, not after it."""
+    load, most = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, report.BUSY * (os.cpu_count() or 1)
+    if load > most:
+        say(f"the machine is busy: a load average of {load:.1f}; above {most:.1f} figures are not reliable")
 
 
 def _is_wrong(row: Row) -> bool:

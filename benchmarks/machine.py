@@ -42,6 +42,7 @@ def describe() -> dict[str, Any]:
         "caches": _caches(PROCESSOR / "cpu0" / "cache"),
         "speed": {name: text for name in SPEED_FILES if (text := _read(PROCESSOR / name)) is not None},
         "load_average": load,
+        "processors": os.cpu_count(),
         "commit": _commit(),
         "date": time.strftime("%Y-%m-%d"),
         **found,

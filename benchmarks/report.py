@@ -1,21 +1,20 @@
 """Markdown from the figures: a whole report, and the README's table.
 
-`python -m benchmarks.report README [FILE]` writes the README's table and the report in docs/benchmarks.md from
-benchmarks/results/published.json, which the result file FILE first replaces, if given.
+`python -m benchmarks.report README [FILE]` writes the README's table and the reports in docs/benchmarks.md from the
+published runs, benchmarks/results/published-*.json, one for each kind of processor. The result file FILE, if given,
+first becomes the one of its kind; it must be a full run of the code that is here, on an idle machine.
 """
 
-import json
 import math
-import pathlib
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import pages, peers, startup
+from benchmarks import peers, reasons, startup
 from benchmarks.cases import BY_NAME, CASES, GROUPS, Case
 
 RESULTS = peers.ROOT / "benchmarks" / "results"
-PUBLISHED = RESULTS / "published.json"
 SECTION = "benchmarks"
 FORMAT = 1
 STATUSES = ("timed", "differs", "failed", "left out", "absent")
@@ -26,7 +25,7 @@ README_CASES = (
     *("epoch 60,000, batch 100, 784-50-10", "predict 1, 784-50-10", "predict 1,000, 784-50-10"),
     "product 1024x1024x1024",
 )
-BUSY = 0.5  # with a load average above this the figures are not reliable
+BUSY = 0.3  # with a load average above this for each processor the figures are not reliable
 OWN = ("fastnn", "fastnn_run")
 
 Row = dict[str, Any]
@@ -140,8 +139,9 @@ def _rate(result: dict[str, Any], rows: Rows, case: Case, threads: int) -> str:
     return f"{case.flop / time * 1e-9:.3g} GFLOP/s" + (f", {case.flop / time / peak:.0%} of peak" if peak else "")
 
 
-def table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    rule = ["---", *["---:"] * (len(header) - 1)]
+def table(header: Sequence[str], lines: Iterable[Sequence[str]], words: int = 0) -> str:
+    """A table whose first column and last `words` columns are text, and the others numbers."""
+    rule = ["---", *["---:"] * (len(header) - 1 - words), *["---"] * words]
     return "\n".join("| " + " | ".join(line) + " |" for line in (header, rule, *lines))
 
 
@@ -225,16 +225,51 @@ def _remarks(result: dict[str, Any], rows: Rows) -> list[str]:
             troubles.setdefault((peers.IMPLEMENTATIONS[name].label, threads, outcome(row)), []).append(case)
     for (label, threads, trouble), found in troubles.items():
         remarks.append(f"{label}, {_threads(threads)}: {trouble}: {'; '.join(found)}.")
-    slower = _slower(rows)
+    slower, lost = _slower(rows), behind(rows)
     count = f"In {len(slower)} of {sum(key[1] == 'fastnn' for key in rows)} rows a peer is faster than fastnn"
-    return [*remarks, f"{count}{': ' if slower else ''}{'; '.join(slower)}."]
+    return [*remarks, f"{count}, in {len(lost)} by more than the rows vary." if slower else f"{count}."]
+
+
+@dataclass(frozen=True)
+class Behind:
+    """A row in which a peer is ahead by more than both vary: its upper quartile lies below fastnn's lower one."""
+
+    case: str
+    threads: int
+    peer: str
+    ratio: float
+
+
+def behind(rows: Rows) -> list[Behind]:
+    """The rows in which a peer is ahead by more than both vary, the furthest first."""
+    found = []
+    for case, name, threads in sorted(rows, key=_place):
+        best = fastest(rows, case, name, threads) if name == "fastnn" else None
+        mine = rows[case, name, threads]
+        if (
+            best
+            and mine["status"] == "timed"
+            and rows[case, best[1], threads]["third_quartile"] < mine["first_quartile"]
+        ):
+            found.append(Behind(case, threads, best[1], best[0] / mine["seconds"]))
+    return sorted(found, key=lambda row: row.ratio)
+
+
+def _behind_table(rows: Rows) -> str:
+    """The rows in which a peer is ahead, and why, as far as it is known."""
+    lines = []
+    for row in behind(rows):
+        known = [reason.text for reason in reasons.REASONS if reason.explains(row.case, row.peer, row.threads)]
+        label = peers.IMPLEMENTATIONS[row.peer].label
+        lines.append([row.case, str(row.threads), _times(row.ratio), label, "; ".join(known) or "not explained"])
+    return table(["rows in which a peer is ahead", "threads", "ratio", "who", "why"], lines, words=2)
 
 
 def _slower(rows: Rows) -> list[str]:
-    """The cases where a peer is faster, with the ratio."""
+    """The rows of fastnn's in which a peer is faster at all."""
     return [
-        f"{case} on {threads} ({_times(value)})"
-        for case, name, threads in sorted(rows, key=_place)
+        case
+        for case, name, threads in rows
         if name == "fastnn" and (value := ratio(rows, case, name, threads)) is not None and value < 1
     ]
 
@@ -291,9 +326,10 @@ def body(result: dict[str, Any]) -> str:
     rows = rows_of(result)
     parts = [_where(result)]
     data = [f"- Epochs on {result['epoch_data']}."] if result["epoch_data"] else []
-    busy = [f"- {_busy(result)}"] if _busy(result) else []
+    busy = [f"- {busy_sentence(result)}"] if busy_sentence(result) else []
     parts += ["\n".join([*_limits_lines(result), *data, *busy, *_library_lines(result)]), HOW]
     parts.append("\n".join(f"- {remark}" for remark in _remarks(result, rows)))
+    parts += [_behind_table(rows)] if behind(rows) else []
     for group in (group for group in GROUPS if any(BY_NAME[key[0]].group == group for key in rows)):
         if group == "contention":
             parts += ["## contention", _contention_table(rows)]
@@ -306,12 +342,22 @@ def body(result: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _busy(result: dict[str, Any]) -> str:
+def load_limit(result: dict[str, Any]) -> float:
+    """The largest load average of an idle machine; files from before the number of processors was kept lack it."""
+    processors: int = result["machine"].get("processors") or max(result["threads"])
+    return BUSY * processors
+
+
+def is_busy(result: dict[str, Any]) -> bool:
+    """Whether the machine had other work at the start."""
+    load = result["machine"]["load_average"]
+    return bool(load) and load[0] > load_limit(result)
+
+
+def busy_sentence(result: dict[str, Any]) -> str:
     """A sentence where the machine had other work; else nothing."""
     load = result["machine"]["load_average"]
-    return (
-        f"The machine had other work at the start: a load average of {load[0]:.1f}." if load and load[0] > BUSY else ""
-    )
+    return f"The machine had other work at the start: a load average of {load[0]:.1f}." if is_busy(result) else ""
 
 
 def readme_section(result: dict[str, Any]) -> str:
@@ -327,7 +373,8 @@ def readme_section(result: dict[str, Any]) -> str:
     header = [f"work, {_threads(threads)}", "the fastest other", "fastnn", "ratio"]
     lost, all_rows = len(_slower(rows)), sum(key[1] == "fastnn" for key in rows)
     found = result["machine"]
-    where = " ".join(filter(None, [f"{found['cpu']}, {found['date']}.", _busy(result)]))
+    place = f"{found['cpu']} ({found['processor']['name']}), {found['date']}."
+    where = " ".join(filter(None, [place, busy_sentence(result)]))
     words = f"In {lost} of {all_rows} rows another library is faster: `docs/benchmarks.md` shows all."
     return f"Measured by `fastnn bench` on {where} {words}\n\n{table(header, lines)}"
 
@@ -343,29 +390,7 @@ def _startup_line(result: dict[str, Any]) -> list[list[str]]:
     return [[f"start of Python and {startup.FROM_WHEEL}", *cells]]
 
 
-def publish(file: pathlib.Path) -> None:
-    """Make a result file the published one."""
-    from benchmarks import plots
-
-    result = json.loads(file.read_text(encoding="utf-8"))
-    body(result)  # refuses what it does not know, before anything is written
-    if not plots.draw(result, pages.PICTURES, PUBLISHED.stem):
-        raise ModuleNotFoundError("matplotlib: expected it for the plots, got none; pip install matplotlib")
-    PUBLISHED.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-
-
-def main(arguments: Sequence[str]) -> int:
-    """`README [FILE]`: see the top of this module."""
-    if not 1 <= len(arguments) <= 2 or arguments[0] != "README":
-        print("usage: python -m benchmarks.report README [FILE]", file=sys.stderr)
-        return 2
-    if len(arguments) == 2:
-        publish(pathlib.Path(arguments[1]))
-    result = json.loads(PUBLISHED.read_text(encoding="utf-8"))
-    pages.write(pages.PAGE, SECTION, body(result))
-    pages.write(pages.README, SECTION, readme_section(result))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    from benchmarks import published
+
+    sys.exit(published.main(sys.argv[1:]))

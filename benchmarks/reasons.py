@@ -1,0 +1,26 @@
+"""Why a peer is ahead of fastnn in rows of the published runs; kept by hand, joined to the rows by the report.
+
+Only what was measured stands here. A row without a reason is printed as not explained; a reason without a row is named
+when the report is written, so that it goes when its rows do.
+"""
+
+import fnmatch
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A reason for the rows whose case matches a pattern such as "product *"."""
+
+    cases: str
+    text: str
+    threads: int | None = None  # of these rows alone
+    peer: str = "*"  # a pattern of the implementation that is ahead
+
+    def explains(self, case: str, peer: str, threads: int) -> bool:
+        """Whether it is for a row in which this implementation is ahead."""
+        is_meant = fnmatch.fnmatchcase(case, self.cases) and fnmatch.fnmatchcase(peer, self.peer)
+        return is_meant and self.threads in (None, threads)
+
+
+REASONS: tuple[Reason, ...] = ()
