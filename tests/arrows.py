@@ -74,6 +74,7 @@ COMPILERS = {
     "kernels.pipelines": {"numba", "llvmlite"},
     "kernels.differences": {"numba"},
     "kernels.processor": {"numba"},
+    "kernels.reductions": {"numba", "llvmlite"},
     "kernels.simd": {"numba", "llvmlite"},
     "kernels.tiles": {"numba", "llvmlite"},
 }

@@ -9,7 +9,7 @@ import numpy as np
 from fastnn.gate import arrays
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import get, put
-from fastnn.kernels.frames import d_target, integers_of, matrix_of, parameter, scratch, source, sums, target, vector_of
+from fastnn.kernels.frames import d_target, integers_of, matrix_of, parameter, scratch, source, target, vector_of
 from fastnn.kernels.matmul import AS_IT_IS, TRANSPOSED, product, scratch_size
 from fastnn.kernels.reductions import sums_of_columns
 from fastnn.kernels.sparse import sparse_multiply, sparse_multiply_transposed_left, sparse_scratch_size
@@ -36,7 +36,7 @@ def affine_products(frame: Any) -> None:
     elif role == frames.BACKWARD:
         product(d_target(frame), AS_IT_IS, values, TRANSPOSED, none, memory, frames.d_source(frame), 0)
     elif role == frames.GRADIENT and get(frame, frames.PARAMETER) == B:
-        sums_of_columns(d_target(frame), sums(frame), first, frames.out(frame))
+        sums_of_columns(d_target(frame), first, frames.out(frame))
     elif role == frames.GRADIENT:
         dW = matrix_of(frame, frames.OUT, get(frame, frames.END) - first, get(frame, frames.OUTPUTS))
         product(source(frame), TRANSPOSED, d_target(frame), AS_IT_IS, none, memory, dW, first)
