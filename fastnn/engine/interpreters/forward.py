@@ -28,18 +28,18 @@ def is_sparse(operations: Any, x: Any, rows: int) -> bool:
 
 
 @kernel
-def lacks_sparse(job: Any, operations: Any, x: Any, rows: int) -> bool:
-    """Tell whether the units that skip zeros pay, but are not compiled yet; if so, WANTED becomes SPARSE."""
-    if operations[0, jobs.UNITS_AT + SPARSE_FORWARD] != LATER or not is_sparse(operations, x, rows):
+def lacks_sparse(job: Any, operations: Any, sparse: bool) -> bool:
+    """Tell whether the units that skip zeros are not compiled yet, but pay: `sparse`; if so, WANTED becomes SPARSE."""
+    if not sparse or operations[0, jobs.UNITS_AT + SPARSE_FORWARD] != LATER:
         return False
     put(job, jobs.WANTED, jobs.SPARSE)
     return True
 
 
 @kernel
-def skips_zeros(job: Any, operations: Any, x: Any, rows: int) -> bool:
-    """Tell whether to skip zeros: only with finite parameters, as 0 times infinity is NaN, as in NumPy."""
-    if not is_sparse(operations, x, rows):
+def skips_zeros(job: Any, operations: Any, sparse: bool) -> bool:
+    """Tell whether to skip zeros if they are many: only with finite parameters, as 0 times infinity is NaN."""
+    if not sparse:
         return False
     finite, values = True, jobs.numbers(job, jobs.AT_VALUES)
     for p in range(operations[0, jobs.PARAMETERS]):
@@ -102,11 +102,12 @@ def predict(
     if check_finite and not all_finite(elements(x)):
         return jobs.REFUSED
     operations = jobs.operations_of(job)
-    if lacks_sparse(job, operations, x, x.shape[0]):
+    sparse = is_sparse(operations, x, x.shape[0])
+    if lacks_sparse(job, operations, sparse):
         return jobs.NEEDS_UNIT
     jobs.set_array(job, jobs.AT_X, x)
     jobs.set_array(job, jobs.AT_Y, y)
     put(job, jobs.SAMPLES, x.shape[0])
-    put(job, jobs.SKIPS_ZEROS, 1 if skips_zeros(job, operations, x, x.shape[0]) else 0)
+    put(job, jobs.SKIPS_ZEROS, 1 if skips_zeros(job, operations, sparse) else 0)
     run_parts(launcher, get(job, jobs.PREDICT_PART), job, n_threads)
     return jobs.DONE

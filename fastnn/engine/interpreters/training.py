@@ -13,7 +13,7 @@ from typing import Any
 
 from fastnn.engine.interpreters import jobs
 from fastnn.engine.interpreters.batch import first_gradient_is_finite
-from fastnn.engine.interpreters.forward import lacks_sparse, skips_zeros
+from fastnn.engine.interpreters.forward import is_sparse, lacks_sparse, skips_zeros
 from fastnn.engine.interpreters.updating import add_penalty, clip_gradients, update_range
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import call, call_part, get, new_frame, put, zero_of
@@ -95,7 +95,7 @@ def _is_plain(job: Any, x: Any, labels: Any, dense: Any, takes_labels: bool) -> 
 
 
 @kernel
-def _lacks_units(job: Any, operations: Any, x: Any, size: int, checks_targets: bool, counts_hits: bool) -> bool:
+def _lacks_units(job: Any, operations: Any, size: int, sparse: bool, checks_targets: bool, counts_hits: bool) -> bool:
     """Tell whether the call needs a unit that is not compiled yet; see jobs.NEEDS_UNIT."""
     has_labels = get(job, jobs.AT_LABELS + 1) > 0
     if jobs.lacks(job, jobs.LOSS_OF_LABELS, has_labels) or jobs.lacks(job, jobs.LOSS, not has_labels):
@@ -108,7 +108,7 @@ def _lacks_units(job: Any, operations: Any, x: Any, size: int, checks_targets: b
         return True
     if jobs.lacks(job, jobs.MEASURE_PENALTY, get(job, jobs.MEASURES_PENALTY) != 0):
         return True
-    return lacks_sparse(job, operations, x, size)
+    return lacks_sparse(job, operations, sparse)
 
 
 @kernel
@@ -214,11 +214,12 @@ def train(
     operations, updates = jobs.operations_of(job), get(job, jobs.UPDATE) != 0
     frame = new_frame(SLOTS, zero_of(job))
     _set_data(job, x, labels, dense, order, weights)
-    if _lacks_units(job, operations, x, size, check, counts_hits):
+    sparse = is_sparse(operations, x, size)
+    if _lacks_units(job, operations, size, sparse, check, counts_hits):
         return 0, losses, 0, jobs.NEEDS_UNIT
     if check and not _acceptable(job, operations[-1, jobs.WIDTH_OUT], x, labels, check_finite, frame):
         return 0, losses, 0, jobs.REFUSED
-    skip_zeros = skips_zeros(job, operations, x, size)
+    skip_zeros = skips_zeros(job, operations, sparse)
     put(job, jobs.COUNTS_HITS, 1 if counts_hits else 0)
     by_norm = updates and get(job, jobs.CLIP_TO_NORM) != 0
     # A batch takes the stages at even numbers, the units between them at odd ones, the parameters, the clipped update.
