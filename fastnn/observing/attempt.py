@@ -17,6 +17,7 @@ from fastnn.system import loading
 
 if TYPE_CHECKING:
     from fastnn.observing.engine import Found
+    from fastnn.observing.shared import Others
 
 SMALL = 7  # entries; for no more than these the loop is as quick as looking at f
 PATIENCE = 0.1  # the part of the loop's time that may be lost where f is not recognized
@@ -24,6 +25,7 @@ CONFIDENCE = 0.5  # likewise, where the same code was recognized before
 # The cost of observing and recognizing: in seconds, in calls of f, and for each object that f reaches.
 SECONDS, CALLS, SECONDS_PER_OBJECT = 5e-4, 20, 2e-6
 MOST_SKIPPED = 1023  # loops in a row
+MOST_ASKED = 64  # arrays
 
 TOO_SHORT = "a loop too short to gain from being observed"
 
@@ -33,6 +35,9 @@ class Past:
 
     def __init__(self) -> None:
         self.is_known = False
+        self.asked: list[weakref.ref[Any]] = []  # the arrays by which gradients were asked for
+        self.others: Others | None = None
+        self.shares = True  # False once f was understood only without stand-ins for them
         self.refused: dict[tuple[int, ...], Refusal] = {}
 
 
@@ -77,7 +82,7 @@ def attempt(
 
         try:
             most = int(min(MOST, _spare(past, x, call, calls) / SECONDS_PER_OBJECT))
-            found = engine.gradient(f, x, engine.Rule(*rule), entries, last, most)
+            found = engine.gradient(f, x, engine.Rule(*rule), entries, last, most, _asked(past) if past.shares else ())
         except NotUnderstoodError as error:
             refusal = past.refused.setdefault(x.shape, Refusal())
             refusal.reason, refusal.count = str(error), refusal.count + 1
@@ -85,7 +90,40 @@ def attempt(
             return None, refusal.reason
     past.is_known = True
     past.refused.pop(x.shape, None)
+    past.others, past.shares = found.others, past.shares and found.shares
     return found, found.text
+
+
+def recall(f: Any, x: Any, rule: tuple[str, float, bool], last: int) -> "Found | None":
+    """The quotients by x, if they were evaluated along with those by another array and nothing has changed since.
+
+    Each is given out once. It also notes that x was asked for.
+    """
+    if not (type(x) is np.ndarray and x.dtype == np.float64 and x.flags.c_contiguous and x.flags.writeable):
+        return None
+    past = _past_of(f)
+    others = past.others
+    if others is not None and others.rule == rule and any(array is x for array in others.arrays):
+        from fastnn.observing import engine
+
+        with turns.engine() as free:
+            try:
+                found = engine.again(f, x, others, last) if free else None
+            except NotUnderstoodError:
+                found = past.others = None
+        if found is not None:
+            left = [(array, values) for array, values in zip(*others[:2], strict=True) if array is not x]
+            arrays, values = [array for array, _ in left], [values for _, values in left]
+            past.others = others._replace(arrays=arrays, values=values) if left else None
+            return found
+    if all(array is not x for array in _asked(past)):
+        past.asked = [weakref.ref(array) for array in (*_asked(past), x)][-MOST_ASKED:]
+    return None
+
+
+def _asked(past: Past) -> list[Any]:
+    """The arrays by which gradients were asked for, as far as they still exist."""
+    return [array for array in (one() for one in past.asked) if array is not None]
 
 
 def may_pay(x: Any, count: int) -> bool:

@@ -7,7 +7,7 @@ recognized, it is also called for the quotients of CHECKS entries.
 import contextlib
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from fastnn.gate.arrays import Array
 from fastnn.observing.reach import MOST, Memory, RandomStates, Reach
 from fastnn.observing.read_only import ReadOnly
 from fastnn.observing.recognition import Chain, recognize
+from fastnn.observing.shared import Others, State, may_share, numbers_of, seen_from
 from fastnn.observing.tape import NotUnderstoodError, StandIn, stand_in
 
 CHECKS = 2
@@ -44,12 +45,24 @@ class Rule(NamedTuple):
 BOOK = Rule()
 
 
+class Seen(NamedTuple):
+    """What was observed: f as a chain, its value, other arrays with their numbers among the chain's parameters."""
+
+    chain: Chain
+    base: float
+    numbers: list[tuple[Array, int]]
+    state: State | None
+    shares: bool = True
+
+
 class Found(NamedTuple):
     """Difference quotients like x, for "richardson" an estimate of their errors, and what f was recognized as."""
 
     values: Array
     error: Array | None
     text: str
+    others: Others | None = None
+    shares: bool = True  # False if f was understood only without stand-ins for other arrays
 
 
 # Chooses the entries to compare, new ones in each call; the global generator belongs to the script.
@@ -57,13 +70,20 @@ _generator = np.random.default_rng(20161024)
 
 
 def gradient(
-    f: Any, x: Array, rule: Rule = BOOK, entries: Array | None = None, last: int = -1, most: int = MOST
+    f: Any,
+    x: Array,
+    rule: Rule = BOOK,
+    entries: Array | None = None,
+    last: int = -1,
+    most: int = MOST,
+    asked: Sequence[Array] = (),
 ) -> Found:
     """The difference quotients of f at the array x.
 
     entries: the entries that the plain loop would evaluate, if not all.
     last: the flat index of the last of them.
     most: refuse a function that reaches more objects.
+    asked: arrays by which the gradient of such a function was asked for before; see shared.py.
     Raises NotUnderstoodError with the reason, if the plain loop has to do it; everything is then as it was.
     """
     farthest = rule.h * (max(1.0, float(np.max(np.abs(x)))) if rule.relative else 1.0)
@@ -73,8 +93,9 @@ def gradient(
         if observation.may_be_loss(x):
             found, base = _gradient_of_network(f, x, rule, most)
         else:
-            chain, base = _observe(f, x, most)
-            found = _understood(lambda: _of_chain(chain, x, rule))
+            seen = _observe_all(f, x, most, asked)
+            base = seen.base
+            found = _understood(lambda: _of_chain(seen, x, rule))
         compare(f, x, rule, found.values, base, entries, last)
         return found
 
@@ -91,15 +112,22 @@ def _understood(function: Callable[[], Any]) -> Any:
         raise NotUnderstoodError(f"{type(error).__name__} while it was recognized") from error
 
 
-def _of_chain(chain: Chain, x: Array, rule: Rule) -> Found:
-    """The difference quotients by the chain's array x, including the weight decay's."""
-    values, error = gradients(chain, rule, chain.name)
+def _of_chain(seen: Seen, x: Array, rule: Rule) -> Found:
+    """The difference quotients by the chain's array x, including the weight decay's, and by other arrays."""
+    chain = seen.chain
+    values, error = gradients(chain, rule, None if seen.numbers else chain.name)
     result = chain.scale * values[chain.name]
     if chain.decay:
         steps = rule.steps(x)
         changes = chain.decay * steps * (2.0 * x + steps)
         result += quotient(rule.method, changes, divisors(steps, METHODS[rule.method].points, rule.h))[0]
-    return Found(result, None if error is None else abs(chain.scale) * error[chain.name], str(chain))
+    others = None
+    if seen.state is not None:
+        each = list(values.values())
+        quotients = [chain.scale * each[number].reshape(array.shape) for array, number in seen.numbers]
+        others = Others([array for array, _ in seen.numbers], quotients, seen.state, seen.base, str(chain), rule)
+    error_of_x = None if error is None else abs(chain.scale) * error[chain.name]
+    return Found(result, error_of_x, str(chain), others, seen.shares)
 
 
 def gradients(chain: Chain, rule: Rule, only: str | None) -> tuple[dict[str, Array], dict[str, Array] | None]:
@@ -114,19 +142,34 @@ def gradients(chain: Chain, rule: Rule, only: str | None) -> tuple[dict[str, Arr
     return perturbation.gradient(*rule, only=only)
 
 
-def _observe(f: Any, x: Array, most: int) -> tuple[Chain, float]:
-    """Call f with a stand-in for x and with x, put everything back, recognize what f did; also return f's value."""
+def _observe_all(f: Any, x: Array, most: int, asked: Sequence[Array]) -> Seen:
+    """As _observe, with stand-ins for the other arrays that were asked for; for x alone if that is not understood."""
+    if not asked or not may_share(f):
+        return _observe(f, x, most)
+    try:
+        return _observe(f, x, most, asked)
+    except NotUnderstoodError:
+        return _observe(f, x, most)._replace(shares=False)
+
+
+def _observe(f: Any, x: Array, most: int, asked: Sequence[Array] = ()) -> Seen:
+    """Call f with a stand-in for x, and for other arrays, then with x; put everything back, recognize what f did."""
     reach = Reach(f, most)
     reach.refuse_aliases(x)
-    substitute = stand_in(x)
+    others = [array for array in asked if array is not x and any(one is array for one in reach.arrays)]
+    for array in others:
+        reach.refuse_aliases(array)
+    state = State(reach) if others else None
+    substitute, further = stand_in(x), [stand_in(array) for array in others]
 
     def observed() -> Any:
-        places = reach.places(x)
-        for place in places:
-            place.put(substitute)
+        pairs = zip((x, *others), (substitute, *further), strict=True)
+        places = [(place, array, other) for array, other in pairs for place in reach.places(array)]
+        for place, _, other in places:
+            place.put(other)
         root = f(substitute)
-        for place in places:
-            place.put(x)
+        for place, array, _ in places:
+            place.put(array)
         return root
 
     root, value = _call_twice(reach, x, observed, lambda: f(x))
@@ -139,7 +182,13 @@ def _observe(f: Any, x: Array, most: int) -> tuple[Chain, float]:
         raise NotUnderstoodError("its value is not finite")
     if not abs(base - observed_value) <= 1e-9 * max(1.0, abs(base)):
         raise NotUnderstoodError("under observation it gives another value")
-    return _understood(lambda: recognize(substitute.node, root.node)), base
+    seen = seen_from(root.node, substitute.node)
+    if root.node not in seen:
+        raise NotUnderstoodError("its value does not seem to depend on the array")
+    chain = _understood(lambda: recognize(substitute.node, seen[root.node]))
+    leaves = {one.node: array for one, array in zip(further, others, strict=True)}
+    numbers = numbers_of(leaves, root.node, seen, chain)
+    return Seen(chain, base, [(leaves[leaf], number) for leaf, number in numbers.items()], state if numbers else None)
 
 
 def _call_twice(reach: Reach, x: Array, first: Callable[[], Any], second: Callable[[], Any]) -> tuple[Any, Any]:
@@ -183,6 +232,19 @@ def _gradient_of_network(f: Any, x: Array, rule: Rule, most: int) -> tuple[Found
         raise NotUnderstoodError("it reads a network's parameters, and is not the network's loss")
     errors = None if found[1] is None else found[1].reshape(x.shape)
     return Found(found[0].reshape(x.shape), errors, "a fastnn network"), base
+
+
+def again(f: Any, x: Array, others: Others, last: int) -> Found:
+    """The quotients by one of the arrays of `others`, if nothing has changed since f was observed; compared, too."""
+    with _one_thread_for_numpy():
+        reach = Reach(f)
+        reach.refuse_aliases(x)
+        if not others.state.equals(State(reach)):
+            raise NotUnderstoodError("it has changed")
+        number = next(i for i, array in enumerate(others.arrays) if array is x)
+        found = Found(others.values[number], None, others.text)
+        compare(f, x, others.rule, found.values, others.base, None, last)
+        return found
 
 
 def compare(

@@ -113,6 +113,11 @@ class Reach:
                 raise NotUnderstoodError(f"it reaches {count} objects")
             pending.extend(self._parts(thing))
 
+    @property
+    def things(self) -> list[Any]:
+        """All objects that it found, in their order."""
+        return list(self._seen.values())
+
     def _parts(self, thing: Any) -> Iterator[Any]:
         """File an object under its kind, and yield its parts."""
         if isinstance(thing, types.FunctionType):

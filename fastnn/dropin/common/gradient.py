@@ -11,7 +11,7 @@ from fastnn.dropin import record
 from fastnn.engine.moving import REFUSED, Moving
 from fastnn.errors import warn_of_precision
 from fastnn.observing import turns
-from fastnn.observing.attempt import attempt, last_in_memory, why_not
+from fastnn.observing.attempt import attempt, last_in_memory, recall, why_not
 
 __all__ = ["np", "numerical_gradient", "numerical_gradient_2d"]
 
@@ -37,6 +37,11 @@ def with_step(f: Any, x: Any, h: float) -> Any:
     """As numerical_gradient, with another step."""
     start, way, reason = time.perf_counter(), "plain loop", ""
     try:
+        last = last_in_memory(x) if isinstance(x, np.ndarray) and x.size else -1
+        recalled = recall(f, x, ("central", h, False), last)
+        if recalled is not None:
+            way, reason = "engine", recalled.text
+            return recalled.values.copy()
         result, loop = _loop(f, x, h)
         with turns.plain_loop():
             loop(1)
