@@ -28,6 +28,8 @@ PROT_NONE = 0  # of <sys/mman.h>; not in Python's mmap
 
 # (M, K, N) beyond one chain, one panel, one block in depth and one block of rows, each with a remainder.
 BLOCKED = [(9, 331, 5), (27, 1031, 5), (25, 18, 131), (265, 11, 65)]
+# Shapes whose last columns are exchanged with the rows, at one width of vectors or another.
+BLOCKED += [(49, 45, 33), (70, 405, 18), (100, 17, 5), (33, 60, 41)]
 BLOCKED += [] if JIT_DISABLED else [(293, 1061, 81), (7, 2 * DEEP + 5, 37), (200, DEEP + 1, 3)]
 assert ONE_CHAIN < 331 and DEPTH_BLOCK < 1031 and PANEL_COLUMNS < 65 and ROW_BLOCK < 200
 
@@ -203,6 +205,8 @@ def tails(dtype: FloatType) -> Iterator[tuple[int, int, int]]:
     for n in rows:
         for h in sorted(around)[:6] if JIT_DISABLED else [*sorted(around), (MAX_VECTORS + 1) * lanes + 3]:
             yield from ((n, 1, h), (n, 3, h), (h, 2, n), (2, h, n))
+    for h in sorted(around):  # whose last columns are exchanged
+        yield from ((2 * lanes + 1, 40, h), (40, 2 * lanes + 1, h))
 
 
 def products_between_fences(dtype: FloatType) -> int:

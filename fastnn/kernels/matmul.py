@@ -25,6 +25,7 @@ import numpy as np
 
 from fastnn.kernels import simd
 from fastnn.kernels.compile import apart, kernel
+from fastnn.kernels.copies import AS_IT_IS, TRANSPOSED, copy_apart, copy_panels, copy_transposed, rest_of
 from fastnn.kernels.processor import VECTOR_BYTES
 from fastnn.kernels.tiles import FEW_ROWS, MAX_VECTORS, ROW_VECTORS, panel
 from fastnn.kernels.views import elements, part
@@ -39,14 +40,15 @@ PANELS = 2
 DEEP = 40 * CHAIN  # longer sums are nested: the error grows with the root of the number of summands
 ROW_BLOCK = 192  # rows of the left operand, transposed, that are copied at once
 FEW_STEPS = 2  # in depth, too few for a tile to pay
-# The layout of an operand. Numbers, because True and False in a tuple are two types: all would be compiled three times.
-AS_IT_IS, TRANSPOSED = np.intp(0), np.intp(1)
 # A panel of a wider matrix is copied for so many rows, if it lies in a stretch of memory that the second-level cache
 # does not hold: 100 x 784 x 64 takes 94 us with a copy and 87 without, 500 x 500 x 2048 takes 9.6 ms and 10.8.
 PACK_ROWS, SPAN = 24, 1 << 20
 # A transposed left operand is copied for so many columns, if it lies in so much: the gradient of 784 x 64 by 1000 rows
 # takes 1.21 ms with a copy and 0.92 without, of 4096 x 512 by 1000 rows 44 and 57.
 LEFT_COLUMNS, LEFT_SPAN = 256, 1 << 22
+# The time of copies in multiply-adds of vectors: to transpose a vector of the left operand, and to store a row of the
+# result. The other way is taken if it needs less than a WORTH of the time of the plain one.
+TRANSPOSING, STORING, WORTH = 6.0, 10.0, 0.85
 # Rows that are multiples of 4 KB apart share the sets of a first-level cache, which then holds 8 of a tile's 12 rows:
 # 128 x 1024 x 1024 took 1.5 times as long as 128 x 1008 x 1024. Such rows are copied if there are so many columns.
 ALIASED, ALIASED_COLUMNS = 4096, 128
@@ -59,9 +61,9 @@ def scratch_size(depth: int, columns: int, transposed: str = "") -> int:
     """Elements of scratch for a product of this depth and this many columns of c; transposed: "", "left" or "right"."""
     wide = columns > PANEL_COLUMNS // 2  # float64 has half the columns
     is_aliased = columns >= ALIASED_COLUMNS and depth % (ALIASED // 8) == 0
-    panels = PANELS * PANEL_COLUMNS if wide or transposed == "right" else 0
+    panels = (PANELS if wide or transposed == "right" else 1) * PANEL_COLUMNS
     block = TALL_BLOCK if is_aliased else ROW_BLOCK if wide and transposed == "left" else 0
-    return min(depth, CHAIN) * (panels + block) + VECTOR_BYTES // 4 + deep_scratch_size(depth, columns)
+    return min(depth, CHAIN) * (panels + block) + PANEL_COLUMNS**2 + deep_scratch_size(depth, columns)
 
 
 @kernel
@@ -69,9 +71,9 @@ def most_scratch(depth: int, columns: int, item: int, left: bool, right: bool) -
     """At least as many elements as `scratch_size`; item: bytes of one; left, right: the operand that is transposed."""
     width = MAX_VECTORS * VECTOR_BYTES // item
     is_aliased = columns >= ALIASED_COLUMNS and depth % (ALIASED // 8) == 0
-    panels = PANELS * width if columns > width or right else 0
+    panels = PANELS * width if columns > width or right else width
     block = TALL_BLOCK if is_aliased else ROW_BLOCK if left and columns > width else 0
-    return min(depth, CHAIN) * (panels + block) + VECTOR_BYTES + (ROW_BLOCK * columns if depth > DEEP else 0)
+    return min(depth, CHAIN) * (panels + block) + width * width + (ROW_BLOCK * columns if depth > DEEP else 0)
 
 
 def deep_scratch_size(depth: int, columns: int) -> int:
@@ -106,100 +108,65 @@ def chain_of(depth: int) -> int:
 
 
 @kernel
-def rest_of(vector: Any, start: int) -> Any:
-    """The elements of a vector from `start` on."""
-    return part(vector, start, vector.size - start)
-
-
-@kernel
-def copy_rows(source: Any, target: Any, stride: int, width: int, depth: int) -> None:
-    """Copy the first `width` elements of `depth` rows into rows of `stride`.
-
-    source: (vector, start, step between its rows). Whole vectors are read within the array, and the first ones of the
-    rows are written whole: the part that reaches into the next row is overwritten with it, and target has room for the
-    part behind the last one.
-    """
-    array, start, step = source
-    lanes = simd.lanes(array)
-    one, four = simd.zero_tile(array, 1, 1), simd.zero_tile(array, 4, 1)
-    for j in range(0, width, lanes):
-        begin, written = start + j, lanes if j == 0 else min(lanes, stride - j)
-        whole = max(0, min(depth, (array.size - begin - lanes + step) // step)) // 4 * 4
-        for k in range(0, whole, 4):
-            rows = simd.load_tile(four, array, begin + k * step, step, lanes)
-            simd.store_tile(rows, target, k * stride + j, stride, written)
-        for k in range(whole, depth):
-            row = simd.load_tile(one, array, begin + k * step, 0, min(lanes, width - j))
-            simd.store_tile(row, target, k * stride + j, 0, written)
-
-
-@kernel
-def _copy_transposed(source: Any, target: Any, stride: int, width: int, depth: int) -> None:
-    """Copy the first `depth` elements of `width` rows as columns into rows of `stride`, and 0 behind them.
-
-    source: (vector, start, step between its rows).
-    """
-    array, start, step = source
-    lanes = simd.lanes(array)
-    whole_width, whole_depth = width // lanes * lanes, depth // lanes * lanes
-    if whole_width < width:
-        # Tiles multiply whole vectors. Behind the last column scratch could hold subnormal numbers, for which some
-        # processors take a hundred cycles: affine_backward of 4 x 8 x 8 took 2.3 us instead of 1.0.
-        none = simd.zero_tile(array, 1, 1)
-        for k in range(depth):
-            simd.store_tile(none, target, k * stride + whole_width, 0, lanes)
-    for i in range(0, whole_width, lanes):
-        for k in range(0, whole_depth, lanes):
-            simd.transpose(array, start + i * step + k, step, target, k * stride + i, stride)
-    for i in range(width):
-        for k in range(whole_depth if i < whole_width else 0, depth):
-            target[k * stride + i] = array[start + i * step + k]
-
-
-@kernel
-def _copy_apart(array: Any, start: int, step: int, target: Any, rows: int, depth: int) -> None:
-    """Copy the first `depth` elements of rows that are `step` apart, row after row."""
-    for i in range(rows):
-        source, copy = part(array, start + i * step, depth), part(target, i * depth, depth)
-        for k in range(depth):
-            copy[k] = source[k]
-
-
-@kernel
-def _copy_panels(source: Any, layout: int, target: Any, width: int, columns: int, depth: int) -> None:
-    """Copy `columns` columns of the right operand into panels of `width`, one behind the other.
-
-    source: (vector, start, step between the rows of the matrix in memory).
-    """
-    array, start, step = source
-    lanes, whole = simd.lanes(array), columns // width if layout == AS_IT_IS else 0
-    row = simd.zero_tile(array, 1, MAX_VECTORS)
-    for k in range(depth if whole > 0 else 0):
-        for p in range(whole):
-            values = simd.load_tile(row, array, start + k * step + p * width, 0, lanes)
-            simd.store_tile(values, target, (p * depth + k) * width, 0, lanes)
-    for j in range(whole * width, columns, width):
-        copy, size = rest_of(target, j * depth), min(width, columns - j)
-        if layout == TRANSPOSED:
-            _copy_transposed((array, start + j * step, step), copy, width, size, depth)
-        else:
-            copy_rows((array, start + j, step), copy, width, size, depth)
-
-
-@kernel
-def _whole_steps(steps: int, later: int, columns: int, beyond: int) -> int:
-    """How many steps can read `beyond` elements behind a row of the right operand and stay within it.
-
-    later: the number of steps behind these; columns: those of the right operand.
-    """
-    return max(0, min(steps, steps + later - (beyond + columns - 1) // columns))
-
-
-@kernel
 def _vectors(left: int, rows: int, is_copied: bool) -> int:
     """How many vectors of columns the next panel takes of the ones that are left."""
     is_wide = left >= ROW_VECTORS and rows < FEW_ROWS and not is_copied
     return ROW_VECTORS if is_wide else min(left, MAX_VECTORS)
+
+
+@kernel
+def _direct_columns(rows: int, columns: int, depth: int, lanes: int, layout: int) -> int:
+    """How many of the columns of a product to compute as they are; the others are exchanged with the rows.
+
+    Columns that do not fill a vector cost as much as ones that do. Exchanged, they are rows of the transposed product,
+    whose vectors are filled by rows; a left operand that is not TRANSPOSED is copied for it.
+
+    The model counts, for each step in depth, the multiply-adds of whole vectors: as many as rows, against a row of
+    vectors for each column, and the time of the copies in the same unit. For 100 x 784 x 50 on AVX-512 it says
+    4 * 100 = 400 against 3 * 100 + 2 * 7 + 37.5 + 1.3 = 353; measured were 92 us and 83. For the gradient of 784 x 50
+    by 100 rows it says 3136 and 2528, and measured were 96 and 80.
+    """
+    rest = columns % lanes
+    cost = rest * ((rows + lanes - 1) // lanes) + rows * STORING / depth
+    if layout == AS_IT_IS:
+        cost += rows * TRANSPOSING / lanes
+    return columns - rest if rest > 0 and cost < rows * WORTH else columns
+
+
+@apart
+def _exchanged_product(left: Any, right: Any, bias: Any, out: Any, first: int, scratch: Any) -> None:
+    """Compute the columns from `first` on, fewer than a vector has, as rows of the transposed product; see _product."""
+    c, rows, columns, out_step = out
+    left_array, left_row, left_step, left_layout = left
+    right_array, depth, right_step, right_layout = right
+    zero, unit = np.intp(0), np.intp(1)
+    lanes, height = simd.lanes(c), columns - first
+    width, chain = MAX_VECTORS * lanes, chain_of(depth)
+    one, block, panels = simd.zero_tile(c, 1, 1), scratch, rest_of(scratch, lanes * width)
+    operand = (right_array, first, unit, right_step)
+    if right_layout == TRANSPOSED:
+        operand = (right_array, first * right_step, right_step, unit)
+    for i in range(0, rows, width):
+        size = min(width, rows - i)
+        vectors = (size + lanes - 1) // lanes
+        for r in range(height if bias.size > 0 else 0):
+            for n in range(width):
+                block[r * width + n] = bias[first + r]
+        for k in range(0, depth, chain):
+            steps = min(chain, depth - k)
+            source: Any = (panels, zero, width, chain)
+            if left_layout == AS_IT_IS:
+                copy_transposed((left_array, i * left_row + k, left_row), panels, width, size, steps)
+            else:
+                source = (left_array, k * left_step + i, left_step, chain)
+            target = (block, zero, width, size - (vectors - 1) * lanes, k > 0)
+            at = (operand[0], operand[1] + k * operand[3], operand[2], operand[3])
+            panel(vectors, steps, at, source, (block, zero, width, k == 0 and bias.size > 0), target, height)
+        for v in range(vectors):
+            simd.transpose(block, v * lanes, width, panels, v * lanes * lanes, lanes)
+        for n in range(size):
+            row = simd.load_tile(one, panels, n * lanes, 0, lanes)
+            simd.store_tile(row, c, (i + n) * out_step + first, 0, height)
 
 
 @apart
@@ -221,7 +188,7 @@ def _product(left: Any, right: Any, bias: Any, out: Any, scratch: Any) -> None:
     copy_left = is_far if left_layout == TRANSPOSED else is_aliased
     is_far = depth * right_step * c.itemsize >= SPAN and columns > width and rows >= PACK_ROWS
     copy_right = transposed or is_far
-    chain = chain_of(depth)
+    chain, direct = chain_of(depth), _direct_columns(rows, columns, depth, lanes, left_layout)
     at_once = depth if depth <= DEPTH_BLOCK else DEPTH_BLOCK // chain * chain
     if copy_left or copy_right:
         at_once = chain
@@ -234,28 +201,28 @@ def _product(left: Any, right: Any, bias: Any, out: Any, scratch: Any) -> None:
             start = k * left_step + i * left_row
             operand: Any = (left_array, start, left_row, left_step)
             if copy_left and left_layout == AS_IT_IS:
-                _copy_apart(left_array, start, left_row, block, count, steps)
+                copy_apart(left_array, start, left_row, block, count, steps)
                 operand = (block, zero, steps, unit)
             elif copy_left:
-                _copy_apart(left_array, start, left_step, block, steps, count)
+                copy_apart(left_array, start, left_step, block, steps, count)
                 operand = (block, zero, unit, count)
             j = zero
-            while j < columns:
-                vectors = _vectors((columns - j + lanes - 1) // lanes, count, copy_right)
-                size = min(vectors * lanes, columns - j)
+            while j < direct:
+                vectors = _vectors((direct - j + lanes - 1) // lanes, count, copy_right)
+                size = min(vectors * lanes, direct - j)
                 target = (c, i * out_step + j, out_step, size - (vectors - 1) * lanes, k > 0)
                 if copy_right and j % group == 0:
                     first = j * right_step + k if transposed else k * right_step + j
-                    copied = min(group, columns - j)
-                    _copy_panels((right_array, first, right_step), right_layout, scratch, width, copied, steps)
-                source: Any = (scratch, j % group * steps, width, steps, chain)
+                    copied = min(group, direct - j)
+                    copy_panels((right_array, first, right_step), right_layout, scratch, width, copied, steps)
+                source: Any = (scratch, j % group * steps, width, chain)
                 if not copy_right:
-                    beyond = max(zero, j + vectors * lanes - columns)
-                    whole = _whole_steps(steps, depth - k - steps, right_step, beyond)
-                    source = (right_array, k * right_step + j, right_step, whole, chain)
+                    source = (right_array, k * right_step + j, right_step, chain)
                 panel(vectors, steps, operand, source, (bias, j, zero, k == 0 and bias.size > 0), target, count)
                 j += size
             k += steps
+    if direct < columns:
+        _exchanged_product(left, right, bias, out, direct, scratch)
 
 
 @kernel

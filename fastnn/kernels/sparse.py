@@ -13,7 +13,8 @@ import numpy as np
 
 from fastnn.kernels import processor, simd
 from fastnn.kernels.compile import kernel
-from fastnn.kernels.matmul import CHAIN, DEEP, PANEL_COLUMNS, add_to, chain_of, copy_rows, deep_scratch_size
+from fastnn.kernels.copies import copy_rows
+from fastnn.kernels.matmul import CHAIN, DEEP, PANEL_COLUMNS, add_to, chain_of, deep_scratch_size
 from fastnn.kernels.matmul import ROW_BLOCK as DEEP_ROWS
 from fastnn.kernels.tiles import FEW_ROWS, MAX_VECTORS, ROWS
 from fastnn.kernels.views import elements, matrix, vector_at

@@ -21,10 +21,9 @@ from fastnn.kernels import processor, simd
 MAX_VECTORS = 2
 ROWS = 12 if processor.REGISTERS == 32 else 6
 FEW_ROWS = 4
-HEIGHTS = (ROWS, 8, FEW_ROWS, 2, 1) if ROWS > 8 else (ROWS, FEW_ROWS, 2, 1)
 ROW_VECTORS = 4  # of tiles of one or two rows
-# The heights of the tiles of each width, in vectors; whoever takes wide tiles has at most so many rows.
-_HEIGHTS_OF = {1: HEIGHTS, 2: HEIGHTS, 4: (2, 1)}
+# The heights of the tiles of each width in vectors, in the order in which they take the rows; 0.1 s each to compile.
+_HEIGHTS = {1: (ROWS, FEW_ROWS, 1), 2: (ROWS, *((8,) if ROWS > 8 else ()), FEW_ROWS, 2, 1), ROW_VECTORS: (2, 1)}
 _INDEX = ir.IntType(64)
 _BOOL = ir.IntType(1)
 
@@ -33,7 +32,7 @@ class _Tile:
     """A function in the making, which computes the rows of a panel in tiles of one height."""
 
     def __init__(self, function: Any, height: int, vector: Any, vectors: int) -> None:
-        (self.left, self.left_row, self.left_step, self.right, self.right_step, self.whole, self.chain, self.depth,
+        (self.left, self.left_row, self.left_step, self.right, self.right_step, self.chain, self.depth,
          self.initial, self.initial_row, self.has_initial, self.out, self.out_row, self.count, self.resume, self.tiles,
          ) = function.args  # fmt: skip
         self.builder = ir.IRBuilder(function.append_basic_block("entry"))
@@ -71,19 +70,19 @@ class _Tile:
         builder.branch(head)
         builder.position_at_end(end)
 
-    def row(self, pointer: Any, masked: bool) -> list[Any]:
-        """Read adjacent vectors; masked: only the first `count` elements of the last one."""
-        masks = [None] * (self.vectors - 1) + [self.mask if masked else None]
+    def row(self, pointer: Any) -> list[Any]:
+        """Read adjacent vectors; only the first `count` elements of the last one."""
+        masks = [None] * (self.vectors - 1) + [self.mask]
         places = [self.builder.gep(pointer, [self.number(v * self.vector.count)]) for v in range(self.vectors)]
         return [
             simd.load(self.builder, place, self.vector, self.size, mask)
             for place, mask in zip(places, masks, strict=True)
         ]
 
-    def multiply_add(self, at_left: Any, at_right: Any, masked: bool) -> None:
+    def multiply_add(self, at_left: Any, at_right: Any) -> None:
         """Build one step in depth: sums[r] = fma(left[r], right, sums[r])."""
         builder = self.builder
-        values = self.row(builder.gep(self.right, [builder.load(at_right)]), masked)
+        values = self.row(builder.gep(self.right, [builder.load(at_right)]))
         pointer = builder.gep(self.left, [builder.load(at_left)])
         for r, sums in enumerate(self.sums):
             pointer = builder.gep(pointer, [self.left_row]) if r else pointer
@@ -101,7 +100,7 @@ class _Tile:
                 builder.store(self.zero, total)
         with builder.if_then(self.has_initial):
             for sums in self.sums:
-                for value, total in zip(self.row(pointer, True), sums, strict=True):
+                for value, total in zip(self.row(pointer), sums, strict=True):
                     builder.store(value, total)
                 pointer = builder.gep(pointer, [self.initial_row])
 
@@ -111,7 +110,7 @@ class _Tile:
         rows = [builder.gep(pointer, [builder.mul(self.out_row, self.number(r))]) for r in range(self.height)]
         with builder.if_then(adds):
             for place, sums in zip(rows, self.sums, strict=True):
-                for value, total in zip(self.row(place, True), sums, strict=True):
+                for value, total in zip(self.row(place), sums, strict=True):
                     builder.store(builder.fadd(builder.load(total), value), total)
         values = [[builder.load(total) for total in sums] for sums in self.sums]
         simd.store_rows(builder, values, rows, self.size, self.count)
@@ -119,8 +118,7 @@ class _Tile:
     def build(self) -> None:
         """Build the loop over tiles, one below the other, and over the chains of each."""
         builder = self.builder
-        end, whole = (builder.mul(steps, self.right_step) for steps in (self.depth, self.whole))
-        length = builder.mul(self.chain, self.right_step)
+        end, length = (builder.mul(steps, self.right_step) for steps in (self.depth, self.chain))
         at_tile, at_left, at_right, at_initial, at_out, done = (self.variable(self.number(0)) for _ in range(6))
         adds = self.variable(self.resume)
         with self.while_below(self.tiles, done):
@@ -130,11 +128,8 @@ class _Tile:
             builder.store(self.resume, adds)
             with self.while_below(end, at_right):
                 chain_end = self.least(end, builder.add(builder.load(at_right), length))
-                whole_end = self.least(chain_end, whole)
-                # Elements behind the panel's columns are multiplied, too, and not stored.
-                for bound, masked in ((whole_end, False), (chain_end, True)):
-                    with self.while_below(bound, at_right):
-                        self.multiply_add(at_left, at_right, masked)
+                with self.while_below(chain_end, at_right):
+                    self.multiply_add(at_left, at_right)
                 self.store(builder.gep(self.out, [builder.load(at_out)]), builder.load(adds))
                 for sums in self.sums:
                     for total in sums:
@@ -152,7 +147,7 @@ def _tile_function(module: Any, vector: Any, height: int, vectors: int) -> Any:
     if name in module.globals:
         return module.globals[name]
     pointer = vector.element.as_pointer()
-    arguments = [pointer, *[_INDEX] * 2, pointer, *[_INDEX] * 4, pointer, _INDEX, _BOOL, pointer, *[_INDEX] * 2]
+    arguments = [pointer, *[_INDEX] * 2, pointer, *[_INDEX] * 3, pointer, _INDEX, _BOOL, pointer, *[_INDEX] * 2]
     arguments += [_BOOL, _INDEX]
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
     function.linkage = "internal"
@@ -171,7 +166,7 @@ def _lower_panel(
             for kind, values in zip(signature.args[2:6], operands, strict=True)
         ]
         _, _, left_row, left_step = operands[0]
-        _, _, right_step, whole, chain = operands[1]
+        _, _, right_step, chain = operands[1]
         _, _, initial_row, has_initial = operands[2]
         _, _, out_row, count, resume = operands[3]
         vector = context.get_value_type(simd.Vector(left[0].dtype))
@@ -182,11 +177,11 @@ def _lower_panel(
                 builder.gep(pointer, [builder.mul(step, done)])
                 for pointer, step in ((arrays[0], left_row), (arrays[2], initial_row), (arrays[3], out_row))
             )
-            of_right = [arrays[1], right_step, whole, chain, args[1], at_initial, initial_row, has_initial]
+            of_right = [arrays[1], right_step, chain, args[1], at_initial, initial_row, has_initial]
             function = _tile_function(builder.module, vector, height, width)
             builder.call(function, [at_left, left_row, left_step, *of_right, at_out, out_row, count, resume, number])
 
-        for width, heights in _HEIGHTS_OF.items():
+        for width, heights in _HEIGHTS.items():
             with builder.if_then(builder.icmp_signed("==", args[0], ir.Constant(_INDEX, width))):
                 done: Any = ir.Constant(_INDEX, 0)
                 for height in heights:
@@ -202,16 +197,15 @@ def _lower_panel(
 
 @simd.lowered(_lower_panel)
 def panel(vectors: int, depth: int, left: Any, right: Any, initial: Any, out: Any, rows: int) -> None:
-    """Compute all rows of one panel of 1, 2 or 4 vectors: in tiles of the first of HEIGHTS, then of the next.
+    """Compute all rows of one panel of 1, 2 or 4 vectors, the last of which is for fewer than FEW_ROWS rows.
 
-    A panel of more than MAX_VECTORS is computed in tiles of two rows, or of one, at once. left is (array, start, step
-    between rows, step in depth); right is (array, start, step in depth, how many steps can read whole vectors without
-    reading past its end, steps of a chain); initial is (array, start, step between rows, whether there is any: what the
-    first chain begins with); out is (array, start, step between rows, elements of the last vector, whether to add to
-    what is there). The indices are intp.
+    left is (array, start, step between rows, step in depth); right is (array, start, step in depth, steps of a chain);
+    initial is (array, start, step between rows, whether there is any: the numbers that the first chains begin with);
+    out is (array, start, step between rows, elements of the last vector, whether to add to what is there). The indices
+    are intp.
     """
     left_array, start, row, step = left
-    right_array, right_start, right_step, _, chain = right
+    right_array, right_start, right_step, chain = right
     initial_array, initial_start, initial_row, has_initial = initial
     out_array, out_start, out_row, count, adds = out
     i = np.arange(rows)

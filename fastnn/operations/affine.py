@@ -9,8 +9,9 @@ import numpy as np
 from fastnn.gate import arrays
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import get, put
+from fastnn.kernels.copies import AS_IT_IS, TRANSPOSED
 from fastnn.kernels.frames import d_target, integers_of, matrix_of, parameter, scratch, source, target, vector_of
-from fastnn.kernels.matmul import AS_IT_IS, TRANSPOSED, product, scratch_size
+from fastnn.kernels.matmul import product, scratch_size
 from fastnn.kernels.reductions import sums_of_columns
 from fastnn.kernels.sparse import sparse_multiply, sparse_multiply_transposed_left, sparse_scratch_size
 from fastnn.kernels.units import unit
