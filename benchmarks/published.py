@@ -82,9 +82,13 @@ def refusals(result: Result) -> list[str]:
     return found
 
 
+# What only shows results, and may change after a run.
+_SHOWING = [f":!benchmarks/{name}.py" for name in ("compare", "pages", "plots", "published", "reasons", "report")]
+
+
 def _has_changed_since(commit: str) -> bool:
     """Whether what is measured, or how, differs from that commit; also if git does not know it."""
-    command = ["git", "-C", str(peers.ROOT), "diff", "--quiet", commit, "--", "fastnn", "benchmarks/*.py"]
+    command = ["git", "-C", str(peers.ROOT), "diff", "--quiet", commit, "--", "fastnn", "benchmarks/*.py", *_SHOWING]
     return subprocess.run(command, capture_output=True).returncode != 0
 
 
@@ -122,5 +126,6 @@ def main(arguments: Sequence[str]) -> int:
     for reason in reasons.REASONS:
         if not any(reason.explains(row.case, row.peer, row.threads) for row in behind):
             warnings.append(f"reasons.py: no row is behind for {reason.cases!r}: {reason.text}")
-    print(*(f"warning: {warning}" for warning in warnings), sep="\n", file=sys.stderr)
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     return 0

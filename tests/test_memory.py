@@ -89,3 +89,15 @@ def test_memory_does_not_grow() -> None:
         gc.collect()
         blocks.append(sys.getallocatedblocks())
     assert blocks[1] - blocks[0] < steps
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numbers_begin_at_a_line_of_the_cache(dtype: Any) -> None:
+    """Kernels load whole vectors: each would lie on two lines."""
+    for width in (3, 50, 5000):  # NumPy takes the memory of small and large arrays from different places
+        net = Network([Affine(7, width), Relu(), Affine(width, 3)], rng=0, dtype=dtype)
+        net.step(np.ones((5, 7), dtype), np.zeros(5, np.intp), SGD(0.1))
+        workspace = net._engine.workspace
+        assert workspace is not None
+        names = ("values", "gradients", "tensors", "tensor_gradients", "scratch", "updates")
+        assert {workspace.arrays[name].ctypes.data % 64 for name in names if workspace.arrays[name].size} == {0}

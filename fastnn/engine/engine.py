@@ -388,12 +388,10 @@ class Engine:
         dtype = arrays.float_dtype("dtype", self.values.dtype)  # NumPy's own object, for which the gate tests
         self.plan = self._compiled().plan
         self.counters = np.array(self.counters, INDEX)
-        for name in ("values", "state"):
-            came = getattr(self, name)
-            setattr(self, name, np.empty(came.shape, dtype))
-            getattr(self, name)[...] = came
-        self._hold(self.values)
-        self.gradients = np.zeros_like(self.values)
+        values, self.state = self.values, np.array(self.state, dtype)
+        self._hold(vector(values.size, dtype))
+        self.values[:] = values
+        self.gradients = vector(values.size, dtype)
         self.no_targets = np.empty((0, self.outputs), dtype)
         self.lock = threading.RLock()
         observation.register(self)

@@ -86,10 +86,23 @@ class Snapshot(NamedTuple):
     optimizer: Optimizer | None  # the one of the last update, without a schedule's factor
 
 
+# NumPy's large arrays begin 16 bytes after one, so that every vector that kernels load lies on two lines: a step of
+# 128 x 784-256-10 on one thread takes 1.01 times as long there with vectors of 64 bytes, 1.06 with vectors of 32; one
+# of 256 x 1024-1024-1024-10 takes 1.02 and 1.01 times as long.
+LINE = 64
+
+
+def zeros_on_lines(size: int, dtype: np.dtype[Any]) -> Array:
+    """A vector of `size` zeros that begins at a line of the cache; the base of views of it is the vector itself."""
+    whole = np.zeros(size + LINE // dtype.itemsize, dtype)
+    start = -whole.ctypes.data % LINE // dtype.itemsize
+    return np.asarray(whole.data[start : start + size])
+
+
 def vector(size: int, dtype: np.dtype[Any]) -> Array:
     """A vector of `size` zeros for the parameters."""
     try:
-        return np.zeros(size, dtype)
+        return zeros_on_lines(size, dtype)
     except (MemoryError, ValueError) as error:  # ValueError: beyond the address space
         came = f"{size:,} of them, {size * dtype.itemsize / 2**30:,.0f} GiB"
         sentence = f"layers: expected parameters that fit into memory, got {came}; use narrower layers"

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastnn.engine import threads
 from fastnn.engine.interpreters import batch, forward, jobs, training, updating
+from fastnn.engine.parameters import zeros_on_lines
 from fastnn.engine.plan import PREDICTING, TRAINING, TRAINING_WORK, Plan
 from fastnn.engine.short import ask
 from fastnn.gate.arrays import Array
@@ -78,11 +79,11 @@ class Workspace:
             "values": values,
             "gradients": gradients,
             "state": state,
-            "inputs": np.zeros(some * inputs if shuffled else 0, dtype),
-            "tensors": np.zeros(tensors, dtype),
-            "tensor_gradients": np.zeros(some * columns, dtype),
-            "scratch": np.zeros(parts * scratch_size(plan, some), dtype),
-            "updates": np.zeros(parts * largest, dtype),
+            "inputs": zeros_on_lines(some * inputs if shuffled else 0, dtype),
+            "tensors": zeros_on_lines(tensors, dtype),
+            "tensor_gradients": zeros_on_lines(some * columns, dtype),
+            "scratch": zeros_on_lines(parts * scratch_size(plan, some), dtype),
+            "updates": zeros_on_lines(parts * largest, dtype),
             "sums": np.zeros(parts * jobs.SUMS),
             "losses": np.zeros(some),
             "loss_sums": np.zeros(some),
