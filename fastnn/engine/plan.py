@@ -23,7 +23,9 @@ MOST_PARAMETERS_OF_A_PLAN = 2**60  # so that a table of int64 can count them
 Places = dict[str, tuple[int, Shape]]
 # The roles whose units are compiled, for predictions, for training and for numerical gradients.
 PREDICTING = ("forward",)
-TRAINING = ("forward", "backward", "gradient", "statistics", "sums", "check", "learn")
+TRAINING = (
+    "forward", "backward", "gradient", "statistics", "sums", "check", "learn", "forward_columns", "backward_columns",
+)  # fmt: skip
 PERTURBING = ("forward", "prepare", "reaches", "move", "change", "spread", "follow")
 PERTURBING_LOSS = ("change", "change_of_one", "prepare", "change_along", "prepare_along")
 SPARSE = ("sparse_forward", "sparse_gradient")

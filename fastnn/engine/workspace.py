@@ -9,12 +9,13 @@ import numpy as np
 from fastnn.engine import threads
 from fastnn.engine.interpreters import batch, forward, jobs, training, updating
 from fastnn.engine.parameters import zeros_on_lines
+from fastnn.engine.partition import has_cuts, taken_by_columns
 from fastnn.engine.plan import PREDICTING, TRAINING, TRAINING_WORK, Plan
 from fastnn.engine.short import ask
 from fastnn.gate.arrays import Array
 from fastnn.kernels.addresses import LATER
 from fastnn.kernels.doors import made_for, make_all
-from fastnn.kernels.frames import BATCH_STATISTICS, BREADTH, EACH_PLACE, HEIGHT, IS_MATRIX
+from fastnn.kernels.frames import BREADTH, EACH_PLACE, HEIGHT, IS_MATRIX
 from fastnn.kernels.ground import bound
 from fastnn.kernels.units import Unit
 from fastnn.operations.losses.base import NO_LABELS
@@ -64,6 +65,7 @@ class Workspace:
         self.takes_labels = plan.loss_of_labels is not NO_LABELS and bool(plan.operations[-1, jobs.WIDTH_OUT] > 1)
         self.table = plan.table(dtype, TRAINING if training else PREDICTING)
         some = rows if training else 0
+        self.table[:, jobs.BY_COLUMNS] = taken_by_columns(plan, some, dtype.itemsize)
         tensors = rows * columns if training else parts * forward.BLOCK_ROWS * columns
         largest = largest_update(self.table) if training else 0
         self.rates = np.zeros(RATES)
@@ -104,10 +106,11 @@ class Workspace:
         if self.training:
             self.job[jobs.ACCEPTS] = plan.accepts
             self.job[jobs.PARAMETER_PART] = updating.parameter_part.address(dtype)
-            has_stages = self.table[:, jobs.UNITS_AT + BATCH_STATISTICS].any()
+            has_stages = has_cuts(self.plan, rows, dtype.itemsize)
             self.job[jobs.BATCH_PART] = (batch.staged_part if has_stages else batch.batch_part).address(dtype)
             if has_stages:
                 self.job[jobs.BETWEEN_STAGES] = batch.between_stages.address(dtype)
+            if any(layer.units.statistics is not None for layer in plan.layers):
                 self.job[jobs.STATISTICS_PART] = training.statistics_part.address(dtype)
             if plan.numbers[-jobs.PLAN_NUMBERS :][[jobs.L1, jobs.L2]].any():
                 self.job[jobs.PENALIZE] = updating.penalize.address(dtype)
@@ -236,10 +239,10 @@ def compile_for_prediction(plan: Plan, dtype: Any) -> None:
     make_all([*plan.units(PREDICTING), forward.predict_part, forward.predict], dtype)
 
 
-def compile_for_training(plan: Plan, dtype: Any, rule: Rule, of_labels: bool) -> None:
-    """As `compile_for_prediction`, for a first step."""
+def compile_for_training(plan: Plan, dtype: Any, rule: Rule, of_labels: bool, rows: int) -> None:
+    """As `compile_for_prediction`, for a first step of so many rows."""
     units = plan.units(TRAINING)
-    has_stages = any(layer.units.statistics is not None for layer in plan.layers)
+    has_stages = has_cuts(plan, rows, dtype.itemsize)
     units += [updating.parameter_part, batch.staged_part if has_stages else batch.batch_part]
     units += [(plan.loss_of_labels if of_labels else plan.loss).rows, None if rule.kind is None else rule.kind.unit]
     make_all([*units, training.train], dtype)

@@ -11,7 +11,7 @@ from fastnn.kernels import frames
 from fastnn.kernels.addresses import get, put
 from fastnn.kernels.copies import AS_IT_IS, TRANSPOSED
 from fastnn.kernels.frames import d_target, integers_of, matrix_of, parameter, scratch, source, target, vector_of
-from fastnn.kernels.matmul import product, scratch_size
+from fastnn.kernels.matmul import product, product_of_columns, scratch_size
 from fastnn.kernels.reductions import sums_of_columns
 from fastnn.kernels.sparse import sparse_multiply, sparse_multiply_transposed_left, sparse_scratch_size
 from fastnn.kernels.units import unit
@@ -30,16 +30,22 @@ def affine_products(frame: Any) -> None:
 
     The gradient is that of Rumelhart, Hinton and Williams, 1986. d y has a column for each change.
     """
-    role, memory, first = get(frame, frames.ROLE), scratch(frame), get(frame, frames.BEGIN)
+    role, memory = get(frame, frames.ROLE), scratch(frame)
+    first, end = get(frame, frames.BEGIN), get(frame, frames.END)
     none, values = part(memory, 0, 0), frames.weights(frame, W)
     if role == frames.FORWARD:
         product(source(frame), AS_IT_IS, values, AS_IT_IS, parameter(frame, B), memory, target(frame), 0)
     elif role == frames.BACKWARD:
         product(d_target(frame), AS_IT_IS, values, TRANSPOSED, none, memory, frames.d_source(frame), 0)
+    elif role == frames.FORWARD_COLUMNS:
+        bias = parameter(frame, B)
+        product_of_columns(source(frame), values, AS_IT_IS, bias, memory, target(frame), first, end)
+    elif role == frames.BACKWARD_COLUMNS:
+        product_of_columns(d_target(frame), values, TRANSPOSED, none, memory, frames.d_source(frame), first, end)
     elif role == frames.GRADIENT and get(frame, frames.PARAMETER) == B:
         sums_of_columns(d_target(frame), first, frames.out(frame))
     elif role == frames.GRADIENT:
-        dW = matrix_of(frame, frames.OUT, get(frame, frames.END) - first, get(frame, frames.OUTPUTS))
+        dW = matrix_of(frame, frames.OUT, end - first, get(frame, frames.OUTPUTS))
         product(source(frame), TRANSPOSED, d_target(frame), AS_IT_IS, none, memory, dW, first)
     else:
         columns = get(frame, frames.SAMPLE_COUNT) * get(frame, frames.RUN)
@@ -169,6 +175,8 @@ class Affine(Layer):
         move=affine_move,
         spread=affine_spread,
         follow=affine_products,
+        forward_columns=affine_products,
+        backward_columns=affine_products,
     )
     link = _Products()
 

@@ -37,6 +37,9 @@ class Units(NamedTuple):
         RESULT, whether the statistics of the batch are finite; the learned statistics.
     sparse_forward, sparse_gradient
         As forward and gradient, for a SOURCE that is mostly zeros and finite parameters and D_TARGET.
+    forward_columns, backward_columns
+        As forward and backward, but only the columns [BEGIN, END) of TARGET or D_SOURCE, for all rows of the batch: for
+        an operation whose parameters are too many to be read by each thread.
     prepare
         PREPARED, at the places of the parameters: anything about them that the units below need.
     reaches
@@ -68,6 +71,8 @@ class Units(NamedTuple):
     change: Unit | None = None
     spread: Unit | None = None
     follow: Unit | None = None
+    forward_columns: Unit | None = None
+    backward_columns: Unit | None = None
 
 
 NO_UNITS = Units(None, None)  # type: ignore[arg-type]  # for a layer that is a view

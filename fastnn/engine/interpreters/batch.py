@@ -1,7 +1,8 @@
 """One part's rows of a batch: forward, loss and backward.
 
-Some operations need statistics of all rows to go forward, and sums over all rows to go backward. So a batch is taken in
-*stages*, between which all parts wait for each other (training.py); without such an operation there is only one.
+Some operations need statistics of all rows to go forward, and sums over all rows to go backward; of others each part
+computes some columns for all rows (partition.py). Such an operation *cuts* the batch into *stages*, between which all
+parts wait for each other (training.py); without one there is only one stage.
 """
 
 from typing import Any, NamedTuple
@@ -11,8 +12,17 @@ from fastnn.engine.interpreters.forward import BLOCK_ROWS, forward_rows
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import call, get, new_frame, put, zero_of
 from fastnn.kernels.compile import kernel
-from fastnn.kernels.frames import BACKWARD, BATCH_STATISTICS, BATCH_SUMS, OFF, SLOTS, put_real
-from fastnn.kernels.matmul import share
+from fastnn.kernels.frames import (
+    BACKWARD,
+    BACKWARD_COLUMNS,
+    BATCH_STATISTICS,
+    BATCH_SUMS,
+    FORWARD_COLUMNS,
+    OFF,
+    SLOTS,
+    put_real,
+)
+from fastnn.kernels.matmul import share, share_of_columns
 from fastnn.kernels.random_bits import key_of
 from fastnn.kernels.rows import all_finite, first_largest, is_first_largest
 from fastnn.kernels.units import part_unit, unit
@@ -31,22 +41,28 @@ class Stage(NamedTuple):
 
 
 @kernel
-def _stage(operations: Any, norms: int, number: int) -> Stage:
-    """Stage `number` of 2 norms + 1, where `norms` operations use statistics of the batch.
+def _stage(job: Any, operations: Any, cuts: int, number: int) -> Stage:
+    """Stage `number` of 2 cuts + 1.
 
-    Forward, each stage ends before such an operation, which needs its statistics; backward, each ends behind one.
+    Forward, each stage ends before a cut, backward behind one. An operation that is taken by columns lies between two
+    stages, one that uses statistics is in the second of the two.
     """
     count = operations.shape[0]
-    if norms == 0:
+    if cuts == 0:
         return Stage(0, count, True, 0, count)
-    ahead = jobs.normalizer_at(operations, number)
-    start = jobs.normalizer_at(operations, number - 1) if 0 < number <= norms else 0
-    if number < norms:
+    ahead, start = jobs.cut_at(job, operations, number), 0
+    if 0 < number <= cuts:
+        start = jobs.cut_at(job, operations, number - 1)
+        start += operations[start, jobs.BY_COLUMNS]
+    if number < cuts:
         return Stage(start, ahead, False, 0, 0)
-    left = 2 * norms - number
-    back_from = jobs.normalizer_at(operations, left - 1) + 1 if left > 0 else 0
-    back_to = jobs.normalizer_at(operations, left) + (1 if left < norms else 0)
-    return Stage(start, ahead if number == norms else 0, number == norms, back_from, back_to)
+    left = 2 * cuts - number
+    back_from, back_to = 0, jobs.cut_at(job, operations, left)
+    if left > 0:
+        back_from = jobs.cut_at(job, operations, left - 1) + 1
+    if left < cuts:
+        back_to += 1 - operations[back_to, jobs.BY_COLUMNS]
+    return Stage(start, count if number == cuts else 0, number == cuts, back_from, back_to)
 
 
 @kernel
@@ -188,7 +204,7 @@ def _take_stage(job: Any, operations: Any, stage: Stage, frame: Any, part: int, 
 
 @part_unit
 def batch_part(job: Any, part: int, parts: int) -> None:
-    """Take one part's rows of a mini-batch forward and backward, if no operation uses statistics of the batch."""
+    """Take one part's rows of a mini-batch forward and backward, if no operation cuts it."""
     operations, frame = jobs.operations_of(job), new_frame(SLOTS, zero_of(job))
     jobs.begin_frame(job, part, random_key(job), 0, frame)
     count = operations.shape[0]
@@ -199,25 +215,52 @@ def batch_part(job: Any, part: int, parts: int) -> None:
 def staged_part(job: Any, part: int, parts: int) -> None:
     """Take one part's rows of a mini-batch through one stage."""
     operations, frame = jobs.operations_of(job), new_frame(SLOTS, zero_of(job))
-    norms = jobs.normalizers(job, operations)
-    jobs.begin_frame(job, part, random_key(job), get(job, jobs.COUNT) if norms > 0 else 0, frame)
-    _take_stage(job, operations, _stage(operations, norms, get(job, jobs.STAGE)), frame, part, parts)
+    batch_rows = get(job, jobs.COUNT) if jobs.normalizers(job, operations) > 0 else 0
+    jobs.begin_frame(job, part, random_key(job), batch_rows, frame)
+    stage = _stage(job, operations, jobs.cuts(job, operations), get(job, jobs.STAGE))
+    _take_stage(job, operations, stage, frame, part, parts)
+
+
+@kernel
+def _take_columns(job: Any, operations: Any, i: int, forward: bool, frame: Any, part: int, parts: int) -> None:
+    """Take a mini-batch forward or backward through operation i, one part's columns of the result.
+
+    Inputs that are mostly zeros go forward by rows, whose zeros are found once.
+    """
+    count = get(job, jobs.COUNT)
+    if forward and i == 0 and get(job, jobs.SKIPS_ZEROS) != 0:
+        first, last = share(count, part, parts), share(count, part + 1, parts)
+        put(frame, frames.X, _inputs(job, first, last, False))
+        forward_rows(job, operations, frame, 0, 1, first, last, True)
+        return
+    if not forward and operations[i, jobs.READS] == jobs.INPUT:  # nothing needs the gradient by the data
+        return
+    put(frame, frames.X, _inputs(job, 0, count, False))
+    jobs.choose_operation(job, operations, i, frame)
+    jobs.choose_rows(operations, i, 0, count, frame)
+    columns = operations[i, jobs.WIDTH_OUT if forward else jobs.WIDTH_IN]
+    put(frame, frames.BEGIN, share_of_columns(columns, part, parts))
+    put(frame, frames.END, share_of_columns(columns, part + 1, parts))
+    jobs.call_unit(operations, i, FORWARD_COLUMNS if forward else BACKWARD_COLUMNS, frame)
 
 
 @part_unit
 def between_stages(job: Any, part: int, parts: int) -> None:
-    """Compute the batch's statistics or, going backward, sums, for one part's units of the operation behind a stage."""
+    """Take one part of the cut behind a stage: its columns, or statistics and, going backward, sums of its units."""
     operations, frame = jobs.operations_of(job), new_frame(SLOTS, zero_of(job))
-    count, number = get(job, jobs.COUNT), get(job, jobs.STAGE)
-    norms = jobs.normalizers(job, operations)
-    i = jobs.normalizer_at(operations, number if number < norms else 2 * norms - number - 1)
+    count, number, cuts = get(job, jobs.COUNT), get(job, jobs.STAGE), jobs.cuts(job, operations)
+    forward = number < cuts
+    i = jobs.cut_at(job, operations, number if forward else 2 * cuts - number - 1)
     jobs.begin_frame(job, part, OFF, count, frame)
+    if operations[i, jobs.BY_COLUMNS] != 0:
+        _take_columns(job, operations, i, forward, frame, part, parts)
+        return
     jobs.choose_operation(job, operations, i, frame)
     jobs.choose_rows(operations, i, 0, count, frame)
     units = operations[i, jobs.WIDTH_OUT]
     put(frame, frames.BEGIN, share(units, part, parts))
     put(frame, frames.END, share(units, part + 1, parts))
-    jobs.call_unit(operations, i, BATCH_STATISTICS if number < norms else BATCH_SUMS, frame)
+    jobs.call_unit(operations, i, BATCH_STATISTICS if forward else BATCH_SUMS, frame)
 
 
 @kernel

@@ -21,12 +21,13 @@ from fastnn.kernels.frames import BATCH_STATISTICS, EACH_PLACE, PLACES_SIZE, SHA
 from fastnn.kernels.views import matrix, vector_at
 
 # Columns of a plan's row: the plan columns of the tensors that it reads and writes (INPUT: the network's input), their
-# sizes, whether it takes single elements, the numbers of its parameters and statistics; then the addresses of its units
-# by their roles (see frames.FORWARD), 0 for none; then frames.PLACES_SIZE and frames.SHAPES_SIZE integers.
-READS, WRITES, WIDTH_IN, WIDTH_OUT, TAKES_ELEMENTS, PARAMETERS, STATISTICS = range(7)
+# sizes, whether it takes single elements, the numbers of its parameters and statistics, and whether a batch is taken
+# through it by columns (see engine/partition.py); then the addresses of its units by their roles (see frames.FORWARD),
+# 0 for none; then frames.PLACES_SIZE and frames.SHAPES_SIZE integers.
+READS, WRITES, WIDTH_IN, WIDTH_OUT, TAKES_ELEMENTS, PARAMETERS, STATISTICS, BY_COLUMNS = range(8)
 INPUT = -1
-UNITS_AT = 7
-PLACES_AT = UNITS_AT + 15
+UNITS_AT = 8
+PLACES_AT = UNITS_AT + 17
 SHAPES_AT = PLACES_AT + PLACES_SIZE
 PLAN_COLUMNS = SHAPES_AT + SHAPES_SIZE
 
@@ -253,12 +254,24 @@ def normalizers(job: Any, operations: Any) -> int:
 
 
 @kernel
-def normalizer_at(operations: Any, which: int) -> int:
-    """The place of number `which` of them; the number of operations if there are fewer."""
-    count = 0
+def cut_at(job: Any, operations: Any, which: int) -> int:
+    """The place of cut number `which`, an operation that the rows of a batch do not go through one by one.
+
+    It uses statistics of the batch, or is taken by columns. The number of operations if there are fewer cuts.
+    """
+    count, updates = 0, get(job, UPDATE) != 0
     for i in range(operations.shape[0]):
-        if has_unit(operations, i, BATCH_STATISTICS):
+        if operations[i, BY_COLUMNS] != 0 or (updates and has_unit(operations, i, BATCH_STATISTICS)):
             if count == which:
                 return i
             count += 1
     return operations.shape[0]
+
+
+@kernel
+def cuts(job: Any, operations: Any) -> int:
+    """How many cuts there are."""
+    count = 0
+    while cut_at(job, operations, count) < operations.shape[0]:
+        count += 1
+    return count

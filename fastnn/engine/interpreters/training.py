@@ -3,9 +3,9 @@
 A step has two parallel regions. In the first each part takes a share of the *rows of the batch* through all operations
 forward, through the loss and backward (batch.py); in the second each part takes a share of the *rows of each
 parameter*, sums its gradient over the batch and updates it (updating.py). An operation that uses statistics of the
-batch cuts the first region into stages, with a region for its units between any two; gradients that are clipped to a
-norm take another region for the update. Every element is computed by one part in an order that does not depend on the
-parts: the same bits on any number of threads.
+batch, or has so many parameters that each part takes some of its columns, cuts the first region into stages, with a
+region for it between any two; gradients that are clipped to a norm take another region for the update. Every element is
+computed by one part in an order that does not depend on the parts: the same bits on any number of threads.
 """
 
 import math
@@ -222,9 +222,9 @@ def train(
     skip_zeros = skips_zeros(job, operations, sparse)
     put(job, jobs.COUNTS_HITS, 1 if counts_hits else 0)
     by_norm = updates and get(job, jobs.CLIP_TO_NORM) != 0
-    # A batch takes the stages at even numbers, the units between them at odd ones, the parameters, the clipped update.
-    norms = jobs.normalizers(job, operations)
-    last_stage = 4 * norms
+    # A batch takes the stages at even numbers, the cuts between them at odd ones, the parameters, the clipped update.
+    cuts = jobs.cuts(job, operations)
+    last_stage = 4 * cuts
     regions = last_stage + (3 if by_norm else 2)
     samples, hits, total = 0, 0, 0.0
     put(job, jobs.SKIPS_ZEROS, 1 if skip_zeros else 0)
@@ -239,7 +239,7 @@ def train(
             put(job, jobs.NEXT, _next_row(job, start, last, size, n_threads))
             put(job, jobs.AHEAD, 0)
         run_parts(launcher, _unit_of_region(job, region, last_stage), job, n_threads)
-        if region == 2 * norms:  # the loss
+        if region == 2 * cuts:  # the loss
             total = sum_in_order(part_of(jobs.reals(job, jobs.AT_LOSSES), 0, count))
             # A gradient without an update passes NaN on, as in NumPy.
             if updates and not (math.isfinite(total) and _statistics(job, CHECK)):

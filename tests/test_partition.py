@@ -1,0 +1,105 @@
+"""Layers that a training batch is taken through by columns: the same bits as by rows, and when they are."""
+
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import SGD, Adam, Affine, BatchNorm, Dropout, Network, Relu
+from fastnn.engine import partition
+from fastnn.engine.interpreters import jobs
+from fastnn.kernels.compile import JIT_DISABLED
+from fastnn.kernels.matmul import PANEL_COLUMNS, share_of_columns
+from tests.shapes import DTYPES, bits
+
+NETWORKS: dict[str, tuple[list[Any], int, dict[str, Any]]] = {
+    "plain": ([Affine(40, 70), Relu(), Affine(70, 33), Relu(), Affine(33, 5)], 50, {}),
+    "cut otherwise, too": (
+        [Affine(40, 70), BatchNorm(), Relu(), Affine(70, 65), Dropout(0.3), BatchNorm(), Affine(65, 5)],
+        50,
+        {"batch_size": 20},
+    ),
+    "clipped": ([Affine(40, 70), Relu(), Affine(70, 5)], 50, {"optimizer": Adam(lr=0.01, clip_norm=1.0)}),
+    "of zeros": ([Affine(200, 70), Relu(), Affine(70, 5)], 130, {"batch_size": 64, "shuffle": False}),
+}
+# Rows that share a cache's sets, in both dtypes, and panels that are copied.
+WIDE = ([Affine(1024, 130), Relu(), Affine(130, 512), Affine(512, 300)], 60, {"batch_size": 60})
+NETWORKS |= {} if JIT_DISABLED else {"wide": WIDE}
+
+
+def trained(name: str, dtype: Any, n_threads: int) -> list[bytes]:
+    layers, rows, options = NETWORKS[name]
+    generator = np.random.default_rng(3)
+    x = generator.standard_normal((rows, layers[0].inputs)).astype(dtype)
+    if name == "of zeros":
+        x[generator.random(x.shape) < 0.95] = 0
+    t = generator.integers(0, layers[-1].outputs, rows)
+    net = Network(layers, rng=1, dtype=dtype, n_threads=n_threads)
+    net.fit(x, t, epochs=2, rng=5, progress=False, **{"batch_size": rows, **options})
+    gradient = net.gradient(x, t)
+    assert all(np.isfinite(values).all() for values in gradient.values())
+    return bits((*net.params.values(), *gradient.values()))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_by_columns_and_by_rows_are_the_same_bits(name: str, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partition, "LARGE", 1 << 60)
+    by_rows = trained(name, dtype, 1)
+    monkeypatch.setattr(partition, "LARGE", 0)
+    for n_threads in range(1, min(3, fastnn.get_num_threads()) + 1):
+        assert trained(name, dtype, n_threads) == by_rows
+
+
+def test_each_column_is_one_parts() -> None:
+    share = getattr(share_of_columns, "py_func", share_of_columns)
+    for count in (1, PANEL_COLUMNS, 5 * PANEL_COLUMNS + 3):
+        for parts in (1, 2, 3, 7):
+            ends = [share(count, part, parts) for part in range(parts + 1)]
+            assert ends[0] == 0 and ends[-1] == count and ends == sorted(ends)
+            assert all(end % PANEL_COLUMNS == 0 for end in ends[:-1] if end < count)
+
+
+def choice(layers: list[Any], rows: int) -> list[bool]:
+    net = Network(layers, rng=0)
+    found = partition.taken_by_columns(net._engine.plan, rows, 4).tolist()
+    assert partition.has_cuts(net._engine.plan, rows, 4) == any(found)
+    return [bool(one) for one in found]
+
+
+def test_large_weights_are_taken_by_columns_unless_the_batch_leaves_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partition, "last_level_cache", lambda: 32 << 20)
+    layers = [Affine(784, 512), Relu(), Affine(512, 511), Relu(), Affine(511, 10)]
+    assert choice(layers, 128) == [True, False, False, False, False]
+    assert choice(layers, 1) == [True, False, False, False, False]
+    assert choice(layers, 100_000) == [False] * 5
+    assert choice([Affine(784, 256), Affine(256, 10)], 1024) == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("texts", "size"), [(["32K", "1024K", "32768K\n"], 32 << 20), (["48K", "2M"], 2 << 20), (["32K", "what"], 32 << 10)]
+)
+def test_the_cache_is_read(
+    texts: list[str], size: int, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i, text in enumerate(texts):
+        (tmp_path / f"index{i}").mkdir()
+        (tmp_path / f"index{i}" / "size").write_text(text)
+    monkeypatch.setattr(partition, "CACHES", tmp_path)
+    assert partition.last_level_cache.__wrapped__() == size
+
+
+def test_without_a_cache_to_read_it_is_a_usual_one(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partition, "CACHES", tmp_path / "none")
+    monkeypatch.setattr(os, "sysconf_names", {})
+    assert partition.last_level_cache.__wrapped__() == partition.USUAL_CACHE
+
+
+def test_a_workspace_marks_the_layers() -> None:
+    net = Network([Affine(600, 500), Relu(), Affine(500, 3)], rng=0)
+    net.step(np.ones((4, 600), np.float32), [0, 1, 2, 0], SGD())
+    assert net._engine.workspace is not None
+    assert net._engine.workspace.table[:, jobs.BY_COLUMNS].tolist() == [1, 0, 0]
