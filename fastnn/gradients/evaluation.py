@@ -187,6 +187,6 @@ def by_compiled_loop(f: Any, x: Array, entries: Array, rule: Method, h: float, r
             seconds = max(1e-9, (time.perf_counter() - start) / (last - first) / len(points) * parts)
             size = max(1, min(4 * size, int(SECONDS_PER_CALL * parts / seconds / len(points))))
         first = last
-    if not all(np.array_equal(copy, x, equal_nan=True) for copy in copies):
+    if copies.tobytes() != x.tobytes() * parts:
         raise ValueError(f"{ONLY_READS}, got one that wrote to it; {REMEDY}")
     return Sample(values, steps, base if len(points) == 1 else None, _position(x, entries), values.size + 2)
