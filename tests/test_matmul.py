@@ -2,6 +2,7 @@
 
 import ctypes
 import hashlib
+import itertools
 import json
 import mmap
 import os
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn.engine.interpreters.forward import parts_of
 from fastnn.kernels import processor
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.kernels.matmul import DEEP, DEPTH_BLOCK, ONE_CHAIN, PANEL_COLUMNS, ROW_BLOCK, chain_of, scratch_size, share
@@ -146,6 +148,14 @@ def test_shares_are_all_rows_in_order() -> None:
             assert starts == sorted(starts)
             assert all(start % 4 == 0 or start == count for start in starts)
             assert starts[1] > 0 or count == 0, "the calling thread's part tells what a region gains"
+
+
+def test_each_part_of_a_prediction_has_rows() -> None:
+    for rows, most in itertools.product(range(1, 100), (1, 2, 3, 8)):
+        parts = parts_of(rows, most)
+        starts = [_share(rows, part, parts) for part in range(parts + 1)]
+        assert 1 <= parts <= most
+        assert all(begin < end for begin, end in itertools.pairwise(starts))
 
 
 def _share(count: int, part: int, parts: int) -> int:

@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from fastnn.engine import threads
 from fastnn.engine.engine import Engine
-from fastnn.engine.interpreters import jobs
+from fastnn.engine.interpreters import forward, jobs
 from fastnn.engine.plan import TRAINING_WORK
 from fastnn.engine.short import DONE
 from fastnn.engine.workspace import INDEX, Workspace
@@ -36,7 +36,7 @@ def _predict_many(engine: Engine, x: Array, out: Any) -> Array | None:
     except IndexError:
         return None
     try:
-        parts, work = threads.at_most(engine.n_threads), engine.plan.flop * len(x)
+        parts, work = forward.parts_of(len(x), threads.at_most(engine.n_threads)), engine.plan.flop * len(x)
         if workspace.vectors[0] is not engine.values or parts > workspace.parts:
             return None
         y: Array = np.empty((len(x), engine.outputs), x.dtype) if out is None else out

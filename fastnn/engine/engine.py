@@ -132,7 +132,7 @@ class Engine:
         if not (apart and out.shape == shape):
             inputs = (("x", x), ("the parameters", self.values))
             result = arrays.output("out", out, shape, dtype, inputs)
-        parts = threads.at_most(self.n_threads)
+        parts = forward.parts_of(count, threads.at_most(self.n_threads))
         flop = self.plan.flop
         vectors = (self.values, self.no_targets, self.no_targets)  # neither gradients nor state
         description = (self.plan, self.columns, self.trained)

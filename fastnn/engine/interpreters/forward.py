@@ -21,6 +21,11 @@ from fastnn.kernels.views import part as part_of
 BLOCK_ROWS = 128
 
 
+def parts_of(rows: int, most: int) -> int:
+    """How many parts of a prediction have rows, at most `most`; see matmul.share."""
+    return max(1, min(most, (rows + 3) // 4))
+
+
 @kernel
 def is_sparse(operations: Any, x: Any, rows: int) -> bool:
     """Tell whether the first operation has units that skip zeros, and they pay for batches of `rows` rows of x."""
