@@ -68,6 +68,9 @@ def test_the_memory_of_the_parameters_stays_where_it_is() -> None:
     with pytest.raises(ValueError, match="resize"):
         base.resize((3,), refcheck=False)
     reshape_in_place(base, (-1, 1))
+    memory: Any = base.base.obj  # of which it takes a part
+    with pytest.raises(ValueError, match="resize"):
+        memory.resize((3,), refcheck=False)
     base.setflags(write=False)
     retype_in_place(base, np.int32)
     assert alike(net, expected)

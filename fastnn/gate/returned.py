@@ -26,7 +26,8 @@ def _owner(array: Array) -> Array:
     """The array that owns this one's memory, or the last one known."""
     base = array.base
     while base is not None:
-        inner = base if isinstance(base, np.ndarray) else getattr(base, "owner", None)
+        inner: Any = base.obj if isinstance(base, memoryview) else getattr(base, "owner", None)
+        inner = base if isinstance(base, np.ndarray) else inner
         if not isinstance(inner, np.ndarray):
             break
         array, base = inner, inner.base
