@@ -34,8 +34,8 @@ PANEL_COLUMNS = MAX_VECTORS * VECTOR_BYTES // 4  # of the widest tile, in float3
 # Steps of the longest chain, and of the longest sum in one chain. OpenBLAS cuts at 320 steps, and the rest in halves.
 # The error of a sum of positive numbers grows with the root of both, and should stay below twice NumPy's.
 CHAIN, ONE_CHAIN = 400, 320
-DEPTH_BLOCK = 1024  # steps in depth taken at once where nothing is copied; else as many as a chain has
-# Panels copied at once. Rows that lie 4 KB apart are copied at 31 GB/s in pieces of two panels, at 19 in pieces of one.
+DEPTH_BLOCK = 1024  # steps in depth taken at once, so that a panel stays in the second-level cache
+# Panels copied at once where rows lie a multiple of 4 KB apart: at 31 GB/s, and at 19 in pieces of one panel.
 PANELS = 2
 DEEP = 40 * CHAIN  # longer sums are nested: the error grows with the root of the number of summands
 ROW_BLOCK = 192  # rows of the left operand, transposed, that are copied at once
@@ -53,8 +53,8 @@ TRANSPOSING, STORING, WORTH = 6.0, 10.0, 0.85
 # 128 x 1024 x 1024 took 1.5 times as long as 128 x 1008 x 1024. Such rows are copied if there are so many columns.
 ALIASED, ALIASED_COLUMNS = 4096, 128
 # Rows for which copied panels are used before the next ones take their place: 512 x 2048 x 2048 takes 48 ms with 192
-# and 42 with 768; beyond, the rows would leave the last-level cache.
-TALL_BLOCK = 768
+# and 42 with 768, 1024 x 1024 x 1024 21.3 with 768 and 20.3 with more; beyond, they would leave the last-level cache.
+TALL_BLOCK = 1536
 
 
 def scratch_size(depth: int, columns: int, transposed: str = "") -> int:
@@ -63,7 +63,7 @@ def scratch_size(depth: int, columns: int, transposed: str = "") -> int:
     is_aliased = columns >= ALIASED_COLUMNS and depth % (ALIASED // 8) == 0
     panels = (PANELS if wide or transposed == "right" else 1) * PANEL_COLUMNS
     block = TALL_BLOCK if is_aliased else ROW_BLOCK if wide and transposed == "left" else 0
-    return min(depth, CHAIN) * (panels + block) + PANEL_COLUMNS**2 + deep_scratch_size(depth, columns)
+    return min(depth, DEPTH_BLOCK) * (panels + block) + PANEL_COLUMNS**2 + deep_scratch_size(depth, columns)
 
 
 @kernel
@@ -73,7 +73,7 @@ def most_scratch(depth: int, columns: int, item: int, left: bool, right: bool) -
     is_aliased = columns >= ALIASED_COLUMNS and depth % (ALIASED // 8) == 0
     panels = PANELS * width if columns > width or right else width
     block = TALL_BLOCK if is_aliased else ROW_BLOCK if left and columns > width else 0
-    return min(depth, CHAIN) * (panels + block) + width * width + (ROW_BLOCK * columns if depth > DEEP else 0)
+    return min(depth, DEPTH_BLOCK) * (panels + block) + width * width + (ROW_BLOCK * columns if depth > DEEP else 0)
 
 
 def deep_scratch_size(depth: int, columns: int) -> int:
@@ -190,9 +190,11 @@ def _product(left: Any, right: Any, bias: Any, out: Any, scratch: Any) -> None:
     copy_right = transposed or is_far
     chain, direct = chain_of(depth), _direct_columns(rows, columns, depth, lanes, left_layout)
     at_once = depth if depth <= DEPTH_BLOCK else DEPTH_BLOCK // chain * chain
-    if copy_left or copy_right:
+    if copy_left:
         at_once = chain
-    block, group = rest_of(scratch, PANELS * at_once * width if copy_right else 0), PANELS * width
+    block, group = rest_of(scratch, PANELS * at_once * width if copy_right else 0), width
+    if right_step * c.itemsize % ALIASED == 0:
+        group *= PANELS
     height = ROW_BLOCK if copy_left and left_layout == TRANSPOSED else TALL_BLOCK if copy_left or copy_right else rows
     for i in range(0, rows, height):
         count, k = min(height, rows - i), zero
