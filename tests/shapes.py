@@ -32,7 +32,7 @@ _LARGEST = 20_000 if JIT_DISABLED else 200_000  # N D H; without the compiler an
 SHAPES: list[Shape] = [shape for shape in [*_EVERY_SIZE, (3, 5, 129)] if math.prod(shape) <= _LARGEST]
 SMALL_SHAPE: Shape = (7, 5, 3)
 # Every operation takes more than threads.SMALL_WORK there, the cheapest of them D H multiplications and subtractions.
-THREADED_SHAPE: Shape = (33, 17, 15) if JIT_DISABLED else (101, 331, 310)
+THREADED_SHAPE: Shape = (33, 17, 15) if JIT_DISABLED else (211, 331, 320)
 
 SUBNORMAL = {np.float32: 1e-40, np.float64: 1e-310}
 

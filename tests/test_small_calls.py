@@ -139,9 +139,27 @@ def test_both_ways_give_the_same_bits(name: str, dtype: Any, runs: list[Any], mo
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
+def test_one_thread_takes_the_short_way_for_more(dtype: Any, runs: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.linspace(-3, 3, 40_000, dtype=dtype).reshape(400, 100)
+
+    def results() -> tuple[Any, ...]:
+        p, (loss, dx) = x.copy(), fastnn.mean_squared_error(x, -x)
+        fastnn.momentum_update(p, x, np.zeros_like(x), 0.1)
+        dy = fastnn.activation_backward("elu", x, x, x, alpha=0.5)
+        return loss, dx, p, dy, fastnn.activation_forward("tanh", x)
+
+    monkeypatch.setattr(threads, "_chosen", 2)
+    first = results()  # by which they learn
+    runs.clear()
+    monkeypatch.setattr(threads, "_chosen", 1)
+    assert content(results()) == content(first)
+    assert not runs
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_larger_calls_take_the_long_way(dtype: Any, runs: list[Any]) -> None:
     x, W, b = np.ones((200, 64), dtype), np.ones((64, 64), dtype), np.ones(64, dtype)
-    y, t = np.ones((300, 10), dtype), np.zeros(300, np.intp)
+    y, t = np.ones((3000, 10), dtype), np.zeros(3000, np.intp)
     for _ in range(2):
         fastnn.affine_forward(x, W, b)
         fastnn.affine_backward(x, x, W)

@@ -1,4 +1,4 @@
-"""exp, expm1, log, tanh and sigmoid against extended precision: error bounds over the range, special values."""
+"""Elementary functions, SiLU and GELU against extended precision: error bounds over the range, special values."""
 
 import re
 from collections.abc import Callable
@@ -9,25 +9,18 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fastnn.kernels import processor, vector_math
-from fastnn.kernels.compile import JIT_DISABLED, entry_around
+from fastnn.kernels import normal, processor, vector_math
+from fastnn.kernels.compile import JIT_DISABLED, entry_around, formula
+from fastnn.operations.activations import gelu, silu
 from tests.shapes import DTYPES, Array, FloatType
 
 LongDouble = npt.NDArray[np.longdouble]
 
 COUNT = 500 if JIT_DISABLED else 20_000
-NAMES = ["exp", "expm1", "log", "tanh", "sigmoid", "softplus", "normal_distribution", "normal_density"]
+NAMES = ["exp", "expm1", "log", "tanh", "sigmoid", "softplus", "silu", "normal_distribution", "normal_density", "gelu"]
 FUSED = processor.HAS_FMA and not JIT_DISABLED  # otherwise each multiply-add is rounded twice
-BOUNDS = {
-    "exp": 1.1,
-    "expm1": 1.5,
-    "log": 1.0,
-    "tanh": 2.0 if FUSED else 2.1,
-    "sigmoid": 2.0 if FUSED else 2.2,
-    "softplus": 2.6,
-    "normal_distribution": 4.3,
-    "normal_density": 2.6,
-}  # in units in the last place
+BOUNDS = dict.fromkeys(NAMES, 2.0) | {"normal_distribution": 4.0, "gelu": 4.0}  # in units in the last place
+UNFUSED = 1.6  # times as many where each multiply-add is rounded twice
 
 
 def normal_distribution(x: LongDouble) -> LongDouble:
@@ -58,8 +51,10 @@ EXACT: dict[str, Callable[[LongDouble], LongDouble]] = {
     "tanh": np.tanh,
     "sigmoid": lambda x: np.where(x < 0, np.exp(-np.abs(x)), np.longdouble(1)) / (1 + np.exp(-np.abs(x))),
     "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
+    "silu": lambda x: x * EXACT["sigmoid"](x),
     "normal_distribution": normal_distribution,
     "normal_density": normal_density,
+    "gelu": lambda x: x * normal_distribution(x),
 }
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -74,7 +69,20 @@ def over_an_array(function: Any) -> Any:
     return entry_around(apply, apply, keep=False)
 
 
-COMPILED = {name: over_an_array(getattr(vector_math, name)) for name in NAMES}
+def of_activation(function: Any) -> Any:
+    return formula(lambda x: function(x, x))  # which ignores its parameter
+
+
+FUNCTIONS = {
+    "gelu": of_activation(gelu.gelu),
+    "silu": of_activation(silu.silu),
+    **{
+        name: getattr(normal if name.startswith("normal") else vector_math, name)
+        for name in NAMES
+        if name not in ("gelu", "silu")
+    },
+}
+COMPILED = {name: over_an_array(FUNCTIONS[name]) for name in NAMES}
 
 
 def applied(name: str, x: Array) -> Array:
@@ -118,11 +126,12 @@ def ulps(y: Array, exact: LongDouble) -> LongDouble:
 def test_error_bound(name: str, dtype: FloatType, count: int) -> None:
     extended(dtype)
     x = np.abs(samples(dtype, count)) if name == "log" else samples(dtype, count)
-    x = x[::20] if name == "normal_distribution" else x  # their exact values take hundreds of operations
+    x = x[::20] if name in ("normal_distribution", "gelu") else x  # their exact values take hundreds of operations
     with np.errstate(all="ignore"):
         errors = ulps(applied(name, x), EXACT[name](x.astype(np.longdouble)))
     worst = int(np.argmax(errors))
-    assert errors[worst] <= BOUNDS[name], f"{errors[worst]:.3f} units in the last place at x = {x[worst]!r}"
+    bound = BOUNDS[name] * (1.0 if FUSED else UNFUSED)
+    assert errors[worst] <= bound, f"{errors[worst]:.3f} units in the last place at x = {x[worst]!r}"
 
 
 @every_dtype
@@ -137,11 +146,15 @@ def test_special_values(dtype: FloatType) -> None:
         "tanh": [np.nan, np.nan, 1.0, -1.0, 0.0, 0.0, tiny, -tiny, 1.0, -1.0, 1.0, -1.0],
         "sigmoid": [np.nan, np.nan, 1.0, 0.0, 0.5, 0.5, 0.5, 0.5, 1.0, 0.0, 1.0, 0.0],
         "softplus": [np.nan, np.nan, np.inf, 0.0, *[np.log(dtype(2))] * 4, 1e4, 0.0, 1e30, 0.0],
+        "silu": [np.nan, np.nan, np.inf, 0.0, 0.0, 0.0, 0.0, 0.0, 1e4, 0.0, 1e30, 0.0],
         "normal_distribution": [np.nan, np.nan, 1.0, 0.0, 0.5, 0.5, 0.5, 0.5, 1.0, 0.0, 1.0, 0.0],
         "normal_density": [np.nan, np.nan, 0.0, 0.0, *[1 / np.sqrt(2 * np.pi)] * 4, 0.0, 0.0, 0.0, 0.0],
+        "gelu": [np.nan, np.nan, np.inf, 0.0, 0.0, 0.0, tiny, 0.0, 1e4, 0.0, 1e30, 0.0],
     }
+    signed = ["expm1", "tanh", "silu", "gelu"]  # at zero
     for name in NAMES:
         assert np.array_equal(applied(name, x), np.array(expected[name], dtype), equal_nan=True), name
+        assert name not in signed or np.signbit(applied(name, x[4:6])).tolist() == [False, True], name
 
 
 @every_dtype

@@ -38,7 +38,7 @@ def sum_of_losses(
     first = (*units, on_outputs.ANYTHING, False, np.arange(len(y)) if rows is None else rows)
     scratch = (float(len(y) if divisor is None else divisor), losses, log_sums, hits, np.empty((parts, jobs.SUMS)))
     arguments = (*first, *scratch, np.array(numbers, np.float64), y, labels, dense, dy)
-    work = on_outputs.FLOP_PER_LOSS * y.size
+    work = on_outputs.WORK / 4.0 * y.nbytes
     return float(threads.run(on_outputs.loss, work, math.inf, *arguments, n_threads=parts)[1]), losses
 
 
@@ -63,7 +63,8 @@ def _learn_loss(way: Way, loss: Loss, dtype: Any, of_labels: bool, is_networks: 
     scratch = (0.0, np.empty(FEW_ROWS), np.empty(FEW_ROWS), NO_HITS, np.empty((1, jobs.SUMS)))
     first = (on_arrays.rows_part.address(dtype), *addresses, accepts, bool(loss.follows) and not is_networks)
     numbers = [np.array(loss.numbers())] if is_networks else []
-    way.learn(on_outputs.loss, dtype, SMALL, *first, np.arange(FEW_ROWS), *scratch, *numbers, key=of_labels)
+    arguments = (*first, np.arange(FEW_ROWS), *scratch, *numbers)
+    way.learn_up_to(SMALL, on_outputs.loss, dtype, *arguments, key=of_labels)
 
 
 def learn_hits(way: Way, dtype: Any, accepts: int, border: float, target_border: float, is_strict: bool) -> None:

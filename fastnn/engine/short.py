@@ -10,18 +10,20 @@ from collections.abc import Callable
 from typing import Any
 
 from fastnn.engine.interpreters.on_arrays import ASK, LARGE
-from fastnn.engine.threads import SMALL_WORK
+from fastnn.engine.threads import SMALL_WORK, get_num_threads
 from fastnn.kernels.doors import made_for
 from fastnn.kernels.ground import DONE, bound
 from fastnn.kernels.units import compiling
 
-__all__ = ["ASK", "DONE", "FEW_ROWS", "LARGE", "SCRATCH", "SMALL", "SMALL_PRODUCT", "Way", "Ways"]
+__all__ = ["ASK", "DONE", "FEW_ROWS", "LARGE", "SCRATCH", "SMALL", "SMALL_PRODUCT", "Way", "Ways", "on_one_thread"]
 
 # 64 x 64 x 64 forward and backward: starting threads through Python takes as long as a second one gains.
 SMALL_PRODUCT = 1_050_000.0
 SMALL = float(SMALL_WORK)
 SCRATCH = 1 << 15  # elements, which 64 x 64 x 64 needs half of
-FEW_ROWS = 256  # of a loss
+FEW_ROWS = 1024  # of a loss
+# Where there is one thread, a call of so many times the work is short, too: other Python threads wait 0.2 ms for it.
+LONGER = 16.0
 
 
 def ask(*arguments: Any) -> int:
@@ -30,12 +32,16 @@ def ask(*arguments: Any) -> int:
 
 
 class Way:
-    """The short way of one operation: `call` takes what its door does behind the bound arguments."""
+    """The short way of one operation: `call` takes what its door does behind the bound arguments.
 
-    __slots__ = ("call", "known")
+    So does `longer`, for more work on one thread.
+    """
+
+    __slots__ = ("call", "known", "longer")
 
     def __init__(self) -> None:
         self.call: Callable[..., Any] = ask
+        self.longer: Callable[..., Any] = ask
         self.known: set[Any] = set()
 
     def knows(self, dtype: Any, key: Any = None) -> bool:
@@ -45,6 +51,16 @@ class Way:
     def __reduce__(self) -> Any:
         """A copy learns anew."""
         return Way, ()
+
+    def learn_up_to(self, limit: float, door: Any, dtype: Any, *first: Any, key: Any = None) -> None:
+        """Learn a door whose first bound argument is a limit of its work, also for more work on one thread."""
+        with compiling:
+            if not self.knows(dtype, key):
+                following = None if self.longer is ask else self.longer
+                self.learn(door, dtype, limit, *first, key=key)
+                made = made_for(door, dtype)
+                if made is not None:
+                    self.longer = bound(made, 1, 0, LONGER * limit, *first, following=following)
 
     def learn(self, door: Any, dtype: Any, *first: Any, key: Any = None, keeps: Any = None) -> None:
         """Also take the way of a door, which has been called for this dtype; a later one for the same dtype counts.
@@ -58,6 +74,11 @@ class Way:
                 following = None if self.call is ask else self.call
                 self.call = bound(made, 1, 0, *first, following=following, keeps=keeps)
                 self.known.add((dtype, key))
+
+
+def on_one_thread(found: Any, way: Way, *arguments: Any) -> Any:
+    """What a way has answered; LARGE only if there are threads to share the work, or if it is too much for one call."""
+    return way.longer(*arguments) if found == LARGE and get_num_threads() == 1 else found
 
 
 class Ways(dict[Any, Way]):

@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from fastnn.engine import threads
 from fastnn.engine.interpreters import jobs, on_arrays
-from fastnn.engine.short import LARGE, SCRATCH, SMALL, SMALL_PRODUCT, Way, Ways
+from fastnn.engine.short import LARGE, SCRATCH, SMALL, SMALL_PRODUCT, Way, Ways, on_one_thread
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import remedy
@@ -22,6 +22,7 @@ from fastnn.kernels.matmul import scratch_size
 from fastnn.operations import ACTIVATIONS
 from fastnn.operations.activations.softmax import Softmax
 from fastnn.operations.affine import affine_products
+from fastnn.operations.base import work_of
 
 _forward, _backward, _backward_of_first = Way(), Way(), Way()  # the last without dx
 _activations, _derivatives = Ways(), Ways()  # by class
@@ -213,14 +214,19 @@ def activation_forward(name: str, x: Any, *, out: Any = None, **option: float) -
     """
     try:
         kind = ACTIVATIONS[name]
+        given: tuple[Any, ...]
         if option:
-            found = _with_option[kind].call(_numbers("activation_forward", name, option), x, out)
+            way, given = _with_option[kind], (_numbers("activation_forward", name, option), x, out)
         else:
-            found = _activations[kind].call(x, out)
+            way, given = _activations[kind], (x, out)
+        found = way.call(*given)
+        if type(found) is ndarray:
+            return found
+        found = on_one_thread(found, way, *given)
+        if type(found) is ndarray:
+            return found
     except (KeyError, TypeError):  # no name, or a wrong option
         found = None
-    if type(found) is ndarray:
-        return found
     name = arrays.choice("name", name, ACTIVATIONS)
     numbers = _numbers("activation_forward", name, option)
     if found == LARGE:
@@ -228,11 +234,13 @@ def activation_forward(name: str, x: Any, *, out: Any = None, **option: float) -
     else:
         x = arrays.floats("x", x)
         y = arrays.output("out", out, x.shape, x.dtype, (("x", x),), in_place=("x",))
-    work, door = on_arrays.FLOP_PER_ACTIVATION * x.size, on_arrays.activation_forward
+    each, door = ACTIVATIONS[name].work[0], on_arrays.activation_forward
     units = on_arrays.rows_part.address(x.dtype), ACTIVATIONS[name].units.forward.address(x.dtype)
-    threads.run(door, work, math.inf, *units, numbers, *_rows(name, x, y))
+    threads.run(door, work_of(each, x), math.inf, *units, numbers, *_rows(name, x, y))
+    if found == LARGE:
+        return y
     ways, first = (_with_option, units) if option else (_activations, (*units, numbers))
-    ways[ACTIVATIONS[name]].learn(door, x.dtype, SMALL, *first)
+    ways[ACTIVATIONS[name]].learn_up_to(SMALL / work_of(each, np.empty(1, x.dtype)), door, x.dtype, *first)
     return y
 
 
@@ -262,15 +270,19 @@ def activation_backward(name: str, dy: Any, x: Any, y: Any, *, out: Any = None, 
     """
     try:
         kind = ACTIVATIONS[name]
+        given: tuple[Any, ...]
         if option:
-            numbers = _numbers("activation_backward", name, option)
-            found = _derivatives_with_option[kind].call(numbers, dy, x, y, out)
+            way, given = _derivatives_with_option[kind], (_numbers("activation_backward", name, option), dy, x, y, out)
         else:
-            found = _derivatives[kind].call(dy, x, y, out)
+            way, given = _derivatives[kind], (dy, x, y, out)
+        found = way.call(*given)
+        if type(found) is ndarray:
+            return found
+        found = on_one_thread(found, way, *given)
+        if type(found) is ndarray:
+            return found
     except (KeyError, TypeError):  # no name, or a wrong option
         found = None
-    if type(found) is ndarray:
-        return found
     name = arrays.choice("name", name, ACTIVATIONS)
     numbers = _numbers("activation_backward", name, option)
     if found == LARGE:
@@ -280,11 +292,13 @@ def activation_backward(name: str, dy: Any, x: Any, y: Any, *, out: Any = None, 
         dy = arrays.floats("dy", dy, x.shape, dtype=x.dtype)
         y = arrays.floats("y", y, x.shape, dtype=x.dtype)
         dx = arrays.output("out", out, x.shape, x.dtype, (("dy", dy), ("x", x), ("y", y)), in_place=("dy",))
-    work, door = on_arrays.FLOP_PER_ACTIVATION * x.size, on_arrays.activation_backward
+    each, door = ACTIVATIONS[name].work[1], on_arrays.activation_backward
     units = on_arrays.rows_part.address(x.dtype), ACTIVATIONS[name].units.backward.address(x.dtype)
-    threads.run(door, work, math.inf, *units, numbers, *_rows(name, dy, x, y, dx))
+    threads.run(door, work_of(each, x), math.inf, *units, numbers, *_rows(name, dy, x, y, dx))
+    if found == LARGE:
+        return dx
     ways, first = (_derivatives_with_option, units) if option else (_derivatives, (*units, numbers))
-    ways[ACTIVATIONS[name]].learn(door, x.dtype, SMALL, *first)
+    ways[ACTIVATIONS[name]].learn_up_to(SMALL / work_of(each, np.empty(1, x.dtype)), door, x.dtype, *first)
     return dx
 
 

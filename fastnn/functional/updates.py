@@ -14,7 +14,7 @@ import numpy as np
 from fastnn import optimizers as _optimizers  # not to be exported
 from fastnn.engine import threads
 from fastnn.engine.interpreters import on_arrays
-from fastnn.engine.short import DONE, SMALL, Ways
+from fastnn.engine.short import DONE, LARGE, SMALL, Ways, on_one_thread
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.operations.updates.base import RATES, STEP
@@ -255,38 +255,46 @@ def adam_update(
 
 def _update(kind: Any, rates: tuple[Any, ...], step: int | None, *vectors: Any) -> None:
     """The update of a class of optimizers with these rates; vectors: parameters, gradients, then the state, None."""
+    found = None
     try:
         number = 0.0 if step is None else float(step) if type(step) is int and step > 0 else math.nan
         numbers, _ = _numbers(kind, vectors[0].dtype, *rates)
-        if number >= 0.0 and _ways[kind].call(numbers, number, *vectors) == DONE:
-            return
+        if number >= 0.0:
+            found = _ways[kind].call(numbers, number, *vectors)
+            found = on_one_thread(found, _ways[kind], numbers, number, *vectors)
     except (AttributeError, TypeError, ValueError, OverflowError):  # the gate says what is wrong
         pass
+    if found == DONE:
+        return
     names = "params", "grads", *kind.keeps
-    number = 0.0 if step is None else float(arrays.integer("step", step, minimum=1))
-    rows = _matched(*zip(names, vectors, strict=False))
+    if found == LARGE:
+        rows = [vectors[: len(names)]]
+    else:
+        number = 0.0 if step is None else float(arrays.integer("step", step, minimum=1))
+        rows = _matched(*zip(names, vectors, strict=False))
     try:
         kept = [_numbers(kind, row[0].dtype, *rates) for row in rows]  # all before the first array changes
     except TypeError:  # an array has no hash; the class refuses it
         kept = [_numbers.__wrapped__(kind, row[0].dtype, *rates) for row in rows]
-    for (first, *rest), (numbers, flop) in zip(rows, kept, strict=True):
+    for (first, *rest), (numbers, each) in zip(rows, kept, strict=True):
         given = [first, *rest, *rest[-1:] * (3 - len(rest))]  # if it keeps fewer than two
         units = on_arrays.update_part.address(first.dtype), kind.unit.address(first.dtype)
-        arguments = (*units, flop, len(rest))
-        threads.run(on_arrays.update, flop * first.size, math.inf, *arguments, numbers, number, *given)
-        _ways[kind].learn(on_arrays.update, first.dtype, SMALL, *arguments)
+        arguments = (*units, each, len(rest))
+        threads.run(on_arrays.update, each * first.size, math.inf, *arguments, numbers, number, *given)
+        if found != LARGE:
+            _ways[kind].learn_up_to(SMALL, on_arrays.update, first.dtype, *arguments)
 
 
 @functools.lru_cache(maxsize=64, typed=True)
 def _numbers(kind: Any, dtype: Any, *rates: Any) -> tuple[Array, float]:
-    """The numbers that an update's unit reads, and the FLOP of an element, which decide only whether threads pay.
+    """The numbers that an update's unit reads, and the work of an element, which decides only whether threads pay.
 
     They are kept, as checking them takes longer than a small update.
     """
     names = [one.name for one in fields(kind) if not one.kw_only]
     numbers = np.zeros(RATES)
     numbers[:STEP] = _optimizers.numbers_in(dtype, kind(**dict(zip(names, rates, strict=True))).numbers)
-    return numbers, 20.0 if hasattr(kind, "epsilon") else 2.0 + 2.0 * len(kind.keeps)
+    return numbers, (6.0 if hasattr(kind, "epsilon") else 2.0 + len(kind.keeps)) * float(np.dtype(dtype).itemsize) / 4.0
 
 
 def _matched(*groups: tuple[str, Any]) -> list[tuple[Array, ...]]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.kernels.compile import by_dtype, formula, kernel
-from fastnn.kernels.simd import bits, from_bits, sum_of_eighths
+from fastnn.kernels.simd import bits, from_bits, product_of_eighths, sum_of_eighths
 from fastnn.kernels.vector_math import exp
 from fastnn.kernels.views import elements, part
 
@@ -118,6 +118,16 @@ def sum_of(values: Any, count: int) -> float:
     total = sum_of_eighths(values, whole) if whole > 0 else 0.0
     for i in range(whole, count):
         total += values[i]
+    return total
+
+
+@kernel
+def sum_of_products(a: Any, b: Any) -> float:
+    """The float64 sum of the products of two vectors' elements, added up as in `sum_of`."""
+    whole = a.size // 8 * 8 if a.size >= WIDE else 0
+    total = product_of_eighths(a, b, whole) if whole > 0 else 0.0
+    for i in range(whole, a.size):
+        total += a[i] * b[i]
     return total
 
 

@@ -25,7 +25,6 @@ UNIT, OTHER_UNIT, GRADIENT_PLACES = frames.X, frames.Y, frames.CAPACITY
 # or they are plain, but the call takes `limit` operations or more, which threads may share, or more scratch than there
 # is. Without a limit (infinity) the gate has looked at them, and all scratch suffices.
 ASK, LARGE = 1, 2
-FLOP_PER_ACTIVATION = 20.0  # for each element; it decides only whether threads pay
 BORDER, TARGET_BORDER, HITS, HITS_SIZE = frames.TENSORS, frames.TENSOR_GRADIENTS, frames.LAYOUT, frames.STEPS
 
 
@@ -227,11 +226,14 @@ def activation_forward(
     n_threads: int, launcher: int, limit: float, part: int, unit: int, numbers: Reals, x: Rows,
     y: Annotated[Any, Kind(OWN, ROWS, "x", True)],
 ) -> int:  # fmt: skip
-    """y = f(x), row by row. x, y (N, D); y overwritten, and may be x. numbers: the activation's, float64."""
+    """y = f(x), row by row. x, y (N, D); y overwritten, and may be x. numbers: the activation's, float64.
+
+    limit: of elements.
+    """
     if limit < math.inf:
         if x.size == 0 or not _may_be(y, x):
             return ASK
-        if FLOP_PER_ACTIVATION * x.size >= limit:
+        if x.size >= limit:
             return LARGE
     request = new_frame(SLOTS, x.dtype.type(0.0))
     begin_rows(request, unit, x, x.shape[1])
@@ -247,11 +249,11 @@ def activation_backward(
     dy: Annotated[Any, Kind(OWN, ROWS, "x")], x: Rows, y: Annotated[Any, Kind(OWN, ROWS, "x")],
     dx: Annotated[Any, Kind(OWN, ROWS, "x", True)],
 ) -> int:  # fmt: skip
-    """dx = dy f'(x) with y = f(x). All (N, D); dx overwritten, and may be dy."""
+    """dx = dy f'(x) with y = f(x). All (N, D); dx overwritten, and may be dy. limit: of elements."""
     if limit < math.inf:
         if x.size == 0 or not (_may_be(dx, dy) and are_apart(dx, x) and are_apart(dx, y)):
             return ASK
-        if FLOP_PER_ACTIVATION * x.size >= limit:
+        if x.size >= limit:
             return LARGE
     request = new_frame(SLOTS, x.dtype.type(0.0))
     begin_rows(request, unit, x, x.shape[1])
@@ -281,7 +283,7 @@ def update_part(request: Any, part: int, parts: int) -> None:
 # More than ten parameters, as in affine_forward.
 @door
 def update(
-    n_threads: int, launcher: int, limit: float, part: int, unit: int, flop: float, read: int, numbers: Reals,
+    n_threads: int, launcher: int, limit: float, part: int, unit: int, work: float, read: int, numbers: Reals,
     step: float, params: Flat, grads: Annotated[Any, Kind(OWN, FLAT, "params")],
     first: Annotated[Any, Kind(OWN, FLAT, "params", is_optional=True)],
     second: Annotated[Any, Kind(OWN, FLAT, "params", is_optional=True)],
@@ -289,7 +291,7 @@ def update(
     """Update params by `read` vectors out of grads, first and second; the two others are its state.
 
     All are of one size, and distinct. numbers: see operations/updates/base.py; step: the one of them that counts
-    updates, or 0; flop: of each element.
+    updates, or 0; work: of each element.
     """
     if limit < math.inf:
         if params.size == 0 or (read > 1 and first.size == 0) or (read > 2 and second.size == 0):
@@ -300,7 +302,7 @@ def update(
             return ASK
         if read > 2 and not (are_apart(second, first) and are_apart(second, grads)):
             return ASK
-        if flop * params.size >= limit:
+        if work * params.size >= limit:
             return LARGE
     request, own = new_frame(SLOTS, params.dtype.type(0.0)), new_frame(RATES, params.dtype.type(0.0))
     begin(request, unit, params)

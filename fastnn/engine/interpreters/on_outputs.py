@@ -20,7 +20,7 @@ from fastnn.kernels.views import elements
 from fastnn.kernels.views import part as part_of
 
 ANYTHING = -1  # dense targets of any numbers, NaN included
-FLOP_PER_LOSS = 20.0  # for each element; it decides only whether threads pay
+WORK = 10.0  # of each float32, half of a float64's; it decides only whether threads pay
 LONGEST_LOOK = 1 << 20  # elements that are looked at while other Python threads wait, which takes about a millisecond
 
 
@@ -45,7 +45,7 @@ def _are_probabilities(y: Any) -> bool:
     """Whether no output is surely none."""
     wrong, values = False, elements(y)
     for i in range(values.size):
-        wrong |= values[i] < 0.0 or values[i] > 1.0
+        wrong |= (values[i] < 0.0) | (values[i] > 1.0)
     return not wrong
 
 
@@ -84,7 +84,7 @@ def loss(
             return ASK, 0.0
         if follows and not _are_probabilities(y):
             return ASK, 0.0
-        if FLOP_PER_LOSS * y.size >= limit or count > rows.size:
+        if WORK / 4.0 * y.size * y.itemsize >= limit or count > rows.size:
             return LARGE, 0.0
         divisor = float(count)
     put(request, frames.TARGET, y.ctypes.data)

@@ -21,7 +21,7 @@ from fastnn.kernels.compile import kernel
 from fastnn.kernels.doors import Dense, Indices, Labels, Matrix, Reals, Vector, door
 from fastnn.kernels.frames import BATCH_STATISTICS, CHECK, LEARN, OFF, SLOTS
 from fastnn.kernels.reductions import sum_in_order
-from fastnn.kernels.rows import all_finite, are_apart
+from fastnn.kernels.rows import all_finite, are_apart, sum_of
 from fastnn.kernels.units import part_unit, run_parts, unit
 from fastnn.kernels.views import elements
 from fastnn.kernels.views import part as part_of
@@ -45,14 +45,11 @@ def are_targets(kind: int, dense: Any, width: int) -> bool:
             wrong |= abs(dense[i]) != one
         return wrong == 0
     for i in range(dense.size):
-        wrong |= not (dense[i] >= zero and dense[i] <= one)
+        wrong |= not (dense[i] >= zero) & (dense[i] <= one)
     if kind == PROBABILITIES:
         tolerance = NEAR_ONE_32 if dense.itemsize == 4 else NEAR_ONE_64
         for n in range(dense.size // width):
-            total = 0.0
-            for k in range(width):
-                total += dense[n * width + k]
-            wrong |= not abs(total - 1.0) <= tolerance
+            wrong |= not abs(sum_of(part_of(dense, n * width, width), width) - 1.0) <= tolerance
     return wrong == 0
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from fastnn.kernels.compile import formula
 from fastnn.kernels.vector_math import constant, expm1
-from fastnn.operations.base import Activation, units_of
+from fastnn.operations.base import COMPUTES, MOVES, Activation, units_of
 from fastnn.operations.links import Elements
 
 
@@ -51,6 +51,7 @@ class Elu(Activation):
     alpha: float = 1.0
 
     activation = "elu"
+    work = (COMPUTES, MOVES)
     option = "alpha"
     kinks = (0.0,)
     init_before = "he"

@@ -4,16 +4,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastnn.kernels.compile import formula
-from fastnn.kernels.vector_math import constant, normal_density, normal_distribution, within
+from fastnn.kernels.normal import magnitude, normal_density, normal_distribution, times_normal_tail
+from fastnn.kernels.vector_math import constant, within
 from fastnn.operations.base import Activation, units_of
 from fastnn.operations.links import Elements
 
 
 @formula
 def gelu(x: Any, p: Any) -> Any:
-    """x times the normal distribution at x; 0 at -infinity (Hendrycks and Gimpel, 2016)."""
-    lowest = constant(x, -50.0)
-    return (lowest if x < lowest else x) * normal_distribution(x)
+    """x times the normal distribution at x (Hendrycks and Gimpel, 2016), as max(0, x) less |x| times its tail."""
+    zero, distance = constant(x, 0.0), magnitude(x)
+    return (zero if x < zero else x) - times_normal_tail(distance, distance)
 
 
 @formula

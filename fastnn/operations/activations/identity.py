@@ -5,7 +5,7 @@ from typing import Any
 
 from fastnn.kernels.compile import formula
 from fastnn.kernels.vector_math import constant
-from fastnn.operations.base import Activation, units_of
+from fastnn.operations.base import MOVES, Activation, units_of
 from fastnn.operations.links import Elements
 
 
@@ -35,5 +35,6 @@ class Identity(Activation):
     """
 
     activation = "identity"
+    work = (MOVES, MOVES)
     units = units_of(identity, _derivative)
     link = Elements(exact_slopes=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastnn.kernels.compile import formula
 from fastnn.kernels.vector_math import constant
-from fastnn.operations.base import Activation, units_of
+from fastnn.operations.base import MOVES, Activation, units_of
 from fastnn.operations.links import Elements
 
 
@@ -46,6 +46,7 @@ class LeakyRelu(Activation):
     slope: float = 0.01
 
     activation = "leaky_relu"
+    work = (MOVES, MOVES)
     option = "slope"
     kinks = (0.0,)
     init_before = "he"

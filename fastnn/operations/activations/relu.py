@@ -5,7 +5,7 @@ from typing import Any
 
 from fastnn.kernels.compile import formula
 from fastnn.kernels.vector_math import constant
-from fastnn.operations.base import Activation, units_of
+from fastnn.operations.base import MOVES, Activation, units_of
 from fastnn.operations.links import Elements
 
 
@@ -39,6 +39,7 @@ class Relu(Activation):
     """
 
     activation = "relu"
+    work = (MOVES, MOVES)
     kinks = (0.0,)
     init_before = "he"
     units = units_of(relu, _derivative, _change)

@@ -8,7 +8,7 @@ from fastnn.kernels.compile import formula
 from fastnn.kernels.simd import fma
 from fastnn.kernels.small_changes import small_expm1
 from fastnn.kernels.vector_math import constant
-from fastnn.operations.base import Activation, units_of
+from fastnn.operations.base import COMPUTES, MOVES, Activation, units_of
 from fastnn.operations.links import Elements, logistic_distance
 
 
@@ -43,5 +43,6 @@ class Sigmoid(Activation):
     """
 
     activation = "sigmoid"
+    work = (COMPUTES, MOVES)
     units = units_of(sigmoid, _derivative, _change)
     link = Elements(saturates=True, most=1.0, distance=logistic_distance(1.0))

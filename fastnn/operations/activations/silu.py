@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastnn.kernels.compile import formula
-from fastnn.kernels.vector_math import constant, sigmoid, within
+from fastnn.kernels.vector_math import constant, sigmoid, times_sigmoid, within
 from fastnn.operations.base import Activation, units_of
 from fastnn.operations.links import Elements
 
@@ -13,7 +13,7 @@ from fastnn.operations.links import Elements
 def silu(x: Any, p: Any) -> Any:
     """x sigmoid(x); 0 at -infinity (Elfwing, Uchibe and Doya, 2018)."""
     lowest = constant(x, -1000.0)
-    return (lowest if x < lowest else x) * sigmoid(x)
+    return times_sigmoid(lowest if x < lowest else x, x)
 
 
 @formula

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from fastnn.kernels.frames import d_source, d_target, source, target
-from fastnn.kernels.rows import softmax_rows
+from fastnn.kernels.rows import softmax_rows, sum_of_products
 from fastnn.kernels.units import unit
-from fastnn.operations.base import Activation, Shape, Units, one_dimension
+from fastnn.operations.base import COMPUTES, MOVES, Activation, Shape, Units, one_dimension
 from fastnn.operations.links import EPS, STEP, Back, Link, Operation, Taken
 
 
@@ -24,10 +24,7 @@ def softmax_backward(frame: Any) -> None:
     dys, ys, dxs = d_target(frame), target(frame), d_source(frame)
     for n in range(ys.shape[0]):
         dy, y, dx = dys[n], ys[n], dxs[n]
-        total = 0.0
-        for k in range(y.size):
-            total += dy[k] * y[k]
-        shift = y.dtype.type(total)
+        shift = y.dtype.type(sum_of_products(dy, y))
         for k in range(y.size):
             dx[k] = y[k] * (dy[k] - shift)
 
@@ -78,6 +75,7 @@ class Softmax(Activation):
     """
 
     activation = "softmax"
+    work = (COMPUTES, MOVES)
     takes_elements = False
     units = Units(softmax_forward, softmax_backward)
     link = _Shares()

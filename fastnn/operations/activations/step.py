@@ -5,7 +5,7 @@ from typing import Any
 
 from fastnn.kernels.compile import formula
 from fastnn.kernels.vector_math import constant
-from fastnn.operations.base import Activation, units_of
+from fastnn.operations.base import MOVES, Activation, units_of
 from fastnn.operations.links import Elements
 
 
@@ -37,6 +37,7 @@ class Step(Activation):
     """
 
     activation = "step"
+    work = (MOVES, MOVES)
     kinks = (0.0,)
     units = units_of(step, _derivative)
     link = Elements(exact_slopes=True)

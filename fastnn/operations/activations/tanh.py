@@ -8,7 +8,7 @@ from fastnn.kernels.compile import formula
 from fastnn.kernels.simd import fma
 from fastnn.kernels.small_changes import small_tanh
 from fastnn.kernels.vector_math import constant
-from fastnn.operations.base import Activation, units_of
+from fastnn.operations.base import COMPUTES, MOVES, Activation, units_of
 from fastnn.operations.links import Elements, logistic_distance
 
 
@@ -43,5 +43,6 @@ class Tanh(Activation):
     """
 
     activation = "tanh"
+    work = (COMPUTES, MOVES)
     units = units_of(tanh, _derivative, _change)
     link = Elements(distance=logistic_distance(2.0))
