@@ -126,10 +126,15 @@ class Perturbation:
         self.x, self.labels, self.dense = data
         self.loss = self.plan.loss_of_labels if self.labels.size else self.plan.loss
         parts = perturbing.perturb_part, perturbing.prepare_part, perturbing.prepare, perturbing.perturb
-        last = self.plan.layers[-1]
-        along = last.spreads_by_prepared and self.loss.change_along is not None and len(self.plan.layers) > 1
+        layers = self.plan.layers
+        along = layers[-1].spreads_by_prepared and self.loss.change_along is not None and len(layers) > 1
         self.numbers_along = self.loss.numbers_along * math.prod(self.plan.shapes[-1][0]) if along else 0
-        make_all([*self.plan.units(PERTURBING), *parts, *self.loss[1 : 6 if along else 4]], DOUBLE)
+        # Whether changes come to the loss in other ways than along the last operation's slopes, or by one output.
+        mixes = not all(layer.takes_elements for layer in layers[1:-1])
+        movable = np.flatnonzero(self.plan.operations[:, jobs.PARAMETERS]).tolist()
+        self.follows = not along or mixes or any(map(self._moves_by_forward, movable))
+        loss = [self.loss.change_of_one, self.loss.prepare, *self.loss[4 : 6 if along else 4]]
+        make_all([*self.plan.units(PERTURBING), *parts, *loss, *([self.loss.change] if self.follows else [])], DOUBLE)
         self.table = self.plan.table(DOUBLE, PERTURBING)
         self.prepared = np.zeros_like(self.values)
         self._costs: dict[int, float] = {}
@@ -274,7 +279,7 @@ class Perturbation:
             jobs.PERTURB_PART: perturbing.perturb_part.address(DOUBLE),
             jobs.PREPARE_PART: perturbing.prepare_part.address(DOUBLE),
             jobs.LOSS_PREPARE: 0 if self.loss.prepare is None else self.loss.prepare.address(DOUBLE),
-            jobs.LOSS_CHANGE: self.loss.change.address(DOUBLE),
+            jobs.LOSS_CHANGE: self.loss.change.address(DOUBLE) if self.follows else 0,
             jobs.LOSS_CHANGE_OF_ONE: self.loss.change_of_one.address(DOUBLE),
         }
 
