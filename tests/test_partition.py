@@ -63,10 +63,10 @@ def test_each_column_is_one_parts() -> None:
             assert all(end % PANEL_COLUMNS == 0 for end in ends[:-1] if end < count)
 
 
-def choice(layers: list[Any], rows: int) -> list[bool]:
+def choice(layers: list[Any], rows: int, parts: int = 2) -> list[bool]:
     net = Network(layers, rng=0)
-    found = partition.taken_by_columns(net._engine.plan, rows, 4).tolist()
-    assert partition.has_cuts(net._engine.plan, rows, 4) == any(found)
+    found = partition.taken_by_columns(net._engine.plan, rows, parts, 4).tolist()
+    assert partition.has_cuts(net._engine.plan, rows, parts, 4) == any(found)
     return [bool(one) for one in found]
 
 
@@ -76,6 +76,8 @@ def test_large_weights_are_taken_by_columns_unless_the_batch_leaves_the_cache(mo
     assert choice(layers, 128) == [True, False, False, False, False]
     assert choice(layers, 1) == [True, False, False, False, False]
     assert choice(layers, 100_000) == [False] * 5
+    assert choice(layers, 128, parts=1) == [False] * 5
+    assert choice(layers, 129, parts=1) == [True, False, False, False, False]
     assert choice([Affine(784, 256), Affine(256, 10)], 1024) == [False, False]
 
 
@@ -100,6 +102,6 @@ def test_without_a_cache_to_read_it_is_a_usual_one(tmp_path: pathlib.Path, monke
 
 def test_a_workspace_marks_the_layers() -> None:
     net = Network([Affine(600, 500), Relu(), Affine(500, 3)], rng=0)
-    net.step(np.ones((4, 600), np.float32), [0, 1, 2, 0], SGD())
+    net.step(np.ones((129, 600), np.float32), [0, 1, 2] * 43, SGD())
     assert net._engine.workspace is not None
     assert net._engine.workspace.table[:, jobs.BY_COLUMNS].tolist() == [1, 0, 0]

@@ -304,7 +304,7 @@ class Engine:
         with self.lock:  # one batch at a time goes through the workspace
             steps = self.counters[jobs.STEPS]
             if self.workspace is None:
-                compile_for_training(self.plan, self.dtype, rule, data[1].size > 0, rows)
+                compile_for_training(self.plan, self.dtype, rule, data[1].size > 0, rows, parts)
             state, owner, workspace = self._ready_for(rule, optimizer, rows, parts, data[3].size > 0)
             arguments = (0, True, workspace.job, data[3], weights, *batches, losses, *check, counts_hits, *data[:3])
             workspace.begin_measuring(penalties)

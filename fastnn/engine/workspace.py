@@ -65,7 +65,7 @@ class Workspace:
         self.takes_labels = plan.loss_of_labels is not NO_LABELS and bool(plan.operations[-1, jobs.WIDTH_OUT] > 1)
         self.table = plan.table(dtype, TRAINING if training else PREDICTING)
         some = rows if training else 0
-        self.table[:, jobs.BY_COLUMNS] = taken_by_columns(plan, some, dtype.itemsize)
+        self.table[:, jobs.BY_COLUMNS] = taken_by_columns(plan, some, parts, dtype.itemsize)
         tensors = rows * columns if training else parts * forward.BLOCK_ROWS * columns
         largest = largest_update(self.table) if training else 0
         self.rates = np.zeros(RATES)
@@ -106,7 +106,7 @@ class Workspace:
         if self.training:
             self.job[jobs.ACCEPTS] = plan.accepts
             self.job[jobs.PARAMETER_PART] = updating.parameter_part.address(dtype)
-            has_stages = has_cuts(self.plan, rows, dtype.itemsize)
+            has_stages = has_cuts(self.plan, rows, parts, dtype.itemsize)
             self.job[jobs.BATCH_PART] = (batch.staged_part if has_stages else batch.batch_part).address(dtype)
             if has_stages:
                 self.job[jobs.BETWEEN_STAGES] = batch.between_stages.address(dtype)
@@ -239,10 +239,10 @@ def compile_for_prediction(plan: Plan, dtype: Any) -> None:
     make_all([*plan.units(PREDICTING), forward.predict_part, forward.predict], dtype)
 
 
-def compile_for_training(plan: Plan, dtype: Any, rule: Rule, of_labels: bool, rows: int) -> None:
-    """As `compile_for_prediction`, for a first step of so many rows."""
+def compile_for_training(plan: Plan, dtype: Any, rule: Rule, of_labels: bool, rows: int, parts: int) -> None:
+    """As `compile_for_prediction`, for a first step of so many rows on so many threads."""
     units = plan.units(TRAINING)
-    has_stages = has_cuts(plan, rows, dtype.itemsize)
+    has_stages = has_cuts(plan, rows, parts, dtype.itemsize)
     units += [updating.parameter_part, batch.staged_part if has_stages else batch.batch_part]
     units += [(plan.loss_of_labels if of_labels else plan.loss).rows, None if rule.kind is None else rule.kind.unit]
     make_all([*units, training.train], dtype)

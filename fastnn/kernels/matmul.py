@@ -50,7 +50,8 @@ LEFT_COLUMNS, LEFT_SPAN = 256, 1 << 22
 # result. The other way is taken if it needs less than a WORTH of the time of the plain one.
 TRANSPOSING, STORING, WORTH = 6.0, 10.0, 0.85
 # Rows that are multiples of 4 KB apart share the sets of a first-level cache, which then holds 8 of a tile's 12 rows:
-# 128 x 1024 x 1024 took 1.5 times as long as 128 x 1008 x 1024. Such rows are copied if there are so many columns.
+# 128 x 1024 x 1024 took 1.5 times as long as 128 x 1008 x 1024. Such rows are copied if there are so many columns; and
+# so are those of a transposed left operand, for LEFT_COLUMNS: a step of 256, 1024-1024-1024-10 takes 0.97 of the time.
 ALIASED, ALIASED_COLUMNS = 4096, 128
 # Rows for which copied panels are used before the next ones take their place: 512 x 2048 x 2048 takes 48 ms with 192
 # and 42 with 768, 1024 x 1024 x 1024 21.3 with 768 and 20.3 with more; beyond, they would leave the last-level cache.
@@ -183,9 +184,9 @@ def _product(left: Any, right: Any, bias: Any, out: Any, scratch: Any) -> None:
     zero, unit = np.intp(0), np.intp(1)  # a literal in a tuple would be another type, compiled once more
     lanes = simd.lanes(c)
     width = MAX_VECTORS * lanes
-    is_far = depth * left_step * c.itemsize >= LEFT_SPAN and columns >= LEFT_COLUMNS
+    is_far = depth * left_step * c.itemsize >= LEFT_SPAN or left_step * c.itemsize % ALIASED == 0
     is_aliased = left_row * c.itemsize % ALIASED == 0 and columns >= ALIASED_COLUMNS and rows >= PACK_ROWS
-    copy_left = is_far if left_layout == TRANSPOSED else is_aliased
+    copy_left = is_far and columns >= LEFT_COLUMNS if left_layout == TRANSPOSED else is_aliased
     is_far = depth * right_step * c.itemsize >= SPAN and columns > width and rows >= PACK_ROWS
     copy_right = transposed or is_far
     chain, direct = chain_of(depth), _direct_columns(rows, columns, depth, lanes, left_layout)
