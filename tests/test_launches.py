@@ -1,4 +1,4 @@
-"""Parallel regions on a machine with other work: when threads pause, how they wait, and that results stay the same."""
+"""Parallel regions on a machine with other work: how threads wait, and that results stay the same."""
 
 import contextlib
 import ctypes
@@ -17,111 +17,12 @@ import fastnn
 from fastnn.engine import contention, threads
 from fastnn.kernels import launches, openmp, units
 from fastnn.kernels.compile import JIT_DISABLED
-from fastnn.kernels.launches import BALANCE, CREDIT, LONGEST, PAUSED_UNTIL, PAUSES, WORTH
+from fastnn.kernels.launches import PAUSED_UNTIL, PAUSES
 
 PACKAGE_PARENT = str(pathlib.Path(fastnn.__file__).parents[1])
-NOTE: Any = getattr(launches.note_region, "py_func", launches.note_region)
 needs_threads = pytest.mark.skipif(
     JIT_DISABLED or not openmp.is_available() or threads._LIMIT < 2, reason="needs OpenMP, and more than one thread"
 )
-
-
-class Machine:
-    """A launcher's state, and a clock that regions set forward."""
-
-    def __init__(self) -> None:
-        self.state, self.now = np.zeros(launches.SIZE), 1000.0
-
-    def region(self, taken: float, own: float = 1.0, parts: int = 2) -> bool:
-        """A region on threads that takes so many milliseconds, the calling thread's part among them; begins a pause?"""
-        began, self.now = self.now, self.now + 1e-3 * taken
-        NOTE(self.state, parts, began, began + 1e-3 * own, self.now)
-        return bool(self.state[PAUSED_UNTIL] > self.now)
-
-    def pause(self) -> float:
-        """The length of the pause that has just begun, which is waited for."""
-        length = float(self.state[PAUSED_UNTIL]) - self.now
-        self.now = float(self.state[PAUSED_UNTIL])
-        return length
-
-
-# --- when threads pause -----------------------------------------------------------------------------------------------
-
-
-def test_regions_that_gain_stay_on_threads() -> None:
-    machine = Machine()
-    assert not any(machine.region(taken) for taken in (1.0, 1.5, 1.99, 1.2) * 100)
-    assert machine.state[PAUSES] == 0
-    assert 0 < machine.state[BALANCE] <= CREDIT
-
-
-def test_a_region_that_waits_for_a_processor_begins_a_pause_that_it_is_worth() -> None:
-    machine = Machine()
-    assert machine.region(5.0)  # one thread would have taken 2
-    assert machine.pause() == pytest.approx(WORTH * 3e-3)
-
-
-def test_each_failure_makes_the_pause_longer() -> None:
-    machine = Machine()
-    pauses = []
-    for _ in range(12):
-        assert machine.region(2.5)
-        pauses.append(machine.pause())
-    expected = [min(WORTH * 0.5e-3 * 2**i, LONGEST) for i in range(12)]
-    assert pauses == pytest.approx(expected)
-
-
-def test_earlier_gains_hide_little() -> None:
-    machine = Machine()
-    assert not any(machine.region(1.0) for _ in range(10))
-    assert not machine.region(2.3)
-    assert machine.region(3.2)
-
-
-def test_after_a_long_time_on_threads_pauses_are_short_again() -> None:
-    machine = Machine()
-    for _ in range(8):
-        machine.region(2.5)
-        assert machine.pause() < 0.3
-    assert not any(machine.region(1.0) for _ in range(2000))
-    assert machine.region(5.0)
-    assert machine.pause() == pytest.approx(WORTH * (3e-3 - CREDIT))
-
-
-def test_small_losses_add_up() -> None:
-    """Small regions whose threads have fallen asleep in between: each wakes them, and gains nothing."""
-    machine = Machine()
-    lost = [machine.region(0.05, own=0.005) for _ in range(3)]
-    assert lost == [False, False, True]
-
-
-def test_parts_of_many_threads_count() -> None:
-    machine = Machine()
-    assert not machine.region(10.0, parts=16)
-    assert machine.region(20.0, parts=16)
-
-
-def test_a_slow_calling_thread_is_nobody_elses_fault() -> None:
-    assert not Machine().region(10.0, own=9.9)
-
-
-def test_threads_that_take_turns_on_one_processor_gain_nothing() -> None:
-    """Each makes the other's part look as long as both."""
-    machine = Machine()
-    began, machine.now = machine.now, machine.now + 1e-3
-    NOTE(machine.state, 2, began, -1.0, machine.now)
-    assert machine.pause() == pytest.approx(WORTH * launches.SHARED * 1e-3)
-
-
-def test_what_was_decided_is_described() -> None:
-    machine = Machine()
-    assert launches.described(machine.state) == "none measured yet"
-    machine.region(1.0)
-    assert launches.described(machine.state) == "1 on threads"
-    machine.region(5.0)
-    machine.state[launches.PAUSED] = 7.0
-    lost = "threads lost 0.002 s to others that kept processors busy"
-    assert launches.described(machine.state) == f"2 on threads, 7 on one (1 pauses, the last of 0.008 s): {lost}"
 
 
 # --- the launcher -----------------------------------------------------------------------------------------------------

@@ -16,15 +16,34 @@ from typing import Any
 from fastnn.kernels.compile import kernel
 
 # A table of float64, at the end of a launcher's; times are seconds of its clock.
-PAUSED_UNTIL, PAUSE, BALANCE, LOST, ON_THREADS, PAUSED, PAUSES = range(7)
-SIZE = 7
+PAUSED_UNTIL, PAUSE, BALANCE, LOST, ON_THREADS, PAUSED, PAUSES, ENDED, IN_A_ROW, SLEPT = range(10)
+SIZE = 10
 
 CREDIT = 1e-3  # of all earlier gains no more counts, as the machine may just have become busy
 TOLERATED = 100e-6  # seconds lost beyond that before there is a pause
 # A pause lasts so many times the loss; after a pause without such a time on threads, twice as long as that one.
 WORTH = 4.0
 LONGEST = 1.0
+# Threads that had nothing to do for so long may sleep. A pause that began because they had to be woken ends after so
+# many regions without such a gap: after steps 5 ms apart, steps in a run stayed on one thread for a second.
+ASLEEP, AWAKE = 0.5e-3, 64.0
 SHARED = 0.25  # of a region is lost where two of its threads take turns on one processor: 100 x 784-50-10 took 350 us
+
+
+@kernel
+def is_in_pause(state: Any, began: float) -> bool:
+    """Whether a region that begins now is one for the calling thread alone; see `note_region`."""
+    state[IN_A_ROW] = 0.0 if began - state[ENDED] > ASLEEP else state[IN_A_ROW] + 1.0
+    if began < state[PAUSED_UNTIL] and state[SLEPT] != 0.0 and state[IN_A_ROW] > AWAKE:
+        state[PAUSED_UNTIL], state[PAUSE] = began, 0.0
+    return bool(began < state[PAUSED_UNTIL])
+
+
+@kernel
+def note_alone(state: Any, ended: float) -> None:
+    """Count a region of a pause."""
+    state[PAUSED] += 1.0
+    state[ENDED] = ended
 
 
 @kernel
@@ -37,6 +56,8 @@ def note_region(state: Any, parts: int, began: float, own_ended: float, ended: f
     taken = ended - began
     gained = -SHARED * taken if own_ended < 0.0 else parts * (own_ended - began) - taken
     balance = min(state[BALANCE] + gained, CREDIT)
+    slept = began - state[ENDED] > ASLEEP
+    state[ENDED] = ended
     state[ON_THREADS] += 1.0
     state[BALANCE] = balance
     if balance >= -TOLERATED:
@@ -45,6 +66,7 @@ def note_region(state: Any, parts: int, began: float, own_ended: float, ended: f
     state[PAUSE] = min(max(WORTH * -balance, 2.0 * state[PAUSE] if is_again else 0.0), LONGEST)
     state[PAUSED_UNTIL] = ended + state[PAUSE]
     state[PAUSES] += 1.0
+    state[SLEPT] = 1.0 if slept else 0.0
     state[LOST] -= balance
     state[BALANCE] = 0.0
 

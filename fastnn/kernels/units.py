@@ -100,9 +100,9 @@ def _launch(table: int, unit: int, job: int, parts: int) -> None:
     """Call a unit for each of its parts, on as many threads of OpenMP; during a pause, for one part (launches.py)."""
     state = vector_at(table + WORD * AFTER_FUNCTIONS, launches.SIZE, np.float64(0.0))
     began = clock(table)
-    if began < state[launches.PAUSED_UNTIL]:
-        state[launches.PAUSED] += 1.0
+    if launches.is_in_pause(state, began):
         call_part(unit, job, 0, 1)
+        launches.note_alone(state, clock(table))
     else:
         own_ended = open_region(table, unit, job, parts)
         launches.note_region(state, parts, began, own_ended, clock(table))
