@@ -11,7 +11,7 @@ import numpy as np
 from llvmlite import binding
 
 from fastnn.engine import threads
-from fastnn.engine.plan import PERTURBING, PERTURBING_LOSS, SPARSE, TRAINING
+from fastnn.engine.plan import INDEXED, PERTURBING, PERTURBING_LOSS, SPARSE, TRAINING
 from fastnn.engine.workspace import SELDOM
 from fastnn.functional import layers as functional
 from fastnn.functional import losses as functional_losses
@@ -129,7 +129,7 @@ def warmup(dtype: Any = "float32", numerical_gradients: bool = False) -> None:
     sizes = [2]
     if threads.get_num_threads() > 1 and not JIT_DISABLED:
         sizes.append(threads.SMALL_WORK)  # each operation does at least one FLOP a row
-    _compile_units(kind, (*TRAINING, *SPARSE), ("rows",))
+    _compile_units(kind, (*TRAINING, *SPARSE, *INDEXED), ("rows",))
     if numerical_gradients:
         _compile_units(arrays.float_dtype("dtype", "float64"), PERTURBING, PERTURBING_LOSS)
     for rows in sizes:

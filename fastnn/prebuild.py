@@ -24,7 +24,7 @@ import numpy as np
 from llvmlite import binding
 
 from fastnn.engine.interpreters import perturbing
-from fastnn.engine.plan import PERTURBING, SPARSE, TRAINING
+from fastnn.engine.plan import INDEXED, PERTURBING, SPARSE, TRAINING
 from fastnn.kernels import prebuilt, processor
 from fastnn.kernels.cache import code_settings, sources_hash
 from fastnn.kernels.clocks import note_clock
@@ -56,7 +56,7 @@ def called_in_float64() -> list[Any]:
     losses = {value for value in values if isinstance(value, LossUnits)}
     rows = [one.rows for one in losses]
     found: list[Any] = [unit for one in losses for unit in one.all() if unit not in rows]
-    trained = [getattr(layer.units, role) for layer in LAYERS.values() for role in (*TRAINING, *SPARSE)]
+    trained = [getattr(layer.units, role) for layer in LAYERS.values() for role in (*TRAINING, *SPARSE, *INDEXED)]
     perturbed = [getattr(layer.units, role) for layer in LAYERS.values() for role in PERTURBING]
     found += [unit for unit in perturbed if unit not in trained]
     found += [door for door in ENTRIES if isinstance(door, Door) and OWN not in kinds_of(door.py_func)]

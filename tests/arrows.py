@@ -52,6 +52,7 @@ COMPILERS = {
     "kernels.addresses": {"numba", "llvmlite"},
     "kernels.doors": {"numba"},
     "kernels.ground": {"numba"},
+    "kernels.lists": {"numba", "llvmlite"},
     "kernels.objects": {"numba", "llvmlite"},
     "kernels.openmp": {"numba", "llvmlite"},
     "kernels.outer": {"numba", "llvmlite"},

@@ -49,19 +49,16 @@ def panels() -> Drawing:
 
 
 def zeros() -> Drawing:
-    """The steps in depth that a tile leaves out."""
-    d = Drawing(206, "A tile leaves out the steps in depth at which all of its rows are 0")
-    d.text(16, 24, "Rows of a tile that are mostly 0, as pixels are", size=14)
-    pattern = ["1001000010010000", "0001000010010000", "1001000000010000", "0000000010010000"]
+    """The elements that a row lists, and the steps of a sum that remain."""
+    d = Drawing(182, "Each row lists its elements that are not 0, and its sums take these steps alone")
+    d.text(16, 24, "Rows that are mostly 0, as pixels are", size=14)
+    pattern = ["1001000010010000", "0001000010000000", "1001000000010000"]
     d.cells(24, 54, [row.replace("1", "b").replace("0", ".") for row in pattern], pattern)
-    d.text(280, 72, "16 steps in depth,")
-    d.text(280, 90, "4 of which have")
-    d.text(280, 108, "a row that is not 0")
-    for k in (0, 3, 8, 11):
-        d.arrow((24 + 15 * (k + 0.5), 116), (24 + 15 * (k + 0.5), 136))
-    d.text(24, 156, "list of steps: 0, 3, 8, 11")
-    d.text(24, 176, "the tile's loop runs over the list alone")
-    d.text(16, 198, "each sum keeps its order, without terms that add 0", color="dim", size=12)
+    for r, numbers in enumerate(("0, 3, 8, 11", "3, 8", "0, 3, 11")):
+        d.text(280, 66 + 15 * r, numbers, size=12)
+    d.text(24, 126, "list of the first row: columns 0, 3, 8, 11 and their values")
+    d.text(24, 146, "its sums add four rows of W, each times a value")
+    d.text(16, 172, "each sum keeps its order, without terms that add 0", color="dim", size=12)
     return d
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from fastnn.distributed import on_workers
 from fastnn.distributed.on_workers import Rows
+from fastnn.engine.indexing import Index
 from fastnn.engine.workspace import NO_ORDER, NO_WEIGHTS
 from fastnn.gate import checks
 from fastnn.gate.arrays import Array
@@ -50,6 +51,7 @@ class Shards:
     """
 
     weights, order, rows, counts_hits = NO_WEIGHTS, NO_ORDER, 0, False
+    index: Index | None = None
 
     def __init__(self, recipes: Sequence[Recipe], batch_size: int, count: int, seed: int | None) -> None:
         numbers = np.array_split(np.arange(len(recipes)), count)

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fastnn.engine import observation, threads
+from fastnn.engine.indexing import Index
 from fastnn.engine.interpreters import forward, jobs, training
 from fastnn.engine.losses import learn_loss, sum_of_losses
 from fastnn.engine.parameters import Parameters, Views, vector
@@ -278,6 +279,7 @@ class Engine:
             self.run_batches((*data, NO_ORDER), None, (0, 1, len(data[0])))
             return self.by_name(self.gradients.copy())
 
+    # Eleven parameters: one call is all that a batch costs in Python.
     def run_batches(
         self,
         data: tuple[Array, Array, Array, Array],
@@ -289,12 +291,13 @@ class Engine:
         counts_hits: bool = False,
         rule: Rule | None = None,
         penalties: Array | None = None,
+        index: Index | None = None,
     ) -> Batches:
         """Train on mini-batches, (first, last, rows of one), of (x, labels, dense, order); see engine.training.train.
 
         The sum of losses goes on from `losses`. check: (labels, finite inputs); weights: of the samples' losses.
         rule: the optimizer's, if it was read already. penalties: (1,), a sum to which each batch adds its number of
-        rows times the penalty on the parameters before its update.
+        rows times the penalty on the parameters before its update. index: that of x, from which rows are then taken.
         """
         parts, rows = threads.at_most(self.n_threads), batches[2]
         if rows == 1 and self.statistics_places and optimizer is not None:
@@ -305,16 +308,18 @@ class Engine:
             steps = self.counters[jobs.STEPS]
             if self.workspace is None:
                 compile_for_training(self.plan, self.dtype, rule, data[1].size > 0, rows, parts)
-            state, owner, workspace = self._ready_for(rule, optimizer, rows, parts, data[3].size > 0)
+            state, owner, workspace = self._ready_for(
+                rule, optimizer, rows, parts, data[3].size > 0 or index is not None
+            )
             arguments = (0, True, workspace.job, data[3], weights, *batches, losses, *check, counts_hits, *data[:3])
-            workspace.begin_measuring(penalties)
+            workspace.begin(penalties, index)
             try:
                 samples, total, hits, outcome = threads.run(training.train, work, *arguments, n_threads=parts)
                 while outcome == jobs.NEEDS_UNIT:
                     workspace.compile_wanted()
                     samples, total, hits, outcome = threads.run(training.train, work, *arguments, n_threads=parts)
             finally:
-                workspace.end_measuring(penalties)
+                workspace.end(penalties)
             if samples or optimizer is None:
                 self.state, self.state_owner = state, owner
                 self.optimizer = self.optimizer if optimizer is None else optimizer
@@ -373,14 +378,8 @@ class Engine:
         )
         with self.lock:  # between two updates of another thread
             changed = {name: getattr(self, name).copy() for name in ("values", "state", "counters")}
-            return {
-                **vars(self),
-                **changed,
-                **dropped,
-                "prediction_workspaces": [],
-                "way_of_loss": Way(),
-                "way_of_hits": Way(),
-            }
+            empty: dict[str, Any] = {"prediction_workspaces": [], "way_of_loss": Way(), "way_of_hits": Way()}
+            return {**vars(self), **changed, **dropped, **empty}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Arrays may arrive in read-only memory, such as joblib's, but kernels write to them.

@@ -29,6 +29,7 @@ TRAINING = (
 PERTURBING = ("forward", "prepare", "reaches", "move", "change", "spread", "follow")
 PERTURBING_LOSS = ("change", "change_of_one", "prepare", "change_along", "prepare_along")
 SPARSE = ("sparse_forward", "sparse_gradient")
+INDEXED = ("indexed_forward", "indexed_gradient")
 
 
 # A batch's training counts for a tenth of its operations, three times those forward, when it is asked whether threads
@@ -89,13 +90,13 @@ class Plan(NamedTuple):
             for role in roles:
                 set_address(table, i, layer.units, role, dtype)
             if i == 0 and "forward" in roles and "move" not in roles:
-                for role in SPARSE:  # only for the first operation, if its inputs turn out to be sparse
+                for role in (*SPARSE, *INDEXED):  # only for the first operation, if its inputs turn out to be sparse
                     table[0, column_of(role)] = 0 if getattr(layer.units, role) is None else LATER
         return table
 
-    def add_sparse(self, table: Array, dtype: Any) -> None:
-        """Compile the units of a table's first operation for inputs that are mostly zeros."""
-        for role in SPARSE:
+    def add_sparse(self, table: Array, roles: tuple[str, ...], dtype: Any) -> None:
+        """Compile the units of a table's first operation for inputs that are mostly zeros: SPARSE or INDEXED."""
+        for role in roles:
             set_address(table, 0, self.layers[0].units, role, dtype)
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from fastnn.engine import threads
+from fastnn.engine.indexing import Index
 from fastnn.engine.interpreters import batch, forward, jobs, training, updating
 from fastnn.engine.parameters import zeros_on_lines
 from fastnn.engine.partition import has_cuts, taken_by_columns
-from fastnn.engine.plan import PREDICTING, TRAINING, TRAINING_WORK, Plan
+from fastnn.engine.plan import INDEXED, PREDICTING, SPARSE, TRAINING, TRAINING_WORK, Plan
 from fastnn.engine.short import ask
 from fastnn.gate.arrays import Array
 from fastnn.kernels.addresses import LATER
@@ -90,7 +91,7 @@ class Workspace:
             "losses": np.zeros(some),
             "loss_sums": np.zeros(some),
             "hits": np.zeros(some, INDEX),
-            "numbers_of_rows": np.arange(some, dtype=INDEX),
+            "numbers_of_rows": np.arange(max(some, forward.BLOCK_ROWS), dtype=INDEX),
             "penalties": np.zeros(2),
         }
         self._make_job(rows, trained)
@@ -140,13 +141,21 @@ class Workspace:
             return lambda *_: (0, 0.0, 0, jobs.MANY)
         return bound(self.door, 1, 0, *self.first_of_batch(most), keeps=self.memory)
 
-    def begin_measuring(self, penalties: Array | None) -> None:
-        """Let calls add penalties to a sum, (1,), if there is one, until `end_measuring`."""
+    def _set_index(self, index: Index | None) -> None:
+        """Let calls take their rows from an index, or from x itself for None."""
+        for name, array in zip(("lists", "list_starts"), (None, None) if index is None else index, strict=True):
+            place = jobs.PLACES[name]
+            self.job[place : place + 2] = (0, 0) if array is None else (array.ctypes.data, array.size)
+
+    def begin(self, penalties: Array | None, index: Index | None) -> None:
+        """Let calls add penalties to a sum, (1,), and take rows from an index, if there are any, until `end`."""
+        self._set_index(index)
         if penalties is not None:
             self.arrays["penalties"][:1], self.job[jobs.MEASURES_PENALTY] = penalties, 1
 
-    def end_measuring(self, penalties: Array | None) -> None:
-        """Write the sum."""
+    def end(self, penalties: Array | None) -> None:
+        """Write the sum, and forget the index."""
+        self._set_index(None)
         if penalties is not None:
             penalties[:], self.job[jobs.MEASURES_PENALTY] = self.arrays["penalties"][:1], 0
 
@@ -170,7 +179,7 @@ class Workspace:
         slot = int(self.job[jobs.WANTED])
         unit = self._later.get(slot)
         if unit is None:
-            self.plan.add_sparse(self.table, self.dtype)
+            self.plan.add_sparse(self.table, INDEXED if slot == jobs.INDEXED else SPARSE, self.dtype)
         else:
             self.job[slot] = unit.address(self.dtype)
 
@@ -256,7 +265,7 @@ def largest_update(table: Array) -> int:
             place = row[jobs.PLACES_AT + EACH_PLACE * which :][:EACH_PLACE]
             if place[IS_MATRIX]:
                 height, breadth = int(place[HEIGHT]), int(place[BREADTH])
-                sizes.append(min(height * breadth, max(updating.UPDATE_SIZE, updating.FEWEST_ROWS * breadth)))
+                sizes.append(min(height * breadth, max(updating.INDEXED_SIZE, updating.FEWEST_ROWS * breadth)))
     return max(sizes)
 
 

@@ -29,9 +29,10 @@ from fastnn.kernels.views import matrix, vector_at
  CHANGES, OTHER, SAMPLES, SAMPLE_COUNT, RUN, COLUMN, WIDTH, LAYOUT, STEPS, PREPARED,  # of a perturbation
  SLOPES, ALONG,  # of its last operation and loss
  ROLE,  # the role in which a unit is called, see below
+ LISTS, LISTS_SIZE, LIST_STARTS, LIST_STARTS_SIZE,  # an index of the rows of inputs, see `index`; LISTS_SIZE 0 for none
  X, Y, TENSORS, TENSOR_GRADIENTS, CAPACITY, ITEM,  # for the interpreters alone
-) = range(57)  # fmt: skip
-SLOTS = 57
+) = range(61)  # fmt: skip
+SLOTS = 61
 
 # For each parameter of an operation, then for each of its statistics: its start in the flat vectors, its rows and
 # columns, whether it is a matrix, and whether regularization takes it. Each thread takes a share of the rows of a
@@ -45,7 +46,8 @@ MOST_DIMENSIONS = 3
 SHAPES_SIZE = 2 * MOST_DIMENSIONS
 # Roles, in the order of operations.base.Units.
 (FORWARD, BACKWARD, GRADIENT, BATCH_STATISTICS, BATCH_SUMS, CHECK, LEARN, SPARSE_FORWARD, SPARSE_GRADIENT, PREPARE,
- REACHES, MOVE, CHANGE, SPREAD, FOLLOW, FORWARD_COLUMNS, BACKWARD_COLUMNS) = range(17)  # fmt: skip
+ REACHES, MOVE, CHANGE, SPREAD, FOLLOW, FORWARD_COLUMNS, BACKWARD_COLUMNS, INDEXED_FORWARD,
+ INDEXED_GRADIENT) = range(19)  # fmt: skip
 OFF = -1  # the key if nothing is random
 
 
@@ -107,6 +109,16 @@ def d_source(frame: Any) -> Any:
 def d_target(frame: Any) -> Any:
     """dy (ROWS, OUTPUTS)."""
     return matrix_of(frame, D_TARGET, get(frame, ROWS), get(frame, OUTPUTS))
+
+
+@kernel
+def index(frame: Any) -> Any:
+    """The index of the rows: pairs, the starts of all rows in them, and the numbers of these rows.
+
+    See kernels/indexed.py.
+    """
+    pairs, numbers = vector_of(frame, LISTS, get(frame, LISTS_SIZE)), integers_of(frame, ROW_NUMBERS, get(frame, ROWS))
+    return pairs, integers_of(frame, LIST_STARTS, get(frame, LIST_STARTS_SIZE)), numbers
 
 
 @kernel

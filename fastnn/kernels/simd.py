@@ -100,7 +100,8 @@ def load(builder: Any, pointer: Any, vector: ir.VectorType, alignment: int, mask
     return _call(builder, name, vector, [pointer, ir.Constant(_LANE, alignment), mask, zero])
 
 
-def _store(builder: Any, value: Any, pointer: Any, alignment: int) -> None:
+def store(builder: Any, value: Any, pointer: Any, alignment: int) -> None:
+    """Build the writing of a vector."""
     builder.store(value, builder.bitcast(pointer, value.type.as_pointer())).align = alignment
 
 
@@ -124,7 +125,7 @@ def _store_first(builder: Any, values: list[Any], pointers: list[Any], alignment
         halves = [[builder.shuffle_vector(value, value, number) for number in numbers] for value in values]
         with builder.if_then(has):
             for (low, _), pointer in zip(halves, pointers, strict=True):
-                _store(builder, low, pointer, alignment)
+                store(builder, low, pointer, alignment)
         values = [builder.select(has, high, low) for low, high in halves]
         step = builder.select(has, ir.Constant(_INDEX, size), ir.Constant(_INDEX, 0))
         pointers = [builder.gep(pointer, [step]) for pointer in pointers]
@@ -276,14 +277,14 @@ def store_rows(builder: Any, rows: list[Any], pointers: list[Any], alignment: in
     vector = rows[0][0].type
     for row, pointer in zip(rows, pointers, strict=True):
         for v, value in enumerate(row[:-1]):
-            _store(builder, value, builder.gep(pointer, [ir.Constant(_INDEX, v * vector.count)]), alignment)
+            store(builder, value, builder.gep(pointer, [ir.Constant(_INDEX, v * vector.count)]), alignment)
     before = ir.Constant(_INDEX, (len(rows[0]) - 1) * vector.count)
     values, places = [row[-1] for row in rows], [builder.gep(pointer, [before]) for pointer in pointers]
     whole = builder.icmp_signed("==", count, ir.Constant(_INDEX, vector.count))
     with builder.if_else(whole, likely=True) as (all_lanes, some_lanes):
         with all_lanes:
             for value, place in zip(values, places, strict=True):
-                _store(builder, value, place, alignment)
+                store(builder, value, place, alignment)
         with some_lanes:
             _store_first(builder, values, places, alignment, count)
 
@@ -351,9 +352,7 @@ def _lower_sum_of_eighths(*given: Any) -> Any:
 def sum_of_eighths(values: Any, count: int) -> Any:
     """The float64 sum of the first `count` of a vector, a multiple of 8: sums of every eighth, then of pairs."""
     sums = values[:count].reshape(-1, 8).astype(np.float64).sum(axis=0)  # row after row
-    while sums.size > 1:
-        sums = sums[::2] + sums[1::2]
-    return sums[0]
+    return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]))
 
 
 @lowered(lambda context, a, b, count: _lower_sum_of_eighths(a, b, count))
@@ -385,7 +384,7 @@ def _lower_transpose(context: Any, source: Any, start: Any, step: Any, target: A
                     rows[r], rows[r + distance] = exchange(builder, rows[r], rows[r + distance], distance)
             distance //= 2
         for r, row in zip(offsets, rows, strict=True):
-            _store(builder, row, builder.gep(write, [builder.mul(args[5], r)]), size)
+            store(builder, row, builder.gep(write, [builder.mul(args[5], r)]), size)
         return context.get_dummy_value()
 
     return types.void(source, types.intp, types.intp, target, types.intp, types.intp), codegen

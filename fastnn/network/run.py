@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from fastnn.engine.engine import Batches, Snapshot
+from fastnn.engine.indexing import Index
 from fastnn.engine.interpreters.jobs import DONE, NOT_FINITE
 from fastnn.engine.pace import Pace
 from fastnn.errors import TrainingDivergedError
@@ -199,7 +200,9 @@ class Run:
         engine = self.network.engine
         with engine.lock:  # another thread saves finite parameters only
             start = time.perf_counter()
-            result = self._run_batches(part.data, optimizer, part.batches, self.position.losses, weights=part.weights)
+            result = self._run_batches(
+                part.data, optimizer, part.batches, self.position.losses, weights=part.weights, index=part.lists
+            )
             self._pace.took(part.taken, time.perf_counter() - start)
             if not (result[3] == DONE and np.isfinite(engine.values).all()):
                 engine.restore(self._saved)
@@ -216,7 +219,7 @@ class Run:
         x, place, number = part.data[0][:0], divergence.AFTER_THE_OUTPUTS, 0
         for number in range(last - first):
             batch = first + number, first + number + 1, size
-            outcome = self._run_batches(part.data, optimizer, batch, 0.0, weights=part.weights)[3]
+            outcome = self._run_batches(part.data, optimizer, batch, 0.0, weights=part.weights, index=part.lists)[3]
             if not (outcome == DONE and np.isfinite(engine.values).all()):
                 x = self.source.of_batch(part, number)
                 place = divergence.place_of(self.network, x)
@@ -235,7 +238,8 @@ class Run:
         data = self.source.sample()
         if self.request.metrics:  # what they refuse is refused before the training
             self._measure()
-        self._run_batches(data, optimizer, (0, 0, size), weights=self.source.weights[: len(data[0])])
+        weights = self.source.weights[: len(data[0])]
+        self._run_batches(data, optimizer, (0, 0, size), weights=weights, index=self.source.index)
         if self.request.numerical:
             x, labels, dense = (part[:size] for part in data[:3])
             gradients = engine.perturbation((x, labels, dense)).gradient()[0]
@@ -245,9 +249,16 @@ class Run:
             engine.restore(self._saved)
 
     def _run_numerical(
-        self, data: Data, optimizer: Optimizer, batches: tuple[int, int, int], losses: float = 0.0, *, weights: Array
+        self,
+        data: Data,
+        optimizer: Optimizer,
+        batches: tuple[int, int, int],
+        losses: float = 0.0,
+        *,
+        weights: Array,
+        index: Index | None,
     ) -> Batches:
-        """As `Engine.run_batches`, by numerical gradients; there are no weights."""
+        """As `Engine.run_batches`, by numerical gradients; there are no weights, and the index is not used."""
         engine, samples, hits, size = self.network.engine, 0, 0, batches[2]
         for start in range(batches[0] * size, batches[1] * size, size):
             some: Any = slice(start, min(start + size, len(data[0])))

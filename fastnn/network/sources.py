@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
+from fastnn.engine import threads
 from fastnn.engine.engine import lone_row
+from fastnn.engine.indexing import Index, index_for
 from fastnn.engine.workspace import NO_ORDER, NO_WEIGHTS
 from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import Array
@@ -28,6 +30,7 @@ class Part(NamedTuple):
     batches: tuple[int, int, int]  # first, last, rows of one: within the data
     weights: Array
     taken: int
+    lists: Index | None = None  # of the data
 
 
 class Rows:
@@ -51,6 +54,7 @@ class Rows:
         self.most = self.batches  # of a call
         self.described: dict[str, str] = {}
         self.pins = pinned(*data)  # callbacks can reach the arrays behind these views
+        self.index = self._made_index(network)
 
     def draw(self, generator: np.random.Generator) -> None:
         """Draw the order of an epoch."""
@@ -68,7 +72,11 @@ class Rows:
 
     def part(self, first: int, last: int) -> Part:
         """These batches."""
-        return Part((*self.data, self.order), (first, last, self.batch_size), self.weights, last - first)
+        return Part((*self.data, self.order), (first, last, self.batch_size), self.weights, last - first, self.index)
+
+    def _made_index(self, network: "Network") -> Index | None:
+        """The index of the data, if they are mostly zeros."""
+        return index_for(network.engine.plan, self.data[0], self.batch_size, threads.at_most(network.engine.n_threads))
 
     def of_batch(self, part: Part, number: int) -> Array:
         """The inputs of one batch of a part, the number counted from 0."""
@@ -84,6 +92,9 @@ class RowsOfFile(Rows):
     def __init__(self, network: "Network", data: Prepared, weights: Array, batch_size: int, shuffled: bool) -> None:
         super().__init__(network, data, weights, batch_size, shuffled)
         self.network, self.most = network, max(1, NUMBERS_AT_ONCE // (network.inputs * batch_size))
+
+    def _made_index(self, network: "Network") -> Index | None:
+        return None
 
     def sample(self) -> Data:
         return self.part(0, 1).data
@@ -104,6 +115,7 @@ class Batches:
 
     order, weights, samples, rows = NO_ORDER, NO_WEIGHTS, 0, 0
     batches: int | None = None
+    index: Index | None = None
 
     def __init__(self, network: "Network", given: Any, check_finite: bool) -> None:
         self.network, self.given, self.check_finite = network, given, check_finite
@@ -187,6 +199,7 @@ class Source(Protocol):
     samples: int
     batch_size: int
     counts_hits: bool
+    index: Index | None
 
     @property
     def described(self) -> dict[str, str]:

@@ -11,6 +11,7 @@ from fastnn.kernels import frames
 from fastnn.kernels.addresses import get, put
 from fastnn.kernels.copies import AS_IT_IS, TRANSPOSED
 from fastnn.kernels.frames import d_target, integers_of, matrix_of, parameter, scratch, source, target, vector_of
+from fastnn.kernels.indexed import indexed_scratch_size, multiply_rows, multiply_rows_transposed
 from fastnn.kernels.matmul import product, product_of_columns, scratch_size
 from fastnn.kernels.reductions import sums_of_columns
 from fastnn.kernels.sparse import sparse_multiply, sparse_multiply_transposed_left, sparse_scratch_size
@@ -63,6 +64,17 @@ def affine_sparse_products(frame: Any) -> None:
     else:
         dW = matrix_of(frame, frames.OUT, get(frame, frames.END) - first, get(frame, frames.OUTPUTS))
         sparse_multiply_transposed_left(x, d_target(frame), memory[:0], memory, dW, first)
+
+
+@unit
+def affine_indexed_products(frame: Any) -> None:
+    """As affine_sparse_products, from an index of the rows of x."""
+    index, memory, first = frames.index(frame), scratch(frame), get(frame, frames.BEGIN)
+    if get(frame, frames.ROLE) == frames.INDEXED_FORWARD:
+        multiply_rows(index, frames.weights(frame, W), parameter(frame, B), memory, target(frame))
+    else:
+        dW = matrix_of(frame, frames.OUT, get(frame, frames.END) - first, get(frame, frames.OUTPUTS))
+        multiply_rows_transposed(index, get(frame, frames.INPUTS), d_target(frame), memory, dW, first)
 
 
 @unit
@@ -170,6 +182,8 @@ class Affine(Layer):
         affine_products,
         sparse_forward=affine_sparse_products,
         sparse_gradient=affine_sparse_products,
+        indexed_forward=affine_indexed_products,
+        indexed_gradient=affine_indexed_products,
         prepare=affine_prepare,
         reaches=affine_reaches,
         move=affine_move,
@@ -210,10 +224,10 @@ class Affine(Layer):
 
     def scratch_size(self, rows: int, inputs: Shape, outputs: Shape) -> int:
         D, H = self.inputs, self.outputs
-        sizes = [scratch_size(D, H), sparse_scratch_size(D, H)]
+        sizes = [scratch_size(D, H), sparse_scratch_size(D, H), indexed_scratch_size(H, rows)]
         if rows:
-            sizes += [scratch_size(H, D, "right"), scratch_size(rows, H, "left")]
             sizes += [sparse_scratch_size(rows, H)]
+            sizes += [scratch_size(H, D, "right"), scratch_size(rows, H, "left")]
         return max(sizes)
 
     def follow_scratch_size(self, columns: int, inputs: Shape, outputs: Shape) -> int:

@@ -43,6 +43,8 @@ class Units(NamedTuple):
     forward_columns, backward_columns
         As forward and backward, but only the columns [BEGIN, END) of TARGET or D_SOURCE, for all rows of the batch: for
         an operation whose parameters are too many to be read by each thread.
+    indexed_forward, indexed_gradient
+        The same from an index of the rows (frames.index); SOURCE holds nothing.
     prepare
         PREPARED, at the places of the parameters: anything about them that the units below need.
     reaches
@@ -76,6 +78,8 @@ class Units(NamedTuple):
     follow: Unit | None = None
     forward_columns: Unit | None = None
     backward_columns: Unit | None = None
+    indexed_forward: Unit | None = None
+    indexed_gradient: Unit | None = None
 
 
 NO_UNITS = Units(None, None)  # type: ignore[arg-type]  # for a layer that is a view

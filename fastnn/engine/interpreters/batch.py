@@ -22,6 +22,7 @@ from fastnn.kernels.frames import (
     SLOTS,
     put_real,
 )
+from fastnn.kernels.indexed import fill_row
 from fastnn.kernels.matmul import share, share_of_columns
 from fastnn.kernels.random_bits import key_of
 from fastnn.kernels.rows import all_finite, first_largest, is_first_largest
@@ -66,13 +67,30 @@ def _stage(job: Any, operations: Any, cuts: int, number: int) -> Stage:
 
 
 @kernel
+def fill_inputs(job: Any, first: int, last: int) -> None:
+    """Make rows [first, last) of the mini-batch dense, from the index of all rows."""
+    columns, start, gathered = get(job, jobs.DATA_INPUTS), get(job, jobs.START), jobs.numbers(job, jobs.AT_INPUTS)
+    order, pairs = jobs.integers(job, jobs.AT_ORDER), jobs.numbers(job, jobs.AT_LISTS)
+    starts = jobs.integers(job, jobs.AT_LIST_STARTS)
+    for n in range(first, last):
+        number = order[start + n] if order.size > 0 else start + n
+        fill_row(pairs, starts[number], starts[number + 1], part_of(gathered, n * columns, columns))
+
+
+@kernel
 def _inputs(job: Any, first: int, last: int, gather: bool) -> int:
     """The address of rows [first, last) of the mini-batch, which are gathered if they are not adjacent.
+
+    With an index of them they are made dense, if something reads them.
 
     gather: whether they are yet to be gathered.
     """
     columns, start, item = get(job, jobs.DATA_INPUTS), get(job, jobs.START), get(job, jobs.ITEM)
     order = jobs.integers(job, jobs.AT_ORDER)
+    if jobs.has_index(job):
+        if gather and (get(job, jobs.SKIPS_ZEROS) == 0 or jobs.are_filled(job)):
+            fill_inputs(job, first, last)
+        return get(job, jobs.AT_INPUTS) + item * first * columns
     if order.size == 0:
         return get(job, jobs.AT_X) + item * (start + first) * columns
     x, gathered = jobs.numbers(job, jobs.AT_X), jobs.numbers(job, jobs.AT_INPUTS)
@@ -196,6 +214,7 @@ def _take_stage(job: Any, operations: Any, stage: Stage, frame: Any, part: int, 
     for first in range(begin, end, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, end)
         put(frame, frames.X, _inputs(job, first, last, gather))
+        jobs.choose_lists(job, first, frame)
         forward_rows(job, operations, frame, stage.forward_from, stage.forward_to, first, last, skip)
         if stage.takes_loss:
             _take_loss(job, operations, first, last, frame)
@@ -231,6 +250,7 @@ def _take_columns(job: Any, operations: Any, i: int, forward: bool, frame: Any, 
     if forward and i == 0 and get(job, jobs.SKIPS_ZEROS) != 0:
         first, last = share(count, part, parts), share(count, part + 1, parts)
         put(frame, frames.X, _inputs(job, first, last, False))
+        jobs.choose_lists(job, first, frame)
         forward_rows(job, operations, frame, 0, 1, first, last, True)
         return
     if not forward and operations[i, jobs.READS] == jobs.INPUT:  # nothing needs the gradient by the data

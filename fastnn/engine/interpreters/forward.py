@@ -7,7 +7,7 @@ from fastnn.kernels import frames
 from fastnn.kernels.addresses import LATER, get, new_frame, put, zero_of
 from fastnn.kernels.compile import kernel
 from fastnn.kernels.doors import Indices, Matrix, door
-from fastnn.kernels.frames import BREADTH, FORWARD, HEIGHT, OFF, PLACE, SLOTS, SPARSE_FORWARD
+from fastnn.kernels.frames import BREADTH, FORWARD, HEIGHT, INDEXED_FORWARD, OFF, PLACE, SLOTS, SPARSE_FORWARD
 from fastnn.kernels.ground import OWN, Kind
 from fastnn.kernels.matmul import share
 from fastnn.kernels.rows import all_finite, are_apart
@@ -27,17 +27,20 @@ def parts_of(rows: int, most: int) -> int:
 
 
 @kernel
-def is_sparse(operations: Any, x: Any, rows: int) -> bool:
+def is_sparse(job: Any, operations: Any, x: Any, rows: int) -> bool:
     """Tell whether the first operation has units that skip zeros, and they pay for batches of `rows` rows of x."""
+    if jobs.has_index(job):
+        return True
     return jobs.has_unit(operations, 0, SPARSE_FORWARD) and rows >= FEWEST_ROWS and mostly_zero(x)
 
 
 @kernel
 def lacks_sparse(job: Any, operations: Any, sparse: bool) -> bool:
-    """Tell whether the units that skip zeros are not compiled yet, but pay: `sparse`; if so, WANTED becomes SPARSE."""
-    if not sparse or operations[0, jobs.UNITS_AT + SPARSE_FORWARD] != LATER:
+    """Tell whether the units that skip zeros are not compiled yet, but pay: `sparse`; if so, WANTED says which ones."""
+    role = INDEXED_FORWARD if jobs.has_index(job) else SPARSE_FORWARD
+    if not sparse or operations[0, jobs.UNITS_AT + role] != LATER:
         return False
-    put(job, jobs.WANTED, jobs.SPARSE)
+    put(job, jobs.WANTED, jobs.INDEXED if jobs.has_index(job) else jobs.SPARSE)
     return True
 
 
@@ -58,10 +61,11 @@ def forward_rows(
     job: Any, operations: Any, frame: Any, begin: int, end: int, first: int, last: int, skip: bool
 ) -> None:
     """Take the rows [first, last) of a batch forward through the operations [begin, end)."""
+    skipping = INDEXED_FORWARD if jobs.has_index(job) else SPARSE_FORWARD
     for i in range(begin, end):
         jobs.choose_operation(job, operations, i, frame)
         jobs.choose_rows(operations, i, first, last, frame)
-        jobs.call_unit(operations, i, SPARSE_FORWARD if skip and i == 0 else FORWARD, frame)
+        jobs.call_unit(operations, i, skipping if skip and i == 0 else FORWARD, frame)
 
 
 @part_unit
@@ -107,7 +111,7 @@ def predict(
     if check_finite and not all_finite(elements(x)):
         return jobs.REFUSED
     operations = jobs.operations_of(job)
-    sparse = is_sparse(operations, x, x.shape[0])
+    sparse = is_sparse(job, operations, x, x.shape[0])
     if lacks_sparse(job, operations, sparse):
         return jobs.NEEDS_UNIT
     jobs.set_array(job, jobs.AT_X, x)

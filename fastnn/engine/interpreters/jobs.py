@@ -18,6 +18,7 @@ from fastnn.kernels import frames
 from fastnn.kernels.addresses import LATER, call, frame_at, get, put, zero_of
 from fastnn.kernels.compile import kernel
 from fastnn.kernels.frames import BATCH_STATISTICS, EACH_PLACE, PLACES_SIZE, SHAPES_SIZE
+from fastnn.kernels.matmul import FEW_STEPS
 from fastnn.kernels.views import matrix, vector_at
 
 # Columns of a plan's row: the plan columns of the tensors that it reads and writes (INPUT: the network's input), their
@@ -27,7 +28,7 @@ from fastnn.kernels.views import matrix, vector_at
 READS, WRITES, WIDTH_IN, WIDTH_OUT, TAKES_ELEMENTS, PARAMETERS, STATISTICS, BY_COLUMNS = range(8)
 INPUT = -1
 UNITS_AT = 8
-PLACES_AT = UNITS_AT + 17
+PLACES_AT = UNITS_AT + 19
 SHAPES_AT = PLACES_AT + PLACES_SIZE
 PLAN_COLUMNS = SHAPES_AT + SHAPES_SIZE
 
@@ -83,6 +84,9 @@ ARRAYS = (
     "order",  # (samples,) intp, or empty for 0, 1, 2, ...
     "weights",  # (samples,) float64, the factors of their losses; empty for 1
     "y",  # (samples, K), of predictions
+    # An index of x, set for one call by Engine; empty without one:
+    "lists",  # pairs of the elements that are not 0, see kernels/indexed.py
+    "list_starts",  # (samples + 1,) intp, where each row begins
     # For numerical gradients, all float64; see perturbing.py:
     "prepared",  # (V,), prepared from the parameters
     "prepared_outputs",  # (samples, K), prepared from the outputs
@@ -97,8 +101,8 @@ PLACES = {name: len(NUMBERS) + 2 * i for i, name in enumerate(ARRAYS)}
 JOB_SIZE = len(NUMBERS) + 2 * len(ARRAYS)
 (AT_OPERATIONS, AT_NUMBERS, AT_RATES, AT_COUNTERS, AT_VALUES, AT_GRADIENTS, AT_STATE, AT_INPUTS, AT_TENSORS,
  AT_TENSOR_GRADIENTS, AT_SCRATCH, AT_UPDATES, AT_SUMS, AT_LOSSES, AT_LOSS_SUMS, AT_HITS, AT_NUMBERS_OF_ROWS,
- AT_PENALTIES, AT_X, AT_LABELS, AT_DENSE, AT_ORDER, AT_WEIGHTS, AT_Y, AT_PREPARED, AT_PREPARED_OUTPUTS, AT_ALONG,
- AT_POINTS, AT_STEP, AT_CHANGES, AT_MEMORY, AT_SAMPLES) = PLACES.values()  # fmt: skip
+ AT_PENALTIES, AT_X, AT_LABELS, AT_DENSE, AT_ORDER, AT_WEIGHTS, AT_Y, AT_LISTS, AT_LIST_STARTS, AT_PREPARED,
+ AT_PREPARED_OUTPUTS, AT_ALONG, AT_POINTS, AT_STEP, AT_CHANGES, AT_MEMORY, AT_SAMPLES) = PLACES.values()  # fmt: skip
 SUMS = 512  # each part's float64 scratch: columns or losses that are taken at once
 
 # The seed of random numbers, the number of batches that drew some, and the number of updates of the optimizer's state.
@@ -109,9 +113,10 @@ REAL = np.dtype(np.float64).itemsize
 
 # The outcome of a call, in its last result.
 # NEEDS_UNIT: compile a unit that few calls need, and make the call again: the unit of the slot WANTED or, if that is
-# SPARSE, the units for inputs that are mostly zeros. MANY: plain arrays, but more rows than a short call takes.
+# SPARSE or INDEXED, the units for inputs that are mostly zeros, without an index or with one. MANY: plain arrays, but
+# more rows than a short call takes.
 DONE, NOT_FINITE, REFUSED, NEEDS_UNIT, MANY = range(5)
-SPARSE = -1
+SPARSE, INDEXED = -1, -2
 
 
 @kernel
@@ -193,6 +198,7 @@ def begin_frame(job: Any, part: int, key: int, batch_rows: int, frame: Any) -> N
     put(frame, frames.SCRATCH_SIZE, get(job, AT_SCRATCH + 1) // parts)
     put(frame, frames.SUMS, row_of_part(job, AT_SUMS, part, REAL))
     put(frame, frames.SUMS_SIZE, get(job, AT_SUMS + 1) // parts)
+    put(frame, frames.LISTS_SIZE, 0)
     put(frame, frames.X, 0)
     put(frame, frames.Y, 0)
 
@@ -222,6 +228,31 @@ def choose_rows(operations: Any, i: int, first: int, last: int, frame: Any) -> N
     put(frame, frames.D_TARGET, get(frame, frames.TENSOR_GRADIENTS) + end)
     put(frame, frames.FIRST_ROW, first)
     put(frame, frames.ROWS, last - first)
+
+
+@kernel
+def has_index(job: Any) -> bool:
+    """Whether there is an index of x, which then need not be there itself."""
+    return get(job, AT_LISTS + 1) > 0
+
+
+@kernel
+def are_filled(job: Any) -> bool:
+    """Whether the batch's rows, which the index holds, are made dense for the gradient, as they are few."""
+    return get(job, COUNT) <= FEW_STEPS
+
+
+@kernel
+def choose_lists(job: Any, first: int, frame: Any) -> None:
+    """Point a frame to the lists of the rows from `first` on of the mini-batch, if there is an index."""
+    place, is_ordered = get(job, START) + first, get(job, AT_ORDER + 1) > 0
+    skipped = 0 if is_ordered else place
+    put(frame, frames.LISTS, get(job, AT_LISTS))
+    put(frame, frames.LISTS_SIZE, get(job, AT_LISTS + 1))
+    put(frame, frames.LIST_STARTS, get(job, AT_LIST_STARTS) + INTEGER * skipped)
+    put(frame, frames.LIST_STARTS_SIZE, max(0, get(job, AT_LIST_STARTS + 1) - skipped))
+    in_order = get(job, AT_ORDER) + INTEGER * place
+    put(frame, frames.ROW_NUMBERS, in_order if is_ordered else get(job, AT_NUMBERS_OF_ROWS))
 
 
 @kernel

@@ -12,7 +12,7 @@ import math
 from typing import Any
 
 from fastnn.engine.interpreters import jobs
-from fastnn.engine.interpreters.batch import first_gradient_is_finite
+from fastnn.engine.interpreters.batch import fill_inputs, first_gradient_is_finite
 from fastnn.engine.interpreters.forward import is_sparse, lacks_sparse, skips_zeros
 from fastnn.engine.interpreters.updating import add_penalty, clip_gradients, update_range
 from fastnn.kernels import frames
@@ -159,7 +159,7 @@ def _set_data(job: Any, x: Any, labels: Any, dense: Any, order: Any, weights: An
     jobs.set_array(job, jobs.AT_DENSE, dense)
     jobs.set_array(job, jobs.AT_ORDER, order)
     jobs.set_array(job, jobs.AT_WEIGHTS, weights)
-    put(job, jobs.GATHERED, 1 if order.size > 0 else 0)
+    put(job, jobs.GATHERED, 1 if order.size > 0 or jobs.has_index(job) else 0)
 
 
 @kernel
@@ -172,6 +172,15 @@ def _next_row(job: Any, after: int, last: int, size: int, parts: int) -> int:
         return -1
     order = jobs.integers(job, jobs.AT_ORDER)
     return order[after + 1] if order.size > 0 else after + 1
+
+
+@kernel
+def _decide_for_gradient(job: Any, operations: Any, count: int, skip_zeros: bool) -> None:
+    """Let the gradient skip zeros where the rows did and its factors are finite: 0 times NaN is NaN."""
+    skips = skip_zeros and first_gradient_is_finite(job, operations, count)
+    put(job, jobs.SKIPS_ZEROS, 1 if skips else 0)
+    if skip_zeros and not skips and jobs.has_index(job) and not jobs.are_filled(job):
+        fill_inputs(job, 0, count)
 
 
 @kernel
@@ -211,7 +220,7 @@ def train(
     operations, updates = jobs.operations_of(job), get(job, jobs.UPDATE) != 0
     frame = new_frame(SLOTS, zero_of(job))
     _set_data(job, x, labels, dense, order, weights)
-    sparse = is_sparse(operations, x, size)
+    sparse = is_sparse(job, operations, x, size)
     if _lacks_units(job, operations, size, sparse, check, counts_hits):
         return 0, losses, 0, jobs.NEEDS_UNIT
     if check and not _acceptable(job, operations[-1, jobs.WIDTH_OUT], x, labels, check_finite, frame):
@@ -246,8 +255,7 @@ def train(
                 _count(job)
             if get(job, jobs.MEASURES_PENALTY) != 0:
                 add_penalty(job, count, frame)
-            skips = skip_zeros and first_gradient_is_finite(job, operations, count)  # 0 times NaN is NaN
-            put(job, jobs.SKIPS_ZEROS, 1 if skips else 0)
+            _decide_for_gradient(job, operations, count, skip_zeros)
         if region == last_stage + 1:
             put(job, jobs.SKIPS_ZEROS, 1 if skip_zeros else 0)
             if by_norm and not clip_gradients(job, frame):

@@ -9,7 +9,18 @@ from fastnn.engine.interpreters import jobs
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import LATER, call, get, new_frame, put, zero_of
 from fastnn.kernels.compile import kernel
-from fastnn.kernels.frames import BREADTH, GRADIENT, HEIGHT, IS_MATRIX, OFF, PENALIZED, PLACE, SLOTS, SPARSE_GRADIENT
+from fastnn.kernels.frames import (
+    BREADTH,
+    GRADIENT,
+    HEIGHT,
+    INDEXED_GRADIENT,
+    IS_MATRIX,
+    OFF,
+    PENALIZED,
+    PLACE,
+    SLOTS,
+    SPARSE_GRADIENT,
+)
 from fastnn.kernels.matmul import FEW_STEPS, share
 from fastnn.kernels.outer import takes_ahead
 from fastnn.kernels.penalty import add_penalty_gradient, penalty_of
@@ -23,6 +34,7 @@ from fastnn.operations.updates.base import rates as rates_of
 
 UPDATE_SIZE = 4096
 FEWEST_ROWS = 192  # except for deep sums, so that copying their operands pays
+INDEXED_SIZE = 32768  # with an index: the rows of the batch are searched once for each block
 
 
 @unit
@@ -181,7 +193,8 @@ def _update_matrix(
         return
     size = get(job, jobs.AT_UPDATES + 1) // get(job, jobs.PARTS)
     buffer = get(job, jobs.AT_UPDATES) + item * part * size
-    height = min(size // breadth, max(UPDATE_SIZE // breadth, FEWEST_ROWS if get(job, jobs.COUNT) > FEW_STEPS else 1))
+    wanted = INDEXED_SIZE if role == INDEXED_GRADIENT else UPDATE_SIZE
+    height = min(size // breadth, max(wanted // breadth, FEWEST_ROWS if get(job, jobs.COUNT) > FEW_STEPS else 1))
     numbers_of_operation = get(frame, frames.NUMBERS)
     for begin in range(first, last, height):
         end = min(last, begin + height)
@@ -222,16 +235,18 @@ def parameter_part(job: Any, part: int, parts: int) -> None:
     fused = get(job, jobs.UPDATE) != 0 and get(job, jobs.CLIP_TO_NORM) == 0
     jobs.begin_frame(job, part, OFF, rows, frame)
     item, start, inputs = get(job, jobs.ITEM), get(job, jobs.START), get(job, jobs.DATA_INPUTS)
-    is_gathered = get(job, jobs.GATHERED) != 0
+    is_gathered, skips = get(job, jobs.GATHERED) != 0, get(job, jobs.SKIPS_ZEROS) != 0 and count > FEW_STEPS
     put(frame, frames.X, get(job, jobs.AT_INPUTS) if is_gathered else get(job, jobs.AT_X) + item * start * inputs)
+    jobs.choose_lists(job, 0, frame)
+    skipping = INDEXED_GRADIENT if jobs.has_index(job) else SPARSE_GRADIENT
     for i in range(operations.shape[0]):
         for p in range(operations[i, jobs.PARAMETERS] - 1, -1, -1):  # the bias first, see _look_ahead
             jobs.choose_operation(job, operations, i, frame)
             jobs.choose_rows(operations, i, 0, count, frame)
             put(frame, frames.PARAMETER, p)
             height, is_matrix = jobs.place_of(operations, i, p, HEIGHT), jobs.place_of(operations, i, p, IS_MATRIX) != 0
-            sparse = get(job, jobs.SKIPS_ZEROS) != 0 and operations[i, jobs.READS] == jobs.INPUT and is_matrix
-            role = SPARSE_GRADIENT if sparse else GRADIENT
+            sparse = skips and operations[i, jobs.READS] == jobs.INPUT and is_matrix
+            role = skipping if sparse else GRADIENT
             first, last = share(height, part, parts), share(height, part + 1, parts)
             if fused and is_matrix:
                 _update_matrix(job, operations, i, p, role, first, last, part, frame)

@@ -1,0 +1,60 @@
+"""An index of the elements that are not 0, made once for data that are mostly zeros."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastnn.engine import threads
+from fastnn.engine.interpreters import indexing
+from fastnn.engine.plan import Plan
+from fastnn.gate.arrays import Array
+from fastnn.kernels.matmul import FEW_STEPS
+
+SAMPLES = 512  # elements that are looked at
+FEWEST_ELEMENTS = 1 << 16  # of data for which an index pays: 0.3 ms of training
+MOST_ELEMENTS = 1 / 3  # of a row that are not 0, on average
+WORK = 4.0  # for each element, when it is asked whether threads pay
+
+
+class Index(NamedTuple):
+    """The elements of rows that are not 0, as lists; see kernels/indexed.py.
+
+    Attributes
+    ----------
+    pairs : array
+        Their values and columns. At least one pair: without any, there would be no index.
+    starts : array (N + 1,)
+        The number of each row's first pair, and how many there are.
+    """
+
+    pairs: Array
+    starts: Array
+
+
+def index_for(plan: Plan, x: Array, rows: int, n_threads: int) -> Index | None:
+    """The index of prepared data, if batches of `rows` rows gain by it and there are units that take it; else None."""
+    takes_it = rows > FEW_STEPS and plan.layers[0].units.indexed_forward is not None
+    return index_of(x, n_threads) if takes_it else None
+
+
+def index_of(x: Array, n_threads: int) -> Index | None:
+    """The index of x (N, D), float32 or float64, if it is large and two of three elements are 0; else None.
+
+    It takes at most two thirds of the memory of x, and 8 bytes for each row.
+    """
+    if x.size < FEWEST_ELEMENTS or not _looks_sparse(x):
+        return None
+    starts = np.zeros(len(x) + 1, np.intp)
+    threads.run(indexing.count_part, WORK * x.size, x, starts[1:], n_threads=n_threads)
+    np.cumsum(starts, out=starts)
+    if starts[-1] > MOST_ELEMENTS * x.size:
+        return None
+    pairs = np.empty(2 * max(1, int(starts[-1])), x.dtype)
+    threads.run(indexing.list_part, WORK * x.size, x, starts, pairs, n_threads=n_threads)
+    return Index(pairs, starts)
+
+
+def _looks_sparse(x: Array) -> bool:
+    """Whether a sample of the elements, spread evenly by the golden ratio, is mostly 0."""
+    places = (np.arange(1, SAMPLES + 1) * 0.6180339887498949 % 1.0 * x.size).astype(np.intp)
+    return bool(np.count_nonzero(x.reshape(-1)[places]) <= MOST_ELEMENTS * SAMPLES)
