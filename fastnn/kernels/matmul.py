@@ -115,6 +115,12 @@ def _vectors(left: int, rows: int, is_copied: bool) -> int:
     return ROW_VECTORS if is_wide else min(left, MAX_VECTORS)
 
 
+@apart
+def _panel(vectors: int, steps: int, left: Any, right: Any, initial: Any, out: Any, rows: int) -> None:
+    """Compute `panel`, once for both of its callers: the calls of all its tiles are long."""
+    panel(vectors, steps, left, right, initial, out, rows)
+
+
 @kernel
 def _direct_columns(rows: int, columns: int, depth: int, lanes: int, layout: int) -> int:
     """How many of the columns of a product to compute as they are; the others are exchanged with the rows.
@@ -162,7 +168,7 @@ def _exchanged_product(left: Any, right: Any, bias: Any, out: Any, first: int, s
                 source = (left_array, k * left_step + i, left_step, chain)
             target = (block, zero, width, size - (vectors - 1) * lanes, k > 0)
             at = (operand[0], operand[1] + k * operand[3], operand[2], operand[3])
-            panel(vectors, steps, at, source, (block, zero, width, k == 0 and bias.size > 0), target, height)
+            _panel(vectors, steps, at, source, (block, zero, width, k == 0 and bias.size > 0), target, height)
         for v in range(vectors):
             simd.transpose(block, v * lanes, width, panels, v * lanes * lanes, lanes)
         for n in range(size):
@@ -221,7 +227,7 @@ def _product(left: Any, right: Any, bias: Any, out: Any, scratch: Any) -> None:
                 source: Any = (scratch, j % group * steps, width, chain)
                 if not copy_right:
                     source = (right_array, k * right_step + j, right_step, chain)
-                panel(vectors, steps, operand, source, (bias, j, zero, k == 0 and bias.size > 0), target, count)
+                _panel(vectors, steps, operand, source, (bias, j, zero, k == 0 and bias.size > 0), target, count)
                 j += size
             k += steps
     if direct < columns:

