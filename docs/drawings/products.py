@@ -56,7 +56,7 @@ def zeros() -> Drawing:
     d.cells(24, 54, [row.replace("1", "b").replace("0", ".") for row in pattern], pattern)
     for r, numbers in enumerate(("0, 3, 8, 11", "3, 8", "0, 3, 11")):
         d.text(280, 66 + 15 * r, numbers, size=12)
-    d.text(24, 126, "list of the first row: columns 0, 3, 8, 11 and their values")
+    d.text(24, 126, "list of the first row: 0, 3, 8, 11, and values")
     d.text(24, 146, "its sums add four rows of W, each times a value")
     d.text(16, 172, "each sum keeps its order, without terms that add 0", color="dim", size=12)
     return d
