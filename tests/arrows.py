@@ -53,6 +53,7 @@ COMPILERS = {
     "kernels.doors": {"numba"},
     "kernels.ground": {"numba"},
     "kernels.lists": {"numba", "llvmlite"},
+    "kernels.transposes": {"numba", "llvmlite"},
     "kernels.objects": {"numba", "llvmlite"},
     "kernels.openmp": {"numba", "llvmlite"},
     "kernels.outer": {"numba", "llvmlite"},

@@ -7,6 +7,7 @@ import numpy as np
 from fastnn.kernels import simd
 from fastnn.kernels.compile import apart, kernel
 from fastnn.kernels.tiles import MAX_VECTORS
+from fastnn.kernels.transposes import transpose
 from fastnn.kernels.views import part
 
 # The layout of an operand. Numbers, because True and False in a tuple are two types: all would be compiled three times.
@@ -58,7 +59,7 @@ def copy_transposed(source: Any, target: Any, stride: int, width: int, depth: in
             simd.store_tile(none, target, k * stride + whole_width, 0, lanes)
     for i in range(0, whole_width, lanes):
         for k in range(0, whole_depth, lanes):
-            simd.transpose(array, start + i * step + k, step, target, k * stride + i, stride)
+            transpose(array, start + i * step + k, step, target, k * stride + i, stride)
     for i in range(width):
         for k in range(whole_depth if i < whole_width else 0, depth):
             target[k * stride + i] = array[start + i * step + k]

@@ -25,9 +25,10 @@ import numpy as np
 
 from fastnn.kernels import simd
 from fastnn.kernels.compile import apart, kernel
-from fastnn.kernels.copies import AS_IT_IS, TRANSPOSED, copy_apart, copy_panels, copy_transposed, rest_of
+from fastnn.kernels.copies import AS_IT_IS, TRANSPOSED, copy_apart, copy_panels, rest_of
 from fastnn.kernels.processor import VECTOR_BYTES
 from fastnn.kernels.tiles import FEW_ROWS, MAX_VECTORS, ROW_VECTORS, panel
+from fastnn.kernels.transposes import add_columns, transpose
 from fastnn.kernels.views import elements, part
 
 PANEL_COLUMNS = MAX_VECTORS * VECTOR_BYTES // 4  # of the widest tile, in float32
@@ -46,9 +47,9 @@ PACK_ROWS, SPAN = 24, 1 << 20
 # A transposed left operand is copied for so many columns, if it lies in so much: the gradient of 784 x 64 by 1000 rows
 # takes 1.21 ms with a copy and 0.92 without, of 4096 x 512 by 1000 rows 44 and 57.
 LEFT_COLUMNS, LEFT_SPAN = 256, 1 << 22
-# The time of copies in multiply-adds of vectors: to transpose a vector of the left operand, and to store a row of the
-# result. The other way is taken if it needs less than a WORTH of the time of the plain one.
-TRANSPOSING, STORING, WORTH = 6.0, 10.0, 0.85
+# The times to transpose rows of the left operand, for a step of all lanes, and to store a row of the result, in
+# multiply-adds of vectors. The other way is taken if it needs less than a WORTH of the time of the plain one.
+TRANSPOSING, STORING, WORTH = 64.0, 20.0, 0.93
 # Rows that are multiples of 4 KB apart share the sets of a first-level cache, which then holds 8 of a tile's 12 rows:
 # 128 x 1024 x 1024 took 1.5 times as long as 128 x 1008 x 1024. Such rows are copied if there are so many columns; and
 # so are those of a transposed left operand, for LEFT_COLUMNS: a step of 256, 1024-1024-1024-10 takes 0.97 of the time.
@@ -126,54 +127,85 @@ def _direct_columns(rows: int, columns: int, depth: int, lanes: int, layout: int
     """How many of the columns of a product to compute as they are; the others are exchanged with the rows.
 
     Columns that do not fill a vector cost as much as ones that do. Exchanged, they are rows of the transposed product,
-    whose vectors are filled by rows; a left operand that is not TRANSPOSED is copied for it.
+    whose vectors are filled by rows; a left operand that is not TRANSPOSED is transposed for it in registers.
 
-    The model counts, for each step in depth, the multiply-adds of whole vectors: as many as rows, against a row of
-    vectors for each column, and the time of the copies in the same unit. For 100 x 784 x 50 on AVX-512 it says
-    4 * 100 = 400 against 3 * 100 + 2 * 7 + 37.5 + 1.3 = 353; measured were 92 us and 83. For the gradient of 784 x 50
-    by 100 rows it says 3136 and 2528, and measured were 96 and 80.
+    The model counts, for each step in depth, the multiply-adds of whole vectors: as many as rows, against one for each
+    column and vector of rows, and the time to transpose and to store in the same unit. For 100 x 784 x 50 on AVX-512
+    it says 4 * 100 = 400 against 3 * 100 + 7 * (2 + 4) + 3 = 345; measured were 92 us and 76. For the gradient of
+    784 x 50 by 100 rows it says 3136 and 2607, and measured were 96 and 79.
     """
-    rest = columns % lanes
-    cost = rest * ((rows + lanes - 1) // lanes) + rows * STORING / depth
-    if layout == AS_IT_IS:
-        cost += rows * TRANSPOSING / lanes
-    return columns - rest if rest > 0 and cost < rows * WORTH else columns
+    rest, vectors = columns % lanes, (rows + lanes - 1) // lanes
+    if rest == 0 or (layout == AS_IT_IS and rows < lanes):
+        return columns
+    cost = vectors * (rest + (TRANSPOSING / lanes if layout == AS_IT_IS else 0.0)) + rows * STORING / depth
+    return columns - rest if cost < rows * WORTH else columns
+
+
+@kernel
+def add_to(sums: Any, target: Any) -> None:
+    """target += sums, vectors of one size."""
+    for i in range(target.size):
+        target[i] += sums[i]
+
+
+@kernel
+def _store_transposed(block: Any, step: int, turned: Any, out: Any, first: int, rows: int, height: int) -> None:
+    """Store `height` rows of a vector each, `step` apart, as that many columns of `rows` rows; turned: scratch."""
+    c, out_step = out
+    one, lanes = simd.zero_tile(c, 1, 1), simd.lanes(c)
+    transpose(block, 0, step, turned, 0, lanes)
+    for r in range(rows):
+        row = simd.load_tile(one, turned, r * lanes, 0, lanes)
+        simd.store_tile(row, c, first + r * out_step, 0, height)
 
 
 @apart
-def _exchanged_product(left: Any, right: Any, bias: Any, out: Any, first: int, scratch: Any) -> None:
-    """Compute the columns from `first` on, fewer than a vector has, as rows of the transposed product; see _product."""
+def _columns_by_rows(left: Any, right: Any, bias: Any, out: Any, first: int, scratch: Any) -> None:
+    """Compute the columns from `first` on, fewer than a vector has, for vectors of rows; see _product."""
     c, rows, columns, out_step = out
-    left_array, left_row, left_step, left_layout = left
+    left_array, left_row, _, _ = left
     right_array, depth, right_step, right_layout = right
-    zero, unit = np.intp(0), np.intp(1)
-    lanes, height = simd.lanes(c), columns - first
+    zero, lanes, height, chain = c.dtype.type(0.0), simd.lanes(c), columns - first, chain_of(depth)
+    size = lanes * lanes
+    totals, sums, turned = part(scratch, 0, size), part(scratch, size, size), part(scratch, 2 * size, size)
+    transposed = right_layout == TRANSPOSED
+    step, depth_step = (right_step, np.intp(1)) if transposed else (np.intp(1), right_step)
+    for n in range(0, rows, lanes):
+        i = min(n, rows - lanes)  # some rows twice, to the same bits
+        for k in range(0, depth, chain):
+            some, has_bias = totals if k == 0 else sums, k == 0 and bias.size > 0
+            for j in range(height):
+                begin = bias[first + j] if has_bias else zero
+                for r in range(lanes):
+                    some[j * lanes + r] = begin
+            operand = (left_array, i * left_row + k, left_row)
+            source = (right_array, first * step + k * depth_step, step, depth_step)
+            add_columns(operand, source, some, height, min(chain, depth - k))
+            if k > 0:
+                add_to(part(sums, 0, height * lanes), part(totals, 0, height * lanes))
+        _store_transposed(totals, lanes, turned, (c, out_step), i * out_step + first, lanes, height)
+
+
+@apart
+def _columns_of_transposed(left: Any, right: Any, bias: Any, out: Any, first: int, scratch: Any) -> None:
+    """As _columns_by_rows for a TRANSPOSED left operand, whose rows are the panels; without bias."""
+    c, rows, columns, out_step = out
+    left_array, _, left_step, _ = left
+    right_array, depth, right_step, right_layout = right
+    zero, lanes, height = np.intp(0), simd.lanes(c), columns - first
     width, chain = MAX_VECTORS * lanes, chain_of(depth)
-    one, block, panels = simd.zero_tile(c, 1, 1), scratch, rest_of(scratch, lanes * width)
-    operand = (right_array, first, unit, right_step)
+    block, turned = scratch, rest_of(scratch, lanes * width)
+    operand = (right_array, np.intp(first), np.intp(1), right_step)
     if right_layout == TRANSPOSED:
-        operand = (right_array, first * right_step, right_step, unit)
+        operand = (right_array, first * right_step, right_step, np.intp(1))
     for i in range(0, rows, width):
         size = min(width, rows - i)
         vectors = (size + lanes - 1) // lanes
-        for r in range(height if bias.size > 0 else 0):
-            for n in range(width):
-                block[r * width + n] = bias[first + r]
-        for k in range(0, depth, chain):
-            steps = min(chain, depth - k)
-            source: Any = (panels, zero, width, chain)
-            if left_layout == AS_IT_IS:
-                copy_transposed((left_array, i * left_row + k, left_row), panels, width, size, steps)
-            else:
-                source = (left_array, k * left_step + i, left_step, chain)
-            target = (block, zero, width, size - (vectors - 1) * lanes, k > 0)
-            at = (operand[0], operand[1] + k * operand[3], operand[2], operand[3])
-            _panel(vectors, steps, at, source, (block, zero, width, k == 0 and bias.size > 0), target, height)
-        for v in range(vectors):
-            simd.transpose(block, v * lanes, width, panels, v * lanes * lanes, lanes)
-        for n in range(size):
-            row = simd.load_tile(one, panels, n * lanes, 0, lanes)
-            simd.store_tile(row, c, (i + n) * out_step + first, 0, height)
+        target = (block, zero, width, size - (vectors - 1) * lanes, False)
+        _panel(vectors, depth, operand, (left_array, i, left_step, chain), (bias, zero, zero, False), target, height)
+        for v in range(0, size, lanes):
+            at = (i + v) * out_step + first
+            _store_transposed(rest_of(block, v), width, turned, (c, out_step), at, min(lanes, size - v), height)
 
 
 @apart
@@ -231,14 +263,10 @@ def _product(left: Any, right: Any, bias: Any, out: Any, scratch: Any) -> None:
                 j += size
             k += steps
     if direct < columns:
-        _exchanged_product(left, right, bias, out, direct, scratch)
-
-
-@kernel
-def add_to(sums: Any, target: Any) -> None:
-    """target += sums, vectors of one size."""
-    for i in range(target.size):
-        target[i] += sums[i]
+        if left_layout == TRANSPOSED:
+            _columns_of_transposed(left, right, bias, out, direct, scratch)
+        else:
+            _columns_by_rows(left, right, bias, out, direct, scratch)
 
 
 @kernel
