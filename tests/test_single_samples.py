@@ -6,19 +6,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnn import SGD, Affine, Network, Relu
+from fastnn import SGD, Affine, Dropout, Flatten, Network, PRelu, Relu
 from fastnn.engine import threads
 from fastnn.kernels.compile import JIT_DISABLED
+from fastnn.kernels.matmul import DEEP
 
 # One panel, several, and too narrow or too wide ones; chains of the product that end within the rows.
 WIDTHS = [(7, 19, 3), (784, 50, 10), (401, 70, 3), (40, 256, 7), (70, 300, 4), (5, 8, 3), (20, 4)]
 ROWS = 4 if JIT_DISABLED else 20
 
 
-def trained(widths: tuple[int, ...], dtype: Any, x: Any, t: Any, how: str) -> bytes:
-    """The parameters after an epoch."""
-    layers = [layer for pair in itertools.pairwise(widths) for layer in (Affine(*pair), Relu())]
-    net = Network(layers[:-1], rng=0, dtype=dtype)
+def layers_of(widths: tuple[int, ...], *between: Any) -> list[Any]:
+    """Affine layers of these widths, with others between any two."""
+    affine = [Affine(*pair) for pair in itertools.pairwise(widths)]
+    return [*itertools.chain.from_iterable((one, *between) for one in affine[:-1]), affine[-1]]
+
+
+def trained(widths: tuple[int, ...], dtype: Any, x: Any, t: Any, how: str, layers: Any = None) -> bytes:
+    """The parameters after an epoch of a network with ReLU, or of these layers."""
+    net = Network(layers_of(widths, Relu()) if layers is None else layers, rng=0, dtype=dtype)
     if how == "steps":
         for n in range(len(x)):
             net.step(x[n : n + 1], t[n : n + 1], SGD(0.01))
@@ -41,6 +47,26 @@ def test_a_run_is_steps(widths: tuple[int, ...], dtype: Any, zeros: float, monke
     assert found["run"] == found["steps"] == found["gradients"]
     monkeypatch.setattr(threads, "SMALL_WORK", 0)
     assert trained(widths, dtype, x, t, "run") == found["run"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("between", [[], [PRelu()], [Flatten()], [Dropout(0.2)], [Relu(), PRelu()]], ids=str)
+def test_a_run_is_steps_whatever_follows_the_first_layer(between: list[Any], dtype: Any) -> None:
+    """An operation that has parameters reads the first one's outputs for its gradient."""
+    rng = np.random.default_rng(1)
+    x, t = rng.standard_normal((ROWS, 30)).astype(dtype), rng.integers(0, 3, ROWS)
+    layers = layers_of((30, 20, 20, 3), *between)
+    run, steps = (trained((30, 20, 20, 3), dtype, x, t, how, layers) for how in ("run", "steps"))
+    assert run == steps
+
+
+@pytest.mark.skipif(JIT_DISABLED, reason="takes long without the compiler")
+@pytest.mark.parametrize("inputs", [DEEP, DEEP + 4000])
+def test_sums_of_many_inputs_are_nested_in_a_run_too(inputs: int) -> None:
+    rng = np.random.default_rng(1)
+    x, t = rng.standard_normal((8, inputs)).astype(np.float32), rng.integers(0, 3, 8)
+    run, steps = (trained((inputs, 20, 3), np.float32, x, t, how) for how in ("run", "steps"))
+    assert run == steps
 
 
 def test_a_run_follows_the_order() -> None:

@@ -15,7 +15,7 @@ from numba.core import cgutils
 
 from fastnn.kernels import simd
 from fastnn.kernels.compile import kernel
-from fastnn.kernels.matmul import chain_of
+from fastnn.kernels.matmul import DEEP, chain_of
 from fastnn.kernels.processor import VECTOR_BYTES
 from fastnn.kernels.views import elements, part
 
@@ -132,9 +132,9 @@ def _panel(
 
 
 @kernel
-def takes_ahead(columns: int, item: int) -> bool:
+def takes_ahead(rows: int, columns: int, item: int) -> bool:
     """Whether `descend_by_one_sample` can multiply a matrix of so many columns; item: the bytes of an element."""
-    return VECTOR_BYTES <= columns * item <= MOST_PANELS * VECTORS * VECTOR_BYTES
+    return rows <= DEEP and VECTOR_BYTES <= columns * item <= MOST_PANELS * VECTORS * VECTOR_BYTES
 
 
 @kernel

@@ -166,7 +166,7 @@ def _look_ahead(job: Any, operations: Any, i: int, breadth: int, frame: Any) -> 
     """
     following, item = get(job, jobs.NEXT), get(frame, frames.ITEM)
     put(frame, frames.OTHER, 0)
-    if i == 0 and following >= 0 and takes_ahead(breadth, item):
+    if i == 0 and following >= 0 and takes_ahead(get(frame, frames.INPUTS), breadth, item):
         put(frame, frames.OTHER, get(job, jobs.AT_X) + item * following * get(job, jobs.DATA_INPUTS))
         put(frame, frames.CHANGES, get(job, jobs.AT_VALUES) + item * jobs.place_of(operations, i, 1, PLACE))
         put(job, jobs.AHEAD, 1)
@@ -239,8 +239,9 @@ def parameter_part(job: Any, part: int, parts: int) -> None:
     put(frame, frames.X, get(job, jobs.AT_INPUTS) if is_gathered else get(job, jobs.AT_X) + item * start * inputs)
     jobs.choose_lists(job, 0, frame)
     skipping = INDEXED_GRADIENT if jobs.has_index(job) else SPARSE_GRADIENT
-    for i in range(operations.shape[0]):
-        for p in range(operations[i, jobs.PARAMETERS] - 1, -1, -1):  # the bias first, see _look_ahead
+    # The first operation last, and its bias first: _look_ahead overwrites the outputs that the second one reads.
+    for i in range(operations.shape[0] - 1, -1, -1):
+        for p in range(operations[i, jobs.PARAMETERS] - 1, -1, -1):
             jobs.choose_operation(job, operations, i, frame)
             jobs.choose_rows(operations, i, 0, count, frame)
             put(frame, frames.PARAMETER, p)
