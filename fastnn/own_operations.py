@@ -25,7 +25,7 @@ from fastnn.losses import WITHOUT_GRADIENT
 from fastnn.operations import base, columns
 from fastnn.operations.base import Activation, Layer
 from fastnn.operations.links import Elements
-from fastnn.operations.losses import base as losses
+from fastnn.operations.losses import elementwise
 from fastnn.operations.losses.base import Loss
 from fastnn.operations.updates import base as updates
 from fastnn.operations.updates.base import Optimizer
@@ -277,7 +277,7 @@ def loss(
         "tried": (value, pairs),
         "source": (trials.source_of(value), trials.source_of(derivative), has_kink),
         "has_kink": has_kink,
-        "units": losses.units_of(of_output, by_output, change, losses.in_float64),
+        "units": elementwise.units_of(of_output, by_output, change, elementwise.in_float64),
     }
     made = make_dataclass(title, [], bases=(Loss,), namespace=body, frozen=True)
     found: type[Loss] = _register(made, value, "loss", (operations.LOSSES, name))

@@ -50,6 +50,49 @@ def test_a_difference_that_float32_cannot_hold_is_not_infinite(name: Any) -> Non
     assert all(np.isfinite(array).all() for array in gradients) == (name != "mean_squared_error")  # y - t
 
 
+# Outputs and targets of which float32 cannot hold the value, the slope or a step between.
+EXTREMES: dict[str, list[tuple[float, float]]] = {
+    "cross_entropy": [(1e-40, 1.0), (1e-35, 0.5), (0.0, 0.0), (1e-12, 1.0), (1.0, 1.0)],
+    "exponential": [(-100.0, 1.0), (100.0, 1.0), (600.0, -1.0), (85.0, -1.0), (-0.0, 1.0)],
+    "poisson": [(100.0, 1.0), (-100.0, 1.0), (39.0, 1e-30), (60.0, 1e25), (-60.0, 0.0), (2.0, -1.0), (3.0, 0.0)],
+}
+
+
+@pytest.mark.parametrize("width", [1, 3, 40, 600])
+@pytest.mark.parametrize("name", EXTREMES)
+def test_what_float32_cannot_hold_changes_no_bit_beside_it(name: Any, width: int) -> None:
+    """Few elements are computed in float64: to the same bits as alone, near the exact values."""
+
+    def function(y: Any, t: Any, divisor: float = 1.0) -> Any:
+        dy, loss = np.empty_like(y), losses.LOSSES[name]()
+        arguments = loss.units.rows, loss.numbers(), y, np.empty(0, np.intp), t, dy
+        return sum_of_losses(*arguments, divisor=divisor, parts=1)[1], dy
+
+    rng = np.random.default_rng(0)
+    y = rng.random((8, width)).astype(np.float32)
+    t = np.where(rng.random(y.shape) < 0.5, -1, 1) if name == "exponential" else rng.random(y.shape)
+    t = t.astype(np.float32)
+    plain = function(y, t)
+    for some, wanted in EXTREMES[name]:
+        one, of_one = np.array([[some]], np.float32), np.array([[wanted]], np.float32)
+        exact, slope = reference.losses.LOSSES[name](one.astype(np.float64), of_one.astype(np.float64))
+        value, dy = function(one, of_one)
+        assert value[0] == pytest.approx(exact, rel=2e-6, abs=1e-30)
+        limit = np.finfo(np.float32).max
+        assert dy[0, 0] == pytest.approx(np.clip(slope[0, 0], -limit, limit), rel=1e-6, abs=1e-44)
+        y2, t2 = y.copy(), t.copy()
+        y2[3, width // 2], t2[3, width // 2] = some, wanted
+        found, slopes = function(y2, t2)
+        others = np.arange(8) != 3
+        assert found[others].tobytes() == plain[0][others].tobytes()
+        assert slopes[others].tobytes() == plain[1][others].tobytes()
+        beside = np.arange(width) != width // 2
+        assert slopes[3, beside].tobytes() == plain[1][3, beside].tobytes()
+        assert slopes[3, width // 2] == dy[0, 0]
+        many = function(y2, t2, 1e-3)[1]
+        np.testing.assert_allclose(many[others], 1e3 * plain[1][others], rtol=1e-6)
+
+
 def test_parameters_may_be_their_own_targets() -> None:
     """They move while they are read, so the gate copies them."""
     found = []

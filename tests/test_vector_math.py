@@ -172,10 +172,56 @@ def test_an_element_has_the_same_bits_in_a_vector_and_alone(name: str, dtype: Fl
 def test_loops_are_vectorized(name: str, dtype: FloatType) -> None:
     """Multiply-adds of whole registers: packed (p), single (s) or double (d), on ymm or zmm."""
     applied(name, np.ones(1, dtype))
-    kind = "s" if dtype is np.float32 and name != "log" else "d"  # log computes in float64
+    kind = "s" if dtype is np.float32 else "d"
     of_dtype = [s for s in COMPILED[name].signatures if s[0].dtype.name == np.dtype(dtype).name]
     signature = next(s for s in of_dtype if s[0].layout == "C")
     assert re.search(rf"vfn?m(add|sub)\d+p{kind}\s.*%[yz]mm", COMPILED[name].inspect_asm(signature))
+
+
+def test_functions_for_float32_alone_within_their_limits() -> None:
+    """Those of losses: for positive normal numbers and for moderate exponents, without the care that others need."""
+    extended(np.float32)
+    bound = 2.0 if FUSED else 2.0 * UNFUSED
+    x = samples(np.float32, COUNT)
+    positive = np.abs(x[np.isfinite(x) & (np.abs(x) >= np.finfo(np.float32).tiny)])
+    normal_logarithms = over_an_array(vector_math.log_of_normal_32)
+    y = np.empty_like(positive)
+    normal_logarithms(positive, y)
+    logarithms = np.log(positive.astype(np.longdouble))
+    assert ulps(y, logarithms).max() <= bound
+
+    @formula
+    def difference(x: Any) -> Any:
+        return vector_math.less_log_32(np.float32(3.0), x)
+
+    over_an_array(difference)(positive, y)  # no cancellation beyond the sum's own: half a unit of log sqrt(2), and 2
+    exact = 3 - logarithms
+    assert np.all(np.abs(y - exact) <= bound * np.float32(2.0**-24) * np.maximum(np.abs(exact), 0.5) * 2)
+
+    moderate = np.concatenate([x[np.abs(x) < 84], np.array([0.0, 83.99, -83.99, 0.55, -0.55], np.float32)])
+    wide, y = moderate.astype(np.longdouble), np.empty_like(moderate)
+    over_an_array(vector_math.exp_of_moderate_32)(moderate, y)
+    assert ulps(y, np.exp(wide)).max() <= bound
+    for one, which, wanted in ((0, 0, np.exp(wide)), (1, 0, np.expm1(wide)), (1, 1, _excess(wide))):
+        over_an_array(_exp_less(np.float32(one), which))(moderate, y)
+        large = np.abs(wide) > 1e-15  # below, the square is subnormal
+        assert ulps(y, wanted)[large].max() <= (bound if which == 0 else 4 * bound), (one, which)
+
+
+def _exp_less(one: Any, which: int) -> Any:
+    return formula(lambda u: vector_math.exp_less_32(u, one)[which])
+
+
+def _excess(u: LongDouble) -> LongDouble:
+    """exp(u) - 1 - u, by its series where the difference would cancel."""
+    term, total = u * u / 2, np.zeros_like(u)
+    near = np.abs(u) < 1
+    term = np.where(near, term, 0)
+    for n in range(3, 30):
+        total = total + term
+        term = term * u / n
+    result: LongDouble = np.where(near, total, np.expm1(u) - u)
+    return result
 
 
 @every_dtype

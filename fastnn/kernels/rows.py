@@ -115,7 +115,7 @@ def largest(row: Any) -> Any:
 def sum_of(values: Any, count: int) -> float:
     """The float64 sum of a vector's first `count` elements; a long one adds up eight sums of every eighth."""
     whole = count // 8 * 8 if count >= WIDE else 0
-    total = sum_of_eighths(values, whole) if whole > 0 else 0.0
+    total = sum_of_eighths(values, whole) if whole > 0 else np.float64(0.0)
     for i in range(whole, count):
         total += values[i]
     return total
@@ -125,7 +125,7 @@ def sum_of(values: Any, count: int) -> float:
 def sum_of_products(a: Any, b: Any) -> float:
     """The float64 sum of the products of two vectors' elements, added up as in `sum_of`."""
     whole = a.size // 8 * 8 if a.size >= WIDE else 0
-    total = product_of_eighths(a, b, whole) if whole > 0 else 0.0
+    total = product_of_eighths(a, b, whole) if whole > 0 else np.float64(0.0)
     for i in range(whole, a.size):
         total += a[i] * b[i]
     return total

@@ -162,6 +162,24 @@ def _expm1_64(x: Any) -> Any:
 
 
 @formula
+def exp_less_32(u: Any, one: Any) -> Any:
+    """(exp(u) - one, exp(u) - 1 - u) of a float32 u from -84 to 84; one: 0 or 1."""
+    is_small = abs(u) < np.float32(_UNREDUCED)
+    r, _, half = _reduced_32(u, np.float32(-0.0), _ROUND_32, is_small)
+    rest = r * r * polynomial(_MORE_TERMS_32, r)
+    power = fma(half, r + rest, fma(np.float32(-0.5), one, half)) * np.float32(2)
+    return power, rest if is_small else power - u
+
+
+@formula
+def exp_of_moderate_32(x: Any) -> Any:
+    """exp(x) of a float32 x from -84 to 84."""
+    two = np.float32(2)
+    r, _, half = _reduced_32(x, np.float32(-0.0), _ROUND_32, False)
+    return fma(two, fma(r * r, polynomial(_TERMS_32, r), r), two) * half
+
+
+@formula
 def _constant_32(x: Any, value: Any) -> Any:
     return np.float32(value)
 
@@ -211,9 +229,45 @@ def _log_64(x: Any) -> Any:
     return np.nan if x < 0.0 else y
 
 
+# (log(1 + f) - f) / f^2, fitted on [sqrt(1/2) - 1, sqrt(2) - 1] relative to log(1 + f): within 5e-9.
+_LOG_TERMS_32 = tuple(np.float32(v) for v in (
+    -0.4999998830463132, 0.3333332556794453, -0.25001585401152987, 0.20001980577169995, -0.1660904222691174,
+    0.14181709351287328, -0.13243164399250368, 0.12905082882781294, -0.07622107804836631))  # fmt: skip
+
+
+@formula
+def _parts_of_log_32(x: Any) -> Any:
+    """(n, f, rest): log x = n ln 2 + f + rest of a positive normal x = 2^n (1 + f), 1 + f in [sqrt(1/2), sqrt(2))."""
+    pattern = np.int32(bits(x) + np.int32(0x3F800000 - 0x3F3504F3))
+    f = from_bits(np.int32(np.int32(pattern & np.int32(0x007FFFFF)) + np.int32(0x3F3504F3))) - np.float32(1)
+    n = np.float32(np.int32(np.int32(pattern >> np.int32(23)) - np.int32(127)))
+    return n, f, f * f * polynomial(_LOG_TERMS_32, f)
+
+
+@formula
+def log_of_normal_32(x: Any) -> Any:
+    """log x of a positive normal float32."""
+    n, f, rest = _parts_of_log_32(x)
+    return fma(n, _LN2_HIGH_32, f + fma(n, _LN2_LOW_32, rest))
+
+
+@formula
+def less_log_32(y: Any, x: Any) -> Any:
+    """y - log x of a positive normal float32: where both are near each other, it loses fewer digits than the log."""
+    n, f, rest = _parts_of_log_32(x)
+    return (fma(n, -_LN2_HIGH_32, y) - f) - fma(n, _LN2_LOW_32, rest)
+
+
 @formula
 def _log_32(x: Any) -> Any:
-    return np.float32(_log_64(np.float64(x)))
+    """As _log_64, in float32."""
+    tiny = x < np.float32(1.1754943508222875e-38)
+    n, f, rest = _parts_of_log_32(x * np.float32(33554432.0) if tiny else x)  # 2^25
+    n = n - np.float32(25) if tiny else n
+    y = fma(n, _LN2_HIGH_32, f + fma(n, _LN2_LOW_32, rest))
+    y = y if x < np.float32(np.inf) else x + x  # infinity, NaN
+    y = np.float32(-np.inf) if x == np.float32(0) else y
+    return np.float32(np.nan) if x < np.float32(0) else y
 
 
 log = by_dtype(_log_32, _log_64)

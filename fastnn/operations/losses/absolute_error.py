@@ -7,7 +7,8 @@ import numpy as np
 
 from fastnn.kernels.compile import formula
 from fastnn.kernels.vector_math import constant
-from fastnn.operations.losses.base import Loss, units_of
+from fastnn.operations.losses.base import Loss
+from fastnn.operations.losses.elementwise import units_of
 
 
 @formula

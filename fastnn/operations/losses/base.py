@@ -1,6 +1,5 @@
-"""The base of losses: their roles, their description, and units made of formulas of one output and its target."""
+"""The base of losses: their roles, their description, and what their units read."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple
 
@@ -11,14 +10,11 @@ from fastnn.gate.arrays import Array, LabelArray
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import get
 from fastnn.kernels.compile import formula, kernel
-from fastnn.kernels.frames import d_target, get_real, integers_of, matrix_of, number, reals_of, samples_of, sums, target
-from fastnn.kernels.rows import sum_of
+from fastnn.kernels.frames import d_target, integers_of, matrix_of, reals_of, samples_of, target
 from fastnn.kernels.units import Unit, unit
-from fastnn.kernels.vector_math import constant
-from fastnn.kernels.views import elements, part
+from fastnn.kernels.views import part
 
 Targets = tuple[LabelArray, Array]  # labels (N,) or empty, dense (N, K) or empty
-LARGEST_32 = 3.4028234663852886e38
 # Dense targets that are surely right, by `accepts`: finite; from 0 to 1; -1 or 1; rows of shares whose sum is 1.
 VALUES, SHARES, SIGNS, PROBABILITIES = range(4)
 
@@ -205,109 +201,3 @@ def no_labels_rows(frame: Any) -> None:
 
 
 NO_LABELS = LossUnits(no_labels_rows, no_labels_rows, no_labels_rows)
-
-
-@formula
-def in_own_dtype(x: Any) -> Any:
-    """x as it is."""
-    return x
-
-
-@formula
-def in_float64(x: Any) -> Any:
-    """x in float64, for losses that overflow in float32."""
-    return np.float64(x)
-
-
-@formula
-def _rows(value: Any, derivative: Any, widened: Any, frame: Any) -> None:
-    """The sum of value(y, t, p) over the outputs of each row; dy = derivative(y, t, p, value) / DIVISOR.
-
-    widened(y) is y in the dtype of the evaluation. Several narrow rows are taken at once, as ten outputs would hardly
-    fill a register, and wide ones in pieces.
-    """
-    y, dy, rows, values, losses = target(frame), d_target(frame), row_numbers_of(frame), sums(frame), losses_of(frame)
-    flat_y, flat_t, flat_dy, width = elements(y), dense_of(frame), elements(dy), y.shape[1]
-    largest, zero = y.dtype.type(LARGEST_32), widened(y.dtype.type(0.0))
-    share, parameter = constant(zero, 1.0 / get_real(frame, frames.DIVISOR)), constant(zero, number(frame, 0))
-    several = max(1, values.size // width)
-    for first in range(0, y.shape[0], several):
-        last = min(first + several, y.shape[0])
-        for n in range(first, last):
-            losses[n] = 0.0
-            targets = part(flat_t, rows[n] * width, width)
-            slopes = part(flat_dy, n * width, width)
-            for k in range(width):
-                slopes[k] = targets[k]
-        for begin in range(first * width, last * width, values.size):
-            count = min(values.size, last * width - begin)
-            outputs, slopes = part(flat_y, begin, count), part(flat_dy, begin, count)
-            for i in range(count):
-                values[i] = value(widened(outputs[i]), widened(slopes[i]), parameter)
-            for i in range(count):
-                slope = derivative(widened(outputs[i]), widened(slopes[i]), parameter, values[i]) * share
-                rounded, bound = y.dtype.type(slope), largest if slope > zero else -largest
-                # A slope that is infinite only in float32 stays finite: times 0 it must not become NaN.
-                slopes[i] = bound if abs(rounded) == np.inf and abs(slope) < np.inf else rounded
-            if several == 1:
-                losses[first] += sum_of(values, count)
-            else:
-                for n in range(first, last):
-                    losses[n] = sum_of(part(values, (n - first) * width, width), width)
-
-
-@formula
-def _change(change: Any, frame: Any) -> None:
-    """The sum of change(d, y, t, p) over the outputs, for each column."""
-    outputs, p = get(frame, frames.OUTPUTS), number(frame, 0)
-    samples, run, ys, ts, d, result = changes_of(frame, outputs)
-    for s in range(samples.size):
-        y, t, some = ys[samples[s]], ts[samples[s]], part(result, s * run, run)
-        some[:] = 0.0
-        for k in range(outputs):
-            row = part(d[k], s * run, run)
-            for c in range(run):
-                some[c] += change(row[c], y[k], t[k], p)
-
-
-@formula
-def _change_of_one(change: Any, frame: Any) -> None:
-    """change(d, y, t, p) for the output that changes."""
-    j, width, p = get(frame, frames.COLUMN), get(frame, frames.WIDTH), number(frame, 0)
-    samples, run, ys, ts, d, result = changes_of(frame, 1)
-    for s in range(samples.size):
-        y, t = part(ys[samples[s]], j, width), part(ts[samples[s]], j, width)
-        for start in range(s * run, (s + 1) * run, width):
-            some, out = part(d[0], start, width), part(result, start, width)
-            for c in range(width):
-                out[c] = change(some[c], y[c], t[c], p)
-
-
-def units_of(
-    value: Callable[..., Any], derivative: Callable[..., Any], change: Callable[..., Any], widened: Any = in_own_dtype
-) -> LossUnits:
-    """The units of a loss that is a sum over the outputs.
-
-    Parameters
-    ----------
-    value, derivative, change : formulas
-        l(y, t, p), l'(y, t, p, l), and l(y + d, t, p) - l(y, t, p) as change(d, y, t, p), without the difference if
-        that would cancel. p is the loss's one parameter.
-    widened : formula
-        `in_float64` if float32 would overflow.
-    """
-
-    def rows(frame: Any) -> None:
-        _rows(value, derivative, widened, frame)
-
-    def changes(frame: Any) -> None:
-        _change(change, frame)
-
-    def changes_of_one(frame: Any) -> None:
-        _change_of_one(change, frame)
-
-    return LossUnits(
-        Unit(rows, made_of=(value, derivative, widened)),
-        Unit(changes, made_of=(change,)),
-        Unit(changes_of_one, made_of=(change,)),
-    )

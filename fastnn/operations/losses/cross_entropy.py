@@ -8,8 +8,9 @@ import numpy as np
 from fastnn.gate import arrays
 from fastnn.kernels.compile import formula
 from fastnn.kernels.small_changes import SMALL, small_log1p
-from fastnn.kernels.vector_math import log
-from fastnn.operations.losses.base import PROBABILITIES, Loss, Targets, in_float64, one_hot, units_of
+from fastnn.kernels.vector_math import constant, log, log_of_normal_32
+from fastnn.operations.losses.base import PROBABILITIES, Loss, Targets, one_hot
+from fastnn.operations.losses.elementwise import InFloat32, in_float64, units_of
 
 
 @formula
@@ -22,6 +23,21 @@ def cross_entropy(y: Any, t: Any, p: Any) -> Any:
 def cross_entropy_derivative(y: Any, t: Any, p: Any, loss: Any) -> Any:
     """-t / (y + p)."""
     return -t / (y + p) if t != 0.0 else 0.0
+
+
+@formula
+def _in_float32(y: Any, t: Any, p: Any) -> Any:
+    """Value and slope."""
+    probability, zero = y + p, constant(y, 0.0)
+    value, slope = t * log_of_normal_32(probability), t / probability
+    return -value if t != zero else zero, -slope if t != zero else zero
+
+
+@formula
+def _suits(y: Any, t: Any, p: Any) -> Any:
+    """Whether neither the logarithm nor the slope is large."""
+    probability, most = y + p, constant(y, 1e8)
+    return (t == constant(y, 0.0)) | ((probability > constant(y, 1e-30)) & (probability < most) & (abs(t) < most))
 
 
 @formula
@@ -63,7 +79,9 @@ class CrossEntropy(Loss):
     accepts = PROBABILITIES
     follows = ("softmax",)
     compares_classes = True
-    units = units_of(cross_entropy, cross_entropy_derivative, cross_entropy_change, in_float64)
+    units = units_of(
+        cross_entropy, cross_entropy_derivative, cross_entropy_change, in_float64, InFloat32(_in_float32, _suits)
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "offset", arrays.real("offset", self.offset, minimum=0.0))

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastnn.kernels.compile import formula
-from fastnn.kernels.vector_math import exp, expm1
-from fastnn.operations.losses.base import SIGNS, Loss, Targets, in_float64, signs, units_of
+from fastnn.kernels.vector_math import constant, exp, exp_of_moderate_32, expm1
+from fastnn.operations.losses.base import SIGNS, Loss, Targets, signs
+from fastnn.operations.losses.elementwise import InFloat32, in_float64, units_of
 
 
 @formula
@@ -17,6 +18,19 @@ def exponential(y: Any, t: Any, p: Any) -> Any:
 @formula
 def _derivative(y: Any, t: Any, p: Any, loss: Any) -> Any:
     return -t * loss
+
+
+@formula
+def _in_float32(y: Any, t: Any, p: Any) -> Any:
+    """Value and slope."""
+    value = exp_of_moderate_32(-t * y)
+    return value, -t * value
+
+
+@formula
+def _suits(y: Any, t: Any, p: Any) -> Any:
+    """Whether t y is exact, and exp(-t y) a normal number."""
+    return (abs(t) == constant(y, 1.0)) & (abs(y) < constant(y, 80.0))
 
 
 @formula
@@ -46,7 +60,7 @@ class Exponential(Loss):
     name = "exponential"
     accepts = SIGNS
     border = 0.0
-    units = units_of(exponential, _derivative, _change, in_float64)
+    units = units_of(exponential, _derivative, _change, in_float64, InFloat32(_in_float32, _suits))
 
     def targets(self, name: str, t: Any, rows: int, outputs: int, dtype: Any, finite: bool) -> Targets:
         return signs(name, t, rows, outputs, dtype, finite)

@@ -14,7 +14,7 @@ from fastnn.kernels.rows import first_largest, sum_of
 from fastnn.kernels.units import unit
 from fastnn.kernels.vector_math import constant
 from fastnn.kernels.views import elements, part
-from fastnn.operations.losses import base
+from fastnn.operations.losses import base, elementwise
 
 
 @formula
@@ -126,7 +126,7 @@ class Hinge(base.Loss):
     has_kink = True
     accepts = base.SIGNS
     border = 0.0
-    units = base.units_of(hinge, _derivative, _change)
+    units = elementwise.units_of(hinge, _derivative, _change)
     labels_units = base.LossUnits(multiclass_rows, multiclass_change, multiclass_change_of_one)
 
     @property

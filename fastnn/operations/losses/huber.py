@@ -7,7 +7,8 @@ import numpy as np
 
 from fastnn.gate import arrays
 from fastnn.kernels.compile import formula
-from fastnn.operations.losses.base import Loss, units_of
+from fastnn.operations.losses.base import Loss
+from fastnn.operations.losses.elementwise import units_of
 from fastnn.operations.losses.mean_squared_error import squared_change
 
 

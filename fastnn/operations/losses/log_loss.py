@@ -5,8 +5,9 @@ from typing import Any
 
 from fastnn.gate import arrays
 from fastnn.kernels.compile import formula
-from fastnn.operations.losses.base import SHARES, Loss, Targets, in_float64, shares, units_of
+from fastnn.operations.losses.base import SHARES, Loss, Targets, shares
 from fastnn.operations.losses.cross_entropy import cross_entropy, cross_entropy_change, cross_entropy_derivative
+from fastnn.operations.losses.elementwise import in_float64, units_of
 
 
 @formula

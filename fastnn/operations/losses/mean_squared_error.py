@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from fastnn.kernels.compile import formula
-from fastnn.operations.losses.base import Loss, units_of
+from fastnn.operations.losses.base import Loss
+from fastnn.operations.losses.elementwise import units_of
 
 
 @formula

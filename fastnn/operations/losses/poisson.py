@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastnn.kernels.compile import formula
-from fastnn.kernels.vector_math import constant, exp, expm1, log
-from fastnn.operations.losses.base import Loss, in_float64, units_of
+from fastnn.kernels.vector_math import constant, exp, exp_less_32, expm1, less_log_32, log
+from fastnn.operations.losses.base import Loss
+from fastnn.operations.losses.elementwise import InFloat32, in_float64, units_of
 
 
 @formula
@@ -22,6 +23,22 @@ def poisson(y: Any, t: Any, p: Any) -> Any:
 def _derivative(y: Any, t: Any, p: Any, loss: Any) -> Any:
     """exp(y) - t."""
     return exp(y) - t
+
+
+@formula
+def _in_float32(y: Any, t: Any, p: Any) -> Any:
+    """Value and slope, both from exp(u) - 1 for t > 0."""
+    zero, is_rate = constant(y, 0.0), t > constant(y, 0.0)
+    power, excess = exp_less_32(less_log_32(y, t) if is_rate else y, constant(y, 1.0) if is_rate else zero)
+    return t * excess if is_rate else power - t * y, t * power if is_rate else power - t
+
+
+@formula
+def _suits(y: Any, t: Any, p: Any) -> Any:
+    """Whether exp(y - log t) is neither large nor small."""
+    size = abs(t)
+    is_moderate = (size > constant(y, 1e-18)) & (size < constant(y, 1e18)) | (t == constant(y, 0.0))
+    return is_moderate & (abs(y) < constant(y, 40.0))
 
 
 @formula
@@ -49,4 +66,4 @@ class Poisson(Loss):
 
     name = "poisson"
     predicts_logarithms = True
-    units = units_of(poisson, _derivative, _change, in_float64)
+    units = units_of(poisson, _derivative, _change, in_float64, InFloat32(_in_float32, _suits))

@@ -6,7 +6,8 @@ from typing import Any
 from fastnn.kernels.compile import formula
 from fastnn.kernels.small_changes import SMALL, small_expm1, small_log1p
 from fastnn.kernels.vector_math import constant, sigmoid, softplus
-from fastnn.operations.losses.base import SHARES, Loss, Targets, shares, units_of
+from fastnn.operations.losses.base import SHARES, Loss, Targets, shares
+from fastnn.operations.losses.elementwise import units_of
 
 
 @formula
