@@ -1,8 +1,9 @@
 """Gradients by several arrays of one loss, evaluated together: whatever a user changes in between is noticed."""
 
+import dis
 import types
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -264,3 +265,30 @@ def test_which_functions_may_be_the_same_for_all_arrays() -> None:
     assert not shared.may_share(lambda _, **options: number)
     assert not shared.may_share(np.sum)
     assert not shared.may_share(Run().net.loss)
+
+
+class Instruction(NamedTuple):
+    opname: str
+    argval: Any
+
+
+@pytest.mark.parametrize(
+    "instruction",
+    [
+        Instruction("LOAD_FAST_LOAD_FAST", ("moved", "moved")),  # as of Python 3.13
+        Instruction("STORE_FAST_LOAD_FAST", ("other", "moved")),
+        Instruction("LOAD_FAST_OF_THE_FUTURE", "moved"),
+        Instruction("LOAD_FAST_OF_THE_FUTURE", 16),
+        Instruction("LOAD_FAST_OF_THE_FUTURE", None),
+    ],
+)
+def test_joined_and_unknown_instructions_may_read_the_argument(
+    instruction: Instruction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instructions = [Instruction("RESUME", 0), instruction, Instruction("RETURN_VALUE", None)]
+    monkeypatch.setattr(dis, "get_instructions", lambda _: instructions)
+    assert not shared.may_share(lambda moved: moved * moved)
+
+
+def test_a_product_of_the_argument_with_itself_reads_it() -> None:
+    assert not shared.may_share(lambda moved: moved * moved)

@@ -53,9 +53,22 @@ def may_share(f: Any) -> bool:
     code = f.__code__
     if code.co_argcount != 1 or code.co_kwonlyargcount or code.co_flags & 0x0C:  # *arguments, **keywords
         return False
-    reads = any(one.argval == code.co_varnames[0] and "FAST" in one.opname for one in dis.get_instructions(code))
-    is_in_closure = code.co_varnames[0] in code.co_cellvars
-    return not (reads or is_in_closure or _SEES_LOCALS & set(code.co_names))
+    if code.co_varnames[0] in code.co_cellvars or _SEES_LOCALS & set(code.co_names):
+        return False
+    return not any(_may_read(one, code.co_varnames[0]) for one in dis.get_instructions(code))
+
+
+def _may_read(instruction: Any, name: str) -> bool:
+    """Whether an instruction names a local variable, or is one about local variables that is not understood.
+
+    Python 3.13 joins two of them: its argument is a pair of names.
+    """
+    value = instruction.argval
+    if value == name or (isinstance(value, tuple) and name in value):
+        return True
+    is_about_locals = any(word in instruction.opname for word in ("FAST", "LOCALS"))
+    names = value if isinstance(value, tuple) else (value,)
+    return is_about_locals and not (names and all(isinstance(one, str) for one in names))
 
 
 class State:
