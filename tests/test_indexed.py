@@ -178,6 +178,38 @@ def test_an_index_changes_no_bit(batch_size: int, dtype: FloatType, monkeypatch:
             assert made == [wanted] * len(made), (arguments, shuffle)
 
 
+class _Augments:
+    """Turns the rows of x around, in place, after each batch or each epoch."""
+
+    def __init__(self, x: Array) -> None:
+        self.x = x
+
+    def turn(self) -> None:
+        self.x[...] = self.x[:, ::-1].copy()
+
+
+class _AfterEpoch(_Augments):
+    def __call__(self, network: Any, history: Any) -> None:
+        self.turn()
+
+
+class _AfterBatch(_Augments):
+    def after_batch(self, network: Any, figures: Any) -> None:
+        self.turn()
+
+
+@pytest.mark.parametrize("callback", [_AfterEpoch, _AfterBatch])
+def test_an_index_heeds_callbacks_that_write_into_the_data(callback: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for fewest in (0, 2**60):  # with an index, and without
+        monkeypatch.setattr(indexing, "FEWEST_ELEMENTS", fewest)
+        x = mostly_zeros(5, ROWS, 60, dtype=np.float32)
+        net = fastnn.Network([fastnn.Affine(60, 5), fastnn.Relu(), fastnn.Affine(5, 4)], rng=0)
+        net.fit(x, np.arange(ROWS) % 4, epochs=3, batch_size=25, rng=0, callbacks=[callback(x)])
+        found.append(bits(tuple(net.params.values())))
+    assert found[0] == found[1]
+
+
 @pytest.mark.skipif(JIT_DISABLED, reason="large")
 def test_an_index_where_the_first_layer_is_taken_by_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     x, t = mostly_zeros(5, 300, 700, dtype=np.float32), np.arange(300) % 4

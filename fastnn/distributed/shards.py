@@ -88,6 +88,9 @@ class Shards:
         order = np.random.default_rng((self.seed, self.epoch, shard, len(pieces))).permutation(len(pieces))  # type: ignore[arg-type]
         return [pieces[i] for i in order]
 
+    def look_again(self, by_batch: bool) -> None:
+        """Nothing: the workers have their own data."""
+
     def draw(self, generator: np.random.Generator) -> None:
         """Draw nothing: the order is made from the seed and the epoch."""
 

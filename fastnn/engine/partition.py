@@ -61,7 +61,7 @@ def _size_of(place: pathlib.Path) -> int:
 
 def taken_by_columns(plan: Plan, rows: int, parts: int, item: int) -> Array:
     """Whether batches of so many rows, of elements of `item` bytes, are taken by columns: for each operation."""
-    if parts == 1 and rows <= BLOCK_ROWS:  # 0 rows: no training
+    if parts == 1 and rows <= BLOCK_ROWS:
         return np.zeros(len(plan.layers), bool)
     return np.array([_pays(plan, i, rows, item) for i in range(len(plan.layers))])
 

@@ -26,7 +26,7 @@ _LINE = 8  # pairs in a cache line of 64 bytes, in float32
 def indexed_scratch_size(columns: int, rows: int = 0) -> int:
     """Elements of scratch for a product and, if there are rows, for the transposed product of so many."""
     transposed = 4 * HEIGHT + 2 * SLOTS + (DEEP_HEIGHT * columns if rows > DEEP else 0)
-    return max(6 * ROW_BLOCK, transposed if rows else 0) + VECTOR_BYTES
+    return max(6 * ROW_BLOCK, transposed if rows else 0) + VECTOR_BYTES + 32
 
 
 @kernel

@@ -72,6 +72,11 @@ def by_batch(callbacks: Sequence[Any]) -> list[tuple[int, Any]]:
     return [(i, one) for i, one in enumerate(callbacks) if callable(getattr(one, "after_batch", None))]
 
 
+def may_write(callbacks: Sequence[Any]) -> bool:
+    """Whether there are callbacks of users, which may write into the data, such as to augment them in place."""
+    return any(type(one).__module__.partition(".")[0] != __name__.partition(".")[0] for one in callbacks)
+
+
 def after_batch(callbacks: Sequence[tuple[int, Any]], network: "Network", figures: BatchFigures) -> bool:
     """Call after_batch of these callbacks; return whether one of them ends the training."""
     ends = [_ends(i, callback.after_batch(network, figures)) for i, callback in callbacks]  # all are called

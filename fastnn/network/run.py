@@ -123,6 +123,8 @@ class Run:
         request, position = self.request, self.position
         started = time.perf_counter() - position.seconds
         optimizer = self._optimizer()
+        if callbacks.may_write(request.callbacks):
+            self.source.look_again(bool(self._by_batch))
         if position.learning_rate is None and request.shuffle:  # drawn anew, so that two fits give the epochs of one
             self.before_order = request.generator.bit_generator.state
             self.source.draw(request.generator)

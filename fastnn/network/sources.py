@@ -43,7 +43,7 @@ class Rows:
     """
 
     def __init__(self, network: "Network", data: Prepared, weights: Array, batch_size: int, shuffled: bool) -> None:
-        self.data, self.weights, self.batch_size = data, weights, batch_size
+        self.network, self.data, self.weights, self.batch_size = network, data, weights, batch_size
         self.rows = len(data[0])
         self.order = np.arange(self.rows, dtype=np.intp) if shuffled else NO_ORDER
         # Batch normalization would turn a single last row into 0.
@@ -54,7 +54,13 @@ class Rows:
         self.most = self.batches  # of a call
         self.described: dict[str, str] = {}
         self.pins = pinned(*data)  # callbacks can reach the arrays behind these views
-        self.index = self._made_index(network)
+        self.index: Index | None = self._made_index()
+        self._is_new = True  # nobody can have written into the data since
+
+    def look_again(self, by_batch: bool) -> None:
+        """Heed that callbacks may have written into the data, and may do so after each batch."""
+        self.index = None if by_batch else self.index if self._is_new else self._made_index()
+        self._is_new = False
 
     def draw(self, generator: np.random.Generator) -> None:
         """Draw the order of an epoch."""
@@ -74,9 +80,10 @@ class Rows:
         """These batches."""
         return Part((*self.data, self.order), (first, last, self.batch_size), self.weights, last - first, self.index)
 
-    def _made_index(self, network: "Network") -> Index | None:
+    def _made_index(self) -> Index | None:
         """The index of the data, if they are mostly zeros."""
-        return index_for(network.engine.plan, self.data[0], self.batch_size, threads.at_most(network.engine.n_threads))
+        engine = self.network.engine
+        return index_for(engine.plan, self.data[0], self.batch_size, threads.at_most(engine.n_threads))
 
     def of_batch(self, part: Part, number: int) -> Array:
         """The inputs of one batch of a part, the number counted from 0."""
@@ -91,9 +98,9 @@ class RowsOfFile(Rows):
 
     def __init__(self, network: "Network", data: Prepared, weights: Array, batch_size: int, shuffled: bool) -> None:
         super().__init__(network, data, weights, batch_size, shuffled)
-        self.network, self.most = network, max(1, NUMBERS_AT_ONCE // (network.inputs * batch_size))
+        self.most = max(1, NUMBERS_AT_ONCE // (network.inputs * batch_size))
 
-    def _made_index(self, network: "Network") -> Index | None:
+    def _made_index(self) -> Index | None:
         return None
 
     def sample(self) -> Data:
@@ -134,6 +141,9 @@ class Batches:
         self.counts_hits = network.engine.counts_hits(*self.data[1:])
         # So that a generator loses no batch, and a DataLoader draws one order for the first epoch.
         self._begun: Iterator[Any] | None = itertools.chain(read, iterator)
+
+    def look_again(self, by_batch: bool) -> None:
+        """Nothing: each batch is looked at when it comes."""
 
     def draw(self, generator: np.random.Generator) -> None:
         """Draw nothing: the iterable has its own order."""
@@ -208,6 +218,9 @@ class Source(Protocol):
     @property
     def batches(self) -> int | None:
         """The batches of an epoch."""
+
+    def look_again(self, by_batch: bool) -> None:
+        """Heed that callbacks may have written into the data, and may do so after each batch."""
 
     def draw(self, generator: np.random.Generator) -> None:
         """Draw the order of an epoch."""

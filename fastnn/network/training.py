@@ -51,8 +51,10 @@ def fit(
     ----------
     x : array (N, D), or iterable of batches
         A `numpy.memmap` may have another dtype than the network's: only the rows of a few batches are in memory at a
-        time. Without t, x gives the batches, pairs (x, t), in its own order: a list, a `torch.utils.data.DataLoader`, a
-        generator for a single epoch, or a function that returns the batches of an epoch anew.
+        time. An index of an array that is mostly zeros is made once, in at most 2/3 of its memory and 8 bytes a row; it
+        is made anew for each epoch if there are callbacks of your own, which may write into x. Without t, x gives the
+        batches, pairs (x, t), in its own order: a list, a `torch.utils.data.DataLoader`, a generator for a single
+        epoch, or a function that returns the batches of an epoch anew.
     t : array (N,) or (N, K)
         Targets as the network's loss takes them.
     epochs : int

@@ -44,7 +44,7 @@ class Units(NamedTuple):
         As forward and backward, but only the columns [BEGIN, END) of TARGET or D_SOURCE, for all rows of the batch: for
         an operation whose parameters are too many to be read by each thread.
     indexed_forward, indexed_gradient
-        The same from an index of the rows (frames.index); SOURCE holds nothing.
+        As sparse_forward and sparse_gradient, from an index of the rows (frames.index); SOURCE holds nothing.
     prepare
         PREPARED, at the places of the parameters: anything about them that the units below need.
     reaches
