@@ -65,7 +65,7 @@ def test_help_names_every_command(capsys: Output) -> None:
         "  gradcheck  Compare a network's gradient with difference quotients\n"
         '  dropin     Run a script of "Deep Learning from Scratch" on fastnn\n'
         "  info       Show versions, processor, threads and folders\n"
-        "  bench      Time fastnn beside NumPy, PyTorch, JAX and scikit-learn\n"
+        "  bench      Time fastnn beside NumPy, PyTorch, JAX and other libraries\n"
         "\n"
         "options:\n"
         "  -h, --help  show this help message and exit\n"

@@ -16,7 +16,7 @@ PEERS = "torch, torch_compiled, jax, sklearn, scipy, numdifftools, onnxruntime, 
 
 def add(commands: Any) -> None:
     """Add the command to the subparsers of fastnn.command.cli."""
-    what = "Time fastnn beside NumPy, PyTorch, JAX, scikit-learn, ONNX Runtime and OpenVINO."
+    what = "Time fastnn beside NumPy, PyTorch, JAX and other libraries."
     more = "The report names the ones that are not installed. The exit code is 1 if fastnn disagrees with NumPy."
     usage = "fastnn bench [options]"
     parser = commands.add_parser("bench", usage=usage, description=f"{what} {more}", allow_abbrev=False)
