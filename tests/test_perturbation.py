@@ -85,7 +85,7 @@ def test_steps_of_any_size(h: float) -> None:
             assert_close(found[name], expected[name], rtol=1e-9, atol=ROUNDING)
 
 
-@pytest.mark.parametrize("activation", [fastnn.Sigmoid(), fastnn.Tanh()], ids=str)
+@pytest.mark.parametrize("activation", [fastnn.Sigmoid(), fastnn.Tanh(), fastnn.Relu(), fastnn.LeakyRelu(0.2)], ids=str)
 @pytest.mark.parametrize("widths", [(4, 5, 3), (4, 6, 5, 3)])
 def test_small_steps_lose_no_digits(activation: Activation, widths: tuple[int, ...]) -> None:
     """No two values are subtracted, so the error falls with h squared down to the gradient's own rounding."""

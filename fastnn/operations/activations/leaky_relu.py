@@ -23,7 +23,11 @@ def _derivative(x: Any, y: Any, slope: Any) -> Any:
 
 @formula
 def _change(x: Any, y: Any, d: Any, slope: Any) -> Any:
-    return leaky_relu(x + d, slope) - y
+    """d or slope d where x and x + d are on one side of 0, so that no two values are subtracted."""
+    moved = x + d
+    if (x > 0.0) == (moved > 0.0):
+        return d if x > 0.0 else slope * d
+    return leaky_relu(moved, slope) - y
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,10 @@ def _derivative(x: Any, y: Any, p: Any) -> Any:
 
 @formula
 def _change(x: Any, y: Any, d: Any, p: Any) -> Any:
-    return relu(x + d, p) - y
+    """d where x and x + d are above 0, 0 where both are not, and what is left of d where a kink is between them."""
+    if x > 0.0:
+        return -x if d < -x else d
+    return relu(x + d, p)
 
 
 @dataclass(frozen=True)
