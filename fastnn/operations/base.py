@@ -218,8 +218,8 @@ def units_of(
     """The units of an activation f(x, p), element by element, with the derivative f'(x, y, p), where y = f(x, p).
 
     p is its one parameter, which most ignore. change(x, y, d, p): f(x + d) - y in float64 for |d| <= 1 / 64, from a
-    formula that loses no digits where the difference would; pass it if there is one. All are formulas, compiled into
-    these loops.
+    formula that does not subtract two values of f; pass it if there is one. It is as exact as its inputs: if it needs
+    1 - y, a saturated unit has few digits left. All are formulas, compiled into these loops.
     """
 
     def forward(frame: Any) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import get
-from fastnn.kernels.compile import kernel
+from fastnn.kernels.compile import formula, kernel
 from fastnn.kernels.frames import matrix_of, reals_of, target
 from fastnn.kernels.rows import first_largest, softmax_rows
 from fastnn.kernels.simd import bits, fma, from_bits
@@ -23,13 +23,27 @@ from fastnn.operations.losses import base
 OFFSET = 1e-7
 MOMENTS = 7  # powers, as in small_expm1
 NUMBERS_ALONG = MOMENTS + 2
+TINY = 2.2250738585072014e-308  # the smallest normal float64
 
 
 @unit
 def softmax_prepare(frame: Any) -> None:
-    """softmax(y)."""
+    """softmax(y); in place of one above 1/2 that probability less 1, from the sum of the others, exact near 1, too."""
     y = target(frame)
-    softmax_rows(y, matrix_of(frame, frames.PREPARED, y.shape[0], y.shape[1]))
+    p = matrix_of(frame, frames.PREPARED, y.shape[0], y.shape[1])
+    softmax_rows(y, p)
+    for n in range(y.shape[0]):
+        row, k, others = p[n], first_largest(y[n]), 0.0
+        if row[k] > 0.5:
+            for i in range(row.size):
+                others += row[i] if i != k else 0.0
+            row[k] = -max(others, TINY)
+
+
+@formula
+def _probability(share: Any) -> Any:
+    """The probability that softmax_prepare has stored as `share`."""
+    return share if share >= 0.0 else 1.0 + share
 
 
 @kernel
@@ -54,7 +68,7 @@ def _large_change(d: Any, column: int, only: int, y: Any, p: Any, t: Any, mass: 
     for k in range(t.size):
         change = base.changed(d, k, column, only) - moved
         highest = y[k] + change if y[k] + change > highest else highest
-        total += p[k] * expm1(change)
+        total += _probability(p[k]) * expm1(change)
         rest += t[k] * change if t[k] != 0.0 else 0.0
     if total > -0.5 and total < np.inf:
         return mass * log1p(total) - rest
@@ -68,31 +82,35 @@ def _large_change(d: Any, column: int, only: int, y: Any, p: Any, t: Any, mass: 
 def _change(d: Any, first: int, y: Any, p: Any, t: Any, work: Any, out: Any) -> None:
     """sum(t) log(sum(p exp(d))) - sum(t d): no difference of two losses, so a small d loses nothing.
 
-    Columns of small changes are computed by short series, all at once, the others one by one. The choice, and so the
-    bits, depend on the column alone.
+    d is taken less its value for the target, whose share then adds nothing: the rest cancels nothing, however sure of
+    the target the network is. Columns of small changes are computed by short series, all at once, the others one by
+    one. The choice, and so the bits, depend on the column alone.
     """
-    mass, bound, size = 0.0, bits(np.float64(0.0)), out.size
+    mass, bound, size, target = 0.0, bits(np.float64(0.0)), out.size, first_largest(t)
+    moved = part(d[target], first, size)
     for c in range(size):
         work[c] = 0.0
     for k in range(t.size):
-        share, row = p[k], part(d[k], first, size)
         mass += t[k]
-        bound = max(bound, bits(largest_magnitude(row)))
-        for c in range(size):
-            work[c] = fma(share, small_expm1(row[c]), work[c])
+        if k != target:
+            share, row = _probability(p[k]), part(d[k], first, size)
+            for c in range(size):
+                change = row[c] - moved[c]
+                bound = max(bound, bits(abs(change)))
+                work[c] = fma(share, small_expm1(change), work[c])
     for c in range(size):
         out[c] = mass * small_log1p(work[c])
     for k in range(t.size):
-        if t[k] != 0.0:
+        if t[k] != 0.0 and k != target:
             one, row = t[k], part(d[k], first, size)
             for c in range(size):
-                out[c] -= one * row[c]
+                out[c] -= one * (row[c] - moved[c])
     if from_bits(np.int64(bound)) <= SMALL:
         return
     for c in range(size):
         largest = 0.0
         for k in range(t.size):
-            magnitude = abs(d[k, first + c])
+            magnitude = abs(d[k, first + c] - moved[c])
             largest = largest if magnitude <= largest else magnitude
         if not largest <= SMALL:
             out[c] = _large_change(d, first + c, -1, y, p, t, mass)
@@ -100,10 +118,16 @@ def _change(d: Any, first: int, y: Any, p: Any, t: Any, work: Any, out: Any) -> 
 
 @kernel
 def _change_of_one(d: Any, first: int, y: Any, p: Any, t: Any, mass: float, out: Any) -> None:
-    """As _change if in column c only output first + c changes, by d[c]."""
-    some, targets = part(p, first, d.size), part(t, first, d.size)
+    """As _change if in column c only output first + c changes, by d[c].
+
+    With a probability above 1/2, log(1 + p (exp(d) - 1)) is d + log(1 + q (exp(-d) - 1)) with q = 1 - p, so that
+    nothing cancels.
+    """
+    shares, targets = part(p, first, d.size), part(t, first, d.size)
     for c in range(d.size):
-        out[c] = mass * small_log1p(some[c] * small_expm1(d[c])) - targets[c] * d[c]
+        share, own = shares[c], targets[c]
+        u = small_expm1(d[c] if share >= 0.0 else -d[c])
+        out[c] = mass * small_log1p(abs(share) * u) + (-own if share >= 0.0 else mass - own) * d[c]
     if not largest_magnitude(d) <= SMALL:
         row = matrix(d, 0, 1, d.size)
         for c in range(d.size):
@@ -133,7 +157,7 @@ def _of_target(p: Any, t: Any) -> float:
     """The probability of a one-hot target."""
     total = 0.0
     for k in range(t.size):
-        total += p[k] * t[k]
+        total += _probability(p[k]) * t[k]
     return total
 
 
@@ -167,36 +191,45 @@ def _changes_of_one(frame: Any, offset: bool) -> None:
 
 @kernel
 def _row_along(p: Any, t: Any, slopes: Any, along: Any) -> None:
-    """Moments of one sample: sum(p s^m) / m! for m = 1 to 7 of the slopes s, then sum(t s), then the largest |s|."""
+    """Moments of one sample: sum(p s^m) / m! for m = 1 to 7, then sum(t s), then the largest |s|.
+
+    s are the slopes less the one of the target, as in _change. Where moments overflow, all changes count as large.
+    """
     a, b, c, e, f, g, h = along[0], along[1], along[2], along[3], along[4], along[5], along[6]
-    products, largest = along[MOMENTS], along[MOMENTS + 1]
+    products, largest, target = along[MOMENTS], along[MOMENTS + 1], first_largest(t)
     along[:] = 0.0
     for k in range(p.size):
-        share, target, s = p[k], t[k], slopes[k]
-        for j in range(s.size):
-            first = share * s[j]
-            second = first * (s[j] * (1 / 2))
-            third = second * (s[j] * (1 / 3))
-            fourth = third * (s[j] * (1 / 4))
-            fifth = fourth * (s[j] * (1 / 5))
-            sixth = fifth * (s[j] * (1 / 6))
+        if k == target:
+            continue
+        share, one, row, moved = _probability(p[k]), t[k], slopes[k], slopes[target]
+        for j in range(row.size):
+            s = row[j] - moved[j]
+            first = share * s
+            second = first * (s * (1 / 2))
+            third = second * (s * (1 / 3))
+            fourth = third * (s * (1 / 4))
+            fifth = fourth * (s * (1 / 5))
+            sixth = fifth * (s * (1 / 6))
             a[j] += first
             b[j] += second
             c[j] += third
             e[j] += fourth
             f[j] += fifth
             g[j] += sixth
-            h[j] += sixth * (s[j] * (1 / 7))
-        for j in range(s.size):
-            products[j] += target * s[j]
-            largest[j] = largest[j] if abs(s[j]) <= largest[j] else abs(s[j])
+            h[j] += sixth * (s * (1 / 7))
+        for j in range(row.size):
+            s = row[j] - moved[j]
+            products[j] += one * s
+            largest[j] = largest[j] if abs(s) <= largest[j] else abs(s)
+    for j in range(h.size):
+        largest[j] = largest[j] if abs(h[j]) < np.inf else np.inf
 
 
 @kernel
 def _change_along(d: Any, first: int, along: Any, mass: float, out: Any) -> None:
-    """sum(t) log(1 + sum of moments d^m) - sum(t s) d: the series of _change, by powers of one number.
+    """sum(t) log(1 + sum of moments d^m) - sum(t s) d with the s of _row_along.
 
-    One polynomial takes the place of the exponentials of all outputs.
+    The series of _change in powers of one number: one polynomial takes the place of the exponentials of all outputs.
     """
     size = d.size
     a, b, c = part(along[0], first, size), part(along[1], first, size), part(along[2], first, size)
@@ -226,15 +259,15 @@ def _changes_along(frame: Any, offset: bool) -> None:
         for k in range(outputs):
             mass += t[k]
         for start in range(s * run, (s + 1) * run, width):
-            some, out = part(d[0], start, width), part(result, start, width)
-            _change_along(some, j, along, mass, out)
+            steps, out = part(d[0], start, width), part(result, start, width)
+            _change_along(steps, j, along, mass, out)
             for c in range(width):
-                reach[c] = some[c] * largest[c]
+                reach[c] = steps[c] * largest[c]
             if not largest_magnitude(reach) <= SMALL:
                 for c in range(width):
                     if not abs(reach[c]) <= SMALL:
                         for k in range(outputs):
-                            one[k, 0] = slopes[k, j + c] * some[c]
+                            one[k, 0] = slopes[k, j + c] * steps[c]
                         out[c] = _large_change(one, 0, -1, y, p, t, mass)
             if offset:
                 _with_offset(_of_target(p, t), out)
