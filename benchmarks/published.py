@@ -111,6 +111,12 @@ def publish(file: pathlib.Path) -> None:
     (report.RESULTS / f"{stem(result)}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
+def without_rows(given: Sequence[reasons.Reason], results: Sequence[dict[str, Any]]) -> list[reasons.Reason]:
+    """The reasons for which no row of these runs is behind."""
+    behind = [row for result in results for row in report.behind(report.rows_of(result))]
+    return [reason for reason in given if not any(reason.explains(row.case, row.peer, row.threads) for row in behind)]
+
+
 def main(arguments: Sequence[str]) -> int:
     """`README [FILE]`: see the top of report.py."""
     if not 1 <= len(arguments) <= 2 or arguments[0] != "README":
@@ -122,10 +128,8 @@ def main(arguments: Sequence[str]) -> int:
     pages.write(pages.PAGE, report.SECTION, page(results))
     pages.write(pages.README, report.SECTION, readme(results))
     warnings = [f"{stem(result)}.json: {refusal}" for result in results for refusal in refusals(result)]
-    behind = [row for result in results for row in report.behind(report.rows_of(result))]
-    for reason in reasons.REASONS:
-        if not any(reason.explains(row.case, row.peer, row.threads) for row in behind):
-            warnings.append(f"reasons.py: no row is behind for {reason.cases!r}: {reason.text}")
+    for reason in without_rows(reasons.REASONS, results):
+        warnings.append(f"reasons.py: no row is behind for {reason.cases!r}: {reason.text}")
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return 0

@@ -124,13 +124,13 @@ def test_runtimes_are_absent_without_onnx(name: str, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads' times are read from /proc")
-def test_runtimes_have_the_threads_of_the_row() -> None:
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_runtimes_have_the_threads_of_the_row(name: str) -> None:
     """Products of a large batch keep as many processors busy as threads were asked for."""
-    for name in ("onnxruntime", "openvino"):
-        if (reason := peers.why_absent(name)) is not None:
-            pytest.skip(reason)
-        lines = in_the_checkout("-c", COUNT_THREADS, name)
-        assert [int(line) for line in lines.split()] == [0, 1], name
+    if (reason := peers.why_absent(name)) is not None:
+        pytest.skip(reason)
+    lines = in_the_checkout("-c", COUNT_THREADS, name)
+    assert [int(line) for line in lines.split()] == [0, 1]
 
 
 def test_worker_refuses_unknown_cases() -> None:
