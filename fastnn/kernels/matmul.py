@@ -65,7 +65,8 @@ def scratch_size(depth: int, columns: int, transposed: str = "") -> int:
     is_aliased = columns >= ALIASED_COLUMNS and depth % (ALIASED // 8) == 0
     panels = (PANELS if wide or transposed == "right" else 1) * PANEL_COLUMNS
     block = TALL_BLOCK if is_aliased else ROW_BLOCK if wide and transposed == "left" else 0
-    return min(depth, DEPTH_BLOCK) * (panels + block) + PANEL_COLUMNS**2 + deep_scratch_size(depth, columns)
+    copies = min(depth, DEPTH_BLOCK) * panels + min(depth, CHAIN) * block
+    return copies + PANEL_COLUMNS**2 + deep_scratch_size(depth, columns)
 
 
 @kernel
@@ -75,7 +76,8 @@ def most_scratch(depth: int, columns: int, item: int, left: bool, right: bool) -
     is_aliased = columns >= ALIASED_COLUMNS and depth % (ALIASED // 8) == 0
     panels = PANELS * width if columns > width or right else width
     block = TALL_BLOCK if is_aliased else ROW_BLOCK if left and columns > width else 0
-    return min(depth, DEPTH_BLOCK) * (panels + block) + width * width + (ROW_BLOCK * columns if depth > DEEP else 0)
+    copies = min(depth, DEPTH_BLOCK) * panels + min(depth, CHAIN) * block
+    return copies + width * width + (ROW_BLOCK * columns if depth > DEEP else 0)
 
 
 def deep_scratch_size(depth: int, columns: int) -> int:
