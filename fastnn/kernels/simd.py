@@ -331,14 +331,24 @@ def _lower_sum_of_eighths(*given: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         eight, wide = (ir.VectorType(context.get_value_type(t), 8) for t in (dtype, types.float64))
-        total = cgutils.alloca_once_value(builder, ir.Constant(wide, None))
-        with cgutils.for_range(builder, builder.sdiv(args[-1], ir.Constant(_INDEX, 8))) as loop:
-            start = builder.mul(loop.index, ir.Constant(_INDEX, 8))
+        totals = [cgutils.alloca_once_value(builder, ir.Constant(wide, None)) for _ in range(2)]
+        one, two = (ir.Constant(_INDEX, number) for number in (1, 2))
+
+        def add(number: Any, total: Any) -> None:
+            start = builder.mul(number, ir.Constant(_INDEX, 8))
             pointers = [pointer_to(context, builder, *one, start) for one in zip(vectors, args, strict=False)]
             value = functools.reduce(builder.fmul, [load(builder, one, eight, dtype.bitwidth // 8) for one in pointers])
             value = value if eight == wide else builder.fpext(value, wide)
             builder.store(builder.fadd(builder.load(total), value), total)
-        sums = builder.load(total)
+
+        eights = builder.sdiv(args[-1], ir.Constant(_INDEX, 8))
+        even = builder.mul(builder.sdiv(eights, two), two)
+        with cgutils.for_range_slice(builder, ir.Constant(_INDEX, 0), even, two) as (number, _):
+            add(number, totals[0])
+            add(builder.add(number, one), totals[1])
+        with builder.if_then(builder.icmp_signed("<", even, eights)):
+            add(even, totals[0])
+        sums = builder.fadd(*(builder.load(total) for total in totals))
         while sums.type.count > 1:
             lanes = range(0, sums.type.count, 2)
             some = [ir.Constant(ir.VectorType(_LANE, len(lanes)), [lane + i for lane in lanes]) for i in (0, 1)]
@@ -350,8 +360,12 @@ def _lower_sum_of_eighths(*given: Any) -> Any:
 
 @lowered(lambda context, values, count: _lower_sum_of_eighths(values, count))
 def sum_of_eighths(values: Any, count: int) -> Any:
-    """The float64 sum of the first `count` of a vector, a multiple of 8: sums of every eighth, then of pairs."""
-    sums = values[:count].reshape(-1, 8).astype(np.float64).sum(axis=0)  # row after row
+    """The float64 sum of the first `count` of a vector, a multiple of 8: sums of every eighth, then of pairs.
+
+    Each is the sum of two, of even and of odd eights, as an addition waits for the one before it.
+    """
+    eights = values[:count].reshape(-1, 8).astype(np.float64)
+    sums = eights[::2].sum(axis=0) + eights[1::2].sum(axis=0)  # row after row
     return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]))
 
 
