@@ -129,15 +129,30 @@ _block_by_dtype = by_dtype(_block_of_float32, _block_of_any)
 
 
 @formula
+def _copy(source: Any, copy: Any) -> None:
+    for i in range(copy.size):
+        copy[i] = source[i]
+
+
+@kernel
 def _start(frame: Any, first: int, last: int) -> None:
-    """Set the losses of rows [first, last) to 0 and their gradient to the targets."""
-    rows, losses, dy, flat_t = row_numbers_of(frame), losses_of(frame), d_target(frame), dense_of(frame)
-    flat_dy, width = elements(dy), dy.shape[1]
-    for n in range(first, last):
+    """Set the losses of rows [first, last) to 0 and their gradient to the targets.
+
+    Targets that follow each other are copied at once; those that stand in the gradient's place are there.
+    """
+    count, dy, flat_t = last - first, d_target(frame), dense_of(frame)
+    rows, losses = part(row_numbers_of(frame), first, count), part(losses_of(frame), first, count)
+    width, follow = dy.shape[1], True
+    slopes = part(elements(dy), first * width, count * width)
+    for n in range(count):
         losses[n] = 0.0
-        targets, slopes = part(flat_t, rows[n] * width, width), part(flat_dy, n * width, width)
-        for k in range(width):
-            slopes[k] = targets[k]
+        follow &= rows[n] - rows[0] == n
+    if follow:
+        if get(frame, frames.DENSE) != get(frame, frames.D_TARGET) or rows[0] != first:
+            _copy(part(flat_t, rows[0] * width, count * width), slopes)
+    else:
+        for n in range(count):
+            _copy(part(flat_t, rows[n] * width, width), part(slopes, n * width, width))
 
 
 @kernel
