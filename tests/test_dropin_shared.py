@@ -12,24 +12,34 @@ from fastnn.dropin.common.functions import cross_entropy_error, sigmoid, softmax
 from fastnn.dropin.common.gradient import numerical_gradient, plain_numerical_gradient
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.observing import attempt, engine, shared
+from fastnn.observing.state import State
 from fastnn.observing.tape import NotUnderstoodError
 
 pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="the loop is not slower than the engine then")
 
 activation = sigmoid  # a global of this module, which networks below use
 SCALE = 1.0
+config = types.ModuleType("settings_of_a_test")
+config.SCALE = 1.0  # type: ignore[attr-defined]
 N, D, H, K = 40, 30, 20, 10
 EVERY = ["W1", "b1", "W2", "b2"]
+
+
+def parameters() -> dict[str, Any]:
+    generator = np.random.default_rng(0)
+    found = {"W1": 0.3 * generator.normal(size=(D, H)), "b1": 0.1 * generator.normal(size=H)}
+    return found | {"W2": 0.3 * generator.normal(size=(H, K)), "b2": 0.1 * generator.normal(size=K)}
 
 
 class TwoLayerNet:
     """As in the book's chapter 4."""
 
-    def __init__(self) -> None:
-        generator = np.random.default_rng(0)
-        self.params = {"W1": 0.3 * generator.normal(size=(D, H)), "b1": 0.1 * generator.normal(size=H)}
-        self.params |= {"W2": 0.3 * generator.normal(size=(H, K)), "b2": 0.1 * generator.normal(size=K)}
+    temperature = 1.0
+
+    def __init__(self, params: dict[str, Any]) -> None:
+        self.params = params
         self.options: list[float] = []
+        self.chosen: set[int] = set()
         self.factor = 1.0
 
     def predict(self, x: Any, shift: float = 0.0) -> Any:
@@ -38,7 +48,8 @@ class TwoLayerNet:
         return softmax(np.dot(z, p["W2"]) + p["b2"] + shift * np.arange(K))
 
     def loss(self, x: Any, t: Any) -> Any:
-        return (self.factor + sum(self.options)) * SCALE * cross_entropy_error(self.predict(x), t)
+        factor = (self.factor + sum(self.options) + len(self.chosen)) * self.temperature
+        return factor * SCALE * config.SCALE * cross_entropy_error(self.predict(x), t)
 
 
 class Colder(TwoLayerNet):
@@ -59,7 +70,7 @@ class Run:
 
     def __init__(self, net: Any = None) -> None:
         generator = np.random.default_rng(1)
-        self.net = TwoLayerNet() if net is None else net
+        self.net = TwoLayerNet(parameters()) if net is None else net
         self.x, self.t = generator.normal(size=(N, D)), np.eye(K)[generator.integers(0, K, N)]
         self.power = 1.0
         net, factor = self.net, 1.0
@@ -182,6 +193,12 @@ CHANGES: dict[str, Callable[[Run, pytest.MonkeyPatch], Any]] = {
     "a name that hides a builtin": lambda run, patch: patch.setitem(globals(), "sum", lambda _: 2.0),
     "another function of NumPy": replaced_dot,
     "another attribute": lambda run, patch: setattr(run.net, "factor", 2.0),
+    "another number in another module": lambda run, patch: patch.setattr(config, "SCALE", 3.0),
+    "another number in the class": lambda run, patch: patch.setattr(TwoLayerNet, "temperature", 3.0),
+    "a dictionary of attributes replaced": lambda run, patch: setattr(
+        run.net, "__dict__", vars(run.net) | {"factor": 2.0}
+    ),
+    "a set that grows": lambda run, patch: run.net.chosen.add(1),
     "a list that grows": lambda run, patch: run.net.options.append(2.0),
     "a variable of the closure": lambda run, patch: run.change_cell(2.0),
     "another array": lambda run, patch: run.net.params.update(W2=2.0 * run.net.params["W2"]),
@@ -201,17 +218,18 @@ def test_what_changes_between_two_arrays_is_noticed(
 ) -> None:
     run, compared = Run(), []
     run.gradient()
-    before, original = run.plain("b1"), shared.State.equals
+    before, original = run.plain("b1"), State.equals
 
     def equals(self: Any, other: Any) -> bool:
         compared.append(original(self, other))
         return compared[-1]
 
-    monkeypatch.setattr(shared.State, "equals", equals)
+    monkeypatch.setattr(State, "equals", equals)
     found = run.gradient(lambda: CHANGES[what](run, monkeypatch))
     assert np.abs(run.plain("b1") - before).max() > 1e-5  # so the former quotients would be wrong
     check(found, run, EVERY[1:])
-    assert compared[0] is False  # so it was not a plain quotient that showed it
+    # The calls of f change nothing; and it was not a plain quotient that showed the change.
+    assert compared[:2] == [True, False]
     assert given[0] is False
 
 
@@ -222,7 +240,7 @@ def test_an_array_that_is_used_twice_is_observed_by_itself(given: list[bool]) ->
         def predict(self, x: Any, shift: float = 0.0) -> Any:
             return TwoLayerNet.predict(self, x + self.params["b1"][:1], shift)
 
-    run = Run(Shifted())
+    run = Run(Shifted(parameters()))
     for _ in range(3):
         check(run.gradient(), run, EVERY)
     assert given == [True] * 4  # W2 and b2
@@ -233,7 +251,7 @@ def test_weight_decay_of_another_array_is_not_lost(given: list[bool]) -> None:
         def loss(self, x: Any, t: Any) -> Any:
             return TwoLayerNet.loss(self, x, t) + 0.1 * np.sum(self.params["W2"] ** 2)
 
-    run = Run(Decaying())
+    run = Run(Decaying(parameters()))
     for _ in range(3):
         check(run.gradient(), run, EVERY)
     assert given == [True] * 4  # b1 and b2

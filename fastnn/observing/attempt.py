@@ -37,8 +37,19 @@ class Past:
         self.is_known = False
         self.asked: list[weakref.ref[Any]] = []  # the arrays by which gradients were asked for
         self.others: Others | None = None
-        self.shares = True  # False once f was understood only without stand-ins for them
+        self.watched: list[weakref.ref[Any]] = []  # the arrays of others
+        self.shares = True  # False once quotients by other arrays could not be given out
         self.refused: dict[tuple[int, ...], Refusal] = {}
+
+    def keep(self, others: "Others | None") -> None:
+        """Keep quotients by other arrays for as long as all arrays exist that f reached."""
+
+        def drop(_: Any) -> None:
+            self.others = None
+
+        self.others = others
+        arrays = [] if others is None else [one() for one in others.state.arrays]
+        self.watched = [weakref.ref(array, drop) for array in arrays]
 
 
 class Refusal:
@@ -82,7 +93,9 @@ def attempt(
 
         try:
             most = int(min(MOST, _spare(past, x, call, calls) / SECONDS_PER_OBJECT))
-            found = engine.gradient(f, x, engine.Rule(*rule), entries, last, most, _asked(past) if past.shares else ())
+            is_shared = past.shares and past.others is None and entries is None  # entries: not from the drop-in
+            asked = _asked(past) if is_shared else ()
+            found = engine.gradient(f, x, engine.Rule(*rule), entries, last, most, asked)
         except NotUnderstoodError as error:
             refusal = past.refused.setdefault(x.shape, Refusal())
             refusal.reason, refusal.count = str(error), refusal.count + 1
@@ -90,7 +103,9 @@ def attempt(
             return None, refusal.reason
     past.is_known = True
     past.refused.pop(x.shape, None)
-    past.others, past.shares = found.others, past.shares and found.shares
+    past.shares = past.shares and found.shares
+    if found.others is not None:
+        past.keep(found.others)
     return found, found.text
 
 
@@ -103,7 +118,10 @@ def recall(f: Any, x: Any, rule: tuple[str, float, bool], last: int) -> "Found |
         return None
     past = _past_of(f)
     others = past.others
-    if others is not None and others.rule == rule and any(array is x for array in others.arrays):
+    if others is not None and (others.first() is x or others.rule != rule):
+        others = past.others = None  # evaluated in vain
+        past.shares = False
+    if others is not None and any(array() is x for array in others.arrays):
         from fastnn.observing import engine
 
         with turns.engine() as free:
@@ -111,8 +129,9 @@ def recall(f: Any, x: Any, rule: tuple[str, float, bool], last: int) -> "Found |
                 found = engine.again(f, x, others, last) if free else None
             except NotUnderstoodError:
                 found = past.others = None
+                past.shares = False
         if found is not None:
-            left = [(array, values) for array, values in zip(*others[:2], strict=True) if array is not x]
+            left = [(array, values) for array, values in zip(*others[:2], strict=True) if array() is not x]
             arrays, values = [array for array, _ in left], [values for _, values in left]
             past.others = others._replace(arrays=arrays, values=values) if left else None
             return found

@@ -7,6 +7,7 @@ recognized, it is also called for the quotients of CHECKS entries.
 import contextlib
 import functools
 import warnings
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -19,7 +20,8 @@ from fastnn.gate.arrays import Array
 from fastnn.observing.reach import MOST, Memory, RandomStates, Reach
 from fastnn.observing.read_only import ReadOnly
 from fastnn.observing.recognition import Chain, recognize
-from fastnn.observing.shared import Others, State, may_share, numbers_of, seen_from
+from fastnn.observing.shared import Others, may_share, numbers_of, seen_from
+from fastnn.observing.state import State
 from fastnn.observing.tape import NotUnderstoodError, StandIn, stand_in
 
 CHECKS = 2
@@ -125,7 +127,8 @@ def _of_chain(seen: Seen, x: Array, rule: Rule) -> Found:
     if seen.state is not None:
         each = list(values.values())
         quotients = [chain.scale * each[number].reshape(array.shape) for array, number in seen.numbers]
-        others = Others([array for array, _ in seen.numbers], quotients, seen.state, seen.base, str(chain), rule)
+        arrays = [weakref.ref(array) for array, _ in seen.numbers]
+        others = Others(arrays, quotients, weakref.ref(x), seen.state, seen.base, str(chain), rule)
     error_of_x = None if error is None else abs(chain.scale) * error[chain.name]
     return Found(result, error_of_x, str(chain), others, seen.shares)
 
@@ -144,22 +147,28 @@ def gradients(chain: Chain, rule: Rule, only: str | None) -> tuple[dict[str, Arr
 
 def _observe_all(f: Any, x: Array, most: int, asked: Sequence[Array]) -> Seen:
     """As _observe, with stand-ins for the other arrays that were asked for; for x alone if that is not understood."""
-    if not asked or not may_share(f):
+    if not asked:
         return _observe(f, x, most)
     try:
-        return _observe(f, x, most, asked)
+        if may_share(f):
+            return _observe(f, x, most, asked, State(f))
+        return _observe(f, x, most)._replace(shares=False)
     except NotUnderstoodError:
         return _observe(f, x, most)._replace(shares=False)
 
 
-def _observe(f: Any, x: Array, most: int, asked: Sequence[Array] = ()) -> Seen:
-    """Call f with a stand-in for x, and for other arrays, then with x; put everything back, recognize what f did."""
+def _observe(f: Any, x: Array, most: int, asked: Sequence[Array] = (), state: State | None = None) -> Seen:
+    """Call f with a stand-in for x, and for other arrays, then with x; put everything back, recognize what f did.
+
+    state: before the calls, if there are other arrays. They are forgotten if f itself changes it.
+    """
     reach = Reach(f, most)
     reach.refuse_aliases(x)
-    others = [array for array in asked if array is not x and any(one is array for one in reach.arrays)]
+    known = state if state is not None and state.has(x) else None
+    others = [] if known is None else [array for array in asked if array is not x and known.has(array)]
     for array in others:
         reach.refuse_aliases(array)
-    state = State(reach) if others else None
+    after: list[State] = []
     substitute, further = stand_in(x), [stand_in(array) for array in others]
 
     def observed() -> Any:
@@ -172,7 +181,13 @@ def _observe(f: Any, x: Array, most: int, asked: Sequence[Array] = ()) -> Seen:
             place.put(array)
         return root
 
-    root, value = _call_twice(reach, x, observed, lambda: f(x))
+    def plain() -> Any:
+        value = f(x)
+        if others:
+            after.append(State(f))
+        return value
+
+    root, value = _call_twice(reach, x, observed, plain)
     if not isinstance(root, StandIn):
         raise NotUnderstoodError("its value does not seem to depend on the array")
     if np.shape(root.node.value) != () or np.shape(value) != ():
@@ -186,9 +201,13 @@ def _observe(f: Any, x: Array, most: int, asked: Sequence[Array] = ()) -> Seen:
     if root.node not in seen:
         raise NotUnderstoodError("its value does not seem to depend on the array")
     chain = _understood(lambda: recognize(substitute.node, seen[root.node]))
+    if known is None or not others:
+        return Seen(chain, base, [], None)
+    if not known.equals(after[0]):
+        return Seen(chain, base, [], None, shares=False)
     leaves = {one.node: array for one, array in zip(further, others, strict=True)}
     numbers = numbers_of(leaves, root.node, seen, chain)
-    return Seen(chain, base, [(leaves[leaf], number) for leaf, number in numbers.items()], state if numbers else None)
+    return Seen(chain, base, [(leaves[leaf], number) for leaf, number in numbers.items()], known if numbers else None)
 
 
 def _call_twice(reach: Reach, x: Array, first: Callable[[], Any], second: Callable[[], Any]) -> tuple[Any, Any]:
@@ -237,11 +256,9 @@ def _gradient_of_network(f: Any, x: Array, rule: Rule, most: int) -> tuple[Found
 def again(f: Any, x: Array, others: Others, last: int) -> Found:
     """The quotients by one of the arrays of `others`, if nothing has changed since f was observed; compared, too."""
     with _one_thread_for_numpy():
-        reach = Reach(f)
-        reach.refuse_aliases(x)
-        if not others.state.equals(State(reach)):
+        if not others.state.equals(State(f)):
             raise NotUnderstoodError("it has changed")
-        number = next(i for i, array in enumerate(others.arrays) if array is x)
+        number = next(i for i, array in enumerate(others.arrays) if array() is x)
         found = Found(others.values[number], None, others.text)
         compare(f, x, others.rule, found.values, others.base, None, last)
         return found

@@ -113,11 +113,6 @@ class Reach:
                 raise NotUnderstoodError(f"it reaches {count} objects")
             pending.extend(self._parts(thing))
 
-    @property
-    def things(self) -> list[Any]:
-        """All objects that it found, in their order."""
-        return list(self._seen.values())
-
     def _parts(self, thing: Any) -> Iterator[Any]:
         """File an object under its kind, and yield its parts."""
         if isinstance(thing, types.FunctionType):
@@ -230,7 +225,12 @@ def _is_of_library(thing: Any) -> bool:
     module = thing.__module__ or ""
     if not isinstance(module, str):  # Cython's functions
         return True
-    return module.partition(".")[0] in _LIBRARIES and not (isinstance(thing, type) and module.startswith(REPLACED))
+    return is_library(module) and not (isinstance(thing, type) and module.startswith(REPLACED))
+
+
+def is_library(module: str) -> bool:
+    """Whether a module of this name belongs to Python, or to a library that is not looked into."""
+    return module.partition(".")[0] in _LIBRARIES
 
 
 def _contents(cell: types.CellType) -> Any:
