@@ -8,8 +8,10 @@ import argparse
 import json
 import math
 import pathlib
+import reprlib
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -51,7 +53,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All rows, those that are no longer timed, and the change of the machine."""
+    """The changes of fastnn's rows, the rows that are no longer timed, and the changes of the controls."""
 
     changes: list[Change]
     lost: list[str]
@@ -91,6 +93,8 @@ def main(options: argparse.Namespace) -> int:
     say: Callable[[str], None] = driver.silent if options.json else driver.say_line
     say(f"{len(keys)} rows of fastnn, each in two processes, and a control")
     compared = judged(old, measure(keys, {"numpy", *controls} - {"fastnn"}, effort, say))
+    if not compared.changes and not compared.lost:
+        raise ValueError(f"--compare: expected times of {len(keys)} rows of fastnn, got none; run it again")
     text, found = markdown(compared, old, here), described(compared, old, here)
     (folder / "compared.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     (folder / "compared.md").write_text(text + "\n", encoding="utf-8")
@@ -117,16 +121,51 @@ def read(file: pathlib.Path) -> dict[str, Any]:
         raise ValueError(
             f"{wanted}, of format {report.FORMAT}, got {file} of format {came!r}; run the benchmarks again"
         )
+    got = f"{wanted}, got {file}, in which"
     try:
+        for place, came, is_right, expected in _parts(old):
+            if not is_right:
+                raise ValueError(
+                    f"{got} {place} is {reprlib.repr(came)} instead of {expected}; run the benchmarks again"
+                )
         old["rows"] = [row for row in old["rows"] if row["implementation"] in _implementations(row["case"])]
-        report.rows_of(old)
-        old["machine"]["processor"]["float32_lanes"], old["machine"]["cpu"], old["machine"]["date"]
-        [float(row["seconds"]) for row in old["rows"] if row["status"] == "timed"]
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f"{wanted}, got {file}, in which parts are missing: {error}; run the benchmarks again"
-        ) from error
+        if doubled := [key for key, count in Counter(map(_key, old["rows"])).items() if count > 1]:
+            raise ValueError(f"{got} the row {doubled[0]} occurs twice; run the benchmarks again")
+    except KeyError as error:
+        raise ValueError(f"{got} parts are missing: {error}; run the benchmarks again") from error
     return old
+
+
+def _parts(old: dict[str, Any]) -> Iterator[tuple[str, Any, bool, str]]:
+    """The parts of a run that are read: where they stand, what came, whether it is right, and what was expected."""
+    kinds: dict[type, str] = {str: "a string", list: "a list", dict: "an object"}
+
+    def entry(kind: type, place: str, came: Any) -> tuple[str, Any, bool, str]:
+        return place, came, isinstance(came, kind), kinds[kind]
+
+    def number(place: str, came: Any, kind: type | tuple[type, ...], expected: str) -> tuple[str, Any, bool, str]:
+        is_number = isinstance(came, kind) and not isinstance(came, bool)
+        return place, came, is_number and 0 < came < math.inf, expected
+
+    yield entry(dict, "machine", machine := old["machine"])
+    for name in ("cpu", "date"):
+        yield entry(str, f"machine.{name}", machine[name])
+    yield entry(dict, "machine.versions", machine.get("versions", {}))
+    yield entry(dict, "machine.processor", processor := machine["processor"])
+    yield entry(str, "machine.processor.name", processor["name"])
+    yield number("machine.processor.float32_lanes", processor["float32_lanes"], int, "a number of at least 1")
+    yield entry(list, "rows", rows := old["rows"])
+    for place, row in ((f"rows[{n}]", row) for n, row in enumerate(rows)):
+        yield entry(dict, place, row)
+        for name in ("case", "implementation", "status"):
+            yield entry(str, f"{place}.{name}", row[name])
+        yield number(f"{place}.threads", row["threads"], int, "a number of at least 1")
+        if row["status"] == "timed":
+            yield number(f"{place}.seconds", row["seconds"], (int, float), "a time above 0")
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str, int]:
+    return row["case"], row["implementation"], row["threads"]
 
 
 def _implementations(case: str) -> tuple[str, ...]:
@@ -162,15 +201,17 @@ Times = dict[tuple[str, str, int, str], driver.Row]  # with "first", "second" or
 
 
 def measure(keys: Keys, controls: set[str], effort: driver.Effort, say: Callable[[str], None]) -> Times:
-    """fastnn's rows twice, by turns, and those of the controls once."""
+    """Time each of fastnn's rows twice, by turns, and each row of the controls once."""
     found: Times = {}
     with tempfile.TemporaryDirectory() as folder:
         scratch = pathlib.Path(folder)
         epochs = any(BY_NAME[case].kind == "epoch" for case, _, _ in keys)
         mnist, _ = driver.mnist_file(scratch) if epochs else (None, "")
-        for turn, (name, threads, cases) in enumerate(_portions(keys, controls)):
+        turns: Counter[str] = Counter()
+        for name, threads, cases in _portions(keys, controls):
             roles = ("first", "second") if name in report.OWN else ("control",)
-            for role in roles if turn % 2 else reversed(roles):
+            turns[name] += 1
+            for role in roles if turns[name] % 2 else reversed(roles):
                 for row in driver.Worker(name, threads, effort, scratch, mnist).run(cases):
                     found[row["case"], name, threads, role] = row
                     say(f"{peers.IMPLEMENTATIONS[name].label} ({threads}), {row['case']}: {report.outcome(row)}")
@@ -178,7 +219,7 @@ def measure(keys: Keys, controls: set[str], effort: driver.Effort, say: Callable
 
 
 def _portions(keys: Keys, controls: set[str]) -> Iterator[tuple[str, int, list[str]]]:
-    """What one process times: an implementation, its threads, and some cases; those of the controls in between."""
+    """What one process times: an implementation, its threads, and some cases; the controls stand in between."""
     names = [name for name, found in peers.IMPLEMENTATIONS.items() if found.peer in controls]
     names = [name for name in names if peers.why_absent(name) is None and name != "numpy_loop"]
     for threads in dict.fromkeys(key[2] for key in keys):
@@ -188,8 +229,8 @@ def _portions(keys: Keys, controls: set[str]) -> Iterator[tuple[str, int, list[s
             for name in (*report.OWN, *names):
                 own = [case for case in portion if (case, name, threads) in keys]
                 known = [case for case in portion if name in BY_NAME[case].implementations]
-                if some := own if name in report.OWN else known:
-                    yield name, threads, some
+                if chosen := own if name in report.OWN else known:
+                    yield name, threads, chosen
 
 
 def judged(old: dict[str, Any], times: Times) -> Comparison:

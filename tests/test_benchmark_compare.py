@@ -134,12 +134,22 @@ def test_rows_are_timed_twice_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     portions = [PRODUCTS[:8], PRODUCTS[8:]]
     assert ran == [(name, 1, cases) for cases in portions for name in ("fastnn", "fastnn", "numpy")]
     assert len(found) == 3 * len(PRODUCTS)
+    roles = {case: [role for at, name, _, role in found if (at, name) == (case, "fastnn")] for case in PRODUCTS}
+    assert roles[PRODUCTS[0]] == ["first", "second"] and roles[PRODUCTS[8]] == ["second", "first"]
 
 
 def broken(change: Callable[[dict[str, Any]], Any]) -> str:
     made = copy.deepcopy(old_run())
     change(made)
     return json.dumps(made)
+
+
+def row_with(**values: Any) -> str:
+    return broken(lambda made: made["rows"][0].update(values))
+
+
+def machine_with(**values: Any) -> str:
+    return broken(lambda made: made["machine"].update(values))
 
 
 WANTED = "--compare: expected a file that `fastnn bench --out FOLDER` has written, such as FOLDER/latest.json"
@@ -154,6 +164,21 @@ WANTED = "--compare: expected a file that `fastnn bench --out FOLDER` has writte
         (broken(lambda made: made.update(format=0)), f"{WANTED}, of format 1, got OLD of format 0; run the"),
         (broken(lambda made: made.pop("rows")), f"{WANTED}, got OLD, in which parts are missing: 'rows'; run the"),
         (broken(lambda made: made["rows"][0].pop("seconds")), "in which parts are missing: 'seconds'; run the"),
+        (row_with(seconds="abc"), "got OLD, in which rows[0].seconds is 'abc' instead of a time above 0; run the"),
+        (row_with(seconds=-1), "got OLD, in which rows[0].seconds is -1 instead of a time above 0; run the"),
+        (row_with(seconds=0), "got OLD, in which rows[0].seconds is 0 instead of a time above 0; run the"),
+        (row_with(seconds=True), "got OLD, in which rows[0].seconds is True instead of a time above 0; run the"),
+        (row_with(seconds=float("nan")), "got OLD, in which rows[0].seconds is nan instead of a time above 0; run"),
+        (row_with(seconds=float("inf")), "got OLD, in which rows[0].seconds is inf instead of a time above 0; run"),
+        (row_with(seconds=None), "got OLD, in which rows[0].seconds is None instead of a time above 0; run the"),
+        (row_with(threads="1"), "got OLD, in which rows[0].threads is '1' instead of a number of at least 1; run"),
+        (row_with(case=["a"]), "got OLD, in which rows[0].case is ['a'] instead of a string; run the benchmarks again"),
+        (row_with(case=PRODUCTS[1]), f"got OLD, in which the row ('{PRODUCTS[1]}', 'fastnn', 1) occurs twice; run"),
+        (broken(lambda made: made.update(rows={})), "got OLD, in which rows is {} instead of a list; run the"),
+        (broken(lambda made: made.update(rows=[3])), "got OLD, in which rows[0] is 3 instead of an object; run the"),
+        (machine_with(versions=None), "got OLD, in which machine.versions is None instead of an object; run the"),
+        (machine_with(processor={"float32_lanes": 16}), "got OLD, in which parts are missing: 'name'; run the"),
+        (machine_with(processor="zen"), "got OLD, in which machine.processor is 'zen' instead of an object; run"),
         (broken(lambda made: made["machine"].pop("cpu")), "in which parts are missing: 'cpu'; run the"),
         (
             broken(lambda made: made["machine"].update(cpu="Another")),
@@ -169,6 +194,7 @@ WANTED = "--compare: expected a file that `fastnn bench --out FOLDER` has writte
 )
 def test_bad_files(text: str | None, sentence: str, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     monkeypatch.setattr(machine, "describe", lambda: HERE)
+    monkeypatch.setattr(compare, "measure", lambda *arguments: pytest.fail("it measured"))
     file = tmp_path / "old.json"
     if text is not None:
         file.write_text(text)
@@ -182,3 +208,12 @@ def test_rows_that_the_table_has_no_more_are_left_out(tmp_path: pathlib.Path) ->
     made["rows"].append({**made["rows"][0], "case": "product of nothing"})
     (tmp_path / "old.json").write_text(json.dumps(made))
     assert {row["case"] for row in compare.read(tmp_path / "old.json")["rows"]} == set(PRODUCTS)
+
+
+def test_a_comparison_of_nothing_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "old.json").write_text(json.dumps(old_run()))
+    monkeypatch.setattr(machine, "describe", lambda: HERE)
+    monkeypatch.setattr(compare, "measure", lambda *arguments: {})
+    with pytest.raises(ValueError, match=r"^--compare: expected times of 10 rows of fastnn, got none; run it again$"):
+        bench.run(options("--compare", str(tmp_path / "old.json"), "--threads", "1", "--out", str(tmp_path)))
+    assert not (tmp_path / "compared.json").exists()
