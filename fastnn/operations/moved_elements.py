@@ -1,7 +1,7 @@
 """Changes of the outputs of operations on single elements, when their inputs change. All is float64.
 
 They stand in one of two layouts. In *columns*, d (samples, points, WIDTH) holds the changes of the elements from COLUMN
-on; in a *block*, d (elements, samples * RUN) those of all elements, RUN of each for one sample.
+on; in a *block*, d (elements, samples * RUN) holds the changes of all elements, RUN numbers of each for one sample.
 """
 
 from typing import Any

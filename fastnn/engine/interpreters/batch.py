@@ -1,8 +1,9 @@
 """One part's rows of a batch: forward, loss and backward.
 
-Some operations need statistics of all rows to go forward, and sums over all rows to go backward; of others each part
-computes some columns for all rows (partition.py). Such an operation *cuts* the batch into *stages*, between which all
-parts wait for each other (training.py); without one there is only one stage.
+An operation such as batch normalization needs statistics of all rows to go forward, and sums over all rows to go
+backward; in a large affine operation each part computes its share of the columns for all rows (partition.py). Both
+*cut* the batch into *stages*, between which all parts wait for each other (training.py); without such operations there
+is only one stage.
 """
 
 from typing import Any, NamedTuple
