@@ -191,6 +191,27 @@ def test_layers_that_are_held_but_not_used_do_not_matter(given: list[bool]) -> N
     assert given == [True] * 3
 
 
+def test_an_overridden_method_does_not_matter_unless_it_is_called(given: list[bool]) -> None:
+    class Overridden:
+        def loss(self, x: Any, t: Any) -> Any:
+            return np.random.random()  # noqa: NPY002
+
+    class Overriding(Gated, Overridden):
+        pass
+
+    class Calling(Gated, Overridden):
+        def loss(self, x: Any, t: Any) -> Any:
+            return super().loss(x, t)
+
+    def loss_of(net: Any) -> Callable[[Any], Any]:
+        return lambda _: net.loss(1.0, 2.0)
+
+    State(loss_of(Overriding(parameters(), lambda: 1.0)))
+    for net in (Calling(parameters(), lambda: 1.0), Overridden()):
+        with pytest.raises(NotUnderstoodError):
+            State(loss_of(net))
+
+
 def test_quotients_evaluated_in_vain_are_not_evaluated_again(given: list[bool], evaluated: list[Any]) -> None:
     net, (x, t) = Gated(parameters(), lambda: 1.0), data()
     f = lambda _: net.loss(x, t)  # noqa: E731

@@ -2,8 +2,7 @@
 
 A network's numerical gradient asks for one array after the other, with the same function. Where the loss was observed
 with stand-ins for all of them, each used once, the others' difference quotients are evaluated along with the first's.
-They are given out only if everything that the function reaches is still the same: the same objects, with the same
-contents, and arrays with the same bits.
+They are given out only if everything that the function reaches is known, and still the same; see state.py.
 """
 
 import dis
@@ -87,7 +86,7 @@ def seen_from(root: Node, leaf: Node) -> dict[Node, Node]:
 
 
 def numbers_of(leaves: dict[Node, Array], root: Node, seen: dict[Node, Node], chain: Chain) -> dict[Node, int]:
-    """Which parameter of the chain each leaf is, of those that f uses once, as just that parameter.
+    """Which parameter of the chain each leaf is that f uses once, as just that parameter.
 
     leaves: the other leaves of the tape, and their arrays. seen: from the chain's own leaf.
     """

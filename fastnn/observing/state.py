@@ -109,6 +109,7 @@ class _Walk:
         self.names: dict[str, None] = {}  # that the functions' codes mention, in their order
         self.holders: list[tuple[Any, set[str]]] = []  # modules and classes, and the names that were looked up
         self.layers: list[type] = []
+        self.kinds: list[type] = []  # the classes of objects
         self.made: set[int] = set()  # the identities of classes that the code may call
         self.pending = collections.deque([f])
         while self.pending:
@@ -189,6 +190,8 @@ class _Walk:
             self.note(kind, parts=[attributes])
             return
         self.note("object", self.class_number(kind), parts=[attributes])
+        if kind not in self.kinds:
+            self.kinds.append(kind)
 
     def class_number(self, kind: type) -> int:
         """The number of a class that is met as an object's or as a base, so that the code need not make objects."""
@@ -242,7 +245,7 @@ class _Walk:
     def look_up(self, holder: Any, done: set[str]) -> None:
         """Meet what the names lead to in a module, and the methods of a class that they may call."""
         for name in [*self.names, *(_MAKING if id(holder) in self.made else ())]:
-            if name in done:
+            if name in done or not self.may_find(holder, name):
                 continue
             done.add(name)
             value = vars(holder).get(name, _MISSING)
@@ -250,6 +253,13 @@ class _Walk:
                 continue
             if isinstance(holder, types.ModuleType) or type(value) in _METHODS or value is _MISSING:
                 self.note("name", self.seen[id(holder)][0], name, parts=[value])
+
+    def may_find(self, holder: Any, name: str) -> bool:
+        """Whether a name may lead into a module or a class; not where the classes of all objects override it."""
+        if isinstance(holder, types.ModuleType) or id(holder) in self.made or "super" in self.names:
+            return True
+        mros = [kind.__mro__ for kind in self.kinds if holder in kind.__mro__]
+        return any(next((one for one in mro if name in vars(one)), holder) is holder for mro in mros)
 
 
 def _is_protocol(name: str) -> bool:
