@@ -37,6 +37,12 @@ def parameters() -> dict[str, Any]:
     return found
 
 
+def made_name() -> None: ...
+
+
+array_of_flags = np.ones(2)
+
+
 def data() -> tuple[Any, Any]:
     generator = np.random.default_rng(1)
     return generator.normal(size=(N, D)), np.eye(K)[generator.integers(0, K, N)]
@@ -112,6 +118,37 @@ def test_no_change_is_overlooked(way: Any, settings: Any, tmp_path: Path, given:
 def test_functions_of_the_outside_are_refused(function: Any) -> None:
     with pytest.raises(NotUnderstoodError):
         State(lambda _: function())
+
+
+def test_a_state_tells_objects_that_look_alike_apart() -> None:
+    one, other = type("One", (), {}), type("Other", (), {})
+    array = np.ones(3)
+    held: list[Any] = [None]
+
+    def number() -> float:
+        return 1.0
+
+    def f(_: Any) -> Any:
+        return held[0], number()
+
+    for first, second in ((one, other), (array, array[:]), (array, array.copy()), (1, 1.0), (1, True), (0.0, -0.0)):
+        held[0] = first
+        before = State(f)
+        assert before.equals(State(f))
+        held[0] = second
+        assert not before.equals(State(f))
+    before = State(f)
+    number.__code__ = number.__code__.replace(
+        co_consts=tuple(2.0 if constant == 1.0 else constant for constant in number.__code__.co_consts)
+    )
+    assert number() == 2.0
+    assert not before.equals(State(f))
+
+
+@pytest.mark.parametrize("read", [lambda _: made_name.__name__, lambda _: array_of_flags.flags.writeable])
+def test_names_and_flags_of_objects_are_refused(read: Any) -> None:
+    with pytest.raises(NotUnderstoodError, match="may hide a state"):
+        State(read)
 
 
 class Stateless:

@@ -43,12 +43,12 @@ _REFUSED = frozenset([
     "type", "id", "open", "input", "print", "repr", "environ", "getenv", "modules", "import_module", "load",
     "loads", "loadtxt", "genfromtxt", "fromfile", "fromregex", "memmap", "time", "perf_counter", "now",
     "today", "DataSource", "random", "default_rng", "shuffle", "permutation", "seed", "format", "format_map",
-    "base", "ctypes", "data", "geterr", "geterrcall", "getbufsize", "get_printoptions", "array_repr",
+    "base", "ctypes", "data", "flags", "geterr", "geterrcall", "getbufsize", "get_printoptions", "array_repr",
     "array_str", "array2string", "empty", "empty_like", "gi_frame", "cr_frame", "ag_frame", "tb_frame",
     "gi_code", "f_globals", "f_locals", "f_back", "f_builtins", "cell_contents", "mro",
 ])
 # fmt: on
-_ALLOWED = ("__init__", "__call__", "__name__", "__len__", "__getitem__")
+_ALLOWED = ("__init__", "__call__", "__len__", "__getitem__")
 _REFUSED_OPERATIONS = ("IMPORT_", "MATCH_CLASS", "LOAD_BUILD_CLASS", "LOAD_LOCALS", "DELETE_GLOBAL")
 _MODULES = (np, np.linalg, math)  # libraries whose functions have no state, but for the names above
 _BACKEND = "fastnn.dropin.backend"  # the module whose functions are taken as they are
