@@ -10,7 +10,7 @@ import numba
 import numpy as np
 from llvmlite import binding
 
-from fastnn.engine import threads
+from fastnn.engine import indexing, threads
 from fastnn.engine.plan import INDEXED, PERTURBING, PERTURBING_LOSS, SPARSE, TRAINING
 from fastnn.engine.workspace import SELDOM
 from fastnn.functional import layers as functional
@@ -161,6 +161,7 @@ def _use_everything(dtype: arrays.DType, rows: int) -> None:
     functional.activation_backward("relu", x, x, x)
     functional_losses.softmax_cross_entropy(x, t)
     functional_updates.sgd_update(x.copy(), x, 0.0)
+    indexing.listed(x, threads.get_num_threads())
     network = Network([Affine(2, 2), Sigmoid()], rng=0, dtype=dtype)
     network.step(x, t, SGD(0.0))
     network.loss(x, t)

@@ -42,8 +42,11 @@ def index_of(x: Array, n_threads: int) -> Index | None:
 
     It takes at most two thirds of the memory of x, and 8 bytes for each row.
     """
-    if x.size < FEWEST_ELEMENTS or not _looks_sparse(x):
-        return None
+    return listed(x, n_threads) if x.size >= FEWEST_ELEMENTS and _looks_sparse(x) else None
+
+
+def listed(x: Array, n_threads: int) -> Index | None:
+    """The index of x (N, D), if two of three elements are 0; else None."""
     starts = np.zeros(len(x) + 1, np.intp)
     threads.run(indexing.count_part, WORK * x.size, x, starts[1:], n_threads=n_threads)
     np.cumsum(starts, out=starts)
