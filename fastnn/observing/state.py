@@ -234,10 +234,11 @@ class _Walk:
         names = _names_of(function.__code__)
         self.names.update(dict.fromkeys(names))
         known, parts = function.__globals__, []
+        builtins: Any = getattr(function, "__builtins__", {})  # which only newer type checkers know
         for name in names:
             value = known.get(name, _MISSING)
             if value is _MISSING:
-                value = function.__builtins__.get(name, _MISSING)  # type: ignore[attr-defined]
+                value = builtins.get(name, _MISSING)
             parts.append(value)
         parts += [function.__defaults__, function.__kwdefaults__, function.__dict__, *(function.__closure__ or ())]
         self.note("function", weakref.ref(function.__code__), parts=parts)
