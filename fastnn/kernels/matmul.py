@@ -51,8 +51,8 @@ LEFT_COLUMNS, LEFT_SPAN = 256, 1 << 22
 # multiply-adds of vectors. The other way is taken if it needs less than a WORTH of the time of the plain one.
 TRANSPOSING, STORING, WORTH = 64.0, 20.0, 0.93
 # Rows that are multiples of 4 KB apart share the sets of a first-level cache, which then holds 8 of a tile's 12 rows:
-# 128 x 1024 x 1024 took 1.5 times as long as 128 x 1008 x 1024. Such rows are copied if there are so many columns; and
-# so are those of a transposed left operand, for LEFT_COLUMNS: a step of 256, 1024-1024-1024-10 takes 0.97 of the time.
+# 128 x 1024 x 1024 took 1.5 times as long as 128 x 1008 x 1024. Such rows are copied if there are so many columns, and
+# rows of a transposed left operand from LEFT_COLUMNS on: a step of 256, 1024-1024-1024-10 takes 0.97 of the time.
 ALIASED, ALIASED_COLUMNS = 4096, 128
 # Rows for which copied panels are used before the next ones take their place: 512 x 2048 x 2048 takes 48 ms with 192
 # and 42 with 768, 1024 x 1024 x 1024 21.3 with 768 and 20.3 with more; beyond, they would leave the last-level cache.
@@ -175,14 +175,14 @@ def _columns_by_rows(left: Any, right: Any, bias: Any, out: Any, first: int, scr
     for n in range(0, rows, lanes):
         i = min(n, rows - lanes)  # some rows twice, to the same bits
         for k in range(0, depth, chain):
-            some, has_bias = totals if k == 0 else sums, k == 0 and bias.size > 0
+            chain_sums, has_bias = totals if k == 0 else sums, k == 0 and bias.size > 0
             for j in range(height):
                 begin = bias[first + j] if has_bias else zero
                 for r in range(lanes):
-                    some[j * lanes + r] = begin
+                    chain_sums[j * lanes + r] = begin
             operand = (left_array, i * left_row + k, left_row)
             source = (right_array, first * step + k * depth_step, step, depth_step)
-            add_columns(operand, source, some, height, min(chain, depth - k))
+            add_columns(operand, source, chain_sums, height, min(chain, depth - k))
             if k > 0:
                 add_to(part(sums, 0, height * lanes), part(totals, 0, height * lanes))
         _store_transposed(totals, lanes, turned, (c, out_step), i * out_step + first, lanes, height)
@@ -336,9 +336,9 @@ def product_of_columns(a: Any, b: Any, b_layout: Any, bias: Any, scratch: Any, c
     left = (elements(a), a.shape[1], np.intp(1), AS_IT_IS)
     is_transposed, step, width = b_layout == TRANSPOSED, b.shape[1], end - begin
     right = (rest_of(elements(b), begin * step if is_transposed else begin), a.shape[1], step, b_layout)
-    some_bias = part(bias, begin, width) if bias.size > 0 else bias
+    bias_of_columns = part(bias, begin, width) if bias.size > 0 else bias
     out = (rest_of(elements(c), begin), c.shape[0], width, c.shape[1])
-    _product_of_any_depth(left, right, some_bias, out, scratch)
+    _product_of_any_depth(left, right, bias_of_columns, out, scratch)
 
 
 @kernel

@@ -121,14 +121,14 @@ def _panel(
 
     params: the elements of whole rows. chain: steps in depth of a chain of the product.
     """
-    matrix, some = params.reshape(x.size, dy.size), slice(begin, begin + size)
+    matrix, columns = params.reshape(x.size, dy.size), slice(begin, begin + size)
     for n in np.flatnonzero(x):
-        matrix[n, some] -= rate * (x[n] * dy[some])
+        matrix[n, columns] -= rate * (x[n] * dy[columns])
     for start in range(0, ahead.size, chain):
-        total = bias[some].copy() if start == 0 else np.zeros_like(bias[some])
+        total = bias[columns].copy() if start == 0 else np.zeros_like(bias[columns])
         for i in range(start, min(ahead.size, start + chain)):
-            total = simd.fma(ahead[i], matrix[i, some], total)
-        y[some] = total if start == 0 else total + y[some]
+            total = simd.fma(ahead[i], matrix[i, columns], total)
+        y[columns] = total if start == 0 else total + y[columns]
 
 
 @kernel
