@@ -49,6 +49,7 @@ LATE_ARROWS = {
 # Modules that may import more than NumPy and the standard library, anywhere in the file. The base classes of estimators
 # are scikit-learn's, which needs SciPy.
 COMPILERS = {
+    "kernels.additions": {"numba", "llvmlite"},
     "kernels.addresses": {"numba", "llvmlite"},
     "kernels.doors": {"numba"},
     "kernels.ground": {"numba"},

@@ -4,29 +4,37 @@ The rows are lists in an *index* (lists.py): pairs, the starts of all rows in th
 meant; row n is the list of pairs from starts[numbers[n]] on. A product takes as many steps as there are pairs.
 Otherwise it is as in matmul: the same chain of operations without the ones that add 0 times a number. So the right
 operand must be finite, and only the sign of a zero may differ, where the bias is -0 or a number underflows.
+
+Both products take the matrix that the numbers of pairs choose rows of, W or dW, in blocks of rows that stay in the
+first-level cache, through all lists: 100 rows of MNIST times 784 x 256 take 125 us, and 211 row by row. A block of dW
+is added up where the pairs say, in memory. Sorting the pairs by columns, so as to add up in registers, took 250 us
+instead of 130 for 784 x 256, and 47 instead of 35 for 784 x 50.
 """
 
 from typing import Any
 
 import numpy as np
 
-from fastnn.kernels import lists, simd
+from fastnn.kernels import additions, lists, simd
 from fastnn.kernels.compile import kernel
-from fastnn.kernels.matmul import DEEP, add_to, chain_of
+from fastnn.kernels.matmul import CHAIN, DEEP, add_to, chain_of
 from fastnn.kernels.processor import VECTOR_BYTES
 from fastnn.kernels.views import elements, part, vector_at
 
 ROW_BLOCK = 128  # rows that are multiplied together
-SLOTS, HEIGHT = 32768, 1024  # pairs of a block of the transposed operand, and the most of its rows
+BLOCK_BYTES = 24576  # of rows that are added up, or multiplied, while they stay in the first-level cache
+CHAIN_ROWS = CHAIN + 16  # the most of a chain
 DEEP_HEIGHT = 128  # rows of a block if there are more than DEEP samples
-PANEL, FEWEST_VECTORS = 6144, 4  # elements of a panel of the right operand that stays in the first-level cache
 _LINE = 8  # pairs in a cache line of 64 bytes, in float32
 
 
 def indexed_scratch_size(columns: int, rows: int = 0) -> int:
     """Elements of scratch for a product and, if there are rows, for the transposed product of so many."""
-    transposed = 4 * HEIGHT + 2 * SLOTS + (DEEP_HEIGHT * columns if rows > DEEP else 0)
-    return max(6 * ROW_BLOCK, transposed if rows else 0) + VECTOR_BYTES + 32
+    vector, panel = VECTOR_BYTES // 4, min(columns + VECTOR_BYTES // 4, lists.MOST_VECTORS * VECTOR_BYTES // 4)
+    product = 6 * ROW_BLOCK + 2 * ROW_BLOCK * panel
+    block = BLOCK_BYTES // 4 + lists.MOST_VECTORS * vector
+    transposed = 6 * CHAIN_ROWS + block + (DEEP_HEIGHT * columns if rows > DEEP else 0)
+    return max(product, transposed if rows else 0) + VECTOR_BYTES + 32
 
 
 @kernel
@@ -71,11 +79,16 @@ def count_elements(x: Any, first: int, last: int, counts: Any) -> None:
 @kernel
 def fill_row(pairs: Any, begin: int, end: int, row: Any) -> None:
     """Make the list of the pairs [begin, end) a dense row."""
-    zero = row.dtype.type(0.0)
-    for k in range(row.size):
-        row[k] = zero
+    fill_zeros(row)
     for p in range(begin, end):
         row[np.uintp(lists.number_of(pairs, p))] = pairs[np.uintp(2 * p)]
+
+
+@kernel
+def fill_zeros(values: Any) -> None:
+    """values = 0."""
+    for i in range(values.size):
+        values[i] = values.dtype.type(0.0)
 
 
 @kernel
@@ -86,7 +99,7 @@ def _integers(scratch: Any, which: int, size: int) -> Any:
 
 
 @kernel
-def _pairs_behind(scratch: Any, integers: int) -> Any:
+def _lines_behind(scratch: Any, integers: int) -> Any:
     """The elements of scratch behind so many integers, from a cache line's start on."""
     address = (scratch.ctypes.data + 8 * integers + 71) // 64 * 64
     return vector_at(
@@ -105,28 +118,85 @@ def _take_lists(index: Any, first: int, count: int, begins: Any, ends: Any) -> N
 
 
 @kernel
+def _store_block(block: Any, step: int, rows: int, width: int, out: Any) -> None:
+    """Store `width` columns of so many rows, `step` apart. out: (vector, start, step, whether to add to it)."""
+    array, start, out_step, adds = out
+    one, lanes = simd.zero_tile(array, 1, 1), simd.lanes(array)
+    for r in range(rows):
+        for j in range(0, width, lanes):
+            at, count = start + r * out_step + j, min(lanes, width - j)
+            some = simd.load_tile(one, block, r * step + j, 0, lanes)
+            if adds:
+                some = simd.add_tile(some, array, at, 0, count)
+            simd.store_tile(some, array, at, 0, count)
+
+
+@kernel
+def _width_of(columns: int, like: Any) -> int:
+    """How many columns a panel takes: whole vectors, about as many in each panel."""
+    lanes = simd.lanes(like)
+    vectors = (columns + lanes - 1) // lanes
+    panels = (vectors + lists.MOST_VECTORS - 1) // lists.MOST_VECTORS
+    return (vectors + panels - 1) // panels * lanes
+
+
+@kernel
+def _multiply_chain(some: Any, depths: Any, right: Any, bias: Any, sums: Any, out: Any, width: int) -> None:
+    """One chain of the product for `width` columns, block by block in depth.
+
+    some: lists as in multiply_lists; depths: (the first number, the limit); right: (vector, start, step); bias:
+    (vector, start, whether the chain begins with it); sums: scratch; out: (vector, start, step, whether to add to it).
+    """
+    first, limit = depths
+    array, start, step, adds = out
+    height, zero = max(1, BLOCK_BYTES // (width * array.itemsize)), np.intp(0)
+    kept, kept_at, kept_step = (sums, zero, width) if adds else (array, start, step)
+    for k in range(first, limit, height):
+        end = min(limit, k + height)
+        is_last = end == limit
+        initial = (kept, kept_at, kept_step, True)
+        if k == first:
+            initial = (bias[0], bias[1], zero, bias[2])
+        target = (array, start, step, adds)
+        if not is_last:
+            target = (kept, kept_at, kept_step, False)
+        lists.multiply_lists(width, some, end, right, initial, target)
+
+
+@kernel
 def multiply_rows(index: Any, b: Any, bias: Any, scratch: Any, c: Any) -> None:
     """c = x b + bias for the rows x of the index; bias and c as in matmul.product. scratch: indexed_scratch_size(N)."""
     (rows, columns), depth, pairs = c.shape, b.shape[0], index[0]
-    width, zero = lists.MOST_VECTORS * simd.lanes(b), np.intp(0)
+    width, zero = _width_of(columns, b), np.intp(0)
     begins, ends = _integers(scratch, 0, ROW_BLOCK), _integers(scratch, 1, ROW_BLOCK)
     cursors = _integers(scratch, 2, ROW_BLOCK)
+    sums = _lines_behind(scratch, 3 * ROW_BLOCK)
+    totals = part(sums, ROW_BLOCK * width, ROW_BLOCK * width if depth > DEEP else 0)
     for i in range(0, rows, ROW_BLOCK):
         count = min(ROW_BLOCK, rows - i)
         _take_lists(index, i, count, begins, ends)
         for j in range(0, columns, width):
+            size = min(width, columns - j)
             for n in range(count):
                 cursors[n] = begins[n]
             for first in range(0, depth, DEEP):
                 limit = min(depth, first + DEEP)
-                lists.multiply_lists(
-                    min(width, columns - j),
-                    (pairs, cursors, ends, count),
-                    (first, limit, chain_of(limit - first)),
-                    (elements(b), np.intp(j), columns),
-                    (bias, np.intp(j), first == zero and bias.size > 0),
-                    (elements(c), i * columns + j, columns, first > 0),
-                )
+                chain = chain_of(limit - first)
+                for k in range(first, limit, chain):
+                    out = (elements(c), i * columns + j, columns, k > 0)
+                    if first > 0:
+                        out = (totals, zero, width, k > first)
+                    _multiply_chain(
+                        (pairs, cursors, ends, count),
+                        (k, min(limit, k + chain)),
+                        (elements(b), np.intp(j), columns),
+                        (bias, np.intp(j), k == 0 and bias.size > 0),
+                        sums,
+                        out,
+                        size,
+                    )
+                if first > 0:
+                    _store_block(totals, width, count, size, (elements(c), i * columns + j, columns, True))
 
 
 @kernel
@@ -144,53 +214,43 @@ def _place_from(pairs: Any, begin: int, end: int, number: int, depth: int) -> in
 
 
 @kernel
-def _transpose_lists(index: Any, first: int, count: int, columns: Any, ends: Any, slots: Any) -> None:
-    """Append the pairs of `count` rows from `first` on to lists of their columns, which end at `ends`.
-
-    columns: (the first, the last one's successor, how many there are in all).
-    """
-    pairs, starts, numbers = index
-    begin, limit, depth = columns
-    for n in range(count):
-        number = numbers[first + n]
-        end = starts[number + 1]
-        p = _place_from(pairs, starts[number], end, begin, depth)
-        while p < end:
-            k = lists.number_of(pairs, p)
-            if k >= limit:
-                break
-            at = ends[np.uintp(k - begin)]
-            lists.put_pair(slots, at, pairs[np.uintp(2 * p)], n)
-            ends[np.uintp(k - begin)] = at + 1
-            p += 1
-
-
-@kernel
 def _sum_chain(index: Any, first: int, count: int, columns: Any, dy: Any, scratch: Any, out: Any) -> None:
     """One chain of x^T dy, over `count` rows from `first` on, for some columns of x.
 
-    out: (vector, start, whether to add to it).
+    columns: (the first, the last one's successor, how many there are in all); out: (vector, start, whether to add).
     """
-    begin, limit, _ = columns
-    size, zero, lanes = limit - begin, np.intp(0), simd.lanes(dy)
-    width = max(FEWEST_VECTORS, min(lists.MOST_VECTORS, PANEL // (count * lanes))) * lanes
-    begins, ends = _integers(scratch, 0, HEIGHT), _integers(scratch, 1, HEIGHT)
-    slots = _pairs_behind(scratch, 2 * HEIGHT)
-    for k in range(size):
-        ends[k] = k * count
-    _transpose_lists(index, first, count, columns, ends, slots)
-    array, start, adds = out
+    pairs, starts, numbers = index
+    begin, limit, depth = columns
+    lanes, (array, start, adds) = simd.lanes(dy), out
+    begins, ends, cursors = (
+        _integers(scratch, 0, CHAIN_ROWS),
+        _integers(scratch, 1, CHAIN_ROWS),
+        _integers(scratch, 2, CHAIN_ROWS),
+    )
+    block = _lines_behind(scratch, 3 * CHAIN_ROWS)
+    for n in range(count):
+        number = numbers[first + n]
+        ends[n] = starts[number + 1]
+        begins[n] = _place_from(pairs, starts[number], ends[n], begin, depth)
+    width = _width_of(dy.shape[1], dy)
+    height = max(1, BLOCK_BYTES // (width * dy.itemsize))
     for j in range(0, dy.shape[1], width):
-        for k in range(size):
-            begins[k] = k * count
-        lists.multiply_lists(
-            min(width, dy.shape[1] - j),
-            (slots, begins, ends, size),
-            (zero, count, count),
-            (elements(dy), first * dy.shape[1] + j, dy.shape[1]),
-            (slots, zero, size < 0),
-            (array, start + j, dy.shape[1], adds),
-        )
+        size = min(width, dy.shape[1] - j)
+        step = (size + lanes - 1) // lanes * lanes
+        for n in range(count):
+            cursors[n] = begins[n]
+        for k in range(begin, limit, height):
+            rows = min(height, limit - k)
+            fill_zeros(part(block, 0, rows * step))
+            additions.add_lists(
+                size,
+                (pairs, cursors, ends, count),
+                k + rows,
+                (elements(dy), first * dy.shape[1] + j, dy.shape[1]),
+                (block, -k * step, step),
+            )
+            target = (array, start + (k - begin) * dy.shape[1] + j, dy.shape[1], adds)
+            _store_block(block, step, rows, size, target)
 
 
 @kernel
@@ -198,7 +258,7 @@ def multiply_rows_transposed(index: Any, depth: int, dy: Any, scratch: Any, dW: 
     """dW = (x^T dy)[first :] for the rows x (N, depth) of the index. scratch: indexed_scratch_size(K, N); dy (N, K)."""
     rows, columns = dy.shape
     flat = elements(dW)
-    height = max(1, min(DEEP_HEIGHT if rows > DEEP else HEIGHT, SLOTS // chain_of(min(rows, DEEP))))
+    height = DEEP_HEIGHT if rows > DEEP else dW.shape[0]
     kept = DEEP_HEIGHT * columns if rows > DEEP else 0
     sums, rest = part(scratch, 0, kept), part(scratch, kept, scratch.size - kept)
     for k in range(0, dW.shape[0], height):

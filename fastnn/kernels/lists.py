@@ -4,7 +4,6 @@ A list holds *pairs* of a value and its number in the row, in order of the numbe
 elements 2 p, the value, and 2 p + 1, whose bits are the number: a product needs both at once, and reads one stream.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -78,7 +77,7 @@ def put_pair(pairs: Any, p: int, value: Any, number: int) -> None:
     _numbers(pairs)[2 * p + 1] = number
 
 
-def _number(builder: Any, pairs: Any, p: Any) -> Any:
+def number_at(builder: Any, pairs: Any, p: Any) -> Any:
     """Build the reading of the number of pair p; pairs is a pointer to the first one."""
     integer = _INDEX if isinstance(pairs.type.pointee, ir.DoubleType) else ir.IntType(32)
     place = builder.gep(pairs, [builder.add(builder.mul(p, ir.Constant(_INDEX, 2)), ir.Constant(_INDEX, 1))])
@@ -88,7 +87,7 @@ def _number(builder: Any, pairs: Any, p: Any) -> Any:
 
 def _lower_number_of(context: Any, pairs: Any, p: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _number(builder, context.make_array(pairs)(context, builder, args[0]).data, args[1])
+        return number_at(builder, context.make_array(pairs)(context, builder, args[0]).data, args[1])
 
     return types.intp(pairs, types.intp), codegen
 
@@ -107,15 +106,15 @@ class _Making:
     """A function in the making, which takes rows of so many vectors, or of a part of a single one for 0."""
 
     def __init__(self, function: Any, vector: Any, vectors: int) -> None:
-        (self.pairs, self.cursors, self.ends, self.rows, self.first, self.limit, self.chain, self.last, self.right,
-         self.right_step, self.initial, self.starts, self.out, self.out_step, self.adds,
+        (self.pairs, self.cursors, self.ends, self.rows, self.limit, self.last, self.right, self.right_step,
+         self.initial, self.initial_step, self.starts, self.out, self.out_step, self.adds,
          ) = function.args  # fmt: skip
         self.builder = ir.IRBuilder(function.append_basic_block("entry"))
         self.vector, self.vectors = vector, max(1, vectors)
         self.size = 4 if isinstance(vector.element, ir.FloatType) else 8
         self.zero = ir.Constant(vector, None)
         self.mask = None if vectors else simd.first_lanes(self.builder, vector, self.last)
-        self.sums, self.totals = ([self.variable(self.zero) for _ in range(self.vectors)] for _ in range(2))
+        self.sums = [self.variable(self.zero) for _ in range(self.vectors)]
 
     def variable(self, value: Any) -> Any:
         return cgutils.alloca_once_value(self.builder, value)
@@ -159,12 +158,12 @@ class _Making:
     def below(self, a: Any, b: Any) -> Any:
         return self.builder.icmp_signed("<", a, b)
 
-    def has_pair_below(self, p: Any, end: Any, bound: Any) -> Any:
-        """Build the test whether pair p is before the end of its list, and its number below a bound."""
+    def has_pair(self, p: Any, end: Any) -> Any:
+        """Build the test whether pair p is before the end of its list, and its number below the limit."""
         builder, found = self.builder, self.variable(ir.Constant(_BOOL, 0))
         builder.store(ir.Constant(_BOOL, 0), found)
-        with builder.if_then(self.below(builder.load(p), end)):
-            builder.store(self.below(_number(builder, self.pairs, builder.load(p)), bound), found)
+        with builder.if_then(self.below(builder.load(p), builder.load(end))):
+            builder.store(self.below(number_at(builder, self.pairs, builder.load(p)), self.limit), found)
         return builder.load(found)
 
     def pair(self, p: Any) -> tuple[Any, Any]:
@@ -172,31 +171,30 @@ class _Making:
         builder, at = self.builder, self.builder.load(p)
         value = builder.load(builder.gep(self.pairs, [builder.mul(at, ir.Constant(_INDEX, 2))]))
         builder.store(builder.add(at, ir.Constant(_INDEX, 1)), p)
-        return simd.splat(builder, value, self.vector.count), _number(builder, self.pairs, at)
+        return simd.splat(builder, value, self.vector.count), number_at(builder, self.pairs, at)
 
     def build(self) -> None:
-        """Build the loop over rows."""
+        """Build the loop over rows; one without a pair stays as it is where its results are what it begins with."""
         builder, n = self.builder, self.variable(ir.Constant(_INDEX, 0))
+        p, end = (self.variable(ir.Constant(_INDEX, 0)) for _ in range(2))
+        is_other = builder.icmp_unsigned("!=", self.initial, self.out)
 
         def one() -> None:
             number = builder.load(n)
             cursor = builder.gep(self.cursors, [number])
-            p = self.variable(ir.Constant(_INDEX, 0))
             builder.store(builder.load(cursor), p)
-            self.product(number, p, builder.load(builder.gep(self.ends, [number])))
-            builder.store(builder.load(p), cursor)
+            builder.store(builder.load(builder.gep(self.ends, [number])), end)
+            with builder.if_then(builder.or_(is_other, self.has_pair(p, end))):
+                self.product(number, p, end)
+                builder.store(builder.load(p), cursor)
             builder.store(builder.add(number, ir.Constant(_INDEX, 1)), n)
 
         self.loop(lambda: self.below(builder.load(n), self.rows), one)
         builder.ret_void()
 
     def product(self, n: Any, p: Any, end: Any) -> None:
-        """Build a row of the product: its chains, one after the other; an empty one after the first adds nothing."""
+        """Build a row of the product."""
         builder = self.builder
-        bound = self.variable(ir.Constant(_INDEX, 0))
-
-        def set_bound(value: Any) -> None:
-            builder.store(builder.select(self.below(self.limit, value), self.limit, value), bound)
 
         def multiply_add() -> None:
             factor, number = self.pair(p)
@@ -204,30 +202,14 @@ class _Making:
             for total, one in zip(self.sums, row, strict=True):
                 builder.store(simd.multiply_add_of(builder, factor, one, builder.load(total)), total)
 
-        def chain() -> None:
-            self.loop(lambda: self.has_pair_below(p, end, builder.load(bound)), multiply_add)
-
-        def further_chain() -> None:
-            number, above = _number(builder, self.pairs, builder.load(p)), self.variable(ir.Constant(_INDEX, 0))
-            builder.store(builder.load(bound), above)
-            step = lambda: builder.store(builder.add(builder.load(above), self.chain), above)  # noqa: E731
-            self.loop(lambda: builder.icmp_signed("<=", builder.load(above), number), step)
-            set_bound(builder.load(above))
-            self.set_each(self.sums, [self.zero] * self.vectors)
-            chain()
-            self.add_each(self.totals, [builder.load(one) for one in self.sums])
-
-        set_bound(builder.add(self.first, self.chain))
         self.set_each(self.sums, [self.zero] * self.vectors)
         with builder.if_then(self.starts):
-            self.set_each(self.sums, self.read(self.initial))
-        chain()
-        self.set_each(self.totals, [builder.load(one) for one in self.sums])
-        self.loop(lambda: self.has_pair_below(p, end, self.limit), further_chain)
+            self.set_each(self.sums, self.read(builder.gep(self.initial, [builder.mul(n, self.initial_step)])))
+        self.loop(lambda: self.has_pair(p, end), multiply_add)
         out = builder.gep(self.out, [builder.mul(n, self.out_step)])
         with builder.if_then(self.adds):
-            self.add_each(self.totals, self.read(out))
-        self.write([builder.load(one) for one in self.totals], out)
+            self.add_each(self.sums, self.read(out))
+        self.write([builder.load(one) for one in self.sums], out)
 
 
 def _function(module: Any, vector: Any, vectors: int) -> Any:
@@ -236,8 +218,8 @@ def _function(module: Any, vector: Any, vectors: int) -> Any:
     if name in module.globals:
         return module.globals[name]
     pointer, integers = vector.element.as_pointer(), _INDEX.as_pointer()
-    lists = [pointer, integers, integers, *[_INDEX] * 5]
-    arguments = [*lists, pointer, _INDEX, pointer, _BOOL, pointer, _INDEX, _BOOL]
+    of_lists, matrix = [pointer, integers, integers, *[_INDEX] * 3], [pointer, _INDEX]
+    arguments = [*of_lists, *matrix, *matrix, _BOOL, *matrix, _BOOL]
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
     function.linkage = "internal"
     function.attributes.add("nounwind")
@@ -245,13 +227,9 @@ def _function(module: Any, vector: Any, vectors: int) -> Any:
     return function
 
 
-def _lower_multiply_lists(context: Any, width: Any, lists: Any, chains: Any, right: Any, initial: Any, out: Any) -> Any:
+def _lower_multiply_lists(context: Any, width: Any, lists: Any, limit: Any, right: Any, initial: Any, out: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        operands = [cgutils.unpack_tuple(builder, args[i], len(signature.args[i])) for i in range(1, 6)]
-        arrays = [
-            simd.pointer_to(context, builder, kind[0], values[0], values[1])
-            for kind, values in zip(signature.args[3:6], operands[2:], strict=True)
-        ]
+        operands = [cgutils.unpack_tuple(builder, args[i], len(signature.args[i])) for i in (1, 3, 4, 5)]
         vectors_of = [
             context.make_array(kind)(context, builder, value).data
             for kind, value in zip(lists.types[:3], operands[0][:3], strict=True)
@@ -262,39 +240,34 @@ def _lower_multiply_lists(context: Any, width: Any, lists: Any, chains: Any, rig
         is_part = builder.icmp_signed("<", args[0], lanes)
         last = builder.select(is_part, args[0], builder.sub(args[0], lanes))
         vectors = builder.select(is_part, ir.Constant(_INDEX, 0), vectors)
-        of_right = [arrays[0], operands[2][2], arrays[1], operands[3][2]]
-        given = [*vectors_of, operands[0][3], *operands[1], last, *of_right, arrays[2], *operands[4][2:]]
+        given = [*vectors_of, operands[0][3], args[2], last]
+        for kind, values in zip(signature.args[3:], operands[1:], strict=True):
+            given += [simd.pointer_to(context, builder, kind[0], values[0], values[1]), *values[2:]]
         for count in range(MOST_VECTORS + 1):
             with builder.if_then(builder.icmp_signed("==", vectors, ir.Constant(_INDEX, count))):
                 builder.call(_function(builder.module, vector, count), given)
         return context.get_dummy_value()
 
-    return types.void(width, lists, chains, right, initial, out), codegen
+    return types.void(width, lists, limit, right, initial, out), codegen
 
 
 @simd.lowered(_lower_multiply_lists)
-def multiply_lists(width: int, lists: Any, chains: Any, right: Any, initial: Any, out: Any) -> None:
+def multiply_lists(width: int, lists: Any, limit: int, right: Any, initial: Any, out: Any) -> None:
     """Compute `width` columns, at most MOST_VECTORS vectors, of the product of lists, one a row, and a matrix.
 
     lists: (pairs, cursors, ends, how many), of whose pairs the ones from the cursors on with numbers below the limit
-    are taken; the cursors go on behind them. chains: (the first number, the limit, numbers of a chain), as in matmul;
-    right: (vector, start, step between its rows); initial, with which each row begins: (vector, start, whether there
-    is one); out: (vector, start, step between its rows, whether to add to it).
+    are taken, in one chain; the cursors go on behind them. right: (vector, start, step between its rows); initial, with
+    which the rows begin: (vector, start, step between them, whether there are any); out: as right, and whether to add
+    to it.
     """
     pairs, cursors, ends, rows = lists
-    first, limit, chain = chains
     columns, flat = np.arange(width), right[0].reshape(-1)
     for n in range(rows):
-        sums = np.zeros(width, pairs.dtype)
-        if initial[2]:
-            sums = initial[0][initial[1] + columns]
-        p, results = cursors[n], []
-        for begin in range(first, limit, chain):
-            while p < ends[n] and number_of(pairs, p) < min(begin + chain, limit):
-                sums = pairs[2 * p] * flat[right[1] + number_of(pairs, p) * right[2] + columns] + sums
-                p += 1
-            results.append(sums)
-            sums = np.zeros_like(sums)
-        total = functools.reduce(np.add, results)
+        sums, p = np.zeros(width, pairs.dtype), cursors[n]
+        if initial[3]:
+            sums = initial[0][initial[1] + n * initial[2] + columns]
+        while p < ends[n] and number_of(pairs, p) < limit:
+            sums = pairs[2 * p] * flat[right[1] + number_of(pairs, p) * right[2] + columns] + sums
+            p += 1
         cursors[n], places = p, out[1] + n * out[2] + columns
-        out[0][places] = total + out[0][places] if out[3] else total
+        out[0][places] = sums + out[0][places] if out[3] else sums
