@@ -72,6 +72,27 @@ def test_after_a_long_time_on_threads_pauses_are_short_again() -> None:
     assert machine.pause() == pytest.approx(WORTH * (3e-3 - CREDIT))
 
 
+def test_pauses_stay_short_where_threads_gain_more_in_between_than_they_lose() -> None:
+    """A process that takes 3 ms of each 50, as a daemon would."""
+    machine = Machine()
+    for _ in range(20):
+        ends = machine.now + 50e-3
+        while machine.now < ends:
+            assert not machine.region(0.06, own=0.05)
+        assert machine.region(3.05, own=0.05)
+        assert machine.pause() == pytest.approx(WORTH * (2.95e-3 - CREDIT))
+
+
+def test_gains_that_only_seem_so_make_no_pause_short() -> None:
+    """The calling thread waits for a processor as often as the other one: each wait looks like a gain of its length."""
+    machine, pauses = Machine(), []
+    for _ in range(12):
+        machine.region(3.0, own=3.0)
+        assert machine.region(5.0, own=0.05)
+        pauses.append(machine.pause())
+    assert pauses[-1] == LONGEST
+
+
 def test_small_losses_add_up() -> None:
     """Small regions whose threads have fallen asleep in between: each wakes them, and gains nothing."""
     machine = Machine()
