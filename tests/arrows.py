@@ -62,6 +62,7 @@ COMPILERS = {
     "kernels.views": {"numba"},
     "engine.threads": {"numba"},
     "environment": {"numba", "llvmlite"},
+    "exchange.torch_scale": {"torch"},  # as torch_step
     "exchange.torch_step": {"torch"},  # imported where there is PyTorch; its class has to be one that can be pickled
     "prebuild": {"numba", "llvmlite"},
     "sklearn.base": {"sklearn"},

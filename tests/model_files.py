@@ -70,7 +70,12 @@ def as_format_4(path: pathlib.Path) -> None:
     vector = io.BytesIO()
     np.save(vector, np.concatenate(arrays))
     write_members(path, {HEADER: contents[HEADER], ONE_VECTOR: vector.getvalue(), STATE: contents[STATE]})
-    edit_header(path, lambda header: header.update(format_version=4))
+
+    def edit(header: dict[str, Any]) -> None:
+        header.update(format_version=4)
+        del header["input_scale"]
+
+    edit_header(path, edit)
 
 
 def edit_header(path: pathlib.Path, edit: Callable[[dict[str, Any]], object]) -> None:

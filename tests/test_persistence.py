@@ -133,7 +133,7 @@ def test_the_file_is_read_by_numpy_and_little_endian(dtype: str, stored: str, pa
 def test_the_header_says_what_the_network_is(saved: pathlib.Path) -> None:
     assert json.loads(members(saved)[HEADER]) == {
         "format": "fastnn network",
-        "format_version": 5,
+        "format_version": 6,
         "fastnn_version": fastnn.__version__,
         "layers": [
             {"class": "Affine", "inputs": 3, "outputs": 4, "init": None},
@@ -156,6 +156,7 @@ def test_the_header_says_what_the_network_is(saved: pathlib.Path) -> None:
         "draws": 1,
         "optimizer_options": {"class": "Momentum", "lr": 0.1, "clip_value": None, "clip_norm": None, "momentum": 0.9},
         "input_shape": [3],
+        "input_scale": 1.0,
     }
 
 
@@ -265,9 +266,11 @@ def test_files_of_format_version_3_load_for_ever() -> None:
     assert_close([network.step(x, t, momentum) for _ in range(2)], LOSSES_OF_FORMAT_3, rtol=1e-9)
 
 
-def test_files_of_format_version_4_load_for_ever() -> None:
+@pytest.mark.parametrize("version", [4, 5])
+def test_files_of_format_versions_4_and_5_load_for_ever(version: int) -> None:
     """As above, with images, statistics and dropout's masks."""
-    network = fastnn.load(DATA / "network_format_4.npz")
+    network = fastnn.load(DATA / f"network_format_{version}.npz")
+    assert network.input_scale == 1.0
     hidden = (Affine(4, 3), fastnn.BatchNorm(), fastnn.Tanh(), fastnn.Dropout(0.25))
     assert network.layers == (fastnn.Flatten(), *hidden, Affine(3, 2)) and network.input_shape == (1, 2, 2)
     assert network.regularization == fastnn.Regularization(l2=0.25)
@@ -298,9 +301,9 @@ def test_a_file_that_does_not_say_the_numbers_of_its_optimizer(name: str, kind: 
     assert network.engine.snapshot().steps == steps + 2
 
 
-@pytest.mark.parametrize("name", [f"network_format_{end}.npz" for end in ("1_gates", 2, 3, 4)])
+@pytest.mark.parametrize("name", [f"network_format_{end}.npz" for end in ("1_gates", 2, 3, 4, 5)])
 def test_an_old_file_becomes_a_new_one(name: str, path: pathlib.Path) -> None:
     network = fastnn.load(DATA / name)
     network.save(path)
-    assert json.loads(members(path)[HEADER])["format_version"] == 5
+    assert json.loads(members(path)[HEADER])["format_version"] == 6
     assert bits(fastnn.load(path)) == bits(network)

@@ -15,6 +15,7 @@ from fastnn.engine.interpreters import forward, jobs
 from fastnn.engine.plan import TRAINING_WORK
 from fastnn.engine.short import DONE
 from fastnn.engine.workspace import INDEX, Workspace
+from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.optimizers import NO_RULE, Optimizer
 
@@ -80,7 +81,12 @@ def step(engine: Engine, x: Any, t: Any, optimizer: Optimizer) -> float | None:
 def gradient(engine: Engine, x: Any, t: Any) -> dict[str, Array] | None:
     """The gradient of the mean loss by every parameter, if the last batch was of a gradient, too."""
     workspace = engine.workspace
-    if workspace is None or not engine.has_plain_targets or not engine.takes_rows or workspace.rule is not NO_RULE:
+    if (
+        workspace is None
+        or not engine.has_plain_targets
+        or not engine.takes_plain_rows
+        or workspace.rule is not NO_RULE
+    ):
         return None
     with engine.lock:
         if engine.workspace is not workspace or workspace.vectors[0] is not engine.values:
@@ -91,6 +97,22 @@ def gradient(engine: Engine, x: Any, t: Any) -> dict[str, Array] | None:
         if type(found) is not tuple or found[3] not in (jobs.DONE, jobs.NOT_FINITE):
             return None
         return engine.by_name(engine.gradients.copy())
+
+
+def plain_targets(engine: Engine, x: Any, t: Any) -> tuple[Array, Array] | None:
+    """The labels and the dense targets, if the kernel alone can check x and t; else None."""
+    dtype, values = engine.values.dtype, engine.memory
+    if not (arrays.is_plain(x, dtype) and x.shape[1:] == engine.input_shape and x.base is not values):
+        return None
+    if not (
+        engine.has_plain_targets and engine.input_scale.is_one
+    ):  # a user's loss may take anything; others are images
+        return None
+    if arrays.is_plain(t, dtype):
+        t = t.reshape(-1, 1) if t.ndim == 1 else t
+        return (NO_LABELS, t) if t.shape == (len(x), engine.outputs) and t.base is not values else None
+    plain = engine.formula.takes_labels and engine.outputs > 1 and arrays.is_plain(t, INDEX) and t.shape == x.shape[:1]
+    return (t, engine.no_targets) if plain else None
 
 
 def _train(engine: Engine, workspace: Workspace, x: Any, t: Any) -> Any:

@@ -8,18 +8,20 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastnn.engine import observation, threads
+from fastnn.engine import observation, predictions, threads
 from fastnn.engine.indexing import Index
+from fastnn.engine.inputs import InputScale
 from fastnn.engine.interpreters import forward, jobs, training
 from fastnn.engine.losses import learn_loss, sum_of_losses
 from fastnn.engine.parameters import Parameters, Views, vector
 from fastnn.engine.parameters import Snapshot as Snapshot
 from fastnn.engine.perturbation import Model, Perturbation
 from fastnn.engine.plan import TRAINING_WORK, Compiled, check_layers, compile_plan
+from fastnn.engine.predictions import LARGEST_KEPT
 from fastnn.engine.regularization import Regularization, check_regularization, penalty_on, with_l2
 from fastnn.engine.shapes import flat_targets
 from fastnn.engine.short import Way
-from fastnn.engine.workspace import INDEX, NO_ORDER, NO_WEIGHTS, Workspace, compile_for_training, take_for_prediction
+from fastnn.engine.workspace import INDEX, NO_ORDER, NO_WEIGHTS, Workspace, compile_for_training
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.returned import pinned, targets
@@ -29,7 +31,6 @@ from fastnn.optimizers import NO_RULE, Optimizer, Rule, rule_of, that_can_be_pic
 
 # A compiled call cannot be interrupted, so predictions are cut into calls of at most this: 0.1 s at 20 GFLOP/s.
 FLOP_PER_CALL = 2e9
-LARGEST_KEPT = 1 << 26  # bytes of a batch's activations; a larger workspace is given back after the batch
 
 
 Batches: TypeAlias = tuple[int, float, int, int]  # samples, the sum of their losses, hits, the outcome
@@ -51,6 +52,7 @@ class Engine:
         dtype: Any,
         regularization: Regularization | None,
         input_shape: Any = None,
+        input_scale: Any = 1.0,
     ) -> None:
         self.layers, self.input_shape = check_layers(layers, input_shape)
         self.given_layers = tuple(layers)  # as the user gave them, for display
@@ -58,6 +60,7 @@ class Engine:
         self.formula = own_loss(self.loss)  # only this one reaches a kernel
         self.is_own_loss = type(self.loss) is type(self.formula)
         dtype = arrays.float_dtype("dtype", dtype)
+        self.input_scale = InputScale(input_scale, dtype)
         self.regularization = check_regularization(regularization, dtype)
         self.is_penalized = not self.regularization.is_none
         for i, layer in enumerate(self.layers):
@@ -71,7 +74,8 @@ class Engine:
         # Which kernels can check, and take as they are.
         self.has_plain_targets = self.is_own_loss and len(self.output_shape) == 1 and not self.loss.smooths_labels
         # Whether one call checks a batch and trains by it (at_once.py), and the most rows of a prediction's call.
-        self.trains_at_once = self.has_plain_targets and self.takes_rows and not self.statistics_places
+        self.takes_plain_rows = self.takes_rows and self.input_scale.is_one
+        self.trains_at_once = self.has_plain_targets and self.takes_plain_rows and not self.statistics_places
         self.rows_of_call = max(forward.BLOCK_ROWS, int(FLOP_PER_CALL / self.plan.flop))
         self.way_of_loss, self.way_of_hits = Way(), Way()  # of outputs
         self.by_name = Views(self.places)
@@ -133,55 +137,37 @@ class Engine:
         if not (apart and out.shape == shape):
             inputs = (("x", x), ("the parameters", self.values))
             result = arrays.output("out", out, shape, dtype, inputs)
-        parts = forward.parts_of(count, threads.at_most(self.n_threads))
-        flop = self.plan.flop
-        vectors = (self.values, self.no_targets, self.no_targets)  # neither gradients nor state
-        description = (self.plan, self.columns, self.trained)
-        workspace = take_for_prediction(self.prediction_workspaces, description, vectors, parts)
-        rows = self.rows_of_call
-        check = check_finite and count <= rows  # by the kernel, before it writes anything
-        if check_finite and not check:
+        if self.input_scale.is_one:
+            predictions.predict(self, x, result, check_finite)
+            return result
+        if check_finite:
             arrays.check_finite("x", x, arrays.CHECK_FINITE)
-        for n in range(0, count, rows):
-            some, y = x, result
-            if count > rows or not self.takes_rows:
-                some = x[n : n + rows].reshape(-1, self.inputs)
-                y = result[n : n + rows].reshape(-1, self.outputs)
-            work = flop * some.shape[0]
-            first = forward.predict, work, 0, self.outputs, workspace.job, some
-            outcome = threads.run(*first, check, y, n_threads=parts)
-            if outcome == jobs.REFUSED:
-                arrays.check_finite("x", x, arrays.CHECK_FINITE)  # raises, unless another thread has changed x
-                outcome = threads.run(*first, False, y, n_threads=parts)
-            if outcome == jobs.NEEDS_UNIT:
-                workspace.compile_wanted()
-                self._learn_prediction(anew=True)
-                threads.run(*first, False, y, n_threads=parts)
-        self._learn_prediction()
-        if workspace.nbytes <= LARGEST_KEPT:
-            self.prediction_workspaces.append(workspace)
+            self.input_scale.check_finite("x", x)
+        predictions.predict_in_pieces(self, x, result)
         return result
 
-    def _learn_prediction(self, anew: bool = False) -> None:
-        """Let plain rows of little work be predicted at once; anew: as there are more units to be called."""
-        rows = int(threads.SMALL_WORK / self.plan.flop)
-        if self.takes_rows and (anew or self.workspace_at_once is None):
-            vectors = (self.values, self.no_targets, self.no_targets)
-            way, workspace = Way(), Workspace(self.plan, self.columns, self.trained, vectors, 0, 1, training=False)
-            first = (rows or -1, self.outputs, workspace.job)  # 0 is for rows at which the gate has looked
-            # Several threads may come here at once: each way keeps the memory that it uses.
-            way.learn(forward.predict, self.dtype, *first, keeps=workspace.memory)
-            self.prediction, self.workspace_at_once = way, workspace
+    def outputs_of(self, x: Array) -> Array:
+        """The outputs (N, *output_shape) for prepared rows."""
+        y = np.empty((len(x), *self.output_shape), self.dtype)
+        predictions.predict(self, x.reshape(len(x), *self.input_shape), y, False)
+        return y
 
     def prepare(
         self, x: Any, t: Any, check_finite: bool, names: tuple[str, str] = ("x", "t")
     ) -> tuple[Array, Array, Array]:
         """Data and targets as kernels take them: x (N, D), labels (N,) or empty, dense (N, K) or empty."""
-        x = arrays.floats(names[0], x, ("N", *self.input_shape), **self._options(check_finite))
+        x = self.prepare_rows(names[0], x, check_finite)
         # Data that are parameters would change while they are read.
         x = x.copy() if np.may_share_memory(x, self.values) else x[:]
-        labels, dense = self.prepare_targets(names[1], t, len(x), check_finite)
-        return x if self.takes_rows else x.reshape(len(x), self.inputs), labels, dense
+        return x, *self.prepare_targets(names[1], t, len(x), check_finite)
+
+    def prepare_rows(self, name: str, x: Any, check_finite: bool, allow_empty: bool = False) -> Array:
+        """Data as kernels take them: (N, D), times the input scale."""
+        options = self._options(check_finite)
+        x = arrays.floats(name, x, ("N", *self.input_shape), **options, allow_empty=allow_empty)
+        if options["finite"]:
+            self.input_scale.check_finite(name, x)
+        return self.input_scale.of(x).reshape(len(x), self.inputs)
 
     def prepare_targets(self, name: str, t: Any, rows: int, check_finite: bool) -> tuple[Array, Array]:
         """Targets as kernels take them: labels (N,) or empty, dense (N, K) or empty."""
@@ -220,8 +206,7 @@ class Engine:
 
     def measure_on(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
         """Mean loss of the data alone, and accuracy."""
-        y = self.predict(x.reshape(len(x), *self.input_shape), check_finite=False)
-        return self.measure(y.reshape(len(x), self.outputs), labels, dense)
+        return self.measure(self.outputs_of(x).reshape(len(x), self.outputs), labels, dense)
 
     def measure(self, y: Array, labels: Array, dense: Array) -> tuple[float, float]:
         """Mean loss and accuracy of outputs (N, K), float32 or float64, for prepared targets."""

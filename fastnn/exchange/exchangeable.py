@@ -27,7 +27,8 @@ class Exchangeable:
             own whose `forward` calls modules and functions such as torch.relu one after the other. Its parameters are
             all float32 or all float64, and on the CPU or another device. A module that is called twice becomes two
             layers. Predictions are the module's, but fastnn's layers train more: a Linear without a bias gets one of 0,
-            a BatchNorm1d without weights gets gamma 1 and beta 0, and one with momentum=None a momentum of 0.9.
+            a BatchNorm1d without weights gets gamma 1 and beta 0, and one with momentum=None a momentum of 0.9. The
+            first module of `Network.to_torch` where there is one for `input_scale` is read as such.
         loss : str or fastnn.losses.Loss, optional
             By default cross_entropy after a last Softmax, log_loss after a last Sigmoid, else softmax_cross_entropy for
             several outputs and mean_squared_error for one.
@@ -72,7 +73,8 @@ class Exchangeable:
         ----------
         model : keras.Model
             A Sequential model, or one whose layers are a chain, of Keras' own Dense, BatchNormalization, Flatten,
-            Dropout and activations, each used once; of Keras 3, with any backend.
+            Dropout and activations, each used once; of Keras 3, with any backend. A first Rescaling without an offset
+            becomes `input_scale`.
         loss : str or fastnn.losses.Loss, optional
             By default cross_entropy after a last Softmax, log_loss after a last Sigmoid, else softmax_cross_entropy for
             several outputs and mean_squared_error for one.
@@ -156,7 +158,8 @@ class Exchangeable:
             A file, its content, or the model: a chain of Gemm, or MatMul and Add, BatchNormalization, Flatten or
             Reshape, Dropout and activations, as the exporters of PyTorch, Keras (but for its BatchNormalization and
             PReLU) and skl2onnx (but for classifiers of two classes) write it. Where there are several outputs, the one
-            in floats is followed: the probabilities of a classifier.
+            in floats is followed: the probabilities of a classifier. A first Mul by a number above 0 becomes
+            `input_scale`.
         loss : str or fastnn.losses.Loss, optional
             By default the one that `Network.to_onnx` has noted, with its options; where there is none, or one of your
             own that is not made here (with a warning), as for `Network.from_torch`. The regularization and the notes
@@ -192,7 +195,7 @@ class Exchangeable:
         """The same network for PyTorch, with a copy of the parameters and statistics, for the same dtype.
 
         It is in evaluation mode, in which it predicts what this network predicts, to rounding; call `.train()` to train
-        it.
+        it. Its first module is a factor, which also takes tensors of uint8, if `input_scale` is not 1.
 
         Returns
         -------
@@ -219,8 +222,8 @@ class Exchangeable:
 
         It is of the earliest opset that has its operators (15; 20 with Gelu), and in the network's dtype. In float64,
         runtimes may lack an operator, and the numbers of LeakyRelu and Elu are rounded to float32, as ONNX has them.
-        Dropout, the loss with its options, the regularization and the notes are kept for `Network.from_onnx`, the
-        optimizer is not.
+        An `input_scale` is a first Mul. Dropout, the loss with its options, the regularization and the notes are kept
+        for `Network.from_onnx`, the optimizer is not.
 
         Parameters
         ----------

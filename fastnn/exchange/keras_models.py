@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.exchange.parts import Part, affine, batch_norm, plain, refuse
+from fastnn.exchange.parts import Part, affine, batch_norm, plain, refuse, scaling
 from fastnn.gate.arrays import Array
 from fastnn.layers import (
     Dropout,
@@ -109,6 +109,8 @@ def _parts(layer: Any) -> list[Part]:
         return [_batch_norm(layer, options)]
     if name == "PReLU":
         return [Part(PRelu(), {"slope": _array(layer.alpha)})]
+    if name == "Rescaling" and isinstance(options["scale"], int | float) and options["offset"] == 0:
+        return [scaling(options["scale"], layer.compute_dtype)]
     made = _without_weights(name, options, len(layer.input.shape))
     if made is None:
         raise refuse("model", f"{name} {_told(options)}", "Keras")

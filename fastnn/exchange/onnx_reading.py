@@ -8,7 +8,7 @@ import numpy as np
 
 from fastnn.exchange.onnx_graph import BATCH, OF_ESTIMATORS, Graph, load
 from fastnn.exchange.onnx_writing import OPERATORS, rounding
-from fastnn.exchange.parts import Part, affine, batch_norm, plain, refuse
+from fastnn.exchange.parts import Part, affine, batch_norm, plain, refuse, scaling
 from fastnn.layers import Dropout, Elu, Flatten, Gelu, LeakyRelu, PRelu, Silu, Softmax, Softplus, Step
 
 LAYERS = {operator: layer for layer, operator in OPERATORS.items()}
@@ -55,8 +55,8 @@ class _Reader:
         """The part of a node, with the ones before it that belong to it, and the value that it takes."""
         read: dict[str, Callable[..., tuple[Part, str] | None]] = {
             "Add": self._sum, "BatchNormalization": self._batch_norm, "Cast": self._step, "Dropout": self._dropout,
-            "Flatten": self._flatten, "Gemm": self._gemm, "MatMul": self._product, "PRelu": self._prelu,
-            "Reshape": self._reshape,
+            "Flatten": self._flatten, "Gemm": self._gemm, "MatMul": self._product, "Mul": self._scaling,
+            "PRelu": self._prelu, "Reshape": self._reshape,
         }  # fmt: skip
         names, options = self.graph.inputs(node), self.graph.attributes(node)
         found: tuple[Part, str] | None = None
@@ -110,6 +110,16 @@ class _Reader:
         taken, bias = self.graph.inputs(before), self.graph.constants[names[known.index(True)]]
         arrays = self._constants(taken)
         return self._affine(arrays[0], bias, taken[0]) if arrays else None
+
+    def _scaling(self, names: list[str], _: dict[str, Any]) -> tuple[Part, str] | None:
+        """The product of the input and a number above 0."""
+        if self.graph.x not in names:
+            return None
+        (other,) = [name for name in names if name != self.graph.x] or [self.graph.x]
+        factor = self.graph.number(other)
+        if factor is None or not factor > 0:
+            return None
+        return scaling(factor, self.graph.constants[other].dtype), self.graph.x
 
     def _batch_norm(self, names: list[str], options: dict[str, Any]) -> tuple[Part, str] | None:
         arrays = self._constants(names)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.exchange.parts import Part, imported, parts_of, refuse_to_write
+from fastnn.exchange.parts import Part, Scaling, imported, parts_of, refuse_to_write
 from fastnn.gate import notes
 from fastnn.layers import (
     Affine,
@@ -96,7 +96,9 @@ class _Writer:
             # The attribute is a float32: the variance takes the rest of it.
             arrays = arrays | {"variance": arrays["variance"] + rounding(layer.epsilon)}
         constants = [self.constant(name, value) for name, value in arrays.items()]
-        if isinstance(layer, Affine):
+        if isinstance(layer, Scaling):
+            self.node("Mul", self.constant("scale", layer.factor))
+        elif isinstance(layer, Affine):
             self.node("Gemm", *constants)
         elif isinstance(layer, BatchNorm):
             self.node("BatchNormalization", *constants, epsilon=layer.epsilon, momentum=layer.momentum)

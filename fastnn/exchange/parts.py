@@ -16,13 +16,19 @@ Made = TypeVar("Made")
 FLOATS = np.dtype(np.float32), np.dtype(np.float64)
 
 
+class Scaling(NamedTuple):
+    """What stands first for a layer where the inputs are multiplied by a number."""
+
+    factor: float
+
+
 class Part(NamedTuple):
     """A layer, and its parameters and statistics by their names without a number, such as W (inputs, outputs).
 
     outputs: how many its source says that there are for each sample, where it would mix the samples otherwise.
     """
 
-    layer: Layer
+    layer: Any  # a Layer, or Scaling
     arrays: dict[str, Array]
     outputs: int | None = None
 
@@ -30,6 +36,11 @@ class Part(NamedTuple):
 def plain(layer: Layer) -> Part:
     """The part of a layer without arrays."""
     return Part(layer, {})
+
+
+def scaling(factor: Any, dtype: Any) -> Part:
+    """The part of a first multiplication by a number of this dtype, as the shortest decimal that rounds to it."""
+    return Part(Scaling(float(str(np.dtype(dtype).type(factor)))), {})
 
 
 def affine(W: Any, b: Any) -> Part:
@@ -63,6 +74,11 @@ def network_of(kind: type[Made], parts: Sequence[Part], name: str, loss: Any, in
     if len(dtypes) > 1 or given[0].dtype not in FLOATS:
         came = f"{' and '.join(dtypes)}; convert it to float32 first"
         raise TypeError(f"{name}: expected parameters of one dtype, float32 or float64, got {came}")
+    if isinstance(parts[0].layer, Scaling):
+        options["input_scale"], parts = parts[0].layer.factor, parts[1:]
+    if any(isinstance(part.layer, Scaling) for part in parts):
+        came = "one between layers; multiply the weights after it"
+        raise ValueError(f"{name}: expected a multiplication by a number only of the inputs, got {came}")
     parts = parts if loss is not None else _without_last_identities(parts)
     layers = [part.layer for part in parts]
     if input_shape is None and layers[0].own_input_shape() is None:
@@ -90,8 +106,9 @@ def network_of(kind: type[Made], parts: Sequence[Part], name: str, loss: Any, in
 
 
 def parts_of(network: Any) -> list[Part]:
-    """The parts of a network; the arrays are its own memory."""
-    counts, named, parts = Counter[str](), {**network.params, **network.statistics}, []
+    """The parts of a network, after its Scaling if it has one; the arrays are its own memory."""
+    counts, named = Counter[str](), {**network.params, **network.statistics}
+    parts = [] if network.input_scale == 1.0 else [Part(Scaling(network.input_scale), {})]
     shape = network.input_shape
     for layer in network.layers:
         mine = {}

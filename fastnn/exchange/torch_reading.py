@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from fastnn.exchange.parts import Part, affine, batch_norm, imported, plain, refuse
+from fastnn.exchange.parts import Part, affine, batch_norm, imported, plain, refuse, scaling
 from fastnn.exchange.torch_rows import ROWS, Row
 from fastnn.exchange.torch_tracing import chain_of, evaluating, is_batch_size, is_size
 from fastnn.gate.arrays import Array
@@ -111,7 +111,7 @@ def _activation(row: Row, option: Callable[[str, Any], Any]) -> Part:
 
 def _part_of_module(torch: Any, module: Any) -> Part:
     """The part of one of torch.nn's modules."""
-    from fastnn.exchange import torch_step
+    from fastnn.exchange import torch_scale, torch_step
 
     nn, kind = torch.nn, type(module)
     if kind is nn.Linear:
@@ -130,6 +130,8 @@ def _part_of_module(torch: Any, module: Any) -> Part:
         return plain(Flatten())
     if kind is torch_step.Step:
         return plain(Step())
+    if kind is torch_scale.Scale:
+        return scaling(module.factor.item(), str(module.factor.dtype).removeprefix("torch."))
     for row in ROWS:
         if kind is getattr(nn, row.module):
             return _activation(row, lambda name, default: getattr(module, name, default))

@@ -29,11 +29,12 @@ def evaluating(module: Any) -> Iterator[None]:
 
 def chain_of(torch: Any, module: Any) -> tuple[Any, list[Any]]:
     """The module in which the calls name others, and the nodes of the calls."""
+    from fastnn.exchange.torch_scale import Scale
     from fastnn.exchange.torch_step import Step
 
     class Tracer(torch.fx.Tracer):  # type: ignore[misc]
         def is_leaf_module(self, module: Any, name: str) -> bool:
-            return type(module) is Step or bool(super().is_leaf_module(module, name))
+            return type(module) in (Scale, Step) or bool(super().is_leaf_module(module, name))
 
     _refuse_hooks(module)
     tracer = Tracer()

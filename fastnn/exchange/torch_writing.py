@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastnn.exchange.parts import Part, imported, parts_of, refuse_to_write
+from fastnn.exchange.parts import Part, Scaling, imported, parts_of, refuse_to_write
 from fastnn.exchange.torch_rows import ROWS
 from fastnn.layers import Affine, BatchNorm, Dropout, Flatten, PRelu, Softplus, Step
 
@@ -12,11 +12,11 @@ SOFTPLUS_BORDER = 40.0  # above it PyTorch's is x itself, which is exact in floa
 def torch_module(network: Any) -> Any:
     """The network as a module; see Network.to_torch."""
     torch = imported("torch", "torch")
-    modules = [_module(torch, part) for part in parts_of(network)]
+    modules = [_module(torch, part, network.dtype) for part in parts_of(network)]
     return torch.nn.Sequential(*modules).eval()
 
 
-def _module(torch: Any, part: Part) -> Any:
+def _module(torch: Any, part: Part, dtype: Any) -> Any:
     layer, arrays = part.layer, part.arrays
     nn, skip = torch.nn, torch.nn.utils.skip_init  # it draws no initial values from the user's generator
     tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
@@ -36,6 +36,10 @@ def _module(torch: Any, part: Part) -> Any:
         return nn.Dropout(layer.rate)
     if isinstance(layer, Flatten):
         return nn.Flatten()
+    if isinstance(layer, Scaling):
+        from fastnn.exchange import torch_scale
+
+        return torch_scale.Scale(layer.factor, getattr(torch, dtype.name))
     if isinstance(layer, Step):
         from fastnn.exchange import torch_step
 

@@ -25,8 +25,7 @@ def place_of(network: "Network", x: Array) -> str:
     for name, value in named.items():
         if not np.isfinite(value).all():
             return f"{name} of {owners[name]}"
-    rows = x.reshape(len(x), *engine.input_shape)
-    for i, output in enumerate(passes.outputs(engine, rows, check_finite=False)):
+    for i, output in enumerate(passes.outputs_of_rows(engine, x)):
         if not np.isfinite(output).all():
             return f"the outputs of layers[{i}], {engine.layers[i]}"
     return AFTER_THE_OUTPUTS + (", or in the batch's variances that BatchNorm takes" if network.statistics else "")

@@ -64,9 +64,10 @@ class Factory:
             str(network.engine.loss),
             str(network.regularization),
             str(network.dtype),
+            network.input_scale,
         )
         if self.kind not in (None, kind):
-            same = "the same inputs, outputs, loss, regularization and dtype"
+            same = "the same inputs, outputs, loss, regularization, dtype and input_scale"
             expected = f"network_factory: expected networks of {same}, {self.kind}"
             raise ValueError(f"{expected}, got {kind}; let only their hidden layers differ")
         self.made.add(network)

@@ -17,7 +17,7 @@ from fastnn.engine.parameters import Parameters
 from fastnn.engine.perturbation import METHODS, step_size
 from fastnn.engine.plan import rows_of_layers, table_of_layers
 from fastnn.engine.regularization import Regularization
-from fastnn.engine.workspace import INDEX, NO_ORDER
+from fastnn.engine.workspace import NO_ORDER
 from fastnn.errors import TrainingDivergedError
 from fastnn.exchange.exchangeable import Exchangeable
 from fastnn.gate import arrays, checks, notes
@@ -57,6 +57,9 @@ class Network(Exchangeable):
     input_shape : tuple of int, optional
         The shape of one sample, such as (1, 28, 28), if the first layer is no Affine, which has its own. Data are
         then (N, *input_shape).
+    input_scale : float
+        All methods multiply x by it, whatever its dtype: the first layer gets dtype(x) * dtype(input_scale), so that
+        1/255 takes images of bytes. It is above 0.
 
     Attributes
     ----------
@@ -98,12 +101,13 @@ class Network(Exchangeable):
         n_threads: int | None = None,
         regularization: Regularization | None = None,
         input_shape: Sequence[int] | int | None = None,
+        input_scale: float = 1.0,
     ) -> None:
         for name in ("forward", "loss", "gradient", "backward"):
             if getattr(type(self), name, None) is not getattr(Network, name, None):
                 advice = "define a loss by fastnn.loss, a layer by fastnn.layer, or train by Network.backward"
                 warnings.warn(f"fit and step do not call {type(self).__name__}.{name}; {advice}", stacklevel=3)
-        self._engine = Engine(layers, loss, dtype, regularization, input_shape)
+        self._engine = Engine(layers, loss, dtype, regularization, input_shape, input_scale)
         self.n_threads = n_threads
         check_outputs(self._engine.formula, self._engine.plan.layers[-1], self.output_shape)
         self.history: History | None = None
@@ -187,6 +191,11 @@ class Network(Exchangeable):
     def input_shape(self) -> Shape:
         """The shape of one sample: (D,), or (C, H, W) of images."""
         return self._engine.input_shape
+
+    @property
+    def input_scale(self) -> float:
+        """The factor of all inputs; chosen when the network is made."""
+        return self._engine.input_scale.factor
 
     @property
     def output_shape(self) -> Shape:
@@ -334,7 +343,7 @@ class Network(Exchangeable):
         dy : array (N, K)
             The gradient of your loss by `predict(x)`; divide it by N if the loss is a mean.
         need_dx : bool
-            Also return the gradient by x.
+            Also return the gradient by x, as it is before `input_scale` multiplies it.
 
         Returns
         -------
@@ -446,7 +455,8 @@ class Network(Exchangeable):
         return table_of_layers(self._rows())
 
     def _rows(self) -> list[tuple[str, str, str]]:
-        title = f"loss {self.loss_name}, {self.dtype}"
+        scale = "" if self._engine.input_scale.is_one else f", input_scale {self.input_scale:.6g}"
+        title = f"loss {self.loss_name}, {self.dtype}{scale}"
         return rows_of_layers(self._engine.layers, self._engine.shapes, title)
 
     def _repr_html_(self) -> str:
@@ -459,23 +469,8 @@ class Network(Exchangeable):
         penalty = "" if self.regularization.is_none else f", regularization={self.regularization!r}"
         tells = self._engine.layers[0].own_input_shape() is not None
         shape = "" if tells else f", input_shape={self.input_shape}"
-        return f'Network([{layers}], loss={loss}, dtype="{self.dtype}"{penalty}{shape})'
-
-    def _plain_targets(self, x: Any, t: Any) -> tuple[Array, Array] | None:
-        """The labels and the dense targets, if the kernel alone can check x and t; else None."""
-        engine = self._engine
-        dtype, values = engine.values.dtype, engine.memory
-        if not (arrays.is_plain(x, dtype) and x.shape[1:] == engine.input_shape and x.base is not values):
-            return None
-        if not engine.has_plain_targets:  # a user's loss may take anything; others are images
-            return None
-        if arrays.is_plain(t, dtype):
-            t = t.reshape(-1, 1) if t.ndim == 1 else t
-            return (NO_ORDER, t) if t.shape == (len(x), engine.outputs) and t.base is not values else None
-        plain = (
-            engine.formula.takes_labels and engine.outputs > 1 and arrays.is_plain(t, INDEX) and t.shape == x.shape[:1]
-        )
-        return (t, engine.no_targets) if plain else None
+        scale = "" if self._engine.input_scale.is_one else f", input_scale={self.input_scale}"
+        return f'Network([{layers}], loss={loss}, dtype="{self.dtype}"{penalty}{shape}{scale})'
 
     def _train_batch(self, x: Any, t: Any, optimizer: Optimizer | None, check_finite: bool) -> tuple[float, Array]:
         """Run one batch: return its mean loss and, without an optimizer, the gradient.
@@ -485,7 +480,7 @@ class Network(Exchangeable):
         result: Batches = (0, 0.0, 0, REFUSED)
         if check_finite is not True:
             check_finite = arrays.flag("check_finite", check_finite)
-        if targets := self._plain_targets(x, t):
+        if targets := at_once.plain_targets(self._engine, x, t):
             rows = x if self._engine.takes_rows else x.reshape(len(x), self.inputs)
             result, penalty, gradient = self._run_batch((rows, *targets), optimizer, (True, check_finite))
         if result[3] == REFUSED:  # the gate says why, outside the lock: it may call a user's code

@@ -20,8 +20,13 @@ from fastnn.optimizers import NO_RULE
 
 
 def outputs(network: Engine, x: Any, check_finite: bool) -> list[Array]:
-    """See `Network.outputs_of_layers`; each layer predicts by itself from the outputs of the one before it."""
-    x, found = _samples(network, x, check_finite), []
+    """See `Network.outputs_of_layers`."""
+    return outputs_of_rows(network, network.prepare_rows("x", x, check_finite, allow_empty=True))
+
+
+def outputs_of_rows(network: Engine, x: Array) -> list[Array]:
+    """As `outputs`, for prepared rows; each layer predicts by itself from the outputs of the one before it."""
+    found = []
     parameters, statistics = iter(network.params.values()), iter(network.statistics.values())
     for layer, before, after in zip(network.layers, network.shapes, network.shapes[1:], strict=False):
         if layer.is_view:
@@ -43,24 +48,19 @@ def backward(
 ) -> dict[str, Array] | tuple[dict[str, Array], Array]:
     """See `Network.backward`."""
     need_dx = arrays.flag("need_dx", need_dx)
-    x = _samples(network, x, check_finite)
+    x = network.prepare_rows("x", x, check_finite, allow_empty=True)
     dy = arrays.floats("dy", dy, (len(x), *network.output_shape), **_options(network, check_finite))
     workspace, gradients = _run(network, x, dy.reshape(len(x), network.outputs), need_dx)
     named = dict(Parameters(gradients, network.places))
     if not need_dx:
         return named
-    return named, _tensor(workspace, "tensor_gradients", workspace.table[0], len(x)).reshape(-1, *network.input_shape)
+    dx = _tensor(workspace, "tensor_gradients", workspace.table[0], len(x)).reshape(-1, *network.input_shape)
+    return named, network.input_scale.of(dx)  # by the inputs before they were scaled
 
 
 def _options(network: Engine, check_finite: bool) -> dict[str, Any]:
     finite = arrays.flag("check_finite", check_finite)
     return {"dtype": network.dtype, "rounding": True, "finite": finite, "option": arrays.CHECK_FINITE}
-
-
-def _samples(network: Engine, x: Any, check_finite: bool) -> Array:
-    options = _options(network, check_finite)
-    samples: Array = arrays.floats("x", x, ("N", *network.input_shape), **options, allow_empty=True)
-    return samples.reshape(len(samples), network.inputs)
 
 
 def accuracy(network: Engine, x: Any, t: Any, check_finite: bool, y: Array | None) -> float:
@@ -75,9 +75,7 @@ def accuracy(network: Engine, x: Any, t: Any, check_finite: bool, y: Array | Non
     if is_single:
         data = network.prepare(x, t, check_finite)
     else:
-        finite = arrays.flag("check_finite", check_finite)
-        options: Any = {"dtype": network.dtype, "rounding": True, "finite": finite, "option": arrays.CHECK_FINITE}
-        x = arrays.floats("x", x, ("N", *network.input_shape), **options).reshape(-1, network.inputs)
+        x = network.prepare_rows("x", x, check_finite)
         try:
             data = x, *arrays.targets("t", t, len(x), network.outputs, network.dtype)
         except ValueError as error:

@@ -96,7 +96,7 @@ def load(path: str | os.PathLike[str]) -> Network:
     """
     with contents.opened(paths.file_name(path)) as reader:
         described, snapshot = contents.read(reader)
-        options = described.dtype, described.regularization, described.input_shape
+        options = described.dtype, described.regularization, described.input_shape, described.input_scale
         network = Network.of(Engine(described.layers, described.loss, *options))
         network.notes.update(contents.read_notes(reader))
     network.engine.restore(snapshot)

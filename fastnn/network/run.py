@@ -159,7 +159,7 @@ class Run:
         if request.validation is None and not request.metrics:
             return row
         x, labels, dense = self.source.data if request.validation is None else request.validation
-        y = engine.predict(x.reshape(len(x), *engine.input_shape), check_finite=False)
+        y = engine.outputs_of(x)
         if request.validation is not None:
             measured = engine.measure(y.reshape(len(x), engine.outputs), labels, dense)
             row["validation_loss"], row["validation_accuracy"] = measured

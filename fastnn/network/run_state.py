@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # The bounds of the places that generators keep: NumPy does not check them, and would read beside their arrays.
 PLACES = {"pos": 624, "buffer_pos": 4}
 MOST = 2**53
+NEW_SETTINGS = {"input_scale": "1.0"}  # which came later, with their values before
 
 
 def tree_of(run: "Run") -> dict[str, Any]:
@@ -73,6 +74,7 @@ def _settings(network: "Network", request: Request) -> dict[str, str]:
     return {
         "layers": f"[{', '.join(map(str, network.layers))}]",
         "input_shape": str(network.input_shape),
+        "input_scale": str(network.input_scale),
         "loss": repr(network.engine.loss),
         "dtype": network.dtype.name,
         "regularization": repr(network.regularization),
@@ -117,6 +119,7 @@ def _text_of_arrays(values: Sequence[Array]) -> str:
 
 def refuse_other_settings(path: str, there: Any, here: Mapping[str, str]) -> None:
     """Refuse to go on with other arguments than a checkpoint's: the bits would be no longer the run's."""
+    there = NEW_SETTINGS | there if isinstance(there, dict) else there
     if not isinstance(there, dict) or there.keys() != here.keys():
         raise ModelFileError(f"{path}: settings: expected {', '.join(here)}, got others; {REPAIR}")
     for name, wanted in there.items():

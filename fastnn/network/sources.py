@@ -10,7 +10,7 @@ from fastnn.engine import threads
 from fastnn.engine.engine import lone_row
 from fastnn.engine.indexing import Index, index_for
 from fastnn.engine.workspace import NO_ORDER, NO_WEIGHTS
-from fastnn.gate import arrays, checks
+from fastnn.gate import checks
 from fastnn.gate.arrays import Array
 from fastnn.gate.returned import pinned
 
@@ -111,7 +111,10 @@ class RowsOfFile(Rows):
         rows: Any = slice(first * size, min(last * size, self.samples))
         some = self.order[rows] if self.order.size else rows
         x, labels, dense = self.data
-        data = converted(self.network, "x", x[some], False), labels[some] if len(labels) else labels
+        data = (
+            self.network.engine.prepare_rows("x", np.asarray(x[some]), False),
+            labels[some] if len(labels) else labels,
+        )
         weights = self.weights[some] if len(self.weights) else self.weights
         all_dense = np.ascontiguousarray(dense[some]) if len(dense) else dense
         return Part((*data, all_dense, NO_ORDER), (0, last - first, size), weights, last - first)
@@ -237,15 +240,10 @@ class Source(Protocol):
 
 def is_in_file(network: "Network", x: Any) -> bool:
     """Whether x is an array in a file that would be copied as a whole to become one that kernels take."""
-    return isinstance(x, np.memmap) and not (x.dtype == network.dtype and x.flags.c_contiguous and x.flags.aligned)
-
-
-def converted(network: "Network", name: str, x: Any, finite: bool) -> Array:
-    """Rows as kernels take them."""
-    engine = network.engine
-    options: Any = {"dtype": engine.dtype, "rounding": True, "finite": finite, "option": arrays.CHECK_FINITE}
-    rows: Array = arrays.floats(name, np.asarray(x), ("N", *engine.input_shape), **options)
-    return rows.reshape(len(rows), engine.inputs)
+    if not isinstance(x, np.memmap):
+        return False
+    is_plain = x.dtype == network.dtype and x.flags.c_contiguous and x.flags.aligned
+    return not (is_plain and network.engine.input_scale.is_one)
 
 
 def rows_in_file(network: "Network", x: Any, t: Any, check_finite: bool) -> Prepared:
@@ -253,5 +251,5 @@ def rows_in_file(network: "Network", x: Any, t: Any, check_finite: bool) -> Prep
     rows = max(1, NUMBERS_AT_ONCE // network.inputs)
     for first in range(0, max(1, len(x)), rows):
         name = "x" if len(x) <= rows else f"x[{first}:{first + rows}]"
-        converted(network, name, x[first : first + rows], check_finite)
+        network.engine.prepare_rows(name, np.asarray(x[first : first + rows]), check_finite)
     return x, *network.engine.prepare_targets("t", t, len(x), check_finite)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
-from fastnn.engine.engine import LARGEST_KEPT
+from fastnn.engine.predictions import LARGEST_KEPT
 from fastnn.gate.arrays import Array
 from fastnn.network import Network
 from fastnn.sklearn.batches import Samples

@@ -1,6 +1,6 @@
 """What stands in a file of a network: its texts and arrays by name, written to a container and read from it.
 
-Format version 5 holds, in a .npz or a .safetensors file:
+Format version 6 holds, in a .npz or a .safetensors file:
 
     header.json        the network's description: see header.py
     notes.json         if there are any: `Network.notes`, a JSON object

@@ -1,10 +1,10 @@
 """The header of a model file: a network's description as JSON, written and checked.
 
-It holds a network's layers, the shape of one sample, its loss with its options, its regularization, its dtype, the
-names and shapes of its parameters, the optimizer's update, its class with its numbers, the number of updates, and
-dropout's seed and number of draws. Format version 5 has the fields of 4. Earlier versions stay readable: 3 lacks the
-shape of a sample, 2 also the optimizer's class and numbers, 1 also the loss's options, regularization, updates and
-dropout.
+It holds a network's layers, the shape of one sample, the scale of the inputs, its loss with its options, its
+regularization, its dtype, the names and shapes of its parameters, the optimizer's update, its class with its numbers,
+the number of updates, and dropout's seed and number of draws. Earlier format versions stay readable: 5 and 4 lack the
+scale of the inputs, 3 also the shape of a sample, 2 also the optimizer's class and numbers, 1 also the loss's options,
+regularization, updates and dropout.
 """
 
 import itertools
@@ -16,6 +16,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastnn.engine.engine import Snapshot
+from fastnn.engine.inputs import check_scale
 from fastnn.engine.plan import parameter_shapes
 from fastnn.engine.regularization import Regularization
 from fastnn.errors import ModelFileError
@@ -32,13 +33,14 @@ if TYPE_CHECKING:
     from fastnn.network.network import Network
 
 NAME = "header.json"
-FORMAT, FORMAT_VERSION = "fastnn network", 5
+FORMAT, FORMAT_VERSION = "fastnn network", 6
 FIELDS = ("format", "format_version", "fastnn_version", "layers", "loss", "dtype", "parameters", "optimizer")
 # By the version that introduced them, with their values before it.
 NEW_FIELDS: dict[int, dict[str, Any]] = {
     2: {"loss_options": {}, "regularization": vars(Regularization()), "steps": 0, "seed": 0, "draws": 0},
     3: {"optimizer_options": None},
     4: {"input_shape": None},
+    6: {"input_scale": 1.0},
 }
 # Fields of layers and optimizers that came later than their class, with their values before.
 NEW_OPTIONS = {"epsilon_uncorrected": False}
@@ -79,6 +81,7 @@ def describe(network: "Network", snapshot: Snapshot) -> bytes:
         "draws": snapshot.draws,
         "optimizer_options": optimizer_entry(snapshot.optimizer),
         "input_shape": list(network.input_shape),
+        "input_scale": network.input_scale,
     }
     text = json.dumps(header, allow_nan=False).encode()
     if len(text) > LARGEST_HEADER:
@@ -115,6 +118,7 @@ class Description(NamedTuple):
     version: int
     layers: list[Layer]
     input_shape: Any  # a list of int; None before version 4: the first layer has it
+    input_scale: float
     loss: Loss
     regularization: Regularization
     dtype: DType
@@ -181,6 +185,7 @@ def _check_fields(header: dict[str, Any]) -> Description:
         header["format_version"],
         layers,
         shape,
+        check_scale(header["input_scale"], dtype),
         _options("loss_options", LOSSES[_choice("loss", header["loss"], LOSSES)], header["loss_options"]),
         _options("regularization", Regularization, header["regularization"]),
         dtype,
