@@ -10,6 +10,7 @@ import numpy as np
 
 from fastnn.engine import threads
 from fastnn.engine.interpreters import jobs, perturbing
+from fastnn.engine.interpreters.along import MORE_ROWS
 from fastnn.engine.losses import sum_of_losses
 from fastnn.engine.pace import SECONDS_PER_CALL
 from fastnn.engine.plan import PERTURBING, Plan
@@ -18,6 +19,7 @@ from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.kernels.doors import make_all
 from fastnn.kernels.frames import BREADTH, EACH_PLACE, HEIGHT, IS_MATRIX
+from fastnn.operations.base import Layer
 
 # The most elements and columns of a block of changes, which should stay in the cache.
 BLOCK_SIZE, MOST_COLUMNS = 1 << 16, 2048
@@ -127,8 +129,9 @@ class Perturbation:
         self.loss = self.plan.loss_of_labels if self.labels.size else self.plan.loss
         parts = perturbing.perturb_part, perturbing.prepare_part, perturbing.prepare, perturbing.perturb
         layers = self.plan.layers
-        along = layers[-1].spreads_by_prepared and self.loss.change_along is not None and len(layers) > 1
-        self.numbers_along = self.loss.numbers_along * math.prod(self.plan.shapes[-1][0]) if along else 0
+        along = [] if self.loss.change_along is None else _operations_along(layers)
+        inputs = [math.prod(self.plan.shapes[i][0]) for i in along]
+        self.numbers_along, self.most_along = self.loss.numbers_along * sum(inputs), max(inputs, default=0)
         # Whether changes come to the loss in other ways than along the last operation's slopes, or by one output.
         mixes = not all(layer.takes_elements for layer in layers[1:-1])
         movable = np.flatnonzero(self.plan.operations[:, jobs.PARAMETERS]).tolist()
@@ -136,6 +139,11 @@ class Perturbation:
         loss = [self.loss.change_of_one, self.loss.prepare, *self.loss[4 : 6 if along else 4]]
         make_all([*self.plan.units(PERTURBING), *parts, *loss, *([self.loss.change] if self.follows else [])], DOUBLE)
         self.table = self.plan.table(DOUBLE, PERTURBING)
+        self.table[:, jobs.ALONG] = -1
+        self.table[along, jobs.ALONG] = np.cumsum([0, *inputs])[: len(along)]
+        outputs = int(self.table[-1, jobs.WIDTH_OUT])
+        products = self.table[along][:, [jobs.WIDTH_IN, jobs.WIDTH_OUT]].astype(np.float64).prod(axis=1)
+        self.work_along = 2.0 * outputs * float(products.sum())
         self.prepared = np.zeros_like(self.values)
         self._costs: dict[int, float] = {}
         self.parameters = [
@@ -164,7 +172,7 @@ class Perturbation:
         steps = np.stack([(self.values + multiple * scale) - self.values for multiple in points])
         changes = np.zeros((len(points), self.values.size))
         work = [self._work(entries.operation, 1, len(points)) for entries in self.parameters]
-        most = MOST_FLOP / max(work, default=1.0)
+        most = MOST_FLOP / max([*work, self.work_along, 1.0])
         rows = max(1, min(len(self.x), TENSOR_BYTES // (8 * (self.plan_columns + self.numbers_along)), int(most)))
         for first in range(0, len(self.x), rows):
             self._add(multiples, step, slice(first, first + rows), only, changes)
@@ -198,7 +206,7 @@ class Perturbation:
         """Add the changes of some samples' losses to `changes`."""
         x = np.ascontiguousarray(self.x[some], np.float64)
         memory = self._memory(x, self._targets(some), points, step, changes)
-        threads.run(perturbing.prepare, self.plan.flop * len(x), memory.job, n_threads=self.parts)
+        threads.run(perturbing.prepare, (self.plan.flop + self.work_along) * len(x), memory.job, n_threads=self.parts)
         if not np.isfinite(self._loss(memory.outputs, some)):
             changes += np.nan  # the mean loss is not finite, whatever moves
             return
@@ -241,6 +249,7 @@ class Perturbation:
             "tensors": np.empty(samples * self.plan_columns),
             "prepared_outputs": np.empty((samples, outputs)),
             "along": np.empty(samples * self.numbers_along),
+            "slopes": np.empty(self.parts * 2 * (outputs + MORE_ROWS) * self.most_along),
             "points": points,
             "step": step,
             "changes": changes,
@@ -259,6 +268,7 @@ class Perturbation:
             jobs.COLUMNS: columns,
             jobs.WIDEST: widest,
             jobs.OWN: own,
+            jobs.NUMBERS_ALONG: self.loss.numbers_along,
         }
         table = [0] * jobs.JOB_SIZE
         for slot, number in numbers.items():
@@ -312,10 +322,22 @@ class Perturbation:
         if o not in self._costs:
             first = o if self._moves_by_forward(o) else o + 1
             mixing = [row for row in self.table[first:] if first == o or not row[jobs.TAKES_ELEMENTS]]
+            mixing = mixing[-1:] if mixing and mixing[0][jobs.ALONG] >= 0 else mixing
             after = [int(row[jobs.WIDTH_OUT]) for row in mixing]
             changed = sum(20.0 * width for width in after) + sum(2.0 * a * b for a, b in itertools.pairwise(after))
             self._costs[o] = 60.0 + changed
         return rows * points * self._costs[o]
+
+
+def _operations_along(layers: Sequence[Layer]) -> list[int]:
+    """The operations that get a place in "along": affine ones, behind which all are affine or homogeneous."""
+    found: list[int] = []
+    for i in range(len(layers) - 1, 0, -1):
+        if layers[i].spreads_by_prepared:
+            found = [i, *found]
+        elif not found or not layers[i].is_homogeneous:
+            break
+    return found
 
 
 class _Entries(NamedTuple):

@@ -94,6 +94,7 @@ class Layer:
     is_view: ClassVar[bool] = False  # whether its outputs are its inputs in another shape; then it has no units
     takes_elements: ClassVar[bool] = False  # whether each output comes from one input alone
     spreads_by_prepared: ClassVar[bool] = False  # whether PREPARED is d outputs / d inputs, (outputs, inputs)
+    is_homogeneous: ClassVar[bool] = False  # whether f(c x) = c f(x) for c > 0: linear on either side of 0
     kinks: ClassVar[tuple[float, ...]] = ()  # the inputs at which its derivative jumps
     penalized: ClassVar[tuple[str, ...]] = ()  # the parameters that regularization takes
     is_random: ClassVar[bool] = False  # whether it draws random numbers in training

@@ -48,6 +48,7 @@ class PRelu(ColumnLayer):
 
     slope: float = 0.25
 
+    is_homogeneous = True
     kinks = (0.0,)
     init_before = "he"
     units = units_of_columns(prelu, _slopes, _move)

@@ -8,13 +8,20 @@ matrix, a *block*: a row for each element of a tensor, and a column for each sam
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fastnn.engine.interpreters import jobs
+from fastnn.engine.interpreters.along import choose, place_along, scales_along
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import call, get, put
 from fastnn.kernels.compile import kernel
 from fastnn.kernels.frames import CHANGE, FOLLOW, FORWARD, PLACE, SPREAD, reals_of
-from fastnn.kernels.views import matrix, part
+from fastnn.kernels.simd import bits, from_bits
+from fastnn.kernels.small_changes import SMALL
+from fastnn.kernels.views import matrix, part, vector_at
 from fastnn.operations.moved_elements import BLOCK, COLUMNS
+
+LINES = 5  # of `columns` numbers in a space
 
 
 class Space(NamedTuple):
@@ -26,16 +33,9 @@ class Space(NamedTuple):
     work: Any  # (columns,)
     changes: Any  # (columns,)
     losses: Any  # (columns,)
+    single: Any  # (columns,), the losses of one element
     steps: Any  # (columns,)
     own: Any  # a copy of the parameters of one operation
-
-
-@kernel
-def choose(job: Any, operations: Any, i: int, frame: Any) -> None:
-    """Set a frame to operation i and all samples."""
-    jobs.choose_operation(job, operations, i, frame)
-    jobs.choose_rows(operations, i, 0, get(job, jobs.SAMPLES), frame)
-    put(frame, frames.PREPARED, get(job, jobs.AT_PREPARED) + jobs.REAL * jobs.place_of(operations, i, 0, PLACE))
 
 
 @kernel
@@ -161,22 +161,21 @@ def _spread_as_it_is(rows: int, frame: Any) -> None:
 
 
 @kernel
-def _take_loss(job: Any, operations: Any, unit: int, losses: int, frame: Any) -> None:
-    """Call a unit of the loss for a frame's changes; the changes of the losses go to an address."""
+def _take_loss(job: Any, operations: Any, unit: int, inputs: int, losses: int, frame: Any) -> None:
+    """Call a unit of the loss for a frame's changes, of so many inputs; the changes of losses go to an address."""
     count = operations.shape[0]
     choose(job, operations, count - 1, frame)
+    put(frame, frames.INPUTS, inputs)
     put(frame, frames.NUMBERS, get(job, jobs.AT_NUMBERS) + jobs.REAL * jobs.NUMBERS_EACH * count)
     put(frame, frames.DENSE, get(job, jobs.AT_DENSE))
     put(frame, frames.PREPARED, get(job, jobs.AT_PREPARED_OUTPUTS))
     put(frame, frames.LOSSES, losses)
-    put(frame, frames.SLOPES, get(job, jobs.AT_PREPARED) + jobs.REAL * jobs.place_of(operations, count - 1, 0, PLACE))
-    put(frame, frames.ALONG, get(job, jobs.AT_ALONG))
     call(unit, frame)
 
 
 @kernel
-def follow_block(job: Any, operations: Any, i: int, frame: Any, space: Space) -> None:
-    """The losses of a space if the inputs of operation i change by the block at space.one, which is overwritten."""
+def follow_block(job: Any, operations: Any, i: int, frame: Any, space: Space, losses: int) -> None:
+    """The losses at an address if the inputs of operation i change by the block at space.one, which is overwritten."""
     count, one, other = operations.shape[0], space.one, space.other
     for later in range(i, count):
         choose(job, operations, later, frame)
@@ -192,7 +191,67 @@ def follow_block(job: Any, operations: Any, i: int, frame: Any, space: Space) ->
         one, other = other, one
     put(frame, frames.CHANGES, one)
     put(frame, frames.OTHER, space.work)
-    _take_loss(job, operations, get(job, jobs.LOSS_CHANGE), space.losses, frame)
+    _take_loss(job, operations, get(job, jobs.LOSS_CHANGE), operations[count - 1, jobs.WIDTH_IN], losses, frame)
+
+
+@kernel
+def _follow_single(job: Any, operations: Any, i: int, s: int, c: int, frame: Any, space: Space) -> None:
+    """Put losses of a space right for sample s if input COLUMN + c of operation i alone changes, by CHANGES."""
+    run, j, width = get(frame, frames.RUN), get(frame, frames.COLUMN), get(frame, frames.WIDTH)
+    samples, count = get(frame, frames.SAMPLES), get(frame, frames.SAMPLE_COUNT)
+    changes, points = get(frame, frames.CHANGES), run // width
+    one, moved = vector_at(space.work, points, 0.0), vector_at(changes, count * run, 0.0)
+    for p in range(points):
+        one[p] = moved[s * run + p * width + c]
+    choose(job, operations, i, frame)
+    put(frame, frames.SAMPLES, samples + jobs.INTEGER * s)
+    put(frame, frames.SAMPLE_COUNT, 1)
+    put(frame, frames.RUN, points)
+    put(frame, frames.COLUMN, j + c)
+    put(frame, frames.WIDTH, 1)
+    put(frame, frames.CHANGES, space.work)
+    put(frame, frames.OTHER, space.one)
+    jobs.call_unit(operations, i, SPREAD, frame)
+    follow_block(job, operations, i + 1, frame, space, space.single)
+    single, losses = vector_at(space.single, points, 0.0), vector_at(space.losses, count * run, 0.0)
+    for p in range(points):
+        losses[s * run + p * width + c] = single[p]
+    put(frame, frames.SAMPLES, samples)
+    put(frame, frames.SAMPLE_COUNT, count)
+    put(frame, frames.RUN, run)
+    put(frame, frames.COLUMN, j)
+    put(frame, frames.WIDTH, width)
+    put(frame, frames.CHANGES, changes)
+
+
+@kernel
+def _take_loss_along(job: Any, operations: Any, i: int, frame: Any, space: Space) -> None:
+    """A space's losses if inputs of operation i change by CHANGES: along the slopes, but for changes across a kink."""
+    last, points = operations.shape[0] - 1, get(job, jobs.AT_POINTS + 1)
+    slopes = get(job, jobs.AT_PREPARED) + jobs.REAL * jobs.place_of(operations, i, 0, PLACE)
+    put(frame, frames.SLOPES, slopes if i == last else 0)
+    put(frame, frames.ALONG, place_along(job, operations, i))
+    inputs = operations[i, jobs.WIDTH_IN]
+    _take_loss(job, operations, get(job, jobs.LOSS_CHANGE_ALONG), inputs, space.losses, frame)
+    if i == last:
+        return
+    samples, run, width = frames.samples_of(frame), get(frame, frames.RUN), get(frame, frames.WIDTH)
+    changes = reals_of(frame, frames.CHANGES, samples.size * run)
+    for s in range(samples.size):
+        scales = part(scales_along(job, operations, i, samples[s]), get(frame, frames.COLUMN), width)
+        largest = bits(np.float64(0.0))
+        for start in range(s * run, (s + 1) * run, width):
+            some = part(changes, start, width)
+            for c in range(width):
+                largest = max(largest, bits(abs(some[c] * scales[c])))
+        if from_bits(np.int64(largest)) <= SMALL:
+            continue
+        for c in range(width):
+            is_small = True
+            for p in range(points):
+                is_small = is_small and abs(changes[s * run + p * width + c] * scales[c]) <= SMALL
+            if not is_small:
+                _follow_single(job, operations, i, s, c, frame, space)
 
 
 @kernel
@@ -210,11 +269,11 @@ def follow(job: Any, operations: Any, first: int, frame: Any, space: Space) -> N
         i += 1
     if i == count:
         put(frame, frames.OTHER, space.work)
-        _take_loss(job, operations, get(job, jobs.LOSS_CHANGE_OF_ONE), space.losses, frame)
+        _take_loss(job, operations, get(job, jobs.LOSS_CHANGE_OF_ONE), 0, space.losses, frame)
         return
     put(frame, frames.OTHER, space.one)
-    if i == count - 1 and get(job, jobs.LOSS_CHANGE_ALONG) != 0:
-        _take_loss(job, operations, get(job, jobs.LOSS_CHANGE_ALONG), space.losses, frame)
+    if operations[i, jobs.ALONG] >= 0:
+        _take_loss_along(job, operations, i, frame, space)
         return
     choose(job, operations, i, frame)
     if jobs.has_unit(operations, i, SPREAD):
@@ -222,4 +281,4 @@ def follow(job: Any, operations: Any, first: int, frame: Any, space: Space) -> N
         i += 1
     else:
         _spread_as_it_is(operations[i - 1, jobs.WIDTH_OUT], frame)
-    follow_block(job, operations, i, frame, space)
+    follow_block(job, operations, i, frame, space, space.losses)

@@ -22,12 +22,12 @@ from fastnn.kernels.matmul import FEW_STEPS
 from fastnn.kernels.views import matrix, vector_at
 
 # Columns of a plan's row: the plan columns of the tensors that it reads and writes (INPUT: the network's input), their
-# sizes, whether it takes single elements, the numbers of its parameters and statistics, and whether a batch is taken
-# through it by columns (see engine/partition.py); then the addresses of its units by their roles (see frames.FORWARD),
-# 0 for none; then frames.PLACES_SIZE and frames.SHAPES_SIZE integers.
-READS, WRITES, WIDTH_IN, WIDTH_OUT, TAKES_ELEMENTS, PARAMETERS, STATISTICS, BY_COLUMNS = range(8)
+# sizes, whether it takes single elements, the numbers of its parameters and statistics, whether a batch is taken
+# through it by columns (see engine/partition.py), and its place in "along" (see along.py); then the addresses of its
+# units by their roles (see frames.FORWARD), 0 for none; then frames.PLACES_SIZE and frames.SHAPES_SIZE integers.
+READS, WRITES, WIDTH_IN, WIDTH_OUT, TAKES_ELEMENTS, PARAMETERS, STATISTICS, BY_COLUMNS, ALONG = range(9)
 INPUT = -1
-UNITS_AT = 8
+UNITS_AT = 9
 PLACES_AT = UNITS_AT + 19
 SHAPES_AT = PLACES_AT + PLACES_SIZE
 PLAN_COLUMNS = SHAPES_AT + SHAPES_SIZE
@@ -49,6 +49,7 @@ NUMBERS = (
     "operation", "parameter", "first", "last", "begin", "end", "columns", "widest", "own",
     "weigh", "count hits", "penalize", "clip values", "clip norm", "check targets", "statistics", "fine", "wanted",
     "measure penalty", "measures penalty", "prepare along", "change along", "next", "ahead",
+    "numbers along",
 )  # fmt: skip
 (OPERATION_COUNT, STATE_VECTORS, CAPACITY, TRAINED, PARTS, ITEM, ACCEPTS,
  LOSS, LOSS_OF_LABELS, UPDATE, OUTER, BATCH_PART, BETWEEN_STAGES, PARAMETER_PART, CLIPPED_PART, PREDICT_PART,
@@ -57,7 +58,8 @@ NUMBERS = (
  OPERATION, PARAMETER, FIRST, LAST, BEGIN, END, COLUMNS, WIDEST, OWN,
  WEIGH, COUNT_HITS, PENALIZE, CLIP_VALUES, CLIP_TO_NORM, CHECK_TARGETS, STATISTICS_PART, FINE, WANTED,
  MEASURE_PENALTY, MEASURES_PENALTY, LOSS_PREPARE_ALONG, LOSS_CHANGE_ALONG, NEXT, AHEAD,
- ) = range(54)  # fmt: skip
+ NUMBERS_ALONG,
+ ) = range(55)  # fmt: skip
 ARRAYS = (
     "operations",  # intp, the plan's
     "numbers",  # float64, the plan's
@@ -90,7 +92,8 @@ ARRAYS = (
     # For numerical gradients, all float64; see perturbing.py:
     "prepared",  # (V,), prepared from the parameters
     "prepared_outputs",  # (samples, K), prepared from the outputs
-    "along",  # (samples, numbers of the loss, inputs of the last operation), see LossUnits.prepare_along
+    "along",  # (samples, numbers along, inputs) for each operation that has a place in it, see along.py
+    "slopes",  # (parts, 2, outputs + along.MORE_ROWS, most inputs of such an operation)
     "points",  # the multiples of the step
     "step",  # (2,), see perturbing.step_taken
     "changes",  # (points, V), of the loss
@@ -102,7 +105,8 @@ JOB_SIZE = len(NUMBERS) + 2 * len(ARRAYS)
 (AT_OPERATIONS, AT_NUMBERS, AT_RATES, AT_COUNTERS, AT_VALUES, AT_GRADIENTS, AT_STATE, AT_INPUTS, AT_TENSORS,
  AT_TENSOR_GRADIENTS, AT_SCRATCH, AT_UPDATES, AT_SUMS, AT_LOSSES, AT_LOSS_SUMS, AT_HITS, AT_NUMBERS_OF_ROWS,
  AT_PENALTIES, AT_X, AT_LABELS, AT_DENSE, AT_ORDER, AT_WEIGHTS, AT_Y, AT_LISTS, AT_LIST_STARTS, AT_PREPARED,
- AT_PREPARED_OUTPUTS, AT_ALONG, AT_POINTS, AT_STEP, AT_CHANGES, AT_MEMORY, AT_SAMPLES) = PLACES.values()  # fmt: skip
+ AT_PREPARED_OUTPUTS, AT_ALONG, AT_SLOPES, AT_POINTS, AT_STEP, AT_CHANGES, AT_MEMORY,
+ AT_SAMPLES) = PLACES.values()  # fmt: skip
 SUMS = 512  # each part's float64 scratch: columns or losses that are taken at once
 
 # The seed of random numbers, the number of batches that drew some, and the number of updates of the optimizer's state.

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from fastnn.engine.interpreters import jobs
-from fastnn.engine.interpreters.changes import Space, choose, follow, follow_block
+from fastnn.engine.interpreters.along import choose, prepare_along
+from fastnn.engine.interpreters.changes import LINES, Space, follow, follow_block
 from fastnn.engine.interpreters.forward import BLOCK_ROWS, forward_rows
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import call, get, new_frame, put, zero_of
@@ -29,7 +30,7 @@ from fastnn.kernels.views import vector_at
 
 def space_size(widest: int, columns: int, own: int, scratch: int) -> int:
     """Elements of one part's memory; own: see Space; scratch: the operations' part of it."""
-    return (2 * widest + 4) * columns + own + scratch
+    return (2 * widest + LINES) * columns + own + scratch
 
 
 @kernel
@@ -37,11 +38,12 @@ def _space(job: Any, part: int, frame: Any) -> Space:
     """One part's memory, cut into pieces; the rest is the operations' scratch."""
     at, columns = jobs.row_of_part(job, jobs.AT_MEMORY, part, jobs.REAL), get(job, jobs.COLUMNS)
     block, line = jobs.REAL * get(job, jobs.WIDEST) * columns, jobs.REAL * columns
-    rest, own = at + 2 * block, at + 2 * block + 4 * line
-    before = (2 * get(job, jobs.WIDEST) + 4) * columns + get(job, jobs.OWN)
+    rest, own = at + 2 * block, at + 2 * block + LINES * line
+    before = (2 * get(job, jobs.WIDEST) + LINES) * columns + get(job, jobs.OWN)
     put(frame, frames.SCRATCH, own + jobs.REAL * get(job, jobs.OWN))
     put(frame, frames.SCRATCH_SIZE, get(job, jobs.AT_MEMORY + 1) // get(job, jobs.PARTS) - before)
-    return Space(columns, at, at + block, rest, rest + line, rest + 2 * line, rest + 3 * line, own)
+    lines = rest, rest + line, rest + 2 * line, rest + 3 * line, rest + 4 * line
+    return Space(columns, at, at + block, lines[0], lines[1], lines[2], lines[3], lines[4], own)
 
 
 @kernel
@@ -161,7 +163,7 @@ def _perturb_row(job: Any, operations: Any, row: int, samples_at: int, frame: An
             if by_forward:
                 at = place + j - jobs.place_of(operations, o, 0, PLACE)
                 _move_by_forward(operations, o, begin, own, at, frame, space)
-                follow_block(job, operations, o + 1, frame, space)
+                follow_block(job, operations, o + 1, frame, space, space.losses)
             else:
                 jobs.call_unit(operations, o, MOVE, frame)
                 follow(job, operations, o, frame, space)
@@ -178,19 +180,6 @@ def perturb_part(job: Any, part: int, parts: int) -> None:
     samples_at = jobs.row_of_part(job, jobs.AT_SAMPLES, part, jobs.INTEGER)
     for row in range(get(job, jobs.FIRST) + part, get(job, jobs.LAST), parts):
         _perturb_row(job, operations, row, samples_at, frame, space)
-
-
-@kernel
-def _prepare_along(job: Any, operations: Any, first: int, last: int, frame: Any) -> None:
-    """Prepare the loss's change along the last operation's slopes, for rows [first, last)."""
-    i, samples, outputs = operations.shape[0] - 1, get(job, jobs.SAMPLES), get(job, jobs.DATA_OUTPUTS)
-    jobs.choose_operation(job, operations, i, frame)
-    jobs.choose_rows(operations, i, first, last, frame)
-    put(frame, frames.PREPARED, get(job, jobs.AT_PREPARED_OUTPUTS) + jobs.REAL * first * outputs)
-    put(frame, frames.DENSE, get(job, jobs.AT_DENSE) + jobs.REAL * first * outputs)
-    put(frame, frames.SLOPES, get(job, jobs.AT_PREPARED) + jobs.REAL * jobs.place_of(operations, i, 0, PLACE))
-    put(frame, frames.ALONG, get(job, jobs.AT_ALONG) + jobs.REAL * first * (get(job, jobs.AT_ALONG + 1) // samples))
-    call(get(job, jobs.LOSS_PREPARE_ALONG), frame)
 
 
 @part_unit
@@ -212,7 +201,7 @@ def prepare_part(job: Any, part: int, parts: int) -> None:
             put(frame, frames.PREPARED, get(job, jobs.AT_PREPARED_OUTPUTS) + offset)
             call(get(job, jobs.LOSS_PREPARE), frame)
         if get(job, jobs.LOSS_PREPARE_ALONG) != 0:
-            _prepare_along(job, operations, first, last, frame)
+            prepare_along(job, operations, part, first, last, frame)
 
 
 @door

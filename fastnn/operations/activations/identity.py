@@ -36,5 +36,6 @@ class Identity(Activation):
 
     activation = "identity"
     work = (MOVES, MOVES)
+    is_homogeneous = True
     units = units_of(identity, _derivative)
     link = Elements(exact_slopes=True)

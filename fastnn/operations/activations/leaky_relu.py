@@ -52,6 +52,7 @@ class LeakyRelu(Activation):
     activation = "leaky_relu"
     work = (MOVES, MOVES)
     option = "slope"
+    is_homogeneous = True
     kinks = (0.0,)
     init_before = "he"
     units = units_of(leaky_relu, _derivative, _change)

@@ -43,6 +43,7 @@ class Relu(Activation):
 
     activation = "relu"
     work = (MOVES, MOVES)
+    is_homogeneous = True
     kinks = (0.0,)
     init_before = "he"
     units = units_of(relu, _derivative, _change)

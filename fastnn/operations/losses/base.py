@@ -35,10 +35,12 @@ class LossUnits(NamedTuple):
         PREPARED (ROWS, OUTPUTS), anything about the outputs TARGET that the others need.
     change_along
         As change, if all outputs change by a multiple of the same numbers: by CHANGES (samples, points, WIDTH) at c
-        times SLOPES (OUTPUTS, INPUTS) in column COLUMN + c; OTHER: scratch of OUTPUTS + WIDTH elements.
+        times SLOPES (OUTPUTS, INPUTS) in column COLUMN + c; OTHER: scratch of OUTPUTS + WIDTH elements. If SLOPES is 0,
+        the losses for d with |d ALONG[row, -1, COLUMN + c]| > SMALL mean nothing, and the caller puts them right.
     prepare_along
         ALONG (ROWS, numbers_along, INPUTS), anything that change_along needs to know about each row of outputs TARGET,
-        with the targets DENSE, and each column of SLOPES.
+        with the targets DENSE, and each column of SLOPES; last a factor by which a change is no more than
+        small_changes.SMALL where this knowledge is enough.
 
     All but the first are called in float64 only.
     """

@@ -263,7 +263,7 @@ def _changes_along(frame: Any, offset: bool) -> None:
             _change_along(steps, j, along, mass, out)
             for c in range(width):
                 reach[c] = steps[c] * largest[c]
-            if not largest_magnitude(reach) <= SMALL:
+            if get(frame, frames.SLOPES) != 0 and not largest_magnitude(reach) <= SMALL:
                 for c in range(width):
                     if not abs(reach[c]) <= SMALL:
                         for k in range(outputs):
