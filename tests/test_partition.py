@@ -105,3 +105,13 @@ def test_a_workspace_marks_the_layers() -> None:
     net.step(np.ones((129, 600), np.float32), [0, 1, 2] * 43, SGD())
     assert net._engine.workspace is not None
     assert net._engine.workspace.table[:, jobs.BY_COLUMNS].tolist() == [1, 0, 0]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_statistics_of_the_samples_themselves(shuffle: bool) -> None:
+    """A first layer that cuts the batch reads the samples, which are no tensor."""
+    x, t = np.random.default_rng(0).normal(3.0, 2.0, (60, 5)), np.arange(60) % 3
+    net = Network([BatchNorm(momentum=0.0), Affine(5, 3)], rng=0, dtype="float64", input_shape=5)
+    net.fit(x, t, epochs=1, batch_size=60, shuffle=shuffle, rng=0, progress=False)
+    assert np.allclose(net.statistics["mean1"], x.mean(axis=0), rtol=1e-12)
+    assert np.allclose(net.statistics["variance1"], x.var(axis=0, ddof=1), rtol=1e-12)

@@ -276,6 +276,7 @@ def between_stages(job: Any, part: int, parts: int) -> None:
     if operations[i, jobs.BY_COLUMNS] != 0:
         _take_columns(job, operations, i, forward, frame, part, parts)
         return
+    put(frame, frames.X, _inputs(job, 0, count, False))
     jobs.choose_operation(job, operations, i, frame)
     jobs.choose_rows(operations, i, 0, count, frame)
     units = operations[i, jobs.WIDTH_OUT]
