@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from fastnn.datasets import splits
 from fastnn.datasets.splits import TwoParts
-from fastnn.gate import arrays, checks
+from fastnn.gate import arrays, checks, sparse
 from fastnn.gate.slips import answers_slips
 
 
@@ -28,7 +28,7 @@ def k_fold(
     Parameters
     ----------
     x : (N, ...)
-        Samples of any dtype, which is kept.
+        Samples of any dtype, which is kept; or a sparse matrix, whose parts are CSR matrices.
     t : (N,) or (N, ...)
         Labels, or other values that can be sorted; of any shape where `stratify` is False.
     folds : int
@@ -57,10 +57,10 @@ def k_fold(
     (4, 2) (2, 2) [0 1]
     (4, 2) (2, 2) [0 1]
     """
-    samples, targets = arrays.anything("x", x), arrays.anything("t", t)
+    samples, targets = sparse.samples("x", x), arrays.anything("t", t)
     stratify = arrays.flag("stratify", stratify)
     splits.check_rows(samples, targets, stratify)
-    rows, count = len(samples), arrays.integer("folds", folds, minimum=2)
+    rows, count = samples.shape[0], arrays.integer("folds", folds, minimum=2)
     if count > rows:
         raise ValueError(f"folds: expected at most one for each of the {rows} samples, got {count}; pass fewer")
     generator = arrays.generator("rng", rng)
@@ -79,7 +79,7 @@ def leave_one_out(x: npt.ArrayLike, t: npt.ArrayLike) -> Iterator[TwoParts]:
     Parameters
     ----------
     x : (N, ...)
-        At least 2 samples of any dtype, which is kept.
+        At least 2 samples of any dtype, which is kept; or a sparse matrix, whose parts are CSR matrices.
     t : (N, ...)
         Their targets.
 
@@ -102,13 +102,13 @@ def leave_one_out(x: npt.ArrayLike, t: npt.ArrayLike) -> Iterator[TwoParts]:
     [1. 3.] [2.] [1]
     [1. 2.] [3.] [1]
     """
-    samples, targets = arrays.anything("x", x), arrays.anything("t", t)
+    samples, targets = sparse.samples("x", x), arrays.anything("t", t)
     splits.check_rows(samples, targets, False)
-    rows = np.arange(len(samples))
+    rows = np.arange(samples.shape[0])
     if len(rows) < 2:
         raise ValueError(f"x: expected at least 2 samples, one to test and others to train, got {len(rows)}")
     return (_parts(samples, targets, rows[rows != n], rows[rows == n]) for n in rows)
 
 
-def _parts(samples: npt.NDArray[Any], targets: npt.NDArray[Any], train: Any, test: Any) -> TwoParts:
+def _parts(samples: Any, targets: npt.NDArray[Any], train: Any, test: Any) -> TwoParts:
     return (samples[train], targets[train]), (samples[test], targets[test])

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fastnn.gate import arrays, checks
+from fastnn.gate import arrays, checks, sparse
 from fastnn.gate.slips import answers_slips
 
 Part: TypeAlias = tuple[npt.NDArray[Any], npt.NDArray[Any]]
@@ -30,7 +30,7 @@ def train_test_split(
     Parameters
     ----------
     x : (N, ...)
-        Samples of any dtype, which is kept.
+        Samples of any dtype, which is kept; or a sparse matrix, whose parts are CSR matrices.
     t : (N,) or (N, ...)
         Labels, or other values that can be sorted; of any shape where `stratify` is False.
     test_fraction : float
@@ -61,10 +61,10 @@ def train_test_split(
     >>> np.bincount(t_train), np.bincount(t_test)  # as many samples of each class
     (array([3, 3]), array([2, 2]))
     """
-    samples, targets = arrays.anything("x", x), arrays.anything("t", t)
+    samples, targets = sparse.samples("x", x), arrays.anything("t", t)
     stratify = arrays.flag("stratify", stratify)
     check_rows(samples, targets, stratify)
-    rows = len(samples)
+    rows = samples.shape[0]
     tested = _size_of_test_part(rows, arrays.real("test_fraction", test_fraction, minimum=0, below=1))
     generator = arrays.generator("rng", rng)
     order = checks.permutation("rng", generator, rows)
@@ -88,18 +88,18 @@ def sorting(name: str, labels: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
         raise TypeError(f"{name}: expected labels that sort, got different kinds; {remedy}") from error
 
 
-def check_rows(samples: npt.NDArray[Any], targets: npt.NDArray[Any], stratify: bool) -> None:
+def check_rows(samples: Any, targets: npt.NDArray[Any], stratify: bool) -> None:
     """Raise ValueError if x has no rows, t has another number of rows, or t is not (N,) where needed to stratify."""
     if samples.ndim == 0:
         raise ValueError("x: expected an array with a row for each sample, got a single value; pass x[None]")
     if targets.shape[:1] != samples.shape[:1]:
         raise ValueError(
-            f"t: expected a row for each of the {len(samples)} samples of x, got shape {targets.shape}; "
+            f"t: expected a row for each of the {samples.shape[0]} samples of x, got shape {targets.shape}; "
             "pass the targets of the same samples"
         )
     if stratify and targets.ndim != 1:
         raise ValueError(
-            f"t: expected labels of shape ({len(samples)},) to stratify by, got shape {targets.shape}; "
+            f"t: expected labels of shape ({samples.shape[0]},) to stratify by, got shape {targets.shape}; "
             "pass labels and encode them after the split, or pass stratify=False"
         )
 

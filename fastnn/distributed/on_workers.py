@@ -14,6 +14,7 @@ import numpy as np
 from fastnn.distributed import sums
 from fastnn.distributed.sums import Node
 from fastnn.engine.workspace import NO_ORDER
+from fastnn.gate import checks, sparse
 from fastnn.gate.arrays import CHECK_FINITE, Array
 from fastnn.network.network import Network
 from fastnn.network.sources import Data
@@ -87,7 +88,10 @@ def owned(piece: Piece) -> Piece:
 def prepared(network: Network, x: Any, t: Any, wanted: Wanted = ANY) -> Piece:
     """A piece of arrays, checked; float64 and float32 are converted to the network's dtype."""
     try:
-        piece = network.engine.prepare(x, t, check_finite=True)
+        if sparse.is_sparse(x):
+            checks.refuse_foreign("x", x, "x: expected arrays on a cluster")
+        prepared_x, labels, dense = network.engine.prepare(x, t, check_finite=True)
+        piece: Piece = prepared_x[:], labels, dense
     except (TypeError, ValueError) as error:
         sentence = str(error).replace(f", or pass {CHECK_FINITE}=False", "")  # which `fit` does not take
         sentence = f"{wanted.name}: {sentence}" if wanted.name else sentence

@@ -19,10 +19,11 @@ from fastnn.engine.perturbation import Model, Perturbation
 from fastnn.engine.plan import TRAINING_WORK, Compiled, check_layers, compile_plan
 from fastnn.engine.predictions import LARGEST_KEPT
 from fastnn.engine.regularization import Regularization, check_regularization, penalty_on, with_l2
+from fastnn.engine.samples import Prepared, Samples, SparseRows, sparse_rows
 from fastnn.engine.shapes import flat_targets
 from fastnn.engine.short import Way
 from fastnn.engine.workspace import INDEX, NO_ORDER, NO_WEIGHTS, Workspace, compile_for_training
-from fastnn.gate import arrays
+from fastnn.gate import arrays, sparse
 from fastnn.gate.arrays import Array
 from fastnn.gate.returned import pinned, targets
 from fastnn.layers import Layer
@@ -124,46 +125,29 @@ class Engine:
 
     def predict(self, x: Any, out: Any = None, check_finite: bool = True) -> Array:
         """See `Network.predict`."""
-        dtype = self.values.dtype
         if check_finite is not True:
             check_finite = arrays.flag("check_finite", check_finite)
-        if not (arrays.is_plain(x, dtype) and x.shape[1:] == self.input_shape):
-            x = arrays.floats("x", x, ("N", *self.input_shape), dtype=dtype, rounding=True, allow_empty=True)
-        count = x.shape[0]
-        result: Array = out
-        # Two arrays that own their memory do not share it.
-        apart = arrays.is_plain(out, dtype) and out.flags.owndata and x.flags.owndata and out is not x
-        shape = (count, self.outputs) if self.takes_rows else (count, *self.output_shape)  # unpacking takes longer
-        if not (apart and out.shape == shape):
-            inputs = (("x", x), ("the parameters", self.values))
-            result = arrays.output("out", out, shape, dtype, inputs)
-        if self.input_scale.is_one:
-            predictions.predict(self, x, result, check_finite)
-            return result
-        if check_finite:
-            arrays.check_finite("x", x, arrays.CHECK_FINITE)
-            self.input_scale.check_finite("x", x)
-        predictions.predict_in_pieces(self, x, result)
-        return result
+        return predictions.predict(self, x, out, check_finite)
 
-    def outputs_of(self, x: Array) -> Array:
+    def outputs_of(self, x: Samples) -> Array:
         """The outputs (N, *output_shape) for prepared rows."""
         y = np.empty((len(x), *self.output_shape), self.dtype)
-        predictions.predict(self, x.reshape(len(x), *self.input_shape), y, False)
+        predictions.predict_rows(self, x, y.reshape(len(x), self.outputs), False)
         return y
 
-    def prepare(
-        self, x: Any, t: Any, check_finite: bool, names: tuple[str, str] = ("x", "t")
-    ) -> tuple[Array, Array, Array]:
+    def prepare(self, x: Any, t: Any, check_finite: bool, names: tuple[str, str] = ("x", "t")) -> Prepared:
         """Data and targets as kernels take them: x (N, D), labels (N,) or empty, dense (N, K) or empty."""
         x = self.prepare_rows(names[0], x, check_finite)
-        # Data that are parameters would change while they are read.
-        x = x.copy() if np.may_share_memory(x, self.values) else x[:]
+        if not isinstance(x, SparseRows):
+            # Data that are parameters would change while they are read.
+            x = x.copy() if np.may_share_memory(x, self.values) else x[:]
         return x, *self.prepare_targets(names[1], t, len(x), check_finite)
 
-    def prepare_rows(self, name: str, x: Any, check_finite: bool, allow_empty: bool = False) -> Array:
+    def prepare_rows(self, name: str, x: Any, check_finite: bool, allow_empty: bool = False) -> Samples:
         """Data as kernels take them: (N, D), times the input scale."""
         options = self._options(check_finite)
+        if sparse.is_sparse(x):
+            return sparse_rows(name, x, self.input_shape, self.input_scale, allow_empty=allow_empty, **options)
         x = arrays.floats(name, x, ("N", *self.input_shape), **options, allow_empty=allow_empty)
         if options["finite"]:
             self.input_scale.check_finite(name, x)
@@ -193,7 +177,7 @@ class Engine:
             return self.loss.border is not None
         return bool(((dense == 0) | (dense == 1)).all() and (dense.sum(axis=1) == 1).all())
 
-    def evaluate(self, x: Array, labels: Array, dense: Array, y: Any = None) -> tuple[float, float]:
+    def evaluate(self, x: Samples, labels: Array, dense: Array, y: Any = None) -> tuple[float, float]:
         """Mean loss, penalty included, and accuracy on prepared data; y: the outputs, if they are known."""
         if self.has_plain_targets and self.takes_rows:
             learn_loss(self.way_of_loss, self.formula, self.dtype, labels.size > 0, True)
@@ -204,7 +188,7 @@ class Engine:
         """A mean loss of data and the penalty."""
         return self.regularization.data * loss + self.penalty() if self.is_penalized else loss
 
-    def measure_on(self, x: Array, labels: Array, dense: Array) -> tuple[float, float]:
+    def measure_on(self, x: Samples, labels: Array, dense: Array) -> tuple[float, float]:
         """Mean loss of the data alone, and accuracy."""
         return self.measure(self.outputs_of(x).reshape(len(x), self.outputs), labels, dense)
 
@@ -227,7 +211,7 @@ class Engine:
             self.is_penalized = not self.regularization.is_none
             self.plan.numbers[jobs.L2 - jobs.PLAN_NUMBERS] = l2  # where kernels read it
 
-    def perturbation(self, data: tuple[Array, Array, Array]) -> Perturbation:
+    def perturbation(self, data: Prepared) -> Perturbation:
         """The network on prepared data, for numerical gradients."""
         return Perturbation(Model(self.plan, self.places, self.columns, self.values), data, self.n_threads)
 
@@ -258,7 +242,7 @@ class Engine:
             self.gradients[:] = gradients
             training.apply_update(1, 0, workspace.job, self.values)
 
-    def gradient_of(self, data: tuple[Array, Array, Array]) -> dict[str, Array]:
+    def gradient_of(self, data: Prepared) -> dict[str, Array]:
         """The gradient of the mean loss on prepared data; new arrays."""
         with self.lock:
             self.run_batches((*data, NO_ORDER), None, (0, 1, len(data[0])))
@@ -267,7 +251,7 @@ class Engine:
     # Eleven parameters: one call is all that a batch costs in Python.
     def run_batches(
         self,
-        data: tuple[Array, Array, Array, Array],
+        data: tuple[Samples, Array, Array, Array],
         optimizer: Optimizer | None,
         batches: tuple[int, int, int],
         losses: float = 0.0,
@@ -282,8 +266,13 @@ class Engine:
 
         The sum of losses goes on from `losses`. check: (labels, finite inputs); weights: of the samples' losses.
         rule: the optimizer's, if it was read already. penalties: (1,), a sum to which each batch adds its number of
-        rows times the penalty on the parameters before its update. index: that of x, from which rows are then taken.
+        rows times the penalty on the parameters before its update. index: that of x, from which rows are then taken, as
+        they are if x has nothing else.
         """
+        x, labels, dense, order = data
+        is_sparse = isinstance(x, SparseRows)
+        if isinstance(x, SparseRows):
+            index, x = x.index, x.array
         parts, rows = threads.at_most(self.n_threads), batches[2]
         if rows == 1 and self.statistics_places and optimizer is not None:
             raise lone_row("batch", "train on larger batches")
@@ -292,11 +281,11 @@ class Engine:
         with self.lock:  # one batch at a time goes through the workspace
             steps = self.counters[jobs.STEPS]
             if self.workspace is None:
-                compile_for_training(self.plan, self.dtype, rule, data[1].size > 0, rows, parts)
-            state, owner, workspace = self._ready_for(
-                rule, optimizer, rows, parts, data[3].size > 0 or index is not None
-            )
-            arguments = (0, True, workspace.job, data[3], weights, *batches, losses, *check, counts_hits, *data[:3])
+                compile_for_training(self.plan, self.dtype, rule, labels.size > 0, rows, parts)
+            gathers = order.size > 0 or index is not None
+            state, owner, workspace = self._ready_for(rule, optimizer, rows, parts, gathers)
+            first = 0, True, workspace.job, order, weights, *batches, losses, *check, counts_hits
+            arguments = *first, x, labels, dense
             workspace.begin(penalties, index)
             try:
                 samples, total, hits, outcome = threads.run(training.train, work, *arguments, n_threads=parts)
@@ -310,7 +299,7 @@ class Engine:
                 self.optimizer = self.optimizer if optimizer is None else optimizer
             else:  # nothing was updated, so the state and its count stay
                 self.counters[jobs.STEPS] = steps
-            if workspace.nbytes > LARGEST_KEPT:
+            if workspace.nbytes + is_sparse * workspace.arrays["inputs"].nbytes > LARGEST_KEPT:
                 self.workspace = None
         return int(samples), float(total), int(hits), int(outcome)  # NumPy scalars without the compiler
 

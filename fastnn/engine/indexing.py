@@ -14,6 +14,7 @@ SAMPLES = 512  # elements that are looked at
 FEWEST_ELEMENTS = 1 << 16  # of data for which an index pays: 0.3 ms of training
 MOST_ELEMENTS = 1 / 3  # of a row that are not 0, on average
 WORK = 4.0  # for each element, when it is asked whether threads pay
+FILLING = 1.0  # for each element of rows that are made dense
 
 
 class Index(NamedTuple):
@@ -54,6 +55,14 @@ def listed(x: Array, n_threads: int) -> Index | None:
         return None
     pairs = np.empty(2 * max(1, int(starts[-1])), x.dtype)
     threads.run(indexing.list_part, WORK * x.size, x, starts, pairs, n_threads=n_threads)
+    return Index(pairs, starts)
+
+
+def index_of_stored(values: Array, columns: Array, starts: Array) -> Index:
+    """The index of rows of which the gate has let through the stored elements; see `gate.sparse.Compressed`."""
+    pairs = np.empty(2 * max(1, values.size), values.dtype)
+    pairs[0 : 2 * values.size : 2] = values
+    pairs.view(np.int32 if values.itemsize == 4 else np.int64)[1 : 2 * values.size : 2] = columns
     return Index(pairs, starts)
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn.engine.moving import Moving, moved
+from fastnn.engine.samples import Prepared, is_same
 from fastnn.gate.arrays import Array
 
 # Keyed by the identity of the parameters' memory, the base of the views in `params`.
@@ -22,7 +23,7 @@ class Call(NamedTuple):
     """A watched call of `Network.loss`."""
 
     engine: Any
-    data: tuple[Array, Array, Array]
+    data: Prepared
     parameters: Array  # a copy at the time of the call
     loss: float
 
@@ -44,7 +45,7 @@ def is_watching() -> bool:
     return _watch.calls is not None
 
 
-def note_loss(engine: Any, data: tuple[Array, Array, Array], loss: float) -> None:
+def note_loss(engine: Any, data: Prepared, loss: float) -> None:
     """Note a call of `Network.loss` with its data, from the gate, and its result."""
     if _watch.calls is not None:
         _watch.calls.append(Call(engine, data, engine.values.copy(), loss))
@@ -98,7 +99,7 @@ def network_gradient(
     if calls is None:
         return None
     first, second = calls
-    if any(not np.array_equal(a, b, equal_nan=True) for a, b in zip(first.data, second.data, strict=True)):
+    if not all(map(is_same, first.data, second.data)):
         return None
     name = _name(engine, x)
     assert name is not None

@@ -14,6 +14,7 @@ from fastnn.engine.interpreters.along import MORE_ROWS
 from fastnn.engine.losses import sum_of_losses
 from fastnn.engine.pace import SECONDS_PER_CALL
 from fastnn.engine.plan import PERTURBING, Plan
+from fastnn.engine.samples import Prepared
 from fastnn.errors import warn_of_precision
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
@@ -23,7 +24,7 @@ from fastnn.operations.base import Layer
 
 # The most elements and columns of a block of changes, which should stay in the cache.
 BLOCK_SIZE, MOST_COLUMNS = 1 << 16, 2048
-TENSOR_BYTES = 1 << 26  # of the unperturbed tensors; more samples are taken in turn
+TENSOR_BYTES = 1 << 26  # of the inputs and the unperturbed tensors; more samples are taken in turn
 FIRST_FLOP = 2e8  # in the first call, which sets the pace of the next
 DOUBLE = np.dtype(np.float64)
 NO_HITS = np.empty(0, np.intp)
@@ -118,10 +119,11 @@ class Perturbation:
     data: samples and targets as from `Engine.prepare`.
     n_threads: the most threads.
 
-    Memory: TENSOR_BYTES for the tensors, or one sample's; (points + 5) P; a few blocks of BLOCK_SIZE for each thread.
+    Memory: TENSOR_BYTES for inputs and tensors, or one sample's; (points + 5) P; a few blocks of BLOCK_SIZE for each
+    thread.
     """
 
-    def __init__(self, model: Model, data: tuple[Array, Array, Array], n_threads: int | None = None) -> None:
+    def __init__(self, model: Model, data: Prepared, n_threads: int | None = None) -> None:
         self.plan, self.places, self.plan_columns, values = model
         self.parts = threads.at_most(n_threads)
         self.values = values.astype(np.float64)
@@ -173,7 +175,8 @@ class Perturbation:
         changes = np.zeros((len(points), self.values.size))
         work = [self._work(entries.operation, 1, len(points)) for entries in self.parameters]
         most = MOST_FLOP / max([*work, self.work_along, 1.0])
-        rows = max(1, min(len(self.x), TENSOR_BYTES // (8 * (self.plan_columns + self.numbers_along)), int(most)))
+        numbers = self.x.shape[1] + self.plan_columns + self.numbers_along  # of one sample
+        rows = max(1, min(len(self.x), TENSOR_BYTES // (8 * numbers), int(most)))
         for first in range(0, len(self.x), rows):
             self._add(multiples, step, slice(first, first + rows), only, changes)
         changes *= self.plan.numbers[-jobs.PLAN_NUMBERS + jobs.DATA_SHARE] / len(self.x)

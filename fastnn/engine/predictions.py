@@ -1,62 +1,92 @@
-"""Predictions for rows as kernels take them, cut into calls and, if they are yet to be scaled, into pieces."""
+"""Predictions, cut into calls and, if rows are yet to be scaled, into pieces."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn.engine import threads
+from fastnn.engine.indexing import Index
 from fastnn.engine.interpreters import forward, jobs
+from fastnn.engine.samples import Samples, SparseRows
 from fastnn.engine.short import Way
 from fastnn.engine.workspace import Workspace, take_for_prediction
-from fastnn.gate import arrays
+from fastnn.gate import arrays, sparse
 from fastnn.gate.arrays import Array
 
 if TYPE_CHECKING:
     from fastnn.engine.engine import Engine
 
-LARGEST_KEPT = 1 << 26  # bytes of a batch's activations; a larger workspace is given back after the batch
+LARGEST_KEPT = 1 << 26  # bytes of activations, and of rows that were listed; larger memory is given back
 NUMBERS_AT_ONCE = 1 << 19  # that are scaled before they are read: 2 MiB of float32
 
 
-def predict_in_pieces(engine: "Engine", x: Array, result: Array) -> None:
-    """result = the outputs for rows x that are yet to be scaled, which takes memory of fixed size."""
+def predict(engine: "Engine", x: Any, out: Any, check_finite: bool) -> Array:
+    """See `Network.predict`."""
+    dtype = engine.values.dtype
+    if sparse.is_sparse(x):
+        x = engine.prepare_rows("x", x, check_finite, allow_empty=True)
+    elif not (arrays.is_plain(x, dtype) and x.shape[1:] == engine.input_shape):
+        x = arrays.floats("x", x, ("N", *engine.input_shape), dtype=dtype, rounding=True, allow_empty=True)
+    result = _result(engine, x, out)
+    if engine.input_scale.is_one or isinstance(x, SparseRows):
+        predict_rows(engine, x, result, check_finite)
+        return result
+    if check_finite:
+        arrays.check_finite("x", x, arrays.CHECK_FINITE)
+        engine.input_scale.check_finite("x", x)
     rows = max(1, NUMBERS_AT_ONCE // engine.inputs)
-    memory = np.empty((min(rows, len(x)), *engine.input_shape), engine.dtype)
+    memory = np.empty((min(rows, len(x)), *engine.input_shape), dtype)
     for n in range(0, len(x), rows):
         some = x[n : n + rows]
-        predict(engine, engine.input_scale.of(some, memory[: len(some)]), result[n : n + rows], False)
+        predict_rows(engine, engine.input_scale.of(some, memory[: len(some)]), result[n : n + rows], False)
+    return result
 
 
-def predict(engine: "Engine", x: Array, result: Array, check_finite: bool) -> None:
+def predict_rows(engine: "Engine", x: Samples, result: Array, check_finite: bool) -> None:
     """result = the outputs for x, whose numbers are scaled."""
-    count = x.shape[0]
+    count = len(x)
     parts = forward.parts_of(count, threads.at_most(engine.n_threads))
-    flop = engine.plan.flop
     vectors = (engine.values, engine.no_targets, engine.no_targets)  # neither gradients nor state
     description = (engine.plan, engine.columns, engine.trained)
     workspace = take_for_prediction(engine.prediction_workspaces, description, vectors, parts)
     rows = engine.rows_of_call
     check = check_finite and count <= rows  # by the kernel, before it writes anything
-    if check_finite and not check:
+    if check_finite and not check and not isinstance(x, SparseRows):
         arrays.check_finite("x", x, arrays.CHECK_FINITE)
     for n in range(0, count, rows):
-        some, y = x, result
-        if count > rows or not engine.takes_rows:
-            some = x[n : n + rows].reshape(-1, engine.inputs)
-            y = result[n : n + rows].reshape(-1, engine.outputs)
-        work = flop * some.shape[0]
+        y = result if count <= rows and engine.takes_rows else result[n : n + rows].reshape(-1, engine.outputs)
+        if isinstance(x, SparseRows):
+            some = x.array[n : n + rows]
+            workspace.set_index(Index(x.index.pairs, x.index.starts[n : n + rows + 1]))
+        else:
+            some = x if count <= rows and engine.takes_rows else x[n : n + rows].reshape(-1, engine.inputs)
+        work = engine.plan.flop * len(some)
         first = forward.predict, work, 0, engine.outputs, workspace.job, some
         outcome = threads.run(*first, check, y, n_threads=parts)
-        if outcome == jobs.REFUSED:
+        if outcome == jobs.REFUSED and not isinstance(x, SparseRows):
             arrays.check_finite("x", x, arrays.CHECK_FINITE)  # raises, unless another thread has changed x
             outcome = threads.run(*first, False, y, n_threads=parts)
         if outcome == jobs.NEEDS_UNIT:
             workspace.compile_wanted()
             _learn(engine, anew=True)
             threads.run(*first, False, y, n_threads=parts)
+    workspace.set_index(None)
     _learn(engine)
     if workspace.nbytes <= LARGEST_KEPT:
         engine.prediction_workspaces.append(workspace)
+
+
+def _result(engine: "Engine", x: Samples, out: Any) -> Array:
+    """Memory for the outputs: `out` if it is given, and right."""
+    dtype, count = engine.values.dtype, len(x)
+    shape = (count, engine.outputs) if engine.takes_rows else (count, *engine.output_shape)  # unpacking takes longer
+    parameters = ("the parameters", engine.values)
+    if isinstance(x, SparseRows):
+        return arrays.output("out", out, shape, dtype, (parameters,))
+    # Two arrays that own their memory do not share it.
+    if arrays.is_plain(out, dtype) and out.flags.owndata and x.flags.owndata and out is not x and out.shape == shape:
+        return out
+    return arrays.output("out", out, shape, dtype, (("x", x), parameters))
 
 
 def _learn(engine: "Engine", anew: bool = False) -> None:
@@ -64,8 +94,7 @@ def _learn(engine: "Engine", anew: bool = False) -> None:
     rows = int(threads.SMALL_WORK / engine.plan.flop)
     if engine.takes_plain_rows and (anew or engine.workspace_at_once is None):
         vectors = (engine.values, engine.no_targets, engine.no_targets)
-        way = Way()
-        workspace = Workspace(engine.plan, engine.columns, engine.trained, vectors, 0, 1, training=False)
+        way, workspace = Way(), Workspace(engine.plan, engine.columns, engine.trained, vectors, 0, 1, training=False)
         first = (rows or -1, engine.outputs, workspace.job)  # 0 is for rows at which the gate has looked
         # Several threads may come here at once: each way keeps the memory that it uses.
         way.learn(forward.predict, engine.dtype, *first, keeps=workspace.memory)

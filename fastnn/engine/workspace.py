@@ -123,8 +123,13 @@ class Workspace:
         else:
             self.job[jobs.PREDICT_PART] = forward.predict_part.address(dtype)
         for name, array in self.arrays.items():
-            place = jobs.PLACES[name]
-            self.job[place : place + 2] = array.ctypes.data, array.size
+            self._set_array(name, array)
+
+    def _set_array(self, name: str, array: Array) -> None:
+        """Hold an array, and point the job to it."""
+        self.arrays[name] = array
+        place = jobs.PLACES[name]
+        self.job[place : place + 2] = array.ctypes.data, array.size
 
     @functools.cached_property
     def door(self) -> Any:
@@ -141,21 +146,25 @@ class Workspace:
             return lambda *_: (0, 0.0, 0, jobs.MANY)
         return bound(self.door, 1, 0, *self.first_of_batch(most), keeps=self.memory)
 
-    def _set_index(self, index: Index | None) -> None:
+    def set_index(self, index: Index | None) -> None:
         """Let calls take their rows from an index, or from x itself for None."""
+        if index is not None and not self.training and not self.arrays["inputs"].size:
+            # Pages of it become memory when rows are made dense, which few networks need.
+            rows = zeros_on_lines(self.parts * forward.BLOCK_ROWS * int(self.job[jobs.DATA_INPUTS]), self.dtype)
+            self._set_array("inputs", rows)
         for name, array in zip(("lists", "list_starts"), (None, None) if index is None else index, strict=True):
             place = jobs.PLACES[name]
             self.job[place : place + 2] = (0, 0) if array is None else (array.ctypes.data, array.size)
 
     def begin(self, penalties: Array | None, index: Index | None) -> None:
         """Let calls add penalties to a sum, (1,), and take rows from an index, if there are any, until `end`."""
-        self._set_index(index)
+        self.set_index(index)
         if penalties is not None:
             self.arrays["penalties"][:1], self.job[jobs.MEASURES_PENALTY] = penalties, 1
 
     def end(self, penalties: Array | None) -> None:
         """Write the sum, and forget the index."""
-        self._set_index(None)
+        self.set_index(None)
         if penalties is not None:
             penalties[:], self.job[jobs.MEASURES_PENALTY] = self.arrays["penalties"][:1], 0
 
@@ -185,8 +194,8 @@ class Workspace:
 
     @property
     def nbytes(self) -> int:
-        """The size of the tensors."""
-        return self.arrays["tensors"].nbytes
+        """The size of the tensors and, for predictions, of rows that are made dense."""
+        return self.arrays["tensors"].nbytes + (0 if self.training else self.arrays["inputs"].nbytes)
 
     def rule_for(self, optimizer: Optimizer) -> Rule | None:
         """The rule of this optimizer if it is the current one; None if it must be read anew."""

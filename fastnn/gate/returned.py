@@ -14,12 +14,12 @@ from fastnn.gate.arrays import Array, LabelArray
 from fastnn.gate.buffers import PLAIN, PLAIN_MASK
 
 
-def pinned(*views: Array) -> list[weakref.ref[Array]]:
-    """Weak references that keep the memory of these views in place while they live.
+def pinned(*views: Any) -> list[weakref.ref[Array]]:
+    """Weak references that keep the memory of these views in place while they live; other objects hold their own.
 
     NumPy resizes no array that a weak reference points to, not even with refcheck=False.
     """
-    return [weakref.ref(_owner(view)) for view in views]
+    return [weakref.ref(_owner(view)) for view in views if isinstance(view, np.ndarray)]
 
 
 def _owner(array: Array) -> Array:

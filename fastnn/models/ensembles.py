@@ -8,7 +8,7 @@ import numpy as np
 
 from fastnn.datasets import splits
 from fastnn.functional import layers as functional
-from fastnn.gate import arrays
+from fastnn.gate import arrays, sparse
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import answers_slips
 from fastnn.network.factories import (
@@ -112,9 +112,9 @@ class Bagging:
         1.0
         """
         options = check_fit_options(self.fit, fit_options)
-        samples, targets = arrays.anything("x", x), arrays.anything("t", t)
+        samples, targets = sparse.samples("x", x), arrays.anything("t", t)
         splits.check_rows(samples, targets, False)
-        count = len(samples)
+        count = samples.shape[0]
         if not count:
             raise ValueError("x: expected at least 1 sample, got none; pass more")
         generator, factory = arrays.generator("rng", self.rng), Factory(self.network_factory)

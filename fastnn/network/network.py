@@ -17,6 +17,7 @@ from fastnn.engine.parameters import Parameters
 from fastnn.engine.perturbation import METHODS, step_size
 from fastnn.engine.plan import rows_of_layers, table_of_layers
 from fastnn.engine.regularization import Regularization
+from fastnn.engine.samples import Prepared
 from fastnn.engine.workspace import NO_ORDER
 from fastnn.errors import TrainingDivergedError
 from fastnn.exchange.exchangeable import Exchangeable
@@ -76,7 +77,8 @@ class Network(Exchangeable):
         Yours, such as the names of classes: texts, numbers, lists and dictionaries, which files keep.
 
     One network may be used by several Python threads: predictions run side by side, training one batch after another.
-    Methods that take data accept NaN and infinity only with check_finite=False.
+    Methods that take data accept NaN and infinity only with check_finite=False, and x as an array or as a sparse matrix
+    of SciPy's, to the same bits; see `fit`.
 
     Examples
     --------
@@ -244,7 +246,7 @@ class Network(Exchangeable):
 
         Parameters
         ----------
-        x : array (N, D)
+        x : array or sparse matrix (N, D)
             (N, *input_shape) if the network takes images.
         out : array (N, K), optional
             Receives the outputs; must not overlap x.
@@ -493,11 +495,10 @@ class Network(Exchangeable):
         return self._engine.regularization.data * result[1] / len(x) + penalty, gradient
 
     def _run_batch(
-        self, data: tuple[Array, Array, Array], optimizer: Optimizer | None, check: tuple[bool, bool]
+        self, data: Prepared, optimizer: Optimizer | None, check: tuple[bool, bool]
     ) -> tuple[Batches, float, Array]:
         """The result of `Engine.run_batches`, the penalty before it, and the gradient: a copy without an optimizer."""
-        engine = self._engine
-        rule = engine.rule(optimizer)
+        engine, rule = self._engine, self._engine.rule(optimizer)
         with engine.lock:
             penalty = engine.penalty()
             result = engine.run_batches((*data, NO_ORDER), optimizer, (0, 1, len(data[0])), check=check, rule=rule)

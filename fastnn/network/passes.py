@@ -10,6 +10,7 @@ from fastnn.engine.interpreters import jobs, training
 from fastnn.engine.losses import learn_hits
 from fastnn.engine.parameters import Parameters
 from fastnn.engine.plan import TRAINING_WORK, compile_plan
+from fastnn.engine.samples import Samples, SparseRows
 from fastnn.engine.workspace import INDEX, NO_ORDER, NO_WEIGHTS, Workspace
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
@@ -24,21 +25,21 @@ def outputs(network: Engine, x: Any, check_finite: bool) -> list[Array]:
     return outputs_of_rows(network, network.prepare_rows("x", x, check_finite, allow_empty=True))
 
 
-def outputs_of_rows(network: Engine, x: Array) -> list[Array]:
+def outputs_of_rows(network: Engine, x: Samples) -> list[Array]:
     """As `outputs`, for prepared rows; each layer predicts by itself from the outputs of the one before it."""
-    found = []
+    found = list[Array]()
     parameters, statistics = iter(network.params.values()), iter(network.statistics.values())
     for layer, before, after in zip(network.layers, network.shapes, network.shapes[1:], strict=False):
         if layer.is_view:
-            x = x.copy()
+            y = x[:].copy()
         else:
             alone = Engine([layer], "mean_squared_error", network.dtype, None, before)
             alone.n_threads = network.n_threads
             for places, arrays_of in ((alone.params, parameters), (alone.statistics, statistics)):
                 for array in places.values():
                     array[...] = next(arrays_of)
-            x = alone.predict(x.reshape(len(x), *before), None, False)
-        x = x.reshape(len(x), *after)
+            y = alone.outputs_of(x)
+        x = y.reshape(len(x), *after)
         found.append(x)
     return found
 
@@ -89,7 +90,7 @@ def accuracy(network: Engine, x: Any, t: Any, check_finite: bool, y: Array | Non
     return network.evaluate(*data, y)[1]
 
 
-def _run(network: Engine, x: Array, dy: Array, need_dx: bool) -> tuple[Workspace, Array]:
+def _run(network: Engine, x: Samples, dy: Array, need_dx: bool) -> tuple[Workspace, Array]:
     """Run forward and backward from dy with the learned statistics; return the workspace and the gradients (P,).
 
     need_dx: a copy of x, as the outputs of a first operation, has a gradient in the workspace, too.
@@ -98,9 +99,12 @@ def _run(network: Engine, x: Array, dy: Array, need_dx: bool) -> tuple[Workspace
     compiled = compile_plan(layers, network.input_shape, GIVEN)
     gradients = np.zeros_like(network.values)
     vectors = (network.values, gradients, np.zeros((0, gradients.size), network.dtype))
-    workspace = Workspace(compiled.plan, compiled.columns, compiled.trained, vectors, len(x), parts)
+    is_sparse = isinstance(x, SparseRows)
+    workspace = Workspace(compiled.plan, compiled.columns, compiled.trained, vectors, len(x), parts, shuffled=is_sparse)
     workspace.set_update(NO_RULE, None)
-    data = (x[:], np.empty(0, INDEX), dy[:])
+    if isinstance(x, SparseRows):
+        workspace.set_index(x.index)
+    data = (x.array if isinstance(x, SparseRows) else x[:], np.empty(0, INDEX), dy[:])
     arguments = (0, False, workspace.job, NO_ORDER, NO_WEIGHTS, 0, 1, len(x), 0.0, False, False, False, *data)
     work = TRAINING_WORK * len(x) * compiled.plan.flop
     while threads.run(training.train, work, *arguments, n_threads=parts)[3] == jobs.NEEDS_UNIT:

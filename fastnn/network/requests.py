@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from fastnn.engine.engine import lone_row
+from fastnn.engine.samples import Prepared
 from fastnn.engine.workspace import NO_WEIGHTS
-from fastnn.gate import arrays, checks
+from fastnn.gate import arrays, checks, sparse
 from fastnn.gate.arrays import Array
 from fastnn.gate.names import GradientKind
 from fastnn.losses import weights_of
 from fastnn.network.callbacks import Callback
 from fastnn.network.history import History
 from fastnn.network.metrics import Metric, metrics_of
-from fastnn.network.sources import Batches, Prepared, Rows, RowsOfFile, Source, is_in_file, rows_in_file
+from fastnn.network.sources import Batches, Rows, RowsOfFile, Source, is_in_file, rows_in_file
 from fastnn.optimizers import OPTIMIZERS, SGD, Optimizer
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def source_of(
     class_weight: Any,
 ) -> Source:
     """Where the batches come from: arrays, or an iterable of batches if there are no targets."""
-    if t is None and not hasattr(x, "__array__"):
+    if t is None and not hasattr(x, "__array__") and not sparse.is_sparse(x):
         for name, weight in (("sample_weight", sample_weight), ("class_weight", class_weight)):
             if weight is not None:
                 raise ValueError(f"{name}: expected none with an iterable of batches, got one; pass arrays x and t")

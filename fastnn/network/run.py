@@ -265,7 +265,7 @@ class Run:
         for start in range(batches[0] * size, batches[1] * size, size):
             some: Any = slice(start, min(start + size, len(data[0])))
             some = data[3][some] if data[3].size else some
-            x, labels, dense = (part[some] if len(part) else part for part in data[:3])
+            x, (labels, dense) = data[0][some], (part[some] if len(part) else part for part in data[1:3])
             loss, accuracy = engine.measure_on(x, labels, dense)
             if not np.isfinite(loss):
                 return samples, losses, hits, NOT_FINITE

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn.engine.engine import Snapshot
+from fastnn.engine.samples import Samples, SparseRows, parts_of
 from fastnn.errors import ModelFileError
 from fastnn.gate import arrays, checks
-from fastnn.gate.arrays import Array
 from fastnn.network.files.header import REPAIR
 from fastnn.network.requests import Request
 
@@ -105,13 +105,15 @@ def text_of(value: Any) -> str:
     return f"the function {name}" if name else f"an object of type {type(value).__name__}"
 
 
-def _text_of_arrays(values: Sequence[Array]) -> str:
+def _text_of_arrays(values: Sequence[Samples]) -> str:
     """The shape of the first array that is not empty, and the checksum of all."""
     checksum = 0
     for value in values:
-        checksum = zlib.crc32(np.ascontiguousarray(value).data, checksum)
-    shape = next((value.shape for value in values if value.size), (0,))
-    return f"an array {shape} with the checksum {checksum:08x}"
+        for part in parts_of(value):
+            checksum = zlib.crc32(np.ascontiguousarray(part).data, checksum)
+    first = next((value for value in values if len(value)), np.empty(0))
+    kind = "a sparse matrix" if isinstance(first, SparseRows) else "an array"
+    return f"{kind} {first.shape} with the checksum {checksum:08x}"
 
 
 # --- going on ---

@@ -9,6 +9,7 @@ import numpy as np
 from fastnn.engine import threads
 from fastnn.engine.engine import lone_row
 from fastnn.engine.indexing import Index, index_for
+from fastnn.engine.samples import Prepared, Samples, SparseRows
 from fastnn.engine.workspace import NO_ORDER, NO_WEIGHTS
 from fastnn.gate import checks
 from fastnn.gate.arrays import Array
@@ -17,8 +18,7 @@ from fastnn.gate.returned import pinned
 if TYPE_CHECKING:
     from fastnn.network.network import Network
 
-Prepared: TypeAlias = tuple[Array, Array, Array]  # x, labels, dense; see engine/interpreters/jobs.py
-Data: TypeAlias = tuple[Array, Array, Array, Array]  # and the order of their rows
+Data: TypeAlias = tuple[Samples, Array, Array, Array]  # prepared, and the order of their rows
 NUMBERS_AT_ONCE = 1 << 20  # of an array in a file that are in memory, if a batch is not larger
 BATCHES = "a list of pairs (x, t), a DataLoader, a generator, or a function that returns one of them"
 
@@ -81,9 +81,11 @@ class Rows:
         return Part((*self.data, self.order), (first, last, self.batch_size), self.weights, last - first, self.index)
 
     def _made_index(self) -> Index | None:
-        """The index of the data, if they are mostly zeros."""
-        engine = self.network.engine
-        return index_for(engine.plan, self.data[0], self.batch_size, threads.at_most(engine.n_threads))
+        """The index of an array, if it is mostly zeros."""
+        engine, x = self.network.engine, self.data[0]
+        if isinstance(x, SparseRows):
+            return None
+        return index_for(engine.plan, x, self.batch_size, threads.at_most(engine.n_threads))
 
     def of_batch(self, part: Part, number: int) -> Array:
         """The inputs of one batch of a part, the number counted from 0."""
@@ -172,9 +174,9 @@ class Batches:
 
     def of_batch(self, part: Part, number: int) -> Array:
         """The inputs of the batch."""
-        return part.data[0]
+        return part.data[0][:]
 
-    def _is_alone(self, x: Array) -> bool:
+    def _is_alone(self, x: Samples) -> bool:
         """Whether batch normalization would turn this single row into 0."""
         return len(x) == 1 and bool(self.network.statistics)
 

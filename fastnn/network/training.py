@@ -49,8 +49,10 @@ def fit(
 
     Parameters
     ----------
-    x : array (N, D), or iterable of batches
-        A `numpy.memmap` may have another dtype than the network's: only the rows of a few batches are in memory at a
+    x : array or sparse matrix (N, D), or iterable of batches
+        Of a sparse matrix, a list of its stored elements is made, in 8 bytes for each in float32, 16 in float64, and 8
+        bytes a row. Rows are made dense for one batch at a time, and only if the first layer is no Affine. A
+        `numpy.memmap` may have another dtype than the network's: only the rows of a few batches are in memory at a
         time. An index of an array that is mostly zeros is made once, in at most 2/3 of its memory and 8 bytes a row; it
         is made anew for each epoch if there are callbacks of your own, which may write into x. Without t, x gives the
         batches, pairs (x, t), in its own order: a list, a `torch.utils.data.DataLoader`, a generator for a single

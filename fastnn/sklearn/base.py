@@ -155,7 +155,7 @@ class BaseMLP(BaseEstimator, ABC):
         Parameters
         ----------
         X : array or sparse matrix (N, D)
-            Rows of a sparse matrix become dense for their batch alone.
+            A sparse matrix is never made dense: see `fastnn.Network.fit`.
         y : array (N,) or (N, K)
         sample_weight : array (N,), optional
             The factors of the samples' losses, at least 0.

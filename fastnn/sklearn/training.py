@@ -19,7 +19,7 @@ from fastnn.errors import TrainingDivergedError
 from fastnn.gate.arrays import Array
 from fastnn.network import Network, callbacks
 from fastnn.network.history import History
-from fastnn.sklearn.batches import Samples, outputs
+from fastnn.sklearn.batches import Samples
 from fastnn.sklearn.objective import MULTICLASS, Objective
 from fastnn.sklearn.rates import STOPPING, LearningRate, optimizer_of
 from fastnn.sklearn.record import Record
@@ -113,7 +113,7 @@ class Training:
         figures = {"loss": plain, "accuracy": hits, "learning_rate": self.rate.learning_rate}
         score = None
         if self.validation is not None and self.held_out is not None:
-            y = outputs(self.network, self.held_out.x)
+            y = self.engine.outputs_of(self.held_out.x)
             score = self.objective.score(y, self.validation.encoded, self.validation.weights)
             measured = self.engine.measure(y, self.held_out.labels, self.held_out.dense)
             figures["validation_loss"], figures["validation_accuracy"] = measured
@@ -142,7 +142,7 @@ class Training:
                 continue
             self.engine.penalize(self.settings.alpha / mass)
             while first < last:
-                batches, start = (first, min(last, first + self.samples.most(self.pace.batches))), time.perf_counter()
+                batches, start = (first, min(last, first + self.pace.batches)), time.perf_counter()
                 found = self.samples.run((*batches, self.size), self.optimizer, order, weights, losses=plain, **options)
                 if found[3] != DONE:
                     self._diverge(kept)

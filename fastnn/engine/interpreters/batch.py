@@ -9,7 +9,7 @@ is only one stage.
 from typing import Any, NamedTuple
 
 from fastnn.engine.interpreters import jobs
-from fastnn.engine.interpreters.forward import BLOCK_ROWS, forward_rows
+from fastnn.engine.interpreters.forward import BLOCK_ROWS, fill_rows, forward_rows
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import call, get, new_frame, put, zero_of
 from fastnn.kernels.compile import kernel
@@ -23,7 +23,6 @@ from fastnn.kernels.frames import (
     SLOTS,
     put_real,
 )
-from fastnn.kernels.indexed import fill_row
 from fastnn.kernels.matmul import share, share_of_columns
 from fastnn.kernels.random_bits import key_of
 from fastnn.kernels.rows import all_finite, first_largest, is_first_largest
@@ -70,12 +69,8 @@ def _stage(job: Any, operations: Any, cuts: int, number: int) -> Stage:
 @kernel
 def fill_inputs(job: Any, first: int, last: int) -> None:
     """Make rows [first, last) of the mini-batch dense, from the index of all rows."""
-    columns, start, gathered = get(job, jobs.DATA_INPUTS), get(job, jobs.START), jobs.numbers(job, jobs.AT_INPUTS)
-    order, pairs = jobs.integers(job, jobs.AT_ORDER), jobs.numbers(job, jobs.AT_LISTS)
-    starts = jobs.integers(job, jobs.AT_LIST_STARTS)
-    for n in range(first, last):
-        number = order[start + n] if order.size > 0 else start + n
-        fill_row(pairs, starts[number], starts[number + 1], part_of(gathered, n * columns, columns))
+    start, row = get(job, jobs.START), get(job, jobs.ITEM) * get(job, jobs.DATA_INPUTS)
+    fill_rows(job, start + first, start + last, get(job, jobs.AT_INPUTS) + row * first)
 
 
 @kernel

@@ -9,11 +9,12 @@ from fastnn.kernels.compile import kernel
 from fastnn.kernels.doors import Indices, Matrix, door
 from fastnn.kernels.frames import BREADTH, FORWARD, HEIGHT, INDEXED_FORWARD, OFF, PLACE, SLOTS, SPARSE_FORWARD
 from fastnn.kernels.ground import OWN, Kind
+from fastnn.kernels.indexed import fill_row
 from fastnn.kernels.matmul import share
 from fastnn.kernels.rows import all_finite, are_apart
 from fastnn.kernels.sparse import FEWEST_ROWS, mostly_zero
 from fastnn.kernels.units import part_unit, run_parts
-from fastnn.kernels.views import elements
+from fastnn.kernels.views import elements, vector_at
 from fastnn.kernels.views import part as part_of
 
 # Rows taken through all layers together: a layer's outputs are in the cache when the next one reads them, and a copied
@@ -30,7 +31,7 @@ def parts_of(rows: int, most: int) -> int:
 def is_sparse(job: Any, operations: Any, x: Any, rows: int) -> bool:
     """Tell whether the first operation has units that skip zeros, and they pay for batches of `rows` rows of x."""
     if jobs.has_index(job):
-        return True
+        return jobs.has_unit(operations, 0, INDEXED_FORWARD)
     return jobs.has_unit(operations, 0, SPARSE_FORWARD) and rows >= FEWEST_ROWS and mostly_zero(x)
 
 
@@ -57,6 +58,20 @@ def skips_zeros(job: Any, operations: Any, sparse: bool) -> bool:
 
 
 @kernel
+def fill_rows(job: Any, first: int, last: int, address: int) -> None:
+    """Write the samples [first, last) to an address as dense rows, from the index of all rows."""
+    columns, order, pairs = (
+        get(job, jobs.DATA_INPUTS),
+        jobs.integers(job, jobs.AT_ORDER),
+        jobs.numbers(job, jobs.AT_LISTS),
+    )
+    starts, rows = jobs.integers(job, jobs.AT_LIST_STARTS), vector_at(address, (last - first) * columns, zero_of(job))
+    for n in range(first, last):
+        number = order[n] if order.size > 0 else n
+        fill_row(pairs, starts[number], starts[number + 1], part_of(rows, (n - first) * columns, columns))
+
+
+@kernel
 def forward_rows(
     job: Any, operations: Any, frame: Any, begin: int, end: int, first: int, last: int, skip: bool
 ) -> None:
@@ -79,9 +94,15 @@ def predict_part(job: Any, part: int, parts: int) -> None:
     begin, end = share(samples, part, parts), share(samples, part + 1, parts)
     skip = get(job, jobs.SKIPS_ZEROS) != 0
     for first in range(begin, end, BLOCK_ROWS):
+        last = min(first + BLOCK_ROWS, end)
         put(frame, frames.X, get(job, jobs.AT_X) + item * first * get(job, jobs.DATA_INPUTS))
+        if jobs.has_index(job):
+            put(frame, frames.X, jobs.row_of_part(job, jobs.AT_INPUTS, part, item))
+            jobs.choose_lists(job, first, frame)
+            if not skip:
+                fill_rows(job, first, last, get(frame, frames.X))
         put(frame, frames.Y, get(job, jobs.AT_Y) + item * first * get(job, jobs.DATA_OUTPUTS))
-        forward_rows(job, operations, frame, 0, operations.shape[0], 0, min(BLOCK_ROWS, end - first), skip)
+        forward_rows(job, operations, frame, 0, operations.shape[0], 0, last - first, skip)
 
 
 @kernel

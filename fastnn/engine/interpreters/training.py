@@ -166,9 +166,10 @@ def _set_data(job: Any, x: Any, labels: Any, dense: Any, order: Any, weights: An
 def _next_row(job: Any, after: int, last: int, size: int, parts: int) -> int:
     """Return the row of x of the batch after row number `after`, or -1; see jobs.NEXT. last: the end of all batches.
 
-    Only one part has all rows of a matrix, which the next sample's product takes in order.
+    Only one part has all rows of a matrix, which the next sample's product takes in order. There may be no x but an
+    index.
     """
-    if size != 1 or parts != 1 or after + 1 >= last:
+    if size != 1 or parts != 1 or after + 1 >= last or jobs.has_index(job):
         return -1
     order = jobs.integers(job, jobs.AT_ORDER)
     return order[after + 1] if order.size > 0 else after + 1
