@@ -310,3 +310,63 @@ def test_joined_and_unknown_instructions_may_read_the_argument(
 
 def test_a_product_of_the_argument_with_itself_reads_it() -> None:
     assert not shared.may_share(lambda moved: moved * moved)
+
+
+def test_an_array_along_with_a_compared_one_is_compared_at_its_last_entry(
+    given: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, compared = Run(), []
+    run.net.params["W2"][-1] = 0.0  # so the last quotients by W1 and b1 are 0, where a difference need not show
+    run.gradient()
+    original = engine._plain_quotient
+
+    def plain_quotient(f: Any, x: Any, place: Any, rule: Any) -> float:
+        compared.append((x.shape, tuple(map(int, place))))
+        return original(f, x, place, rule)
+
+    monkeypatch.setattr(engine, "_plain_quotient", plain_quotient)
+    check(run.gradient(), run, EVERY)
+    assert given == [True] * 3
+    places = {
+        name: [place for shape, place in compared if shape == array.shape] for name, array in parameters().items()
+    }
+    assert len(places["W1"]) == 2 and places["W1"][1] == (D - 1, H - 1)
+    assert len(places["b1"]) == 2 and places["b1"][1] == (H - 1,) != places["b1"][0]
+    assert places["W2"] == [(H - 1, K - 1)] and places["b2"] == [(K - 1,)]
+
+
+def test_quotients_of_another_parameter_are_not_given_out(given: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One entry is enough to see it."""
+    run = Run()
+    run.gradient()
+    original = engine._of_chain
+
+    def of_chain(*arguments: Any) -> Any:
+        found: Any = original(*arguments)
+        for values in found.others.values:
+            values += 0.01
+        return found
+
+    monkeypatch.setattr(engine, "_of_chain", of_chain)
+    check({"b2": run.gradient()["b2"]}, run, ["b2"])
+    assert given[0] is False
+
+
+def test_code_that_was_recognized_is_not_timed_until_it_is_refused(given: list[bool]) -> None:
+    run = Run()
+    W1 = run.net.params["W1"]
+    assert attempt.known_call(run.f, W1) is None
+    run.gradient()
+    call = attempt.known_call(run.f, W1)
+    assert call is not None and 0.0 < call < 1.0
+    assert attempt.known_call(run.f, W1[:2]) is None  # of another shape
+    run.net.predict = types.MethodType(predict_with_a_power, run.net)  # type: ignore[method-assign]
+    assert numerical_gradient(run.f, W1).tobytes() == run.plain("W1").tobytes()
+    assert attempt.known_call(run.f, W1) is None
+
+
+def predict_with_a_power(self: Any, x: Any, shift: float = 0.0) -> Any:
+    """An activation that fastnn does not have."""
+    p = self.params
+    z = np.abs(np.dot(x, p["W1"]) + p["b1"]) ** 1.3
+    return softmax(np.dot(z, p["W2"]) + p["b2"])

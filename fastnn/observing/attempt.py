@@ -40,6 +40,7 @@ class Past:
         self.watched: list[weakref.ref[Any]] = []  # the arrays of others
         self.shares = True  # False once quotients by other arrays could not be given out
         self.refused: dict[tuple[int, ...], Refusal] = {}
+        self.calls: dict[tuple[int, ...], float] = {}  # the seconds of a call by the shapes that were recognized last
 
     def keep(self, others: "Others | None") -> None:
         """Keep quotients by other arrays for as long as all arrays exist that f reached."""
@@ -97,12 +98,14 @@ def attempt(
             asked = _asked(past) if is_shared else ()
             found = engine.gradient(f, x, engine.Rule(*rule), entries, last, most, asked)
         except NotUnderstoodError as error:
+            past.calls.pop(x.shape, None)
             refusal = past.refused.setdefault(x.shape, Refusal())
             refusal.reason, refusal.count = str(error), refusal.count + 1
             refusal.skip = min(MOST_SKIPPED, 2**refusal.count - 1)
             return None, refusal.reason
     past.is_known = True
     past.refused.pop(x.shape, None)
+    past.calls[x.shape] = found.call
     past.shares = past.shares and found.shares
     if found.others is not None:
         past.keep(found.others)
@@ -138,6 +141,14 @@ def recall(f: Any, x: Any, rule: tuple[str, float, bool], last: int) -> "Found |
     if all(array is not x for array in _asked(past)):
         past.asked = [weakref.ref(array) for array in (*_asked(past), x)][-MOST_ASKED:]
     return None
+
+
+def known_call(f: Any, x: Any) -> float | None:
+    """The seconds of a call, if the same code was recognized for the last array of this shape; then nothing is timed.
+
+    A call of NumPy's on all threads leaves them spinning for a while, beside the engine's.
+    """
+    return _past_of(f).calls.get(x.shape)
 
 
 def _asked(past: Past) -> list[Any]:

@@ -6,6 +6,7 @@ recognized, it is also called for the quotients of CHECKS entries.
 
 import contextlib
 import functools
+import time
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
@@ -65,6 +66,7 @@ class Found(NamedTuple):
     text: str
     others: Others | None = None
     shares: bool = True  # False if f was understood only without stand-ins for other arrays
+    call: float = 0.0  # seconds
 
 
 # Chooses the entries to compare, new ones in each call; the global generator belongs to the script.
@@ -98,8 +100,8 @@ def gradient(
             seen = _observe_all(f, x, most, asked)
             base = seen.base
             found = _understood(lambda: _of_chain(seen, x, rule))
-        compare(f, x, rule, found.values, base, entries, last)
-        return found
+        call = compare(f, x, rule, found.values, base, entries, last)
+        return found._replace(call=call)
 
 
 def _understood(function: Callable[[], Any]) -> Any:
@@ -260,17 +262,25 @@ def again(f: Any, x: Array, others: Others, last: int) -> Found:
             raise NotUnderstoodError("it has changed")
         number = next(i for i, array in enumerate(others.arrays) if array() is x)
         found = Found(others.values[number], None, others.text)
-        compare(f, x, others.rule, found.values, others.base, None, last)
+        compare(f, x, others.rule, found.values, others.base, None, last, known=True)
         return found
 
 
 def compare(
-    f: Any, x: Array, rule: Rule, result: Array, base: float, entries: Array | None = None, last: int = -1
-) -> None:
-    """Compare CHECKS entries with the plain quotient; refuse f where one differs.
+    f: Any,
+    x: Array,
+    rule: Rule,
+    result: Array,
+    base: float,
+    entries: Array | None = None,
+    last: int = -1,
+    known: bool = False,
+) -> float:
+    """Compare CHECKS entries with the plain quotient; refuse f where one differs. Return the seconds of a call.
 
     One is chosen at random among entries whose quotient is not 0, where a difference would show; the other is the plain
-    loop's last, so that f leaves the same state as the loop.
+    loop's last, so that f leaves the same state as the loop. If f is known by a comparison with another array, this one
+    is enough where its quotient is not 0.
     """
     flat = result.ravel() if entries is None else result.ravel()[entries]
     if not np.isfinite(flat).all():
@@ -278,11 +288,13 @@ def compare(
     candidates = np.flatnonzero(flat)
     chosen = int(candidates[_generator.integers(candidates.size)]) if candidates.size else 0
     chosen = chosen if entries is None else int(entries[chosen])
-    for number in (chosen, last % x.size):
+    final, seconds = last % x.size, np.inf
+    for number in (final,) if known and result.ravel()[final] else (chosen, final):
         place = np.unravel_index(number, x.shape)
-        kept = x[place]
+        kept, start = x[place], time.perf_counter()
         try:
             plain = _plain_quotient(f, x, place, rule)
+            seconds = min(seconds, (time.perf_counter() - start) / len(METHODS[rule.method].points))
         except Exception as error:
             raise NotUnderstoodError(f"moved, it raises {type(error).__name__}: {error}") from error
         finally:
@@ -290,6 +302,7 @@ def compare(
         rounding = ABSOLUTE / rule.h * max(1.0, abs(base))
         if not abs(plain - result[place]) <= rounding + RELATIVE * abs(plain):
             raise NotUnderstoodError("the plain quotient differs at an entry that was compared")
+    return seconds
 
 
 def _plain_quotient(f: Any, x: Array, place: Any, rule: Rule) -> float:
