@@ -1,7 +1,6 @@
 """An array whose entries are moved for a user's function; whatever the function does, it gets its bits back."""
 
 import contextlib
-import functools
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -19,6 +18,16 @@ SMALL = 4096  # bytes, which compare faster than NumPy's numbers
 REMEDY = "pass one that works on a copy, such as lambda x: f(x.copy())"
 
 
+class _OwnAssignment:
+    """Assigns to an array of a subclass as NumPy itself does."""
+
+    def __init__(self, x: Array) -> None:
+        self._x = x
+
+    def __setitem__(self, place: Any, value: Any) -> None:
+        np.ndarray.__setitem__(self._x, place, value)
+
+
 class Moving:
     """An array x that is written to entry by entry between calls of a function that may do anything to it.
 
@@ -28,8 +37,8 @@ class Moving:
         The array that the function sees.
     kept : array like x
         A copy of the original x.
-    put : callable
-        NumPy's own x[place] = value, without a remedy for errors; for that call `move`.
+    target : x, or an object that stands for it
+        target[place] = value is NumPy's own assignment to x, without a remedy for errors; for that call `move`.
     fault : str
         What the function did to x, set by `put_back`; "" for nothing.
     """
@@ -37,9 +46,7 @@ class Moving:
     def __init__(self, x: Array) -> None:
         self.x = x
         self.kept = np.array(x, order="K", subok=False)
-        self.put: Callable[[Any, Any], None] = x.__setitem__
-        if type(x) is not np.ndarray:
-            self.put = functools.partial(np.ndarray.__setitem__, x)
+        self.target: Any = x if type(x) is np.ndarray else _OwnAssignment(x)
         self.fault = ""
         self._plain = x.view(np.ndarray)  # with its own flags: it stays writable if x becomes read-only
         self._form = x.shape, x.strides, x.dtype
@@ -49,7 +56,7 @@ class Moving:
     def move(self, place: Any, value: Any) -> None:
         """x[place] = value, by NumPy's own assignment, which checks that the place exists."""
         try:
-            self.put(place, value)
+            self.target[place] = value
         except REFUSED:
             fault = self._changed_form() or ("" if self._plain.flags.writeable else "made it read-only")
             if fault:

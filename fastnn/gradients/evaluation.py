@@ -117,16 +117,19 @@ def by_calls(
 def _values_at(rows: Any, f: Callable[[Array], Any], moving: Moving) -> list[float]:
     """f with each place moved to each of its goals, and then back."""
     values: list[float] = []
-    x, put, move, note = moving.x, moving.put, moving.move, values.append
+    x, target, move, note = moving.x, moving.target, moving.move, values.append
     for place, back, goals in rows:
         for goal in goals:
             try:
-                put(place, goal)
+                target[place] = goal
             except REFUSED:
                 move(place, goal)
             value = f(x)
             note(value if isinstance(value, float) else number(value))
-        move(place, back)
+        try:
+            target[place] = back
+        except REFUSED:
+            move(place, back)
     return values
 
 

@@ -104,19 +104,19 @@ def _loop(f: Any, x: Any, h: float) -> tuple[Any, Callable[[int | None], None]]:
     result = np.zeros_like(x)
     moving = Moving(x)
     entries = _entries(x, moving.kept)
-    put, move = moving.put, moving.move
+    target, move = moving.target, moving.move
 
     def loop(count: int | None) -> None:
         try:
             for place, kept in itertools.islice(entries, count):
                 number = float(kept)
                 try:
-                    put(place, number + h)
+                    target[place] = number + h
                 except REFUSED:
                     move(place, number + h)
                 above = f(x)
                 try:
-                    put(place, number - h)
+                    target[place] = number - h
                 except REFUSED:
                     move(place, number - h)
                 below = f(x)
