@@ -152,10 +152,11 @@ def test_shares_are_all_rows_in_order() -> None:
 
 def test_each_part_of_a_prediction_has_rows() -> None:
     for rows, most in itertools.product(range(1, 100), (1, 2, 3, 8)):
-        parts = parts_of(rows, most)
+        parts = parts_of(rows, most, False)
         starts = [_share(rows, part, parts) for part in range(parts + 1)]
         assert 1 <= parts <= most
         assert all(begin < end for begin, end in itertools.pairwise(starts))
+        assert parts_of(rows, most, True) == most  # they share columns
 
 
 def _share(count: int, part: int, parts: int) -> int:

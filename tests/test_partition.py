@@ -54,6 +54,53 @@ def test_by_columns_and_by_rows_are_the_same_bits(name: str, dtype: Any, monkeyp
         assert trained(name, dtype, n_threads) == by_rows
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_predictions_by_columns_and_by_rows_are_the_same_bits(
+    name: str, dtype: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastnn.engine.threads.SMALL_WORK", 0)
+    layers, generator, most = NETWORKS[name][0], np.random.default_rng(4), 9 if JIT_DISABLED else 300
+    x = generator.standard_normal((most, layers[0].inputs)).astype(dtype)
+    if name == "of zeros":
+        x[generator.random(x.shape) < 0.95] = 0
+
+    def predicted(large: int, n_threads: int) -> list[bytes]:
+        monkeypatch.setattr(partition, "LARGE", large)
+        net = Network(layers, rng=1, dtype=dtype, n_threads=n_threads)
+        assert net._engine.shares_columns == (large == 0)
+        out = np.empty((most, layers[-1].outputs), dtype)
+        found = [net.predict(x[:rows]) for rows in (1, 4, 5, 33, 128, 257, 300) if rows <= most for _ in range(2)]
+        assert all(np.isfinite(y).all() for y in found)
+        return bits((*found, net.predict(x, out=out), net.predict(x, check_finite=False)))
+
+    by_rows = predicted(1 << 60, 1)
+    for n_threads in range(1, min(3, fastnn.get_num_threads()) + 1):
+        assert predicted(0, n_threads) == predicted(1 << 60, n_threads) == by_rows
+
+
+@pytest.mark.skipif(JIT_DISABLED, reason="needs threads")
+@pytest.mark.parametrize("large", [0, 1 << 60])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_threads_refuse_what_is_not_finite_and_write_nothing(
+    large: int, value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partition, "LARGE", large)
+    x, out = np.ones((700, 50), np.float32), np.full((700, 3), 7, np.float32)
+    net = Network([Affine(50, 40), Relu(), Affine(40, 3)], rng=0)
+    for _ in range(2):  # the long way, and the short one
+        expected = net.predict(x)
+        for row, column in ((0, 0), (699, 49), (349, 7)):
+            x[row, column] = value
+            for given in (None, out):
+                with pytest.raises(ValueError, match=rf"expected finite values, got .* at x\[{row}, {column}\]"):
+                    net.predict(x, out=given)
+            assert (out == 7).all()
+            assert net.predict(x, check_finite=False).shape == (700, 3)
+            x[row, column] = 1.0
+        assert net.predict(x).tobytes() == expected.tobytes()
+
+
 def test_each_column_is_one_parts() -> None:
     share = getattr(share_of_columns, "py_func", share_of_columns)
     for count in (1, PANEL_COLUMNS, 5 * PANEL_COLUMNS + 3):

@@ -37,10 +37,12 @@ def _predict_many(engine: Engine, x: Array, out: Any) -> Array | None:
     except IndexError:
         return None
     try:
-        parts, work = forward.parts_of(len(x), threads.at_most(engine.n_threads)), engine.plan.flop * len(x)
+        parts = forward.parts_of(len(x), threads.at_most(engine.n_threads), engine.shares_columns)
+        work = engine.plan.flop * len(x)
         if workspace.vectors[0] is not engine.values or parts > workspace.parts:
             return None
         y: Array = np.empty((len(x), engine.outputs), x.dtype) if out is None else out
+        workspace.job[jobs.IS_FRESH] = out is None
         arguments = engine.rows_of_call, engine.outputs, workspace.job, x, True, y
         return y if threads.run(workspace.door, work, *arguments, n_threads=parts) == jobs.DONE else None
     finally:

@@ -15,6 +15,7 @@ from fastnn.engine.interpreters import forward, jobs, training
 from fastnn.engine.losses import learn_loss, sum_of_losses
 from fastnn.engine.parameters import Parameters, Views, vector
 from fastnn.engine.parameters import Snapshot as Snapshot
+from fastnn.engine.partition import shares_columns
 from fastnn.engine.perturbation import Model, Perturbation
 from fastnn.engine.plan import TRAINING_WORK, Compiled, check_layers, compile_plan
 from fastnn.engine.predictions import LARGEST_KEPT
@@ -78,6 +79,7 @@ class Engine:
         self.takes_plain_rows = self.takes_rows and self.input_scale.is_one
         self.trains_at_once = self.has_plain_targets and self.takes_plain_rows and not self.statistics_places
         self.rows_of_call = max(forward.BLOCK_ROWS, int(FLOP_PER_CALL / self.plan.flop))
+        self.shares_columns = shares_columns(self.plan, dtype.itemsize)
         self.way_of_loss, self.way_of_hits = Way(), Way()  # of outputs
         self.by_name = Views(self.places)
         self.gradients = vector(size, dtype)

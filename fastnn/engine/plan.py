@@ -22,7 +22,7 @@ NO_LOSS_NUMBERS = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0)
 MOST_PARAMETERS_OF_A_PLAN = 2**60  # so that a table of int64 can count them
 Places = dict[str, tuple[int, Shape]]
 # The roles whose units are compiled, for predictions, for training and for numerical gradients.
-PREDICTING = ("forward",)
+PREDICTING = ("forward", "forward_columns")
 TRAINING = (
     "forward", "backward", "gradient", "statistics", "sums", "check", "learn", "forward_columns", "backward_columns",
 )  # fmt: skip

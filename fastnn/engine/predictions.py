@@ -45,10 +45,11 @@ def predict(engine: "Engine", x: Any, out: Any, check_finite: bool) -> Array:
 def predict_rows(engine: "Engine", x: Samples, result: Array, check_finite: bool) -> None:
     """result = the outputs for x, whose numbers are scaled."""
     count = len(x)
-    parts = forward.parts_of(count, threads.at_most(engine.n_threads))
+    parts = forward.parts_of(count, threads.at_most(engine.n_threads), engine.shares_columns)
     vectors = (engine.values, engine.no_targets, engine.no_targets)  # neither gradients nor state
     description = (engine.plan, engine.columns, engine.trained)
     workspace = take_for_prediction(engine.prediction_workspaces, description, vectors, parts)
+    workspace.job[jobs.IS_FRESH] = 0  # the result may be the user's
     rows = engine.rows_of_call
     check = check_finite and count <= rows  # by the kernel, before it writes anything
     if check_finite and not check and not isinstance(x, SparseRows):

@@ -31,7 +31,8 @@ NO_COUNTERS = np.zeros(jobs.COUNTERS, INDEX)  # for predictions, which count not
 # Units of the interpreters that few networks or calls need.
 SELDOM = (
     batch.staged_part, batch.between_stages, training.statistics_part, batch.weigh, batch.hits_of_rows,
-    training.check_targets, updating.penalize, updating.measure_penalty, updating.clip_values, updating.clip_to_norm,
+    training.check_targets, forward.predict_stage,
+    updating.penalize, updating.measure_penalty, updating.clip_values, updating.clip_to_norm,
     updating.clipped_part,
 )  # fmt: skip
 
@@ -42,7 +43,7 @@ class Workspace:
     plan, columns, trained: results of `compile_plan` for the network's layers.
     values, gradients, state: the network's flat vectors. The job holds their addresses, so it is made anew if one of
         them is replaced.
-    training: False is for predictions alone, which take forward.BLOCK_ROWS rows on each thread.
+    training: False is for predictions alone, which take forward.BLOCK_ROWS rows on each thread, whatever `rows` is.
     shuffled: whether batches are gathered.
     counters: the network's counters.
     """
@@ -66,8 +67,10 @@ class Workspace:
         self.takes_labels = plan.loss_of_labels is not NO_LABELS and bool(plan.operations[-1, jobs.WIDTH_OUT] > 1)
         self.table = plan.table(dtype, TRAINING if training else PREDICTING)
         some = rows if training else 0
-        self.table[:, jobs.BY_COLUMNS] = taken_by_columns(plan, some, parts, dtype.itemsize)
-        tensors = rows * columns if training else parts * forward.BLOCK_ROWS * columns
+        if not training:
+            self.rows = rows = parts * forward.BLOCK_ROWS
+        self.table[:, jobs.BY_COLUMNS] = taken_by_columns(plan, rows, parts, dtype.itemsize)
+        tensors = rows * columns
         largest = largest_update(self.table) if training else 0
         self.rates = np.zeros(RATES)
         self._later: dict[int, Unit | None] = {}
@@ -122,6 +125,8 @@ class Workspace:
             )
         else:
             self.job[jobs.PREDICT_PART] = forward.predict_part.address(dtype)
+            if self.table[:, jobs.BY_COLUMNS].any():
+                self.job[jobs.PREDICT_STAGE] = forward.predict_stage.address(dtype)
         for name, array in self.arrays.items():
             self._set_array(name, array)
 
@@ -248,13 +253,15 @@ def take_for_prediction(
         workspace = None
     if workspace is not None and workspace.suits(vectors, 0, parts, False):
         return workspace
-    compile_for_prediction(network[0], vectors[0].dtype)
+    compile_for_prediction(network[0], vectors[0].dtype, parts)
     return Workspace(*network, vectors, 0, parts, training=False)
 
 
-def compile_for_prediction(plan: Plan, dtype: Any) -> None:
+def compile_for_prediction(plan: Plan, dtype: Any, parts: int) -> None:
     """Compile all that a first prediction needs, in one go: the one who waits sees how much that is."""
-    make_all([*plan.units(PREDICTING), forward.predict_part, forward.predict], dtype)
+    has_stages = taken_by_columns(plan, parts * forward.BLOCK_ROWS, parts, dtype.itemsize).any()
+    stage = [forward.predict_stage] if has_stages else []
+    make_all([*plan.units(PREDICTING), forward.predict_part, *stage, forward.predict], dtype)
 
 
 def compile_for_training(plan: Plan, dtype: Any, rule: Rule, of_labels: bool, rows: int, parts: int) -> None:

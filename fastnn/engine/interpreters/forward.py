@@ -1,4 +1,9 @@
-"""A network forward: predictions, and the first half of a training step."""
+"""A network forward: predictions, and the first half of a training step.
+
+A prediction takes one region, in which each part takes its rows through all operations. If an operation has so much
+weight that all parts share its columns (engine/partition.py), the operations between two such ones take a region each.
+Either way gives the same bits.
+"""
 
 from typing import Annotated, Any
 
@@ -7,10 +12,20 @@ from fastnn.kernels import frames
 from fastnn.kernels.addresses import LATER, get, new_frame, put, zero_of
 from fastnn.kernels.compile import kernel
 from fastnn.kernels.doors import Indices, Matrix, door
-from fastnn.kernels.frames import BREADTH, FORWARD, HEIGHT, INDEXED_FORWARD, OFF, PLACE, SLOTS, SPARSE_FORWARD
+from fastnn.kernels.frames import (
+    BREADTH,
+    FORWARD,
+    FORWARD_COLUMNS,
+    HEIGHT,
+    INDEXED_FORWARD,
+    OFF,
+    PLACE,
+    SLOTS,
+    SPARSE_FORWARD,
+)
 from fastnn.kernels.ground import OWN, Kind
 from fastnn.kernels.indexed import fill_row
-from fastnn.kernels.matmul import share
+from fastnn.kernels.matmul import share, share_of_columns
 from fastnn.kernels.rows import all_finite, are_apart
 from fastnn.kernels.sparse import FEWEST_ROWS, mostly_zero
 from fastnn.kernels.units import part_unit, run_parts
@@ -20,11 +35,14 @@ from fastnn.kernels.views import part as part_of
 # Rows taken through all layers together: a layer's outputs are in the cache when the next one reads them, and a copied
 # panel of weights serves many tiles (of 64, 128 and 256 rows, 128 did best or as well at all sizes tried).
 BLOCK_ROWS = 128
+NO_CHECK, CHECK, ONLY_CHECK = range(3)  # what jobs.CHECKS says
+# An x of fewer elements is looked through before the regions: another one would take as long.
+FEW_ELEMENTS = 1 << 15
 
 
-def parts_of(rows: int, most: int) -> int:
-    """How many parts of a prediction have rows, at most `most`; see matmul.share."""
-    return max(1, min(most, (rows + 3) // 4))
+def parts_of(rows: int, most: int, shares_columns: bool) -> int:
+    """How many parts of a prediction have work, at most `most`: all if they share columns, else by matmul.share."""
+    return most if shares_columns else max(1, min(most, (rows + 3) // 4))
 
 
 @kernel
@@ -83,26 +101,84 @@ def forward_rows(
         jobs.call_unit(operations, i, skipping if skip and i == 0 else FORWARD, frame)
 
 
+@kernel
+def choose_data(job: Any, first: int, frame: Any) -> None:
+    """Point a frame to the rows of x and y from `first` on."""
+    item = get(job, jobs.ITEM)
+    put(frame, frames.X, get(job, jobs.AT_X) + item * first * get(job, jobs.DATA_INPUTS))
+    put(frame, frames.Y, get(job, jobs.AT_Y) + item * first * get(job, jobs.DATA_OUTPUTS))
+
+
 @part_unit
 def predict_part(job: Any, part: int, parts: int) -> None:
-    """Predict one part's rows; each part has BLOCK_ROWS rows of the tensors."""
+    """Predict one part's rows; each part has BLOCK_ROWS rows of the tensors. FINE becomes 0 if CHECKS finds NaN."""
     operations, frame = jobs.operations_of(job), new_frame(SLOTS, zero_of(job))
-    item, samples = get(job, jobs.ITEM), get(job, jobs.SAMPLES)
+    item, samples, inputs = get(job, jobs.ITEM), get(job, jobs.SAMPLES), get(job, jobs.DATA_INPUTS)
     jobs.begin_frame(job, part, OFF, 0, frame)
     put(frame, frames.TENSORS, jobs.row_of_part(job, jobs.AT_TENSORS, part, item))
     put(frame, frames.CAPACITY, BLOCK_ROWS)
     begin, end = share(samples, part, parts), share(samples, part + 1, parts)
-    skip = get(job, jobs.SKIPS_ZEROS) != 0
+    skip, checks, x = get(job, jobs.SKIPS_ZEROS) != 0, get(job, jobs.CHECKS), jobs.numbers(job, jobs.AT_X)
     for first in range(begin, end, BLOCK_ROWS):
-        last = min(first + BLOCK_ROWS, end)
-        put(frame, frames.X, get(job, jobs.AT_X) + item * first * get(job, jobs.DATA_INPUTS))
-        if jobs.has_index(job):
-            put(frame, frames.X, jobs.row_of_part(job, jobs.AT_INPUTS, part, item))
-            jobs.choose_lists(job, first, frame)
-            if not skip:
-                fill_rows(job, first, last, get(frame, frames.X))
-        put(frame, frames.Y, get(job, jobs.AT_Y) + item * first * get(job, jobs.DATA_OUTPUTS))
-        forward_rows(job, operations, frame, 0, operations.shape[0], 0, last - first, skip)
+        rows = min(BLOCK_ROWS, end - first)
+        if checks != NO_CHECK and not all_finite(part_of(x, first * inputs, rows * inputs)):
+            put(job, jobs.FINE, 0)
+            return
+        if checks != ONLY_CHECK:
+            choose_data(job, first, frame)
+            if jobs.has_index(job):
+                put(frame, frames.X, jobs.row_of_part(job, jobs.AT_INPUTS, part, item))
+                jobs.choose_lists(job, first, frame)
+                if not skip:
+                    fill_rows(job, first, first + rows, get(frame, frames.X))
+            forward_rows(job, operations, frame, 0, operations.shape[0], 0, rows, skip)
+
+
+@kernel
+def _takes_columns(job: Any, operations: Any, i: int) -> bool:
+    """Whether operation i is taken by columns: not if it skips zeros, which are found row by row."""
+    return operations[i, jobs.BY_COLUMNS] != 0 and not (i == 0 and get(job, jobs.SKIPS_ZEROS) != 0)
+
+
+@part_unit
+def predict_stage(job: Any, part: int, parts: int) -> None:
+    """Take COUNT rows from BEGIN on through the operations [FIRST, LAST): one by columns, or several by rows."""
+    operations, frame = jobs.operations_of(job), new_frame(SLOTS, zero_of(job))
+    start, count, i = get(job, jobs.BEGIN), get(job, jobs.COUNT), get(job, jobs.FIRST)
+    jobs.begin_frame(job, part, OFF, 0, frame)
+    if not _takes_columns(job, operations, i):
+        first, last = share(count, part, parts), share(count, part + 1, parts)
+        choose_data(job, start + first, frame)
+        forward_rows(job, operations, frame, i, get(job, jobs.LAST), first, last, get(job, jobs.SKIPS_ZEROS) != 0)
+        return
+    choose_data(job, start, frame)
+    jobs.choose_operation(job, operations, i, frame)
+    jobs.choose_rows(operations, i, 0, count, frame)
+    put(frame, frames.BEGIN, share_of_columns(operations[i, jobs.WIDTH_OUT], part, parts))
+    put(frame, frames.END, share_of_columns(operations[i, jobs.WIDTH_OUT], part + 1, parts))
+    jobs.call_unit(operations, i, FORWARD_COLUMNS, frame)
+
+
+@kernel
+def _predict_in_stages(job: Any, operations: Any, launcher: int, n_threads: int) -> None:
+    """Predict as many rows at once as there is memory for, with a region for each stage."""
+    samples, capacity, count = get(job, jobs.SAMPLES), get(job, jobs.CAPACITY), operations.shape[0]
+    for start in range(0, samples, capacity):
+        put(job, jobs.BEGIN, start)
+        put(job, jobs.COUNT, min(capacity, samples - start))
+        last = 0
+        while last < count:
+            first = last
+            last += 1
+            by_columns = _takes_columns(job, operations, first)
+            while not by_columns and last < count and not _takes_columns(job, operations, last):
+                last += 1
+            put(job, jobs.FIRST, first)
+            put(job, jobs.LAST, last)
+            if by_columns or share(get(job, jobs.COUNT), 1, n_threads) < get(job, jobs.COUNT):
+                run_parts(launcher, get(job, jobs.PREDICT_STAGE), job, n_threads)
+            else:
+                run_parts(0, get(job, jobs.PREDICT_STAGE), job, 1)
 
 
 @kernel
@@ -129,7 +205,11 @@ def predict(
         return jobs.REFUSED
     if most != 0 and x.shape[0] > most:
         return jobs.MANY
-    if check_finite and not all_finite(elements(x)):
+    # Rows of an own result are checked as they are taken; else all are before anything is written.
+    is_large = launcher != 0 and x.size >= FEW_ELEMENTS and not jobs.has_index(job)
+    in_stages = get(job, jobs.PREDICT_STAGE) != 0 and not jobs.has_index(job)
+    at_once = is_large and get(job, jobs.IS_FRESH) != 0 and not in_stages
+    if check_finite and not is_large and not all_finite(elements(x)):
         return jobs.REFUSED
     operations = jobs.operations_of(job)
     sparse = is_sparse(job, operations, x, x.shape[0])
@@ -139,5 +219,15 @@ def predict(
     jobs.set_array(job, jobs.AT_Y, y)
     put(job, jobs.SAMPLES, x.shape[0])
     put(job, jobs.SKIPS_ZEROS, 1 if skips_zeros(job, operations, sparse) else 0)
-    run_parts(launcher, get(job, jobs.PREDICT_PART), job, n_threads)
-    return jobs.DONE
+    put(job, jobs.FINE, 1)
+    put(job, jobs.CHECKS, ONLY_CHECK)
+    if check_finite and is_large and not at_once:
+        run_parts(launcher, get(job, jobs.PREDICT_PART), job, n_threads)
+        if get(job, jobs.FINE) == 0:
+            return jobs.REFUSED
+    put(job, jobs.CHECKS, CHECK if check_finite and at_once else NO_CHECK)
+    if in_stages:
+        _predict_in_stages(job, operations, launcher, n_threads)
+    else:
+        run_parts(launcher, get(job, jobs.PREDICT_PART), job, n_threads)
+    return jobs.DONE if get(job, jobs.FINE) != 0 else jobs.REFUSED

@@ -39,7 +39,8 @@ PLAN_NUMBERS = 6
 
 # A job: numbers, addresses of units, entries for one call, then the address and size of each array.
 # NEXT: the row of x that is the next batch, if that is known and one part may go ahead to it, else -1. AHEAD: how many
-# operations the last update has already taken forward for this batch, 0 or 1.
+# operations the last update has already taken forward for this batch, 0 or 1. IS_FRESH: whether nobody else has y yet.
+# CHECKS: whether the parts of a prediction look whether x is finite; FINE then tells.
 NUMBERS = (
     "operation count", "state vectors", "capacity", "trained", "parts", "item size", "accepts",
     "loss", "loss of labels", "update", "outer",
@@ -49,7 +50,7 @@ NUMBERS = (
     "operation", "parameter", "first", "last", "begin", "end", "columns", "widest", "own",
     "weigh", "count hits", "penalize", "clip values", "clip norm", "check targets", "statistics", "fine", "wanted",
     "measure penalty", "measures penalty", "prepare along", "change along", "next", "ahead",
-    "numbers along",
+    "numbers along", "predict stage", "is fresh", "checks",
 )  # fmt: skip
 (OPERATION_COUNT, STATE_VECTORS, CAPACITY, TRAINED, PARTS, ITEM, ACCEPTS,
  LOSS, LOSS_OF_LABELS, UPDATE, OUTER, BATCH_PART, BETWEEN_STAGES, PARAMETER_PART, CLIPPED_PART, PREDICT_PART,
@@ -58,8 +59,8 @@ NUMBERS = (
  OPERATION, PARAMETER, FIRST, LAST, BEGIN, END, COLUMNS, WIDEST, OWN,
  WEIGH, COUNT_HITS, PENALIZE, CLIP_VALUES, CLIP_TO_NORM, CHECK_TARGETS, STATISTICS_PART, FINE, WANTED,
  MEASURE_PENALTY, MEASURES_PENALTY, LOSS_PREPARE_ALONG, LOSS_CHANGE_ALONG, NEXT, AHEAD,
- NUMBERS_ALONG,
- ) = range(55)  # fmt: skip
+ NUMBERS_ALONG, PREDICT_STAGE, IS_FRESH, CHECKS,
+ ) = range(58)  # fmt: skip
 ARRAYS = (
     "operations",  # intp, the plan's
     "numbers",  # float64, the plan's
