@@ -20,7 +20,17 @@ import fastnn
 from fastnn.engine.interpreters.forward import parts_of
 from fastnn.kernels import processor
 from fastnn.kernels.compile import JIT_DISABLED
-from fastnn.kernels.matmul import DEEP, DEPTH_BLOCK, ONE_CHAIN, PANEL_COLUMNS, ROW_BLOCK, chain_of, scratch_size, share
+from fastnn.kernels.matmul import (
+    DEEP,
+    DEPTH_BLOCK,
+    LEFT_BLOCK,
+    ONE_CHAIN,
+    PANEL_COLUMNS,
+    ROW_BLOCK,
+    chain_of,
+    scratch_size,
+    share,
+)
 from fastnn.kernels.tiles import MAX_VECTORS
 from tests import compiled
 from tests.forked import Forks
@@ -32,8 +42,9 @@ PROT_NONE = 0  # of <sys/mman.h>; not in Python's mmap
 BLOCKED = [(9, 331, 5), (27, 1031, 5), (25, 18, 131), (265, 11, 65)]
 # Shapes whose last columns are exchanged with the rows, at one width of vectors or another.
 BLOCKED += [(49, 45, 33), (70, 405, 18), (100, 17, 5), (33, 60, 41)]
-BLOCKED += [] if JIT_DISABLED else [(293, 1061, 81), (7, 2 * DEEP + 5, 37), (200, DEEP + 1, 3)]
+BLOCKED += [] if JIT_DISABLED else [(293, 1061, 81), (7, 2 * DEEP + 5, 37), (200, DEEP + 1, 3), (325, 320, 37)]
 assert ONE_CHAIN < 331 and DEPTH_BLOCK < 1031 and PANEL_COLUMNS < 65 and ROW_BLOCK < 200
+assert LEFT_BLOCK < 4 * 325 * 320
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 needs_mprotect = pytest.mark.skipif(sys.platform != "linux", reason="pages are protected by Linux's mprotect here")
