@@ -13,7 +13,7 @@ import pytest
 
 import fastnn
 from fastnn import reference
-from fastnn.engine import threads
+from fastnn.engine import short, threads
 from fastnn.functional import layers as functional
 from fastnn.functional import losses as functional_losses
 from fastnn.functional import updates as functional_updates
@@ -295,6 +295,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, float, tuple[Any, 
 
     monkeypatch.setattr(threads, "run", run)
     monkeypatch.setattr(threads, "get_num_threads", lambda: 16)
+    monkeypatch.setattr(short, "free_threads", lambda: 0)  # no short way on threads
     return made
 
 

@@ -92,10 +92,11 @@ def test_nobody_looks_for_busy_threads_during_a_pause(state: Any, monkeypatch: p
     monkeypatch.setattr(contention, "free_processors", free_processors)
     x = np.ones((1000, 1000), np.float32)
     fastnn.softmax(x)
-    assert looked == [2]
+    assert set(looked) == {2}
+    looked.clear()
     state[PAUSED_UNTIL] = time.monotonic() + 1e6
     fastnn.softmax(x)
-    assert looked == [2]
+    assert not looked
 
 
 # --- how threads wait -------------------------------------------------------------------------------------------------

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.engine import threads
+from fastnn.engine import contention, threads
 from fastnn.engine.interpreters.on_outputs import LONGEST_LOOK
-from fastnn.engine.short import ASK, LARGE, Way, Ways
+from fastnn.engine.short import ASK, LARGE, UNSEEN, Way, Ways
 from fastnn.functional import layers, losses, updates
+from fastnn.kernels import openmp
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.losses import SoftmaxCrossEntropy
 from fastnn.operations import ACTIVATIONS
@@ -139,33 +140,45 @@ def test_both_ways_give_the_same_bits(name: str, dtype: Any, runs: list[Any], mo
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_one_thread_takes_the_short_way_for_more(dtype: Any, runs: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    x = np.linspace(-3, 3, 40_000, dtype=dtype).reshape(400, 100)
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_more_work_takes_the_short_way_too(
+    n: int, dtype: Any, runs: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where memory begins and parts meet within a line of the cache, and a part has a rest."""
+    if n > 1 and not openmp.is_available():
+        pytest.skip("needs OpenMP")
+    monkeypatch.setattr(contention, "free_processors", lambda n, launch: n)
+    memory = np.linspace(-3, 3, 40_301, dtype=dtype)
+    x = memory[1:].reshape(403, 100)
 
     def results() -> tuple[Any, ...]:
         p, (loss, dx) = x.copy(), fastnn.mean_squared_error(x, -x)
         fastnn.momentum_update(p, x, np.zeros_like(x), 0.1)
         dy = fastnn.activation_backward("elu", x, x, x, alpha=0.5)
-        return loss, dx, p, dy, fastnn.activation_forward("tanh", x)
+        y, out = memory[:-1].reshape(403, 100).copy(), memory.copy()[1:].reshape(403, 100)
+        fastnn.activation_forward("relu", y, out=y)
+        return loss, dx, p, dy, y, fastnn.softmax(x), fastnn.activation_forward("tanh", x, out=out)
 
     monkeypatch.setattr(threads, "_chosen", 2)
+    fastnn.softmax_cross_entropy(np.ones((9000, 30), dtype), np.zeros(9000, np.intp))  # starts threads
     first = results()  # by which they learn
     runs.clear()
-    monkeypatch.setattr(threads, "_chosen", 1)
+    monkeypatch.setattr(threads, "_chosen", n)
     assert content(results()) == content(first)
     assert not runs
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_larger_calls_take_the_long_way(dtype: Any, runs: list[Any]) -> None:
+def test_larger_calls_take_the_long_way(dtype: Any, runs: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_chosen", 2)
     x, W, b = np.ones((200, 64), dtype), np.ones((64, 64), dtype), np.ones(64, dtype)
-    y, t = np.ones((3000, 10), dtype), np.zeros(3000, np.intp)
+    y, t = np.ones((5000, 10), dtype), np.zeros(5000, np.intp)
     for _ in range(2):
         fastnn.affine_forward(x, W, b)
         fastnn.affine_backward(x, x, W)
-        fastnn.activation_forward("tanh", np.ones(20_000, dtype))
+        fastnn.activation_forward("tanh", np.ones(700_000, dtype))
         fastnn.softmax_cross_entropy(y, t)
-        fastnn.sgd_update(np.ones(200_000, dtype), np.ones(200_000, dtype), 0.1)
+        fastnn.sgd_update(np.ones(3_300_000, dtype), np.ones(3_300_000, dtype), 0.1)
     assert len(runs) == 10
 
 
@@ -182,13 +195,14 @@ def test_arrays_whose_results_no_memory_could_hold_are_refused_for_their_shapes(
 def test_other_threads_do_not_wait_for_a_look_at_many_outputs(dtype: Any) -> None:
     y, t = np.zeros((4, 10), dtype), np.zeros(4, np.intp)
     fastnn.softmax_cross_entropy(y, t), fastnn.zero_one_loss(y, t)
-    way: Any = losses._ways[SoftmaxCrossEntropy].call
+    ways: Any = losses._ways[SoftmaxCrossEntropy]
     numbers, rows = losses._numbers(SoftmaxCrossEntropy, 0.0), LONGEST_LOOK // 10
     for count, expected in ((rows, LARGE), (rows + 1, ASK)):
         y, t = np.zeros((count, 10), dtype), np.zeros(count, np.intp)
-        assert way(numbers, y, t, t, None) == expected
+        assert ways.call(numbers, y, t, t, None) == (UNSEEN if expected == LARGE else ASK)
+        assert ways.on(1)(numbers, y, t, t, None) == expected
         t[-1] = 10  # it is seen where it was looked at
-        assert way(numbers, y, t, t, None) == ASK
+        assert ways.on(1)(numbers, y, t, t, None) == ASK
         assert losses._right.call(y, t, t)[0] == LARGE
 
 

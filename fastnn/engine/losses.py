@@ -13,6 +13,12 @@ from fastnn.kernels.units import Unit, compiling
 from fastnn.operations.losses.base import VALUES, Loss
 
 NO_HITS = np.empty(0, np.intp)
+_NUMBERS_OF_ROWS = np.arange(FEW_ROWS)
+
+
+def _sums(parts: int) -> Array:
+    """Scratch of the units of a loss."""
+    return np.empty((parts, jobs.SUMS))
 
 
 def sum_of_losses(
@@ -36,7 +42,7 @@ def sum_of_losses(
     losses, log_sums = np.empty((2, len(y)))
     units = on_arrays.rows_part.address(y.dtype), *(unit.address(y.dtype),) * 2
     first = (*units, on_outputs.ANYTHING, False, np.arange(len(y)) if rows is None else rows)
-    scratch = (float(len(y) if divisor is None else divisor), losses, log_sums, hits, np.empty((parts, jobs.SUMS)))
+    scratch = (float(len(y) if divisor is None else divisor), losses, log_sums, hits, _sums(parts))
     arguments = (*first, *scratch, np.array(numbers, np.float64), y, labels, dense, dy)
     work = on_outputs.WORK / 4.0 * y.nbytes
     return float(threads.run(on_outputs.loss, work, math.inf, *arguments, n_threads=parts)[1]), losses
@@ -60,11 +66,11 @@ def _learn_loss(way: Way, loss: Loss, dtype: Any, of_labels: bool, is_networks: 
     units = [of_dense if False in wanted or of_dense is by_label else None, by_label if True in wanted else None]
     addresses = [0 if unit is None else unit.address(dtype) for unit in units]
     accepts = loss.accepts if is_networks or loss.accepts != VALUES else on_outputs.ANYTHING
-    scratch = (0.0, np.empty(FEW_ROWS), np.empty(FEW_ROWS), NO_HITS, np.empty((1, jobs.SUMS)))
+    scratch = (0.0, np.empty(FEW_ROWS), np.empty(FEW_ROWS), NO_HITS, _sums)
     first = (on_arrays.rows_part.address(dtype), *addresses, accepts, bool(loss.follows) and not is_networks)
     numbers = [np.array(loss.numbers())] if is_networks else []
-    arguments = (*first, np.arange(FEW_ROWS), *scratch, *numbers)
-    way.learn_up_to(SMALL, on_outputs.loss, dtype, *arguments, key=of_labels)
+    arguments = (*first, _NUMBERS_OF_ROWS, *scratch, *numbers)
+    way.learn_up_to(-SMALL, on_outputs.loss, dtype, *arguments, key=of_labels)
 
 
 def learn_hits(way: Way, dtype: Any, accepts: int, border: float, target_border: float, is_strict: bool) -> None:

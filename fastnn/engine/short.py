@@ -9,20 +9,34 @@ uses it.
 from collections.abc import Callable
 from typing import Any
 
-from fastnn.engine.interpreters.on_arrays import ASK, LARGE
-from fastnn.engine.threads import SMALL_WORK, get_num_threads
+from fastnn.engine import contention
+from fastnn.engine.interpreters.on_arrays import ASK, LARGE, UNSEEN
+from fastnn.engine.threads import SMALL_WORK, free_threads
 from fastnn.kernels.doors import made_for
 from fastnn.kernels.ground import DONE, bound
-from fastnn.kernels.units import compiling
+from fastnn.kernels.units import compiling, launcher
 
-__all__ = ["ASK", "DONE", "FEW_ROWS", "LARGE", "SCRATCH", "SMALL", "SMALL_PRODUCT", "Way", "Ways", "on_one_thread"]
+__all__ = [
+    "ASK",
+    "DONE",
+    "FEW_ROWS",
+    "LARGE",
+    "SCRATCH",
+    "SMALL",
+    "SMALL_PRODUCT",
+    "UNSEEN",
+    "Way",
+    "Ways",
+    "on_threads",
+]
 
 # 64 x 64 x 64 forward and backward: starting threads through Python takes as long as a second one gains.
 SMALL_PRODUCT = 1_050_000.0
 SMALL = float(SMALL_WORK)
 SCRATCH = 1 << 15  # elements, which 64 x 64 x 64 needs half of
-FEW_ROWS = 1024  # of a loss
-# Where there is one thread, a call of so many times the work is short, too: other Python threads wait 0.2 ms for it.
+FEW_ROWS = 4096  # of a loss
+# A call of so many times the work for each thread is short, too: other Python threads wait 0.2 ms for it. The long way
+# takes 4 us more, for which two threads lost half of what they gain in relu of 100,000 float32.
 LONGER = 16.0
 
 
@@ -34,15 +48,16 @@ def ask(*arguments: Any) -> int:
 class Way:
     """The short way of one operation: `call` takes what its door does behind the bound arguments.
 
-    So does `longer`, for more work on one thread.
+    So do the functions that `on` returns, for more work.
     """
 
-    __slots__ = ("call", "known", "longer")
+    __slots__ = ("call", "known", "learned", "teams")
 
     def __init__(self) -> None:
         self.call: Callable[..., Any] = ask
-        self.longer: Callable[..., Any] = ask
         self.known: set[Any] = set()
+        self.learned: list[tuple[Any, float, tuple[Any, ...]]] = []  # doors for more work, with `limit` and `first`
+        self.teams: dict[int, Callable[..., Any]] = {}  # by the number of threads, made when they are needed
 
     def knows(self, dtype: Any, key: Any = None) -> bool:
         """Whether it has learned the way for this dtype."""
@@ -53,14 +68,27 @@ class Way:
         return Way, ()
 
     def learn_up_to(self, limit: float, door: Any, dtype: Any, *first: Any, key: Any = None) -> None:
-        """Learn a door whose first bound argument is a limit of its work, also for more work on one thread."""
+        """Learn a door whose first bound argument is a limit of its work, also for more work and several threads.
+
+        first: one that is a function is called with the number of threads for the argument.
+        """
         with compiling:
-            if not self.knows(dtype, key):
-                following = None if self.longer is ask else self.longer
-                self.learn(door, dtype, limit, *first, key=key)
-                made = made_for(door, dtype)
-                if made is not None:
-                    self.longer = bound(made, 1, 0, LONGER * limit, *first, following=following)
+            made = None if self.knows(dtype, key) else made_for(door, dtype)
+            if made is not None:
+                self.learn(door, dtype, limit, *_for_threads(1, first), key=key)
+                self.learned.append((made, limit, first))
+                self.teams = {}
+
+    def on(self, n: int) -> Callable[..., Any]:
+        """The way of more work on n threads."""
+        found = self.teams.get(n)
+        if found is None:
+            with compiling:
+                for made, limit, first in self.learned:
+                    arguments = n, launcher() if n > 1 else 0, n * LONGER * abs(limit), *_for_threads(n, first)
+                    found = bound(made, *arguments, following=found)
+                found = self.teams[n] = found or ask
+        return found
 
     def learn(self, door: Any, dtype: Any, *first: Any, key: Any = None, keeps: Any = None) -> None:
         """Also take the way of a door, which has been called for this dtype; a later one for the same dtype counts.
@@ -76,9 +104,27 @@ class Way:
                 self.known.add((dtype, key))
 
 
-def on_one_thread(found: Any, way: Way, *arguments: Any) -> Any:
-    """What a way has answered; LARGE only if there are threads to share the work, or if it is too much for one call."""
-    return way.longer(*arguments) if found == LARGE and get_num_threads() == 1 else found
+def _for_threads(n: int, first: tuple[Any, ...]) -> tuple[Any, ...]:
+    """First arguments of a call on n threads."""
+    return tuple(one(n) if callable(one) else one for one in first)
+
+
+def on_threads(found: Any, way: Way, *arguments: Any) -> Any:
+    """What a way has answered or, where that was too much work for it, what it answers on all threads.
+
+    LARGE still says that the arrays are plain, and need the long way.
+    """
+    if found not in (LARGE, UNSEEN):
+        return found
+    n = free_threads()
+    if n == 1:
+        return way.on(1)(*arguments)
+    if n == 0:
+        return found if found == LARGE else ASK
+    try:
+        return way.on(n)(*arguments)
+    finally:
+        contention.note_end()
 
 
 class Ways(dict[Any, Way]):

@@ -150,6 +150,16 @@ def run(entry: Callable[..., Any], work: float, *args: Any, n_threads: int | Non
         _workqueue_busy.release()
 
 
+def free_threads() -> int:
+    """How many threads a call may use that was not made by `run`; 0 if it must be."""
+    n = get_num_threads()
+    if n == 1:
+        return 1
+    if _layer != "omp" or _forked_from_openmp or not openmp.is_available():
+        return 0
+    return n if is_paused() else contention.free_processors(n, _launch)
+
+
 def is_paused() -> bool:
     """Whether regions run on the calling thread alone at a time."""
     return _launches.item(launches.PAUSED_UNTIL) > time.monotonic()

@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from fastnn.engine import threads
 from fastnn.engine.interpreters import jobs, on_arrays
-from fastnn.engine.short import LARGE, SCRATCH, SMALL, SMALL_PRODUCT, Way, Ways, on_one_thread
+from fastnn.engine.short import LARGE, SCRATCH, SMALL, SMALL_PRODUCT, Way, Ways, on_threads
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import remedy
@@ -222,7 +222,7 @@ def activation_forward(name: str, x: Any, *, out: Any = None, **option: float) -
         found = way.call(*given)
         if type(found) is ndarray:
             return found
-        found = on_one_thread(found, way, *given)
+        found = on_threads(found, way, *given)
         if type(found) is ndarray:
             return found
     except (KeyError, TypeError):  # no name, or a wrong option
@@ -235,7 +235,8 @@ def activation_forward(name: str, x: Any, *, out: Any = None, **option: float) -
         x = arrays.floats("x", x)
         y = arrays.output("out", out, x.shape, x.dtype, (("x", x),), in_place=("x",))
     each, door = ACTIVATIONS[name].work[0], on_arrays.activation_forward
-    units = on_arrays.rows_part.address(x.dtype), ACTIVATIONS[name].units.forward.address(x.dtype)
+    chosen = ACTIVATIONS[name]
+    units = on_arrays.rows_part.address(x.dtype), chosen.units.forward.address(x.dtype), chosen.takes_elements
     threads.run(door, work_of(each, x), math.inf, *units, numbers, *_rows(name, x, y))
     if found == LARGE:
         return y
@@ -278,7 +279,7 @@ def activation_backward(name: str, dy: Any, x: Any, y: Any, *, out: Any = None, 
         found = way.call(*given)
         if type(found) is ndarray:
             return found
-        found = on_one_thread(found, way, *given)
+        found = on_threads(found, way, *given)
         if type(found) is ndarray:
             return found
     except (KeyError, TypeError):  # no name, or a wrong option
@@ -293,7 +294,8 @@ def activation_backward(name: str, dy: Any, x: Any, y: Any, *, out: Any = None, 
         y = arrays.floats("y", y, x.shape, dtype=x.dtype)
         dx = arrays.output("out", out, x.shape, x.dtype, (("dy", dy), ("x", x), ("y", y)), in_place=("dy",))
     each, door = ACTIVATIONS[name].work[1], on_arrays.activation_backward
-    units = on_arrays.rows_part.address(x.dtype), ACTIVATIONS[name].units.backward.address(x.dtype)
+    chosen = ACTIVATIONS[name]
+    units = on_arrays.rows_part.address(x.dtype), chosen.units.backward.address(x.dtype), chosen.takes_elements
     threads.run(door, work_of(each, x), math.inf, *units, numbers, *_rows(name, dy, x, y, dx))
     if found == LARGE:
         return dx

@@ -11,7 +11,7 @@ import numpy as np
 from fastnn import losses as _losses  # not to stand where fastnn.functional has this module
 from fastnn.engine import threads
 from fastnn.engine.losses import learn_hits, learn_loss, sum_of_losses
-from fastnn.engine.short import DONE, LARGE, Way, Ways, on_one_thread
+from fastnn.engine.short import DONE, LARGE, Way, Ways, on_threads
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.gate.names import Reduction
@@ -535,7 +535,7 @@ def _evaluate(
             numbers = None
         if numbers is not None:
             found = _ways[kind].call(numbers, y, t, t, out)
-            found = found if type(found) is tuple else on_one_thread(found, _ways[kind], numbers, y, t, t, out)
+            found = found if type(found) is tuple else on_threads(found, _ways[kind], numbers, y, t, t, out)
     if type(found) is tuple:
         return found
     loss = kind(*options)

@@ -14,7 +14,7 @@ import numpy as np
 from fastnn import optimizers as _optimizers  # not to be exported
 from fastnn.engine import threads
 from fastnn.engine.interpreters import on_arrays
-from fastnn.engine.short import DONE, LARGE, SMALL, Ways, on_one_thread
+from fastnn.engine.short import DONE, LARGE, SMALL, Ways, on_threads
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.operations.updates.base import RATES, STEP
@@ -261,7 +261,7 @@ def _update(kind: Any, rates: tuple[Any, ...], step: int | None, *vectors: Any) 
         numbers, _ = _numbers(kind, vectors[0].dtype, *rates)
         if number >= 0.0:
             found = _ways[kind].call(numbers, number, *vectors)
-            found = on_one_thread(found, _ways[kind], numbers, number, *vectors)
+            found = on_threads(found, _ways[kind], numbers, number, *vectors)
     except (AttributeError, TypeError, ValueError, OverflowError):  # the gate says what is wrong
         pass
     if found == DONE:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastnn.engine.interpreters import jobs
 from fastnn.engine.interpreters.batch import is_hit
-from fastnn.engine.interpreters.on_arrays import ASK, BORDER, HITS, LARGE, TARGET_BORDER, begin_rows
+from fastnn.engine.interpreters.on_arrays import ASK, BORDER, HITS, LARGE, TARGET_BORDER, UNSEEN, begin_rows
 from fastnn.engine.interpreters.training import are_targets
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import new_frame, put
@@ -69,8 +69,8 @@ def loss(
     Row n has the target labels[rows[n]] or dense[rows[n]]; the other one is empty. numbers: the loss's, and the borders
     of its hits; hits (N,) intp, or empty. Scratch: losses and log_sums (N,) and sums (parts, any), float64. With a
     limit, there may be more rows, losses and log_sums, row n has the target n, N is the divisor, and the mean is
-    returned. Then either unit may be 0, if it is not compiled yet, and one unit for both takes labels as one-hot rows.
-    follows: whether y is to be probabilities.
+    returned; below 0 it is that of calls whose numbers another way is to look at. Then either unit may be 0, if it is
+    not compiled yet, and one unit for both takes labels as one-hot rows. follows: whether y is to be probabilities.
     """
     like, count, has_labels = y.dtype.type(0.0), y.shape[0], labels.size > 0
     request, chosen = new_frame(SLOTS, like), unit_of_labels if has_labels else unit
@@ -78,13 +78,16 @@ def loss(
     if limit < math.inf:
         if chosen == 0 or y.size > LONGEST_LOOK:
             return ASK, 0.0
+        is_large = WORK / 4.0 * y.size * y.itemsize >= abs(limit) or count > rows.size
+        if is_large and limit < 0.0:
+            return UNSEEN, 0.0
         if not (are_apart(dy, y) and are_apart(dy, labels) and are_apart(dy, dense)):
             return ASK, 0.0
         if not (_are_labels(labels, count, y.shape[1]) if has_labels else _are_dense(dense, y, accepts)):
             return ASK, 0.0
         if follows and not _are_probabilities(y):
             return ASK, 0.0
-        if WORK / 4.0 * y.size * y.itemsize >= limit or count > rows.size:
+        if is_large:
             return LARGE, 0.0
         divisor = float(count)
     put(request, frames.TARGET, y.ctypes.data)
