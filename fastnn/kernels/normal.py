@@ -127,6 +127,36 @@ def times_normal_tail(factor: Any, x: Any) -> Any:
     return near if x < constant(x, _NEAR) else _times_exp_of_half_square(share, x)
 
 
+# x times the tail in float32: beyond 1, exp(-x^2 / 2) p(z) with z = a / (x + 2) + b, which is within [-1, 1]; fitted
+# within 8e-9. One division and fewer products than `times_normal_tail`: an error of 3.1 units instead of 4.3, 0.9 of
+# the time. Up to 1 as there, fitted within 8e-10.
+_FAR, _MIDDLE_OF_FAR, _STEEPNESS, _SHIFT = (np.float32(v) for v in (1.0, 2.0, 7.323529411764706, -1.441176470588235))
+_FAR_TERMS = tuple(np.float32(v) for v in (
+    0.3659917438739476, -0.06073268564964193, -0.037570727123764164, -0.007446880240064803, 0.0010042684585690872,
+    0.0004433878875413689, -9.774043669443012e-05, -2.2908312817204037e-05, 9.831503226015196e-06))  # fmt: skip
+_LONGER_NEAR_TERMS = tuple(np.float32(v) for v in (
+    0.39894228011762145, -0.06649035992208503, 0.009973323399702897, -0.001186329915013903, 0.00011348634232710388,
+    -7.654196788339887e-06))  # fmt: skip
+
+
+@formula
+def _share_of_normal_tail_32(x: Any) -> Any:
+    """See `_FAR`."""
+    z = fma(_STEEPNESS, np.float32(1) / (x + _MIDDLE_OF_FAR), _SHIFT)
+    near = x * fma(-x, polynomial(_LONGER_NEAR_TERMS, x * x), np.float32(0.5))
+    return near if x < _FAR else _times_exp_of_half_square(polynomial(_FAR_TERMS, z), x)
+
+
+@formula
+def _share_of_normal_tail_64(x: Any) -> Any:
+    """As _share_of_normal_tail_32, of `times_normal_tail`."""
+    return times_normal_tail(x, x)
+
+
+# x times the probability that a standard normal number is above it, for x from 0 to the limit.
+share_of_normal_tail = by_dtype(_share_of_normal_tail_32, _share_of_normal_tail_64)
+
+
 @formula
 def normal_distribution(x: Any) -> Any:
     """The probability that a standard normal number is below x, (1 + erf(x / sqrt(2))) / 2."""

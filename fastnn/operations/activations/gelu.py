@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastnn.kernels.compile import formula
-from fastnn.kernels.normal import magnitude, normal_density, normal_distribution, times_normal_tail
+from fastnn.kernels.normal import magnitude, normal_density, normal_distribution, share_of_normal_tail
 from fastnn.kernels.vector_math import constant, within
 from fastnn.operations.base import Activation, units_of
 from fastnn.operations.links import Elements
@@ -13,8 +13,8 @@ from fastnn.operations.links import Elements
 @formula
 def gelu(x: Any, p: Any) -> Any:
     """x times the normal distribution at x (Hendrycks and Gimpel, 2016), as max(0, x) less |x| times its tail."""
-    zero, distance = constant(x, 0.0), magnitude(x)
-    return (zero if x < zero else x) - times_normal_tail(distance, distance)
+    zero = constant(x, 0.0)
+    return (zero if x < zero else x) - share_of_normal_tail(magnitude(x))
 
 
 @formula
