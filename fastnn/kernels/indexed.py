@@ -58,11 +58,31 @@ def _list_row(array: Any, start: int, depth: int, pairs: Any, at: int) -> Any:
 
 
 @kernel
+def _list_row_at_once(array: Any, start: int, depth: int, pairs: Any, at: int) -> None:
+    """As _list_row, overwriting some pairs behind the row's."""
+    lanes, p, k = simd.lanes(array), np.intp(at), np.intp(0)
+    while k + lanes <= depth:
+        p = lists.put_lanes(array, start + k, k, pairs, p)
+        k += lanes
+    while k < depth:
+        if array[np.uintp(start + k)] != array.dtype.type(0.0):
+            lists.put_pair(pairs, p, array[np.uintp(start + k)], k)
+            p += 1
+        k += 1
+
+
+@kernel
 def list_rows(x: Any, first: int, last: int, starts: Any, pairs: Any) -> None:
-    """List the rows [first, last) of x, row n in the pairs from number starts[n] on."""
+    """List the rows [first, last) of x, row n in the pairs from number starts[n] on.
+
+    The fast way overwrites pairs behind a row, so it is not for the last rows, behind which another thread's are.
+    """
     flat, depth = elements(x), x.shape[1]
     for n in range(first, last):
-        _list_row(flat, n * depth, depth, pairs, starts[n])
+        if VECTOR_BYTES == 64 and starts[n + 1] + simd.lanes(x) <= starts[last]:
+            _list_row_at_once(flat, n * depth, depth, pairs, starts[n])
+        else:
+            _list_row(flat, n * depth, depth, pairs, starts[n])
 
 
 @kernel

@@ -13,6 +13,7 @@ from numba import types
 from numba.core import cgutils
 
 from fastnn.kernels import simd
+from fastnn.kernels.processor import LANES
 
 MOST_VECTORS = 8  # of one row of results, in registers
 _INDEX = ir.IntType(64)
@@ -75,6 +76,56 @@ def put_pair(pairs: Any, p: int, value: Any, number: int) -> None:
     """Write pair p: a value, and its number."""
     pairs[2 * p] = value
     _numbers(pairs)[2 * p + 1] = number
+
+
+def _lower_put_lanes(context: Any, array: Any, start: Any, number: Any, pairs: Any, p: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector, size = context.get_value_type(simd.Vector(array.dtype)), array.dtype.bitwidth // 8
+        value = simd.load(builder, simd.pointer_to(context, builder, array, args[0], args[1]), vector, size)
+        found, lanes = builder.fcmp_unordered("!=", value, ir.Constant(vector, None)), vector.count
+        wide = ir.VectorType(_INDEX, lanes)
+        numbers = ir.Constant(wide, list(range(lanes)))
+        numbers = builder.add(numbers, simd.splat(builder, args[2], lanes))
+        words = builder.bitcast(value, ir.VectorType(ir.IntType(8 * size), lanes))
+        if size == 4:  # a pair is one word of 64 bits
+            shift = ir.Constant(wide, [32] * lanes)
+            words = builder.or_(builder.zext(words, wide), builder.shl(numbers, shift))
+            masks = found
+        else:
+            both = [i // 2 + lanes * (i % 2) for i in range(2 * lanes)]
+            words = builder.shuffle_vector(words, numbers, ir.Constant(ir.VectorType(ir.IntType(32), 16), both))
+            twice = ir.Constant(ir.VectorType(ir.IntType(32), 16), [i // 2 for i in range(2 * lanes)])
+            masks = builder.shuffle_vector(found, found, twice)
+        at = builder.bitcast(
+            simd.pointer_to(context, builder, pairs, args[3], builder.mul(args[4], ir.Constant(_INDEX, 2))),
+            _INDEX.as_pointer(),
+        )
+        eight = ir.VectorType(_INDEX, 8)
+        for half in range(2):
+            some = ir.Constant(ir.VectorType(ir.IntType(32), 8), list(range(8 * half, 8 * half + 8)))
+            word, mask = (builder.shuffle_vector(one, one, some) for one in (words, masks))
+            kind = ir.FunctionType(eight, [eight, eight, mask.type])
+            compress = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.mask.compress.v8i64")
+            simd.store(builder, builder.call(compress, [word, ir.Constant(eight, None), mask]), at, size)
+            count = builder.ctpop(builder.bitcast(mask, ir.IntType(8)))
+            at = builder.gep(at, [builder.zext(count, _INDEX)])
+        found = builder.ctpop(builder.bitcast(found, ir.IntType(lanes)))
+        return builder.add(args[4], builder.zext(found, _INDEX))
+
+    return types.intp(array, types.intp, types.intp, pairs, types.intp), codegen
+
+
+@simd.lowered(_lower_put_lanes)
+def put_lanes(array: Any, start: int, number: int, pairs: Any, p: int) -> int:
+    """Write the pairs of one vector from `start` on, whose first number is this, as pair p and the next ones.
+
+    Returns the number of the pair after them. It needs AVX-512, and overwrites as many pairs as a vector has lanes.
+    """
+    for k, value in enumerate(array[start : start + LANES[array.dtype]]):
+        if value != 0:
+            put_pair(pairs, p, value, number + k)
+            p += 1
+    return p
 
 
 def number_at(builder: Any, pairs: Any, p: Any) -> Any:
