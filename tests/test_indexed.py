@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.engine import indexing
+from fastnn.engine import indexing, threads
 from fastnn.kernels import indexed, matmul
 from fastnn.kernels.compile import JIT_DISABLED, entry
 from fastnn.network import sources
@@ -251,3 +251,33 @@ def test_training_with_an_index_and_other_layers_first() -> None:
     net = fastnn.Network([fastnn.Affine(60, 5), fastnn.Affine(5, 4)], rng=0)
     with pytest.raises(fastnn.TrainingDivergedError, match="epoch 1"):
         net.fit(x, t, batch_size=50, rng=0, optimizer=fastnn.SGD(lr=1e20))
+
+
+@every_dtype
+@pytest.mark.parametrize("inputs", [321, 784], ids=str)
+@pytest.mark.parametrize("optimizer", [fastnn.SGD(0.1), fastnn.Adam(clip_value=0.1)], ids=lambda one: one.update)
+def test_going_ahead_to_the_next_batch_changes_no_bit(
+    optimizer: Any, inputs: int, dtype: FloatType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two parts multiply the next batch's rows by their shares of the weights as soon as these are updated."""
+    x, t = mostly_zeros(0, 250, inputs, dtype=dtype), np.arange(250) % 3
+    regularization = fastnn.Regularization(l2=0.01)
+
+    index = indexing.listed(x, 1)
+    orders = np.random.default_rng(1).permutation(250), np.empty(0, np.intp)
+
+    def trained(parts: int, order: Array) -> tuple[list[bytes], bool]:
+        monkeypatch.setattr(threads, "run", lambda entry, work, *given, n_threads: entry(parts, 0, *given))
+        monkeypatch.setattr(threads, "_chosen", parts)
+        layers = [fastnn.Affine(inputs, 21), fastnn.Dropout(0.2), fastnn.Relu(), fastnn.Affine(21, 3)]
+        network = fastnn.Network(layers, rng=0, dtype=dtype, regularization=regularization)
+        data = x, t, network.engine.no_targets, order
+        losses = [network.engine.run_batches(data, optimizer, (0, 5, 60), index=index)[1] for _ in range(2)]
+        assert network.engine.workspace is not None
+        went_ahead = bool(network.engine.workspace.arrays["chain_sums"].any())
+        return bits((*network.params.values(), np.array(losses))), went_ahead
+
+    for order in orders:
+        alone, in_parts = trained(1, order), trained(2, order)
+        assert alone[0] == in_parts[0]
+        assert (alone[1], in_parts[1]) == (False, True)

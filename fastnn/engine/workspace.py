@@ -10,7 +10,7 @@ from fastnn.engine import threads
 from fastnn.engine.indexing import Index
 from fastnn.engine.interpreters import batch, forward, jobs, training, updating
 from fastnn.engine.parameters import zeros_on_lines
-from fastnn.engine.partition import has_cuts, taken_by_columns
+from fastnn.engine.partition import LARGE, has_cuts, taken_by_columns
 from fastnn.engine.plan import INDEXED, PREDICTING, SPARSE, TRAINING, TRAINING_WORK, Plan
 from fastnn.engine.short import ask
 from fastnn.gate.arrays import Array
@@ -18,6 +18,7 @@ from fastnn.kernels.addresses import LATER
 from fastnn.kernels.doors import made_for, make_all
 from fastnn.kernels.frames import BREADTH, EACH_PLACE, HEIGHT, IS_MATRIX
 from fastnn.kernels.ground import bound
+from fastnn.kernels.matmul import CHAIN, DEEP, ONE_CHAIN
 from fastnn.kernels.units import Unit
 from fastnn.operations.losses.base import NO_LABELS
 from fastnn.operations.updates.base import CLIP_NORM, CLIP_VALUE, RATES
@@ -95,6 +96,7 @@ class Workspace:
             "loss_sums": np.zeros(some),
             "hits": np.zeros(some, INDEX),
             "numbers_of_rows": np.arange(max(some, forward.BLOCK_ROWS), dtype=INDEX),
+            "chain_sums": zeros_on_lines(chain_sums_size(plan, some, parts, dtype.itemsize), dtype),
             "penalties": np.zeros(2),
         }
         self._make_job(rows, trained)
@@ -283,6 +285,15 @@ def largest_update(table: Array) -> int:
                 height, breadth = int(place[HEIGHT]), int(place[BREADTH])
                 sizes.append(min(height * breadth, max(updating.INDEXED_SIZE, updating.FEWEST_ROWS * breadth)))
     return max(sizes)
+
+
+def chain_sums_size(plan: Plan, rows: int, parts: int, item: int) -> int:
+    """Elements of the sums with which an update goes ahead to the next batch, if they stay in the cache; else 0."""
+    inputs, outputs = (int(plan.operations[0, column]) for column in (jobs.WIDTH_IN, jobs.WIDTH_OUT))
+    if parts == 1 or plan.layers[0].units.indexed_forward is None or not ONE_CHAIN < inputs <= DEEP:
+        return 0
+    size = max(2, -(-inputs // CHAIN)) * rows * outputs  # there may be fewer chains
+    return size if size * item <= LARGE // 2 else 0
 
 
 def scratch_size(plan: Plan, rows: int) -> int:

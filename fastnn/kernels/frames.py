@@ -30,9 +30,10 @@ from fastnn.kernels.views import matrix, vector_at
  SLOPES, ALONG,  # of its last operation and loss
  ROLE,  # the role in which a unit is called, see below
  LISTS, LISTS_SIZE, LIST_STARTS, LIST_STARTS_SIZE,  # an index of the rows of inputs, see `index`; LISTS_SIZE 0 for none
+ CHAIN_SUMS,  # sums of the chains of a product with an index, see affine_indexed_products; 0 for none
  X, Y, TENSORS, TENSOR_GRADIENTS, CAPACITY, ITEM,  # for the interpreters alone
-) = range(61)  # fmt: skip
-SLOTS = 61
+) = range(62)  # fmt: skip
+SLOTS = 62
 
 # For each parameter of an operation, then for each of its statistics: its start in the flat vectors, its rows and
 # columns, whether it is a matrix, and whether regularization takes it. Each thread takes a share of the rows of a

@@ -79,7 +79,7 @@ def list_rows(x: Any, first: int, last: int, starts: Any, pairs: Any) -> None:
     """
     flat, depth = elements(x), x.shape[1]
     for n in range(first, last):
-        if VECTOR_BYTES == 64 and starts[n + 1] + simd.lanes(x) <= starts[last]:
+        if VECTOR_BYTES == lists.AT_ONCE_BYTES and starts[n + 1] + simd.lanes(x) <= starts[last]:
             _list_row_at_once(flat, n * depth, depth, pairs, starts[n])
         else:
             _list_row(flat, n * depth, depth, pairs, starts[n])
@@ -231,6 +231,66 @@ def _place_from(pairs: Any, begin: int, end: int, number: int, depth: int) -> in
     while p < end and lists.number_of(pairs, p) < number:
         p += 1
     return p
+
+
+@kernel
+def chains_of(depth: int) -> int:
+    """How many chains a product of at most DEEP steps has."""
+    return (depth + chain_of(depth) - 1) // chain_of(depth)
+
+
+@kernel
+def first_of_share(depth: int, part: int, parts: int) -> int:
+    """The first chain of part number `part` when each of `parts` takes a share of the chains."""
+    return chains_of(depth) * part // parts
+
+
+@kernel
+def multiply_chains(index: Any, b: Any, bias: Any, scratch: Any, sums: Any, some: Any) -> None:
+    """Some chains of x b + bias, each by itself, for all rows x of the index.
+
+    some: (the first chain, the last one's successor, rows of sums for each); sums: (chains, rows, columns of b). The
+    depth is at most DEEP. scratch: indexed_scratch_size(K).
+    """
+    pairs, starts, numbers = index
+    (depth, columns), (first, last, capacity) = b.shape, some
+    width, zero, chain, rows = _width_of(columns, b), np.intp(0), chain_of(depth), numbers.size
+    begins, ends = _integers(scratch, 0, ROW_BLOCK), _integers(scratch, 1, ROW_BLOCK)
+    cursors = _integers(scratch, 2, ROW_BLOCK)
+    begin, limit = first * chain, min(depth, last * chain)
+    for i in range(0, rows, ROW_BLOCK):
+        count = min(ROW_BLOCK, rows - i)
+        for n in range(count):
+            start, ends[n] = starts[numbers[i + n]], starts[numbers[i + n] + 1]
+            size = ends[n] - start
+            for line in range(start + size * begin // depth, start + size * limit // depth, _LINE):
+                lists.prefetch(pairs, 2 * line)
+        for n in range(count):
+            begins[n] = _place_from(pairs, starts[numbers[i + n]], ends[n], begin, depth)
+        for j in range(0, columns, width):
+            for n in range(count):
+                cursors[n] = begins[n]
+            for number in range(first, last):
+                k = number * chain
+                _multiply_chain(
+                    (pairs, cursors, ends, count),
+                    (k, min(limit, k + chain)),
+                    (elements(b), np.intp(j), columns),
+                    (bias, np.intp(j), k == 0 and bias.size > 0),
+                    scratch,
+                    (sums, (number * capacity + i) * columns + j, columns, depth < zero),
+                    min(width, columns - j),
+                )
+
+
+@kernel
+def add_chains(sums: Any, capacity: int, first: int, c: Any) -> None:
+    """c = the sums of the chains that multiply_chains has computed, for the rows from `first` on."""
+    flat, size, step = elements(c), c.size, capacity * c.shape[1]
+    for i in range(size):
+        flat[i] = sums[first * c.shape[1] + i]
+    for start in range(step + first * c.shape[1], sums.size, step):
+        add_to(part(sums, start, size), flat)
 
 
 @kernel

@@ -13,9 +13,10 @@ from numba import types
 from numba.core import cgutils
 
 from fastnn.kernels import simd
-from fastnn.kernels.processor import LANES
+from fastnn.kernels.processor import LANES, VECTOR_BYTES
 
 MOST_VECTORS = 8  # of one row of results, in registers
+AT_ONCE_BYTES = 64  # of the vectors that put_lanes takes, AVX-512's
 _INDEX = ir.IntType(64)
 _BOOL = ir.IntType(1)
 
@@ -80,6 +81,8 @@ def put_pair(pairs: Any, p: int, value: Any, number: int) -> None:
 
 def _lower_put_lanes(context: Any, array: Any, start: Any, number: Any, pairs: Any, p: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if VECTOR_BYTES != AT_ONCE_BYTES:
+            return args[4]  # compiled, but never called
         vector, size = context.get_value_type(simd.Vector(array.dtype)), array.dtype.bitwidth // 8
         value = simd.load(builder, simd.pointer_to(context, builder, array, args[0], args[1]), vector, size)
         found, lanes = builder.fcmp_unordered("!=", value, ir.Constant(vector, None)), vector.count

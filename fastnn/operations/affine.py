@@ -11,7 +11,14 @@ from fastnn.kernels import frames
 from fastnn.kernels.addresses import get, put
 from fastnn.kernels.copies import AS_IT_IS, TRANSPOSED
 from fastnn.kernels.frames import d_target, integers_of, matrix_of, parameter, scratch, source, target, vector_of
-from fastnn.kernels.indexed import indexed_scratch_size, multiply_rows, multiply_rows_transposed
+from fastnn.kernels.indexed import (
+    add_chains,
+    chains_of,
+    indexed_scratch_size,
+    multiply_chains,
+    multiply_rows,
+    multiply_rows_transposed,
+)
 from fastnn.kernels.matmul import product, product_of_columns, scratch_size
 from fastnn.kernels.reductions import sums_of_columns
 from fastnn.kernels.sparse import sparse_multiply, sparse_multiply_transposed_left, sparse_scratch_size
@@ -68,9 +75,19 @@ def affine_sparse_products(frame: Any) -> None:
 
 @unit
 def affine_indexed_products(frame: Any) -> None:
-    """As affine_sparse_products, from an index of the rows of x."""
+    """As affine_sparse_products, from an index of the rows of x.
+
+    With CHAIN_SUMS (chains, CAPACITY, outputs): the chains [BEGIN, END) of y alone or, for END 0, y from all of them.
+    """
     index, memory, first = frames.index(frame), scratch(frame), get(frame, frames.BEGIN)
-    if get(frame, frames.ROLE) == frames.INDEXED_FORWARD:
+    chains = get(frame, frames.CAPACITY) * chains_of(get(frame, frames.INPUTS)) * get(frame, frames.OUTPUTS)
+    sums = vector_of(frame, frames.CHAIN_SUMS, chains if get(frame, frames.CHAIN_SUMS) != 0 else 0)
+    if get(frame, frames.ROLE) == frames.INDEXED_FORWARD and sums.size > 0 and get(frame, frames.END) > 0:
+        some = first, get(frame, frames.END), get(frame, frames.CAPACITY)
+        multiply_chains(index, frames.weights(frame, W), parameter(frame, B), memory, sums, some)
+    elif get(frame, frames.ROLE) == frames.INDEXED_FORWARD and sums.size > 0:
+        add_chains(sums, get(frame, frames.CAPACITY), get(frame, frames.FIRST_ROW), target(frame))
+    elif get(frame, frames.ROLE) == frames.INDEXED_FORWARD:
         multiply_rows(index, frames.weights(frame, W), parameter(frame, B), memory, target(frame))
     else:
         dW = matrix_of(frame, frames.OUT, get(frame, frames.END) - first, get(frame, frames.OUTPUTS))

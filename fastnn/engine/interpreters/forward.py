@@ -98,6 +98,8 @@ def forward_rows(
     for i in range(begin, end):
         jobs.choose_operation(job, operations, i, frame)
         jobs.choose_rows(operations, i, first, last, frame)
+        put(frame, frames.CHAIN_SUMS, get(job, jobs.AT_CHAIN_SUMS) if i == 0 and get(job, jobs.FOLLOWING) > 0 else 0)
+        put(frame, frames.END, 0)
         jobs.call_unit(operations, i, skipping if skip and i == 0 else FORWARD, frame)
 
 

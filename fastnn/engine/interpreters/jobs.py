@@ -40,7 +40,8 @@ PLAN_NUMBERS = 6
 # A job: numbers, addresses of units, entries for one call, then the address and size of each array.
 # NEXT: the row of x that is the next batch, if that is known and one part may go ahead to it, else -1. AHEAD: how many
 # operations the last update has already taken forward for this batch, 0 or 1. IS_FRESH: whether nobody else has y yet.
-# CHECKS: whether the parts of a prediction look whether x is finite; FINE then tells.
+# CHECKS: whether the parts of a prediction look whether x is finite; FINE then tells. FOLLOWING: how many rows of the
+# batch after this one the update multiplies by the weights as it leaves them, see updating.multiply_following.
 NUMBERS = (
     "operation count", "state vectors", "capacity", "trained", "parts", "item size", "accepts",
     "loss", "loss of labels", "update", "outer",
@@ -50,7 +51,7 @@ NUMBERS = (
     "operation", "parameter", "first", "last", "begin", "end", "columns", "widest", "own",
     "weigh", "count hits", "penalize", "clip values", "clip norm", "check targets", "statistics", "fine", "wanted",
     "measure penalty", "measures penalty", "prepare along", "change along", "next", "ahead",
-    "numbers along", "predict stage", "is fresh", "checks",
+    "numbers along", "predict stage", "is fresh", "checks", "following",
 )  # fmt: skip
 (OPERATION_COUNT, STATE_VECTORS, CAPACITY, TRAINED, PARTS, ITEM, ACCEPTS,
  LOSS, LOSS_OF_LABELS, UPDATE, OUTER, BATCH_PART, BETWEEN_STAGES, PARAMETER_PART, CLIPPED_PART, PREDICT_PART,
@@ -59,8 +60,8 @@ NUMBERS = (
  OPERATION, PARAMETER, FIRST, LAST, BEGIN, END, COLUMNS, WIDEST, OWN,
  WEIGH, COUNT_HITS, PENALIZE, CLIP_VALUES, CLIP_TO_NORM, CHECK_TARGETS, STATISTICS_PART, FINE, WANTED,
  MEASURE_PENALTY, MEASURES_PENALTY, LOSS_PREPARE_ALONG, LOSS_CHANGE_ALONG, NEXT, AHEAD,
- NUMBERS_ALONG, PREDICT_STAGE, IS_FRESH, CHECKS,
- ) = range(58)  # fmt: skip
+ NUMBERS_ALONG, PREDICT_STAGE, IS_FRESH, CHECKS, FOLLOWING,
+ ) = range(59)  # fmt: skip
 ARRAYS = (
     "operations",  # intp, the plan's
     "numbers",  # float64, the plan's
@@ -79,6 +80,7 @@ ARRAYS = (
     "loss_sums",  # (capacity,) float64
     "hits",  # (capacity,) intp
     "numbers_of_rows",  # (capacity,) intp: 0, 1, 2, ...
+    "chain_sums",  # (chains, capacity, outputs of operation 0), see updating.multiply_following; or empty
     "penalties",  # (2,) float64: the sum over the rows so far, and one batch's
     # For one call, set by the interpreter:
     "x",  # (samples, D)
@@ -105,8 +107,8 @@ PLACES = {name: len(NUMBERS) + 2 * i for i, name in enumerate(ARRAYS)}
 JOB_SIZE = len(NUMBERS) + 2 * len(ARRAYS)
 (AT_OPERATIONS, AT_NUMBERS, AT_RATES, AT_COUNTERS, AT_VALUES, AT_GRADIENTS, AT_STATE, AT_INPUTS, AT_TENSORS,
  AT_TENSOR_GRADIENTS, AT_SCRATCH, AT_UPDATES, AT_SUMS, AT_LOSSES, AT_LOSS_SUMS, AT_HITS, AT_NUMBERS_OF_ROWS,
- AT_PENALTIES, AT_X, AT_LABELS, AT_DENSE, AT_ORDER, AT_WEIGHTS, AT_Y, AT_LISTS, AT_LIST_STARTS, AT_PREPARED,
- AT_PREPARED_OUTPUTS, AT_ALONG, AT_SLOPES, AT_POINTS, AT_STEP, AT_CHANGES, AT_MEMORY,
+ AT_CHAIN_SUMS, AT_PENALTIES, AT_X, AT_LABELS, AT_DENSE, AT_ORDER, AT_WEIGHTS, AT_Y, AT_LISTS, AT_LIST_STARTS,
+ AT_PREPARED, AT_PREPARED_OUTPUTS, AT_ALONG, AT_SLOPES, AT_POINTS, AT_STEP, AT_CHANGES, AT_MEMORY,
  AT_SAMPLES) = PLACES.values()  # fmt: skip
 SUMS = 512  # each part's float64 scratch: columns or losses that are taken at once
 
@@ -204,6 +206,7 @@ def begin_frame(job: Any, part: int, key: int, batch_rows: int, frame: Any) -> N
     put(frame, frames.SUMS, row_of_part(job, AT_SUMS, part, REAL))
     put(frame, frames.SUMS_SIZE, get(job, AT_SUMS + 1) // parts)
     put(frame, frames.LISTS_SIZE, 0)
+    put(frame, frames.CHAIN_SUMS, 0)
     put(frame, frames.X, 0)
     put(frame, frames.Y, 0)
 

@@ -14,7 +14,7 @@ from typing import Any
 from fastnn.engine.interpreters import jobs
 from fastnn.engine.interpreters.batch import fill_inputs, first_gradient_is_finite
 from fastnn.engine.interpreters.forward import is_sparse, lacks_sparse, skips_zeros
-from fastnn.engine.interpreters.updating import add_penalty, clip_gradients, update_range
+from fastnn.engine.interpreters.updating import add_penalty, clip_gradients, may_multiply_following, update_range
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import call, call_part, get, new_frame, put, zero_of
 from fastnn.kernels.compile import kernel
@@ -176,6 +176,14 @@ def _next_row(job: Any, after: int, last: int, size: int, parts: int) -> int:
 
 
 @kernel
+def _look_ahead(job: Any, start: int, last: int, size: int, parts: int, samples: int) -> None:
+    """Tell the update what is known of the next batch; samples: all, or 0 if it must not go ahead to several rows."""
+    put(job, jobs.NEXT, _next_row(job, start, last, size, parts))
+    put(job, jobs.AHEAD, 0)
+    put(job, jobs.FOLLOWING, max(0, min(size, samples - start - size)) if start + size < last * size else 0)
+
+
+@kernel
 def _decide_for_gradient(job: Any, operations: Any, count: int, skip_zeros: bool) -> None:
     """Let the gradient skip zeros where the rows did and its factors are finite: 0 times NaN is NaN."""
     skips = skip_zeros and first_gradient_is_finite(job, operations, count)
@@ -236,6 +244,8 @@ def train(
     samples, hits, total = 0, 0, 0.0
     put(job, jobs.SKIPS_ZEROS, 1 if skip_zeros else 0)
     put(job, jobs.AHEAD, 0)
+    put(job, jobs.FOLLOWING, 0)
+    goes_ahead = may_multiply_following(job, n_threads) and skip_zeros and updates and cuts == 0 and not by_norm
     for number in range(regions * first, regions * last):
         start, region = number // regions * size, number % regions
         count = min(size, x.shape[0] - start)
@@ -243,8 +253,7 @@ def train(
         put(job, jobs.COUNT, count)
         put(job, jobs.STAGE, region // 2)
         if region == last_stage + 1:
-            put(job, jobs.NEXT, _next_row(job, start, last, size, n_threads))
-            put(job, jobs.AHEAD, 0)
+            _look_ahead(job, start, last, size, n_threads, x.shape[0] if goes_ahead else 0)
         run_parts(launcher, _unit_of_region(job, region, last_stage), job, n_threads)
         if region == 2 * cuts:  # the loss
             total = sum_in_order(part_of(jobs.reals(job, jobs.AT_LOSSES), 0, count))

@@ -13,6 +13,7 @@ from fastnn.kernels.frames import (
     BREADTH,
     GRADIENT,
     HEIGHT,
+    INDEXED_FORWARD,
     INDEXED_GRADIENT,
     IS_MATRIX,
     OFF,
@@ -21,7 +22,8 @@ from fastnn.kernels.frames import (
     SLOTS,
     SPARSE_GRADIENT,
 )
-from fastnn.kernels.matmul import FEW_STEPS, share
+from fastnn.kernels.indexed import chains_of, first_of_share
+from fastnn.kernels.matmul import FEW_STEPS, chain_of, share
 from fastnn.kernels.outer import takes_ahead
 from fastnn.kernels.penalty import add_penalty_gradient, penalty_of
 from fastnn.kernels.rows import all_finite
@@ -227,6 +229,43 @@ def _gradient_of_range(
         update_range(job, place, count, address, frame)
 
 
+@kernel
+def may_multiply_following(job: Any, parts: int) -> bool:
+    """Whether `multiply_following` is possible and pays: an index of the data, and as many chains as threads."""
+    if not jobs.has_index(job) or parts == 1 or get(job, jobs.AT_CHAIN_SUMS + 1) == 0:
+        return False
+    return chains_of(get(job, jobs.DATA_INPUTS)) >= parts
+
+
+@kernel
+def multiply_following(job: Any, operations: Any, part: int, parts: int, frame: Any) -> None:
+    """Multiply the rows of the next batch by one part's rows of the first operation's weights, just updated.
+
+    So each thread reads only the weights that it has written: two threads that read all of 784 x 50 for their rows of
+    the batch took 32 us, of which half was for the lines that the other one had written. The products' chains of sums
+    (matmul.py) are computed apart, and added in their order when the next batch begins.
+    """
+    inputs = get(job, jobs.DATA_INPUTS)
+    put(frame, frames.BEGIN, first_of_share(inputs, part, parts))
+    put(frame, frames.END, first_of_share(inputs, part + 1, parts))
+    put(frame, frames.CHAIN_SUMS, get(job, jobs.AT_CHAIN_SUMS))
+    jobs.choose_operation(job, operations, 0, frame)
+    jobs.choose_lists(job, get(job, jobs.COUNT), frame)
+    put(frame, frames.ROWS, get(job, jobs.FOLLOWING))
+    if get(frame, frames.END) > get(frame, frames.BEGIN):
+        jobs.call_unit(operations, 0, INDEXED_FORWARD, frame)
+
+
+@kernel
+def _share_of_parameter(job: Any, i: int, is_matrix: bool, height: int, part: int, parts: int) -> int:
+    """The first of one part's rows of a parameter; for multiply_following, whole chains of the first operation's W."""
+    if i > 0 or get(job, jobs.FOLLOWING) == 0:
+        return share(height, part, parts)
+    if is_matrix:
+        return min(height, first_of_share(height, part, parts) * chain_of(height))
+    return 0 if part == 0 else height  # the bias goes before the first chain
+
+
 @part_unit
 def parameter_part(job: Any, part: int, parts: int) -> None:
     """Sum the gradient by one part's rows of each parameter over the batch, and update them."""
@@ -248,11 +287,14 @@ def parameter_part(job: Any, part: int, parts: int) -> None:
             height, is_matrix = jobs.place_of(operations, i, p, HEIGHT), jobs.place_of(operations, i, p, IS_MATRIX) != 0
             sparse = skips and operations[i, jobs.READS] == jobs.INPUT and is_matrix
             role = skipping if sparse else GRADIENT
-            first, last = share(height, part, parts), share(height, part + 1, parts)
+            first = _share_of_parameter(job, i, is_matrix, height, part, parts)
+            last = _share_of_parameter(job, i, is_matrix, height, part + 1, parts)
             if fused and is_matrix:
                 _update_matrix(job, operations, i, p, role, first, last, part, frame)
             else:
                 _gradient_of_range(job, operations, i, p, role, first, last, fused, frame)
+    if get(job, jobs.FOLLOWING) > 0:
+        multiply_following(job, operations, part, parts, frame)
 
 
 @part_unit
