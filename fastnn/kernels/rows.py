@@ -151,7 +151,7 @@ def exp_in_place(y: Any) -> None:
 def divide_by_sum(y: Any) -> float:
     """y = y / sum y of one row; returns the sum, in float64.
 
-    Quotients would take as long as the exponentials: softmax of 1000 x 1000 float32 1.3 times the time.
+    With quotients, softmax of 1000 x 1000 float32 takes 1.15 times the time, of 1000 x 100 float64 1.5 times.
     """
     total = sum_of(y, y.size)
     share = y.dtype.type(1.0 / total)
