@@ -149,6 +149,23 @@ def test_training_on_zeros(batch_size: int) -> None:
         np.testing.assert_allclose(sparse_result, dense_result, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_nan_is_refused_before_anything_is_written(given: bool) -> None:
+    """Also by the call that compiles the units that skip zeros, of rows that several threads look through."""
+    generator = np.random.default_rng(0)
+    x = (generator.normal(size=(300, 784)) * (generator.random((300, 784)) < 0.1)).astype(np.float32)
+    x[150, 5] = np.nan
+    net = fastnn.Network([fastnn.Affine(784, 19), fastnn.Tanh(), fastnn.Affine(19, 9)], rng=0, n_threads=2)
+    out = np.full((300, 9), 7, np.float32)
+    for _ in range(3):
+        with pytest.raises(ValueError, match=r"got nan at x\[150, 5\]"):
+            net.predict(x, out=out if given else None)
+    assert (out == 7).all()
+    x[150, 5] = 0.0
+    assert np.isfinite(net.predict(x, out=out)).all()
+    assert not (out == 7).any()
+
+
 def test_a_zero_times_an_infinite_weight_is_nan() -> None:
     net = fastnn.Network([fastnn.Affine(60, 3)], rng=0)
     x = mostly_zeros(5, 40, 60, dtype=np.float32)

@@ -51,30 +51,31 @@ def predict_rows(engine: "Engine", x: Samples, result: Array, check_finite: bool
     workspace = take_for_prediction(engine.prediction_workspaces, description, vectors, parts)
     workspace.job[jobs.IS_FRESH] = 0  # the result may be the user's
     rows = engine.rows_of_call
-    check = check_finite and count <= rows  # by the kernel, before it writes anything
+    check = check_finite and count <= rows and not isinstance(x, SparseRows)  # by the kernel, before it writes anything
     if check_finite and not check and not isinstance(x, SparseRows):
         arrays.check_finite("x", x, arrays.CHECK_FINITE)
-    for n in range(0, count, rows):
-        y = result if count <= rows and engine.takes_rows else result[n : n + rows].reshape(-1, engine.outputs)
-        if isinstance(x, SparseRows):
-            some = x.array[n : n + rows]
-            workspace.set_index(Index(x.index.pairs, x.index.starts[n : n + rows + 1]))
-        else:
-            some = x if count <= rows and engine.takes_rows else x[n : n + rows].reshape(-1, engine.inputs)
-        work = engine.plan.flop * len(some)
-        first = forward.predict, work, 0, engine.outputs, workspace.job, some
-        outcome = threads.run(*first, check, y, n_threads=parts)
-        if outcome == jobs.REFUSED and not isinstance(x, SparseRows):
-            arrays.check_finite("x", x, arrays.CHECK_FINITE)  # raises, unless another thread has changed x
-            outcome = threads.run(*first, False, y, n_threads=parts)
-        if outcome == jobs.NEEDS_UNIT:
-            workspace.compile_wanted()
-            _learn(engine, anew=True)
-            threads.run(*first, False, y, n_threads=parts)
-    workspace.set_index(None)
+    try:
+        for n in range(0, count, rows):
+            y = result if count <= rows and engine.takes_rows else result[n : n + rows].reshape(-1, engine.outputs)
+            if isinstance(x, SparseRows):
+                some = x.array[n : n + rows]
+                workspace.set_index(Index(x.index.pairs, x.index.starts[n : n + rows + 1]))
+            else:
+                some = x if count <= rows and engine.takes_rows else x[n : n + rows].reshape(-1, engine.inputs)
+            work = engine.plan.flop * len(some)
+            first = forward.predict, work, 0, engine.outputs, workspace.job, some
+            while (outcome := threads.run(*first, check, y, n_threads=parts)) != jobs.DONE:
+                if outcome == jobs.NEEDS_UNIT:
+                    workspace.compile_wanted()
+                    _learn(engine, anew=True)
+                elif not isinstance(x, SparseRows):  # at which the gate has looked
+                    arrays.check_finite("x", x, arrays.CHECK_FINITE)  # raises, unless another thread has changed x
+                    check = False
+    finally:  # a refusal does not cost the units that were compiled
+        workspace.set_index(None)
+        if workspace.nbytes <= LARGEST_KEPT:
+            engine.prediction_workspaces.append(workspace)
     _learn(engine)
-    if workspace.nbytes <= LARGEST_KEPT:
-        engine.prediction_workspaces.append(workspace)
 
 
 def _result(engine: "Engine", x: Samples, out: Any) -> Array:
