@@ -11,6 +11,7 @@ from scipy.sparse import coo_array, csc_array, csr_array, csr_matrix
 
 import fastnn
 from fastnn import Affine, BatchNorm, Dropout, Momentum, Network, Relu
+from fastnn.engine.samples import SparseRows
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.kernels.matmul import FEW_STEPS
 from tests.crossings import crossed
@@ -138,8 +139,40 @@ def test_a_damaged_matrix_is_refused(part: str, place: int, value: int) -> None:
     """Kernels would read beside their arrays."""
     x = csr_array(np.eye(2, D))
     getattr(x, part)[place] = value
-    with pytest.raises(ValueError, match="indptr or indices are not of its shape"):
+    with pytest.raises(ValueError, match="indices are not of its shape"):
         Network([Affine(D, 4)], rng=0).predict(x)
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "bsr", "coo"])
+@pytest.mark.parametrize("value", [10**6, -1])
+def test_a_damaged_matrix_of_any_format_is_refused(kind: str, value: int) -> None:
+    """SciPy itself would read or write beside its arrays when it converts one, or takes its rows."""
+    x = coo_array(np.eye(4, D)).asformat(kind)
+    (x.col if kind == "coo" else x.indices)[2] = value
+    calls: list[Any] = [
+        Network([Affine(D, 4)], rng=0).predict,
+        lambda x: fastnn.datasets.train_test_split(x, np.arange(4)),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"got a sparse one whose indices are not of its shape; x\.check_format"):
+            call(x)
+
+
+def test_the_index_of_nothing_holds_no_chance() -> None:
+    """Checkpoints sum up its bytes, and recognized losses compare them."""
+    x = csr_array((300, D), dtype=np.float32)
+    engine = Network([Affine(D, 4)], rng=0).engine
+    rows = engine.prepare_rows("x", x, True)
+    assert isinstance(rows, SparseRows)
+    assert rows.index.pairs.tobytes() == np.zeros(2, np.float32).tobytes()
+
+
+def test_a_batch_that_is_too_large_to_be_dense() -> None:
+    rows, columns = 4_000_000, 10_000_000
+    x = csr_array((np.ones(2, np.float32), np.arange(2), np.r_[0, 1, np.full(rows - 1, 2)]), shape=(rows, columns))
+    net = Network([Affine(columns, 2)], rng=0)
+    with pytest.raises(MemoryError, match="4,000,000 rows of 10,000,000 numbers, 149,012 GiB; take smaller batches"):
+        net.gradient(x, np.zeros(rows, np.intp))
 
 
 def test_training_goes_on_from_a_checkpoint(tmp_path: pathlib.Path) -> None:

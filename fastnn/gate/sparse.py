@@ -1,7 +1,7 @@
 """The gate for sparse matrices of SciPy's, which is no dependency: whoever has one has imported it."""
 
 import sys
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -58,24 +58,55 @@ def compressed(
     expected = checks.expectation(name, ("N", columns), np.dtype(dtype))
     shape = tuple(int(size) for size in value.shape)
     checks.check_shape(name, shape, ("N", columns), expected, allow_empty)
-    rows = value.tocsr()
+    rows = _rows(name, value, expected)
     starts, numbers, values = (np.asarray(part) for part in (rows.indptr, rows.indices, rows.data))
-    if not _are_starts(starts, shape[0], min(numbers.size, values.size)) or numbers.dtype.kind not in "iu":
-        _refuse_damaged(expected, name)
     starts = starts.astype(np.intp)
     numbers, values = numbers[: starts[-1]], values[: starts[-1]]
     if values.dtype.kind in "biuf" and not _rise(numbers, starts):
         numbers, values, starts = _merged(numbers, values, starts)
-    filled = starts[:-1][starts[1:] > starts[:-1]], starts[1:][starts[1:] > starts[:-1]] - 1
-    if (numbers[filled[0]] < 0).any() or (numbers[filled[1]] >= shape[1]).any():
-        _refuse_damaged(expected, name)
     options: Any = {"dtype": dtype, "rounding": rounding, "finite": finite, "option": option, "allow_empty": True}
     return Compressed(arrays.floats(f"{name}.data", values, ("N",), **options), numbers, starts, (shape[0], shape[1]))
 
 
 def samples(name: str, value: Any) -> Any:
     """`value` as an array, see `arrays.anything`, or as a CSR matrix, whose rows are only to be counted or chosen."""
-    return value.tocsr() if is_sparse(value) and value.ndim == 2 else arrays.anything(name, value)
+    if is_sparse(value) and value.ndim == 2:
+        return _rows(name, value, f"{name}: expected an array or a sparse matrix")
+    return arrays.anything(name, value)
+
+
+def _rows(name: str, value: Any, expected: str) -> Any:
+    """A sparse matrix as CSR; SciPy converts and takes rows without a look at indices, so they are looked at first."""
+    if not _is_whole(value):
+        remedy = f"{name}.check_format() says where; build it again from your data"
+        raise ValueError(f"{expected}, got a sparse one whose indices are not of its shape; {remedy}")
+    return value.tocsr()
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether all indices of a sparse matrix lie within its shape."""
+    height, width = value.shape
+    if value.format == "coo":
+        rows, columns = np.asarray(value.row), np.asarray(value.col)
+        are_pairs = rows.size == columns.size == np.size(value.data)
+        return are_pairs and _are_below(rows, height) and _are_below(columns, width)
+    if value.format not in ("csr", "csc", "bsr"):
+        return True  # held by objects of Python, or with no indices
+    starts, numbers, values = (np.asarray(part) for part in (value.indptr, value.indices, value.data))
+    blocks = value.blocksize if value.format == "bsr" else (1, 1)
+    lines, places = height // blocks[0], width // blocks[1]
+    if value.format == "csc":
+        lines, places = places, lines
+    if not _are_starts(starts, lines, min(numbers.size, len(values))):
+        return False
+    return _are_below(numbers[: starts[-1]], places)
+
+
+def _are_below(numbers: Array, limit: int) -> bool:
+    """Whether these are integers from 0 to limit - 1."""
+    if numbers.dtype.kind not in "iu" or numbers.ndim != 1:
+        return False
+    return bool(numbers.size == 0 or (numbers.min() >= 0 and numbers.max() < limit))
 
 
 def _are_starts(starts: Array, rows: int, size: int) -> bool:
@@ -105,8 +136,3 @@ def _merged(numbers: Array, values: Array, starts: Array) -> tuple[Array, Array,
         np.add.at(sums, np.cumsum(differs) - 1, values)
     counts = np.bincount(rows[differs], minlength=starts.size - 1)
     return numbers[differs], sums, np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
-
-
-def _refuse_damaged(expected: str, name: str) -> NoReturn:
-    remedy = f"make it anew, such as by scipy.sparse.csr_array({name}.toarray())"
-    raise ValueError(f"{expected}, got a sparse one whose indptr or indices are not of its shape; {remedy}")
