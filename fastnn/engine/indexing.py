@@ -53,14 +53,14 @@ def listed(x: Array, n_threads: int) -> Index | None:
     np.cumsum(starts, out=starts)
     if starts[-1] > MOST_ELEMENTS * x.size:
         return None
-    pairs = np.empty(2 * max(1, int(starts[-1])), x.dtype)
+    pairs = np.empty(2 * int(starts[-1]), x.dtype) if starts[-1] else np.zeros(2, x.dtype)
     threads.run(indexing.list_part, WORK * x.size, x, starts, pairs, n_threads=n_threads)
     return Index(pairs, starts)
 
 
 def index_of_stored(values: Array, columns: Array, starts: Array) -> Index:
     """The index of rows of which the gate has let through the stored elements; see `gate.sparse.Compressed`."""
-    pairs = np.empty(2 * max(1, values.size), values.dtype)
+    pairs = np.empty(2 * values.size, values.dtype) if values.size else np.zeros(2, values.dtype)
     pairs[0 : 2 * values.size : 2] = values
     pairs.view(np.int32 if values.itemsize == 4 else np.int64)[1 : 2 * values.size : 2] = columns
     return Index(pairs, starts)

@@ -86,7 +86,7 @@ class Workspace:
             "values": values,
             "gradients": gradients,
             "state": state,
-            "inputs": zeros_on_lines(some * inputs if shuffled else 0, dtype),
+            "inputs": _gathered(some if shuffled else 0, inputs, dtype),
             "tensors": zeros_on_lines(tensors, dtype),
             "tensor_gradients": zeros_on_lines(some * columns, dtype),
             "scratch": zeros_on_lines(parts * scratch_size(plan, some), dtype),
@@ -273,6 +273,17 @@ def compile_for_training(plan: Plan, dtype: Any, rule: Rule, of_labels: bool, ro
     units += [updating.parameter_part, batch.staged_part if has_stages else batch.batch_part]
     units += [(plan.loss_of_labels if of_labels else plan.loss).rows, None if rule.kind is None else rule.kind.unit]
     make_all([*units, training.train], dtype)
+
+
+def _gathered(rows: int, inputs: int, dtype: Any) -> Array:
+    """Memory for the rows of a batch that are gathered, or made dense."""
+    try:
+        return zeros_on_lines(rows * inputs, dtype)
+    except (MemoryError, ValueError) as error:  # ValueError: beyond the address space
+        came = f"{rows:,} rows of {inputs:,} numbers, {rows * inputs * dtype.itemsize / 2**30:,.0f} GiB"
+        raise MemoryError(
+            f"x: expected a batch whose rows fit into memory, got {came}; take smaller batches"
+        ) from error
 
 
 def largest_update(table: Array) -> int:
