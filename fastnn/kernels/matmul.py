@@ -241,7 +241,7 @@ def _product(left: Any, right: Any, bias: Any, out: Any, scratch: Any) -> None:
     if right_step * c.itemsize % ALIASED == 0:
         group *= PANELS
     height = ROW_BLOCK if copy_left and left_layout == TRANSPOSED else TALL_BLOCK if copy_left or copy_right else rows
-    if height == rows and left_layout == AS_IT_IS:
+    if left_layout == AS_IT_IS and not (copy_left or copy_right):
         height = max(PACK_ROWS, LEFT_BLOCK // (at_once * c.itemsize) // PACK_ROWS * PACK_ROWS)
     for i in range(0, rows, height):
         count, k = min(height, rows - i), zero
