@@ -162,6 +162,7 @@ def _use_everything(dtype: arrays.DType, rows: int) -> None:
     functional_losses.softmax_cross_entropy(x, t)
     functional_updates.sgd_update(x.copy(), x, 0.0)
     indexing.listed(x, threads.get_num_threads())
+    indexing.listed(x.astype(np.uint8), threads.get_num_threads(), x.dtype.type(1.0))
     network = Network([Affine(2, 2), Sigmoid()], rng=0, dtype=dtype)
     network.step(x, t, SGD(0.0))
     network.loss(x, t)

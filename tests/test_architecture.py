@@ -175,7 +175,7 @@ def test_no_code_is_made_from_text() -> None:
 # --- the kernel contract -----------------------------------------------------------------------------
 
 # NumPy in compiled code: scalar types only. Everything else takes or makes arrays.
-SCALARS = {"intp", "uintp", "uint16", "int32", "int64", "uint32", "uint64", "float32", "float64"}
+SCALARS = {"intp", "uintp", "uint8", "uint16", "int32", "int64", "uint32", "uint64", "float32", "float64"}
 FORBIDDEN_CALLS = {"print", "list", "dict", "set", "sorted", "open", "getattr", "isinstance"}
 ALLOCATING_METHODS = {"copy", "astype", "flatten", "ravel", "tolist", "sum", "dot"}
 FORBIDDEN_SYNTAX = (

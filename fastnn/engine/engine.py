@@ -20,7 +20,7 @@ from fastnn.engine.perturbation import Model, Perturbation
 from fastnn.engine.plan import TRAINING_WORK, Compiled, check_layers, compile_plan
 from fastnn.engine.predictions import LARGEST_KEPT
 from fastnn.engine.regularization import Regularization, check_regularization, penalty_on, with_l2
-from fastnn.engine.samples import Prepared, Samples, SparseRows, sparse_rows
+from fastnn.engine.samples import ByteRows, Prepared, RowsOnDemand, Samples, SparseRows, byte_rows, sparse_rows
 from fastnn.engine.shapes import flat_targets
 from fastnn.engine.short import Way
 from fastnn.engine.workspace import INDEX, NO_ORDER, NO_WEIGHTS, Workspace, compile_for_training
@@ -140,16 +140,19 @@ class Engine:
     def prepare(self, x: Any, t: Any, check_finite: bool, names: tuple[str, str] = ("x", "t")) -> Prepared:
         """Data and targets as kernels take them: x (N, D), labels (N,) or empty, dense (N, K) or empty."""
         x = self.prepare_rows(names[0], x, check_finite)
-        if not isinstance(x, SparseRows):
+        if not isinstance(x, RowsOnDemand):
             # Data that are parameters would change while they are read.
             x = x.copy() if np.may_share_memory(x, self.values) else x[:]
         return x, *self.prepare_targets(names[1], t, len(x), check_finite)
 
     def prepare_rows(self, name: str, x: Any, check_finite: bool, allow_empty: bool = False) -> Samples:
-        """Data as kernels take them: (N, D), times the input scale."""
+        """Data as kernels take them: (N, D), times the input scale; bytes stay bytes, which kernels scale."""
         options = self._options(check_finite)
         if sparse.is_sparse(x):
             return sparse_rows(name, x, self.input_shape, self.input_scale, allow_empty=allow_empty, **options)
+        found = byte_rows(x, self.input_shape, self.input_scale)
+        if found is not None and not np.may_share_memory(found.held, self.values):
+            return found
         x = arrays.floats(name, x, ("N", *self.input_shape), **options, allow_empty=allow_empty)
         if options["finite"]:
             self.input_scale.check_finite(name, x)
@@ -273,8 +276,8 @@ class Engine:
         """
         x, labels, dense, order = data
         is_sparse = isinstance(x, SparseRows)
-        if isinstance(x, SparseRows):
-            index, x = x.index, x.array
+        index, held = x.index if isinstance(x, SparseRows) else index, x if isinstance(x, ByteRows) else None
+        x = x.array if isinstance(x, RowsOnDemand) else x
         parts, rows = threads.at_most(self.n_threads), batches[2]
         if rows == 1 and self.statistics_places and optimizer is not None:
             raise lone_row("batch", "train on larger batches")
@@ -284,11 +287,11 @@ class Engine:
             steps = self.counters[jobs.STEPS]
             if self.workspace is None:
                 compile_for_training(self.plan, self.dtype, rule, labels.size > 0, rows, parts)
-            gathers = order.size > 0 or index is not None
+            gathers = order.size > 0 or index is not None or held is not None
             state, owner, workspace = self._ready_for(rule, optimizer, rows, parts, gathers)
             first = 0, True, workspace.job, order, weights, *batches, losses, *check, counts_hits
             arguments = *first, x, labels, dense
-            workspace.begin(penalties, index)
+            workspace.begin(penalties, index, held)
             try:
                 samples, total, hits, outcome = threads.run(training.train, work, *arguments, n_threads=parts)
                 while outcome == jobs.NEEDS_UNIT:

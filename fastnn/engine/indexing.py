@@ -1,10 +1,11 @@
 """An index of the elements that are not 0, made once for data that are mostly zeros."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastnn.engine import threads
+from fastnn.engine.inputs import is_bytes
 from fastnn.engine.interpreters import indexing
 from fastnn.engine.plan import Plan
 from fastnn.gate.arrays import Array
@@ -15,6 +16,7 @@ FEWEST_ELEMENTS = 1 << 16  # of data for which an index pays: 0.3 ms of training
 MOST_ELEMENTS = 1 / 3  # of a row that are not 0, on average
 WORK = 4.0  # for each element, when it is asked whether threads pay
 FILLING = 1.0  # for each element of rows that are made dense
+ONE = np.float32(1.0)
 
 
 class Index(NamedTuple):
@@ -32,29 +34,42 @@ class Index(NamedTuple):
     starts: Array
 
 
-def index_for(plan: Plan, x: Array, rows: int, n_threads: int) -> Index | None:
-    """The index of prepared data, if batches of `rows` rows gain by it and there are units that take it; else None."""
-    takes_it = rows > FEW_STEPS and plan.layers[0].units.indexed_forward is not None
-    return index_of(x, n_threads) if takes_it else None
+def index_for(plan: Plan, x: Array, rows: int, n_threads: int, scale: Any = ONE) -> Index | None:
+    """The index of prepared data, if batches of `rows` rows gain by it and there are units that take it; else None.
 
-
-def index_of(x: Array, n_threads: int) -> Index | None:
-    """The index of x (N, D), float32 or float64, if it is large and two of three elements are 0; else None.
-
-    It takes at most two thirds of the memory of x, and 8 bytes for each row.
+    x may be bytes; then the index holds them times the scale, in its dtype.
     """
-    return listed(x, n_threads) if x.size >= FEWEST_ELEMENTS and _looks_sparse(x) else None
+    takes_it = rows > FEW_STEPS and plan.layers[0].units.indexed_forward is not None
+    return index_of(x, n_threads, scale) if takes_it else None
 
 
-def listed(x: Array, n_threads: int) -> Index | None:
+def index_of(x: Array, n_threads: int, scale: Any = ONE) -> Index | None:
+    """The index of x (N, D), float32, float64 or bytes, if it is large and two of three elements are 0; else None.
+
+    It takes at most two thirds of the memory of x in floats, and 8 bytes for each row.
+    """
+    return listed(x, n_threads, scale) if x.size >= FEWEST_ELEMENTS and _looks_sparse(x) else None
+
+
+def listed(x: Array, n_threads: int, scale: Any = ONE) -> Index | None:
     """The index of x (N, D), if two of three elements are 0; else None."""
-    starts = np.zeros(len(x) + 1, np.intp)
-    threads.run(indexing.count_part, WORK * x.size, x, starts[1:], n_threads=n_threads)
+    starts, depth = np.zeros(len(x) + 1, np.intp), x.shape[1]
+    of_bytes = is_bytes(x)
+    if of_bytes:
+        address = x.ctypes.data
+        threads.run(indexing.count_bytes_part, WORK * x.size, address, depth, starts[1:], n_threads=n_threads)
+    else:
+        threads.run(indexing.count_part, WORK * x.size, x, starts[1:], n_threads=n_threads)
     np.cumsum(starts, out=starts)
     if starts[-1] > MOST_ELEMENTS * x.size:
         return None
-    pairs = np.empty(2 * int(starts[-1]), x.dtype) if starts[-1] else np.zeros(2, x.dtype)
-    threads.run(indexing.list_part, WORK * x.size, x, starts, pairs, n_threads=n_threads)
+    dtype = scale.dtype if of_bytes else x.dtype
+    pairs = np.empty(2 * int(starts[-1]), dtype) if starts[-1] else np.zeros(2, dtype)
+    if of_bytes:
+        rest = address, depth, float(scale), starts, pairs
+        threads.run(indexing.list_bytes_part, WORK * x.size, *rest, n_threads=n_threads)
+    else:
+        threads.run(indexing.list_part, WORK * x.size, x, starts, pairs, n_threads=n_threads)
     return Index(pairs, starts)
 
 

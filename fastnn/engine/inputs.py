@@ -7,6 +7,8 @@ import numpy as np
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array, DType
 
+BYTE = np.dtype(np.uint8)
+
 
 def check_scale(scale: Any, dtype: DType) -> float:
     """An input scale: a number above 0 that this dtype holds."""
@@ -17,6 +19,11 @@ def check_scale(scale: Any, dtype: DType) -> float:
         came = f"{number!r}; scale the data, or use float64"
         raise ValueError(f"input_scale: expected a number whose {dtype.name} is finite and above 0, got {came}")
     return number
+
+
+def is_bytes(x: Array) -> bool:
+    """Whether an array holds bytes, which are yet to be scaled."""
+    return x.dtype == BYTE
 
 
 class InputScale:
@@ -30,8 +37,8 @@ class InputScale:
         self.rounded, self.is_one = dtype.type(self.factor), self.factor == 1.0
 
     def of(self, x: Array, out: Array | None = None) -> Array:
-        """x times the factor, in new memory or in `out`; x itself if the factor is 1."""
-        if self.is_one:
+        """x, floats or bytes, times the factor, in new memory or in `out`; x itself if nothing changes."""
+        if self.is_one and not is_bytes(x):
             return x
         with np.errstate(all="ignore"):
             scaled: Array = np.multiply(x, self.rounded, out=out, dtype=self.rounded.dtype)

@@ -7,7 +7,7 @@ import numpy as np
 from fastnn.engine import threads
 from fastnn.engine.indexing import Index
 from fastnn.engine.interpreters import forward, jobs
-from fastnn.engine.samples import Samples, SparseRows
+from fastnn.engine.samples import ByteRows, RowsOnDemand, Samples, SparseRows, byte_rows, parts_of
 from fastnn.engine.short import Way
 from fastnn.engine.workspace import Workspace, take_for_prediction
 from fastnn.gate import arrays, sparse
@@ -26,24 +26,39 @@ def predict(engine: "Engine", x: Any, out: Any, check_finite: bool) -> Array:
     if sparse.is_sparse(x):
         x = engine.prepare_rows("x", x, check_finite, allow_empty=True)
     elif not (arrays.is_plain(x, dtype) and x.shape[1:] == engine.input_shape):
-        x = arrays.floats("x", x, ("N", *engine.input_shape), dtype=dtype, rounding=True, allow_empty=True)
+        found = byte_rows(x, engine.input_shape, engine.input_scale)
+        wanted: Any = ("N", *engine.input_shape)
+        options: Any = {"dtype": dtype, "rounding": True, "allow_empty": True}
+        x = arrays.floats("x", x, wanted, **options) if found is None else found
     result = _result(engine, x, out)
-    if engine.input_scale.is_one or isinstance(x, SparseRows):
+    if engine.input_scale.is_one or isinstance(x, RowsOnDemand):
         predict_rows(engine, x, result, check_finite)
         return result
     if check_finite:
         arrays.check_finite("x", x, arrays.CHECK_FINITE)
         engine.input_scale.check_finite("x", x)
-    rows = max(1, NUMBERS_AT_ONCE // engine.inputs)
-    memory = np.empty((min(rows, len(x)), *engine.input_shape), dtype)
-    for n in range(0, len(x), rows):
-        some = x[n : n + rows]
-        predict_rows(engine, engine.input_scale.of(some, memory[: len(some)]), result[n : n + rows], False)
+    _predict_in_pieces(engine, x, result)
     return result
 
 
+def _predict_in_pieces(engine: "Engine", x: Array | ByteRows, result: Array) -> None:
+    """result = the outputs for x, whose numbers are yet to be scaled."""
+    rows, shape = max(1, NUMBERS_AT_ONCE // engine.inputs), x.shape[1:]
+    memory = np.empty((min(rows, len(x)), *shape), engine.dtype)
+    for n in range(0, len(x), rows):
+        piece = memory[: len(x) - n]
+        if isinstance(x, ByteRows):
+            x.fill(n, piece, engine.n_threads)
+        else:
+            engine.input_scale.of(x[n : n + rows], piece)
+        predict_rows(engine, piece, result[n : n + rows], False)
+
+
 def predict_rows(engine: "Engine", x: Samples, result: Array, check_finite: bool) -> None:
-    """result = the outputs for x, whose numbers are scaled."""
+    """result = the outputs for x, whose numbers are scaled, or are bytes."""
+    if isinstance(x, ByteRows):
+        _predict_in_pieces(engine, x, result)
+        return
     count = len(x)
     parts = forward.parts_of(count, threads.at_most(engine.n_threads), engine.shares_columns)
     vectors = (engine.values, engine.no_targets, engine.no_targets)  # neither gradients nor state
@@ -83,8 +98,9 @@ def _result(engine: "Engine", x: Samples, out: Any) -> Array:
     dtype, count = engine.values.dtype, len(x)
     shape = (count, engine.outputs) if engine.takes_rows else (count, *engine.output_shape)  # unpacking takes longer
     parameters = ("the parameters", engine.values)
-    if isinstance(x, SparseRows):
-        return arrays.output("out", out, shape, dtype, (parameters,))
+    if isinstance(x, RowsOnDemand):
+        inputs = [("x", held) for held in parts_of(x)]
+        return arrays.output("out", out, shape, dtype, (*inputs, parameters))
     # Two arrays that own their memory do not share it.
     if arrays.is_plain(out, dtype) and out.flags.owndata and x.flags.owndata and out is not x and out.shape == shape:
         return out

@@ -12,6 +12,7 @@ from fastnn.engine.interpreters import batch, forward, jobs, training, updating
 from fastnn.engine.parameters import zeros_on_lines
 from fastnn.engine.partition import LARGE, has_cuts, taken_by_columns
 from fastnn.engine.plan import INDEXED, PREDICTING, SPARSE, TRAINING, TRAINING_WORK, Plan
+from fastnn.engine.samples import ByteRows
 from fastnn.engine.short import ask
 from fastnn.gate.arrays import Array
 from fastnn.kernels.addresses import LATER
@@ -163,15 +164,23 @@ class Workspace:
             place = jobs.PLACES[name]
             self.job[place : place + 2] = (0, 0) if array is None else (array.ctypes.data, array.size)
 
-    def begin(self, penalties: Array | None, index: Index | None) -> None:
-        """Let calls add penalties to a sum, (1,), and take rows from an index, if there are any, until `end`."""
+    def _set_bytes(self, rows: ByteRows | None) -> None:
+        """Let calls take their rows from bytes, or from x itself for None."""
+        place = jobs.PLACES["bytes"]
+        self.job[place : place + 2] = (0, 0) if rows is None else (rows.held.ctypes.data, rows.held.size)
+        self.job[jobs.BYTE_SCALE] = np.float64(1.0 if rows is None else rows.scale.factor).view(np.int64)
+
+    def begin(self, penalties: Array | None, index: Index | None, rows: ByteRows | None = None) -> None:
+        """Let calls add penalties to a sum, (1,), and take rows from an index or bytes, if given, until `end`."""
         self.set_index(index)
+        self._set_bytes(rows)
         if penalties is not None:
             self.arrays["penalties"][:1], self.job[jobs.MEASURES_PENALTY] = penalties, 1
 
     def end(self, penalties: Array | None) -> None:
-        """Write the sum, and forget the index."""
+        """Write the sum, and forget the index and the bytes."""
         self.set_index(None)
+        self._set_bytes(None)
         if penalties is not None:
             penalties[:], self.job[jobs.MEASURES_PENALTY] = self.arrays["penalties"][:1], 0
 

@@ -24,6 +24,7 @@ from fastnn.kernels.processor import HAS_FMA, HAS_MASKED_STORE, LANES, VECTOR_BY
 
 _INDEX = ir.IntType(64)
 _LANE = ir.IntType(32)
+BYTES_AT_ONCE = 64  # that are compared with 0, as many as an integer has bits
 
 
 def _lanes(dtype: types.Type) -> int:
@@ -324,6 +325,23 @@ def _lower_nonzero_lanes(context: Any, array: types.Array, start: types.Integer)
 def nonzero_lanes(array: Any, start: int) -> Any:
     """Bit l of the result says whether element start + l of the array is not 0, for all lanes l of one vector."""
     return np.uintp(sum(1 << lane for lane in np.flatnonzero(array.reshape(-1)[start : start + LANES[array.dtype]])))
+
+
+def _lower_nonzero_bytes(context: Any, array: types.Array, start: types.Integer) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = ir.VectorType(ir.IntType(8), BYTES_AT_ONCE)
+        value = load(builder, pointer_to(context, builder, array, args[0], args[1]), vector, 1)
+        found = builder.icmp_unsigned("!=", value, ir.Constant(vector, None))
+        return builder.bitcast(found, ir.IntType(BYTES_AT_ONCE))
+
+    return types.uintp(array, types.intp), codegen
+
+
+@lowered(_lower_nonzero_bytes)
+def nonzero_bytes(array: Any, start: int) -> Any:
+    """Bit i of the result says whether byte start + i of the array is not 0, for BYTES_AT_ONCE bytes."""
+    some = array.reshape(-1)[start : start + BYTES_AT_ONCE]
+    return np.uintp(sum(1 << int(place) for place in np.flatnonzero(some)))
 
 
 def _lower_sum_of_eighths(*given: Any) -> Any:

@@ -59,8 +59,9 @@ class Network(Exchangeable):
         The shape of one sample, such as (1, 28, 28), if the first layer is no Affine, which has its own. Data are
         then (N, *input_shape).
     input_scale : float
-        All methods multiply x by it, whatever its dtype: the first layer gets dtype(x) * dtype(input_scale), so that
-        1/255 takes images of bytes. It is above 0.
+        All methods multiply x by it, whatever its dtype: the first layer gets dtype(x) * dtype(input_scale). It is
+        above 0. So 1/255 takes images in uint8 as they are: training, predictions and figures convert no more than
+        some rows at a time.
 
     Attributes
     ----------

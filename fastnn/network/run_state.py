@@ -1,16 +1,17 @@
 """All that decides how a run goes on, as a tree of plain values; and the run put back into it, after every check."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn.engine.engine import Snapshot
-from fastnn.engine.samples import Samples, SparseRows, parts_of
+from fastnn.engine.samples import ByteRows, Samples, SparseRows, parts_of
 from fastnn.errors import ModelFileError
 from fastnn.gate import arrays, checks
+from fastnn.gate.arrays import Array
 from fastnn.network.files.header import REPAIR
 from fastnn.network.requests import Request
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 # The bounds of the places that generators keep: NumPy does not check them, and would read beside their arrays.
 PLACES = {"pos": 624, "buffer_pos": 4}
 MOST = 2**53
+ROWS_AT_ONCE = 4096  # of bytes, whose checksum is taken
 NEW_SETTINGS = {"input_scale": "1.0"}  # which came later, with their values before
 
 
@@ -106,14 +108,21 @@ def text_of(value: Any) -> str:
 
 
 def _text_of_arrays(values: Sequence[Samples]) -> str:
-    """The shape of the first array that is not empty, and the checksum of all."""
+    """The shape of the first array that is not empty, and the checksum of all: of bytes, the floats' that they are."""
     checksum = 0
     for value in values:
-        for part in parts_of(value):
+        for part in _pieces(value):
             checksum = zlib.crc32(np.ascontiguousarray(part).data, checksum)
     first = next((value for value in values if len(value)), np.empty(0))
     kind = "a sparse matrix" if isinstance(first, SparseRows) else "an array"
     return f"{kind} {first.shape} with the checksum {checksum:08x}"
+
+
+def _pieces(x: Samples) -> Iterable[Array]:
+    """The arrays that hold samples, or the floats that bytes are."""
+    if isinstance(x, ByteRows):
+        return (x[n : n + ROWS_AT_ONCE] for n in range(0, len(x), ROWS_AT_ONCE))
+    return parts_of(x)
 
 
 # --- going on ---

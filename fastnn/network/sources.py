@@ -9,7 +9,7 @@ import numpy as np
 from fastnn.engine import threads
 from fastnn.engine.engine import lone_row
 from fastnn.engine.indexing import Index, index_for
-from fastnn.engine.samples import Prepared, Samples, SparseRows
+from fastnn.engine.samples import ByteRows, Prepared, Samples, SparseRows, parts_of
 from fastnn.engine.workspace import NO_ORDER, NO_WEIGHTS
 from fastnn.gate import checks
 from fastnn.gate.arrays import Array
@@ -53,7 +53,7 @@ class Rows:
         self.counts_hits = network.engine.counts_hits(*data[1:])
         self.most = self.batches  # of a call
         self.described: dict[str, str] = {}
-        self.pins = pinned(*data)  # callbacks can reach the arrays behind these views
+        self.pins = pinned(*parts_of(data[0]), *data[1:])  # callbacks can reach the arrays behind these views
         self.index: Index | None = self._made_index()
         self._is_new = True  # nobody can have written into the data since
 
@@ -81,11 +81,12 @@ class Rows:
         return Part((*self.data, self.order), (first, last, self.batch_size), self.weights, last - first, self.index)
 
     def _made_index(self) -> Index | None:
-        """The index of an array, if it is mostly zeros."""
+        """The index of an array, or of bytes, if they are mostly zeros."""
         engine, x = self.network.engine, self.data[0]
         if isinstance(x, SparseRows):
             return None
-        return index_for(engine.plan, x, self.batch_size, threads.at_most(engine.n_threads))
+        x, parts = x.held if isinstance(x, ByteRows) else x, threads.at_most(engine.n_threads)
+        return index_for(engine.plan, x, self.batch_size, parts, engine.input_scale.rounded)
 
     def of_batch(self, part: Part, number: int) -> Array:
         """The inputs of one batch of a part, the number counted from 0."""

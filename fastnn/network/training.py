@@ -53,10 +53,12 @@ def fit(
         Of a sparse matrix, a list of its stored elements is made, in 8 bytes for each in float32, 16 in float64, and 8
         bytes a row. Rows are made dense for one batch at a time, and only if the first layer is no Affine. A
         `numpy.memmap` may have another dtype than the network's: only the rows of a few batches are in memory at a
-        time. An index of an array that is mostly zeros is made once, in at most 2/3 of its memory and 8 bytes a row; it
-        is made anew for each epoch if there are callbacks of your own, which may write into x. Without t, x gives the
-        batches, pairs (x, t), in its own order: a list, a `torch.utils.data.DataLoader`, a generator for a single
-        epoch, or a function that returns the batches of an epoch anew.
+        time. An array of uint8 stays as it is: the rows of a batch are converted, and multiplied by the network's
+        `input_scale`; other arrays are multiplied in a copy. An index of an array that is mostly zeros is made once, in
+        at most 2/3 of its memory in floats and 8 bytes a row; it is made anew for each epoch if there are callbacks of
+        your own, which may write into x. Without t, x gives the batches, pairs (x, t), in its own order: a list, a
+        `torch.utils.data.DataLoader`, a generator for a single epoch, or a function that returns the batches of an
+        epoch anew.
     t : array (N,) or (N, K)
         Targets as the network's loss takes them.
     epochs : int

@@ -12,6 +12,7 @@ from fastnn.engine.interpreters import jobs
 from fastnn.engine.interpreters.forward import BLOCK_ROWS, fill_rows, forward_rows
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import call, get, new_frame, put, zero_of
+from fastnn.kernels.byte_rows import scale_bytes
 from fastnn.kernels.compile import kernel
 from fastnn.kernels.frames import (
     BACKWARD,
@@ -74,10 +75,24 @@ def fill_inputs(job: Any, first: int, last: int) -> None:
 
 
 @kernel
+def scale_inputs(job: Any, first: int, last: int) -> None:
+    """Make rows [first, last) of the mini-batch floats, from the bytes of all rows."""
+    columns, start, gathered = get(job, jobs.DATA_INPUTS), get(job, jobs.START), jobs.numbers(job, jobs.AT_INPUTS)
+    order, source, scale = (
+        jobs.integers(job, jobs.AT_ORDER),
+        jobs.bytes_of(job),
+        gathered.dtype.type(jobs.byte_scale(job)),
+    )
+    for n in range(first, last):
+        number = order[start + n] if order.size > 0 else start + n
+        scale_bytes(part_of(source, number * columns, columns), scale, part_of(gathered, n * columns, columns))
+
+
+@kernel
 def _inputs(job: Any, first: int, last: int, gather: bool) -> int:
     """The address of rows [first, last) of the mini-batch, which are gathered if they are not adjacent.
 
-    With an index of them they are made dense, if something reads them.
+    With an index of them they are made dense, if something reads them. Bytes become floats.
 
     gather: whether they are yet to be gathered.
     """
@@ -86,6 +101,10 @@ def _inputs(job: Any, first: int, last: int, gather: bool) -> int:
     if jobs.has_index(job):
         if gather and (get(job, jobs.SKIPS_ZEROS) == 0 or jobs.are_filled(job)):
             fill_inputs(job, first, last)
+        return get(job, jobs.AT_INPUTS) + item * first * columns
+    if jobs.has_bytes(job):
+        if gather:
+            scale_inputs(job, first, last)
         return get(job, jobs.AT_INPUTS) + item * first * columns
     if order.size == 0:
         return get(job, jobs.AT_X) + item * (start + first) * columns

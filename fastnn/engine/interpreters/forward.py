@@ -50,7 +50,9 @@ def is_sparse(job: Any, operations: Any, x: Any, rows: int) -> bool:
     """Tell whether the first operation has units that skip zeros, and they pay for batches of `rows` rows of x."""
     if jobs.has_index(job):
         return jobs.has_unit(operations, 0, INDEXED_FORWARD)
-    return jobs.has_unit(operations, 0, SPARSE_FORWARD) and rows >= FEWEST_ROWS and mostly_zero(x)
+    if not jobs.has_unit(operations, 0, SPARSE_FORWARD) or rows < FEWEST_ROWS:
+        return False
+    return mostly_zero(jobs.bytes_of(job)) if jobs.has_bytes(job) else mostly_zero(x)
 
 
 @kernel

@@ -1,8 +1,12 @@
 """The lists of the elements of rows that are not 0, made once for many batches; see kernels/indexed.py."""
 
+import numpy as np
+
+from fastnn.kernels.byte_rows import count_bytes, list_bytes, scale_bytes
 from fastnn.kernels.doors import Indices, Matrix, Vector, door_of_parts
 from fastnn.kernels.indexed import count_elements, fill_row, list_rows
 from fastnn.kernels.matmul import share
+from fastnn.kernels.views import elements, vector_at
 
 
 @door_of_parts
@@ -22,3 +26,30 @@ def fill_part(part: int, parts: int, pairs: Vector, starts: Indices, numbers: In
     """x (N, D) = the rows of an index with these numbers (N,)."""
     for n in range(share(x.shape[0], part, parts), share(x.shape[0], part + 1, parts)):
         fill_row(pairs, starts[numbers[n]], starts[numbers[n] + 1], x[n])
+
+
+@door_of_parts
+def count_bytes_part(part: int, parts: int, address: int, depth: int, counts: Indices) -> None:
+    """counts (N,) = the bytes of each row of `depth` that are not 0, from an address on."""
+    rows = counts.size
+    source = vector_at(address, rows * depth, np.uint8(0))
+    count_bytes(source, depth, share(rows, part, parts), share(rows, part + 1, parts), counts)
+
+
+@door_of_parts
+def list_bytes_part(
+    part: int, parts: int, address: int, depth: int, scale: float, starts: Indices, pairs: Vector
+) -> None:
+    """As list_part, for rows of `depth` bytes from an address on, times the scale."""
+    rows = starts.size - 1
+    source, factor = vector_at(address, rows * depth, np.uint8(0)), pairs.dtype.type(scale)
+    list_bytes(source, depth, share(rows, part, parts), share(rows, part + 1, parts), factor, starts, pairs)
+
+
+@door_of_parts
+def scale_part(part: int, parts: int, address: int, scale: float, x: Matrix) -> None:
+    """x (N, D) = the bytes from an address on, times the scale."""
+    depth = x.shape[1]
+    first, last = share(x.shape[0], part, parts), share(x.shape[0], part + 1, parts)
+    source = vector_at(address + first * depth, (last - first) * depth, np.uint8(0))
+    scale_bytes(source, x.dtype.type(scale), elements(x[first:last]))

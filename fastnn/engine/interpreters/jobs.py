@@ -19,6 +19,7 @@ from fastnn.kernels.addresses import LATER, call, frame_at, get, put, zero_of
 from fastnn.kernels.compile import kernel
 from fastnn.kernels.frames import BATCH_STATISTICS, EACH_PLACE, PLACES_SIZE, SHAPES_SIZE
 from fastnn.kernels.matmul import FEW_STEPS
+from fastnn.kernels.simd import from_bits
 from fastnn.kernels.views import matrix, vector_at
 
 # Columns of a plan's row: the plan columns of the tensors that it reads and writes (INPUT: the network's input), their
@@ -42,6 +43,7 @@ PLAN_NUMBERS = 6
 # operations the last update has already taken forward for this batch, 0 or 1. IS_FRESH: whether nobody else has y yet.
 # CHECKS: whether the parts of a prediction look whether x is finite; FINE then tells. FOLLOWING: how many rows of the
 # batch after this one the update multiplies by the weights as it leaves them, see updating.multiply_following.
+# BYTE_SCALE: the bits of a float64.
 NUMBERS = (
     "operation count", "state vectors", "capacity", "trained", "parts", "item size", "accepts",
     "loss", "loss of labels", "update", "outer",
@@ -51,7 +53,7 @@ NUMBERS = (
     "operation", "parameter", "first", "last", "begin", "end", "columns", "widest", "own",
     "weigh", "count hits", "penalize", "clip values", "clip norm", "check targets", "statistics", "fine", "wanted",
     "measure penalty", "measures penalty", "prepare along", "change along", "next", "ahead",
-    "numbers along", "predict stage", "is fresh", "checks", "following",
+    "numbers along", "predict stage", "is fresh", "checks", "following", "byte scale",
 )  # fmt: skip
 (OPERATION_COUNT, STATE_VECTORS, CAPACITY, TRAINED, PARTS, ITEM, ACCEPTS,
  LOSS, LOSS_OF_LABELS, UPDATE, OUTER, BATCH_PART, BETWEEN_STAGES, PARAMETER_PART, CLIPPED_PART, PREDICT_PART,
@@ -60,8 +62,8 @@ NUMBERS = (
  OPERATION, PARAMETER, FIRST, LAST, BEGIN, END, COLUMNS, WIDEST, OWN,
  WEIGH, COUNT_HITS, PENALIZE, CLIP_VALUES, CLIP_TO_NORM, CHECK_TARGETS, STATISTICS_PART, FINE, WANTED,
  MEASURE_PENALTY, MEASURES_PENALTY, LOSS_PREPARE_ALONG, LOSS_CHANGE_ALONG, NEXT, AHEAD,
- NUMBERS_ALONG, PREDICT_STAGE, IS_FRESH, CHECKS, FOLLOWING,
- ) = range(59)  # fmt: skip
+ NUMBERS_ALONG, PREDICT_STAGE, IS_FRESH, CHECKS, FOLLOWING, BYTE_SCALE,
+ ) = range(60)  # fmt: skip
 ARRAYS = (
     "operations",  # intp, the plan's
     "numbers",  # float64, the plan's
@@ -89,9 +91,10 @@ ARRAYS = (
     "order",  # (samples,) intp, or empty for 0, 1, 2, ...
     "weights",  # (samples,) float64, the factors of their losses; empty for 1
     "y",  # (samples, K), of predictions
-    # An index of x, set for one call by Engine; empty without one:
+    # An index of x, or bytes, set for one call by Engine; empty without:
     "lists",  # pairs of the elements that are not 0, see kernels/indexed.py
     "list_starts",  # (samples + 1,) intp, where each row begins
+    "bytes",  # (samples, D) uint8 instead of x, to be multiplied by BYTE_SCALE
     # For numerical gradients, all float64; see perturbing.py:
     "prepared",  # (V,), prepared from the parameters
     "prepared_outputs",  # (samples, K), prepared from the outputs
@@ -108,7 +111,7 @@ JOB_SIZE = len(NUMBERS) + 2 * len(ARRAYS)
 (AT_OPERATIONS, AT_NUMBERS, AT_RATES, AT_COUNTERS, AT_VALUES, AT_GRADIENTS, AT_STATE, AT_INPUTS, AT_TENSORS,
  AT_TENSOR_GRADIENTS, AT_SCRATCH, AT_UPDATES, AT_SUMS, AT_LOSSES, AT_LOSS_SUMS, AT_HITS, AT_NUMBERS_OF_ROWS,
  AT_CHAIN_SUMS, AT_PENALTIES, AT_X, AT_LABELS, AT_DENSE, AT_ORDER, AT_WEIGHTS, AT_Y, AT_LISTS, AT_LIST_STARTS,
- AT_PREPARED, AT_PREPARED_OUTPUTS, AT_ALONG, AT_SLOPES, AT_POINTS, AT_STEP, AT_CHANGES, AT_MEMORY,
+ AT_BYTES, AT_PREPARED, AT_PREPARED_OUTPUTS, AT_ALONG, AT_SLOPES, AT_POINTS, AT_STEP, AT_CHANGES, AT_MEMORY,
  AT_SAMPLES) = PLACES.values()  # fmt: skip
 SUMS = 512  # each part's float64 scratch: columns or losses that are taken at once
 
@@ -242,6 +245,24 @@ def choose_rows(operations: Any, i: int, first: int, last: int, frame: Any) -> N
 def has_index(job: Any) -> bool:
     """Whether there is an index of x, which then need not be there itself."""
     return get(job, AT_LISTS + 1) > 0
+
+
+@kernel
+def has_bytes(job: Any) -> bool:
+    """Whether there are bytes instead of x."""
+    return get(job, AT_BYTES + 1) > 0
+
+
+@kernel
+def bytes_of(job: Any) -> Any:
+    """All bytes, row after row."""
+    return vector_at(get(job, AT_BYTES), get(job, AT_BYTES + 1), np.uint8(0))
+
+
+@kernel
+def byte_scale(job: Any) -> float:
+    """The factor of bytes."""
+    return from_bits(np.int64(get(job, BYTE_SCALE)))
 
 
 @kernel

@@ -159,7 +159,7 @@ def _set_data(job: Any, x: Any, labels: Any, dense: Any, order: Any, weights: An
     jobs.set_array(job, jobs.AT_DENSE, dense)
     jobs.set_array(job, jobs.AT_ORDER, order)
     jobs.set_array(job, jobs.AT_WEIGHTS, weights)
-    put(job, jobs.GATHERED, 1 if order.size > 0 or jobs.has_index(job) else 0)
+    put(job, jobs.GATHERED, 1 if order.size > 0 or jobs.has_index(job) or jobs.has_bytes(job) else 0)
 
 
 @kernel
@@ -167,9 +167,9 @@ def _next_row(job: Any, after: int, last: int, size: int, parts: int) -> int:
     """Return the row of x of the batch after row number `after`, or -1; see jobs.NEXT. last: the end of all batches.
 
     Only one part has all rows of a matrix, which the next sample's product takes in order. There may be no x but an
-    index.
+    index, or bytes.
     """
-    if size != 1 or parts != 1 or after + 1 >= last or jobs.has_index(job):
+    if size != 1 or parts != 1 or after + 1 >= last or jobs.has_index(job) or jobs.has_bytes(job):
         return -1
     order = jobs.integers(job, jobs.AT_ORDER)
     return order[after + 1] if order.size > 0 else after + 1
@@ -227,7 +227,7 @@ def train(
         if size > most:
             return 0, losses, 0, jobs.MANY if size <= get(job, jobs.CAPACITY) else jobs.REFUSED
     operations, updates = jobs.operations_of(job), get(job, jobs.UPDATE) != 0
-    frame = new_frame(SLOTS, zero_of(job))
+    frame, rows = new_frame(SLOTS, zero_of(job)), x.shape[0]
     _set_data(job, x, labels, dense, order, weights)
     sparse = is_sparse(job, operations, x, size)
     if _lacks_units(job, operations, size, sparse, check, counts_hits):
@@ -248,7 +248,7 @@ def train(
     goes_ahead = may_multiply_following(job, n_threads) and skip_zeros and updates and cuts == 0 and not by_norm
     for number in range(regions * first, regions * last):
         start, region = number // regions * size, number % regions
-        count = min(size, x.shape[0] - start)
+        count = min(size, rows - start)
         put(job, jobs.START, start)
         put(job, jobs.COUNT, count)
         put(job, jobs.STAGE, region // 2)
