@@ -10,7 +10,8 @@ import numba
 import numpy as np
 from llvmlite import binding
 
-from fastnn.engine import indexing, threads
+from fastnn.engine import indexing, samples, threads
+from fastnn.engine.inputs import InputScale
 from fastnn.engine.plan import INDEXED, PERTURBING, PERTURBING_LOSS, SPARSE, TRAINING
 from fastnn.engine.workspace import SELDOM
 from fastnn.functional import layers as functional
@@ -161,8 +162,11 @@ def _use_everything(dtype: arrays.DType, rows: int) -> None:
     functional.activation_backward("relu", x, x, x)
     functional_losses.softmax_cross_entropy(x, t)
     functional_updates.sgd_update(x.copy(), x, 0.0)
-    indexing.listed(x, threads.get_num_threads())
-    indexing.listed(x.astype(np.uint8), threads.get_num_threads(), x.dtype.type(1.0))
+    sparse, in_bytes = indexing.listed(x, threads.get_num_threads()), x.astype(np.uint8)
+    indexing.listed(in_bytes, threads.get_num_threads(), x.dtype.type(1.0))
+    if sparse is not None:
+        samples.SparseRows(sparse, 2)[:rows]
+    samples.ByteRows(in_bytes, InputScale(1.0, dtype)).fill(0, x, None)
     network = Network([Affine(2, 2), Sigmoid()], rng=0, dtype=dtype)
     network.step(x, t, SGD(0.0))
     network.loss(x, t)

@@ -314,7 +314,8 @@ def test_networks_that_differ() -> None:
     assert len(result.loss) == 3
     outputs = iter([3, 4])
     message = (
-        "expected networks of the same inputs, outputs, loss, regularization and dtype, (4, 3, 'SoftmaxCrossEntropy("
+        "expected networks of the same inputs, outputs, loss, regularization, dtype and input_scale, "
+        "(4, 3, 'SoftmaxCrossEntropy("
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         fastnn.cross_validate(lambda rng: Network([Affine(4, next(outputs))], rng=rng), X, T, 2, **OPTIONS)

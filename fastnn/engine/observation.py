@@ -7,13 +7,15 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fastnn.engine.moving import Moving, moved
-from fastnn.engine.samples import Prepared, is_same
 from fastnn.gate.arrays import Array
+
+if TYPE_CHECKING:
+    from fastnn.engine.samples import Prepared
 
 # Keyed by the identity of the parameters' memory, the base of the views in `params`.
 _engines: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
@@ -23,7 +25,7 @@ class Call(NamedTuple):
     """A watched call of `Network.loss`."""
 
     engine: Any
-    data: Prepared
+    data: "Prepared"
     parameters: Array  # a copy at the time of the call
     loss: float
 
@@ -45,7 +47,7 @@ def is_watching() -> bool:
     return _watch.calls is not None
 
 
-def note_loss(engine: Any, data: Prepared, loss: float) -> None:
+def note_loss(engine: Any, data: "Prepared", loss: float) -> None:
     """Note a call of `Network.loss` with its data, from the gate, and its result."""
     if _watch.calls is not None:
         _watch.calls.append(Call(engine, data, engine.values.copy(), loss))
@@ -99,6 +101,8 @@ def network_gradient(
     if calls is None:
         return None
     first, second = calls
+    from fastnn.engine.samples import is_same  # here, as it loads the compiler
+
     if not all(map(is_same, first.data, second.data)):
         return None
     name = _name(engine, x)
