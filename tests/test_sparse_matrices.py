@@ -113,9 +113,11 @@ def test_what_is_refused() -> None:
     net, t = Network([Affine(D, 4)], rng=0), np.zeros(2, np.intp)
     x = csr_array(np.eye(2, D))
     x.data[1] = np.nan
+    place = "{}, {}".format(*np.argwhere(np.isnan(x.toarray()))[0])
     for call in (net.predict, lambda one: net.loss(one, t), lambda one: net.fit(one, t, progress=False)):
         for wrong, words in (
-            (x, "x.data: expected finite values, got nan at x.data[1]; mend the data, or pass check_finite=False"),
+            (x, f"x: expected finite values, got nan at x[{place}]; mend the data, or pass check_finite=False"),
+            (x.tocsc(), f"got nan at x[{place}]"),
             (csr_array(np.eye(2, D + 1)), f"x: expected a float32 array of shape (N, {D}), got shape (2, {D + 1})"),
             (csr_array((2, D), dtype=complex), "x.data: expected a float32 array of shape (N,), got dtype complex128"),
             (csr_array(np.full((2, D), 1e300)), "got 1e+300 at x.data[0], which overflows"),

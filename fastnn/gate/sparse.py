@@ -64,6 +64,11 @@ def compressed(
     numbers, values = numbers[: starts[-1]], values[: starts[-1]]
     if values.dtype.kind in "biuf" and not _rise(numbers, starts):
         numbers, values, starts = _merged(numbers, values, starts)
+    if finite and values.dtype.kind == "f" and not (is_fine := np.isfinite(values)).all():
+        p = int(is_fine.argmin())
+        came = f"{values[p]} at {name}[{np.searchsorted(starts, p, side='right') - 1}, {numbers[p]}]"
+        remedy = "mend the data" + (f", or pass {option}=False" if option else "")
+        raise ValueError(f"{name}: expected finite values, got {came}; {remedy}")
     options: Any = {"dtype": dtype, "rounding": rounding, "finite": finite, "option": option, "allow_empty": True}
     return Compressed(arrays.floats(f"{name}.data", values, ("N",), **options), numbers, starts, (shape[0], shape[1]))
 
