@@ -50,15 +50,18 @@ def fit(
     Parameters
     ----------
     x : array or sparse matrix (N, D), or iterable of batches
-        Of a sparse matrix, a list of its stored elements is made, in 8 bytes for each in float32, 16 in float64, and 8
-        bytes a row. Rows are made dense for one batch at a time, and only if the first layer is no Affine. A
-        `numpy.memmap` may have another dtype than the network's: only the rows of a few batches are in memory at a
-        time. An array of uint8 stays as it is: the rows of a batch are converted, and multiplied by the network's
-        `input_scale`; other arrays are multiplied in a copy. An index of an array that is mostly zeros is made once, in
-        at most 2/3 of its memory in floats and 8 bytes a row; it is made anew for each epoch if there are callbacks of
-        your own, which may write into x. Without t, x gives the batches, pairs (x, t), in its own order: a list, a
-        `torch.utils.data.DataLoader`, a generator for a single epoch, or a function that returns the batches of an
-        epoch anew.
+        Arrays of the network's dtype and of uint8 are read where they are, others in a converted copy, and so are
+        floats if there is an `input_scale`. Rows of uint8 are converted, and multiplied by `input_scale`, when a batch
+        takes them. A `numpy.memmap` may have any dtype: only the rows of a few batches are in memory at a time.
+
+        If x is mostly zeros, an index of the other elements is made once. It takes at most 2/3 of the memory of x in
+        floats, and 8 bytes a row. With callbacks of your own, which may write into x, it is made anew for each epoch.
+        A sparse matrix becomes such an index, a copy of 8 bytes for each stored element in float32, 16 in float64, and
+        8 a row; only if the first layer is no Affine, the rows of a batch are made dense.
+
+        Without t, x gives the batches, pairs (x, t), in its own order: a list, a `torch.utils.data.DataLoader`, a
+        generator for a single epoch, or a function that returns the batches of an epoch anew. `batch_size` and
+        `shuffle` do not change them.
     t : array (N,) or (N, K)
         Targets as the network's loss takes them.
     epochs : int
