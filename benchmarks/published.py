@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks import pages, peers, reasons, report
+from benchmarks import pages, peers, readme, reasons, report
 
 LEVELS = {16: "AVX-512", 8: "AVX2", 4: "vectors of 128 bits"}  # by the float32 in a vector
 
@@ -57,11 +57,11 @@ def page(results: Sequence[Result]) -> str:
     return "\n\n".join(parts)
 
 
-def readme(results: Sequence[Result]) -> str:
-    """The README's table, from the first run, and a sentence for each other one."""
+def summary(results: Sequence[Result]) -> str:
+    """The README's section, from the first run, and a sentence for each other one."""
     first, *others = results
     said = [f"The same on {title(result)}: `docs/benchmarks.md`." for result in others]
-    return "\n\n".join([report.readme_section(first), *said])
+    return "\n\n".join([readme.section(first), *said])
 
 
 def refusals(result: Result) -> list[str]:
@@ -83,7 +83,8 @@ def refusals(result: Result) -> list[str]:
 
 
 # What only shows results, and may change after a run.
-_SHOWING = [f":!benchmarks/{name}.py" for name in ("compare", "pages", "plots", "published", "reasons", "report")]
+_NAMES = ("compare", "pages", "plots", "published", "readme", "reasons", "report")
+_SHOWING = [f":!benchmarks/{name}.py" for name in _NAMES]
 
 
 def _has_changed_since(commit: str) -> bool:
@@ -126,7 +127,7 @@ def main(arguments: Sequence[str]) -> int:
         publish(pathlib.Path(arguments[1]))
     results = runs()
     pages.write(pages.PAGE, report.SECTION, page(results))
-    pages.write(pages.README, report.SECTION, readme(results))
+    pages.write(pages.README, report.SECTION, summary(results))
     warnings = [f"{stem(result)}.json: {refusal}" for result in results for refusal in refusals(result)]
     for reason in without_rows(reasons.REASONS, results):
         warnings.append(f"reasons.py: no row is behind for {reason.cases!r}: {reason.text}")

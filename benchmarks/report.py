@@ -11,20 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import peers, reasons, startup
+from benchmarks import peers, reasons
 from benchmarks.cases import BY_NAME, CASES, GROUPS, Case
 
 RESULTS = peers.ROOT / "benchmarks" / "results"
 SECTION = "benchmarks"
 FORMAT = 1
 STATUSES = ("timed", "differs", "failed", "left out", "absent")
-# What the README shows: gains, and losses.
-README_CASES = (
-    *("numerical gradient 100, 784-50-10, sigmoid", "affine_forward of 16x16x16", "step 10, 20-16-4"),
-    *("step 100, 784-50-10", "step 128, 784-256-10", "step 512, 2048-2048-2048-100"),
-    *("epoch 60,000, batch 100, 784-50-10", "predict 1, 784-50-10", "predict 1,000, 784-50-10"),
-    "product 1024x1024x1024",
-)
 BUSY = 0.3  # with a load average above this for each processor the figures are not reliable
 OWN = ("fastnn", "fastnn_run")
 
@@ -120,11 +113,11 @@ def _cell(rows: Rows, case: Case, name: str, threads: int) -> str:
     return duration(row["seconds"]) if row["status"] == "timed" else str(row["status"])
 
 
-def _threads(count: int) -> str:
+def threads_text(count: int) -> str:
     return f"{count} thread{'s' * (count != 1)}"
 
 
-def _times(value: float | None) -> str:
+def ratio_text(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"
 
 
@@ -158,7 +151,7 @@ def _group_table(result: dict[str, Any], rows: Rows, group: str, threads: int, w
     lines = []
     for case in cases:
         line = [case.name, *(_cell(rows, case, name, threads) for name in names)]
-        line += [_times(ratio(rows, case.name, own, threads)) for own in OWN[: 1 + has_runs]]
+        line += [ratio_text(ratio(rows, case.name, own, threads)) for own in OWN[: 1 + has_runs]]
         lines.append([*line, *([_rate(result, rows, case, threads)] if with_rate else [])])
     return table(header, lines)
 
@@ -172,7 +165,7 @@ def _contention_table(rows: Rows) -> str:
             times = [seconds(rows, case.name, name, threads) for name in ("numpy", "fastnn", "both")]
             known = [time for time in times if time is not None]
             factor = known[2] / (known[0] + known[1]) if len(known) == 3 else None
-            lines.append([case.name, str(threads), *cells, _times(factor)])
+            lines.append([case.name, str(threads), *cells, ratio_text(factor)])
     header = ["contention", "threads", "NumPy alone", "fastnn alone", "in turn", "in turn / sum of both"]
     return table(header, lines)
 
@@ -224,15 +217,15 @@ def _remarks(result: dict[str, Any], rows: Rows) -> list[str]:
         if row["status"] not in {"timed", "absent"}:
             troubles.setdefault((peers.IMPLEMENTATIONS[name].label, threads, outcome(row)), []).append(case)
     for (label, threads, trouble), found in troubles.items():
-        remarks.append(f"{label}, {_threads(threads)}: {trouble}: {'; '.join(found)}.")
-    slower, lost = _slower(rows), behind(rows)
+        remarks.append(f"{label}, {threads_text(threads)}: {trouble}: {'; '.join(found)}.")
+    slower, lost = slower_rows(rows), behind(rows)
     count = f"In {len(slower)} of {sum(key[1] == 'fastnn' for key in rows)} rows a peer is faster than fastnn"
     return [*remarks, f"{count}, in {len(lost)} by more than the rows vary." if slower else f"{count}."]
 
 
 @dataclass(frozen=True)
 class Behind:
-    """A row in which a peer is ahead by more than both vary: its upper quartile lies below fastnn's lower one."""
+    """A row in which a peer is ahead by more than both vary: its upper quartile, too, lies below fastnn's lower one."""
 
     case: str
     threads: int
@@ -246,26 +239,29 @@ def behind(rows: Rows) -> list[Behind]:
     for case, name, threads in sorted(rows, key=_place):
         best = fastest(rows, case, name, threads) if name == "fastnn" else None
         mine = rows[case, name, threads]
-        if (
-            best
-            and mine["status"] == "timed"
-            and rows[case, best[1], threads]["third_quartile"] < mine["first_quartile"]
-        ):
+        if best is None or mine["status"] != "timed" or best[0] >= mine["seconds"]:
+            continue
+        if rows[case, best[1], threads]["third_quartile"] < mine["first_quartile"]:
             found.append(Behind(case, threads, best[1], best[0] / mine["seconds"]))
     return sorted(found, key=lambda row: row.ratio)
+
+
+def why(row: Behind) -> str:
+    """The reasons that are known for a row."""
+    known = [reason.text for reason in reasons.REASONS if reason.explains(row.case, row.peer, row.threads)]
+    return "; ".join(known) or "not explained"
 
 
 def _behind_table(rows: Rows) -> str:
     """The rows in which a peer is ahead, and why, as far as it is known."""
     lines = []
     for row in behind(rows):
-        known = [reason.text for reason in reasons.REASONS if reason.explains(row.case, row.peer, row.threads)]
-        label = peers.IMPLEMENTATIONS[row.peer].label
-        lines.append([row.case, str(row.threads), _times(row.ratio), label, "; ".join(known) or "not explained"])
+        who = peers.IMPLEMENTATIONS[row.peer].label
+        lines.append([row.case, str(row.threads), ratio_text(row.ratio), who, why(row)])
     return table(["rows in which a peer is ahead", "threads", "ratio", "who", "why"], lines, words=2)
 
 
-def _slower(rows: Rows) -> list[str]:
+def slower_rows(rows: Rows) -> list[str]:
     """The rows of fastnn's in which a peer is faster at all."""
     return [
         case
@@ -299,7 +295,7 @@ def _limits_lines(result: dict[str, Any]) -> list[str]:
         peak, bandwidth = limits(result, threads)
         if peak:
             rates = f"{peak * 1e-9:.0f} GFLOP/s of multiply-adds in registers, {bandwidth * 1e-9:.1f} GB/s of memory"
-            lines.append(f"- Limits with {_threads(threads)}: {rates}.")
+            lines.append(f"- Limits with {threads_text(threads)}: {rates}.")
     return lines
 
 
@@ -335,7 +331,7 @@ def body(result: dict[str, Any]) -> str:
             parts += ["## contention", _contention_table(rows)]
             continue
         for threads in result["threads"]:
-            parts += [f"## {group}, {_threads(threads)}", _group_table(result, rows, group, threads)]
+            parts += [f"## {group}, {threads_text(threads)}", _group_table(result, rows, group, threads)]
     parts += ["## Beside the times", _first_calls(rows)]
     parts += [_startup_table(result)] if result["startup"] else []
     parts += [_memory_table(result)] if result["memory"] else []
@@ -358,36 +354,6 @@ def busy_sentence(result: dict[str, Any]) -> str:
     """A sentence where the machine had other work; else nothing."""
     load = result["machine"]["load_average"]
     return f"The machine had other work at the start: a load average of {load[0]:.1f}." if is_busy(result) else ""
-
-
-def readme_section(result: dict[str, Any]) -> str:
-    """The README's table: some cases, of each the fastest other library, and how many rows others win."""
-    rows, threads = rows_of(result), max(result["threads"])
-    lines = []
-    for name in README_CASES:
-        mine, best = seconds(rows, name, "fastnn", threads), fastest(rows, name, "fastnn", threads)
-        if mine and best:
-            other = f"{peers.IMPLEMENTATIONS[best[1]].label} {duration(best[0])}"
-            lines.append([name, other, duration(mine), _times(best[0] / mine)])
-    lines += _startup_line(result)
-    header = [f"work, {_threads(threads)}", "the fastest other", "fastnn", "ratio"]
-    lost, all_rows = len(_slower(rows)), sum(key[1] == "fastnn" for key in rows)
-    found = result["machine"]
-    place = f"{found['cpu']} ({found['processor']['name']}), {found['date']}."
-    where = " ".join(filter(None, [place, busy_sentence(result)]))
-    words = f"In {lost} of {all_rows} rows another library is faster: `docs/benchmarks.md` shows all."
-    return f"Measured by `fastnn bench` on {where} {words}\n\n{table(header, lines)}"
-
-
-def _startup_line(result: dict[str, Any]) -> list[list[str]]:
-    """The first step in a new process, beside the fastest other."""
-    times = {row["library"]: row["seconds"] for row in result["startup"] if row["what"] == startup.FROM_WHEEL}
-    if not {"numpy", "fastnn"} <= set(times):
-        return []
-    seconds, library = min((seconds, name) for name, seconds in times.items() if name != "fastnn")
-    label = peers.IMPLEMENTATIONS[library].label if library in peers.IMPLEMENTATIONS else library
-    cells = [f"{label} {duration(seconds)}", duration(times["fastnn"]), _times(seconds / times["fastnn"])]
-    return [[f"start of Python and {startup.FROM_WHEEL}", *cells]]
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ FIGURES = re.compile(r"^\|.*$", re.MULTILINE)
 def test_pages_show_the_published_figures() -> None:
     """If this fails: python -m benchmarks.report README"""
     runs = published.runs()
-    assert pages.split(pages.README, report.SECTION)[1] == published.readme(runs)
+    assert pages.split(pages.README, report.SECTION)[1] == published.summary(runs)
     assert pages.split(pages.PAGE, report.SECTION)[1] == published.page(runs)
 
 

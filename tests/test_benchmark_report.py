@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks import pages, peers, plots, report, startup
+from benchmarks import pages, peers, plots, readme, reasons, report, startup
 from benchmarks.cases import CASES
+from benchmarks.reasons import Reason
 
 POOL = {"user_api": "blas", "internal_api": "openblas", "version": "0.3", "architecture": "Zen"}
 STEP = "step 100, 784-50-10"
@@ -143,17 +144,35 @@ def test_small_calls_and_startups_stand_in_the_report() -> None:
 def test_the_table_of_the_readme() -> None:
     result = with_startup()
     change(result, STEP, "torch", 2, **times(20e-6))
-    text = report.readme_section(result)
+    text = readme.section(result)
     assert line_of(text, "work, 2 threads") == ["work, 2 threads", "the fastest other", "fastnn", "ratio"]
-    for case in report.README_CASES:
+    for case in readme.CASES:
         assert line_of(text, case)[0] == case
     assert line_of(text, STEP) == [STEP, "PyTorch 20.0 us", "40.0 us", "0.5"]
     assert line_of(text, "predict 1, 784-50-10") == ["predict 1, 784-50-10", "JAX 100 us", "40.0 us", "2.5"]
     first = f"start of Python and {startup.FROM_WHEEL}"
     assert line_of(text, first) == [first, "NumPy 200 ms", "600 ms", "0.333"]
-    assert f"In 1 of {OWN_ROWS} rows another library is faster: `docs/benchmarks.md` shows all." in text
+    count = f"In 1 of {OWN_ROWS} rows another library is faster, in 1 by more than the rows vary"
+    assert f"{count}; `docs/benchmarks.md` shows all of them." in text
     result["startup"] = []
-    assert "start of Python" not in report.readme_section(result)
+    assert "start of Python" not in readme.section(result)
+
+
+def test_reasons_in_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows with one reason share a line, which names the furthest behind first and counts what it leaves out."""
+    result = with_startup()
+    assert "why" not in readme.section(result)
+    lost = [case.name for case in CASES if case.group == "steps" and "torch" in case.implementations]
+    lost = lost[: readme.NAMED + 2]
+    for number, case in enumerate(lost):
+        change(result, case, "torch", 2, **times(20e-6 + number * 1e-6))
+    monkeypatch.setattr(reasons, "REASONS", (Reason(lost[1], "it was measured"),))
+    text = readme.section(result)
+    head = ["where another library is ahead", "ratio", "who", "why"]
+    assert line_of(text, head[0]) == head
+    named = "; ".join([lost[0], *lost[2 : readme.NAMED + 1]]) + "; 1 more"
+    assert line_of(text, named) == [named, "0.5 to 0.625", "PyTorch", "not explained"]
+    assert line_of(text, lost[1]) == [lost[1], "0.525", "PyTorch", "it was measured"]
 
 
 def test_libraries_and_limits() -> None:
@@ -204,7 +223,7 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
     shuffled = copy.deepcopy(result)
     random.Random(0).shuffle(shuffled["rows"])
     assert report.markdown(shuffled) == report.markdown(result)
-    assert report.readme_section(shuffled) == report.readme_section(result)
+    assert readme.section(shuffled) == readme.section(result)
 
 
 AGAIN = "run the benchmarks again"
@@ -229,7 +248,7 @@ AGAIN = "run the benchmarks again"
 def test_unknown_rows_are_refused(wrong: dict[str, Any], sentence: str) -> None:
     result = full_result()
     result["rows"].append(wrong)
-    for page in (report.markdown, report.readme_section):
+    for page in (report.markdown, readme.section):
         with pytest.raises(ValueError, match=re.escape(sentence)):
             page(result)
 
