@@ -28,8 +28,9 @@ def section(result: dict[str, Any]) -> str:
     found = result["machine"]
     place = f"{found['cpu']} ({found['processor']['name']}), {found['date']}."
     where = " ".join(filter(None, [place, report.busy_sentence(result)]))
-    parts = [f"Measured by `fastnn bench` on {where}", report.table(header, lines), _count(rows)]
-    return "\n\n".join([*parts, *([_reasons(rows)] if report.behind(rows) else [])])
+    return "\n\n".join(
+        [f"Measured by `fastnn bench` on {where}", report.table(header, lines), _count(rows), _reasons(rows)]
+    )
 
 
 def _startup_line(result: dict[str, Any]) -> list[list[str]]:
@@ -45,11 +46,11 @@ def _startup_line(result: dict[str, Any]) -> list[list[str]]:
 
 
 def _count(rows: report.Rows) -> str:
-    """In how many rows another library is faster."""
+    """In how many rows another library is faster; a list follows."""
     lost, behind = len(report.slower_rows(rows)), len(report.behind(rows))
     count = f"In {lost} of {sum(key[1] == 'fastnn' for key in rows)} rows another library is faster"
     more = f", in {behind} by more than the rows vary" if lost else ""
-    return f"{count}{more}; `docs/benchmarks.md` shows all of them."
+    return f"{count}{more} (`docs/benchmarks.md` shows all):"
 
 
 def _reasons(rows: report.Rows) -> str:
@@ -63,5 +64,5 @@ def _reasons(rows: report.Rows) -> str:
         more = f"; {len(cases) - NAMED} more" if len(cases) > NAMED else ""
         labels = ", ".join(dict.fromkeys(peers.IMPLEMENTATIONS[row.peer].label for row in behind))
         span = " to ".join(dict.fromkeys(report.ratio_text(row.ratio) for row in (behind[0], behind[-1])))
-        lines.append(["; ".join(cases[:NAMED]) + more, span, labels, why])
-    return report.table(["where another library is ahead", "ratio", "who", "why"], lines, words=2)
+        lines.append(f"- {'; '.join(cases[:NAMED])}{more}: {span} of the time with {labels}; {why}.")
+    return "\n".join(lines) or "- none."
