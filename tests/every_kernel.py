@@ -14,6 +14,8 @@ import fastnn
 from fastnn import Affine, Network, Regularization, operations
 from fastnn.dropin import windows
 from fastnn.dropin.common import functions, gradient
+from fastnn.engine import indexing
+from fastnn.engine.samples import SparseRows
 from fastnn.kernels import prebuilt
 from tests import shapes
 
@@ -97,6 +99,15 @@ def results_of_layers(dtype: Any) -> Iterator[tuple[str, Any]]:
         net = Network([Affine(784, 50), fastnn.Relu(), fastnn.BatchNorm(), Affine(50, K)], rng=0, dtype=dtype)
         net.fit(inputs, t, epochs=2, rng=0, validation_data=(inputs, t), progress=False)
         yield "many rows", [*net.params.values(), net.predict(inputs), net.loss(inputs, t), net.accuracy(inputs, t)]
+    net = Network([Affine(784, 50), fastnn.Relu(), Affine(50, K)], rng=0, dtype=dtype, input_scale=1 / 255)
+    for pixels in (np.arange(500 * 784, dtype=np.uint8).reshape(500, 784), np.where(x < 1.0, 0, 9).astype(np.uint8)):
+        net.fit(pixels, t, epochs=2, batch_size=100, rng=0, progress=False)
+        yield "bytes", [*net.params.values(), net.predict(pixels), net.loss(pixels, t)]
+    index = indexing.listed(np.where(x < 1.0, 0, x).astype(dtype), 2)
+    assert index is not None
+    yield "rows of an index", [SparseRows(index, 784)[3:9]]
+    net = Network([Affine(784, 800), fastnn.Relu(), Affine(800, K)], rng=0, dtype=dtype)
+    yield "a layer by columns", [net.predict(x[:9]), net.step(x, t, fastnn.SGD(0.1)), *net.params.values()]
 
 
 def results_of_others(dtype: Any) -> Iterator[tuple[str, Any]]:
