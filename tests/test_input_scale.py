@@ -364,3 +364,14 @@ def test_training_on_bytes_that_diverges() -> None:
     x, t = digits(90, 0.0)
     with pytest.raises(fastnn.TrainingDivergedError, match="or scale x, which has numbers up to 255"):
         trained(x, t, 1.0, np.float32, {"optimizer": fastnn.SGD(lr=1e38)})
+
+
+@pytest.mark.skipif(JIT_DISABLED, reason="large")
+def test_a_large_batch_of_bytes_is_given_back() -> None:
+    """Its rows became 94 MB of floats for one call."""
+    x, t = np.ones((30_000, 784), np.uint8), np.zeros(30_000, np.intp)
+    net = fastnn.Network([fastnn.Affine(784, 2)], rng=0, input_scale=1 / 255)
+    net.fit(x, t, epochs=1, batch_size=None, progress=False)
+    assert net.engine.workspace is None
+    net.fit(x, t, epochs=1, batch_size=100, progress=False)
+    assert net.engine.workspace is not None

@@ -275,7 +275,7 @@ class Engine:
         they are if x has nothing else.
         """
         x, labels, dense, order = data
-        is_sparse = isinstance(x, SparseRows)
+        is_on_demand = isinstance(x, RowsOnDemand)  # so that rows may become floats in memory of the workspace's
         index, held = x.index if isinstance(x, SparseRows) else index, x if isinstance(x, ByteRows) else None
         x = x.array if isinstance(x, RowsOnDemand) else x
         parts, rows = threads.at_most(self.n_threads), batches[2]
@@ -304,7 +304,7 @@ class Engine:
                 self.optimizer = self.optimizer if optimizer is None else optimizer
             else:  # nothing was updated, so the state and its count stay
                 self.counters[jobs.STEPS] = steps
-            if workspace.nbytes + is_sparse * workspace.arrays["inputs"].nbytes > LARGEST_KEPT:
+            if workspace.nbytes + is_on_demand * workspace.arrays["inputs"].nbytes > LARGEST_KEPT:
                 self.workspace = None
         return int(samples), float(total), int(hits), int(outcome)  # NumPy scalars without the compiler
 
