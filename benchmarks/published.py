@@ -31,8 +31,9 @@ def stem(result: Result) -> str:
 
 
 def runs() -> list[Result]:
-    """The published runs, the one with the widest vectors first."""
+    """The published runs, the ones with the widest vectors first, of these the latest first."""
     found = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(report.RESULTS.glob("published-*.json"))]
+    found.sort(key=lambda result: str(result["machine"]["date"]), reverse=True)
     return sorted(found, key=lambda result: -int(result["machine"]["processor"]["float32_lanes"]))
 
 
@@ -114,8 +115,9 @@ def publish(file: pathlib.Path) -> None:
 
 def without_rows(given: Sequence[reasons.Reason], results: Sequence[dict[str, Any]]) -> list[reasons.Reason]:
     """The reasons for which no row of these runs is behind."""
-    behind = [row for result in results for row in report.behind(report.rows_of(result))]
-    return [reason for reason in given if not any(reason.explains(row.case, row.peer, row.threads) for row in behind)]
+    behind = [row for result in results for row in report.behind(result, report.rows_of(result))]
+    asked = [(row.case, row.peer, row.threads, row.processor) for row in behind]
+    return [reason for reason in given if not any(reason.explains(*one) for one in asked)]
 
 
 def main(arguments: Sequence[str]) -> int:

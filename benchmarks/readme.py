@@ -17,7 +17,7 @@ NAMED = 4  # rows that stand beside a reason, the furthest behind first; the oth
 def section(result: dict[str, Any]) -> str:
     """The section's text."""
     rows, threads = report.rows_of(result), max(result["threads"])
-    lines = []
+    lost, lines = report.behind(result, rows), []
     for name in CASES:
         mine, best = report.seconds(rows, name, "fastnn", threads), report.fastest(rows, name, "fastnn", threads)
         if mine and best:
@@ -29,7 +29,7 @@ def section(result: dict[str, Any]) -> str:
     place = f"{found['cpu']} ({found['processor']['name']}), {found['date']}."
     where = " ".join(filter(None, [place, report.busy_sentence(result)]))
     return "\n\n".join(
-        [f"Measured by `fastnn bench` on {where}", report.table(header, lines), _count(rows), _reasons(rows)]
+        [f"Measured by `fastnn bench` on {where}", report.table(header, lines), _count(rows, lost), _reasons(lost)]
     )
 
 
@@ -45,18 +45,18 @@ def _startup_line(result: dict[str, Any]) -> list[list[str]]:
     return [[f"start of Python and {startup.FROM_WHEEL}", *cells]]
 
 
-def _count(rows: report.Rows) -> str:
+def _count(rows: report.Rows, lost: list[report.Behind]) -> str:
     """In how many rows another library is faster; a list follows."""
-    lost, behind = len(report.slower_rows(rows)), len(report.behind(rows))
-    count = f"In {lost} of {sum(key[1] == 'fastnn' for key in rows)} rows another library is faster"
-    more = f", in {behind} by more than the rows vary" if lost else ""
+    slower = len(report.slower_rows(rows))
+    count = f"In {slower} of {sum(key[1] == 'fastnn' for key in rows)} rows another library is faster"
+    more = f", in {len(lost)} by more than the rows vary" if slower else ""
     return f"{count}{more} (`docs/benchmarks.md` shows all):"
 
 
-def _reasons(rows: report.Rows) -> str:
+def _reasons(lost: list[report.Behind]) -> str:
     """The rows in which another library is ahead, by the reason."""
     found: dict[str, list[report.Behind]] = {}
-    for row in report.behind(rows):
+    for row in lost:
         found.setdefault(report.why(row), []).append(row)
     lines = []
     for why, behind in found.items():

@@ -16,11 +16,12 @@ class Reason:
     text: str
     threads: int | None = None  # of these rows alone
     peer: str = "*"  # a pattern of the implementation that is ahead
+    processor: str = "*"  # a pattern of the kind of processor on which it was measured
 
-    def explains(self, case: str, peer: str, threads: int) -> bool:
-        """Whether it is for a row in which this implementation is ahead."""
-        is_meant = fnmatch.fnmatchcase(case, self.cases) and fnmatch.fnmatchcase(peer, self.peer)
-        return is_meant and self.threads in (None, threads)
+    def explains(self, case: str, peer: str, threads: int, processor: str) -> bool:
+        """Whether it is for a row in which this implementation is ahead on such a processor."""
+        asked = ((case, self.cases), (peer, self.peer), (processor, self.processor))
+        return all(fnmatch.fnmatchcase(*one) for one in asked) and self.threads in (None, threads)
 
 
 _PRODUCTS = "nine tenths of it are products of matrices, in which MKL is ahead; see their rows"

@@ -218,7 +218,7 @@ def _remarks(result: dict[str, Any], rows: Rows) -> list[str]:
             troubles.setdefault((peers.IMPLEMENTATIONS[name].label, threads, outcome(row)), []).append(case)
     for (label, threads, trouble), found in troubles.items():
         remarks.append(f"{label}, {threads_text(threads)}: {trouble}: {'; '.join(found)}.")
-    slower, lost = slower_rows(rows), behind(rows)
+    slower, lost = slower_rows(rows), behind(result, rows)
     count = f"In {len(slower)} of {sum(key[1] == 'fastnn' for key in rows)} rows a peer is faster than fastnn"
     return [*remarks, f"{count}, in {len(lost)} by more than the rows vary." if slower else f"{count}."]
 
@@ -231,10 +231,12 @@ class Behind:
     threads: int
     peer: str
     ratio: float
+    processor: str
 
 
-def behind(rows: Rows) -> list[Behind]:
+def behind(result: dict[str, Any], rows: Rows) -> list[Behind]:
     """The rows in which a peer is ahead by more than both vary, the furthest first."""
+    processor = result["machine"]["processor"]["name"]
     found = []
     for case, name, threads in sorted(rows, key=_place):
         best = fastest(rows, case, name, threads) if name == "fastnn" else None
@@ -242,20 +244,21 @@ def behind(rows: Rows) -> list[Behind]:
         if best is None or mine["status"] != "timed" or best[0] >= mine["seconds"]:
             continue
         if rows[case, best[1], threads]["third_quartile"] < mine["first_quartile"]:
-            found.append(Behind(case, threads, best[1], best[0] / mine["seconds"]))
+            found.append(Behind(case, threads, best[1], best[0] / mine["seconds"], processor))
     return sorted(found, key=lambda row: row.ratio)
 
 
 def why(row: Behind) -> str:
     """The reasons that are known for a row."""
-    known = [reason.text for reason in reasons.REASONS if reason.explains(row.case, row.peer, row.threads)]
+    asked = row.case, row.peer, row.threads, row.processor
+    known = [reason.text for reason in reasons.REASONS if reason.explains(*asked)]
     return "; ".join(known) or "not explained"
 
 
-def _behind_table(rows: Rows) -> str:
+def _behind_table(lost: Sequence[Behind]) -> str:
     """The rows in which a peer is ahead, and why, as far as it is known."""
     lines = []
-    for row in behind(rows):
+    for row in lost:
         who = peers.IMPLEMENTATIONS[row.peer].label
         lines.append([row.case, str(row.threads), ratio_text(row.ratio), who, why(row)])
     return table(["rows in which a peer is ahead", "threads", "ratio", "who", "why"], lines, words=2)
@@ -325,7 +328,8 @@ def body(result: dict[str, Any]) -> str:
     busy = [f"- {busy_sentence(result)}"] if busy_sentence(result) else []
     parts += ["\n".join([*_limits_lines(result), *data, *busy, *_library_lines(result)]), HOW]
     parts.append("\n".join(f"- {remark}" for remark in _remarks(result, rows)))
-    parts += [_behind_table(rows)] if behind(rows) else []
+    lost = behind(result, rows)
+    parts += [_behind_table(lost)] if lost else []
     for group in (group for group in GROUPS if any(BY_NAME[key[0]].group == group for key in rows)):
         if group == "contention":
             parts += ["## contention", _contention_table(rows)]

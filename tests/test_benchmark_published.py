@@ -153,7 +153,7 @@ def test_the_code_that_is_here_is_published(
 
 def test_reasons(results: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A reason stands beside the rows that it matches, and one without a row is named."""
-    lost = report.behind(report.rows_of(RUN))[0]
+    lost = report.behind(RUN, report.rows_of(RUN))[0]
     known = Reason(lost.case, "it is measured", peer=lost.peer)
     gone = Reason("nothing *", "it was so once")
     elsewhere = Reason(lost.case, "on other threads", threads=99)
@@ -171,9 +171,10 @@ def test_reasons(results: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys:
 
 def test_every_reason_has_a_row() -> None:
     """Those that are kept, and made ones, which differ from a row by one part each."""
-    lost = report.behind(report.rows_of(RUN))[0]
-    known = [Reason(lost.case, ""), Reason(lost.case[:3] + "*", "", lost.threads, lost.peer)]
+    lost = report.behind(RUN, report.rows_of(RUN))[0]
+    known = [Reason(lost.case, ""), Reason(lost.case[:3] + "*", "", lost.threads, lost.peer, lost.processor)]
     gone = [Reason("nothing *", ""), Reason(lost.case, "", threads=99), Reason(lost.case, "", peer="nobody")]
+    gone += [Reason(lost.case, "", processor="abacus")]
     assert published.without_rows((*known, *gone), [RUN]) == gone
     assert published.without_rows(reasons.REASONS, published.runs()) == []
 
@@ -188,7 +189,7 @@ def test_a_peer_is_ahead_only_beyond_the_quartiles() -> None:
             rows.pop((STEP, name, 2), None)
     for upper, ahead in ((1.05, True), (1.15, False)):
         other |= {"seconds": 0.9, "third_quartile": upper}
-        found = [row for row in report.behind(rows) if row.case == STEP]
+        found = [row for row in report.behind(RUN, rows) if row.case == STEP]
         assert [row.peer for row in found] == ["numpy"] * ahead
         assert not found or found[0].ratio == pytest.approx(0.9)
 
