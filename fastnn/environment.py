@@ -167,6 +167,7 @@ def _use_everything(dtype: arrays.DType, rows: int) -> None:
     if sparse is not None:
         samples.SparseRows(sparse, 2)[:rows]
     samples.ByteRows(in_bytes, InputScale(1.0, dtype)).fill(0, x, None)
+    Network([Affine(2, 2)], rng=0, dtype=dtype, input_scale=2.0).predict(x)
     network = Network([Affine(2, 2), Sigmoid()], rng=0, dtype=dtype)
     network.step(x, t, SGD(0.0))
     network.loss(x, t)

@@ -102,6 +102,7 @@ def results_of_layers(dtype: Any) -> Iterator[tuple[str, Any]]:
     net = Network([Affine(784, 50), fastnn.Relu(), Affine(50, K)], rng=0, dtype=dtype, input_scale=1 / 255)
     for pixels in (np.arange(500 * 784, dtype=np.uint8).reshape(500, 784), np.where(x < 1.0, 0, 9).astype(np.uint8)):
         net.fit(pixels, t, epochs=2, batch_size=100, rng=0, progress=False)
+        yield "floats with a scale", [net.predict(x[:rows]) for rows in (1, 1, 50)]
         yield "bytes", [*net.params.values(), net.predict(pixels), net.loss(pixels, t)]
     index = indexing.listed(np.where(x < 1.0, 0, x).astype(dtype), 2)
     assert index is not None

@@ -27,6 +27,10 @@ def predict(engine: Engine, x: Any, out: Any) -> Array | None:
     y = engine.prediction.call(x, True, out)
     if type(y) is ndarray:
         return y
+    if out is None and engine.scaling is not None:
+        scaled = engine.scaling.call(x, None)
+        y = engine.prediction_of_scaled.call(scaled, False, None) if type(scaled) is ndarray else None
+        return y if type(y) is ndarray else None
     return _predict_many(engine, x, out) if y == jobs.MANY else None
 
 

@@ -106,7 +106,8 @@ class Engine:
         """
         self.memory, self.values, self._pins = memory, memory[:], pinned(memory)
         self.penalized = [self.values[some] for some in self.plan.penalized]
-        self.prediction = Way()
+        self.prediction, self.prediction_of_scaled = Way(), Way()
+        self.scaling: Way | None = None  # of plain rows before a prediction of scaled ones
         self.workspace_at_once: Workspace | None = None  # of its own, as such calls overlap with no others
 
     @property
@@ -353,7 +354,18 @@ class Engine:
     def _kept(self) -> dict[str, Any]:
         """The attributes of a copy."""
         dropped: dict[str, Any] = dict.fromkeys(
-            ("workspace", "lock", "memory", "_pins", "plan", "prediction", "penalized", "workspace_at_once")
+            (
+                "workspace",
+                "lock",
+                "memory",
+                "_pins",
+                "plan",
+                "prediction",
+                "prediction_of_scaled",
+                "scaling",
+                "penalized",
+                "workspace_at_once",
+            )
         )
         with self.lock:  # between two updates of another thread
             changed = {name: getattr(self, name).copy() for name in ("values", "state", "counters")}

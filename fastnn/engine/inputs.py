@@ -4,10 +4,13 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.engine import threads
+from fastnn.engine.interpreters.scaling import multiply_part
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array, DType
 
 BYTE = np.dtype(np.uint8)
+WORK = 1.0  # for each element, when it is asked whether threads pay
 
 
 def check_scale(scale: Any, dtype: DType) -> float:
@@ -43,6 +46,13 @@ class InputScale:
         with np.errstate(all="ignore"):
             scaled: Array = np.multiply(x, self.rounded, out=out, dtype=self.rounded.dtype)
         return scaled
+
+    def multiply(self, x: Array, out: Array, n_threads: int | None) -> bool:
+        """out = floats x, shaped alike, times the factor; tells whether all of it is finite."""
+        fine, rows = np.ones(1, np.intp), (len(x), -1)
+        arguments = x.reshape(rows), self.factor, out.reshape(rows), fine
+        threads.run(multiply_part, WORK * x.size, *arguments, n_threads=threads.at_most(n_threads))
+        return bool(fine[0])
 
     def check_finite(self, name: str, x: Array) -> None:
         """Refuse finite numbers whose product overflows."""

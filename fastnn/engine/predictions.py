@@ -7,6 +7,7 @@ import numpy as np
 from fastnn.engine import threads
 from fastnn.engine.indexing import Index
 from fastnn.engine.interpreters import forward, jobs
+from fastnn.engine.interpreters.scaling import multiply
 from fastnn.engine.samples import ByteRows, RowsOnDemand, Samples, SparseRows, byte_rows, parts_of
 from fastnn.engine.short import Way
 from fastnn.engine.workspace import Workspace, take_for_prediction
@@ -34,30 +35,40 @@ def predict(engine: "Engine", x: Any, out: Any, check_finite: bool) -> Array:
     if engine.input_scale.is_one or isinstance(x, RowsOnDemand):
         predict_rows(engine, x, result, check_finite)
         return result
-    if check_finite:
-        arrays.check_finite("x", x, arrays.CHECK_FINITE)
-        engine.input_scale.check_finite("x", x)
-    _predict_in_pieces(engine, x, result)
+    if check_finite and out is not None and len(x) > _rows_at_once(engine):
+        _check_scaled(engine, x)  # before anything is written
+    _predict_in_pieces(engine, x, result, check_finite)
     return result
 
 
-def _predict_in_pieces(engine: "Engine", x: Array | ByteRows, result: Array) -> None:
-    """result = the outputs for x, whose numbers are yet to be scaled."""
-    rows, shape = max(1, NUMBERS_AT_ONCE // engine.inputs), x.shape[1:]
-    memory = np.empty((min(rows, len(x)), *shape), engine.dtype)
+def _check_scaled(engine: "Engine", x: Array) -> None:
+    """Refuse rows that are not finite, or not when they are scaled."""
+    arrays.check_finite("x", x, arrays.CHECK_FINITE)
+    engine.input_scale.check_finite("x", x)
+
+
+def _rows_at_once(engine: "Engine") -> int:
+    """How many rows are scaled before they are read."""
+    return max(1, NUMBERS_AT_ONCE // engine.inputs)
+
+
+def _predict_in_pieces(engine: "Engine", x: Array | ByteRows, result: Array, check_finite: bool) -> None:
+    """result = the outputs for x, whose numbers are yet to be scaled, and looked at if they are floats."""
+    rows = _rows_at_once(engine)
+    memory = np.empty((min(rows, len(x)), *x.shape[1:]), engine.dtype)
     for n in range(0, len(x), rows):
         piece = memory[: len(x) - n]
         if isinstance(x, ByteRows):
             x.fill(n, piece, engine.n_threads)
-        else:
-            engine.input_scale.of(x[n : n + rows], piece)
+        elif not engine.input_scale.multiply(x[n : n + rows], piece, engine.n_threads) and check_finite:
+            _check_scaled(engine, x)
         predict_rows(engine, piece, result[n : n + rows], False)
 
 
 def predict_rows(engine: "Engine", x: Samples, result: Array, check_finite: bool) -> None:
     """result = the outputs for x, whose numbers are scaled, or are bytes."""
     if isinstance(x, ByteRows):
-        _predict_in_pieces(engine, x, result)
+        _predict_in_pieces(engine, x, result, False)
         return
     count = len(x)
     parts = forward.parts_of(count, threads.at_most(engine.n_threads), engine.shares_columns)
@@ -110,10 +121,16 @@ def _result(engine: "Engine", x: Samples, out: Any) -> Array:
 def _learn(engine: "Engine", anew: bool = False) -> None:
     """Let plain rows of little work be predicted at once; anew: as there are more units to be called."""
     rows = int(threads.SMALL_WORK / engine.plan.flop)
-    if engine.takes_plain_rows and (anew or engine.workspace_at_once is None):
+    if engine.takes_rows and (anew or engine.workspace_at_once is None):
         vectors = (engine.values, engine.no_targets, engine.no_targets)
         way, workspace = Way(), Workspace(engine.plan, engine.columns, engine.trained, vectors, 0, 1, training=False)
         first = (rows or -1, engine.outputs, workspace.job)  # 0 is for rows at which the gate has looked
         # Several threads may come here at once: each way keeps the memory that it uses.
         way.learn(forward.predict, engine.dtype, *first, keeps=workspace.memory)
-        engine.prediction, engine.workspace_at_once = way, workspace
+        if engine.input_scale.is_one:
+            engine.prediction = way
+        else:
+            scaling = Way()
+            scaling.learn(multiply, engine.dtype, rows, engine.inputs, engine.input_scale.factor)
+            engine.prediction_of_scaled, engine.scaling = way, scaling
+        engine.workspace_at_once = workspace

@@ -70,6 +70,16 @@ def all_finite(values: Any) -> bool:
 
 
 @kernel
+def scale_elements(x: Any, scale: Any, y: Any) -> bool:
+    """y = x times the scale, a number of their dtype; tells whether `all_finite` of y."""
+    largest = bits(y.dtype.type(0.0))
+    for i in range(x.size):
+        y[i] = x[i] * scale
+        largest = max(largest, bits(abs(y[i])))
+    return largest < bits(y.dtype.type(np.inf))
+
+
+@kernel
 def first_largest(row: Any) -> int:
     """The place of the largest element, the first of equals; NaN counts as largest, as in NumPy."""
     if row.size >= WIDE:
