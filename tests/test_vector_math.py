@@ -136,9 +136,9 @@ def test_error_bound(name: str, dtype: FloatType, count: int) -> None:
 
 @pytest.mark.skipif(JIT_DISABLED, reason="takes minutes")
 def test_gelu_near_its_worst_places() -> None:
-    """Every float32 around these; a scan of all up to 14.6 found the largest error, 3.05, at the first."""
+    """Every float32 around these; a scan of all up to 14.6 found the largest error, 3.35, at the first."""
     extended(np.float32)
-    for place in (1.423916, 1.0, 7.868459):
+    for place in (1.4322536, 0.007759353, 7.868459):
         middle = int(np.float32(place).view(np.uint32))
         x = -np.arange(middle - 10_000, middle + 10_000, dtype=np.uint32).view(np.float32)
         errors = ulps(applied("gelu", x), EXACT["gelu"](x.astype(np.longdouble)))
