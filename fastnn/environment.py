@@ -10,7 +10,7 @@ import numba
 import numpy as np
 from llvmlite import binding
 
-from fastnn.engine import indexing, samples, threads
+from fastnn.engine import finite, indexing, samples, threads
 from fastnn.engine.inputs import InputScale
 from fastnn.engine.plan import INDEXED, PERTURBING, PERTURBING_LOSS, SPARSE, TRAINING
 from fastnn.engine.workspace import SELDOM
@@ -162,6 +162,7 @@ def _use_everything(dtype: arrays.DType, rows: int) -> None:
     functional.activation_backward("relu", x, x, x)
     functional_losses.softmax_cross_entropy(x, t)
     functional_updates.sgd_update(x.copy(), x, 0.0)
+    finite.looked_through(x, threads.get_num_threads())
     sparse, in_bytes = indexing.listed(x, threads.get_num_threads()), x.astype(np.uint8)
     indexing.listed(in_bytes, threads.get_num_threads(), x.dtype.type(1.0))
     if sparse is not None:

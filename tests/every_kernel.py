@@ -14,7 +14,7 @@ import fastnn
 from fastnn import Affine, Network, Regularization, operations
 from fastnn.dropin import windows
 from fastnn.dropin.common import functions, gradient
-from fastnn.engine import indexing
+from fastnn.engine import finite, indexing
 from fastnn.engine.samples import SparseRows
 from fastnn.kernels import prebuilt
 from tests import shapes
@@ -107,6 +107,7 @@ def results_of_layers(dtype: Any) -> Iterator[tuple[str, Any]]:
     index = indexing.listed(np.where(x < 1.0, 0, x).astype(dtype), 2)
     assert index is not None
     yield "rows of an index", [SparseRows(index, 784)[3:9]]
+    assert finite.looked_through(x, 2)
     net = Network([Affine(784, 800), fastnn.Relu(), Affine(800, K)], rng=0, dtype=dtype)
     yield "a layer by columns", [net.predict(x[:9]), net.step(x, t, fastnn.SGD(0.1)), *net.params.values()]
 

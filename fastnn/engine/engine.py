@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastnn.engine import observation, predictions, threads
+from fastnn.engine import finite, observation, predictions, threads
 from fastnn.engine.indexing import Index
 from fastnn.engine.inputs import InputScale
 from fastnn.engine.interpreters import forward, jobs, training
@@ -154,8 +154,10 @@ class Engine:
         found = byte_rows(x, self.input_shape, self.input_scale)
         if found is not None and not np.may_share_memory(found.held, self.values):
             return found
+        is_finite = options.pop("finite")
         x = arrays.floats(name, x, ("N", *self.input_shape), **options, allow_empty=allow_empty)
-        if options["finite"]:
+        if is_finite:
+            finite.check_finite(name, x, self.n_threads)
             self.input_scale.check_finite(name, x)
         return self.input_scale.of(x).reshape(len(x), self.inputs)
 
@@ -253,6 +255,10 @@ class Engine:
         with self.lock:
             self.run_batches((*data, NO_ORDER), None, (0, 1, len(data[0])))
             return self.by_name(self.gradients.copy())
+
+    def is_finite(self) -> bool:
+        """Whether all parameters and statistics are finite."""
+        return finite.all_finite(self.values, self.n_threads)
 
     # Eleven parameters: one call is all that a batch costs in Python.
     def run_batches(

@@ -172,7 +172,7 @@ def fit(
     validation = requests.prepared_validation(self, validation_data, check_finite)
     calls.check(callbacks)
     measured = requests.metrics_in(self, metrics, source, validation)
-    if not np.isfinite(self.engine.values).all():
+    if not self.engine.is_finite():
         raise ValueError("params: expected finite parameters, got NaN or infinity; call network.initialize() first")
     request = Request(
         epochs=epochs,

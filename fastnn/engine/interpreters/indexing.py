@@ -1,4 +1,4 @@
-"""The lists of the elements of rows that are not 0, made once for many batches; see kernels/indexed.py."""
+"""What is done to all data before the training: a look for NaN, and an index, see kernels/indexed.py."""
 
 import numpy as np
 
@@ -6,7 +6,16 @@ from fastnn.kernels.byte_rows import count_bytes, list_bytes, scale_bytes
 from fastnn.kernels.doors import Indices, Matrix, Vector, door_of_parts
 from fastnn.kernels.indexed import count_elements, fill_row, list_rows
 from fastnn.kernels.matmul import share
+from fastnn.kernels.rows import all_finite
 from fastnn.kernels.views import elements, vector_at
+from fastnn.kernels.views import part as part_of
+
+
+@door_of_parts
+def finite_part(part: int, parts: int, values: Vector, fine: Indices) -> None:
+    """fine[part] = 1 if the part's values are finite, else 0."""
+    first, last = share(values.size, part, parts), share(values.size, part + 1, parts)
+    fine[part] = 1 if all_finite(part_of(values, first, last - first)) else 0
 
 
 @door_of_parts
