@@ -1,6 +1,7 @@
 """What fit says of a training that diverges: the epoch, the batch, the first place, and what to try."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 
 import fastnn
 from fastnn import SGD, Adam, Affine, BatchNorm, Network, Relu
+from fastnn.engine import pace
 from fastnn.kernels.compile import JIT_DISABLED
+from fastnn.network import run
 from tests import shapes
 from tests.test_training import parameter_bits
 
@@ -89,3 +92,41 @@ def test_the_rate_is_that_of_the_schedule() -> None:
     net = Network([Affine(1, 1, "zeros")], "mean_squared_error")
     said = fit(net, np.ones((1, 1)), np.full((1, 1), 10.0), optimizer=SGD(2e38), schedule=lambda epoch, history: 0.5)
     assert "now 1e+38" in said
+
+
+@pytest.mark.parametrize("pays", [0.0, np.inf])
+@pytest.mark.parametrize("optimizer", [SGD(0.1), Adam(0.01)])
+@pytest.mark.parametrize("schedule", [None, lambda epoch, history: 0.5])
+def test_it_goes_back_to_the_call_before(
+    pays: float, optimizer: Any, schedule: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However seldom parameters are saved, batch normalization's statistics and a dropout's numbers included."""
+    monkeypatch.setattr(run, "SAVING_PAYS", pays)
+    monkeypatch.setattr(pace.Pace, "took", lambda *_: None)  # each batch is a call
+    made = [*deep().layers, fastnn.Dropout(0.5)]
+    net, twin = (Network(made, "mean_squared_error", rng=0) for _ in range(2))
+    x = X.copy()
+    x[45:] = np.nan
+    assert "epoch 1, batch 3 of 4" in fit(net, x, T, optimizer=optimizer, schedule=schedule)
+    taken = optimizer if schedule is None else replace(optimizer, lr=0.5 * optimizer.lr)
+    for first in (0, 20):
+        twin.step(X[first : first + 20], T[first : first + 20], taken)
+    assert parameter_bits(net) == parameter_bits(twin)
+    assert net.engine.counters.tolist() == twin.engine.counters.tolist()
+    assert (net.engine.state == twin.engine.state).all()
+
+
+@pytest.mark.parametrize("as_batches", [False, True])
+def test_what_a_callback_changes_is_no_longer_there(as_batches: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither data nor parameters that a callback has changed are taken once more."""
+    monkeypatch.setattr(run, "SAVING_PAYS", np.inf)
+    net, twin = deep(), deep()
+    x = X.copy()
+
+    def spoil(net: Network, history: fastnn.History) -> None:
+        if history.epochs == 2:
+            x[:] = np.nan
+
+    assert "epoch 3, batch 1" in fit(net, x, T, as_batches, epochs=5, callbacks=[spoil], optimizer=SGD(0.01))
+    twin.fit(X, T, epochs=2, batch_size=20, shuffle=False, progress=False, optimizer=SGD(0.01))
+    assert parameter_bits(net) == parameter_bits(twin)

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from fastnn.network.network import Network
     from fastnn.network.saving import Saver
 
+# Parameters are saved after so many times as long as it takes; in between, the batches since then are noted.
+SAVING_PAYS = 50.0
+
 
 @dataclass
 class Position:
@@ -86,7 +89,7 @@ class Run:
         analytic = partial(network.engine.run_batches, counts_hits=counts_hits)
         self._run_batches: Any = self._run_numerical if request.numerical else analytic
         self._by_batch, self._pace = callbacks.by_batch(request.callbacks), Pace()
-        self._saved = network.engine.snapshot()
+        self._save()
 
     def train(self) -> History:
         """Train to the last epoch, or until a callback ends it."""
@@ -116,7 +119,7 @@ class Run:
         if snapshot.optimizer is None and snapshot.update == self.request.optimizer.update:  # of a user's class
             snapshot = snapshot._replace(optimizer=self.request.optimizer)
         self.network.engine.restore(snapshot)
-        self._saved = self.network.engine.snapshot()
+        self._save()
 
     def _epoch(self, bar: Progress) -> None:
         """One pass over the data, or the rest of one that has begun; then the callbacks."""
@@ -197,6 +200,36 @@ class Run:
         figures = callbacks.BatchFigures(*number, samples, (position.losses - before) / samples, optimizer.lr)
         return callbacks.after_batch(self._by_batch, self.network, figures)
 
+    def _save(self, into: Snapshot | None = None) -> None:
+        """Save the parameters to go back to, in the memory of an earlier snapshot if it is given."""
+        start = time.perf_counter()
+        self._saved, self._since = self.network.engine.snapshot(into), list[tuple[Part, Optimizer]]()
+        now = time.perf_counter()
+        self._due = now + SAVING_PAYS * (now - start)
+
+    def _save_if_due(self, part: Part, optimizer: Optimizer) -> None:
+        """Save the parameters after a part, if it is time or the part could not be taken once more; else note it.
+
+        Its data come in another order in the next epoch, and callbacks may change them, and the parameters.
+        """
+        position = self.position
+        ends, is_kept = position.batches + part.taken == self.source.batches, part.data[0] is self.source.data[0]
+        if ends and position.epochs + 1 >= self.request.epochs:
+            return  # nothing follows that could diverge
+        self._since.append((part, optimizer))
+        if ends or not is_kept or self._by_batch or time.perf_counter() >= self._due:
+            self._save(self._saved)
+
+    def _go_back(self) -> None:
+        """Put the network into the state before the last part, which it has taken."""
+        engine = self.network.engine
+        engine.restore(self._saved)
+        for part, optimizer in self._since:
+            self._run_batches(part.data, optimizer, part.batches, weights=part.weights, index=part.lists)
+        if self._since:
+            engine.optimizer = self.request.optimizer
+            self._save(self._saved)
+
     def _take(self, part: Part, optimizer: Optimizer) -> tuple[int, float, int]:
         """Update the network by a range of batches; their samples, the losses of the epoch so far, and their hits."""
         engine = self.network.engine
@@ -206,11 +239,11 @@ class Run:
                 part.data, optimizer, part.batches, self.position.losses, weights=part.weights, index=part.lists
             )
             self._pace.took(part.taken, time.perf_counter() - start)
-            if not (result[3] == DONE and np.isfinite(engine.values).all()):
-                engine.restore(self._saved)
+            if not (result[3] == DONE and engine.is_finite()):
+                self._go_back()
                 self._refuse_divergence(part, optimizer)
             engine.optimizer = self.request.optimizer
-            self._saved = engine.snapshot(self._saved)
+            self._save_if_due(part, optimizer)
         return result[0], result[1], result[2]
 
     def _refuse_divergence(self, part: Part, optimizer: Optimizer) -> NoReturn:
@@ -222,7 +255,7 @@ class Run:
         for number in range(last - first):
             batch = first + number, first + number + 1, size
             outcome = self._run_batches(part.data, optimizer, batch, 0.0, weights=part.weights, index=part.lists)[3]
-            if not (outcome == DONE and np.isfinite(engine.values).all()):
+            if not (outcome == DONE and engine.is_finite()):
                 x = self.source.of_batch(part, number)
                 place = divergence.place_of(self.network, x)
                 break
