@@ -117,12 +117,13 @@ def _libraries() -> tuple[Any, Any, Any]:
 
 
 # Passes over a function that kernels have no use for: they have no closures, comprehensions, array expressions, `with`,
-# None or `raise`, and call nothing that is to be inlined in Numba's own terms.
+# None or `raise`, and call nothing that is to be inlined in Numba's own terms. As nothing is allocated, nothing need be
+# told where a variable ends (IRLegalization), and rewriting does again what IRProcessing does.
 _UNUSED = (
     "WithLifting", "InlineClosureLikes", "RewriteSemanticConstants", "DeadBranchPrune", "RewriteDynamicRaises",
     "MakeFunctionToJitFunction", "InlineInlinables", "FindLiterallyCalls", "LiteralUnroll",
     "LiteralPropagationSubPipelinePass", "InlineOverloads", "NopythonRewrites", "NoPythonSupportedFeatureValidation",
-    "DumpParforDiagnostics",
+    "DumpParforDiagnostics", "IRLegalization", "IRProcessing",
 )  # fmt: skip
 
 
@@ -152,6 +153,7 @@ def _add_c_function(context: Any, library: Any, described: Any, environment: Any
     _, result = conventions.call_function(builder, unit, described.restype, described.argtypes, function.args)
     builder.ret(result)
     library.add_ir_module(module)
+    library._final_module.get_function(described.llvm_func_name).linkage = "internal"  # not to be compiled twice
 
 
 def _own_passes() -> Any:
@@ -204,6 +206,17 @@ class _Types(_Known):
     """
 
     _known: ClassVar[dict[Any, Any]] = {}
+    _functions: ClassVar[dict[int, tuple[Any, Any]]] = {}  # by their id; the function itself, so that its id stays
+
+    def resolve_value_type(self, value: Any) -> Any:
+        """Return the type of a constant; of a function, Numba first raises two exceptions."""
+        known = self._functions.get(id(value))
+        if known is not None:
+            return known[1]
+        found = self._context.resolve_value_type(value)
+        if type(found) is numba.types.Function:
+            self._functions[id(value)] = value, found
+        return found
 
     def resolve_function_type(self, function: Any, arguments: Any, named: Any) -> Any:
         """Return the signature of a call."""
