@@ -122,7 +122,7 @@ class Workspace:
             if plan.numbers[-jobs.PLAN_NUMBERS :][[jobs.L1, jobs.L2]].any():
                 self.job[jobs.PENALIZE] = updating.penalize.address(dtype)
             self._add_later({jobs.LOSS: plan.loss.rows, jobs.LOSS_OF_LABELS: plan.loss_of_labels.rows})
-            self._add_later({jobs.WEIGH: batch.weigh, jobs.COUNT_HITS: batch.hits_of_rows})
+            self._add_later({jobs.WEIGH: batch.weigh, jobs.COUNT_HITS: batch.hits_of_rows, jobs.UNPACK: batch.unpack})
             self._add_later(
                 {jobs.CHECK_TARGETS: training.check_targets, jobs.MEASURE_PENALTY: updating.measure_penalty}
             )

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from fastnn.engine.interpreters import jobs
 from fastnn.engine.interpreters.forward import BLOCK_ROWS, fill_rows, forward_rows
 from fastnn.kernels import frames
-from fastnn.kernels.addresses import call, get, new_frame, put, zero_of
+from fastnn.kernels.addresses import call, call_part, get, new_frame, put, zero_of
 from fastnn.kernels.byte_rows import scale_bytes
 from fastnn.kernels.compile import kernel
 from fastnn.kernels.frames import (
@@ -68,14 +68,14 @@ def _stage(job: Any, operations: Any, cuts: int, number: int) -> Stage:
 
 
 @kernel
-def fill_inputs(job: Any, first: int, last: int) -> None:
+def _fill_inputs(job: Any, first: int, last: int) -> None:
     """Make rows [first, last) of the mini-batch dense, from the index of all rows."""
     start, row = get(job, jobs.START), get(job, jobs.ITEM) * get(job, jobs.DATA_INPUTS)
     fill_rows(job, start + first, start + last, get(job, jobs.AT_INPUTS) + row * first)
 
 
 @kernel
-def scale_inputs(job: Any, first: int, last: int) -> None:
+def _scale_inputs(job: Any, first: int, last: int) -> None:
     """Make rows [first, last) of the mini-batch floats, from the bytes of all rows."""
     columns, start, gathered = get(job, jobs.DATA_INPUTS), get(job, jobs.START), jobs.numbers(job, jobs.AT_INPUTS)
     order, source, scale = (
@@ -88,6 +88,15 @@ def scale_inputs(job: Any, first: int, last: int) -> None:
         scale_bytes(part_of(source, number * columns, columns), scale, part_of(gathered, n * columns, columns))
 
 
+@part_unit
+def unpack(job: Any, first: int, last: int) -> None:
+    """Write rows [first, last) of the mini-batch to "inputs", from an index or bytes of all rows."""
+    if jobs.has_index(job):
+        _fill_inputs(job, first, last)
+    else:
+        _scale_inputs(job, first, last)
+
+
 @kernel
 def _inputs(job: Any, first: int, last: int, gather: bool) -> int:
     """The address of rows [first, last) of the mini-batch, which are gathered if they are not adjacent.
@@ -98,13 +107,9 @@ def _inputs(job: Any, first: int, last: int, gather: bool) -> int:
     """
     columns, start, item = get(job, jobs.DATA_INPUTS), get(job, jobs.START), get(job, jobs.ITEM)
     order = jobs.integers(job, jobs.AT_ORDER)
-    if jobs.has_index(job):
-        if gather and (get(job, jobs.SKIPS_ZEROS) == 0 or jobs.are_filled(job)):
-            fill_inputs(job, first, last)
-        return get(job, jobs.AT_INPUTS) + item * first * columns
-    if jobs.has_bytes(job):
-        if gather:
-            scale_inputs(job, first, last)
+    if jobs.are_packed(job):
+        if gather and (not jobs.has_index(job) or get(job, jobs.SKIPS_ZEROS) == 0 or jobs.are_filled(job)):
+            call_part(get(job, jobs.UNPACK), job, first, last)
         return get(job, jobs.AT_INPUTS) + item * first * columns
     if order.size == 0:
         return get(job, jobs.AT_X) + item * (start + first) * columns

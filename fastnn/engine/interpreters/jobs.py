@@ -53,7 +53,7 @@ NUMBERS = (
     "operation", "parameter", "first", "last", "begin", "end", "columns", "widest", "own",
     "weigh", "count hits", "penalize", "clip values", "clip norm", "check targets", "statistics", "fine", "wanted",
     "measure penalty", "measures penalty", "prepare along", "change along", "next", "ahead",
-    "numbers along", "predict stage", "is fresh", "checks", "following", "byte scale",
+    "numbers along", "predict stage", "is fresh", "checks", "following", "byte scale", "unpack",
 )  # fmt: skip
 (OPERATION_COUNT, STATE_VECTORS, CAPACITY, TRAINED, PARTS, ITEM, ACCEPTS,
  LOSS, LOSS_OF_LABELS, UPDATE, OUTER, BATCH_PART, BETWEEN_STAGES, PARAMETER_PART, CLIPPED_PART, PREDICT_PART,
@@ -62,8 +62,8 @@ NUMBERS = (
  OPERATION, PARAMETER, FIRST, LAST, BEGIN, END, COLUMNS, WIDEST, OWN,
  WEIGH, COUNT_HITS, PENALIZE, CLIP_VALUES, CLIP_TO_NORM, CHECK_TARGETS, STATISTICS_PART, FINE, WANTED,
  MEASURE_PENALTY, MEASURES_PENALTY, LOSS_PREPARE_ALONG, LOSS_CHANGE_ALONG, NEXT, AHEAD,
- NUMBERS_ALONG, PREDICT_STAGE, IS_FRESH, CHECKS, FOLLOWING, BYTE_SCALE,
- ) = range(60)  # fmt: skip
+ NUMBERS_ALONG, PREDICT_STAGE, IS_FRESH, CHECKS, FOLLOWING, BYTE_SCALE, UNPACK,
+ ) = range(61)  # fmt: skip
 ARRAYS = (
     "operations",  # intp, the plan's
     "numbers",  # float64, the plan's
@@ -251,6 +251,12 @@ def has_index(job: Any) -> bool:
 def has_bytes(job: Any) -> bool:
     """Whether there are bytes instead of x."""
     return get(job, AT_BYTES + 1) > 0
+
+
+@kernel
+def are_packed(job: Any) -> bool:
+    """Whether there is an index or bytes, of which a mini-batch's rows are made."""
+    return has_index(job) or has_bytes(job)
 
 
 @kernel

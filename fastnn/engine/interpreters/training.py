@@ -12,7 +12,7 @@ import math
 from typing import Any
 
 from fastnn.engine.interpreters import jobs
-from fastnn.engine.interpreters.batch import fill_inputs, first_gradient_is_finite
+from fastnn.engine.interpreters.batch import first_gradient_is_finite
 from fastnn.engine.interpreters.forward import is_sparse, lacks_sparse, skips_zeros
 from fastnn.engine.interpreters.updating import add_penalty, clip_gradients, may_multiply_following, update_range
 from fastnn.kernels import frames
@@ -103,6 +103,8 @@ def _lacks_units(job: Any, operations: Any, size: int, sparse: bool, checks_targ
         return True
     if jobs.lacks(job, jobs.WEIGH, get(job, jobs.AT_WEIGHTS + 1) > 0):
         return True
+    if jobs.lacks(job, jobs.UNPACK, jobs.are_packed(job)):
+        return True
     if jobs.lacks(job, jobs.MEASURE_PENALTY, get(job, jobs.MEASURES_PENALTY) != 0):
         return True
     return lacks_sparse(job, operations, sparse)
@@ -159,7 +161,7 @@ def _set_data(job: Any, x: Any, labels: Any, dense: Any, order: Any, weights: An
     jobs.set_array(job, jobs.AT_DENSE, dense)
     jobs.set_array(job, jobs.AT_ORDER, order)
     jobs.set_array(job, jobs.AT_WEIGHTS, weights)
-    put(job, jobs.GATHERED, 1 if order.size > 0 or jobs.has_index(job) or jobs.has_bytes(job) else 0)
+    put(job, jobs.GATHERED, 1 if order.size > 0 or jobs.are_packed(job) else 0)
 
 
 @kernel
@@ -169,7 +171,7 @@ def _next_row(job: Any, after: int, last: int, size: int, parts: int) -> int:
     Only one part has all rows of a matrix, which the next sample's product takes in order. There may be no x but an
     index, or bytes.
     """
-    if size != 1 or parts != 1 or after + 1 >= last or jobs.has_index(job) or jobs.has_bytes(job):
+    if size != 1 or parts != 1 or after + 1 >= last or jobs.are_packed(job):
         return -1
     order = jobs.integers(job, jobs.AT_ORDER)
     return order[after + 1] if order.size > 0 else after + 1
@@ -189,7 +191,7 @@ def _decide_for_gradient(job: Any, operations: Any, count: int, skip_zeros: bool
     skips = skip_zeros and first_gradient_is_finite(job, operations, count)
     put(job, jobs.SKIPS_ZEROS, 1 if skips else 0)
     if skip_zeros and not skips and jobs.has_index(job) and not jobs.are_filled(job):
-        fill_inputs(job, 0, count)
+        call_part(get(job, jobs.UNPACK), job, 0, count)
 
 
 @kernel
