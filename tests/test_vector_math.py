@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fastnn.kernels import normal, processor, vector_math
+from fastnn.kernels import normal, processor, softplus, vector_math
 from fastnn.kernels.compile import JIT_DISABLED, entry_around, formula
 from fastnn.operations.activations import gelu, silu
 from tests.shapes import DTYPES, Array, FloatType
@@ -73,14 +73,11 @@ def of_activation(function: Any) -> Any:
     return formula(lambda x: function(x, x))  # which ignores its parameter
 
 
+MODULES = {"normal_distribution": normal, "normal_density": normal, "softplus": softplus}
 FUNCTIONS = {
     "gelu": of_activation(gelu.gelu),
     "silu": of_activation(silu.silu),
-    **{
-        name: getattr(normal if name.startswith("normal") else vector_math, name)
-        for name in NAMES
-        if name not in ("gelu", "silu")
-    },
+    **{name: getattr(MODULES.get(name, vector_math), name) for name in NAMES if name not in ("gelu", "silu")},
 }
 COMPILED = {name: over_an_array(FUNCTIONS[name]) for name in NAMES}
 

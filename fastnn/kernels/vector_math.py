@@ -27,7 +27,8 @@ _LOWEST_64, _HIGHEST_64 = np.float64(-770.0), np.float64(710.0)
 # Below these exp is computed 2^64 (2^200) times as large, as 2^(n - 1) would be subnormal.
 _SCALED_BELOW_32, _SCALE_32, _ROUND_SCALED_32 = np.float32(-85.0), np.float32(2.0**-64), np.float32(_ROUND_32 + 64.0)
 _SCALED_BELOW_64, _SCALE_64, _ROUND_SCALED_64 = np.float64(-700.0), 2.0**-200, np.float64(_ROUND_64 + 200.0)
-_ROUND_DOWN_32, _ROUND_DOWN_64 = np.float32(_ROUND_32 - 64.0), np.float64(_ROUND_64 - 200.0)
+# These leave the exponent of 2^(n - 64) (2^(n - 200)).
+_ROUND_DOWN_32, _ROUND_DOWN_64 = np.float32(_ROUND_32 - 63.0), np.float64(_ROUND_64 - 199.0)
 # (exp(r) - 1 - r) / r^2, fitted on |r| <= ln(2) / 2, relative to exp: within 3e-9 (float32) and 4e-18.
 _TERMS_32 = tuple(np.float32(v) for v in (0.49999993442267254, 0.16666520579042807, 0.04166838916814847,
                                           0.008368721775791833, 0.001381454436425407))  # fmt: skip
@@ -334,67 +335,57 @@ def _tanh_64(x: Any) -> Any:
 tanh = by_dtype(_tanh_32, _tanh_64)
 
 
-@formula
-def _times_sigmoid_32(factor: Any, x: Any) -> Any:
-    """factor / (1 + exp(-x)); for x < -85 both 1 and exp(-x) are scaled, as exp(-x) may be beyond the largest float."""
-    x = _clamp(-x, np.float32(-87.0), -_LOWEST_32)
-    is_scaled, one = -x < _SCALED_BELOW_32, np.float32(1)
-    one = _SCALE_32 if is_scaled else one
-    r, lost, half = _reduced_32(x, np.float32(-0.0), _ROUND_DOWN_32 if is_scaled else _ROUND_32, False)
-    power = half + half
-    fraction = r + fma(r * r, polynomial(_TERMS_32, r), lost)
-    return factor / (power + fma(power, fraction, one)) * one
+# (exp(-r) - 1 + r) / r^2.
+_TERMS_OF_MINUS_32 = tuple(np.float32(v * (-1.0) ** i) for i, v in enumerate(_TERMS_32))
+_TERMS_OF_MINUS_64 = tuple(v * (-1.0) ** i for i, v in enumerate(_TERMS_64))
+_LOGISTIC_LIMIT_32, _LOGISTIC_LIMIT_64 = np.float32(40.0), np.float64(100.0)
 
 
 @formula
-def _times_sigmoid_64(factor: Any, x: Any) -> Any:
+def _logistic_sum_32(x: Any) -> Any:
+    """2^-64 (1 + exp(-x)) of x within [-125, 40], by exp(-r): nothing is then beyond the dtype."""
+    shifted = fma(x, -_LOG2_E_32, _ROUND_DOWN_32)
+    n = shifted - _ROUND_DOWN_32
+    r = fma(n, _LN2_LOW_32, fma(n, _LN2_HIGH_32, x))
+    power = from_bits(np.int32(bits(shifted) << np.int32(23)))
+    return power + fma(power, fma(r * r, polynomial(_TERMS_OF_MINUS_32, r), -r), _SCALE_32)
+
+
+@formula
+def _sigmoid_32(x: Any) -> Any:
+    """1 / (1 + exp(-x)); 1 from the limit on."""
+    return _SCALE_32 / _logistic_sum_32(_clamp(x, _LOWEST_32, _LOGISTIC_LIMIT_32))
+
+
+@formula
+def _times_sigmoid_32(x: Any) -> Any:
+    """x / (1 + exp(-x)); x from the limit on."""
+    near = _clamp(x, _LOWEST_32, _LOGISTIC_LIMIT_32)
+    return x if x > _LOGISTIC_LIMIT_32 else near / _logistic_sum_32(near) * _SCALE_32
+
+
+@formula
+def _logistic_sum_64(x: Any) -> Any:
+    """2^-200 (1 + exp(-x)) of x within [-770, 100]."""
+    shifted = fma(x, -_LOG2_E_64, _ROUND_DOWN_64)
+    n = shifted - _ROUND_DOWN_64
+    r = fma(n, _LN2_LOW_64, fma(n, _LN2_HIGH_64, x))
+    power = from_bits(np.int64(bits(shifted) << np.int64(52)))
+    return power + fma(power, fma(r * r, polynomial(_TERMS_OF_MINUS_64, r), -r), _SCALE_64)
+
+
+@formula
+def _sigmoid_64(x: Any) -> Any:
+    """As _sigmoid_32."""
+    return _SCALE_64 / _logistic_sum_64(_clamp(x, _LOWEST_64, _LOGISTIC_LIMIT_64))
+
+
+@formula
+def _times_sigmoid_64(x: Any) -> Any:
     """As _times_sigmoid_32."""
-    x = _clamp(-x, np.float64(-708.0), -_LOWEST_64)
-    is_scaled = -x < _SCALED_BELOW_64
-    one = _SCALE_64 if is_scaled else 1.0
-    r, lost, half = _reduced_64(x, -0.0, _ROUND_DOWN_64 if is_scaled else _ROUND_64, False)
-    power = half + half
-    fraction = r + fma(r * r, polynomial(_TERMS_64, r), lost)
-    return factor / (power + fma(power, fraction, one)) * one
+    near = _clamp(x, _LOWEST_64, _LOGISTIC_LIMIT_64)
+    return x if x > _LOGISTIC_LIMIT_64 else near / _logistic_sum_64(near) * _SCALE_64
 
 
-times_sigmoid = by_dtype(_times_sigmoid_32, _times_sigmoid_64)
-
-
-@formula
-def sigmoid(x: Any) -> Any:
-    """1 / (1 + exp(-x))."""
-    return times_sigmoid(constant(x, 1.0), x)
-
-
-# (log(1 + u) - u) / u^2 on [0, 1], fitted relative to log(1 + u): within 5e-9 (float32) and 1e-17.
-_LOG1P_TERMS_32 = tuple(np.float32(v) for v in (
-    -0.4999993263298399, 0.3333050736607857, -0.2495854539524418, 0.19695181658345728, -0.1535476086832785,
-    0.10679475399438959, -0.05765375995578373, 0.02019888981163698, -0.0033172081113659628))  # fmt: skip
-_LOG1P_TERMS_64 = (
-    -0.4999999999999946, 0.33333333333235265, -0.24999999993678443, 0.19999999791151635, -0.1666666249282002,
-    0.14285658810817967, -0.12499478801046625, 0.11107500757794404, -0.09980990402773827, 0.09013067699619941,
-    -0.08080981502646273, 0.07035067320430644, -0.05749442163627847, 0.04229072598109101, -0.02673507067413669,
-    0.013832262601676927, -0.005539838016867337, 0.0015945818039079802, -0.00029150935230498316,
-    2.5304652004822583e-05)  # fmt: skip
-
-
-@formula
-def _log1p_terms_32(u: Any) -> Any:
-    return polynomial(_LOG1P_TERMS_32, u)
-
-
-@formula
-def _log1p_terms_64(u: Any) -> Any:
-    return polynomial(_LOG1P_TERMS_64, u)
-
-
-_log1p_terms = by_dtype(_log1p_terms_32, _log1p_terms_64)
-
-
-@formula
-def softplus(x: Any) -> Any:
-    """log(1 + exp(x)) as max(x, 0) + log(1 + exp(-|x|)), exact to rounding where it is small."""
-    zero = constant(x, 0.0)
-    u = exp(-abs(x))
-    return fma(u * u, _log1p_terms(u), u) + (zero if x < zero else x)
+sigmoid = by_dtype(_sigmoid_32, _sigmoid_64)  # 1 / (1 + exp(-x))
+times_sigmoid = by_dtype(_times_sigmoid_32, _times_sigmoid_64)  # x / (1 + exp(-x))

@@ -12,8 +12,7 @@ from fastnn.operations.links import Elements
 @formula
 def silu(x: Any, p: Any) -> Any:
     """x sigmoid(x); 0 at -infinity (Elfwing, Uchibe and Doya, 2018)."""
-    lowest = constant(x, -1000.0)
-    return times_sigmoid(lowest if x < lowest else x, x)
+    return times_sigmoid(x)
 
 
 @formula

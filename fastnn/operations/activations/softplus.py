@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from fastnn.kernels import softplus as kernels
 from fastnn.kernels import vector_math
 from fastnn.kernels.compile import formula
 from fastnn.operations.base import Activation, units_of
@@ -11,7 +12,7 @@ from fastnn.operations.base import Activation, units_of
 @formula
 def softplus(x: Any, p: Any) -> Any:
     """log(1 + exp(x))."""
-    return vector_math.softplus(x)
+    return kernels.softplus(x)
 
 
 @formula

@@ -5,7 +5,8 @@ from typing import Any
 
 from fastnn.kernels.compile import formula
 from fastnn.kernels.small_changes import SMALL, small_expm1, small_log1p
-from fastnn.kernels.vector_math import constant, sigmoid, softplus
+from fastnn.kernels.softplus import softplus
+from fastnn.kernels.vector_math import constant, sigmoid
 from fastnn.operations.losses.base import SHARES, Loss, Targets, shares
 from fastnn.operations.losses.elementwise import units_of
 
