@@ -25,7 +25,7 @@ from llvmlite import binding
 
 from fastnn.engine.interpreters import perturbing
 from fastnn.engine.plan import INDEXED, PERTURBING, SPARSE, TRAINING
-from fastnn.kernels import prebuilt, processor
+from fastnn.kernels import caches, prebuilt, processor
 from fastnn.kernels.cache import code_settings, sources_hash
 from fastnn.kernels.clocks import note_clock
 from fastnn.kernels.compile import ENTRIES
@@ -104,6 +104,7 @@ def merged(libraries: dict[str, Any]) -> Any:
             whole = module
         else:
             whole.link_in(module)
+    whole.link_in(binding.parse_assembly(caches.definition()))
     outside = {one.name for one in [*whole.functions, *whole.global_variables] if one.is_declaration}
     strangers = {name for name in outside if not name.startswith("llvm.")} - OUTSIDE
     if strangers:

@@ -51,6 +51,7 @@ LATE_ARROWS = {
 COMPILERS = {
     "kernels.additions": {"numba", "llvmlite"},
     "kernels.addresses": {"numba", "llvmlite"},
+    "kernels.caches": {"numba", "llvmlite"},
     "kernels.doors": {"numba"},
     "kernels.ground": {"numba"},
     "kernels.lists": {"numba", "llvmlite"},

@@ -18,21 +18,12 @@ import pytest
 
 import fastnn
 from fastnn.engine.interpreters.forward import parts_of
-from fastnn.kernels import processor
+from fastnn.kernels import caches, processor
 from fastnn.kernels.compile import JIT_DISABLED
-from fastnn.kernels.matmul import (
-    DEEP,
-    DEPTH_BLOCK,
-    LEFT_BLOCK,
-    ONE_CHAIN,
-    PANEL_COLUMNS,
-    ROW_BLOCK,
-    chain_of,
-    scratch_size,
-    share,
-)
+from fastnn.kernels.matmul import DEEP, ONE_CHAIN, PANEL_COLUMNS, ROW_BLOCK, chain_of, scratch_size, share
 from fastnn.kernels.tiles import MAX_VECTORS
 from tests import compiled
+from tests.fitted import fitted_to
 from tests.forked import Forks
 from tests.shapes import DTYPES, PROBLEMS, SHAPES, Array, FloatType, Problem, bits, numbers
 
@@ -43,11 +34,19 @@ BLOCKED = [(9, 331, 5), (27, 1031, 5), (25, 18, 131), (265, 11, 65)]
 # Shapes whose last columns are exchanged with the rows, at one width of vectors or another.
 BLOCKED += [(49, 45, 33), (70, 405, 18), (100, 17, 5), (33, 60, 41)]
 BLOCKED += [] if JIT_DISABLED else [(293, 1061, 81), (7, 2 * DEEP + 5, 37), (200, DEEP + 1, 3), (325, 320, 37)]
-assert ONE_CHAIN < 331 and DEPTH_BLOCK < 1031 and PANEL_COLUMNS < 65 and ROW_BLOCK < 200
-assert LEFT_BLOCK < 4 * 325 * 320
+assert ONE_CHAIN < 331 and PANEL_COLUMNS < 65 and ROW_BLOCK < 200
+SMALL = caches.Caches(second=256 << 10, last_share=1 << 20)
+assert caches.blocks(SMALL)[caches.DEPTH] < 1031 and caches.blocks(SMALL)[caches.LEFT_BLOCK] < 4 * 325 * 320
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 needs_mprotect = pytest.mark.skipif(sys.platform != "linux", reason="pages are protected by Linux's mprotect here")
+
+
+@pytest.fixture(autouse=True)
+def small_caches() -> Iterator[None]:
+    """Blocks as for a small machine, whatever this one has."""
+    with fitted_to(SMALL):
+        yield
 
 
 def scratch(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -81,6 +80,18 @@ def three_ways(a: Array, b: Array) -> tuple[Array, Array, Array]:
     transposed_left = backward(b, a.T.copy(), other)[1]
     transposed_right = backward(a, other, b.T.copy())[0]
     return plain, transposed_left, transposed_right
+
+
+@pytest.mark.parametrize("shape", [(293, 1061, 81), (400, 1024, 130), (30, 1100, 300)], ids=str)
+def test_the_caches_change_no_bits(shape: tuple[int, int, int]) -> None:
+    m, k, n = (size // 8 + 1 for size in shape) if JIT_DISABLED else shape
+    a, b = numbers(1, m, k, dtype=np.float32), numbers(2, k, n, dtype=np.float32)
+    found = set()
+    for second in (128 << 10, 512 << 10, 1 << 20, 8 << 20):
+        for way in (4 << 10, 16 << 10):
+            with fitted_to(caches.Caches(way, second, 4 * second, 16 * second)):
+                found.add(tuple(bits(three_ways(a, b))))
+    assert len(found) == 1
 
 
 # --- bits -------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,5 @@
 """Layers that a training batch is taken through by columns: the same bits as by rows, and when they are."""
 
-import os
-import pathlib
 from typing import Any
 
 import numpy as np
@@ -11,6 +9,7 @@ import fastnn
 from fastnn import SGD, Adam, Affine, BatchNorm, Dropout, Network, Relu
 from fastnn.engine import partition
 from fastnn.engine.interpreters import jobs
+from fastnn.kernels import caches
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.kernels.matmul import PANEL_COLUMNS, share_of_columns
 from tests.shapes import DTYPES, bits
@@ -118,7 +117,7 @@ def choice(layers: list[Any], rows: int, parts: int = 2) -> list[bool]:
 
 
 def test_large_weights_are_taken_by_columns_unless_the_batch_leaves_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partition, "last_level_cache", lambda: 32 << 20)
+    monkeypatch.setattr(caches, "CACHES", caches.Caches(last=32 << 20))
     layers = [Affine(784, 512), Relu(), Affine(512, 511), Relu(), Affine(511, 10)]
     assert choice(layers, 128) == [True, False, False, False, False]
     assert choice(layers, 1) == [True, False, False, False, False]
@@ -126,25 +125,6 @@ def test_large_weights_are_taken_by_columns_unless_the_batch_leaves_the_cache(mo
     assert choice(layers, 128, parts=1) == [False] * 5
     assert choice(layers, 129, parts=1) == [True, False, False, False, False]
     assert choice([Affine(784, 256), Affine(256, 10)], 1024) == [False, False]
-
-
-@pytest.mark.parametrize(
-    ("texts", "size"), [(["32K", "1024K", "32768K\n"], 32 << 20), (["48K", "2M"], 2 << 20), (["32K", "what"], 32 << 10)]
-)
-def test_the_cache_is_read(
-    texts: list[str], size: int, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for i, text in enumerate(texts):
-        (tmp_path / f"index{i}").mkdir()
-        (tmp_path / f"index{i}" / "size").write_text(text)
-    monkeypatch.setattr(partition, "CACHES", tmp_path)
-    assert partition.last_level_cache.__wrapped__() == size
-
-
-def test_without_a_cache_to_read_it_is_a_usual_one(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partition, "CACHES", tmp_path / "none")
-    monkeypatch.setattr(os, "sysconf_names", {})
-    assert partition.last_level_cache.__wrapped__() == partition.USUAL_CACHE
 
 
 def test_a_workspace_marks_the_layers() -> None:

@@ -1,5 +1,6 @@
 """Machine code that comes with the package: a library of a few kernels is loaded, or refused with its reason."""
 
+import ctypes
 import json
 import os
 import pathlib
@@ -15,13 +16,14 @@ from llvmlite import binding
 
 import fastnn
 from fastnn import prebuild
-from fastnn.kernels import prebuilt
+from fastnn.kernels import caches, prebuilt
 from fastnn.kernels.cache import is_told_by_files
 from fastnn.kernels.compile import ENTRIES, JIT_DISABLED
 from fastnn.kernels.doors import Door
 from fastnn.kernels.prebuilt import Prebuilt
 from fastnn.kernels.units import UNITS
 from fastnn.operations import ACTIVATIONS
+from tests.fitted import fitted_to
 
 
 def has_linker() -> bool:
@@ -44,8 +46,9 @@ import numpy as np
 import fastnn
 from fastnn import prebuild
 from fastnn.engine.interpreters import on_arrays
-from fastnn.kernels import prebuilt
+from fastnn.kernels import caches, prebuilt
 from fastnn.operations import ACTIVATIONS
+from tests.fitted import fitted_to
 
 folder, float32 = pathlib.Path(sys.argv[1]), np.dtype(np.float32)
 units = [on_arrays.rows_part, ACTIVATIONS["sigmoid"].units.forward]
@@ -61,7 +64,7 @@ prebuild.write_index(folder, {"here": prebuild.link(code, folder / "here.so")})
 USE = """
 import hashlib, json, pathlib, sys
 import numpy as np
-from fastnn.kernels import prebuilt
+from fastnn.kernels import caches, prebuilt
 folder = pathlib.Path(sys.argv[1])
 prebuilt.FOLDER, prebuilt._INDEX = folder, prebuilt.index_in(folder)
 import fastnn
@@ -193,6 +196,13 @@ def test_other_vectors(copy: pathlib.Path) -> None:
     """The code around kernels reckons with vectors as wide as theirs."""
     change_index(copy, processor=[4, 1, False, False])
     assert reason(copy) == "there is none for this processor among here"
+
+
+def test_the_library_is_told_the_caches_of_this_machine(copy: pathlib.Path) -> None:
+    with fitted_to(caches.Caches(second=384 << 10)):
+        library = load(copy).library
+        assert library is not None
+        assert list((ctypes.c_int64 * caches.COUNT).in_dll(library, caches.NAME)) == list(caches.TABLE)
 
 
 def test_the_first_level_that_suits_is_taken(copy: pathlib.Path) -> None:

@@ -26,40 +26,16 @@ Predictions likewise (two threads of Granite Rapids, 2 MB): of 1 row of 784-512-
 columns, of 784-544-544-10 130 and 25 to 38; of 32 rows of 784-512-512-10 344 to 387 and 210 to 276.
 """
 
-import functools
-import os
-import pathlib
-
 import numpy as np
 
 from fastnn.engine.interpreters import jobs
 from fastnn.engine.interpreters.forward import BLOCK_ROWS
 from fastnn.engine.plan import Plan
 from fastnn.gate.arrays import Array
-from fastnn.kernels.matmul import SPAN
+from fastnn.kernels import caches
 
-LARGE = SPAN  # bytes of weights: the kernel copies panels of matrices as large
-CACHES = pathlib.Path("/sys/devices/system/cpu/cpu0/cache")
-USUAL_CACHE = 16 << 20  # bytes of the last-level cache where the system does not tell
-
-
-@functools.cache
-def last_level_cache() -> int:
-    """The bytes of the largest cache of a processor, as Linux tells; else a usual size."""
-    found = [_size_of(place) for place in CACHES.glob("index*/size")]
-    names = getattr(os, "sysconf_names", {})
-    if not any(found) and "SC_LEVEL3_CACHE_SIZE" in names:
-        found = [os.sysconf("SC_LEVEL3_CACHE_SIZE")]
-    return max([size for size in found if size > 0], default=USUAL_CACHE)
-
-
-def _size_of(place: pathlib.Path) -> int:
-    """The bytes that a file of Linux such as index3/size tells, `32768K`; 0 where it tells none."""
-    try:
-        text = place.read_text(encoding="ascii").strip()
-        return int(text.rstrip("KMG")) << {"K": 10, "M": 20, "G": 30}.get(text[-1:], 0)
-    except (OSError, ValueError):
-        return 0
+# Bytes of weights that the second-level cache does not hold. On Granite Rapids, which has 2 MB, 1.6 MB are as large.
+LARGE = min(caches.CACHES.second, 1 << 20)
 
 
 def taken_by_columns(plan: Plan, rows: int, parts: int, item: int) -> Array:
@@ -74,7 +50,7 @@ def _pays(plan: Plan, i: int, rows: int, item: int) -> bool:
         return False
     inputs, outputs = (int(plan.operations[i, column]) for column in (jobs.WIDTH_IN, jobs.WIDTH_OUT))
     activations = rows * (inputs + outputs) * item
-    return inputs * outputs * item >= LARGE and activations <= last_level_cache() // 2
+    return inputs * outputs * item >= LARGE and activations <= caches.CACHES.last // 2
 
 
 def shares_columns(plan: Plan, item: int) -> bool:

@@ -11,9 +11,9 @@ optimizer state in `updates`.
   threads.
 - Indices are intp; arrays are float32 or float64, and float64 where losses and sums are collected.
 
-`compile` is the only module that names numba.njit; `simd`, `tiles`, `addresses`, `objects` and `openmp` write LLVM
-code. A function is a `kernel` (called by compiled code), a `formula` (a scalar function, inlined), a `unit` (called by
-its address) or a `door` (called from Python).
+`compile` is the only module that names numba.njit; `simd`, `tiles`, `addresses`, `objects`, `openmp` and others write
+LLVM code. A function is a `kernel` (called by compiled code), a `formula` (a scalar function, inlined), a `unit`
+(called by its address) or a `door` (called from Python).
 
 Shape letters: N batch, D inputs, H outputs of a layer, K classes, P parameters; M, K, N the dimensions of a matrix
 product.

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.kernels import simd
+from fastnn.kernels.caches import DEPTH, LEFT_BLOCK, LEFT_SPAN, SPAN, TABLE, TALL, WAY, fitted
 from fastnn.kernels.compile import apart, kernel
 from fastnn.kernels.copies import AS_IT_IS, TRANSPOSED, copy_apart, copy_panels, rest_of
 from fastnn.kernels.processor import VECTOR_BYTES
@@ -35,41 +36,37 @@ PANEL_COLUMNS = MAX_VECTORS * VECTOR_BYTES // 4  # of the widest tile, in float3
 # Steps of the longest chain, and of the longest sum in one chain. OpenBLAS cuts at 320 steps, and the rest in halves.
 # The error of a sum of positive numbers grows with the root of both, and should stay below twice NumPy's.
 CHAIN, ONE_CHAIN = 400, 320
-DEPTH_BLOCK = 1024  # steps in depth taken at once, so that a panel stays in the second-level cache
-# Panels copied at once where rows lie a multiple of 4 KB apart: at 31 GB/s, and at 19 in pieces of one panel.
+# Panels copied at once where rows lie a multiple of a WAY apart: at 31 GB/s, and at 19 in pieces of one panel.
 PANELS = 2
 DEEP = 40 * CHAIN  # longer sums are nested: the error grows with the root of the number of summands
 ROW_BLOCK = 192  # rows of the left operand, transposed, that are copied at once
 FEW_STEPS = 2  # in depth, too few for a tile to pay
-# A panel of a wider matrix is copied for so many rows, if it lies in a stretch of memory that the second-level cache
-# does not hold: 100 x 784 x 64 takes 94 us with a copy and 87 without, 500 x 500 x 2048 takes 9.6 ms and 10.8.
-PACK_ROWS, SPAN = 24, 1 << 20
-# A transposed left operand is copied for so many columns, if it lies in so much: the gradient of 784 x 64 by 1000 rows
-# takes 1.21 ms with a copy and 0.92 without, of 4096 x 512 by 1000 rows 44 and 57.
-LEFT_COLUMNS, LEFT_SPAN = 256, 1 << 22
+# A panel of a wider matrix is copied for so many rows, if it lies in a stretch of memory (SPAN) that the second-level
+# cache does not hold: 100 x 784 x 64 takes 94 us with a copy and 87 without, 500 x 500 x 2048 takes 9.6 ms and 10.8.
+PACK_ROWS = 24
+# A transposed left operand is copied for so many columns, if it lies in a LEFT_SPAN: the gradient of 784 x 64 by 1000
+# rows takes 1.21 ms with a copy and 0.92 without, of 4096 x 512 by 1000 rows 44 and 57.
+LEFT_COLUMNS = 256
 # The times to transpose rows of the left operand, for a step of all lanes, and to store a row of the result, in
 # multiply-adds of vectors. The other way is taken if it needs less than a WORTH of the time of the plain one.
 TRANSPOSING, STORING, WORTH = 64.0, 20.0, 0.93
-# Rows that are multiples of 4 KB apart share the sets of a first-level cache, which then holds 8 of a tile's 12 rows:
+# Rows that are multiples of a WAY of the first-level cache apart share its sets, and it holds 8 of a tile's 12 rows:
 # 128 x 1024 x 1024 took 1.5 times as long as 128 x 1008 x 1024. Such rows are copied if there are so many columns, and
 # rows of a transposed left operand from LEFT_COLUMNS on: a step of 256, 1024-1024-1024-10 takes 0.97 of the time.
-ALIASED, ALIASED_COLUMNS = 4096, 128
-# Rows for which copied panels are used before the next ones take their place: 512 x 2048 x 2048 takes 48 ms with 192
-# and 42 with 768, 1024 x 1024 x 1024 21.3 with 768 and 20.3 with more; beyond, they would leave the last-level cache.
-TALL_BLOCK = 1536
-# Bytes of rows of the left operand, for a chain, for which panels that are not copied are used one after the other: the
+ALIASED_COLUMNS = 128
+# Copied panels are used for TALL rows before the next ones take their place: 512 x 2048 x 2048 takes 48 ms with 192 and
+# 42 with 768. Panels that are not copied are used for a LEFT_BLOCK of rows, for a chain, one after the other: the
 # second-level cache keeps them. So 1000 x 784 x 256 takes 0.88 of the time, 500 x 784 x 256 0.93, and, as a panel of a
 # chain is almost as small as the first-level cache, 128 x 784 x 256 0.97 (Granite Rapids, caches of 48 KB and 2 MB).
-LEFT_BLOCK = 400 << 10
 
 
 def scratch_size(depth: int, columns: int, transposed: str = "") -> int:
     """Elements of scratch for a product of this depth and this many columns of c; transposed: "", "left" or "right"."""
     wide = columns > PANEL_COLUMNS // 2  # float64 has half the columns
-    is_aliased = columns >= ALIASED_COLUMNS and depth % (ALIASED // 8) == 0
+    is_aliased = columns >= ALIASED_COLUMNS and depth % (TABLE[WAY] // 8) == 0
     panels = (PANELS if wide or transposed == "right" else 1) * PANEL_COLUMNS
-    block = TALL_BLOCK if is_aliased else ROW_BLOCK if wide and transposed == "left" else 0
-    copies = min(depth, DEPTH_BLOCK) * panels + min(depth, CHAIN) * block
+    block = TABLE[TALL] if is_aliased else ROW_BLOCK if wide and transposed == "left" else 0
+    copies = min(depth, TABLE[DEPTH]) * panels + min(depth, CHAIN) * block
     return copies + PANEL_COLUMNS**2 + deep_scratch_size(depth, columns)
 
 
@@ -77,10 +74,10 @@ def scratch_size(depth: int, columns: int, transposed: str = "") -> int:
 def most_scratch(depth: int, columns: int, item: int, left: bool, right: bool) -> int:
     """At least as many elements as `scratch_size`; item: bytes of one; left, right: the operand that is transposed."""
     width = MAX_VECTORS * VECTOR_BYTES // item
-    is_aliased = columns >= ALIASED_COLUMNS and depth % (ALIASED // 8) == 0
+    is_aliased = columns >= ALIASED_COLUMNS and depth % (fitted(WAY) // 8) == 0
     panels = PANELS * width if columns > width or right else width
-    block = TALL_BLOCK if is_aliased else ROW_BLOCK if left and columns > width else 0
-    copies = min(depth, DEPTH_BLOCK) * panels + min(depth, CHAIN) * block
+    rows = fitted(TALL) if is_aliased else ROW_BLOCK if left and columns > width else 0
+    copies = min(depth, fitted(DEPTH)) * panels + min(depth, CHAIN) * rows
     return copies + width * width + (ROW_BLOCK * columns if depth > DEEP else 0)
 
 
@@ -227,22 +224,22 @@ def _product(left: Any, right: Any, bias: Any, out: Any, scratch: Any) -> None:
     transposed = right_layout == TRANSPOSED
     zero, unit = np.intp(0), np.intp(1)  # a literal in a tuple would be another type, compiled once more
     lanes = simd.lanes(c)
-    width = MAX_VECTORS * lanes
-    is_far = depth * left_step * c.itemsize >= LEFT_SPAN or left_step * c.itemsize % ALIASED == 0
-    is_aliased = left_row * c.itemsize % ALIASED == 0 and columns >= ALIASED_COLUMNS and rows >= PACK_ROWS
+    width, way = MAX_VECTORS * lanes, fitted(WAY)
+    is_far = depth * left_step * c.itemsize >= fitted(LEFT_SPAN) or left_step * c.itemsize % way == 0
+    is_aliased = left_row * c.itemsize % way == 0 and columns >= ALIASED_COLUMNS and rows >= PACK_ROWS
     copy_left = is_far and columns >= LEFT_COLUMNS if left_layout == TRANSPOSED else is_aliased
-    is_far = depth * right_step * c.itemsize >= SPAN and columns > width and rows >= PACK_ROWS
+    is_far = depth * right_step * c.itemsize >= fitted(SPAN) and columns > width and rows >= PACK_ROWS
     copy_right = transposed or is_far
     chain, direct = chain_of(depth), _direct_columns(rows, columns, depth, lanes, left_layout)
-    at_once = depth if depth <= DEPTH_BLOCK else DEPTH_BLOCK // chain * chain
+    at_once = depth if depth <= fitted(DEPTH) else fitted(DEPTH) // chain * chain
     if copy_left or (rows >= PACK_ROWS and not copy_right):
         at_once = chain
-    block, group = rest_of(scratch, PANELS * at_once * width if copy_right else 0), width
-    if right_step * c.itemsize % ALIASED == 0:
+    copy, group = rest_of(scratch, PANELS * at_once * width if copy_right else 0), width
+    if right_step * c.itemsize % way == 0:
         group *= PANELS
-    height = ROW_BLOCK if copy_left and left_layout == TRANSPOSED else TALL_BLOCK if copy_left or copy_right else rows
+    height = ROW_BLOCK if copy_left and left_layout == TRANSPOSED else fitted(TALL) if copy_left or copy_right else rows
     if left_layout == AS_IT_IS and not (copy_left or copy_right):
-        height = max(PACK_ROWS, LEFT_BLOCK // (at_once * c.itemsize) // PACK_ROWS * PACK_ROWS)
+        height = max(PACK_ROWS, fitted(LEFT_BLOCK) // (at_once * c.itemsize) // PACK_ROWS * PACK_ROWS)
     for i in range(0, rows, height):
         count, k = min(height, rows - i), zero
         while k < depth:
@@ -250,11 +247,11 @@ def _product(left: Any, right: Any, bias: Any, out: Any, scratch: Any) -> None:
             start = k * left_step + i * left_row
             operand: Any = (left_array, start, left_row, left_step)
             if copy_left and left_layout == AS_IT_IS:
-                copy_apart(left_array, start, left_row, block, count, steps)
-                operand = (block, zero, steps, unit)
+                copy_apart(left_array, start, left_row, copy, count, steps)
+                operand = (copy, zero, steps, unit)
             elif copy_left:
-                copy_apart(left_array, start, left_step, block, steps, count)
-                operand = (block, zero, unit, count)
+                copy_apart(left_array, start, left_step, copy, steps, count)
+                operand = (copy, zero, unit, count)
             j = zero
             while j < direct:
                 vectors = _vectors((direct - j + lanes - 1) // lanes, count, copy_right)

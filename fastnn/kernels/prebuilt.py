@@ -16,7 +16,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from fastnn.kernels import processor
+from fastnn.kernels import caches, processor
 from fastnn.kernels.cache import JIT_DISABLED, code_settings, is_told_by_files, sources_hash
 from fastnn.system import messages
 
@@ -105,4 +105,6 @@ def load(folder: pathlib.Path, index: str) -> Prebuilt:
 def _opened(file: pathlib.Path, checksum: str) -> ctypes.CDLL:
     if hashlib.sha256(file.read_bytes()).hexdigest() != checksum:
         raise ValueError(f"{file} is damaged")
-    return ctypes.CDLL(str(file))
+    library = ctypes.CDLL(str(file))
+    caches.tell(library)
+    return library

@@ -1,0 +1,17 @@
+"""Products as on a machine with other caches."""
+
+import contextlib
+from collections.abc import Iterator
+
+from fastnn.kernels import caches
+
+
+@contextlib.contextmanager
+def fitted_to(given: caches.Caches) -> Iterator[None]:
+    """Fit the blocks of products to these caches; scratch must be measured inside."""
+    before = list(caches.TABLE)
+    caches.TABLE[:] = caches.blocks(given)
+    try:
+        yield
+    finally:
+        caches.TABLE[:] = before
