@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from fastnn.kernels import caches
-from fastnn.kernels.caches import DEPTH, LEFT_BLOCK, LEFT_SPAN, SPAN, TALL, WAY, Caches, blocks
+from fastnn.kernels.caches import DEPTH, HELD, LEFT_BLOCK, LEFT_SPAN, SPAN, TALL, WAY, Caches, blocks
 from fastnn.kernels.compile import JIT_DISABLED, entry
 
 FIRST = {"level": "1", "type": "Data", "size": "48K", "ways_of_associativity": "12", "shared_cpu_list": "0"}
@@ -54,7 +54,13 @@ def test_without_linux_the_c_library_tells(tmp_path: pathlib.Path, monkeypatch: 
 def test_blocks_fit_their_caches() -> None:
     for size in (64 << 10, 256 << 10, 512 << 10, 1 << 20, 2 << 20, 64 << 20):
         made = blocks(Caches(4 << 10, size, 4 * size, 16 * size))
-        assert made[SPAN] == size < made[LEFT_SPAN] and made[LEFT_BLOCK] <= size // 2 and made[WAY] == 4 << 10
+        assert (
+            made[SPAN] == size < made[LEFT_SPAN]
+            and made[SPAN] <= max(size, made[HELD])
+            and made[LEFT_BLOCK] <= size // 2
+            and made[WAY] == 4 << 10
+        )
+        assert made[HELD] == min(caches.MOST_HELD, 4 * size)
         assert caches.LEAST_DEPTH <= made[DEPTH] <= caches.MOST_DEPTH
         assert made[DEPTH] == caches.LEAST_DEPTH or made[DEPTH] * 2 * caches.PANEL_BYTES <= size // 4
         assert caches.LEAST_TALL <= made[TALL] <= caches.MOST_TALL
@@ -63,7 +69,7 @@ def test_blocks_fit_their_caches() -> None:
 
 def _read_all() -> tuple[int, ...]:
     fitted = caches.fitted
-    return fitted(DEPTH), fitted(SPAN), fitted(LEFT_SPAN), fitted(LEFT_BLOCK), fitted(TALL), fitted(WAY)
+    return fitted(DEPTH), fitted(SPAN), fitted(HELD), fitted(LEFT_SPAN), fitted(LEFT_BLOCK), fitted(TALL), fitted(WAY)
 
 
 @pytest.mark.skipif(JIT_DISABLED, reason="there is no compiled code")

@@ -8,9 +8,9 @@ The model, for the share of a cache that one processor has of it:
 
     first-level    rows that are a multiple of a way apart (its bytes by its ways) share its sets
     second-level   a quarter holds the copied panels, two fifths the rows of the left operand for which panels are used
-                   in place; an operand of more bytes than all of it is copied, and a transposed left one of four times
-                   as many
-    last-level     a half holds the rows for which copied panels are used
+                   in place; it holds an operand that is never copied, and a transposed left one of four times as much
+    last-level     a half holds the rows for which copied panels are used; an operand that it does not hold is copied
+                   for few rows already, another one for the more rows, the smaller it is
 
 On two cores of Zen 5, which have 1 MB each, products took 0.98 to 1.10 of their time with blocks fitted to 512 KB, and
 0.93 to 1.04 with ones fitted to 2 MB.
@@ -34,12 +34,13 @@ FOLDER = pathlib.Path("/sys/devices/system/cpu/cpu0/cache")
 PANEL_BYTES = 2 * VECTOR_BYTES
 LEAST_DEPTH, MOST_DEPTH = 400, 2048  # at least a chain
 LEAST_TALL, MOST_TALL = 384, 1536  # 1024 x 1024 x 1024 takes 21.3 ms with 768 rows, and 20.3 with more
+MOST_HELD = 16 << 20  # bytes that count as held by a last-level cache, as measured where its share is as large
 NAME = "fastnn_blocks"  # of the table, for the linker
-# What the table holds: steps in depth taken at once; bytes of an operand that is copied; bytes of a transposed left
-# operand that is; bytes of the left operand for which panels are used in place; rows for which copied ones are; bytes
-# between rows that share sets.
-DEPTH, SPAN, LEFT_SPAN, LEFT_BLOCK, TALL, WAY = range(6)
-COUNT = 6
+# What the table holds: steps in depth taken at once; bytes of an operand that the second-level cache and that the last
+# one does not hold; bytes of a transposed left operand that is copied; bytes of the left operand for which panels are
+# used in place; rows for which copied ones are; bytes between rows that share sets.
+DEPTH, SPAN, HELD, LEFT_SPAN, LEFT_BLOCK, TALL, WAY = range(7)
+COUNT = 7
 
 
 class Caches(NamedTuple):
@@ -94,7 +95,8 @@ def blocks(caches: Caches) -> list[int]:
     """The table for a machine; see the model above."""
     depth = min(MOST_DEPTH, max(LEAST_DEPTH, caches.second // 4 // (2 * PANEL_BYTES) // 16 * 16))
     tall = min(MOST_TALL, max(LEAST_TALL, caches.last_share // 2 // (4 * depth) // 24 * 24))
-    return [depth, caches.second, 4 * caches.second, caches.second * 2 // 5, tall, caches.way]
+    held = min(MOST_HELD, max(caches.second, caches.last_share))
+    return [depth, caches.second, held, 4 * caches.second, caches.second * 2 // 5, tall, caches.way]
 
 
 CACHES = read(FOLDER)

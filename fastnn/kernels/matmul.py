@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.kernels import simd
-from fastnn.kernels.caches import DEPTH, LEFT_BLOCK, LEFT_SPAN, SPAN, TABLE, TALL, WAY, fitted
+from fastnn.kernels.caches import DEPTH, HELD, LEFT_BLOCK, LEFT_SPAN, SPAN, TABLE, TALL, WAY, fitted
 from fastnn.kernels.compile import apart, kernel
 from fastnn.kernels.copies import AS_IT_IS, TRANSPOSED, copy_apart, copy_panels, rest_of
 from fastnn.kernels.processor import VECTOR_BYTES
@@ -41,9 +41,12 @@ PANELS = 2
 DEEP = 40 * CHAIN  # longer sums are nested: the error grows with the root of the number of summands
 ROW_BLOCK = 192  # rows of the left operand, transposed, that are copied at once
 FEW_STEPS = 2  # in depth, too few for a tile to pay
-# A panel of a wider matrix is copied for so many rows, if it lies in a stretch of memory (SPAN) that the second-level
-# cache does not hold: 100 x 784 x 64 takes 94 us with a copy and 87 without, 500 x 500 x 2048 takes 9.6 ms and 10.8.
-PACK_ROWS = 24
+# A panel of a wider matrix is copied if it lies in a SPAN of memory that the second-level cache does not hold: for so
+# many rows, if the last-level cache does not hold it either, and else if rows times bytes are COPYING times what it
+# holds. On Zen 5 a copy takes, for 32, 64, 128, 256 and 400 rows on one thread, of the time without one
+#     784 x 512   1.16 1.11 1.06 0.93 1.02        1500 x 1500   1.27 1.10 0.93 0.92 0.83
+#     1000 x 1000 1.23 1.11 1.05 1.01 1.00        1200 x 4000   0.67 0.72 0.81 0.70 0.78
+PACK_ROWS, COPYING = 24, 64
 # A transposed left operand is copied for so many columns, if it lies in a LEFT_SPAN: the gradient of 784 x 64 by 1000
 # rows takes 1.21 ms with a copy and 0.92 without, of 4096 x 512 by 1000 rows 44 and 57.
 LEFT_COLUMNS = 256
@@ -211,6 +214,14 @@ def _columns_of_transposed(left: Any, right: Any, bias: Any, out: Any, first: in
             _store_transposed(rest_of(block, v), width, turned, (c, out_step), at, min(lanes, size - v), height)
 
 
+@kernel
+def _is_far(rows: int, span: int) -> bool:
+    """Whether a copy pays, for products with so many rows, of panels that lie in a span of so many bytes."""
+    if rows < PACK_ROWS or span < fitted(SPAN):
+        return False
+    return span >= fitted(HELD) or rows * span >= COPYING * fitted(HELD)
+
+
 @apart
 def _product(left: Any, right: Any, bias: Any, out: Any, scratch: Any) -> None:
     """c (M, N) for at most DEEP steps, block by block in rows, depth and columns; operands are copied if that pays.
@@ -228,8 +239,7 @@ def _product(left: Any, right: Any, bias: Any, out: Any, scratch: Any) -> None:
     is_far = depth * left_step * c.itemsize >= fitted(LEFT_SPAN) or left_step * c.itemsize % way == 0
     is_aliased = left_row * c.itemsize % way == 0 and columns >= ALIASED_COLUMNS and rows >= PACK_ROWS
     copy_left = is_far and columns >= LEFT_COLUMNS if left_layout == TRANSPOSED else is_aliased
-    is_far = depth * right_step * c.itemsize >= fitted(SPAN) and columns > width and rows >= PACK_ROWS
-    copy_right = transposed or is_far
+    copy_right = transposed or (columns > width and _is_far(rows, depth * right_step * c.itemsize))
     chain, direct = chain_of(depth), _direct_columns(rows, columns, depth, lanes, left_layout)
     at_once = depth if depth <= fitted(DEPTH) else fitted(DEPTH) // chain * chain
     if copy_left or (rows >= PACK_ROWS and not copy_right):
