@@ -16,6 +16,16 @@ def _places() -> dict[str, str]:
     return {each.name: str(row.module) for row in rows if isinstance(row, ast.ImportFrom) for each in row.names}
 
 
+def _place_inside(name: str) -> str:
+    """The end of a sentence about a name that one of the public packages has; empty where none has."""
+    folder = pathlib.Path(__file__).parent
+    for package in ("datasets", "models"):
+        rows = ast.parse((folder / package / "__init__.py").read_text(encoding="utf-8")).body
+        if name in {each.name for row in rows if isinstance(row, ast.ImportFrom) for each in row.names}:
+            return f"; it is {package}.{name}"
+    return ""
+
+
 def __getattr__(name: str) -> Any:
     """A public name or a submodule, when first asked for: importing the compiler takes 0.3 s."""
     if name == "__all__":
@@ -30,7 +40,7 @@ def __getattr__(name: str) -> Any:
     if not name.startswith("_"):
         from fastnn.gate.checks import did_you_mean  # here, as it imports NumPy
 
-        problem += did_you_mean(name, _places())
+        problem += _place_inside(name) or did_you_mean(name, _places())
     raise AttributeError(problem, name=name)
 
 

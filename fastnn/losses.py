@@ -67,7 +67,9 @@ def check_loss(loss: Any) -> Loss:
         raise TypeError(
             f"loss: expected a loss or its name, got the class {loss.__name__}; create one: {loss.__name__}()"
         )
-    return LOSSES[arrays.choice("loss", loss, LOSSES)]()
+    kind = getattr(loss, "__name__", loss)
+    remedy = f"; pass it as dtype={kind!r}" if isinstance(kind, str) and kind in ("float32", "float64") else ""
+    return LOSSES[arrays.choice("loss", loss, LOSSES, remedy)]()
 
 
 def check_outputs(loss: Loss, last: Any, shape: tuple[int, ...]) -> None:

@@ -170,14 +170,14 @@ READ_ONLY.flags.writeable = False
             [1.0, 2.0],
             1e-4,
             TypeError,
-            "x: expected an array of floats, writable and not empty, got an object of type list; "
-            "pass np.array(x, dtype=np.float64)",
+            "x: expected an array of floats, writable and not empty, got an object of type list; f reads "
+            "x while its entries are moved, so pass np.array(x, dtype=float)",
         ),
         (
             np.arange(3),
             1e-4,
             TypeError,
-            "x: expected an array of floats, writable and not empty, got dtype int64; pass x.astype(np.float64)",
+            "x: expected an array of floats, writable and not empty, got dtype int64; pass np.array(x, dtype=float)",
         ),
         (
             READ_ONLY,

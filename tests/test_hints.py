@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 import fastnn as package
 
@@ -13,6 +14,7 @@ fastnn: Any = package  # slips are of wrong types
 datasets, information, plots = fastnn.datasets, fastnn.information, fastnn.plots
 
 X = np.full((2, 3), 0.5)
+CSR = scipy.sparse.csr_array(X)
 LABELS, COLUMN = np.array([0, 1]), np.array([[0], [1]])
 ONE_UNIT = (
     "of at least 2 classes, got shape (2, 1); for outputs of one unit pass predicted.ravel() > 0.5, or > 0 of logits"
@@ -133,6 +135,52 @@ SLIPS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         TypeError,
         "subset: expected an array, got 'a'",
     ),
+    (
+        lambda: fastnn.numerical_gradient(squares, [3.0, 4.0]),
+        TypeError,
+        "got an object of type list; f reads x while its entries are moved, so pass np.array(x, dtype=float)",
+    ),
+    (
+        lambda: fastnn.numerical_gradient(squares, np.array([3, 4])),
+        TypeError,
+        "got dtype int64; pass np.array(x, dtype=float)",
+    ),
+    (lambda: fastnn.numerical_gradient(squares, CSR), TypeError, "got a sparse matrix; use x.toarray()"),
+    (
+        lambda: network().predict([CSR[:1], CSR[1:]]),
+        TypeError,
+        "got a list of sparse matrices; pass scipy.sparse.vstack(x)",
+    ),
+    (
+        lambda: fastnn.BatchNorm(300),
+        ValueError,
+        "momentum: expected a finite number of at least 0.0 and below 1.0, got 300; BatchNorm finds its width itself",
+    ),
+    (lambda: fastnn.BatchNorm(epsilon=0), ValueError, "epsilon: expected a finite number above 0.0, got 0"),
+    (lambda: fastnn.Relu(50), TypeError, "Relu: expected no arguments, got 50; leave it out"),
+    (
+        lambda: fastnn.Dropout(0.5, 3),
+        TypeError,
+        "Dropout: expected at most 1 argument without a name, rate, got 2; leave the others out",
+    ),
+    (lambda: datasets.Standardize(3), TypeError, "Standardize: expected no arguments, got 3; leave it out"),
+    (
+        lambda: fastnn.Network([fastnn.Affine(3, 2)], "softmax_cross_entropy", "float64"),
+        TypeError,
+        "Network: expected at most 2 arguments without a name, layers, loss, got 3; pass the others by name: rng=, ",
+    ),
+    (lambda: network(loss="float64"), ValueError, "got 'float64'; pass it as dtype='float64'"),
+    (lambda: network(loss=np.float32), TypeError, "got <class 'numpy.float32'>; pass it as dtype='float32'"),
+    (
+        lambda: network().predict_proba(X),
+        AttributeError,
+        "Network: expected the name of an attribute, got predict_proba; pass the outputs of predict to fastnn.softmax",
+    ),
+    (lambda: network().parameters, AttributeError, "got parameters; did you mean 'params'?"),
+    (lambda: network().summery, AttributeError, "got summery; did you mean 'summary'?"),
+    (lambda: fastnn.random_restarts(lambda rng: network(), X, LABELS, restarts=3), TypeError, "got 'restarts'; pass n"),
+    (lambda: fastnn.train_test_split, AttributeError, "no attribute 'train_test_split'; it is datasets.train_test_"),
+    (lambda: fastnn.Perceptron, AttributeError, "no attribute 'Perceptron'; it is models.Perceptron"),
 ]
 
 
@@ -149,6 +197,20 @@ def test_the_hints_lead_on() -> None:
     assert fastnn.confusion_matrix(LABELS, outputs.ravel() > 0.5).tolist() == [[1, 0], [0, 1]]
     assert fastnn.confusion_matrix(LABELS, LABELS, 3000).sum() == 2
     assert datasets.one_hot([0, 1], 3).tolist() == [[1, 0, 0], [0, 1, 0]]
+
+
+def test_update_of_parameters() -> None:
+    """As of a dictionary; nothing is written if one of the arrays does not fit."""
+    net = network(rng=0)
+    net.params.update({"W1": np.ones((3, 2)), "b1": [1.0, 2.0]})
+    assert (net.params["W1"] == 1.0).all() and net.params["b1"].tolist() == [1.0, 2.0]
+    net.params.update(b1=np.zeros(2))
+    assert net.params["b1"].tolist() == [0.0, 0.0]
+    with pytest.raises(ValueError, match=r"params\['W1'\]: expected a float32 array of shape \(3, 2\)"):
+        net.params.update({"b1": np.ones(2), "W1": np.ones(3)})
+    with pytest.raises(KeyError, match="params: expected one of W1, b1, got 'W2'"):
+        net.params.update({"b1": np.ones(2), "W2": np.ones(3)})
+    assert net.params["b1"].tolist() == [0.0, 0.0]
 
 
 def test_a_list_of_points_is_a_path() -> None:

@@ -6,8 +6,10 @@ import numpy as np
 
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
+from fastnn.gate.slips import answers_slips
 
 
+@answers_slips
 class Standardize:
     """z = (x - mean) / deviation by column, with the mean and the standard deviation of the samples passed to `fit`.
 
@@ -32,6 +34,9 @@ class Standardize:
 
     mean: Array
     deviation: Array
+
+    def __init__(self) -> None:
+        """Make one that has learned nothing yet."""
 
     def fit(self, x: Any) -> "Standardize":
         """Learn mean and deviation from x (N, D), in float64; returns itself.

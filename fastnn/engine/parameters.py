@@ -1,7 +1,7 @@
 """Parameters (or gradients) by name: views into one flat vector; and a copy of all that training changes."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,8 +25,17 @@ class Parameters(Mapping[str, Array]):
         return self._vector[start : start + int(np.prod(shape))].reshape(shape)
 
     def __setitem__(self, name: str, value: Any) -> None:
-        view = self[name]
-        view[...] = arrays.floats(f"{self._name}[{name!r}]", value, view.shape, dtype=view.dtype, rounding=True)
+        self.update({name: value})
+
+    def update(self, arrays_by_name: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), /, **named: Any) -> None:
+        """Assign several, as to a dictionary; none if one of them does not fit."""
+        found = [(self[name], name, value) for name, value in dict(arrays_by_name, **named).items()]
+        taken = [
+            (view, arrays.floats(f"{self._name}[{name!r}]", value, view.shape, dtype=view.dtype, rounding=True))
+            for view, name, value in found
+        ]
+        for view, value in taken:
+            view[...] = value
 
     def __delitem__(self, name: str) -> None:
         self._place(name)

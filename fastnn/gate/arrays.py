@@ -194,6 +194,8 @@ def _convert(
     given = array.dtype
     if not _is_real(given):
         checks.refuse_table(name, value, expected)
+        if isinstance(value, list | tuple) and all(map(checks.is_sparse, value)):
+            raise TypeError(f"{expected}, got a list of sparse matrices; pass scipy.sparse.vstack({name})")
         checks.refuse_dtype(name, given, expected, dtype)
     checks.check_shape(expression, array.shape, shape, expected, allow_empty)
     target = FLOAT32 if (given.char in "ef" if dtype is None else dtype.char == "f") else FLOAT64

@@ -114,11 +114,13 @@ def perturbable(name: str, value: Any) -> Array:
     ValueError for an empty array, and for memory that is not writable.
     """
     expected = f"{name}: expected an array of floats, writable and not empty"
+    if isinstance(value, np.ndarray) or checks.is_sparse(value):
+        checks.refuse_foreign(name, value, expected)
+    remedy = f"pass np.array({name}, dtype=float)"
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{expected}, got {checks.shown(value)}; pass np.array({name}, dtype=np.float64)")
-    checks.refuse_foreign(name, value, expected)
+        raise TypeError(f"{expected}, got {checks.shown(value)}; f reads x while its entries are moved, so {remedy}")
     if value.dtype.kind != "f" or not value.dtype.isnative:
-        raise TypeError(f"{expected}, got dtype {value.dtype}; pass {name}.astype(np.float64)")
+        raise TypeError(f"{expected}, got dtype {value.dtype}; {remedy}")
     if not value.size or not value.flags.writeable:
         came = "a read-only array; pass a copy" if value.size else f"shape {value.shape}"
         raise ValueError(f"{expected}, got {came}")

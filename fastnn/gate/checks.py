@@ -27,6 +27,7 @@ SYNONYMS = {
     "categorical_crossentropy": ("softmax_cross_entropy", "cross_entropy"),
     "sparse_categorical_crossentropy": ("softmax_cross_entropy", "cross_entropy"), "kl": ("kl_divergence",),
     "swish": ("silu",), "hardswish": ("hard_swish", "silu"), "hard_swish": ("silu",),
+    "parameters": ("params",), "weights": ("params",),
     "linear": ("affine", "identity"), "dense": ("affine",), "logistic": ("sigmoid",), "erelu": ("elu",),
     "prelu": ("leaky_relu",), "lrelu": ("leaky_relu",),
     "glorot": ("xavier",), "kaiming": ("he",), "val_loss": ("validation_loss",),
@@ -106,21 +107,21 @@ def function(name: str, value: Any) -> Any:
     return value
 
 
-def choice(name: str, value: Any, options: Collection[str]) -> str:
+def choice(name: str, value: Any, options: Collection[str], remedy: str = "") -> str:
     """`value`, one of the names in `options`.
 
     Raises TypeError for anything that is not a string; ValueError for an unknown name; the message lists the options
-    and suggests the nearest.
+    and suggests the nearest, unless there is a remedy.
     """
     if type(value) is str and value in options:
         return value
     known = list(options)
     expected = f"{name}: expected one of " + ", ".join(map(repr, known))
     if not isinstance(value, str):
-        raise TypeError(f"{expected}, got {shown(value)}")
+        raise TypeError(f"{expected}, got {shown(value)}{remedy}")
     if value in known:
         return value
-    raise ValueError(f"{expected}, got {shown(value)}{did_you_mean(value, known)}")
+    raise ValueError(f"{expected}, got {shown(value)}{remedy or did_you_mean(value, known)}")
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
@@ -350,6 +351,11 @@ def refuse_table(name: str, table: Any, expected: str) -> None:
     raise TypeError(f"{expected}, got {came}; {remedy}")
 
 
+def is_sparse(value: Any) -> bool:
+    """Whether this is a sparse matrix, of SciPy's or alike."""
+    return hasattr(value, "toarray") and hasattr(value, "nnz")
+
+
 def refuse_foreign(name: str, value: Any, expected: str, shape: Shape | None = None) -> None:
     """Refuse anything that is neither an array nor a list nor, to NumPy, an array of numbers."""
     if isinstance(value, list | tuple | range):
@@ -359,7 +365,7 @@ def refuse_foreign(name: str, value: Any, expected: str, shape: Shape | None = N
         came, remedy = "a masked array", UNMASK.format(name=name)
     elif isinstance(value, np.matrix):
         came, remedy = "a np.matrix", f"pass np.asarray({name})"
-    elif hasattr(value, "toarray") and hasattr(value, "nnz"):
+    elif is_sparse(value):
         came, remedy = "a sparse matrix", f"use {name}.toarray()"
     elif isinstance(value, numbers.Number | np.generic):
         if shape is None or all(size == 1 or isinstance(size, str) for size in shape):

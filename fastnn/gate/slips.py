@@ -6,13 +6,20 @@ The check costs 0.2 us a call, so operations on arrays and a network's methods f
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
+
+from fastnn.gate import checks
 
 Callee = TypeVar("Callee", bound=Callable[..., Any])
 
 RATE = "pass optimizer=fastnn.SGD(lr=0.1) or another optimizer"
 PART = "divide the samples by fastnn.datasets.train_test_split, and pass validation_data=(x, t)"
+# What to do instead of asking a network for an attribute of other libraries' models.
+ATTRIBUTES = {
+    "predict_proba": "; pass the outputs of predict to fastnn.softmax",
+    "train": "; call fit, or step for one batch",
+}
 # For each foreign name: our arguments.
 _OURS = {
     "T_max": "epochs", "X": "x", "alpha": "lr slope", "beta": "delta", "clipnorm": "clip_norm",
@@ -20,9 +27,10 @@ _OURS = {
     "filename": "path", "filepath": "path", "train_time_interval": "every_seconds",
     "eps": "epsilon h", "epsilon": "h", "gamma": "factor rate",
     "in_features": "inputs", "iterations": "step_num epochs", "kernel_initializer": "init",
-    "max_iter": "epochs step_num", "n_epochs": "epochs", "n_estimators": "n", "n_iter": "epochs step_num",
+    "max_iter": "epochs step_num", "n_epochs": "epochs", "n_estimators": "n", "n_init": "n",
+    "n_iter": "epochs step_num",
     "n_splits": "folds", "negative_slope": "slope", "num_classes": "classes", "num_epochs": "epochs",
-    "num_steps": "step_num steps", "out_features": "outputs", "p": "rate", "random_state": "rng",
+    "num_steps": "step_num steps", "out_features": "outputs", "p": "rate", "random_state": "rng", "restarts": "n",
     "rho": "decay", "seed": "rng", "sigma": "deviation", "step": "every", "step_size": "every lr",
     "test_size": "test_fraction", "units": "outputs", "x0": "init_x", "y": "t", "y_pred": "predicted y",
     "y_true": "t",
@@ -62,6 +70,9 @@ def _answering(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     parameters = inspect.signature(function).parameters
     takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
     names = [one for one in parameters if one != "self"]
+    unnamed = [one.name for one in parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD and one.name != "self"]
+    takes_any = any(one.kind is one.VAR_POSITIONAL for one in parameters.values())
+    is_method = "self" in parameters
 
     @functools.wraps(function)
     def answering(*arguments: Any, **options: Any) -> Any:
@@ -69,13 +80,34 @@ def _answering(function: Callable[..., Any], name: str) -> Callable[..., Any]:
             return function(*arguments, **options)
         except TypeError:
             unknown = [] if takes_all else [option for option in options if option not in parameters]
-            if not unknown:
+            given = arguments[is_method:]
+            if not unknown and (takes_any or len(given) <= len(unnamed)):
                 raise
         # Outside the handler: Python's own message is of no use.
+        if not unknown:
+            raise TypeError(f"{name}: {_too_many(given, unnamed, names)}")
         expected = f"expected arguments out of {', '.join(names)}" if names else "expected no arguments"
         raise TypeError(f"{name}: {expected}, got {unknown[0]}; {remedy(unknown[0], names)}")
 
     return answering
+
+
+def _too_many(given: tuple[Any, ...], unnamed: Sequence[str], names: Sequence[str]) -> str:
+    """The sentence about more arguments without a name than there are."""
+    if not names:
+        return f"expected no arguments, got {checks.shown(given[0])}; leave it out"
+    count = f"{len(unnamed)} argument{'s' * (len(unnamed) != 1)}"
+    others = [f"{name}=" for name in names if name not in unnamed]
+    remedy = f"pass the others by name: {', '.join(others)}" if others else "leave the others out"
+    return f"expected at most {count} without a name, {', '.join(unnamed)}, got {len(given)}; {remedy}"
+
+
+def unknown_attribute(name: str, known: Iterable[str], why: str = "") -> str:
+    """The sentence about an attribute that a network does not have; known: the ones that it has."""
+    problem = f"Network: expected the name of an attribute, got {name}{why}"
+    if name.startswith("_"):
+        return problem
+    return problem + (ATTRIBUTES.get(name) or checks.did_you_mean(name, [one for one in known if one[0] != "_"]))
 
 
 def remedy(came: str, names: Sequence[str]) -> str:

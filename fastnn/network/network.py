@@ -5,7 +5,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -21,10 +21,10 @@ from fastnn.engine.samples import Prepared
 from fastnn.engine.workspace import NO_ORDER
 from fastnn.errors import TrainingDivergedError
 from fastnn.exchange.exchangeable import Exchangeable
-from fastnn.gate import arrays, checks, notes
+from fastnn.gate import arrays, notes
 from fastnn.gate.arrays import Array
 from fastnn.gate.names import DifferenceMethod, LossName, Step
-from fastnn.gate.slips import answers_slips
+from fastnn.gate.slips import answers_slips, unknown_attribute
 from fastnn.layers import Layer
 from fastnn.losses import Loss, check_outputs
 from fastnn.network import passes, training
@@ -126,10 +126,14 @@ class Network(Exchangeable):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if type(self) is Network and name not in KNOWN and not name.startswith("_"):
-            came = f"{name}, which nothing would read{checks.did_you_mean(name, sorted(KNOWN))}"
             remedy = "pass a learning rate as optimizer=fastnn.SGD(lr=0.1), and keep values of your own in a subclass"
-            raise AttributeError(f"Network: expected the name of an attribute, got {came}; {remedy}")
+            raise AttributeError(f"{unknown_attribute(name, sorted(KNOWN), ', which nothing would read')}; {remedy}")
         super().__setattr__(name, value)
+
+    if not TYPE_CHECKING:  # or checkers would take any name
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(unknown_attribute(name, dir(Network)), name=name, obj=self)
 
     @property
     def engine(self) -> Engine:

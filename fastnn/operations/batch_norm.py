@@ -272,6 +272,9 @@ class BatchNorm(Layer):
     link = _Normalized()
 
     def __post_init__(self) -> None:
+        if isinstance(self.momentum, int) and self.momentum > 1:
+            expected = "momentum: expected a finite number of at least 0.0 and below 1.0"
+            raise ValueError(f"{expected}, got {self.momentum}; BatchNorm finds its width itself")
         object.__setattr__(self, "momentum", arrays.real("momentum", self.momentum, minimum=0.0, below=1.0))
         object.__setattr__(self, "epsilon", arrays.real("epsilon", self.epsilon, above=0.0))
 
