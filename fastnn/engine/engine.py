@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fastnn.engine import finite, observation, predictions, threads
+from fastnn.engine.finite import Look
 from fastnn.engine.indexing import Index
 from fastnn.engine.inputs import InputScale
 from fastnn.engine.interpreters import forward, jobs, training
@@ -138,15 +139,19 @@ class Engine:
         predictions.predict_rows(self, x, y.reshape(len(x), self.outputs), False)
         return y
 
-    def prepare(self, x: Any, t: Any, check_finite: bool, names: tuple[str, str] = ("x", "t")) -> Prepared:
+    def prepare(
+        self, x: Any, t: Any, check_finite: bool, names: tuple[str, str] = ("x", "t"), look: Look = finite.check_finite
+    ) -> Prepared:
         """Data and targets as kernels take them: x (N, D), labels (N,) or empty, dense (N, K) or empty."""
-        x = self.prepare_rows(names[0], x, check_finite)
+        x = self.prepare_rows(names[0], x, check_finite, look=look)
         if not isinstance(x, RowsOnDemand):
             # Data that are parameters would change while they are read.
             x = x.copy() if np.may_share_memory(x, self.values) else x[:]
         return x, *self.prepare_targets(names[1], t, len(x), check_finite)
 
-    def prepare_rows(self, name: str, x: Any, check_finite: bool, allow_empty: bool = False) -> Samples:
+    def prepare_rows(
+        self, name: str, x: Any, check_finite: bool, allow_empty: bool = False, look: Look = finite.check_finite
+    ) -> Samples:
         """Data as kernels take them: (N, D), times the input scale; bytes stay bytes, which kernels scale."""
         options = self._options(check_finite)
         if sparse.is_sparse(x):
@@ -157,7 +162,7 @@ class Engine:
         is_finite = options.pop("finite")
         x = arrays.floats(name, x, ("N", *self.input_shape), **options, allow_empty=allow_empty)
         if is_finite:
-            finite.check_finite(name, x, self.n_threads)
+            look(name, x, self.n_threads)
             self.input_scale.check_finite(name, x)
         return self.input_scale.of(x).reshape(len(x), self.inputs)
 

@@ -1,6 +1,7 @@
 """Whether large arrays hold NaN or infinity: all threads look."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from fastnn.gate.arrays import Array
 FEWEST_ELEMENTS = 1 << 18
 MOST_ELEMENTS = 1 << 28  # in one call, which cannot be interrupted
 WORK = 1.0  # for each element, when it is asked whether threads pay
+Look: TypeAlias = Callable[[str, Array, int | None], None]  # a function like check_finite, for arrays of floats
 
 
 def all_finite(x: Array, n_threads: int | None) -> bool:

@@ -1,13 +1,15 @@
 """An index of the elements that are not 0, made once for data that are mostly zeros."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn.engine import threads
+from fastnn.engine import finite, threads
 from fastnn.engine.inputs import is_bytes
 from fastnn.engine.interpreters import indexing
 from fastnn.engine.plan import Plan
+from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.kernels.matmul import FEW_STEPS
 
@@ -39,8 +41,42 @@ def index_for(plan: Plan, x: Array, rows: int, n_threads: int, scale: Any = ONE)
 
     x may be bytes; then the index holds them times the scale, in its dtype.
     """
-    takes_it = rows > FEW_STEPS and plan.layers[0].units.indexed_forward is not None
-    return index_of(x, n_threads, scale) if takes_it else None
+    return index_of(x, n_threads, scale) if _takes_index(plan, rows) else None
+
+
+def _takes_index(plan: Plan, rows: int) -> bool:
+    return rows > FEW_STEPS and plan.layers[0].units.indexed_forward is not None
+
+
+class FirstLook:
+    """A look for NaN and infinity in data that also makes their index, so that memory is read once less.
+
+    batch_size: as the user gave it.
+
+    Attributes
+    ----------
+    index : Index or None
+        What `index_for` would return, where it `serves`.
+    """
+
+    def __init__(self, plan: Plan, batch_size: Any) -> None:
+        self.takes_index = _takes_index(plan, batch_size if isinstance(batch_size, int) else FEW_STEPS + 1)
+        self.index: Index | None = None
+        self._is_made = False
+
+    def serves(self, rows: int) -> bool:
+        """Whether the index is known for batches of `rows` rows."""
+        return self._is_made and rows > FEW_STEPS
+
+    def __call__(self, name: str, x: Array, n_threads: int | None) -> None:
+        """As `finite.check_finite`."""
+        if self.takes_index and _is_large_and_sparse(x):
+            parts = threads.at_most(n_threads)
+            rows = x.reshape(len(x), -1)
+            self.index = listed(rows, parts, refuse=lambda: arrays.check_finite(name, x, arrays.CHECK_FINITE))
+            self._is_made = True
+        else:
+            finite.check_finite(name, x, n_threads)
 
 
 def index_of(x: Array, n_threads: int, scale: Any = ONE) -> Index | None:
@@ -48,11 +84,11 @@ def index_of(x: Array, n_threads: int, scale: Any = ONE) -> Index | None:
 
     It takes at most two thirds of the memory of x in floats, and 8 bytes for each row.
     """
-    return listed(x, n_threads, scale) if x.size >= FEWEST_ELEMENTS and _looks_sparse(x) else None
+    return listed(x, n_threads, scale) if _is_large_and_sparse(x) else None
 
 
-def listed(x: Array, n_threads: int, scale: Any = ONE) -> Index | None:
-    """The index of x (N, D), if two of three elements are 0; else None."""
+def listed(x: Array, n_threads: int, scale: Any = ONE, refuse: Callable[[], None] | None = None) -> Index | None:
+    """The index of x (N, D), if two of three elements are 0; else None. refuse: called if x is not finite."""
     starts, depth = np.zeros(len(x) + 1, np.intp), x.shape[1]
     of_bytes = is_bytes(x)
     if of_bytes:
@@ -60,6 +96,10 @@ def listed(x: Array, n_threads: int, scale: Any = ONE) -> Index | None:
         threads.run(indexing.count_bytes_part, WORK * x.size, address, depth, starts[1:], n_threads=n_threads)
     else:
         threads.run(indexing.count_part, WORK * x.size, x, starts[1:], n_threads=n_threads)
+    if starts.min() < 0:
+        if refuse is not None:
+            refuse()
+        np.maximum(starts, ~starts, out=starts)
     np.cumsum(starts, out=starts)
     if starts[-1] > MOST_ELEMENTS * x.size:
         return None
@@ -81,7 +121,9 @@ def index_of_stored(values: Array, columns: Array, starts: Array) -> Index:
     return Index(pairs, starts)
 
 
-def _looks_sparse(x: Array) -> bool:
-    """Whether a sample of the elements, spread evenly by the golden ratio, is mostly 0."""
+def _is_large_and_sparse(x: Array) -> bool:
+    """Whether an index may pay: a sample of the elements, spread evenly by the golden ratio, is mostly 0."""
+    if x.size < FEWEST_ELEMENTS:
+        return False
     places = (np.arange(1, SAMPLES + 1) * 0.6180339887498949 % 1.0 * x.size).astype(np.intp)
     return bool(np.count_nonzero(x.reshape(-1)[places]) <= MOST_ELEMENTS * SAMPLES)

@@ -19,6 +19,7 @@ from fastnn.kernels import additions, lists, simd
 from fastnn.kernels.compile import kernel
 from fastnn.kernels.matmul import CHAIN, DEEP, add_to, chain_of
 from fastnn.kernels.processor import VECTOR_BYTES
+from fastnn.kernels.rows import all_finite
 from fastnn.kernels.views import elements, part, vector_at
 
 ROW_BLOCK = 128  # rows that are multiplied together
@@ -87,13 +88,16 @@ def list_rows(x: Any, first: int, last: int, starts: Any, pairs: Any) -> None:
 
 @kernel
 def count_elements(x: Any, first: int, last: int, counts: Any) -> None:
-    """counts[n] = how many elements of row n of x are not 0, for the rows [first, last)."""
+    """counts[n] = how many elements of row n of x are not 0, or that in ones' complement if they are not all finite.
+
+    For the rows [first, last).
+    """
     flat, depth = elements(x), x.shape[1]
     for n in range(first, last):
         count, row = 0, part(flat, n * depth, depth)
         for k in range(depth):
             count += 1 if row[k] != x.dtype.type(0.0) else 0
-        counts[n] = count
+        counts[n] = count if all_finite(row) else ~count
 
 
 @kernel

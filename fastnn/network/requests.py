@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from fastnn.engine import finite
 from fastnn.engine.engine import lone_row
+from fastnn.engine.indexing import FirstLook
 from fastnn.engine.samples import Prepared
 from fastnn.engine.workspace import NO_WEIGHTS
 from fastnn.gate import arrays, checks, sparse
@@ -93,11 +95,17 @@ def source_of(
             if weight is not None:
                 raise ValueError(f"{name}: expected none with an iterable of batches, got one; pass arrays x and t")
         return Batches(network, x, check_finite)
-    in_file = is_in_file(network, x)
-    data = rows_in_file(network, x, t, check_finite) if in_file else network.engine.prepare(x, t, check_finite)
+    engine, in_file, look = network.engine, is_in_file(network, x), None
+    if in_file:
+        data = rows_in_file(network, x, t, check_finite)
+    else:
+        if engine.is_own_loss and engine.input_scale.is_one:
+            look = FirstLook(engine.plan, batch_size)
+        data = engine.prepare(x, t, check_finite, look=look or finite.check_finite)
     size = rows_of_batch(network, len(data[0]), batch_size)
     weights = weights_over_mean(network, data, sample_weight, class_weight)
-    return (RowsOfFile if in_file else Rows)(network, data, weights, size, arrays.flag("shuffle", shuffle))
+    given = network, data, weights, size, arrays.flag("shuffle", shuffle)
+    return RowsOfFile(*given) if in_file else Rows(*given, look)
 
 
 def rows_of_batch(network: "Network", rows: int, batch_size: int | None) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastnn.engine import threads
 from fastnn.engine.engine import lone_row
-from fastnn.engine.indexing import Index, index_for
+from fastnn.engine.indexing import FirstLook, Index, index_for
 from fastnn.engine.samples import ByteRows, Prepared, Samples, SparseRows, parts_of
 from fastnn.engine.workspace import NO_ORDER, NO_WEIGHTS
 from fastnn.gate import checks
@@ -42,7 +42,16 @@ class Rows:
         The rows; the samples of an epoch and its batches.
     """
 
-    def __init__(self, network: "Network", data: Prepared, weights: Array, batch_size: int, shuffled: bool) -> None:
+    # Six parameters, of which a fit has the last one from its check of the data.
+    def __init__(
+        self,
+        network: "Network",
+        data: Prepared,
+        weights: Array,
+        batch_size: int,
+        shuffled: bool,
+        look: FirstLook | None = None,
+    ) -> None:
         self.network, self.data, self.weights, self.batch_size = network, data, weights, batch_size
         self.rows = len(data[0])
         self.order = np.arange(self.rows, dtype=np.intp) if shuffled else NO_ORDER
@@ -54,7 +63,8 @@ class Rows:
         self.most = self.batches  # of a call
         self.described: dict[str, str] = {}
         self.pins = pinned(*parts_of(data[0]), *data[1:])  # callbacks can reach the arrays behind these views
-        self.index: Index | None = self._made_index()
+        is_made = look is not None and look.serves(batch_size)
+        self.index: Index | None = look.index if look is not None and is_made else self._made_index()
         self._is_new = True  # nobody can have written into the data since
 
     def look_again(self, by_batch: bool) -> None:

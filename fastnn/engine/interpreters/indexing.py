@@ -20,7 +20,7 @@ def finite_part(part: int, parts: int, values: Vector, fine: Indices) -> None:
 
 @door_of_parts
 def count_part(part: int, parts: int, x: Matrix, counts: Indices) -> None:
-    """counts (N,) = the elements of each row of x (N, D) that are not 0."""
+    """counts (N,) = the elements of each row of x (N, D) that are not 0; see count_elements."""
     count_elements(x, share(x.shape[0], part, parts), share(x.shape[0], part + 1, parts), counts)
 
 
