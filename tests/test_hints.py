@@ -145,6 +145,11 @@ SLIPS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         TypeError,
         "got dtype int64; pass np.array(x, dtype=float)",
     ),
+    (
+        lambda: fastnn.cross_validate(lambda rng: network(), CSR, LABELS, 2, standardize=True),
+        TypeError,
+        "standardize: expected False for a sparse matrix, whose zeros would not stay zeros, got True; leave it out",
+    ),
     (lambda: fastnn.numerical_gradient(squares, CSR), TypeError, "got a sparse matrix; use x.toarray()"),
     (
         lambda: network().predict([CSR[:1], CSR[1:]]),

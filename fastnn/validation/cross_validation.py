@@ -10,7 +10,7 @@ import numpy as np
 from fastnn.datasets.folds import k_fold
 from fastnn.datasets.splits import TwoParts
 from fastnn.datasets.standardize import Standardize
-from fastnn.gate import arrays, checks
+from fastnn.gate import arrays, checks, sparse
 from fastnn.gate.arrays import Array
 from fastnn.network.factories import (
     Factory,
@@ -163,6 +163,9 @@ def cross_validate(
     """
     options = check_fit_options(cross_validate, fit_options, "validation_data")
     standardize = arrays.flag("standardize", standardize)
+    if standardize and sparse.is_sparse(x):
+        expected = "standardize: expected False for a sparse matrix, whose zeros would not stay zeros"
+        raise TypeError(f"{expected}, got True; leave it out, or pass x.toarray()")
     generator = arrays.generator("rng", rng)
     parts, count = _folds(x, t, folds, generator)
     parallel, workers = check_parallel(parallel, n_jobs), count_workers(n_jobs, count)
