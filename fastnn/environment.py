@@ -2,6 +2,7 @@
 
 import os
 import platform
+import types
 from collections.abc import Sequence
 from typing import Any
 
@@ -168,6 +169,13 @@ def _use_everything(dtype: arrays.DType, rows: int) -> None:
     if sparse is not None:
         samples.SparseRows(sparse, 2)[:rows]
     samples.ByteRows(in_bytes, InputScale(1.0, dtype)).fill(0, x, None)
+    stored = {
+        "data": np.ones(rows, dtype),
+        "indices": np.zeros(rows, np.int32),
+        "indptr": np.arange(rows + 1, dtype="i4"),
+    }
+    matrix = types.SimpleNamespace(format="csr", ndim=2, shape=(rows, 2), **stored)  # SciPy is no dependency
+    indexing.index_of_matrix(matrix, 2, dtype, 1.0, True)
     Network([Affine(2, 2)], rng=0, dtype=dtype, input_scale=2.0).predict(x)
     network = Network([Affine(2, 2), Sigmoid()], rng=0, dtype=dtype)
     network.step(x, t, SGD(0.0))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 import fastnn
 from fastnn import Affine, Network, Regularization, operations
@@ -104,6 +105,9 @@ def results_of_layers(dtype: Any) -> Iterator[tuple[str, Any]]:
         net.fit(pixels, t, epochs=2, batch_size=100, rng=0, progress=False)
         yield "floats with a scale", [net.predict(x[:rows]) for rows in (1, 1, 50)]
         yield "bytes", [*net.params.values(), net.predict(pixels), net.loss(pixels, t)]
+    matrix = scipy.sparse.csr_array(np.where(x < 1.0, 0, x).astype(dtype))
+    net = Network([Affine(784, 50), fastnn.Relu(), Affine(50, K)], rng=0, dtype=dtype)
+    yield "a matrix of SciPy's", [net.predict(matrix), net.predict(matrix[:2])]
     index = indexing.listed(np.where(x < 1.0, 0, x).astype(dtype), 2)
     assert index is not None
     yield "rows of an index", [SparseRows(index, 784)[3:9]]

@@ -8,6 +8,7 @@ import numpy as np
 from fastnn.engine import finite, threads
 from fastnn.engine.inputs import is_bytes
 from fastnn.engine.interpreters import indexing
+from fastnn.engine.interpreters.stored import list_stored_part
 from fastnn.engine.plan import Plan
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
@@ -19,6 +20,7 @@ MOST_ELEMENTS = 1 / 3  # of a row that are not 0, on average
 WORK = 4.0  # for each element, when it is asked whether threads pay
 FILLING = 1.0  # for each element of rows that are made dense
 ONE = np.float32(1.0)
+WIDTHS = np.dtype(np.int32), np.dtype(np.int64)  # of the integers in a matrix of SciPy's
 
 
 class Index(NamedTuple):
@@ -119,6 +121,26 @@ def index_of_stored(values: Array, columns: Array, starts: Array) -> Index:
     pairs[0 : 2 * values.size : 2] = values
     pairs.view(np.int32 if values.itemsize == 4 else np.int64)[1 : 2 * values.size : 2] = columns
     return Index(pairs, starts)
+
+
+def index_of_matrix(x: Any, columns: int, dtype: Any, scale: float, finite: bool) -> Index | None:
+    """The index of a user's CSR matrix times a scale; None where the gate should convert or refuse something.
+
+    finite: whether the products must be.
+    """
+    if x.format != "csr" or x.ndim != 2 or x.shape[1] != columns or not arrays.is_plain(x.data, dtype):
+        return None
+    values, numbers, given = x.data, x.indices, x.indptr
+    are_adjacent = all(type(one) is np.ndarray and one.ndim == 1 and one.flags.carray for one in (numbers, given))
+    if not are_adjacent or numbers.dtype != given.dtype or numbers.dtype not in WIDTHS or given.size != x.shape[0] + 1:
+        return None
+    count = int(given[-1])
+    if values.ndim != 1 or not 0 < count <= min(values.size, numbers.size):
+        return None
+    pairs, starts, fine = np.empty(2 * count, dtype), np.zeros(given.size, np.intp), np.ones(1, np.intp)
+    source = values, numbers.ctypes.data, given.ctypes.data, numbers.itemsize
+    threads.run(list_stored_part, WORK * count, *source, columns, scale, finite, pairs, starts, fine)
+    return Index(pairs, starts) if fine[0] else None
 
 
 def _is_large_and_sparse(x: Array) -> bool:

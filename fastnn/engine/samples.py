@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fastnn.engine import threads
-from fastnn.engine.indexing import FILLING, Index, index_of_stored
+from fastnn.engine.indexing import FILLING, Index, index_of_matrix, index_of_stored
 from fastnn.engine.inputs import InputScale, is_bytes
 from fastnn.engine.interpreters import indexing
 from fastnn.gate import checks, sparse
@@ -87,6 +87,9 @@ def sparse_rows(name: str, x: Any, shape: tuple[int, ...], scale: InputScale, **
     if len(shape) > 1:
         expected = f"{name}: expected an array of shape (N, {', '.join(map(str, shape))})"
         raise TypeError(f"{expected}, got a sparse matrix; pass {name}.toarray(), in that shape")
+    index = index_of_matrix(x, shape[0], options["dtype"], scale.factor, options["finite"])
+    if index is not None:
+        return SparseRows(index, shape[0])
     values, columns, starts, (_, width) = sparse.compressed(name, x, shape[0], **options)
     if options["finite"]:
         scale.check_finite(f"{name}.data", values)
