@@ -306,6 +306,28 @@ def test_bad_arguments(changed: dict[str, Any], message: str) -> None:
         fastnn.cross_validate(**arguments)
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_standardized_columns_are_not_scaled_again(n_jobs: int) -> None:
+    trained: list[Any] = []
+
+    def scaling(rng: np.random.Generator) -> Network:
+        return Network([Affine(4, 3)], rng=rng, input_scale=0.5)
+
+    def told(network: Network, history: Any) -> None:
+        trained.append(network)
+
+    options: Any = {"rng": 0, "n_jobs": n_jobs, "callbacks": [told], "epochs": 1}
+    message = (
+        "network_factory: expected networks with the input_scale 1.0, got 0.5, which would scale standardized columns "
+        "again; leave out either standardize or input_scale"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        fastnn.cross_validate(scaling, X, T, 2, standardize=True, **options)
+    assert not trained
+    fastnn.cross_validate(scaling, X, T, 2, **options)
+    assert len(trained) == 2
+
+
 def test_networks_that_differ() -> None:
     hidden = iter([3, 5, 7])
     result = fastnn.cross_validate(

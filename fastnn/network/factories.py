@@ -38,13 +38,16 @@ REMEDIES = {
 
 
 class Factory:
-    """Makes networks by a user's function; refuses anything but a new network like the earlier ones."""
+    """Makes networks by a user's function; refuses anything but a new network like the earlier ones.
 
-    def __init__(self, function: Any) -> None:
+    is_standardized: whether they get standardized inputs, which a network must not scale again.
+    """
+
+    def __init__(self, function: Any, is_standardized: bool = False) -> None:
         if not checks.can_be_called(function, 1):
             expected = "network_factory: expected a function that takes a numpy Generator and returns a new network"
             raise TypeError(f"{expected}, got {checks.shown(function)}; {EXAMPLE}")
-        self.function = function
+        self.function, self.is_standardized = function, is_standardized
         self.made: weakref.WeakSet[Network] = weakref.WeakSet()
         self.kind: tuple[Any, ...] | None = None
 
@@ -58,6 +61,10 @@ class Factory:
             came = "the same one again" if network in self.made else "one that was trained before"
             reason = "it may have learned from samples that it must not see"
             raise ValueError(f"network_factory: expected a new network at each call, got {came}; {reason}: {EXAMPLE}")
+        if self.is_standardized and not network.engine.input_scale.is_one:
+            came = f"{network.input_scale}, which would scale standardized columns again"
+            remedy = "leave out either standardize or input_scale"
+            raise ValueError(f"network_factory: expected networks with the input_scale 1.0, got {came}; {remedy}")
         shapes = network.input_shape, network.output_shape
         kind = (
             *(shape[0] if len(shape) == 1 else shape for shape in shapes),

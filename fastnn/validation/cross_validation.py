@@ -127,7 +127,8 @@ def cross_validate(
         Decides the folds, the initial weights and the order of the samples: first the folds are drawn, then each has a
         generator of its own, `rng.spawn(1)[0]`, for `network_factory` and then for `fit`.
     standardize : bool
-        Whether columns are scaled by `datasets.Standardize`, fitted to each fold's training part alone.
+        Whether columns are scaled by `datasets.Standardize`, fitted to each fold's training part alone. It takes no
+        networks with an `input_scale`, which would scale the columns again.
     n_jobs : int, optional
         Folds trained at the same time, on Python threads that share the `get_num_threads()` threads; by default as many
         as these. The results' bits do not depend on it. Callbacks are called in these threads; Ctrl-C is answered at
@@ -181,7 +182,7 @@ def cross_validate(
         Task(generator.spawn(1)[0], *train, test)
         for train, test in (_standardized(*pair) if standardize else pair for pair in parts)
     )
-    measured = train_several(Factory(network_factory), tasks, measure, options, workers, parallel)
+    measured = train_several(Factory(network_factory, standardize), tasks, measure, options, workers, parallel)
     if not measured:
         raise ValueError("folds: expected at least one, got none; note that an iterator can be used only once")
     losses, accuracies, histories = zip(*measured, strict=True)
