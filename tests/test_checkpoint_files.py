@@ -166,6 +166,11 @@ OTHERS: list[tuple[str, dict[str, Any], str, str]] = [
     ("rng", {"rng": 3}, "2", "3"),
     ("initial_epoch", {"initial_epoch": 1}, "0", "1"),
     ("x", {"x": CHANGED}, "an array (26, 5) with the checksum ", "an array (26, 5) with the checksum "),
+    ("rng", {"x": CHANGED, "rng": 3}, "2", "3"),  # by which the data were drawn, perhaps
+    ("rng", {"t": T[::-1].copy(), "rng": np.random.default_rng(3)}, "2", "3"),
+    ("x", {"x": CHANGED, "rng": np.random.default_rng(2)}, "an array (26, 5) with", "an array (26, 5) with"),
+    ("x", {"x": CHANGED, "rng": None}, "an array (26, 5) with", "an array (26, 5) with"),
+    ("batch_size", {"batch_size": 7, "rng": np.random.default_rng(3)}, "8", "7"),
     ("x", {"x": X[:25], "t": T[:25]}, "an array (26, 5) with", "an array (25, 5) with"),
     ("t", {"t": T[::-1].copy()}, "an array (26,) with", "an array (26,) with"),
     ("validation_data", {"validation_data": None}, "an array (9, 5) with", "none"),

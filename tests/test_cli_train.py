@@ -311,3 +311,14 @@ def test_train_goes_on_from_a_checkpoint(tmp_path: pathlib.Path, capsys: Output)
     for history in (found["history"], expected["history"]):
         del history["seconds"]
     assert found == expected
+
+
+def test_resume_with_another_seed_names_it(tmp_path: pathlib.Path, capsys: Output) -> None:
+    """Not the checksum of the data, which the seed splits."""
+    path = str(tmp_path / "run.npz")
+    more = [*SHORT, "--checkpoint", path, "--resume", "--quiet"]
+    assert main([*more, "--seed", "5"]) == 0
+    capsys.readouterr()
+    assert main([*more, "--seed", "6"]) == 1
+    said = f"fastnn: error: --seed: expected 5, as in the run of {path}, got 6; pass the same, or train its weights "
+    assert capsys.readouterr().err.startswith(said)

@@ -29,7 +29,7 @@ OPTIONS = {
     "batch_size": "--batch-size", "class_weight": "--class-weight", "epochs": "--epochs", "folder": "--data",
     "l1": "--l1", "l2": "--l2", "lr": "--lr", "metrics": "--metrics", "momentum": "--momentum",
     "monitor": "monitor= of --early-stopping or --checkpoint", "most_categories": "--most-categories",
-    "n": "--threads", "rate": "--dropout", "sample_weight": "--sample-weight", "seed": "--seed",
+    "n": "--threads", "rate": "--dropout", "rng": "--seed", "sample_weight": "--sample-weight", "seed": "--seed",
     "test_fraction": "--validation",
 }  # fmt: skip
 INTERRUPTED, READER_GONE = 130, 141  # what shells report for a program ended by SIGINT or SIGPIPE

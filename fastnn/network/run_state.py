@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 # The bounds of the places that generators keep: NumPy does not check them, and would read beside their arrays.
 PLACES = {"pos": 624, "buffer_pos": 4}
 MOST = 2**53
+MOST_SEED = 2**64
 ROWS_AT_ONCE = 4096  # of bytes, whose checksum is taken
+DATA = "x", "t", "sample_weight", "validation_data"  # which a program may draw by its seed
 NEW_SETTINGS = {"input_scale": "1.0"}  # which came later, with their values before
 
 
@@ -34,13 +36,23 @@ def tree_of(run: "Run") -> dict[str, Any]:
         "settings": settings_of(run),
         "position": vars(run.position),
         "history": history,
-        "generator": {"now": generator.bit_generator.state, "before_order": run.before_order},
+        "generator": {
+            "now": generator.bit_generator.state,
+            "before_order": run.before_order,
+            "seed": seed_of(generator),
+        },
         **{
             argument: {name: one.state(run.network) for name, one in found.items()}
             for argument, found in stateful_parts(request).items()
         },
         "files": [saver.files for saver in run.savers],
     }
+
+
+def seed_of(generator: np.random.Generator) -> int | None:
+    """The seed that a user gave a generator; None for one that the system drew, whose 128 bits tell nobody anything."""
+    seed = getattr(getattr(generator.bit_generator, "seed_seq", None), "entropy", None)
+    return int(seed) if isinstance(seed, int | np.integer) and seed < MOST_SEED else None
 
 
 def stateful_parts(request: Request) -> dict[str, dict[str, Any]]:
@@ -128,15 +140,24 @@ def _pieces(x: Samples) -> Iterable[Array]:
 # --- going on ---
 
 
-def refuse_other_settings(path: str, there: Any, here: Mapping[str, str]) -> None:
-    """Refuse to go on with other arguments than a checkpoint's: the bits would be no longer the run's."""
+def refuse_other_settings(path: str, tree: Mapping[str, Any], run: "Run") -> None:
+    """Refuse to go on with other arguments than a checkpoint's: the bits would be no longer the run's.
+
+    Where data differ and their seeds do, the latter are named: they say more than the checksums of data.
+    """
+    there, here = tree.get("settings"), settings_of(run)
     there = NEW_SETTINGS | there if isinstance(there, dict) else there
     if not isinstance(there, dict) or there.keys() != here.keys():
         raise ModelFileError(f"{path}: settings: expected {', '.join(here)}, got others; {REPAIR}")
     for name, wanted in there.items():
-        if wanted != here[name] and not (name == "rng" and "any" in (wanted, here[name])):
+        came = here[name]
+        if wanted != came and not (name == "rng" and "any" in (wanted, came)):
+            generator, seed = tree.get("generator"), seed_of(run.request.generator)
+            before = generator.get("seed") if isinstance(generator, dict) else None  # none in earlier files
+            if name in DATA and isinstance(before, int) and seed not in (None, before):
+                name, wanted, came = "rng", checks.shown(before), str(seed)
             remedy = f"pass the same, or train its weights anew: fastnn.load({path!r}), and fit without resume"
-            raise ValueError(f"{name}: expected {wanted}, as in the run of {path}, got {here[name]}; {remedy}")
+            raise ValueError(f"{name}: expected {wanted}, as in the run of {path}, got {came}; {remedy}")
 
 
 def go_on(run: "Run", path: str, tree: Mapping[str, Any], snapshot: Snapshot) -> None:

@@ -95,8 +95,7 @@ class Found(NamedTuple):
 
     def check(self, run: "Run") -> None:
         """Refuse a run that is not the checkpoint's."""
-        there = self.tree.get("settings")
-        run_state.refuse_other_settings(self.path, there, run_state.settings_of(run))
+        run_state.refuse_other_settings(self.path, self.tree, run)
         own = header.shapes_in(run.network), run.network.dtype
         if (self.described.shapes, self.described.dtype) != own:  # which no file of Checkpoint has
             raise ModelFileError(f"{self.path}: expected the layers of its settings, got others; {REPAIR}")
