@@ -15,10 +15,11 @@ import fastnn
 from fastnn import Affine, Checkpoint, EarlyStopping, Network
 from fastnn.network import saving
 from tests import shapes
-from tests.model_files import HEADER, REPAIR, bits, members, write_members
+from tests.model_files import HEADER, bits, members, write_members
 
 X, T = shapes.numbers(3, 26, 5, dtype=np.float32), shapes.targets("labels", 26, 3, np.float32)
 TRAINING = "training.json"
+REPAIR = "use an intact copy, or train anew, without resume"
 
 
 def options(generator: Any = np.random.PCG64) -> dict[str, Any]:
@@ -48,11 +49,11 @@ def edit(path: pathlib.Path, change: Callable[[Any], object]) -> None:
     write_members(path, {**found, TRAINING: json.dumps(content).encode()})
 
 
-def refused(path: pathlib.Path, sentence: str) -> None:
-    """Assert that fit refuses the file with a sentence that begins so, and changes nothing."""
+def refused(path: pathlib.Path, sentence: str, end: str = "") -> None:
+    """Assert that fit refuses the file with a sentence that begins and ends so, and changes nothing."""
     net, own = network(), options()
     before, state, history = bits(net), own["rng"].bit_generator.state, net.history
-    with pytest.raises(fastnn.ModelFileError, match=f"^{re.escape(str(path))}: {re.escape(sentence)}"):
+    with pytest.raises(fastnn.ModelFileError, match=f"^{re.escape(str(path))}: {re.escape(sentence)}.*{end}$"):
         net.fit(X, T, resume=path, **own)
     assert (bits(net), own["rng"].bit_generator.state, net.history) == (before, state, history)
 
@@ -109,6 +110,21 @@ def test_a_training_that_cannot_be(change: Callable[[Any], object], sentence: st
 def test_a_text_that_describes_no_training(text: bytes, checkpoint: pathlib.Path) -> None:
     write_members(checkpoint, {**members(checkpoint), TRAINING: text})
     refused(checkpoint, "training.json: expected ")
+
+
+def test_what_no_checkpoint_is(checkpoint: pathlib.Path) -> None:
+    """The errors of parts that any network's file has speak of a checkpoint, too."""
+    found = members(checkpoint)
+    edit(checkpoint, at("tree", "history", value={}))
+    refused(checkpoint, "training.json: history: expected loss, accuracy, seconds, learning_rate, got ; " + REPAIR)
+    write_members(checkpoint, {**found, HEADER: b"{"})
+    refused(checkpoint, "header.json: expected JSON, got text that is not (", REPAIR)
+    write_members(checkpoint, {**found, HEADER: b"{}"})
+    remedy = "pass a file saved by fastnn.Checkpoint"
+    refused(checkpoint, "header.json: expected the format 'fastnn network', got None; " + remedy)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:200])
+    came = "one that is not, or is cut short or damaged (File is not a zip file)"
+    refused(checkpoint, f"expected a file written by fastnn.Checkpoint, got {came}; {REPAIR}")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from fastnn.engine.samples import ByteRows, Samples, SparseRows, parts_of
 from fastnn.errors import ModelFileError
 from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import Array
-from fastnn.network.files.header import REPAIR
+from fastnn.network.files.training_state import REPAIR
 from fastnn.network.requests import Request
 
 if TYPE_CHECKING:

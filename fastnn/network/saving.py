@@ -12,7 +12,8 @@ from fastnn.errors import ModelFileError
 from fastnn.network import run_state
 from fastnn.network.checkpoint import EPOCH, Checkpoint, epoch_of, file_at, newest
 from fastnn.network.files import contents, header, training_state
-from fastnn.network.files.header import REPAIR, Description
+from fastnn.network.files.header import Description
+from fastnn.network.files.training_state import REPAIR
 from fastnn.network.history import best_epoch
 from fastnn.system import messages
 
@@ -113,5 +114,9 @@ def find(path: Any) -> Found | None:
     name = newest("resume", path)
     if name is None:
         return None
-    with contents.opened(name) as reader:
-        return Found(name, *contents.read(reader), training_state.unpack(reader))
+    try:
+        with contents.opened(name) as reader:
+            return Found(name, *contents.read(reader), training_state.unpack(reader))
+    except ModelFileError as error:  # perhaps of the parts that any network's file has
+        said = str(error).replace("by Network.save", "by fastnn.Checkpoint").replace(header.REPAIR, REPAIR)
+        raise ModelFileError(said) from error.__cause__

@@ -15,10 +15,10 @@ from fastnn.errors import ModelFileError
 from fastnn.gate import checks
 from fastnn.gate.arrays import Array
 from fastnn.network.files.contents import TRAINING, TRAINING_ARRAYS, Contents, Reader
-from fastnn.network.files.header import REMEDY, REPAIR
 from fastnn.network.files.safetensors import NAMES
 
 MARK = "$array"
+REPAIR = "use an intact copy, or train anew, without resume"
 GO_ON = "go on from its weights: network = fastnn.load(path), then fit without resume"
 LARGEST = 2**24  # bytes of the text
 PLAIN = "dictionaries, lists, texts, numbers, True, False, None and arrays of numbers"
@@ -82,7 +82,7 @@ def unpack(reader: Reader) -> dict[str, Any]:
 def _array(reader: Reader, name: str, dtype: str, shape: list[int]) -> Array:
     """An array of the table; refused before memory is taken for it if the file's own is another."""
     if dtype not in NAMES or name not in reader.arrays or not all(type(n) is int and n >= 0 for n in shape):
-        raise ModelFileError(f"{TRAINING}: expected arrays of the file, got {checks.shown(name)}; {REMEDY}")
+        raise ModelFileError(f"{TRAINING}: expected arrays of the file, got {checks.shown(name)}; {REPAIR}")
     return reader.array(name, np.dtype(dtype), tuple(shape)).astype(dtype)
 
 
