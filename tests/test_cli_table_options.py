@@ -189,6 +189,27 @@ def test_mistakes(options: list[str], sentence: str, iris: pd.DataFrame, capsys:
     assert not os.path.exists("net.npz")
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            ["--target", "flower"],
+            "iris.csv: expected at most 100 classes in the target 'flower', got 150 in 150 rows, such as 'n0'; "
+            "name another column by --target, or pass --most-categories 150",
+        ),
+        (
+            ["--target", "petal length", "--ignore", "flower", "--task", "classification", "--most-categories", "30"],
+            "iris.csv: expected at most 30 classes in the target 'petal length', got 43 in 150 rows, such as '1.4'; "
+            "pass --task regression, or pass --most-categories 43",
+        ),
+    ],
+)
+def test_a_target_with_too_many_classes(options: list[str], sentence: str, iris: pd.DataFrame, capsys: Output) -> None:
+    """It cannot be ignored as a column of inputs can."""
+    iris.assign(flower=[f"n{i}" for i in range(150)]).to_csv("iris.csv", index=False)
+    assert_error([*SHORT, *options], sentence, capsys)
+
+
 def test_options_of_tables_are_for_tables(capsys: Output) -> None:
     assert main(["train", "--target", "y"]) == 2
     assert "argument --target: only for a table, such as --data my.csv" in capsys.readouterr().err

@@ -97,7 +97,8 @@ class TextInput:
     def learn(cls, table: Table, name: str, rows: Any, most: int) -> "TextInput":
         """Take the categories of all rows, as they are mere names, and their shares in these rows."""
         column = texts_in(table, name)
-        categories = categories_of(table.source, name, column, most)
+        wanted, remedy = f"categories in the column of texts {name!r}", f"leave it out by --ignore {name}"
+        categories = categories_of(table.source, wanted, column, most, remedy)
         codes = places(column, categories)[rows]
         counts = np.bincount(codes[codes >= 0], minlength=len(categories))
         if not counts.any():
@@ -221,15 +222,14 @@ def texts_in(table: Table, name: str) -> Texts:
     return as_texts(column.values)
 
 
-def categories_of(source: str, name: str, column: Texts, most: int) -> tuple[str, ...]:
+def categories_of(source: str, wanted: str, column: Texts, most: int, remedy: str) -> tuple[str, ...]:
     """The categories that occur, numbers in order of their values, texts in alphabetical order."""
     used = np.unique(column.codes[column.codes >= 0])
     names = [column.names[code] for code in used]
     if len(names) > most:
-        expected = f"{source}: expected at most {most} categories in the column of texts {name!r}"
+        expected = f"{source}: expected at most {most} {wanted}"
         came = f"{len(names):,} in {len(column.codes):,} rows, such as {shown(names[0])}"
-        remedy = f"leave it out by --ignore {name}, or pass --most-categories {len(names)}"
-        raise DatasetError(f"{expected}, got {came}; {remedy}")
+        raise DatasetError(f"{expected}, got {came}; {remedy}, or pass --most-categories {len(names)}")
     return tuple(sorted(names, key=(float if all(map(is_number, names)) else str)))
 
 

@@ -82,12 +82,15 @@ def learn(table: Table, names: Sequence[str], task: str, rows: Any, is_scaled: b
             remedy = "name one, or pass --task multilabel for several of 0 and 1"
             raise DatasetError(f"--target: expected one column of classes, got {came}; {remedy}")
         column = labels_in(table, names[0])
-        classes = categories_of(table.source, names[0], column, max(most, MOST_INTEGERS))
+        is_text = isinstance(table.columns[names[0]], Texts)
+        wanted = f"classes in the target {names[0]!r}"
+        remedy = "name another column by --target" if is_text else "pass --task regression"
+        classes = categories_of(table.source, wanted, column, max(most, MOST_INTEGERS), remedy)
         if len(classes) < 2:
             came = f"{len(classes)}, {shown(classes[0])}" if classes else "no values"
             expected = f"{table.source}: expected at least 2 classes in the target {names[0]!r}"
             raise DatasetError(f"{expected}, got {came}; name another column by --target")
-        are_texts = isinstance(table.columns[names[0]], Texts) or _are_texts(classes)
+        are_texts = is_text or _are_texts(classes)
         return (Target(names[0], classes, are_texts=are_texts),)
     made = []
     for name in names:
