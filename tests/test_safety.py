@@ -18,7 +18,7 @@ import pytest
 
 import fastnn
 from fastnn import SGD, Affine, Momentum, Network, Relu, Sigmoid
-from fastnn.engine import threads
+from fastnn.engine import at_once, threads
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.layers import Activation
 from tests.forked import Forks
@@ -110,6 +110,7 @@ class Meeting:
 def nothing_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let all calls of compiled code go through `threads.run`."""
     monkeypatch.setattr(threads, "SMALL_WORK", 1)
+    monkeypatch.setattr(at_once, "LONGER", 0.0)
 
 
 @pytest.mark.usefixtures("nothing_is_small")

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from fastnn.engine import threads
+from fastnn.engine import contention, threads
 from fastnn.engine.engine import Engine
 from fastnn.engine.interpreters import forward, jobs
 from fastnn.engine.plan import TRAINING_WORK
-from fastnn.engine.short import DONE
+from fastnn.engine.short import DONE, LONGER, SMALL_PRODUCT
 from fastnn.engine.workspace import INDEX, Workspace
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
@@ -45,12 +45,26 @@ def _predict_many(engine: Engine, x: Array, out: Any) -> Array | None:
         work = engine.plan.flop * len(x)
         if workspace.vectors[0] is not engine.values or parts > workspace.parts:
             return None
-        y: Array = np.empty((len(x), engine.outputs), x.dtype) if out is None else out
         workspace.job[jobs.IS_FRESH] = out is None
+        n = 0
+        if work < parts * LONGER * SMALL_PRODUCT:
+            n = threads.free_threads() if parts > 1 else 1
+        if n > 0:
+            return _on_threads(workspace.on(min(n, parts), engine.rows_of_call, engine.outputs), x, out)
+        y: Array = np.empty((len(x), engine.outputs), x.dtype) if out is None else out
         arguments = engine.rows_of_call, engine.outputs, workspace.job, x, True, y
         return y if threads.run(workspace.door, work, *arguments, n_threads=parts) == jobs.DONE else None
     finally:
         engine.prediction_workspaces.append(workspace)
+
+
+def _on_threads(call: Any, x: Array, out: Any) -> Array | None:
+    """The outputs by a short call, whose end is noted."""
+    try:
+        y = call(x, True, out)
+        return y if type(y) is ndarray else None
+    finally:
+        contention.note_end()
 
 
 def loss(engine: Engine, y: Any, t: Any) -> float | None:

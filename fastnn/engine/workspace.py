@@ -20,7 +20,7 @@ from fastnn.kernels.doors import made_for, make_all
 from fastnn.kernels.frames import BREADTH, EACH_PLACE, HEIGHT, IS_MATRIX
 from fastnn.kernels.ground import bound
 from fastnn.kernels.matmul import CHAIN, DEEP, ONE_CHAIN
-from fastnn.kernels.units import Unit
+from fastnn.kernels.units import Unit, launcher
 from fastnn.operations.losses.base import NO_LABELS
 from fastnn.operations.updates.base import CLIP_NORM, CLIP_VALUE, RATES
 from fastnn.optimizers import OWN, Optimizer, Rule
@@ -79,6 +79,7 @@ class Workspace:
         self.rule: Rule | None = None  # the update that it makes, and its optimizer
         self.optimizer: Optimizer | None = None
         self.optimizer_at_once: Optimizer | None = None  # if its update is no more than one call
+        self._bound: dict[tuple[int, ...], Callable[..., Any]] = {}  # see `on`
         self.arrays: dict[str, Array] = {
             "operations": self.table,
             "numbers": plan.numbers,
@@ -153,6 +154,14 @@ class Workspace:
         if most <= 0:
             return lambda *_: (0, 0.0, 0, jobs.MANY)
         return bound(self.door, 1, 0, *self.first_of_batch(most), keeps=self.memory)
+
+    def on(self, n: int, *first: int) -> Callable[..., Any]:
+        """Predict on n threads by a call that keeps the interpreter's lock; first: forward.predict's before the job."""
+        found = self._bound.get((n, *first))
+        if found is None:
+            arguments = n, launcher() if n > 1 else 0, *first, self.job
+            found = self._bound[n, *first] = bound(self.door, *arguments, keeps=self.memory)
+        return found
 
     def set_index(self, index: Index | None) -> None:
         """Let calls take their rows from an index, or from x itself for None."""
