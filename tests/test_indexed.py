@@ -13,9 +13,8 @@ from fastnn.network import sources
 from tests.forked import Forks
 from tests.shapes import DTYPES, Array, FloatType, bits, numbers
 from tests.test_matmul import Fenced, backward, forward, in_another_process, needs_mprotect, result_of, tails
+from tests.test_sparse import ROWS, every_dtype, mostly_zeros
 
-every_dtype = pytest.mark.parametrize("dtype", DTYPES)
-ROWS = 100 if JIT_DISABLED else 400  # of training data
 SHAPES = [(1, 1, 1), (5, 3, 2), (24, 50, 10), (47, 100, 33), (131, 29, 50), (2, 331, 3), (9, 40, 147)]
 SHAPES += [] if JIT_DISABLED else [(7, 1051, 18), (194, matmul.DEEP + 400, 5), (1009, 37, 200)]
 assert matmul.ONE_CHAIN < 331 and indexed.ROW_BLOCK < 131 and matmul.ONE_CHAIN < 1009
@@ -51,13 +50,6 @@ def dense(a: Array, b: Array, bias: Array) -> Array:
 def dense_transposed(a: Array, b: Array) -> Array:
     """a^T b without leaving out zeros."""
     return backward(b, a, np.zeros((a.shape[1], b.shape[1]), a.dtype))[1]
-
-
-def mostly_zeros(seed: int, *shape: int, dtype: FloatType) -> Array:
-    values = numbers(seed, *shape, dtype=dtype)
-    values[np.random.default_rng(seed).random(shape) < 0.8] = 0
-    values[::3] = 0  # rows without any nonzero element
-    return values
 
 
 def index_of(a: Array) -> Index:
