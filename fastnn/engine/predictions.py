@@ -29,7 +29,7 @@ def predict(engine: "Engine", x: Any, out: Any, check_finite: bool) -> Array:
     """See `Network.predict`."""
     dtype = engine.values.dtype
     if sparse.is_sparse(x):
-        x = engine.prepare_rows("x", x, check_finite, allow_empty=True)
+        x, check_finite = engine.prepare_rows("x", x, check_finite, allow_empty=True), False
     elif not (arrays.is_plain(x, dtype) and x.shape[1:] == engine.input_shape):
         found = byte_rows(x, engine.input_shape, engine.input_scale)
         wanted: Any = ("N", *engine.input_shape)
@@ -70,10 +70,11 @@ def _predict_in_pieces(engine: "Engine", x: Array | ByteRows, result: Array, che
 
 
 def predict_rows(engine: "Engine", x: Samples, result: Array, check_finite: bool) -> None:
-    """result = the outputs for x, whose numbers are scaled, or are bytes."""
+    """result = the outputs for x, whose numbers are scaled, or are bytes; check_finite is for arrays alone."""
     if isinstance(x, ByteRows):
         _predict_in_pieces(engine, x, result, False)
         return
+    x, index = (x.array, x.index) if isinstance(x, SparseRows) else (x, None)
     count = len(x)
     parts = forward.parts_of(count, threads.at_most(engine.n_threads), engine.shares_columns)
     vectors = (engine.values, engine.no_targets, engine.no_targets)  # neither gradients nor state
@@ -81,24 +82,22 @@ def predict_rows(engine: "Engine", x: Samples, result: Array, check_finite: bool
     workspace = take_for_prediction(engine.prediction_workspaces, description, vectors, parts)
     workspace.job[jobs.IS_FRESH] = 0  # the result may be the user's
     rows = engine.rows_of_call
-    check = check_finite and count <= rows and not isinstance(x, SparseRows)  # by the kernel, before it writes anything
-    if check_finite and not check and not isinstance(x, SparseRows):
+    check = check_finite and count <= rows  # by the kernel, before it writes anything
+    if check_finite and not check:
         arrays.check_finite("x", x, arrays.CHECK_FINITE)
     try:
         for n in range(0, count, rows):
             y = result if count <= rows and engine.takes_rows else result[n : n + rows].reshape(-1, engine.outputs)
-            if isinstance(x, SparseRows):
-                some = x.array[n : n + rows]
-                workspace.set_index(Index(x.index.pairs, x.index.starts[n : n + rows + 1]))
-            else:
-                some = x if count <= rows and engine.takes_rows else x[n : n + rows].reshape(-1, engine.inputs)
+            some = x if count <= rows and engine.takes_rows else x[n : n + rows].reshape(len(y), -1)
+            if index is not None:
+                workspace.set_index(Index(index.pairs, index.starts[n : n + rows + 1]))
             work = engine.plan.flop * len(some)
             first = forward.predict, work, 0, engine.outputs, workspace.job, some
             while (outcome := threads.run(*first, check, y, n_threads=parts)) != jobs.DONE:
                 if outcome == jobs.NEEDS_UNIT:
                     workspace.compile_wanted()
                     _learn(engine, anew=True)
-                elif not isinstance(x, SparseRows):  # at which the gate has looked
+                else:
                     arrays.check_finite("x", x, arrays.CHECK_FINITE)  # raises, unless another thread has changed x
                     check = False
     finally:  # a refusal does not cost the units that were compiled

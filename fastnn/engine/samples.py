@@ -54,11 +54,6 @@ class SparseRows(RowsOnDemand):
         threads.run(indexing.fill_part, FILLING * x.size, *self.index, numbers, x)
         return x
 
-    def between(self, first: int, last: int) -> "SparseRows":
-        """The rows [first, last), which share the memory of these."""
-        pairs, starts = self.index
-        return SparseRows(Index(pairs, starts[first : last + 1]), self.shape[1])
-
 
 class ByteRows(RowsOnDemand):
     """Rows of bytes (N, D), adjacent in memory, which become floats times a scale."""
