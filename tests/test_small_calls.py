@@ -157,7 +157,10 @@ def test_more_work_takes_the_short_way_too(
         dy = fastnn.activation_backward("elu", x, x, x, alpha=0.5)
         y, out = memory[:-1].reshape(403, 100).copy(), memory.copy()[1:].reshape(403, 100)
         fastnn.activation_forward("relu", y, out=y)
-        return loss, dx, p, dy, y, fastnn.softmax(x), fastnn.activation_forward("tanh", x, out=out)
+        W, b = memory[:7000].reshape(100, 70), memory[:70]
+        z = fastnn.affine_forward(x, W, b)
+        products = z, *fastnn.affine_backward(z, x, W), *fastnn.affine_backward(z, x, W, need_dx=False)[1:]
+        return loss, dx, p, dy, y, fastnn.softmax(x), fastnn.activation_forward("tanh", x, out=out), *products
 
     monkeypatch.setattr(threads, "_chosen", 2)
     fastnn.softmax_cross_entropy(np.ones((9000, 30), dtype), np.zeros(9000, np.intp))  # starts threads
@@ -171,7 +174,7 @@ def test_more_work_takes_the_short_way_too(
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_larger_calls_take_the_long_way(dtype: Any, runs: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_chosen", 2)
-    x, W, b = np.ones((200, 64), dtype), np.ones((64, 64), dtype), np.ones(64, dtype)
+    x, W, b = np.ones((4500, 64), dtype), np.ones((64, 64), dtype), np.ones(64, dtype)
     y, t = np.ones((5000, 10), dtype), np.zeros(5000, np.intp)
     for _ in range(2):
         fastnn.affine_forward(x, W, b)

@@ -43,6 +43,14 @@ def _take_scratch(parts: int, size: int, dtype: Any) -> Array:
     return scratch if enough else np.empty((max(parts, scratch.shape[0]), max(size, scratch.shape[1])), dtype)
 
 
+def _new_scratch(parts: int, dtype: Any) -> Array:
+    return np.empty((parts, SCRATCH), dtype)
+
+
+def _new_sums(parts: int) -> Array:
+    return np.empty((parts, jobs.SUMS))
+
+
 def affine_forward(x: Any, W: Any, b: Any, *, out: Any = None) -> Array:
     """y = x W + b.
 
@@ -75,6 +83,9 @@ def affine_forward(x: Any, W: Any, b: Any, *, out: Any = None) -> Array:
     found = _forward.call(x, W, b, out)
     if type(found) is ndarray:
         return found
+    found = on_threads(found, _forward, x, W, b, out)
+    if type(found) is ndarray:
+        return found
     if found == LARGE:
         y = np.empty((x.shape[0], W.shape[1]), x.dtype) if out is None else out
     else:
@@ -88,7 +99,7 @@ def affine_forward(x: Any, W: Any, b: Any, *, out: Any = None) -> Array:
     threads.run(door, 2.0 * x.size * W.shape[1], math.inf, *units, scratch, x, W, b, y, n_threads=parts)
     _spare[x.dtype].append(scratch)
     if not _forward.knows(x.dtype):
-        _forward.learn(door, x.dtype, SMALL_PRODUCT, *units, np.empty((1, SCRATCH), x.dtype))
+        _forward.learn_up_to(SMALL_PRODUCT, door, x.dtype, *units, functools.partial(_new_scratch, dtype=x.dtype))
     return y
 
 
@@ -131,8 +142,12 @@ def affine_backward(
     given = (None, None, None) if out is None else out
     found = None
     if type(given) is tuple:
-        found = _backward.call(dy, x, W, *given) if need_dx is True else None
-        found = _backward_of_first.call(dy, x, W, x, *given[1:]) if need_dx is False else found
+        if need_dx is True:
+            arguments = (dy, x, W, *given)
+            found = on_threads(_backward.call(*arguments), _backward, *arguments)
+        elif need_dx is False:
+            arguments = (dy, x, W, x, *given[1:])
+            found = on_threads(_backward_of_first.call(*arguments), _backward_of_first, *arguments)
     if type(found) is tuple:
         return found if need_dx else (None, *found[1:])
     need_dx = arrays.flag("need_dx", need_dx)
@@ -163,13 +178,12 @@ def affine_backward(
         affine_products.address(x.dtype) if need_dx else 0,
         affine_products.address(x.dtype),
     )
-    arguments, door = (*units, scratch, sums, dy, x, W, dx, dW, db), on_arrays.affine_backward
-    threads.run(door, work, math.inf, *arguments, n_threads=parts)
+    door = on_arrays.affine_backward
+    threads.run(door, work, math.inf, *units, scratch, sums, dy, x, W, dx, dW, db, n_threads=parts)
     _spare[x.dtype].append(scratch)
     way = _backward if need_dx else _backward_of_first
     if not way.knows(x.dtype):
-        memory = np.empty((1, SCRATCH), x.dtype), np.empty((1, jobs.SUMS))
-        way.learn(door, x.dtype, SMALL_PRODUCT, *units, *memory)
+        way.learn_up_to(SMALL_PRODUCT, door, x.dtype, *units, functools.partial(_new_scratch, dtype=x.dtype), _new_sums)
     return dx if need_dx else None, dW, db
 
 
