@@ -121,6 +121,7 @@ def test_usage_errors(arguments: list[str], command: str, message: str, capsys: 
         (["train", "--activation", "hardswish"], "--activation", options.ACTIVATIONS, "; did you mean 'silu'?"),
         (["train", "--optimizer", "lbfgs"], "--optimizer", options.OPTIMIZERS, ""),
         (["train", "--dtype", "float16"], "--dtype", options.DTYPES, "; did you mean 'float64'?"),
+        (["dropin", "--volume", "3"], "--volume", ("1", "2"), ""),
     ],
 )
 def test_usage_errors_list_the_choices(
@@ -128,7 +129,8 @@ def test_usage_errors_list_the_choices(
 ) -> None:
     assert main(arguments) == 2
     message = capsys.readouterr().err.splitlines()[1]
-    assert f": error: argument {argument}: invalid choice: '{arguments[-1]}' (choose from " in message
+    shown = arguments[-1] if arguments[-1].isdigit() else repr(arguments[-1])
+    assert f": error: argument {argument}: invalid choice: {shown} (choose from " in message
     listed, _, hint = message.partition("choose from")[2].partition(")")
     assert re.findall(r"\w+", listed) == list(choices) and hint == meant
 

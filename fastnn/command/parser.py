@@ -13,7 +13,7 @@ class Parser(argparse.ArgumentParser):
         except argparse.ArgumentError as error:
             from fastnn.gate.checks import did_you_mean
 
-            error.message += did_you_mean(value, list(action.choices or ()))
+            error.message += did_you_mean(str(value), [str(one) for one in action.choices or ()])
             raise
 
     def error(self, message: str) -> NoReturn:
