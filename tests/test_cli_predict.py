@@ -137,6 +137,7 @@ def test_a_full_disk_leaves_the_old_predictions(capsys: Output, monkeypatch: pyt
     [
         (["predict", "net.npz", "table.csv", "--output", "./table.csv"], "--output: .* the file that is read"),
         (["predict", "net.npz", "table.csv", "--output", "net.npz"], "--output: .* the file that is read"),
+        (["convert", "net.npz", "./net.npz"], "FILE: .* the file that is read"),
         (["train", "--data", "table.csv", "--target", "y", "--log", "table.csv"], "--log: .* the file that is read"),
         (["train", "--save", "a.npz", "--checkpoint", "a.npz"], "--checkpoint: .* got a.npz, that of --save"),
     ],
@@ -157,3 +158,15 @@ def test_where_a_network_of_a_table_goes_it_is_told_what_it_takes(capsys: Output
     assert 'notes["table"] says which' in capsys.readouterr().out
     assert main(["convert", "net.npz", "net.safetensors"]) == 0
     assert "its inputs are a, city=A, city=B" in capsys.readouterr().out
+
+
+def test_convert_tells_what_the_file_of_a_checkpoint_loses(capsys: Output) -> None:
+    assert main(["train", "--epochs", "1", "--checkpoint", "run.npz", "--save", "net.npz", "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["convert", "run.npz", "a.npz"]) == 0
+    assert capsys.readouterr().out.endswith("written to a.npz, without the training's state, which --resume needs\n")
+    assert main(["convert", "run.npz", "a.npz", "--json"]) == 0
+    assert printed_json(capsys)["lost"] == ["the training's state, which --resume needs"]
+    assert fastnn.load("a.npz").engine.state_owner == "sgd"
+    assert main(["convert", "net.npz", "a.npz"]) == 0
+    assert capsys.readouterr().out.endswith("written to a.npz\n")

@@ -41,6 +41,16 @@ def load(path: str) -> "Network":
         return Network.from_onnx(name)
 
 
+def is_checkpoint(path: str) -> bool:
+    """Whether a file of a network, which was read before, also holds the state of its training."""
+    from fastnn.network.files import contents
+
+    if os.path.splitext(path)[1].lower() == ONNX:
+        return False
+    with contents.opened(path) as reader:
+        return contents.TRAINING in reader.texts
+
+
 def encoding_of(network: "Network", path: str) -> "Encoding | None":
     """The encoding of the table that a network was trained on; None where there was none."""
     from fastnn.tables.encoding import encoding_in
