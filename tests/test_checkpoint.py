@@ -151,6 +151,9 @@ def test_epochs_are_counted_from_the_initial_one(path: pathlib.Path) -> None:
     assert network().fit(X, T, initial_epoch=4, **OPTIONS).epochs == 0
     with pytest.raises(ValueError, match=r"^initial_epoch: expected an integer of at least 0, got -1$"):
         network().fit(X, T, initial_epoch=-1, **OPTIONS)
+    count = "epochs counts the epochs that are done, too, so for 4 more pass epochs=9"
+    with pytest.raises(ValueError, match=f"^initial_epoch: expected an integer of at most epochs, 4, got 5; {count}$"):
+        network().fit(X, T, initial_epoch=5, **OPTIONS)
     pattern = str(path.with_name("{epoch}.npz"))
     network().fit(X, T, initial_epoch=2, callbacks=[Checkpoint(pattern, keep=None)], **OPTIONS)
     assert sorted(os.listdir(path.parent)) == ["3.npz", "4.npz"]

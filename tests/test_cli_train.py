@@ -322,3 +322,24 @@ def test_resume_with_another_seed_names_it(tmp_path: pathlib.Path, capsys: Outpu
     assert main([*more, "--seed", "6"]) == 1
     said = f"fastnn: error: --seed: expected 5, as in the run of {path}, got 6; pass the same, or train its weights "
     assert capsys.readouterr().err.startswith(said)
+
+
+def test_a_checkpoint_that_is_replaced_is_named_before_the_training(tmp_path: pathlib.Path, capsys: Output) -> None:
+    path = tmp_path / "run.npz"
+    more = [*SHORT, "--checkpoint", str(path), "--quiet"]
+    assert main(more) == 0
+    assert without_compiling(capsys.readouterr().err) == ""
+    assert main(more) == 0
+    said = f"fastnn: {path} will be replaced after the first epoch; --resume would go on with it\n"
+    assert without_compiling(capsys.readouterr().err) == said
+    assert main([*more, "--resume"]) == 0
+    assert without_compiling(capsys.readouterr().err) == ""
+
+
+def test_a_training_that_is_complete_says_so(tmp_path: pathlib.Path, capsys: Output) -> None:
+    path = tmp_path / "run.npz"
+    more = [*SHORT, "--checkpoint", str(path), "--resume"]
+    assert main(more) == 0
+    assert "nothing to train" not in capsys.readouterr().out
+    assert main([*more, "--epochs", "1"]) == 0
+    assert f"{path} is already at epoch 2 of 1; nothing to train\n" in capsys.readouterr().out

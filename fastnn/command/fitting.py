@@ -1,6 +1,7 @@
 """The arguments of `Network.fit` that the options of `fastnn train` stand for."""
 
 import argparse
+import os
 import re
 import time
 from dataclasses import fields
@@ -65,6 +66,15 @@ def checkpoint_of(options: argparse.Namespace) -> "Checkpoint | None":
     with common.naming("--checkpoint"):
         made: Checkpoint = specs.of_kind("--checkpoint", Checkpoint, text)
     return made
+
+
+def replaced(options: argparse.Namespace) -> str | None:
+    """The file of an earlier training that this one, which does not go on with it, will replace."""
+    checkpoint = checkpoint_of(options)
+    if checkpoint is None or options.resume:
+        return None
+    path = str(checkpoint.path)
+    return path if os.path.exists(path) else None
 
 
 def optimizers() -> "dict[str, type[Optimizer]]":

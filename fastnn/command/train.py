@@ -35,10 +35,14 @@ def run(options: argparse.Namespace) -> int:
         network.notes["table"] = data.encoding.to_note()
     arguments, callbacks = fitting.arguments(options, data, generator), fitting.callbacks(options, data)
     talks = not (options.json or options.quiet)
+    table = fitting.Table(arguments["epochs"])
     if talks:
         lines = "\n".join(data.lines)
         print(f"{network.summary()}\n\n{lines}\n", flush=True)
-        callbacks.insert(0, fitting.Table(arguments["epochs"]))
+        callbacks.insert(0, table)
+    file = fitting.replaced(options)
+    if file is not None:
+        messages.tell(f"fastnn: {file} will be replaced after the first epoch; --resume would go on with it")
     try:
         network.fit(data.x, data.t, progress=talks, callbacks=callbacks, **arguments)
     except KeyboardInterrupt:
@@ -46,6 +50,9 @@ def run(options: argparse.Namespace) -> int:
             _save(network, options.save)
             messages.tell(f"fastnn: saved the network so far to {options.save}")
         raise
+    if talks and not table.begun and network.history:
+        done = f"epoch {network.history.epochs} of {arguments['epochs']}"
+        print(f"{arguments['resume']} is already at {done}; nothing to train")
     if options.save is not None:
         _save(network, options.save)
     _report(network, data, callbacks, options)

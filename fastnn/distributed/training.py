@@ -132,7 +132,7 @@ def fit(
     seed, shuffle = arrays.integer("seed", seed, minimum=0), arrays.flag("shuffle", shuffle)
     schedule = None if schedule is None else requests.check_schedule("schedule", schedule)
     calls.check(callbacks)
-    initial_epoch = arrays.integer("initial_epoch", initial_epoch, minimum=0)
+    initial_epoch = requests.epochs_done(initial_epoch, epochs)
     progress = arrays.flag("progress", progress)
     validation = requests.prepared_validation(network, validation_data, True)
     with Group(client, network) as group:

@@ -78,6 +78,15 @@ def check_schedule(name: str, schedule: Any) -> Schedule:
     return made
 
 
+def epochs_done(initial_epoch: Any, epochs: int) -> int:
+    """The epochs that are counted as done, at most `epochs`: the number of all, these included."""
+    done = arrays.integer("initial_epoch", initial_epoch, minimum=0)
+    if done > epochs:
+        remedy = f"epochs counts the epochs that are done, too, so for {epochs} more pass epochs={done + epochs}"
+        raise ValueError(f"initial_epoch: expected an integer of at most epochs, {epochs}, got {done}; {remedy}")
+    return done
+
+
 # As many parameters as arguments of fit that concern the data.
 def source_of(
     network: "Network",

@@ -116,14 +116,15 @@ def fit(
         training data after the epoch, which takes a further pass, as <name>. Targets are labels (N,) or values (N, K).
         Each is also called once before the training.
     initial_epoch : int
-        Epochs that are counted as done: the training ends after epoch `epochs` all the same, and the schedule is called
-        with later epochs. The history holds the epochs of this fit alone.
+        Epochs that are counted as done, at most `epochs`: the training ends after epoch `epochs` all the same, and the
+        schedule is called with later epochs. The history holds the epochs of this fit alone.
     resume : str or os.PathLike, optional
         The file of a `fastnn.Checkpoint` from which the training goes on, to the bits of one that was not interrupted.
         Where there is no such file yet, the training begins afresh, so that one command serves before and after a
         kill. If the name holds {epoch}, the newest such file is taken. Everything in the network and in `rng` is put
         back. All other arguments, the data included, must be the ones of the run, except that `epochs` may grow and
-        n_threads may differ; `optimizer` may be left out. An iterable must give the batches of the run again.
+        n_threads may differ; `optimizer` may be left out. An iterable must give the batches of the run again. If the
+        run has reached `epochs`, nothing is trained: the network and the history are those of the file.
 
     Returns
     -------
@@ -187,7 +188,7 @@ def fit(
         numerical=requests.is_numerical(gradient, self, source.weights),
         figures=requests.names_of_figures(source.counts_hits, validation is not None, measured),
         metrics=measured,
-        initial_epoch=arrays.integer("initial_epoch", initial_epoch, minimum=0),
+        initial_epoch=requests.epochs_done(initial_epoch, epochs),
         seed=int(rng) if isinstance(rng, int | np.integer) else None,
     )
     run = Run(self, request, savers_of(callbacks))
