@@ -1,6 +1,7 @@
 """What fit says of a training that diverges: the epoch, the batch, the first place, and what to try."""
 
 import re
+import signal
 from dataclasses import replace
 from typing import Any
 
@@ -129,4 +130,65 @@ def test_what_a_callback_changes_is_no_longer_there(as_batches: bool, monkeypatc
 
     assert "epoch 3, batch 1" in fit(net, x, T, as_batches, epochs=5, callbacks=[spoil], optimizer=SGD(0.01))
     twin.fit(X, T, epochs=2, batch_size=20, shuffle=False, progress=False, optimizer=SGD(0.01))
+    assert parameter_bits(net) == parameter_bits(twin)
+
+
+@pytest.mark.parametrize("by_schedule", [False, True])
+def test_what_was_written_between_two_epochs_is_kept(by_schedule: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches that are taken once more begin with it."""
+    monkeypatch.setattr(run, "SAVING_PAYS", np.inf)
+    monkeypatch.setattr(pace.Pace, "took", lambda *_: None)  # each batch is a call
+    nets = deep(), deep()
+    x = X.copy()
+
+    def write(net: Network) -> None:
+        net.params["W3"][...] = 0.0
+        net.params["b3"][...] = 7.0
+
+    def callback(net: Network, history: fastnn.History) -> None:
+        if history.epochs == 2:
+            x[45:] = np.nan
+            if not by_schedule:
+                write(net)
+
+    def schedule(epoch: int, history: fastnn.History) -> float:
+        if epoch == 2 and by_schedule:
+            write(nets[0])
+        return 1.0
+
+    options: Any = {"batch_size": 20, "shuffle": False, "progress": False, "optimizer": SGD(0.01)}
+    said = fit(nets[0], x, T, epochs=5, callbacks=[callback], schedule=schedule, optimizer=SGD(0.01))
+    assert "epoch 3, batch 3 of 4" in said
+    nets[1].fit(X, T, epochs=2, **options)
+    write(nets[1])
+    nets[1].fit(X[:40], T[:40], epochs=1, **options)
+    assert parameter_bits(nets[0]) == parameter_bits(nets[1])
+
+
+@pytest.mark.parametrize("call", range(12))
+def test_ctrl_c_while_batches_are_taken_once_more(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes, and the batches that were taken before the divergence stay."""
+    monkeypatch.setattr(run, "SAVING_PAYS", np.inf)
+    monkeypatch.setattr(pace.Pace, "took", lambda *_: None)  # each batch is a call
+    net, twin, x, calls = deep(), deep(), X.copy(), []
+    x[65:] = np.nan
+    engine = net.engine
+    original = engine.run_batches
+
+    def pressed(*args: Any, **options: Any) -> Any:
+        calls.append(None)
+        if len(calls) == call + 1:
+            signal.raise_signal(signal.SIGINT)
+        return original(*args, **options)
+
+    monkeypatch.setattr(engine, "run_batches", pressed)
+    optimizer = SGD(0.01)
+    with pytest.raises((KeyboardInterrupt, fastnn.TrainingDivergedError)) as caught:
+        net.fit(x, T, epochs=1, batch_size=20, shuffle=False, progress=False, optimizer=optimizer, check_finite=False)
+    assert caught.type is (KeyboardInterrupt if len(calls) > call else fastnn.TrainingDivergedError)
+    done = min(max(call - 1, 0), 3)  # the first call takes no batch
+    if done:
+        twin.fit(
+            X[: 20 * done], T[: 20 * done], epochs=1, batch_size=20, shuffle=False, progress=False, optimizer=optimizer
+        )
     assert parameter_bits(net) == parameter_bits(twin)
