@@ -216,6 +216,10 @@ def test_update_of_parameters() -> None:
     with pytest.raises(KeyError, match="params: expected one of W1, b1, got 'W2'"):
         net.params.update({"b1": np.ones(2), "W2": np.ones(3)})
     assert net.params["b1"].tolist() == [0.0, 0.0]
+    square = fastnn.Network([fastnn.Affine(2, 2), fastnn.Affine(2, 2)], rng=0)
+    first, second = square.params["W1"].copy(), square.params["W2"].copy()
+    square.params.update(W1=square.params["W2"], W2=square.params["W1"])
+    assert (square.params["W1"] == second).all() and (square.params["W2"] == first).all()
 
 
 def test_a_list_of_points_is_a_path() -> None:

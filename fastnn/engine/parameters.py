@@ -34,7 +34,8 @@ class Parameters(Mapping[str, Array]):
             (view, arrays.floats(f"{self._name}[{name!r}]", value, view.shape, dtype=view.dtype, rounding=True))
             for view, name, value in found
         ]
-        for view, value in taken:
+        apart = [value.copy() if np.may_share_memory(value, self._vector) else value for _, value in taken]
+        for (view, _), value in zip(taken, apart, strict=True):
             view[...] = value
 
     def __delitem__(self, name: str) -> None:
