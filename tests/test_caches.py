@@ -1,6 +1,5 @@
 """The caches of this machine, and the blocks that are fitted to them."""
 
-import os
 import pathlib
 
 import pytest
@@ -33,21 +32,16 @@ def written(folder: pathlib.Path, *every: dict[str, str]) -> pathlib.Path:
         ([FIRST, SECOND, {**LAST, "size": "what"}], Caches(4 << 10, 1 << 20, 1 << 20, 1 << 20)),
         ([{"level": "3", "size": "8M"}], Caches(4 << 10, 1 << 20, 8 << 20, 8 << 20)),
         ([{"size": "8M"}, {"level": "two", "size": "1M"}], Caches()),
+        ([{**FIRST, "size": "128K", "ways_of_associativity": "8"}], Caches()._replace(way=16 << 10)),
+        ([{**FIRST, "size": "64K", "ways_of_associativity": "12"}, SECOND, LAST],  # 5461 bytes are no way
+         Caches(5440, 1 << 20, 4 << 20, 32 << 20)),
     ],
 )  # fmt: skip
-def test_the_caches_are_read(
-    every: list[dict[str, str]], found: Caches, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "sysconf_names", {})
+def test_the_caches_are_read(every: list[dict[str, str]], found: Caches, tmp_path: pathlib.Path) -> None:
     assert caches.read(written(tmp_path, *every)) == found
 
 
-def test_without_linux_the_c_library_tells(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = {"SC_LEVEL2_CACHE_SIZE": 2 << 20, "SC_LEVEL3_CACHE_SIZE": 24 << 20}
-    monkeypatch.setattr(os, "sysconf_names", sizes)
-    monkeypatch.setattr(os, "sysconf", sizes.__getitem__, raising=False)
-    assert caches.read(tmp_path / "none") == Caches(4 << 10, 2 << 20, 12 << 20, 24 << 20)
-    monkeypatch.setattr(os, "sysconf_names", {})
+def test_without_linux_they_are_usual_ones(tmp_path: pathlib.Path) -> None:
     assert caches.read(tmp_path / "none") == Caches()
 
 

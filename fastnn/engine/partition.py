@@ -34,7 +34,8 @@ from fastnn.engine.plan import Plan
 from fastnn.gate.arrays import Array
 from fastnn.kernels import caches
 
-# Bytes of weights that the second-level cache does not hold. On Granite Rapids, which has 2 MB, 1.6 MB are as large.
+# Bytes of weights from which on columns pay: ones that the second-level cache does not hold or, where it is larger than
+# 1 MB, holds beside little else (Granite Rapids with 2 MB: the measurements above, of 1.6 MB).
 LARGE = min(caches.CACHES.second, 1 << 20)
 
 

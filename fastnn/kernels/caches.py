@@ -6,18 +6,18 @@ blocks end where a chain does (matmul.py), so they change no bit of a result.
 
 The model, for the share of a cache that one processor has of it:
 
-    first-level    rows that are a multiple of a way apart (its bytes by its ways) share its sets
-    second-level   a quarter holds the copied panels, two fifths the rows of the left operand for which panels are used
-                   in place; it holds an operand that is never copied, and a transposed left one of four times as much
-    last-level     a half holds the rows for which copied panels are used; an operand that it does not hold is copied
-                   for few rows already, another one for the more rows, the smaller it is
+    first-level    Rows that are a multiple of a way apart (its bytes by its ways) share its sets.
+    second-level   Copied panels fill a quarter of it. Rows of the left operand for which panels are used in place fill
+                   two fifths. A right operand that fits into it is never copied, nor is a transposed left one of up to
+                   four times its size.
+    last-level     Rows for which copied panels are used fill a half. A right operand that does not fit is copied from
+                   24 rows on; of those that fit, smaller ones need more rows.
 
 On two cores of Zen 5, which have 1 MB each, products took 0.98 to 1.10 of their time with blocks fitted to 512 KB, and
-0.93 to 1.04 with ones fitted to 2 MB.
+0.93 to 1.04 with ones fitted to 2 MB; but 96 x 96 x 96, which runs at one of two speeds, 1.15 and 1.17.
 """
 
 import ctypes
-import os
 import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -35,6 +35,7 @@ PANEL_BYTES = 2 * VECTOR_BYTES
 LEAST_DEPTH, MOST_DEPTH = 400, 2048  # at least a chain
 LEAST_TALL, MOST_TALL = 384, 1536  # 1024 x 1024 x 1024 takes 21.3 ms with 768 rows, and 20.3 with more
 MOST_HELD = 16 << 20  # bytes that count as held by a last-level cache, as measured where its share is as large
+LINE = 64  # bytes
 NAME = "fastnn_blocks"  # of the table, for the linker
 # What the table holds: steps in depth taken at once; bytes of an operand that the second-level cache and that the last
 # one does not hold; bytes of a transposed left operand that is copied; bytes of the left operand for which panels are
@@ -71,24 +72,21 @@ def _read(place: pathlib.Path, name: str, meaning: Callable[[str], int], usual: 
 
 
 def read(folder: pathlib.Path) -> Caches:
-    """The caches of a processor as Linux tells, else as the C library does; usual ones where neither tells."""
+    """The caches of a processor as Linux tells; usual ones where it does not.
+
+    A way is a multiple of a line, as scratch is measured by it; a hypervisor may tell others.
+    """
     usual, found = Caches(), {}
     for place in folder.glob("index*"):
         level, size = _read(place, "level", int), _read(place, "size", _number)
         kind = _read(place, "type", lambda text: int(text != "Instruction"), 1)
         if kind and level and size:
             ways = _read(place, "ways_of_associativity", int) or 8
-            found[level] = size, size // ways, size // (_read(place, "shared_cpu_list", _processors) or 1)
-    names = getattr(os, "sysconf_names", {})
-    for level in () if found else (2, 3):
-        size = os.sysconf(f"SC_LEVEL{level}_CACHE_SIZE") if f"SC_LEVEL{level}_CACHE_SIZE" in names else 0
-        if size > 0:
-            found[level] = size, size // 8, size // 2 if level == 3 else size
-    if not found:
-        return usual
-    last, _, share = max(found.values())
-    way = found[1][1] if 1 in found else usual.way
-    return Caches(max(way, usual.way), found[2][2] if 2 in found else usual.second, share, last)
+            way = size // ways // LINE * LINE
+            found[level] = size, way, size // (_read(place, "shared_cpu_list", _processors) or 1)
+    way = max(usual.way, found.pop(1)[1]) if 1 in found else usual.way
+    last, _, share = max(found.values(), default=(usual.last, 0, usual.last_share))
+    return Caches(way, found[2][2] if 2 in found else usual.second, share, last)
 
 
 def blocks(caches: Caches) -> list[int]:

@@ -88,7 +88,7 @@ def list_rows(x: Any, first: int, last: int, starts: Any, pairs: Any) -> None:
 
 @kernel
 def count_elements(x: Any, first: int, last: int, counts: Any) -> None:
-    """counts[n] = how many elements of row n of x are not 0, or that in ones' complement if they are not all finite.
+    """counts[n] = how many elements of row n of x are not 0, or ~ that number if they are not all finite.
 
     For the rows [first, last).
     """

@@ -53,9 +53,10 @@ LEFT_COLUMNS = 256
 # The times to transpose rows of the left operand, for a step of all lanes, and to store a row of the result, in
 # multiply-adds of vectors. The other way is taken if it needs less than a WORTH of the time of the plain one.
 TRANSPOSING, STORING, WORTH = 64.0, 20.0, 0.93
-# Rows that are multiples of a WAY of the first-level cache apart share its sets, and it holds 8 of a tile's 12 rows:
-# 128 x 1024 x 1024 took 1.5 times as long as 128 x 1008 x 1024. Such rows are copied if there are so many columns, and
-# rows of a transposed left operand from LEFT_COLUMNS on: a step of 256, 1024-1024-1024-10 takes 0.97 of the time.
+# Rows that are multiples of a WAY of the first-level cache apart share its sets, so that it holds only 8 of the 12 rows
+# of a tile: 128 x 1024 x 1024 took 1.5 times as long as 128 x 1008 x 1024. Such rows are copied if there are so many
+# columns, and rows of a transposed left operand from LEFT_COLUMNS on: a step of 256, 1024-1024-1024-10 takes 0.97 of
+# the time.
 ALIASED_COLUMNS = 128
 # Copied panels are used for TALL rows before the next ones take their place: 512 x 2048 x 2048 takes 48 ms with 192 and
 # 42 with 768. Panels that are not copied are used for a LEFT_BLOCK of rows, for a chain, one after the other: the

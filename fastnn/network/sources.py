@@ -42,7 +42,7 @@ class Rows:
         The rows; the samples of an epoch and its batches.
     """
 
-    # Six parameters, of which a fit has the last one from its check of the data.
+    # Six parameters: a fit knows the last one from its check of the data.
     def __init__(
         self,
         network: "Network",
