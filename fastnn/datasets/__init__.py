@@ -1,4 +1,4 @@
-"""Data to train on: the digits in the package, MNIST, splits and folds, scaling, variation, encoding.
+"""Data to train on: the digits in the package, MNIST, points in a plane; splits, folds, scaling, variation, encoding.
 
 The modules of this folder import no kernels.
 
@@ -15,10 +15,12 @@ from fastnn.datasets.augmentation import add_noise, minibatches, shift_images
 from fastnn.datasets.digits import load_digits
 from fastnn.datasets.folds import k_fold, leave_one_out
 from fastnn.datasets.mnist import load_mnist, read_idx
+from fastnn.datasets.planes import make_circles, make_gaussians, make_spiral, make_xor
 from fastnn.datasets.splits import one_hot, train_test_split
 from fastnn.datasets.standardize import Standardize
 
 __all__ = [
-    "Standardize", "add_noise", "k_fold", "leave_one_out", "load_digits", "load_mnist", "minibatches", "one_hot",
-    "read_idx", "shift_images", "train_test_split",
+    "Standardize", "add_noise", "k_fold", "leave_one_out", "load_digits", "load_mnist", "make_circles",
+    "make_gaussians", "make_spiral", "make_xor", "minibatches", "one_hot", "read_idx", "shift_images",
+    "train_test_split",
 ]  # fmt: skip
