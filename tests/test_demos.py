@@ -28,7 +28,7 @@ from fastnn.demos import (
     three_descents,
 )
 from fastnn.kernels.compile import JIT_DISABLED
-from tests.commands import Output, without_compiling
+from tests.commands import Output, assert_error, without_compiling
 
 LONGEST_SECONDS = 30
 needs_compiler = pytest.mark.skipif(JIT_DISABLED, reason="takes minutes with NUMBA_DISABLE_JIT=1")
@@ -78,6 +78,7 @@ def test_example_runs(name: str) -> None:
     assert out.count("\n") > 10
     assert [line for line in out.splitlines() if len(line) > 80 or line != line.rstrip()] == []
     assert not re.search(r"\bnan\b", out.lower())
+    assert out.endswith(".\n") and not out.endswith("\n\n")  # a whole sentence
 
 
 def test_list_names_every_example(capsys: Output) -> None:
@@ -105,13 +106,22 @@ def test_wrong_name_lists_the_names(capsys: Output) -> None:
     assert hint == "Try 'fastnn demo --help'."
 
 
-@pytest.mark.parametrize("arguments", [["descent", "--json"], ["descent", "--seed", "1"], ["--list", "--json"]])
+@pytest.mark.parametrize("arguments", [["descent", "--json"], ["--list", "--seed", "1"], ["--list", "--json"]])
 def test_options_of_the_main_demo_are_refused(arguments: list[str], capsys: Output) -> None:
     assert main(["demo", *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    option, name = sorted(arguments[:2], key=lambda word: word in ("--json", "--seed"), reverse=True)
+    name, option = sorted(arguments[:2], key=lambda word: word in ("--json", "--seed"))
     assert err.splitlines()[1] == f"fastnn demo: error: argument {option}: not with {name}"
+
+
+def test_a_seed_draws_other_numbers(capsys: Output) -> None:
+    printed_by = []
+    for seed in ("0", "1", "1"):
+        assert main(["demo", "line-fit", "--seed", seed]) == 0
+        printed_by.append(capsys.readouterr().out)
+    assert printed_by[0] == printed("line-fit") != printed_by[1] == printed_by[2]
+    assert_error(["demo", "descent", "--seed", "-1"], "--seed: expected an integer of at least 0, got -1", capsys)
 
 
 def test_table() -> None:

@@ -1,7 +1,7 @@
-"""Worked examples, `fastnn demo NAME`: each a module with a function run(say) that prints a table and explains it.
+"""Worked examples, `fastnn demo NAME`: each a module with a function run(say, seed) that prints a table and explains it.
 
 They use fastnn's public names, as a user would. To add one, write a module and a line here; modules are imported when
-they are run. The ones in PICTURES also have a function pictures().
+they are run. The ones in PICTURES also have a function pictures(seed).
 """
 
 import functools
@@ -29,15 +29,15 @@ def listed() -> str:
     return "\n".join(f"{name:<17}  {what}" for name, what in DEMOS.items())
 
 
-def run(name: str, folder: pathlib.Path | None = None) -> None:
+def run(name: str, folder: pathlib.Path | None = None, seed: int = 0) -> None:
     """Run the example of that name, one of DEMOS, and print it; with a folder, save its pictures there."""
     module = importlib.import_module(f"fastnn.demos.{name.replace('-', '_')}")
     say = functools.partial(print, flush=True)
     say(f"{name}: {DEMOS[name]}\n")
-    module.run(say)
+    module.run(say, seed)
     if folder is not None:
         say("")
-        for picture, ax in module.pictures().items():
+        for picture, ax in module.pictures(seed).items():
             file = folder / f"{picture}.png"
             ax.figure.savefig(file)
             say(f"drawn in {file}")

@@ -22,33 +22,33 @@ def new_network(rng: np.random.Generator) -> fastnn.Network:
     return fastnn.Network([fastnn.Affine(64, HIDDEN), fastnn.Relu(), fastnn.Affine(HIDDEN, 10)], rng=rng)
 
 
-def parts() -> tuple[Part, Part, Part]:
+def parts(seed: int = 0) -> tuple[Part, Part, Part]:
     """The training samples of `over_fitting`, the test samples, and these with as large a share of wrong labels."""
-    train, _, (x, t) = over_fitting.parts()
-    return train, (x, t), (x, over_fitting.mislabeled(t, round(len(t) * MISLABELLED / SAMPLES)))
+    train, _, (x, t) = over_fitting.parts(seed)
+    return train, (x, t), (x, over_fitting.mislabeled(t, round(len(t) * MISLABELLED / SAMPLES), seed))
 
 
-def singles(train: Part) -> list[fastnn.Network]:
+def singles(train: Part, seed: int = 0) -> list[fastnn.Network]:
     """As many networks as members, each trained on all samples from other initial weights."""
     networks = []
-    for seed in range(MEMBERS):
-        networks.append(new_network(np.random.default_rng(seed)))
-        networks[-1].fit(*train, rng=seed, progress=False, **OPTIONS)
+    for own in range(seed, seed + MEMBERS):
+        networks.append(new_network(np.random.default_rng(own)))
+        networks[-1].fit(*train, rng=own, progress=False, **OPTIONS)
     return networks
 
 
-def bag(train: Part, vote: str) -> fastnn.Bagging:
+def bag(train: Part, vote: str, seed: int = 0) -> fastnn.Bagging:
     """The trained members; they are the same for both ways to vote."""
-    return fastnn.Bagging(new_network, MEMBERS, vote=vote, rng=0).fit(*train, **OPTIONS)
+    return fastnn.Bagging(new_network, MEMBERS, vote=vote, rng=seed).fit(*train, **OPTIONS)
 
 
-def run(say: Callable[[str], None]) -> None:
+def run(say: Callable[[str], None], seed: int = 0) -> None:
     """Print the accuracies of single networks, of members, of their votes, and out of bag."""
-    train, test, noisy = parts()
+    train, test, noisy = parts(seed)
     say(f"64-{HIDDEN}-10 on {SAMPLES} digits, {MISLABELLED} of them with a wrong label; {MEMBERS} networks")
     say("test, noisy: the test digits with as large a share of wrong labels\n")
-    bags = {vote: bag(train, vote) for vote in ("average", "majority")}
-    groups = {"single networks, mean": singles(train), "members, mean": bags["average"].members}
+    bags = {vote: bag(train, vote, seed) for vote in ("average", "majority")}
+    groups = {"single networks, mean": singles(train, seed), "members, mean": bags["average"].members}
     rows = []
     for name, networks in groups.items():
         means = [np.mean([network.accuracy(*part) for network in networks]) for part in (test, noisy)]
@@ -62,6 +62,8 @@ def run(say: Callable[[str], None]) -> None:
     say(
         "\nA member sees about 63 % of the samples, some of them several times. Each learns\n"
         "the wrong labels that it sees by heart, but each learns others, and the vote\n"
+        "drops what only few of them say. The out-of-bag accuracy needs no test data: on\n"
+        "a sample only the members vote that have not seen it. As the labels of the\n"
         f"samples are noisy, it estimates the accuracy on noisy labels; its standard\n"
         f"error with {SAMPLES} samples is {error:.2f}."
     )

@@ -6,6 +6,7 @@ import pathlib
 from typing import Any
 
 from fastnn import demos
+from fastnn.gate import arrays
 
 
 def add(commands: Any) -> None:
@@ -20,22 +21,24 @@ def add(commands: Any) -> None:
     drawn = f"save the pictures of {', '.join(demos.PICTURES[:-1])} or {demos.PICTURES[-1]} there (needs matplotlib)"
     option("--folder", metavar="DIR", help=drawn)
     option("--json", action="store_true", help="print one JSON object instead of text")
-    option("--seed", type=int, default=0, metavar="N", help="seed of all random numbers (0); not with NAME")
+    option("--seed", type=int, default=0, metavar="N", help="seed of all random numbers, if there are any (0)")
     parser.set_defaults(run=run, parser=parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the demo or example, and return the exit code."""
-    if (options.list or options.name) and (options.json or options.seed):
-        given = " and ".join(name for name in ("--json", "--seed") if getattr(options, name[2:]))
-        options.parser.error(f"argument {given}: not with {'--list' if options.list else options.name}")
+    if options.json and (options.list or options.name):
+        options.parser.error(f"argument --json: not with {'--list' if options.list else options.name}")
+    if options.seed and options.list:
+        options.parser.error("argument --seed: not with --list")
     if options.folder is not None and (options.list or options.name not in demos.PICTURES):
         options.parser.error(f"argument --folder: only with {', '.join(demos.PICTURES)}")
     if options.list:
         print(demos.listed())
         return 0
     if options.name:
-        demos.run(options.name, None if options.folder is None else _new_folder(options.folder))
+        arrays.integer("--seed", options.seed, minimum=0)
+        demos.run(options.name, None if options.folder is None else _new_folder(options.folder), options.seed)
         return 0
     from fastnn.command import demo
 

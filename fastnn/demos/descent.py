@@ -38,7 +38,7 @@ def paths() -> tuple[Array, Array, Array]:
     return first, second, third
 
 
-def run(say: Callable[[str], None]) -> None:
+def run(say: Callable[[str], None], seed: int = 0) -> None:
     """Print the three descents."""
     first, second, third = paths()
     say("J(x) = x^2 from 1.2, lr 0.3")
@@ -53,10 +53,13 @@ def run(say: Callable[[str], None]) -> None:
     shown = (0, 1, 2, 5, 10, 20, 50, 100)
     rows = [[str(n), *(f"{value:.3g}" for value in (*third[n], bowl(third[n]))), BOWL.get(n, "")] for n in shown]
     say(table(("updates", "x0", "x1", "f", "expected (x0, x1)"), rows))
-    say("\nEach update goes lr times the numerical gradient downhill, so the steps become\n")
+    say(
+        "\nEach update goes lr times the numerical gradient downhill, so the steps become\n"
+        "shorter as the slope becomes flatter: on a square by the same factor each time."
+    )
 
 
-def pictures() -> dict[str, Any]:
+def pictures(seed: int = 0) -> dict[str, Any]:
     """The two descents in two variables over the contours of their functions."""
     from fastnn.plots import panels
 

@@ -26,7 +26,7 @@ def updates_needed(path: Array) -> int | None:
     return int(below[0]) if below.size else None
 
 
-def run(say: Callable[[str], None]) -> None:
+def run(say: Callable[[str], None], seed: int = 0) -> None:
     """Print x after each update, and the updates that each learning rate needs."""
     found = paths()
     say(f"x on J(x) = x^2 from {START}")
@@ -44,7 +44,7 @@ def run(say: Callable[[str], None]) -> None:
     )
 
 
-def pictures() -> dict[str, Any]:
+def pictures(seed: int = 0) -> dict[str, Any]:
     """A panel for each learning rate."""
     from fastnn.plots import panels
 

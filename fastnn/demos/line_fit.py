@@ -15,9 +15,9 @@ START, RATE, UPDATES = (-1.0, 0.0), 0.2, 100
 SLOPES, INTERCEPTS = np.arange(-1.0, 4.5, 1.0), np.arange(0.0, 4.5, 0.5)  # of the loss surface
 
 
-def points() -> tuple[Array, Array]:
+def points(seed: int = 0) -> tuple[Array, Array]:
     """x (N, 1) between -1 and 1, and t (N, 1)."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     x = rng.uniform(-1.0, 1.0, (SAMPLES, 1))
     return x, SLOPE * x + INTERCEPT + NOISE * rng.standard_normal(x.shape)
 
@@ -53,9 +53,9 @@ def surface(x: Array, t: Array, path: Array) -> str:
     return table(("w \\ b", *(f"{b:.1f} " for b in INTERCEPTS)), rows)
 
 
-def run(say: Callable[[str], None]) -> None:
+def run(say: Callable[[str], None], seed: int = 0) -> None:
     """Print the path, the least squares beside it, and the loss surface."""
-    x, t = points()
+    x, t = points(seed)
     path = descend(x, t)
     say(f"{POINTS}\nlr {RATE}, all points in each update\n")
     rows = [[str(n), f"{w:.4f}", f"{b:.4f}", f"{loss(x, t, w, b):.4f}"] for n, (w, b) in enumerate(path)]
@@ -71,11 +71,11 @@ def run(say: Callable[[str], None]) -> None:
     )
 
 
-def pictures() -> dict[str, Any]:
+def pictures(seed: int = 0) -> dict[str, Any]:
     """The loss over w and b with the path, as contours and as a surface."""
     from fastnn.plots import panels
 
-    x, t = points()
+    x, t = points(seed)
     path = descend(x, t)
     heights = [loss(x, t, *p) for p in path]
     w, b = np.linspace(-1.5, 5.0, 100), np.linspace(-0.5, 6.0, 100)

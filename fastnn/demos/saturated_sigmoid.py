@@ -47,7 +47,7 @@ def epochs_needed(outputs: Array) -> str:
     return str(below[0]) if below.size else f"more than {EPOCHS}"
 
 
-def run(say: Callable[[str], None]) -> None:
+def run(say: Callable[[str], None], seed: int = 0) -> None:
     """Print the outputs of both, and how fast each learns."""
     squared, entropy = by_squared_error(), by_cross_entropy()
     say(f"One sigmoid neuron, input 1, target 0, from w = b = {START:g}; lr {RATE}")

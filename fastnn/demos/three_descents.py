@@ -24,23 +24,23 @@ class Descent:
     seconds: float
 
 
-def descend(x: Array, t: Array, batch_size: int | None) -> Descent:
+def descend(x: Array, t: Array, batch_size: int | None, seed: int = 0) -> Descent:
     """Train a network of one neuron without an activation, y = w x + b, from w = b = 0."""
     network = fastnn.Network([fastnn.Affine(1, 1, init="zeros")], loss="mean_squared_error", dtype="float64")
     optimizer = fastnn.SGD(lr=RATE)
-    history = network.fit(x, t, epochs=EPOCHS, batch_size=batch_size, optimizer=optimizer, rng=0, progress=False)
+    history = network.fit(x, t, epochs=EPOCHS, batch_size=batch_size, optimizer=optimizer, rng=seed, progress=False)
     size = len(x) if batch_size is None else batch_size
     w, b = network.params["W1"].item(), network.params["b1"].item()
     return Descent(size, EPOCHS * -(-len(x) // size), w, b, network.loss(x, t), sum(history.seconds))
 
 
-def run(say: Callable[[str], None]) -> None:
+def run(say: Callable[[str], None], seed: int = 0) -> None:
     """Print the cost and the end of each."""
-    x, t = line_fit.points()
+    x, t = line_fit.points(seed)
     say(f"{line_fit.POINTS}\n{EPOCHS} epochs, lr {RATE}, from w = b = 0\n")
     rows = []
     for name, batch_size in BATCH_SIZES.items():
-        found = descend(x, t, batch_size)
+        found = descend(x, t, batch_size, seed)
         figures = (f"{found.w:.4f}", f"{found.b:.4f}", f"{found.loss:.5f}", f"{1e3 * found.seconds:.2f} ms")
         rows.append([name, f"{found.samples_per_update}", f"{found.updates:,}", *figures])
     w, b = line_fit.closed_form(x, t)
@@ -49,4 +49,5 @@ def run(say: Callable[[str], None]) -> None:
     say(
         "\nAll three see each point equally often. The whole batch makes one update an\n"
         "epoch and has not arrived yet; with one point at a time, the noise of the last\n"
+        "points moves the line about; mini-batches come nearest to least squares."
     )
