@@ -1,7 +1,8 @@
 """Writes text about the operations from the registry: run `python -m docs.generate` after adding or changing one.
 
-The text is imports and names for type checkers and the command line, the functions of losses and updates of arrays, and
-rows of the table in docs/reference/overview.md, all from `fastnn.operations`. Each section stands between two comments.
+The text is imports and names for type checkers and the command line, the functions of activations, losses and updates
+of arrays, and rows of the table in docs/reference/overview.md, all from `fastnn.operations`. Each section stands
+between two comments.
 """
 
 import inspect
@@ -23,7 +24,7 @@ LIST = re.compile(rf"(?<=The activation:\n\n)(?:{ITEM}.*\n(?: {{10}}.*\n)*)+")
 WIDTH = 120
 MOST_VECTORS = 4  # of an update: the parameters, their gradients, and the state
 EXAMPLES = "Examples\n--------\n"
-BY_HAND = ("mean_squared_error",)  # functions of losses with more arguments than their class
+BY_HAND = ("mean_squared_error", "softmax")  # functions that say or take more than their class
 
 
 def exported(names: Iterable[tuple[str, str]]) -> str:
@@ -126,6 +127,26 @@ def loss_functions() -> Iterator[str]:
         yield function(name, [f"{first}: Any", "t: Any"], keywords, "tuple[Value, Array]", parts, body)
 
 
+def activation_functions() -> Iterator[str]:
+    """The activations of arrays, each by its name."""
+    for name, kind in ACTIVATIONS.items():
+        if name in BY_HAND:
+            continue
+        own, (texts, meanings, example) = options(kind), described(kind)
+        parameters = [
+            ("x : array of any shape", ""),
+            *((f"{one} : {meanings[one][0]}", meanings[one][1]) for one in own),
+            ("out : array like x, optional", "Receives y; may be x itself."),
+        ]
+        sections = [section("Parameters", parameters), section("Returns", [("array like x", "")])]
+        wrong = [("TypeError, ValueError", "For a wrong type, dtype or shape.")]
+        example = example.replace(f'fastnn.activation_forward("{name}", ', f"fastnn.{name}(")
+        parts = [*texts, *sections, section("Raises", wrong), example]
+        given = ", ".join([f'"{name}"', "x", "out=out", *(f"{one}={one}" for one in own)])
+        keywords = [*own.values(), "out: Any = None"]
+        yield function(name, ["x: Any"], keywords, "Array", parts, f"return activation_forward({given})")
+
+
 def update_functions() -> Iterator[str]:
     """The updates of arrays. The last class with an update counts; its additional options are 0 by default."""
     for name, usual in UPDATES.items():
@@ -186,7 +207,7 @@ def table_rows() -> dict[str, str]:
     """Rows of the table of all names by their heads."""
     others = "`losses`, their descriptions; `Regularization` (L1, L2, blend)"
     updates = code(f"{name}_update" for name in UPDATES)
-    arrays = "`affine_forward`, `affine_backward`, `activation_forward`, `activation_backward`, `softmax`"
+    arrays = f"`affine_forward`, `affine_backward`, `activation_forward`, `activation_backward`, {code(ACTIVATIONS)}"
     return {
         "operations on arrays, with `out=`": f"{arrays}, {updates}",
         "losses of arrays, with gradient, weights, reduction": f"{code(LOSSES)}; `zero_one_loss`, value only",
@@ -209,8 +230,9 @@ def oracles() -> str:
 
 
 def functions_of_arrays() -> list[tuple[str, str]]:
-    """The modules and names of the losses and updates of arrays."""
-    made = [("fastnn.functional.losses", name) for name in LOSSES]
+    """The modules and names of the activations, losses and updates of arrays."""
+    made = [("fastnn.functional.activations", name) for name in ACTIVATIONS if name not in BY_HAND]
+    made += [("fastnn.functional.losses", name) for name in LOSSES]
     return made + [("fastnn.functional.updates", f"{name}_update") for name in UPDATES]
 
 
@@ -227,6 +249,7 @@ SECTIONS = {
     "fastnn/losses.py": lambda: classes(LOSSES.values()),
     "fastnn/optimizers.py": lambda: classes(OPTIMIZERS.values()),
     "fastnn/functional/__init__.py": lambda: exported(functions_of_arrays()),
+    "fastnn/functional/activations.py": lambda: "\n\n".join([*activation_functions(), ""]),
     "fastnn/functional/losses.py": lambda: "\n\n".join([*loss_functions(), ""]),
     "fastnn/functional/updates.py": lambda: "\n\n".join([*update_functions(), ""]),
     "fastnn/gate/names.py": names,

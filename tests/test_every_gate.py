@@ -16,7 +16,7 @@ import pytest
 
 import fastnn
 from fastnn import datasets, information, losses, models, plots, schedules
-from fastnn.operations import LOSSES, UPDATES
+from fastnn.operations import ACTIVATIONS, LOSSES, UPDATES
 from tests import shapes
 
 pytestmark = pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
@@ -108,7 +108,7 @@ EXAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
     "fastnn.numerical_gradient": lambda: {"f": squares, "x": np.ones(3)},
     "fastnn.random_restarts": lambda: {"network_factory": network, **DATA, "n": 1, "epochs": 1},
     "fastnn.simulated_annealing": lambda: {"network_factory": network, **DATA, "steps": 1},
-    "fastnn.softmax": lambda: {"x": X},
+    **{f"fastnn.{name}": lambda: {"x": X} for name in ACTIVATIONS},
     "fastnn.zero_one_loss": lambda: {"y": ROWS, "t": LABELS},
     "datasets.Standardize.fit": lambda: {"x": X},
     "datasets.Standardize.transform": lambda: {"x": X},

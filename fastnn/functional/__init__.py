@@ -10,6 +10,16 @@ from fastnn.functional.surfaces import line_fit_losses as line_fit_losses
 
 # isort: split
 # <generated: python -m docs.generate>
+from fastnn.functional.activations import elu as elu
+from fastnn.functional.activations import gelu as gelu
+from fastnn.functional.activations import identity as identity
+from fastnn.functional.activations import leaky_relu as leaky_relu
+from fastnn.functional.activations import relu as relu
+from fastnn.functional.activations import sigmoid as sigmoid
+from fastnn.functional.activations import silu as silu
+from fastnn.functional.activations import softplus as softplus
+from fastnn.functional.activations import step as step
+from fastnn.functional.activations import tanh as tanh
 from fastnn.functional.losses import absolute_error as absolute_error
 from fastnn.functional.losses import cross_entropy as cross_entropy
 from fastnn.functional.losses import exponential as exponential

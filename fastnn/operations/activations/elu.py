@@ -45,6 +45,7 @@ class Elu(Activation):
     >>> x = np.array([-1.0, 0.0, 2.0])
     >>> fastnn.activation_forward("elu", x).round(3)
     array([-0.632,  0.   ,  2.   ])
+
     >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.Elu(alpha=0.5), fastnn.Affine(3, 2)])
     """
 

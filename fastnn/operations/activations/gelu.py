@@ -33,6 +33,7 @@ class Gelu(Activation):
     >>> x = np.array([-1.0, 0.0, 2.0])
     >>> fastnn.activation_forward("gelu", x).round(3)
     array([-0.159,  0.   ,  1.954])
+
     >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.Gelu(), fastnn.Affine(3, 2)])
     """
 

@@ -29,6 +29,7 @@ class Identity(Activation):
     >>> x = np.array([-1.0, 0.0, 2.0])
     >>> fastnn.activation_forward("identity", x)
     array([-1.,  0.,  2.])
+
     >>> net = fastnn.Network([fastnn.Identity()], input_shape=4)  # a network without parameters
     >>> len(net.params)
     0

@@ -44,6 +44,7 @@ class LeakyRelu(Activation):
     >>> x = np.array([-1.0, 0.0, 2.0])
     >>> fastnn.activation_forward("leaky_relu", x, slope=0.1)
     array([-0.1,  0. ,  2. ])
+
     >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.LeakyRelu(slope=0.1), fastnn.Affine(3, 2)])
     """
 

@@ -38,6 +38,7 @@ class Relu(Activation):
     >>> x = np.array([-1.0, 0.0, 2.0])
     >>> fastnn.activation_forward("relu", x)
     array([0., 0., 2.])
+
     >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.Relu(), fastnn.Affine(3, 2)])
     """
 

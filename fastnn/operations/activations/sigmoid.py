@@ -39,6 +39,7 @@ class Sigmoid(Activation):
     >>> x = np.array([-1.0, 0.0, 2.0])
     >>> fastnn.activation_forward("sigmoid", x).round(3)
     array([0.269, 0.5  , 0.881])
+
     >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.Sigmoid(), fastnn.Affine(3, 2)])
     """
 

@@ -31,6 +31,7 @@ class Silu(Activation):
     >>> x = np.array([-1.0, 0.0, 2.0])
     >>> fastnn.activation_forward("silu", x).round(3)
     array([-0.269,  0.   ,  1.762])
+
     >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.Silu(), fastnn.Affine(3, 2)])
     """
 

@@ -68,6 +68,7 @@ class Softmax(Activation):
     >>> x = np.array([[0.0, np.log(3.0)]])
     >>> fastnn.activation_forward("softmax", x).round(6)
     array([[0.25, 0.75]])
+
     >>> layers = [fastnn.Affine(4, 3), fastnn.Softmax()]
     >>> net = fastnn.Network(layers, loss="cross_entropy", rng=0)  # a loss of probabilities
     >>> net.predict(np.ones((2, 4), np.float32)).sum(axis=1).round(6)

@@ -29,6 +29,7 @@ class Softplus(Activation):
     >>> x = np.array([-1.0, 0.0, 2.0])
     >>> fastnn.activation_forward("softplus", x).round(3)
     array([0.313, 0.693, 2.127])
+
     >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.Softplus(), fastnn.Affine(3, 2)])
     """
 

@@ -29,6 +29,7 @@ class Step(Activation):
     >>> x = np.array([-1.0, 0.0, 2.0])
     >>> fastnn.activation_forward("step", x)
     array([0., 0., 1.])
+
     >>> net = fastnn.Network([fastnn.Affine(2, 1), fastnn.Step()], loss="mean_squared_error")
     >>> net.params["W1"][...], net.params["b1"][...] = 1.0, -1.5  # AND
     >>> net.predict(np.array([[0, 1], [1, 1]], np.float32))

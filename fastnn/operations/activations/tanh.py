@@ -39,6 +39,7 @@ class Tanh(Activation):
     >>> x = np.array([-1.0, 0.0, 2.0])
     >>> fastnn.activation_forward("tanh", x).round(3)
     array([-0.762,  0.   ,  0.964])
+
     >>> net = fastnn.Network([fastnn.Affine(4, 3), fastnn.Tanh(), fastnn.Affine(3, 2)])
     """
 
