@@ -38,9 +38,9 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"{__name__}.{name}")
     problem = f"module {__name__!r} has no attribute {name!r}"
     if not name.startswith("_"):
-        from fastnn.gate.checks import did_you_mean  # here, as it imports NumPy
+        from fastnn.gate import attributes, checks  # here, as they import NumPy
 
-        problem += _place_inside(name) or did_you_mean(name, _places())
+        problem += attributes.of_package(name) or _place_inside(name) or checks.did_you_mean(name, _places())
     raise AttributeError(problem, name=name)
 
 

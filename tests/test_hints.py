@@ -182,6 +182,24 @@ SLIPS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "Network: expected the name of an attribute, got predict_proba; pass the outputs of predict to fastnn.softmax",
     ),
     (lambda: network().parameters, AttributeError, "got parameters; did you mean 'params'?"),
+    (
+        lambda: network(loss="sigmoid_cross_entropy").predict_proba,
+        AttributeError,
+        "got predict_proba; call fastnn.activation_forward('sigmoid', y) for the outputs y of predict",
+    ),
+    (
+        lambda: network(loss="mean_squared_error").predict_proba,
+        AttributeError,
+        "got predict_proba; the outputs for the loss mean_squared_error are no probabilities",
+    ),
+    (lambda: network().W1, AttributeError, "got W1; it is params['W1']"),
+    (lambda: network().check_gradients, AttributeError, "; call fastnn.check_gradients(network, x, t)"),
+    (lambda: network().evaluate, AttributeError, "got evaluate; call loss(x, t) and accuracy(x, t)"),
+    (lambda: network().train_on_batch, AttributeError, "got train_on_batch; call step(x, t, optimizer)"),
+    (lambda: fastnn.Sequential, AttributeError, "has no attribute 'Sequential'; it is Network([...])"),
+    (lambda: fastnn.Conv2D, AttributeError, "no attribute 'Conv2D'; there are no convolutions; Flatten makes"),
+    (lambda: fastnn.save, AttributeError, "no attribute 'save'; call save(path) of a network"),
+    (lambda: fastnn.find_lr, AttributeError, "no attribute 'find_lr'; it is find_learning_rate"),
     (lambda: network().summery, AttributeError, "got summery; did you mean 'summary'?"),
     (lambda: fastnn.random_restarts(lambda rng: network(), X, LABELS, restarts=3), TypeError, "got 'restarts'; pass n"),
     (lambda: fastnn.train_test_split, AttributeError, "no attribute 'train_test_split'; it is datasets.train_test_"),
@@ -202,6 +220,50 @@ def test_the_hints_lead_on() -> None:
     assert fastnn.confusion_matrix(LABELS, outputs.ravel() > 0.5).tolist() == [[1, 0], [0, 1]]
     assert fastnn.confusion_matrix(LABELS, LABELS, 3000).sum() == 2
     assert datasets.one_hot([0, 1], 3).tolist() == [[1, 0, 0], [0, 1, 0]]
+
+
+NAMED = "it is chosen when a network is made: pass {}= to Network"
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        *((name, NAMED.format(name)) for name in ("loss", "layers", "dtype", "input_scale", "regularization")),
+        *((name, "it is a method: define your own in a subclass") for name in ("fit", "predict", "save", "to_torch")),
+        ("params", "assign to params['W1'], ..., or call params.update"),
+        ("optimizer", "pass it to fit or step"),
+        ("outputs", "it follows from the layers and the loss: make a network"),
+    ],
+)
+def test_attributes_that_stay(name: str, remedy: str) -> None:
+    class Own(fastnn.Network):  # type: ignore[misc]
+        pass
+
+    sentence = f"Network: expected one of history, n_threads, notes to be assigned, got {name}; {remedy}"
+    for kind in (fastnn.Network, Own):
+        with pytest.raises(AttributeError, match=f"^{re.escape(sentence)}$"):
+            setattr(kind([fastnn.Affine(3, 2)]), name, 3)
+
+
+def test_what_may_be_assigned() -> None:
+    class Own(fastnn.Network):  # type: ignore[misc]
+        outputs = 7
+
+    net = network()
+    net.n_threads, net.notes, net.history = 1, {"a": 1}, None
+    assert (net.n_threads, net.notes, net.history) == (1, {"a": 1}, None)
+    own = Own([fastnn.Affine(3, 2)])
+    own.outputs = own.mine = 3
+    assert own.outputs == own.mine == 3
+
+
+def test_a_copy_of_parameters() -> None:
+    net = network(rng=0)
+    before, first = net.params.copy(), net.params["W1"].copy()
+    net.params["W1"][...] = 0.0
+    assert isinstance(before, dict) and list(before) == ["W1", "b1"] and np.array_equal(before["W1"], first)
+    net.params.update(before)
+    assert np.array_equal(net.params["W1"], first)
 
 
 def test_update_of_parameters() -> None:

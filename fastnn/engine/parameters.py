@@ -38,6 +38,10 @@ class Parameters(Mapping[str, Array]):
         for (view, _), value in zip(taken, apart, strict=True):
             view[...] = value
 
+    def copy(self) -> dict[str, Array]:
+        """New arrays by name, which `update` takes back."""
+        return {name: value.copy() for name, value in self.items()}
+
     def __delitem__(self, name: str) -> None:
         self._place(name)
         raise TypeError(

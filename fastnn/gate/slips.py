@@ -6,7 +6,7 @@ The check costs 0.2 us a call, so operations on arrays and a network's methods f
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from fastnn.gate import checks
@@ -15,11 +15,6 @@ Callee = TypeVar("Callee", bound=Callable[..., Any])
 
 RATE = "pass optimizer=fastnn.SGD(lr=0.1) or another optimizer"
 PART = "divide the samples by fastnn.datasets.train_test_split, and pass validation_data=(x, t)"
-# What to do instead of asking a network for an attribute of other libraries' models.
-ATTRIBUTES = {
-    "predict_proba": "; pass the outputs of predict to fastnn.softmax",
-    "train": "; call fit, or step for one batch",
-}
 # For each foreign name: our arguments.
 _OURS = {
     "T_max": "epochs", "X": "x", "alpha": "lr slope", "beta": "delta", "clipnorm": "clip_norm",
@@ -100,14 +95,6 @@ def _too_many(given: tuple[Any, ...], unnamed: Sequence[str], names: Sequence[st
     others = [f"{name}=" for name in names if name not in unnamed]
     remedy = f"pass the others by name: {', '.join(others)}" if others else "leave the others out"
     return f"expected at most {count} without a name, {', '.join(unnamed)}, got {len(given)}; {remedy}"
-
-
-def unknown_attribute(name: str, known: Iterable[str], why: str = "") -> str:
-    """The sentence about an attribute that a network does not have; known: the ones that it has."""
-    problem = f"Network: expected the name of an attribute, got {name}{why}"
-    if name.startswith("_"):
-        return problem
-    return problem + (ATTRIBUTES.get(name) or checks.did_you_mean(name, [one for one in known if one[0] != "_"]))
 
 
 def remedy(came: str, names: Sequence[str]) -> str:

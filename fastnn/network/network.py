@@ -21,10 +21,10 @@ from fastnn.engine.samples import Prepared
 from fastnn.engine.workspace import NO_ORDER
 from fastnn.errors import TrainingDivergedError
 from fastnn.exchange.exchangeable import Exchangeable
-from fastnn.gate import arrays, notes
+from fastnn.gate import arrays, attributes, notes
 from fastnn.gate.arrays import Array
 from fastnn.gate.names import DifferenceMethod, LossName, Step
-from fastnn.gate.slips import answers_slips, unknown_attribute
+from fastnn.gate.slips import answers_slips
 from fastnn.layers import Layer
 from fastnn.losses import Loss, check_outputs
 from fastnn.network import passes, training
@@ -125,15 +125,13 @@ class Network(Exchangeable):
         return made
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if type(self) is Network and name not in KNOWN and not name.startswith("_"):
-            remedy = "pass a learning rate as optimizer=fastnn.SGD(lr=0.1), and keep values of your own in a subclass"
-            raise AttributeError(f"{unknown_attribute(name, sorted(KNOWN), ', which nothing would read')}; {remedy}")
+        attributes.check_assigned(Network, type(self), name)
         super().__setattr__(name, value)
 
     if not TYPE_CHECKING:  # or checkers would take any name
 
         def __getattr__(self, name: str) -> Any:
-            raise AttributeError(unknown_attribute(name, dir(Network)), name=name, obj=self)
+            raise attributes.lacking(Network, self, name)
 
     @property
     def engine(self) -> Engine:
@@ -514,6 +512,3 @@ class Network(Exchangeable):
         made = type(self).__new__(type(self))
         vars(made).update(vars(self), _engine=copy.copy(self._engine), _notes=copy.deepcopy(self.notes))
         return made
-
-
-KNOWN = frozenset(name for name in dir(Network) if not name.startswith("_")) | {"history"}  # attributes

@@ -1,0 +1,108 @@
+"""Names that a network or the package does not have, and those of a network that stay: what to write instead."""
+
+import re
+from typing import Any
+
+from fastnn.gate import checks
+
+PARAMETER = re.compile(r"(W|b|slope|gamma|beta)\d+")
+MEASURE = "call loss(x, t) and accuracy(x, t)"
+# What to do instead of asking a network for an attribute of other libraries' models.
+ATTRIBUTES = {
+    "call": "call predict(x)",
+    "check_gradients": "call fastnn.check_gradients(network, x, t)",
+    "compile": "pass loss= to Network, and optimizer= and metrics= to fit",
+    "copy": "call copy.deepcopy(network)",
+    "eval": "predict needs no other mode",
+    "evaluate": MEASURE,
+    "forward": "call predict(x)",
+    "load": "call fastnn.load(path)",
+    "load_state_dict": "assign to params['W1'], ..., or call params.update",
+    "parameters": "did you mean 'params'?",
+    "partial_fit": "call fit again, which goes on, or step for one batch",
+    "score": MEASURE,
+    "state_dict": "take params, or call save(path)",
+    "train": "call fit, or step for one batch",
+    "train_on_batch": "call step(x, t, optimizer)",
+}
+ASSIGNABLE = ("history", "n_threads", "notes")
+# What to do instead of assigning to another attribute.
+ASSIGNED = {
+    "engine": "make another network",
+    "optimizer": "pass it to fit or step",
+    "params": "assign to params['W1'], ..., or call params.update",
+    "statistics": "assign to statistics['mean1'], ..., or call statistics.update",
+    **dict.fromkeys(
+        ("dtype", "input_scale", "input_shape", "layers", "loss", "regularization"),
+        "it is chosen when a network is made: pass {name}= to Network",
+    ),
+    **dict.fromkeys(
+        ("inputs", "loss_name", "output_shape", "outputs"), "it follows from the layers and the loss: make a network"
+    ),
+}
+# What to do instead of asking the package for a name of other libraries.
+OF_PACKAGE = {
+    **dict.fromkeys(("Sequential", "Model", "Module"), "it is Network([...])"),
+    **dict.fromkeys(
+        ("Conv1D", "Conv1d", "Conv2D", "Conv2d"), "there are no convolutions; Flatten makes rows of images"
+    ),
+    "save": "call save(path) of a network",
+    "find_lr": "it is find_learning_rate",
+    "lr_find": "it is find_learning_rate",
+}
+
+
+def known(kind: type[Any]) -> frozenset[str]:
+    """The public attributes of a class of networks."""
+    return frozenset(name for name in dir(kind) if not name.startswith("_")) | {"history"}
+
+
+def lacking(kind: type[Any], network: Any, name: str) -> AttributeError:
+    """The error for an attribute that a network does not have; kind: fastnn's own class."""
+    engine = vars(network).get("_engine")
+    sentence = _unknown(name, kind, None if engine is None else engine.formula)
+    return AttributeError(sentence, name=name, obj=network)
+
+
+def check_assigned(kind: type[Any], own: type[Any], name: str) -> None:
+    """Refuse to assign an attribute that nothing would read, or that stays, to a network of the class `own`."""
+    if name.startswith("_") or name in ASSIGNABLE:
+        return
+    if name in known(kind):
+        if getattr(own, name) is getattr(kind, name):
+            remedy = ASSIGNED.get(name, "it is a method: define your own in a subclass").format(name=name)
+            expected = f"Network: expected one of {', '.join(ASSIGNABLE)} to be assigned"
+            raise AttributeError(f"{expected}, got {name}; {remedy}")
+    elif own is kind:
+        remedy = "pass a learning rate as optimizer=fastnn.SGD(lr=0.1), and keep values of your own in a subclass"
+        raise AttributeError(f"{_unknown(name, kind, why=', which nothing would read')}; {remedy}")
+
+
+def _unknown(name: str, kind: type[Any], loss: Any = None, why: str = "") -> str:
+    """The sentence about an attribute that networks do not have; loss: the network's."""
+    problem = f"Network: expected the name of an attribute, got {name}{why}"
+    if name.startswith("_"):
+        return problem
+    if name in ("predict_proba", "predict_log_proba") and loss is not None:
+        return f"{problem}; {_probabilities(loss)}"
+    if PARAMETER.fullmatch(name):
+        return f"{problem}; it is params[{name!r}]"
+    if name in ATTRIBUTES:
+        return f"{problem}; {ATTRIBUTES[name]}"
+    return problem + checks.did_you_mean(name, sorted(known(kind)))
+
+
+def _probabilities(loss: Any) -> str:
+    """Where the probabilities are that a network with this loss predicts."""
+    if loss.applies == "softmax":
+        return "pass the outputs of predict to fastnn.softmax"
+    if loss.applies:
+        return f"call fastnn.activation_forward({loss.applies!r}, y) for the outputs y of predict"
+    if loss.follows:
+        return "call predict, whose outputs are probabilities"
+    return f"the outputs for the loss {loss.name} are no probabilities"
+
+
+def of_package(name: str) -> str:
+    """The end of a sentence about a name of other libraries; empty for any other."""
+    return f"; {OF_PACKAGE[name]}" if name in OF_PACKAGE else ""
