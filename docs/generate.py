@@ -102,29 +102,31 @@ def loss_functions() -> Iterator[str]:
             "sample_weight: Any = None",
             *weight,
             "out: Any = None",
+            "gradient: bool = True",
         ]
         (summary, *texts), meanings, example = described(kind)
         outputs = "y above: outputs before the activation that the loss applies." if first == "x" else "Outputs."
         parameters = [
-            (f"{first} : array (N, K)", outputs),
-            ("t : array", "Targets as above."),
+            (f"{first} : array (N, K), or (K,) for one sample", outputs),
+            ("t : array, or integer", "Targets as above; for one sample without the axis of the batch."),
             *((f"{one} : {meanings[one][0]}", meanings[one][1]) for one in own),
             ('reduction : "mean", "element_mean", "sum" or "none"', "As for `mean_squared_error`."),
             (
                 f"{', '.join(['sample_weight', *['class_weight'] * bool(weight), 'out'])} : array, optional",
                 "As for `mean_squared_error`.",
             ),
+            ("gradient : bool", f"False leaves d{first} out: only the loss is returned."),
         ]
         results = [
             ('loss : float, or float64 array (N,) for "none"', ""),
-            (f"d{first} : array (N, K)", f"The gradient of the loss by {first}."),
+            (f"d{first} : array like {first}", f"The gradient of the loss by {first}."),
         ]
         sections = [section("Parameters", parameters), section("Returns", results)]
         parts = [f"The mean over the batch of {summary}", *texts, *sections, example]
         values = f"({', '.join(own)}{',' * (len(own) == 1)})"
-        given = f'"{first}", {first}, t, reduction, sample_weight, {"class_weight" if weight else None}, out'
+        given = f'"{first}", {first}, t, reduction, sample_weight, {"class_weight" if weight else None}, out, gradient'
         body = f"kind = _losses.{kind.__name__}\nreturn _evaluate(kind, {values}, {given})"
-        yield function(name, [f"{first}: Any", "t: Any"], keywords, "tuple[Value, Array]", parts, body)
+        yield function(name, [f"{first}: Any", "t: Any"], keywords, "Result", parts, body)
 
 
 def activation_functions() -> Iterator[str]:

@@ -12,7 +12,7 @@ import pytest
 
 import fastnn
 from fastnn import Affine, Network, datasets, environment, models
-from fastnn.operations import OPTIMIZERS, UPDATES
+from fastnn.operations import LOSSES, OPTIMIZERS, UPDATES
 from tests.shapes import numbers, targets
 
 X, T = numbers(1, 12, 4, dtype=np.float32), targets("labels", 12, 3, np.float32)
@@ -44,6 +44,11 @@ def public() -> Iterator[tuple[str, Any]]:
                     yield f"{name}.{method}", getattr(thing, method)
 
 
+def _loss(name: str, **flag: Any) -> Any:
+    y, t = (np.full((2, 1), value, np.float32) for value in (0.5, 1.0))
+    return getattr(fastnn, name)(y, t, **flag)
+
+
 ZEROS = np.zeros(3)
 CALLS: dict[str, Callable[..., Any]] = {
     "Network.predict": lambda **flag: NET.predict(X, **flag),
@@ -57,7 +62,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "Network.outputs_of_layers": lambda **flag: NET.outputs_of_layers(X, **flag),
     "loss": lambda **flag: fastnn.loss(lambda y, t: y * y, derivative=lambda y, t: 2.0 * y, name="squares", **flag),
     "affine_backward": lambda **flag: fastnn.affine_backward(X, X, np.ones((4, 4), np.float32), **flag),
-    "mean_squared_error": lambda **flag: fastnn.mean_squared_error(X, X, **flag),
+    **{name: functools.partial(_loss, name) for name in LOSSES},
     "numerical_gradient": lambda **flag: fastnn.numerical_gradient(np.sum, ZEROS, **flag),
     "cross_validate": lambda **flag: fastnn.cross_validate(lambda rng: NET, X, T, **flag),
     "find_learning_rate": lambda **flag: fastnn.find_learning_rate(NET, X, T, **flag),

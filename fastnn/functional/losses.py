@@ -24,19 +24,27 @@ REDUCTIONS = get_args(Reduction)
 _ways = Ways()  # by class
 _right = Way()  # how many rows are right
 Value: TypeAlias = Any  # a float, or an array (N,) for the reduction "none"
+Result: TypeAlias = Any  # the value and the gradient, or the value alone
 
 
 def mean_squared_error(
-    y: Any, t: Any, *, half: bool = True, reduction: Reduction = "mean", sample_weight: Any = None, out: Any = None
-) -> tuple[Value, Array]:
+    y: Any,
+    t: Any,
+    *,
+    half: bool = True,
+    reduction: Reduction = "mean",
+    sample_weight: Any = None,
+    out: Any = None,
+    gradient: bool = True,
+) -> Result:
     """loss = sum((y - t)^2) / (2 N), half the squared distance, averaged over the batch; dy = (y - t) / N.
 
     Parameters
     ----------
-    y : array (N, K)
-        Outputs.
-    t : array (N, K)
-        Targets.
+    y : array (N, K), or (K,) for one sample
+        Outputs; for samples of one number pass y[:, None].
+    t : array like y
+        Targets. The losses of classes also take labels, integers (N,), or one integer for one sample.
     half : bool
         False doubles the loss and dy.
     reduction : "mean", "element_mean", "sum" or "none"
@@ -45,14 +53,16 @@ def mean_squared_error(
     sample_weight : array (N,), optional
         w, at least 0; 1 if not given. Losses of classes also take class_weight, an array (K,): w is multiplied by the
         weight of the sample's label, or of its largest target.
-    out : array (N, K), optional
+    out : array like y, optional
         Receives dy; must not overlap an input.
+    gradient : bool
+        False leaves dy out: only the loss is returned.
 
     Returns
     -------
     loss : float, or float64 array (N,) for "none"
         In nats, by natural logarithms, where it is a loss of probabilities.
-    dy : array (N, K)
+    dy : array like y
         The gradient of the loss; for "none", of the sum of the losses.
 
     Examples
@@ -66,9 +76,11 @@ def mean_squared_error(
            [1. , 1.5]])
     >>> fastnn.mean_squared_error(y, t, reduction="none")[0]  # of each sample
     array([0.5, 6.5])
+    >>> fastnn.mean_squared_error([1.0, 2.0, 4.0], [1.0, 1.0, 1.0], gradient=False)  # one sample: (0 + 1 + 9) / 2
+    5.0
     """
     factor = 1.0 if arrays.flag("half", half) else 2.0
-    return _evaluate(_losses.MeanSquaredError, (), "y", y, t, reduction, sample_weight, None, out, factor)
+    return _evaluate(_losses.MeanSquaredError, (), "y", y, t, reduction, sample_weight, None, out, gradient, factor)
 
 
 # <generated: python -m docs.generate>
@@ -81,7 +93,8 @@ def softmax_cross_entropy(
     sample_weight: Any = None,
     class_weight: Any = None,
     out: Any = None,
-) -> tuple[Value, Array]:
+    gradient: bool = True,
+) -> Result:
     """The mean over the batch of -sum(t log(softmax(y))) of logits y; targets labels (N,), one-hot rows or
     probabilities (N, K), which sum to 1.
 
@@ -90,21 +103,23 @@ def softmax_cross_entropy(
 
     Parameters
     ----------
-    x : array (N, K)
+    x : array (N, K), or (K,) for one sample
         y above: outputs before the activation that the loss applies.
-    t : array
-        Targets as above.
+    t : array, or integer
+        Targets as above; for one sample without the axis of the batch.
     label_smoothing : float
         s in [0, 1): targets t become (1 - s) t + s / K (Szegedy et al., 2016).
     reduction : "mean", "element_mean", "sum" or "none"
         As for `mean_squared_error`.
     sample_weight, class_weight, out : array, optional
         As for `mean_squared_error`.
+    gradient : bool
+        False leaves dx out: only the loss is returned.
 
     Returns
     -------
     loss : float, or float64 array (N,) for "none"
-    dx : array (N, K)
+    dx : array like x
         The gradient of the loss by x.
 
     Examples
@@ -118,12 +133,12 @@ def softmax_cross_entropy(
            [ 0.2,  0.2, -0.4]])
     """
     kind = _losses.SoftmaxCrossEntropy
-    return _evaluate(kind, (label_smoothing,), "x", x, t, reduction, sample_weight, class_weight, out)
+    return _evaluate(kind, (label_smoothing,), "x", x, t, reduction, sample_weight, class_weight, out, gradient)
 
 
 def sigmoid_cross_entropy(
-    x: Any, t: Any, *, reduction: Reduction = "mean", sample_weight: Any = None, out: Any = None
-) -> tuple[Value, Array]:
+    x: Any, t: Any, *, reduction: Reduction = "mean", sample_weight: Any = None, out: Any = None, gradient: bool = True
+) -> Result:
     """The mean over the batch of -sum(t log s + (1 - t) log(1 - s)) with s = sigmoid(y), of logits y; targets (N, K) in
     [0, 1].
 
@@ -132,19 +147,21 @@ def sigmoid_cross_entropy(
 
     Parameters
     ----------
-    x : array (N, K)
+    x : array (N, K), or (K,) for one sample
         y above: outputs before the activation that the loss applies.
-    t : array
-        Targets as above.
+    t : array, or integer
+        Targets as above; for one sample without the axis of the batch.
     reduction : "mean", "element_mean", "sum" or "none"
         As for `mean_squared_error`.
     sample_weight, out : array, optional
         As for `mean_squared_error`.
+    gradient : bool
+        False leaves dx out: only the loss is returned.
 
     Returns
     -------
     loss : float, or float64 array (N,) for "none"
-    dx : array (N, K)
+    dx : array like x
         The gradient of the loss by x.
 
     Examples
@@ -155,29 +172,31 @@ def sigmoid_cross_entropy(
     (array([  0.6931, 100.    ]), array([-0.5,  1. ]))
     """
     kind = _losses.SigmoidCrossEntropy
-    return _evaluate(kind, (), "x", x, t, reduction, sample_weight, None, out)
+    return _evaluate(kind, (), "x", x, t, reduction, sample_weight, None, out, gradient)
 
 
 def absolute_error(
-    y: Any, t: Any, *, reduction: Reduction = "mean", sample_weight: Any = None, out: Any = None
-) -> tuple[Value, Array]:
+    y: Any, t: Any, *, reduction: Reduction = "mean", sample_weight: Any = None, out: Any = None, gradient: bool = True
+) -> Result:
     """The mean over the batch of sum(|y - t|); targets (N, K). The gradient is sign(y - t), 0 where they are equal.
 
     Parameters
     ----------
-    y : array (N, K)
+    y : array (N, K), or (K,) for one sample
         Outputs.
-    t : array
-        Targets as above.
+    t : array, or integer
+        Targets as above; for one sample without the axis of the batch.
     reduction : "mean", "element_mean", "sum" or "none"
         As for `mean_squared_error`.
     sample_weight, out : array, optional
         As for `mean_squared_error`.
+    gradient : bool
+        False leaves dy out: only the loss is returned.
 
     Returns
     -------
     loss : float, or float64 array (N,) for "none"
-    dy : array (N, K)
+    dy : array like y
         The gradient of the loss by y.
 
     Examples
@@ -187,12 +206,19 @@ def absolute_error(
     (4.0, array([[0., 1., 1.]]))
     """
     kind = _losses.AbsoluteError
-    return _evaluate(kind, (), "y", y, t, reduction, sample_weight, None, out)
+    return _evaluate(kind, (), "y", y, t, reduction, sample_weight, None, out, gradient)
 
 
 def huber(
-    y: Any, t: Any, *, delta: float = 1.0, reduction: Reduction = "mean", sample_weight: Any = None, out: Any = None
-) -> tuple[Value, Array]:
+    y: Any,
+    t: Any,
+    *,
+    delta: float = 1.0,
+    reduction: Reduction = "mean",
+    sample_weight: Any = None,
+    out: Any = None,
+    gradient: bool = True,
+) -> Result:
     """The mean over the batch of sum((y - t)^2 / 2 where |y - t| <= delta, else delta (|y - t| - delta / 2)); targets
     (N, K).
 
@@ -201,21 +227,23 @@ def huber(
 
     Parameters
     ----------
-    y : array (N, K)
+    y : array (N, K), or (K,) for one sample
         Outputs.
-    t : array
-        Targets as above.
+    t : array, or integer
+        Targets as above; for one sample without the axis of the batch.
     delta : float
         Above 0.
     reduction : "mean", "element_mean", "sum" or "none"
         As for `mean_squared_error`.
     sample_weight, out : array, optional
         As for `mean_squared_error`.
+    gradient : bool
+        False leaves dy out: only the loss is returned.
 
     Returns
     -------
     loss : float, or float64 array (N,) for "none"
-    dy : array (N, K)
+    dy : array like y
         The gradient of the loss by y.
 
     Examples
@@ -225,7 +253,7 @@ def huber(
     (2.625, array([[0.5, 1. ]]))
     """
     kind = _losses.Huber
-    return _evaluate(kind, (delta,), "y", y, t, reduction, sample_weight, None, out)
+    return _evaluate(kind, (delta,), "y", y, t, reduction, sample_weight, None, out, gradient)
 
 
 def hinge(
@@ -236,7 +264,8 @@ def hinge(
     sample_weight: Any = None,
     class_weight: Any = None,
     out: Any = None,
-) -> tuple[Value, Array]:
+    gradient: bool = True,
+) -> Result:
     """The mean over the batch of sum(max(0, 1 - t y)) for targets t (N, K) of -1 and 1. The gradient is 0 at the kink.
 
     For labels (N,) and several outputs it is the sum of max(0, 1 + y[k] - y[t]) over the other classes k. Sources:
@@ -244,19 +273,21 @@ def hinge(
 
     Parameters
     ----------
-    y : array (N, K)
+    y : array (N, K), or (K,) for one sample
         Outputs.
-    t : array
-        Targets as above.
+    t : array, or integer
+        Targets as above; for one sample without the axis of the batch.
     reduction : "mean", "element_mean", "sum" or "none"
         As for `mean_squared_error`.
     sample_weight, class_weight, out : array, optional
         As for `mean_squared_error`.
+    gradient : bool
+        False leaves dy out: only the loss is returned.
 
     Returns
     -------
     loss : float, or float64 array (N,) for "none"
-    dy : array (N, K)
+    dy : array like y
         The gradient of the loss by y.
 
     Examples
@@ -268,31 +299,33 @@ def hinge(
     3.5
     """
     kind = _losses.Hinge
-    return _evaluate(kind, (), "y", y, t, reduction, sample_weight, class_weight, out)
+    return _evaluate(kind, (), "y", y, t, reduction, sample_weight, class_weight, out, gradient)
 
 
 def exponential(
-    y: Any, t: Any, *, reduction: Reduction = "mean", sample_weight: Any = None, out: Any = None
-) -> tuple[Value, Array]:
+    y: Any, t: Any, *, reduction: Reduction = "mean", sample_weight: Any = None, out: Any = None, gradient: bool = True
+) -> Result:
     """The mean over the batch of sum(exp(-t y)) for targets t (N, K) of -1 and 1, as in AdaBoost.
 
     Source: Friedman, Hastie and Tibshirani, Annals of Statistics 28 (2000), 337-407.
 
     Parameters
     ----------
-    y : array (N, K)
+    y : array (N, K), or (K,) for one sample
         Outputs.
-    t : array
-        Targets as above.
+    t : array, or integer
+        Targets as above; for one sample without the axis of the batch.
     reduction : "mean", "element_mean", "sum" or "none"
         As for `mean_squared_error`.
     sample_weight, out : array, optional
         As for `mean_squared_error`.
+    gradient : bool
+        False leaves dy out: only the loss is returned.
 
     Returns
     -------
     loss : float, or float64 array (N,) for "none"
-    dy : array (N, K)
+    dy : array like y
         The gradient of the loss by y.
 
     Examples
@@ -305,7 +338,7 @@ def exponential(
            [-0.0677]])
     """
     kind = _losses.Exponential
-    return _evaluate(kind, (), "y", y, t, reduction, sample_weight, None, out)
+    return _evaluate(kind, (), "y", y, t, reduction, sample_weight, None, out, gradient)
 
 
 def kl_divergence(
@@ -316,7 +349,8 @@ def kl_divergence(
     sample_weight: Any = None,
     class_weight: Any = None,
     out: Any = None,
-) -> tuple[Value, Array]:
+    gradient: bool = True,
+) -> Result:
     """The mean over the batch of sum(t log(t / softmax(y))) of logits y; targets probabilities (N, K) or labels (N,).
 
     It is the cross entropy less the entropy of the targets: at least 0, and 0 where both agree. The gradient is
@@ -324,19 +358,21 @@ def kl_divergence(
 
     Parameters
     ----------
-    x : array (N, K)
+    x : array (N, K), or (K,) for one sample
         y above: outputs before the activation that the loss applies.
-    t : array
-        Targets as above.
+    t : array, or integer
+        Targets as above; for one sample without the axis of the batch.
     reduction : "mean", "element_mean", "sum" or "none"
         As for `mean_squared_error`.
     sample_weight, class_weight, out : array, optional
         As for `mean_squared_error`.
+    gradient : bool
+        False leaves dx out: only the loss is returned.
 
     Returns
     -------
     loss : float, or float64 array (N,) for "none"
-    dx : array (N, K)
+    dx : array like x
         The gradient of the loss by x.
 
     Examples
@@ -347,7 +383,7 @@ def kl_divergence(
     (0.1438, array([[-0.25,  0.25]]))
     """
     kind = _losses.KLDivergence
-    return _evaluate(kind, (), "x", x, t, reduction, sample_weight, class_weight, out)
+    return _evaluate(kind, (), "x", x, t, reduction, sample_weight, class_weight, out, gradient)
 
 
 def cross_entropy(
@@ -359,7 +395,8 @@ def cross_entropy(
     sample_weight: Any = None,
     class_weight: Any = None,
     out: Any = None,
-) -> tuple[Value, Array]:
+    gradient: bool = True,
+) -> Result:
     """The mean over the batch of -sum(t log(y + offset)) of probabilities y, such as a last Softmax() gives; targets as
     for SoftmaxCrossEntropy.
 
@@ -368,21 +405,23 @@ def cross_entropy(
 
     Parameters
     ----------
-    y : array (N, K)
+    y : array (N, K), or (K,) for one sample
         Outputs.
-    t : array
-        Targets as above.
+    t : array, or integer
+        Targets as above; for one sample without the axis of the batch.
     offset : float
         At least 0. Courses write 1e-7, to avoid log(0) (Saito, Deep Learning from Scratch, 2016, chapter 4).
     reduction : "mean", "element_mean", "sum" or "none"
         As for `mean_squared_error`.
     sample_weight, class_weight, out : array, optional
         As for `mean_squared_error`.
+    gradient : bool
+        False leaves dy out: only the loss is returned.
 
     Returns
     -------
     loss : float, or float64 array (N,) for "none"
-    dy : array (N, K)
+    dy : array like y
         The gradient of the loss by y.
 
     Examples
@@ -392,12 +431,19 @@ def cross_entropy(
     array([1.2 , 0.51])
     """
     kind = _losses.CrossEntropy
-    return _evaluate(kind, (offset,), "y", y, t, reduction, sample_weight, class_weight, out)
+    return _evaluate(kind, (offset,), "y", y, t, reduction, sample_weight, class_weight, out, gradient)
 
 
 def log_loss(
-    y: Any, t: Any, *, offset: float = 0.0, reduction: Reduction = "mean", sample_weight: Any = None, out: Any = None
-) -> tuple[Value, Array]:
+    y: Any,
+    t: Any,
+    *,
+    offset: float = 0.0,
+    reduction: Reduction = "mean",
+    sample_weight: Any = None,
+    out: Any = None,
+    gradient: bool = True,
+) -> Result:
     """The mean over the batch of -sum(t log(y + offset) + (1 - t) log(1 - y + offset)) of probabilities y, such as a
     last Sigmoid() gives.
 
@@ -406,21 +452,23 @@ def log_loss(
 
     Parameters
     ----------
-    y : array (N, K)
+    y : array (N, K), or (K,) for one sample
         Outputs.
-    t : array
-        Targets as above.
+    t : array, or integer
+        Targets as above; for one sample without the axis of the batch.
     offset : float
         At least 0.
     reduction : "mean", "element_mean", "sum" or "none"
         As for `mean_squared_error`.
     sample_weight, out : array, optional
         As for `mean_squared_error`.
+    gradient : bool
+        False leaves dy out: only the loss is returned.
 
     Returns
     -------
     loss : float, or float64 array (N,) for "none"
-    dy : array (N, K)
+    dy : array like y
         The gradient of the loss by y.
 
     Examples
@@ -430,12 +478,12 @@ def log_loss(
     array([0.51, 0.36])
     """
     kind = _losses.LogLoss
-    return _evaluate(kind, (offset,), "y", y, t, reduction, sample_weight, None, out)
+    return _evaluate(kind, (offset,), "y", y, t, reduction, sample_weight, None, out, gradient)
 
 
 def poisson(
-    y: Any, t: Any, *, reduction: Reduction = "mean", sample_weight: Any = None, out: Any = None
-) -> tuple[Value, Array]:
+    y: Any, t: Any, *, reduction: Reduction = "mean", sample_weight: Any = None, out: Any = None, gradient: bool = True
+) -> Result:
     """The mean over the batch of sum(exp(y) - t y + t log t - t), half the Poisson deviance of the rate exp(y); targets
     (N, K), counts or rates.
 
@@ -444,19 +492,21 @@ def poisson(
 
     Parameters
     ----------
-    y : array (N, K)
+    y : array (N, K), or (K,) for one sample
         Outputs.
-    t : array
-        Targets as above.
+    t : array, or integer
+        Targets as above; for one sample without the axis of the batch.
     reduction : "mean", "element_mean", "sum" or "none"
         As for `mean_squared_error`.
     sample_weight, out : array, optional
         As for `mean_squared_error`.
+    gradient : bool
+        False leaves dy out: only the loss is returned.
 
     Returns
     -------
     loss : float, or float64 array (N,) for "none"
-    dy : array (N, K)
+    dy : array like y
         The gradient of the loss by y.
 
     Examples
@@ -467,7 +517,7 @@ def poisson(
     (array([0.    , 0.6137]), array([0., 2.]))
     """
     kind = _losses.Poisson
-    return _evaluate(kind, (), "y", y, t, reduction, sample_weight, None, out)
+    return _evaluate(kind, (), "y", y, t, reduction, sample_weight, None, out, gradient)
 
 
 # </generated>
@@ -478,9 +528,9 @@ def zero_one_loss(y: Any, t: Any, *, reduction: Reduction = "mean", sample_weigh
 
     Parameters
     ----------
-    y : array (N, K)
+    y : array (N, K), or (K,) for one sample
         Outputs, K at least 2; of equal ones the first counts, and NaN is wrong.
-    t : array (N,) or (N, K)
+    t : array (N,) or (N, K), integer or array (K,)
         Labels, or one-hot rows.
     reduction : "mean", "sum" or "none"
     sample_weight : array (N,), optional
@@ -501,6 +551,9 @@ def zero_one_loss(y: Any, t: Any, *, reduction: Reduction = "mean", sample_weigh
     found = _right.call(y, t, t) if is_usual else None
     if type(found) is tuple and found[0] == DONE:
         return (len(y) - found[1]) / len(y)
+    if _is_one_sample(y):
+        y, t = _one_row("y", y, t, True)
+        return float(np.sum(zero_one_loss(y, t, reduction=reduction, sample_weight=sample_weight)))
     y = arrays.floats("y", y, ("N", "K"))
     if y.shape[1] == 1:
         raise ValueError("y: expected outputs of at least 2 classes, got 1 column; compare its sign with the targets")
@@ -513,6 +566,7 @@ def zero_one_loss(y: Any, t: Any, *, reduction: Reduction = "mean", sample_weigh
     return _reduced(values, weights, reduction, _divisor(weights, reduction, y.shape))
 
 
+# One for each argument of the functions above, and what tells them apart.
 def _evaluate(
     kind: Any,
     options: tuple[float, ...],
@@ -523,9 +577,14 @@ def _evaluate(
     sample_weight: Any,
     class_weight: Any,
     out: Any,
+    gradient: bool,
     factor: float = 1.0,
-) -> tuple[Value, Array]:
-    """The reduced loss of a kind and its gradient by the outputs y, which errors call `name`."""
+) -> Result:
+    """The reduced loss of a kind and its gradient by the outputs y, which errors call `name`; or the loss alone."""
+    if gradient is not True and not arrays.flag("gradient", gradient):
+        if out is not None:
+            raise ValueError("out: expected None where gradient=False leaves nothing to write, got one; leave it out")
+        return _evaluate(kind, options, name, y, t, reduction, sample_weight, class_weight, None, True, factor)[0]
     is_usual = reduction is MEAN and sample_weight is None and class_weight is None and factor == 1.0
     found = numbers = None
     if is_usual:
@@ -542,14 +601,18 @@ def _evaluate(
     arrays.choice("reduction", reduction, REDUCTIONS)
     if found == LARGE:
         return _of_plain(loss, y, t, out)
+    if _is_one_sample(y):
+        row, t = _one_row(name, y, t, loss.takes_classes)
+        dy = arrays.output("out", out, row.shape[1:], row.dtype, ((name, row), ("t", t)))
+        given = name, row, t, reduction, sample_weight, class_weight, dy.reshape(1, -1), True, factor
+        return float(np.sum(_evaluate(kind, options, *given)[0])), dy
     y = arrays.floats(name, y, ("N", "K"), dtype=arrays.shared_dtype(y, t))
     if not loss.takes_classes and getattr(t, "dtype", None) in (np.float32, np.float64):
         # Targets of the other float dtype are nearly always a slip.
         t = arrays.floats("t", t, y.shape if np.ndim(t) != 1 else (len(y),), dtype=y.dtype)
     labels, dense = loss.targets("t", t, y.shape[0], y.shape[1], y.dtype, False)
-    if loss.follows and ((y < 0.0) | (y > 1.0 + 1e-6)).any():
-        came = f"{float(y[(y < 0.0) | (y > 1.0 + 1e-6)][0]):g}; pass probabilities, or take the loss of logits"
-        raise ValueError(f"{name}: expected probabilities from 0 to 1, got {came}")
+    if loss.follows:
+        _check_probabilities(name, y)
     if class_weight is not None and loss.accepts == SIGNS and not labels.size:
         raise ValueError("class_weight: expected labels (N,) for t, got signs; pass sample_weight")
     weights = weights_of(sample_weight, class_weight, labels, dense, y.shape)
@@ -568,6 +631,13 @@ def _evaluate(
     return _reduced(values, weights, reduction, divisor), dy
 
 
+def _check_probabilities(name: str, y: Array) -> None:
+    wrong = (y < 0.0) | (y > 1.0 + 1e-6)
+    if wrong.any():
+        came = f"{float(y[wrong][0]):g}; pass probabilities, or take the loss of logits"
+        raise ValueError(f"{name}: expected probabilities from 0 to 1, got {came}")
+
+
 def _of_plain(loss: Loss, y: Array, t: Array, out: Any) -> tuple[Value, Array]:
     """The mean loss and its gradient for plain arrays of many elements."""
     of_labels, dy = t.dtype == np.intp, np.empty_like(y) if out is None else out
@@ -576,6 +646,21 @@ def _of_plain(loss: Loss, y: Array, t: Array, out: Any) -> tuple[Value, Array]:
         labels, dense = np.empty(0, np.intp), one_hot(t, y.shape[0], y.shape[1], y.dtype)
     given = loss.numbers(), y, labels, dense, dy
     return sum_of_losses(_unit(loss, labels.size > 0), *given, parts=threads.get_num_threads())[0] / len(y), dy
+
+
+def _is_one_sample(y: Any) -> bool:
+    """Whether these outputs have one axis."""
+    if isinstance(y, list | tuple):
+        return len(y) > 0 and all(isinstance(one, float | int | np.number) for one in y)
+    return getattr(y, "ndim", None) == 1
+
+
+def _one_row(name: str, y: Any, t: Any, of_classes: bool) -> tuple[Array, Array]:
+    """The outputs (1, K) of one sample, and its targets (1, K) or its label (1,)."""
+    y = arrays.floats(name, y, ("K",), dtype=arrays.shared_dtype(y, t))
+    if of_classes and len(y) > 1 and (isinstance(t, int | np.integer) or np.shape(t) in ((), (1,))):
+        return y[None], arrays.labels("t", [t] if isinstance(t, int | np.integer) else np.reshape(t, 1), 1, len(y))
+    return y[None], arrays.floats("t", t, y.shape, dtype=y.dtype, rounding=of_classes)[None]
 
 
 def _unit(loss: Loss, of_labels: bool) -> Unit:
