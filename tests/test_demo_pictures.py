@@ -17,7 +17,14 @@ needs_compiler = pytest.mark.skipif(JIT_DISABLED, reason="takes minutes with NUM
 needs_matplotlib = pytest.mark.skipif(
     importlib.util.find_spec("matplotlib") is None, reason="matplotlib is not installed"
 )
+SLOW = {"dying-relu", "over-fitting", "width-and-depth"}
 FILES = {
+    "guess-number": ["guess-number.png"],
+    "stationary-points": ["stationary-points.png"],
+    "vanishing-gradients": ["vanishing-gradients-outputs.png", "vanishing-gradients.png"],
+    "width-and-depth": ["width-and-depth.png"],
+    "polynomials": ["polynomials.png"],
+    "dying-relu": ["dying-relu.png"],
     "descent": ["descent.png"],
     "learning-rates": ["learning-rates.png"],
     "line-fit": ["line-fit-contour.png", "line-fit-3d.png"],
@@ -27,7 +34,7 @@ FILES = {
 
 @needs_matplotlib
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[needs_compiler] if name == "over-fitting" else []) for name in demos.PICTURES]
+    "name", [pytest.param(name, marks=[needs_compiler] if name in SLOW else []) for name in demos.PICTURES]
 )
 def test_pictures_are_saved(name: str, tmp_path: pathlib.Path, capsys: Output) -> None:
     folder = tmp_path / "new" / "pictures"
@@ -59,7 +66,7 @@ def test_folder_is_refused_where_nothing_is_drawn(arguments: list[str], tmp_path
     assert main(["demo", *arguments, "--folder", str(tmp_path / "new")]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    names = "descent, learning-rates, line-fit, over-fitting"
+    names = ", ".join(demos.PICTURES)
     assert err.splitlines()[1] == f"fastnn demo: error: argument --folder: only with {names}"
     assert not (tmp_path / "new").exists()
 
