@@ -48,7 +48,13 @@ ARGUMENTS: list[tuple[Callable[..., Any], tuple[Any, ...], str, str]] = [
     (fastnn.schedules.StepDecay, (), "gamma", "pass factor"),
 ]
 # Functions called for each batch, or on arrays of any size, raise Python's own error, with both names.
-PLAIN = {"fastnn.functional.layers", "fastnn.functional.losses", "fastnn.functional.updates", "fastnn.information"}
+PLAIN = {
+    "fastnn.functional.activations",
+    "fastnn.functional.layers",
+    "fastnn.functional.losses",
+    "fastnn.functional.updates",
+    "fastnn.information",
+}
 PLAIN |= {"fastnn.models.rules", "fastnn.functional.surfaces", "fastnn.engine.threads", "fastnn.datasets.standardize"}
 PLAIN_METHODS = ("predict", "loss", "accuracy", "gradient", "step", "xor", "numerical_diff")
 BASES = ("losses.Loss", "losses.check_loss")  # not for users to call
