@@ -203,6 +203,26 @@ def test_directional_derivative() -> None:
         fastnn.directional_derivative(rosenbrock, x, v[:3])
 
 
+@pytest.mark.parametrize("scale", [1.0, -3.0, 1e-200, 1e200])
+def test_the_slope_in_a_direction(scale: float) -> None:
+    """The cosine form of note 004, whatever the direction's length; of the steepest one it is the gradient's."""
+    x, v = np.random.default_rng(0).random((2, 7))
+    gradient = fastnn.numerical_gradient(rosenbrock, x, 1e-3, method="five_point")
+    expected = math.copysign(float(gradient @ v) / math.sqrt(float(v @ v)), scale)
+    expected = expected if gradient @ v > 0 else -expected
+    slope = fastnn.directional_derivative(rosenbrock, x, scale * v, method="five_point", unit=True)
+    assert slope == pytest.approx(expected, rel=1e-9)
+    steepest = fastnn.directional_derivative(rosenbrock, x, scale * gradient, method="five_point", unit=True)
+    assert abs(steepest) == pytest.approx(math.sqrt(float(gradient @ gradient)), rel=1e-9)
+    assert fastnn.directional_derivative(squares, x, [2, 0, 0, 0, 0, 0, 0], unit=True) == pytest.approx(2 * x[0])
+
+
+@pytest.mark.parametrize("v", [np.zeros(3), np.array([1.0, np.nan, 1.0]), np.array([1.0, np.inf, 1.0])])
+def test_no_direction(v: Array) -> None:
+    with pytest.raises(ValueError, match=r"^v: expected a direction of finite length above 0, got "):
+        fastnn.directional_derivative(squares, np.ones(3), v, unit=True)
+
+
 # --- the loss of a network --------------------------------------------------------------------------------------------
 
 

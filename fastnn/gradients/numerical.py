@@ -205,7 +205,13 @@ def numerical_gradient(
 
 @answers_slips
 def directional_derivative(
-    f: Callable[[Array], Any], x: Any, v: Any, h: float | Step = 1e-4, *, method: DifferenceMethod = "central"
+    f: Callable[[Array], Any],
+    x: Any,
+    v: Any,
+    h: float | Step = 1e-4,
+    *,
+    method: DifferenceMethod = "central",
+    unit: bool = False,
 ) -> float:
     """The derivative of f at x in the direction v, the gradient's scalar product with v, by one difference quotient.
 
@@ -218,22 +224,34 @@ def directional_derivative(
         Step, above 0, as for `numerical_diff`.
     method : str
         As for `numerical_diff`.
+    unit : bool
+        Divide v by its length, the root of the sum of its squares, so that only its direction counts: the slope of f in
+        that direction, which is largest, the length of the gradient, along the gradient.
 
     Returns
     -------
     float
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `numerical_gradient`; and, with unit=True, if v has no direction.
 
     Examples
     --------
     >>> x, v = np.array([3.0, 4.0]), np.array([1.0, 2.0])
     >>> round(fastnn.directional_derivative(lambda x: (x**2).sum(), x, v), 6)  # (6, 8) times (1, 2)
     22.0
+    >>> round(fastnn.directional_derivative(lambda x: (x**2).sum(), x, [6.0, 8.0], unit=True), 6)  # |(6, 8)|
+    10.0
     """
     rule = METHODS[arrays.choice("method", method, METHODS)]
     f, x = arrays.function("f", f), arrays.perturbable("x", x)
     v = arrays.anything("v", v)
     if v.shape != x.shape or v.dtype.kind not in "fiub":
         raise ValueError(f"v: expected numbers of shape {x.shape}, got {v.dtype} of shape {v.shape}; pass one like x")
+    if arrays.flag("unit", unit):
+        v = _of_length_1(v)
     size, relative = step_size(h, rule, x.dtype)
     _warn_of_rounding(x.dtype, size, rule)
     largest = max(1.0, float(np.abs(x).max())) if relative else 1.0
@@ -258,6 +276,16 @@ def directional_derivative(
         return Sample(np.array(values)[:, None], np.array(steps)[:, None], base, np.array([distance]), calls)
 
     return float(_quotients(method, sample, np.arange(1), size, relative, x.dtype).values[0])
+
+
+def _of_length_1(v: Array) -> Array:
+    """v over its length, which may over- or underflow only where v is not finite or 0."""
+    largest = float(np.abs(v).max())
+    if not 0.0 < largest < np.inf:
+        raise ValueError(f"v: expected a direction of finite length above 0, got {largest:g}; pass one, or unit=False")
+    v = v / largest
+    made: Array = v / np.sqrt(np.sum(np.square(v, dtype=np.float64)))
+    return made
 
 
 def _quotients(method: str, sample: Sampler, entries: Array, h: float, adapts: bool, dtype: Any) -> Quotients:
