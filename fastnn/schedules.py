@@ -3,8 +3,8 @@
 A schedule is called before each epoch as schedule(epoch, history), where epoch counts from 0 and history holds the
 measurements of the `epoch` epochs before it, and returns a factor: the epoch's learning rate is factor times the
 optimizer's. With a factor instead of a rate, one schedule suits every optimizer, whose rate remains the one number to
-tune. Any function will do, such as `lambda epoch, history: 0.9**epoch`. Schedules keep no state: one may serve several
-fits at once.
+tune. `gradient_descent(schedule=...)` calls it before each step. Any function will do, such as
+`lambda epoch, history: 0.9**epoch`. Schedules keep no state: one may serve several fits at once.
 
 Examples
 --------

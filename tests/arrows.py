@@ -40,7 +40,7 @@ ARROWS = {
 # What a function may import when it is called: to start quickly, or because few need it.
 LATE_ARROWS = {
     "__init__": "gate",
-    "gradients": "plots",
+    "gradients": "network plots",
     "network": "plots",
     "dropin": "functional kernels",
     "demos": "plots command",

@@ -49,6 +49,10 @@ def _loss(name: str, **flag: Any) -> Any:
     return getattr(fastnn, name)(y, t, **flag)
 
 
+def _squares(x: Any) -> float:
+    return float(x @ x)
+
+
 ZEROS = np.zeros(3)
 CALLS: dict[str, Callable[..., Any]] = {
     "Network.predict": lambda **flag: NET.predict(X, **flag),
@@ -61,6 +65,8 @@ CALLS: dict[str, Callable[..., Any]] = {
     "Network.backward": lambda **flag: NET.backward(X, NET.predict(X), **flag),
     "Network.outputs_of_layers": lambda **flag: NET.outputs_of_layers(X, **flag),
     "loss": lambda **flag: fastnn.loss(lambda y, t: y * y, derivative=lambda y, t: 2.0 * y, name="squares", **flag),
+    "directional_derivative": lambda **flag: fastnn.directional_derivative(_squares, np.ones(2), np.ones(2), **flag),
+    "gradient_descent": lambda **flag: fastnn.gradient_descent(_squares, np.ones(2), step_num=1, **flag),
     "affine_backward": lambda **flag: fastnn.affine_backward(X, X, np.ones((4, 4), np.float32), **flag),
     **{name: functools.partial(_loss, name) for name in LOSSES},
     "numerical_gradient": lambda **flag: fastnn.numerical_gradient(np.sum, ZEROS, **flag),
