@@ -67,6 +67,7 @@ def of_two_inputs() -> fastnn.Network:
 
 
 DATA = {"x": X, "t": LABELS}
+OF_THE_MACHINE = ("fit", "free_energy", "reconstruct", "transform")
 # Right values for arguments without a default.
 EXAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
     "fastnn.Affine": lambda: {"inputs": 3, "outputs": 2},
@@ -123,6 +124,10 @@ EXAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
     "information.entropy": lambda: {"p": PROBABILITIES},
     "information.information": lambda: {"p": PROBABILITIES},
     "information.kl_divergence": lambda: {"p": PROBABILITIES, "q": PROBABILITIES},
+    "models.HopfieldNetwork": lambda: {"size": 3},
+    "models.HopfieldNetwork.energy": lambda: {"x": np.ones((2, 3))},
+    "models.HopfieldNetwork.recall": lambda: {"x": np.ones((2, 3))},
+    "models.HopfieldNetwork.store": lambda: {"patterns": np.ones((2, 3))},
     "models.LinearRegression.closed_form": lambda: {"x": X, "t": np.ones(4)},
     "models.LinearRegression.fit": lambda: {"x": X, "t": np.ones(4)},
     "models.LinearRegression.loss": lambda: {"x": X, "t": np.ones(4)},
@@ -132,6 +137,8 @@ EXAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
     "models.Perceptron.accuracy": lambda: DATA,
     "models.Perceptron.fit": lambda: DATA,
     "models.Perceptron.predict": lambda: {"x": X},
+    "models.RestrictedBoltzmannMachine": lambda: {"visible": 3, "hidden": 2},
+    **{f"models.RestrictedBoltzmannMachine.{name}": lambda: {"x": X} for name in OF_THE_MACHINE},
     "models.delta_update": lambda: {
         "W": np.ones((3, 2)),
         "b": np.ones(2),
@@ -195,9 +202,11 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     "fastnn.Bagging": fitted_bagging,
     "fastnn.Network": network,
     "datasets.Standardize": lambda: datasets.Standardize().fit(X),
+    "models.HopfieldNetwork": lambda: models.HopfieldNetwork(3),
     "models.LinearRegression": lambda: models.LinearRegression().closed_form(X, np.ones(4)),
     "models.McCullochPittsNeuron": lambda: models.OR,
     "models.Perceptron": fitted_perceptron,
+    "models.RestrictedBoltzmannMachine": lambda: models.RestrictedBoltzmannMachine(3, 2),
 }
 
 

@@ -296,6 +296,13 @@ def check_finite(name: str, array: Array, option: str = "") -> None:
             raise ValueError(f"{name}: expected finite values, got {came}; {remedy}")
 
 
+def check_values(name: str, array: Array, good: npt.NDArray[np.bool_], expected: str, remedy: str) -> None:
+    """Refuse the first value that is not good; `array` has come through the gate."""
+    if not good.all():
+        came = checks.place(name, array, int(good.argmin()))
+        raise ValueError(f"{name}: expected {expected}, got {came}; {remedy}")
+
+
 def _check_probabilities(name: str, dense: Array) -> None:
     tolerance = SUM_TOLERANCE[dense.dtype.name]
     with np.errstate(all="ignore"):  # inf - inf

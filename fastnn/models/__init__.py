@@ -1,4 +1,4 @@
-"""Learning rules and classic models: threshold neurons, the perceptron, Hebb's rule, the delta rule, regression.
+"""Learning rules and classic models: threshold neurons, the perceptron, Hebb's rule, memories, Boltzmann machines.
 
 For networks of several layers back-propagation is `fastnn.Network.fit`: standard back-propagation, one
 update after each sample, is fit(..., batch_size=1); accumulated back-propagation, one update for the mean gradient of
@@ -14,12 +14,14 @@ Examples
 array([0, 1, 1, 0])
 """
 
+from fastnn.models.boltzmann import RestrictedBoltzmannMachine
+from fastnn.models.hopfield import HopfieldNetwork
 from fastnn.models.linear_regression import LinearRegression
 from fastnn.models.neuron import AND, NAND, NOT, OR, McCullochPittsNeuron, xor
 from fastnn.models.perceptron import Perceptron, PerceptronHistory
 from fastnn.models.rules import delta_update, hebbian_update
 
 __all__ = [
-    "AND", "NAND", "NOT", "OR", "LinearRegression", "McCullochPittsNeuron", "Perceptron", "PerceptronHistory",
-    "delta_update", "hebbian_update", "xor",
+    "AND", "NAND", "NOT", "OR", "HopfieldNetwork", "LinearRegression", "McCullochPittsNeuron", "Perceptron",
+    "PerceptronHistory", "RestrictedBoltzmannMachine", "delta_update", "hebbian_update", "xor",
 ]  # fmt: skip
