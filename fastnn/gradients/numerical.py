@@ -191,7 +191,8 @@ def numerical_gradient(
         evaluations = len(rule.points) * len(entries)
     else:
         _warn_of_rounding(x.dtype, size, rule)
-        evaluate = _compiled if compiled else _observed if may_pay(x, len(entries)) else _plain
+        may_be_observed = may_pay(x, len(entries), len(rule.points) * len(entries))
+        evaluate = _compiled if compiled else _observed if may_be_observed else _plain
         sample, quotients = evaluate(f, x, entries, method, size, relative)
         if quotients is None:
             quotients = _quotients(method, sample, entries, size, relative, x.dtype)
