@@ -40,8 +40,32 @@ ASSIGNED = {
         ("inputs", "loss_name", "output_shape", "outputs"), "it follows from the layers and the loss: make a network"
     ),
 }
+# Names of courses and of their code for what has another name or form here: what to write.
+OF_COURSES = {
+    **dict.fromkeys(("cross_entropy_error", "cross_entropy_loss"), "cross_entropy(y, t, offset=1e-7, gradient=False)"),
+    **dict.fromkeys(("eta", "learning_rate", "lr"), "SGD(lr=0.1)"),
+    **dict.fromkeys(("function_1", "function_2"), "numerical_gradient(lambda x: (x**2).sum(), np.array([3.0, 4.0]))"),
+    **dict.fromkeys(("init_network", "simpleNet", "SimpleNet"), "Network([fastnn.Affine(2, 3)])"),
+    **dict.fromkeys(
+        ("MultiLayerNet", "TwoLayerNet"), "Network([fastnn.Affine(784, 50), fastnn.Sigmoid(), fastnn.Affine(50, 10)])"
+    ),
+    **dict.fromkeys(("SoftmaxWithLoss", "softmax_loss", "softmax_with_loss"), "softmax_cross_entropy(x, t)"),
+    "MSE": "mean_squared_error(y, t, gradient=False)",
+    "SigmoidWithLoss": "sigmoid_cross_entropy(x, t)",
+    "Trainer": "Network.fit",
+    "gradient_ascent": "gradient_descent(f, x, maximize=True)",
+    "gradient_check": "check_gradients(net, x, t)",
+    "identity_function": "identity(x)",
+    "numerical_gradient_2d": "numerical_gradient(f, x)",
+    "relu_grad": 'activation_backward("relu", np.ones_like(x), x, fastnn.relu(x))',
+    "sigmoid_grad": 'activation_backward("sigmoid", np.ones_like(x), x, fastnn.sigmoid(x))',
+    "step_function": "step(x)",
+    "sum_squared_error": 'mean_squared_error(y, t, reduction="sum", gradient=False)',
+    "tangent_line": "numerical_diff(f, x)",
+}
 # What to do instead of asking the package for a name of other libraries.
 OF_PACKAGE = {
+    **{name: f"write fastnn.{instead}" for name, instead in OF_COURSES.items()},
     **dict.fromkeys(("Sequential", "Model", "Module"), "it is Network([...])"),
     **dict.fromkeys(
         ("Conv1D", "Conv1d", "Conv2D", "Conv2d"), "there are no convolutions; Flatten makes rows of images"

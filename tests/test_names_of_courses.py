@@ -1,0 +1,102 @@
+"""The names that the notes and the book use and fastnn does not: the answer is code, and the code does the same."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn as package
+from fastnn.gate.attributes import OF_COURSES
+from tests.tolerances import assert_close
+
+fastnn: Any = package  # arguments of other libraries
+X, Y = np.array([-1.0, 0.5, 2.0]), np.array([0.1, 0.3, 0.6])
+T, BATCH = np.array([0.0, 1.0, 0.0]), np.full((4, 784), 0.5, np.float32)
+
+
+def square(x: Any) -> Any:
+    return np.sum(x**2)
+
+
+def written(name: str) -> Any:
+    """What the answer's code gives."""
+    with pytest.raises(AttributeError) as found:
+        getattr(fastnn, name)
+    start = f"module 'fastnn' has no attribute {name!r}; write "
+    assert str(found.value).startswith(start)
+    net = fastnn.Network([fastnn.Affine(3, 3)], rng=0, dtype="float64")
+    known = {"fastnn": fastnn, "np": np, "x": X, "y": Y, "t": T, "f": square, "net": net}
+    if name in ("gradient_check", "softmax_loss", "softmax_with_loss", "SoftmaxWithLoss", "SigmoidWithLoss"):
+        known |= {"x": X[None], "t": T[None]}
+    if name == "tangent_line":
+        known["x"] = 3.0
+    if name == "gradient_ascent":
+        known["f"] = lambda x: -square(x)
+    return eval(str(found.value).removeprefix(start), known)
+
+
+@pytest.mark.parametrize("name", OF_COURSES)
+def test_the_answers_run(name: str) -> None:
+    assert written(name) is not None
+    assert name not in dir(fastnn)
+
+
+def test_the_answers_are_right() -> None:
+    e = np.exp(X - X.max())
+    logits = math.log(e.sum()) - (X - X.max())
+    assert_close(written("cross_entropy_error"), -np.sum(T * np.log(Y + 1e-7)))
+    assert_close(written("sum_squared_error"), 0.5 * np.sum((Y - T) ** 2))
+    assert_close(written("MSE"), 0.5 * np.sum((Y - T) ** 2))
+    for name in ("softmax_with_loss", "softmax_loss", "SoftmaxWithLoss"):
+        assert_close(written(name)[0], np.sum(T * logits))
+        assert_close(written(name)[1], (e / e.sum() - T)[None])
+    s = 1 / (1 + np.exp(-X))
+    assert_close(written("SigmoidWithLoss")[0], -np.sum(T * np.log(s) + (1 - T) * np.log(1 - s)))
+    assert_close(written("sigmoid_grad"), s * (1 - s))
+    assert_close(written("relu_grad"), np.where(X > 0, 1.0, 0.0))
+    assert_close(written("step_function"), np.where(X > 0, 1.0, 0.0))
+    assert_close(written("identity_function"), X)
+    assert_close(written("function_2"), np.array([6.0, 8.0]), atol=1e-6)  # difference quotients
+    assert_close(written("numerical_gradient_2d"), 2 * X, atol=1e-6)  # difference quotients
+    assert_close(written("tangent_line"), 6.0, atol=1e-6)  # a difference quotient
+    assert np.abs(written("gradient_ascent")[0]).max() < np.abs(X).max()
+    assert written("gradient_check").passed
+    assert written("TwoLayerNet").predict(BATCH).shape == (4, 10)
+    assert written("simpleNet").predict(BATCH[:, :2]).shape == (4, 3)
+    assert written("eta") == fastnn.SGD(lr=0.1) and written("Trainer") is fastnn.Network.fit
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: fastnn.SGD(eta=0.1), "SGD: expected arguments out of lr, clip_value, clip_norm, got eta; pass lr"),
+        (lambda: fastnn.SGD(learning_rate=0.1), "got learning_rate; pass lr"),
+        (lambda: fastnn.gradient_descent(square, X, eta=0.1), "got eta; pass lr"),
+        (lambda: fastnn.gradient_descent(square, X, iters_num=3), "got iters_num; pass step_num"),
+        (lambda: fastnn.models.Perceptron(eta=0.1), "got eta; pass lr"),
+        (lambda: fastnn.Affine(input_size=3, output_size=2), "got input_size; pass inputs"),
+        (lambda: fastnn.Affine(3, hidden_size=2), "got hidden_size; pass outputs"),
+        (lambda: fastnn.Affine(3, output_size=2), "got output_size; pass outputs"),
+        (lambda: fastnn.Affine(3, 2, weight_init_std=0.01), "got weight_init_std; pass init"),
+        (lambda: fastnn.Dropout(dropout_ratio=0.5), "got dropout_ratio; pass rate"),
+        (lambda: fastnn.RMSProp(decay_rate=0.9), "got decay_rate; pass decay"),
+        (
+            lambda: fastnn.Network([fastnn.Affine(3, 2)], weight_decay_lambda=0.1),
+            "got weight_decay_lambda; pass regularization",
+        ),
+        (
+            lambda: fastnn.Network([fastnn.Affine(3, 2)]).fit(BATCH, T, eta=0.1),
+            "got eta; pass optimizer=fastnn.SGD(lr=0.1) or another optimizer",
+        ),
+        (
+            lambda: fastnn.Network([fastnn.Affine(3, 2)]).fit(BATCH, T, mini_batch_size=100),
+            "got mini_batch_size; pass batch_size",
+        ),
+        (lambda: fastnn.losses.CrossEntropy(delta=1e-7), "got delta; pass offset"),
+    ],
+)
+def test_arguments(call: Any, sentence: str) -> None:
+    with pytest.raises(TypeError) as found:
+        call()
+    assert str(found.value).endswith(sentence)
