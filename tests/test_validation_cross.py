@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
@@ -347,3 +348,16 @@ def test_a_network_from_a_file_may_be_trained_on(tmp_path: pathlib.Path) -> None
     make(np.random.default_rng(0)).save(tmp_path / "model.npz")
     result = fastnn.cross_validate(lambda rng: fastnn.load(tmp_path / "model.npz"), X, T, 3, rng=0, **OPTIONS)
     assert np.isfinite(result.loss).all()
+
+
+@pytest.mark.parametrize("kind", [np.asarray, np.ndarray.tolist, scipy.sparse.csr_array])
+def test_nan_is_placed_in_the_users_data(kind: Any) -> None:
+    """Not within the fold that is trained first."""
+    x, t = X.copy(), T.astype(float)
+    x[5, 3] = np.nan
+    message = "x: expected finite values, got nan at x[5, 3]; correct the data, or pass check_finite=False"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        fastnn.cross_validate(make, kind(x), T, 5, rng=0)
+    t[7] = np.inf
+    with pytest.raises(ValueError, match=r"^t: expected finite values, got inf at t\[7\]; correct"):
+        fastnn.cross_validate(make, X, t, 5, rng=0)

@@ -46,7 +46,8 @@ class Factory:
     def __init__(self, function: Any, is_standardized: bool = False) -> None:
         if not checks.can_be_called(function, 1):
             expected = "network_factory: expected a function that takes a numpy Generator and returns a new network"
-            raise TypeError(f"{expected}, got {checks.shown(function)}; {EXAMPLE}")
+            came = "a function that takes no argument" if checks.can_be_called(function, 0) else checks.headed(function)
+            raise TypeError(f"{expected}, got {came}; {EXAMPLE}")
         self.function, self.is_standardized = function, is_standardized
         self.made: weakref.WeakSet[Network] = weakref.WeakSet()
         self.kind: tuple[Any, ...] | None = None

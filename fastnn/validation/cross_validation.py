@@ -168,9 +168,12 @@ def cross_validate(
         expected = "standardize: expected False for a sparse matrix, whose zeros would not stay zeros"
         raise TypeError(f"{expected}, got True; leave it out, or pass x.toarray()")
     generator = arrays.generator("rng", rng)
-    parts, count = _folds(x, t, folds, generator)
-    parallel, workers = check_parallel(parallel, n_jobs), count_workers(n_jobs, count)
     check_finite = options.get("check_finite", True)
+    parts, count = _folds(x, t, folds, generator)
+    if check_finite is True and not isinstance(folds, Iterable):  # a fold would tell a place within itself
+        _check_finite("x", x)
+        _check_finite("t", t)
+    parallel, workers = check_parallel(parallel, n_jobs), count_workers(n_jobs, count)
 
     def measure(network: Network, history: History, task: Task) -> tuple[float, float, History]:
         x_test, t_test = task.rest
@@ -198,6 +201,18 @@ def _folds(x: Any, t: Any, folds: Any, generator: np.random.Generator) -> tuple[
     targets = arrays.anything("t", t)
     stratify = targets.ndim == 1 and targets.dtype.kind in "biu"
     return k_fold(x, targets, folds, generator, stratify), int(folds)
+
+
+def _check_finite(name: str, value: Any) -> None:
+    """Refuse NaN and infinity in an array of floats."""
+    if sparse.is_sparse(value):
+        if value.dtype.kind == "f":
+            options: Any = {"rounding": True, "finite": True, "option": arrays.CHECK_FINITE}
+            sparse.compressed(name, value, value.shape[1], dtype=value.dtype, **options)
+        return
+    values = arrays.anything(name, value)
+    if values.dtype.kind == "f":
+        arrays.check_finite(name, values, arrays.CHECK_FINITE)
 
 
 def _checked(folds: Iterable[Any]) -> Iterator[TwoParts]:
