@@ -117,8 +117,12 @@ def weights_of(
         weights = weights * _checked("sample_weight", sample_weight, shape[0])
     if class_weight is not None:
         if isinstance(class_weight, dict | str):
-            came = f"{type(class_weight).__name__}; pass them in order of the labels"
-            raise TypeError(f"class_weight: expected {max(2, shape[1])} numbers, one for each class, got a {came}")
+            count = max(2, shape[1])
+            example = ", ".join(["1.0"] * (count - 1) + ["2.5"]) if count < 4 else "1.0, ..., 2.5"
+            came = f"a {type(class_weight).__name__}; pass them in order of the labels, such as [{example}]"
+            if class_weight == "balanced":
+                came = f"'balanced'; for labels t pass len(t) / ({count} * np.bincount(t, minlength={count}))"
+            raise TypeError(f"class_weight: expected {count} numbers, one for each class, got {came}")
         classes = labels if labels.size else dense.argmax(axis=1)
         if dense.shape[1] == 1 and not labels.size:
             classes = (dense[:, 0] > 0.5).astype(np.intp)

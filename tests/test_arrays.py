@@ -137,7 +137,7 @@ def test_every_array_ends_in_an_answer_or_in_its_sentence(
         sentence = f"x: expected a float32 or float64 array of shape (N, 3), got {came}"
     elif has_nan:
         error = ValueError
-        sentence = "x: expected finite values, got nan at x[1, 1]; mend the data"
+        sentence = "x: expected finite values, got nan at x[1, 1]; correct the data"
     else:
         result = arrays.floats("x", value, ("N", 3), finite=True)
         assert is_plain(result, F32 if kind in ("float16", "float32") else F64)
@@ -309,7 +309,7 @@ def test_the_first_value_that_is_not_finite(bad: float, position: int) -> None:
     value.flat[position] = bad
     value.flat[-1] = bad
     row, column = np.argwhere(~np.isfinite(value))[0]
-    came = f"got {bad} at x[{row}, {column}]; mend the data"
+    came = f"got {bad} at x[{row}, {column}]; correct the data"
     for option, more in (("", ""), ("anything", ", or pass anything=False")):
         with refused(ValueError, f"x: expected finite values, {came}{more}"):
             arrays.floats("x", value, finite=True, option=option)

@@ -210,7 +210,7 @@ def test_regression_targets() -> None:
         (np.zeros(2), 3, "t: expected a float32 array of shape (2, 3), got shape (2,)"),
         (np.zeros((3, 2)), 3, "t: expected a float32 array of shape (2, 3), got shape (3, 2); pass t.T"),
         (np.zeros(3), 1, "t: expected a float32 array of shape (2, 1), got shape (3,)"),
-        ([0.0, np.inf], 1, "t: expected finite values, got inf at t[1]; mend the data, or pass check_finite=False"),
+        ([0.0, np.inf], 1, "t: expected finite values, got inf at t[1]; correct the data, or pass check_finite=False"),
     ],
 )
 def test_bad_regression_targets(value: Any, columns: int, message: str) -> None:

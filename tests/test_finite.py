@@ -46,7 +46,9 @@ def test_large_data_are_refused_with_the_place(n_threads: int, monkeypatch: pyte
     x, t = np.zeros((300, 100), np.float32), np.zeros(300, np.intp)
     x[299, 98] = np.nan
     before = {name: value.copy() for name, value in net.params.items()}
-    with pytest.raises(ValueError, match=r"x: expected finite values, got nan at x\[299, 98\]; mend the data, or pass"):
+    with pytest.raises(
+        ValueError, match=r"x: expected finite values, got nan at x\[299, 98\]; correct the data, or pass"
+    ):
         net.fit(x, t, epochs=1, progress=False)
     assert all((net.params[name] == before[name]).all() for name in before)
 
@@ -58,7 +60,7 @@ def test_large_sparse_data_are_refused_and_nothing_is_changed(value: float, plac
     x.flat[place] = value
     before = {name: parameter.copy() for name, parameter in net.params.items()}
     where = f"{value} at x[{place // 3000}, {place % 3000}]"
-    with pytest.raises(ValueError, match=re.escape(f"x: expected finite values, got {where}; mend the data")):
+    with pytest.raises(ValueError, match=re.escape(f"x: expected finite values, got {where}; correct the data")):
         net.fit(x, t, epochs=1, batch_size=5, progress=False)
     assert all((net.params[name] == before[name]).all() for name in before)
 

@@ -168,7 +168,38 @@ SLIPS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         TypeError,
         "Dropout: expected at most 1 argument without a name, rate, got 2; leave the others out",
     ),
-    (lambda: datasets.Standardize(3), TypeError, "Standardize: expected no arguments, got 3; leave it out"),
+    (
+        lambda: datasets.Standardize(X),
+        TypeError,
+        "Standardize: expected no arguments, got an object of type ndarray; pass it to fit: Standardize().fit(x)",
+    ),
+    (
+        lambda: network().fit(X, LABELS, metrics=["accuracy"]),
+        ValueError,
+        "'top_5_accuracy', got 'accuracy'; leave it out, as fit measures it in any case",
+    ),
+    (
+        lambda: network().fit(X, LABELS, class_weight="balanced"),
+        TypeError,
+        "one for each class, got 'balanced'; for labels t pass len(t) / (2 * np.bincount(t, minlength=2))",
+    ),
+    (
+        lambda: network().fit(X, LABELS, class_weight={0: 1.0, 1: 2.5}),
+        TypeError,
+        "one for each class, got a dict; pass them in order of the labels, such as [1.0, 2.5]",
+    ),
+    (
+        lambda: fastnn.numerical_gradient(squares, network().params),
+        TypeError,
+        "x: expected an array of floats, writable and not empty, got arrays by name; pass one of them, such as "
+        "params['W1'], or call Network.numerical_gradient, which takes all",
+    ),
+    (lambda: fastnn.numerical_gradient(squares, np.ones(2) * 1j), TypeError, "got dtype complex128; pass np.real(x)"),
+    (
+        lambda: fastnn.cross_validate(lambda: network(), X, LABELS, 2),
+        TypeError,
+        "new network, got a function that takes no argument; pass one such as lambda rng: fastnn.Network",
+    ),
     (
         lambda: fastnn.Network([fastnn.Affine(3, 2)], "softmax_cross_entropy", "float64"),
         TypeError,

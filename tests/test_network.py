@@ -378,7 +378,7 @@ def test_data_must_be_finite(method: Callable[..., Any], value: float) -> None:
     net, x = small_network(), X.copy()
     x[3, 2] = value
     others = {"predict": (), "step": (T, SGD())}.get(method.__name__, (T,))
-    sentence = f"x: expected finite values, got {value} at x[3, 2]; mend the data, or pass check_finite=False"
+    sentence = f"x: expected finite values, got {value} at x[3, 2]; correct the data, or pass check_finite=False"
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         method(net, x, *others)
 

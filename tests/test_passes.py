@@ -75,7 +75,7 @@ def test_refusals() -> None:
     ):
         net.backward(samples(), np.zeros((N, K + 1)))
     with pytest.raises(
-        ValueError, match=r"^x: expected finite values, got nan at x\[0, 0\]; mend the data, or pass check"
+        ValueError, match=r"^x: expected finite values, got nan at x\[0, 0\]; correct the data, or pass check"
     ):
         net.outputs_of_layers(np.full((2, D), np.nan))
 

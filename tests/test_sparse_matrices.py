@@ -116,7 +116,7 @@ def test_what_is_refused() -> None:
     place = "{}, {}".format(*np.argwhere(np.isnan(x.toarray()))[0])
     for call in (net.predict, lambda one: net.loss(one, t), lambda one: net.fit(one, t, progress=False)):
         for wrong, words in (
-            (x, f"x: expected finite values, got nan at x[{place}]; mend the data, or pass check_finite=False"),
+            (x, f"x: expected finite values, got nan at x[{place}]; correct the data, or pass check_finite=False"),
             (x.tocsc(), f"got nan at x[{place}]"),
             (csr_array(np.eye(2, D + 1)), f"x: expected a float32 array of shape (N, {D}), got shape (2, {D + 1})"),
             (csr_array((2, D), dtype=complex), "x.data: expected a float32 array of shape (N,), got dtype complex128"),

@@ -307,7 +307,7 @@ def test_divergence_within_an_epoch() -> None:
     net, other, x = small_network(), small_network(), X.copy()
     x[50] = np.inf
     with pytest.raises(
-        fastnn.TrainingDivergedError, match=r"^loss: .* in epoch 1, batch 6 of 7, first in x; .*: mend the data$"
+        fastnn.TrainingDivergedError, match=r"^loss: .* in epoch 1, batch 6 of 7, first in x; .*: correct the data$"
     ):
         net.fit(x, T, epochs=3, batch_size=10, optimizer=SGD(0.1), shuffle=False, check_finite=False)
     kept = {parameter_bits(other)}
@@ -325,7 +325,7 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"x": SPOILT},
         ValueError,
-        "x: expected finite values, got nan at x[7, 3]; mend the data, or pass check_finite=False",
+        "x: expected finite values, got nan at x[7, 3]; correct the data, or pass check_finite=False",
     ),
     ({"epochs": -1}, ValueError, "epochs: expected an integer of at least 0, got -1"),
     ({"batch_size": 0}, ValueError, "batch_size: expected an integer of at least 1, got 0"),

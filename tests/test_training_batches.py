@@ -201,6 +201,8 @@ def test_nan_in_a_file_is_refused_before_the_training(path: pathlib.Path) -> Non
     file[20, 1] = np.nan
     net = network()
     before = outcome(net, fastnn.History())
-    with pytest.raises(ValueError, match=r"^x: expected finite values, got nan at x\[20, 1\]; mend the data, or pass"):
+    with pytest.raises(
+        ValueError, match=r"^x: expected finite values, got nan at x\[20, 1\]; correct the data, or pass"
+    ):
         net.fit(file, T, **OPTIONS)
     assert outcome(net, fastnn.History()) == before

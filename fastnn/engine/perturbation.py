@@ -98,9 +98,8 @@ def divisors(steps: Array, points: Sequence[float], h: float) -> Array:
         return steps
     lost = np.stack([pair] if len(points) == 1 else [pair] * 2, axis=1).reshape(steps.shape) == 0.0
     count = np.count_nonzero(lost.any(axis=0))
-    warn_of_precision(
-        f"h: a step of {h:g} is lost in the rounding of {count} entries, whose quotients are wrong; pass a larger one"
-    )
+    entries = "1 entry, whose quotient is wrong" if count == 1 else f"{count} entries, whose quotients are wrong"
+    warn_of_precision(f"h: a step of {h:g} is lost in the rounding of {entries}; pass a larger one")
     return np.where(lost, np.array(points).reshape(-1, *[1] * (steps.ndim - 1)) * h, steps)
 
 

@@ -292,7 +292,7 @@ def check_finite(name: str, array: Array, option: str = "") -> None:
         finite = np.isfinite(flat[start : start + FINITE_BLOCK])
         if not finite.all():
             came = checks.place(name, array, start + int(finite.argmin()))
-            remedy = "mend the data" + (f", or pass {option}=False" if option else "")
+            remedy = "correct the data" + (f", or pass {option}=False" if option else "")
             raise ValueError(f"{name}: expected finite values, got {came}; {remedy}")
 
 

@@ -4,7 +4,7 @@ Such an array is never converted, because the result would be lost: it is exactl
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias, TypeGuard
 
 import numpy as np
@@ -117,8 +117,14 @@ def perturbable(name: str, value: Any) -> Array:
     if isinstance(value, np.ndarray) or checks.is_sparse(value):
         checks.refuse_foreign(name, value, expected)
     remedy = f"pass np.array({name}, dtype=float)"
+    if isinstance(value, Mapping):
+        name = next(iter(value), "W1")
+        remedy = f"pass one of them, such as params[{name!r}], or call Network.numerical_gradient, which takes all"
+        raise TypeError(f"{expected}, got arrays by name; {remedy}")
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{expected}, got {checks.shown(value)}; f reads x while its entries are moved, so {remedy}")
+    if value.dtype.kind == "c":
+        remedy = f"pass np.real({name})"
     if value.dtype.kind != "f" or not value.dtype.isnative:
         raise TypeError(f"{expected}, got dtype {value.dtype}; {remedy}")
     if not value.size or not value.flags.writeable:

@@ -61,12 +61,14 @@ def answers_slips(callee: Callee) -> Callee:
     """
     if isinstance(callee, type):
         kind: Any = callee
-        kind.__init__ = _answering(kind.__init__, callee.__name__)
+        is_fitted = hasattr(kind, "fit") and hasattr(kind, "transform")
+        advice = f"pass it to fit: {callee.__name__}().fit(x)" if is_fitted else "leave it out"
+        kind.__init__ = _answering(kind.__init__, callee.__name__, advice)
         return callee
     return _answering(callee, callee.__name__)  # type: ignore[return-value]
 
 
-def _answering(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+def _answering(function: Callable[..., Any], name: str, advice: str = "leave it out") -> Callable[..., Any]:
     parameters = inspect.signature(function).parameters
     takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
     names = [one for one in parameters if one != "self"]
@@ -85,17 +87,17 @@ def _answering(function: Callable[..., Any], name: str) -> Callable[..., Any]:
                 raise
         # Outside the handler: Python's own message is of no use.
         if not unknown:
-            raise TypeError(f"{name}: {_too_many(given, unnamed, names)}")
+            raise TypeError(f"{name}: {_too_many(given, unnamed, names, advice)}")
         expected = f"expected arguments out of {', '.join(names)}" if names else "expected no arguments"
         raise TypeError(f"{name}: {expected}, got {unknown[0]}; {remedy(unknown[0], names)}")
 
     return answering
 
 
-def _too_many(given: tuple[Any, ...], unnamed: Sequence[str], names: Sequence[str]) -> str:
-    """The sentence about more arguments without a name than there are."""
+def _too_many(given: tuple[Any, ...], unnamed: Sequence[str], names: Sequence[str], advice: str) -> str:
+    """The sentence about more arguments without a name than there are; advice: where there are none."""
     if not names:
-        return f"expected no arguments, got {checks.shown(given[0])}; leave it out"
+        return f"expected no arguments, got {checks.shown(given[0])}; {advice}"
     count = f"{len(unnamed)} argument{'s' * (len(unnamed) != 1)}"
     others = [f"{name}=" for name in names if name not in unnamed]
     remedy = f"pass the others by name: {', '.join(others)}" if others else "leave the others out"

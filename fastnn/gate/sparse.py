@@ -67,7 +67,7 @@ def compressed(
     if finite and values.dtype.kind == "f" and not (is_fine := np.isfinite(values)).all():
         p = int(is_fine.argmin())
         came = f"{values[p]} at {name}[{np.searchsorted(starts, p, side='right') - 1}, {numbers[p]}]"
-        remedy = "mend the data" + (f", or pass {option}=False" if option else "")
+        remedy = "correct the data" + (f", or pass {option}=False" if option else "")
         raise ValueError(f"{name}: expected finite values, got {came}; {remedy}")
     options: Any = {"dtype": dtype, "rounding": rounding, "finite": finite, "option": option, "allow_empty": True}
     return Compressed(arrays.floats(f"{name}.data", values, ("N",), **options), numbers, starts, (shape[0], shape[1]))

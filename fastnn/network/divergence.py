@@ -34,7 +34,7 @@ def place_of(network: "Network", x: Array) -> str:
 def remedy(place: str, x: Array, optimizer: Optimizer) -> str:
     """What to try."""
     if place == "x":
-        return "mend the data"
+        return "correct the data"
     clip = "" if optimizer.clip_norm or optimizer.clip_value else ", clip gradients by the optimizer's clip_norm=1.0"
     largest = float(np.abs(x).max(initial=0.0))
     scale = f", or scale x, which has numbers up to {largest:.3g}" if largest > LARGE else ", or begin at other weights"

@@ -180,6 +180,7 @@ def metrics_of(network: "Network", given: Any, prefix: str) -> tuple[Metric, ...
     return tuple(found)
 
 
+ALWAYS = ("accuracy", "acc", "loss", "validation_accuracy", "validation_loss", "val_accuracy", "val_loss")
 TAKEN = {"loss", "accuracy", "validation_loss", "validation_accuracy", "seconds", "learning_rate"}
 
 
@@ -188,7 +189,8 @@ def _metric(network: "Network", name: str, given: Any, prefix: str) -> Metric:
         top = TOP.fullmatch(given)
         if top is not None:
             return Metric(prefix + given, functools.partial(top_k_accuracy, k=int(top[1])))
-        function: Any = METRICS[arrays.choice(name, given, [*METRICS, *(["top_5_accuracy"] if not top else [])])]
+        remedy = "; leave it out, as fit measures it in any case" if given in ALWAYS else ""
+        function: Any = METRICS[arrays.choice(name, given, [*METRICS, "top_5_accuracy"], remedy)]
     else:
         function = given
     if isinstance(given, type) or not checks.can_be_called(function, 2):
