@@ -327,3 +327,23 @@ def test_a_list_that_holds_itself_twice() -> None:
     value += [value, value]
     with pytest.raises(TypeError, match=r"^x: expected a float32 or float64 array, got a ragged list"):
         fastnn.softmax(value)
+
+
+class Mine(fastnn.Network):
+    """A network with attributes of its own."""
+
+    my_values = 3
+
+    @property
+    def broken(self) -> Any:
+        return self.data_that_is_missing  # type: ignore[attr-defined]
+
+
+def test_a_property_of_a_subclass_raises_its_own_error() -> None:
+    net = Mine([fastnn.Affine(3, 2)])
+    with pytest.raises(AttributeError, match="got data_that_is_missing"):
+        getattr(net, "broken")  # noqa: B009
+    with pytest.raises(AttributeError, match="got my_value; did you mean 'my_values'"):
+        getattr(net, "my_value")  # noqa: B009
+    with pytest.raises(AttributeError, match="got _engine"):
+        getattr(fastnn.Network.__new__(fastnn.Network), "params")  # noqa: B009

@@ -82,7 +82,7 @@ def known(kind: type[Any]) -> frozenset[str]:
 
 
 def lacking(kind: type[Any], network: Any, name: str) -> AttributeError:
-    """The error for an attribute that a network does not have; kind: fastnn's own class."""
+    """The error for an attribute that a network of the class `kind` does not have."""
     engine = vars(network).get("_engine")
     sentence = _unknown(name, kind, None if engine is None else engine.formula)
     return AttributeError(sentence, name=name, obj=network)

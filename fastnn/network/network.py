@@ -131,7 +131,9 @@ class Network(Exchangeable):
     if not TYPE_CHECKING:  # or checkers would take any name
 
         def __getattr__(self, name: str) -> Any:
-            raise attributes.lacking(Network, self, name)
+            if any(name in vars(kind) for kind in type(self).__mro__):
+                return object.__getattribute__(self, name)  # raises what its property has raised
+            raise attributes.lacking(type(self), self, name)
 
     @property
     def engine(self) -> Engine:
