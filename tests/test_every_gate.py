@@ -159,6 +159,9 @@ EXAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
     "plots.history": lambda: {"history": None},
     "plots.learning_rate_search": lambda: {"search": None},
     "plots.learning_rates": lambda: {"f": squares, "init_x": 1.0, "rates": [0.1], "step_num": 1},
+    "plots.gradient_sizes": lambda: {"net": of_two_inputs(), "x": ROWS, "t": LABELS},
+    "plots.layer_outputs": lambda: {"net": fastnn.Network([fastnn.Affine(2, 2), fastnn.Relu()]), "x": ROWS},
+    "plots.line_fit_slices": lambda: {"x": np.arange(3.0), "t": np.ones(3)},
     "plots.line_fit_surface": lambda: {"x": np.arange(3.0), "t": np.ones(3)},
 }
 

@@ -28,6 +28,11 @@ PICTURES: dict[str, tuple[Callable[..., Any], int]] = {
     "learning_rates": (lambda axes: plots.learning_rates(square, 10.0, (0.9, 0.1), step_num=5, axes=axes), 2),
     "learning_rates of two": (lambda axes: plots.learning_rates(bowl, [1, 2], (0.9,), step_num=5, axes=axes), 1),
     "line_fit_surface": (lambda axes: plots.line_fit_surface([0.0, 1.0], [1.0, 3.0], ax=axes), 1),
+    "descent_paths in 3-D": (lambda axes: plots.descent_paths(bowl, PATH, kind="3d", ax=axes), 1),
+    "line_fit_slices": (lambda axes: plots.line_fit_slices([0.0, 1.0], [1.0, 3.0], axes=axes), 2),
+    "log_loss": (lambda axes: plots.log_loss([0.6], ax=axes), 1),
+    "layer_outputs": (lambda axes: plots.layer_outputs(network(), X, axes=axes), 1),
+    "gradient_sizes": (lambda axes: plots.gradient_sizes(network(), X, LABELS, ax=axes), 1),
     "history": (lambda axes: plots.history(HISTORY, ax=axes), 1),
     "decision_regions": (lambda axes: plots.decision_regions(network(), X, LABELS, ax=axes, resolution=20), 1),
     "first_layer_weights": (lambda axes: plots.first_layer_weights(network(4), count=3, axes=axes), 3),
@@ -63,7 +68,8 @@ def test_makes_one_figure_of_pyplot(name: str, tmp_path: pathlib.Path) -> None:
 def test_draws_on_given_axes_without_pyplot(name: str, tmp_path: pathlib.Path) -> None:
     draw, count = PICTURES[name]
     figure = Figure()
-    axes = figure.subplots(1, count, squeeze=False)
+    projection = "3d" if name.endswith("3-D") else None
+    axes = figure.subplots(1, count, squeeze=False, subplot_kw={"projection": projection})
     drawn = draw(axes[0, 0] if count == 1 else axes)
     assert list(np.ravel(np.array(drawn, dtype=object))) == list(axes[0])
     assert all(ax.has_data() for ax in axes[0])
@@ -78,8 +84,9 @@ def test_refuses_what_are_no_axes(name: str) -> None:
         draw(3)
     with pytest.raises(TypeError, match=r"^(ax|axes): expected .*Axes of matplotlib, got an object of type Figure"):
         draw([Figure()])
+    projection = "3d" if name.endswith("3-D") else None
     with pytest.raises(ValueError, match=rf"^(ax|axes): expected .*Axes, got {count + 1}; pass what pyplot.subplots"):
-        draw(Figure().subplots(1, count + 1))
+        draw(Figure().subplots(1, count + 1, subplot_kw={"projection": projection}))
     assert pyplot.get_fignums() == []
 
 
@@ -148,6 +155,25 @@ REFUSALS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ValueError,
         "ax: expected 3d Axes, got rectilinear ones; make them by add_subplot(projection='3d')",
     ),
+    (lambda: plots.descent_paths(bowl, PATH, kind="3D"), ValueError, "kind: expected one of 'contour', '3d', got '3D'"),
+    (
+        lambda: plots.descent_paths(bowl, PATH, kind="3d", ax=Figure().subplots()),
+        ValueError,
+        "ax: expected 3d Axes, got rectilinear ones; make them by add_subplot(projection='3d')",
+    ),
+    (lambda: plots.line_fit_slices([1, 1], [1, 2]), ValueError, "x: expected at least two different values, got one"),
+    (lambda: plots.line_fit_slices([1, 2], [1, 2], at=2.0), TypeError, "at: expected a float64 array of shape (2,), g"),
+    (lambda: plots.line_fit_slices([1, 2], [1, 1e200], at=(0, 0), w=[0, 1], b=[0, 1]), ValueError, "t: expected losse"),
+    (lambda: plots.log_loss([0.5, 0.0]), ValueError, "outputs: expected probabilities above 0 and at most 1, got 0; l"),
+    (lambda: plots.log_loss([1.5]), ValueError, "outputs: expected probabilities above 0 and at most 1, got 1.5; leav"),
+    (lambda: plots.layer_outputs(3, X), TypeError, "net: expected a fastnn.Network, got 3; pass one"),
+    (
+        lambda: plots.layer_outputs(ONE_OUTPUT, X),
+        ValueError,
+        "net: expected a network with activations, got Affine(2, ",
+    ),
+    (lambda: plots.layer_outputs(network(), X[:0]), ValueError, "x: expected "),
+    (lambda: plots.gradient_sizes(3, X, LABELS), TypeError, "net: expected a fastnn.Network, got 3; pass one"),
     (lambda: plots.history([1.0]), TypeError, "history: expected a fastnn.History, got an object of type list; pass "),  # type: ignore[arg-type]
     (lambda: plots.history(fastnn.History()), ValueError, "history: expected at least one completed epoch, got none"),
     (lambda: plots.decision_regions(3, X, LABELS), TypeError, "predict: expected a Network or a function from (M, 2)"),

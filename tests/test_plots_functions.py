@@ -210,3 +210,48 @@ def test_surface_on_a_grid_and_in_space(tmp_path: pathlib.Path) -> None:
     assert (flat.get_xlim(), flat.get_ylim()) == ((1, 3), (-4, 0))
     assert not plots.line_fit_surface([1, 2], [1, 3], w=w + 9, b=b).lines  # the minimum is elsewhere
     assert not plots.line_fit_surface([1, 1], [1, 3], w=w, b=b).lines  # there is no single one
+
+
+def test_descent_on_a_surface(tmp_path: pathlib.Path) -> None:
+    ax = plots.descent_paths(bowl, [PATH, PATH[:3]], bounds=((-8, 2), (-3, 3)), kind="3d", labels=["long", "short"])
+    assert (ax.name, ax.get_zlabel(), ax.get_aspect()) == ("3d", "f", "auto")
+    lines = {line.get_label(): line for line in ax.lines}
+    expected = np.column_stack([PATH, [bowl(x) for x in PATH]])
+    np.testing.assert_allclose(np.column_stack(lines["long"].get_data_3d()), expected)
+    np.testing.assert_allclose(np.column_stack(lines["end"].get_data_3d()), expected[2:3])
+    assert len(ax.collections) == 1
+    ax.figure.savefig(tmp_path / "picture.png")
+    partly = plots.descent_paths(lambda x: np.log(x[0]), PATH + 8.0, bounds=((-1, 1), (0, 1)), kind="3d")
+    partly.figure.savefig(tmp_path / "partly.png")
+    flat = plots.descent_paths(lambda x: 1.0, PATH, kind="3d")
+    flat.figure.savefig(tmp_path / "flat.png")
+
+
+def test_slices_of_the_loss_of_a_line() -> None:
+    x, t = np.array([0.0, 1.0, 2.0, 3.0]), np.array([3.1, 4.9, 7.0, 9.2])
+    w, b = np.linspace(1, 3, 21), np.linspace(2, 4, 11)
+    over_b, over_w = plots.line_fit_slices(x, t, at=(2, 3), w=w, b=b)
+    assert (over_b.get_title(), over_w.get_title()) == ("w = 2", "b = 3")
+    assert (over_b.get_xlabel(), over_w.get_xlabel()) == ("b", "w")
+    np.testing.assert_allclose(over_b.lines[0].get_ydata(), [np.mean((2 * x + c - t) ** 2) / 2 for c in b])
+    np.testing.assert_allclose(over_w.lines[0].get_ydata(), [np.mean((c * x + 3 - t) ** 2) / 2 for c in w])
+    here = np.mean((2 * x + 3 - t) ** 2) / 2
+    np.testing.assert_allclose(
+        [over_b.lines[1].get_xydata()[0], over_w.lines[1].get_xydata()[0]], [[3, here], [2, here]]
+    )
+    slope, intercept = np.polyfit(x, t, 1)
+    by_default = plots.line_fit_slices(x, t)
+    assert by_default[0].get_title() == f"w = {slope:.3g}"
+    assert by_default[0].lines[1].get_xdata()[0] == pytest.approx(intercept)
+    assert len(plots.line_fit_slices([1, 1], [1, 3], at=(1, 1), w=w, b=b)) == 2
+
+
+def test_log_loss_of_one_probability() -> None:
+    ax = plots.log_loss([0.6, 0.7])
+    first, second, marks = ax.lines
+    np.testing.assert_allclose(first.get_ydata(), -np.log(first.get_xdata()), rtol=1e-12)
+    np.testing.assert_allclose(second.get_ydata(), -np.log(1 - second.get_xdata()), rtol=1e-12)
+    np.testing.assert_allclose(marks.get_xydata(), [[0.6, -np.log(0.6)], [0.7, -np.log(0.7)]])
+    assert [text.get_text() for text in ax.texts] == ["0.51", "0.36"]
+    assert plots.log_loss([1e-5]).get_ylim()[1] > -np.log(1e-5)
+    assert not plots.log_loss().texts

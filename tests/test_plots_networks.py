@@ -76,11 +76,11 @@ def test_regions_of_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     net = network()
     calls, predict = [], net.predict
 
-    def counted(points: Array) -> Array:
+    def counted(_: fastnn.Network, points: Array) -> Array:
         calls.append(points)
         return predict(points)
 
-    monkeypatch.setattr(net, "predict", counted)
+    monkeypatch.setattr(fastnn.Network, "predict", counted)
     ax = plots.decision_regions(net, X, LABELS, resolution=30)
     (points,) = calls
     np.testing.assert_allclose(points.reshape(30, 30, 2), grid_of(ax, 30), rtol=0, atol=1e-14)
@@ -197,3 +197,33 @@ def test_gradient_check_shows_entries_where_the_label_says_and_loses_none() -> N
         wanted = np.unravel_index(error.argmax(), error.shape)
         for at, size, pixel, pixels in zip(wanted, error.shape, place, picture.shape, strict=True):
             assert abs((at + 0.5) / size - (pixel + 0.5) / pixels) <= 1 / pixels
+
+
+def test_outputs_of_the_activations() -> None:
+    layers = [fastnn.Affine(2, 40), fastnn.Tanh(), fastnn.Dropout(0.5), fastnn.Affine(40, 30), fastnn.PRelu()]
+    net = fastnn.Network([*layers, fastnn.Affine(30, 3)], rng=0)
+    x = np.random.default_rng(0).standard_normal((70, 2))
+    axes = plots.layer_outputs(net, x)
+    assert [ax.get_title().splitlines()[0] for ax in axes] == ["layer 2: Tanh", "layer 5: PRelu"]
+    hidden = np.tanh(x @ net.params["W1"] + net.params["b1"])
+    heights = [bar.get_height() for bar in axes[0].patches]
+    np.testing.assert_allclose(heights, np.histogram(hidden, 30)[0] * 100 / hidden.size, atol=0.2)
+    assert sum(heights) == pytest.approx(100)
+    assert f"mean {hidden.mean():.2g}, deviation {hidden.std():.2g}" in axes[0].get_title()
+
+
+def test_gradients_by_depth() -> None:
+    net = network()
+    ax = plots.gradient_sizes(net, X, LABELS)
+    found = net.gradient(X, LABELS)
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["W1", "W2"]
+    np.testing.assert_allclose(
+        ax.lines[0].get_ydata(), [np.sqrt((found[n].astype(float) ** 2).mean()) for n in ("W1", "W2")]
+    )
+    assert ax.get_yscale() == "log"
+    net.params["W2"][...] = 0.0
+    ax = plots.gradient_sizes(net, X, LABELS)
+    assert ax.get_title().endswith("\n0: W1")
+    assert np.isnan(ax.lines[0].get_ydata()[0])
+    with pytest.raises(ValueError, match=r"^net: expected a layer with weights, got Tanh\(\); add one"):
+        plots.gradient_sizes(fastnn.Network([fastnn.Tanh()], "mean_squared_error", input_shape=2), X, X)

@@ -73,8 +73,26 @@ def draw_contours(ax: Axes, grid: tuple[Array, Array, Array]) -> None:
         ax.clabel(lines, levels[3::3], fontsize=7, fmt="%.3g")
 
 
+def color_scale(values: Array) -> dict[str, Any]:
+    """The colors of values that are finite somewhere, more of them for low ones, as contours are nearer there."""
+    from matplotlib.colors import PowerNorm
+
+    return {"cmap": "viridis", "norm": PowerNorm(0.5, float(np.nanmin(values)), float(np.nanmax(values)))}
+
+
+def draw_surface(ax: Axes, grid: tuple[Array, Array, Array]) -> None:
+    """Draw the surface of a grid on 3d Axes, so that marks and paths over it are not behind its front."""
+    first, second, values = grid
+    height = np.where(np.isfinite(values), values, np.nan)
+    if not np.isnan(height).all():
+        style = {"alpha": 0.75, "rcount": 50, "ccount": 50, **color_scale(height)}
+        ax.plot_surface(first[None], second[:, None], height, **style)
+    ax.set_zlabel("f", labelpad=8)
+    ax.computed_zorder = False
+
+
 def draw_path(ax: Axes, path: Array, number: int, label: str, is_last: bool) -> None:
-    """A path (M, 2) with its two ends; the last path names them in the legend."""
+    """A path (M, 2), over a surface (M, 3), with its two ends; the last path names them in the legend."""
     color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
     marker = marker if len(path) <= MARKED else ""
     ax.plot(*path.T, "-", marker=marker, markersize=3.5, linewidth=1.4, color=color, label=label)
@@ -84,11 +102,11 @@ def draw_path(ax: Axes, path: Array, number: int, label: str, is_last: bool) -> 
         ax.plot(*place[:, None], shape, **style, label=name if is_last else None)
 
 
-def set_range(ax: Axes, within: Bounds) -> None:
-    """The range of two variables, on one scale unless a picture would be too narrow: a circle is round."""
+def set_range(ax: Axes, within: Bounds, is_flat: bool = True) -> None:
+    """The range of two variables, if flat on one scale unless a picture would be too narrow: a circle is round."""
     spans = [high - low for low, high in within]
     ax.set(xlabel="$x_0$", ylabel="$x_1$", xlim=within[0], ylim=within[1])
-    if max(spans) <= MOST_UNEQUAL * min(spans):
+    if is_flat and max(spans) <= MOST_UNEQUAL * min(spans):
         ax.set_aspect("equal", adjustable="box")
 
 
