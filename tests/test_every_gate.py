@@ -147,6 +147,7 @@ EXAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
         "lr": 0.1,
     },
     "models.hebbian_update": lambda: {"W": np.ones((3, 2)), "x": np.ones((4, 3)), "y": np.ones((4, 2)), "lr": 0.1},
+    "models.XOR": lambda: {"x1": 0, "x2": 1},
     "models.xor": lambda: {"x": ROWS},
     "schedules.StepDecay": lambda: {"factor": 0.5, "every": 2},
     "schedules.Cosine": lambda: {"epochs": 3},

@@ -33,6 +33,35 @@ def test_xor() -> None:
     assert result.tolist() == [0, 1, 1, 0]
 
 
+@pytest.mark.parametrize("kind", [int, float, bool, np.float64, np.int8, np.bool_])
+def test_gates_called_with_numbers(kind: Any) -> None:
+    """As in the book: AND(0, 1); each output is a number."""
+    for x1, x2 in PAIRS.tolist():
+        given, a, b = (kind(x1), kind(x2)), bool(x1), bool(x2)
+        found = [models.AND(*given), models.OR(*given), models.NAND(*given), models.XOR(*given), models.NOT(given[0])]
+        assert found == [a and b, a or b, not (a and b), a != b, not a]
+        assert all(type(one) is int for one in found)
+    assert models.McCullochPittsNeuron([1, 1, 1], 1.5)(1, 0, 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (
+            lambda: models.AND(1),
+            "inputs: expected 2 numbers, one for each weight, got 1; for an array of samples (N, D",
+        ),
+        (lambda: models.AND(PAIRS), "inputs: expected 2 numbers, one for each weight, got 1; for an array of samples"),
+        (lambda: models.NOT(PAIRS), "inputs[0]: expected a finite number, got "),
+        (lambda: models.XOR(0, np.nan), "inputs[1]: expected a finite number, got nan"),
+        (lambda: models.OR("0", 1), "inputs[0]: expected a finite number, got '0'"),
+    ],
+)
+def test_calls_that_are_refused(call: Any, sentence: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(sentence)}"):
+        call()
+
+
 def test_at_the_threshold_it_does_not_fire() -> None:
     neuron = models.McCullochPittsNeuron([1.0, 2.0], 3.0)
     above = np.nextafter(1.0, 2.0)

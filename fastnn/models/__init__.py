@@ -17,11 +17,11 @@ array([0, 1, 1, 0])
 from fastnn.models.boltzmann import RestrictedBoltzmannMachine
 from fastnn.models.hopfield import HopfieldNetwork
 from fastnn.models.linear_regression import LinearRegression
-from fastnn.models.neuron import AND, NAND, NOT, OR, McCullochPittsNeuron, xor
+from fastnn.models.neuron import AND, NAND, NOT, OR, XOR, McCullochPittsNeuron, xor
 from fastnn.models.perceptron import Perceptron, PerceptronHistory
 from fastnn.models.rules import delta_update, hebbian_update
 
 __all__ = [
-    "AND", "NAND", "NOT", "OR", "HopfieldNetwork", "LinearRegression", "McCullochPittsNeuron", "Perceptron",
+    "AND", "NAND", "NOT", "OR", "XOR", "HopfieldNetwork", "LinearRegression", "McCullochPittsNeuron", "Perceptron",
     "PerceptronHistory", "RestrictedBoltzmannMachine", "delta_update", "hebbian_update", "xor",
 ]  # fmt: skip

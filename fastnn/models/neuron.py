@@ -53,6 +53,26 @@ class McCullochPittsNeuron:
         object.__setattr__(self, "weights", tuple(weights.tolist()))
         object.__setattr__(self, "threshold", arrays.real("threshold", self.threshold))
 
+    def __call__(self, *inputs: float) -> int:
+        """The output for one sample, its inputs as numbers: AND(0, 1).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there are not D finite real numbers.
+
+        Examples
+        --------
+        >>> fastnn.models.AND(0, 1), fastnn.models.AND(1, 1), fastnn.models.NOT(0)
+        (0, 1, 1)
+        """
+        if len(inputs) != len(self.weights):
+            expected = f"inputs: expected {len(self.weights)} numbers, one for each weight"
+            raise TypeError(f"{expected}, got {len(inputs)}; for an array of samples (N, D) call predict")
+        numbers = [int(one) if isinstance(one, bool | np.bool_) else one for one in inputs]
+        sample = [arrays.real(f"inputs[{i}]", one) for i, one in enumerate(numbers)]
+        return int(self.predict(np.array([sample]))[0])
+
     def predict(self, x: Any) -> LabelArray:
         """The outputs for x (N, D): labels 0 and 1 (N,).
 
@@ -103,3 +123,20 @@ def xor(x: Any) -> LabelArray:
     array([0, 1, 1, 0])
     """
     return AND.predict(np.column_stack((OR.predict(x), NAND.predict(x))))
+
+
+@answers_slips
+def XOR(x1: float, x2: float) -> int:  # noqa: N802, as the gates that it is made of
+    """Exclusive or of two numbers, 0 or 1, as `xor` of arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are not finite real numbers.
+
+    Examples
+    --------
+    >>> fastnn.models.XOR(0, 1), fastnn.models.XOR(1, 1)
+    (1, 0)
+    """
+    return AND(OR(x1, x2), NAND(x1, x2))
