@@ -78,6 +78,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "k_fold": lambda **flag: datasets.k_fold(X, T, **flag),
     "train_test_split": lambda **flag: datasets.train_test_split(X, T, **flag),
     "minibatches": lambda **flag: datasets.minibatches(X, T, 3, **flag),
+    "Perceptron": lambda **flag: models.Perceptron(**flag),
     "Perceptron.fit": lambda **flag: models.Perceptron().fit(X, T % 2, **flag),
     "LinearRegression.fit": lambda **flag: models.LinearRegression().fit(X, X, **flag),
 }

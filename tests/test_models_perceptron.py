@@ -210,6 +210,58 @@ def test_data_of_other_types() -> None:
             np.testing.assert_array_equal(model.weights, expected.weights)
 
 
+@pytest.mark.parametrize("init", [0.0, 0.5])
+def test_signs_from_a_random_start(init: float) -> None:
+    """Note 001: y = sign(x w + b), and w += lr t x, b += lr t where y is wrong; the same mistakes as of 0 and 1."""
+    x, t = numbers(3, 40, 3), np.where(np.random.default_rng(4).random(40) < 0.5, -1, 1)
+    drawn = np.random.default_rng(7).normal(0.0, init, 4) if init else np.zeros(4)
+    w, b, wrong = drawn[:3].copy(), float(drawn[3]), list[int]()
+    for _ in range(5):
+        wrong.append(0)
+        for row, sign in zip(x, t, strict=True):
+            if (1 if row @ w + b > 0 else -1) != sign:
+                w, b, wrong[-1] = w + 0.1 * sign * row, b + 0.1 * sign, wrong[-1] + 1
+    model, other = Perceptron(0.1, signs=True, init=init), Perceptron(0.1, init=init)
+    history = model.fit(x, t, epochs=5, rng=7)
+    assert history.mistakes == wrong and history == other.fit(x, (t + 1) // 2, epochs=5, rng=7)
+    assert model.weights.tobytes() == other.weights.tobytes() and model.bias == other.bias
+    predicted = np.where(x @ model.weights + model.bias > 0, 1, -1)
+    np.testing.assert_array_equal(model.predict(x), predicted)
+    np.testing.assert_array_equal(2 * other.predict(x) - 1, predicted)
+    assert model.accuracy(x, t) == other.accuracy(x, (t + 1) // 2) == np.mean(predicted == t)
+    assert model.accuracy(x, t) == 1 - history.best_mistakes / 40
+    # Whatever is kept: the weights at the beginning, too.
+    assert Perceptron(signs=True, init=init).fit(x, t, epochs=0, rng=7).best_mistakes == np.count_nonzero(
+        np.where(x @ drawn[:3] + drawn[3] > 0, 1, -1) != t
+    )
+
+
+def test_a_random_start_is_drawn_anew() -> None:
+    model = Perceptron(init=2.0)
+    starts = []
+    for seed in (1, 1, 2):
+        model.fit(PAIRS, XOR, epochs=0, rng=seed)
+        starts.append([*model.weights, model.bias])
+    assert starts[0] == starts[1] != starts[2] and np.count_nonzero(starts) == 9
+    assert repr(model) == "Perceptron(lr=1.0, init=2.0)" and repr(Perceptron()) == "Perceptron(lr=1.0)"
+    assert repr(Perceptron(signs=True)) == "Perceptron(lr=1.0, signs=True)"
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: Perceptron(signs=True).fit(PAIRS, XOR), "t: expected -1 or 1, got 0 at t[0, 0]; from classes 0 and 1"),
+        (lambda: Perceptron(signs=True).fit(PAIRS, [1, -1, 1]), "t: expected a float64 array of shape (4, 1)"),
+        (lambda: Perceptron(init=-1.0), "init: expected a finite number of at least 0.0, got -1.0"),
+        (lambda: Perceptron(init=np.nan), "init: expected a finite number"),
+        (lambda: Perceptron(signs="yes"), "signs: expected True or False, got 'yes'"),  # type: ignore[arg-type]
+    ],
+)
+def test_options_that_are_refused(call: Any, sentence: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(sentence)}"):
+        call()
+
+
 def test_a_single_class_is_learned_at_once() -> None:
     history = Perceptron().fit(PAIRS, np.zeros(4, int))
     assert history == PerceptronHistory([0], 0, 4)

@@ -12,6 +12,7 @@ from fastnn.gate.arrays import Array, LabelArray
 from fastnn.gate.slips import answers_slips
 from fastnn.kernels.matmul import scratch_size
 from fastnn.models.neuron import fires
+from fastnn.operations.losses.base import signs as signs_of
 
 # A compiled call cannot be interrupted: this takes about 0.05 s. A sample costs as much as 100 inputs more.
 INPUTS_PER_CALL = 20_000_000
@@ -76,8 +77,14 @@ class Perceptron:
     Parameters
     ----------
     lr : float
-        Learning rate, above 0. As the weights begin at 0 it only scales them. With 1, sums of whole numbers are exact;
-        with 0.1 they are rounded, which decides the class of a sample on the boundary itself.
+        Learning rate, above 0. Where the weights begin at 0 it only scales them. With 1, sums of whole numbers are
+        exact; with 0.1 they are rounded, which decides the class of a sample on the boundary itself.
+    signs : bool
+        The labels are -1 and 1 instead of 0 and 1, in `fit` as in `predict`: y = sign(x w + b), -1 on the boundary. A
+        sample that is wrong then changes w by lr t x, and b by lr t, to the same weights.
+    init : float
+        The weights and the bias begin as normal random numbers of this deviation, drawn anew in each `fit`; 0 begins
+        at 0.
 
     Notes
     -----
@@ -96,15 +103,16 @@ class Perceptron:
     (array([2., 1.]), -2.0)
     """
 
-    def __init__(self, lr: float = 1.0) -> None:
+    def __init__(self, lr: float = 1.0, *, signs: bool = False, init: float = 0.0) -> None:
         self.lr = arrays.real("lr", lr, above=0.0)
+        self.signs, self.init = arrays.flag("signs", signs), arrays.real("init", init, minimum=0.0)
         self._best: tuple[Array, float] | None = None
 
     @answers_slips
     def fit(
         self, x: Any, t: Any, *, epochs: int = 100, shuffle: bool = False, rng: int | np.random.Generator | None = None
     ) -> PerceptronHistory:
-        """Train from weights 0 until an epoch makes no mistake, and keep the weights with the fewest on all samples.
+        """Train until an epoch makes no mistake, and keep the weights with the fewest on all samples.
 
         The weights compared are those at the beginning and at the end of each epoch; of equals the first are kept.
 
@@ -112,14 +120,14 @@ class Perceptron:
         ----------
         x : array (N, D)
         t : array (N,)
-            Labels 0 and 1; from -1 and 1 pass (t + 1) // 2.
+            Labels 0 and 1; with signs=True -1 and 1.
         epochs : int
             At most so many passes over the data.
         shuffle : bool
             Take the samples in a new random order in each epoch. In a fixed order, classes that no plane separates,
             such as XOR's, can make the weights go round in a circle that misses the best ones.
         rng : int or numpy Generator, optional
-            For the order.
+            For the weights at the beginning, if init is above 0, and for the order.
 
         Returns
         -------
@@ -138,12 +146,18 @@ class Perceptron:
         >>> history = fastnn.models.Perceptron().fit(x, t)
         >>> history.converged, history.mistakes
         (True, [1, 2, 1, 0])
+        >>> perceptron = fastnn.models.Perceptron(lr=0.1, signs=True, init=0.1)
+        >>> history = perceptron.fit(x, 2 * t - 1, rng=0)
+        >>> history.converged, perceptron.predict(x)
+        (True, array([-1,  1,  1,  1]))
         """
         samples = arrays.floats("x", x, ("N", "D"), dtype="float64", rounding=True, finite=True)
-        labels = arrays.labels("t", t, len(samples), 2)
+        labels = self._labels(t, len(samples))
         epochs, shuffle = arrays.integer("epochs", epochs, minimum=0), arrays.flag("shuffle", shuffle)
         generator = arrays.generator("rng", rng)
         run = _Run(samples[:], labels[:], arrays.real("lr", self.lr, above=0.0))
+        if arrays.real("init", self.init, minimum=0.0) > 0.0:
+            run.begin(generator, self.init)
         self._best, best_mistakes = run.weights(), run.wrong()
         mistakes: list[int] = []
         while len(mistakes) < epochs and mistakes[-1:] != [0]:
@@ -164,7 +178,7 @@ class Perceptron:
         return self._fitted()[1]
 
     def predict(self, x: Any) -> LabelArray:
-        """The labels 0 and 1 (N,) of x (N, D).
+        """The labels (N,) of x (N, D): 0 and 1; with signs=True -1 and 1.
 
         Raises
         ------
@@ -182,7 +196,8 @@ class Perceptron:
         """
         weights, bias = self._fitted()
         samples = arrays.floats("x", x, ("N", weights.size), dtype="float64", rounding=True, finite=True)
-        return fires(samples, weights, bias)
+        y = fires(samples, weights, bias)
+        return 2 * y - 1 if self.signs else y
 
     def accuracy(self, x: Any, t: Any) -> float:
         """The fraction of samples x (N, D) whose label in t (N,) is predicted; raises as `predict` and `fit`.
@@ -195,7 +210,13 @@ class Perceptron:
         0.75
         """
         predicted = self.predict(x)
-        return float(np.mean(predicted == arrays.labels("t", t, len(predicted), 2)))
+        return float(np.mean((predicted > 0) == self._labels(t, len(predicted))))
+
+    def _labels(self, t: Any, rows: int) -> LabelArray:
+        """The labels as 0 and 1."""
+        if not self.signs:
+            return arrays.labels("t", t, rows, 2)
+        return (signs_of("t", t, rows, 1, "float64", True)[1][:, 0] > 0.0).astype(np.intp)
 
     def _fitted(self) -> tuple[Array, float]:
         if self._best is None:
@@ -203,7 +224,8 @@ class Perceptron:
         return self._best
 
     def __repr__(self) -> str:
-        return f"Perceptron(lr={self.lr})"
+        signs, init = ", signs=True" * self.signs, f", init={self.init}" * (self.init > 0.0)
+        return f"Perceptron(lr={self.lr}{signs}{init})"
 
 
 class _Run:
@@ -215,6 +237,12 @@ class _Run:
         self.W, self.b = np.zeros((x.shape[1], 1)), np.zeros(1)
         self.scratch, self.y = np.empty(scratch_size(x.shape[1], 1)), np.empty((1, 1))
         self.rows = max(1, INPUTS_PER_CALL // (x.shape[1] + INPUTS_PER_SAMPLE))
+
+    def begin(self, generator: np.random.Generator, deviation: float) -> None:
+        """Draw the weights and then the bias."""
+        count = self.W.size + 1
+        drawn = arrays.floats(f"rng.standard_normal({count})", generator.standard_normal(count), (count,))
+        self.W[:, 0], self.b[0] = deviation * drawn[:-1], deviation * drawn[-1]
 
     def epoch(self, generator: np.random.Generator | None) -> int:
         """Learn from each sample once, with a generator in a new order; return how many were wrong."""
