@@ -80,6 +80,54 @@ def test_closed_form_of_more_columns_than_samples() -> None:
     assert_close(model.weights[:, 0], np.linalg.pinv(centered) @ (t - t.mean()), atol=1e-12)  # the smallest norm
 
 
+@pytest.mark.parametrize("l2", [1e-6, 0.1, 10.0])
+@pytest.mark.parametrize("columns", [slice(None), 0])
+def test_ridge_regression(l2: float, columns: Any) -> None:
+    """The normal equations of centered data, scikit-learn's Ridge, and the penalty in the loss; the bias has none."""
+    x, t = X + np.array([5.0, -3.0, 0.5]), T[:, columns]
+    model, other = LinearRegression(l2=l2).closed_form(x, t), linear_model.Ridge(alpha=30 * l2, tol=1e-12).fit(x, t)
+    centered, targets = x - x.mean(axis=0), np.reshape(t - t.mean(axis=0), (30, -1))
+    W = np.linalg.solve(centered.T @ centered + 30 * l2 * np.eye(3), centered.T @ targets)
+    b = np.reshape(t, (30, -1)).mean(axis=0) - x.mean(axis=0) @ W
+    assert_close(model.weights, W, atol=1e-12)
+    assert_close(model.bias, b, atol=1e-12)
+    assert_close(model.weights, np.atleast_2d(other.coef_).T, atol=1e-12)
+    assert_close(model.predict(x), other.predict(x), atol=1e-11)
+    error = np.reshape(x @ W + b - np.reshape(t, (30, -1)), -1)
+    assert_close(model.loss(x, t), float(error @ error / 60 + l2 / 2 * (W**2).sum()), np.float64)
+
+
+def test_ridge_regression_by_descent() -> None:
+    """The rule W -= lr (gradient + l2 W) step by step, and its end, the closed form."""
+    model, W, b = LinearRegression(l2=0.3), np.zeros((3, 2)), np.zeros(2)
+    model.fit(X, T, epochs=7, lr=0.2)
+    for _ in range(7):
+        error = X @ W + b - T
+        W, b = W - 0.2 * (X.T @ error / 30 + 0.3 * W), b - 0.2 * error.mean(axis=0)
+    assert_close(model.weights, W)
+    assert_close(model.bias, b)
+    model.fit(X, T, epochs=600, lr=0.5)
+    exact = LinearRegression(l2=0.3).closed_form(X, T)
+    assert_close(model.weights, exact.weights, rtol=1e-8, atol=1e-8)  # the error left after 600 epochs
+    assert_close(model.bias, exact.bias, rtol=1e-8, atol=1e-8)
+
+
+def test_ridge_regression_of_more_columns_than_samples() -> None:
+    x, t = numbers(1, 4, 9), numbers(2, 4)
+    model, centered = LinearRegression(l2=0.5).closed_form(x, t), x - x.mean(axis=0)
+    dual = centered.T @ np.linalg.solve(centered @ centered.T + 2.0 * np.eye(4), t - t.mean())
+    assert_close(model.weights[:, 0], dual, atol=1e-12)
+
+
+def test_the_penalty_is_checked() -> None:
+    assert repr(LinearRegression(l2=0.5)) == "LinearRegression(l2=0.5)"
+    for l2 in (-1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match=r"^l2: expected a finite number"):
+            LinearRegression(l2=l2)
+    with pytest.raises(TypeError, match=r"^LinearRegression: expected arguments out of l2, got alpha; pass l2$"):
+        LinearRegression(alpha=1.0)  # type: ignore[call-arg]
+
+
 def test_callbacks_see_the_path() -> None:
     path: list[Array] = []
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.engine.regularization import Regularization
 from fastnn.errors import TrainingDivergedError
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
@@ -18,20 +19,29 @@ from fastnn.optimizers import SGD
 GROWTH = 1e6  # of the loss: training has then diverged, long before its numbers overflow
 
 
+@answers_slips
 class LinearRegression:
     """y = x W + b with the least squared error, in float64: a network of one affine layer.
 
     `fit` finds W and b by gradient descent, `closed_form` by solving for them. Targets are (N, K), or (N,) for one
-    value per sample; predictions have the form of the targets.
+    value per sample; predictions have the form of the targets. Both make E = sum((y - t)^2) / (2 N) + l2 / 2 sum W^2
+    small: ridge regression, where l2 is above 0.
+
+    Parameters
+    ----------
+    l2 : float
+        The weight of the penalty, at least 0; the bias has none. Libraries that add alpha sum W^2 to the sum of squares
+        call N l2 alpha.
 
     Attributes
     ----------
     network : fastnn.Network or None
-        The layer, with mean_squared_error as its loss; None before `fit` or `closed_form`.
+        The layer, with mean_squared_error as its loss and the penalty; None before `fit` or `closed_form`.
 
     Notes
     -----
-    Source: Bishop, Pattern Recognition and Machine Learning (2006), section 3.1.
+    Sources: Bishop, Pattern Recognition and Machine Learning (2006), section 3.1; for the penalty, Hoerl and Kennard,
+    Technometrics 12 (1970), 55-67.
 
     Examples
     --------
@@ -41,9 +51,13 @@ class LinearRegression:
     (array([[2.]]), array([1.]))
     >>> model.predict([[10.0]]).round(6)
     array([21.])
+    >>> ridge = fastnn.models.LinearRegression(l2=2 / 3).closed_form(x, t=[1.0, 3.0, 5.0])
+    >>> ridge.weights.round(6), ridge.bias.round(6)  # 4 / (2 + 3 * 2 / 3), about the means 1 and 3
+    (array([[1.]]), array([2.]))
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, l2: float = 0.0) -> None:
+        self.l2 = arrays.real("l2", l2, minimum=0.0)
         self.network: Network | None = None
         self._one_value = False
 
@@ -60,7 +74,7 @@ class LinearRegression:
         rng: int | np.random.Generator | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> History:
-        """Gradient descent on the mean squared error from weights 0, by `Network.fit`.
+        """Gradient descent on the mean squared error, and the penalty, from weights 0, by `Network.fit`.
 
         Parameters
         ----------
@@ -71,8 +85,8 @@ class LinearRegression:
         batch_size : int or None
             Samples for one update. None takes all of them (batch gradient descent), 1 is stochastic gradient descent.
         lr : float
-            Learning rate, at least 0. Batch descent converges if it is below 2 over the largest eigenvalue of x^T x /
-            N, x with a column of ones; columns of mean 0 and deviation 1 (`fastnn.datasets.Standardize`) help.
+            Learning rate, at least 0. Batch descent converges if it is below 2 / (e + l2), e the largest eigenvalue of
+            x^T x / N, x with a column of ones; columns of mean 0 and deviation 1 (`fastnn.datasets.Standardize`) help.
         shuffle : bool
             Take the samples in a new random order in each epoch.
         rng : int or numpy Generator, optional
@@ -103,7 +117,7 @@ class LinearRegression:
         >>> model.weights.round(3), model.bias.round(3)
         (array([[2.]]), array([1.]))
         """
-        network, x, t, one_value = _prepare(x, t)
+        network, x, t, one_value = _prepare(x, t, self.l2)
         try:
             history = network.fit(
                 x,
@@ -129,7 +143,8 @@ class LinearRegression:
         """The W and b of the least squared error, by `numpy.linalg.lstsq` on centered data; returns itself.
 
         W solves (x - mean x) W = t - mean t, and b = mean t - mean x W. Where several W do, as with more columns than
-        samples, the one of the smallest norm is taken.
+        samples, the one of the smallest norm is taken. A penalty adds a row sqrt(N l2) to x for each weight, with the
+        target 0: W = (x^T x + N l2 I)^-1 x^T t of centered x and t.
 
         Parameters
         ----------
@@ -147,12 +162,15 @@ class LinearRegression:
         >>> model.weights.round(3), model.bias.round(3)  # 1.5 x - 0.5, the line of least squares
         (array([[1.5]]), array([-0.5]))
         """
-        network, x, t, one_value = _prepare(x, t)
+        network, x, t, one_value = _prepare(x, t, self.l2)
         with np.errstate(all="ignore"):  # overflow is refused below
             x_mean, t_mean = x.mean(axis=0), t.mean(axis=0)
             x, t = x - x_mean, t - t_mean
             if not (np.isfinite(x).all() and np.isfinite(t).all()):
                 raise ValueError("x, t: expected numbers whose sums are finite, got some that overflow; scale the data")
+            if penalty := network.regularization.l2:
+                x = np.vstack((x, np.sqrt(len(x) * penalty) * np.eye(x.shape[1])))
+                t = np.vstack((t, np.zeros((x.shape[1], t.shape[1]))))
             W = np.linalg.lstsq(x, t, rcond=None)[0]
             b = t_mean - x_mean @ W
         if not (np.isfinite(W).all() and np.isfinite(b).all()):
@@ -192,7 +210,9 @@ class LinearRegression:
         return y.reshape(-1) if self._one_value else y
 
     def loss(self, x: Any, t: Any) -> float:
-        """sum((y - t)^2) / (2 N), half the squared error, averaged over the batch; raises as `predict`.
+        """sum((y - t)^2) / (2 N) + l2 / 2 sum W^2, half the squared error, averaged over the batch, and the penalty.
+
+        It raises as `predict`.
 
         Examples
         --------
@@ -208,16 +228,20 @@ class LinearRegression:
         return self.network
 
     def __repr__(self) -> str:
-        return "LinearRegression()"
+        return f"LinearRegression(l2={self.l2})" if self.l2 else "LinearRegression()"
 
 
-def _prepare(x: Any, t: Any) -> tuple[Network, Array, Array, bool]:
+def _prepare(x: Any, t: Any, l2: float) -> tuple[Network, Array, Array, bool]:
     """A network with weights 0 for these data, x (N, D), t (N, K), and whether t came as (N,)."""
     samples = arrays.floats("x", x, ("N", "D"), dtype="float64", rounding=True, finite=True)
     targets = arrays.floats("t", t, dtype="float64", rounding=True)
     values = targets.shape[1] if targets.ndim == 2 else 1
     dense = arrays.regression_targets("t", targets, len(samples), values, "float64")
     network = Network(
-        [Affine(samples.shape[1], values, init="zeros")], loss="mean_squared_error", rng=0, dtype="float64"
+        [Affine(samples.shape[1], values, init="zeros")],
+        loss="mean_squared_error",
+        rng=0,
+        dtype="float64",
+        regularization=Regularization(l2=l2),
     )
     return network, samples, dense, targets.ndim == 1
