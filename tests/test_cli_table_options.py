@@ -336,3 +336,22 @@ def test_weights_of_samples_are_those_of_fit(iris: pd.DataFrame, capsys: Output)
     net.fit(x, t[rows], epochs=3, batch_size=32, **fitted)
     for name, value in fastnn.load("net.npz").params.items():
         np.testing.assert_allclose(value, net.params[name], rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("layers", "problem"),
+    [
+        ("affine 10 relu", "expected a comma between layers, got 'affine 10 relu'; write 'affine 10, relu'"),
+        (
+            "relu affine 10 tanh",
+            "expected a comma between layers, got 'relu affine 10 tanh'; write 'relu, affine 10 tanh'",
+        ),
+        (
+            "affine 64 20, relu",
+            "expected the number of outputs after affine, got 'affine 64 20'; its inputs are the outputs of the layer "
+            "before: write 'affine 20'",
+        ),
+    ],
+)
+def test_slips_in_layers(layers: str, problem: str, capsys: Output) -> None:
+    assert_error(["train", "--layers", layers], f"--layers: {problem}", capsys)

@@ -169,6 +169,11 @@ SLIPS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "Dropout: expected at most 1 argument without a name, rate, got 2; leave the others out",
     ),
     (
+        lambda: fastnn.Affine(64, 10, 20),
+        ValueError,
+        "init: expected a name or a standard deviation, got 20; each layer has one width: Affine(64, 10), then one",
+    ),
+    (
         lambda: datasets.Standardize(X),
         TypeError,
         "Standardize: expected no arguments, got an object of type ndarray; pass it to fit: Standardize().fit(x)",

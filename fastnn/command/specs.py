@@ -122,7 +122,22 @@ def layers(option: str, text: str, inputs: int) -> list[Any]:
         name, *parts = part.split() or [""]
         kind = kinds[choice(option, name, kinds)]
         given = {"inputs": shape[0]} if any(one.name == "inputs" for one in fields(kind)) else {}
+        _refuse_slips(option, part.strip(), parts, kinds, bool(given))
         layer = _construct(f"{option}: {name}", kind, parts, given, {})
         found.append(layer)
         shape = layer.shape_of_output(shape)
     return found
+
+
+def _refuse_slips(option: str, text: str, values: Sequence[str], kinds: Mapping[str, Any], finds_inputs: bool) -> None:
+    """Refuse a layer without a comma before it, and a layer's inputs where those follow from the layers before."""
+    for i, value in enumerate(values):
+        if value in kinds:
+            name, *before = text.split()
+            parts = " ".join([name, *before[:i]]), " ".join(before[i:])
+            raise ValueError(f"{option}: expected a comma between layers, got {text!r}; write {', '.join(parts)!r}")
+    if finds_inputs and len(values) > 1 and all(value.isdigit() for value in values[:2]):
+        name, remedy = text.split()[0], "its inputs are the outputs of the layer before"
+        raise ValueError(
+            f"{option}: expected the number of outputs after {name}, got {text!r}; {remedy}: write '{name} {values[1]}'"
+        )

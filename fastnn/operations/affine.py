@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.gate import arrays
+from fastnn.gate import arrays, checks
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import get, put
 from fastnn.kernels.copies import AS_IT_IS, TRANSPOSED
@@ -28,6 +28,7 @@ from fastnn.operations import initializers
 from fastnn.operations.base import Layer, Shape, Units
 from fastnn.operations.links import Back, Gradient, Link, Operation, Taken
 
+MOST_INIT = 10  # as an integer
 WIDEST = 2**31 - 1  # so that the size of a layer's weights is an int64
 W, B = 0, 1
 
@@ -214,6 +215,11 @@ class Affine(Layer):
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", arrays.integer("inputs", self.inputs, 1, WIDEST))
         object.__setattr__(self, "outputs", arrays.integer("outputs", self.outputs, 1, WIDEST))
+        if isinstance(self.init, int) and self.init > MOST_INIT:  # rather the width of another layer
+            remedy = (
+                f"each layer has one width: Affine({self.inputs}, {self.outputs}), then one with {self.outputs} inputs"
+            )
+            raise ValueError(f"init: expected a name or a standard deviation, got {checks.shown(self.init)}; {remedy}")
         if self.init is not None:
             object.__setattr__(self, "init", initializers.check("init", self.init))
 
