@@ -1,5 +1,6 @@
 """`fastnn train`: the same training as through Python, its output and files, and mistakes in its options."""
 
+import errno
 import gzip
 import io
 import os
@@ -343,3 +344,27 @@ def test_a_training_that_is_complete_says_so(tmp_path: pathlib.Path, capsys: Out
     assert "nothing to train" not in capsys.readouterr().out
     assert main([*more, "--epochs", "1"]) == 0
     assert f"{path} is already at epoch 2 of 1; nothing to train\n" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder in which nobody can create a file")
+@pytest.mark.parametrize("option", ["--save", "--checkpoint", "--log"])
+def test_a_folder_that_takes_no_files_is_noticed_before_the_training(option: str, capsys: Output) -> None:
+    """The superuser, too, may write there as far as permissions go."""
+    assert main([*SHORT, option, "/proc/a.npz"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.search(rf"^fastnn: error: {option}: expected .*/proc.*; choose (another|a) ", without_compiling(err))
+    with pytest.raises(OSError, match=r"expected to be able to write /proc/a.npz, got .*; choose (another|a) "):
+        fastnn.Network([fastnn.Affine(2, 2)]).save("/proc/a.npz")
+
+
+@pytest.mark.parametrize("option", ["--checkpoint", "--log"])
+def test_a_disk_that_fills_names_the_option(
+    option: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert main([*SHORT, option, str(tmp_path / "run.npz")]) == 1
+    assert f"fastnn: error: {option}: expected to be able to write" in capsys.readouterr().err

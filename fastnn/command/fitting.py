@@ -1,9 +1,11 @@
 """The arguments of `Network.fit` that the options of `fastnn train` stand for."""
 
 import argparse
+import contextlib
 import os
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +77,17 @@ def replaced(options: argparse.Namespace) -> str | None:
         return None
     path = str(checkpoint.path)
     return path if os.path.exists(path) else None
+
+
+@contextlib.contextmanager
+def naming_files(options: argparse.Namespace) -> Iterator[None]:
+    """Let an error about a file that training writes name the option that named the file."""
+    try:
+        yield
+    except OSError as error:
+        is_log = options.log is not None and os.path.basename(options.log) in str(error)
+        with common.naming("--log" if is_log else "--checkpoint"):
+            raise
 
 
 def optimizers() -> "dict[str, type[Optimizer]]":

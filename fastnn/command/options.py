@@ -62,7 +62,7 @@ def naming(option: str) -> Iterator[None]:
 
 def check_place(option: str, file: str, is_network: bool = True) -> None:
     """Refuse before the training what could not be saved after it."""
-    from fastnn.system.paths import file_name, name_to_save
+    from fastnn.system.paths import check_writable, file_name, name_to_save
 
     path = pathlib.Path(file)
     with naming(option):
@@ -71,6 +71,8 @@ def check_place(option: str, file: str, is_network: bool = True) -> None:
         raise FileNotFoundError(f"{option}: expected an existing folder, got {path.parent}; create it first")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise PermissionError(f"{option}: expected a file that you may write, got {file}; choose another")
+    with naming(option):
+        check_writable(file)
 
 
 def check_different(read: Iterable[str | None], written: Iterable[tuple[str, str | None]]) -> None:

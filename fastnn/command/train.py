@@ -44,7 +44,8 @@ def run(options: argparse.Namespace) -> int:
     if file is not None:
         messages.tell(f"fastnn: {file} will be replaced after the first epoch; --resume would go on with it")
     try:
-        network.fit(data.x, data.t, progress=talks, callbacks=callbacks, **arguments)
+        with fitting.naming_files(options):
+            network.fit(data.x, data.t, progress=talks, callbacks=callbacks, **arguments)
     except KeyboardInterrupt:
         if options.save is not None:  # so that the training is not lost
             _save(network, options.save)

@@ -153,6 +153,7 @@ def check_place(path: str) -> None:
     if not os.access(path if os.path.exists(path) else folder, os.W_OK):
         remedy = "choose a file and a folder that you may write to"
         raise PermissionError(f"path: expected a file that may be written, got {path}; {remedy}")
+    paths.check_writable(path)
     if path.lower().endswith(paths.SAFETENSORS):
         from fastnn.network.files import safetensors
 

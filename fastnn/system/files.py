@@ -65,6 +65,14 @@ def replacing(
         _synchronize_folder(folder, dir_fd)
 
 
+def try_folder(folder: str) -> None:
+    """Create a file in a folder and remove it; OSError where that fails."""
+    temporary, descriptor = _create(folder, None, 0o600)
+    os.close(descriptor)
+    with contextlib.suppress(FileNotFoundError):  # removed by another process, as nobody held it
+        os.unlink(temporary)
+
+
 def remove_abandoned(folder: str, dir_fd: int | None = None) -> None:
     """Remove the temporary files whose writers are gone. Where that fails, nothing is said."""
     with contextlib.suppress(OSError), os.scandir((folder or ".") if dir_fd is None else dir_fd) as entries:
@@ -82,7 +90,7 @@ def remove_abandoned(folder: str, dir_fd: int | None = None) -> None:
 def remedy(error: OSError, path: str | os.PathLike[str]) -> str:
     """How to mend what kept `path` from being written."""
     folder = os.path.dirname(path)
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) and not os.path.isdir(folder):
         return f"create the folder {folder} first"
     if isinstance(error, NotADirectoryError):
         return f"choose another folder, as {folder} is not one"

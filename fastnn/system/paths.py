@@ -63,6 +63,17 @@ def writing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         raise _unwritable(error, target) from error
 
 
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Refuse, before the work, a file that `writing` could not write as things stand."""
+    target = pathlib.Path(os.path.realpath(file_name(path)))
+    try:
+        if target.exists():
+            open(target, "r+b").close()
+        files.try_folder(str(target.parent))
+    except OSError as error:
+        raise _unwritable(error, target) from error
+
+
 @contextlib.contextmanager
 def appending(path: str) -> Iterator[IO[bytes]]:
     """The file at `path`, opened to be made longer; OSError with a sentence that says what to do."""
