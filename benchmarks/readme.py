@@ -49,7 +49,7 @@ def _count(rows: report.Rows, lost: list[report.Behind]) -> str:
     """In how many rows another library is faster; a list follows."""
     slower = len(report.slower_rows(rows))
     count = f"In {slower} of {sum(key[1] == 'fastnn' for key in rows)} rows another library is faster"
-    more = f", in {len(lost)} by more than the rows vary" if slower else ""
+    more = f", in {len(lost)} by more than repeated measurements vary" if slower else ""
     return f"{count}{more} (`docs/benchmarks.md` shows all):"
 
 
@@ -62,7 +62,8 @@ def _reasons(lost: list[report.Behind]) -> str:
     for why, behind in found.items():
         cases = list(dict.fromkeys(row.case for row in behind))
         more = f"; {len(cases) - NAMED} more" if len(cases) > NAMED else ""
-        labels = ", ".join(dict.fromkeys(peers.IMPLEMENTATIONS[row.peer].label for row in behind))
+        names = list(dict.fromkeys(peers.IMPLEMENTATIONS[row.peer].label for row in behind))
+        labels = " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
         span = " to ".join(dict.fromkeys(report.ratio_text(row.ratio) for row in (behind[0], behind[-1])))
-        lines.append(f"- {'; '.join(cases[:NAMED])}{more}: {span} of the time with {labels}; {why}.")
+        lines.append(f"- {'; '.join(cases[:NAMED])}{more}: {labels} takes {span} of fastnn's time; {why}.")
     return "\n".join(lines) or "- none."

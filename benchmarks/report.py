@@ -220,7 +220,7 @@ def _remarks(result: dict[str, Any], rows: Rows) -> list[str]:
         remarks.append(f"{label}, {threads_text(threads)}: {trouble}: {'; '.join(found)}.")
     slower, lost = slower_rows(rows), behind(result, rows)
     count = f"In {len(slower)} of {sum(key[1] == 'fastnn' for key in rows)} rows a peer is faster than fastnn"
-    return [*remarks, f"{count}, in {len(lost)} by more than the rows vary." if slower else f"{count}."]
+    return [*remarks, f"{count}, in {len(lost)} by more than repeated measurements vary." if slower else f"{count}."]
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ def test_the_table_of_the_readme() -> None:
     assert line_of(text, "predict 1, 784-50-10") == ["predict 1, 784-50-10", "JAX 100 us", "40.0 us", "2.5"]
     first = f"start of Python and {startup.FROM_WHEEL}"
     assert line_of(text, first) == [first, "NumPy 200 ms", "600 ms", "0.333"]
-    count = f"In 1 of {OWN_ROWS} rows another library is faster, in 1 by more than the rows vary"
+    count = f"In 1 of {OWN_ROWS} rows another library is faster, in 1 by more than repeated measurements vary"
     assert f"{count} (`docs/benchmarks.md` shows all):" in text
     result["startup"] = []
     assert "start of Python" not in readme.section(result)
@@ -169,8 +169,8 @@ def test_reasons_in_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reasons, "REASONS", (Reason(lost[1], "it was measured"),))
     text = readme.section(result)
     named = "; ".join([lost[0], *lost[2 : readme.NAMED + 1]]) + "; 1 more"
-    assert f"\n- {named}: 0.5 to 0.625 of the time with PyTorch; not explained.\n" in text
-    assert f"\n- {lost[1]}: 0.525 of the time with PyTorch; it was measured." in text
+    assert f"\n- {named}: PyTorch takes 0.5 to 0.625 of fastnn's time; not explained.\n" in text
+    assert f"\n- {lost[1]}: PyTorch takes 0.525 of fastnn's time; it was measured." in text
 
 
 def test_libraries_and_limits() -> None:
@@ -193,7 +193,9 @@ def test_rows_that_fastnn_loses_stay() -> None:
     change(result, STEP, "numpy", 2, **times(10e-6))
     text = report.markdown(result)
     assert line_of(text[text.index("## steps") :], STEP)[9] == "0.25"
-    assert f"In 1 of {OWN_ROWS} rows a peer is faster than fastnn, in 1 by more than the rows vary." in text
+    assert (
+        f"In 1 of {OWN_ROWS} rows a peer is faster than fastnn, in 1 by more than repeated measurements vary." in text
+    )
     assert line_of(text, f"{STEP} | 2") == [STEP, "2", "0.25", "NumPy", "not explained"]
 
 

@@ -30,10 +30,10 @@ def add(commands: Any) -> None:
     option(
         "--compare",
         metavar="OLD",
-        help="say which rows of fastnn are slower or faster than in OLD, the JSON file of an earlier run on this "
-        "machine: each is timed in two processes, and counts only beyond 3 %%, what the two differ by, and what they "
-        "differ by in one row of ten; NumPy and --peers (none) are a control of the machine; the exit code is 1 if a "
-        "row is slower",
+        help="time again what is in OLD, the JSON file of an earlier run on this machine, and say which rows of fastnn "
+        "are now slower or faster. Each row is timed in two processes. A change counts if it exceeds 3 %%, the "
+        "difference between these two processes, and that of nine rows in ten. NumPy and the --peers (none) are timed "
+        "as well: they show whether the machine itself has changed. The exit code is 1 if a row is slower.",
     )
     parser.set_defaults(run=run, parser=parser)
 
