@@ -228,6 +228,7 @@ SLIPS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         AttributeError,
         "got predict_proba; the outputs for the loss mean_squared_error are no probabilities",
     ),
+    (lambda: setattr(network(), "W1", 1), AttributeError, "name of an attribute, got W1; assign to params['W1']"),
     (lambda: network().W1, AttributeError, "got W1; it is params['W1']"),
     (lambda: network().check_gradients, AttributeError, "; call fastnn.check_gradients(network, x, t)"),
     (lambda: network().evaluate, AttributeError, "got evaluate; call loss(x, t) and accuracy(x, t)"),
@@ -265,7 +266,10 @@ NAMED = "it is chosen when a network is made: pass {}= to Network"
     ("name", "remedy"),
     [
         *((name, NAMED.format(name)) for name in ("loss", "layers", "dtype", "input_scale", "regularization")),
-        *((name, "it is a method: define your own in a subclass") for name in ("fit", "predict", "save", "to_torch")),
+        *(
+            (name, "it is a method: define your own in a subclass")
+            for name in ("fit", "predict", "from_torch", "to_torch")
+        ),
         ("params", "assign to params['W1'], ..., or call params.update"),
         ("optimizer", "pass it to fit or step"),
         ("outputs", "it follows from the layers and the loss: make a network"),

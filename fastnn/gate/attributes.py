@@ -1,5 +1,6 @@
 """Names that a network or the package does not have, and those of a network that stay: what to write instead."""
 
+import inspect
 import re
 from typing import Any
 
@@ -71,6 +72,8 @@ OF_PACKAGE = {
         ("Conv1D", "Conv1d", "Conv2D", "Conv2d"), "there are no convolutions; Flatten makes rows of images"
     ),
     "save": "call save(path) of a network",
+    "load_model": "it is load(path)",
+    "train": "call fit of a network",
     "find_lr": "it is find_learning_rate",
     "lr_find": "it is find_learning_rate",
 }
@@ -93,11 +96,13 @@ def check_assigned(kind: type[Any], own: type[Any], name: str) -> None:
     if name.startswith("_") or name in ASSIGNABLE:
         return
     if name in known(kind):
-        if getattr(own, name) is getattr(kind, name):
+        if inspect.getattr_static(own, name) is inspect.getattr_static(kind, name):
             remedy = ASSIGNED.get(name, "it is a method: define your own in a subclass").format(name=name)
             expected = f"Network: expected one of {', '.join(ASSIGNABLE)} to be assigned"
             raise AttributeError(f"{expected}, got {name}; {remedy}")
     elif own is kind:
+        if PARAMETER.fullmatch(name):
+            raise AttributeError(f"Network: expected the name of an attribute, got {name}; assign to params[{name!r}]")
         remedy = "pass a learning rate as optimizer=fastnn.SGD(lr=0.1), and keep values of your own in a subclass"
         raise AttributeError(f"{_unknown(name, kind, why=', which nothing would read')}; {remedy}")
 
