@@ -331,8 +331,11 @@ def test_a_checkpoint_that_is_replaced_is_named_before_the_training(tmp_path: pa
     assert main(more) == 0
     assert without_compiling(capsys.readouterr().err) == ""
     assert main(more) == 0
-    said = f"fastnn: {path} will be replaced after the first epoch; --resume would go on with it\n"
-    assert without_compiling(capsys.readouterr().err) == said
+    said = f"fastnn: {path} is there from before and will be replaced"
+    assert without_compiling(capsys.readouterr().err) == f"{said}; --resume would go on with it\n"
+    path.write_text("no network")
+    assert main(more) == 0
+    assert without_compiling(capsys.readouterr().err) == f"{said}\n"
     assert main([*more, "--resume"]) == 0
     assert without_compiling(capsys.readouterr().err) == ""
 

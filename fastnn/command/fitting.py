@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from fastnn.command import models, specs
 from fastnn.command import options as common
-from fastnn.command import specs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,13 +70,18 @@ def checkpoint_of(options: argparse.Namespace) -> "Checkpoint | None":
     return made
 
 
-def replaced(options: argparse.Namespace) -> str | None:
-    """The file of an earlier training that this one, which does not go on with it, will replace."""
+def about_replaced(options: argparse.Namespace) -> str:
+    """The line about a checkpoint that the training, which does not go on with it, will replace; empty without one."""
     checkpoint = checkpoint_of(options)
     if checkpoint is None or options.resume:
-        return None
-    path = str(checkpoint.path)
-    return path if os.path.exists(path) else None
+        return ""
+    from fastnn.network.checkpoint import newest
+
+    file = newest("path", checkpoint.path)
+    if file is None:
+        return ""
+    remedy = "; --resume would go on with it" if models.is_checkpoint(file) else ""
+    return f"fastnn: {file} is there from before and will be replaced{remedy}"
 
 
 @contextlib.contextmanager

@@ -42,13 +42,16 @@ def load(path: str) -> "Network":
 
 
 def is_checkpoint(path: str) -> bool:
-    """Whether a file of a network, which was read before, also holds the state of its training."""
+    """Whether a file also holds the state of a network's training."""
     from fastnn.network.files import contents
 
     if os.path.splitext(path)[1].lower() == ONNX:
         return False
-    with contents.opened(path) as reader:
-        return contents.TRAINING in reader.texts
+    try:
+        with contents.opened(path) as reader:
+            return contents.TRAINING in reader.texts
+    except ModelFileError:
+        return False
 
 
 def encoding_of(network: "Network", path: str) -> "Encoding | None":

@@ -40,9 +40,8 @@ def run(options: argparse.Namespace) -> int:
         lines = "\n".join(data.lines)
         print(f"{network.summary()}\n\n{lines}\n", flush=True)
         callbacks.insert(0, table)
-    file = fitting.replaced(options)
-    if file is not None:
-        messages.tell(f"fastnn: {file} will be replaced after the first epoch; --resume would go on with it")
+    if line := fitting.about_replaced(options):
+        messages.tell(line)
     try:
         with fitting.naming_files(options):
             network.fit(data.x, data.t, progress=talks, callbacks=callbacks, **arguments)
