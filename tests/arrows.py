@@ -34,6 +34,7 @@ ARROWS = {
     "demos": "__init__ gate layers models reference",
     "command": "datasets demos dropin environment errors gate gradients layers network optimizers reference system "
     "version",
+    "playground": "datasets engine errors gate layers network operations",
     "prebuild": "engine engine.interpreters kernels operations",
     "__main__": "command",
 }
@@ -44,7 +45,7 @@ LATE_ARROWS = {
     "network": "plots",
     "dropin": "functional kernels",
     "demos": "plots command",
-    "command": "engine functional operations schedules tables validation",
+    "command": "engine functional operations playground schedules tables validation",
 }
 # Modules that may import more than NumPy and the standard library, anywhere in the file. The base classes of estimators
 # are scikit-learn's, which needs SciPy.

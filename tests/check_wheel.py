@@ -14,7 +14,10 @@ import sys
 import zipfile
 from typing import Any
 
-WANTED = {"fastnn/py.typed", "fastnn/datasets/digits.npz", "fastnn/datasets/DIGITS.md", "fastnn/kernels/simd.py"}
+WANTED = {
+    "fastnn/py.typed", "fastnn/datasets/digits.npz", "fastnn/datasets/DIGITS.md", "fastnn/kernels/simd.py",
+    *(f"fastnn/playground/page/{name}" for name in ("page.html", "page.css", "page.js", "drawing.js", "state.js")),
+}  # fmt: skip
 
 
 MOST_BYTES = 6_000_000

@@ -24,7 +24,7 @@ from fastnn.operations import ACTIVATIONS, LOSSES
 from fastnn.optimizers import OPTIMIZER_CLASSES
 from tests.commands import PYTHON_M, Output, assert_error, printed_json, variables, without_compiling
 
-COMMANDS = ("demo", "train", "predict", "evaluate", "convert", "gradcheck", "dropin", "info", "bench")
+COMMANDS = ("demo", "train", "predict", "evaluate", "convert", "gradcheck", "dropin", "playground", "info", "bench")
 
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT and SIGPIPE")
 needs_compiler = pytest.mark.skipif(JIT_DISABLED, reason="slow with NUMBA_DISABLE_JIT=1")
@@ -57,15 +57,16 @@ def test_help_names_every_command(capsys: Output) -> None:
         "Neural networks on the CPU, trained by compiled kernels.\n"
         "\n"
         "commands:\n"
-        "  demo       Train on handwritten digits, check the gradient, time a step\n"
-        "  train      Train a network on digits, MNIST or your own files\n"
-        "  predict    Predict the rows of a table with a trained network\n"
-        "  evaluate   Measure a trained network on the rows of a table\n"
-        "  convert    Write a network to a file of another kind\n"
-        "  gradcheck  Compare a network's gradient with difference quotients\n"
-        '  dropin     Run a script of "Deep Learning from Scratch" on fastnn\n'
-        "  info       Show versions, processor, threads and folders\n"
-        "  bench      Time fastnn beside NumPy, PyTorch, JAX and other libraries\n"
+        "  demo        Train on handwritten digits, check the gradient, time a step\n"
+        "  train       Train a network on digits, MNIST or your own files\n"
+        "  predict     Predict the rows of a table with a trained network\n"
+        "  evaluate    Measure a trained network on the rows of a table\n"
+        "  convert     Write a network to a file of another kind\n"
+        "  gradcheck   Compare a network's gradient with difference quotients\n"
+        '  dropin      Run a script of "Deep Learning from Scratch" on fastnn\n'
+        "  playground  Watch small networks learn, on a page in the browser\n"
+        "  info        Show versions, processor, threads and folders\n"
+        "  bench       Time fastnn beside NumPy, PyTorch, JAX and other libraries\n"
         "\n"
         "options:\n"
         "  -h, --help  show this help message and exit\n"

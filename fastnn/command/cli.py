@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from fastnn.command import bench, convert, evaluate, gradcheck, info, predict, train
+from fastnn.command import bench, convert, evaluate, gradcheck, info, playground, predict, train
 from fastnn.command.parser import Parser
 from fastnn.demos import command as demo
 from fastnn.dropin import script
@@ -22,15 +22,15 @@ from fastnn.version import __version__
 
 COMMANDS = (
     *(demo.add, train.add, predict.add, evaluate.add, convert.add, gradcheck.add, script.add),
-    *(info.add, bench.add),
+    *(playground.add, info.add, bench.add),
 )
 # The option for each argument whose name may begin one of fastnn's errors.
 OPTIONS = {
     "batch_size": "--batch-size", "class_weight": "--class-weight", "epochs": "--epochs", "folder": "--data",
     "l1": "--l1", "l2": "--l2", "lr": "--lr", "metrics": "--metrics", "momentum": "--momentum",
     "monitor": "monitor= of --early-stopping or --checkpoint", "most_categories": "--most-categories",
-    "n": "--threads", "rate": "--dropout", "rng": "--seed", "sample_weight": "--sample-weight", "seed": "--seed",
-    "test_fraction": "--validation",
+    "n": "--threads", "port": "--port", "rate": "--dropout", "rng": "--seed", "sample_weight": "--sample-weight",
+    "seed": "--seed", "test_fraction": "--validation",
 }  # fmt: skip
 INTERRUPTED, READER_GONE = 130, 141  # what shells report for a program ended by SIGINT or SIGPIPE
 DESCRIPTION = "Neural networks on the CPU, trained by compiled kernels."
@@ -101,7 +101,7 @@ def _parser() -> Parser:
     lines = [DESCRIPTION, "", "commands:"]  # argparse's own list would begin with an empty header
     for name, command in commands.choices.items():
         sentence = str(command.description).partition(".")[0]
-        lines.append(f"  {name:<11}{sentence}")
+        lines.append(f"  {name:<12}{sentence}")
     parser.description = "\n".join(lines)
     return parser
 
