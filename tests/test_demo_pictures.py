@@ -19,15 +19,16 @@ needs_matplotlib = pytest.mark.skipif(
 )
 SLOW = {"dying-relu", "over-fitting", "width-and-depth"}
 FILES = {
+    "three-descents": ["three-descents.png"],
     "guess-number": ["guess-number.png"],
     "stationary-points": ["stationary-points.png"],
     "vanishing-gradients": ["vanishing-gradients-outputs.png", "vanishing-gradients.png"],
     "width-and-depth": ["width-and-depth.png"],
     "polynomials": ["polynomials.png"],
     "dying-relu": ["dying-relu.png"],
-    "descent": ["descent.png"],
+    "descent": ["descent.png", "descent-3d.png"],
     "learning-rates": ["learning-rates.png"],
-    "line-fit": ["line-fit-contour.png", "line-fit-3d.png"],
+    "line-fit": ["line-fit-contour.png", "line-fit-3d.png", "line-fit-slices.png"],
     "over-fitting": ["over-fitting-none.png", "over-fitting-L2.png"],
 }
 
@@ -51,7 +52,7 @@ def test_pictures_are_saved(name: str, tmp_path: pathlib.Path, capsys: Output) -
 def test_pictures_show_the_paths() -> None:
     x, t = line_fit.points()
     path = line_fit.descend(x, t)
-    for ax in line_fit.pictures().values():
+    for ax in list(line_fit.pictures().values())[:2]:
         (line,) = (line for line in ax.lines if line.get_label() == "descent")
         assert np.array_equal(np.array(line.get_data()), path.T) or np.array_equal(line.get_data_3d()[:2], path.T)
     first, second = descent.pictures()["descent"].figure.axes

@@ -205,6 +205,7 @@ def test_three_descents_end_as_said() -> None:
     for end in ends.values():
         assert end.loss == pytest.approx(line_fit.loss(x, t, end.w, end.b), rel=1e-12)
         assert end.loss > best
+        assert end.path[0].tolist() == [0.0, 0.0] and end.path[-1].tolist() == [end.w, end.b]
     assert ends["mini-batch"].loss < ends["stochastic"].loss < ends["batch"].loss
     assert ends["mini-batch"].loss == pytest.approx(best, rel=0.01)
 

@@ -255,3 +255,9 @@ def test_log_loss_of_one_probability() -> None:
     assert [text.get_text() for text in ax.texts] == ["0.51", "0.36"]
     assert plots.log_loss([1e-5]).get_ylim()[1] > -np.log(1e-5)
     assert not plots.log_loss().texts
+
+
+@pytest.mark.parametrize(("steps", "marker"), [(100, "o"), (101, "")])
+def test_points_of_a_hundred_steps_are_marked(steps: int, marker: str) -> None:
+    ax = plots.descent_paths(bowl, fastnn.gradient_descent(bowl, [-5.0, -2.0], 0.1, steps)[1])
+    assert ax.lines[0].get_marker() == marker

@@ -227,3 +227,14 @@ def test_gradients_by_depth() -> None:
     assert np.isnan(ax.lines[0].get_ydata()[0])
     with pytest.raises(ValueError, match=r"^net: expected a layer with weights, got Tanh\(\); add one"):
         plots.gradient_sizes(fastnn.Network([fastnn.Tanh()], "mean_squared_error", input_shape=2), X, X)
+
+
+def test_gradient_check_tells_no_error_from_a_tiny_one() -> None:
+    error = np.array([[0.0, 1e-12], [1e-3, 0.0]])
+    (ax,) = plots.gradient_check(GradientReport({}, {"W1": error}, 1e-4))
+    picture = ax.images[0].get_array()
+    np.testing.assert_array_equal(np.ma.getmaskarray(picture), error == 0.0)
+    np.testing.assert_array_equal(picture.compressed(), [1e-10, 1e-3])
+    assert ax.figure.axes[-1].get_ylabel() == "relative error (gray: 0)"
+    assert ax.images[0].get_cmap()(picture[0, 0])[3] == 0.0  # the gray behind is seen
+    assert ax.get_facecolor() == (0.8, 0.8, 0.8, 1.0)

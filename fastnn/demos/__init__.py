@@ -14,7 +14,7 @@ DEMOS = {
     "descent": "gradient descent in one and two variables, update by update",
     "learning-rates": "four learning rates on x^2: oscillating, fast, slow",
     "three-descents": "batch, stochastic and mini-batch descent on one line fit",
-    "line-fit": "a line fitted to points: the loss over w and b, and the path",
+    "line-fit": "a line fitted to points: the loss over w and b, the path",
     "stationary-points": "saddle, plateau and local minimum, and ways out",
     "gates": "logic gates: threshold neurons, the perceptron, XOR",
     "saturated-sigmoid": "squared error and cross-entropy on a saturated sigmoid",
@@ -28,8 +28,8 @@ DEMOS = {
     "bagging": "networks that vote beside a single one, on noisy labels",
 }
 PICTURES = (
-    "guess-number", "descent", "learning-rates", "line-fit", "stationary-points", "vanishing-gradients", "dying-relu",
-    "width-and-depth", "polynomials", "over-fitting",
+    "guess-number", "descent", "learning-rates", "three-descents", "line-fit", "stationary-points",
+    "vanishing-gradients", "dying-relu", "width-and-depth", "polynomials", "over-fitting",
 )  # fmt: skip
 
 

@@ -60,7 +60,7 @@ def run(say: Callable[[str], None], seed: int = 0) -> None:
 
 
 def pictures(seed: int = 0) -> dict[str, Any]:
-    """The two descents in two variables over the contours of their functions."""
+    """The two descents in two variables, over contours, and the first over its surface from two sides."""
     from fastnn.plots import panels
 
     _, second, third = paths()
@@ -69,4 +69,9 @@ def pictures(seed: int = 0) -> dict[str, Any]:
     axes[0].set(xlabel="x", ylabel="y", title="$x^2 + \\sin^2 y$, lr 0.1")
     fastnn.plots.descent_paths(bowl, third, ax=axes[1])
     axes[1].set_title("$x_0^2 + x_1^2$, lr 0.1")
-    return {"descent": axes[0]}
+    views = panels.new(2, 2, (4.4, 4.0), projection="3d", managed=False)
+    for ax, azimuth in zip(views, (-60, -125), strict=True):
+        fastnn.plots.descent_paths(valley, second, bounds=((-3.2, 3.2), (-2.0, 2.0)), kind="3d", ax=ax)
+        ax.view_init(elev=35, azim=azimuth)
+        ax.set(xlabel="x", ylabel="y", zlabel="J", title="$x^2 + \\sin^2 y$, lr 0.1")
+    return {"descent": axes[0], "descent-3d": views[0]}

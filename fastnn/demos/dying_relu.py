@@ -49,8 +49,8 @@ def train(name: str, seed: int = 0) -> tuple[list[int], list[float], int]:
 
 def run(say: Callable[[str], None], seed: int = 0) -> None:
     """Print the units that are off before and after training."""
-    say(f"64-{HIDDEN}-10 on {SAMPLES:,} digits, {EPOCHS} epochs; b: the thresholds of the hidden units at the start")
-    say("off: hidden units whose sum is at most 0 for all samples; learned: ones that moved\n")
+    say(f"64-{HIDDEN}-10 on {SAMPLES:,} digits, {EPOCHS} epochs; b: the first hidden thresholds")
+    say("off: hidden units whose sum is at most 0 for all samples; learned: that moved\n")
     rows = []
     for name in CASES:
         units, accuracies, moved = train(name, seed)

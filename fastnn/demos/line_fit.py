@@ -72,7 +72,7 @@ def run(say: Callable[[str], None], seed: int = 0) -> None:
 
 
 def pictures(seed: int = 0) -> dict[str, Any]:
-    """The loss over w and b with the path, as contours and as a surface."""
+    """The loss over w and b with the path, as contours and as a surface, and over each alone."""
     from fastnn.plots import panels
 
     x, t = points(seed)
@@ -86,4 +86,7 @@ def pictures(seed: int = 0) -> dict[str, Any]:
         ax.plot(*path_columns, "o-", color=panels.COLORS[4], markersize=3, zorder=1.5, label="descent")
         ax.legend()
         drawn[f"line-fit-{kind}"] = ax
-    return drawn
+    axes = panels.new(2, 2, (4.8, 3.8), managed=False)
+    ranges = {"w": np.linspace(1.0, 3.0), "b": np.linspace(2.0, 4.0)}
+    fastnn.plots.line_fit_slices(x[:, 0], t[:, 0], at=(SLOPE, INTERCEPT), **ranges, axes=axes)
+    return {**drawn, "line-fit-slices": axes[0]}

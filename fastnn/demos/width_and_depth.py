@@ -67,7 +67,7 @@ def parameters(network: fastnn.Network) -> int:
 def run(say: Callable[[str], None], seed: int = 0) -> None:
     """Print the parameters and errors of each shape."""
     say(f"{SAMPLES} points of sin(2 pi x) + sin(5 pi x) / 2; tanh, Adam with lr {RATE}, {EPOCHS} epochs")
-    say("hidden: layers x units of each; error: root mean square, of three initial weights\n")
+    say("hidden: layers x units; error: root mean square, from three initial weights\n")
     rows = []
     for name, widths in SHAPES.items():
         networks = [train(widths, seed + n) for n in range(3)]

@@ -94,7 +94,7 @@ def draw_surface(ax: Axes, grid: tuple[Array, Array, Array]) -> None:
 def draw_path(ax: Axes, path: Array, number: int, label: str, is_last: bool) -> None:
     """A path (M, 2), over a surface (M, 3), with its two ends; the last path names them in the legend."""
     color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
-    marker = marker if len(path) <= MARKED else ""
+    marker = marker if len(path) - 1 <= MARKED else ""
     ax.plot(*path.T, "-", marker=marker, markersize=3.5, linewidth=1.4, color=color, label=label)
     ends = (("o", "white", 9, "start"), ("*", color, 13, "end"))
     for place, (shape, face, size, name) in zip(path[[0, -1]], ends, strict=True):

@@ -20,7 +20,7 @@ from fastnn.plots.panels import COLORS, GRID, MARKERS, Axes
 MARKED = 30  # epochs at most for which points are marked
 MOST_PICTURES = 64  # of weights, unless asked for
 TENSOR_SIZE = (8.0, 1.6)  # of the picture of one tensor's errors, in inches
-LEAST_ERROR = 1e-10  # the darkest color
+LEAST_ERROR, NO_ERROR = 1e-10, "0.8"  # the darkest color, and the one of errors of 0
 TENSOR_PIXELS = (128, 640)  # its rows and columns at 100 dots per inch
 
 
@@ -254,7 +254,7 @@ def gradient_check(report: GradientReport, *, axes: Any = None) -> Array:
     """The relative errors of all entries as heat maps, a panel for each tensor, its rows from top to bottom.
 
     The rows of W are its inputs, the columns its outputs. If a tensor has more rows or columns than a panel has pixels,
-    each pixel shows the largest of its entries.
+    each pixel shows the largest of its entries. Entries without any error are gray, apart from tiny ones.
 
     Parameters
     ----------
@@ -288,7 +288,9 @@ def gradient_check(report: GradientReport, *, axes: Any = None) -> Array:
     drawn = given or panels.new(len(report.errors), 1, TENSOR_SIZE)
     norm = LogNorm(LEAST_ERROR, 1.0, clip=True)
     for ax, (name, error) in zip(drawn, report.errors.items(), strict=True):
-        picture = np.maximum(_largest_of_blocks(np.atleast_2d(error)), LEAST_ERROR)
+        largest = _largest_of_blocks(np.atleast_2d(error))
+        picture = np.ma.masked_array(np.maximum(largest, LEAST_ERROR), largest == 0.0)
+        ax.set_facecolor(NO_ERROR)
         image = ax.imshow(picture, norm=norm, aspect="auto", interpolation="nearest")
         rows = "" if error.ndim < 2 else f"\n{error.shape[0]:,} rows"
         ax.set_ylabel(f"{name}{rows}", rotation=0, ha="right", va="center")
@@ -296,7 +298,7 @@ def gradient_check(report: GradientReport, *, axes: Any = None) -> Array:
         ax.set_xticks([])
         ax.set_yticks([])
     drawn[0].set_title("Relative error of the analytic gradient")
-    drawn[0].figure.colorbar(image, ax=drawn, shrink=0.8, label="relative error")
+    drawn[0].figure.colorbar(image, ax=drawn, shrink=0.8, label="relative error (gray: 0)")
     return panels.as_array(drawn)
 
 
