@@ -101,8 +101,8 @@ def loss_functions() -> Iterator[str]:
             'reduction: Reduction = "mean"',
             "sample_weight: Any = None",
             *weight,
-            "out: Any = None",
             "gradient: bool = True",
+            "out: Any = None",
         ]
         (summary, *texts), meanings, example = described(kind)
         outputs = "y above: outputs before the activation that the loss applies." if first == "x" else "Outputs."

@@ -37,7 +37,7 @@ def test_from_a_number(start: Any) -> None:
 
     def f(x: float) -> float:
         seen.append(x)
-        return parabola(x)
+        return float(parabola(x))
 
     for options in ({}, {"gradient": slope}):
         x, path = fastnn.gradient_descent(f, start, lr=0.1, step_num=20, **options)

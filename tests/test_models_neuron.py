@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastnn import models
+from fastnn import models as package
 from tests.shapes import numbers
 
+models: Any = package  # arguments of wrong types
 PAIRS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
 
 
@@ -17,7 +18,7 @@ PAIRS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
     ("gate", "outputs"), [(models.AND, [0, 0, 0, 1]), (models.OR, [0, 1, 1, 1]), (models.NAND, [1, 1, 1, 0])]
 )
 @pytest.mark.parametrize("kind", [np.int64, bool, np.float32, np.float64, list])
-def test_gates_of_two(gate: models.McCullochPittsNeuron, outputs: list[int], kind: Any) -> None:
+def test_gates_of_two(gate: package.McCullochPittsNeuron, outputs: list[int], kind: Any) -> None:
     result = gate.predict(PAIRS.tolist() if kind is list else PAIRS.astype(kind))
     assert result.dtype == np.intp
     assert result.tolist() == outputs
@@ -85,7 +86,7 @@ def test_neurons_are_values() -> None:
     assert hash(neuron) == hash(models.AND)
     assert repr(models.AND) == "McCullochPittsNeuron(weights=(1.0, 1.0), threshold=1.5)"
     with pytest.raises(dataclasses.FrozenInstanceError):
-        neuron.threshold = 2.0  # type: ignore[misc]
+        neuron.threshold = 2.0
 
 
 @pytest.mark.parametrize(

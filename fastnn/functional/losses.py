@@ -34,8 +34,8 @@ def mean_squared_error(
     half: bool = True,
     reduction: Reduction = "mean",
     sample_weight: Any = None,
-    out: Any = None,
     gradient: bool = True,
+    out: Any = None,
 ) -> Result:
     """loss = sum((y - t)^2) / (2 N), half the squared distance, averaged over the batch; dy = (y - t) / N.
 
@@ -53,10 +53,10 @@ def mean_squared_error(
     sample_weight : array (N,), optional
         w, at least 0; 1 if not given. Losses of classes also take class_weight, an array (K,): w is multiplied by the
         weight of the sample's label, or of its largest target.
-    out : array like y, optional
-        Receives dy; must not overlap an input.
     gradient : bool
         False leaves dy out: only the loss is returned.
+    out : array like y, optional
+        Receives dy; must not overlap an input.
 
     Returns
     -------
@@ -92,8 +92,8 @@ def softmax_cross_entropy(
     reduction: Reduction = "mean",
     sample_weight: Any = None,
     class_weight: Any = None,
-    out: Any = None,
     gradient: bool = True,
+    out: Any = None,
 ) -> Result:
     """The mean over the batch of -sum(t log(softmax(y))) of logits y; targets labels (N,), one-hot rows or
     probabilities (N, K), which sum to 1.
@@ -137,7 +137,7 @@ def softmax_cross_entropy(
 
 
 def sigmoid_cross_entropy(
-    x: Any, t: Any, *, reduction: Reduction = "mean", sample_weight: Any = None, out: Any = None, gradient: bool = True
+    x: Any, t: Any, *, reduction: Reduction = "mean", sample_weight: Any = None, gradient: bool = True, out: Any = None
 ) -> Result:
     """The mean over the batch of -sum(t log s + (1 - t) log(1 - s)) with s = sigmoid(y), of logits y; targets (N, K) in
     [0, 1].
@@ -176,7 +176,7 @@ def sigmoid_cross_entropy(
 
 
 def absolute_error(
-    y: Any, t: Any, *, reduction: Reduction = "mean", sample_weight: Any = None, out: Any = None, gradient: bool = True
+    y: Any, t: Any, *, reduction: Reduction = "mean", sample_weight: Any = None, gradient: bool = True, out: Any = None
 ) -> Result:
     """The mean over the batch of sum(|y - t|); targets (N, K). The gradient is sign(y - t), 0 where they are equal.
 
@@ -216,8 +216,8 @@ def huber(
     delta: float = 1.0,
     reduction: Reduction = "mean",
     sample_weight: Any = None,
-    out: Any = None,
     gradient: bool = True,
+    out: Any = None,
 ) -> Result:
     """The mean over the batch of sum((y - t)^2 / 2 where |y - t| <= delta, else delta (|y - t| - delta / 2)); targets
     (N, K).
@@ -263,8 +263,8 @@ def hinge(
     reduction: Reduction = "mean",
     sample_weight: Any = None,
     class_weight: Any = None,
-    out: Any = None,
     gradient: bool = True,
+    out: Any = None,
 ) -> Result:
     """The mean over the batch of sum(max(0, 1 - t y)) for targets t (N, K) of -1 and 1. The gradient is 0 at the kink.
 
@@ -303,7 +303,7 @@ def hinge(
 
 
 def exponential(
-    y: Any, t: Any, *, reduction: Reduction = "mean", sample_weight: Any = None, out: Any = None, gradient: bool = True
+    y: Any, t: Any, *, reduction: Reduction = "mean", sample_weight: Any = None, gradient: bool = True, out: Any = None
 ) -> Result:
     """The mean over the batch of sum(exp(-t y)) for targets t (N, K) of -1 and 1, as in AdaBoost.
 
@@ -348,8 +348,8 @@ def kl_divergence(
     reduction: Reduction = "mean",
     sample_weight: Any = None,
     class_weight: Any = None,
-    out: Any = None,
     gradient: bool = True,
+    out: Any = None,
 ) -> Result:
     """The mean over the batch of sum(t log(t / softmax(y))) of logits y; targets probabilities (N, K) or labels (N,).
 
@@ -394,8 +394,8 @@ def cross_entropy(
     reduction: Reduction = "mean",
     sample_weight: Any = None,
     class_weight: Any = None,
-    out: Any = None,
     gradient: bool = True,
+    out: Any = None,
 ) -> Result:
     """The mean over the batch of -sum(t log(y + offset)) of probabilities y, such as a last Softmax() gives; targets as
     for SoftmaxCrossEntropy.
@@ -441,8 +441,8 @@ def log_loss(
     offset: float = 0.0,
     reduction: Reduction = "mean",
     sample_weight: Any = None,
-    out: Any = None,
     gradient: bool = True,
+    out: Any = None,
 ) -> Result:
     """The mean over the batch of -sum(t log(y + offset) + (1 - t) log(1 - y + offset)) of probabilities y, such as a
     last Sigmoid() gives.
@@ -482,7 +482,7 @@ def log_loss(
 
 
 def poisson(
-    y: Any, t: Any, *, reduction: Reduction = "mean", sample_weight: Any = None, out: Any = None, gradient: bool = True
+    y: Any, t: Any, *, reduction: Reduction = "mean", sample_weight: Any = None, gradient: bool = True, out: Any = None
 ) -> Result:
     """The mean over the batch of sum(exp(y) - t y + t log t - t), half the Poisson deviance of the rate exp(y); targets
     (N, K), counts or rates.
