@@ -23,7 +23,7 @@ def test_pictures_are_there_and_small() -> None:
 def test_every_function_and_every_demo_with_pictures_is_shown() -> None:
     code = "\n".join(code for code, _ in gallery.parts())
     assert [name for name in plots.__all__ if f"plots.{name}(" not in code] == []
-    assert [name for name in demos.PICTURES if f"{name.replace('-', '_')}.pictures()" not in code] == []
+    assert [name for name in demos.DEMOS if f"{name.replace('-', '_')}.pictures()" not in code] == []
 
 
 @pytest.mark.exhaustive

@@ -1,7 +1,7 @@
 """Worked examples, `fastnn demo NAME`: each a module whose function run(say, seed) prints a table and explains it.
 
 They use fastnn's public names, as a user would. To add one, write a module and a line here; modules are imported when
-they are run. The ones in PICTURES also have a function pictures(seed).
+they are run. A function pictures(seed) draws them.
 """
 
 import functools
@@ -27,10 +27,6 @@ DEMOS = {
     "over-fitting": "a network that learns its few samples by heart, and cures",
     "bagging": "networks that vote beside a single one, on noisy labels",
 }
-PICTURES = (
-    "guess-number", "descent", "learning-rates", "three-descents", "line-fit", "stationary-points",
-    "vanishing-gradients", "dying-relu", "width-and-depth", "polynomials", "over-fitting",
-)  # fmt: skip
 
 
 def listed() -> str:

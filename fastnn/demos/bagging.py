@@ -67,3 +67,24 @@ def run(say: Callable[[str], None], seed: int = 0) -> None:
         f"samples are noisy, it estimates the accuracy on noisy labels; its standard\n"
         f"error with {SAMPLES} samples is {error:.2f}."
     )
+
+
+def pictures(seed: int = 0) -> dict[str, Any]:
+    """The accuracies of single networks and of the vote of the first members of a bag."""
+    from fastnn.plots import panels
+
+    train, (x, t), _ = parts(seed)
+    members = bag(train, "average", seed).members
+    probabilities = np.cumsum([fastnn.softmax(member.predict(x)) for member in members], axis=0)
+    alone = [network.accuracy(x, t) for network in singles(train, seed)]
+    voted = (probabilities.argmax(axis=2) == t).mean(axis=1)
+    ax = panels.new(1, 1, (6.4, 4.8), managed=False)[0]
+    counts = range(1, MEMBERS + 1)
+    ax.plot(counts, alone, "s", color=panels.COLORS[1], label="single networks on all samples")
+    ax.plot(counts, [member.accuracy(x, t) for member in members], "^", color=panels.COLORS[2], label="members")
+    ax.plot(counts, voted, "o-", color=panels.COLORS[0], label="vote of the members so far")
+    ax.grid(**panels.GRID)
+    ax.set(xlabel="network", ylabel="test accuracy", title="Networks that vote")
+    ax.set_ylim(bottom=min(alone) - 0.12)  # room for the legend
+    ax.legend(loc="lower left")
+    return {"bagging": ax}

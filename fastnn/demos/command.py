@@ -18,8 +18,7 @@ def add(commands: Any) -> None:
     option = parser.add_argument
     option("name", nargs="?", choices=demos.DEMOS, metavar="NAME", help="a worked example")
     option("--list", action="store_true", help="show the worked examples")
-    drawn = f"save the pictures of {', '.join(demos.PICTURES[:-1])} or {demos.PICTURES[-1]} there (needs matplotlib)"
-    option("--folder", metavar="DIR", help=drawn)
+    option("--folder", metavar="DIR", help="save the pictures of NAME there (needs matplotlib)")
     option("--json", action="store_true", help="print one JSON object instead of text")
     option("--seed", type=int, default=0, metavar="N", help="seed of all random numbers, if there are any (0)")
     parser.set_defaults(run=run, parser=parser)
@@ -31,8 +30,8 @@ def run(options: argparse.Namespace) -> int:
         options.parser.error(f"argument --json: not with {'--list' if options.list else options.name}")
     if options.seed and options.list:
         options.parser.error("argument --seed: not with --list")
-    if options.folder is not None and (options.list or options.name not in demos.PICTURES):
-        options.parser.error(f"argument --folder: only with {', '.join(demos.PICTURES)}")
+    if options.folder is not None and (options.list or not options.name):
+        options.parser.error("argument --folder: only with the name of a worked example, and not with --list")
     if options.list:
         print(demos.listed())
         return 0

@@ -4,6 +4,7 @@ Sources: McCulloch and Pitts (1943), Rosenblatt (1958), Minsky and Papert, Perce
 """
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -80,3 +81,21 @@ def run(say: Callable[[str], None], seed: int = 0) -> None:
         "such a layer from some starts and gets stuck from others, at ln 2 / 2 = 0.35:\n"
         "two inputs right and two at 1/2."
     )
+
+
+def pictures(seed: int = 0) -> dict[str, Any]:
+    """The regions of the gates that the perceptron learns, and of the network that learns XOR."""
+    from fastnn.plots import panels
+
+    axes = panels.new(len(GATES) + 1, len(GATES) + 1, (3.4, 3.4), managed=False)
+    for ax, (name, gate) in zip(axes, GATES.items(), strict=False):
+        t = gate.predict(X)
+        fastnn.plots.decision_regions(learned(t)[0].predict, X, t, ax=ax)
+        ax.set_title(f"{name}, perceptron")
+    fastnn.plots.decision_regions(search(seed).network, X, models.xor(X), ax=axes[-1])
+    axes[-1].set_title("XOR, 2-2-1")
+    for ax in axes:
+        ax.set(xlabel="$x_1$", ylabel="$x_2$", xticks=(0, 1), yticks=(0, 1))
+        ax.get_legend().remove()
+    axes[0].legend(loc="center")
+    return {"gates": axes[0]}

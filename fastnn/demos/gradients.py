@@ -86,3 +86,22 @@ def run(say: Callable[[str], None], seed: int = 0) -> None:
         "back; the difference quotient needs two losses for each parameter, but nothing\n"
         "else than the loss. So one of them trains, and the other one checks it."
     )
+
+
+def pictures(seed: int = 0) -> dict[str, Any]:
+    """The difference of both gradients by the size of an entry."""
+    from fastnn.plots import panels
+
+    network, x, t = network_and_data(seed)
+    analytic, numerical = network.gradient(x, t), network.numerical_gradient(x, t)
+    ax = panels.new(1, 1, (6.4, 4.8), managed=False)[0]
+    for i, name in enumerate(analytic):
+        sizes, differences = np.abs(analytic[name]).ravel(), np.abs(numerical[name] - analytic[name]).ravel()
+        shown = (sizes > 0.0) & (differences > 0.0)
+        style = {"color": panels.COLORS[i], "markersize": 3, "label": f"{name}, {sizes.size:,} entries"}
+        ax.loglog(sizes[shown], differences[shown], panels.MARKERS[i], **style)
+    ax.grid(**panels.GRID)
+    ax.set(xlabel="analytic gradient, absolute", ylabel="distance of the numerical gradient")
+    ax.set_title("Both gradients, entry by entry")
+    ax.legend()
+    return {"gradients": ax}

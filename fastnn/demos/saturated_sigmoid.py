@@ -4,6 +4,7 @@ Source: Nielsen, Neural Networks and Deep Learning (2015), chapter 3.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -62,3 +63,18 @@ def run(say: Callable[[str], None], seed: int = 0) -> None:
         f"squared error has the factor y (1 - y) = {first * (1 - first):.3f} and hardly learns; that of the\n"
         f"cross-entropy is y - t = {first:.2f}, the larger the more wrong the output is."
     )
+
+
+def pictures(seed: int = 0) -> dict[str, Any]:
+    """The outputs by epoch with each loss."""
+    from fastnn.plots import panels
+
+    ax = panels.new(1, 1, (6.4, 4.8), managed=False)[0]
+    for i, (name, outputs) in enumerate(
+        {"squared error": by_squared_error(), "cross-entropy": by_cross_entropy()}.items()
+    ):
+        ax.plot(outputs, color=panels.COLORS[i], linewidth=2, label=name)
+    ax.grid(**panels.GRID)
+    ax.set(xlabel="epoch", ylabel="output, target 0", ylim=(0, 1.05), title="One saturated sigmoid, two losses")
+    ax.legend()
+    return {"saturated-sigmoid": ax}
