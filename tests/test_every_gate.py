@@ -62,6 +62,10 @@ def network(rng: Any = 0) -> fastnn.Network:
     return fastnn.Network([fastnn.Affine(3, 2)], rng=rng)
 
 
+def of_two_layers() -> fastnn.Network:
+    return fastnn.Network([fastnn.Affine(3, 2), fastnn.Sigmoid(), fastnn.Affine(2, 2)], rng=0)
+
+
 def of_two_inputs() -> fastnn.Network:
     return fastnn.Network([fastnn.Affine(2, 2)], rng=0)
 
@@ -148,6 +152,7 @@ EXAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
     },
     "models.hebbian_update": lambda: {"W": np.ones((3, 2)), "x": np.ones((4, 3)), "y": np.ones((4, 2)), "lr": 0.1},
     "models.XOR": lambda: {"x1": 0, "x2": 1},
+    "models.pretrain": lambda: {"net": of_two_layers(), "x": X, "epochs": 1},
     "models.xor": lambda: {"x": ROWS},
     "schedules.StepDecay": lambda: {"factor": 0.5, "every": 2},
     "schedules.Cosine": lambda: {"epochs": 3},

@@ -19,9 +19,10 @@ from fastnn.models.hopfield import HopfieldNetwork
 from fastnn.models.linear_regression import LinearRegression
 from fastnn.models.neuron import AND, NAND, NOT, OR, XOR, McCullochPittsNeuron, xor
 from fastnn.models.perceptron import Perceptron, PerceptronHistory
+from fastnn.models.pretraining import pretrain
 from fastnn.models.rules import delta_update, hebbian_update
 
 __all__ = [
     "AND", "NAND", "NOT", "OR", "XOR", "HopfieldNetwork", "LinearRegression", "McCullochPittsNeuron", "Perceptron",
-    "PerceptronHistory", "RestrictedBoltzmannMachine", "delta_update", "hebbian_update", "xor",
+    "PerceptronHistory", "RestrictedBoltzmannMachine", "delta_update", "hebbian_update", "pretrain", "xor",
 ]  # fmt: skip

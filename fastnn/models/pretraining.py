@@ -1,0 +1,142 @@
+"""Pre-training: the layers of a network learn one after the other, without labels, before all learn together."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from fastnn.gate import arrays, checks
+from fastnn.gate.arrays import Array
+from fastnn.gate.slips import answers_slips
+from fastnn.layers import Affine, Dropout, Flatten, Layer, Sigmoid
+from fastnn.models.boltzmann import RestrictedBoltzmannMachine
+from fastnn.network.network import Network
+from fastnn.optimizers import Momentum
+
+METHODS = ("rbm", "autoencoder")
+
+
+@answers_slips
+def pretrain(
+    net: Network,
+    x: Any,
+    *,
+    method: str = "rbm",
+    epochs: int = 10,
+    batch_size: int = 10,
+    lr: float = 0.1,
+    momentum: float = 0.5,
+    k: int = 1,
+    rng: int | np.random.Generator | None = None,
+) -> list[list[float]]:
+    """Let each Affine layer but the last learn to describe its inputs, first to last; then `net.fit` trains all.
+
+    No labels are needed, so x may hold many more samples than those that have one. A network of Sigmoid layers that was
+    pre-trained by "rbm" is known as a deep belief network.
+
+    Parameters
+    ----------
+    net : fastnn.Network
+        Of Affine layers, each but the last followed by an activation; Dropout and Flatten may stand between. Its
+        weights are overwritten layer by layer, but for the last one's.
+    x : array (N, D)
+        Samples as for `net.fit`; with "rbm", values from 0 to 1.
+    method : "rbm" or "autoencoder"
+        "rbm" trains a `RestrictedBoltzmannMachine` for each layer, whose activation must be Sigmoid. "autoencoder"
+        trains each layer, from the network's own weights, with another Affine layer behind it that has to bring back
+        the inputs, by their mean squared error; Dropout before a layer then hides inputs from it, which makes it a
+        denoising autoencoder.
+    epochs : int
+        Passes over the data, for each layer.
+    batch_size : int
+    lr : float
+        Learning rate, at least 0.
+    momentum : float
+        In [0, 1).
+    k : int
+        Steps of contrastive divergence; only for "rbm".
+    rng : int or numpy Generator, optional
+        Draws what is random; the same number gives the same weights.
+
+    Returns
+    -------
+    list of list of float
+        For each pre-trained layer the mean squared error of the reconstructed inputs in each epoch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For bad arguments, and networks of other layers, before anything is changed.
+    TrainingDivergedError
+        If weights or losses are no longer finite; layers that were finished before stay pre-trained.
+
+    Notes
+    -----
+    Sources: Hinton, Osindero and Teh, Neural Computation 18 (2006), 1527-1554; Bengio, Lamblin, Popovici and
+    Larochelle, Advances in Neural Information Processing Systems 19 (2007), 153-160; for denoising, Vincent,
+    Larochelle, Bengio and Manzagol, International Conference on Machine Learning (2008), 1096-1103.
+
+    Examples
+    --------
+    >>> (x, t), _ = fastnn.datasets.load_digits()
+    >>> hidden = [fastnn.Affine(64, 50), fastnn.Sigmoid(), fastnn.Affine(50, 20), fastnn.Sigmoid()]
+    >>> net = fastnn.Network([*hidden, fastnn.Affine(20, 10)], rng=0)
+    >>> errors = fastnn.models.pretrain(net, x, epochs=3, rng=0)
+    >>> [len(of_layer) for of_layer in errors], errors[0][2] < errors[0][0]
+    ([3, 3], True)
+    >>> history = net.fit(x[:50], t[:50], epochs=20, optimizer=fastnn.Momentum(lr=0.1), rng=0)  # few labels
+    """
+    if not isinstance(net, Network):
+        raise TypeError(f"net: expected a fastnn.Network, got {checks.shown(net)}; make one of Affine layers first")
+    method, generator = arrays.choice("method", method, METHODS), arrays.generator("rng", rng)
+    k = arrays.integer("k", k, minimum=1)
+    if method == "autoencoder" and k != 1:
+        raise ValueError(f"k: expected it to be left out with method='autoencoder', got {k}; pass method='rbm'")
+    coders, errors = list(_coders(net, method)), list[list[float]]()
+    given = arrays.floats("x", x, ("N", *net.input_shape), dtype=net.dtype, rounding=True, finite=True)
+    options = {"epochs": epochs, "batch_size": batch_size}
+    for n, (position, coder) in enumerate(coders, start=1):
+        inputs = net.outputs_of_layers(given)[position - 1] if position else given * net.dtype.type(net.input_scale)
+        W, b = net.params[f"W{n}"], net.params[f"b{n}"]
+        if method == "rbm":
+            machine = RestrictedBoltzmannMachine(*W.shape, rng=generator, dtype=net.dtype)
+            errors.append(machine.fit(inputs, lr=lr, momentum=momentum, k=k, **options))
+            W[...], b[...] = machine.weights, machine.hidden_bias
+        else:
+            errors.append(_train_autoencoder(coder, W, b, inputs, Momentum(lr, momentum), generator, options))
+    return errors
+
+
+def _coders(net: Network, method: str) -> Iterator[tuple[int, list[Layer]]]:
+    """The place of each Affine layer but the last, and the layers that it learns with: Dropout, itself, activations."""
+    affine = [i for i, layer in enumerate(net.layers) if isinstance(layer, Affine)]
+    learned = {f"{name}{n}" for name in "Wb" for n in range(1, len(affine) + 1)}
+    others = [name for name in (*net.params, *net.statistics) if name not in learned]
+    if others or len(affine) < 2:
+        came = others[0] if others else f"{len(affine)} Affine layer{'s' * (len(affine) != 1)}"
+        expected = "net: expected two or more Affine layers, and parameters of no others"
+        raise ValueError(f"{expected}, got {came}; pre-train a network without such layers, and copy its params")
+    begin = 0
+    for i, end in itertools.pairwise(affine):
+        hidden = [one for one in net.layers[i + 1 : end] if not isinstance(one, Dropout | Flatten)]
+        if not hidden or (method == "rbm" and not (len(hidden) == 1 and isinstance(hidden[0], Sigmoid))):
+            came = " and ".join(map(str, hidden)) or "none; add it"
+            expected = "Sigmoid()" if method == "rbm" else "an activation"
+            remedy = "; pass method='autoencoder', which takes any activation" if method == "rbm" and hidden else ""
+            raise ValueError(f"net: expected {expected} after {net.layers[i]}, got {came}{remedy}")
+        hiding = [one for one in net.layers[begin:i] if isinstance(one, Dropout)]
+        yield i, [*hiding, net.layers[i], *hidden]
+        begin = i + 1
+
+
+def _train_autoencoder(
+    coder: list[Layer], W: Array, b: Array, x: Array, optimizer: Momentum, generator: Any, options: dict[str, Any]
+) -> list[float]:
+    """Train the coder with a decoder behind it from these weights; write its new ones there, return its errors."""
+    D, H = W.shape
+    both = Network([*coder, Affine(H, D)], loss="mean_squared_error", rng=generator, dtype=W.dtype, input_shape=(D,))
+    both.params["W1"][...], both.params["b1"][...] = W, b
+    history = both.fit(x, x, optimizer=optimizer, rng=generator, progress=False, **options)
+    W[...], b[...] = both.params["W1"], both.params["b1"]
+    return [2.0 * loss / D for loss in history.loss]
