@@ -72,6 +72,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "numerical_gradient": lambda **flag: fastnn.numerical_gradient(np.sum, ZEROS, **flag),
     "cross_validate": lambda **flag: fastnn.cross_validate(lambda rng: NET, X, T, **flag),
     "find_learning_rate": lambda **flag: fastnn.find_learning_rate(NET, X, T, **flag),
+    "HopfieldNetwork.recall": lambda **flag: models.HopfieldNetwork(3).store([[1, -1, 1]]).recall([[1, -1, 1]], **flag),
     "warmup": environment.warmup,
     "load_digits": datasets.load_digits,
     "load_mnist": lambda **flag: datasets.load_mnist("/nowhere", **flag),

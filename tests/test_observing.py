@@ -106,7 +106,7 @@ def test_a_step_lost_in_rounding_warns_as_the_loop(always: None) -> None:
     net, (x, t) = Squared(WIDTHS), batch()
     net.params["b1"][0] = 1e13
     f = lambda _: net.loss(x, np.eye(8)[t])  # noqa: E731
-    with pytest.warns(fastnn.PrecisionWarning, match=r"^h: a step of 0\.0001 is lost in the rounding of 1 entries"):
+    with pytest.warns(fastnn.PrecisionWarning, match=r"^h: a step of 0\.0001 is lost in the rounding of 1 entry"):
         found, calls = calls_of(fastnn.numerical_gradient, f, net.params["b1"])
     assert calls == 2 + OBSERVED + 2 * CHECKS and found[0] == 0.0
 

@@ -168,7 +168,7 @@ def test_the_count_of_updates_goes_on_and_begins_anew(tmp_path: Any) -> None:
 def test_refused_numbers(make: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match=f"^{sentence}$"):
         make()
-    with pytest.raises(TypeError, match="positional"):
+    with pytest.raises(TypeError, match="without a name"):
         SGD(0.1, 1.0)  # type: ignore[call-arg]
 
 
