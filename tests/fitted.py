@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 from fastnn.kernels import caches
 
@@ -10,7 +11,8 @@ from fastnn.kernels import caches
 def fitted_to(given: caches.Caches) -> Iterator[None]:
     """Fit the blocks of products to these caches; scratch must be measured inside."""
     before = list(caches.TABLE)
-    caches.TABLE[:] = caches.blocks(given)
+    table: Any = caches.TABLE
+    table[:] = caches.blocks(given)
     try:
         yield
     finally:

@@ -338,14 +338,14 @@ def test_a_list_that_holds_itself_twice() -> None:
         fastnn.softmax(value)
 
 
-class Mine(fastnn.Network):
+class Mine(fastnn.Network):  # type: ignore[misc, unused-ignore]
     """A network with attributes of its own."""
 
     my_values = 3
 
     @property
     def broken(self) -> Any:
-        return self.data_that_is_missing  # type: ignore[attr-defined]
+        return self.data_that_is_missing  # type: ignore[attr-defined, unused-ignore]
 
 
 def test_a_property_of_a_subclass_raises_its_own_error() -> None:

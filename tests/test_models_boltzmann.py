@@ -85,7 +85,8 @@ def log_of_sums(machine: RestrictedBoltzmannMachine, x: Array) -> Array:
     """For each visible state the logarithm of the sum of exp(-E) over all hidden states."""
     h = states(machine.hidden_bias.size)
     minus_energy = x @ machine.weights @ h.T + (x @ machine.visible_bias)[:, None] + h @ machine.hidden_bias
-    return np.log(np.exp(minus_energy).sum(axis=1))
+    found: Array = np.log(np.exp(minus_energy).sum(axis=1))
+    return found
 
 
 def log_likelihood(machine: RestrictedBoltzmannMachine, x: Array) -> float:

@@ -28,7 +28,7 @@ def plain_recall(W: Array, state: Array, orders: Any) -> Array:
 
 def test_weights_are_hebbs() -> None:
     patterns = signs(1, 5, 8)
-    expected = sum(np.outer(p, p) for p in patterns) / 8
+    expected: Any = sum(np.outer(p, p) for p in patterns) / 8
     np.fill_diagonal(expected, 0.0)
     memory = HopfieldNetwork(8).store(patterns[:2])
     assert memory.store(patterns[2:]) is memory
@@ -91,7 +91,7 @@ def test_nothing_stored_changes_nothing() -> None:
 )
 def test_refusals_change_nothing(given: Any, error: type[Exception], sentence: str) -> None:
     memory = HopfieldNetwork(2).store([[1, 1]])
-    calls = {"patterns": memory.store, "x": memory.recall}
+    calls: dict[str, Any] = {"patterns": memory.store, "x": memory.recall}
     for name, call in [*calls.items(), ("x", memory.energy)]:
         with pytest.raises(error, match=f"^{re.escape(f'{name}: ' + sentence.format(name))}"):
             call(given)

@@ -170,7 +170,7 @@ def test_ctrl_c_while_batches_are_taken_once_more(call: int, monkeypatch: pytest
     """It comes, and the batches that were taken before the divergence stay."""
     monkeypatch.setattr(run, "SAVING_PAYS", np.inf)
     monkeypatch.setattr(pace.Pace, "took", lambda *_: None)  # each batch is a call
-    net, twin, x, calls = deep(), deep(), X.copy(), []
+    net, twin, x, calls = deep(), deep(), X.copy(), list[None]()
     x[65:] = np.nan
     engine = net.engine
     original = engine.run_batches
