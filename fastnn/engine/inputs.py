@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 
 from fastnn.engine import threads
+from fastnn.engine.finite import WORK
 from fastnn.engine.interpreters.scaling import multiply_part
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array, DType
 
 BYTE = np.dtype(np.uint8)
-WORK = 1.0  # for each element, when it is asked whether threads pay
 
 
 def check_scale(scale: Any, dtype: DType) -> float:
