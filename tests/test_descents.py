@@ -86,7 +86,7 @@ def test_schedules(schedule: Any, factor: Callable[[int], float]) -> None:
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_the_history_holds_the_values(sign: float) -> None:
-    """Of the function to be made small, so that a plateau is one upwards, too."""
+    """These are values of the function that becomes small, so that a plateau is one upwards, too."""
     seen: list[list[float]] = []
 
     def watched(step: int, history: Any) -> float:

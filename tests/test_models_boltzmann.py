@@ -120,7 +120,7 @@ def test_hidden_probabilities_are_the_exact_ones() -> None:
 
 @pytest.mark.parametrize("k", [1, 5])
 def test_the_exact_likelihood_rises(k: int) -> None:
-    """Of four bars in a picture of 3 x 3: nearly as likely as can be, log(1 / 4) each."""
+    """Four bars in a picture of 3 x 3 become nearly as likely as they can be, log(1 / 4) each."""
     bars = np.zeros((4, 3, 3))
     bars[0, 0] = bars[1, 2] = 1.0
     bars[2, :, 0] = bars[3, :, 2] = 1.0

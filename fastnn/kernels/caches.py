@@ -30,7 +30,7 @@ from fastnn.kernels.processor import VECTOR_BYTES
 from fastnn.kernels.simd import lowered
 
 FOLDER = pathlib.Path("/sys/devices/system/cpu/cpu0/cache")
-# Of a copied panel, which is as wide as a tile of two vectors (tiles.py), and of two that are copied at once.
+# A step in depth of a copied panel, which is as wide as a tile of two vectors (tiles.py); two are copied at once.
 PANEL_BYTES = 2 * VECTOR_BYTES
 LEAST_DEPTH, MOST_DEPTH = 400, 2048  # at least a chain
 LEAST_TALL, MOST_TALL = 384, 1536  # 1024 x 1024 x 1024 takes 21.3 ms with 768 rows, and 20.3 with more

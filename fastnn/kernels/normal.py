@@ -127,8 +127,8 @@ def times_normal_tail(factor: Any, x: Any) -> Any:
     return near if x < constant(x, _NEAR) else _times_exp_of_half_square(share, x)
 
 
-# x times the tail in float32: exp(-x^2 / 2) t / (2 + k t + x c(x)) with t = x + x^2 p(x), fitted within 2.3e-8. As t is
-# above and below, its roundings hardly count where x is large, and those of the sum do not where x is small.
+# x times the tail in float32: exp(-x^2 / 2) t / (2 + k t + x c(x)) with t = x + x^2 p(x), fitted within 2.3e-8. t is
+# above and below, so that its rounding hardly counts where x is large; where x is small, the sum's hardly counts.
 _TOP = tuple(np.float32(v) for v in (
     0.9170854687690735, 0.39655381441116333, 0.09141787886619568, 0.009735827334225178))  # fmt: skip
 _BELOW = tuple(np.float32(v) for v in (

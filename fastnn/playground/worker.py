@@ -64,7 +64,7 @@ class Worker:
                 done.set_exception(error)
 
     def _train(self) -> bool:
-        """A turn for all sessions that train, of which each has its share; whether there was something to do."""
+        """Give each session that trains its share of a turn; return whether there was something to do."""
         awake, steps = self._awake(), 0
         for session in awake:
             try:
