@@ -27,7 +27,11 @@ class Reason:
 _PRODUCTS = "nine tenths of it are products of matrices, in which MKL is ahead; see their rows"
 
 REASONS: tuple[Reason, ...] = (
-    Reason("affine_*", _PRODUCTS, peer="torch"),
-    Reason("step *", _PRODUCTS, peer="torch"),
-    Reason("gradient of a plain f of 10", "a call takes 60 us to look at f and x before the first difference"),
+    Reason("affine_*", _PRODUCTS, peer="torch", processor="rocketlake"),
+    Reason("step *", _PRODUCTS, peer="torch", processor="rocketlake"),
+    Reason(
+        "gradient of a plain f of 10",
+        "a call takes 60 us to look at f and x before the first difference",
+        processor="rocketlake",
+    ),
 )
