@@ -9,7 +9,7 @@ import fastnn
 INPUTS, OUTPUTS = 6, 3
 ACTIVATIONS = [
     fastnn.Identity(), fastnn.Relu(), fastnn.LeakyRelu(0.1), fastnn.Elu(0.7), fastnn.Sigmoid(), fastnn.Tanh(),
-    fastnn.Gelu(), fastnn.Silu(), fastnn.Softplus(), fastnn.Step(), fastnn.PRelu(0.3),
+    fastnn.Gelu(), fastnn.Silu(), fastnn.Softplus(), fastnn.Step(), fastnn.Step(1.0), fastnn.PRelu(0.3),
 ]  # fmt: skip
 FLOATS = ["float32", "float64"]
 

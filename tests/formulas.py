@@ -6,7 +6,7 @@ from collections.abc import Callable
 # name: (f(x, p), f'(x, p)) of one number; p is the slope or alpha
 FORMULAS: dict[str, tuple[Callable[[float, float], float], Callable[[float, float], float]]] = {
     "identity": (lambda x, p: x, lambda x, p: 1.0),
-    "step": (lambda x, p: 1.0 if x > 0 else 0.0, lambda x, p: 0.0),
+    "step": (lambda x, p: 1.0 if x > 0 else p if x == 0 else 0.0, lambda x, p: 0.0),
     "sigmoid": (lambda x, p: 1 / (1 + math.exp(-x)), lambda x, p: math.exp(-x) / (1 + math.exp(-x)) ** 2),
     "tanh": (lambda x, p: math.tanh(x), lambda x, p: 1 / math.cosh(x) ** 2),
     "relu": (lambda x, p: x if x > 0 else 0.0, lambda x, p: 1.0 if x > 0 else 0.0),

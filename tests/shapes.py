@@ -120,9 +120,12 @@ def _affine_backward_without_dx(shape: Shape, dtype: FloatType, make: Numbers) -
     return _affine_backward(shape, dtype, make, need_dx=False)
 
 
+OTHER_OPTIONS = {"alpha": 0.75, "at_zero": 1.0, "slope": 0.25}  # of activations, not their defaults
+
+
 def _activation_options(name: str) -> dict[str, Any]:
     option = ACTIVATIONS[name].option
-    return {"name": name} | ({option: 0.25 if option == "slope" else 0.75} if option else {})
+    return {"name": name} | ({option: OTHER_OPTIONS[option]} if option else {})
 
 
 def _activation_forward(name: str) -> Callable[[Shape, FloatType, Numbers], Problem]:

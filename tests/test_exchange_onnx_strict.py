@@ -102,6 +102,9 @@ READ: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "cast to the same": ([node("Cast", "p", "c", to=1), node("Add", "c b", "y")], {}),
     "Gelu": ([node("Gelu", "p", "y", approximate="none")], {}),
     "Step": ([node("Greater", "p c", "k"), node("Cast", "k", "y", to=1)], {"c": ZERO.reshape(1)}),
+    "Step that is 1 at 0": (
+        [node("GreaterOrEqual", "p c", "k"), node("Cast", "k", "y", to=1)], {"c": ZERO.reshape(1)},
+    ),
     "Silu of Silu": (
         [node("Sigmoid", "p", "s"), node("Mul", "s p", "q"), node("Sigmoid", "q", "t"), node("Mul", "q t", "y")], {},
     ),

@@ -16,7 +16,7 @@ fastnn: Any = package  # functions by their names
 
 FORMULAS: dict[str, Callable[..., Any]] = {
     "identity": lambda x: x,
-    "step": lambda x: np.where(x > 0, 1.0, 0.0),
+    "step": lambda x, at_zero=0.0: np.heaviside(x, at_zero),
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "tanh": np.tanh,
     "relu": lambda x: np.maximum(x, 0.0),
@@ -27,7 +27,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "softplus": lambda x: np.log1p(np.exp(x)),
     "softmax": lambda x: np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True),
 }
-OPTIONS = {"leaky_relu": {"slope": 0.3}, "elu": {"alpha": 0.5}}
+OPTIONS = {"step": {"at_zero": 1.0}, "leaky_relu": {"slope": 0.3}, "elu": {"alpha": 0.5}}
 
 
 def test_each_has_a_formula_here() -> None:

@@ -28,7 +28,7 @@ for layer_class in LAYERS.values():
     if issubclass(layer_class, Activation):
         ACTIVATION_LAYERS.append(layer_class())
         if parameter := layer_class.option:
-            ACTIVATION_LAYERS.append(layer_class(**{parameter: 0.3}))
+            ACTIVATION_LAYERS.append(layer_class(**{parameter: shapes.OTHER_OPTIONS[parameter]}))
 
 TARGETS = ("labels", "one_hot", "probabilities", "values")
 DEEP = (4, 3, 2, 3) if JIT_DISABLED else (4, 17, 6, 3)

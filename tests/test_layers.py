@@ -17,6 +17,7 @@ from fastnn.layers import LAYERS, Activation, Layer
 from fastnn.losses import LOSSES
 from fastnn.operations import ACTIVATIONS, UPDATES, initializers
 from fastnn.optimizers import OPTIMIZERS, Optimizer
+from tests.shapes import OTHER_OPTIONS
 from tests.tolerances import assert_close
 
 DESCRIPTIONS: list[Layer | Optimizer] = [
@@ -26,6 +27,7 @@ DESCRIPTIONS: list[Layer | Optimizer] = [
     *(cls() for cls in LAYERS.values() if cls is not Affine),
     LeakyRelu(0.5),
     Elu(alpha=2.0),
+    fastnn.Step(1.0),
     *(cls() for cls in OPTIMIZERS.values()),
     Momentum(0.1, momentum=0.5),
     AdamW(weight_decay=0.1, clip_norm=1.0),
@@ -74,8 +76,9 @@ def test_parameter_of_an_activation(cls: type[Activation]) -> None:
     assert row is cls
     assert [field.name for field in dataclasses.fields(cls)] == ([cls.option] if cls.option else [])
     if cls.option:
-        layer = cls(**{cls.option: np.float32(0.5)})
-        assert layer.parameter == 0.5
+        value = OTHER_OPTIONS[cls.option]
+        layer = cls(**{cls.option: np.float32(value)})
+        assert layer.parameter == value
         assert type(getattr(layer, cls.option)) is float
 
 

@@ -86,13 +86,16 @@ def test_affine_against_loops(n: int, d: int, h: int, dtype: Any) -> None:
         assert_close(db, [math.fsum(column) for column in dy.T.tolist()], dtype)
 
 
+VALUES = {"step": (0.0, 1.0)} | dict.fromkeys(OPTIONS.keys() - {"step"}, (-0.5, 0.0, 2.5))  # of the one parameter
+
+
 @pytest.mark.parametrize(
-    ("name", "value"), [(name, v) for name in FORMULAS for v in (None, *((-0.5, 0.0, 2.5) if name in OPTIONS else ()))]
+    ("name", "value"), [(name, value) for name in FORMULAS for value in (None, *VALUES.get(name, ()))]
 )
 def test_activation_against_formula(name: str, value: float | None, dtype: Any) -> None:
     formula, derivative = FORMULAS[name]
     options: dict[str, Any] = {} if value is None else {OPTIONS[name][0]: value}
-    p = value if value is not None else 0.01 if name == "leaky_relu" else 1.0  # the defaults
+    p = value if value is not None else {"leaky_relu": 0.01, "step": 0.0}.get(name, 1.0)  # the defaults
     x = np.append(numbers(1, 20), [0.0, -0.0, 30.0, -30.0]).astype(dtype)  # at 0 the negative side's derivative
     dy = numbers(2, 24, dtype=dtype)
     y = reference.activation_forward(name, x, **options)

@@ -157,11 +157,12 @@ class _Reader:
     def _step(self, names: list[str], options: dict[str, Any]) -> tuple[Part, str] | None:
         """A comparison with 0 as numbers."""
         compared = self.graph.producers.get(names[0])
-        if options["to"] != self.graph.kind or compared is None or compared.op_type != "Greater":
+        at_zero = {"Greater": 0.0, "GreaterOrEqual": 1.0}.get(compared.op_type if compared else "")
+        if options["to"] != self.graph.kind or at_zero is None:
             return None
         x, border = self.graph.inputs(compared)
         is_step = x not in self.graph.constants and self.graph.number(border) == 0.0
-        return (plain(Step()), x) if is_step else None
+        return (plain(Step(at_zero)), x) if is_step else None
 
     def _activation(self, operator: str, options: dict[str, Any]) -> Any:
         """The layer of one operator."""

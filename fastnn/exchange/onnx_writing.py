@@ -112,7 +112,7 @@ class _Writer:
             x = self.last
             self.node("Mul", self.node("Sigmoid"), follows=x)
         elif isinstance(layer, Step):
-            self.node("Greater", self.constant("border", 0.0))
+            self.node("GreaterOrEqual" if layer.at_zero else "Greater", self.constant("border", 0.0))
             self.node("Cast", to=self.onnx.helper.np_dtype_to_tensor_dtype(self.dtype))
         elif type(layer) in OPERATORS:
             self.node(OPERATORS[type(layer)], **_attributes(layer))

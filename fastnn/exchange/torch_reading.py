@@ -129,7 +129,7 @@ def _part_of_module(torch: Any, module: Any) -> Part:
     if kind is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1):
         return plain(Flatten())
     if kind is torch_step.Step:
-        return plain(Step())
+        return plain(Step(module.at_zero))
     if kind is torch_scale.Scale:
         return scaling(module.factor.item(), str(module.factor.dtype).removeprefix("torch."))
     for row in ROWS:

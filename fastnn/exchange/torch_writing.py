@@ -43,7 +43,7 @@ def _module(torch: Any, part: Part, dtype: Any) -> Any:
     if isinstance(layer, Step):
         from fastnn.exchange import torch_step
 
-        return torch_step.Step()
+        return torch_step.Step(layer.at_zero)
     if isinstance(layer, Softplus):
         return nn.Softplus(threshold=SOFTPLUS_BORDER)
     for row in ROWS:

@@ -34,12 +34,16 @@ def identity(x: Any, *, out: Any = None) -> Array:
     return activation_forward("identity", x, out=out)
 
 
-def step(x: Any, *, out: Any = None) -> Array:
-    """y = 1 where x > 0, else 0, also for NaN. Its derivative is 0, so layers before it learn nothing by gradients.
+def step(x: Any, *, at_zero: float = 0.0, out: Any = None) -> Array:
+    """y = 1 where x > 0, at_zero where x = 0, else 0, also for NaN.
+
+    Its derivative is 0, so layers before it learn nothing by gradients.
 
     Parameters
     ----------
     x : array of any shape
+    at_zero : float
+        The value at 0: 0, or 1 as in texts that write y = 1 where x >= 0.
     out : array like x, optional
         Receives y; may be x itself.
 
@@ -55,10 +59,10 @@ def step(x: Any, *, out: Any = None) -> Array:
     Examples
     --------
     >>> x = np.array([-1.0, 0.0, 2.0])
-    >>> fastnn.step(x)
-    array([0., 0., 1.])
+    >>> fastnn.step(x, at_zero=1)
+    array([0., 1., 1.])
     """
-    return activation_forward("step", x, out=out)
+    return activation_forward("step", x, out=out, at_zero=at_zero)
 
 
 def sigmoid(x: Any, *, out: Any = None) -> Array:

@@ -196,7 +196,7 @@ def activation_forward(name: str, x: Any, *, out: Any = None, **option: float) -
         The activation:
 
         - identity: y = x
-        - step: y = 1 where x > 0, else 0, also for NaN
+        - step: y = 1 where x > 0, at_zero where x = 0, else 0, also for NaN
         - sigmoid: y = 1 / (1 + exp(-x))
         - tanh: y = tanh(x)
         - relu: y = max(0, x) (Nair and Hinton, 2010)
@@ -210,7 +210,7 @@ def activation_forward(name: str, x: Any, *, out: Any = None, **option: float) -
     out : array like x, optional
         Receives y; may be x itself.
     **option : float
-        slope of leaky_relu, alpha of elu: the activation's one parameter, if it has one.
+        at_zero of step, slope of leaky_relu, alpha of elu: the activation's one parameter, if it has one.
 
     Returns
     -------

@@ -199,12 +199,12 @@ def _activation(source: Node, result: Node) -> tuple[Layer, list[Array]]:
     if found is None:  # before anything is evaluated
         raise NotUnderstoodError("an activation that fastnn does not have")
     bound = LARGEST_PROBE + 2 * float(np.max(np.abs(observed)))
+    probes = [_probe(observed.shape, bound, SEED + number) for number in range(max(1, min(8, 32 // observed.size)))]
     points, values = [observed.ravel()], [np.asarray(result.value, np.float64).ravel()]
-    for number in range(max(1, min(8, 32 // observed.size))):
-        probe = _probe(observed.shape, bound, SEED + number)
-        for one in (probe, -probe):  # so that each element is seen on both sides of 0
-            points.append(one.ravel())
-            values.append(np.asarray(evaluate(result, {source: one}), np.float64).ravel())
+    # So each element is seen on both sides of 0, and at 0, where only the value of a step may differ.
+    for one in (np.zeros_like(observed), *probes, *(-probe for probe in probes)):
+        points.append(one.ravel())
+        values.append(np.asarray(evaluate(result, {source: one}), np.float64).ravel())
     found = _layer(np.concatenate(points), np.concatenate(values), result, source, width)
     if found is None:
         raise NotUnderstoodError("an activation that fastnn does not have")
@@ -250,11 +250,17 @@ def _formula(x: Array, y: Array) -> Activation | None:
 
 
 def _option(kind: type[Activation], x: Array, y: Array) -> float:
-    """The option with which an activation turns x into y, if it is a factor of the activation's values below 0."""
-    at = int(np.argmin(np.abs(x + 1.0)))
+    """The option with which an activation turns x into y, if it is a factor of the activation's values below 0 or at 0.
+
+    The usual one where no x tells it.
+    """
     options: list[dict[str, Any]] = [{kind.option: 1.0}, {kind.option: 0.0}]
-    one, none = (float(reference.activation_forward(kind.activation, x[at : at + 1], **p)[0]) for p in options)
-    return (float(y[at]) - none) / (one - none) if one != none else np.nan
+    for place in (-1.0, 0.0):
+        at = int(np.argmin(np.abs(x - place)))
+        one, none = (float(reference.activation_forward(kind.activation, x[at : at + 1], **p)[0]) for p in options)
+        if one != none:
+            return (float(y[at]) - none) / (one - none)
+    return kind().parameter
 
 
 def _probe(shape: tuple[int, ...], bound: float, seed: int) -> Array:

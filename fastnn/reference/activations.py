@@ -32,8 +32,8 @@ def _identity_backward(dy: Array, x: Array, y: Array, dx: Array, p: float) -> No
 
 
 def _step_forward(x: Array, y: Array, p: float) -> None:
-    """y = 1 where x > 0, else 0."""
-    np.greater(x, 0, out=y)
+    """y = 1 where x > 0, p where x = 0, else 0; p is 0 or 1."""
+    (np.greater_equal if p else np.greater)(x, 0, out=y)
 
 
 def _step_backward(dy: Array, x: Array, y: Array, dx: Array, p: float) -> None:
@@ -171,7 +171,7 @@ ACTIVATIONS: dict[str, tuple[Forward, Backward]] = {
     "softmax": (_softmax_forward, _softmax_backward),
 }
 # The name and the default of p, for activations that have it.
-OPTIONS = {"leaky_relu": ("slope", 0.01), "elu": ("alpha", 1.0)}
+OPTIONS = {"step": ("at_zero", 0.0), "leaky_relu": ("slope", 0.01), "elu": ("alpha", 1.0)}
 
 
 def activation(name: str) -> tuple[Forward, Backward]:
@@ -196,8 +196,8 @@ def parameter(name: str, option: Mapping[str, float]) -> float:
 def activation_forward(name: str, x: Array, *, out: Out = None, **option: float) -> Array:
     """y = f(x) for the activation `name` of ACTIVATIONS; x and y have the same shape.
 
-    option: slope of leaky_relu, alpha of elu. softmax takes the last axis for the classes, the others work entry
-    by entry. f(NaN) is NaN, but step(NaN) is 0. ValueError for an unknown name.
+    option: at_zero of step, slope of leaky_relu, alpha of elu. softmax takes the last axis for the classes, the others
+    work entry by entry. f(NaN) is NaN, but step(NaN) is 0. ValueError for an unknown name.
     """
     forward, _ = activation(name)
     y = np.empty_like(x) if out is None else out

@@ -43,7 +43,7 @@ NEW_FIELDS: dict[int, dict[str, Any]] = {
     6: {"input_scale": 1.0},
 }
 # Fields of layers and optimizers that came later than their class, with their values before.
-NEW_OPTIONS = {"epsilon_uncorrected": False}
+NEW_OPTIONS = {"epsilon_uncorrected": False, "at_zero": 0.0}
 MOST_STEPS = 2**53  # a float64 counts up to it
 MOST_SEED = 2**31 - 1
 LARGEST_HEADER = 2**20  # bytes, enough for some 7,000 affine layers
