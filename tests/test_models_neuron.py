@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fastnn
 from fastnn import models as package
 from tests.shapes import numbers
 
@@ -69,6 +70,36 @@ def test_at_the_threshold_it_does_not_fire() -> None:
     assert neuron.predict([[1.0, 1.0], [1.0, above], [0.5, 1.0]]).tolist() == [0, 1, 0]
 
 
+def test_it_may_fire_at_the_threshold() -> None:
+    neuron = models.McCullochPittsNeuron([1.0, 2.0], 3.0, fastnn.Step(at_zero=1))
+    below = np.nextafter(1.0, 0.0)
+    found = neuron.predict([[1.0, 1.0], [1.0, below], [0.5, 1.0], [2.0, 1.0]])
+    assert found.tolist() == [1, 0, 0, 1] and found.dtype == np.intp
+    assert neuron(1, 1) == 1 and type(neuron(1, 1)) is int
+
+
+@pytest.mark.parametrize(
+    ("activation", "formula"),
+    [
+        ("sigmoid", lambda v: 1 / (1 + np.exp(-v))),
+        (fastnn.Tanh(), np.tanh),
+        ("identity", lambda v: v),
+        (fastnn.Relu(), lambda v: np.maximum(v, 0)),
+        (fastnn.LeakyRelu(slope=0.25), lambda v: np.where(v > 0, v, 0.25 * v)),
+        ("elu", lambda v: np.where(v > 0, v, np.expm1(v))),
+    ],
+)
+def test_any_activation(activation: Any, formula: Any) -> None:
+    x, weights = numbers(1, 50, 7), numbers(2, 7)
+    neuron = models.McCullochPittsNeuron(weights, 0.5, activation)
+    found = neuron.predict(x)
+    assert found.shape == (50,) and found.dtype == np.float64
+    np.testing.assert_allclose(found, formula(x @ weights - 0.5), rtol=1e-12, atol=1e-12)
+    assert type(neuron(*x[0].tolist())) is float
+    assert neuron(*x[0].tolist()) == found[0]
+    assert neuron == models.McCullochPittsNeuron(weights, 0.5, activation) and hash(neuron) == hash(neuron)
+
+
 def test_formula() -> None:
     x, weights = numbers(1, 50, 7), numbers(2, 7)
     sums = x @ weights
@@ -84,7 +115,9 @@ def test_neurons_are_values() -> None:
     neuron = models.McCullochPittsNeuron(np.array([1, 1], np.float32), 1.5)
     assert neuron == models.AND
     assert hash(neuron) == hash(models.AND)
-    assert repr(models.AND) == "McCullochPittsNeuron(weights=(1.0, 1.0), threshold=1.5)"
+    text = "McCullochPittsNeuron(weights=(1.0, 1.0), threshold=1.5, activation=Step(at_zero=0.0))"
+    assert repr(models.AND) == text
+    assert models.McCullochPittsNeuron([1, 1], 1.5, fastnn.Step(1)) != models.AND
     with pytest.raises(dataclasses.FrozenInstanceError):
         neuron.threshold = 2.0
 
@@ -104,6 +137,26 @@ def test_neurons_are_values() -> None:
             "threshold: expected a finite number, got inf",
         ),
         (lambda: models.McCullochPittsNeuron([1.0], True), TypeError, "threshold: expected a finite number, got True"),
+        (
+            lambda: models.McCullochPittsNeuron([1.0], 0.0, "sigmoyd"),
+            ValueError,
+            "activation: expected one of 'identity', 'step', 'sigmoid', ",
+        ),
+        (
+            lambda: models.McCullochPittsNeuron([1.0], 0.0, np.tanh),
+            TypeError,
+            "activation: expected an activation of single numbers, such as fastnn.Sigmoid() or its name, got ",
+        ),
+        (
+            lambda: models.McCullochPittsNeuron([1.0], 0.0, fastnn.Sigmoid),
+            TypeError,
+            "activation: expected an activation of single numbers, such as fastnn.Sigmoid() or its name, got ",
+        ),
+        (
+            lambda: models.McCullochPittsNeuron([1.0], 0.0, "softmax"),
+            TypeError,
+            "activation: expected an activation of single numbers, such as fastnn.Sigmoid() or its name, got Softmax()",
+        ),
         (
             lambda: models.AND.predict([[1, 0, 1]]),
             ValueError,

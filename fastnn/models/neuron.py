@@ -1,4 +1,4 @@
-"""The threshold neuron of McCulloch and Pitts, and logic gates made of it."""
+"""The neuron of McCulloch and Pitts, with a threshold or any activation, and logic gates made of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,28 +7,33 @@ from typing import Any
 import numpy as np
 
 from fastnn.functional import layers as functional
-from fastnn.gate import arrays
+from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import Array, LabelArray
 from fastnn.gate.slips import answers_slips
+from fastnn.layers import Activation, Step
+from fastnn.operations import ACTIVATIONS
 
 
 @answers_slips
 @dataclass(frozen=True)
 class McCullochPittsNeuron:
-    """y = 1 where the sum of w x is above the threshold, else 0; also 0 where it equals the threshold.
+    """y = f(sum of w x - threshold), in float64. With the usual f, a step, y = 1 where the sum is above the threshold.
 
-    That is step(x w - threshold), with the step of `fastnn.activation_forward`, in float64.
+    Then y = 0 where the sum equals the threshold, and 1 with the activation Step(at_zero=1).
 
     Parameters
     ----------
     weights : array or sequence of float (D,)
         Kept as a tuple. A negative weight inhibits.
     threshold : float
+    activation : layer or str
+        f, as a layer such as `fastnn.Step(at_zero=1)`, or by its name in `fastnn.activation_forward`, such as
+        "sigmoid"; kept as a layer. Not Softmax, which takes several numbers.
 
     Raises
     ------
     TypeError, ValueError
-        If they are not finite real numbers.
+        If weights and threshold are not finite real numbers, or the activation is none of single numbers.
 
     Notes
     -----
@@ -43,18 +48,23 @@ class McCullochPittsNeuron:
     >>> corners = [[0, 0], [0, 1], [1, 0], [1, 1]]  # AND, OR, NAND and NOT are such neurons
     >>> fastnn.models.AND.predict(corners), fastnn.models.NOT.predict([[0], [1]])
     (array([0, 0, 0, 1]), array([1, 0]))
+    >>> smooth = fastnn.models.McCullochPittsNeuron([2, 1], threshold=1, activation="sigmoid")
+    >>> smooth.predict([[0.5, 0], [1, 1]]).round(3)  # sigmoid(0) and sigmoid(2)
+    array([0.5  , 0.881])
     """
 
     weights: Sequence[float] | Array
     threshold: float
+    activation: Activation | str = Step()  # noqa: RUF009, as layers are constants
 
     def __post_init__(self) -> None:
         weights = arrays.floats("weights", self.weights, ("D",), dtype="float64", rounding=True, finite=True)
         object.__setattr__(self, "weights", tuple(weights.tolist()))
         object.__setattr__(self, "threshold", arrays.real("threshold", self.threshold))
+        object.__setattr__(self, "activation", _activation(self.activation))
 
-    def __call__(self, *inputs: float) -> int:
-        """The output for one sample, its inputs as numbers: AND(0, 1).
+    def __call__(self, *inputs: float) -> Any:
+        """The output for one sample, its inputs as numbers, AND(0, 1): an int of a step, a float of others.
 
         Raises
         ------
@@ -71,10 +81,10 @@ class McCullochPittsNeuron:
             raise TypeError(f"{expected}, got {len(inputs)}; for an array of samples (N, D) call predict")
         numbers = [int(one) if isinstance(one, bool | np.bool_) else one for one in inputs]
         sample = [arrays.real(f"inputs[{i}]", one) for i, one in enumerate(numbers)]
-        return int(self.predict(np.array([sample]))[0])
+        return self.predict(np.array([sample]))[0].item()
 
-    def predict(self, x: Any) -> LabelArray:
-        """The outputs for x (N, D): labels 0 and 1 (N,).
+    def predict(self, x: Any) -> Any:
+        """The outputs for x (N, D): labels 0 and 1 (N,) of a step, float64 (N,) of other activations.
 
         Raises
         ------
@@ -88,13 +98,32 @@ class McCullochPittsNeuron:
         (array([0, 1, 1, 1]), array([1, 1, 1, 0]))
         """
         samples = arrays.floats("x", x, ("N", len(self.weights)), dtype="float64", rounding=True, finite=True)
-        return fires(samples, np.array(self.weights), -self.threshold)
+        weights, chosen = np.array(self.weights), _activation(self.activation)
+        if isinstance(chosen, Step):
+            return fires(samples, weights, -self.threshold, chosen.at_zero)
+        return _outputs(samples, weights, -self.threshold, chosen)
 
 
-def fires(x: Array, weights: Array, bias: float) -> LabelArray:
+def fires(x: Array, weights: Array, bias: float, at_zero: float = 0.0) -> LabelArray:
     """step(x w + b), labels (N,): 1 where above 0, else 0. x (N, D) and weights (D,) are float64, through the gate."""
-    sums = functional.affine_forward(x, weights.reshape(-1, 1), np.array([bias]))
-    return functional.activation_forward("step", sums, out=sums).reshape(-1).astype(np.intp)
+    return _outputs(x, weights, bias, Step(at_zero)).astype(np.intp)
+
+
+def _outputs(x: Array, weights: Array, bias: float, chosen: Activation) -> Array:
+    """f(x w + b), float64 (N,)."""
+    sums = functional.affine_forward(x, weights.reshape(-1, 1), np.array([bias])).reshape(-1)
+    options = {chosen.option: chosen.parameter} if chosen.option else {}
+    return functional.activation_forward(chosen.activation, sums, out=sums, **options)
+
+
+def _activation(given: Any) -> Activation:
+    """The layer of an activation of single numbers, given as such or by its name."""
+    if isinstance(given, str):
+        return _activation(ACTIVATIONS[arrays.choice("activation", given, ACTIVATIONS)]())
+    if isinstance(given, Activation) and given.takes_elements:
+        return given
+    expected = "activation: expected an activation of single numbers, such as fastnn.Sigmoid() or its name"
+    raise TypeError(f"{expected}, got {given if isinstance(given, Activation) else checks.shown(given)}; pass another")
 
 
 AND = McCullochPittsNeuron((1.0, 1.0), 1.5)
