@@ -22,3 +22,5 @@ FORMULAS: dict[str, tuple[Callable[[float, float], float], Callable[[float, floa
     ),
     "softplus": (lambda x, p: math.log1p(math.exp(-abs(x))) + max(x, 0.0), lambda x, p: 1 / (1 + math.exp(-x))),
 }
+# Values of the one parameter p, where a formula has it.
+VALUES = {"step": (0.0, 1.0), "leaky_relu": (-0.5, 0.0, 2.5), "elu": (-0.5, 0.0, 2.5)}

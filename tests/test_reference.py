@@ -15,7 +15,7 @@ import pytest
 from fastnn import reference
 from fastnn.reference.activations import OPTIONS
 from tests import shapes
-from tests.formulas import FORMULAS
+from tests.formulas import FORMULAS, VALUES
 from tests.tolerances import TOLERANCE, assert_close
 
 Array = npt.NDArray[Any]
@@ -84,9 +84,6 @@ def test_affine_against_loops(n: int, d: int, h: int, dtype: Any) -> None:
             assert_close(dx, loop_product(dy, W.T), dtype)
         assert_close(dW, loop_product(x.T, dy), dtype)
         assert_close(db, [math.fsum(column) for column in dy.T.tolist()], dtype)
-
-
-VALUES = {"step": (0.0, 1.0)} | dict.fromkeys(OPTIONS.keys() - {"step"}, (-0.5, 0.0, 2.5))  # of the one parameter
 
 
 @pytest.mark.parametrize(

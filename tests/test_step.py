@@ -123,7 +123,7 @@ def test_torch(at_zero: float) -> None:
     assert fastnn.Network.from_torch(module).layers[1] == fastnn.Step(at_zero)
 
 
-WRITTEN = {
+WRITTEN: dict[str, tuple[Any, str]] = {
     "greater": (lambda v: (v > 0).astype(float), "Step"),
     "at least": (lambda v: np.where(v >= 0, 1.0, 0.0), "Step"),
     "half": (lambda v: np.heaviside(v, 0.5), ""),  # no layer of fastnn

@@ -151,7 +151,8 @@ def xor(x: Any) -> LabelArray:
     >>> fastnn.models.xor([[0, 0], [0, 1], [1, 0], [1, 1]])
     array([0, 1, 1, 0])
     """
-    return AND.predict(np.column_stack((OR.predict(x), NAND.predict(x))))
+    outputs: LabelArray = AND.predict(np.column_stack((OR.predict(x), NAND.predict(x))))
+    return outputs
 
 
 @answers_slips
@@ -168,4 +169,4 @@ def XOR(x1: float, x2: float) -> int:  # noqa: N802, as the gates that it is mad
     >>> fastnn.models.XOR(0, 1), fastnn.models.XOR(1, 1)
     (1, 0)
     """
-    return AND(OR(x1, x2), NAND(x1, x2))
+    return int(AND(OR(x1, x2), NAND(x1, x2)))
