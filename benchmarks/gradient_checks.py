@@ -34,7 +34,9 @@ from fastnn.operations.losses.base import SIGNS
 Array = np.ndarray[Any, Any]
 Kind = Callable[[], fastnn.layers.Layer]
 OTHERS = (fastnn.Affine, fastnn.BatchNorm, fastnn.Dropout)
-ACTIVATIONS: tuple[Kind, ...] = tuple(kind for kind in operations.LAYERS.values() if kind not in OTHERS)
+ACTIVATIONS: tuple[Kind, ...] = tuple(
+    kind for kind in operations.LAYERS.values() if kind not in OTHERS and not kind.takes_images
+)
 RELUS: tuple[Kind, ...] = (
     fastnn.Relu,
     fastnn.LeakyRelu,

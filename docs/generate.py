@@ -15,7 +15,7 @@ from dataclasses import fields
 from typing import Any
 
 from fastnn.operations import ACTIVATIONS, LAYERS, LOSSES, OPTIMIZERS, UPDATES
-from fastnn.reference import losses, units, updates
+from fastnn.reference import images, losses, units, updates
 
 ROOT = pathlib.Path(__file__).parents[1]
 SECTION = re.compile(r"(?<=# <generated: python -m docs.generate>\n)(.*?)(?=# </generated>)", re.DOTALL)
@@ -222,7 +222,8 @@ def table_rows() -> dict[str, str]:
 
 def oracles() -> str:
     """The functions of fastnn.reference that an operation adds."""
-    endings = {losses: tuple(losses.LOSSES), units: ("_forward", "_backward"), updates: ("_update",)}
+    ends_of_layers = ("_forward", "_backward")
+    endings = {losses: tuple(losses.LOSSES), units: ends_of_layers, images: ends_of_layers, updates: ("_update",)}
     return exported(
         (f".{module.__name__.rpartition('.')[2]}", name)
         for module, ends in endings.items()

@@ -87,6 +87,7 @@ from fastnn.functional.updates import rmsprop_update as rmsprop_update
 from fastnn.functional.updates import sgd_update as sgd_update
 from fastnn.layers import Affine as Affine
 from fastnn.layers import BatchNorm as BatchNorm
+from fastnn.layers import Conv2d as Conv2d
 from fastnn.layers import Dropout as Dropout
 from fastnn.layers import Elu as Elu
 from fastnn.layers import Flatten as Flatten

@@ -83,4 +83,6 @@ COMPILERS = {
     "kernels.reductions": {"numba", "llvmlite"},
     "kernels.simd": {"numba", "llvmlite"},
     "kernels.tiles": {"numba", "llvmlite"},
+    "kernels.loops": {"numba", "llvmlite"},
+    "kernels.correlations": {"numba", "llvmlite"},
 }

@@ -62,7 +62,7 @@ def results_of_operations(dtype: Any) -> Iterator[tuple[str, Any]]:
             yield f"{name} {shape}", [one for one in found if one is not None]
 
 
-ELEMENTWISE = [kind for kind in operations.LAYERS.values() if kind not in (Affine, fastnn.Flatten, fastnn.Softmax)]
+ELEMENTWISE = [kind for kind in shapes.LAYERS_OF_ROWS if kind not in (Affine, fastnn.Flatten, fastnn.Softmax)]
 
 
 def results_of_losses(dtype: Any) -> Iterator[tuple[str, Any]]:
@@ -123,6 +123,17 @@ def results_of_layers(dtype: Any) -> Iterator[tuple[str, Any]]:
     yield "a layer by columns", [net.predict(x[:9]), net.step(x, t, fastnn.SGD(0.1)), *net.params.values()]
 
 
+def results_of_images(dtype: Any) -> Iterator[tuple[str, Any]]:
+    """Layers of images."""
+    x, t = shapes.numbers(1, 9, 3, 11, 13, dtype=dtype), np.arange(9) % K
+    for size, stride, padding in ((3, 1, 0), ((3, 2), 2, 1)):
+        layers = [fastnn.Conv2d(3, 7, size, stride, padding), fastnn.Relu(), fastnn.Conv2d(7, 30, 2), fastnn.Flatten()]
+        width = Network(layers, "mean_squared_error", input_shape=x.shape[1:]).outputs
+        net = Network([*layers, Affine(width, K)], rng=0, dtype=dtype, input_shape=x.shape[1:])
+        net.fit(x, t, epochs=2, batch_size=4, rng=0, progress=False)
+        yield f"Conv2d {size}", [*net.params.values(), net.predict(x), *net.numerical_gradient(x[:2], t[:2]).values()]
+
+
 def results_of_others(dtype: Any) -> Iterator[tuple[str, Any]]:
     """What few programs ask for."""
     x, t = shapes.numbers(1, N, D, dtype=dtype), shapes.targets("labels", N, K, dtype)
@@ -159,7 +170,13 @@ def main() -> None:
     note_kernels()
     hashes = {}
     for dtype in DTYPES:
-        for results in (results_of_operations, results_of_losses, results_of_layers, results_of_others):
+        for results in (
+            results_of_operations,
+            results_of_losses,
+            results_of_layers,
+            results_of_images,
+            results_of_others,
+        ):
             for number, (name, arrays) in enumerate(results(dtype)):
                 data = b"".join(shapes.bits(tuple(arrays)))
                 hashes[f"{np.dtype(dtype)} {number} {name}"] = hashlib.sha256(data).hexdigest()[:16]

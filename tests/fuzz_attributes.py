@@ -24,8 +24,8 @@ import fastnn
 from fastnn import datasets, losses, models, optimizers
 from fastnn.engine import threads
 from fastnn.kernels.compile import JIT_DISABLED
-from fastnn.layers import LAYERS
 from tests.fuzz_values import Mood, UsersError, other, other_generator
+from tests.shapes import LAYERS_OF_ROWS
 
 CLEAN = (TypeError, ValueError, AttributeError, LookupError, OSError, MemoryError, UsersError)
 # The errors that Python, NumPy and pickle raise themselves.
@@ -103,9 +103,7 @@ class Program:
         for _ in range(draw.randint(0, 2)):
             layers.append(self.perhaps(fastnn.Affine, "layers")(width, self.value(4)))
             width = 4
-            layers += [
-                self.perhaps(kind, "layers")() for kind in draw.sample(list(LAYERS.values())[1:], draw.randint(0, 2))
-            ]
+            layers += [self.perhaps(kind, "layers")() for kind in draw.sample(LAYERS_OF_ROWS[1:], draw.randint(0, 2))]
         layers.append(fastnn.Affine(width, OUTPUTS))
         loss = self.perhaps(draw.choice([*losses.LOSSES.values()][:8]), "loss")()
         settings: dict[str, Any] = {

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from fastnn import reference
 from fastnn.kernels.compile import JIT_DISABLED
-from fastnn.operations import ACTIVATIONS, LOSSES, UPDATES
+from fastnn.operations import ACTIVATIONS, LAYERS, LOSSES, UPDATES
 from fastnn.operations.losses.base import SHARES, SIGNS
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -52,6 +52,8 @@ def special_numbers(seed: int, *shape: int, dtype: FloatType = np.float64) -> Ar
         rows[i, (seed + i) % rows.shape[1]] = value
     return array
 
+
+LAYERS_OF_ROWS = [kind for kind in LAYERS.values() if not kind.takes_images]
 
 Numbers: TypeAlias = Callable[..., Array]
 

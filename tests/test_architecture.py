@@ -160,10 +160,10 @@ def test_one_module_asks_numba_to_compile() -> None:
     assert named == {"kernels.compile"}
 
 
-def test_twelve_modules_write_llvm_code() -> None:
+def test_few_modules_write_llvm_code() -> None:
     found = {name for name, file in MODULES.items() if "llvmlite.ir" in dict(imports(file))}
-    names = "additions addresses caches lists objects openmp outer pipelines reductions simd tiles transposes"
-    assert found == {f"kernels.{name}" for name in names.split()}
+    some = "additions addresses caches correlations lists loops objects openmp outer pipelines reductions simd tiles"
+    assert found == {f"kernels.{name}" for name in [*some.split(), "transposes"]}
 
 
 def test_no_code_is_made_from_text() -> None:

@@ -14,10 +14,10 @@ import fastnn
 from fastnn.command import fitting, outputs, specs, training_data
 from fastnn.command.cli import main
 from fastnn.kernels.compile import JIT_DISABLED
-from fastnn.layers import LAYERS
 from fastnn.losses import LOSSES
 from fastnn.optimizers import OPTIMIZER_CLASSES
 from tests.commands import Output, assert_error, printed_json
+from tests.shapes import LAYERS_OF_ROWS
 from tests.test_cli_tables import SHORT, in_a_folder, iris, predicted
 
 __all__ = ["in_a_folder", "iris"]  # fixtures
@@ -58,10 +58,10 @@ def test_every_optimizer_with_its_numbers(iris: pd.DataFrame) -> None:
 def test_every_layer_is_known() -> None:
     text = ", ".join(
         f"{getattr(kind, 'activation', '') or module(kind)}{' 7' if kind.__name__ == 'Affine' else ''}"
-        for kind in LAYERS.values()
+        for kind in LAYERS_OF_ROWS
     )
     found = specs.layers("--layers", text, 5)
-    assert {type(layer).__name__ for layer in found} == set(LAYERS)
+    assert {type(layer).__name__ for layer in found} == {kind.__name__ for kind in LAYERS_OF_ROWS}
     made = specs.layers("--layers", "affine 100, batch_norm, relu, dropout 0.2, affine 50 init=he, tanh", 5)
     expected = [fastnn.Affine(5, 100), fastnn.BatchNorm(), fastnn.Relu(), fastnn.Dropout(0.2)]
     assert made == [*expected, fastnn.Affine(100, 50, "he"), fastnn.Tanh()]

@@ -12,19 +12,21 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import SGD, AdamW, Affine, Elu, LeakyRelu, Momentum, Network, Relu, Sigmoid, Softmax, Tanh
+from fastnn import SGD, AdamW, Affine, Conv2d, Elu, LeakyRelu, Momentum, Network, Relu, Sigmoid, Softmax, Tanh
 from fastnn.layers import LAYERS, Activation, Layer
 from fastnn.losses import LOSSES
 from fastnn.operations import ACTIVATIONS, UPDATES, initializers
 from fastnn.optimizers import OPTIMIZERS, Optimizer
-from tests.shapes import OTHER_OPTIONS
+from tests.shapes import LAYERS_OF_ROWS, OTHER_OPTIONS
 from tests.tolerances import assert_close
 
 DESCRIPTIONS: list[Layer | Optimizer] = [
     Affine(4, 3),
     Affine(4, 3, "he"),
     Affine(4, 3, 0.01),
-    *(cls() for cls in LAYERS.values() if cls is not Affine),
+    *(cls() for cls in LAYERS_OF_ROWS if cls is not Affine),
+    Conv2d(3, 4, 5),
+    Conv2d(3, 4, (5, 3), stride=2, padding=1, init=0.1),
     LeakyRelu(0.5),
     Elu(alpha=2.0),
     fastnn.Step(1.0),
@@ -113,7 +115,7 @@ def test_initial_weights() -> None:
     assert (net.params["W1"] == before).all()
 
 
-@pytest.mark.parametrize("follows", [cls() for cls in LAYERS.values() if cls is not Affine], ids=str)
+@pytest.mark.parametrize("follows", [cls() for cls in LAYERS_OF_ROWS if cls is not Affine], ids=str)
 def test_default_initializer(follows: Layer) -> None:
     """It is He's before an activation of the ReLU family, else, and for the last layer, Xavier's."""
     family = ("Relu", "LeakyRelu", "PRelu", "Elu", "Gelu", "Silu", "Softplus")
@@ -125,7 +127,7 @@ def test_default_initializer(follows: Layer) -> None:
         assert p.tobytes() == explicit.params[name].tobytes()
 
 
-@pytest.mark.parametrize("kind", LAYERS.values(), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", LAYERS_OF_ROWS, ids=lambda kind: kind.__name__)
 def test_every_parameter_and_statistic_begins(kind: Any) -> None:
     layer = Affine(5, 4) if kind is Affine else kind()
     begins = layer.beginnings("he", np.random.default_rng(0))

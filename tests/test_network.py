@@ -22,7 +22,7 @@ from fastnn.kernels.cache import is_told_by_files
 from fastnn.kernels.compile import ENTRIES, JIT_DISABLED
 from fastnn.kernels.doors import Door
 from fastnn.kernels.units import UNITS
-from fastnn.layers import LAYERS, Layer
+from fastnn.layers import Layer
 from tests import shapes
 from tests.crossings import crossed
 from tests.tolerances import assert_close
@@ -285,7 +285,7 @@ def use(net: Network, rows: int) -> None:
 @needs_compiler
 @crossed(
     4,
-    layer=[cls() for cls in LAYERS.values() if cls is not Affine],
+    layer=[cls() for cls in shapes.LAYERS_OF_ROWS if cls is not Affine],
     dtype=["float32", "float64"],
     loss=["softmax_cross_entropy", "mean_squared_error"],
     size=[(5, 3), (700, 64)],  # widths and rows of serial and of parallel steps

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.layers import LAYERS, Affine, Elu, Layer, LeakyRelu
+from fastnn.layers import Affine, Elu, Layer, LeakyRelu
 from fastnn.network.network import Network
 from fastnn.operations import LOSSES
 from fastnn.optimizers import OPTIMIZERS, Momentum, Optimizer
+from tests import shapes
 from tests.crossings import crossed
 from tests.model_files import HEADER, PARAMETERS, STATE, batch, bits, members, small_network, whole
 from tests.tolerances import assert_close
@@ -27,7 +28,8 @@ LOSSES_OF_FORMAT_2 = [1.1583188981515788, 1.2065149598204388]
 # ---- the same network comes back
 
 EXAMPLES = [
-    {LeakyRelu: LeakyRelu(0.3), Elu: Elu(0.7), Affine: Affine(4, 4, "zeros")}.get(k) or k() for k in LAYERS.values()
+    {LeakyRelu: LeakyRelu(0.3), Elu: Elu(0.7), Affine: Affine(4, 4, "zeros")}.get(k) or k()
+    for k in shapes.LAYERS_OF_ROWS
 ]
 
 
@@ -50,7 +52,7 @@ def test_round_trip_keeps_every_bit(layer: Layer, loss: Any, dtype: str, path: p
 
 
 def test_every_layer_is_an_example() -> None:
-    assert {type(layer) for layer in EXAMPLES} == set(LAYERS.values())
+    assert {type(layer) for layer in EXAMPLES} == set(shapes.LAYERS_OF_ROWS)
 
 
 @pytest.mark.parametrize("optimizer", [None, *(kind() for kind in OPTIMIZERS.values())], ids=str)

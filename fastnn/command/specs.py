@@ -115,7 +115,8 @@ def layers(option: str, text: str, inputs: int) -> list[Any]:
     from fastnn.gate.checks import choice
     from fastnn.operations import LAYERS, name_of
 
-    kinds: dict[str, Any] = {getattr(kind, "activation", "") or name_of(kind): kind for kind in LAYERS.values()}
+    of_rows = [kind for kind in LAYERS.values() if not kind.takes_images]
+    kinds: dict[str, Any] = {getattr(kind, "activation", "") or name_of(kind): kind for kind in of_rows}
     found: list[Any] = []
     shape: tuple[int, ...] = (inputs,)
     for part in text.split(","):

@@ -3,8 +3,6 @@
 Numba's own compilation of these loops, once for each shape of tile, took a tenth of the time to a first training step.
 """
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from numba import types
 from numba.core import cgutils
 
 from fastnn.kernels import processor, simd
+from fastnn.kernels.loops import INDEX, Builder, internal_function
 
 # Tiles are two vectors wide and have as many rows as the registers hold: rows x vectors accumulators, the vectors of
 # the right operand, and one for the left element. Wider tiles of fewer rows read the right operand from the
@@ -24,51 +23,27 @@ FEW_ROWS = 4
 ROW_VECTORS = 4  # of tiles of one or two rows
 # The heights of the tiles of each width in vectors, in the order in which they take the rows.
 _HEIGHTS = {1: (ROWS, FEW_ROWS, 1), 2: (ROWS, *((8,) if ROWS > 8 else ()), FEW_ROWS, 2, 1), ROW_VECTORS: (2, 1)}
-_INDEX = ir.IntType(64)
+# Filters of an image are few: 6 of them, or what is left of 30 by 12, would be two tiles.
+_HEIGHTS_BY_TABLE = {
+    width: (*heights[:2], 6, *heights[2:]) if ROWS > 8 and width == 2 else heights
+    for width, heights in _HEIGHTS.items()
+}
 _BOOL = ir.IntType(1)
 
 
-class _Tile:
+class _Tile(Builder):
     """A function in the making, which computes the rows of a panel in tiles of one height."""
 
     def __init__(self, function: Any, height: int, vector: Any, vectors: int) -> None:
         (self.left, self.left_row, self.left_step, self.right, self.right_step, self.chain, self.depth,
          self.initial, self.initial_row, self.has_initial, self.out, self.out_row, self.count, self.resume, self.tiles,
-         ) = function.args  # fmt: skip
-        self.builder = ir.IRBuilder(function.append_basic_block("entry"))
-        self.height, self.vector, self.vectors = height, vector, vectors
-        self.size = 4 if isinstance(vector.element, ir.FloatType) else 8
+         *table) = function.args  # fmt: skip
+        super().__init__(function, vector)
+        self.height, self.vectors = height, vectors
+        self.table = table[0] if table else None  # of the places of the right operand's rows
         self.mask = simd.first_lanes(self.builder, vector, self.count)
         self.zero = ir.Constant(vector, None)
         self.sums = [[self.variable(self.zero) for _ in range(vectors)] for _ in range(height)]
-
-    def variable(self, value: Any) -> Any:
-        return cgutils.alloca_once_value(self.builder, value)
-
-    def number(self, value: int) -> Any:
-        return ir.Constant(_INDEX, value)
-
-    def least(self, a: Any, b: Any) -> Any:
-        return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
-
-    def add_to(self, variable: Any, step: Any) -> None:
-        self.builder.store(self.builder.add(self.builder.load(variable), step), variable)
-
-    @contextlib.contextmanager
-    def while_below(self, bound: Any, variable: Any) -> Iterator[None]:
-        """Build a loop around the body of the `with`, which runs while the variable is below the bound.
-
-        The number of steps must be one that LLVM cannot tell: it would unroll the loop, and compile half as long again.
-        """
-        builder = self.builder
-        head, body, end = (builder.append_basic_block(name) for name in ("head", "body", "end"))
-        builder.branch(head)
-        builder.position_at_end(head)
-        builder.cbranch(builder.icmp_signed("<", builder.load(variable), bound), body, end)
-        builder.position_at_end(body)
-        yield
-        builder.branch(head)
-        builder.position_at_end(end)
 
     def row(self, pointer: Any) -> list[Any]:
         """Read adjacent vectors; only the first `count` elements of the last one."""
@@ -82,7 +57,10 @@ class _Tile:
     def multiply_add(self, at_left: Any, at_right: Any) -> None:
         """Build one step in depth: sums[r] = fma(left[r], right, sums[r])."""
         builder = self.builder
-        values = self.row(builder.gep(self.right, [builder.load(at_right)]))
+        place = builder.load(at_right)
+        if self.table is not None:
+            place = builder.load(builder.gep(self.table, [place]))
+        values = self.row(builder.gep(self.right, [place]))
         pointer = builder.gep(self.left, [builder.load(at_left)])
         for r, sums in enumerate(self.sums):
             pointer = builder.gep(pointer, [self.left_row]) if r else pointer
@@ -141,25 +119,22 @@ class _Tile:
         builder.ret_void()
 
 
-def _tile_function(module: Any, vector: Any, height: int, vectors: int) -> Any:
+def _tile_function(module: Any, vector: Any, height: int, vectors: int, by_table: bool) -> Any:
     """The function of a module that computes rows of a panel in tiles of this shape."""
-    name = f"fastnn.tile.{vector.element}.{height}.{vectors}"
+    name = f"fastnn.tile.{vector.element}.{height}.{vectors}{'.table' if by_table else ''}"
     if name in module.globals:
         return module.globals[name]
     pointer = vector.element.as_pointer()
-    arguments = [pointer, *[_INDEX] * 2, pointer, *[_INDEX] * 3, pointer, _INDEX, _BOOL, pointer, *[_INDEX] * 2]
-    arguments += [_BOOL, _INDEX]
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
-    function.linkage = "internal"
-    function.attributes.add("nounwind")
-    function.attributes.add("optsize")  # it compiles in 0.05 s instead of 0.1, and runs as fast
+    arguments = [pointer, *[INDEX] * 2, pointer, *[INDEX] * 3, pointer, INDEX, _BOOL, pointer, *[INDEX] * 2]
+    arguments += [_BOOL, INDEX, *[INDEX.as_pointer()] * by_table]
+    function = internal_function(module, name, arguments)
     _Tile(function, height, vector, vectors).build()
     return function
 
 
-def _lower_panel(
-    context: Any, vectors: Any, depth: Any, left: Any, right: Any, initial: Any, out: Any, rows: Any
-) -> Any:
+def _lowered(heights_of: Any, *kinds: Any) -> Any:
+    """The typing of a panel; kinds: of its arguments, the eighth of which, if any, is a table."""
+
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         operands = [cgutils.unpack_tuple(builder, args[i], len(signature.args[i])) for i in range(2, 6)]
         arrays = [
@@ -170,7 +145,9 @@ def _lower_panel(
         _, _, right_step, chain = operands[1]
         _, _, initial_row, has_initial = operands[2]
         _, _, out_row, count, resume = operands[3]
-        vector = context.get_value_type(simd.Vector(left[0].dtype))
+        vector = context.get_value_type(simd.Vector(signature.args[2][0].dtype))
+        zero = ir.Constant(INDEX, 0)
+        table = [simd.pointer_to(context, builder, kind, args[7], zero) for kind in signature.args[7:]]
 
         def tiles(height: int, width: int, done: Any, number: Any) -> None:
             """Call the function for `number` tiles below the rows that are done."""
@@ -179,24 +156,29 @@ def _lower_panel(
                 for pointer, step in ((arrays[0], left_row), (arrays[2], initial_row), (arrays[3], out_row))
             )
             of_right = [arrays[1], right_step, chain, args[1], at_initial, initial_row, has_initial]
-            function = _tile_function(builder.module, vector, height, width)
-            builder.call(function, [at_left, left_row, left_step, *of_right, at_out, out_row, count, resume, number])
+            of_out = [at_out, out_row, count, resume]
+            function = _tile_function(builder.module, vector, height, width, bool(table))
+            builder.call(function, [at_left, left_row, left_step, *of_right, *of_out, number, *table])
 
-        for width, heights in _HEIGHTS.items():
-            with builder.if_then(builder.icmp_signed("==", args[0], ir.Constant(_INDEX, width))):
-                done: Any = ir.Constant(_INDEX, 0)
+        for width, heights in heights_of.items():
+            with builder.if_then(builder.icmp_signed("==", args[0], ir.Constant(INDEX, width))):
+                done: Any = ir.Constant(INDEX, 0)
                 for height in heights:
-                    step = ir.Constant(_INDEX, height)
+                    step = ir.Constant(INDEX, height)
                     number = builder.sdiv(builder.sub(args[6], done), step)
-                    with builder.if_then(builder.icmp_signed(">", number, ir.Constant(_INDEX, 0))):
+                    with builder.if_then(builder.icmp_signed(">", number, ir.Constant(INDEX, 0))):
                         tiles(height, width, done, number)
                     done = builder.add(done, builder.mul(number, step))
         return context.get_dummy_value()
 
-    return types.void(vectors, depth, left, right, initial, out, rows), codegen
+    return types.void(*kinds), codegen
 
 
-@simd.lowered(_lower_panel)
+@simd.lowered(
+    lambda context, vectors, depth, left, right, initial, out, rows: _lowered(
+        _HEIGHTS, vectors, depth, left, right, initial, out, rows
+    )
+)
 def panel(vectors: int, depth: int, left: Any, right: Any, initial: Any, out: Any, rows: int) -> None:
     """Compute all rows of one panel of 1, 2 or 4 vectors, the last of which is for fewer than FEW_ROWS rows.
 
@@ -223,3 +205,18 @@ def panel(vectors: int, depth: int, left: Any, right: Any, initial: Any, out: An
             )
         result[places] = result[places] + total if adds else total
         total, adds = np.zeros_like(total), True
+
+
+@simd.lowered(
+    lambda context, vectors, depth, left, right, initial, out, rows, table: _lowered(
+        _HEIGHTS_BY_TABLE, vectors, depth, left, right, initial, out, rows, table
+    )
+)
+def panel_by_table(
+    vectors: int, depth: int, left: Any, right: Any, initial: Any, out: Any, rows: int, table: Any
+) -> None:
+    """As `panel`, but step k in depth reads the right operand from table[k] on, of integers; its own step is 1."""
+    right_array, right_start, _, chain = right
+    columns = np.arange((vectors - 1) * simd.lanes(right_array) + out[3])
+    copied = right_array.reshape(-1)[right_start + table[:depth, None] + columns]
+    panel(vectors, depth, left, (copied.reshape(-1), 0, columns.size, chain), initial, out, rows)

@@ -92,6 +92,7 @@ class Layer:
     units: ClassVar[Units]
     link: ClassVar[Link] = Passes()  # its part in a check of gradients
     is_view: ClassVar[bool] = False  # whether its outputs are its inputs in another shape; then it has no units
+    takes_images: ClassVar[bool] = False  # whether it takes images (channels, height, width) alone
     takes_elements: ClassVar[bool] = False  # whether each output comes from one input alone
     spreads_by_prepared: ClassVar[bool] = False  # whether PREPARED is d outputs / d inputs, (outputs, inputs)
     is_homogeneous: ClassVar[bool] = False  # whether f(c x) = c f(x) for c > 0: linear on either side of 0

@@ -24,9 +24,14 @@ def check(name: str, value: Any) -> str | float:
     return arrays.real(name, value, minimum=0.0)
 
 
-def weights(initializer: str | float, inputs: int, outputs: int, rng: np.random.Generator) -> arrays.Array:
-    """Normally distributed weights (inputs, outputs) in float64: the same draws for either dtype of the network."""
+def weights(
+    initializer: str | float, inputs: int, outputs: int, rng: np.random.Generator, shape: tuple[int, ...] | None = None
+) -> arrays.Array:
+    """Normally distributed weights in float64: the same draws for either dtype of the network.
+
+    inputs, outputs: how many numbers meet at a unit, forward and backward; also the shape, unless it is given.
+    """
     scale = SCALES[initializer](inputs, outputs) if isinstance(initializer, str) else initializer
-    shape = (inputs, outputs)
+    shape = (inputs, outputs) if shape is None else shape
     drawn = arrays.floats(f"rng.standard_normal({shape})", rng.standard_normal(shape), shape, dtype="float64")
     return scale * drawn

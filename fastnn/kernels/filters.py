@@ -1,0 +1,331 @@
+"""Convolution of images by filters: forward, backward, and the gradient of the filters.
+
+The *places* of an output are its pixels in the layout of the image, one row every `line` elements; the last
+`line - columns` of each row are computed and thrown away, or their gradients are 0. Weight k = (c, a, b) of a filter
+meets at place p the element p + offset[k] of the image. So the windows of an image are never written out:
+
+- forward, y[f, p] = the sum of W[f, k] x[p + offset[k]] over k: a tile's columns are places, its depth the weights;
+- backward, dx[c, p + offset[k]] += the sum of W[f, k] dy[f, p] over f, for the weights (a, b) one after the other;
+- gradient, dW[f, k] = the sum of dy[f, p] x[p + offset[k]] over p and the images: correlations.py.
+
+An image with padding, or for a stride s above 1, is first copied into planes: for each channel and each pair of
+remainders of row and column by s one, in which the windows of neighbours lie one element apart.
+
+Each element of a result is computed from one sample, or in the order of the samples, in steps that do not depend on the
+number of threads: the same bits. Images (N, C, H, W) are matrices (N, C H W) here, filters (F, C, height, width)
+matrices (F, C height width).
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastnn.kernels import simd
+from fastnn.kernels.compile import apart, kernel
+from fastnn.kernels.copies import rest_of
+from fastnn.kernels.correlations import HEIGHTS, TAPS, correlate, height_of, sum_of_lanes
+from fastnn.kernels.matmul import CHAIN, chain_of
+from fastnn.kernels.processor import VECTOR_BYTES
+from fastnn.kernels.tiles import FEW_ROWS, MAX_VECTORS, ROW_VECTORS, panel_by_table
+from fastnn.kernels.views import elements, part, vector_at
+
+# Elements of the gradients that a tile of the filters' gradient reads at once, which the first-level cache keeps.
+AT_ONCE = 4096
+
+
+class Convolution(NamedTuple):
+    """The sizes of a convolution: of images, filters, outputs, and of the layout of places."""
+
+    channels: Any
+    height: Any
+    width: Any
+    filters: Any
+    tall: Any  # rows and columns of a filter
+    wide: Any
+    stride: Any
+    padding: Any
+    rows: Any  # of an output
+    columns: Any
+    line: Any  # elements from one row of places to the next
+    plane: Any  # elements of a plane
+    planes: Any  # of each channel
+    places: Any
+    depth: Any  # weights of a filter
+    is_copied: Any  # whether images are copied into planes; else they are planes
+
+
+def sizes_of(image: Any, filters: int, size: Any, stride: int, padding: int) -> Any:
+    """The sizes for images (channels, height, width) and filters of `size` rows and columns, at least one window."""
+    (channels, height, width), (tall, wide) = image, size
+    rows, columns = (height + 2 * padding - tall) // stride + 1, (width + 2 * padding - wide) // stride + 1
+    is_copied = stride != 1 or padding != 0
+    line = columns + (wide - 1) // stride if is_copied else width
+    plane = line * (rows + (tall - 1) // stride) if is_copied else height * width
+    given = channels, height, width, filters, tall, wide, stride, padding, rows, columns
+    places, depth = (rows - 1) * line + columns, channels * tall * wide
+    return Convolution(*given, line, plane, stride * stride, places, depth, is_copied)
+
+
+convolution_of = kernel(sizes_of)
+
+
+def _whole(count: int) -> int:
+    """So many elements in whole lines of the cache, so that whatever follows them is aligned, too."""
+    return -(-count // 16) * 16
+
+
+def scratch_size(c: Convolution, backward: bool) -> int:
+    """Elements of scratch, of either dtype; backward: also for the passes backward."""
+    lanes, image = VECTOR_BYTES // 4, c.channels * c.planes * c.plane if c.is_copied else 0
+    gradients = c.filters * c.places
+    forward = 2 * c.depth + c.filters * ROW_VECTORS * lanes + image + gradients
+    if not backward:
+        return _whole(forward)
+    taps = -(-c.depth // TAPS) * TAPS
+    of_filters = 2 * taps + 2 * c.filters * c.depth + c.filters * taps * lanes
+    return _whole(
+        max(forward, 2 * c.filters + image + gradients, of_filters + _images_at_once(c) * (image + gradients))
+    )
+
+
+def _images_at_once(c: Convolution) -> int:
+    """How many images the gradient of the filters takes together."""
+    return max(1, AT_ONCE // (HEIGHTS[0] * c.places))
+
+
+_images = kernel(_images_at_once)
+
+
+@kernel
+def _offset(c: Convolution, k: int) -> int:
+    """The distance of the element that weight k meets at place 0 from the image's start."""
+    channel, a, b = k // (c.tall * c.wide), k // c.wide % c.tall, k % c.wide
+    plane = (channel * c.stride + a % c.stride) * c.stride + b % c.stride
+    return plane * c.plane + a // c.stride * c.line + b // c.stride
+
+
+@kernel
+def _integers(scratch: Any, start: int, count: int) -> Any:
+    """A vector of integers in scratch."""
+    return vector_at(scratch.ctypes.data + start * scratch.itemsize, count, np.intp(0))
+
+
+@kernel
+def _copy_rows(source: Any, step: int, target: Any, target_step: int, rows: int, columns: int) -> None:
+    """Copy `columns` elements of rows that are `step` apart to rows that are `target_step` apart, and nothing else."""
+    one, lanes = simd.zero_tile(source, 1, 1), simd.lanes(source)
+    for i in range(rows):
+        for j in range(0, columns, lanes):
+            count = min(lanes, columns - j)
+            simd.store_tile(simd.load_tile(one, source, i * step + j, 0, count), target, i * target_step + j, 0, count)
+
+
+@kernel
+def _copy_planes(image: Any, c: Convolution, planes: Any, back: bool) -> None:
+    """Copy the elements of an image to its planes, in which there is 0 elsewhere; back: planes to the image."""
+    s, lines = c.stride, c.plane // c.line
+    for number in range(c.channels * c.planes):
+        channel, a, b = number // c.planes, number // s % s - c.padding, number % s - c.padding
+        first = max(0, (s - 1 - b) // s)
+        count = min(c.line, (c.width - 1 - b) // s + 1) - first
+        for i in range(lines):
+            row = i * s + a
+            if row < 0 or row >= c.height:
+                continue
+            start = (channel * c.height + row) * c.width + first * s + b
+            place = number * c.plane + i * c.line + first
+            if s == 1 and back:
+                _copy_rows(rest_of(planes, place), 0, rest_of(image, start), 0, 1, count)
+            elif s == 1:
+                _copy_rows(rest_of(image, start), 0, rest_of(planes, place), 0, 1, count)
+            elif back:
+                for j in range(count):
+                    image[start + j * s] = planes[place + j]
+            else:
+                for j in range(count):
+                    planes[place + j] = image[start + j * s]
+
+
+@kernel
+def _fill(vector: Any, value: Any) -> None:
+    """Set all elements to a value."""
+    for i in range(vector.size):
+        vector[i] = value
+
+
+@kernel
+def _vectors(left: int, rows: int) -> int:
+    """How many vectors of places the next panel takes: few rows, with few chains of sums, take more."""
+    return ROW_VECTORS if left >= ROW_VECTORS and rows < FEW_ROWS else min(left, MAX_VECTORS)
+
+
+@apart
+def _multiply(left: Any, right: Any, offsets: Any, initial: Any, out: Any, size: Any) -> None:
+    """out[i, p] = initial[i] + the sum of left[i, k] right[p + offsets[k]] over k, for all places p, in panels.
+
+    left: (array, start, step between rows, step in depth); right: (array, start); initial: (array, step between rows,
+    whether there is any); out: (array, start, step between rows, whether to add); size: (rows, places, depth).
+    """
+    array, first = right
+    numbers, row, has_initial = initial
+    target, start, step, adds = out
+    rows, places, depth = size
+    lanes, j, zero, unit, chain = simd.lanes(array), np.intp(0), np.intp(0), np.intp(1), chain_of(depth)
+    while j < places:
+        vectors = _vectors((places - j + lanes - 1) // lanes, rows)
+        width = min(vectors * lanes, places - j)
+        place = (target, start + j, step, width - (vectors - 1) * lanes, adds)
+        beginning = (numbers, zero, row, has_initial)
+        panel_by_table(vectors, depth, left, (array, first + j, unit, chain), beginning, place, rows, offsets)
+        j += width
+
+
+@kernel
+def convolve(images: Any, filters: Any, bias: Any, c: Convolution, scratch: Any, y: Any) -> None:
+    """y[n, f] = filters[f] * images[n] + bias[f]; y is overwritten. scratch: see scratch_size."""
+    lanes, zero, unit = simd.lanes(y), np.intp(0), np.intp(1)
+    offsets, step = _integers(scratch, 0, c.depth), ROW_VECTORS * lanes
+    beginnings = part(scratch, 2 * c.depth, c.filters * step)
+    memory = rest_of(scratch, 2 * c.depth + c.filters * step)
+    planes = part(memory, 0, c.channels * c.planes * c.plane if c.is_copied else 0)
+    sums = part(memory, planes.size, c.filters * c.places)
+    for k in range(c.depth):
+        offsets[k] = _offset(c, k)
+    for f in range(c.filters):
+        _fill(part(beginnings, f * step, step), bias[f])
+    _fill(planes, y.dtype.type(0.0))
+    left, initial = (elements(filters), zero, c.depth, unit), (beginnings, step, True)
+    size, plane = (c.filters, c.places, c.depth), c.rows * c.columns
+    for n in range(images.shape[0]):
+        if c.is_copied:
+            _copy_planes(images[n], c, planes, False)
+        image = planes if c.is_copied else images[n]
+        is_direct = c.line == c.columns
+        target = y[n] if is_direct else sums
+        _multiply(left, (image, zero), offsets, initial, (target, zero, c.places, False), size)
+        for f in range(0 if is_direct else c.filters):
+            _copy_rows(
+                part(sums, f * c.places, c.places), c.line, rest_of(y[n], f * plane), c.columns, c.rows, c.columns
+            )
+
+
+@kernel
+def _spread_rows(dy: Any, c: Convolution, filters: int, target: Any) -> None:
+    """The gradients by some filters' outputs, row after row, at their places; the elements between are left alone."""
+    plane = c.rows * c.columns
+    for f in range(filters):
+        source, place = part(dy, f * plane, plane), part(target, f * c.places, c.places)
+        _copy_rows(source, c.columns, place, c.line, c.rows, c.columns)
+
+
+@kernel
+def convolve_backward(dy: Any, filters: Any, c: Convolution, scratch: Any, dx: Any) -> None:
+    """dx = the gradient by the images; overwritten, distinct from dy. scratch: see scratch_size."""
+    zero, nothing, size = np.intp(0), dx.dtype.type(0.0), c.channels * c.planes * c.plane
+    offsets, memory = _integers(scratch, 0, c.filters), rest_of(scratch, 2 * c.filters)
+    planes = part(memory, 0, size if c.is_copied else 0)
+    gradients = part(memory, planes.size, c.filters * c.places)
+    for f in range(c.filters):
+        offsets[f] = f * c.places
+    _fill(gradients, nothing)
+    weights, step = elements(filters), np.intp(c.tall * c.wide)
+    for n in range(dy.shape[0]):
+        _fill(dx[n], nothing)
+        _fill(planes, nothing)
+        _spread_rows(dy[n], c, c.filters, gradients)
+        target = planes if c.is_copied else dx[n]
+        for k in range(c.tall * c.wide):
+            left, out = (weights, k, step, c.depth), (target, _offset(c, k), c.planes * c.plane, True)
+            beginning = (gradients, zero, False)
+            _multiply(left, (gradients, zero), offsets, beginning, out, (c.channels, c.places, c.filters))
+        if c.is_copied:
+            _copy_planes(dx[n], c, planes, True)
+
+
+@kernel
+def _add_sums(sums: Any, height: int, c: Convolution, k: int, totals: Any) -> None:
+    """Add the sums of one tile to the totals of `height` filters from weight k on."""
+    lanes = simd.lanes(sums)
+    for r in range(height):
+        for t in range(min(TAPS, c.depth - k)):
+            totals[r * c.depth + k + t] += sum_of_lanes(sums, (r * TAPS + t) * lanes)
+
+
+@apart
+def _correlate_all(images: Any, gradients: Any, c: Convolution, offsets: Any, count: int, sums: Any) -> None:
+    """Add to the sums of all tiles the products over the places of `count` images."""
+    x, image = images
+    dy, filters = gradients
+    lanes, f, at = simd.lanes(sums), 0, 0
+    while f < filters:
+        height = height_of(filters - f)
+        for k in range(0, offsets.size, TAPS):
+            some = (dy, f * c.places, c.places, filters * c.places)
+            correlate(height, some, (x, np.intp(0), image), (offsets, k), (count, c.places), sums, at)
+            at += height * TAPS * lanes
+        f += height
+
+
+@kernel
+def _settle(c: Convolution, filters: int, taps: int, sums: Any, totals: Any) -> None:
+    """Add the sums of all tiles to the totals, and begin them anew."""
+    lanes, f, at = simd.lanes(sums), 0, 0
+    while f < filters:
+        height = height_of(filters - f)
+        for k in range(0, taps, TAPS):
+            _add_sums(rest_of(sums, at), height, c, k, part(totals, f * c.depth, height * c.depth))
+            at += height * TAPS * lanes
+        f += height
+    _fill(sums, sums.dtype.type(0.0))
+
+
+@kernel
+def filters_gradient(images: Any, dy: Any, c: Convolution, first: int, scratch: Any, out: Any) -> None:
+    """out (filters, depth) = the gradient by the filters from `first` on, over all images. scratch: see scratch_size.
+
+    An element of a tile's vector is one chain over at most CHAIN steps; the chains are added in float64.
+    """
+    filters, taps, group, lanes = out.shape[0], (c.depth + TAPS - 1) // TAPS * TAPS, _images(c), simd.lanes(out)
+    size = c.channels * c.planes * c.plane
+    offsets = _integers(scratch, 0, taps)
+    totals = vector_at(scratch.ctypes.data + 2 * taps * scratch.itemsize, filters * c.depth, 0.0)
+    memory = rest_of(scratch, 2 * taps + 2 * filters * c.depth)
+    sums = part(memory, 0, filters * taps * lanes)
+    gradients = part(memory, sums.size, group * filters * c.places)
+    planes = part(memory, sums.size + gradients.size, group * size if c.is_copied else 0)
+    for k in range(taps):
+        offsets[k] = _offset(c, min(k, c.depth - 1))
+    _fill(totals, 0.0)
+    _fill(part(memory, 0, sums.size + gradients.size + planes.size), out.dtype.type(0.0))
+    steps, plane = 0, c.rows * c.columns
+    for n in range(0, images.shape[0], group):
+        count = min(group, images.shape[0] - n)
+        for i in range(count):
+            some = rest_of(dy[n + i], first * plane)
+            _spread_rows(some, c, filters, rest_of(gradients, i * filters * c.places))
+            if c.is_copied:
+                _copy_planes(images[n + i], c, part(planes, i * size, size), False)
+        source = planes if c.is_copied else rest_of(elements(images), n * size)
+        _correlate_all((source, size), (gradients, filters), c, offsets, count, sums)
+        steps += group * ((c.places + lanes - 1) // lanes)
+        if steps >= CHAIN or n + group >= images.shape[0]:
+            _settle(c, filters, taps, sums, totals)
+            steps = 0
+    result = elements(out)
+    for i in range(result.size):
+        result[i] = totals[i]
+
+
+@kernel
+def bias_gradient(dy: Any, c: Convolution, first: int, out: Any) -> None:
+    """out = the sums of dy over the images and the pixels, in float64, for the filters from `first` on."""
+    plane = c.rows * c.columns
+    eights = plane // 8 * 8
+    for f in range(out.size):
+        total = 0.0
+        for n in range(dy.shape[0]):
+            some = part(dy[n], (first + f) * plane, plane)
+            total += simd.sum_of_eighths(some, eights)
+            for i in range(eights, plane):
+                total += some[i]
+        out[f] = total

@@ -1,0 +1,81 @@
+"""Windows that slide over images (C, H, W): their sizes, and how many there are."""
+
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, NamedTuple
+
+from fastnn.gate import arrays, checks
+from fastnn.operations.base import Layer, Shape
+
+MOST = 2**20  # elements along one side
+
+
+def _size(given: Any) -> tuple[int, int]:
+    """The height and width of a window: of a number, both."""
+    sides = given if isinstance(given, tuple | list) else (given, given)
+    if len(sides) != 2:
+        raise ValueError(
+            f"kernel_size: expected a number, or a height and a width, got {checks.shown(given)}; pass 3 or (3, 3)"
+        )
+    height, width = (arrays.integer("kernel_size", side, 1, MOST) for side in sides)
+    return height, width
+
+
+class Window(NamedTuple):
+    """The size of a window, the step to the next one, and the rows and columns of 0 around an image."""
+
+    size: tuple[int, int]
+    stride: int
+    padding: int
+
+    @classmethod
+    def checked(cls, kernel_size: Any, stride: Any, padding: Any) -> "Window":
+        """A window with numbers as users give them."""
+        size = _size(kernel_size)
+        return cls(size, arrays.integer("stride", stride, 1, MOST), arrays.integer("padding", padding, 0, MOST))
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of a layer."""
+        height, width = self.size
+        return {"kernel_size": height if height == width else self.size, "stride": self.stride, "padding": self.padding}
+
+    def numbers(self) -> tuple[float, ...]:
+        """The numbers that a unit reads: height, width, stride and padding."""
+        return (float(self.size[0]), float(self.size[1]), float(self.stride), float(self.padding))
+
+    def outputs(self, layer: Layer, shape: Shape) -> tuple[int, int]:
+        """How many windows an image has, in rows and columns; refuses other shapes, and images without a window."""
+        if len(shape) != 3:
+            remedy = "give the network input_shape=(channels, height, width), and such images"
+            raise ValueError(f"expected images (channels, height, width) for {layer}, got the shape {shape}; {remedy}")
+        spaces = [side + 2 * self.padding - size for side, size in zip(shape[1:], self.size, strict=True)]
+        if min(spaces) < 0:
+            least = " x ".join(str(size - 2 * self.padding) for size in self.size)
+            remedy = "take a smaller kernel_size, or more padding"
+            raise ValueError(f"expected images of at least {least} pixels for {layer}, got the shape {shape}; {remedy}")
+        return spaces[0] // self.stride + 1, spaces[1] // self.stride + 1
+
+
+@dataclass(frozen=True)
+class WindowLayer(Layer):
+    """The base of layers with windows, which have the fields kernel_size, stride and padding."""
+
+    takes_images = True
+
+    def __str__(self) -> str:
+        values = [(one, getattr(self, one.name)) for one in fields(self)]
+        given = [repr(value) for one, value in values if one.default is MISSING]
+        given += [f"{one.name}={value!r}" for one, value in values if one.default not in (MISSING, value)]
+        return f"{type(self).__name__}({', '.join(given)})"
+
+    def check_window(self) -> None:
+        """Check the fields, and write them in one form."""
+        for name, value in self.window.fields().items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def window(self) -> Window:
+        """Its windows."""
+        return Window.checked(*(getattr(self, name) for name in ("kernel_size", "stride", "padding")))
+
+    def numbers(self) -> tuple[float, ...]:
+        return self.window.numbers()

@@ -1,0 +1,206 @@
+"""Conv2d: values and gradients, equal bits, files, numerical gradients, and what it refuses."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import SGD, Affine, Flatten, Momentum, Network, Relu, Sigmoid, reference
+from fastnn.layers import LAYERS
+from tests import shapes
+from tests.tolerances import assert_close
+
+Conv2d: Any = LAYERS["Conv2d"]  # untyped, as some arguments below are wrong
+# (channels, height, width), filters, kernel_size, stride, padding: below, at and above the sizes of tiles, with rests.
+SIZES: list[tuple[tuple[int, int, int], int, Any, int, int]] = [
+    ((1, 1, 1), 1, 1, 1, 0),
+    ((1, 5, 5), 1, 5, 1, 0),
+    ((2, 7, 9), 5, 3, 1, 1),
+    ((1, 28, 28), 6, 5, 1, 2),
+    ((3, 13, 11), 7, (3, 2), 2, 1),
+    ((6, 14, 14), 16, 5, 1, 0),
+    ((4, 9, 9), 3, (1, 3), 3, 0),
+    ((2, 5, 5), 13, 2, 3, 2),
+    ((5, 6, 6), 30, 1, 1, 0),
+    ((3, 8, 33), 4, (4, 7), 2, 3),
+    ((40, 4, 4), 25, 3, 1, 1),
+    ((17, 6, 5), 12, 5, 1, 2),
+]
+IDS = [f"{image}-{filters}-{size}-{stride}-{padding}" for image, filters, size, stride, padding in SIZES]
+
+
+def network(case: Any, dtype: Any, **options: Any) -> Network:
+    image, filters, size, stride, padding = case
+    layers = [Conv2d(image[0], filters, size, stride, padding), Flatten()]
+    net = Network(layers, "mean_squared_error", rng=0, dtype=dtype, input_shape=image, **options)
+    net.params["b1"][...] = shapes.numbers(5, filters)
+    return net
+
+
+def options_of(case: Any) -> dict[str, int]:
+    return {"stride": case[3], "padding": case[4]}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", SIZES, ids=IDS)
+def test_values_and_gradients(case: Any, dtype: str) -> None:
+    """Of several images, more than one group of the filters' gradient has, against NumPy in float64."""
+    net, rows = network(case, dtype), 7
+    x = shapes.numbers(1, rows, *case[0], dtype=dtype)
+    W, b = (net.params[name].astype(np.float64) for name in ("W1", "b1"))
+    expected = reference.conv2d_forward(x.astype(np.float64), W, b, **options_of(case))
+    found = net.predict(x)
+    assert_close(found, expected.reshape(rows, -1), dtype)
+    dy = shapes.numbers(2, *found.shape, dtype=dtype)
+    slopes = dy.astype(np.float64).reshape(expected.shape)
+    dx, dW, db = reference.conv2d_backward(slopes, x.astype(np.float64), W, **options_of(case))
+    gradients, by_x = net.backward(x, dy, need_dx=True)
+    for one, right in ((by_x, dx), (gradients["W1"], dW), (gradients["b1"], db)):
+        assert one.shape == right.shape
+        scale = np.abs(right).max() + 1.0  # sums of hundreds of terms that cancel
+        assert_close(one, right, dtype, atol=1e-6 * scale if dtype == "float32" else 1e-14 * scale)
+
+
+def test_reference_against_torch() -> None:
+    torch = pytest.importorskip("torch")
+    for case in SIZES:
+        image, filters, size, stride, padding = case
+        x, W = shapes.numbers(1, 3, *image), shapes.numbers(2, filters, image[0], *np.broadcast_to(size, 2))
+        b, made = shapes.numbers(3, filters), [torch.tensor(one, requires_grad=True) for one in (x, W)]
+        y = torch.nn.functional.conv2d(*made, torch.tensor(b), stride, padding)
+        assert_close(reference.conv2d_forward(x, W, b, **options_of(case)), y.detach().numpy(), "float64")
+        dy = shapes.numbers(4, *y.shape)
+        y.backward(torch.tensor(dy))
+        found = reference.conv2d_backward(dy, x, W, **options_of(case))
+        for one, right in zip(found, made, strict=False):
+            assert_close(one, right.grad.numpy(), "float64")
+        assert_close(found[2], dy.sum(axis=(0, 2, 3)), "float64")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", [SIZES[3], SIZES[4], SIZES[5]], ids=[IDS[3], IDS[4], IDS[5]])
+def test_equal_bits_on_any_number_of_threads(case: Any, dtype: str) -> None:
+    x, found = shapes.numbers(1, 37, *case[0], dtype=dtype), []
+    for n_threads in (1, 2, 3):
+        net = network(case, dtype, n_threads=n_threads)
+        t = shapes.numbers(3, 37, net.outputs, dtype=dtype)
+        net.fit(x, t, epochs=2, batch_size=16, optimizer=Momentum(0.01), rng=0, progress=False)
+        found.append((net.engine.values.tobytes(), net.predict(x).tobytes()))
+    assert found[0] == found[1] == found[2]
+
+
+def test_nan_and_infinity_reach_their_windows() -> None:
+    """NaN at a pixel reaches all windows that it is in, and no others."""
+    net = network(((1, 6, 6), 2, 3, 1, 0), "float64")
+    x = shapes.numbers(1, 1, 1, 6, 6)
+    x[0, 0, 2, 5] = np.nan
+    found = np.isnan(net.predict(x, check_finite=False).reshape(2, 4, 4))
+    expected = np.zeros((4, 4), bool)
+    expected[0:3, 3] = True
+    assert (found == expected).all()
+
+
+def two_layers(dtype: str = "float64", **options: Any) -> Network:
+    layers = [Conv2d(2, 3, 3, padding=1), Sigmoid(), Conv2d(3, 2, (2, 3), stride=2), Relu(), Flatten(), Affine(8, 3)]
+    return Network(layers, rng=0, dtype=dtype, input_shape=(2, 4, 6), **options)
+
+
+def plain_gradient(net: Network, x: Any, t: Any, h: float) -> dict[str, Any]:
+    """The textbook's loop over all parameters."""
+    return {name: fastnn.numerical_gradient(lambda _: net.loss(x, t), p, h=h) for name, p in net.params.items()}
+
+
+def test_numerical_gradient_and_check() -> None:
+    net, x, t = two_layers(), shapes.numbers(1, 4, 2, 4, 6), np.array([0, 2, 1, 1])
+    numerical, analytic = net.numerical_gradient(x, t), net.gradient(x, t)
+    for name, expected in plain_gradient(net, x, t, 1e-4).items():
+        assert_close(numerical[name], expected, "float64", rtol=0.0, atol=1e-11)  # the loop subtracts two losses
+        assert_close(analytic[name], numerical[name], "float64", rtol=0.0, atol=1e-8)  # truncation
+    assert fastnn.check_gradients(net, x, t).passed
+    assert fastnn.check_gradients(two_layers("float32"), x, t).passed
+
+
+def test_training_lowers_the_loss_and_files_keep_every_bit(tmp_path: Any) -> None:
+    x, t = shapes.numbers(1, 60, 2, 4, 6, dtype=np.float32), np.arange(60) % 3
+    x[:, 0] += t[:, None, None]
+    net = two_layers("float32")
+    history = net.fit(x, t, epochs=20, batch_size=10, optimizer=SGD(0.3), rng=0, progress=False)
+    assert history.loss[-1] < 0.3 * history.loss[0]
+    net.save(tmp_path / "net.npz")
+    loaded = fastnn.load(tmp_path / "net.npz")
+    assert loaded.layers == net.layers and loaded.predict(x).tobytes() == net.predict(x).tobytes()
+    assert loaded.step(x, t, SGD()) == net.step(x, t, SGD())
+
+
+def test_initial_weights() -> None:
+    """A unit sees the C height width elements of a window; a channel goes into F height width outputs."""
+    for init, deviation in ((None, np.sqrt(2 / 150)), ("xavier", np.sqrt(2 / (150 + 400))), (0.5, 0.5)):
+        net = Network(
+            [Conv2d(6, 16, 5, init=init), Relu(), Flatten()], "mean_squared_error", rng=0, input_shape=(6, 9, 9)
+        )
+        assert not net.params["b1"].any()
+        assert abs(net.params["W1"].std() / deviation - 1) < 0.05
+
+
+def test_summary_and_text() -> None:
+    net = Network([Conv2d(1, 6, 5, padding=2), Relu(), Conv2d(6, 16, (5, 3), stride=2), Flatten(), Affine(2496, 10)],
+                  input_shape=(1, 28, 28))  # fmt: skip
+    assert list(map(str, net.layers[:3:2])) == ["Conv2d(1, 6, 5, padding=2)", "Conv2d(6, 16, (5, 3), stride=2)"]
+    assert net.summary().splitlines()[2].split() == [
+        "Conv2d(1,",
+        "6,",
+        "5,",
+        "padding=2)",
+        "6",
+        "x",
+        "28",
+        "x",
+        "28",
+        "156",
+    ]
+    assert list(net.params) == ["W1", "b1", "W2", "b2", "W3", "b3"]
+
+
+REFUSED: list[Any] = [
+    (lambda: Conv2d(0, 3, 3), ValueError, "in_channels"),
+    (lambda: Conv2d(1, 3, 0), ValueError, "kernel_size"),
+    (lambda: Conv2d(1, 3, (3, 3, 3)), ValueError, "kernel_size: expected a number, or a height and a width"),
+    (lambda: Conv2d(1, 3, 3, stride=0), ValueError, "stride"),
+    (lambda: Conv2d(1, 3, 3, padding=-1), ValueError, "padding"),
+    (lambda: Conv2d(1, 3, 2.5), TypeError, "kernel_size"),
+    (lambda: Network([Conv2d(1, 3, 3)]), ValueError, "input_shape"),
+    (lambda: Network([Conv2d(1, 3, 3)], input_shape=784), ValueError, "expected images (channels, height, width)"),
+    (lambda: Network([Conv2d(3, 3, 3)], input_shape=(1, 8, 8)), ValueError, "take Conv2d(1, 3, 3)"),
+    (lambda: Network([Conv2d(1, 3, 9)], input_shape=(1, 8, 8)), ValueError, "at least 9 x 9 pixels"),
+    (lambda: Network([Conv2d(1, 3, 3), Affine(108, 10)], input_shape=(1, 8, 8)), ValueError, "add Flatten()"),
+]
+
+
+@pytest.mark.parametrize(("make", "error", "said"), REFUSED)
+def test_refuses(make: Any, error: type[Exception], said: str) -> None:
+    with pytest.raises(error) as raised:
+        make()
+    assert said in str(raised.value)
+
+
+def test_wrong_images_are_refused() -> None:
+    net = two_layers()
+    for shape in ((4, 48), (4, 2, 6, 4), (2, 4, 6)):
+        with pytest.raises(ValueError, match="x: expected"):
+            net.predict(np.zeros(shape))
+
+
+def test_single_steps_of_one_image_and_of_many() -> None:
+    """The same as NumPy's own step, for batches that take each path of the update."""
+    for rows, dtype in itertools.product((1, 2, 5, 130), ("float32", "float64")):
+        net, case = network(SIZES[2], dtype), SIZES[2]
+        x, t = shapes.numbers(1, rows, *case[0], dtype=dtype), shapes.numbers(2, rows, net.outputs, dtype=dtype)
+        W, b = (net.params[name].astype(np.float64) for name in ("W1", "b1"))
+        y = reference.conv2d_forward(x.astype(np.float64), W, b, **options_of(case))
+        _, dy = reference.mean_squared_error(y.reshape(rows, -1), t.astype(np.float64))
+        _, dW, db = reference.conv2d_backward(dy.reshape(y.shape), x.astype(np.float64), W, **options_of(case))
+        net.step(x, t, SGD(0.1))
+        assert_close(net.params["W1"], W - 0.1 * dW, dtype)
+        assert_close(net.params["b1"], b - 0.1 * db, dtype)
