@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastnn.gate import checks
@@ -64,8 +65,27 @@ OF_COURSES = {
     "sum_squared_error": 'mean_squared_error(y, t, reduction="sum", gradient=False)',
     "tangent_line": "numerical_diff(f, x)",
 }
+REGRESSION = "fastnn.datasets.load_auto_mpg() has data for regression"
+# What to do instead of asking datasets or models for a name of other libraries.
+OF_DATASETS = {
+    "load_boston": f"one of its columns is made of the share of Black residents, so libraries dropped it; {REGRESSION}",
+    **dict.fromkeys(
+        ("fetch_california_housing", "load_california_housing", "load_diabetes", "load_housing", "make_regression"),
+        REGRESSION,
+    ),
+    "make_blobs": "it is fastnn.datasets.make_gaussians",
+    "make_moons": "fastnn.datasets.make_spiral and make_circles draw classes that no line separates",
+}
+OF_MODELS = {
+    **dict.fromkeys(("Ridge", "RidgeRegression"), "it is fastnn.models.LinearRegression(l2=...)"),
+    **dict.fromkeys(("MPNeuron", "Neuron"), "it is fastnn.models.McCullochPittsNeuron"),
+    **dict.fromkeys(("BernoulliRBM", "RBM"), "it is fastnn.models.RestrictedBoltzmannMachine"),
+    "Hopfield": "it is fastnn.models.HopfieldNetwork",
+}
 # What to do instead of asking the package for a name of other libraries.
 OF_PACKAGE = {
+    **OF_DATASETS,
+    **OF_MODELS,
     **{name: f"write fastnn.{instead}" for name, instead in OF_COURSES.items()},
     **dict.fromkeys(("Sequential", "Model", "Module"), "it is Network([...])"),
     **dict.fromkeys(
@@ -135,3 +155,9 @@ def _probabilities(loss: Any) -> str:
 def of_package(name: str) -> str:
     """The end of a sentence about a name of other libraries; empty for any other."""
     return f"; {OF_PACKAGE[name]}" if name in OF_PACKAGE else ""
+
+
+def of_module(module: str, name: str, names: Sequence[str], instead: Mapping[str, str]) -> AttributeError:
+    """The error for a name that a module does not have; names: those it has, instead: what to write for others."""
+    end = f"; {instead[name]}" if name in instead else "" if name.startswith("_") else checks.did_you_mean(name, names)
+    return AttributeError(f"module {module!r} has no attribute {name!r}{end}", name=name)

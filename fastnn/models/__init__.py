@@ -14,6 +14,9 @@ Examples
 array([0, 1, 1, 0])
 """
 
+from typing import TYPE_CHECKING, Any
+
+from fastnn.gate import attributes
 from fastnn.models.boltzmann import RestrictedBoltzmannMachine
 from fastnn.models.hopfield import HopfieldNetwork
 from fastnn.models.linear_regression import LinearRegression
@@ -26,3 +29,8 @@ __all__ = [
     "AND", "NAND", "NOT", "OR", "XOR", "HopfieldNetwork", "LinearRegression", "McCullochPittsNeuron", "Perceptron",
     "PerceptronHistory", "RestrictedBoltzmannMachine", "delta_update", "hebbian_update", "pretrain", "xor",
 ]  # fmt: skip
+
+if not TYPE_CHECKING:  # to type checkers it would make every name one of this module
+
+    def __getattr__(name: str) -> Any:
+        raise attributes.of_module(__name__, name, __all__, attributes.OF_MODELS)
