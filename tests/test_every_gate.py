@@ -71,6 +71,7 @@ def of_two_inputs() -> fastnn.Network:
 
 
 DATA = {"x": X, "t": LABELS}
+OF_HEADS = {"x": X, "t": {"y": LABELS}}
 OF_THE_MACHINE = ("fit", "free_energy", "reconstruct", "transform")
 # Right values for arguments without a default.
 EXAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
@@ -141,6 +142,11 @@ EXAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
     "models.Perceptron.accuracy": lambda: DATA,
     "models.Perceptron.fit": lambda: DATA,
     "models.Perceptron.predict": lambda: {"x": X},
+    "models.MultiTask": lambda: {"trunk": network(), "heads": {"y": of_two_inputs()}},
+    **{f"models.MultiTask.{name}": lambda: OF_HEADS for name in ("accuracy", "fit", "gradient", "loss", "losses")},
+    "models.MultiTask.predict": lambda: {"x": X},
+    "models.MultiTask.step": lambda: {**OF_HEADS, "optimizer": fastnn.SGD()},
+    **{f"models.Sparse{kind}.{name}": lambda: {"h": X} for kind in ("KL", "L1") for name in ("gradient", "loss")},
     "models.RestrictedBoltzmannMachine": lambda: {"visible": 3, "hidden": 2},
     **{f"models.RestrictedBoltzmannMachine.{name}": lambda: {"x": X} for name in OF_THE_MACHINE},
     "models.delta_update": lambda: {
@@ -214,7 +220,10 @@ INSTANCES: dict[str, Callable[[], Any]] = {
     "models.HopfieldNetwork": lambda: models.HopfieldNetwork(3),
     "models.LinearRegression": lambda: models.LinearRegression().closed_form(X, np.ones(4)),
     "models.McCullochPittsNeuron": lambda: models.OR,
+    "models.MultiTask": lambda: models.MultiTask(network(), {"y": of_two_inputs()}),
     "models.Perceptron": fitted_perceptron,
+    "models.SparseKL": models.SparseKL,
+    "models.SparseL1": models.SparseL1,
     "models.RestrictedBoltzmannMachine": lambda: models.RestrictedBoltzmannMachine(3, 2),
 }
 

@@ -49,6 +49,15 @@ def _loss(name: str, **flag: Any) -> Any:
     return getattr(fastnn, name)(y, t, **flag)
 
 
+OF_TASKS = ("accuracy", "fit", "gradient", "loss", "losses", "predict", "step")
+
+
+def _of_tasks(name: str, **flag: Any) -> Any:
+    both = models.MultiTask(Network([Affine(4, 3)], rng=0), {"y": Network([Affine(3, 3)], rng=0)})
+    targets = [] if name == "predict" else [{"y": T}]
+    return getattr(both, name)(X, *targets, *([fastnn.SGD()] if name == "step" else []), **flag)
+
+
 def _squares(x: Any) -> float:
     return float(x @ x)
 
@@ -73,6 +82,12 @@ CALLS: dict[str, Callable[..., Any]] = {
     "cross_validate": lambda **flag: fastnn.cross_validate(lambda rng: NET, X, T, **flag),
     "find_learning_rate": lambda **flag: fastnn.find_learning_rate(NET, X, T, **flag),
     "HopfieldNetwork.recall": lambda **flag: models.HopfieldNetwork(3).store([[1, -1, 1]]).recall([[1, -1, 1]], **flag),
+    **{f"MultiTask.{name}": functools.partial(_of_tasks, name) for name in OF_TASKS},
+    **{
+        f"{kind.__name__}.{name}": functools.partial(getattr(kind(), name), np.full((2, 3), 0.5))
+        for kind in (models.SparseKL, models.SparseL1)
+        for name in ("loss", "gradient")
+    },
     "warmup": environment.warmup,
     "load_digits": datasets.load_digits,
     "load_mnist": lambda **flag: datasets.load_mnist("/nowhere", **flag),

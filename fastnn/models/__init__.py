@@ -1,4 +1,4 @@
-"""Learning rules and classic models: threshold neurons, the perceptron, Hebb's rule, memories, Boltzmann machines.
+"""Learning rules and classic models: threshold neurons, the perceptron, Hebb's rule, memories, multi-task learning.
 
 For networks of several layers back-propagation is `fastnn.Network.fit`: standard back-propagation, one
 update after each sample, is fit(..., batch_size=1); accumulated back-propagation, one update for the mean gradient of
@@ -20,14 +20,17 @@ from fastnn.gate import attributes
 from fastnn.models.boltzmann import RestrictedBoltzmannMachine
 from fastnn.models.hopfield import HopfieldNetwork
 from fastnn.models.linear_regression import LinearRegression
+from fastnn.models.multi_task import MultiTask
 from fastnn.models.neuron import AND, NAND, NOT, OR, XOR, McCullochPittsNeuron, xor
 from fastnn.models.perceptron import Perceptron, PerceptronHistory
 from fastnn.models.pretraining import pretrain
 from fastnn.models.rules import delta_update, hebbian_update
+from fastnn.models.sparsity import SparseKL, SparseL1
 
 __all__ = [
-    "AND", "NAND", "NOT", "OR", "XOR", "HopfieldNetwork", "LinearRegression", "McCullochPittsNeuron", "Perceptron",
-    "PerceptronHistory", "RestrictedBoltzmannMachine", "delta_update", "hebbian_update", "pretrain", "xor",
+    "AND", "NAND", "NOT", "OR", "XOR", "HopfieldNetwork", "LinearRegression", "McCullochPittsNeuron", "MultiTask",
+    "Perceptron", "PerceptronHistory", "RestrictedBoltzmannMachine", "SparseKL", "SparseL1", "delta_update",
+    "hebbian_update", "pretrain", "xor",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # to type checkers it would make every name one of this module

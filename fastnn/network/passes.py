@@ -1,5 +1,6 @@
 """Single passes through a network: each layer's outputs, and back-propagation of a user's own gradient."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,9 @@ from fastnn.engine.engine import Engine
 from fastnn.engine.interpreters import jobs, training
 from fastnn.engine.losses import learn_hits
 from fastnn.engine.parameters import Parameters
-from fastnn.engine.plan import TRAINING_WORK, compile_plan
+from fastnn.engine.plan import NO_LOSS_NUMBERS, TRAINING_WORK, compile_plan
 from fastnn.engine.samples import Samples, SparseRows
-from fastnn.engine.workspace import INDEX, NO_ORDER, NO_WEIGHTS, Workspace
+from fastnn.engine.workspace import NO_ORDER, NO_WEIGHTS, Workspace
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.layers import Identity
@@ -51,12 +52,9 @@ def backward(
     need_dx = arrays.flag("need_dx", need_dx)
     x = network.prepare_rows("x", x, check_finite, allow_empty=True)
     dy = arrays.floats("dy", dy, (len(x), *network.output_shape), **_options(network, check_finite))
-    workspace, gradients = _run(network, x, dy.reshape(len(x), network.outputs), need_dx)
+    _, gradients, dx = Pass(network, need_dx).run(x, NO_ORDER, dy.reshape(len(x), network.outputs)[:])
     named = dict(Parameters(gradients, network.places))
-    if not need_dx:
-        return named
-    dx = _tensor(workspace, "tensor_gradients", workspace.table[0], len(x)).reshape(-1, *network.input_shape)
-    return named, network.input_scale.of(dx)  # by the inputs before they were scaled
+    return named if dx is None else (named, dx.reshape(-1, *network.input_shape))
 
 
 def _options(network: Engine, check_finite: bool) -> dict[str, Any]:
@@ -90,26 +88,50 @@ def accuracy(network: Engine, x: Any, t: Any, check_finite: bool, y: Array | Non
     return network.evaluate(*data, y)[1]
 
 
-def _run(network: Engine, x: Samples, dy: Array, need_dx: bool) -> tuple[Workspace, Array]:
-    """Run forward and backward from dy with the learned statistics; return the workspace and the gradients (P,).
+class Pass:
+    """Forward, a loss and back-propagation with the learned statistics, in memory that is kept for the next batch.
 
+    loss, numbers: as for `compile_plan`; by default targets are the gradient by the outputs, and there is no penalty.
     need_dx: a copy of x, as the outputs of a first operation, has a gradient in the workspace, too.
     """
-    layers, parts = (Identity(), *network.layers) if need_dx else network.layers, threads.at_most(network.n_threads)
-    compiled = compile_plan(layers, network.input_shape, GIVEN)
-    gradients = np.zeros_like(network.values)
-    vectors = (network.values, gradients, np.zeros((0, gradients.size), network.dtype))
-    is_sparse = isinstance(x, SparseRows)
-    workspace = Workspace(compiled.plan, compiled.columns, compiled.trained, vectors, len(x), parts, shuffled=is_sparse)
-    workspace.set_update(NO_RULE, None)
-    if isinstance(x, SparseRows):
-        workspace.set_index(x.index)
-    data = (x.array if isinstance(x, SparseRows) else x[:], np.empty(0, INDEX), dy[:])
-    arguments = (0, False, workspace.job, NO_ORDER, NO_WEIGHTS, 0, 1, len(x), 0.0, False, False, False, *data)
-    work = TRAINING_WORK * len(x) * compiled.plan.flop
-    while threads.run(training.train, work, *arguments, n_threads=parts)[3] == jobs.NEEDS_UNIT:
-        workspace.compile_wanted()
-    return workspace, gradients
+
+    def __init__(
+        self, network: Engine, need_dx: bool, loss: Any = GIVEN, numbers: Sequence[float] = NO_LOSS_NUMBERS
+    ) -> None:
+        self._network, self._need_dx = network, need_dx
+        layers = (Identity(), *network.layers) if need_dx else network.layers
+        self._compiled = compile_plan(layers, network.input_shape, loss, numbers)
+        gradients, values = np.zeros_like(network.values), network.values
+        self._vectors = values, gradients, np.zeros((0, gradients.size), network.dtype)
+        self._workspace: Workspace | None = None
+
+    def suits(self, network: Engine) -> bool:
+        """Whether it can be used for this network, as it is now."""
+        return network is self._network and network.values is self._vectors[0]
+
+    def run(self, x: Samples, labels: Array, dense: Array) -> tuple[float, Array, Array | None]:
+        """The sum of the losses, the gradients (P,) of their mean and, with need_dx, the one by x (N, D).
+
+        x: prepared rows; their gradient is by the inputs before they are scaled. The next call overwrites the arrays.
+        """
+        network, compiled = self._network, self._compiled
+        parts, is_sparse = threads.at_most(network.n_threads), isinstance(x, SparseRows)
+        workspace = self._workspace
+        if workspace is None or not workspace.suits(self._vectors, len(x), parts, is_sparse):
+            description = compiled.plan, compiled.columns, compiled.trained
+            workspace = Workspace(*description, self._vectors, len(x), parts, shuffled=is_sparse)
+            workspace.set_update(NO_RULE, None)
+            self._workspace = workspace
+        workspace.set_index(x.index if isinstance(x, SparseRows) else None)
+        data = (x.array if isinstance(x, SparseRows) else x[:], labels, dense)
+        arguments = (0, False, workspace.job, NO_ORDER, NO_WEIGHTS, 0, 1, len(x), 0.0, False, False, False, *data)
+        work = TRAINING_WORK * len(x) * compiled.plan.flop
+        while (found := threads.run(training.train, work, *arguments, n_threads=parts))[3] == jobs.NEEDS_UNIT:
+            workspace.compile_wanted()
+        dx = None
+        if self._need_dx:
+            dx = network.input_scale.of(_tensor(workspace, "tensor_gradients", workspace.table[0], len(x)))
+        return float(found[1]), self._vectors[1], dx
 
 
 def _tensor(workspace: Workspace, name: str, row: Array, rows: int) -> Array:
