@@ -25,7 +25,8 @@ ARROWS = {
     "tables": "datasets errors gate system",
     "information": "gate",
     "validation": "datasets gate network system",
-    "models": "datasets engine engine.interpreters errors functional gate kernels layers network operations optimizers",
+    "models": "datasets engine engine.interpreters errors functional gate kernels layers network operations optimizers "
+    "system",
     "sklearn": "engine engine.interpreters errors gate layers losses network operations optimizers",
     "plots": "engine errors functional gate gradients network operations",
     "environment": "engine functional gate kernels layers network operations optimizers system version",
