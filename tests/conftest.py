@@ -74,6 +74,7 @@ SAME_EITHER_WAY = [
     "launches",
     "loading",
     "locks",
+    "map_of_notes",
     "memory",
     "messages",
     "mnist",
