@@ -209,9 +209,10 @@ def table_rows() -> dict[str, str]:
     """Rows of the table of all names by their heads."""
     others = "`losses`, their descriptions; `Regularization` (L1, L2, blend)"
     updates = code(f"{name}_update" for name in UPDATES)
-    arrays = f"`affine_forward`, `affine_backward`, `activation_forward`, `activation_backward`, {code(ACTIVATIONS)}"
+    images = "`conv2d_forward`, `conv2d_backward`"
+    arrays = f"`affine_forward`, `affine_backward`, {images}, `activation_forward`, `activation_backward`"
     return {
-        "operations on arrays, with `out=`": f"{arrays}, {updates}",
+        "operations on arrays, with `out=`": f"{arrays}, {code(ACTIVATIONS)}, {updates}",
         "losses of arrays, with gradient, weights, reduction": f"{code(LOSSES)}; `zero_one_loss`, value only",
         "activations": with_options(ACTIVATIONS),
         "layers": f"{code(LAYERS)}; `Flatten` is for images, whose shape `Network(input_shape=(1, 28, 28))` takes",

@@ -16,6 +16,8 @@ from fastnn.errors import DatasetError as DatasetError
 from fastnn.errors import ModelFileError as ModelFileError
 from fastnn.errors import PrecisionWarning as PrecisionWarning
 from fastnn.errors import TrainingDivergedError as TrainingDivergedError
+from fastnn.functional.images import conv2d_backward as conv2d_backward
+from fastnn.functional.images import conv2d_forward as conv2d_forward
 from fastnn.functional.layers import activation_backward as activation_backward
 from fastnn.functional.layers import activation_forward as activation_forward
 from fastnn.functional.layers import affine_backward as affine_backward

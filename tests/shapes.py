@@ -58,6 +58,10 @@ LAYERS_OF_ROWS = [kind for kind in LAYERS.values() if not kind.takes_images]
 Numbers: TypeAlias = Callable[..., Array]
 
 
+# Operations that return dx, dW and db.
+OF_THREE = ("affine_backward", "conv2d_backward")
+
+
 class Problem(NamedTuple):
     """A call of a public operation."""
 
@@ -95,7 +99,7 @@ class Problem(NamedTuple):
 
     def as_out(self, arrays: list[Array]) -> Any:
         """Arrays of the shapes in `results` as the argument `out`."""
-        return (None,) * (3 - len(arrays)) + tuple(arrays) if self.operation == "affine_backward" else arrays[0]
+        return (None,) * (3 - len(arrays)) + tuple(arrays) if self.operation in OF_THREE else arrays[0]
 
     def outputs(self, solution: tuple[Any, ...]) -> tuple[Array, ...]:
         """The arrays of a solution that `out` receives: neither a loss nor a dx that was not asked for."""
@@ -120,6 +124,38 @@ def _affine_backward(shape: Shape, dtype: FloatType, make: Numbers, need_dx: boo
 
 def _affine_backward_without_dx(shape: Shape, dtype: FloatType, make: Numbers) -> Problem:
     return _affine_backward(shape, dtype, make, need_dx=False)
+
+
+def _images(shape: Shape) -> tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]:
+    """Sizes of images (N, C, H, W), filters, and options that follow from N, D and H, with every rest of a tile."""
+    n, d, h = shape
+    size = (min(n, 70), 1 + d % 5, 3 + h % 11, 3 + d % 13)
+    return size, (1 + h % 31, size[1], 2 + n % 2, 3), {"stride": 1 + d % 2, "padding": h % 3}
+
+
+def _conv2d_forward(shape: Shape, dtype: FloatType, make: Numbers) -> Problem:
+    size, filters, options = _images(shape)
+    x, W, b = make(1, *size, dtype=dtype), make(2, *filters, dtype=dtype), numbers(3, filters[0], dtype=dtype)
+    W /= dtype(2 ** round(math.log2(math.prod(filters[1:])) / 2))
+    y = reference.conv2d_forward(x, W, b, **options)
+    return Problem("conv2d_forward", {"x": x, "W": W, "b": b}, options, (y.shape,))
+
+
+def _conv2d_backward(shape: Shape, dtype: FloatType, make: Numbers, need_dx: bool = True) -> Problem:
+    size, filters, options = _images(shape)
+    x, W = (
+        numbers(1, *size, dtype=dtype),
+        numbers(2, *filters, dtype=dtype),
+    )  # for NaN there see test_functional_images.py
+    dy = make(3, *reference.conv2d_forward(x, W, W[:, 0, 0, 0], **options).shape, dtype=dtype)
+    dy /= dtype(2 ** round(math.log2(dy.size / dy.shape[1]) / 2))
+    W /= dtype(2 ** round(math.log2(W.size / W.shape[1]) / 2))
+    results = (x.shape, W.shape, (filters[0],))[not need_dx :]
+    return Problem("conv2d_backward", {"dy": dy, "x": x, "W": W}, options | {"need_dx": need_dx}, results)
+
+
+def _conv2d_backward_without_dx(shape: Shape, dtype: FloatType, make: Numbers) -> Problem:
+    return _conv2d_backward(shape, dtype, make, need_dx=False)
 
 
 OTHER_OPTIONS = {"alpha": 0.75, "at_zero": 1.0, "slope": 0.25}  # of activations, not their defaults
@@ -240,6 +276,9 @@ PROBLEMS: dict[str, Callable[[Shape, FloatType, Numbers], Problem]] = {
     "affine_forward": _affine_forward,
     "affine_backward": _affine_backward,
     "affine_backward, need_dx=False": _affine_backward_without_dx,
+    "conv2d_forward": _conv2d_forward,
+    "conv2d_backward": _conv2d_backward,
+    "conv2d_backward, need_dx=False": _conv2d_backward_without_dx,
     **{f"{name} forward": _activation_forward(name) for name in ACTIVATIONS},
     **{f"{name} backward": _activation_backward(name) for name in ACTIVATIONS},
     "softmax": _softmax,

@@ -299,7 +299,7 @@ def test_functions_of_arrays_stand_alone() -> None:
     """`fastnn.functional` shows its modules and their functions, and nothing that these import."""
     found = {name: value for name, value in vars(fastnn.functional).items() if not name.startswith("_")}
     modules = {value.__name__ for value in found.values() if inspect.ismodule(value)}
-    files = ("activations", "layers", "losses", "surfaces", "updates")
+    files = ("activations", "images", "layers", "losses", "surfaces", "updates")
     assert modules == {f"fastnn.functional.{name}" for name in files}
     kept = {name: getattr(fastnn, name) for name in dir(fastnn)}
     ours = {name for name, value in kept.items() if getattr(value, "__module__", "") in modules}

@@ -39,7 +39,7 @@ def network(case: Any, dtype: Any, **options: Any) -> Network:
     return net
 
 
-def options_of(case: Any) -> dict[str, int]:
+def options_of(case: Any) -> dict[str, Any]:
     return {"stride": case[3], "padding": case[4]}
 
 
@@ -51,13 +51,13 @@ def test_values_and_gradients(case: Any, dtype: str) -> None:
     x = shapes.numbers(1, rows, *case[0], dtype=dtype)
     W, b = (net.params[name].astype(np.float64) for name in ("W1", "b1"))
     expected = reference.conv2d_forward(x.astype(np.float64), W, b, **options_of(case))
-    found = net.predict(x)
+    found: Any = net.predict(x)
     assert_close(found, expected.reshape(rows, -1), dtype)
     dy = shapes.numbers(2, *found.shape, dtype=dtype)
     slopes = dy.astype(np.float64).reshape(expected.shape)
-    dx, dW, db = reference.conv2d_backward(slopes, x.astype(np.float64), W, **options_of(case))
+    rights: Any = reference.conv2d_backward(slopes, x.astype(np.float64), W, **options_of(case))
     gradients, by_x = net.backward(x, dy, need_dx=True)
-    for one, right in ((by_x, dx), (gradients["W1"], dW), (gradients["b1"], db)):
+    for one, right in zip((by_x, gradients["W1"], gradients["b1"]), rights, strict=True):
         assert one.shape == right.shape
         scale = np.abs(right).max() + 1.0  # sums of hundreds of terms that cancel
         assert_close(one, right, dtype, atol=1e-6 * scale if dtype == "float32" else 1e-14 * scale)
@@ -73,7 +73,7 @@ def test_reference_against_torch() -> None:
         assert_close(reference.conv2d_forward(x, W, b, **options_of(case)), y.detach().numpy(), "float64")
         dy = shapes.numbers(4, *y.shape)
         y.backward(torch.tensor(dy))
-        found = reference.conv2d_backward(dy, x, W, **options_of(case))
+        found: Any = reference.conv2d_backward(dy, x, W, **options_of(case))
         for one, right in zip(found, made, strict=False):
             assert_close(one, right.grad.numpy(), "float64")
         assert_close(found[2], dy.sum(axis=(0, 2, 3)), "float64")

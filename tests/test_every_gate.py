@@ -72,6 +72,7 @@ def of_two_inputs() -> fastnn.Network:
 
 DATA = {"x": X, "t": LABELS}
 OF_HEADS = {"x": X, "t": {"y": LABELS}}
+IMAGES, FILTERS = np.ones((2, 1, 3, 3), np.float32), np.ones((1, 1, 1, 1), np.float32)
 OF_THE_MACHINE = ("fit", "free_energy", "reconstruct", "transform")
 # Right values for arguments without a default.
 EXAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
@@ -99,6 +100,8 @@ EXAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
     "fastnn.check_gradients": lambda: {"net": network(), **DATA},
     "fastnn.classification_scores": lambda: {"t": LABELS, "predicted": LABELS},
     "fastnn.confusion_matrix": lambda: {"t": LABELS, "predicted": LABELS},
+    "fastnn.conv2d_backward": lambda: {"dy": IMAGES, "x": IMAGES, "W": FILTERS},
+    "fastnn.conv2d_forward": lambda: {"x": IMAGES, "W": FILTERS, "b": np.ones(1, np.float32)},
     "fastnn.cross_validate": lambda: {"network_factory": network, **DATA, "folds": 2},
     "fastnn.directional_derivative": lambda: {"f": squares, "x": np.ones(3), "v": np.ones(3)},
     "fastnn.find_learning_rate": lambda: {"network": network(), **DATA, "steps": 2},

@@ -62,7 +62,7 @@ def _squares(x: Any) -> float:
     return float(x @ x)
 
 
-ZEROS = np.zeros(3)
+ZEROS, IMAGES = np.zeros(3), np.ones((2, 1, 3, 3))
 CALLS: dict[str, Callable[..., Any]] = {
     "Network.predict": lambda **flag: NET.predict(X, **flag),
     "Network.loss": lambda **flag: NET.loss(X, T, **flag),
@@ -77,6 +77,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "directional_derivative": lambda **flag: fastnn.directional_derivative(_squares, np.ones(2), np.ones(2), **flag),
     "gradient_descent": lambda **flag: fastnn.gradient_descent(_squares, np.ones(2), step_num=1, **flag),
     "affine_backward": lambda **flag: fastnn.affine_backward(X, X, np.ones((4, 4), np.float32), **flag),
+    "conv2d_backward": lambda **flag: fastnn.conv2d_backward(IMAGES, IMAGES, np.ones((1, 1, 1, 1)), **flag),
     **{name: functools.partial(_loss, name) for name in LOSSES},
     "numerical_gradient": lambda **flag: fastnn.numerical_gradient(np.sum, ZEROS, **flag),
     "cross_validate": lambda **flag: fastnn.cross_validate(lambda rng: NET, X, T, **flag),

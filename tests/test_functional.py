@@ -14,6 +14,7 @@ import pytest
 import fastnn
 from fastnn import reference
 from fastnn.engine import short, threads
+from fastnn.functional import images as functional_images
 from fastnn.functional import layers as functional
 from fastnn.functional import losses as functional_losses
 from fastnn.functional import updates as functional_updates
@@ -22,6 +23,7 @@ from fastnn.operations import ACTIVATIONS
 from tests.crossings import crossed
 from tests.shapes import (
     DTYPES,
+    OF_THREE,
     PROBLEMS,
     SHAPES,
     SMALL_SHAPE,
@@ -39,7 +41,7 @@ from tests.tolerances import assert_close
 
 OPERATIONS = {
     name: function
-    for module in (functional, functional_losses, functional_updates)
+    for module in (functional, functional_images, functional_losses, functional_updates)
     for name, function in vars(module).items()
     if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_")
 }
@@ -177,14 +179,15 @@ def test_updates_touch_nothing_around_the_arrays(shape: Shape, label: str, dtype
         each.check()
 
 
-def test_some_of_three_outs() -> None:
-    problem = problem_of("affine_backward", np.float32)
+@pytest.mark.parametrize("label", OF_THREE)
+def test_some_of_three_outs(label: str) -> None:
+    problem = problem_of(label, np.float32)
     dW = np.full_like(problem.arrays["W"], np.nan)
     solution = problem.solve(fastnn, out=(None, dW, None))
     assert solution[1] is dW
     assert bits(solution) == bits(problem.solve(fastnn))
     dx = np.full_like(problem.arrays["x"], np.nan)
-    not_asked = problem._replace(options={"need_dx": False}).solve(fastnn, out=(dx, None, None))
+    not_asked = problem._replace(options=problem.options | {"need_dx": False}).solve(fastnn, out=(dx, None, None))
     assert not_asked[0] is None
     assert np.isnan(dx).all()
 
@@ -221,7 +224,7 @@ def test_out_that_overlaps_an_input_is_refused(label: str, dtype: FloatType) -> 
             outs = [np.empty(shape, dtype) for shape in problem.results]
             outs[position] = out
             number = position + 3 - len(outs)
-            out_name = f"out[{number}]" if problem.operation == "affine_backward" else "out"
+            out_name = f"out[{number}]" if problem.operation in OF_THREE else "out"
             itself = f"{name} itself, " if name == problem.in_place else ""
             message = (
                 f"{out_name}: expected memory that no input uses, got an array that overlaps {name}; "
@@ -248,10 +251,11 @@ def test_outs_that_overlap_each_other_are_refused() -> None:
 @pytest.mark.parametrize(
     ("out", "came"), [(np.empty((5, 5)), "a ndarray"), ((None, None), "a tuple of 2"), ([None] * 4, "a list of 4")]
 )
-def test_out_of_affine_backward_that_is_not_three(out: Any, came: str) -> None:
+@pytest.mark.parametrize("label", OF_THREE)
+def test_out_that_is_not_three(label: str, out: Any, came: str) -> None:
     message = f"out: expected a tuple (dx, dW, db), got {came}; pass three arrays, or None for the ones to allocate"
     with refused(TypeError, message):
-        problem_of("affine_backward", np.float64).solve(fastnn, out=out)
+        problem_of(label, np.float64).solve(fastnn, out=out)
 
 
 # --- special values ---------------------------------------------------------------------------------------------------
@@ -315,7 +319,13 @@ def test_same_bits_for_any_number_of_threads(
     for n_threads in (1, 2, 3, 16):
         given_arguments = own(arguments)
         returned = entry(n_threads, 0, *given_arguments)
-        scratch = {"affine_forward": (3,), "affine_backward": (4, 5), "loss": (9, 11)}.get(entry.__name__, ())
+        scratch = {
+            "affine_forward": (3,),
+            "affine_backward": (4, 5),
+            "conv2d_forward": (0,),
+            "conv2d_backward": (0,),
+            "loss": (9, 11),
+        }.get(entry.__name__, ())
         seen.add(tuple(bits((returned, *(a for i, a in enumerate(given_arguments) if i not in scratch)))))
     assert len(seen) == 1
 

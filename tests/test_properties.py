@@ -18,7 +18,7 @@ from tests.tolerances import assert_close
 
 # Each row of the first result depends on the same row of the inputs that have rows.
 ROW_BY_ROW = ["affine_forward", "affine_backward", "softmax", *(f"{name} forward" for name in ACTIVATIONS)]
-ROW_BY_ROW += [f"{name} backward" for name in ACTIVATIONS]
+ROW_BY_ROW += ["conv2d_forward", "conv2d_backward", *(f"{name} backward" for name in ACTIVATIONS)]
 SHARED = ("W", "b")
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -33,7 +33,7 @@ def integers(seed: int, largest: int, *shape: int, dtype: npt.DTypeLike = np.int
 def rows_of(problem: Problem, chosen: Array) -> Array:
     """The first result of the problem for some of its rows."""
     arrays = {name: array if name in SHARED else array[chosen] for name, array in problem.arrays.items()}
-    result = problem._replace(arrays=arrays).solve(functional)[0]
+    result = problem._replace(arrays=arrays).solve(fastnn)[0]
     assert isinstance(result, np.ndarray)
     return result
 

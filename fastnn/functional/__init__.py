@@ -1,5 +1,7 @@
 """Operations on arrays: affine maps, activations, losses, updates."""
 
+from fastnn.functional.images import conv2d_backward as conv2d_backward
+from fastnn.functional.images import conv2d_forward as conv2d_forward
 from fastnn.functional.layers import activation_backward as activation_backward
 from fastnn.functional.layers import activation_forward as activation_forward
 from fastnn.functional.layers import affine_backward as affine_backward

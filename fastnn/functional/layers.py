@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from fastnn.engine import threads
+from fastnn.engine import spare, threads
 from fastnn.engine.interpreters import jobs, on_arrays
 from fastnn.engine.short import LARGE, SCRATCH, SMALL, SMALL_PRODUCT, Way, Ways, on_threads
 from fastnn.gate import arrays
@@ -27,20 +27,6 @@ from fastnn.operations.base import work_of
 _forward, _backward, _backward_of_first = Way(), Way(), Way()  # the last without dx
 _activations, _derivatives = Ways(), Ways()  # by class
 _with_option, _derivatives_with_option = Ways(), Ways()  # which first take the activation's numbers
-
-# Scratch that no call is using, each (parts, size). New memory of 100 KB and more comes from the system page by page:
-# 784 x 50 on two threads took 23 us with it instead of 10. Python threads take and append without a lock.
-_spare: dict[Any, list[Array]] = {np.dtype(np.float32): [], np.dtype(np.float64): []}
-
-
-def _take_scratch(parts: int, size: int, dtype: Any) -> Array:
-    """Scratch for the matrix products of `parts` threads, to be appended to `_spare` after use."""
-    try:
-        scratch = _spare[dtype].pop()
-    except IndexError:
-        return np.empty((parts, size), dtype)
-    enough = scratch.shape[0] >= parts and scratch.shape[1] >= size
-    return scratch if enough else np.empty((max(parts, scratch.shape[0]), max(size, scratch.shape[1])), dtype)
 
 
 def _new_scratch(parts: int, dtype: Any) -> Array:
@@ -94,10 +80,10 @@ def affine_forward(x: Any, W: Any, b: Any, *, out: Any = None) -> Array:
         b = arrays.floats("b", b, (W.shape[1],), dtype=x.dtype)
         y = arrays.output("out", out, (x.shape[0], W.shape[1]), x.dtype, (("x", x), ("W", W), ("b", b)))
     parts, door = threads.get_num_threads(), on_arrays.affine_forward
-    scratch = _take_scratch(parts, scratch_size(*W.shape), x.dtype)
+    memory = spare.take(parts, scratch_size(*W.shape), x.dtype)
     units = on_arrays.rows_part.address(x.dtype), affine_products.address(x.dtype)
-    threads.run(door, 2.0 * x.size * W.shape[1], math.inf, *units, scratch, x, W, b, y, n_threads=parts)
-    _spare[x.dtype].append(scratch)
+    threads.run(door, 2.0 * x.size * W.shape[1], math.inf, *units, memory, x, W, b, y, n_threads=parts)
+    spare.give_back(memory)
     if not _forward.knows(x.dtype):
         _forward.learn_up_to(SMALL_PRODUCT, door, x.dtype, *units, functools.partial(_new_scratch, dtype=x.dtype))
     return y
@@ -151,7 +137,7 @@ def affine_backward(
     if type(found) is tuple:
         return found if need_dx else (None, *found[1:])
     need_dx = arrays.flag("need_dx", need_dx)
-    dx, dW, db = (None, None, None) if out is None else _three("out", out)
+    dx, dW, db = (None, None, None) if out is None else arrays.three("out", out)
     if found == LARGE:
         dx = x if not need_dx else np.empty_like(x) if dx is None else dx
         dW = np.empty_like(W) if dW is None else dW
@@ -170,7 +156,7 @@ def affine_backward(
         scratch_size(W.shape[1], W.shape[0], "right") if need_dx else 0,
         scratch_size(dy.shape[0], dy.shape[1], "left"),
     )
-    scratch = _take_scratch(parts, max(sizes), x.dtype)
+    memory = spare.take(parts, max(sizes), x.dtype)
     work = (4.0 if need_dx else 2.0) * x.size * W.shape[1]
     sums = np.empty((parts, jobs.SUMS))
     units = (
@@ -179,8 +165,8 @@ def affine_backward(
         affine_products.address(x.dtype),
     )
     door = on_arrays.affine_backward
-    threads.run(door, work, math.inf, *units, scratch, sums, dy, x, W, dx, dW, db, n_threads=parts)
-    _spare[x.dtype].append(scratch)
+    threads.run(door, work, math.inf, *units, memory, sums, dy, x, W, dx, dW, db, n_threads=parts)
+    spare.give_back(memory)
     way = _backward if need_dx else _backward_of_first
     if not way.knows(x.dtype):
         way.learn_up_to(SMALL_PRODUCT, door, x.dtype, *units, functools.partial(_new_scratch, dtype=x.dtype), _new_sums)
@@ -373,11 +359,3 @@ def softmax(x: Any, *, out: Any = None) -> Array:
     """
     y = _activations[Softmax].call(x, out)
     return y if type(y) is ndarray else activation_forward("softmax", x, out=out)
-
-
-def _three(name: str, out: Any) -> tuple[Any, Any, Any]:
-    if not isinstance(out, list | tuple) or len(out) != 3:
-        came = f"a {type(out).__name__}" + (f" of {len(out)}" if isinstance(out, list | tuple) else "")
-        remedy = "pass three arrays, or None for the ones to allocate"
-        raise TypeError(f"{name}: expected a tuple (dx, dW, db), got {came}; {remedy}")
-    return out[0], out[1], out[2]

@@ -18,6 +18,7 @@ from fastnn.gate.buffers import DType as DType
 from fastnn.gate.buffers import check_apart as check_apart
 from fastnn.gate.buffers import output as output
 from fastnn.gate.buffers import perturbable as perturbable
+from fastnn.gate.buffers import three as three
 from fastnn.gate.buffers import writable as writable
 from fastnn.gate.buffers import zeros as zeros
 from fastnn.gate.checks import FLOAT32, FLOAT64, Shape

@@ -58,6 +58,15 @@ def output(
     return out
 
 
+def three(name: str, out: Any) -> tuple[Any, Any, Any]:
+    """The arrays that receive the three results of an operation backward, or None for each to allocate."""
+    if not isinstance(out, list | tuple) or len(out) != 3:
+        came = f"a {type(out).__name__}" + (f" of {len(out)}" if isinstance(out, list | tuple) else "")
+        remedy = "pass three arrays, or None for the ones to allocate"
+        raise TypeError(f"{name}: expected a tuple (dx, dW, db), got {came}; {remedy}")
+    return out[0], out[1], out[2]
+
+
 def zeros(name: str, count: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     """A new array of zeros, or a ValueError about the argument `name` where memory does not suffice."""
     try:
