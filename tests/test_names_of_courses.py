@@ -1,6 +1,8 @@
 """The names that the notes and the book use and fastnn does not: the answer is code, and the code does the same."""
 
 import math
+import operator
+import re
 from typing import Any
 
 import numpy as np
@@ -40,6 +42,30 @@ def written(name: str) -> Any:
 def test_the_answers_run(name: str) -> None:
     assert written(name) is not None
     assert name not in dir(fastnn)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("BGD", "pass batch_size= to fit of a network, None for all samples"),
+        ("DBN", "call fastnn.models.pretrain(net, x), and then net.fit(x, t)"),
+        ("EReLU", "it is Elu"),
+        ("PReLU", "it is PRelu"),
+        ("MLP", "it is fastnn.Network([...])"),
+        ("McCullochPitts", "it is fastnn.models.McCullochPittsNeuron"),
+        ("Perception", "it is fastnn.models.Perceptron"),
+        ("delta_rule", "it is fastnn.models.delta_update"),
+        ("hebb", "it is fastnn.models.hebbian_update"),
+    ],
+)
+def test_words_of_the_notes(name: str, answer: str) -> None:
+    """In the package; and those of models in `fastnn.models`, too."""
+    for module in (fastnn, fastnn.models)[: 1 if name in ("BGD", "EReLU", "PReLU") else 2]:
+        with pytest.raises(AttributeError) as found:
+            getattr(module, name)
+        assert str(found.value).endswith(f"'{name}'; {answer}")
+    for written in re.findall(r"fastnn\.([A-Za-z_.]+[A-Za-z_])", answer):
+        assert operator.attrgetter(written)(fastnn) is not None
 
 
 def test_the_answers_are_right() -> None:

@@ -52,7 +52,7 @@ OF_COURSES = {
         ("MultiLayerNet", "TwoLayerNet"), "Network([fastnn.Affine(784, 50), fastnn.Sigmoid(), fastnn.Affine(50, 10)])"
     ),
     **dict.fromkeys(("SoftmaxWithLoss", "softmax_loss", "softmax_with_loss"), "softmax_cross_entropy(x, t)"),
-    "MSE": "mean_squared_error(y, t, gradient=False)",
+    **dict.fromkeys(("CostFunction", "MSE"), "mean_squared_error(y, t, gradient=False)"),
     "SigmoidWithLoss": "sigmoid_cross_entropy(x, t)",
     "Trainer": "Network.fit",
     "gradient_ascent": "gradient_descent(f, x, maximize=True)",
@@ -78,8 +78,14 @@ OF_DATASETS = {
 }
 OF_MODELS = {
     **dict.fromkeys(("Ridge", "RidgeRegression"), "it is fastnn.models.LinearRegression(l2=...)"),
-    **dict.fromkeys(("MPNeuron", "Neuron"), "it is fastnn.models.McCullochPittsNeuron"),
-    **dict.fromkeys(("BernoulliRBM", "RBM"), "it is fastnn.models.RestrictedBoltzmannMachine"),
+    **dict.fromkeys(("MCP", "McCullochPitts", "MPNeuron", "Neuron"), "it is fastnn.models.McCullochPittsNeuron"),
+    **dict.fromkeys(("BernoulliRBM", "BoltzmannMachine", "RBM"), "it is fastnn.models.RestrictedBoltzmannMachine"),
+    **dict.fromkeys(("DBN", "DeepBeliefNetwork"), "call fastnn.models.pretrain(net, x), and then net.fit(x, t)"),
+    **dict.fromkeys(("AutoEncoder", "Autoencoder"), 'call fastnn.models.pretrain(net, x, method="autoencoder")'),
+    **dict.fromkeys(("Hebb", "hebb", "hebb_rule"), "it is fastnn.models.hebbian_update"),
+    **dict.fromkeys(("DeltaRule", "delta_rule", "LMS"), "it is fastnn.models.delta_update"),
+    **dict.fromkeys(("CNN", "MLP", "NeuralNetwork"), "it is fastnn.Network([...])"),
+    "Perception": "it is fastnn.models.Perceptron",
     "Hopfield": "it is fastnn.models.HopfieldNetwork",
 }
 # What to do instead of asking the package for a name of other libraries.
@@ -96,6 +102,9 @@ OF_PACKAGE = {
     "train": "call fit of a network",
     "find_lr": "it is find_learning_rate",
     "lr_find": "it is find_learning_rate",
+    **dict.fromkeys(("BGD", "MBGD"), "pass batch_size= to fit of a network, None for all samples"),
+    "EReLU": "it is Elu",
+    "PReLU": "it is PRelu",
 }
 
 
