@@ -32,9 +32,10 @@ def exact_gradient(net: fastnn.Network, x: Array, t: Array) -> dict[str, Array]:
         for layer, number, x, y in reversed(taken):
             dy, found = _backward(net, params, layer, number, (x, y, dy))
             gradient.update(found)
+        penalty: Any = net.regularization
         for name, W in params.items():
             if name[0] == "W":
-                gradient[name] = gradient[name] + net.regularization.l1 * np.sign(W) + net.regularization.l2 * W
+                gradient[name] = gradient[name] + penalty.l1 * np.sign(W) + penalty.l2 * W
     return {name: gradient[name] for name in net.params}
 
 

@@ -23,7 +23,7 @@ from fastnn.gate.slips import answers_slips
 from fastnn.kernels.compile import own_formula, what_prevents_compiling
 from fastnn.losses import WITHOUT_GRADIENT
 from fastnn.operations import base, columns
-from fastnn.operations.base import Activation, Layer
+from fastnn.operations.base import Activation, Layer, TrainedLayer
 from fastnn.operations.links import Elements
 from fastnn.operations.losses import elementwise
 from fastnn.operations.losses.base import Loss
@@ -32,7 +32,14 @@ from fastnn.operations.updates.base import Optimizer
 
 DTYPES = (np.float32, np.float64)
 # What a layer's parameters and an optimizer's rates cannot be called: attributes, and parameters of fastnn's layers.
-TAKEN_BY_LAYERS = {*dir(columns.ColumnLayer), *Layer.__annotations__, "b", "mean", "variance"}
+TAKEN_BY_LAYERS = {
+    *dir(columns.ColumnLayer),
+    *Layer.__annotations__,
+    *TrainedLayer.__annotations__,
+    "b",
+    "mean",
+    "variance",
+}
 TAKEN_BY_OPTIMIZERS = {*dir(Optimizer), *Optimizer.__annotations__}
 
 

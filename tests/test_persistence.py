@@ -133,14 +133,15 @@ def test_the_file_is_read_by_numpy_and_little_endian(dtype: str, stored: str, pa
 
 
 def test_the_header_says_what_the_network_is(saved: pathlib.Path) -> None:
+    of_training = {"trainable": True, "learning_rate_factor": 1.0}
     assert json.loads(members(saved)[HEADER]) == {
         "format": "fastnn network",
-        "format_version": 6,
+        "format_version": 7,
         "fastnn_version": fastnn.__version__,
         "layers": [
-            {"class": "Affine", "inputs": 3, "outputs": 4, "init": None},
+            {"class": "Affine", "inputs": 3, "outputs": 4, "init": None, **of_training},
             {"class": "LeakyRelu", "slope": 0.1},
-            {"class": "Affine", "inputs": 4, "outputs": 2, "init": None},
+            {"class": "Affine", "inputs": 4, "outputs": 2, "init": None, **of_training},
         ],
         "loss": "mean_squared_error",
         "dtype": "float32",
@@ -152,7 +153,7 @@ def test_the_header_says_what_the_network_is(saved: pathlib.Path) -> None:
         ],
         "optimizer": "momentum",
         "loss_options": {},
-        "regularization": {"l1": 0.0, "l2": 0.0, "data": 1.0},
+        "regularization": {"l1": 0.0, "l2": 0.0, "data": 1.0, "biases": False},
         "steps": 1,
         "seed": 0,
         "draws": 1,
@@ -268,8 +269,8 @@ def test_files_of_format_version_3_load_for_ever() -> None:
     assert_close([network.step(x, t, momentum) for _ in range(2)], LOSSES_OF_FORMAT_3, rtol=1e-9)
 
 
-@pytest.mark.parametrize("version", [4, 5])
-def test_files_of_format_versions_4_and_5_load_for_ever(version: int) -> None:
+@pytest.mark.parametrize("version", [4, 5, 6])
+def test_files_of_format_versions_4_to_6_load_for_ever(version: int) -> None:
     """As above, with images, statistics and dropout's masks."""
     network = fastnn.load(DATA / f"network_format_{version}.npz")
     assert network.input_scale == 1.0
@@ -303,9 +304,9 @@ def test_a_file_that_does_not_say_the_numbers_of_its_optimizer(name: str, kind: 
     assert network.engine.snapshot().steps == steps + 2
 
 
-@pytest.mark.parametrize("name", [f"network_format_{end}.npz" for end in ("1_gates", 2, 3, 4, 5)])
+@pytest.mark.parametrize("name", [f"network_format_{end}.npz" for end in ("1_gates", 2, 3, 4, 5, 6)])
 def test_an_old_file_becomes_a_new_one(name: str, path: pathlib.Path) -> None:
     network = fastnn.load(DATA / name)
     network.save(path)
-    assert json.loads(members(path)[HEADER])["format_version"] == 6
+    assert json.loads(members(path)[HEADER])["format_version"] == 7
     assert bits(fastnn.load(path)) == bits(network)

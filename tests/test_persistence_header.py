@@ -39,7 +39,7 @@ def in_optimizer(**values: Any) -> Callable[[dict[str, Any]], object]:
     return lambda header: header["optimizer_options"].update(values)
 
 
-VERSION_EXPECTED = "expected the format version 1 to 6"
+VERSION_EXPECTED = "expected the format version 1 to 7"
 UPDATE_FASTNN = f"update fastnn, which is {fastnn.__version__} here"
 HERE = repr(fastnn.__version__)
 KNOWN_LOSSES, KNOWN_OPTIMIZERS, CLASSES = (", ".join(map(repr, table)) for table in (LOSSES, OPTIMIZERS, LAYERS))
@@ -52,10 +52,10 @@ WIDTH = "expected an integer of at least 1 and of at most 2147483647"
 WRONG_HEADERS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (change(format="other"), f"expected the format 'fastnn network', got 'other'; {REMEDY}"),
     (change(format=None), f"expected the format 'fastnn network', got None; {REMEDY}"),
-    (change(format_version=7), f"{VERSION_EXPECTED}, got 7, written by fastnn {HERE}; {UPDATE_FASTNN}"),
+    (change(format_version=8), f"{VERSION_EXPECTED}, got 8, written by fastnn {HERE}; {UPDATE_FASTNN}"),
     (
-        change(format_version=7, fastnn_version="9.1", layers={}, weights=[]),
-        f"{VERSION_EXPECTED}, got 7, written by fastnn '9.1'; {UPDATE_FASTNN}",
+        change(format_version=8, fastnn_version="9.1", layers={}, weights=[]),
+        f"{VERSION_EXPECTED}, got 8, written by fastnn '9.1'; {UPDATE_FASTNN}",
     ),
     (change(format_version=0), f"{VERSION_EXPECTED}, got 0, written by fastnn {HERE}; {UPDATE_FASTNN}"),
     (change(format_version=True), f"{VERSION_EXPECTED}, got True, written by fastnn {HERE}; {UPDATE_FASTNN}"),

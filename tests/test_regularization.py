@@ -1,6 +1,7 @@
 """The penalty on weights, and the figures measured with it."""
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 import fastnn
 from fastnn import Affine, Network, Regularization, Relu, reference
 from tests.loss_cases import D, H, K, N, X, network, targets
+from tests.model_files import edit_header
 
 
 def test_the_penalty_is_on_weights_alone() -> None:
@@ -125,3 +127,110 @@ def test_the_strength_may_change_between_batches(first: float) -> None:
         for name, array in other.params.items():
             np.testing.assert_array_equal(changed.params[name], array)
             np.testing.assert_array_equal(copied.params[name], array)
+
+
+# --- penalties by name, and on biases ---------------------------------------------------------------------------------
+
+BY_NAME = [
+    Regularization(l2={"W1": 0.1, "b1": 0.2}),
+    Regularization(l1={"b2": 0.05}, l2=0.3),
+    Regularization(l1=0.02, l2={"W2": 0.4, "b2": 0.1}, data=0.7),
+    Regularization(l1=0.02, l2=0.3, data=0.7, biases=True),
+    Regularization.blend(0.8, biases=True),
+    Regularization(l2={"W1": 0.0}),
+]
+
+
+def strengths(penalty: Regularization, name: str) -> tuple[float, float]:
+    """l1 and l2 of one parameter, as the docstring says."""
+    found = []
+    for strength in (penalty.l1, penalty.l2):
+        if isinstance(strength, float):
+            found.append(strength if name[0] == "W" or penalty.biases else 0.0)
+        else:
+            found.append(strength.get(name, 0.0))
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize("penalty", BY_NAME, ids=repr)
+def test_penalties_by_name_beside_numpy(penalty: Regularization) -> None:
+    """The loss, both gradients and the checks."""
+    plain, t = network("softmax_cross_entropy"), targets("softmax_cross_entropy")
+    net = network("softmax_cross_entropy", regularization=penalty)
+    for one in (plain, net):
+        one.params["b1"][...], one.params["b2"][...] = [0.3, -0.2, 0.1, 0.5], [-0.4, 0.2, 0.7]
+    value, wanted = penalty.data * plain.loss(X, t), {}
+    for name, p in net.params.items():
+        l1, l2 = strengths(penalty, name)
+        value += l1 * np.abs(p).sum() + 0.5 * l2 * (p**2).sum()
+        wanted[name] = penalty.data * plain.gradient(X, t)[name] + l1 * np.sign(p) + l2 * p
+    assert net.loss(X, t) == pytest.approx(value, rel=1e-13)
+    analytic, numerical = net.gradient(X, t), net.numerical_gradient(X, t)
+    for name, array in wanted.items():
+        np.testing.assert_allclose(analytic[name], array, rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(numerical[name], array, rtol=1e-6, atol=1e-8)
+    assert fastnn.check_gradients(net, X, t).passed
+
+
+@pytest.mark.parametrize("penalty", BY_NAME, ids=repr)
+@pytest.mark.parametrize("batch_size", [1, 4, None])
+@pytest.mark.parametrize("clip", [{}, {"clip_norm": 0.05}], ids=str)
+def test_training_with_penalties_by_name(clip: dict[str, float], batch_size: int | None, penalty: Any) -> None:
+    t = targets("softmax_cross_entropy")
+    net = network("softmax_cross_entropy", regularization=penalty)
+    params = {name: array.copy() for name, array in net.params.items()}
+    net.fit(X, t, epochs=2, batch_size=batch_size, optimizer=fastnn.SGD(0.5, **clip), shuffle=False, progress=False)
+    for _ in range(2):
+        for first in range(0, N, batch_size or N):
+            some = slice(first, first + (batch_size or N))
+            gradient = reference.network_gradient(
+                [("affine", D, H), ("tanh",), ("affine", H, K)], params, X[some], t[some]
+            )[1]
+            for name, p in params.items():
+                l1, l2 = strengths(penalty, name)
+                gradient[name] = penalty.data * gradient[name] + l1 * np.sign(p) + l2 * p
+            norm = np.sqrt(sum((g**2).sum() for g in gradient.values()))
+            for name, p in params.items():
+                p -= 0.5 * gradient[name] * min(1.0, clip.get("clip_norm", np.inf) / norm)
+    for name, array in net.params.items():
+        np.testing.assert_allclose(array, params[name], rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("penalty", BY_NAME, ids=repr)
+def test_penalties_by_name_are_kept(tmp_path: Any, penalty: Regularization) -> None:
+    net = network("softmax_cross_entropy", regularization=penalty)
+    net.save(tmp_path / "net.npz")
+    for one in (fastnn.load(tmp_path / "net.npz"), pickle.loads(pickle.dumps(net))):
+        assert one.regularization == penalty == eval(repr(penalty), {"Regularization": Regularization})
+        assert hash(one.regularization) == hash(penalty)
+        assert one.loss(X, targets("softmax_cross_entropy")) == net.loss(X, targets("softmax_cross_entropy"))
+    kept = net.regularization
+    if isinstance(kept.l2, dict):
+        kept.l2["W1"] = 100.0  # of the copy alone
+    assert net.regularization == penalty
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"l2": {"W3": 0.1}}, r"regularization.l2: expected names out of W1, b1, W2, b2, got 'W3'; pass one"),
+        ({"l1": {"weights": 0.1}}, r"regularization.l1: expected names out of W1, b1, W2, b2, got 'weights'"),
+        ({"l2": {"W1": -0.1}}, r"l2\['W1'\]: expected a finite number of at least 0"),
+        ({"l2": {"W1": np.nan}}, r"l2\['W1'\]: expected a finite number of at least 0"),
+        ({"l2": {1: 0.1}}, r'l2: expected the names of parameters, such as "W1", got 1'),
+        ({"l2": {"W1": 1e300}}, r"regularization.l2: expected a finite number"),
+        ({"l2": 0.1, "biases": 1}, "biases: expected True or False"),
+        ({"l2": [0.1]}, "l2: expected a"),
+    ],
+)
+def test_bad_penalties_are_refused(options: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        network("softmax_cross_entropy", dtype="float32", regularization=Regularization(**options))
+
+
+def test_a_file_with_a_penalty_on_what_is_not_there(tmp_path: Any) -> None:
+    net = network("softmax_cross_entropy", regularization=Regularization(l2={"W1": 0.1}))
+    net.save(tmp_path / "net.npz")
+    edit_header(tmp_path / "net.npz", lambda header: header["regularization"].update(l2={"W9": 0.1}))
+    with pytest.raises(fastnn.ModelFileError, match=r"regularization\.l2: expected names out of W1"):
+        fastnn.load(tmp_path / "net.npz")

@@ -53,8 +53,9 @@ def values_in(option: str, kind: Any, parts: Sequence[str], values: Mapping[str,
     """These values of fields, and more from texts, which are VALUE, in the order of fields, or KEY=VALUE."""
     from fastnn.gate.checks import did_you_mean, shown
 
-    names, values = [one.name for one in fields(kind) if one.init], dict(values)
-    in_order = iter([name for name in names if name not in values])
+    given = sorted((one for one in fields(kind) if one.init), key=lambda one: bool(one.kw_only))
+    names, values = [one.name for one in given], dict(values)
+    in_order = iter([one.name for one in given if not one.kw_only and one.name not in values])
     for part in parts:
         key, equals, value = part.partition("=")
         name = key.strip() if equals else next(in_order, "")

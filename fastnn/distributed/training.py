@@ -170,7 +170,7 @@ def _check_network_and_client(network: Any, client: Any) -> None:
         raise TypeError(f"client: expected a dask.distributed.Client, got {came}")
     _check_is_usable(client)
     for layer in network.engine.layers:
-        if layer.outside_training:
+        if layer.differs_in_training:
             expected = f"network: expected no {type(layer).__name__}, whose training needs the whole batch"
             raise ValueError(f"{expected}, got {layer}; train it by Network.fit")
     if not np.isfinite(network.engine.values).all():

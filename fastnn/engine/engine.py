@@ -20,7 +20,14 @@ from fastnn.engine.partition import shares_columns
 from fastnn.engine.perturbation import Model, Perturbation
 from fastnn.engine.plan import TRAINING_WORK, Compiled, check_layers, compile_plan
 from fastnn.engine.predictions import LARGEST_KEPT
-from fastnn.engine.regularization import Regularization, check_regularization, penalty_on, with_l2
+from fastnn.engine.regularization import (
+    Regularization,
+    check_names,
+    check_regularization,
+    penalty_on,
+    set_penalties,
+    with_l2,
+)
 from fastnn.engine.samples import ByteRows, Prepared, RowsOnDemand, Samples, SparseRows, byte_rows, sparse_rows
 from fastnn.engine.shapes import flat_targets
 from fastnn.engine.short import Way
@@ -97,8 +104,11 @@ class Engine:
 
     def _compiled(self) -> Compiled:
         """The plan of the layers, the loss and the regularization."""
-        numbers = (*self.formula.numbers(), *self.regularization.numbers)
-        return compile_plan(self.layers, self.input_shape, self.formula, numbers)
+        numbers = (*self.formula.numbers(), self.regularization.data)
+        compiled = compile_plan(self.layers, self.input_shape, self.formula, numbers)
+        check_names(self.regularization, list(compiled.places))
+        set_penalties(compiled.plan, self.regularization)
+        return compiled
 
     def _hold(self, memory: Array) -> None:
         """Take this vector for the parameters and statistics.
@@ -106,7 +116,7 @@ class Engine:
         Users' views have the vector itself as their base, so kernels use another view, of memory that stays in place.
         """
         self.memory, self.values, self._pins = memory, memory[:], pinned(memory)
-        self.penalized = [self.values[some] for some in self.plan.penalized]
+        self.penalized = [(self.values[some], l1, l2) for some, l1, l2 in self.plan.penalties]
         self.prediction, self.prediction_of_scaled = Way(), Way()
         self.scaling: Way | None = None  # of plain rows before a prediction of scaled ones
         self.workspace_at_once: Workspace | None = None  # of its own, as such calls overlap with no others
@@ -214,7 +224,7 @@ class Engine:
 
     def penalty(self) -> float:
         """The penalty that regularization adds to the loss."""
-        return penalty_on(self.regularization, self.penalized)
+        return penalty_on(self.penalized)
 
     def penalize(self, l2: float) -> None:
         """Let the penalty be l2 / 2 sum w^2 from the next batch on."""
@@ -222,7 +232,8 @@ class Engine:
             self.workspace = self.workspace if l2 != 0.0 != self.regularization.l2 else None  # with its unit or without
             self.regularization = with_l2(self.regularization, l2)
             self.is_penalized = not self.regularization.is_none
-            self.plan.numbers[jobs.L2 - jobs.PLAN_NUMBERS] = l2  # where kernels read it
+            set_penalties(self.plan, self.regularization)  # where kernels read it
+            self.penalized = [(self.values[some], l1, l2) for some, l1, l2 in self.plan.penalties]
 
     def perturbation(self, data: Prepared) -> Perturbation:
         """The network on prepared data, for numerical gradients."""
@@ -252,7 +263,7 @@ class Engine:
         with self.lock:
             self.state, self.state_owner, workspace = self._ready_for(rule, optimizer, 1, 1, False)
             self.optimizer = optimizer
-            self.gradients[:] = gradients
+            self.gradients[: gradients.size] = gradients
             training.apply_update(1, 0, workspace.job, self.values)
 
     def gradient_of(self, data: Prepared) -> dict[str, Array]:
@@ -291,7 +302,7 @@ class Engine:
         index, held = x.index if isinstance(x, SparseRows) else index, x if isinstance(x, ByteRows) else None
         x = x.array if isinstance(x, RowsOnDemand) else x
         parts, rows = threads.at_most(self.n_threads), batches[2]
-        if rows == 1 and self.statistics_places and optimizer is not None:
+        if rows == 1 and optimizer is not None and self.plan.uses_statistics:
             raise lone_row("batch", "train on larger batches")
         work = TRAINING_WORK * rows * self.plan.flop
         rule = self.rule(optimizer) if rule is None else rule
@@ -364,20 +375,8 @@ class Engine:
 
     def _kept(self) -> dict[str, Any]:
         """The attributes of a copy."""
-        dropped: dict[str, Any] = dict.fromkeys(
-            (
-                "workspace",
-                "lock",
-                "memory",
-                "_pins",
-                "plan",
-                "prediction",
-                "prediction_of_scaled",
-                "scaling",
-                "penalized",
-                "workspace_at_once",
-            )
-        )
+        views = "memory _pins prediction prediction_of_scaled scaling penalized workspace_at_once"
+        dropped: dict[str, Any] = dict.fromkeys(["workspace", "lock", "plan", *views.split()])
         with self.lock:  # between two updates of another thread
             changed = {name: getattr(self, name).copy() for name in ("values", "state", "counters")}
             empty: dict[str, Any] = {"prediction_workspaces": [], "way_of_loss": Way(), "way_of_hits": Way()}

@@ -61,5 +61,4 @@ def shares_columns(plan: Plan, item: int) -> bool:
 
 def has_cuts(plan: Plan, rows: int, parts: int, item: int) -> bool:
     """Whether an operation cuts a batch into stages: it is taken by columns, or uses statistics of the batch."""
-    uses_statistics = any(layer.units.statistics is not None for layer in plan.layers)
-    return uses_statistics or bool(taken_by_columns(plan, rows, parts, item).any())
+    return plan.uses_statistics or bool(taken_by_columns(plan, rows, parts, item).any())

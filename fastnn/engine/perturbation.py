@@ -183,11 +183,8 @@ class Perturbation:
         return changes, divisors(steps, points, h)
 
     def _add_penalty(self, steps: Array, only: str | None, changes: Array) -> None:
-        """Add the change of the penalty on weights: l1 (|w + s| - |w|) + l2 s (w + s / 2)."""
-        l1, l2 = (float(self.plan.numbers[-jobs.PLAN_NUMBERS + which]) for which in (jobs.L1, jobs.L2))
-        if l1 == l2 == 0.0:
-            return
-        for some in self.plan.penalized:
+        """Add the change of the penalty: l1 (|w + s| - |w|) + l2 s (w + s / 2)."""
+        for some, l1, l2 in self.plan.penalties:
             if only is None or some.start == self.places[only][0]:
                 w, s = self.values[some], steps[:, some]
                 changes[:, some] += l1 * (np.abs(w + s) - np.abs(w)) + l2 * s * (w + 0.5 * s)

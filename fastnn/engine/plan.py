@@ -10,15 +10,15 @@ from fastnn.engine.interpreters import jobs
 from fastnn.engine.shapes import check_input_shape, shapes_of, sizes_of
 from fastnn.gate.arrays import Array
 from fastnn.kernels.addresses import LATER
-from fastnn.kernels.frames import EACH_PLACE, MOST_PARAMETERS, MOST_STATISTICS
+from fastnn.kernels.frames import EACH_PLACE, FROZEN, MOST_PARAMETERS, MOST_STATISTICS
 from fastnn.kernels.units import Unit
 from fastnn.layers import LAYERS, Activation, Layer, own_layer
 from fastnn.operations import refuse_replaced
 from fastnn.operations.base import Shape, Units
 from fastnn.operations.losses.base import NO_LABELS, Loss, LossUnits
 
-# The loss's parameter and borders, the factor of the data's loss, l1 and l2.
-NO_LOSS_NUMBERS = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0)
+# The loss's parameter and borders, and the factor of the data's loss.
+NO_LOSS_NUMBERS = (0.0, 0.0, 0.0, 1.0)
 MOST_PARAMETERS_OF_A_PLAN = 2**60  # so that a table of int64 can count them
 Places = dict[str, tuple[int, Shape]]
 # The roles whose units are compiled, for predictions, for training and for numerical gradients.
@@ -35,6 +35,17 @@ INDEXED = ("indexed_forward", "indexed_gradient")
 # A batch's training counts for a tenth of its operations, three times those forward, when it is asked whether threads
 # pay, as products are that much faster than other work: 0.46 MFLOP gain nothing.
 TRAINING_WORK = 0.3
+
+
+class Tensor(NamedTuple):
+    """A parameter: its name, its part of the flat vector, and what concerns training."""
+
+    name: str
+    place: slice
+    penalty: int  # the place of its l1, which l2 follows, among the plan's numbers
+    is_weight: bool  # whether a penalty on all weights takes it
+    is_bias: bool
+    factor: float  # of the learning rate; 0 if it is frozen
 
 
 class Plan(NamedTuple):
@@ -65,14 +76,29 @@ class Plan(NamedTuple):
     loss_of_labels: LossUnits
     accepts: int
     flop: float
+    tensors: tuple[Tensor, ...]
+    factors: tuple[float, ...]  # of the learning rate, by frames.RULE
     tables: dict[Any, Array]  # the tables made so far, by dtype and roles
 
     @property
-    def penalized(self) -> list[slice]:
-        """The parts of the flat vector that regularization takes."""
-        places = self.operations[:, jobs.PLACES_AT : jobs.SHAPES_AT].reshape(-1, EACH_PLACE)
-        found = places[places[:, -1] != 0].tolist()
-        return [slice(place, place + height * breadth) for place, height, breadth, *_ in found]
+    def penalties(self) -> list[tuple[slice, float, float]]:
+        """The parts of the flat vector on which there is a penalty, with its l1 and l2."""
+        found = []
+        for one in self.tensors:
+            l1, l2 = self.numbers[one.penalty : one.penalty + jobs.EACH_PENALTY].tolist()
+            if l1 != 0.0 or l2 != 0.0:
+                found.append((one.place, l1, l2))
+        return found
+
+    @property
+    def frozen(self) -> list[slice]:
+        """The parts of the flat vector that training leaves as they are."""
+        return [one.place for one in self.tensors if one.factor == 0.0]
+
+    @property
+    def uses_statistics(self) -> bool:
+        """Whether training takes statistics of batches."""
+        return any(layer.units_in_training.statistics is not None for layer in self.layers)
 
     def units(self, roles: tuple[str, ...]) -> list[Unit | None]:
         """The units of the operations for these roles."""
@@ -88,7 +114,7 @@ class Plan(NamedTuple):
         table = self.operations.copy()
         for i, layer in enumerate(self.layers):
             for role in roles:
-                set_address(table, i, layer.units, role, dtype)
+                set_address(table, i, layer.units_in_training if roles is TRAINING else layer.units, role, dtype)
             if i == 0 and "forward" in roles and "move" not in roles:
                 for role in (*SPARSE, *INDEXED):  # only for the first operation, if its inputs turn out to be sparse
                     table[0, column_of(role)] = 0 if getattr(layer.units, role) is None else LATER
@@ -189,6 +215,7 @@ def compile_plan(
     numbers[jobs.NUMBERS_EACH * len(layers) :] = loss_numbers
     places, statistics = _Places(0), _Places(0)
     reads, columns, flop = jobs.INPUT, 0, 0.0
+    tensors, factors = list[Tensor](), [1.0]
     for i, (layer, (before, after)) in enumerate(zip(layers, pairs, strict=True)):
         row = table[i]
         row[jobs.READS], row[jobs.WRITES] = reads, columns
@@ -197,21 +224,22 @@ def compile_plan(
         row[jobs.TAKES_ELEMENTS] = layer.takes_elements
         reads, columns = columns, columns + math.prod(after)
         own = layer.numbers()
-        _check_room(layer, "numbers", len(own), jobs.NUMBERS_EACH)
+        _check_room(layer, "numbers", len(own), jobs.OWN_NUMBERS)
         _check_room(layer, "parameters", len(layer.parameters(before)), MOST_PARAMETERS)
         _check_room(layer, "statistics", len(layer.statistics(before)), MOST_STATISTICS)
         numbers[jobs.NUMBERS_EACH * i : jobs.NUMBERS_EACH * i + len(own)] = own
         size = sum(map(math.prod, layer.parameters(before).values()))
         # Each parameter meets every place of an image.
         flop += 2.0 * max(size * math.prod(after[1:]), math.prod(before), math.prod(after))
-        row[jobs.PARAMETERS] = places.add(row, 0, layer.parameters(before), layer.penalized)
+        row[jobs.PARAMETERS] = places.add(row, 0, layer.parameters(before), rule_of(layer, factors))
+        tensors += _tensors(places.found, i, layer, list(layer.parameters(before)))
     statistics.size = places.size
     for row, layer, (before, _) in zip(table, layers, pairs, strict=True):
-        row[jobs.STATISTICS] = statistics.add(row, MOST_PARAMETERS, layer.statistics(before), ())
+        row[jobs.STATISTICS] = statistics.add(row, MOST_PARAMETERS, layer.statistics(before), rule_of(layer, factors))
     units = loss.units if isinstance(loss, Loss) else loss
     of_labels = (loss.labels_units or NO_LABELS) if isinstance(loss, Loss) else units
     accepts = loss.accepts if isinstance(loss, Loss) else 0
-    plan = Plan(table, numbers, layers, pairs, units, of_labels, accepts, flop, {})  # type: ignore[arg-type]
+    plan = Plan(table, numbers, layers, pairs, units, of_labels, accepts, flop, tuple(tensors), tuple(factors), {})  # type: ignore[arg-type]
     return Compiled(plan, places.found, statistics.found, shapes, columns, places.size, statistics.size)
 
 
@@ -221,6 +249,26 @@ def _check_room(layer: Layer, what: str, count: int, most: int) -> None:
         raise ValueError(f"{type(layer).__name__}.{what}: expected at most {most}, got {count}; divide the layer")
 
 
+def rule_of(layer: Layer, factors: list[float]) -> int:
+    """The row of "rates" by which training updates a layer, whose factor is added to the others; FROZEN for none."""
+    factor = layer.update_factor
+    if factor == 0.0:
+        return FROZEN
+    if factor not in factors:
+        factors.append(factor)
+    return factors.index(factor)
+
+
+def _tensors(places: Places, i: int, layer: Layer, names: Sequence[str]) -> list[Tensor]:
+    """The parameters of operation i, whose places were added last."""
+    found, last = [], list(places.items())[len(places) - len(names) :]
+    for which, (own, (name, (start, shape))) in enumerate(zip(names, last, strict=True)):
+        place, takes = slice(start, start + math.prod(shape)), (own in layer.penalized, own in layer.biases)
+        penalty = jobs.NUMBERS_EACH * i + jobs.OWN_NUMBERS + jobs.EACH_PENALTY * which  # as of jobs.penalty_at
+        found.append(Tensor(name, place, penalty, *takes, layer.update_factor))
+    return found
+
+
 class _Places:
     """The starts of arrays in the flat vectors, by name, from `size` elements on."""
 
@@ -228,7 +276,7 @@ class _Places:
         self.size, self.found = size, Places()
         self._counts: dict[str, int] = {}
 
-    def add(self, row: Array, first: int, shapes: dict[str, tuple[int, ...]], penalized: Sequence[str]) -> int:
+    def add(self, row: Array, first: int, shapes: dict[str, tuple[int, ...]], rule: int) -> int:
         """Add the arrays of one operation, and note them in its row; return how many."""
         for which, (name, shape) in enumerate(shapes.items(), start=first):
             if self.size + math.prod(shape) > MOST_PARAMETERS_OF_A_PLAN:
@@ -238,19 +286,20 @@ class _Places:
             self.found[f"{name}{self._counts[name]}"] = (self.size, shape)
             at = jobs.PLACES_AT + EACH_PLACE * which
             breadth = math.prod(shape[1:])
-            row[at : at + EACH_PLACE] = self.size, shape[0], breadth, len(shape) > 1, name in penalized
+            row[at : at + EACH_PLACE] = self.size, shape[0], breadth, len(shape) > 1, rule
             self.size += math.prod(shape)
         return len(shapes)
 
 
 def rows_of_layers(layers: Sequence[Layer], shapes: Sequence[Shape], title: str) -> list[tuple[str, str, str]]:
     """A heading, a row for each layer with the shape of its outputs and its parameters, and a row with the title."""
-    rows, total = [("layer", "outputs", "parameters")], 0
+    rows, total, frozen = [("layer", "outputs", "parameters")], 0, 0
     for layer, before, after in zip(layers, shapes, shapes[1:], strict=False):
         size = sum(math.prod(shape) for shape in layer.parameters(before).values())
-        total += size
+        total, frozen = total + size, frozen + (0 if layer.update_factor else size)
         outputs = f"{after[0]:,}" if len(after) == 1 else " x ".join(map(str, after))
         rows.append((str(layer), outputs, f"{size:,}" if size else "-"))
+    title = f"{title}, {total - frozen:,} are trained" if frozen else title
     return [*rows, (title, "", f"{total:,}")]
 
 

@@ -22,7 +22,7 @@ from fastnn.kernels.ground import bound
 from fastnn.kernels.matmul import CHAIN, DEEP, ONE_CHAIN
 from fastnn.kernels.units import Unit, launcher
 from fastnn.operations.losses.base import NO_LABELS
-from fastnn.operations.updates.base import CLIP_NORM, CLIP_VALUE, RATES
+from fastnn.operations.updates.base import CLIP_NORM, CLIP_VALUE, RATE, RATES
 from fastnn.optimizers import OWN, Optimizer, Rule
 
 INDEX = np.dtype(np.intp)
@@ -74,7 +74,7 @@ class Workspace:
         self.table[:, jobs.BY_COLUMNS] = taken_by_columns(plan, rows, parts, dtype.itemsize)
         tensors = rows * columns
         largest = largest_update(self.table) if training else 0
-        self.rates = np.zeros(RATES)
+        self.rates = np.zeros((len(plan.factors), RATES))
         self._later: dict[int, Unit | None] = {}
         self.rule: Rule | None = None  # the update that it makes, and its optimizer
         self.optimizer: Optimizer | None = None
@@ -118,9 +118,9 @@ class Workspace:
             self.job[jobs.BATCH_PART] = (batch.staged_part if has_stages else batch.batch_part).address(dtype)
             if has_stages:
                 self.job[jobs.BETWEEN_STAGES] = batch.between_stages.address(dtype)
-            if any(layer.units.statistics is not None for layer in plan.layers):
+            if plan.uses_statistics:
                 self.job[jobs.STATISTICS_PART] = training.statistics_part.address(dtype)
-            if plan.numbers[-jobs.PLAN_NUMBERS :][[jobs.L1, jobs.L2]].any():
+            if plan.penalties:
                 self.job[jobs.PENALIZE] = updating.penalize.address(dtype)
             self._add_later({jobs.LOSS: plan.loss.rows, jobs.LOSS_OF_LABELS: plan.loss_of_labels.rows})
             self._add_later({jobs.WEIGH: batch.weigh, jobs.COUNT_HITS: batch.hits_of_rows, jobs.UNPACK: batch.unpack})
@@ -241,7 +241,8 @@ class Workspace:
         addresses = [0 if one is None else one.address(self.dtype) for one in units]
         # Compiled by now: where that was interrupted, the job and its rule are still what they were.
         self.rule = self.optimizer_at_once = None
-        self.rates[: len(rule.numbers)] = rule.numbers
+        self.rates[:, : len(rule.numbers)] = rule.numbers
+        self.rates[:, RATE] *= self.plan.factors
         self.job[[jobs.UPDATE, jobs.CLIP_VALUES, jobs.CLIP_TO_NORM, jobs.CLIPPED_PART]] = addresses
         self._add_later({jobs.OUTER: outer})
         self.rule, self.optimizer = rule, optimizer

@@ -231,9 +231,8 @@ class _Chain:
         self.peak = max(self.peak, float(np.abs(tensor[0]).max())) if np.isfinite(tensor[0]).all() else np.inf
 
     def add_penalty(self) -> None:
-        """Add the gradient of the penalty on weights; that of |w| at 0 is a matter of choice, too."""
-        l1, l2 = (float(self.plan.numbers[-jobs.PLAN_NUMBERS + which]) for which in (jobs.L1, jobs.L2))
-        for some in self.plan.penalized if l1 != 0.0 or l2 != 0.0 else ():
+        """Add the gradient of the penalty; that of |w| at 0 is a matter of choice, too."""
+        for some, l1, l2 in self.plan.penalties:
             w = self.parameters[some]
             signs = np.stack([np.sign(w)] * len(KEPT))
             signs[1:, w == 0.0] = 2 * SHARES[list(KEPT[1:]), None] - 1

@@ -336,7 +336,7 @@ def _evidence(
 
 def _has_kinks(net: Any) -> bool:
     """Whether the loss can have kinks."""
-    if net.engine.formula.has_kink or net.regularization.l1 > 0.0:
+    if net.engine.formula.has_kink or any(l1 > 0.0 for _, l1, _ in net.engine.plan.penalties):
         return True
     return any(layer.kinks for layer in net.engine.layers)
 

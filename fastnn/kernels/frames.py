@@ -36,9 +36,10 @@ from fastnn.kernels.views import matrix, vector_at
 SLOTS = 62
 
 # For each parameter of an operation, then for each of its statistics: its start in the flat vectors, its rows and
-# columns, whether it is a matrix, and whether regularization takes it. Each thread takes a share of the rows of a
-# parameter's gradient; a vector has rows of one element.
-PLACE, HEIGHT, BREADTH, IS_MATRIX, PENALIZED = range(5)
+# columns, whether it is a matrix, and how training updates it: by which row of the job's "rates", or FROZEN for not at
+# all. Each thread takes a share of the rows of a parameter's gradient; a vector has rows of one element.
+PLACE, HEIGHT, BREADTH, IS_MATRIX, RULE = range(5)
+FROZEN = -1
 EACH_PLACE = 5
 MOST_PARAMETERS, MOST_STATISTICS = 4, 2
 PLACES_SIZE = EACH_PLACE * (MOST_PARAMETERS + MOST_STATISTICS)
@@ -194,9 +195,16 @@ def weights(frame: Any, which: int) -> Any:
 
 
 @kernel
+def batch_rows(frame: Any) -> int:
+    """The rows of the batch whose statistics the operation uses; 0 if it uses the learned ones."""
+    is_frozen = integers_of(frame, PLACES, PLACES_SIZE)[EACH_PLACE * MOST_PARAMETERS + RULE] == FROZEN
+    return 0 if is_frozen else get(frame, BATCH_ROWS)
+
+
+@kernel
 def statistic(frame: Any, which: int) -> Any:
-    """A statistic that the operation uses: the learned one or, in training, the batch's."""
-    return _array_of(frame, STATISTICS, MOST_PARAMETERS + which)
+    """A statistic that the operation uses: the learned one or, in training unless it is frozen, the batch's."""
+    return _array_of(frame, STATISTICS if batch_rows(frame) != 0 else VALUES, MOST_PARAMETERS + which)
 
 
 @kernel

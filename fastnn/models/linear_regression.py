@@ -168,7 +168,7 @@ class LinearRegression:
             x, t = x - x_mean, t - t_mean
             if not (np.isfinite(x).all() and np.isfinite(t).all()):
                 raise ValueError("x, t: expected numbers whose sums are finite, got some that overflow; scale the data")
-            if penalty := network.regularization.l2:
+            if penalty := self.l2:
                 x = np.vstack((x, np.sqrt(len(x) * penalty) * np.eye(x.shape[1])))
                 t = np.vstack((t, np.zeros((x.shape[1], t.shape[1]))))
             W = np.linalg.lstsq(x, t, rcond=None)[0]

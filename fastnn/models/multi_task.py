@@ -391,8 +391,8 @@ def _check_network(name: str, network: Any) -> None:
         remedy = "make one of layers" if name == TRUNK else "make one of layers, or take a penalty such as SparseKL"
         raise TypeError(f"{name}: expected a fastnn.Network, got {checks.shown(network)}; {remedy}")
     for layer in network.layers:
-        if layer.outside_training:
-            came = f"{layer}, which {layer.outside_training} here; leave it out"
+        if layer.differs_in_training:
+            came = f"{layer}, which {layer.differs_in_training} here; leave it out"
             raise ValueError(f"{name}: expected layers that do the same in training and predictions, got {came}")
 
 

@@ -136,6 +136,9 @@ class SharedTrunk:
         """Update all networks once; return the figures before it. Nothing is changed where the total is not finite."""
         with self.trunk.engine.lock:  # one update at a time, also of several threads
             found = self.measure(x, targets)
+            for name, net in self.networks():
+                for one in net.engine.plan.frozen:  # which no norm counts
+                    found.gradients[name][one] = 0.0
             by, gradients = _clipped(optimizer, found.gradients)
             if not (math.isfinite(found.total) and all(np.isfinite(one).all() for one in gradients.values())):
                 raise diverged(where, found.losses)
@@ -158,10 +161,10 @@ class SharedTrunk:
         """The pass of a network: the trunk's from its outputs' gradient, a head's from its loss to its inputs."""
         known = self._passes.get(name)
         if known is None or not known.suits(engine):
-            is_trunk, penalty = name == TRUNK, engine.regularization.numbers
+            is_trunk = name == TRUNK
             first = NO_LOSS_NUMBERS[:3] if is_trunk else engine.formula.numbers()
             loss = GIVEN if is_trunk else engine.formula
-            known = self._passes[name] = Pass(engine, not is_trunk, loss, (*first, *penalty))
+            known = self._passes[name] = Pass(engine, not is_trunk, loss, (*first, engine.regularization.data), True)
         return known
 
     def __getstate__(self) -> dict[str, Any]:

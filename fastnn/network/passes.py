@@ -11,6 +11,7 @@ from fastnn.engine.interpreters import jobs, training
 from fastnn.engine.losses import learn_hits
 from fastnn.engine.parameters import Parameters
 from fastnn.engine.plan import NO_LOSS_NUMBERS, TRAINING_WORK, compile_plan
+from fastnn.engine.regularization import set_penalties
 from fastnn.engine.samples import Samples, SparseRows
 from fastnn.engine.workspace import NO_ORDER, NO_WEIGHTS, Workspace
 from fastnn.gate import arrays
@@ -91,16 +92,24 @@ def accuracy(network: Engine, x: Any, t: Any, check_finite: bool, y: Array | Non
 class Pass:
     """Forward, a loss and back-propagation with the learned statistics, in memory that is kept for the next batch.
 
-    loss, numbers: as for `compile_plan`; by default targets are the gradient by the outputs, and there is no penalty.
+    loss, numbers: as for `compile_plan`; by default targets are the gradient by the outputs.
+    is_penalized: whether the network's penalty is added.
     need_dx: a copy of x, as the outputs of a first operation, has a gradient in the workspace, too.
     """
 
     def __init__(
-        self, network: Engine, need_dx: bool, loss: Any = GIVEN, numbers: Sequence[float] = NO_LOSS_NUMBERS
+        self,
+        network: Engine,
+        need_dx: bool,
+        loss: Any = GIVEN,
+        numbers: Sequence[float] = NO_LOSS_NUMBERS,
+        is_penalized: bool = False,
     ) -> None:
         self._network, self._need_dx = network, need_dx
         layers = (Identity(), *network.layers) if need_dx else network.layers
         self._compiled = compile_plan(layers, network.input_shape, loss, numbers)
+        if is_penalized:
+            set_penalties(self._compiled.plan, network.regularization)
         gradients, values = np.zeros_like(network.values), network.values
         self._vectors = values, gradients, np.zeros((0, gradients.size), network.dtype)
         self._workspace: Workspace | None = None

@@ -120,7 +120,7 @@ def source_of(
 def rows_of_batch(network: "Network", rows: int, batch_size: int | None) -> int:
     """The rows of a whole batch; refused if it is a single one and there is batch normalization."""
     size = rows if batch_size is None else min(rows, arrays.integer("batch_size", batch_size, minimum=1))
-    if size == 1 and network.statistics:
+    if size == 1 and network.engine.plan.uses_statistics:
         raise lone_row("x", "pass more samples") if rows == 1 else lone_row("batch_size", "pass a larger one")
     return size
 
@@ -146,9 +146,9 @@ def is_numerical(gradient: str, network: "Network", weights: Array) -> bool:
     if weights.size:
         raise ValueError("gradient: expected 'analytic' with sample weights, got 'numerical', which takes none")
     for layer in network.engine.layers:
-        if layer.outside_training:
+        if layer.differs_in_training:
             expected = f"gradient: expected 'analytic' for a network with {type(layer).__name__}"
-            raise ValueError(f"{expected}, got 'numerical', which {layer.outside_training}")
+            raise ValueError(f"{expected}, got 'numerical', which {layer.differs_in_training}")
     return True
 
 

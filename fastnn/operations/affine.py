@@ -25,7 +25,7 @@ from fastnn.kernels.sparse import sparse_multiply, sparse_multiply_transposed_le
 from fastnn.kernels.units import unit
 from fastnn.kernels.views import part
 from fastnn.operations import initializers
-from fastnn.operations.base import Layer, Shape, Units
+from fastnn.operations.base import Shape, TrainedLayer, Units
 from fastnn.operations.links import Back, Gradient, Link, Operation, Taken
 
 MOST_INIT = 10  # as an integer
@@ -167,7 +167,7 @@ class _Products(Link):
 
 
 @dataclass(frozen=True)
-class Affine(Layer):
+class Affine(TrainedLayer):
     """y = x W + b, with W (inputs, outputs) and b (outputs,).
 
     Parameters
@@ -177,6 +177,10 @@ class Affine(Layer):
     init : str or float
         The initialization of W: "he", "xavier", "zeros" or a standard deviation. None: "he" before an activation of the
         ReLU family, else "xavier". b begins at 0.
+    trainable : bool
+        False: training leaves W and b as they are, and the optimizer's state of them. Gradients still have them.
+    learning_rate_factor : float
+        Training multiplies the optimizer's learning rate by it for W and b; above 0.
 
     Examples
     --------
@@ -193,6 +197,7 @@ class Affine(Layer):
     init: str | float | None = None
 
     penalized = ("W",)
+    biases = ("b",)
     spreads_by_prepared = True
     units = Units(
         affine_products,
@@ -213,6 +218,7 @@ class Affine(Layer):
     link = _Products()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "inputs", arrays.integer("inputs", self.inputs, 1, WIDEST))
         object.__setattr__(self, "outputs", arrays.integer("outputs", self.outputs, 1, WIDEST))
         if isinstance(self.init, int) and self.init > MOST_INIT:  # rather the width of another layer

@@ -1,7 +1,7 @@
 """The base of a network's operations: the roles of their units, layers, activations, and units made of formulas."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
@@ -98,15 +98,31 @@ class Layer:
     is_homogeneous: ClassVar[bool] = False  # whether f(c x) = c f(x) for c > 0: linear on either side of 0
     kinks: ClassVar[tuple[float, ...]] = ()  # the inputs at which its derivative jumps
     penalized: ClassVar[tuple[str, ...]] = ()  # the parameters that regularization takes
+    biases: ClassVar[tuple[str, ...]] = ()  # the ones that it takes with biases=True, too
     is_random: ClassVar[bool] = False  # whether it draws random numbers in training
     init_before: ClassVar[str] = "xavier"  # the initialization of weights before it; "": decided by the next layer
     outside_training: ClassVar[str] = ""  # the part of the input that it leaves out there, if any
 
     def __str__(self) -> str:
-        given = ", ".join(
-            repr(getattr(self, field.name)) for field in fields(self) if getattr(self, field.name) is not None
-        )
-        return f"{type(self).__name__}({given})"
+        own = [(field, getattr(self, field.name)) for field in fields(self)]
+        given = [repr(value) for field, value in own if not field.kw_only and value is not None]
+        given += [f"{field.name}={value!r}" for field, value in own if field.kw_only and value != field.default]
+        return f"{type(self).__name__}({', '.join(given)})"
+
+    @property
+    def update_factor(self) -> float:
+        """The factor of the optimizer's learning rate; 0 if training leaves the layer as it is."""
+        return 1.0
+
+    @property
+    def units_in_training(self) -> Units:
+        """The units that training calls."""
+        return self.units
+
+    @property
+    def differs_in_training(self) -> str:
+        """What `gradient` leaves out and training does not, if anything."""
+        return self.outside_training
 
     def own_input_shape(self) -> Shape | None:
         """The shape of its inputs if the layer itself has it; None if `Network` needs `input_shape`."""
@@ -151,6 +167,39 @@ class Layer:
     def follow_scratch_size(self, columns: int, inputs: Shape, outputs: Shape) -> int:
         """Elements of scratch that its `follow` needs for blocks of `columns` columns."""
         return 0
+
+
+@dataclass(frozen=True)
+class TrainedLayer(Layer):
+    """The base class of layers with parameters: whether training moves them, and how far."""
+
+    trainable: bool = field(default=True, kw_only=True)
+    learning_rate_factor: float = field(default=1.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "trainable", arrays.flag("trainable", self.trainable))
+        factor = self.learning_rate_factor
+        if isinstance(factor, int | float) and factor == 0:
+            expected = "learning_rate_factor: expected a number above 0"
+            raise ValueError(f"{expected}, got {factor}; pass trainable=False for a layer that stays as it is")
+        object.__setattr__(self, "learning_rate_factor", arrays.real("learning_rate_factor", factor, above=0.0))
+
+    def check_in(self, name: str, dtype: Any) -> None:
+        arrays.real(f"{name}.learning_rate_factor", self.learning_rate_factor, maximum=float(np.finfo(dtype).max))
+
+    @property
+    def update_factor(self) -> float:
+        return self.learning_rate_factor if self.trainable else 0.0
+
+    @property
+    def units_in_training(self) -> Units:
+        if self.trainable:
+            return self.units
+        return self.units._replace(statistics=None, sums=None, check=None, learn=None)
+
+    @property
+    def differs_in_training(self) -> str:
+        return self.outside_training if self.trainable else ""
 
 
 def one_dimension(layer: Layer, shape: Shape) -> Shape:

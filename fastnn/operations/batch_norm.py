@@ -17,7 +17,7 @@ from fastnn.kernels.compile import formula, kernel
 from fastnn.kernels.frames import batch_statistic, gradient, number, parameter, scratch, source, statistic, vector_of
 from fastnn.kernels.units import unit
 from fastnn.kernels.views import part
-from fastnn.operations.base import Layer, Shape, Units, one_dimension
+from fastnn.operations.base import Shape, TrainedLayer, Units, one_dimension
 from fastnn.operations.links import SURE, Columns, Operation, Taken
 from fastnn.operations.moved_elements import changes_of_elements
 
@@ -59,7 +59,7 @@ def batch_norm_backward(frame: Any) -> None:
     units, memory = get(frame, frames.OUTPUTS), scratch(frame)
     factors, shifts, slopes = part(memory, 0, units), part(memory, units, units), part(memory, 2 * units, units)
     _factors(frame, factors)
-    xs, dys, dxs, count = source(frame), frames.d_target(frame), frames.d_source(frame), get(frame, frames.BATCH_ROWS)
+    xs, dys, dxs, count = source(frame), frames.d_target(frame), frames.d_source(frame), frames.batch_rows(frame)
     if count == 0:
         for n in range(xs.shape[0]):
             dy, dx = dys[n], dxs[n]
@@ -141,7 +141,7 @@ def batch_norm_gradient(frame: Any) -> None:
 
     In training batch_norm_sums has already written them.
     """
-    if get(frame, frames.BATCH_ROWS) == 0 and get(frame, frames.PARAMETER) == GAMMA:
+    if frames.batch_rows(frame) == 0 and get(frame, frames.PARAMETER) == GAMMA:
         _sums_of_units(frame)
 
 
@@ -222,7 +222,7 @@ class _Normalized(Columns):
 
 
 @dataclass(frozen=True)
-class BatchNorm(Layer):
+class BatchNorm(TrainedLayer):
     """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, unit by unit (Ioffe and Szegedy, 2015).
 
     In training, that is in `Network.step` and `fit`, mean and biased variance are the batch's, and running values are
@@ -239,6 +239,10 @@ class BatchNorm(Layer):
         In [0, 1). PyTorch's `momentum` is 1 minus this.
     epsilon : float
         Above 0.
+    trainable : bool
+        False: training leaves gamma, beta and the running values as they are, and uses the running values.
+    learning_rate_factor : float
+        As for `Affine`.
 
     Examples
     --------
@@ -272,6 +276,7 @@ class BatchNorm(Layer):
     link = _Normalized()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if isinstance(self.momentum, int) and self.momentum > 1:
             expected = "momentum: expected a finite number of at least 0.0 and below 1.0"
             raise ValueError(f"{expected}, got {self.momentum}; BatchNorm finds its width itself")
@@ -299,5 +304,6 @@ class BatchNorm(Layer):
         return 3 * outputs[0]
 
     def check_in(self, name: str, dtype: Any) -> None:
+        super().check_in(name, dtype)
         arrays.survives(name, "an epsilon above 0", self.epsilon, 0.0, dtype, "pass a larger one")
         arrays.survives(name, "a momentum below 1", self.momentum, 1.0, dtype, "pass a smaller one")

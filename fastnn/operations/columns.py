@@ -13,7 +13,7 @@ from fastnn.kernels.compile import formula, kernel
 from fastnn.kernels.frames import d_source, d_target, integers_of, out, parameter, source, sums, target, vector_of
 from fastnn.kernels.units import Unit
 from fastnn.kernels.views import part
-from fastnn.operations.base import Layer, Shape, Units, check_finite_in, one_dimension
+from fastnn.operations.base import Shape, TrainedLayer, Units, check_finite_in, one_dimension
 from fastnn.operations.links import Elements
 from fastnn.operations.moved_elements import changes_of_elements
 
@@ -21,28 +21,34 @@ MOST = 3  # parameters of a column
 
 
 @dataclass(frozen=True)
-class ColumnLayer(Layer):
+class ColumnLayer(TrainedLayer):
     """The base of layers whose fields name their parameters, a number for each column, and give the initial values."""
 
     takes_elements = True
     link = Elements(sums=True)
 
     def __post_init__(self) -> None:
-        for one in fields(self):
-            object.__setattr__(self, one.name, arrays.real(one.name, getattr(self, one.name)))
+        super().__post_init__()
+        for name in self._names():
+            object.__setattr__(self, name, arrays.real(name, getattr(self, name)))
+
+    def _names(self) -> list[str]:
+        """The names of the parameters."""
+        return [one.name for one in fields(self) if not one.kw_only]
 
     def shape_of_output(self, shape: Shape) -> Shape:
         return one_dimension(self, shape)
 
     def parameters(self, shape: Shape) -> dict[str, Shape]:
-        return {one.name: shape for one in fields(self)}
+        return dict.fromkeys(self._names(), shape)
 
     def beginnings(self, follows: str, generator: np.random.Generator) -> dict[str, Any]:
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: getattr(self, name) for name in self._names()}
 
     def check_in(self, name: str, dtype: Any) -> None:
-        for one in fields(self):
-            check_finite_in(name, getattr(self, one.name), dtype)
+        super().check_in(name, dtype)
+        for one in self._names():
+            check_finite_in(name, getattr(self, one), dtype)
 
 
 @kernel

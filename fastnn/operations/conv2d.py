@@ -23,7 +23,7 @@ from fastnn.kernels.frames import d_target, matrix_of, number, parameter, scratc
 from fastnn.kernels.units import unit
 from fastnn.operations import initializers
 from fastnn.operations.affine import WIDEST
-from fastnn.operations.base import Shape, Units
+from fastnn.operations.base import Shape, TrainedLayer, Units
 from fastnn.operations.windows import WindowLayer
 
 W, B = 0, 1
@@ -56,7 +56,7 @@ def conv2d_products(frame: Any) -> None:
 
 
 @dataclass(frozen=True)
-class Conv2d(WindowLayer):
+class Conv2d(WindowLayer, TrainedLayer):
     """y[f] = the sum over the channels of the correlations of x[c] with W[f, c], and b[f], for images (C, H, W).
 
     y[f, i, j] = b[f] + the sum over c, a and b of W[f, c, a, b] x[c, i stride + a - padding, j stride + b - padding],
@@ -76,6 +76,8 @@ class Conv2d(WindowLayer):
         Rows and columns of 0 around the image.
     init : str or float
         As for `Affine`, where a unit's inputs are the C times height times width elements of a window.
+    trainable, learning_rate_factor
+        As for `Affine`.
 
     Examples
     --------
@@ -93,9 +95,11 @@ class Conv2d(WindowLayer):
     init: str | float | None = None
 
     penalized = ("W",)
+    biases = ("b",)
     units = Units(conv2d_products, conv2d_products, conv2d_products)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("in_channels", "out_channels"):
             object.__setattr__(self, name, arrays.integer(name, getattr(self, name), 1, WIDEST))
         self.check_window()

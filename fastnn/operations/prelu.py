@@ -38,6 +38,8 @@ class PRelu(ColumnLayer):
     ----------
     slope : float
         The initial value of all slopes.
+    trainable, learning_rate_factor
+        As for `Affine`.
 
     Examples
     --------

@@ -141,7 +141,7 @@ class Session:
         for outputs in settings.hidden:
             layers += [Affine(width, outputs), operations.ACTIVATIONS[settings.activation]()]
             width = outputs
-        penalty = {} if settings.penalty == "none" else {settings.penalty: settings.strength}
+        penalty: dict[str, Any] = {} if settings.penalty == "none" else {settings.penalty: settings.strength}
         return Network(
             [*layers, Affine(width, 1)],
             loss="sigmoid_cross_entropy",

@@ -41,8 +41,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     >>> classifier = MLPClassifier((50,), activation="gelu", dropout=0.1, early_stopping=True, random_state=0)
     >>> classifier.fit(X, y).score(X_test, y_test) > 0.9
     True
-    >>> classifier.network_.layers[0], [W.shape for W in classifier.coefs_]
-    (Affine(inputs=64, outputs=50, init=None), [(64, 50), (50, 10)])
+    >>> str(classifier.network_.layers[0]), [W.shape for W in classifier.coefs_]
+    ('Affine(64, 50)', [(64, 50), (50, 10)])
     """
 
     # Thirty-two parameters: scikit-learn finds them in the signature.

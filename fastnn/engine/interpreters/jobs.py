@@ -17,7 +17,7 @@ import numpy as np
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import LATER, call, frame_at, get, put, zero_of
 from fastnn.kernels.compile import kernel
-from fastnn.kernels.frames import BATCH_STATISTICS, EACH_PLACE, PLACES_SIZE, SHAPES_SIZE
+from fastnn.kernels.frames import BATCH_STATISTICS, EACH_PLACE, MOST_PARAMETERS, PLACES_SIZE, SHAPES_SIZE
 from fastnn.kernels.matmul import FEW_STEPS
 from fastnn.kernels.simd import from_bits
 from fastnn.kernels.views import matrix, vector_at
@@ -33,10 +33,12 @@ PLACES_AT = UNITS_AT + 19
 SHAPES_AT = PLACES_AT + PLACES_SIZE
 PLAN_COLUMNS = SHAPES_AT + SHAPES_SIZE
 
-# A plan's numbers: NUMBERS_EACH for each operation, then the loss's and the penalty's.
-NUMBERS_EACH = 4
-LOSS_PARAMETER, BORDER, TARGET_BORDER, DATA_SHARE, L1, L2 = range(6)
-PLAN_NUMBERS = 6
+# A plan's numbers: NUMBERS_EACH for each operation, then the loss's. An operation's are OWN_NUMBERS for its units, then
+# the penalty's l1 and l2 for each of its parameters.
+OWN_NUMBERS, L1, L2, EACH_PENALTY = 4, 0, 1, 2
+NUMBERS_EACH = OWN_NUMBERS + EACH_PENALTY * MOST_PARAMETERS
+LOSS_PARAMETER, BORDER, TARGET_BORDER, DATA_SHARE = range(4)
+PLAN_NUMBERS = 4
 
 # A job: numbers, addresses of units, entries for one call, then the address and size of each array.
 # NEXT: the row of x that is the next batch, if that is known and one part may go ahead to it, else -1. AHEAD: how many
@@ -67,7 +69,7 @@ NUMBERS = (
 ARRAYS = (
     "operations",  # intp, the plan's
     "numbers",  # float64, the plan's
-    "rates",  # float64, the update's numbers
+    "rates",  # float64, the update's numbers; a row for each factor of the learning rate, see frames.RULE
     "counters",  # (COUNTERS,) intp, see below
     "values",  # (V,): TRAINED parameters, then the learned statistics
     "gradients",  # (V,): the parameters', then the statistics of a batch
@@ -179,6 +181,12 @@ def operations_of(job: Any) -> Any:
 def plan_number(job: Any, which: int) -> float:
     """One of a plan's own numbers, such as LOSS_PARAMETER."""
     return reals(job, AT_NUMBERS)[NUMBERS_EACH * get(job, OPERATION_COUNT) + which]
+
+
+@kernel
+def penalty_at(i: int, which: int) -> int:
+    """The place of l1, which l2 follows, of parameter number `which` of operation i among a plan's numbers."""
+    return NUMBERS_EACH * i + OWN_NUMBERS + EACH_PENALTY * which
 
 
 @kernel

@@ -14,19 +14,25 @@ from typing import Any
 from fastnn.engine.interpreters import jobs
 from fastnn.engine.interpreters.batch import first_gradient_is_finite
 from fastnn.engine.interpreters.forward import is_sparse, lacks_sparse, skips_zeros
-from fastnn.engine.interpreters.updating import add_penalty, clip_gradients, may_multiply_following, update_range
+from fastnn.engine.interpreters.updating import (
+    add_penalty,
+    clip_gradients,
+    forget_gradients,
+    may_multiply_following,
+    update_by_rules,
+)
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import call, call_part, get, new_frame, put, zero_of
 from fastnn.kernels.compile import kernel
 from fastnn.kernels.doors import Dense, Indices, Labels, Matrix, Reals, Vector, door
-from fastnn.kernels.frames import BATCH_STATISTICS, CHECK, LEARN, OFF, SLOTS
+from fastnn.kernels.frames import BATCH_STATISTICS, CHECK, FROZEN, HEIGHT, LEARN, OFF, RULE, SLOTS
 from fastnn.kernels.reductions import sum_in_order
 from fastnn.kernels.rows import all_finite, are_apart, sum_of
 from fastnn.kernels.units import part_unit, run_parts, unit
 from fastnn.kernels.views import elements
 from fastnn.kernels.views import part as part_of
 from fastnn.operations.losses.base import PROBABILITIES, SIGNS, VALUES
-from fastnn.operations.updates.base import STEP
+from fastnn.operations.updates.base import RATES, STEP
 
 NEAR_ONE_32, NEAR_ONE_64 = 5e-4, 5e-7  # half of the gate's tolerance for sums of probabilities
 
@@ -116,7 +122,9 @@ def _count(job: Any) -> None:
     counters = jobs.integers(job, jobs.AT_COUNTERS)
     counters[jobs.DRAWS] += 1
     counters[jobs.STEPS] += 1
-    jobs.reals(job, jobs.AT_RATES)[STEP] = counters[jobs.STEPS]
+    rates = jobs.reals(job, jobs.AT_RATES)
+    for row in range(0, rates.size, RATES):
+        rates[row + STEP] = counters[jobs.STEPS]
 
 
 @kernel
@@ -284,9 +292,13 @@ def train(
 def apply_update(n_threads: int, launcher: int, table: Indices, values: Vector) -> None:
     """Update the parameters `values` of a job by its gradients. Serial."""
     job = jobs.job_at(table, values.dtype.type(0.0))
-    size, frame = get(job, jobs.TRAINED), new_frame(SLOTS, zero_of(job))
+    size, frame, operations = get(job, jobs.TRAINED), new_frame(SLOTS, zero_of(job)), jobs.operations_of(job)
     _count(job)
     if get(job, jobs.CLIP_TO_NORM) != 0:
+        for i in range(operations.shape[0]):
+            for p in range(operations[i, jobs.PARAMETERS]):
+                if jobs.place_of(operations, i, p, RULE) == FROZEN:
+                    forget_gradients(job, operations, i, p, 0, jobs.place_of(operations, i, p, HEIGHT))
         clip_gradients(job, frame)
     jobs.begin_frame(job, 0, OFF, 0, frame)
-    update_range(job, 0, size, get(job, jobs.AT_GRADIENTS), frame)
+    update_by_rules(job, 0, size, frame)

@@ -11,14 +11,15 @@ from fastnn.kernels.addresses import LATER, call, get, new_frame, put, zero_of
 from fastnn.kernels.compile import kernel
 from fastnn.kernels.frames import (
     BREADTH,
+    FROZEN,
     GRADIENT,
     HEIGHT,
     INDEXED_FORWARD,
     INDEXED_GRADIENT,
     IS_MATRIX,
     OFF,
-    PENALIZED,
     PLACE,
+    RULE,
     SLOTS,
     SPARSE_GRADIENT,
 )
@@ -29,7 +30,7 @@ from fastnn.kernels.penalty import add_penalty_gradient, penalty_of
 from fastnn.kernels.rows import all_finite
 from fastnn.kernels.units import part_unit, unit
 from fastnn.kernels.views import elements
-from fastnn.operations.updates.base import CLIP_NORM, CLIP_VALUE
+from fastnn.operations.updates.base import CLIP_NORM, CLIP_VALUE, RATES
 from fastnn.operations.updates.base import grads as grads_of
 from fastnn.operations.updates.base import params as params_of
 from fastnn.operations.updates.base import rates as rates_of
@@ -99,18 +100,24 @@ def measure_penalty(frame: Any) -> None:
 
 
 @kernel
-def _choose_penalized(job: Any, place: int, count: int, frame: Any) -> None:
-    """Let a frame have `count` parameters from `place` on, and l1 and l2 as its NUMBERS."""
-    put(frame, frames.PARAMS, get(job, jobs.AT_VALUES) + get(frame, frames.ITEM) * place)
-    put(frame, frames.COUNT, count)
-    at = jobs.NUMBERS_EACH * get(job, jobs.OPERATION_COUNT) + jobs.L1
-    put(frame, frames.NUMBERS, get(job, jobs.AT_NUMBERS) + jobs.REAL * at)
+def _is_penalized(job: Any, i: int, p: int) -> bool:
+    """Whether there is a penalty on parameter number p of operation i."""
+    numbers, at = jobs.reals(job, jobs.AT_NUMBERS), jobs.penalty_at(i, p)
+    return get(job, jobs.PENALIZE) != 0 and (numbers[at + jobs.L1] != 0.0 or numbers[at + jobs.L2] != 0.0)
 
 
 @kernel
-def _penalize(job: Any, place: int, count: int, grads: int, frame: Any) -> None:
+def _choose_penalized(job: Any, penalty: int, place: int, count: int, frame: Any) -> None:
+    """Let a frame have `count` parameters from `place` on, and l1 and l2, at `penalty`, as its NUMBERS."""
+    put(frame, frames.PARAMS, get(job, jobs.AT_VALUES) + get(frame, frames.ITEM) * place)
+    put(frame, frames.COUNT, count)
+    put(frame, frames.NUMBERS, get(job, jobs.AT_NUMBERS) + jobs.REAL * penalty)
+
+
+@kernel
+def _penalize(job: Any, penalty: int, place: int, count: int, grads: int, frame: Any) -> None:
     """Add the gradient of the penalty on `count` parameters from `place` on to the gradients at an address."""
-    _choose_penalized(job, place, count, frame)
+    _choose_penalized(job, penalty, place, count, frame)
     put(frame, frames.GRADS, grads)
     call(get(job, jobs.PENALIZE), frame)
 
@@ -124,17 +131,24 @@ def add_penalty(job: Any, rows: int, frame: Any) -> None:
     put(frame, frames.OUT, get(job, jobs.AT_PENALTIES) + jobs.REAL)
     for i in range(operations.shape[0]):
         for p in range(operations[i, jobs.PARAMETERS]):
-            if jobs.place_of(operations, i, p, PENALIZED) != 0:
+            if _is_penalized(job, i, p):
                 count = jobs.place_of(operations, i, p, HEIGHT) * jobs.place_of(operations, i, p, BREADTH)
-                _choose_penalized(job, jobs.place_of(operations, i, p, PLACE), count, frame)
+                _choose_penalized(job, jobs.penalty_at(i, p), jobs.place_of(operations, i, p, PLACE), count, frame)
                 call(get(job, jobs.MEASURE_PENALTY), frame)
     penalties[0] += rows * penalties[1]
 
 
 @kernel
-def update_range(job: Any, place: int, count: int, grads: int, frame: Any) -> None:
+def _rates_at(job: Any, rule: int) -> int:
+    """The address of a row of "rates"."""
+    return get(job, jobs.AT_RATES) + jobs.REAL * RATES * rule
+
+
+@kernel
+def update_range(job: Any, rule: int, place: int, count: int, grads: int, frame: Any) -> None:
     """Update `count` parameters from `place` on by the gradients at an address, clipped in place if asked for.
 
+    rule: the row of "rates" by which they are updated.
     It overwrites the frame's NUMBERS and the entries that an update reads; see operations/updates/base.py.
     """
     item = get(frame, frames.ITEM)
@@ -144,10 +158,37 @@ def update_range(job: Any, place: int, count: int, grads: int, frame: Any) -> No
     put(frame, frames.STATE, state)
     put(frame, frames.STRIDE, item * (get(job, jobs.AT_STATE + 1) // max(1, get(job, jobs.STATE_VECTORS))))
     put(frame, frames.COUNT, count)
-    put(frame, frames.NUMBERS, get(job, jobs.AT_RATES))
+    put(frame, frames.NUMBERS, _rates_at(job, rule))
     if get(job, jobs.CLIP_VALUES) != 0:
         call(get(job, jobs.CLIP_VALUES), frame)
     call(get(job, jobs.UPDATE), frame)
+
+
+@kernel
+def update_by_rules(job: Any, first: int, last: int, frame: Any) -> None:
+    """Update the parameters [first, last) by the flat gradients, as many as have the same rule at once."""
+    operations, item, gradients = jobs.operations_of(job), get(frame, frames.ITEM), get(job, jobs.AT_GRADIENTS)
+    begin, end, current = first, first, FROZEN
+    for i in range(operations.shape[0]):
+        for p in range(operations[i, jobs.PARAMETERS]):
+            rule = jobs.place_of(operations, i, p, RULE)
+            if rule != current:
+                if current != FROZEN and end > begin:
+                    update_range(job, current, begin, end - begin, gradients + item * begin, frame)
+                begin, current = end, rule
+            place, height = jobs.place_of(operations, i, p, PLACE), jobs.place_of(operations, i, p, HEIGHT)
+            end = max(begin, min(last, place + height * jobs.place_of(operations, i, p, BREADTH)))
+    if current != FROZEN and end > begin:
+        update_range(job, current, begin, end - begin, gradients + item * begin, frame)
+
+
+@kernel
+def forget_gradients(job: Any, operations: Any, i: int, p: int, first: int, last: int) -> None:
+    """Set the gradient by rows [first, last) of a frozen parameter to 0, so that no norm counts it."""
+    breadth, gradients = jobs.place_of(operations, i, p, BREADTH), jobs.numbers(job, jobs.AT_GRADIENTS)
+    place = jobs.place_of(operations, i, p, PLACE)
+    for k in range(place + first * breadth, place + last * breadth):
+        gradients[k] = gradients.dtype.type(0.0)
 
 
 @kernel
@@ -184,12 +225,12 @@ def _update_matrix(
     """
     breadth = jobs.place_of(operations, i, p, BREADTH)
     place, item = jobs.place_of(operations, i, p, PLACE), get(job, jobs.ITEM)
-    is_penalized = get(job, jobs.PENALIZE) != 0 and jobs.place_of(operations, i, p, PENALIZED) != 0
+    is_penalized, rule = _is_penalized(job, i, p), jobs.place_of(operations, i, p, RULE)
     if _is_outer(job, operations, i, is_penalized, frame):
         put(frame, frames.SOURCE, get(frame, frames.SOURCE) + item * first)
         put(frame, frames.INPUTS, last - first)
         put(frame, frames.PARAMS, get(job, jobs.AT_VALUES) + item * (place + first * breadth))
-        put(frame, frames.NUMBERS, get(job, jobs.AT_RATES))
+        put(frame, frames.NUMBERS, _rates_at(job, rule))
         _look_ahead(job, operations, i, breadth, frame)
         call(get(job, jobs.OUTER), frame)
         return
@@ -207,8 +248,8 @@ def _update_matrix(
         put(frame, frames.NUMBERS, numbers_of_operation)
         jobs.call_unit(operations, i, role, frame)
         if is_penalized:
-            _penalize(job, at, count, buffer, frame)
-        update_range(job, at, count, buffer, frame)
+            _penalize(job, jobs.penalty_at(i, p), at, count, buffer, frame)
+        update_range(job, rule, at, count, buffer, frame)
 
 
 @kernel
@@ -223,10 +264,10 @@ def _gradient_of_range(
     put(frame, frames.END, last)
     put(frame, frames.OUT, address)
     jobs.call_unit(operations, i, role, frame)
-    if get(job, jobs.PENALIZE) != 0 and jobs.place_of(operations, i, p, PENALIZED) != 0:
-        _penalize(job, place, count, address, frame)
+    if _is_penalized(job, i, p):
+        _penalize(job, jobs.penalty_at(i, p), place, count, address, frame)
     if fused:
-        update_range(job, place, count, address, frame)
+        update_range(job, jobs.place_of(operations, i, p, RULE), place, count, address, frame)
 
 
 @kernel
@@ -271,7 +312,8 @@ def parameter_part(job: Any, part: int, parts: int) -> None:
     """Sum the gradient by one part's rows of each parameter over the batch, and update them."""
     operations, frame, count = jobs.operations_of(job), new_frame(SLOTS, zero_of(job)), get(job, jobs.COUNT)
     rows = count if jobs.normalizers(job, operations) > 0 else 0
-    fused = get(job, jobs.UPDATE) != 0 and get(job, jobs.CLIP_TO_NORM) == 0
+    updates, by_norm = get(job, jobs.UPDATE) != 0, get(job, jobs.CLIP_TO_NORM) != 0
+    fused = updates and not by_norm
     jobs.begin_frame(job, part, OFF, rows, frame)
     item, start, inputs = get(job, jobs.ITEM), get(job, jobs.START), get(job, jobs.DATA_INPUTS)
     is_gathered, skips = get(job, jobs.GATHERED) != 0, get(job, jobs.SKIPS_ZEROS) != 0 and count > FEW_STEPS
@@ -289,7 +331,9 @@ def parameter_part(job: Any, part: int, parts: int) -> None:
             role = skipping if sparse else GRADIENT
             first = _share_of_parameter(job, i, is_matrix, height, part, parts)
             last = _share_of_parameter(job, i, is_matrix, height, part + 1, parts)
-            if fused and is_matrix:
+            if updates and jobs.place_of(operations, i, p, RULE) == FROZEN:
+                forget_gradients(job, operations, i, p, first, last if by_norm else first)
+            elif fused and is_matrix:
                 _update_matrix(job, operations, i, p, role, first, last, part, frame)
             else:
                 _gradient_of_range(job, operations, i, p, role, first, last, fused, frame)
@@ -303,4 +347,4 @@ def clipped_part(job: Any, part: int, parts: int) -> None:
     frame, size, item = new_frame(SLOTS, zero_of(job)), get(job, jobs.TRAINED), get(job, jobs.ITEM)
     first, last = share(size, part, parts), share(size, part + 1, parts)
     put(frame, frames.ITEM, item)
-    update_range(job, first, last - first, get(job, jobs.AT_GRADIENTS) + item * first, frame)
+    update_by_rules(job, first, last, frame)

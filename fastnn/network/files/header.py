@@ -2,9 +2,10 @@
 
 It holds a network's layers, the shape of one sample, the scale of the inputs, its loss with its options, its
 regularization, its dtype, the names and shapes of its parameters, the optimizer's update, its class with its numbers,
-the number of updates, and dropout's seed and number of draws. Earlier format versions stay readable: 5 and 4 lack the
-scale of the inputs, 3 also the shape of a sample, 2 also the optimizer's class and numbers, 1 also the loss's options,
-regularization, updates and dropout.
+the number of updates, and dropout's seed and number of draws. Earlier format versions stay readable: 6 lacks frozen
+layers, factors of the learning rate and penalties by name, 5 and 4 also the scale of the inputs, 3 also the shape of a
+sample, 2 also the optimizer's class and numbers, 1 also the loss's options, regularization, updates
+and dropout.
 """
 
 import itertools
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fastnn.engine.engine import Snapshot
 from fastnn.engine.inputs import check_scale
 from fastnn.engine.plan import parameter_shapes
-from fastnn.engine.regularization import Regularization
+from fastnn.engine.regularization import Regularization, check_names
 from fastnn.errors import ModelFileError
 from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import DType
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from fastnn.network.network import Network
 
 NAME = "header.json"
-FORMAT, FORMAT_VERSION = "fastnn network", 6
+FORMAT, FORMAT_VERSION = "fastnn network", 7
 FIELDS = ("format", "format_version", "fastnn_version", "layers", "loss", "dtype", "parameters", "optimizer")
 # By the version that introduced them, with their values before it.
 NEW_FIELDS: dict[int, dict[str, Any]] = {
@@ -42,8 +43,14 @@ NEW_FIELDS: dict[int, dict[str, Any]] = {
     4: {"input_shape": None},
     6: {"input_scale": 1.0},
 }
-# Fields of layers and optimizers that came later than their class, with their values before.
-NEW_OPTIONS = {"epsilon_uncorrected": False, "at_zero": 0.0}
+# Fields of layers, optimizers and penalties that came later than their class, with their values before.
+NEW_OPTIONS = {
+    "at_zero": 0.0,
+    "biases": False,
+    "epsilon_uncorrected": False,
+    "learning_rate_factor": 1.0,
+    "trainable": True,
+}
 MOST_STEPS = 2**53  # a float64 counts up to it
 MOST_SEED = 2**31 - 1
 LARGEST_HEADER = 2**20  # bytes, enough for some 7,000 affine layers
@@ -187,7 +194,7 @@ def _check_fields(header: dict[str, Any]) -> Description:
         shape,
         check_scale(header["input_scale"], dtype),
         _options("loss_options", LOSSES[_choice("loss", header["loss"], LOSSES)], header["loss_options"]),
-        _options("regularization", Regularization, header["regularization"]),
+        _regularization(header["regularization"], list(shapes)),
         dtype,
         update,
         arrays.integer("steps", header["steps"], 0, MOST_STEPS),
@@ -234,9 +241,18 @@ def optimizer_of(name: str, entry: Any, update: str | None, dtype: DType) -> Opt
     return made
 
 
+def _regularization(entry: Any, names: list[str]) -> Regularization:
+    """The penalty that an entry describes, on parameters of these names."""
+    found: Regularization = _options("regularization", Regularization, entry)
+    check_names(found, names)
+    return found
+
+
 def _options(name: str, kind: Any, entry: Any) -> Any:
     """An object of this kind with the fields of an entry."""
     expected = [field.name for field in fields(kind)]
+    if isinstance(entry, dict) and entry:
+        entry = {key: value for key, value in NEW_OPTIONS.items() if key in expected} | entry
     if not isinstance(entry, dict) or sorted(entry) not in (sorted(expected), []):
         came = checks.shown(", ".join(entry) if isinstance(entry, dict) else entry)
         raise ValueError(f"{name}: expected the fields {', '.join(expected) or 'of an empty object'}, got {came}")
