@@ -21,7 +21,7 @@ from fastnn import SGD, Affine, Network, Sigmoid
 from fastnn.engine import threads
 from fastnn.kernels import convolution, differences, surfaces
 from fastnn.kernels.compile import ENTRIES, JIT_DISABLED
-from fastnn.kernels.units import Unit, launcher
+from fastnn.kernels.units import UNITS, Unit, launcher
 from fastnn.operations import ACTIVATIONS, LOSSES
 from tests.shapes import numbers
 
@@ -211,3 +211,12 @@ def test_threads_change_neither_bits_nor_what_is_compiled(name: str) -> None:
         assert any(array.any() for array in written)
     assert set(results) == {results[0]}
     assert len(compiled) == 1
+
+
+def test_units_name_all_that_they_hold() -> None:
+    """Code whose unit holds anything else is not kept on disk, and each process compiles it again."""
+    units = [one for one in UNITS if str(one.function.__module__).startswith("fastnn.")]
+    assert len(units) > 3 * len(LOSSES)
+    for unit in units:
+        held = [cell.cell_contents for cell in unit.function.__closure__ or ()]
+        assert sorted(map(id, held)) == sorted(map(id, unit.made_of)), unit.name

@@ -234,9 +234,9 @@ def units_of(
         How float32 elements are computed faster. Each value and slope is rounded in float32; the sum of the values is
         float64, so its relative error is no larger than that of the worst of values of one sign.
     """
-    made_of = (value, derivative, widened, *(in_float32 or ()))
     of, suits = in_float32 or (value, in_own_dtype)
     block = _block_of_any if in_float32 is None else _block_by_dtype
+    made_of = (block, value, derivative, widened, of, suits)  # all that `rows` holds, or its code is not kept on disk
 
     def rows(frame: Any) -> None:
         _rows(block, value, derivative, widened, of, suits, frame)
