@@ -54,6 +54,7 @@ from fastnn.own_operations import layer as layer
 from fastnn.own_operations import loss as loss
 from fastnn.own_operations import optimizer as optimizer
 from fastnn.validation.cross_validation import cross_validate as cross_validate
+from fastnn.validation.grid_search import grid_search as grid_search
 from fastnn.validation.metrics import classification_scores as classification_scores
 from fastnn.validation.metrics import confusion_matrix as confusion_matrix
 from fastnn.version import __version__ as __version__

@@ -38,6 +38,7 @@ RESULTS = (
     "fastnn.models.searches.Search",
     "fastnn.network.learning_rate_search.LearningRateSearch",
     "fastnn.validation.cross_validation.CrossValidation",
+    "fastnn.validation.grid_search.GridSearch",
     "fastnn.validation.metrics.Scores",
 )
 # What examples need beside fastnn, by the first part of their names; Keras has JAX beneath it in all tests.
@@ -45,6 +46,7 @@ NEEDS = {
     "fastnn.History.plot": "matplotlib",
     "fastnn.gradients.check.GradientReport.plot": "matplotlib",
     "fastnn.network.learning_rate_search.LearningRateSearch.plot": "matplotlib",
+    "fastnn.validation.grid_search.GridSearch.plot": "matplotlib",
     "fastnn.plots": "matplotlib",
     "fastnn.Network.from_keras": "keras jax",
     "fastnn.Network.from_onnx": "onnx",

@@ -103,6 +103,7 @@ EXAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
     "fastnn.conv2d_backward": lambda: {"dy": IMAGES, "x": IMAGES, "W": FILTERS},
     "fastnn.conv2d_forward": lambda: {"x": IMAGES, "W": FILTERS, "b": np.ones(1, np.float32)},
     "fastnn.cross_validate": lambda: {"network_factory": network, **DATA, "folds": 2},
+    "fastnn.grid_search": lambda: {"make_network": lambda value, rng: network(rng), "values": [1], **DATA, "folds": 2},
     "fastnn.directional_derivative": lambda: {"f": squares, "x": np.ones(3), "v": np.ones(3)},
     "fastnn.find_learning_rate": lambda: {"network": network(), **DATA, "steps": 2},
     "fastnn.gradient_descent": lambda: {"f": squares, "init_x": np.ones(2), "step_num": 1},
@@ -173,6 +174,7 @@ EXAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
     "plots.gradient_check": lambda: {"report": None},
     "plots.history": lambda: {"history": None},
     "plots.learning_rate_search": lambda: {"search": None},
+    "plots.grid_search": lambda: {"search": None},
     "plots.learning_rates": lambda: {"f": squares, "init_x": 1.0, "rates": [0.1], "step_num": 1},
     "plots.gradient_sizes": lambda: {"net": of_two_inputs(), "x": ROWS, "t": LABELS},
     "plots.layer_outputs": lambda: {"net": fastnn.Network([fastnn.Affine(2, 2), fastnn.Relu()]), "x": ROWS},
@@ -321,7 +323,7 @@ def test_examples_are_right() -> None:
     assert set(EXAMPLES) <= set(WALK) and set(INSTANCES) <= set(WALK)
     for label, example in EXAMPLES.items():
         owner, _, method = label.rpartition(".")
-        results = ("plots.history", "plots.gradient_check", "plots.learning_rate_search")
+        results = ("plots.history", "plots.gradient_check", "plots.grid_search", "plots.learning_rate_search")
         if label in results or method == "step":
             continue
         if label.startswith("plots"):

@@ -56,8 +56,8 @@ def load_auto_mpg(
     >>> (x_train, t_train), (x_test, t_test) = fastnn.datasets.load_auto_mpg(rng=0)
     >>> x_train.shape, t_train.shape, x_test.shape, x_train.dtype
     ((314, 8), (314,), (78, 8), dtype('float32'))
-    >>> float(t_train.min()), float(t_train.max())
-    (9.0, 46.6)
+    >>> t_train.min().round(1), t_train.max().round(1)
+    (np.float32(9.0), np.float32(46.6))
     """
     kind = arrays.float_dtype("dtype", dtype)
     cars: npt.NDArray[Any] = np.loadtxt(FILE, delimiter=",", skiprows=1)

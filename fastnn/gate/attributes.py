@@ -98,6 +98,8 @@ OF_PACKAGE = {
         ("Conv1D", "Conv1d", "Conv2D", "Conv2d"), "there are no convolutions; Flatten makes rows of images"
     ),
     "save": "call save(path) of a network",
+    **dict.fromkeys(("GridSearchCV", "RidgeCV", "validation_curve"), "it is fastnn.grid_search"),
+    **dict.fromkeys(("KFold", "cross_val_score"), "it is fastnn.cross_validate, of folds by datasets.k_fold"),
     "load_model": "it is load(path)",
     "train": "call fit of a network",
     "find_lr": "it is find_learning_rate",
