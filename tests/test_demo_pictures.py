@@ -17,7 +17,17 @@ needs_compiler = pytest.mark.skipif(JIT_DISABLED, reason="takes minutes with NUM
 needs_matplotlib = pytest.mark.skipif(
     importlib.util.find_spec("matplotlib") is None, reason="matplotlib is not installed"
 )
-SLOW = {"bagging", "dying-relu", "gates", "gradients", "k-fold", "over-fitting", "width-and-depth"}
+SLOW = {
+    "bagging",
+    "dying-relu",
+    "gates",
+    "gradients",
+    "k-fold",
+    "multi-task",
+    "over-fitting",
+    "sparse",
+    "width-and-depth",
+}
 FILES = {
     **{name: [f"{name}.png"] for name in ("bagging", "gates", "gradients", "k-fold", "saturated-sigmoid")},
     "three-descents": ["three-descents.png"],
@@ -25,6 +35,8 @@ FILES = {
     "stationary-points": ["stationary-points.png"],
     "vanishing-gradients": ["vanishing-gradients-outputs.png", "vanishing-gradients.png"],
     "width-and-depth": ["width-and-depth.png"],
+    "multi-task": ["multi-task.png"],
+    "sparse": ["sparse-features.png", "sparse-activations.png"],
     "polynomials": ["polynomials.png"],
     "dying-relu": ["dying-relu.png"],
     "descent": ["descent.png", "descent-3d.png"],

@@ -32,7 +32,17 @@ from tests.commands import Output, assert_error, without_compiling
 
 LONGEST_SECONDS = 30
 needs_compiler = pytest.mark.skipif(JIT_DISABLED, reason="takes minutes with NUMBA_DISABLE_JIT=1")
-SLOW = {"bagging", "dying-relu", "gates", "gradients", "k-fold", "over-fitting", "width-and-depth"}
+SLOW = {
+    "bagging",
+    "dying-relu",
+    "gates",
+    "gradients",
+    "k-fold",
+    "multi-task",
+    "over-fitting",
+    "sparse",
+    "width-and-depth",
+}
 
 
 @functools.cache

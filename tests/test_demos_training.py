@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.demos import dying_relu, guess_number, polynomials, stationary_points, vanishing_gradients, width_and_depth
+from fastnn.demos import (
+    dying_relu,
+    guess_number,
+    multi_task,
+    polynomials,
+    sparse,
+    stationary_points,
+    vanishing_gradients,
+    width_and_depth,
+)
 from fastnn.kernels.compile import JIT_DISABLED
 
 needs_compiler = pytest.mark.skipif(JIT_DISABLED, reason="takes minutes with NUMBA_DISABLE_JIT=1")
@@ -123,3 +132,30 @@ def test_polynomials_are_least_squares() -> None:
     errors = {case: polynomials.error(w, curve) for case, w in found.items()}
     assert errors[3, 0.0] < errors[9, 0.0] < errors[1, 0.0]
     assert errors[9, 1e-3] < errors[9, 0.0] < errors[9, 1.0]
+
+
+@needs_compiler
+def test_a_second_task_helps_by_what_it_adds() -> None:
+    (_, t), _ = fastnn.datasets.load_digits()
+    known = multi_task.labeled(t, 3)
+    assert np.bincount(t[known]).tolist() == [5] * 10
+    found = multi_task.accuracies()
+    gains = {name: values - found["none"] for name, values in found.items()}
+    errors = {name: one.std(ddof=1) / np.sqrt(len(one)) for name, one in gains.items()}
+    assert all(len(one) == 10 for one in gains.values())
+    assert gains["odd or even, of all"].mean() > 3 * errors["odd or even, of all"] > 0.0
+    for name in ("odd or even, of the same 50", "the pixels, of all"):
+        assert abs(gains[name].mean()) < 0.01
+
+
+@needs_compiler
+@pytest.mark.parametrize("seed", [0, 1])
+def test_penalties_turn_units_off(seed: int) -> None:
+    found = {name: sparse.activations(sparse.train(name, seed)) for name in sparse.PENALTIES}
+    none, l1, kl = found.values()
+    assert 0.4 < none.mean() < 0.6 and np.mean(none < 0.1) < 0.01
+    assert kl.mean() < 0.1 < l1.mean() < 0.2 < none.mean()
+    assert kl.mean(axis=0).min() > 0.03 and kl.mean(axis=0).max() < 0.12
+    assert l1.mean(axis=0).min() < 0.03 and l1.mean(axis=0).max() > 0.25
+    errors = [sparse.error(sparse.train(name, seed)) for name in sparse.PENALTIES]
+    assert errors == sorted(errors) and errors[-1] < 0.13

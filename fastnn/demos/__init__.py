@@ -25,6 +25,8 @@ DEMOS = {
     "width-and-depth": "hidden width and depth: what a network can follow",
     "polynomials": "under-fitting and over-fitting by degree, and a penalty",
     "over-fitting": "a network that learns its few samples by heart, and cures",
+    "multi-task": "few labels, and a second task that shares the hidden layer",
+    "sparse": "autoencoders whose hidden units are seldom on, and why",
     "bagging": "networks that vote beside a single one, on noisy labels",
 }
 
