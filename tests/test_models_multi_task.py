@@ -176,6 +176,27 @@ def test_one_head_gives_the_bits_of_one_network(dtype: str, optimizer: Any) -> N
     assert found.learning_rate == [optimizer.lr] * 3 and found.epochs == 3
 
 
+def test_frozen_layers_and_factors() -> None:
+    """Also where the gradient is clipped to a norm, which leaves frozen layers out."""
+    layers = [Affine(D, H, trainable=False), Relu(), Affine(H, 6, learning_rate_factor=0.1), Tanh(), Affine(6, 3)]
+    some = Regularization(l2={"W1": 0.1, "W2": 0.2, "b3": 0.3})
+    joined = Network(layers, rng=0, dtype="float64", regularization=some)
+    trunk = Network(layers[:4], dtype="float64", regularization=Regularization(l2={"W1": 0.1, "W2": 0.2}))
+    head = Network(layers[4:], dtype="float64", regularization=Regularization(l2={"b1": 0.3}))
+    alone, (x, t) = MultiTask(trunk, {"y": head}), samples()
+    for view, value in zip(alone.params.values(), joined.params.values(), strict=True):
+        view[...] = value
+    before = trunk.params["W1"].copy()
+    for optimizer in (fastnn.SGD(lr=0.3), fastnn.Adam(), fastnn.Momentum(lr=0.5, clip_norm=0.1)):
+        for _ in range(3):
+            found, expected = alone.step(x, {"y": t["kind"]}, optimizer), joined.step(x, t["kind"], optimizer)
+            assert_close(found, expected)
+        for view, value in zip(alone.params.values(), joined.params.values(), strict=True):
+            assert_close(view, value)
+    np.testing.assert_array_equal(trunk.params["W1"], before)
+    assert alone.gradient(x, {"y": t["kind"]})["trunk.W1"].any()
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_bits_on_threads(dtype: str) -> None:
     rng = np.random.default_rng(0)
