@@ -228,8 +228,8 @@ def oracles() -> str:
     return exported(
         (f".{module.__name__.rpartition('.')[2]}", name)
         for module, ends in endings.items()
-        for name in vars(module)
-        if name.endswith(ends) and not name.startswith("_")
+        for name, value in vars(module).items()
+        if name.endswith(ends) and not name.startswith("_") and value.__module__ == module.__name__
     )
 
 

@@ -89,6 +89,7 @@ from fastnn.functional.updates import nesterov_update as nesterov_update
 from fastnn.functional.updates import rmsprop_update as rmsprop_update
 from fastnn.functional.updates import sgd_update as sgd_update
 from fastnn.layers import Affine as Affine
+from fastnn.layers import AvgPool2d as AvgPool2d
 from fastnn.layers import BatchNorm as BatchNorm
 from fastnn.layers import Conv2d as Conv2d
 from fastnn.layers import Dropout as Dropout
@@ -97,6 +98,7 @@ from fastnn.layers import Flatten as Flatten
 from fastnn.layers import Gelu as Gelu
 from fastnn.layers import Identity as Identity
 from fastnn.layers import LeakyRelu as LeakyRelu
+from fastnn.layers import MaxPool2d as MaxPool2d
 from fastnn.layers import PRelu as PRelu
 from fastnn.layers import Relu as Relu
 from fastnn.layers import Sigmoid as Sigmoid

@@ -28,10 +28,12 @@ from fastnn.operations.activations.softplus import Softplus as Softplus
 from fastnn.operations.activations.step import Step as Step
 from fastnn.operations.activations.tanh import Tanh as Tanh
 from fastnn.operations.affine import Affine as Affine
+from fastnn.operations.avg_pool2d import AvgPool2d as AvgPool2d
 from fastnn.operations.batch_norm import BatchNorm as BatchNorm
 from fastnn.operations.conv2d import Conv2d as Conv2d
 from fastnn.operations.dropout import Dropout as Dropout
 from fastnn.operations.flatten import Flatten as Flatten
+from fastnn.operations.max_pool2d import MaxPool2d as MaxPool2d
 from fastnn.operations.prelu import PRelu as PRelu
 
 # </generated>

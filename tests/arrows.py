@@ -87,4 +87,5 @@ COMPILERS = {
     "kernels.tiles": {"numba", "llvmlite"},
     "kernels.loops": {"numba", "llvmlite"},
     "kernels.correlations": {"numba", "llvmlite"},
+    "kernels.neighbors": {"numba", "llvmlite"},
 }

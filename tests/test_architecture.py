@@ -162,8 +162,8 @@ def test_one_module_asks_numba_to_compile() -> None:
 
 def test_few_modules_write_llvm_code() -> None:
     found = {name for name, file in MODULES.items() if "llvmlite.ir" in dict(imports(file))}
-    some = "additions addresses caches correlations lists loops objects openmp outer pipelines reductions simd tiles"
-    assert found == {f"kernels.{name}" for name in [*some.split(), "transposes"]}
+    some = "additions addresses caches correlations lists loops neighbors objects openmp outer pipelines reductions"
+    assert found == {f"kernels.{name}" for name in [*some.split(), "simd", "tiles", "transposes"]}
 
 
 def test_no_code_is_made_from_text() -> None:

@@ -12,7 +12,22 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import SGD, AdamW, Affine, Conv2d, Elu, LeakyRelu, Momentum, Network, Relu, Sigmoid, Softmax, Tanh
+from fastnn import (
+    SGD,
+    AdamW,
+    Affine,
+    AvgPool2d,
+    Conv2d,
+    Elu,
+    LeakyRelu,
+    MaxPool2d,
+    Momentum,
+    Network,
+    Relu,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
 from fastnn.layers import LAYERS, Activation, Layer
 from fastnn.losses import LOSSES
 from fastnn.operations import ACTIVATIONS, UPDATES, initializers
@@ -27,6 +42,8 @@ DESCRIPTIONS: list[Layer | Optimizer] = [
     *(cls() for cls in LAYERS_OF_ROWS if cls is not Affine),
     Conv2d(3, 4, 5),
     Conv2d(3, 4, (5, 3), stride=2, padding=1, init=0.1),
+    MaxPool2d(2),
+    AvgPool2d((5, 3), stride=2, padding=1),
     LeakyRelu(0.5),
     Elu(alpha=2.0),
     fastnn.Step(1.0),

@@ -97,6 +97,12 @@ OF_PACKAGE = {
     **dict.fromkeys(
         ("Conv1D", "Conv1d", "Conv2D", "Conv2d"), "there are no convolutions; Flatten makes rows of images"
     ),
+    **dict.fromkeys(
+        ("AveragePooling2D", "AvgPool2D", "MeanPool2d"), "it is AvgPool2d(2), for images (channels, height, width)"
+    ),
+    **dict.fromkeys(
+        ("MaxPool2D", "MaxPooling2D", "Pooling"), "it is MaxPool2d(2), for images (channels, height, width)"
+    ),
     "save": "call save(path) of a network",
     **dict.fromkeys(("GridSearchCV", "RidgeCV", "validation_curve"), "it is fastnn.grid_search"),
     **dict.fromkeys(("KFold", "cross_val_score"), "it is fastnn.cross_validate, of folds by datasets.k_fold"),

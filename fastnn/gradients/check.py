@@ -338,7 +338,7 @@ def _has_kinks(net: Any) -> bool:
     """Whether the loss can have kinks."""
     if net.engine.formula.has_kink or any(l1 > 0.0 for _, l1, _ in net.engine.plan.penalties):
         return True
-    return any(layer.kinks for layer in net.engine.layers)
+    return any(layer.kinks or layer.has_ties for layer in net.engine.layers)
 
 
 def _find_kinks(sides: Array, allowed: Array) -> Array:

@@ -97,6 +97,7 @@ class Layer:
     spreads_by_prepared: ClassVar[bool] = False  # whether PREPARED is d outputs / d inputs, (outputs, inputs)
     is_homogeneous: ClassVar[bool] = False  # whether f(c x) = c f(x) for c > 0: linear on either side of 0
     kinks: ClassVar[tuple[float, ...]] = ()  # the inputs at which its derivative jumps
+    has_ties: ClassVar[bool] = False  # whether its derivative jumps where inputs are equal
     penalized: ClassVar[tuple[str, ...]] = ()  # the parameters that regularization takes
     biases: ClassVar[tuple[str, ...]] = ()  # the ones that it takes with biases=True, too
     is_random: ClassVar[bool] = False  # whether it draws random numbers in training

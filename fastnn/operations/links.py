@@ -36,6 +36,8 @@ class Operation(Protocol):
     Attributes
     ----------
     layer : Layer
+    shapes : pair of tuples
+        The shapes of a sample's inputs and outputs.
     parameters, statistics : list of array
     unit : float
         The standard deviation of a rounding of 1.
@@ -44,6 +46,7 @@ class Operation(Protocol):
     """
 
     layer: Any
+    shapes: Any
     parameters: list[Array]
     statistics: list[Array]
     unit: float

@@ -3,7 +3,7 @@
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, NamedTuple
 
-from fastnn.gate import arrays, checks
+from fastnn.gate import arrays
 from fastnn.operations.base import Layer, Shape
 
 MOST = 2**20  # elements along one side
@@ -13,18 +13,17 @@ def _size(given: Any) -> tuple[int, int]:
     """The height and width of a window: of a number, both."""
     sides = given if isinstance(given, tuple | list) else (given, given)
     if len(sides) != 2:
-        raise ValueError(
-            f"kernel_size: expected a number, or a height and a width, got {checks.shown(given)}; pass 3 or (3, 3)"
-        )
+        expected = "kernel_size: expected a number, or a height and a width"
+        raise ValueError(f"{expected}, got {len(sides)} numbers; pass 3 or (3, 3)")
     height, width = (arrays.integer("kernel_size", side, 1, MOST) for side in sides)
     return height, width
 
 
 class Window(NamedTuple):
-    """The size of a window, the step to the next one, and the rows and columns of 0 around an image."""
+    """The size of a window, the step to the next one (None: its size), and the rows and columns around an image."""
 
     size: tuple[int, int]
-    stride: int
+    stride: int | None
     padding: int
 
     @classmethod
@@ -33,14 +32,19 @@ class Window(NamedTuple):
         size = _size(kernel_size)
         return cls(size, arrays.integer("stride", stride, 1, MOST), arrays.integer("padding", padding, 0, MOST))
 
+    @property
+    def steps(self) -> tuple[int, int]:
+        """The steps down and to the right."""
+        return self.size if self.stride is None else (self.stride, self.stride)
+
     def fields(self) -> dict[str, Any]:
         """The fields of a layer."""
         height, width = self.size
         return {"kernel_size": height if height == width else self.size, "stride": self.stride, "padding": self.padding}
 
     def numbers(self) -> tuple[float, ...]:
-        """The numbers that a unit reads: height, width, stride and padding."""
-        return (float(self.size[0]), float(self.size[1]), float(self.stride), float(self.padding))
+        """The numbers that a unit reads: height, width, stride (0: the window's size) and padding."""
+        return (float(self.size[0]), float(self.size[1]), float(self.stride or 0), float(self.padding))
 
     def outputs(self, layer: Layer, shape: Shape) -> tuple[int, int]:
         """How many windows an image has, in rows and columns; refuses other shapes, and images without a window."""
@@ -52,7 +56,8 @@ class Window(NamedTuple):
             least = " x ".join(str(size - 2 * self.padding) for size in self.size)
             remedy = "take a smaller kernel_size, or more padding"
             raise ValueError(f"expected images of at least {least} pixels for {layer}, got the shape {shape}; {remedy}")
-        return spaces[0] // self.stride + 1, spaces[1] // self.stride + 1
+        down, right = self.steps
+        return spaces[0] // down + 1, spaces[1] // right + 1
 
 
 @dataclass(frozen=True)

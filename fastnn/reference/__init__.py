@@ -36,8 +36,12 @@ from .units import UNITS as UNITS
 
 # isort: split
 # <generated: python -m docs.generate>
+from .images import avg_pool2d_backward as avg_pool2d_backward
+from .images import avg_pool2d_forward as avg_pool2d_forward
 from .images import conv2d_backward as conv2d_backward
 from .images import conv2d_forward as conv2d_forward
+from .images import max_pool2d_backward as max_pool2d_backward
+from .images import max_pool2d_forward as max_pool2d_forward
 from .losses import absolute_error as absolute_error
 from .losses import cross_entropy as cross_entropy
 from .losses import exponential as exponential

@@ -1,6 +1,6 @@
 """Layers other than affine and activations in plain NumPy: part of fastnn.reference.
 
-x, y, dy, dx (N, D); slope, gamma, beta (D,).
+x, y, dy, dx (N, D), or images (N, C, H, W); slope, gamma, beta (D,).
 """
 
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .activations import Array, quiet
+from .images import avg_pool2d_backward, avg_pool2d_forward, max_pool2d_backward, max_pool2d_forward
 
 
 def flatten_forward(x: Array) -> Array:
@@ -77,6 +78,8 @@ class UnitsOperation(NamedTuple):
 # To add a layer, write it above and enter it here, with its parameters.
 UNITS: dict[str, UnitsOperation] = {
     "flatten": UnitsOperation(flatten_forward, flatten_backward, {}),
+    "max_pool2d": UnitsOperation(max_pool2d_forward, max_pool2d_backward, {}),
+    "avg_pool2d": UnitsOperation(avg_pool2d_forward, avg_pool2d_backward, {}),
     "prelu": UnitsOperation(prelu_forward, prelu_backward, {"slope": 0.25}),
     "batch_norm": UnitsOperation(batch_norm_forward, _batch_norm_backward, {"gamma": 1.0, "beta": 0.0}),
 }
