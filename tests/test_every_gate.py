@@ -141,6 +141,11 @@ EXAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
     "models.LinearRegression.fit": lambda: {"x": X, "t": np.ones(4)},
     "models.LinearRegression.loss": lambda: {"x": X, "t": np.ones(4)},
     "models.LinearRegression.predict": lambda: {"x": X},
+    "models.LogisticRegression.accuracy": lambda: {"x": X, "t": LABELS},
+    "models.LogisticRegression.fit": lambda: {"x": X, "t": LABELS},
+    "models.LogisticRegression.loss": lambda: {"x": X, "t": LABELS},
+    "models.LogisticRegression.predict": lambda: {"x": X},
+    "models.LogisticRegression.predict_proba": lambda: {"x": X},
     "models.McCullochPittsNeuron": lambda: {"weights": [1.0, 1.0], "threshold": 0.5},
     "models.McCullochPittsNeuron.predict": lambda: {"x": ROWS},
     "models.Perceptron.accuracy": lambda: DATA,
@@ -218,12 +223,19 @@ def fitted_perceptron() -> models.Perceptron:
     return found
 
 
+def fitted_logistic() -> Any:
+    found = models.LogisticRegression()
+    found.fit(X, LABELS, epochs=1)
+    return found
+
+
 INSTANCES: dict[str, Callable[[], Any]] = {
     "fastnn.Bagging": fitted_bagging,
     "fastnn.Network": network,
     "datasets.Standardize": lambda: datasets.Standardize().fit(X),
     "models.HopfieldNetwork": lambda: models.HopfieldNetwork(3),
     "models.LinearRegression": lambda: models.LinearRegression().closed_form(X, np.ones(4)),
+    "models.LogisticRegression": fitted_logistic,
     "models.McCullochPittsNeuron": lambda: models.OR,
     "models.MultiTask": lambda: models.MultiTask(network(), {"y": of_two_inputs()}),
     "models.Perceptron": fitted_perceptron,

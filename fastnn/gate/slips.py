@@ -17,7 +17,7 @@ RATE = "pass optimizer=fastnn.SGD(lr=0.1) or another optimizer"
 PART = "divide the samples by fastnn.datasets.train_test_split, and pass validation_data=(x, t)"
 # For each foreign name: our arguments.
 _OURS = {
-    "T_max": "epochs", "X": "x", "alpha": "lr slope l2", "beta": "delta", "clipnorm": "clip_norm",
+    "C": "l2", "T_max": "epochs", "X": "x", "alpha": "lr slope l2", "beta": "delta", "clipnorm": "clip_norm",
     "clipvalue": "clip_value", "cv": "folds", "decay_rate": "decay", "delta": "offset", "dropout_ratio": "rate",
     "dropout_ration": "rate", "every_n_epochs": "every", "lam": "l2", "every_n_train_steps": "every_batches",
     "filename": "path", "filepath": "path", "train_time_interval": "every_seconds",

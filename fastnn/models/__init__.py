@@ -20,6 +20,7 @@ from fastnn.gate import attributes
 from fastnn.models.boltzmann import RestrictedBoltzmannMachine
 from fastnn.models.hopfield import HopfieldNetwork
 from fastnn.models.linear_regression import LinearRegression
+from fastnn.models.logistic_regression import LogisticRegression
 from fastnn.models.multi_task import MultiTask
 from fastnn.models.neuron import AND, NAND, NOT, OR, XOR, McCullochPittsNeuron, xor
 from fastnn.models.perceptron import Perceptron, PerceptronHistory
@@ -28,9 +29,9 @@ from fastnn.models.rules import delta_update, hebbian_update
 from fastnn.models.sparsity import SparseKL, SparseL1
 
 __all__ = [
-    "AND", "NAND", "NOT", "OR", "XOR", "HopfieldNetwork", "LinearRegression", "McCullochPittsNeuron", "MultiTask",
-    "Perceptron", "PerceptronHistory", "RestrictedBoltzmannMachine", "SparseKL", "SparseL1", "delta_update",
-    "hebbian_update", "pretrain", "xor",
+    "AND", "NAND", "NOT", "OR", "XOR", "HopfieldNetwork", "LinearRegression", "LogisticRegression",
+    "McCullochPittsNeuron", "MultiTask", "Perceptron", "PerceptronHistory", "RestrictedBoltzmannMachine", "SparseKL",
+    "SparseL1", "delta_update", "hebbian_update", "pretrain", "xor",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # to type checkers it would make every name one of this module
