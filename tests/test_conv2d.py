@@ -8,6 +8,7 @@ import pytest
 
 import fastnn
 from fastnn import SGD, Affine, Flatten, Momentum, Network, Relu, Sigmoid, reference
+from fastnn.engine import plan
 from fastnn.layers import LAYERS
 from tests import shapes
 from tests.tolerances import assert_close
@@ -204,3 +205,17 @@ def test_single_steps_of_one_image_and_of_many() -> None:
         net.step(x, t, SGD(0.1))
         assert_close(net.params["W1"], W - 0.1 * dW, dtype)
         assert_close(net.params["b1"], b - 0.1 * db, dtype)
+
+
+def test_few_images_at_once_give_the_bits_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many images are taken through the layers together, which depends on the machine's cache."""
+    x, t, found = shapes.numbers(1, 23, 2, 4, 6, dtype=np.float32), np.arange(23) % 3, []
+    for share in (1, 500, 2000, 10**9):
+        monkeypatch.setattr("fastnn.engine.plan.SHARE_OF_IMAGES", share)
+        net = two_layers("float32")
+        assert (
+            plan.images_at_once(net.engine.plan.shapes)[4] == 0 < min(plan.images_at_once(net.engine.plan.shapes)[:4])
+        )
+        net.fit(x, t, epochs=2, batch_size=9, rng=0, progress=False)
+        found.append((net.engine.values.tobytes(), net.predict(x).tobytes(), net.loss(x, t)))
+    assert all(one == found[0] for one in found)

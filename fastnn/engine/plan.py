@@ -9,6 +9,7 @@ import numpy as np
 from fastnn.engine.interpreters import jobs
 from fastnn.engine.shapes import check_input_shape, shapes_of, sizes_of
 from fastnn.gate.arrays import Array
+from fastnn.kernels import caches
 from fastnn.kernels.addresses import LATER
 from fastnn.kernels.frames import EACH_PLACE, FROZEN, MOST_PARAMETERS, MOST_STATISTICS
 from fastnn.kernels.units import Unit
@@ -20,6 +21,8 @@ from fastnn.operations.losses.base import NO_LABELS, Loss, LossUnits
 # The loss's parameter and borders, and the factor of the data's loss.
 NO_LOSS_NUMBERS = (0.0, 0.0, 0.0, 1.0)
 MOST_PARAMETERS_OF_A_PLAN = 2**60  # so that a table of int64 can count them
+# Elements of images between operations that are taken through them at once: half of the second-level cache, in float32.
+SHARE_OF_IMAGES = caches.CACHES.second // 8
 Places = dict[str, tuple[int, Shape]]
 # The roles whose units are compiled, for predictions, for training and for numerical gradients.
 PREDICTING = ("forward", "forward_columns")
@@ -233,6 +236,7 @@ def compile_plan(
         flop += 2.0 * max(size * math.prod(after[1:]), math.prod(before), math.prod(after))
         row[jobs.PARAMETERS] = places.add(row, 0, layer.parameters(before), rule_of(layer, factors))
         tensors += _tensors(places.found, i, layer, list(layer.parameters(before)))
+    table[:, jobs.AT_ONCE] = images_at_once(pairs)
     statistics.size = places.size
     for row, layer, (before, _) in zip(table, layers, pairs, strict=True):
         row[jobs.STATISTICS] = statistics.add(row, MOST_PARAMETERS, layer.statistics(before), rule_of(layer, factors))
@@ -241,6 +245,25 @@ def compile_plan(
     accepts = loss.accepts if isinstance(loss, Loss) else 0
     plan = Plan(table, numbers, layers, pairs, units, of_labels, accepts, flop, tuple(tensors), tuple(factors), {})  # type: ignore[arg-type]
     return Compiled(plan, places.found, statistics.found, shapes, columns, places.size, statistics.size)
+
+
+def images_at_once(shapes: Sequence[tuple[Shape, Shape]]) -> list[int]:
+    """How many images to take through each operation at once; 0 for operations on rows of numbers.
+
+    Operations on images that follow each other take as many as a part of the second-level cache holds, with all that
+    they read and write: the weights of later operations are read once for all rows.
+    """
+    found = [0] * len(shapes)
+    run: list[int] = []
+    for i in range(len(shapes) + 1):
+        if i < len(shapes) and max(map(len, shapes[i])) > 1:
+            run.append(i)
+        else:
+            sizes = [math.prod(shapes[k][0]) + math.prod(shapes[k][1]) for k in run]
+            for k in run:
+                found[k] = max(1, SHARE_OF_IMAGES // sum(sizes))
+            run = []
+    return found
 
 
 def _check_room(layer: Layer, what: str, count: int, most: int) -> None:

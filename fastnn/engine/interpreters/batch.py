@@ -210,13 +210,21 @@ def _take_loss(job: Any, operations: Any, first: int, last: int, frame: Any) -> 
 def _backward_rows(job: Any, operations: Any, frame: Any, begin: int, end: int, first: int, last: int) -> None:
     """Take the rows [first, last) of a batch backward through the operations [begin, end).
 
-    The gradient by the network's input is left out.
+    The gradient by the network's input is left out. Images: as forward_rows.
     """
-    for i in range(end - 1, begin - 1, -1):
-        if operations[i, jobs.READS] != jobs.INPUT:  # nothing needs the gradient by the data
-            jobs.choose_operation(job, operations, i, frame)
-            jobs.choose_rows(operations, i, first, last, frame)
-            jobs.call_unit(operations, i, BACKWARD, frame)
+    stop = end
+    while stop > begin:
+        start, at_once = stop - 1, operations[stop - 1, jobs.AT_ONCE]
+        while start > begin and at_once > 0 and operations[start - 1, jobs.AT_ONCE] > 0:
+            start -= 1
+        step = at_once if at_once > 0 else max(1, last - first)
+        for row in range(first, last, step):
+            for i in range(stop - 1, start - 1, -1):
+                if operations[i, jobs.READS] != jobs.INPUT:  # nothing needs the gradient by the data
+                    jobs.choose_operation(job, operations, i, frame)
+                    jobs.choose_rows(operations, i, row, min(row + step, last), frame)
+                    jobs.call_unit(operations, i, BACKWARD, frame)
+        stop = start
 
 
 @kernel

@@ -92,17 +92,40 @@ def fill_rows(job: Any, first: int, last: int, address: int) -> None:
 
 
 @kernel
+def end_of_run(operations: Any, begin: int, end: int) -> int:
+    """The end of the operations from `begin` on that few rows are taken through together, if there are others."""
+    stop = begin + 1
+    while stop < end and operations[begin, jobs.AT_ONCE] > 0 and operations[stop, jobs.AT_ONCE] > 0:
+        stop += 1
+    return stop
+
+
+@kernel
 def forward_rows(
     job: Any, operations: Any, frame: Any, begin: int, end: int, first: int, last: int, skip: bool
 ) -> None:
-    """Take the rows [first, last) of a batch forward through the operations [begin, end)."""
+    """Take the rows [first, last) of a batch forward through the operations [begin, end).
+
+    Images go through operations on images a few at once, so that one finds in the cache what the other has written.
+    """
     skipping = INDEXED_FORWARD if jobs.has_index(job) else SPARSE_FORWARD
-    for i in range(begin, end):
-        jobs.choose_operation(job, operations, i, frame)
-        jobs.choose_rows(operations, i, first, last, frame)
-        put(frame, frames.CHAIN_SUMS, get(job, jobs.AT_CHAIN_SUMS) if i == 0 and get(job, jobs.FOLLOWING) > 0 else 0)
-        put(frame, frames.END, 0)
-        jobs.call_unit(operations, i, skipping if skip and i == 0 else FORWARD, frame)
+    item, x, y, i = get(job, jobs.ITEM), get(frame, frames.X), get(frame, frames.Y), begin
+    while i < end:
+        stop, at_once = end_of_run(operations, i, end), operations[i, jobs.AT_ONCE]
+        step = at_once if at_once > 0 else max(1, last - first)
+        for row in range(first, last, step):
+            put(frame, frames.X, x + item * (row - first) * get(job, jobs.DATA_INPUTS))
+            put(frame, frames.Y, 0 if y == 0 else y + item * (row - first) * get(job, jobs.DATA_OUTPUTS))
+            for k in range(i, stop):
+                jobs.choose_operation(job, operations, k, frame)
+                jobs.choose_rows(operations, k, row, min(row + step, last), frame)
+                follows = k == 0 and get(job, jobs.FOLLOWING) > 0
+                put(frame, frames.CHAIN_SUMS, get(job, jobs.AT_CHAIN_SUMS) if follows else 0)
+                put(frame, frames.END, 0)
+                jobs.call_unit(operations, k, skipping if skip and k == 0 else FORWARD, frame)
+        i = stop
+    put(frame, frames.X, x)
+    put(frame, frames.Y, y)
 
 
 @kernel

@@ -24,11 +24,12 @@ from fastnn.kernels.views import matrix, vector_at
 
 # Columns of a plan's row: the plan columns of the tensors that it reads and writes (INPUT: the network's input), their
 # sizes, whether it takes single elements, the numbers of its parameters and statistics, whether a batch is taken
-# through it by columns (see engine/partition.py), and its place in "along" (see along.py); then the addresses of its
-# units by their roles (see frames.FORWARD), 0 for none; then frames.PLACES_SIZE and frames.SHAPES_SIZE integers.
-READS, WRITES, WIDTH_IN, WIDTH_OUT, TAKES_ELEMENTS, PARAMETERS, STATISTICS, BY_COLUMNS, ALONG = range(9)
+# through it by columns (see engine/partition.py), its place in "along" (see along.py), and how many rows it takes at
+# once, or 0 (see forward.end_of_run); then the addresses of its units by their roles (see frames.FORWARD), 0 for none;
+# then frames.PLACES_SIZE and frames.SHAPES_SIZE integers.
+READS, WRITES, WIDTH_IN, WIDTH_OUT, TAKES_ELEMENTS, PARAMETERS, STATISTICS, BY_COLUMNS, ALONG, AT_ONCE = range(10)
 INPUT = -1
-UNITS_AT = 9
+UNITS_AT = 10
 PLACES_AT = UNITS_AT + 19
 SHAPES_AT = PLACES_AT + PLACES_SIZE
 PLAN_COLUMNS = SHAPES_AT + SHAPES_SIZE
