@@ -13,6 +13,7 @@ from fastnn.operations import LAYERS as LAYERS
 from fastnn.operations.affine import WIDEST as WIDEST
 from fastnn.operations.base import Activation as Activation
 from fastnn.operations.base import Layer as Layer
+from fastnn.operations.base import TrainedLayer as TrainedLayer
 
 # isort: split
 # <generated: python -m docs.generate>

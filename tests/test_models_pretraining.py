@@ -83,6 +83,42 @@ def test_dropout_makes_an_autoencoder_denoise() -> None:
     assert pretrain(net, x, rng=7, **OPTIONS) == [machine.fit(x, **OPTIONS)]
 
 
+def test_batch_normalization_and_slopes_are_trained_with_their_layer() -> None:
+    """Beside autoencoders by hand; the second one's inputs go through what the first one's have learned."""
+    hidden = [[fastnn.Affine(9, 6), fastnn.BatchNorm(), fastnn.PRelu()], [fastnn.Affine(6, 5), fastnn.PRelu()]]
+    net = fastnn.Network([*hidden[0], *hidden[1], fastnn.Affine(5, 3)], rng=1, dtype="float64")
+    x, rng, before, expected = samples(), np.random.default_rng(7), net.params.copy(), []
+    inputs, values = x, iter([before[name] for name in ("W1", "b1", "W2", "b2")])
+    options = {name: OPTIONS[name] for name in ("epochs", "batch_size")}
+    trained: list[Any] = []
+    for layers, (D, H) in zip(hidden, ((9, 6), (6, 5)), strict=True):
+        both = fastnn.Network([*layers, fastnn.Affine(H, D)], "mean_squared_error", rng=rng, dtype="float64")
+        both.params.update(W1=next(values), b1=next(values))
+        history = both.fit(inputs, inputs, rng=rng, optimizer=fastnn.Momentum(0.2, 0.7), progress=False, **options)
+        expected.append([2 * loss / D for loss in history.loss])
+        inputs = both.outputs_of_layers(inputs)[len(layers) - 1]
+        trained.append(both)
+    assert pretrain(net, x, method="autoencoder", rng=7, **OPTIONS) == expected
+    for n, both in enumerate(trained, start=1):
+        for name in ("W", "b", "slope"):
+            np.testing.assert_array_equal(net.params[f"{name}{n}"], both.params[f"{name}1"])
+    for name in ("gamma1", "beta1"):
+        np.testing.assert_array_equal(net.params[name], trained[0].params[name])
+    for name, statistic in trained[0].statistics.items():
+        np.testing.assert_array_equal(net.statistics[name], statistic)
+    np.testing.assert_array_equal(net.params["W3"], before["W3"])
+
+
+@pytest.mark.parametrize("method", ["rbm", "autoencoder"])
+def test_frozen_layers_stay(method: str) -> None:
+    net = deep()
+    before = net.params.copy()
+    net.change_layers(0, trainable=False)
+    assert len(pretrain(net, samples(), method=method, rng=0, **OPTIONS)) == 1
+    for name, stays in (("W1", True), ("b1", True), ("W2", False), ("W3", True)):
+        assert np.array_equal(net.params[name], before[name]) == stays
+
+
 @pytest.mark.parametrize("method", ["rbm", "autoencoder"])
 def test_images_and_their_scale(method: str) -> None:
     """Bytes of images that the network scales are taken as the scaled numbers in rows."""
@@ -151,13 +187,19 @@ def layers_of(*between: Any) -> fastnn.Network:
             layers_of(fastnn.BatchNorm(), fastnn.Sigmoid()),
             {},
             ValueError,
-            "net: expected two or more Affine layers, and parameters of no others, got gamma1; pre-train",
+            "net: expected Sigmoid() after Affine(3, 2), got BatchNorm(0.9, 1e-05) and Sigmoid(); pass method=",
+        ),
+        (
+            layers_of(fastnn.BatchNorm()),
+            {"method": "autoencoder"},
+            ValueError,
+            "net: expected an activation after Affine(3, 2), got BatchNorm(0.9, 1e-05)",
         ),
         (
             fastnn.Network([fastnn.Affine(3, 2)], rng=0),
             {},
             ValueError,
-            "net: expected two or more Affine layers, and parameters of no others, got 1 Affine layer; ",
+            "net: expected two or more Affine layers, and none that takes images, got 1 Affine layer; ",
         ),
         (
             layers_of(fastnn.Sigmoid()),

@@ -76,7 +76,7 @@ class Engine:
         for i, layer in enumerate(self.layers):
             layer.check_in(f"layers[{i}]", dtype)
         self.n_threads: int | None = None  # None for `fastnn.get_num_threads`
-        compiled = self._compiled()
+        compiled = self.compiled()
         self.plan, self.places, self.statistics_places, self.shapes, self.columns, self.trained, size = compiled
         self.output_shape = self.shapes[-1]
         self.inputs, self.outputs = math.prod(self.input_shape), math.prod(self.output_shape)
@@ -102,7 +102,7 @@ class Engine:
         self.lock = threading.RLock()
         observation.register(self)
 
-    def _compiled(self) -> Compiled:
+    def compiled(self) -> Compiled:
         """The plan of the layers, the loss and the regularization."""
         numbers = (*self.formula.numbers(), self.regularization.data)
         compiled = compile_plan(self.layers, self.input_shape, self.formula, numbers)
@@ -386,7 +386,7 @@ class Engine:
         # Arrays may arrive in read-only memory, such as joblib's, but kernels write to them.
         vars(self).update(state)
         dtype = arrays.float_dtype("dtype", self.values.dtype)  # NumPy's own object, for which the gate tests
-        self.plan = self._compiled().plan
+        self.plan = self.compiled().plan
         self.counters = np.array(self.counters, INDEX)
         values, self.state = self.values, np.array(self.state, dtype)
         self._hold(vector(values.size, dtype))

@@ -1,13 +1,16 @@
 """Parameters (or gradients) by name: views into one flat vector; and a copy of all that training changes."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
+from fastnn.layers import Layer
+from fastnn.operations.base import Shape
 from fastnn.optimizers import Optimizer
 
 
@@ -70,6 +73,19 @@ class Parameters(Mapping[str, Array]):
         shapes = ", ".join(f"{name} {shape}" for name, (_, shape) in self._places.items())
         size = sum(math.prod(shape) for _, shape in self._places.values())
         return f"<{size:,} {self._vector.dtype} numbers{': ' * bool(shapes)}{shapes}>"
+
+
+def by_layer(layers: Sequence[Layer], shape: Shape, named: Mapping[str, Array]) -> list[dict[str, Array]]:
+    """The arrays of each layer by their names without a number, for inputs of this shape; `named`: all by name."""
+    counts, found = Counter[str](), []
+    for layer in layers:
+        own = {}
+        for key in (*layer.parameters(shape), *layer.statistics(shape)):
+            counts[key] += 1
+            own[key] = named[f"{key}{counts[key]}"]
+        found.append(own)
+        shape = layer.shape_of_output(shape)
+    return found
 
 
 class Views:

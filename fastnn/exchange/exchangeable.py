@@ -28,7 +28,8 @@ class Exchangeable:
             all float32 or all float64, and on the CPU or another device. A module that is called twice becomes two
             layers. Predictions are the module's, but fastnn's layers train more: a Linear without a bias gets one of 0,
             a BatchNorm1d without weights gets gamma 1 and beta 0, and one with momentum=None a momentum of 0.9. The
-            first module of `Network.to_torch` where there is one for `input_scale` is read as such.
+            first module of `Network.to_torch` where there is one for `input_scale` is read as such. A module of whose
+            parameters none requires a gradient becomes a layer with trainable=False.
         loss : str or fastnn.losses.Loss, optional
             By default cross_entropy after a last Softmax, log_loss after a last Sigmoid, else softmax_cross_entropy for
             several outputs and mean_squared_error for one.
@@ -195,7 +196,8 @@ class Exchangeable:
         """The same network for PyTorch, with a copy of the parameters and statistics, for the same dtype.
 
         It is in evaluation mode, in which it predicts what this network predicts, to rounding; call `.train()` to train
-        it. Its first module is a factor, which also takes tensors of uint8, if `input_scale` is not 1.
+        it. Its first module is a factor, which also takes tensors of uint8, if `input_scale` is not 1. Parameters of
+        layers with trainable=False require no gradient; factors of the learning rate are left out.
 
         Returns
         -------
@@ -223,7 +225,7 @@ class Exchangeable:
         It is of the earliest opset that has its operators (15; 20 with Gelu), and in the network's dtype. In float64,
         runtimes may lack an operator, and the numbers of LeakyRelu and Elu are rounded to float32, as ONNX has them.
         An `input_scale` is a first Mul. Dropout, the loss with its options, the regularization and the notes are kept
-        for `Network.from_onnx`, the optimizer is not.
+        for `Network.from_onnx`; the optimizer, frozen layers and factors of their learning rates are not.
 
         Parameters
         ----------

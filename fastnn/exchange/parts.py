@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from fastnn.engine.parameters import by_layer
 from fastnn.gate import checks
 from fastnn.gate.arrays import Array
 from fastnn.layers import LAYERS, Affine, BatchNorm, Flatten, Identity, Layer, Sigmoid, Softmax
@@ -107,17 +108,9 @@ def network_of(kind: type[Made], parts: Sequence[Part], name: str, loss: Any, in
 
 def parts_of(network: Any) -> list[Part]:
     """The parts of a network, after its Scaling if it has one; the arrays are its own memory."""
-    counts, named = Counter[str](), {**network.params, **network.statistics}
+    arrays = by_layer(network.layers, network.input_shape, {**network.params, **network.statistics})
     parts = [] if network.input_scale == 1.0 else [Part(Scaling(network.input_scale), {})]
-    shape = network.input_shape
-    for layer in network.layers:
-        mine = {}
-        for key in (*layer.parameters(shape), *layer.statistics(shape)):
-            counts[key] += 1
-            mine[key] = named[f"{key}{counts[key]}"]
-        parts.append(Part(layer, mine))
-        shape = layer.shape_of_output(shape)
-    return parts
+    return parts + [Part(layer, own) for layer, own in zip(network.layers, arrays, strict=True)]
 
 
 def _without_last_identities(parts: Sequence[Part]) -> Sequence[Part]:

@@ -1,13 +1,14 @@
 """A network from a module of PyTorch: a Sequential, or any whose forward is a chain."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from fastnn.exchange.parts import Part, affine, batch_norm, imported, plain, refuse, scaling
 from fastnn.exchange.torch_rows import ROWS, Row
 from fastnn.exchange.torch_tracing import chain_of, evaluating, is_batch_size, is_size
 from fastnn.gate.arrays import Array
-from fastnn.layers import Dropout, Flatten, PRelu, Step
+from fastnn.layers import Dropout, Flatten, PRelu, Step, TrainedLayer
 
 LOGITS = "leave it out, as the loss softmax_cross_entropy takes logits"
 NO_OPTIONS = "input", "_stacklevel"  # the tensor, and where a warning points
@@ -22,6 +23,14 @@ def torch_parts(module: Any) -> list[Part]:
         raise TypeError(str(came))
     root, nodes = chain_of(torch, module)
     return [_part(torch, root, node) for node in nodes]
+
+
+def _trained_as(module: Any, part: Part) -> Part:
+    """The part, frozen if its module has parameters of which none requires a gradient."""
+    own = list(module.parameters())
+    if not isinstance(part.layer, TrainedLayer) or not own or any(one.requires_grad for one in own):
+        return part
+    return part._replace(layer=replace(part.layer, trainable=False))
 
 
 def torch_outputs(module: Any) -> Callable[[Array], Any]:
@@ -39,7 +48,8 @@ def torch_outputs(module: Any) -> Callable[[Array], Any]:
 def _part(torch: Any, root: Any, node: Any) -> Part:
     """The part of one call."""
     if node.op == "call_module":
-        return _part_of_module(torch, root.get_submodule(node.target))
+        module = root.get_submodule(node.target)
+        return _trained_as(module, _part_of_module(torch, module))
     target = node.target if node.op == "call_method" else getattr(node.target, "__name__", str(node.target))
     name = target if node.op == "call_method" or _is_of_torch(torch, node.target, target) else f"the function {target}"
     if name in ("view", "reshape"):

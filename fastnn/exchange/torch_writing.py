@@ -12,7 +12,10 @@ SOFTPLUS_BORDER = 40.0  # above it PyTorch's is x itself, which is exact in floa
 def torch_module(network: Any) -> Any:
     """The network as a module; see Network.to_torch."""
     torch = imported("torch", "torch")
-    modules = [_module(torch, part, network.dtype) for part in parts_of(network)]
+    modules = []
+    for part in parts_of(network):
+        module = _module(torch, part, network.dtype)
+        modules.append(module.requires_grad_(False) if part.arrays and not part.layer.update_factor else module)
     return torch.nn.Sequential(*modules).eval()
 
 

@@ -18,6 +18,8 @@ ATTRIBUTES = {
     "eval": "predict needs no other mode",
     "evaluate": MEASURE,
     "forward": "call predict(x)",
+    **dict.fromkeys(("freeze", "requires_grad_", "trainable"), "call change_layers(0, trainable=False)"),
+    "unfreeze": "call change_layers(trainable=True)",
     "load": "call fastnn.load(path)",
     "load_state_dict": "assign to params['W1'], ..., or call params.update",
     "parameters": "did you mean 'params'?",

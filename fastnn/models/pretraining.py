@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.engine.parameters import by_layer
 from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import answers_slips
-from fastnn.layers import Affine, Dropout, Flatten, Layer, Sigmoid
+from fastnn.layers import Affine, BatchNorm, Dropout, Flatten, Sigmoid
 from fastnn.models.boltzmann import RestrictedBoltzmannMachine
 from fastnn.network.network import Network
 from fastnn.optimizers import Momentum
@@ -39,14 +40,14 @@ def pretrain(
     ----------
     net : fastnn.Network
         Of Affine layers, each but the last followed by an activation; Dropout and Flatten may stand between. Its
-        weights are overwritten layer by layer, but for the last one's.
+        weights are overwritten layer by layer, but for the last one's and those of layers with trainable=False.
     x : array (N, D)
         Samples as for `net.fit`; with "rbm", values from 0 to 1.
     method : "rbm" or "autoencoder"
         "rbm" trains a `RestrictedBoltzmannMachine` for each layer, whose activation must be Sigmoid. "autoencoder"
         trains each layer, from the network's own weights, with another Affine layer behind it that has to bring back
         the inputs, by their mean squared error; Dropout before a layer then hides inputs from it, which makes it a
-        denoising autoencoder.
+        denoising autoencoder. BatchNorm and layers such as PRelu behind a layer are trained with it.
     epochs : int
         Passes over the data, for each layer.
     batch_size : int
@@ -94,49 +95,66 @@ def pretrain(
     if method == "autoencoder" and k != 1:
         raise ValueError(f"k: expected it to be left out with method='autoencoder', got {k}; pass method='rbm'")
     coders, errors = list(_coders(net, method)), list[list[float]]()
+    arrays_of = by_layer(net.layers, net.input_shape, {**net.params, **net.statistics})
     given = arrays.floats("x", x, ("N", *net.input_shape), dtype=net.dtype, rounding=True, finite=True)
-    options = {"epochs": epochs, "batch_size": batch_size}
-    for n, (position, coder) in enumerate(coders, start=1):
+    options: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size}
+    for position, coder in coders:
         inputs = net.outputs_of_layers(given)[position - 1] if position else given * net.dtype.type(net.input_scale)
-        W, b = net.params[f"W{n}"], net.params[f"b{n}"]
+        W, b = arrays_of[position]["W"], arrays_of[position]["b"]
         if method == "rbm":
             machine = RestrictedBoltzmannMachine(*W.shape, rng=generator, dtype=net.dtype)
             errors.append(machine.fit(inputs, lr=lr, momentum=momentum, k=k, **options))
             W[...], b[...] = machine.weights, machine.hidden_bias
         else:
-            errors.append(_train_autoencoder(coder, W, b, inputs, Momentum(lr, momentum), generator, options))
+            both = _autoencoder(net, coder, generator)
+            own = by_layer(both.layers, both.input_shape, {**both.params, **both.statistics})
+            pairs = [(arrays_of[place], own[i]) for i, place in enumerate(coder)]
+            _copy(pairs)
+            history = both.fit(
+                inputs, inputs, optimizer=Momentum(lr, momentum), rng=generator, progress=False, **options
+            )
+            _copy([(new, old) for old, new in pairs])
+            errors.append([2.0 * loss / len(W) for loss in history.loss])
     return errors
 
 
-def _coders(net: Network, method: str) -> Iterator[tuple[int, list[Layer]]]:
-    """The place of each Affine layer but the last, and the layers that it learns with: Dropout, itself, activations."""
+def _coders(net: Network, method: str) -> Iterator[tuple[int, list[int]]]:
+    """The place of each Affine layer to be pre-trained, and of the layers that it learns with.
+
+    These are Dropout before it, itself, and what follows it but Dropout and Flatten.
+    """
     affine = [i for i, layer in enumerate(net.layers) if isinstance(layer, Affine)]
-    learned = {f"{name}{n}" for name in "Wb" for n in range(1, len(affine) + 1)}
-    others = [name for name in (*net.params, *net.statistics) if name not in learned]
+    others = [layer for layer in net.layers if layer.takes_images]
     if others or len(affine) < 2:
-        came = others[0] if others else f"{len(affine)} Affine layer{'s' * (len(affine) != 1)}"
-        expected = "net: expected two or more Affine layers, and parameters of no others"
+        came = str(others[0]) if others else f"{len(affine)} Affine layer{'s' * (len(affine) != 1)}"
+        expected = "net: expected two or more Affine layers, and none that takes images"
         raise ValueError(f"{expected}, got {came}; pre-train a network without such layers, and copy its params")
     begin = 0
     for i, end in itertools.pairwise(affine):
-        hidden = [one for one in net.layers[i + 1 : end] if not isinstance(one, Dropout | Flatten)]
-        if not hidden or (method == "rbm" and not (len(hidden) == 1 and isinstance(hidden[0], Sigmoid))):
+        following = [place for place in range(i + 1, end) if not isinstance(net.layers[place], Dropout | Flatten)]
+        hidden = [net.layers[place] for place in following]
+        lacks = all(isinstance(layer, BatchNorm) for layer in hidden)
+        if lacks or (method == "rbm" and not (len(hidden) == 1 and isinstance(hidden[0], Sigmoid))):
             came = " and ".join(map(str, hidden)) or "none; add it"
             expected = "Sigmoid()" if method == "rbm" else "an activation"
             remedy = "; pass method='autoencoder', which takes any activation" if method == "rbm" and hidden else ""
             raise ValueError(f"net: expected {expected} after {net.layers[i]}, got {came}{remedy}")
-        hiding = [one for one in net.layers[begin:i] if isinstance(one, Dropout)]
-        yield i, [*hiding, net.layers[i], *hidden]
+        hiding = [place for place in range(begin, i) if isinstance(net.layers[place], Dropout)]
+        if net.layers[i].update_factor != 0.0:
+            yield i, [*hiding, i, *following]
         begin = i + 1
 
 
-def _train_autoencoder(
-    coder: list[Layer], W: Array, b: Array, x: Array, optimizer: Momentum, generator: Any, options: dict[str, Any]
-) -> list[float]:
-    """Train the coder with a decoder behind it from these weights; write its new ones there, return its errors."""
-    D, H = W.shape
-    both = Network([*coder, Affine(H, D)], loss="mean_squared_error", rng=generator, dtype=W.dtype, input_shape=(D,))
-    both.params["W1"][...], both.params["b1"][...] = W, b
-    history = both.fit(x, x, optimizer=optimizer, rng=generator, progress=False, **options)
-    W[...], b[...] = both.params["W1"], both.params["b1"]
-    return [2.0 * loss / D for loss in history.loss]
+def _autoencoder(net: Network, coder: list[int], generator: np.random.Generator) -> Network:
+    """The layers at these places, and an Affine layer behind them that brings back their inputs."""
+    layers = [net.layers[place] for place in coder]
+    D, H = next((layer.inputs, layer.outputs) for layer in layers if isinstance(layer, Affine))
+    options: dict[str, Any] = {"rng": generator, "dtype": net.dtype, "input_shape": (D,)}
+    return Network([*layers, Affine(H, D)], loss="mean_squared_error", **options)
+
+
+def _copy(pairs: list[tuple[dict[str, Array], dict[str, Array]]]) -> None:
+    """Copy the first arrays of each pair into the second ones."""
+    for source, target in pairs:
+        for name, array in target.items():
+            array[...] = source[name]

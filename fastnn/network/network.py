@@ -27,7 +27,7 @@ from fastnn.gate.names import DifferenceMethod, LossName, Step
 from fastnn.gate.slips import answers_slips
 from fastnn.layers import Layer
 from fastnn.losses import Loss, check_outputs
-from fastnn.network import passes, training
+from fastnn.network import layer_options, passes, training
 from fastnn.network.history import History
 from fastnn.operations.base import Shape
 from fastnn.optimizers import Optimizer, check_optimizer
@@ -142,7 +142,7 @@ class Network(Exchangeable):
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """The layers; chosen when the network is made."""
+        """The layers; chosen when the network is made. `change_layers` freezes some, or changes their rates."""
         return self._engine.given_layers
 
     @property
@@ -428,6 +428,7 @@ class Network(Exchangeable):
         return self._train_batch(x, t, check_optimizer(optimizer), check_finite)[0] if loss is None else loss
 
     fit = answers_slips(training.fit)
+    change_layers = layer_options.change_layers
 
     @answers_slips
     def save(self, path: Any) -> None:

@@ -139,6 +139,14 @@ def weights_over_mean(network: "Network", data: Prepared, sample_weight: Any, cl
     return shares
 
 
+def refuse_frozen(network: "Network") -> None:
+    """Refuse a network whose layers with parameters are all frozen."""
+    tensors = network.engine.plan.tensors
+    if tensors and all(one.factor == 0.0 for one in tensors):
+        expected = "network: expected a layer that is trained, got trainable=False of all"
+        raise ValueError(f"{expected}; call network.change_layers(-1, trainable=True), or without a place for all")
+
+
 def is_numerical(gradient: str, network: "Network", weights: Array) -> bool:
     """Whether the gradient is numerical; if so, refuse weights, and layers that behave differently in training."""
     if arrays.choice("gradient", gradient, GRADIENTS) != "numerical":

@@ -15,6 +15,7 @@ from fastnn.network.files import contents, header, training_state
 from fastnn.network.files.header import Description
 from fastnn.network.files.training_state import REPAIR
 from fastnn.network.history import best_epoch
+from fastnn.network.layer_options import set_layers
 from fastnn.system import messages
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ class Found(NamedTuple):
     def go_on(self, run: "Run") -> None:
         """Put the run into its state."""
         run_state.go_on(run, self.path, self.tree, self.snapshot)
+        if tuple(self.described.layers) != run.network.engine.layers:  # which a callback has changed
+            set_layers(run.network.engine, self.described.layers)
         if run.request.progress and messages.is_terminal(sys.stdout):
             done = f"{run.position.epochs} of {run.request.epochs} epochs"
             messages.tell(f"fastnn: {self.path} holds {done}; the training goes on from there")

@@ -168,6 +168,7 @@ def fit(
     optimizer = (known or requests.last_optimizer(self)) if optimizer is None else check_optimizer(optimizer)
     schedule = None if schedule is None else requests.check_schedule("schedule", schedule)
     generator = arrays.generator("rng", rng)
+    requests.refuse_frozen(self)
     given = x, t, batch_size, shuffle, check_finite, sample_weight, class_weight
     source = requests.source_of(self, *given)
     validation = requests.prepared_validation(self, validation_data, check_finite)
