@@ -310,7 +310,7 @@ class Perturbation:
 
     def _moves_by_forward(self, o: int) -> bool:
         """True if a moved parameter of operation o takes the operation forward."""
-        return self.plan.layers[o].units.move is None
+        return self.plan.unit(o, "move") is None
 
     def _own_size(self, o: int) -> int:
         """The number of parameters of operation o."""

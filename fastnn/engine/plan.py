@@ -105,7 +105,13 @@ class Plan(NamedTuple):
 
     def units(self, roles: tuple[str, ...]) -> list[Unit | None]:
         """The units of the operations for these roles."""
-        return [getattr(layer.units, role) for layer in self.layers for role in roles]
+        return [self.unit(i, role) for i in range(len(self.layers)) for role in roles]
+
+    def unit(self, i: int, role: str) -> Unit | None:
+        """The unit of operation i for a role. A parameter of images moves many outputs, which `move` cannot tell."""
+        is_single = role != "move" or len(self.shapes[i][1]) == 1
+        found: Unit | None = getattr(self.layers[i].units, role) if is_single else None
+        return found
 
     def table(self, dtype: Any, roles: tuple[str, ...]) -> Array:
         """The operations with the addresses of their units of these roles, compiled if necessary."""
@@ -117,7 +123,8 @@ class Plan(NamedTuple):
         table = self.operations.copy()
         for i, layer in enumerate(self.layers):
             for role in roles:
-                set_address(table, i, layer.units_in_training if roles is TRAINING else layer.units, role, dtype)
+                unit = getattr(layer.units_in_training, role) if roles is TRAINING else self.unit(i, role)
+                set_address(table, i, unit, role, dtype)
             if i == 0 and "forward" in roles and "move" not in roles:
                 for role in (*SPARSE, *INDEXED):  # only for the first operation, if its inputs turn out to be sparse
                     table[0, column_of(role)] = 0 if getattr(layer.units, role) is None else LATER
@@ -126,7 +133,7 @@ class Plan(NamedTuple):
     def add_sparse(self, table: Array, roles: tuple[str, ...], dtype: Any) -> None:
         """Compile the units of a table's first operation for inputs that are mostly zeros: SPARSE or INDEXED."""
         for role in roles:
-            set_address(table, 0, self.layers[0].units, role, dtype)
+            set_address(table, 0, self.unit(0, role), role, dtype)
 
 
 def column_of(role: str) -> int:
@@ -134,9 +141,8 @@ def column_of(role: str) -> int:
     return jobs.UNITS_AT + Units._fields.index(role)
 
 
-def set_address(table: Array, i: int, units: Units, role: str, dtype: Any) -> None:
+def set_address(table: Array, i: int, unit: Unit | None, role: str, dtype: Any) -> None:
     """Put the address of a unit of operation i into a table, compiling it if necessary; 0 for none."""
-    unit = getattr(units, role)
     table[i, column_of(role)] = 0 if unit is None else unit.address(dtype)
 
 

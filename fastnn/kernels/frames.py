@@ -204,7 +204,8 @@ def batch_rows(frame: Any) -> int:
 @kernel
 def statistic(frame: Any, which: int) -> Any:
     """A statistic that the operation uses: the learned one or, in training unless it is frozen, the batch's."""
-    return _array_of(frame, STATISTICS if batch_rows(frame) != 0 else VALUES, MOST_PARAMETERS + which)
+    is_frozen = get(frame, BATCH_ROWS) != batch_rows(frame)  # outside training STATISTICS has the learned ones
+    return _array_of(frame, VALUES if is_frozen else STATISTICS, MOST_PARAMETERS + which)
 
 
 @kernel

@@ -2,6 +2,7 @@
 
 Its parameters are gamma and beta, its statistics a mean and a variance. The vector of values holds the learned
 statistics, the vector of gradients the batch's in training. Sums over the batch are float64, in the order of the rows.
+A channel of images is one unit, whose statistics go over the batch and the pixels (kernels/channels.py).
 """
 
 import math
@@ -11,15 +12,25 @@ from typing import Any
 import numpy as np
 
 from fastnn.gate import arrays
-from fastnn.kernels import frames
+from fastnn.kernels import channels, frames
 from fastnn.kernels.addresses import get, put
 from fastnn.kernels.compile import formula, kernel
-from fastnn.kernels.frames import batch_statistic, gradient, number, parameter, scratch, source, statistic, vector_of
+from fastnn.kernels.frames import (
+    batch_statistic,
+    gradient,
+    number,
+    parameter,
+    scratch,
+    size_in,
+    source,
+    statistic,
+    vector_of,
+)
 from fastnn.kernels.units import unit
 from fastnn.kernels.views import part
-from fastnn.operations.base import Shape, TrainedLayer, Units, one_dimension
-from fastnn.operations.links import SURE, Columns, Operation, Taken
-from fastnn.operations.moved_elements import changes_of_elements
+from fastnn.operations.base import Shape, TrainedLayer, Units
+from fastnn.operations.links import SURE, Back, Columns, Gradient, Operation, Taken
+from fastnn.operations.moved_elements import BLOCK, changes_of_elements
 
 GAMMA, BETA = 0, 1
 MEAN, VARIANCE = 0, 1
@@ -33,6 +44,18 @@ def _deviation(variance: Any, epsilon: float) -> float:
 
 
 @kernel
+def _units(frame: Any) -> int:
+    """How many units, or channels, there are."""
+    return size_in(frame, 0)
+
+
+@kernel
+def _pixels(frame: Any) -> int:
+    """The elements of a channel; 1 for samples in one dimension."""
+    return get(frame, frames.INPUTS) // size_in(frame, 0)
+
+
+@kernel
 def _factors(frame: Any, factors: Any) -> None:
     """The factors of x - mean: gamma / sqrt(variance + epsilon)."""
     gamma, variances, epsilon = parameter(frame, GAMMA), statistic(frame, VARIANCE), number(frame, EPSILON)
@@ -43,38 +66,44 @@ def _factors(frame: Any, factors: Any) -> None:
 @unit
 def batch_norm_forward(frame: Any) -> None:
     """y = gamma (x - mean) / sqrt(variance + epsilon) + beta."""
-    factors = part(scratch(frame), 0, get(frame, frames.OUTPUTS))
-    means, beta = statistic(frame, MEAN), parameter(frame, BETA)
+    factors = part(scratch(frame), 0, _units(frame))
+    means, beta, has_pixels = statistic(frame, MEAN), parameter(frame, BETA), _pixels(frame) > 1
     _factors(frame, factors)
     xs, ys = source(frame), frames.target(frame)
     for n in range(xs.shape[0]):
         x, y = xs[n], ys[n]
-        for j in range(x.size):
+        if has_pixels:
+            channels.shift_and_scale(x, means, factors, beta, y)
+        for j in range(0 if has_pixels else x.size):
             y[j] = (x[j] - means[j]) * factors[j] + beta[j]
 
 
 @unit
 def batch_norm_backward(frame: Any) -> None:
     """dx from dy; with the statistics of the batch, which move with x, by the sums of batch_norm_sums."""
-    units, memory = get(frame, frames.OUTPUTS), scratch(frame)
+    units, memory, has_pixels = _units(frame), scratch(frame), _pixels(frame) > 1
     factors, shifts, slopes = part(memory, 0, units), part(memory, units, units), part(memory, 2 * units, units)
     _factors(frame, factors)
     xs, dys, dxs, count = source(frame), frames.d_target(frame), frames.d_source(frame), frames.batch_rows(frame)
     if count == 0:
         for n in range(xs.shape[0]):
             dy, dx = dys[n], dxs[n]
-            for j in range(units):
+            if has_pixels:
+                channels.scale(dy, factors, dx)
+            for j in range(0 if has_pixels else units):
                 dx[j] = factors[j] * dy[j]
         return
     means, variances, epsilon = statistic(frame, MEAN), statistic(frame, VARIANCE), number(frame, EPSILON)
     d_gamma, d_beta = gradient(frame, GAMMA), gradient(frame, BETA)
-    share = xs.dtype.type(1.0 / count)
+    share = xs.dtype.type(1.0 / (count * _pixels(frame)))
     for j in range(units):
         shifts[j] = share * d_beta[j]
         slopes[j] = share * d_gamma[j] / _deviation(variances[j], epsilon)
     for n in range(xs.shape[0]):
         x, dy, dx = xs[n], dys[n], dxs[n]
-        for j in range(units):
+        if has_pixels:
+            channels.normalize_backward(dy, x, means, (factors, shifts, slopes), dx)
+        for j in range(0 if has_pixels else units):
             dx[j] = factors[j] * (dy[j] - shifts[j] - (x[j] - means[j]) * slopes[j])
 
 
@@ -85,7 +114,13 @@ def batch_norm_statistics(frame: Any) -> None:
     The variance is the mean square of x less its unrounded mean, so that a large mean costs no digits.
     """
     means, variances = batch_statistic(frame, MEAN), batch_statistic(frame, VARIANCE)
-    xs, memory = source(frame), frames.sums(frame)
+    xs, memory, pixels = source(frame), frames.sums(frame), _pixels(frame)
+    if pixels > 1:
+        for c in range(get(frame, frames.BEGIN), get(frame, frames.END)):
+            mean = channels.sum_of_channel(xs, c, pixels) / (xs.shape[0] * pixels)
+            means[c] = mean
+            variances[c] = channels.squares_of_channel(xs, c, pixels, mean, memory) / (xs.shape[0] * pixels)
+        return
     half = memory.size // 2
     exact, squares = part(memory, 0, half), part(memory, half, half)
     for begin in range(get(frame, frames.BEGIN), get(frame, frames.END), half):
@@ -112,7 +147,13 @@ def _sums_of_units(frame: Any) -> None:
     first, last = get(frame, frames.BEGIN), get(frame, frames.END)
     d_gamma, d_beta = gradient(frame, GAMMA), gradient(frame, BETA)
     means, variances, memory = statistic(frame, MEAN), statistic(frame, VARIANCE), frames.sums(frame)
-    xs, dys, epsilon = source(frame), frames.d_target(frame), number(frame, EPSILON)
+    xs, dys, epsilon, pixels = source(frame), frames.d_target(frame), number(frame, EPSILON), _pixels(frame)
+    if pixels > 1:
+        for c in range(first, last):
+            product = channels.product_of_channels(xs, dys, c, pixels, means[c], memory)
+            d_gamma[c] = product / _deviation(variances[c], epsilon)
+            d_beta[c] = channels.sum_of_channel(dys, c, pixels)
+        return
     half = memory.size // 2
     products, plain = part(memory, 0, half), part(memory, half, half)
     for begin in range(first, last, half):
@@ -159,15 +200,16 @@ def batch_norm_check(frame: Any) -> None:
 def batch_norm_learn(frame: Any) -> None:
     """learned = momentum learned + (1 - momentum) batch's, for means and variances.
 
-    The batch's variance is multiplied by rows / (rows - 1), which makes it unbiased; there are at least 2 rows.
+    The batch's variance is multiplied by n / (n - 1), which makes it unbiased, for n numbers of each unit; there are at
+    least 2 rows.
     """
-    momentum, rows = number(frame, MOMENTUM), get(frame, frames.ROWS)
+    momentum, count = number(frame, MOMENTUM), get(frame, frames.ROWS) * _pixels(frame)
     means, of_batch = frames.learned_statistic(frame, MEAN), batch_statistic(frame, MEAN)
     keep, add = means.dtype.type(momentum), means.dtype.type(1.0 - momentum)
     for j in range(means.size):
         means[j] = keep * means[j] + add * of_batch[j]
     variances, some = frames.learned_statistic(frame, VARIANCE), batch_statistic(frame, VARIANCE)
-    unbiased = means.dtype.type(rows / (rows - 1.0))
+    unbiased = means.dtype.type(count / (count - 1.0))
     for j in range(variances.size):
         variances[j] = keep * variances[j] + add * (unbiased * some[j])
 
@@ -175,12 +217,15 @@ def batch_norm_learn(frame: Any) -> None:
 @unit
 def batch_norm_prepare(frame: Any) -> None:
     """gamma / sqrt(variance + epsilon), by the learned statistics."""
-    _factors(frame, vector_of(frame, frames.PREPARED, get(frame, frames.OUTPUTS)))
+    _factors(frame, vector_of(frame, frames.PREPARED, _units(frame)))
 
 
 @unit
 def batch_norm_move(frame: Any) -> None:
-    """d y = (x - mean) / sqrt(variance + epsilon) d_gamma, or d_beta, by the learned statistics."""
+    """d y = (x - mean) / sqrt(variance + epsilon) d_gamma, or d_beta, by the learned statistics.
+
+    For samples in one dimension: a parameter of images moves many outputs, see Plan.unit.
+    """
     samples, run, width = frames.samples_of(frame), get(frame, frames.RUN), get(frame, frames.WIDTH)
     steps = vector_of(frame, frames.STEPS, run)
     d, x = vector_of(frame, frames.CHANGES, samples.size * run), source(frame)
@@ -204,7 +249,15 @@ def _change(value: Any, x: Any, d: Any, factor: Any, _b: Any, _c: Any) -> Any:
 @unit
 def batch_norm_change(frame: Any) -> None:
     """factor d, as it is linear with the learned statistics."""
-    factors = vector_of(frame, frames.PREPARED, get(frame, frames.OUTPUTS))
+    units, pixels = _units(frame), _pixels(frame)
+    factors = vector_of(frame, frames.PREPARED, units)
+    if pixels > 1:
+        of_elements = part(scratch(frame), 0, units * pixels)
+        is_block = get(frame, frames.LAYOUT) == BLOCK
+        first = 0 if is_block else get(frame, frames.COLUMN)
+        some = of_elements if is_block else part(of_elements, first, get(frame, frames.WIDTH))
+        channels.repeat(factors, pixels, first, some)
+        factors = of_elements
     changes_of_elements(_change, 0, frame, factors, factors, factors)
 
 
@@ -212,13 +265,23 @@ class _Normalized(Columns):
     """A linear operation, with the learned statistics."""
 
     def forward(self, at: Operation, x: Any) -> Taken:
-        (gamma, beta), (mean, variance) = at.parameters, at.statistics
+        pixels = x.shape[-1] // len(at.parameters[0])
+        gamma, beta, mean, variance = (np.repeat(one, pixels) for one in [*at.parameters, *at.statistics])
         deviation = np.sqrt(variance + at.layer.epsilon)
         factor, size = gamma / deviation, np.abs(x[0]) + np.abs(mean)
         y = (x - mean) * factor + beta
         y = y + at.noise(at.unit * (size * np.abs(factor) + np.abs(beta)))
         slopes = factor + at.noise(2 * at.unit * np.abs(np.broadcast_to(factor, x[0].shape)))
         return Taken(x, y, slopes, ((x - mean) / deviation, np.ones_like(x)), SURE * at.unit * size / deviation)
+
+    def backward(self, at: Operation, taken: Taken, dy: Any, need_dx: bool) -> Back:
+        """The gradients of a channel are the sums of its pixels'."""
+        back, units = super().backward(at, taken, dy, need_dx), len(at.parameters[0])
+        summed = [
+            Gradient(*(np.reshape(one, (*np.shape(one)[:-1], units, -1)).sum(axis=-1) for one in gradient))
+            for gradient in back.gradients
+        ]
+        return back._replace(gradients=summed)
 
 
 @dataclass(frozen=True)
@@ -227,9 +290,11 @@ class BatchNorm(TrainedLayer):
 
     In training, that is in `Network.step` and `fit`, mean and biased variance are the batch's, and running values are
     kept: running = momentum running + (1 - momentum) batch's, whose variance is made unbiased by N / (N - 1). A last
-    batch of one row is left out. `predict`, `loss`, `gradient` and gradient checks use the running values.
+    batch of one row is left out. For images (C, H, W) a unit is a channel, whose statistics go over the batch and the
+    pixels, N H W numbers (section 3.2 of the source). `predict`, `loss`, `gradient` and gradient checks use the running
+    values.
 
-    Its parameters are `gamma1` and `beta1` (outputs,), which begin at 1 and 0; the running values are
+    Its parameters are `gamma1` and `beta1` (outputs,), for images (C,), which begin at 1 and 0; the running values are
     `network.statistics["mean1"]` and `["variance1"]`, which begin at 0 and 1. Regularization leaves them alone. The
     bias of an Affine layer before it has no effect.
 
@@ -284,15 +349,18 @@ class BatchNorm(TrainedLayer):
         object.__setattr__(self, "epsilon", arrays.real("epsilon", self.epsilon, above=0.0))
 
     def shape_of_output(self, shape: Shape) -> Shape:
-        return one_dimension(self, shape)
+        if len(shape) == 2:
+            expected = f"expected inputs in one dimension, or images (channels, height, width), for {self}"
+            raise ValueError(f"{expected}, got the shape {shape}; add Flatten() before it")
+        return shape
 
     def parameters(self, shape: Shape) -> dict[str, Shape]:
-        """gamma and beta (inputs,)."""
-        return {"gamma": shape, "beta": shape}
+        """gamma and beta (inputs,), for images (channels,)."""
+        return {"gamma": shape[:1], "beta": shape[:1]}
 
     def statistics(self, shape: Shape) -> dict[str, Shape]:
-        """mean and variance (inputs,)."""
-        return {"mean": shape, "variance": shape}
+        """mean and variance (inputs,), for images (channels,)."""
+        return {"mean": shape[:1], "variance": shape[:1]}
 
     def beginnings(self, follows: str, generator: np.random.Generator) -> dict[str, Any]:
         return {"gamma": 1.0, "beta": 0.0, "mean": 0.0, "variance": 1.0}
@@ -301,7 +369,7 @@ class BatchNorm(TrainedLayer):
         return (self.epsilon, self.momentum)
 
     def scratch_size(self, rows: int, inputs: Shape, outputs: Shape) -> int:
-        return 3 * outputs[0]
+        return max(3 * outputs[0], math.prod(outputs) if len(outputs) > 1 else 0)
 
     def check_in(self, name: str, dtype: Any) -> None:
         super().check_in(name, dtype)

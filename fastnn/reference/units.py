@@ -38,28 +38,39 @@ def prelu_backward(dy: Array, x: Array, slope: Array) -> tuple[Array, Array]:
     return np.where(x > 0, dy, slope * dy), np.where(x > 0, 0, dy * x).sum(axis=0)
 
 
+def _rows_of_units(x: Array) -> Array:
+    """x (N, D) as it is; images (N, C, H, W) as rows of their channels (N H W, C)."""
+    return x if x.ndim == 2 else np.moveaxis(x, 1, -1).reshape(-1, x.shape[1])
+
+
+def _like(rows: Array, x: Array) -> Array:
+    """The inverse of _rows_of_units, for an array like x."""
+    return rows if x.ndim == 2 else np.moveaxis(rows.reshape(len(x), *x.shape[2:], x.shape[1]), -1, 1)
+
+
 @quiet
 def batch_norm_forward(
     x: Array, gamma: Array, beta: Array, epsilon: float = 1e-5, statistics: tuple[Array, Array] | None = None
 ) -> Array:
     """y = gamma (x - mean) / sqrt(variance + epsilon) + beta.
 
-    statistics: (mean, variance) of each column; by default those of x, the variance biased.
-    Source: Ioffe and Szegedy, ICML (2015), 448-456.
+    statistics: (mean, variance) of each column, or of each channel of images; by default those of x, the variance
+    biased. Source: Ioffe and Szegedy, ICML (2015), 448-456.
     """
-    mean, variance = (x.mean(axis=0), x.var(axis=0)) if statistics is None else statistics
-    y: Array = gamma * ((x - mean) / np.sqrt(variance + epsilon)) + beta
-    return y
+    rows = _rows_of_units(x)
+    mean, variance = (rows.mean(axis=0), rows.var(axis=0)) if statistics is None else statistics
+    return _like(gamma * ((rows - mean) / np.sqrt(variance + epsilon)) + beta, x)
 
 
 @quiet
 def batch_norm_backward(dy: Array, x: Array, gamma: Array, epsilon: float = 1e-5) -> tuple[Array, Array, Array]:
     """dx, d_gamma and d_beta with the statistics of x, which move with it."""
-    root = np.sqrt(x.var(axis=0) + epsilon)
-    normal = (x - x.mean(axis=0)) / root
-    d_gamma, d_beta = (dy * normal).sum(axis=0), dy.sum(axis=0)
-    dx: Array = gamma / root * (dy - dy.mean(axis=0) - normal * (d_gamma / len(x)))
-    return dx, d_gamma, d_beta
+    rows, slopes = _rows_of_units(x), _rows_of_units(dy)
+    root = np.sqrt(rows.var(axis=0) + epsilon)
+    normal = (rows - rows.mean(axis=0)) / root
+    d_gamma, d_beta = (slopes * normal).sum(axis=0), slopes.sum(axis=0)
+    dx = gamma / root * (slopes - slopes.mean(axis=0) - normal * (d_gamma / len(rows)))
+    return _like(dx, x), d_gamma, d_beta
 
 
 def _batch_norm_backward(dy: Array, x: Array, gamma: Array, beta: Array, **options: float) -> tuple[Array, ...]:

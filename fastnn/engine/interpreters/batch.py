@@ -306,7 +306,7 @@ def between_stages(job: Any, part: int, parts: int) -> None:
     put(frame, frames.X, _inputs(job, 0, count, False))
     jobs.choose_operation(job, operations, i, frame)
     jobs.choose_rows(operations, i, 0, count, frame)
-    units = operations[i, jobs.WIDTH_OUT]
+    units = jobs.place_of(operations, i, frames.MOST_PARAMETERS, frames.HEIGHT)  # of the first statistic
     put(frame, frames.BEGIN, share(units, part, parts))
     put(frame, frames.END, share(units, part + 1, parts))
     jobs.call_unit(operations, i, BATCH_STATISTICS if forward else BATCH_SUMS, frame)
