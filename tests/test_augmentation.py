@@ -79,6 +79,13 @@ def test_images_are_shifted(dtype: str, pixels: int) -> None:
     np.testing.assert_array_equal(rows, moved.reshape(12, 20))
 
 
+def test_channels_are_shifted_together() -> None:
+    x = shapes.numbers(1, 6, 3, 4, 5)
+    moved = datasets.shift_images(x, 2, 1)
+    for channel in range(3):
+        np.testing.assert_array_equal(moved[:, channel], datasets.shift_images(x[:, channel], 2, 1))
+
+
 def test_square_images_need_no_shape() -> None:
     x = shapes.numbers(1, 6, 9)
     moved = datasets.shift_images(x, 2, 1)
@@ -97,7 +104,7 @@ def test_square_images_need_no_shape() -> None:
         ((2, 20), 1, (4, 4), "shape: expected the images' shape, got (4, 4) for x of shape (2, 20)"),
         ((2, 4, 5), 1, (5, 4), "shape: expected the images' shape, got (5, 4) for x of shape (2, 4, 5)"),
         ((2, 20), 1, 20, "shape: expected a pair (H, W), got 20"),
-        ((20,), 1, None, "x: expected images of shape (N, H W) or (N, H, W), got shape (20,)"),
+        ((20,), 1, None, "x: expected images of shape (N, H W), (N, H, W) or (N, C, H, W), got shape (20,)"),
     ],
 )
 def test_bad_shifts(x: tuple[int, ...], pixels: int, shape: Any, message: str) -> None:

@@ -13,7 +13,7 @@ Examples
 
 from typing import TYPE_CHECKING, Any
 
-from fastnn.datasets.augmentation import add_noise, minibatches, shift_images
+from fastnn.datasets.augmentation import add_noise, minibatches, rotate_images, shift_images, stretch_images
 from fastnn.datasets.auto_mpg import load_auto_mpg
 from fastnn.datasets.digits import load_digits
 from fastnn.datasets.folds import k_fold, leave_one_out
@@ -25,8 +25,8 @@ from fastnn.gate import attributes
 
 __all__ = [
     "Standardize", "add_noise", "k_fold", "leave_one_out", "load_auto_mpg", "load_digits", "load_mnist", "make_circles",
-    "make_gaussians", "make_spiral", "make_xor", "minibatches", "one_hot", "read_idx", "shift_images",
-    "train_test_split",
+    "make_gaussians", "make_spiral", "make_xor", "minibatches", "one_hot", "read_idx",
+    "rotate_images", "shift_images", "stretch_images", "train_test_split",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # to type checkers it would make every name one of this module

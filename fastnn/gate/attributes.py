@@ -75,6 +75,8 @@ OF_DATASETS = {
         ("fetch_california_housing", "load_california_housing", "load_diabetes", "load_housing", "make_regression"),
         REGRESSION,
     ),
+    **dict.fromkeys(("RandomRotation", "rotate"), "it is fastnn.datasets.rotate_images"),
+    **dict.fromkeys(("RandomAffine", "RandomZoom", "scale_images", "zoom"), "it is fastnn.datasets.stretch_images"),
     "make_blobs": "it is fastnn.datasets.make_gaussians",
     "make_moons": "fastnn.datasets.make_spiral and make_circles draw classes that no line separates",
 }
