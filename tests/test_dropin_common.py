@@ -147,6 +147,19 @@ def test_relu_overwrites_its_gradient() -> None:
 
 
 @every_dtype
+def test_relu_clears_as_the_assignment_does(dtype: Any) -> None:
+    """Large arrays of any order, with NaN, infinities and -0.0, whose sign goes."""
+    x = numbers(1, 40, 50, dtype=dtype)
+    x.reshape(-1)[:5] = [np.nan, np.inf, -np.inf, -0.0, 0.0]
+    for given in (x, np.asfortranarray(x), x[:, ::2]):
+        layer, expected, dout = layers.Relu(), given.copy(), numbers(2, *given.shape, dtype=dtype)
+        expected[given <= 0] = 0
+        assert layer.forward(given).tobytes() == expected.tobytes()
+        slopes = np.where(given <= 0, 0, dout)
+        assert layer.backward(dout) is dout and dout.tobytes() == slopes.tobytes()
+
+
+@every_dtype
 def test_softmax_with_loss(dtype: Any) -> None:
     scores, labels = numbers(1, 30, 20, dtype=dtype), np.arange(30) % 20
     layer = layers.SoftmaxWithLoss()
@@ -207,87 +220,6 @@ def test_batch_normalization() -> None:
     assert images.backward(numbers(1, 5, 3, 2, 2)).shape == (5, 3, 2, 2)
     with pytest.raises(ValueError, match="unpack"):
         layer.forward(np.ones((2, 3, 4)))
-
-
-# --- convolution and pooling ----------------------------------------------------------------------
-
-
-def windows_by_hand(x: Any, h: int, w: int, stride: int, pad: int) -> Any:
-    padded = np.pad(x.astype(float), ((0, 0), (0, 0), (pad, pad), (pad, pad)))
-    rows, columns = (padded.shape[2] - h) // stride + 1, (padded.shape[3] - w) // stride + 1
-    return np.array(
-        [
-            padded[n, :, i * stride : i * stride + h, j * stride : j * stride + w].ravel()
-            for n in range(len(x))
-            for i in range(rows)
-            for j in range(columns)
-        ]
-    )
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
-@pytest.mark.parametrize(("stride", "pad"), [(1, 0), (2, 1), (3, 2)])
-def test_windows_of_images(dtype: str, stride: int, pad: int) -> None:
-    x = (8 * numbers(1, 3, 2, 7, 6)).astype(dtype)
-    rows = util.im2col(x, 3, 2, stride, pad)
-    assert rows.dtype == np.float64
-    np.testing.assert_array_equal(rows, windows_by_hand(x, 3, 2, stride, pad))
-    weights = numbers(2, *rows.shape, dtype=np.float64)
-    back = util.col2im(weights, x.shape, 3, 2, stride, pad)
-    assert back.shape == x.shape
-    # The transposed map: the scalar products agree.
-    assert np.sum(back * x) == pytest.approx(np.sum(weights * rows), rel=1e-10)
-    assert util.conv_output_size(7, 3, stride, pad) == (7 + 2 * pad - 3) / stride + 1
-
-
-@pytest.mark.parametrize(("stride", "pad"), [(1, 0), (1, 1), (2, 1)])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_convolution(stride: int, pad: int, dtype: str) -> None:
-    x, W, b = numbers(1, 3, 2, 7, 7).astype(dtype), numbers(2, 4, 2, 3, 3, dtype=np.float64), numbers(3, 4, dtype=float)
-    layer = layers.Convolution(W, b, stride, pad)
-    y = layer.forward(x)
-    rows = windows_by_hand(x, 3, 3, stride, pad)
-    out = (7 + 2 * pad - 3) // stride + 1
-    expected = (rows @ W.reshape(4, -1).T + b).reshape(3, out, out, 4).transpose(0, 3, 1, 2)
-    assert y.dtype == np.float64 and not y.flags.c_contiguous
-    np.testing.assert_allclose(y, expected, rtol=1e-10, atol=1e-12)
-    dout = numbers(4, *y.shape, dtype=np.float64)
-    dx = layer.backward(dout)
-    assert dx.shape == x.shape and layer.dW.shape == W.shape
-
-    def loss() -> Any:
-        return np.sum(layers.Convolution(W, b, stride, pad).forward(x) * dout)
-
-    for array, gradient in ((W, layer.dW), (b, layer.db), *([(x, dx)] if dtype == "float64" else [])):
-        for place in (0, array.size // 2, array.size - 1):
-            kept = array.flat[place]
-            array.flat[place] = kept + 1e-4
-            above = loss()
-            array.flat[place] = kept - 1e-4
-            assert (above - loss()) / 2e-4 == pytest.approx(gradient.flat[place], abs=1e-6)
-            array.flat[place] = kept
-    assert layers.Convolution(W, 0, stride, pad).forward(x).shape == y.shape
-
-
-@pytest.mark.parametrize(("size", "stride"), [(2, 2), (3, 2), (2, 1)])
-def test_pooling(size: int, stride: int) -> None:
-    x = np.round(4 * numbers(1, 3, 2, 6, 6, dtype=np.float64))  # with equal ones
-    layer = layers.Pooling(size, size, stride)
-    y = layer.forward(x)
-    rows = windows_by_hand(x.reshape(6, 1, 6, 6), size, size, stride, 0)
-    out = (6 - size) // stride + 1
-    np.testing.assert_array_equal(y, rows.max(axis=1).reshape(3, 2, out, out))
-    places = rows.argmax(axis=1).reshape(3, 2, out, out).transpose(0, 2, 3, 1)
-    np.testing.assert_array_equal(layer.arg_max, places.ravel())
-    dout = numbers(2, *y.shape, dtype=np.float64)
-    dx = layer.backward(dout)
-    expected = np.zeros((3, 2, 6, 6))
-    for n, c, i, j in np.ndindex(y.shape):
-        a, b = divmod(int(places[n, i, j, c]), size)
-        expected[n, c, i * stride + a, j * stride + b] += dout[n, c, i, j]
-    np.testing.assert_allclose(dx, expected, rtol=1e-12)
-    with pytest.raises(ValueError, match=r"^pad: expected 0, as the book's pooling does not work with padding, got 1$"):
-        layers.Pooling(2, 2, 2, pad=1).forward(x)
 
 
 # --- optimizers -----------------------------------------------------------------------------------

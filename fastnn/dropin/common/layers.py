@@ -62,12 +62,12 @@ class Relu(Layer):
     def forward(self, x: Any) -> Any:
         self.mask = x <= 0
         out = x.copy()
-        out[self.mask] = 0
+        backend.clear(out, self.mask)
         return out
 
     def backward(self, dout: Any) -> Any:
         """dout itself, which is overwritten."""
-        dout[self.mask] = 0
+        backend.clear(dout, self.mask)
         return dout
 
 
@@ -207,31 +207,37 @@ class Convolution(Layer):
         self.dW: Any = None
         self.db: Any = None
 
+    def __getattr__(self, name: str) -> Any:
+        """The windows of the last images, `col`, made when they are asked for, where a kernel did without them."""
+        if name != "col" or self.__dict__.get("x") is None:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name}")
+        _, _, FH, FW = self.W.shape
+        self.col = im2col(self.x, FH, FW, self.stride, self.pad)
+        return self.col
+
     def forward(self, x: Any) -> Any:
         FN, _, FH, FW = self.W.shape
         N, _, H, W = x.shape
         rows, columns = 1 + (H + 2 * self.pad - FH) // self.stride, 1 + (W + 2 * self.pad - FW) // self.stride
-        self.x, self.col = x, im2col(x, FH, FW, self.stride, self.pad)
-        self.col_W = self.W.reshape(FN, -1).T
-        out = None
-        if isinstance(self.col_W, np.ndarray) and self.col_W.dtype.kind == "f":
-            out = backend.affine(self.col, np.ascontiguousarray(self.col_W, np.float64), _float64(self.b))
+        self.x, self.col_W = x, self.W.reshape(FN, -1).T
+        self.__dict__.pop("col", None)  # of other images
+        out = backend.convolution(x, self.W, self.b, self.stride, self.pad)
         if out is None:
+            self.col = im2col(x, FH, FW, self.stride, self.pad)
             out = np.dot(self.col, self.col_W) + self.b
-        return out.reshape(N, rows, columns, -1).transpose(0, 3, 1, 2)
+            out = out.reshape(N, rows, columns, -1).transpose(0, 3, 1, 2)
+        return out
 
     def backward(self, dout: Any) -> Any:
         FN, C, FH, FW = self.W.shape
+        results = backend.convolution_backward(dout, self.x, self.W, self.stride, self.pad)
+        if results is not None:
+            dx, self.dW, self.db = results
+            return dx
         rows = dout.transpose(0, 2, 3, 1).reshape(-1, FN)
-        results = None
-        if isinstance(self.col_W, np.ndarray) and isinstance(dout, np.ndarray) and dout.dtype.kind == "f":
-            W = np.ascontiguousarray(self.col_W, np.float64)
-            results = backend.affine_backward(np.ascontiguousarray(rows, np.float64), self.col, W)
-        if results is None:
-            results = np.dot(rows, self.col_W.T), np.dot(self.col.T, rows), np.sum(rows, axis=0)
-        dcol, dW, self.db = results
+        self.db, dW = np.sum(rows, axis=0), np.dot(self.col.T, rows)
         self.dW = dW.transpose(1, 0).reshape(FN, C, FH, FW)
-        return col2im(dcol, self.x.shape, FH, FW, self.stride, self.pad)
+        return col2im(np.dot(rows, self.col_W.T), self.x.shape, FH, FW, self.stride, self.pad)
 
 
 class Pooling(Layer):
@@ -254,8 +260,3 @@ class Pooling(Layer):
         shape = self.x.shape
         images = windows.max_pool_backward(dout, self.arg_max, shape, self.pool_h, self.pool_w, self.stride)
         return images[:, :, : shape[2], : shape[3]]
-
-
-def _float64(b: Any) -> Any:
-    """A bias in float64, beside float64 windows; a plain number, such as 0, stays as it is."""
-    return np.ascontiguousarray(b, np.float64) if isinstance(b, np.ndarray) else b
