@@ -234,7 +234,7 @@ SLIPS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: network().evaluate, AttributeError, "got evaluate; call loss(x, t) and accuracy(x, t)"),
     (lambda: network().train_on_batch, AttributeError, "got train_on_batch; call step(x, t, optimizer)"),
     (lambda: fastnn.Sequential, AttributeError, "has no attribute 'Sequential'; it is Network([...])"),
-    (lambda: fastnn.Conv2D, AttributeError, "no attribute 'Conv2D'; there are no convolutions; Flatten makes"),
+    (lambda: fastnn.Conv2D, AttributeError, "no attribute 'Conv2D'; it is Conv2d, for images (channels,"),
     (lambda: fastnn.MaxPooling2D, AttributeError, "no attribute 'MaxPooling2D'; it is MaxPool2d(2), for images"),
     (lambda: fastnn.AvgPool2D, AttributeError, "no attribute 'AvgPool2D'; it is AvgPool2d(2), for images"),
     (lambda: fastnn.save, AttributeError, "no attribute 'save'; call save(path) of a network"),

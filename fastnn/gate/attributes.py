@@ -98,9 +98,8 @@ OF_PACKAGE = {
     **OF_MODELS,
     **{name: f"write fastnn.{instead}" for name, instead in OF_COURSES.items()},
     **dict.fromkeys(("Sequential", "Model", "Module"), "it is Network([...])"),
-    **dict.fromkeys(
-        ("Conv1D", "Conv1d", "Conv2D", "Conv2d"), "there are no convolutions; Flatten makes rows of images"
-    ),
+    **dict.fromkeys(("Conv2D", "Convolution", "Convolution2D"), "it is Conv2d, for images (channels, height, width)"),
+    **dict.fromkeys(("Conv1D", "Conv1d"), "it is Conv2d with kernel_size=(1, n), for images of one row"),
     **dict.fromkeys(
         ("AveragePooling2D", "AvgPool2D", "MeanPool2d"), "it is AvgPool2d(2), for images (channels, height, width)"
     ),
