@@ -51,6 +51,15 @@ def test_the_answers_run(name: str) -> None:
         ("DBN", "call fastnn.models.pretrain(net, x), and then net.fit(x, t)"),
         ("EReLU", "it is Elu"),
         ("PReLU", "it is PRelu"),
+        ("MultiTaskLearning", "it is fastnn.models.MultiTask"),
+        (
+            "SparseAutoencoder",
+            'it is fastnn.models.MultiTask(encoder, {"x": decoder, "sparse": fastnn.models.SparseKL()})',
+        ),
+        (
+            "activity_regularizer",
+            "penalties on activations, such as fastnn.models.SparseKL, are heads of fastnn.models.MultiTask",
+        ),
         ("MLP", "it is fastnn.Network([...])"),
         ("McCullochPitts", "it is fastnn.models.McCullochPittsNeuron"),
         ("Perception", "it is fastnn.models.Perceptron"),

@@ -86,6 +86,12 @@ OF_MODELS = {
     **dict.fromkeys(("BernoulliRBM", "BoltzmannMachine", "RBM"), "it is fastnn.models.RestrictedBoltzmannMachine"),
     **dict.fromkeys(("DBN", "DeepBeliefNetwork"), "call fastnn.models.pretrain(net, x), and then net.fit(x, t)"),
     **dict.fromkeys(("AutoEncoder", "Autoencoder"), 'call fastnn.models.pretrain(net, x, method="autoencoder")'),
+    **dict.fromkeys(("MTL", "MultiTaskLearning", "MultiTaskNet", "multi_task"), "it is fastnn.models.MultiTask"),
+    "SparseAutoencoder": 'it is fastnn.models.MultiTask(encoder, {"x": decoder, "sparse": fastnn.models.SparseKL()})',
+    **dict.fromkeys(
+        ("ActivityRegularization", "activity_regularizer"),
+        "penalties on activations, such as fastnn.models.SparseKL, are heads of fastnn.models.MultiTask",
+    ),
     **dict.fromkeys(("Hebb", "hebb", "hebb_rule"), "it is fastnn.models.hebbian_update"),
     **dict.fromkeys(("DeltaRule", "delta_rule", "LMS"), "it is fastnn.models.delta_update"),
     **dict.fromkeys(("CNN", "MLP", "NeuralNetwork"), "it is fastnn.Network([...])"),

@@ -19,6 +19,7 @@ from fastnn.network.network import Network
 from fastnn.network.passes import Pass
 from fastnn.operations.losses.given import GIVEN
 from fastnn.optimizers import Optimizer
+from fastnn.system import interruption
 
 TRUNK = "trunk"
 
@@ -142,9 +143,10 @@ class SharedTrunk:
             by, gradients = _clipped(optimizer, found.gradients)
             if not (math.isfinite(found.total) and all(np.isfinite(one).all() for one in gradients.values())):
                 raise diverged(where, found.losses)
-            for name, net in self.networks():
-                net.engine.update(gradients[name], by)
-                net.engine.optimizer = optimizer
+            with interruption.held_back():  # which would leave some networks without their update
+                for name, net in self.networks():
+                    net.engine.update(gradients[name], by)
+                    net.engine.optimizer = optimizer
         return found
 
     def accuracies(self, x: Samples, targets: dict[str, Targets]) -> dict[str, float]:
