@@ -1,14 +1,18 @@
 """The documentation's pages and notebooks: every block of Python in them runs, page by page; of one, the commands."""
 
 import importlib.util
+import inspect
 import json
 import os
 import pathlib
+import pkgutil
 import re
 import subprocess
 import sys
 
 import pytest
+
+import fastnn
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 NOTEBOOKS = sorted(DOCS.rglob("*.ipynb"))
@@ -100,6 +104,26 @@ def test_links_lead_somewhere() -> None:
     for page in DOCS.rglob("*.md"):
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def _described() -> set[int]:
+    """The objects whose docstrings the pages of the reference show."""
+    found: list[object] = []
+    for page in (DOCS / "reference").glob("*.md"):
+        for name, options in re.findall(r"^::: (\S+)\n(?: +options: (.*)\n)?", page.read_text("utf-8") + "\n", re.M):
+            thing = pkgutil.resolve_name(name)
+            found.append(thing)
+            if inspect.ismodule(thing) and "members: []" not in options:
+                own = [key for key, value in vars(thing).items() if getattr(value, "__module__", "") == name]
+                found += [getattr(thing, key) for key in getattr(thing, "__all__", own) if not key.startswith("_")]
+    return {id(thing) for thing in found}
+
+
+def test_the_reference_describes_every_name() -> None:
+    """But types for annotations, and the version."""
+    described = _described()
+    missing = {name for name in dir(fastnn) if id(getattr(fastnn, name)) not in described}
+    assert missing <= {"DifferenceMethod", "LossName", "Reduction", "__version__"}
 
 
 def test_operations_of_ones_own_are_short() -> None:
