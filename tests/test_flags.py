@@ -81,6 +81,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     **{name: functools.partial(_loss, name) for name in LOSSES},
     "numerical_gradient": lambda **flag: fastnn.numerical_gradient(np.sum, ZEROS, **flag),
     "cross_validate": lambda **flag: fastnn.cross_validate(lambda rng: NET, X, T, **flag),
+    "grid_search": lambda **flag: fastnn.grid_search(lambda value, rng: NET, [1], X, T, **flag),
     "find_learning_rate": lambda **flag: fastnn.find_learning_rate(NET, X, T, **flag),
     "HopfieldNetwork.recall": lambda **flag: models.HopfieldNetwork(3).store([[1, -1, 1]]).recall([[1, -1, 1]], **flag),
     **{f"MultiTask.{name}": functools.partial(_of_tasks, name) for name in OF_TASKS},
@@ -98,6 +99,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "Perceptron": lambda **flag: models.Perceptron(**flag),
     "Perceptron.fit": lambda **flag: models.Perceptron().fit(X, T % 2, **flag),
     "LinearRegression.fit": lambda **flag: models.LinearRegression().fit(X, X, **flag),
+    "LogisticRegression.fit": lambda **flag: models.LogisticRegression().fit(X, T, **flag),
 }
 CALLS |= {name: kind for name, kind in OPTIMIZERS.items() if takes_flags(kind)}
 for _name, _kind in UPDATES.items():

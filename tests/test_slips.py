@@ -39,6 +39,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], tuple[Any, ...], str, str]] = [
     (fastnn.Dropout, (), "p", "pass rate"),
     (fastnn.EarlyStopping, (), "restore_best_weights", "leave it out, as the best epoch is put back in any case"),
     (fastnn.LeakyRelu, (), "negative_slope", "pass slope"),
+    (fastnn.models.LogisticRegression, (), "C", "pass l2"),
     (fastnn.models.Perceptron, (), "eta0", "pass lr"),
     (fastnn.check_gradients, (), "eps", "pass h"),
     (fastnn.confusion_matrix, (T,), "y_pred", "pass predicted"),
@@ -56,7 +57,7 @@ PLAIN = {
     "fastnn.information",
 }
 PLAIN |= {"fastnn.models.rules", "fastnn.functional.surfaces", "fastnn.engine.threads", "fastnn.datasets.standardize"}
-PLAIN_METHODS = ("predict", "loss", "accuracy", "gradient", "step", "xor", "numerical_diff")
+PLAIN_METHODS = ("predict", "predict_proba", "loss", "accuracy", "gradient", "step", "xor", "numerical_diff")
 BASES = ("losses.Loss", "losses.check_loss")  # not for users to call
 
 
