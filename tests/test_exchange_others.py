@@ -97,6 +97,14 @@ def randomized(model: Any) -> Any:
     return model
 
 
+def test_keras_layers_of_images_are_refused(keras: Any) -> None:
+    layers = keras.layers
+    for first in (layers.Conv2D(3, 2), layers.MaxPooling2D(2), layers.AveragePooling2D(2)):
+        model = keras.Sequential([layers.Input((6, 6, 1)), first, layers.Flatten(), layers.Dense(2)])
+        with pytest.raises(ValueError, match=rf"^model: .* got {type(first).__name__}.*; make the Network yourself"):
+            fastnn.Network.from_keras(model)
+
+
 @pytest.mark.parametrize("scale", [True, False])
 @pytest.mark.parametrize("center", [True, False])
 def test_keras(keras: Any, scale: bool, center: bool) -> None:

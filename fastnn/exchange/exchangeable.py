@@ -23,9 +23,11 @@ class Exchangeable:
         Parameters
         ----------
         module : torch.nn.Module
-            A chain of Linear, BatchNorm1d, Flatten, Dropout and activations: a torch.nn.Sequential, or a module of your
-            own whose `forward` calls modules and functions such as torch.relu one after the other. Its parameters are
-            all float32 or all float64, and on the CPU or another device. A module that is called twice becomes two
+            A chain of Linear, Conv2d, MaxPool2d, AvgPool2d, BatchNorm1d, BatchNorm2d, Flatten, Dropout and activations:
+            a torch.nn.Sequential, or a module of your own whose `forward` calls modules and functions such as
+            torch.relu one after the other. Convolutions have one stride and padding for both axes, groups=1 and
+            dilation=1; pools no ceil_mode, and a mean counts the padding. Its parameters
+            are all float32 or all float64, and on the CPU or another device. A module that is called twice becomes two
             layers. Predictions are the module's, but fastnn's layers train more: a Linear without a bias gets one of 0,
             a BatchNorm1d without weights gets gamma 1 and beta 0, and one with momentum=None a momentum of 0.9. The
             first module of `Network.to_torch` where there is one for `input_scale` is read as such. A module of whose
@@ -34,7 +36,7 @@ class Exchangeable:
             By default cross_entropy after a last Softmax, log_loss after a last Sigmoid, else softmax_cross_entropy for
             several outputs and mean_squared_error for one.
         input_shape : tuple of int, optional
-            The shape of one sample, such as (1, 28, 28); needed where the module begins with Flatten.
+            The shape of one sample, such as (1, 28, 28); needed for images, and where the module begins with Flatten.
 
         Raises
         ------
@@ -156,11 +158,11 @@ class Exchangeable:
         Parameters
         ----------
         model : str, os.PathLike, bytes or onnx.ModelProto
-            A file, its content, or the model: a chain of Gemm, or MatMul and Add, BatchNormalization, Flatten or
-            Reshape, Dropout and activations, as the exporters of PyTorch, Keras (but for its BatchNormalization and
-            PReLU) and skl2onnx (but for classifiers of two classes) write it. Where there are several outputs, the one
-            in floats is followed: the probabilities of a classifier. A first Mul by a number above 0 becomes
-            `input_scale`.
+            A file, its content, or the model: a chain of Gemm, or MatMul and Add, Conv, MaxPool, AveragePool,
+            BatchNormalization, Flatten or Reshape, Dropout and activations, as the exporters of PyTorch, Keras (but for
+            its layers of images, BatchNormalization and PReLU) and skl2onnx (but for classifiers of two classes) write
+            it. Where there are several outputs, the one in floats is followed: the probabilities of a classifier. A
+            first Mul by a number above 0 becomes `input_scale`.
         loss : str or fastnn.losses.Loss, optional
             By default the one that `Network.to_onnx` has noted, with its options; where there is none, or one of your
             own that is not made here (with a warning), as for `Network.from_torch`. The regularization and the notes

@@ -29,6 +29,11 @@ ACTIVATIONS = {
     "sigmoid": Sigmoid(), "silu": Silu(), "softmax": Softmax(), "softplus": Softplus(), "swish": Silu(),
     "tanh": Tanh(),
 }  # fmt: skip
+OF_IMAGES = "Conv2D", "MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D"
+CHANNELS_LAST = (
+    "make the Network yourself and copy the weights: Keras' images are (rows, columns, channels), fastnn's (channels, "
+    "rows, columns); W is kernel.transpose(3, 2, 0, 1), and the rows of the Affine behind Flatten come in another order"
+)
 DTYPES = "float32", "float64"  # of computations; in others the numbers are rounded on their way
 
 
@@ -113,7 +118,8 @@ def _parts(layer: Any) -> list[Part]:
         return [scaling(options["scale"], layer.compute_dtype)]
     made = _without_weights(name, options, len(layer.input.shape))
     if made is None:
-        raise refuse("model", f"{name} {_told(options)}", "Keras")
+        remedy = CHANNELS_LAST if name in OF_IMAGES else ""
+        raise refuse("model", f"{name} {_told(options)}", "Keras", remedy)
     return [plain(made)]
 
 

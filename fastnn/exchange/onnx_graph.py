@@ -12,8 +12,9 @@ from fastnn.system import files
 STANDARD = "", "ai.onnx"  # names of the domain of ONNX's own operators
 # Operators that give the dtype that they take.
 KEEPS_DTYPE = {
-    "Add", "BatchNormalization", "Div", "Dropout", "Elu", "Erf", "Flatten", "Gelu", "Gemm", "Identity", "LeakyRelu",
-    "MatMul", "Mul", "PRelu", "Relu", "Reshape", "Sigmoid", "Softmax", "Softplus", "Sub", "Tanh",
+    "Add", "AveragePool", "BatchNormalization", "Conv", "Div", "Dropout", "Elu", "Erf", "Flatten", "Gelu", "Gemm",
+    "Identity", "LeakyRelu",
+    "MatMul", "MaxPool", "Mul", "PRelu", "Relu", "Reshape", "Sigmoid", "Softmax", "Softplus", "Sub", "Tanh",
 }  # fmt: skip
 EARLIEST = 7  # before this opset BatchNormalization and Dropout train by default
 BATCH, SHAPE = "the number of rows", "the sizes of all axes"

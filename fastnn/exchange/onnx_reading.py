@@ -8,8 +8,21 @@ import numpy as np
 
 from fastnn.exchange.onnx_graph import BATCH, OF_ESTIMATORS, Graph, load
 from fastnn.exchange.onnx_writing import OPERATORS, rounding
-from fastnn.exchange.parts import Part, affine, batch_norm, plain, refuse, scaling
-from fastnn.layers import Dropout, Elu, Flatten, Gelu, LeakyRelu, PRelu, Silu, Softmax, Softplus, Step
+from fastnn.exchange.parts import Part, affine, batch_norm, conv2d, plain, refuse, scaling
+from fastnn.layers import (
+    AvgPool2d,
+    Dropout,
+    Elu,
+    Flatten,
+    Gelu,
+    LeakyRelu,
+    MaxPool2d,
+    PRelu,
+    Silu,
+    Softmax,
+    Softplus,
+    Step,
+)
 
 LAYERS = {operator: layer for layer, operator in OPERATORS.items()}
 # Formulas of which exporters make several nodes, which are told apart by their values at these points.
@@ -55,6 +68,7 @@ class _Reader:
         """The part of a node, with the ones before it that belong to it, and the value that it takes."""
         read: dict[str, Callable[..., tuple[Part, str] | None]] = {
             "Add": self._sum, "BatchNormalization": self._batch_norm, "Cast": self._step, "Dropout": self._dropout,
+            "AveragePool": self._mean, "Conv": self._convolution, "MaxPool": self._largest,
             "Flatten": self._flatten, "Gemm": self._gemm, "MatMul": self._product, "Mul": self._scaling,
             "PRelu": self._prelu, "Reshape": self._reshape,
         }  # fmt: skip
@@ -128,6 +142,25 @@ class _Reader:
         epsilon, momentum = (_short(options.get(*one)) for one in (("epsilon", 1e-5), ("momentum", 0.9)))
         arrays[3] = arrays[3] - arrays[3].dtype.type(rounding(epsilon))
         return batch_norm(epsilon, momentum, *arrays), names[0]
+
+    def _convolution(self, names: list[str], options: dict[str, Any]) -> tuple[Part, str] | None:
+        arrays, steps = self._constants(names), _steps(options)
+        if not arrays or arrays[0].ndim != 4 or steps is None or options.get("group", 1) != 1:
+            return None
+        (stride, other), padding = steps
+        size = list(arrays[0].shape[2:])
+        if stride != other or list(options.get("kernel_shape", size)) != size:
+            return None
+        return conv2d(arrays[0], arrays[1] if len(arrays) > 1 else None, stride, padding), names[0]
+
+    def _largest(self, names: list[str], options: dict[str, Any]) -> tuple[Part, str] | None:
+        made = _pool(MaxPool2d, options)
+        return None if made is None else (plain(made), names[0])
+
+    def _mean(self, names: list[str], options: dict[str, Any]) -> tuple[Part, str] | None:
+        counts_all = options.get("count_include_pad", 0) or not any(options.get("pads", ()))
+        made = _pool(AvgPool2d, options) if counts_all else None
+        return None if made is None else (plain(made), names[0])
 
     def _prelu(self, names: list[str], _: dict[str, Any]) -> tuple[Part, str] | None:
         arrays = self._constants(names)
@@ -203,6 +236,23 @@ class _Reader:
         values = [known[name] for name in names]
         with np.errstate(all="ignore"):
             return None if any(one is None for one in values) else ELEMENTWISE[node.op_type](*values)
+
+
+def _steps(options: dict[str, Any]) -> tuple[tuple[int, int], int] | None:
+    """The steps of windows down and to the right, and their padding; None where fastnn's have no such."""
+    pads, steps = options.get("pads", [0, 0, 0, 0]), options.get("strides", [1, 1])
+    is_known = options.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID") and set(options.get("dilations", [1])) == {1}
+    if not is_known or len(steps) != 2 or len(pads) != 4 or len(set(pads)) != 1 or options.get("ceil_mode"):
+        return None
+    return (steps[0], steps[1]), pads[0]
+
+
+def _pool(kind: Any, options: dict[str, Any]) -> Any:
+    """A pool with these attributes; None where fastnn's pools have no such."""
+    size, steps = tuple(options["kernel_shape"]), _steps(options)
+    if steps is None or not (steps[0] == size or steps[0][0] == steps[0][1]):
+        return None
+    return kind(size, None if steps[0] == size else steps[0][0], steps[1])
 
 
 def _short(number: Any) -> float:

@@ -9,13 +9,16 @@ from fastnn.exchange.parts import Part, Scaling, imported, parts_of, refuse_to_w
 from fastnn.gate import notes
 from fastnn.layers import (
     Affine,
+    AvgPool2d,
     BatchNorm,
+    Conv2d,
     Dropout,
     Elu,
     Flatten,
     Gelu,
     Identity,
     LeakyRelu,
+    MaxPool2d,
     PRelu,
     Relu,
     Sigmoid,
@@ -32,6 +35,7 @@ OPERATORS: dict[Any, str] = {
     Elu: "Elu", Gelu: "Gelu", Identity: "Identity", LeakyRelu: "LeakyRelu", Relu: "Relu", Sigmoid: "Sigmoid",
     Softmax: "Softmax", Softplus: "Softplus", Tanh: "Tanh",
 }  # fmt: skip
+WINDOWS: dict[Any, str] = {AvgPool2d: "AveragePool", Conv2d: "Conv", MaxPool2d: "MaxPool"}
 OPSET, OPSET_OF_GELU = 15, 20  # the earliest with these operators, so that old runtimes read the file
 VERSIONS = {OPSET: 8, OPSET_OF_GELU: 9}  # of the format, which came with the opsets (onnx, docs/Versioning.md)
 # Keys of the metadata; all but the first hold JSON.
@@ -102,6 +106,8 @@ class _Writer:
             self.node("Gemm", *constants)
         elif isinstance(layer, BatchNorm):
             self.node("BatchNormalization", *constants, epsilon=layer.epsilon, momentum=layer.momentum)
+        elif type(layer) in WINDOWS:
+            self.node(WINDOWS[type(layer)], *constants, **_window(layer))
         elif isinstance(layer, PRelu):
             self.node("PRelu", *constants)
         elif isinstance(layer, Flatten):
@@ -118,6 +124,13 @@ class _Writer:
             self.node(OPERATORS[type(layer)], **_attributes(layer))
         else:
             raise refuse_to_write(layer, "ONNX")
+
+
+def _window(layer: Any) -> dict[str, Any]:
+    """The attributes of a convolution's or a pool's node."""
+    window = layer.window
+    attributes = {"kernel_shape": window.size, "strides": window.steps, "pads": [window.padding] * 4}
+    return attributes | ({"count_include_pad": 1} if isinstance(layer, AvgPool2d) else {})
 
 
 def _attributes(layer: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from fastnn.engine.parameters import by_layer
 from fastnn.gate import checks
 from fastnn.gate.arrays import Array
-from fastnn.layers import LAYERS, Affine, BatchNorm, Flatten, Identity, Layer, Sigmoid, Softmax
+from fastnn.layers import LAYERS, Affine, BatchNorm, Conv2d, Flatten, Identity, Layer, Sigmoid, Softmax
 
 Made = TypeVar("Made")
 FLOATS = np.dtype(np.float32), np.dtype(np.float64)
@@ -50,6 +50,20 @@ def affine(W: Any, b: Any) -> Part:
     if W.ndim != 2:
         raise ValueError(f"W: expected weights of the shape (inputs, outputs), got {W.shape}; pass a matrix")
     return Part(Affine(*W.shape), {"W": W, "b": np.zeros(W.shape[1], W.dtype) if b is None else np.asarray(b)})
+
+
+def conv2d(W: Any, b: Any, stride: int, padding: int) -> Part:
+    """The part of a convolution by filters W (F, C, height, width); b is None for zeros."""
+    W = np.asarray(W)
+    layer = Conv2d(W.shape[1], W.shape[0], (W.shape[2], W.shape[3]), stride, padding)
+    return Part(layer, {"W": W, "b": np.zeros(len(W), W.dtype) if b is None else np.asarray(b)})
+
+
+def one_of(numbers: Any) -> Any:
+    """The number that all of these are, or the number itself; None if they differ."""
+    if not isinstance(numbers, list | tuple):
+        return numbers
+    return numbers[0] if numbers and all(one == numbers[0] for one in numbers) else None
 
 
 def batch_norm(epsilon: float, momentum: float, gamma: Any, beta: Any, mean: Any, variance: Any) -> Part:
@@ -132,8 +146,9 @@ def usual_loss(parts: Iterable[Part]) -> str:
 
 def _inputs_before(parts: Sequence[Part], name: str) -> tuple[int, ...]:
     """The number of inputs of a chain that does not begin with an Affine layer."""
+    has_images = any(part.layer.takes_images for part in parts)
     for part in parts:
-        if isinstance(part.layer, Flatten):
+        if isinstance(part.layer, Flatten) or has_images:
             break
         if isinstance(part.layer, Affine):
             return (part.layer.inputs,)
@@ -145,7 +160,8 @@ def _inputs_before(parts: Sequence[Part], name: str) -> tuple[int, ...]:
 
 def refuse(name: str, what: Any, library: str, remedy: str = "") -> ValueError:
     """The error for a part of another library's network that fastnn does not have."""
-    known = "a chain of linear layers, activations, flattening, dropout and batch normalization"
+    images = "" if library == "Keras" else "convolutions and pools of images, "
+    known = f"a chain of linear layers, {images}activations, flattening, dropout and batch normalization"
     came = what if isinstance(what, str) else checks.shown(what)
     return ValueError(f"{name}: expected {known} in {library}, got {came}; {remedy or 'replace it'}")
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from fastnn.exchange import torch_images
 from fastnn.exchange.parts import Part, affine, batch_norm, imported, plain, refuse, scaling
 from fastnn.exchange.torch_rows import ROWS, Row
 from fastnn.exchange.torch_tracing import chain_of, evaluating, is_batch_size, is_size
@@ -59,6 +60,9 @@ def _part(torch: Any, root: Any, node: Any) -> Part:
         if (options.get("start_dim", 0), options.get("end_dim", -1)) == (1, -1):
             return plain(Flatten())
         raise refuse("module", _call(name, options), "PyTorch", FLATTEN)
+    if name in torch_images.POOLS:
+        options = _options(node, name, tuple(torch_images.POOLS[name][1]))
+        return torch_images.pool(name, options, _call(name, options))
     if name == "dropout":
         options = _options(node, name, ("p", "training", "inplace"))
         if options.get("training", options.get("train", True)):
@@ -126,12 +130,16 @@ def _part_of_module(torch: Any, module: Any) -> Part:
     nn, kind = torch.nn, type(module)
     if kind is nn.Linear:
         return affine(_array(torch, module, "weight").T, _array(torch, module, "bias"))
-    if kind is nn.BatchNorm1d:
+    if kind in (nn.BatchNorm1d, nn.BatchNorm2d):
         if module.running_mean is None:
-            raise refuse("module", "BatchNorm1d(track_running_stats=False)", "PyTorch", "track the statistics")
+            raise refuse("module", f"{kind.__name__}(track_running_stats=False)", "PyTorch", "track the statistics")
         momentum = 0.9 if module.momentum is None else round(1.0 - module.momentum, 15)
         named = (_array(torch, module, name) for name in ("weight", "bias", "running_mean", "running_var"))
         return batch_norm(module.eps, momentum, *named)
+    arrays = [_array(torch, module, one) for one in ("weight", "bias")] if kind is nn.Conv2d else (None, None)
+    found = torch_images.part_of_images(torch, module, *arrays)
+    if found is not None:
+        return found
     if kind is nn.PReLU:
         return Part(PRelu(), {"slope": _array(torch, module, "weight")})
     if kind is nn.Dropout:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastnn.exchange.parts import Part, Scaling, imported, parts_of, refuse_to_write
+from fastnn.exchange.torch_images import module_of_images
 from fastnn.exchange.torch_rows import ROWS
 from fastnn.layers import Affine, BatchNorm, Dropout, Flatten, PRelu, Softplus, Step
 
@@ -12,14 +13,16 @@ SOFTPLUS_BORDER = 40.0  # above it PyTorch's is x itself, which is exact in floa
 def torch_module(network: Any) -> Any:
     """The network as a module; see Network.to_torch."""
     torch = imported("torch", "torch")
-    modules = []
+    modules, shape = [], network.input_shape
     for part in parts_of(network):
-        module = _module(torch, part, network.dtype)
+        module = _module(torch, part, network.dtype, len(shape))
+        shape = shape if isinstance(part.layer, Scaling) else part.layer.shape_of_output(shape)
         modules.append(module.requires_grad_(False) if part.arrays and not part.layer.update_factor else module)
     return torch.nn.Sequential(*modules).eval()
 
 
-def _module(torch: Any, part: Part, dtype: Any) -> Any:
+def _module(torch: Any, part: Part, dtype: Any, axes: int) -> Any:
+    """The module of a part. axes: of one sample that it takes, 3 for images."""
     layer, arrays = part.layer, part.arrays
     nn, skip = torch.nn, torch.nn.utils.skip_init  # it draws no initial values from the user's generator
     tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
@@ -30,8 +33,11 @@ def _module(torch: Any, part: Part, dtype: Any) -> Any:
         mean = tensors["mean"]
         options = {"eps": layer.epsilon, "momentum": round(1.0 - layer.momentum, 15), "dtype": mean.dtype}
         named = {"weight": "gamma", "bias": "beta", "running_mean": "mean", "running_var": "variance"}
-        made = nn.BatchNorm1d(mean.numel(), **options)
+        made = (nn.BatchNorm1d if axes == 1 else nn.BatchNorm2d)(mean.numel(), **options)
         return _filled(made, **{theirs: tensors[ours] for theirs, ours in named.items()})
+    made = module_of_images(torch, layer, tensors.get("W"))
+    if made is not None:
+        return _filled(made, **({"weight": tensors["W"], "bias": tensors["b"]} if tensors else {}))
     if isinstance(layer, PRelu):
         slope = tensors["slope"]
         return _filled(skip(nn.PReLU, slope.numel(), dtype=slope.dtype), weight=slope.reshape(-1))
