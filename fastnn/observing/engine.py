@@ -23,7 +23,7 @@ from fastnn.observing.read_only import ReadOnly
 from fastnn.observing.recognition import Chain, recognize
 from fastnn.observing.shared import Others, may_share, numbers_of, seen_from
 from fastnn.observing.state import State
-from fastnn.observing.tape import NotUnderstoodError, StandIn, stand_in
+from fastnn.observing.tape import NotUnderstoodError, StandIn, forbidden, stand_in
 
 CHECKS = 2
 # The plain quotient's own rounding: a few units in the last place of the loss, divided by the step.
@@ -138,7 +138,7 @@ def _of_chain(seen: Seen, x: Array, rule: Rule) -> Found:
 def gradients(chain: Chain, rule: Rule, only: str | None) -> tuple[dict[str, Array], dict[str, Array] | None]:
     """The difference quotients of the chain's loss by one of its parameters, or by all, and estimates of errors."""
     numbers = (chain.loss_parameter, *NO_LOSS_NUMBERS[1:])
-    compiled = compile_plan(*check_layers(chain.layers), chain.loss, numbers)
+    compiled = compile_plan(*check_layers(chain.layers, chain.input_shape), chain.loss, numbers)
     values = np.concatenate([array.ravel() for array in chain.parameters])
     labels, dense = chain.targets
     perturbation = Perturbation(
@@ -165,22 +165,24 @@ def _observe(f: Any, x: Array, most: int, asked: Sequence[Array] = (), state: St
     state: before the calls, if there are other arrays. They are forgotten if f itself changes it.
     """
     reach = Reach(f, most)
-    reach.refuse_aliases(x)
     known = state if state is not None and state.has(x) else None
     others = [] if known is None else [array for array in asked if array is not x and known.has(array)]
-    for array in others:
-        reach.refuse_aliases(array)
+    views = [(place, view) for array in (x, *others) for view in reach.views(array) for place in reach.places(view)]
     after: list[State] = []
     substitute, further = stand_in(x), [stand_in(array) for array in others]
 
     def observed() -> Any:
         pairs = zip((x, *others), (substitute, *further), strict=True)
         places = [(place, array, other) for array, other in pairs for place in reach.places(array)]
-        for place, _, other in places:
+        hidden = [(place, view, forbidden(view)) for place, view in views]
+        for place, _, other in (*places, *hidden):
             place.put(other)
         root = f(substitute)
         for place, array, _ in places:
             place.put(array)
+        for place, view, other in hidden:
+            if place.holds(other):  # else f has put something there
+                place.put(view)
         return root
 
     def plain() -> Any:

@@ -65,6 +65,15 @@ class Place:
     def __init__(self, container: Any, key: Any) -> None:
         self.container, self.key = container, key
 
+    def holds(self, value: Any) -> bool:
+        """Whether this very value is there."""
+        if isinstance(self.container, types.CellType):
+            return _contents(self.container) is value
+        try:
+            return self.container[self.key] is value
+        except LookupError:
+            return False
+
     def put(self, value: Any) -> None:
         """Put another value there."""
         if isinstance(self.container, types.CellType):
@@ -205,16 +214,18 @@ class Reach:
         names = {(id(d), name): (d, name) for d, name in self.globals if d.get(name) is array}
         return found + [Place(d, name) for d, name in names.values()]
 
-    def refuse_aliases(self, array: Any) -> None:
-        """Refuse an array that f reaches where nothing can stand in for it."""
-        if any(value is array for thing in self.fixed for value in thing):
-            raise NotUnderstoodError("a tuple or a default holds the array")
-        if any(value is array for kind in self.classes for value in vars(kind).values()):
-            raise NotUnderstoodError("a class holds the array")
-        if any(other is not array and np.may_share_memory(other, array) for other in self.arrays):
-            raise NotUnderstoodError("another array shares the array's memory")
+    def views(self, array: Any) -> list[Any]:
+        """The other arrays that share the array's memory; all can be replaced. Refuse it where nothing can stand in."""
+        views = [other for other in self.arrays if other is not array and np.may_share_memory(other, array)]
+        for one in (array, *views):
+            what = "the array" if one is array else "a view of the array"
+            if any(value is one for thing in self.fixed for value in thing):
+                raise NotUnderstoodError(f"a tuple or a default holds {what}")
+            if any(value is one for kind in self.classes for value in vars(kind).values()):
+                raise NotUnderstoodError(f"a class holds {what}")
         if any(np.may_share_memory(network.engine.values, array) for network in self.networks):
             raise NotUnderstoodError("a network holds the array")
+        return views
 
 
 def _is_of_library(thing: Any) -> bool:

@@ -12,7 +12,8 @@ import numpy as np
 from fastnn import reference
 from fastnn.engine.engine import Engine
 from fastnn.gate.arrays import Array
-from fastnn.layers import LAYERS, Activation, Affine, Identity, Layer
+from fastnn.layers import LAYERS, Activation, Flatten, Identity, Layer
+from fastnn.observing import steps
 from fastnn.observing.losses import SEED, TOLERANCE, loss_of
 from fastnn.observing.tape import Node, NotUnderstoodError, ancestors, depends_only_on, evaluate, is_number, leaves
 from fastnn.operations import ACTIVATIONS, LOSSES
@@ -20,7 +21,6 @@ from fastnn.operations.columns import ColumnLayer
 from fastnn.operations.losses.base import LossUnits
 from fastnn.operations.losses.softmax_cross_entropy import OFFSET_UNITS, SoftmaxCrossEntropy
 
-PRODUCTS = frozenset(["dot", "matmul"])
 LARGEST_PROBE = 12.0
 MOST_TRIED = 100  # choices of a layer's parameters among the constants of its formula and their negatives
 _KNOWN = [kind for kind in ACTIVATIONS.values() if kind.takes_elements and kind.activation in reference.ACTIVATIONS]
@@ -41,6 +41,7 @@ class Chain(NamedTuple):
     scale: float
     decay: float
     loss_parameter: float = 0.0
+    input_shape: tuple[int, ...] | None = None  # of a sample that is an image
 
     def __str__(self) -> str:
         names = [type(layer).__name__ for layer in self.layers if not isinstance(layer, Identity)]
@@ -58,7 +59,7 @@ def recognize(leaf: Node, root: Node) -> Chain:
     """
     decay, data = 0.0, []
     for term, factor in _terms(root):
-        if any(node.name in PRODUCTS for node in ancestors(term)) or leaf.value.ndim < 2:
+        if any(node.name in steps.WITH_PARAMETERS for node in ancestors(term)) or leaf.value.ndim < 2:
             data.append((term, factor))
         else:
             decay += factor * _square(leaf, term)
@@ -107,94 +108,39 @@ def _square(leaf: Node, term: Node) -> float:
 
 def _chain(leaf: Node, term: Node, factor: float, decay: float) -> Chain:
     nodes = ancestors(term)
-    uses = [node for node in nodes if leaf in node.inputs]
-    if len(uses) != 1:
-        raise NotUnderstoodError(f"{len(uses)} uses of the array in the loss")
-    x, weights, bias, current = _first(leaf, uses[0])
-    layers: list[Layer] = []
-    parameters: list[Array] = []
-    name = "b1" if uses[0].name == "add" else "W1"
-    while True:
-        if bias is None:
-            bias, current = _bias(current, nodes, weights.shape[1])
-        if current.value.shape != (*_leading(x, current), weights.shape[1]):
-            raise NotUnderstoodError("a product whose rows are not the samples")
-        layers.append(Affine(*weights.shape))
-        parameters += weights, bias
-        product = _next_product(current, nodes)
-        if product is None:
-            break
-        source = product.arguments[0]
-        layer, own = _activation(current, source)
-        layers.append(layer)
-        parameters += own
-        if source.value.shape != current.value.shape:
-            raise NotUnderstoodError("a layer that changes the shape")
-        weights, bias, current = np.asarray(product.arguments[1], np.float64), None, product
-    kind, output, targets, parameter, scale = loss_of(current, term)
+    step, x, input_shape = steps.first(leaf, nodes)
+    # The bias of a product is an operation by itself.
+    name = "W1" if leaf.value.ndim > 1 else "b1"
+    layers, parameters = [step.layer], [*step.parameters]
+    while (found := steps.following(step.outputs, nodes)) is not None:
+        node, source = found
+        between, own = _activation(step.outputs, source)
+        step = steps.step_of(node, nodes, len(x))
+        layers += [*between, step.layer]
+        parameters += [*own, *step.parameters]
+    if step.outputs.value.ndim == steps.IMAGES:
+        raise NotUnderstoodError("a loss of images")
+    kind, output, targets, parameter, scale = loss_of(step.outputs, term)
     if output is not None:
         layers.append(output)
-    return Chain(tuple(layers), tuple(parameters), name, x, kind, targets, factor * scale, decay, parameter)
+    factor *= scale
+    return Chain(tuple(layers), tuple(parameters), name, x, kind, targets, factor, decay, parameter, input_shape)
 
 
-def _first(leaf: Node, use: Node) -> tuple[Array, Array, Array | None, Node]:
-    """Inputs, weights, bias (None: still to find) and the product, where the array is the weights or the bias."""
-    if len(use.arguments) != 2 or use.keywords or any(isinstance(a, Node) and a is not leaf for a in use.arguments):
-        raise NotUnderstoodError(f"the array in {use.name}")
-    other = use.arguments[0] if use.arguments[1] is leaf else use.arguments[1]
-    if not (isinstance(other, np.ndarray) and is_number(other) and other.size):
-        raise NotUnderstoodError(f"the array in {use.name} with a {type(other).__name__}")
-    if use.name in PRODUCTS and use.arguments[1] is leaf and leaf.value.ndim == 2 and other.ndim in (1, 2):
-        return _rows(other), leaf.value, None, use
-    if use.name == "add" and leaf.value.ndim == 1 and other.shape[-1:] == leaf.value.shape and other.ndim in (1, 2):
-        # x + b is the identity's product with x, plus b.
-        return _rows(other), np.eye(leaf.value.size), leaf.value, use
-    raise NotUnderstoodError(f"the array in {use.name} with shape {other.shape}")
+def _activation(source: Node, result: Node) -> tuple[list[Layer], list[Array]]:
+    """The layers that turn `source` into `result`, whatever operations they are written with, and their parameters.
 
-
-def _leading(x: Array, outputs: Node) -> tuple[int, ...]:
-    """The shape of a layer's outputs without the last axis: () for a single sample in one dimension."""
-    return () if outputs.value.ndim == 1 and len(x) == 1 else (len(x),)
-
-
-def _rows(array: Any) -> Array:
-    """The array as (N, D), in float64."""
-    return np.ascontiguousarray(np.atleast_2d(array), np.float64)
-
-
-def _users(node: Node, nodes: list[Node]) -> list[Node]:
-    return [other for other in nodes if node in other.inputs]
-
-
-def _bias(product: Node, nodes: list[Node], width: int) -> tuple[Array, Node]:
-    """The bias added to a product, and the sum; zeros and the product where there is none."""
-    users = _users(product, nodes)
-    if len(users) == 1 and users[0].name == "add" and not users[0].keywords:
-        constants = users[0].constants
-        if len(constants) == 1 and np.shape(constants[0]) in ((width,), (1, width)):
-            return np.asarray(constants[0], np.float64).reshape(width), users[0]
-    return np.zeros(width), product
-
-
-def _next_product(current: Node, nodes: list[Node]) -> Node | None:
-    """The first product with constant weights after a node."""
-    for node in nodes:
-        if node.name in PRODUCTS and node is not current and current in ancestors(node):
-            arguments = node.arguments
-            good = len(arguments) == 2 and isinstance(arguments[0], Node) and not node.keywords
-            if not (good and isinstance(arguments[1], np.ndarray) and arguments[1].ndim == 2):
-                raise NotUnderstoodError("a product that is not one with constant weights")
-            return node
-    return None
-
-
-def _activation(source: Node, result: Node) -> tuple[Layer, list[Array]]:
-    """The layer that turns `source` into `result`, whatever operations it is written with, and its parameters."""
+    They are an activation, and Flatten where images become rows.
+    """
     if result is source:
-        return Identity(), []
+        return [Identity()], []
     depends_only_on(result, source)
     observed = np.asarray(source.value, np.float64)
-    width = observed.shape[-1]
+    rows = (len(observed), observed.size // len(observed)) if observed.ndim == steps.IMAGES else observed.shape
+    if result.value.shape not in (observed.shape, rows):
+        raise NotUnderstoodError("a layer that changes the shape")
+    flatten = [] if result.value.shape == observed.shape else [Flatten()]
+    width = observed.shape[-1] if observed.ndim < steps.IMAGES else 0
     found = _layer(observed.ravel(), np.asarray(result.value, np.float64).ravel(), result, source, width)
     if found is None:  # before anything is evaluated
         raise NotUnderstoodError("an activation that fastnn does not have")
@@ -208,14 +154,17 @@ def _activation(source: Node, result: Node) -> tuple[Layer, list[Array]]:
     found = _layer(np.concatenate(points), np.concatenate(values), result, source, width)
     if found is None:
         raise NotUnderstoodError("an activation that fastnn does not have")
-    return found
+    return [found[0], *flatten], found[1]
 
 
 def _layer(x: Array, y: Array, result: Node, source: Node, width: int) -> tuple[Layer, list[Array]] | None:
-    """An activation, or a layer with parameters for each column, that turns x into y; None if there is none."""
+    """An activation, or a layer with parameters for each column, that turns x into y; None if there is none.
+
+    width: 0 for images, which have no columns.
+    """
     activation = _formula(x, y)
-    if activation is not None:
-        return activation, []
+    if activation is not None or not width:
+        return None if activation is None else (activation, [])
     nodes = [node for node in ancestors(result, (source,)) if node is not source]
     constants = [one for one in leaves([node.constants for node in nodes]) if np.size(one) in (1, width)]
     each = [np.broadcast_to(np.asarray(one, np.float64).ravel(), width) for one in constants if is_number(one)]

@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 
+# Operations of the drop-in's layers of images: (images, W, b, stride=, pad=) and (images, pool_h=, pool_w=, stride=).
+CONVOLUTION, MAX_POOL = "convolution", "max_pool"
+
 
 class NotUnderstoodError(Exception):
     """The function cannot be written down or recognized."""
@@ -164,7 +167,7 @@ class StandIn(np.lib.mixins.NDArrayOperatorsMixin):
     @property
     def T(self) -> "StandIn":  # noqa: N802 - NumPy's name
         """The array with its axes reversed."""
-        return _record("transpose", np.transpose, (self,), {})
+        return record("transpose", np.transpose, (self,), {})
 
     def copy(self, order: str = "C") -> "StandIn":
         """A stand-in that may be changed in place."""
@@ -179,7 +182,7 @@ class StandIn(np.lib.mixins.NDArrayOperatorsMixin):
         if method not in ("__call__", "reduce") or ufunc.nout != 1 or "where" in keywords:
             raise NotUnderstoodError(f"{ufunc.__name__}.{method} of the array")
         name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-        result = _record(name, function, inputs, keywords)
+        result = record(name, function, inputs, keywords)
         if out is None:
             return result
         if not (isinstance(out[0], StandIn) and out[0].shape == result.shape):
@@ -194,24 +197,24 @@ class StandIn(np.lib.mixins.NDArrayOperatorsMixin):
             raise NotUnderstoodError(f"{function.__name__} into another array")
         if function in (np.shape, np.ndim, np.size):
             return function(*replaced(arguments, StandIn, lambda one: one.node.value), **keywords)
-        return _record(function.__name__, function, tuple(arguments), dict(keywords))
+        return record(function.__name__, function, tuple(arguments), dict(keywords))
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise NotUnderstoodError("a conversion of the array")
 
     def __getitem__(self, key: Any) -> "StandIn":
-        return _record("getitem", _item, (self, key), {})
+        return record("getitem", _item, (self, key), {})
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self.change(_record("setitem", _with_item, (self, key, value), {}).node)
+        self.change(record("setitem", _with_item, (self, key, value), {}).node)
 
     def dot(self, other: Any) -> "StandIn":
         """The product with another array."""
-        return _record("dot", np.dot, (self, other), {})
+        return record("dot", np.dot, (self, other), {})
 
     def __getattr__(self, name: str) -> Any:
         if name in METHODS:
-            return lambda *arguments, **keywords: _record(name, _method, (self, name, *arguments), keywords)
+            return lambda *arguments, **keywords: record(name, _method, (self, name, *arguments), keywords)
         if name.startswith("__array_"):  # NumPy asks for these without saying what for
             raise NotUnderstoodError("another array's method takes the array, as in X.dot(W); write np.dot(X, W)")
         raise NotUnderstoodError(f"the array's attribute {name}")
@@ -236,12 +239,31 @@ def stand_in(array: Any) -> StandIn:
     return StandIn(Node("the array", None, (), {}, array), Family(is_fixed=True))
 
 
+class Forbidden(StandIn):
+    """In the place of a view of the array: it must not be used."""
+
+    @property
+    def node(self) -> Node:
+        """Refused."""
+        raise NotUnderstoodError("another array shares the array's memory")
+
+
+def forbidden(array: Any) -> Forbidden:
+    """A stand-in for an array that shares memory with one that is perturbed."""
+    return Forbidden(Node("a view of the array", None, (), {}, array), Family(is_fixed=True))
+
+
+def are_observed(*values: Any) -> bool:
+    """Whether one of the values is a stand-in."""
+    return any(isinstance(value, StandIn) for value in values)
+
+
 def _node_of(value: StandIn) -> Node:
     return value.node
 
 
-def _record(name: str, function: Callable[..., Any], arguments: Any, keywords: dict[str, Any]) -> StandIn:
-    """Call a function with the values and write it down with the nodes."""
+def record(name: str, function: Callable[..., Any], arguments: Any, keywords: dict[str, Any]) -> StandIn:
+    """Call a function with the values and write it down with the nodes, as the operation `name`."""
     given = leaves((arguments, keywords))
     arguments = replaced(arguments, StandIn, _node_of)
     keywords = replaced(keywords, StandIn, _node_of)

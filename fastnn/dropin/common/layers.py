@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.dropin import backend, windows
+from fastnn.dropin import backend, observed, windows
 from fastnn.dropin.base import Layer
 from fastnn.dropin.common.functions import (
     cross_entropy_error,
@@ -24,6 +24,7 @@ from fastnn.dropin.common.functions import (
     sum_squared_error,
 )
 from fastnn.dropin.common.util import col2im, im2col
+from fastnn.observing.tape import CONVOLUTION, MAX_POOL, are_observed
 
 __all__ = [
     "Affine",
@@ -216,6 +217,8 @@ class Convolution(Layer):
         return self.col
 
     def forward(self, x: Any) -> Any:
+        if are_observed(x, self.W, self.b):
+            return observed.forward(self, Convolution, CONVOLUTION, x, ("W", "b"), ("stride", "pad"))
         FN, _, FH, FW = self.W.shape
         N, _, H, W = x.shape
         rows, columns = 1 + (H + 2 * self.pad - FH) // self.stride, 1 + (W + 2 * self.pad - FW) // self.stride
@@ -251,6 +254,8 @@ class Pooling(Layer):
     def forward(self, x: Any) -> Any:
         if self.pad:
             raise ValueError(f"pad: expected 0, as the book's pooling does not work with padding, got {self.pad}")
+        if are_observed(x):
+            return observed.forward(self, Pooling, MAX_POOL, x, (), ("pool_h", "pool_w", "stride"))
         out, places = windows.max_pool(x, self.pool_h, self.pool_w, self.stride)
         self.x, self.arg_max = x, places.reshape(-1)
         return out
