@@ -398,3 +398,20 @@ def test_pytorch_and_back() -> None:
     partly = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU())
     partly[0].bias.requires_grad_(False)
     assert Network.from_torch(partly).layers[0] == Affine(2, 3)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("width", [6, 700])  # the wide ones are taken by columns
+@pytest.mark.parametrize("optimizer", [SGD(0.1), Momentum(0.1, clip_norm=0.05)], ids=repr)
+def test_nothing_below_the_first_trained_layer_goes_backward(optimizer: Optimizer, width: int, n_threads: int) -> None:
+    layers = [Affine(D, width, trainable=False), Relu(), Affine(width, width, trainable=False), Relu()]
+    net = Network([*layers, Affine(width, K)], rng=0, dtype="float64", n_threads=n_threads)
+    before, wanted = net.params.copy(), net.gradient(X, T)["b3"]
+    net.initialize(0)
+    net.engine.workspace = None  # with new memory
+    net.step(X, T, optimizer)
+    workspace: Any = net.engine.workspace
+    slopes = workspace.arrays["tensor_gradients"]
+    assert not slopes[: 4 * workspace.rows * width].any() and slopes[4 * workspace.rows * width :].any()
+    moved = before["b3"] - net.params["b3"]
+    np.testing.assert_allclose(moved / np.abs(moved).max(), wanted / np.abs(wanted).max(), rtol=1e-9)

@@ -210,7 +210,7 @@ def _take_loss(job: Any, operations: Any, first: int, last: int, frame: Any) -> 
 def _backward_rows(job: Any, operations: Any, frame: Any, begin: int, end: int, first: int, last: int) -> None:
     """Take the rows [first, last) of a batch backward through the operations [begin, end).
 
-    The gradient by the network's input is left out. Images: as forward_rows.
+    Images: as forward_rows.
     """
     stop = end
     while stop > begin:
@@ -220,10 +220,9 @@ def _backward_rows(job: Any, operations: Any, frame: Any, begin: int, end: int, 
         step = at_once if at_once > 0 else max(1, last - first)
         for row in range(first, last, step):
             for i in range(stop - 1, start - 1, -1):
-                if operations[i, jobs.READS] != jobs.INPUT:  # nothing needs the gradient by the data
-                    jobs.choose_operation(job, operations, i, frame)
-                    jobs.choose_rows(operations, i, row, min(row + step, last), frame)
-                    jobs.call_unit(operations, i, BACKWARD, frame)
+                jobs.choose_operation(job, operations, i, frame)
+                jobs.choose_rows(operations, i, row, min(row + step, last), frame)
+                jobs.call_unit(operations, i, BACKWARD, frame)
         stop = start
 
 
@@ -239,6 +238,7 @@ def _take_stage(job: Any, operations: Any, stage: Stage, frame: Any, part: int, 
     """Take one part's rows of a mini-batch through a stage; the first one gathers them."""
     count, gather, skip = get(job, jobs.COUNT), get(job, jobs.STAGE) == 0, get(job, jobs.SKIPS_ZEROS) != 0
     begin, end = share(count, part, parts), share(count, part + 1, parts)
+    back_from = max(stage.back_from, jobs.lowest_trained(job, operations) + 1)  # nothing needs other gradients
     for first in range(begin, end, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, end)
         put(frame, frames.X, _inputs(job, first, last, gather))
@@ -246,7 +246,7 @@ def _take_stage(job: Any, operations: Any, stage: Stage, frame: Any, part: int, 
         forward_rows(job, operations, frame, stage.forward_from, stage.forward_to, first, last, skip)
         if stage.takes_loss:
             _take_loss(job, operations, first, last, frame)
-        _backward_rows(job, operations, frame, stage.back_from, stage.back_to, first, last)
+        _backward_rows(job, operations, frame, back_from, stage.back_to, first, last)
 
 
 @part_unit
@@ -281,7 +281,7 @@ def _take_columns(job: Any, operations: Any, i: int, forward: bool, frame: Any, 
         jobs.choose_lists(job, first, frame)
         forward_rows(job, operations, frame, 0, 1, first, last, True)
         return
-    if not forward and operations[i, jobs.READS] == jobs.INPUT:  # nothing needs the gradient by the data
+    if not forward and i <= jobs.lowest_trained(job, operations):  # nothing needs this gradient
         return
     put(frame, frames.X, _inputs(job, 0, count, False))
     jobs.choose_operation(job, operations, i, frame)

@@ -17,7 +17,7 @@ import numpy as np
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import LATER, call, frame_at, get, put, zero_of
 from fastnn.kernels.compile import kernel
-from fastnn.kernels.frames import BATCH_STATISTICS, EACH_PLACE, MOST_PARAMETERS, PLACES_SIZE, SHAPES_SIZE
+from fastnn.kernels.frames import BATCH_STATISTICS, EACH_PLACE, FROZEN, MOST_PARAMETERS, PLACES_SIZE, RULE, SHAPES_SIZE
 from fastnn.kernels.matmul import FEW_STEPS
 from fastnn.kernels.simd import from_bits
 from fastnn.kernels.views import matrix, vector_at
@@ -326,6 +326,18 @@ def normalizers(job: Any, operations: Any) -> int:
         for i in range(operations.shape[0]):
             count += 1 if has_unit(operations, i, BATCH_STATISTICS) else 0
     return count
+
+
+@kernel
+def lowest_trained(job: Any, operations: Any) -> int:
+    """The first operation that an update moves; no gradient by its inputs or below is needed. 0 without an update."""
+    if get(job, UPDATE) == 0:
+        return 0
+    for i in range(operations.shape[0]):
+        for p in range(operations[i, PARAMETERS]):
+            if place_of(operations, i, p, RULE) != FROZEN:
+                return i
+    return operations.shape[0]
 
 
 @kernel
