@@ -76,7 +76,8 @@ class Conv2d(WindowLayer, TrainedLayer):
         Rows and columns of 0 around the image.
     init : str or float
         As for `Affine`, where a unit's inputs are the C times height times width elements of a window.
-    trainable, learning_rate_factor
+    trainable : bool
+    learning_rate_factor : float
         As for `Affine`.
 
     Examples

@@ -38,7 +38,8 @@ class PRelu(ColumnLayer):
     ----------
     slope : float
         The initial value of all slopes.
-    trainable, learning_rate_factor
+    trainable : bool
+    learning_rate_factor : float
         As for `Affine`.
 
     Examples
