@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import data, expected
+from benchmarks import data, expected, images
 from benchmarks.data import Data
 
 GROUPS = (
     "gradients", "small", "operations", "activations", "losses", "products", "steps", "optimizers", "layers", "models",
-    "epochs", "inference", "contention",
+    "epochs", "inference", "images", "contention",
 )  # fmt: skip
 REDUCED_SIZE = 24
 FLOAT = 4  # bytes
@@ -28,13 +28,15 @@ class Case:
     group: str
     kind: str
     sizes: tuple[int, ...]
-    variant: str = ""  # the activation, or who is restricted to one thread
+    variant: str = ""  # the activation, the network of images, or who is restricted to one thread
     quick: bool = False  # part of --quick
     least_threads: int = 1
 
     @property
     def flop(self) -> float:
         """Floating-point operations of the matrix products; 0 if there are none."""
+        if self.group == "images":
+            return images.flop(self)
         return KINDS[self.kind].flop(self.sizes)
 
     @property
@@ -62,6 +64,8 @@ class Case:
             with np.load(mnist) as stored:
                 samples = stored["x"][: self.sizes[0], : self.sizes[2]], stored["t"][: self.sizes[0]]
             return {"x": samples[0], "t": samples[1], "params": data.parameters(rng, self.sizes[2:])}
+        if self.group == "images":
+            return images.batch(rng, self)
         if self.kind == "layer_step":
             return data.batch_for_layers(rng, self.sizes, expected.reference.UNITS[self.variant].parameters)
         if self.kind == "loss":
@@ -124,6 +128,7 @@ def _arrays(count: int) -> Callable[[tuple[int, ...]], float]:
 
 _ARRAY_LIBRARIES = ("numpy", "fastnn", "torch", "jax")
 _NETWORK_LIBRARIES = ("numpy", "fastnn", "torch", "torch_compiled", "jax", "sklearn")
+_RUNTIMES = ("onnxruntime", "openvino")
 _STEP_IMPLEMENTATIONS = ("numpy", "fastnn", "fastnn_run", "torch", "torch_compiled", "jax", "jax_run", "sklearn")
 
 # The sizes: D inputs, H outputs, K classes, N samples, P parameters, M rows; widths are D, H, ..., K.
@@ -176,9 +181,11 @@ KINDS = {
     # samples, N, widths
     "epoch": Kind(_NETWORK_LIBRARIES, data.samples, expected.epoch, 1e-3, flop=_epoch_flop),
     # N, widths
-    "predict": Kind(
-        (*_NETWORK_LIBRARIES[:-1], "onnxruntime", "openvino"), data.batch, expected.predict, 1e-5, flop=_predict_flop
-    ),
+    "predict": Kind((*_NETWORK_LIBRARIES[:-1], *_RUNTIMES), data.batch, expected.predict, 1e-5, flop=_predict_flop),
+    # N, the side of an image; the variant says which network. One of 30,000 inputs of ReLU that rounds to the other
+    # side of 0 changes the gradient of a unit's weights by 1e-2.
+    "image_step": Kind(_NETWORK_LIBRARIES[:-1], data.batch, images.steps, 2e-2),
+    "image_predict": Kind((*_NETWORK_LIBRARIES[:-1], *_RUNTIMES), data.batch, images.predict, 1e-5),
     # M of a square product, then N and widths of a step
     "contention": Kind(("numpy", "fastnn", "both"), data.contention, expected.contention, 1e-3),
 }
@@ -331,6 +338,12 @@ CASES: tuple[Case, ...] = (
         _network("inference", "predict", n != 32 and widths == (784, 50, 10), [n], widths)
         for n in (1, 32, 1000)
         for widths in ((784, 50, 10), (784, 256, 10), (784, 512, 512, 10))
+    ),
+    *(
+        Case(f"{name} {work} {N}", "images", f"image_{work}", (N, 28), name, quick=name == "LeNet-5" and N == 32)
+        for work in ("step", "predict")
+        for name in images.NETWORKS
+        for N in (1, 32, 100)
     ),
     *(
         Case(

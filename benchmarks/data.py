@@ -14,13 +14,13 @@ ZEROS = 0.81  # the fraction of MNIST's pixels that are 0
 LOOP_ENTRIES = 20  # entries that the plain loop is timed on; its time for all is calculated from theirs
 
 
-def _normal(rng: np.random.Generator, *shape: int) -> Any:
+def normal(rng: np.random.Generator, *shape: int) -> Any:
     return rng.standard_normal(shape, dtype=np.float32)
 
 
 def affine(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
     N, D, H = sizes
-    return {"x": _normal(rng, N, D), "W": _normal(rng, D, H), "b": _normal(rng, H), "dy": _normal(rng, N, H)}
+    return {"x": normal(rng, N, D), "W": normal(rng, D, H), "b": normal(rng, H), "dy": normal(rng, N, H)}
 
 
 def product(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
@@ -28,20 +28,20 @@ def product(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
 
 
 def elements(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
-    return {"x": 3.0 * _normal(rng, *sizes)}
+    return {"x": 3.0 * normal(rng, *sizes)}
 
 
 def logits(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
-    return {"x": 3.0 * _normal(rng, *sizes), "t": rng.integers(0, sizes[1], sizes[0])}
+    return {"x": 3.0 * normal(rng, *sizes), "t": rng.integers(0, sizes[1], sizes[0])}
 
 
 def slopes(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
-    return {**elements(rng, sizes), "dy": _normal(rng, *sizes)}
+    return {**elements(rng, sizes), "dy": normal(rng, *sizes)}
 
 
 def outputs(rng: np.random.Generator, sizes: tuple[int, ...], targets: str, of_probabilities: bool) -> Data:
     """Outputs (N, K) or probabilities, and targets: signs, probabilities, or others from 0 to 1."""
-    x, share = 3.0 * _normal(rng, *sizes), rng.random(sizes, np.float32)
+    x, share = 3.0 * normal(rng, *sizes), rng.random(sizes, np.float32)
     if of_probabilities:
         x = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
     if targets == "signs":
@@ -52,14 +52,14 @@ def outputs(rng: np.random.Generator, sizes: tuple[int, ...], targets: str, of_p
 
 
 def update(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
-    return {"p": _normal(rng, *sizes), "g": _normal(rng, *sizes), "v": _normal(rng, *sizes)}
+    return {"p": normal(rng, *sizes), "g": normal(rng, *sizes), "v": normal(rng, *sizes)}
 
 
 def parameters(rng: np.random.Generator, widths: tuple[int, ...]) -> dict[str, Any]:
     """Weights for ReLU (He et al., 2015) and zero biases: W1, b1, W2, ..."""
     params: dict[str, Any] = {}
     for number, (inputs, outputs) in enumerate(itertools.pairwise(widths), start=1):
-        params[f"W{number}"] = _normal(rng, inputs, outputs) * np.float32(math.sqrt(2.0 / inputs))
+        params[f"W{number}"] = normal(rng, inputs, outputs) * np.float32(math.sqrt(2.0 / inputs))
         params[f"b{number}"] = np.zeros(outputs, np.float32)
     return params
 
@@ -86,7 +86,7 @@ def samples(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
     count, _, *widths = sizes
     x = np.empty((count, widths[0]), np.float32)
     t = np.empty(count, np.int64)
-    teacher = _normal(rng, widths[0], widths[-1])
+    teacher = normal(rng, widths[0], widths[-1])
     for block in np.array_split(np.arange(count), max(1, count // 1000)):
         pixels = rng.random((len(block), widths[0]), np.float32)
         x[block] = np.where(pixels < ZEROS, 0, (pixels - ZEROS) / (1 - ZEROS))
@@ -126,7 +126,7 @@ def point(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
 
 
 def contention(rng: np.random.Generator, sizes: tuple[int, ...]) -> Data:
-    return {"a": _normal(rng, sizes[0], sizes[0]), **batch(rng, sizes[1:])}
+    return {"a": normal(rng, sizes[0], sizes[0]), **batch(rng, sizes[1:])}
 
 
 def some_entries(count: int) -> Any:

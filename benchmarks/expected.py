@@ -70,54 +70,54 @@ def function(case: Any, data: Data) -> list[Any]:
     return [gradient[some_entries(x.size)], gradient]
 
 
-def _double(value: Any) -> Any:
+def as_double(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _double(part) for key, part in value.items()}
+        return {key: as_double(part) for key, part in value.items()}
     return value.astype(np.float64) if value.dtype.kind == "f" else value.copy()
 
 
 def affine_forward(case: Any, data: Data) -> list[Any]:
-    wide = _double(data)
+    wide = as_double(data)
     return [reference.affine_forward(wide["x"], wide["W"], wide["b"])]
 
 
 def affine_backward(case: Any, data: Data) -> list[Any]:
-    wide = _double(data)
+    wide = as_double(data)
     return list(reference.affine_backward(wide["dy"], wide["x"], wide["W"]))
 
 
 def activation(case: Any, data: Data) -> list[Any]:
-    return [reference.activation_forward(case.variant, _double(data["x"]))]
+    return [reference.activation_forward(case.variant, as_double(data["x"]))]
 
 
 def activation_backward(case: Any, data: Data) -> list[Any]:
-    wide = _double(data)
+    wide = as_double(data)
     y = reference.activation_forward(case.variant, wide["x"])
     return [reference.activation_backward(case.variant, wide["dy"], wide["x"], y)]
 
 
 def loss(case: Any, data: Data) -> list[Any]:
     """The value and the gradient of a loss."""
-    wide = _double(data)
+    wide = as_double(data)
     value, dx = reference.LOSSES[case.variant or case.kind](wide["x"], wide["t"])
     return [np.array(value), dx]
 
 
 def sgd(case: Any, data: Data) -> list[Any]:
-    wide = _double(data)
+    wide = as_double(data)
     reference.sgd_update(wide["p"], wide["g"], LEARNING_RATE)
     return [wide["p"]]
 
 
 def momentum(case: Any, data: Data) -> list[Any]:
-    wide = _double(data)
+    wide = as_double(data)
     reference.momentum_update(wide["p"], wide["g"], wide["v"], LEARNING_RATE, MOMENTUM)
     return [wide["p"], wide["v"]]
 
 
 def steps(case: Any, data: Data) -> list[Any]:
     """The losses of a few steps, each before its update, and the parameters after the last."""
-    layers, wide = case_layers(case), _double(data)
+    layers, wide = case_layers(case), as_double(data)
     step = (layers, wide["params"], wide["x"], wide["t"], LEARNING_RATE)
     losses = [reference.network_step(*step) for _ in range(COMPARED_STEPS)]
     return [np.array(losses), *compared(case, list(wide["params"].values()))]
@@ -155,7 +155,7 @@ class OptimizerInNumpy:
 
 def optimizer_steps(case: Any, data: Data) -> list[Any]:
     """Like steps, by the case's optimizer."""
-    wide = _double(data)
+    wide = as_double(data)
     network = OptimizerInNumpy(case.variant, network_layers(case.sizes[1:]), wide["params"])
     losses = [network.step(wide["x"], wide["t"]) for _ in range(COMPARED_STEPS)]
     return [np.array(losses), *wide["params"].values()]
@@ -171,17 +171,17 @@ def epoch_order(rng: np.random.Generator, count: int) -> Any:
 def epoch(case: Any, data: Data) -> list[Any]:
     """The mean loss of an epoch and the parameters after it."""
     count, batch, *widths = case.sizes
-    layers, params = network_layers(tuple(widths)), _double(data["params"])
+    layers, params = network_layers(tuple(widths)), as_double(data["params"])
     order = epoch_order(np.random.default_rng(ORDER_SEED), count)
     losses = []
     for rows in order.reshape(-1, batch):
-        x, t = _double(data["x"][rows]), data["t"][rows]
+        x, t = as_double(data["x"][rows]), data["t"][rows]
         losses.append(reference.network_step(layers, params, x, t, LEARNING_RATE))
     return [np.mean(losses), *params.values()]
 
 
 def predict(case: Any, data: Data) -> list[Any]:
-    wide = _double(data)
+    wide = as_double(data)
     return [reference.network_forward(network_layers(case.sizes[1:]), wide["params"], wide["x"])]
 
 
@@ -215,5 +215,5 @@ def line_fit_losses(case: Any, data: Data) -> list[Any]:
 
 def contention(case: Any, data: Data) -> list[Any]:
     """The product of `a` with itself; then the results of the steps."""
-    wide = _double(data["a"])
+    wide = as_double(data["a"])
     return [wide @ wide, *steps(replace(case, sizes=case.sizes[1:]), data)]

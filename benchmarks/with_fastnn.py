@@ -9,6 +9,7 @@ import numba
 import numpy as np
 
 import fastnn
+from benchmarks import images
 from benchmarks.cases import Case
 from benchmarks.data import Data, rosenbrock, rosenbrock_loop, some_entries
 from benchmarks.expected import (
@@ -116,6 +117,26 @@ def step(case: Case, data: Data, threads: int) -> Target:
     return _steps(network(case.sizes[1:], data), data, fastnn.SGD(LEARNING_RATE))
 
 
+def image_network(case: Case, data: Data) -> fastnn.Network:
+    """The case's network of images with the table's initial parameters."""
+    kinds: dict[str, Callable[..., fastnn.layers.Layer]] = {
+        "conv2d": lambda channels, filters, size, padding: fastnn.Conv2d(channels, filters, size, padding=padding),
+        "max_pool2d": fastnn.MaxPool2d,
+        "affine": fastnn.Affine,
+        "flatten": fastnn.Flatten,
+        "relu": fastnn.Relu,
+    }
+    layers = [kinds[name](*sizes) for name, *sizes in images.case_layers(case)]
+    made = fastnn.Network(layers, rng=0, input_shape=data["x"].shape[1:])
+    for name, value in data["params"].items():
+        made.params[name] = value
+    return made
+
+
+def image_step(case: Case, data: Data, threads: int) -> Target:
+    return _steps(image_network(case, data), data, fastnn.SGD(LEARNING_RATE))
+
+
 def layer_step(case: Case, data: Data, threads: int) -> Target:
     layer = next(kind for kind in operations.LAYERS.values() if operations.name_of(kind) == case.variant)
     between = [layer()] if case.variant == "prelu" else [layer(), fastnn.Relu()]
@@ -178,8 +199,16 @@ def epoch(case: Case, data: Data, threads: int) -> Target:
 
 
 def predict(case: Case, data: Data, threads: int) -> Target:
-    made, x = network(case.sizes[1:], data), data["x"]
-    y = np.empty((len(x), case.sizes[-1]), np.float32)
+    return _predict(network(case.sizes[1:], data), data)
+
+
+def image_predict(case: Case, data: Data, threads: int) -> Target:
+    return _predict(image_network(case, data), data)
+
+
+def _predict(made: fastnn.Network, data: Data) -> Target:
+    x = data["x"]
+    y = np.empty_like(made.predict(x))
     return Target(lambda: made.predict(x, out=y), lambda results: [y])
 
 
@@ -229,6 +258,8 @@ _FASTNN: dict[str, Callable[[Case, Data, int], Target]] = {
     "layer_step": layer_step,
     "epoch": epoch,
     "predict": predict,
+    "image_step": image_step,
+    "image_predict": image_predict,
     "perceptron": perceptron,
     "line_fit_losses": line_fit_losses,
     "contention": contention,

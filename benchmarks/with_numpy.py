@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import numpy_images
 from benchmarks.cases import Case
 from benchmarks.data import Data, rosenbrock, some_entries
 from benchmarks.expected import (
@@ -262,6 +263,8 @@ FACTORIES = {
         "layer_step": step,
         "epoch": epoch,
         "predict": predict,
+        "image_step": numpy_images.step,
+        "image_predict": numpy_images.predict,
         "perceptron": perceptron,
         "line_fit_losses": line_fit_losses,
         "contention": contention,

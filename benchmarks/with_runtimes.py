@@ -5,33 +5,33 @@ ONNX Runtime packs weights for its products, and OpenVINO compiles the model for
 """
 
 import importlib
-import itertools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from benchmarks import images
 from benchmarks.cases import Case
 from benchmarks.data import Data
+from benchmarks.expected import network_layers
 from benchmarks.peers import Target
 
 OPSET, IR_VERSION = 17, 8  # of ONNX 1.12 (2022), which every version that fastnn is tested with reads
 
 
-def model(widths: tuple[int, ...], rows: int, params: dict[str, Any]) -> bytes:
-    """Affine layers with ReLU between them as an ONNX model from x (rows, widths[0]) to y (rows, widths[-1])."""
+def model(layers: list[tuple[Any, ...]], x: Any, outputs: int, params: dict[str, Any]) -> bytes:
+    """The layers as an ONNX model from arrays of the shape of x to y (len(x), outputs)."""
     onnx: Any = importlib.import_module("onnx")
-    helper, nodes, name = onnx.helper, [], "x"
-    for number, _ in enumerate(itertools.pairwise(widths), start=1):
-        last = number == len(widths) - 1
-        output = "y" if last else f"z{number}"
-        nodes.append(helper.make_node("Gemm", [name, f"W{number}", f"b{number}"], [output]))
-        if not last:
-            name = f"h{number}"
-            nodes.append(helper.make_node("Relu", [output], [name]))
+    helper, nodes, names, name = onnx.helper, [], iter(params), "x"
+    for place, (kind, *sizes) in enumerate(layers):
+        output = "y" if place == len(layers) - 1 else f"y{place}"
+        operator, options = _operator(kind, sizes)
+        own = [next(names), next(names)] if operator in {"Gemm", "Conv"} else []
+        nodes.append(helper.make_node(operator, [name, *own], [output], **options))
+        name = output
     ends = [
-        [helper.make_tensor_value_info(end, onnx.TensorProto.FLOAT, [rows, width])]
-        for end, width in (("x", widths[0]), ("y", widths[-1]))
+        [helper.make_tensor_value_info(end, onnx.TensorProto.FLOAT, shape)]
+        for end, shape in (("x", x.shape), ("y", (len(x), outputs)))
     ]
     weights = [onnx.numpy_helper.from_array(value, name) for name, value in params.items()]
     graph = helper.make_graph(nodes, "network", *ends, weights)
@@ -40,10 +40,20 @@ def model(widths: tuple[int, ...], rows: int, params: dict[str, Any]) -> bytes:
     return made
 
 
+def _operator(kind: str, sizes: list[int]) -> tuple[str, dict[str, Any]]:
+    """ONNX's operator for a layer, and its attributes."""
+    if kind == "conv2d":
+        return "Conv", {"pads": 4 * sizes[-1:]}
+    if kind == "max_pool2d":
+        return "MaxPool", {"kernel_shape": 2 * sizes, "strides": 2 * sizes}
+    return {"affine": "Gemm", "flatten": "Flatten", "relu": "Relu"}[kind], {}
+
+
 def _arrays(case: Case, data: Data) -> tuple[bytes, Any, Any]:
     """The model, the input, and an array for the output."""
-    rows, *widths = case.sizes
-    return model(tuple(widths), rows, data["params"]), data["x"], np.empty((rows, widths[-1]), np.float32)
+    layers = images.case_layers(case) if case.group == "images" else network_layers(case.sizes[1:])
+    x, outputs = data["x"], layers[-1][-1]
+    return model(layers, x, outputs, data["params"]), x, np.empty((len(x), outputs), np.float32)
 
 
 def _target(run: Callable[[], Any], x: Any, y: Any) -> Target:
@@ -81,4 +91,7 @@ def predict_openvino(case: Case, data: Data, threads: int) -> Target:
     return _target(lambda: request.infer(share_outputs=True), x, y)
 
 
-FACTORIES = {"onnxruntime": {"predict": predict_onnxruntime}, "openvino": {"predict": predict_openvino}}
+FACTORIES = {
+    "onnxruntime": dict.fromkeys(("predict", "image_predict"), predict_onnxruntime),
+    "openvino": dict.fromkeys(("predict", "image_predict"), predict_openvino),
+}

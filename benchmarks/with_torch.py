@@ -6,10 +6,11 @@ torch.nn.Linear keeps them, (outputs, inputs). Compiled: one graph for the whole
 
 import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from benchmarks import images
 from benchmarks.cases import Case
 from benchmarks.data import Data
 from benchmarks.expected import (
@@ -26,6 +27,9 @@ from benchmarks.peers import MissingError, Target
 
 torch: Any = importlib.import_module("torch")
 functional: Any = torch.nn.functional
+
+# From the loss of a network, (params, x, t), and its parameters to the function (x, t) -> loss that updates them.
+Make: TypeAlias = Callable[[Callable[..., Any], list[Any]], Callable[[Any, Any], Any]]
 
 
 def _tensor(array: Any) -> Any:
@@ -125,11 +129,16 @@ def momentum_update(case: Case, data: Data, threads: int) -> Target:
 
 def _parameters(data: Data, threads: int) -> list[Any]:
     torch.set_num_threads(threads)
-    return [_tensor(np.ascontiguousarray(value.T)) for value in data["params"].values()]
+    return [_tensor(np.ascontiguousarray(_turned(value))) for value in data["params"].values()]
 
 
 def _as_in_table(params: list[Any]) -> list[Any]:
-    return [param.detach().numpy().T for param in params]
+    return [_turned(param.detach().numpy()) for param in params]
+
+
+def _turned(value: Any) -> Any:
+    """The transpose of a matrix; filters are kept alike everywhere."""
+    return value.T if value.ndim == 2 else value
 
 
 def _logits(params: list[Any], x: Any) -> Any:
@@ -138,18 +147,40 @@ def _logits(params: list[Any], x: Any) -> Any:
     return functional.linear(x, params[-2], params[-1])
 
 
-def _loss(params: list[Any], x: Any, t: Any) -> Any:
-    return functional.cross_entropy(_logits(params, x), t)
+def _logits_of(case: Case) -> Callable[[list[Any], Any], Any]:
+    """The function (params, x) -> logits of a case's network."""
+    if case.group != "images":
+        return _logits
+    layers = images.case_layers(case)
+
+    def logits(params: list[Any], x: Any) -> Any:
+        place = 0
+        for name, *sizes in layers:
+            if name in {"conv2d", "affine"}:
+                W, b = params[place : place + 2]
+                x = functional.linear(x, W, b) if name == "affine" else functional.conv2d(x, W, b, padding=sizes[-1])
+                place += 2
+            else:
+                x = functional.max_pool2d(x, *sizes) if sizes else x.flatten(1) if name == "flatten" else torch.relu(x)
+        return x
+
+    return logits
 
 
-def _eager_step(params: list[Any]) -> Callable[[Any, Any], Any]:
+def _loss_of(case: Case) -> Callable[[list[Any], Any, Any], Any]:
+    """The function (params, x, t) -> loss of a case's network."""
+    logits = _logits_of(case)
+    return lambda params, x, t: functional.cross_entropy(logits(params, x), t)
+
+
+def _eager_step(loss_of: Callable[..., Any], params: list[Any]) -> Callable[[Any, Any], Any]:
     """The function (x, t) -> loss that updates the parameters."""
     torch.set_grad_enabled(True)
     for param in params:
         param.requires_grad_()
 
     def step(x: Any, t: Any) -> Any:
-        loss = _loss(params, x, t)
+        loss = loss_of(params, x, t)
         gradients = torch.autograd.grad(loss, params)
         with torch.no_grad():
             torch._foreach_add_(params, gradients, alpha=-LEARNING_RATE)
@@ -202,13 +233,13 @@ def _step_by(case: Case, params: list[Any]) -> Callable[[Any, Any], Any]:
     return step
 
 
-def _compiled_step(params: list[Any]) -> Callable[[Any, Any], Any]:
+def _compiled_step(loss_of: Callable[..., Any], params: list[Any]) -> Callable[[Any, Any], Any]:
     torch.set_grad_enabled(False)
     torch._dynamo.reset()
 
     @torch.compile(fullgraph=True, dynamic=False)  # type: ignore[untyped-decorator, unused-ignore]
     def step(params: list[Any], x: Any, t: Any) -> Any:
-        gradients, loss = torch.func.grad_and_value(_loss)(params, x, t)
+        gradients, loss = torch.func.grad_and_value(loss_of)(params, x, t)
         for param, gradient in zip(params, gradients, strict=True):
             param.sub_(gradient, alpha=LEARNING_RATE)
         return loss
@@ -216,9 +247,9 @@ def _compiled_step(params: list[Any]) -> Callable[[Any, Any], Any]:
     return lambda x, t: step(params, x, t)
 
 
-def _step(make: Callable[[list[Any]], Callable[[Any, Any], Any]], case: Case, data: Data, threads: int) -> Target:
+def _step(make: Make, case: Case, data: Data, threads: int) -> Target:
     params, x, t = _parameters(data, threads), _tensor(data["x"]), _tensor(data["t"])
-    step = make(params)
+    step = make(_loss_of(case), params)
     return Target(
         lambda: step(x, t).item(),
         lambda losses: [np.array(losses), *compared(case, _as_in_table(params))],
@@ -227,12 +258,12 @@ def _step(make: Callable[[list[Any]], Callable[[Any, Any], Any]], case: Case, da
 
 
 def _optimizer_step(case: Case, data: Data, threads: int) -> Target:
-    return _step(lambda params: _step_by(case, params), case, data, threads)
+    return _step(lambda loss_of, params: _step_by(case, params), case, data, threads)
 
 
-def _epoch(make: Callable[[list[Any]], Callable[[Any, Any], Any]], case: Case, data: Data, threads: int) -> Target:
+def _epoch(make: Make, case: Case, data: Data, threads: int) -> Target:
     params, x, t = _parameters(data, threads), torch.from_numpy(data["x"]), torch.from_numpy(data["t"])
-    step, rng = make(params), np.random.default_rng(ORDER_SEED)
+    step, rng = make(_loss_of(case), params), np.random.default_rng(ORDER_SEED)
 
     def call() -> float:
         order = torch.from_numpy(epoch_order(rng, len(x)))
@@ -245,10 +276,10 @@ def _epoch(make: Callable[[list[Any]], Callable[[Any, Any], Any]], case: Case, d
 def _predict(compile_it: bool, case: Case, data: Data, threads: int) -> Target:
     params, x = _parameters(data, threads), _tensor(data["x"])
     torch.set_grad_enabled(False)
-    logits = _logits
+    logits = _logits_of(case)
     if compile_it:
         torch._dynamo.reset()
-        logits = torch.compile(_logits, fullgraph=True, dynamic=False)
+        logits = torch.compile(logits, fullgraph=True, dynamic=False)
     return Target(lambda: logits(params, x), lambda results: [results[0].numpy()])
 
 
@@ -264,14 +295,18 @@ FACTORIES: dict[str, dict[str, Callable[[Case, Data, int], Target]]] = {
         "sgd_update": sgd_update,
         "momentum_update": momentum_update,
         "step": lambda case, data, threads: _step(_eager_step, case, data, threads),
+        "image_step": lambda case, data, threads: _step(_eager_step, case, data, threads),
         "optimizer_step": _optimizer_step,
         "layer_step": _optimizer_step,
         "epoch": lambda case, data, threads: _epoch(_eager_step, case, data, threads),
         "predict": lambda case, data, threads: _predict(False, case, data, threads),
+        "image_predict": lambda case, data, threads: _predict(False, case, data, threads),
     },
     "torch_compiled": {
         "step": lambda case, data, threads: _step(_compiled_step, case, data, threads),
+        "image_step": lambda case, data, threads: _step(_compiled_step, case, data, threads),
         "epoch": lambda case, data, threads: _epoch(_compiled_step, case, data, threads),
         "predict": lambda case, data, threads: _predict(True, case, data, threads),
+        "image_predict": lambda case, data, threads: _predict(True, case, data, threads),
     },
 }

@@ -9,7 +9,7 @@ from typing import Any
 ROOT = pathlib.Path(__file__).parents[2]
 GROUPS = (
     "gradients, small, operations, activations, losses, products, steps, optimizers, layers, models, epochs, "
-    "inference, contention"
+    "inference, images, contention"
 )
 PEERS = "torch, torch_compiled, jax, sklearn, scipy, numdifftools, onnxruntime, openvino"
 
