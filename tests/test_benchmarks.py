@@ -362,14 +362,8 @@ def test_without_a_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.P
 
 def fake_measure(status: str) -> Callable[..., dict[str, Any]]:
     row = {"case": PRODUCT.name, "implementation": "fastnn", "threads": 1, "status": status, "reason": "wrong"}
-    empty: dict[str, Any] = {
-        "libraries": [],
-        "absent": {},
-        "limits": [],
-        "startup": [],
-        "memory": [],
-        "epoch_data": None,
-    }
+    empty: dict[str, Any] = {"absent": {}, "epoch_data": None}
+    empty |= {name: [] for name in ("libraries", "limits", "startup", "memory")}
 
     def measure(cases: Any, chosen: set[str], counts: list[int], effort: Any, say: Any) -> dict[str, Any]:
         assert chosen == {"fastnn", "numpy", "jax"} and counts == [1] and {case.group for case in cases} == {"products"}
