@@ -42,7 +42,7 @@ def exact_gradient(net: fastnn.Network, x: Array, t: Array) -> dict[str, Array]:
 def _forward(net: fastnn.Network, params: dict[str, Array], layer: Any, number: int, x: Array) -> Array:
     if isinstance(layer, fastnn.Affine):
         return reference.affine_forward(x, params[f"W{number}"], params[f"b{number}"])
-    if isinstance(layer, fastnn.Dropout):
+    if isinstance(layer, fastnn.Dropout | fastnn.Dropout2d):
         return x
     if isinstance(layer, fastnn.BatchNorm):
         gamma, beta = params[f"gamma{number}"], params[f"beta{number}"]
@@ -63,7 +63,7 @@ def _backward(
         dx, dW, db = reference.affine_backward(dy, x, params[f"W{number}"])
         assert dx is not None
         return dx, {f"W{number}": dW, f"b{number}": db}
-    if isinstance(layer, fastnn.Dropout):
+    if isinstance(layer, fastnn.Dropout | fastnn.Dropout2d):
         return dy, {}
     if isinstance(layer, fastnn.BatchNorm):
         root = np.sqrt(net.statistics[f"variance{number}"].astype(np.longdouble) + layer.epsilon)

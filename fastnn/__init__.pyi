@@ -93,6 +93,7 @@ from fastnn.layers import AvgPool2d as AvgPool2d
 from fastnn.layers import BatchNorm as BatchNorm
 from fastnn.layers import Conv2d as Conv2d
 from fastnn.layers import Dropout as Dropout
+from fastnn.layers import Dropout2d as Dropout2d
 from fastnn.layers import Elu as Elu
 from fastnn.layers import Flatten as Flatten
 from fastnn.layers import Gelu as Gelu

@@ -33,6 +33,7 @@ from fastnn.operations.avg_pool2d import AvgPool2d as AvgPool2d
 from fastnn.operations.batch_norm import BatchNorm as BatchNorm
 from fastnn.operations.conv2d import Conv2d as Conv2d
 from fastnn.operations.dropout import Dropout as Dropout
+from fastnn.operations.dropout2d import Dropout2d as Dropout2d
 from fastnn.operations.flatten import Flatten as Flatten
 from fastnn.operations.max_pool2d import MaxPool2d as MaxPool2d
 from fastnn.operations.prelu import PRelu as PRelu

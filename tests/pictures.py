@@ -29,5 +29,10 @@ def network(inputs: int = 2, outputs: int = 3, loss: Any = "softmax_cross_entrop
     return fastnn.Network([fastnn.Affine(inputs, 6), fastnn.Tanh(), fastnn.Affine(6, outputs)], loss, rng=0)
 
 
+def of_filters(channels: int = 1) -> fastnn.Network:
+    layers = [fastnn.Conv2d(channels, 4, (2, 3)), fastnn.Relu(), fastnn.Conv2d(4, 5, 2), fastnn.Flatten()]
+    return fastnn.Network([*layers, fastnn.Affine(20, 3)], input_shape=(channels, 4, 5), rng=0)
+
+
 def report() -> GradientReport:
     return fastnn.check_gradients(network(), X, LABELS)

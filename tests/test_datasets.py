@@ -188,6 +188,9 @@ def test_load_digits_in_other_forms() -> None:
     assert t.dtype == np.float64
     np.testing.assert_array_equal(t, np.eye(10)[labels])
     assert x_test.shape == (0, 64) and t_test.shape == (0, 10)
+    images = datasets.load_digits(0, normalize=False, dtype="float64", flatten=False)
+    assert images[0][0].shape == (1797, 1, 8, 8) and images[1][0].shape == (0, 1, 8, 8)
+    np.testing.assert_array_equal(images[0][0].reshape(1797, 64), x)
     with pytest.raises(TypeError, match=whole("dtype: expected 'float32' or 'float64', got 'float16'")):
         datasets.load_digits(dtype="float16")
 

@@ -17,7 +17,7 @@ import pytest
 import fastnn
 from fastnn import datasets, information, losses, models, plots, schedules
 from fastnn.operations import ACTIVATIONS, LOSSES, UPDATES
-from tests import shapes
+from tests import pictures, shapes
 
 pytestmark = pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
 
@@ -177,6 +177,7 @@ EXAMPLES: dict[str, Callable[[], dict[str, Any]]] = {
     "schedules.ReduceOnPlateau": lambda: {"patience": 3, "factor": 0.5},
     "plots.decision_regions": lambda: {"predict": of_two_inputs(), "x": ROWS, "t": LABELS, "resolution": 2},
     "plots.descent_paths": lambda: {"f": squares, "paths": np.ones((2, 2))},
+    "plots.filters": lambda: {"net": pictures.of_filters()},
     "plots.first_layer_weights": lambda: {"net": network(), "shape": (3, 1)},
     "plots.gradient_check": lambda: {"report": None},
     "plots.history": lambda: {"history": None},

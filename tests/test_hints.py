@@ -235,6 +235,8 @@ SLIPS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: network().train_on_batch, AttributeError, "got train_on_batch; call step(x, t, optimizer)"),
     (lambda: fastnn.Sequential, AttributeError, "has no attribute 'Sequential'; it is Network([...])"),
     (lambda: fastnn.Conv2D, AttributeError, "no attribute 'Conv2D'; it is Conv2d, for images (channels,"),
+    (lambda: fastnn.BatchNorm2d, AttributeError, "no attribute 'BatchNorm2d'; it is BatchNorm(), also for images"),
+    (lambda: fastnn.SpatialDropout2D, AttributeError, "no attribute 'SpatialDropout2D'; it is Dropout2d(0.5), for"),
     (lambda: fastnn.MaxPooling2D, AttributeError, "no attribute 'MaxPooling2D'; it is MaxPool2d(2), for images"),
     (lambda: fastnn.AvgPool2D, AttributeError, "no attribute 'AvgPool2D'; it is AvgPool2d(2), for images"),
     (lambda: fastnn.save, AttributeError, "no attribute 'save'; call save(path) of a network"),

@@ -13,7 +13,7 @@ import pytest
 import fastnn
 from fastnn import plots
 from fastnn.command import cli
-from tests.pictures import HISTORY, LABELS, PATH, X, bowl, network, report, square
+from tests.pictures import HISTORY, LABELS, PATH, X, bowl, network, of_filters, report, square
 
 pyplot = pytest.importorskip("matplotlib.pyplot")
 Figure = pytest.importorskip("matplotlib.figure").Figure
@@ -35,6 +35,7 @@ PICTURES: dict[str, tuple[Callable[..., Any], int]] = {
     "gradient_sizes": (lambda axes: plots.gradient_sizes(network(), X, LABELS, ax=axes), 1),
     "history": (lambda axes: plots.history(HISTORY, ax=axes), 1),
     "decision_regions": (lambda axes: plots.decision_regions(network(), X, LABELS, ax=axes, resolution=20), 1),
+    "filters": (lambda axes: plots.filters(of_filters(), count=4, axes=axes), 4),
     "first_layer_weights": (lambda axes: plots.first_layer_weights(network(4), count=3, axes=axes), 3),
     "gradient_check": (lambda axes: plots.gradient_check(report(), axes=axes), 4),
 }
@@ -55,8 +56,8 @@ def test_makes_one_figure_of_pyplot(name: str, tmp_path: pathlib.Path) -> None:
     for ax in axes:
         assert ax.figure is figures[0]
         assert ax.get_title() or figures[0].get_suptitle() or ax is not axes[0]
-        assert ax.get_ylabel() or name == "first_layer_weights"
-        assert ax.get_xlabel() or name == "first_layer_weights"
+        assert ax.get_ylabel() or name in ("filters", "first_layer_weights")
+        assert ax.get_xlabel() or name in ("filters", "first_layer_weights")
     figures[0].savefig(tmp_path / "picture.png")
     picture = pyplot.imread(tmp_path / "picture.png")[..., :3]
     assert (picture.min(axis=2) < 0.95).mean() > 0.01  # not white
@@ -194,6 +195,10 @@ REFUSALS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ValueError,
         "axes: expected at most one for each of the 6 units, got 7; pass fewer",
     ),
+    (lambda: plots.filters(3), TypeError, "net: expected a fastnn.Network, got 3; pass one"),
+    (lambda: plots.filters(network(4)), ValueError, "net: expected a network with a Conv2d, got Affine(4, 6), "),
+    (lambda: plots.filters(of_filters(), 1), ValueError, "layer: expected the place of a Conv2d, got 1, which "),
+    (lambda: plots.filters(of_filters(), count=5), ValueError, "count: expected an integer of at least 1 and of at mo"),
     (lambda: plots.gradient_check(3), TypeError, "report: expected a GradientReport, got 3; pass what check_gradients"),  # type: ignore[arg-type]
 ]
 

@@ -11,7 +11,7 @@ from fastnn import plots
 from fastnn.gradients.check import GradientReport
 from fastnn.layers import LAYERS, Layer
 from fastnn.operations.base import Shape
-from tests.pictures import HISTORY, LABELS, Array, X, network, report
+from tests.pictures import HISTORY, LABELS, Array, X, network, of_filters, report
 
 pyplot = pytest.importorskip("matplotlib.pyplot")
 Figure = pytest.importorskip("matplotlib.figure").Figure
@@ -132,6 +132,22 @@ def test_first_layer_weights_are_columns() -> None:
     kept = axes[0].images[0].get_array().copy()
     net.params["W1"] += 1.0  # training goes on, the picture stays
     np.testing.assert_array_equal(axes[0].images[0].get_array(), kept)
+
+
+def test_filters() -> None:
+    """A filter's channels stand side by side, with a blank column between them."""
+    net = of_filters(2)
+    W, largest = net.params["W1"].copy(), np.abs(net.params["W1"]).max()
+    for axes in (plots.filters(net), plots.filters(net, 0, count=4)):
+        assert [ax.get_title() for ax in axes] == [f"filter {number}" for number in range(4)]
+        for weights, ax in zip(W, axes, strict=True):
+            shown = np.ma.filled(ax.images[0].get_array(), np.nan)
+            wanted = np.concatenate([weights[0], np.full((2, 1), np.nan), weights[1]], axis=1)
+            np.testing.assert_array_equal(shown, wanted)
+            np.testing.assert_allclose(ax.images[0].get_clim(), (-largest, largest))
+    second = plots.filters(net, 2, axes=Figure().subplots(1, 3))
+    assert len(second) == 3 and second[0].images[0].get_array().shape == (2, 4 * 3 - 1)
+    np.testing.assert_array_equal(second[1].images[0].get_array()[:, 3:5], net.params["W2"][1, 1])
 
 
 def test_first_layer_weights_by_default() -> None:

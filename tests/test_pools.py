@@ -10,7 +10,20 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import SGD, Affine, AvgPool2d, Flatten, MaxPool2d, Momentum, Network, Relu, Tanh, reference
+from fastnn import (
+    SGD,
+    Affine,
+    AvgPool2d,
+    BatchNorm,
+    Dropout2d,
+    Flatten,
+    MaxPool2d,
+    Momentum,
+    Network,
+    Relu,
+    Tanh,
+    reference,
+)
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.operations.base import Units
 from tests import shapes
@@ -194,6 +207,26 @@ def test_a_mean_is_that_of_the_layer_for_tests() -> None:
     x = images((2, 6, 9), "float32", ties=False)
     nets = [network(layer, (2, 6, 9), "float32") for layer in (AvgPool2d(2), Pool())]
     assert_close(nets[0].predict(x), nets[1].predict(x), "float32")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_to_pytorch_and_back(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    layers = [
+        BatchNorm(),
+        MaxPool2d(2, padding=1),
+        Dropout2d(),
+        AvgPool2d((2, 3), 1),
+        Flatten(),
+        Affine(8, K),
+        BatchNorm(),
+    ]
+    net, x = Network(layers, input_shape=(2, 5, 6), dtype=dtype, rng=0), images((2, 5, 6), dtype, ties=False)
+    net.step(x, np.arange(N), SGD(0.1))
+    module = net.to_torch()
+    assert_close(module(torch.tensor(x)).detach().numpy(), net.predict(x), dtype)
+    again = Network.from_torch(module, input_shape=(2, 5, 6))
+    assert again.layers[2] == Dropout2d() and again.predict(x).tobytes() == net.predict(x).tobytes()
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------

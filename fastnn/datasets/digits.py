@@ -24,6 +24,7 @@ def load_digits(
     normalize: bool = True,
     one_hot: bool = False,
     dtype: npt.DTypeLike = "float32",
+    flatten: bool = True,
 ) -> splits.TwoParts:
     """The handwritten digits, shuffled and split so that both parts hold the classes in equal shares.
 
@@ -42,11 +43,13 @@ def load_digits(
         True gives targets (N, 10) of `dtype` instead of labels.
     dtype : "float32" or "float64"
         The dtype of x, and of t where one_hot is True.
+    flatten : bool
+        True gives images as rows (N, 64), False as (N, 1, 8, 8).
 
     Returns
     -------
     ((x_train, t_train), (x_test, t_test))
-        x: (N, 64), row after row of pixels; t: int64 labels (N,) from 0 to 9, or one-hot.
+        x: (N, 64), row after row of pixels, or (N, 1, 8, 8); t: int64 labels (N,) from 0 to 9, or one-hot.
 
     Raises
     ------
@@ -62,12 +65,15 @@ def load_digits(
     (0.0, 1.0)
     >>> fastnn.datasets.load_digits(one_hot=True)[0][1].shape
     (1438, 10)
+    >>> fastnn.datasets.load_digits(flatten=False)[0][0].shape  # images for Network(input_shape=(1, 8, 8))
+    (1438, 1, 8, 8)
     """
     kind = arrays.float_dtype("dtype", dtype)
     normalize, one_hot = arrays.flag("normalize", normalize), arrays.flag("one_hot", one_hot)
+    flatten = arrays.flag("flatten", flatten)
     with np.load(FILE, allow_pickle=False) as file:
         images, labels = file["images"], file["labels"]
-    x = images.reshape(len(images), -1).astype(kind)
+    x = images.reshape((-1, 64) if flatten else (-1, 1, 8, 8)).astype(kind)
     if normalize:
         x /= BRIGHTEST
     train, test = splits.train_test_split(x, labels.astype(np.int64), test_fraction, rng)

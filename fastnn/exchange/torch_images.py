@@ -1,9 +1,9 @@
-"""Layers of images in PyTorch: convolutions and pools."""
+"""Layers of images in PyTorch: convolutions, pools, and dropout of channels."""
 
 from typing import Any
 
 from fastnn.exchange.parts import Part, conv2d, one_of, plain, refuse
-from fastnn.layers import AvgPool2d, Conv2d, MaxPool2d
+from fastnn.layers import AvgPool2d, Conv2d, Dropout2d, MaxPool2d
 
 # Arguments after the tensor, by position, with the defaults of the functions.
 POOLS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -19,7 +19,7 @@ MODULES = {"MaxPool2d": "max_pool2d", "AvgPool2d": "avg_pool2d"}
 
 
 def part_of_images(torch: Any, module: Any, weight: Any, bias: Any) -> Part | None:
-    """The part of a convolution, whose arrays come as arrays, or of a pool; None for other modules."""
+    """The part of a convolution, whose arrays come as arrays, of a pool, ...; None for other modules."""
     kind, name = type(module), type(module).__name__
     if kind is torch.nn.Conv2d:
         padding = module.padding
@@ -34,7 +34,7 @@ def part_of_images(torch: Any, module: Any, weight: Any, bias: Any) -> Part | No
     if name in MODULES and kind is getattr(torch.nn, name):
         given = {key: getattr(module, key) for key in (*POOLS[MODULES[name]][1], *ALLOWED) if hasattr(module, key)}
         return pool(MODULES[name], given, str(module))
-    return None
+    return plain(Dropout2d(module.p)) if kind is torch.nn.Dropout2d else None
 
 
 def pool(name: str, given: dict[str, Any], came: str) -> Part:
@@ -53,7 +53,7 @@ def pool(name: str, given: dict[str, Any], came: str) -> Part:
 
 
 def module_of_images(torch: Any, layer: Any, weight: Any) -> Any:
-    """The module of a convolution, without its values, or of a pool; None for other layers."""
+    """The module of a convolution, without its values, of a pool, ...; None for other layers."""
     nn = torch.nn
     if isinstance(layer, Conv2d):
         options = {"stride": layer.stride, "padding": layer.padding, "dtype": weight.dtype}
@@ -61,4 +61,4 @@ def module_of_images(torch: Any, layer: Any, weight: Any) -> Any:
         return nn.utils.skip_init(nn.Conv2d, *sizes, **options)
     if isinstance(layer, MaxPool2d | AvgPool2d):
         return getattr(nn, type(layer).__name__)(layer.kernel_size, layer.stride, layer.padding)
-    return None
+    return nn.Dropout2d(layer.rate) if isinstance(layer, Dropout2d) else None

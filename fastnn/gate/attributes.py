@@ -112,6 +112,10 @@ OF_PACKAGE = {
     **dict.fromkeys(
         ("MaxPool2D", "MaxPooling2D", "Pooling"), "it is MaxPool2d(2), for images (channels, height, width)"
     ),
+    **dict.fromkeys(
+        ("BatchNorm1d", "BatchNorm2D", "BatchNorm2d", "BatchNormalization"), "it is BatchNorm(), also for images"
+    ),
+    **dict.fromkeys(("Dropout2D", "SpatialDropout2D"), "it is Dropout2d(0.5), for images (channels, height, width)"),
     "save": "call save(path) of a network",
     **dict.fromkeys(("GridSearchCV", "RidgeCV", "validation_curve"), "it is fastnn.grid_search"),
     **dict.fromkeys(("KFold", "cross_val_score"), "it is fastnn.cross_validate, of folds by datasets.k_fold"),

@@ -15,7 +15,7 @@ from fastnn.operations.updates.base import Optimizer
 # In lists that users read, the usual operations come first; the ones not named here come after them.
 FIRST = (
     "affine", "identity", "step", "sigmoid", "tanh", "relu", "leaky_relu", "prelu", "elu", "gelu", "silu", "softplus",
-    "softmax", "conv2d", "max_pool2d", "avg_pool2d", "flatten", "dropout", "batch_norm",
+    "softmax", "conv2d", "max_pool2d", "avg_pool2d", "flatten", "dropout", "dropout2d", "batch_norm",
     "softmax_cross_entropy", "sigmoid_cross_entropy", "mean_squared_error", "absolute_error", "huber", "hinge",
     "exponential", "kl_divergence", "cross_entropy", "log_loss",
     "sgd", "momentum", "adagrad", "rmsprop", "adam",

@@ -18,6 +18,12 @@ from fastnn.operations.links import Link
 
 
 @kernel
+def key_of_layer(frame: Any) -> int:
+    """The key of the operation's own masks in this batch."""
+    return mixed(get(frame, KEY) + 0x85EBCA77 * get(frame, NUMBER))
+
+
+@kernel
 def _drop(frame: Any, x: Any, y: Any) -> None:
     """y = x / (1 - rate) for elements that are kept, with probability 1 - rate, else 0. y may be x."""
     if get(frame, KEY) == OFF:
@@ -26,7 +32,7 @@ def _drop(frame: Any, x: Any, y: Any) -> None:
             for k in range(x.shape[1]):
                 out[k] = row[k]
         return
-    own = mixed(get(frame, KEY) + 0x85EBCA77 * get(frame, NUMBER))
+    own = key_of_layer(frame)
     rate, first = number(frame, 0), get(frame, FIRST_ROW)
     bound = int(rate * 4294967296.0)
     scale, zero = x.dtype.type(1.0 / (1.0 - rate)), x.dtype.type(0.0)
@@ -51,7 +57,26 @@ def dropout_backward(frame: Any) -> None:
 
 
 @dataclass(frozen=True)
-class Dropout(Layer):
+class DropoutLayer(Layer):
+    """The base of layers that drop in training, with probability `rate`, and otherwise do nothing."""
+
+    rate: float = 0.5
+
+    takes_elements = True
+    is_random = True
+    init_before = ""
+    outside_training = "drops nothing"
+    link = Link()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rate", arrays.real("rate", self.rate, minimum=0.0, below=1.0))
+
+    def numbers(self) -> tuple[float, ...]:
+        return (self.rate,)
+
+
+@dataclass(frozen=True)
+class Dropout(DropoutLayer):
     """In training y = x / (1 - rate) or, with probability `rate`, 0; otherwise y = x.
 
     `Network.step` and `fit` draw anew for each element of each batch. `predict`, `loss`, `gradient` and gradient
@@ -70,17 +95,4 @@ class Dropout(Layer):
     True
     """
 
-    rate: float = 0.5
-
-    takes_elements = True
-    is_random = True
-    init_before = ""
-    outside_training = "drops nothing"
     units = Units(dropout_forward, dropout_backward)
-    link = Link()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "rate", arrays.real("rate", self.rate, minimum=0.0, below=1.0))
-
-    def numbers(self) -> tuple[float, ...]:
-        return (self.rate,)

@@ -25,13 +25,14 @@ In a figure of your own, beside another picture:
 
 from fastnn.plots.depth import gradient_sizes, layer_outputs
 from fastnn.plots.descents import descent_paths, learning_rates
+from fastnn.plots.filters import filters
 from fastnn.plots.functions import activations, log_loss
 from fastnn.plots.line_fits import line_fit_slices, line_fit_surface
 from fastnn.plots.networks import decision_regions, first_layer_weights, gradient_check, history, learning_rate_search
 from fastnn.plots.searches import grid_search
 
 __all__ = [
-    "activations", "decision_regions", "descent_paths", "first_layer_weights", "gradient_check", "gradient_sizes",
-    "grid_search", "history", "layer_outputs", "learning_rate_search", "learning_rates", "line_fit_slices",
-    "line_fit_surface", "log_loss",
+    "activations", "decision_regions", "descent_paths", "filters", "first_layer_weights", "gradient_check",
+    "gradient_sizes", "grid_search", "history", "layer_outputs", "learning_rate_search", "learning_rates",
+    "line_fit_slices", "line_fit_surface", "log_loss",
 ]  # fmt: skip

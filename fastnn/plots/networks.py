@@ -233,20 +233,8 @@ def first_layer_weights(
     if len(given) > W.shape[1]:
         raise ValueError(f"axes: expected at most one for each of the {W.shape[1]} units, got {len(given)}; pass fewer")
     count = count or len(given) or min(W.shape[1], MOST_PICTURES)
-    in_a_row = min(count, max(4, math.ceil(math.sqrt(1.6 * count))))
-    width = max(1.15, 4.0 / in_a_row)
-    drawn = given or panels.new(count, in_a_row, (width, max(1.2, width * rows / columns) + 0.2))
-    largest = float(np.abs(W[:, :count]).max()) or 1.0
-    for unit, ax in enumerate(drawn):
-        picture = W[:, unit].reshape(rows, columns)
-        image = ax.imshow(picture, cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
-        ax.set_title(f"unit {unit}", fontsize=8)
-        ax.set_xticks([])
-        ax.set_yticks([])
-    if not given:
-        drawn[0].figure.suptitle(f"Columns of {name} as {rows} x {columns} inputs")
-    drawn[0].figure.colorbar(image, ax=drawn, label=f"weight in {name}")
-    return panels.as_array(drawn)
+    pictures = W[:, :count].T.reshape(count, rows, columns)
+    return panels.of_weights(pictures, given, "unit", name, f"Columns of {name} as {rows} x {columns} inputs")
 
 
 @answers_slips

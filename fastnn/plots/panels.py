@@ -1,6 +1,7 @@
 """Shared by all pictures: matplotlib itself, panels to draw on, colors and markers."""
 
 import importlib
+import math
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,27 @@ def new(
         figure = Figure(**options)
     places = range(1, count + 1)
     return [figure.add_subplot(rows, min(columns, count), place, projection=projection) for place in places]
+
+
+def of_weights(pictures: Array, given: list[Axes], kind: str, name: str, title: str) -> Array:
+    """Weights (count, rows, columns) of the parameter `name` as pictures that share one color scale, white at 0.
+
+    NaN is left blank. kind: what each picture shows, in its title; title: that of a new figure.
+    """
+    count, rows, columns = pictures.shape
+    in_a_row = min(count, max(4, math.ceil(math.sqrt(1.6 * count))))
+    width = max(1.15, 4.0 / in_a_row)
+    drawn = given or new(count, in_a_row, (width, max(1.2, width * rows / columns) + 0.2))
+    largest = float(np.nanmax(np.abs(pictures))) or 1.0
+    for number, (picture, ax) in enumerate(zip(pictures, drawn, strict=False)):
+        image = ax.imshow(picture, cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
+        ax.set_title(f"{kind} {number}", fontsize=8)
+        ax.set_xticks([])
+        ax.set_yticks([])
+    if not given:
+        drawn[0].figure.suptitle(title)
+    drawn[0].figure.colorbar(image, ax=drawn, label=f"weight in {name}")
+    return as_array(drawn)
 
 
 def as_array(axes: list[Axes]) -> Array:
