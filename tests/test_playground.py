@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -322,14 +323,16 @@ with Server() as server:
 # --- the command -------------------------------------------------------------------------------------
 
 
-def test_command() -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="sends the signal of Ctrl-C")
+def test_command_until_ctrl_c() -> None:
     command = [*PYTHON_M, "playground", "--port", "0", "--no-browser", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables()) as process:
         assert process.stdout is not None
         printed = "".join(process.stdout.readline() for _ in range(3))
         with DIRECT.open(json.loads(printed)["url"], timeout=60) as reply:
             assert b"<title>fastnn playground</title>" in reply.read()
-        process.terminate()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130  # as of a shell's own commands
 
 
 def test_a_port_that_is_taken(capsys: Output) -> None:
