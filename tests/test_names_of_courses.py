@@ -60,6 +60,8 @@ def test_the_answers_run(name: str) -> None:
             "activity_regularizer",
             "penalties on activations, such as fastnn.models.SparseKL, are heads of fastnn.models.MultiTask",
         ),
+        ("im2col", "call conv2d_forward(x, W, b), which needs no im2col"),
+        ("conv2d", "call conv2d_forward(x, W, b), which needs no im2col"),
         ("MLP", "it is fastnn.Network([...])"),
         ("McCullochPitts", "it is fastnn.models.McCullochPittsNeuron"),
         ("Perception", "it is fastnn.models.Perceptron"),
@@ -69,7 +71,7 @@ def test_the_answers_run(name: str) -> None:
 )
 def test_words_of_the_notes(name: str, answer: str) -> None:
     """In the package; and those of models in `fastnn.models`, too."""
-    for module in (fastnn, fastnn.models)[: 1 if name in ("BGD", "EReLU", "PReLU") else 2]:
+    for module in (fastnn, fastnn.models)[: 1 if name in ("BGD", "EReLU", "PReLU", "conv2d", "im2col") else 2]:
         with pytest.raises(AttributeError) as found:
             getattr(module, name)
         assert str(found.value).endswith(f"'{name}'; {answer}")

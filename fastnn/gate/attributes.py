@@ -105,6 +105,8 @@ OF_PACKAGE = {
     **{name: f"write fastnn.{instead}" for name, instead in OF_COURSES.items()},
     **dict.fromkeys(("Sequential", "Model", "Module"), "it is Network([...])"),
     **dict.fromkeys(("Conv2D", "Convolution", "Convolution2D"), "it is Conv2d, for images (channels, height, width)"),
+    **dict.fromkeys(("conv2d", "convolve", "im2col"), "call conv2d_forward(x, W, b), which needs no im2col"),
+    "col2im": "call conv2d_backward(dy, x, W), which needs no col2im",
     **dict.fromkeys(("Conv1D", "Conv1d"), "it is Conv2d with kernel_size=(1, n), for images of one row"),
     **dict.fromkeys(
         ("AveragePooling2D", "AvgPool2D", "MeanPool2d"), "it is AvgPool2d(2), for images (channels, height, width)"
