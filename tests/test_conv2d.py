@@ -26,6 +26,8 @@ SIZES: list[tuple[tuple[int, int, int], int, Any, int, int]] = [
     ((4, 9, 9), 3, (1, 3), 3, 0),
     ((2, 5, 5), 13, 2, 3, 2),
     ((5, 6, 6), 30, 1, 1, 0),
+    ((2, 11, 12), 3, (2, 1), 5, 1),
+    ((3, 9, 9), 4, 2, 4, 7),
     ((3, 8, 33), 4, (4, 7), 2, 3),
     ((40, 4, 4), 25, 3, 1, 1),
     ((17, 6, 5), 12, 5, 1, 2),
@@ -223,3 +225,13 @@ def test_few_images_at_once_give_the_bits_of_many(monkeypatch: pytest.MonkeyPatc
         net.fit(x, t, epochs=2, batch_size=9, rng=0, progress=False)
         found.append((net.engine.values.tobytes(), net.predict(x).tobytes(), net.loss(x, t)))
     assert all(one == found[0] for one in found)
+
+
+def test_a_long_stride_needs_no_memory_between_windows() -> None:
+    net = Network([Conv2d(1, 2, 3, stride=100_000), Flatten()], "mean_squared_error", input_shape=(1, 30, 30), rng=0)
+    x = shapes.numbers(1, 4, 1, 30, 30, dtype=np.float32)
+    expected = reference.conv2d_forward(
+        x[:, :, :3, :3].astype(np.float64), net.params["W1"].astype(np.float64), 0 * net.params["b1"]
+    )
+    assert_close(net.predict(x), expected.reshape(4, 2), "float32")
+    assert np.isfinite(net.step(x, np.zeros((4, 2)), SGD(0.1)))

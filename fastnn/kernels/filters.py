@@ -9,7 +9,7 @@ meets at place p the element p + offset[k] of the image. So the windows of an im
 - gradient, dW[f, k] = the sum of dy[f, p] x[p + offset[k]] over p and the images: correlations.py.
 
 An image with padding, or for a stride s above 1, is first copied into planes: for each channel and each pair of
-remainders of row and column by s one, in which the windows of neighbours lie one element apart.
+remainders of row and column by s that filters read one, in which the windows of neighbours lie one element apart.
 
 Each element of a result is computed from one sample, or in the order of the samples, in steps that do not depend on the
 number of threads: the same bits. Images (N, C, H, W) are matrices (N, C H W) here, filters (F, C, height, width)
@@ -49,6 +49,7 @@ class Convolution(NamedTuple):
     line: Any  # elements from one row of places to the next
     plane: Any  # elements of a plane
     planes: Any  # of each channel
+    across: Any  # of them, for the remainders of columns
     places: Any
     depth: Any  # weights of a filter
     is_copied: Any  # whether images are copied into planes; else they are planes
@@ -63,7 +64,8 @@ def sizes_of(image: Any, filters: int, size: Any, stride: int, padding: int) -> 
     plane = line * (rows + (tall - 1) // stride) if is_copied else height * width
     given = channels, height, width, filters, tall, wide, stride, padding, rows, columns
     places, depth = (rows - 1) * line + columns, channels * tall * wide
-    return Convolution(*given, line, plane, stride * stride, places, depth, is_copied)
+    across = min(stride, wide)  # what lies between two windows is not needed
+    return Convolution(*given, line, plane, min(stride, tall) * across, across, places, depth, is_copied)
 
 
 convolution_of = kernel(sizes_of)
@@ -100,7 +102,7 @@ _images = kernel(_images_at_once)
 def _offset(c: Convolution, k: int) -> int:
     """The distance of the element that weight k meets at place 0 from the image's start."""
     channel, a, b = k // (c.tall * c.wide), k // c.wide % c.tall, k % c.wide
-    plane = (channel * c.stride + a % c.stride) * c.stride + b % c.stride
+    plane = channel * c.planes + a % c.stride * c.across + b % c.stride
     return plane * c.plane + a // c.stride * c.line + b // c.stride
 
 
@@ -125,7 +127,8 @@ def _copy_planes(image: Any, c: Convolution, planes: Any, back: bool) -> None:
     """Copy the elements of an image to its planes, in which there is 0 elsewhere; back: planes to the image."""
     s, lines = c.stride, c.plane // c.line
     for number in range(c.channels * c.planes):
-        channel, a, b = number // c.planes, number // s % s - c.padding, number % s - c.padding
+        channel, within = number // c.planes, number % c.planes
+        a, b = within // c.across - c.padding, within % c.across - c.padding
         first = max(0, (s - 1 - b) // s)
         count = min(c.line, (c.width - 1 - b) // s + 1) - first
         for i in range(lines):
