@@ -20,6 +20,13 @@ def rest_of(vector: Any, start: int) -> Any:
     return part(vector, start, vector.size - start)
 
 
+@kernel
+def fill(vector: Any, value: Any) -> None:
+    """Set all elements to a value."""
+    for i in range(vector.size):
+        vector[i] = value
+
+
 @apart
 def copy_rows(source: Any, target: Any, stride: int, width: int, depth: int) -> None:
     """Copy the first `width` elements of `depth` rows into rows of `stride`.

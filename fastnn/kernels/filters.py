@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn.kernels import simd
+from fastnn.kernels.channels import sum_of_channel
 from fastnn.kernels.compile import apart, kernel
-from fastnn.kernels.copies import rest_of
+from fastnn.kernels.copies import fill, rest_of
 from fastnn.kernels.correlations import HEIGHTS, TAPS, correlate, height_of, sum_of_lanes
 from fastnn.kernels.matmul import CHAIN, chain_of
 from fastnn.kernels.processor import VECTOR_BYTES
@@ -150,13 +151,6 @@ def _copy_planes(image: Any, c: Convolution, planes: Any, back: bool) -> None:
 
 
 @kernel
-def _fill(vector: Any, value: Any) -> None:
-    """Set all elements to a value."""
-    for i in range(vector.size):
-        vector[i] = value
-
-
-@kernel
 def _vectors(left: int, rows: int) -> int:
     """How many vectors of places the next panel takes: few rows, with few chains of sums, take more."""
     return ROW_VECTORS if left >= ROW_VECTORS and rows < FEW_ROWS else min(left, MAX_VECTORS)
@@ -195,8 +189,8 @@ def convolve(images: Any, filters: Any, bias: Any, c: Convolution, scratch: Any,
     for k in range(c.depth):
         offsets[k] = _offset(c, k)
     for f in range(c.filters):
-        _fill(part(beginnings, f * step, step), bias[f])
-    _fill(planes, y.dtype.type(0.0))
+        fill(part(beginnings, f * step, step), bias[f])
+    fill(planes, y.dtype.type(0.0))
     left, initial = (elements(filters), zero, c.depth, unit), (beginnings, step, True)
     size, plane = (c.filters, c.places, c.depth), c.rows * c.columns
     for n in range(images.shape[0]):
@@ -230,11 +224,11 @@ def convolve_backward(dy: Any, filters: Any, c: Convolution, scratch: Any, dx: A
     gradients = part(memory, planes.size, c.filters * c.places)
     for f in range(c.filters):
         offsets[f] = f * c.places
-    _fill(gradients, nothing)
+    fill(gradients, nothing)
     weights, step = elements(filters), np.intp(c.tall * c.wide)
     for n in range(dy.shape[0]):
-        _fill(dx[n], nothing)
-        _fill(planes, nothing)
+        fill(dx[n], nothing)
+        fill(planes, nothing)
         _spread_rows(dy[n], c, c.filters, gradients)
         target = planes if c.is_copied else dx[n]
         for k in range(c.tall * c.wide):
@@ -279,7 +273,7 @@ def _settle(c: Convolution, filters: int, taps: int, sums: Any, totals: Any) -> 
             _add_sums(rest_of(sums, at), height, c, k, part(totals, f * c.depth, height * c.depth))
             at += height * TAPS * lanes
         f += height
-    _fill(sums, sums.dtype.type(0.0))
+    fill(sums, sums.dtype.type(0.0))
 
 
 @kernel
@@ -298,8 +292,8 @@ def filters_gradient(images: Any, dy: Any, c: Convolution, first: int, scratch: 
     planes = part(memory, sums.size + gradients.size, group * size if c.is_copied else 0)
     for k in range(taps):
         offsets[k] = _offset(c, min(k, c.depth - 1))
-    _fill(totals, 0.0)
-    _fill(part(memory, 0, sums.size + gradients.size + planes.size), out.dtype.type(0.0))
+    fill(totals, 0.0)
+    fill(part(memory, 0, sums.size + gradients.size + planes.size), out.dtype.type(0.0))
     steps, plane = 0, c.rows * c.columns
     for n in range(0, images.shape[0], group):
         count = min(group, images.shape[0] - n)
@@ -322,13 +316,5 @@ def filters_gradient(images: Any, dy: Any, c: Convolution, first: int, scratch: 
 @kernel
 def bias_gradient(dy: Any, c: Convolution, first: int, out: Any) -> None:
     """out = the sums of dy over the images and the pixels, in float64, for the filters from `first` on."""
-    plane = c.rows * c.columns
-    eights = plane // 8 * 8
     for f in range(out.size):
-        total = 0.0
-        for n in range(dy.shape[0]):
-            some = part(dy[n], (first + f) * plane, plane)
-            total += simd.sum_of_eighths(some, eights)
-            for i in range(eights, plane):
-                total += some[i]
-        out[f] = total
+        out[f] = sum_of_channel(dy, first + f, c.rows * c.columns)

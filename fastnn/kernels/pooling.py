@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnn.kernels import simd
 from fastnn.kernels.compile import apart, kernel
+from fastnn.kernels.copies import fill
 from fastnn.kernels.frames import number, size_in, size_out
 from fastnn.kernels.neighbors import added, claimed, larger, load_neighbors, scaled, store_neighbors
 from fastnn.kernels.views import part
@@ -163,13 +164,6 @@ def _span(x: Any, run: _Run) -> Any:
 
 
 @kernel
-def _fill(values: Any, value: Any) -> None:
-    """Set all elements of a vector."""
-    for j in range(values.size):
-        values[j] = value
-
-
-@kernel
 def _raise_to(x: Any, step: int, y: Any) -> None:
     """y = the larger of y and of every step-th x; NaN is the largest."""
     if step == 1:
@@ -190,7 +184,7 @@ def largest_of_windows(x: Any, p: Pooling, y: Any) -> None:
     lowest = y.dtype.type(-math.inf)
     for row in range(p.channels * p.rows):
         channel, i = row // p.rows, row % p.rows
-        _fill(part(y, row * p.columns, p.columns), lowest)
+        fill(part(y, row * p.columns, p.columns), lowest)
         for place in range(p.tall * p.wide):
             run = _run(p, channel, i, place // p.wide, place % p.wide)
             if run.count > 0:
@@ -212,7 +206,7 @@ def _claim(x: Any, step: int, y: Any, rest: Any, dx: Any) -> None:
 def largest_of_windows_backward(dy: Any, x: Any, y: Any, p: Pooling, memory: Any, dx: Any) -> None:
     """dx = the sums of dy over the windows in which an element is the first of the largest; memory (columns,)."""
     rest = part(memory, 0, p.columns)
-    _fill(dx, dx.dtype.type(0.0))
+    fill(dx, dx.dtype.type(0.0))
     for row in range(p.channels * p.rows):
         channel, i = row // p.rows, row % p.rows
         some = part(dy, row * p.columns, p.columns)
@@ -246,7 +240,7 @@ def mean_of_windows(x: Any, p: Pooling, y: Any) -> None:
     for row in range(p.channels * p.rows):
         channel, i = row // p.rows, row % p.rows
         means = part(y, row * p.columns, p.columns)
-        _fill(means, zero)
+        fill(means, zero)
         for place in range(p.tall * p.wide):
             run = _run(p, channel, i, place // p.wide, place % p.wide)
             if run.count > 0:
@@ -270,7 +264,7 @@ def _spread(dy: Any, share: Any, step: int, dx: Any) -> None:
 def mean_of_windows_backward(dy: Any, p: Pooling, dx: Any) -> None:
     """dx = the sums of dy over the windows of an element, divided by their sizes."""
     share = dx.dtype.type(1.0 / (p.tall * p.wide))
-    _fill(dx, dx.dtype.type(0.0))
+    fill(dx, dx.dtype.type(0.0))
     for row in range(p.channels * p.rows):
         channel, i = row // p.rows, row % p.rows
         for place in range(p.tall * p.wide):
