@@ -96,3 +96,21 @@ def test_more_that_is_refused() -> None:
     for call, sentence in calls:
         with pytest.raises((TypeError, ValueError), match="^" + re.escape(sentence)):
             call()
+
+
+def test_a_layer_that_is_thawed_later_is_refused() -> None:
+    """Batch normalization would go on with the statistics that it has learned, as if it were frozen."""
+    trunk = Network([Affine(D, H), fastnn.BatchNorm(trainable=False), Tanh()], rng=0)
+    model = MultiTask(trunk, {"y": Network([Affine(H, 3)], rng=1)})
+    model.step(X, {"y": [0] * N}, fastnn.SGD())
+    trunk.change_layers(1, trainable=True)
+    before = {name: array.copy() for name, array in model.params.items()}
+    calls: list[Any] = [
+        lambda: model.step(X, {"y": [0] * N}, fastnn.SGD()),
+        lambda: model.fit(X, {"y": [0] * N}, epochs=1, progress=False),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"^trunk: .* which takes .* here; leave it out, or pass trainable=False"):
+            call()
+    assert all((array == before[name]).all() for name, array in model.params.items())
+    assert np.isfinite(model.loss(X, {"y": [0] * N}))

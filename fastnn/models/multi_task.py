@@ -11,7 +11,7 @@ from fastnn.errors import TrainingDivergedError
 from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import answers_slips
-from fastnn.models.shared_trunk import TRUNK, Figures, SharedTrunk, Targets, diverged
+from fastnn.models.shared_trunk import TRUNK, Figures, SharedTrunk, Targets, diverged, refuse_differing
 from fastnn.models.sparsity import ActivationPenalty
 from fastnn.network.history import History
 from fastnn.network.network import Network
@@ -52,9 +52,9 @@ class MultiTask:
     -----
     The regularization of a head belongs to its loss, that of the trunk to the total. Networks are trained in place, and
     each keeps its part of the optimizer's state; `trunk.save(path)` and a head's write them. Layers that do something
-    else in training, Dropout and BatchNorm, are refused. Results have the same bits on any number of threads. With one
-    head of weight 1 a step gives the bits of one network with all layers. Source: Caruana, Machine Learning 28 (1997),
-    41-75.
+    else in training, Dropout and BatchNorm that is not frozen, are refused. Results have the same bits on any number of
+    threads. With one head of weight 1 a step gives the bits of one network with all layers. Source: Caruana, Machine
+    Learning 28 (1997), 41-75.
 
     Examples
     --------
@@ -390,10 +390,7 @@ def _check_network(name: str, network: Any) -> None:
     if not isinstance(network, Network):
         remedy = "make one of layers" if name == TRUNK else "make one of layers, or take a penalty such as SparseKL"
         raise TypeError(f"{name}: expected a fastnn.Network, got {checks.shown(network)}; {remedy}")
-    for layer in network.layers:
-        if layer.differs_in_training:
-            came = f"{layer}, which {layer.differs_in_training} here; leave it out"
-            raise ValueError(f"{name}: expected layers that do the same in training and predictions, got {came}")
+    refuse_differing(name, network)
 
 
 def _check_name(name: Any) -> None:

@@ -14,6 +14,7 @@ from fastnn.engine.workspace import NO_ORDER
 from fastnn.errors import TrainingDivergedError
 from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import Array
+from fastnn.layers import TrainedLayer
 from fastnn.models.sparsity import ActivationPenalty
 from fastnn.network.network import Network
 from fastnn.network.passes import Pass
@@ -136,6 +137,8 @@ class SharedTrunk:
     def update(self, x: Samples, targets: dict[str, Targets], optimizer: Optimizer, where: str = "") -> Figures:
         """Update all networks once; return the figures before it. Nothing is changed where the total is not finite."""
         with self.trunk.engine.lock:  # one update at a time, also of several threads
+            for name, net in self.networks():  # change_layers may have thawed one
+                refuse_differing(TRUNK if name == TRUNK else f"heads[{name!r}]", net)
             found = self.measure(x, targets)
             for name, net in self.networks():
                 for one in net.engine.plan.frozen:  # which no norm counts
@@ -171,6 +174,15 @@ class SharedTrunk:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_passes": {}}  # they hold addresses
+
+
+def refuse_differing(name: str, network: Network) -> None:
+    """Refuse a network with a layer that does something else in training than in predictions."""
+    for layer in network.layers:
+        if layer.differs_in_training:
+            remedy = "leave it out, or pass trainable=False" if isinstance(layer, TrainedLayer) else "leave it out"
+            came = f"{layer}, which {layer.differs_in_training} here; {remedy}"
+            raise ValueError(f"{name}: expected layers that do the same in training and predictions, got {came}")
 
 
 def diverged(where: str, losses: Mapping[str, float]) -> TrainingDivergedError:
