@@ -201,9 +201,9 @@ from fastnn.engine import threads
 from fastnn.kernels.compile import ENTRIES
 from fastnn.kernels.units import UNITS
 
-# Of numerical gradients, of models, of plots, of penalties, and of other threads.
+# Of numerical gradients, of models, of plots, of penalties, of arrays of images, and of other threads.
 OTHERS = {"prepare", "perturb", "rows", "evaluate", "perceptron_samples", "line_fit_losses", "penalty", "note_clock"}
-OTHERS |= {"apply_update"}
+OTHERS |= {"apply_update", "conv2d_forward", "conv2d_backward"}
 
 def counts():
     entries = [len(e.signatures) for e in ENTRIES if e.__name__ not in OTHERS]

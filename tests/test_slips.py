@@ -51,6 +51,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], tuple[Any, ...], str, str]] = [
 # Functions called for each batch, or on arrays of any size, raise Python's own error, with both names.
 PLAIN = {
     "fastnn.functional.activations",
+    "fastnn.functional.images",
     "fastnn.functional.layers",
     "fastnn.functional.losses",
     "fastnn.functional.updates",

@@ -122,7 +122,8 @@ def conv2d_backward(
         Gradient of the loss by y.
     x : array (N, C, H, W)
     W : array (F, C, height, width)
-    stride, padding : int
+    stride : int
+    padding : int
         As for `conv2d_forward`.
     need_dx : bool
         False leaves dx out (None is returned): a first layer has no use for it.

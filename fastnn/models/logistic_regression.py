@@ -84,7 +84,9 @@ class LogisticRegression:
             Learning rate, at least 0. Batch descent converges if it is below 2 / (e / 4 + l2), for more than two
             classes below 2 / (e / 2 + l2), e the largest eigenvalue of x^T x / N, x with a column of ones; columns of
             mean 0 and deviation 1 (`fastnn.datasets.Standardize`) help.
-        shuffle, rng, callbacks
+        shuffle : bool
+        rng : int or Generator, optional
+        callbacks : list of Callback
             As for `LinearRegression.fit`.
 
         Returns

@@ -256,7 +256,10 @@ class MultiTask:
             As the trunk takes it.
         t : dict of str to array
             For each head that is a network the targets, as its loss takes them.
-        epochs, batch_size, shuffle, rng, progress, check_finite
+        epochs : int
+        batch_size : int or None
+        shuffle, progress, check_finite : bool
+        rng : int or Generator, optional
             As for `Network.fit`; the same rng gives the same order.
         optimizer : Optimizer, optional
             By default the one of the last update, or SGD(lr=0.1). `clip_norm` bounds the gradient by the parameters of
