@@ -76,3 +76,13 @@ L1: Any = SparseL1  # for an argument that type checkers refuse
 def test_what_is_refused(call: Any, sentence: str) -> None:
     with pytest.raises((TypeError, ValueError), match="^" + re.escape(sentence)):
         call()
+
+
+def test_no_weight_is_no_penalty() -> None:
+    """Also where the divergence is infinite: 0 times infinity would be NaN."""
+    h = np.array([[0.0, 1.0, 0.5], [0.0, 1.0, 0.5]])
+    penalty = SparseKL(0.1, weight=0.0)
+    with np.errstate(all="raise"):
+        assert penalty.loss(h) == 0.0
+        assert (penalty.gradient(h) == 0.0).all()
+    assert SparseKL(0.1, weight=1.0).loss(h) == np.inf

@@ -255,6 +255,10 @@ def test_forms_of_the_same_windows() -> None:
             "kernel_size: expected a number, or a height and a width, got 3 numbers; pass 3 or (3, 3)",
         ),
         (
+            lambda: KINDS[0]((2,)),
+            "kernel_size: expected a number, or a height and a width, got 1 number; pass 3 or (3, 3)",
+        ),
+        (
             lambda: network(MaxPool2d(3), (1, 5, 2), "float32"),
             "layers[0]: expected images of at least 3 x 3 pixels for MaxPool2d(3), got the shape (1, 5, 2); take a "
             "smaller kernel_size, or more padding",

@@ -130,12 +130,16 @@ class SparseKL(ActivationPenalty):
         object.__setattr__(self, "weight", arrays.real("weight", self.weight, minimum=0.0))
 
     def _loss(self, h: Array) -> float:
+        if self.weight == 0.0:  # where the divergence is infinite, too
+            return 0.0
         rate, means = self.rate, _means(h)
         with np.errstate(divide="ignore"):  # infinity at 0 and 1
             units = rate * np.log(rate / means) + (1.0 - rate) * np.log((1.0 - rate) / (1.0 - means))
         return self.weight * float(units.sum())
 
     def _gradient(self, h: Array) -> Array:
+        if self.weight == 0.0:
+            return np.zeros_like(h)
         means = _means(h)
         with np.errstate(divide="ignore"):
             slopes = (1.0 - self.rate) / (1.0 - means) - self.rate / means

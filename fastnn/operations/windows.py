@@ -14,7 +14,7 @@ def _size(given: Any) -> tuple[int, int]:
     sides = given if isinstance(given, tuple | list) else (given, given)
     if len(sides) != 2:
         expected = "kernel_size: expected a number, or a height and a width"
-        raise ValueError(f"{expected}, got {len(sides)} numbers; pass 3 or (3, 3)")
+        raise ValueError(f"{expected}, got {len(sides)} number{'s' * (len(sides) != 1)}; pass 3 or (3, 3)")
     height, width = (arrays.integer("kernel_size", side, 1, MOST) for side in sides)
     return height, width
 
