@@ -314,6 +314,8 @@ class Network(Exchangeable):
     def gradient(self, x: Any, t: Any, *, check_finite: bool = True) -> dict[str, Array]:
         """The gradient of the mean loss by every parameter, by back-propagation; new arrays keyed like `params`.
 
+        As in `loss`, Dropout drops nothing and BatchNorm uses its running statistics.
+
         Examples
         --------
         >>> net = fastnn.Network([fastnn.Affine(2, 1, init="zeros")], loss="mean_squared_error")
