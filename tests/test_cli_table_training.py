@@ -217,6 +217,39 @@ def test_networks_of_images_are_evaluated(capsys: Output) -> None:
     assert printed_json(capsys)["accuracy"] == net.accuracy(x_test.reshape(-1, 1, 8, 8), t_test)
 
 
+@pytest.mark.parametrize("name", ["net.npz", "net.onnx"])
+def test_a_network_that_scales_its_inputs_is_evaluated_on_pixels_as_they_are(name: str, capsys: Output) -> None:
+    (x, t), (x_test, t_test) = fastnn.datasets.load_digits(normalize=False)
+    net = fastnn.Network([fastnn.Affine(64, 10), fastnn.Sigmoid(), fastnn.Affine(10, 10)], rng=0, input_scale=1 / 16)
+    net.fit(x, t, epochs=5, optimizer=fastnn.Adam(), progress=False, rng=0)
+    if name.endswith(".onnx"):
+        pytest.importorskip("onnx")
+        net.to_onnx(name)
+    else:
+        net.save(name)
+    assert main(["evaluate", name, "digits", "--json"]) == 0
+    figures = printed_json(capsys)
+    assert figures["accuracy"] == net.accuracy(x_test, t_test)
+    assert figures["loss"] == pytest.approx(net.loss(x_test, t_test), rel=1e-6)
+
+
+def test_files_like_those_of_mnist_are_scaled_once(capsys: Output) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (30, 28, 28), dtype=np.uint8)
+    labels = rng.integers(0, 10, 30, dtype=np.uint8)
+    pathlib.Path("files").mkdir()
+    for part in ("train", "t10k"):
+        for kind, values in (("images-idx3", images), ("labels-idx1", labels)):
+            header = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">i4").tobytes()
+            pathlib.Path("files", f"{part}-{kind}-ubyte").write_bytes(header + values.tobytes())
+    net = fastnn.Network(
+        [fastnn.Flatten(), fastnn.Affine(784, 10)], rng=0, input_shape=(1, 28, 28), input_scale=1 / 255
+    )
+    net.save("net.npz")
+    assert main(["evaluate", "net.npz", "files", "--json"]) == 0
+    assert printed_json(capsys)["loss"] == pytest.approx(net.loss(images[:, None], labels.astype(np.int64)), rel=1e-6)
+
+
 def test_the_table_of_epochs_keeps_digits_of_large_figures(capsys: Output) -> None:
     numbers().assign(y=lambda data: 5e4 * data["a"]).to_csv("data.csv", index=False)
     options = ["--target", "y", "--epochs", "1", "--metrics", "mean_absolute_error"]

@@ -9,7 +9,9 @@ from fastnn.errors import DatasetError
 
 EXAMPLES = """examples:
   fastnn evaluate flowers.npz others.csv
-  fastnn evaluate digits.npz digits"""
+  fastnn evaluate digits.npz digits
+A network with an input_scale gets the pixels of images as they are, 0 to 255
+(digits: 0 to 16), others get them divided by the brightest one."""
 IMAGES = ("digits", "mnist")
 MOST_IN_MATRIX = 12  # classes whose confusion matrix fits a terminal
 
@@ -61,7 +63,7 @@ def _on_images(network: Any, options: argparse.Namespace) -> int:
     if options.data not in IMAGES and not os.path.isdir(options.data):
         came = f"{options.data}; train on a table, whose columns the network then knows"
         raise DatasetError(f"DATA: expected digits, mnist or a folder for a network of images, got {came}")
-    _, (x, t) = load_images(options.data, network.dtype.name)
+    _, (x, t) = load_images(options.data, network.dtype.name, normalize=network.input_scale == 1.0)
     if x.shape[1] != network.inputs:
         raise DatasetError(f"DATA: expected samples of {network.inputs} inputs, got {x.shape[1]}; pass other data")
     x = x.reshape(len(x), *network.input_shape)

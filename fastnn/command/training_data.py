@@ -55,13 +55,16 @@ def prepare(options: argparse.Namespace, generator: Any) -> Data:
     return _of_images(options, generator)
 
 
-def load_images(name: str, dtype: str) -> "TwoParts":
-    """The training and the test part of digits, MNIST, or a folder of files in its format."""
+def load_images(name: str, dtype: str, normalize: bool = True) -> "TwoParts":
+    """The training and the test part of digits, MNIST, or a folder of files in its format.
+
+    normalize: whether to divide the pixels by the brightest one; a network with an input_scale multiplies them itself.
+    """
     from fastnn import datasets
 
     if name == "digits":
-        return datasets.load_digits(dtype=dtype)
-    return datasets.load_mnist(None if name == "mnist" else name)
+        return datasets.load_digits(normalize=normalize, dtype=dtype)
+    return datasets.load_mnist(None if name == "mnist" else name, normalize=normalize)
 
 
 def _of_images(options: argparse.Namespace, generator: Any) -> Data:
