@@ -245,6 +245,20 @@ def test_gradients_by_depth() -> None:
         plots.gradient_sizes(fastnn.Network([fastnn.Tanh()], "mean_squared_error", input_shape=2), X, X)
 
 
+def test_gradient_check_shows_each_filter_as_a_column() -> None:
+    layers = [fastnn.Conv2d(2, 3, (2, 4)), fastnn.Flatten(), fastnn.Affine(24, 2)]
+    net = fastnn.Network(layers, input_shape=(2, 5, 5), rng=0)
+    x = np.random.default_rng(0).normal(size=(4, 2, 5, 5))
+    found = fastnn.check_gradients(net, x, np.array([0, 1, 1, 0]))
+    axes = plots.gradient_check(found)
+    assert axes[0].get_ylabel() == "W1\n16 rows"
+    assert axes[0].get_xlabel() == "3 columns"
+    shown, error = axes[0].images[0].get_array(), found.errors["W1"]
+    for f in range(3):
+        expected = [max(error[f, c, p, q], 1e-10) for c in range(2) for p in range(2) for q in range(4)]
+        np.testing.assert_array_equal(shown[:, f], expected)
+
+
 def test_gradient_check_tells_no_error_from_a_tiny_one() -> None:
     error = np.array([[0.0, 1e-12], [1e-3, 0.0]])
     (ax,) = plots.gradient_check(GradientReport({}, {"W1": error}, 1e-4))

@@ -241,8 +241,9 @@ def first_layer_weights(
 def gradient_check(report: GradientReport, *, axes: Any = None) -> Array:
     """The relative errors of all entries as heat maps, a panel for each tensor, its rows from top to bottom.
 
-    The rows of W are its inputs, the columns its outputs. If a tensor has more rows or columns than a panel has pixels,
-    each pixel shows the largest of its entries. Entries without any error are gray, apart from tiny ones.
+    The rows of W are its inputs, the columns its outputs; for Conv2d, the elements (C, height, width) of a window and
+    the filters. If a tensor has more rows or columns than a panel has pixels, each pixel shows the largest of its
+    entries. Entries without any error are gray, apart from tiny ones.
 
     Parameters
     ----------
@@ -275,7 +276,7 @@ def gradient_check(report: GradientReport, *, axes: Any = None) -> Array:
 
     drawn = given or panels.new(len(report.errors), 1, TENSOR_SIZE)
     norm = LogNorm(LEAST_ERROR, 1.0, clip=True)
-    for ax, (name, error) in zip(drawn, report.errors.items(), strict=True):
+    for ax, (name, error) in zip(drawn, map(_as_matrix, report.errors.items()), strict=True):
         largest = _largest_of_blocks(np.atleast_2d(error))
         picture = np.ma.masked_array(np.maximum(largest, LEAST_ERROR), largest == 0.0)
         ax.set_facecolor(NO_ERROR)
@@ -291,6 +292,12 @@ def gradient_check(report: GradientReport, *, axes: Any = None) -> Array:
 
 
 # --- helpers --------------------------------------------------------------------------------------------
+
+
+def _as_matrix(named: tuple[str, Array]) -> tuple[str, Array]:
+    """A name with its tensor; filters (F, C, height, width) become columns."""
+    name, values = named
+    return name, values.reshape(len(values), -1).T if values.ndim > 2 else values
 
 
 def _largest_of_blocks(values: Array) -> Array:
