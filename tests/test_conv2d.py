@@ -1,6 +1,7 @@
 """Conv2d: values and gradients, equal bits, files, numerical gradients, and what it refuses."""
 
 import itertools
+import re
 from typing import Any
 
 import numpy as np
@@ -181,6 +182,13 @@ REFUSED: list[Any] = [
     (lambda: Network([Conv2d(1, 3, 3)], input_shape=784), ValueError, "expected images (channels, height, width)"),
     (lambda: Network([Conv2d(3, 3, 3)], input_shape=(1, 8, 8)), ValueError, "take Conv2d(1, 3, 3)"),
     (lambda: Network([Conv2d(1, 3, 9)], input_shape=(1, 8, 8)), ValueError, "at least 9 x 9 pixels"),
+    (lambda: Network([Conv2d(3, 3, 3)], input_shape=(32, 32, 3)), ValueError, "channels come first: pass (3, 32, 32)"),
+    (lambda: Network([Relu(), Conv2d(1, 3, 5)], input_shape=(28, 28, 1)), ValueError, "pass (1, 28, 28), and such"),
+    (
+        lambda: Network([Conv2d(1, 5, 3), Conv2d(6, 3, 3)], input_shape=(1, 8, 8)),  # outputs (5, 6, 6)
+        ValueError,
+        "layers[1]: expected images of 6 channels for Conv2d(6, 3, 3), got the shape (5, 6, 6); take Conv2d(5, 3, 3)",
+    ),
     (lambda: Network([Conv2d(1, 3, 3), Affine(108, 10)], input_shape=(1, 8, 8)), ValueError, "add Flatten()"),
 ]
 
@@ -197,6 +205,37 @@ def test_wrong_images_are_refused() -> None:
     for shape in ((4, 48), (4, 2, 6, 4), (2, 4, 6)):
         with pytest.raises(ValueError, match="x: expected"):
             net.predict(np.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("shape", "remedy"),
+    [
+        ((5, 4, 6), "pass x[:, None]"),
+        ((1, 4, 6), "for a single image pass x[None]"),
+        ((4, 6), "for a single image pass x[None, None]"),
+        ((24,), "for a single image pass x.reshape(1, 1, 4, 6)"),
+        ((5, 24), "pass x.reshape(-1, 1, 4, 6)"),
+        ((5, 4, 6, 1), "channels come first: pass x.transpose(0, 3, 1, 2)"),
+        ((4, 6, 1), "channels come first: for a single image pass x.transpose(2, 0, 1)[None]"),
+        ((5, 3, 4, 6), ""),
+    ],
+)
+def test_images_of_another_form(shape: tuple[int, ...], remedy: str) -> None:
+    """The message says how to write them, and what it says is right."""
+    net = Network([Conv2d(1, 2, 3), Flatten(), Affine(16, 3)], input_shape=(1, 4, 6), rng=0)
+    x = np.zeros(shape, np.float32)
+    end = f"; {remedy}" if remedy else ""
+    calls = (
+        lambda: net.predict(x),
+        lambda: net.fit(x, [0], epochs=1, progress=False),
+        lambda: net.step(x, [0], SGD(0.1)),
+    )
+    for call in calls:
+        with pytest.raises(ValueError, match=rf"^x: expected .* got shape {re.escape(f'{shape}{end}')}$"):
+            call()
+    if remedy:
+        mended = eval(remedy.rpartition("pass ")[2], {"x": x})
+        assert len(net.predict(mended)) == x.size // 24
 
 
 def test_single_steps_of_one_image_and_of_many() -> None:

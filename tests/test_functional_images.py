@@ -50,6 +50,17 @@ X, W, B = np.ones((2, 3, 5, 6), np.float32), np.ones((4, 3, 3, 2), np.float32), 
 DY = np.ones((2, 4, 3, 5), np.float32)
 REFUSED: list[Any] = [
     (lambda: fastnn.conv2d_forward(X[0], W, B), ValueError, "x: expected a float32 array of shape (N, C, H, W)"),
+    (lambda: fastnn.conv2d_forward(X[0], W, B), ValueError, "for a single image pass x[None], for images of one"),
+    (lambda: fastnn.conv2d_forward(X[0], W, B), ValueError, "for images of one channel pass x[:, None]"),
+    (lambda: fastnn.conv2d_forward(X[0, 0], W, B), ValueError, "for a single image pass x[None, None]"),
+    (lambda: fastnn.conv2d_forward(X[:, :1], W[:, 0], B), ValueError, "pass W[:, None]"),
+    (lambda: fastnn.conv2d_forward(X[:, :1], W[0, 0], B), ValueError, "for a single filter pass W[None, None]"),
+    (lambda: fastnn.conv2d_forward(X, W[0], B), ValueError, "for a single filter pass W[None]"),
+    (
+        lambda: fastnn.conv2d_forward(X, np.ones((4, 5, 2, 3), np.float32), B),
+        ValueError,
+        "pass W.transpose(0, 3, 1, 2)",
+    ),
     (lambda: fastnn.conv2d_forward(X, W[:, :2], B), ValueError, "W: expected a float32 array of shape (F, 3, height"),
     (lambda: fastnn.conv2d_forward(X, W, B[:3]), ValueError, "b: expected a float32 array of shape (4,)"),
     (lambda: fastnn.conv2d_forward(X, W.astype(complex), B), TypeError, "W: expected"),

@@ -43,11 +43,20 @@ def shapes_of(layers: Sequence[Layer], input_shape: Shape) -> list[Shape]:
         try:
             shapes.append(layer.shape_of_output(shapes[-1]))
         except ValueError as error:
+            _refuse_channels_last(layer, input_shape, shapes[-1])
             raise ValueError(f"layers[{i}]: {error}") from None
     for shape in shapes:
         if math.prod(shape) > MOST_ELEMENTS:
             raise MemoryError(f"layers: expected tensors that fit into memory, got samples of the shape {shape}")
     return shapes
+
+
+def _refuse_channels_last(layer: Layer, given: Shape, shape: Shape) -> None:
+    """Refuse a network's input shape (height, width, channels), which has reached a convolution as it is."""
+    channels = getattr(layer, "in_channels", 0)
+    if shape == given and len(given) == 3 and given[2] == channels != given[0]:
+        expected = f"input_shape: expected (channels, height, width) for {layer}, got {given}"
+        raise ValueError(f"{expected}; channels come first: pass {(channels, *given[:2])}, and such images") from None
 
 
 def sizes_of(before: Shape, after: Shape) -> list[int]:

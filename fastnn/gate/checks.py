@@ -10,12 +10,14 @@ import itertools
 import math
 import numbers
 from collections.abc import Callable, Collection, Iterator
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
-Shape: TypeAlias = tuple[int | str, ...]  # a number is required; a letter is free, and printed in messages
+from fastnn.gate.shapes import Shape as Shape
+from fastnn.gate.shapes import fits as fits
+from fastnn.gate.shapes import image_remedy
 
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
@@ -196,16 +198,6 @@ def refuse_own_code(name: str, value: Any, kind: type[Any], remedy: str) -> None
             raise TypeError(f"{name}: expected a class that computes what {kind.__name__} does, got {came}; {remedy}")
 
 
-def fits(actual: tuple[int, ...], shape: Shape) -> bool:
-    """Whether an array has the shape required; a letter fits any size."""
-    if len(actual) != len(shape):
-        return False
-    for axis, wanted in enumerate(shape):  # noqa: SIM110 - all() takes twice as long, on every call of the gate
-        if type(wanted) is not str and wanted != actual[axis]:
-            return False
-    return True
-
-
 def check_shape(
     expression: str, actual: tuple[int, ...], shape: Shape | None, expected: str, allow_empty: bool
 ) -> None:
@@ -224,6 +216,8 @@ def shape_remedy(expression: str, actual: tuple[int, ...], shape: Shape) -> str:
     size = math.prod(actual)
     if size == 0:
         return ""
+    if of_images := image_remedy(expression, actual, shape):
+        return of_images
     if fits((1, *actual), shape) and shape[0] in ("N", 1):
         single = f"pass {expression}[None{', :' * len(actual)}]"
         if shape[0] != "N":
