@@ -281,7 +281,12 @@ CLASSES = "expected outputs in one dimension, one for each class, for the loss s
             "layers[1]: expected inputs of the shape (9,) for Affine(9, 3), got (2, 5, 6); add Flatten() before it, "
             "and take Affine(60, 3)",
         ),
-        ([PRelu()], SHAPE, f"layers[0]: {ROW} PRelu(0.25), {AGAIN}"),
+        (
+            [PRelu()],
+            SHAPE,
+            f"layers[0]: {ROW} PRelu(0.25), got the shape (2, 5, 6); take LeakyRelu() for images, or add "
+            "Flatten() before it",
+        ),
         ([Softmax()], SHAPE, f"layers[0]: {ROW} Softmax(), {AGAIN}"),
         (
             [Pool(), Pool(), Pool()],

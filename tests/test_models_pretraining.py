@@ -199,7 +199,17 @@ def layers_of(*between: Any) -> fastnn.Network:
             fastnn.Network([fastnn.Affine(3, 2)], rng=0),
             {},
             ValueError,
-            "net: expected two or more Affine layers, and none that takes images, got 1 Affine layer; ",
+            "net: expected two or more Affine layers, and none that takes images, got 1 Affine layer; "
+            "add a hidden one: fastnn.Network([fastnn.Affine(3, 50), fastnn.Sigmoid(), fastnn.Affine(50, 2)])",
+        ),
+        (
+            fastnn.Network(
+                [fastnn.Conv2d(1, 2, 3), fastnn.Flatten(), fastnn.Affine(2, 2)], input_shape=(1, 3, 3), rng=0
+            ),
+            {},
+            ValueError,
+            "net: expected two or more Affine layers, and none that takes images, got Conv2d(1, 2, 3); "
+            "pre-train a network",
         ),
         (
             layers_of(fastnn.Sigmoid()),

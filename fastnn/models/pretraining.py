@@ -128,7 +128,10 @@ def _coders(net: Network, method: str) -> Iterator[tuple[int, list[int]]]:
     if others or len(affine) < 2:
         came = str(others[0]) if others else f"{len(affine)} Affine layer{'s' * (len(affine) != 1)}"
         expected = "net: expected two or more Affine layers, and none that takes images"
-        raise ValueError(f"{expected}, got {came}; pre-train a network without such layers, and copy its params")
+        example = f"fastnn.Affine({net.inputs}, 50), fastnn.Sigmoid(), fastnn.Affine(50, {net.outputs})"
+        without = "pre-train a network without such layers, and copy its params"
+        remedy = without if others else f"add a hidden one: fastnn.Network([{example}])"
+        raise ValueError(f"{expected}, got {came}; {remedy}")
     begin = 0
     for i, end in itertools.pairwise(affine):
         following = [place for place in range(i + 1, end) if not isinstance(net.layers[place], Dropout | Flatten)]

@@ -203,11 +203,11 @@ class TrainedLayer(Layer):
         return self.outside_training if self.trainable else ""
 
 
-def one_dimension(layer: Layer, shape: Shape) -> Shape:
+def one_dimension(layer: Layer, shape: Shape, remedy: str = "add Flatten() before it") -> Shape:
     """The shape; refused unless it has one dimension, for layers that have no meaning for images yet."""
     if len(shape) > 1:
         expected = f"expected inputs in one dimension for {layer}"
-        raise ValueError(f"{expected}, got the shape {shape}; add Flatten() before it")
+        raise ValueError(f"{expected}, got the shape {shape}; {remedy}")
     return shape
 
 

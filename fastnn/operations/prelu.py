@@ -5,6 +5,7 @@ from typing import Any
 
 from fastnn.kernels.compile import formula
 from fastnn.kernels.vector_math import constant
+from fastnn.operations.base import Shape, one_dimension
 from fastnn.operations.columns import ColumnLayer, units_of_columns
 from fastnn.operations.links import Elements
 
@@ -32,7 +33,7 @@ def _move(value: Any, which: int, step: Any, x: Any, slope: Any, _b: Any, _c: An
 class PRelu(ColumnLayer):
     """y = x where x > 0, else slope x, with a slope for each unit, trained like a weight (He et al., 2015).
 
-    Its parameters are `slope1` (outputs,), `slope2`, ... Regularization leaves them alone.
+    Its parameters are `slope1` (outputs,), `slope2`, ... Regularization leaves them alone. It takes no images.
 
     Parameters
     ----------
@@ -56,3 +57,6 @@ class PRelu(ColumnLayer):
     init_before = "he"
     units = units_of_columns(prelu, _slopes, _move)
     link = Elements(exact_slopes=True)
+
+    def shape_of_output(self, shape: Shape) -> Shape:
+        return one_dimension(self, shape, "take LeakyRelu() for images, or add Flatten() before it")
