@@ -130,6 +130,13 @@ class LinearRegression:
                 callbacks=callbacks,
                 progress=False,
             )
+        except TrainingDivergedError:
+            if network.history is None:
+                raise
+            came = f"NaN or infinity in epoch {network.history.epochs + 1}; the model keeps its last finite weights"
+            remedy = f"lower lr, now {lr:.3g}, or standardize x"
+            raise TrainingDivergedError(f"loss: expected finite numbers, got {came}: {remedy}") from None
+        else:
             if history.epochs > 1 and history.loss[-1] > GROWTH * history.loss[0] > 0.0:
                 came = f"{history.loss[-1]:.3g} after {history.loss[0]:.3g} in the first epoch"
                 raise TrainingDivergedError(f"loss: expected it to fall, got {came}; lower lr, or standardize x")
