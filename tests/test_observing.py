@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from fastnn.engine.perturbation import METHODS
 from fastnn.gradients import evaluation
 from fastnn.observing import attempt, read_only
 from fastnn.observing.engine import CHECKS
+from fastnn.observing.tape import NotUnderstoodError
 from tests.book_style import OwnFormulas, Squared, batch, observe_always, plain_loop, reasons, ways
 
 WIDTHS = (7, 9, 8)
@@ -210,6 +212,14 @@ def test_memory_without_a_buffer_stays_writable(always: None, closed_over: bool)
     np.testing.assert_allclose(found, foreign if closed_over else 2 * foreign, rtol=1e-6)
     assert x.flags.writeable
     assert foreign.flags.writeable
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_an_array_on_a_pickles_memory_is_refused_with_its_remedy(protocol: int) -> None:
+    loaded = pickle.loads(pickle.dumps(np.ones((40, 4)), protocol))
+    with pytest.raises(NotUnderstoodError, match=r"an array \(40, 4\) .*pickle\.load gives; copy it: W = W\.copy\(\)$"):
+        read_only.ReadOnly([np.zeros(3), loaded])
+    read_only.ReadOnly([np.zeros(3), loaded.copy()])
 
 
 def test_read_only_undoes_itself_when_it_is_interrupted() -> None:

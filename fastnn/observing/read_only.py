@@ -25,8 +25,10 @@ class ReadOnly:
 
     def __init__(self, arrays: list[Any]) -> None:
         self.arrays = [array for array in arrays if array.flags.writeable]
-        if not all(_comes_back(array) for array in self.arrays):
-            raise NotUnderstoodError("it reaches an array that cannot be made writable again")
+        for array in self.arrays:
+            if not _comes_back(array):
+                reason = "that could not be made writable again after observation, such as pickle.load gives"
+                raise NotUnderstoodError(f"it reaches an array {array.shape} {reason}; copy it: W = W.copy()")
 
     def __enter__(self) -> None:
         try:
