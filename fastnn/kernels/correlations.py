@@ -15,10 +15,17 @@ from fastnn.kernels.compile import kernel
 from fastnn.kernels.loops import INDEX, Builder, internal_function
 
 TAPS = 4  # weights of each filter that a tile takes at once
+# Bytes of a vector of sums. On processors with narrower registers it lies in several, so that the bits are the same.
+BYTES = 64
 # Filters that it takes at once, in the order in which they are tried: each has TAPS sums in registers, and so many
 # vectors are read beside them.
-HEIGHTS = (6, 4, 2, 1) if processor.REGISTERS == 32 else (2, 1)
+HEIGHTS = (6, 4, 2, 1) if processor.VECTOR_BYTES == BYTES else (1,)
 _LANE = ir.IntType(32)
+
+
+def _vector(context: Any, dtype: types.Type) -> ir.VectorType:
+    """A vector of sums."""
+    return ir.VectorType(context.get_value_type(dtype), 8 * BYTES // dtype.bitwidth)
 
 
 @kernel
@@ -108,7 +115,7 @@ def _lower_correlate(
         x = simd.pointer_to(context, builder, kinds[2][0], x, x_start)
         table = simd.pointer_to(context, builder, kinds[3][0], table, first)
         result = simd.pointer_to(context, builder, kinds[5], args[5], args[6])
-        vector = context.get_value_type(simd.Vector(kinds[1][0].dtype))
+        vector = _vector(context, kinds[1][0].dtype)
         for one in HEIGHTS:
             with builder.if_then(builder.icmp_signed("==", args[0], ir.Constant(INDEX, one))):
                 function = _function(builder.module, vector, one)
@@ -128,7 +135,7 @@ def correlate(height: int, gradients: Any, images: Any, taps: Any, size: Any, su
     """
     (dy, dy_start, dy_row, dy_image), (x, x_start, x_image) = gradients, images
     (table, first), (number, count) = taps, size
-    lanes = simd.lanes(dy)
+    lanes = BYTES // dy.itemsize
     for n in range(number):
         for r in range(height):
             for t in range(TAPS):
@@ -143,7 +150,7 @@ def correlate(height: int, gradients: Any, images: Any, taps: Any, size: Any, su
 
 def _lower_sum_of_lanes(context: Any, array: Any, start: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vector = context.get_value_type(simd.Vector(array.dtype))
+        vector = _vector(context, array.dtype)
         pointer = simd.pointer_to(context, builder, array, args[0], args[1])
         sums = simd.load(builder, pointer, vector, array.dtype.bitwidth // 8)
         while sums.type.count > 1:
@@ -158,7 +165,7 @@ def _lower_sum_of_lanes(context: Any, array: Any, start: Any) -> Any:
 @simd.lowered(_lower_sum_of_lanes)
 def sum_of_lanes(array: Any, start: int) -> Any:
     """The sum of a vector from array[start] on: of pairs, then of pairs of these, and so on."""
-    sums = array[start : start + simd.lanes(array)]
+    sums = array[start : start + BYTES // array.itemsize]
     while sums.size > 1:
         sums = sums[::2] + sums[1::2]
     return sums[0]

@@ -24,14 +24,15 @@ from fastnn.kernels import simd
 from fastnn.kernels.channels import sum_of_channel
 from fastnn.kernels.compile import apart, kernel
 from fastnn.kernels.copies import fill, rest_of
-from fastnn.kernels.correlations import HEIGHTS, TAPS, correlate, height_of, sum_of_lanes
+from fastnn.kernels.correlations import BYTES, TAPS, correlate, height_of, sum_of_lanes
 from fastnn.kernels.matmul import CHAIN, chain_of
 from fastnn.kernels.processor import VECTOR_BYTES
 from fastnn.kernels.tiles import FEW_ROWS, MAX_VECTORS, ROW_VECTORS, panel_by_table
 from fastnn.kernels.views import elements, part, vector_at
 
-# Elements of the gradients that a tile of the filters' gradient reads at once, which the first-level cache keeps.
-AT_ONCE = 4096
+# Places of all images that the filters' gradient takes together: those of the gradients that a tile of 6 filters reads
+# stay in the first-level cache.
+AT_ONCE = 680
 
 
 class Convolution(NamedTuple):
@@ -85,7 +86,7 @@ def scratch_size(c: Convolution, backward: bool) -> int:
     if not backward:
         return _whole(forward)
     taps = -(-c.depth // TAPS) * TAPS
-    of_filters = 2 * taps + 2 * c.filters * c.depth + c.filters * taps * lanes
+    of_filters = 2 * taps + 2 * c.filters * c.depth + c.filters * taps * BYTES // 4
     return _whole(
         max(forward, 2 * c.filters + image + gradients, of_filters + _images_at_once(c) * (image + gradients))
     )
@@ -93,7 +94,7 @@ def scratch_size(c: Convolution, backward: bool) -> int:
 
 def _images_at_once(c: Convolution) -> int:
     """How many images the gradient of the filters takes together."""
-    return max(1, AT_ONCE // (HEIGHTS[0] * c.places))
+    return max(1, AT_ONCE // c.places)
 
 
 _images = kernel(_images_at_once)
@@ -242,7 +243,7 @@ def convolve_backward(dy: Any, filters: Any, c: Convolution, scratch: Any, dx: A
 @kernel
 def _add_sums(sums: Any, height: int, c: Convolution, k: int, totals: Any) -> None:
     """Add the sums of one tile to the totals of `height` filters from weight k on."""
-    lanes = simd.lanes(sums)
+    lanes = BYTES // sums.itemsize
     for r in range(height):
         for t in range(min(TAPS, c.depth - k)):
             totals[r * c.depth + k + t] += sum_of_lanes(sums, (r * TAPS + t) * lanes)
@@ -253,7 +254,7 @@ def _correlate_all(images: Any, gradients: Any, c: Convolution, offsets: Any, co
     """Add to the sums of all tiles the products over the places of `count` images."""
     x, image = images
     dy, filters = gradients
-    lanes, f, at = simd.lanes(sums), 0, 0
+    lanes, f, at = BYTES // sums.itemsize, 0, 0
     while f < filters:
         height = height_of(filters - f)
         for k in range(0, offsets.size, TAPS):
@@ -266,7 +267,7 @@ def _correlate_all(images: Any, gradients: Any, c: Convolution, offsets: Any, co
 @kernel
 def _settle(c: Convolution, filters: int, taps: int, sums: Any, totals: Any) -> None:
     """Add the sums of all tiles to the totals, and begin them anew."""
-    lanes, f, at = simd.lanes(sums), 0, 0
+    lanes, f, at = BYTES // sums.itemsize, 0, 0
     while f < filters:
         height = height_of(filters - f)
         for k in range(0, taps, TAPS):
@@ -282,7 +283,7 @@ def filters_gradient(images: Any, dy: Any, c: Convolution, first: int, scratch: 
 
     An element of a tile's vector is one chain over at most CHAIN steps; the chains are added in float64.
     """
-    filters, taps, group, lanes = out.shape[0], (c.depth + TAPS - 1) // TAPS * TAPS, _images(c), simd.lanes(out)
+    filters, taps, group, lanes = out.shape[0], (c.depth + TAPS - 1) // TAPS * TAPS, _images(c), BYTES // out.itemsize
     size = c.channels * c.planes * c.plane
     offsets = _integers(scratch, 0, taps)
     totals = vector_at(scratch.ctypes.data + 2 * taps * scratch.itemsize, filters * c.depth, 0.0)
