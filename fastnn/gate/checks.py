@@ -234,8 +234,12 @@ def shape_remedy(expression: str, actual: tuple[int, ...], shape: Shape) -> str:
         return f"; pass {expression}.T"
     if len(shape) == 1 and max(actual, default=1) == size and fits((size,), shape):
         return f"; pass {expression}.ravel()"
-    if len(actual) == 2 < len(shape) and fits((actual[1],), (math.prod(map(int, shape[1:])),)):
-        return f"; pass {expression}.reshape(-1, {', '.join(map(str, shape[1:]))})"
+    if len(actual) == 2 < len(shape):
+        sizes, letters = ", ".join(map(str, shape[1:])), [one for one in shape[1:] if isinstance(one, str)]
+        known = math.prod(one for one in shape[1:] if not isinstance(one, str))
+        if letters and actual[1] % known == 0:
+            return f"; pass {expression}.reshape(-1, {sizes}) with your own {' and '.join(letters)}"
+        return f"; pass {expression}.reshape(-1, {sizes})" if actual[1] == known else ""
     if len(shape) == 2 < len(actual):
         flat, columns = f"{expression}.reshape(len({expression}), -1)", size // actual[0]
         if fits((actual[0], columns), shape):
