@@ -19,6 +19,10 @@ CHAINS: dict[str, list[Any]] = {
         fastnn.Conv2d(2, 3, 5), fastnn.BatchNorm(0.8, 1e-3), fastnn.Sigmoid(), fastnn.AvgPool2d(3, 2, padding=1),
         fastnn.Dropout(0.2), fastnn.MaxPool2d((2, 3)), fastnn.Flatten(), fastnn.Affine(6, OUTPUTS),
     ],
+    "dropped": [
+        fastnn.Conv2d(2, 3, 5), fastnn.Relu(), fastnn.Dropout2d(0.25), fastnn.AvgPool2d(4), fastnn.Flatten(),
+        fastnn.Dropout(0.5), fastnn.Affine(12, OUTPUTS),
+    ],
     "scaled": [fastnn.MaxPool2d(3, 2, padding=1), fastnn.Flatten(), fastnn.Affine(84, OUTPUTS)],
 }  # fmt: skip
 
@@ -99,7 +103,7 @@ def test_torch_refused(torch: Any) -> None:
         nn.Conv2d(2, 4, 3, padding=1, padding_mode="circular"), nn.MaxPool2d(3, ceil_mode=True),
         nn.MaxPool2d(3, dilation=2), nn.MaxPool2d(2, stride=(1, 2)), nn.AvgPool2d(3, padding=(1, 0)),
         nn.AvgPool2d(3, padding=1, count_include_pad=False), nn.AvgPool2d(2, divisor_override=3),
-        nn.AdaptiveAvgPool2d(1), nn.ConvTranspose2d(2, 4, 3), nn.Dropout2d(),
+        nn.AdaptiveAvgPool2d(1), nn.ConvTranspose2d(2, 4, 3), nn.Dropout3d(),
     ]  # fmt: skip
     for one in wrong:
         module = nn.Sequential(one, nn.Flatten(), nn.Linear(9, 3))

@@ -226,8 +226,9 @@ class Exchangeable:
 
         It is of the earliest opset that has its operators (15; 20 with Gelu), and in the network's dtype. In float64,
         runtimes may lack an operator, and the numbers of LeakyRelu and Elu are rounded to float32, as ONNX has them.
-        An `input_scale` is a first Mul. Dropout, the loss with its options, the regularization and the notes are kept
-        for `Network.from_onnx`; the optimizer, frozen layers and factors of their learning rates are not.
+        An `input_scale` is a first Mul, Dropout2d a Dropout whose description says so, as ONNX has none. Dropout, the
+        loss with its options, the regularization and the notes are kept for `Network.from_onnx`; the optimizer, frozen
+        layers and factors of their learning rates are not.
 
         Parameters
         ----------

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from fastnn.exchange.onnx_graph import BATCH, OF_ESTIMATORS, Graph, load
-from fastnn.exchange.onnx_writing import OPERATORS, rounding
+from fastnn.exchange.onnx_writing import OPERATORS, WHOLE_CHANNELS, rounding
 from fastnn.exchange.parts import Part, affine, batch_norm, conv2d, plain, refuse, scaling
 from fastnn.layers import (
     AvgPool2d,
     Dropout,
+    Dropout2d,
     Elu,
     Flatten,
     Gelu,
@@ -67,14 +68,16 @@ class _Reader:
     def part(self, node: Any) -> tuple[Part, str]:
         """The part of a node, with the ones before it that belong to it, and the value that it takes."""
         read: dict[str, Callable[..., tuple[Part, str] | None]] = {
-            "Add": self._sum, "BatchNormalization": self._batch_norm, "Cast": self._step, "Dropout": self._dropout,
+            "Add": self._sum, "BatchNormalization": self._batch_norm, "Cast": self._step,
             "AveragePool": self._mean, "Conv": self._convolution, "MaxPool": self._largest,
             "Flatten": self._flatten, "Gemm": self._gemm, "MatMul": self._product, "Mul": self._scaling,
             "PRelu": self._prelu, "Reshape": self._reshape,
         }  # fmt: skip
         names, options = self.graph.inputs(node), self.graph.attributes(node)
         found: tuple[Part, str] | None = None
-        if node.op_type in LAYERS:
+        if node.op_type == "Dropout":
+            found = self._dropout(names, options, Dropout2d if node.doc_string == WHOLE_CHANNELS else Dropout)
+        elif node.op_type in LAYERS:
             found = plain(self._activation(node.op_type, options)), names[0]
         elif node.op_type in read:
             found = read[node.op_type](names, options)
@@ -181,11 +184,11 @@ class _Reader:
         tells_size = sizes[0] == -1 and isinstance(sizes[1], int) and sizes[1] > 0
         return (Part(Flatten(), {}, sizes[1]), names[0]) if tells_size else None
 
-    def _dropout(self, names: list[str], options: dict[str, Any]) -> tuple[Part, str] | None:
+    def _dropout(self, names: list[str], options: dict[str, Any], kind: Any) -> tuple[Part, str] | None:
         names = [*names, "", ""]
         training = names[2] and self.graph.number(names[2]) is not False and self.graph.number(names[2]) != 0
         rate = self.graph.number(names[1]) if names[1] else options.get("ratio", 0.5)
-        return None if training or rate is None else (plain(Dropout(_short(rate))), names[0])
+        return None if training or rate is None else (plain(kind(_short(rate))), names[0])
 
     def _step(self, names: list[str], options: dict[str, Any]) -> tuple[Part, str] | None:
         """A comparison with 0 as numbers."""

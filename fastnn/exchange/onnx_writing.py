@@ -13,6 +13,7 @@ from fastnn.layers import (
     BatchNorm,
     Conv2d,
     Dropout,
+    Dropout2d,
     Elu,
     Flatten,
     Gelu,
@@ -41,6 +42,7 @@ VERSIONS = {OPSET: 8, OPSET_OF_GELU: 9}  # of the format, which came with the op
 # Keys of the metadata; all but the first hold JSON.
 LOSS, LOSS_OPTIONS, REGULARIZATION = "fastnn.loss", "fastnn.loss_options", "fastnn.regularization"
 NOTES = "fastnn.notes"
+WHOLE_CHANNELS = "drops whole channels"  # the description of a Dropout node that was a Dropout2d: ONNX has only one
 
 
 def onnx_model(network: Any) -> Any:
@@ -114,6 +116,8 @@ class _Writer:
             self.node("Flatten", axis=1)
         elif isinstance(layer, Dropout):
             self.node("Dropout", self.constant("rate", layer.rate))
+        elif isinstance(layer, Dropout2d):
+            self.node("Dropout", self.constant("rate", layer.rate), doc_string=WHOLE_CHANNELS)
         elif isinstance(layer, Silu):
             x = self.last
             self.node("Mul", self.node("Sigmoid"), follows=x)
