@@ -16,6 +16,7 @@ from tests import shapes
 from tests.tolerances import assert_close
 
 Conv2d: Any = LAYERS["Conv2d"]  # untyped, as some arguments below are wrong
+MaxPool2d: Any = LAYERS["MaxPool2d"]
 # (channels, height, width), filters, kernel_size, stride, padding: below, at and above the sizes of tiles, with rests.
 SIZES: list[tuple[tuple[int, int, int], int, Any, int, int]] = [
     ((1, 1, 1), 1, 1, 1, 0),
@@ -178,6 +179,19 @@ REFUSED: list[Any] = [
     (lambda: Conv2d(1, 3, 3, stride=0), ValueError, "stride"),
     (lambda: Conv2d(1, 3, 3, padding=-1), ValueError, "padding"),
     (lambda: Conv2d(1, 3, 2.5), TypeError, "kernel_size"),
+    (lambda: Conv2d(1, 6, 5, padding="same"), TypeError, "got 'same'; pass padding=2, which keeps an image's size at"),
+    (lambda: Conv2d(1, 6, 5, padding="VALID"), TypeError, "got 'VALID'; pass padding=0"),
+    (lambda: Conv2d(1, 6, 4, padding="same"), TypeError, "got 'same'; an odd kernel_size, as high as wide, keeps"),
+    (lambda: Conv2d(1, 6, (3, 5), padding="same"), TypeError, "an odd kernel_size, as high as wide"),
+    (lambda: Conv2d(1, 6, 5, "same"), TypeError, "1, got 'same'; it is a padding: pass padding=2, which"),
+    (lambda: Conv2d(1, 6, 5, "valid"), TypeError, "it is a padding: pass padding=0"),
+    (lambda: Conv2d(1, 6, 5, stride=(1, 2)), TypeError, "got (1, 2); one stride serves both axes: pass a single"),
+    (lambda: Conv2d(1, 6, 5, stride=(2, 2)), TypeError, "got (2, 2); one stride serves both axes: pass stride=2"),
+    (lambda: Conv2d(1, 6, 5, padding=[1, 1]), TypeError, "one padding serves both axes: pass padding=1"),
+    (lambda: Conv2d(1, 6, 5, padding=(1, np.ones(3))), TypeError, "one padding serves both axes: pass a single"),
+    (lambda: MaxPool2d(3, padding="same"), TypeError, "pass padding=1"),
+    (lambda: MaxPool2d(2, stride=(2, 2)), TypeError, "pass stride=2"),
+    (lambda: Conv2d(1, 6, 5, stride="1"), TypeError, "stride: expected an integer of at least 1 and of at most"),
     (lambda: Network([Conv2d(1, 3, 3)]), ValueError, "input_shape"),
     (lambda: Network([Conv2d(1, 3, 3)], input_shape=784), ValueError, "expected images (channels, height, width)"),
     (lambda: Network([Conv2d(3, 3, 3)], input_shape=(1, 8, 8)), ValueError, "take Conv2d(1, 3, 3)"),

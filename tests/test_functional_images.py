@@ -73,6 +73,8 @@ REFUSED: list[Any] = [
     (lambda: fastnn.conv2d_forward(X, W, B, stride=0), ValueError, "stride: expected an integer of at least 1"),
     (lambda: fastnn.conv2d_forward(X, W, B, stride=1.0), TypeError, "stride: expected an integer"),  # type: ignore[arg-type]
     (lambda: fastnn.conv2d_forward(X, W, B, padding=-1), ValueError, "padding: expected an integer of at least 0"),
+    (lambda: fastnn.conv2d_forward(X, W, B, padding="same"), TypeError, "pass padding=(height - 1) // 2 for filters"),  # type: ignore[arg-type]
+    (lambda: fastnn.conv2d_forward(X, W, B, stride=(2, 2)), TypeError, "pass stride=2"),  # type: ignore[arg-type]
     (lambda: fastnn.conv2d_forward(X[:, :, :2], W, B), ValueError, "x: expected images of at least 3 x 2 pixels"),
     (lambda: fastnn.conv2d_forward(X, W, B, out=np.empty((2, 4, 3, 4), np.float32)), ValueError, "out: expected"),
     (lambda: fastnn.conv2d_backward(DY[:, :, :2], X, W), ValueError, "dy: expected a float32 array of shape (2, 4, 3"),

@@ -10,7 +10,7 @@ from fastnn.engine.interpreters import on_images
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
 from fastnn.kernels.filters import Convolution, scratch_size, sizes_of
-from fastnn.operations.windows import MOST
+from fastnn.operations.windows import check_padding, check_stride
 
 
 class _Operands(NamedTuple):
@@ -36,7 +36,7 @@ class _Operands(NamedTuple):
 
 def _checked(x: Any, W: Any, stride: Any, padding: Any) -> _Operands:
     """The operands; refuses what no window fits into."""
-    stride, padding = arrays.integer("stride", stride, 1, MOST), arrays.integer("padding", padding, 0, MOST)
+    stride, padding = check_stride(stride), check_padding(padding)
     x = arrays.floats("x", x, ("N", "C", "H", "W"), dtype=arrays.shared_dtype(x, W))
     W = arrays.floats("W", W, ("F", x.shape[1], "height", "width"), dtype=x.dtype)
     least = [size - 2 * padding for size in W.shape[2:]]

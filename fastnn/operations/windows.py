@@ -1,12 +1,13 @@
 """Windows that slide over images (C, H, W): their sizes, and how many there are."""
 
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
-from fastnn.gate import arrays
+from fastnn.gate import arrays, checks
 from fastnn.operations.base import Layer, Shape
 
 MOST = 2**20  # elements along one side
+PADDINGS = ("same", "valid")  # other libraries' names
 
 
 def _size(given: Any) -> tuple[int, int]:
@@ -17,6 +18,47 @@ def _size(given: Any) -> tuple[int, int]:
         raise ValueError(f"{expected}, got {len(sides)} number{'s' * (len(sides) != 1)}; pass 3 or (3, 3)")
     height, width = (arrays.integer("kernel_size", side, 1, MOST) for side in sides)
     return height, width
+
+
+def check_stride(given: Any, size: tuple[int, int] | None = None) -> int:
+    """The step from one window to the next; size: that of the windows, if it is known."""
+    if isinstance(given, str) and given.lower() in PADDINGS:
+        _refuse("stride", 1, repr(given), f"it is a padding: {_named_padding(given, size)}")
+    _refuse_pair("stride", given, 1)
+    return arrays.integer("stride", given, 1, MOST)
+
+
+def check_padding(given: Any, size: tuple[int, int] | None = None) -> int:
+    """The rows and columns around an image; size: as for `check_stride`."""
+    if isinstance(given, str) and given.lower() in PADDINGS:
+        _refuse("padding", 0, repr(given), _named_padding(given, size))
+    _refuse_pair("padding", given, 0)
+    return arrays.integer("padding", given, 0, MOST)
+
+
+def _refuse_pair(name: str, given: Any, least: int) -> None:
+    """Refuse a number for each axis."""
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        return
+    came = ", ".join(map(checks.shown, given))
+    same = all(isinstance(one, int) for one in given) and given[0] == given[1]
+    remedy = f"pass {name}={given[0]}" if same else "pass a single number"
+    _refuse(name, least, f"({came})", f"one {name} serves both axes: {remedy}")
+
+
+def _refuse(name: str, least: int, came: str, remedy: str) -> NoReturn:
+    raise TypeError(f"{name}: expected an integer of at least {least}, got {came}; {remedy}")
+
+
+def _named_padding(name: str, size: tuple[int, int] | None) -> str:
+    """What to do for a padding of other libraries: "valid", none, or "same", outputs of the image's size."""
+    if name.lower() == "valid":
+        return "pass padding=0"
+    if size is None:
+        return "pass padding=(height - 1) // 2 for filters of odd height and as wide"
+    if size[0] == size[1] and size[0] % 2 == 1:
+        return f"pass padding={(size[0] - 1) // 2}, which keeps an image's size at stride 1"
+    return "an odd kernel_size, as high as wide, keeps an image's size by padding=(kernel_size - 1) // 2"
 
 
 class Window(NamedTuple):
@@ -30,7 +72,7 @@ class Window(NamedTuple):
     def checked(cls, kernel_size: Any, stride: Any, padding: Any) -> "Window":
         """A window with numbers as users give them."""
         size = _size(kernel_size)
-        return cls(size, arrays.integer("stride", stride, 1, MOST), arrays.integer("padding", padding, 0, MOST))
+        return cls(size, check_stride(stride, size), check_padding(padding, size))
 
     @property
     def steps(self) -> tuple[int, int]:
