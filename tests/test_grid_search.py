@@ -82,6 +82,16 @@ def test_a_value_that_diverges_loses() -> None:
         fastnn.grid_search(ridge_network, [1e6], x, t, 3, rng=0, standardize=True, epochs=100, **fit)
 
 
+@pytest.mark.parametrize("values", [[1], [1, 2]])
+def test_one_network_for_all_is_refused_by_the_arguments_own_name(values: list[int]) -> None:
+    net = tanh_network(3, np.random.default_rng(0))
+    came = (
+        "got the same one again; it may have learned from samples that it must not see: pass one such as lambda width, "
+    )
+    with pytest.raises(ValueError, match=f"^make_network: expected a new network at each call, {came}rng: "):
+        fastnn.grid_search(lambda _, rng: net, values, shapes.numbers(1, 12, 5), np.arange(12) % 3, epochs=1)
+
+
 def test_texts() -> None:
     loss = np.array([[1.0, 3.0], [0.5, 0.5]])
     search = GridSearch((0.001, "a"), loss, np.full((2, 2), np.nan))
@@ -102,7 +112,7 @@ def test_texts() -> None:
         ({"values": 0.1}, "values: expected a list of values to try, got 0.1; pass one such as [0.0, 0.01, 0.1]"),
         ({"values": "abc"}, "values: expected a list of values to try, got 'abc'"),
         ({"make_network": lambda rng: None}, "make_network: expected a function that takes a value and a numpy Gener"),
-        ({"make_network": lambda value, rng: None}, "network_factory: expected a function that returns a network"),
+        ({"make_network": lambda value, rng: None}, "make_network: expected a function that returns a network"),
         ({"folds": 1}, "folds: expected an integer of at least 2, got 1"),
         ({"folds": "five"}, "folds: expected a number or pairs"),
         ({"cv": 3}, "grid_search: expected options of Network.fit ("),

@@ -40,14 +40,18 @@ REMEDIES = {
 class Factory:
     """Makes networks by a user's function; refuses anything but a new network like the earlier ones.
 
-    is_standardized: whether they get standardized inputs, which a network must not scale again.
+    is_standardized: whether they get standardized inputs, which a network must not scale again. name, example: of the
+    argument, for errors.
     """
 
-    def __init__(self, function: Any, is_standardized: bool = False) -> None:
+    def __init__(
+        self, function: Any, is_standardized: bool = False, name: str = "network_factory", example: str = EXAMPLE
+    ) -> None:
+        self.name, self.example = name, example
         if not checks.can_be_called(function, 1):
-            expected = "network_factory: expected a function that takes a numpy Generator and returns a new network"
+            expected = f"{self.name}: expected a function that takes a numpy Generator and returns a new network"
             came = "a function that takes no argument" if checks.can_be_called(function, 0) else checks.headed(function)
-            raise TypeError(f"{expected}, got {came}; {EXAMPLE}")
+            raise TypeError(f"{expected}, got {came}; {self.example}")
         self.function, self.is_standardized = function, is_standardized
         self.made: weakref.WeakSet[Network] = weakref.WeakSet()
         self.kind: tuple[Any, ...] | None = None
@@ -56,16 +60,16 @@ class Factory:
         """A new network whose weights this generator draws."""
         network = self.function(generator)
         if not isinstance(network, Network):
-            expected = "network_factory: expected a function that returns a network"
-            raise TypeError(f"{expected}, got {checks.shown(network)}; {EXAMPLE}")
+            expected = f"{self.name}: expected a function that returns a network"
+            raise TypeError(f"{expected}, got {checks.shown(network)}; {self.example}")
         if network in self.made or network.history is not None or network.engine.state_owner is not None:
             came = "the same one again" if network in self.made else "one that was trained before"
             reason = "it may have learned from samples that it must not see"
-            raise ValueError(f"network_factory: expected a new network at each call, got {came}; {reason}: {EXAMPLE}")
+            raise ValueError(f"{self.name}: expected a new network at each call, got {came}; {reason}: {self.example}")
         if self.is_standardized and not network.engine.input_scale.is_one:
             came = f"{network.input_scale}, which would scale standardized columns again"
             remedy = "leave out either standardize or input_scale"
-            raise ValueError(f"network_factory: expected networks with the input_scale 1.0, got {came}; {remedy}")
+            raise ValueError(f"{self.name}: expected networks with the input_scale 1.0, got {came}; {remedy}")
         shapes = network.input_shape, network.output_shape
         kind = (
             *(shape[0] if len(shape) == 1 else shape for shape in shapes),
@@ -76,7 +80,7 @@ class Factory:
         )
         if self.kind not in (None, kind):
             same = "the same inputs, outputs, loss, regularization, dtype and input_scale"
-            expected = f"network_factory: expected networks of {same}, {self.kind}"
+            expected = f"{self.name}: expected networks of {same}, {self.kind}"
             raise ValueError(f"{expected}, got {kind}; let only their hidden layers differ")
         self.made.add(network)
         self.kind = kind

@@ -185,7 +185,9 @@ def cross_validate(
         Task(generator.spawn(1)[0], *train, test)
         for train, test in (_standardized(*pair) if standardize else pair for pair in parts)
     )
-    measured = train_several(Factory(network_factory, standardize), tasks, measure, options, workers, parallel)
+    known = isinstance(network_factory, Factory)  # grid_search names its own argument in errors
+    factory = network_factory if known else Factory(network_factory, standardize)
+    measured = train_several(factory, tasks, measure, options, workers, parallel)
     if not measured:
         raise ValueError("folds: expected at least one, got none; note that an iterator can be used only once")
     losses, accuracies, histories = zip(*measured, strict=True)

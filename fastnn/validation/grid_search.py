@@ -13,7 +13,7 @@ from fastnn.datasets.splits import TwoParts
 from fastnn.errors import TrainingDivergedError
 from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import Array
-from fastnn.network.factories import check_fit_options
+from fastnn.network.factories import Factory, check_fit_options
 from fastnn.network.network import Network
 from fastnn.validation.cross_validation import CrossValidation, cross_validate
 
@@ -182,7 +182,8 @@ def grid_search(
     for value in tried:
         try:
             same = copy.deepcopy(generator)
-            found.append(cross_validate(functools.partial(make_network, value), x, t, folds, rng=same, **options))
+            factory = Factory(functools.partial(make_network, value), standardize, "make_network", EXAMPLE)
+            found.append(cross_validate(factory, x, t, folds, rng=same, **options))
         except TrainingDivergedError as error:
             found.append(None)
             last = error
