@@ -221,3 +221,15 @@ def test_a_checkpoint_with_any_byte_changed_is_read_as_it_was_or_not_at_all(chec
         except fastnn.ModelFileError:
             failures += 1
     assert failures > len(content) // 10
+
+
+def test_other_images_are_told_by_the_shape_in_which_they_came(path: pathlib.Path) -> None:
+    x, t = shapes.numbers(3, 12, 18, dtype=np.float32).reshape(12, 2, 3, 3), np.arange(12) % 2
+    layers = [fastnn.Conv2d(2, 1, 3), fastnn.Flatten(), Affine(1, 2)]
+    own: dict[str, Any] = {"epochs": 2, "rng": 0, "progress": False}
+    Network(layers, input_shape=(2, 3, 3), rng=0).fit(x, t, validation_data=(x, t), callbacks=[Checkpoint(path)], **own)
+    again, shape = Network(layers, input_shape=(2, 3, 3), rng=0), re.escape("an array (12, 2, 3, 3) with the checksum")
+    for name, changed in (("x", {"x": x + 1}), ("validation_data", {"validation_data": (x + 1, t)})):
+        given: dict[str, Any] = {"x": x, "t": t, "validation_data": (x, t), **changed}
+        with pytest.raises(ValueError, match=f"^{name}: expected {shape} .*, got {shape}"):
+            again.fit(**given, resume=path, **own)

@@ -1,5 +1,6 @@
 """All that decides how a run goes on, as a tree of plain values; and the run put back into it, after every check."""
 
+import math
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -157,7 +158,15 @@ def refuse_other_settings(path: str, tree: Mapping[str, Any], run: "Run") -> Non
             if name in DATA and isinstance(before, int) and seed not in (None, before):
                 name, wanted, came = "rng", checks.shown(before), str(seed)
             remedy = f"pass the same, or train its weights anew: fastnn.load({path!r}), and fit without resume"
+            if name in ("x", "validation_data"):
+                wanted, came = (_of_samples(text, run.network.input_shape) for text in (wanted, came))
             raise ValueError(f"{name}: expected {wanted}, as in the run of {path}, got {came}; {remedy}")
+
+
+def _of_samples(text: str, shape: tuple[int, ...]) -> str:
+    """The description of rows, with the shape in which images came."""
+    rows, images = (f", {', '.join(map(str, sizes))}) with" for sizes in ((math.prod(shape),), shape))
+    return text.replace(rows, images)
 
 
 def go_on(run: "Run", path: str, tree: Mapping[str, Any], snapshot: Snapshot) -> None:
