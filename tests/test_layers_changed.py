@@ -102,3 +102,22 @@ def test_pytorch_and_back() -> None:
     partly = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU())
     partly[0].bias.requires_grad_(False)
     assert Network.from_torch(partly).layers[0] == Affine(2, 3)
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_a_step_of_a_network_that_is_wholly_frozen_is_refused(first: int) -> None:
+    """At once, and after steps that have prepared the next one."""
+    net, optimizer = fastnn.Network([Affine(4, 3), Tanh(), Affine(3, 2)], rng=0), fastnn.SGD(0.1)
+    x, t = np.ones((2, 4), np.float32), np.array([0, 1])
+    for _ in range(first):
+        net.step(x, t, optimizer)
+    net.change_layers(trainable=False)
+    for _ in range(2):
+        with pytest.raises(
+            ValueError, match=r"^network: expected a layer that is trained, got trainable=False of all; "
+        ):
+            net.step(x, t, optimizer)
+    net.change_layers(-1, trainable=True)
+    before = net.params["W2"].copy()
+    net.step(x, t, optimizer)
+    assert not np.array_equal(before, net.params["W2"])

@@ -27,10 +27,10 @@ from fastnn.gate.names import DifferenceMethod, LossName, Step
 from fastnn.gate.slips import answers_slips
 from fastnn.layers import Layer
 from fastnn.losses import Loss, check_outputs
-from fastnn.network import layer_options, passes, training
+from fastnn.network import layer_options, passes, requests, training
 from fastnn.network.history import History
 from fastnn.operations.base import Shape
-from fastnn.optimizers import Optimizer, check_optimizer
+from fastnn.optimizers import Optimizer
 from fastnn.system import html
 
 
@@ -412,7 +412,7 @@ class Network(Exchangeable):
         Raises
         ------
         ValueError
-            Also for a batch of one row with BatchNorm, which would turn it into 0.
+            Also for a batch of one row with BatchNorm, which would turn it into 0, and if all layers are frozen.
         TrainingDivergedError
             If the loss is not finite; the parameters are left as they were.
 
@@ -427,7 +427,7 @@ class Network(Exchangeable):
         0.0
         """
         loss = at_once.step(self._engine, x, t, optimizer) if check_finite is True else None
-        return self._train_batch(x, t, check_optimizer(optimizer), check_finite)[0] if loss is None else loss
+        return self._train_batch(x, t, requests.checked(self, optimizer), check_finite)[0] if loss is None else loss
 
     fit = answers_slips(training.fit)
     change_layers = layer_options.change_layers

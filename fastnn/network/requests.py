@@ -19,7 +19,7 @@ from fastnn.network.callbacks import Callback
 from fastnn.network.history import History
 from fastnn.network.metrics import Metric, metrics_of
 from fastnn.network.sources import Batches, Rows, RowsOfFile, Source, is_in_file, rows_in_file
-from fastnn.optimizers import OPTIMIZERS, SGD, Optimizer
+from fastnn.optimizers import OPTIMIZERS, SGD, Optimizer, check_optimizer
 
 if TYPE_CHECKING:
     from fastnn.network.network import Network
@@ -145,6 +145,12 @@ def refuse_frozen(network: "Network") -> None:
     if tensors and all(one.factor == 0.0 for one in tensors):
         expected = "network: expected a layer that is trained, got trainable=False of all"
         raise ValueError(f"{expected}; call network.change_layers(-1, trainable=True), or without a place for all")
+
+
+def checked(network: "Network", optimizer: Any) -> Optimizer:
+    """The optimizer of a step, checked; refused for a network in which nothing moves."""
+    refuse_frozen(network)
+    return check_optimizer(optimizer)
 
 
 def is_numerical(gradient: str, network: "Network", weights: Array) -> bool:
