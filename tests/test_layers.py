@@ -54,6 +54,25 @@ DESCRIPTIONS: list[Layer | Optimizer] = [
 ]
 
 
+def test_layers_say_what_was_given_and_options_of_training_last() -> None:
+    layers: dict[str, Layer] = {
+        "Conv2d(1, 6, 3)": fastnn.Conv2d(1, 6, 3),
+        "Conv2d(1, 6, (3, 2), stride=2, padding=1, init=0.5, trainable=False)": fastnn.Conv2d(
+            1, 6, (3, 2), trainable=False, padding=1, stride=2, init=0.5
+        ),
+        "Affine(3, 4)": Affine(3, 4),
+        "Affine(3, 4, 'he', trainable=False, learning_rate_factor=0.5)": Affine(
+            3, 4, "he", learning_rate_factor=0.5, trainable=False
+        ),
+        "PRelu(0.25, trainable=False)": fastnn.PRelu(trainable=False),
+        "MaxPool2d(2, padding=1)": MaxPool2d(2, padding=1),
+        "Relu()": Relu(),
+    }
+    for text, layer in layers.items():
+        assert str(layer) == repr(layer) == text
+    assert repr(list(layers.values())) == f"[{', '.join(layers)}]"
+
+
 @pytest.mark.parametrize("description", DESCRIPTIONS, ids=repr)
 def test_descriptions_are_plain_values(description: Layer | Optimizer) -> None:
     names = {name: getattr(fastnn, name) for name in dir(fastnn)}

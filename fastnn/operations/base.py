@@ -104,6 +104,14 @@ class Layer:
     init_before: ClassVar[str] = "xavier"  # the initialization of weights before it; "": decided by the next layer
     outside_training: ClassVar[str] = ""  # the part of the input that it leaves out there, if any
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__repr__" not in vars(cls):
+            cls.__repr__ = Layer.__repr__  # type: ignore[method-assign]  # dataclass would write one with all defaults
+
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         own = [(field, getattr(self, field.name)) for field in fields(self)]
         given = [repr(value) for field, value in own if not field.kw_only and value is not None]

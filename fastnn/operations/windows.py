@@ -109,7 +109,10 @@ class WindowLayer(Layer):
     takes_images = True
 
     def __str__(self) -> str:
-        values = [(one, getattr(self, one.name)) for one in fields(self)]
+        own = sorted(
+            fields(self), key=lambda one: one.kw_only is True
+        )  # options of training, which a base class has, last
+        values = [(one, getattr(self, one.name)) for one in own]
         given = [repr(value) for one, value in values if one.default is MISSING]
         given += [f"{one.name}={value!r}" for one, value in values if one.default not in (MISSING, value)]
         return f"{type(self).__name__}({', '.join(given)})"
