@@ -322,7 +322,7 @@ def test_samples_of_other_shapes() -> None:
     expected = "x: expected a float64 array of shape (N, 2, 5, 6), got shape"
     wrong = (
         (images().reshape(N, 60), "(9, 60); pass x.reshape(-1, 2, 5, 6)"),
-        (images()[0], "(2, 5, 6); for a single sample pass x[None, :, :, :]"),
+        (images()[0], "(2, 5, 6); for a single image pass x[None]"),
         (images()[:, :1], "(9, 1, 5, 6)"),
     )
     for call, (x, came) in itertools.product(calls, wrong):

@@ -277,7 +277,7 @@ def _products_between(fences: list[Fenced], at_end: bool, x: Array, W: Array, b:
 
 def operations_between_fences(dtype: FloatType) -> int:
     """Do the same for the public operations that are no products; return their number."""
-    fences = [Fenced(2**16) for _ in range(4)]
+    fences = [Fenced(2**16) for _ in range(6)]
     count = 0
     for label, make in PROBLEMS.items():
         if label.startswith("affine"):
@@ -297,7 +297,9 @@ def _solve_between(fences: list[Fenced], problem: Problem, at_end: bool, dtype: 
     fenced = problem._replace(arrays={name: fence.place(array, at_end) for fence, (name, array) in placed})
     if problem.updated:
         return fenced.solve(fastnn)
-    return fenced.solve(fastnn, out=fences[3].place(np.full(problem.results[0], np.nan, dtype), at_end))
+    free = fences[len(problem.arrays) :]
+    out = [fence.place(np.full(size, np.nan, dtype), at_end) for fence, size in zip(free, problem.results, strict=False)]
+    return fenced.solve(fastnn, out=problem.as_out(out))
 
 
 @needs_mprotect
