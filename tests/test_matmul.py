@@ -298,7 +298,9 @@ def _solve_between(fences: list[Fenced], problem: Problem, at_end: bool, dtype: 
     if problem.updated:
         return fenced.solve(fastnn)
     free = fences[len(problem.arrays) :]
-    out = [fence.place(np.full(size, np.nan, dtype), at_end) for fence, size in zip(free, problem.results, strict=False)]
+    out = [
+        fence.place(np.full(size, np.nan, dtype), at_end) for fence, size in zip(free, problem.results, strict=False)
+    ]
     return fenced.solve(fastnn, out=problem.as_out(out))
 
 

@@ -12,9 +12,11 @@ import pytest
 import fastnn
 from fastnn import SGD, Adam, AdamW, Network, datasets
 from fastnn.gate import slips
+from fastnn.layers import LAYERS
 from tests.test_every_gate import EXAMPLES, INSTANCES, WALK, arguments_of
 from tests.test_training import T, X, small_network
 
+CONV2D = LAYERS["Conv2d"]
 ARGUMENTS: list[tuple[Callable[..., Any], tuple[Any, ...], str, str]] = [
     (SGD, (), "learning_rate", "pass lr"),
     (Adam, (), "betas", "pass beta1 and beta2"),
@@ -39,7 +41,29 @@ ARGUMENTS: list[tuple[Callable[..., Any], tuple[Any, ...], str, str]] = [
     (fastnn.Dropout, (), "p", "pass rate"),
     (fastnn.EarlyStopping, (), "restore_best_weights", "leave it out, as the best epoch is put back in any case"),
     (fastnn.LeakyRelu, (), "negative_slope", "pass slope"),
-    (fastnn.models.LogisticRegression, (), "C", "pass l2"),
+    (fastnn.models.LogisticRegression, (), "C", "pass l2 = 1 / (N C) for N samples"),
+    (fastnn.models.LogisticRegression, (), "penalty", "pass l2, the weight of the penalty sum W^2 / 2"),
+    (fastnn.models.LogisticRegression, (), "lr", "fit takes it: fit(..., lr=0.1)"),
+    (fastnn.models.LinearRegression, (), "lambda_", "pass l2"),
+    (fastnn.models.LinearRegression, (), "alpha", "pass l2; the alpha of scikit-learn's Ridge is N l2 for N samples"),
+    (fastnn.models.RestrictedBoltzmannMachine, (64, 10), "learning_rate", "fit takes it: fit(..., lr=0.1)"),
+    (CONV2D, (1,), "filters", "pass out_channels"),
+    (CONV2D, (1,), "filter_num", "pass out_channels"),
+    (CONV2D, (1, 6), "filter_size", "pass kernel_size"),
+    (CONV2D, (1, 6, 3), "pad", "pass padding"),
+    (CONV2D, (1, 6, 3), "input_shape", slips.SHAPE),
+    (CONV2D, (1, 6, 3), "activation", slips.NEXT),
+    (CONV2D, (1, 6, 3), "requires_grad", "pass trainable=False to freeze"),
+    (LAYERS["MaxPool2d"], (), "pool_h", "pass kernel_size, a number or (height, width)"),
+    (LAYERS["MaxPool2d"], (), "pool_size", "pass kernel_size"),
+    (fastnn.Affine, (3, 4), "activation", slips.NEXT),
+    (fastnn.Affine, (3, 4), "requires_grad", "pass trainable=False to freeze"),
+    (small_network().change_layers, (0,), "freeze", "pass trainable=False to freeze"),
+    (SGD, (0.1,), "momentum", "take fastnn.Momentum(lr=0.1, momentum=0.9)"),
+    (SGD, (0.1,), "nesterov", "take fastnn.Nesterov(lr=0.1, momentum=0.9)"),
+    (SGD, (0.1,), "weight_decay", "pass regularization=fastnn.Regularization(l2=1e-4) to Network"),
+    (Adam, (0.1,), "weight_decay", "take fastnn.AdamW(weight_decay=0.01)"),
+    (Adam, (0.1,), "momentum", "pass beta1"),
     (fastnn.models.Perceptron, (), "eta0", "pass lr"),
     (fastnn.check_gradients, (), "eps", "pass h"),
     (fastnn.confusion_matrix, (T,), "y_pred", "pass predicted"),

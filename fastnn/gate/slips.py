@@ -14,10 +14,13 @@ from fastnn.gate import checks
 Callee = TypeVar("Callee", bound=Callable[..., Any])
 
 RATE = "pass optimizer=fastnn.SGD(lr=0.1) or another optimizer"
+FITTED = dict.fromkeys(("l2", "visible"), "fit takes it: fit(..., lr=0.1)")
+NEXT = "add it as the next layer, such as fastnn.Relu()"
+SHAPE = "pass it to Network, as in Network(layers, input_shape=(1, 28, 28))"
 PART = "divide the samples by fastnn.datasets.train_test_split, and pass validation_data=(x, t)"
 # For each foreign name: our arguments.
 _OURS = {
-    "C": "l2", "T_max": "epochs", "X": "x", "alpha": "lr slope l2", "beta": "delta", "clipnorm": "clip_norm",
+    "T_max": "epochs", "X": "x", "alpha": "lr slope", "beta": "delta", "clipnorm": "clip_norm",
     "clipvalue": "clip_value", "cv": "folds", "decay_rate": "decay", "delta": "offset", "dropout_ratio": "rate",
     "dropout_ration": "rate", "every_n_epochs": "every", "lam": "l2", "every_n_train_steps": "every_batches",
     "filename": "path", "filepath": "path", "train_time_interval": "every_seconds",
@@ -25,7 +28,8 @@ _OURS = {
     "hidden_size": "outputs inputs", "in_features": "inputs", "input_size": "inputs", "iterations": "step_num epochs",
     "iters_num": "step_num epochs", "max_epoch": "epochs", "mini_batch_size": "batch_size", "output_size": "outputs",
     "t_train": "t", "weight_decay_lambda": "regularization", "weight_init_std": "init", "x_train": "x",
-    "kernel_initializer": "init",
+    "kernel_initializer": "init", "filters": "out_channels", "filter_num": "out_channels", "lamda": "l2",
+    "num_filters": "out_channels", "filter_size": "kernel_size", "lambda_": "l2", "reg": "l2", "reg_lambda": "l2",
     "max_iter": "epochs step_num", "n_epochs": "epochs", "n_estimators": "n", "n_init": "n",
     "n_iter": "epochs step_num",
     "n_splits": "folds", "negative_slope": "slope", "num_classes": "classes", "num_epochs": "epochs",
@@ -37,19 +41,40 @@ _OURS = {
 # For each foreign name: our argument, and what to do where the callee has it.
 SLIPS: dict[str, dict[str, str]] = {
     **{name: {one: f"pass {one}" for one in ours.split()} for name, ours in _OURS.items()},
+    "C": {"l2": "pass l2 = 1 / (N C) for N samples"},
+    **{key: {"inputs": NEXT, "in_channels": NEXT} for key in ("activation", "act")},
+    "alpha": {
+        **{one: f"pass {one}" for one in ("lr", "slope")},
+        "l2": "pass l2; the alpha of scikit-learn's Ridge is N l2 for N samples",
+    },
     "base_lr": {"lr": "pass lr", "optimizer": RATE},
     "betas": {"beta1": "pass beta1 and beta2"},
     "ckpt_path": {"resume": "pass resume=path, and a fastnn.Checkpoint in callbacks"},
     "eta": {"lr": "pass lr", "optimizer": RATE, "rates": "pass rates"},
     "eta0": {"lr": "pass lr", "optimizer": RATE},
-    "learning_rate": {"lr": "pass lr", "optimizer": RATE, "rates": "pass rates"},
+    **{key: {"trainable": "pass trainable=False to freeze"} for key in ("freeze", "frozen", "requires_grad")},
+    "input_shape": {"inputs": SHAPE, "in_channels": SHAPE, "kernel_size": SHAPE},
+    "learning_rate": {"lr": "pass lr", "optimizer": RATE, "rates": "pass rates", **FITTED},
     "learning_rate_init": {"lr": "pass lr", "optimizer": RATE},
-    "lr": {"optimizer": RATE},
+    "lr": {"optimizer": RATE, **FITTED},
+    "momentum": {"beta1": "pass beta1", "clip_norm": "take fastnn.Momentum(lr=0.1, momentum=0.9)"},
+    "nesterov": {"clip_norm": "take fastnn.Nesterov(lr=0.1, momentum=0.9)"},
+    "penalty": {"l2": "pass l2, the weight of the penalty sum W^2 / 2"},
+    **{
+        key: {"kernel_size": "pass kernel_size, a number or (height, width)"}
+        for key in ("filter_h", "filter_w", "pool_h", "pool_w")
+    },
     "restore_best_weights": {"patience": "leave it out, as the best epoch is put back in any case"},
     "save_best_only": {"best": "pass best, the name of a file for the best epoch, and every=None"},
     "save_freq": {"every_batches": "pass every for epochs, every_batches for batches"},
     "save_top_k": {"keep": "pass keep for the last files, and best, the name of one for the best epoch"},
     "validation_split": {"validation_data": PART},
+    "weight_decay": {
+        "beta1": "take fastnn.AdamW(weight_decay=0.01)",
+        "clip_norm": "pass regularization=fastnn.Regularization(l2=1e-4) to Network",
+        "regularization": "pass regularization=fastnn.Regularization(l2=1e-4)",
+        "l2": "pass l2",
+    },
     "verbose": {"progress": "pass progress=True or progress=False"},
 }
 
