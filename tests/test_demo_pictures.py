@@ -26,6 +26,7 @@ SLOW = {
     "multi-task",
     "over-fitting",
     "sparse",
+    "vanishing-gradients",
     "width-and-depth",
 }
 FILES = {

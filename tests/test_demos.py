@@ -41,6 +41,7 @@ SLOW = {
     "multi-task",
     "over-fitting",
     "sparse",
+    "vanishing-gradients",
     "width-and-depth",
 }
 

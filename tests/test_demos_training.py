@@ -67,6 +67,7 @@ def test_descents_end_where_the_text_says(seed: int) -> None:
     assert all(values[name, "random restarts"] < 1e-3 for name in stationary_points.POINTS)
 
 
+@needs_compiler
 def test_gradients_vanish_through_sigmoids() -> None:
     x, t = vanishing_gradients.digits()
     ratios = {}

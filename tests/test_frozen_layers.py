@@ -25,6 +25,7 @@ from fastnn import (
     Tanh,
     reference,
 )
+from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.optimizers import Optimizer
 from tests import shapes
 from tests.test_optimizers import twin
@@ -133,6 +134,7 @@ def test_numerical_gradients_train_alike(clips: Any) -> None:
     np.testing.assert_array_equal(nets[1].params["W2"], network().params["W2"])
 
 
+@pytest.mark.skipif(JIT_DISABLED, reason="takes long with NUMBA_DISABLE_JIT=1")
 @pytest.mark.parametrize("factors", [[0.0, 1.0, 1.0], [0.5, 0.0, 1.0]], ids=str)
 @pytest.mark.parametrize("batch_size", [1, 40, 100])
 def test_sparse_rows_on_any_number_of_threads(batch_size: int, factors: list[float]) -> None:

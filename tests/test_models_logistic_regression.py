@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.models import LogisticRegression
 from tests.shapes import numbers
 
@@ -27,6 +28,7 @@ def fitted(x: Any, t: Any, l2: float) -> LogisticRegression:
     return model
 
 
+@pytest.mark.skipif(JIT_DISABLED, reason="takes minutes with NUMBA_DISABLE_JIT=1")
 @pytest.mark.parametrize("l2", [0.01, 0.1, 1.0])
 @pytest.mark.parametrize("classes", [2, 3, 5])
 def test_the_weights_are_scikit_learns(classes: int, l2: float) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import fastnn
 from fastnn import Affine, Network, Regularization, Relu, Sigmoid, Tanh
+from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.models import MultiTask, SparseKL, SparseL1
 from tests.shapes import Array
 from tests.tolerances import assert_close
@@ -319,6 +320,7 @@ def test_files_of_the_parts(tmp_path: Any) -> None:
     assert all(view.tobytes() == again.params[name].tobytes() for name, view in both.params.items())
 
 
+@pytest.mark.skipif(JIT_DISABLED, reason="takes long with NUMBA_DISABLE_JIT=1")
 def test_a_sparse_autoencoder_learns() -> None:
     (x, _), (x_test, _) = fastnn.datasets.load_digits()
     x = x[:300]
