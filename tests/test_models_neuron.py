@@ -115,7 +115,7 @@ def test_neurons_are_values() -> None:
     neuron = models.McCullochPittsNeuron(np.array([1, 1], np.float32), 1.5)
     assert neuron == models.AND
     assert hash(neuron) == hash(models.AND)
-    text = "McCullochPittsNeuron(weights=(1.0, 1.0), threshold=1.5, activation=Step(at_zero=0.0))"
+    text = "McCullochPittsNeuron(weights=(1.0, 1.0), threshold=1.5, activation=Step(0.0))"
     assert repr(models.AND) == text
     assert models.McCullochPittsNeuron([1, 1], 1.5, fastnn.Step(1)) != models.AND
     with pytest.raises(dataclasses.FrozenInstanceError):
