@@ -132,6 +132,13 @@ def results_of_images(dtype: Any) -> Iterator[tuple[str, Any]]:
         net = Network([*layers, Affine(width, K)], rng=0, dtype=dtype, input_shape=x.shape[1:])
         net.fit(x, t, epochs=2, batch_size=4, rng=0, progress=False)
         yield f"Conv2d {size}", [*net.params.values(), net.predict(x), *net.numerical_gradient(x[:2], t[:2]).values()]
+    for pool in (fastnn.MaxPool2d(2), fastnn.MaxPool2d(3, 2, 1), fastnn.AvgPool2d(2), fastnn.AvgPool2d(3, 2, 1)):
+        images = [fastnn.Conv2d(3, 4, 2), fastnn.BatchNorm(), fastnn.Dropout2d(0.2), pool, fastnn.Flatten()]
+        width = Network(images, "mean_squared_error", input_shape=x.shape[1:]).outputs
+        net = Network([*images, Affine(width, K)], rng=0, dtype=dtype, input_shape=x.shape[1:])
+        net.fit(x, t, epochs=2, batch_size=4, rng=0, progress=False)
+        numerical = net.numerical_gradient(x[:2], t[:2])
+        yield str(pool), [*net.params.values(), *net.statistics.values(), net.predict(x), *numerical.values()]
 
 
 def results_of_others(dtype: Any) -> Iterator[tuple[str, Any]]:
