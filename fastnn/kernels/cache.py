@@ -18,6 +18,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import llvmlite
@@ -129,11 +130,14 @@ def _remove_unused(base: pathlib.Path) -> None:
 def is_told_by_files(formula: Any) -> bool:
     """Whether a formula may be kept: what it compiles to is told by the files whose hash names the folder.
 
-    A user's is not, as it may read anything, nor is one that holds another function or a number in its closure.
+    A user's is not, as it may read anything, nor is one that holds anything but such formulas in its closure.
     """
     function = getattr(formula, "py_func", formula)
+    if not isinstance(function, FunctionType):
+        return False
     folders = tuple(f"fastnn.{folder.replace('/', '.')}." for folder in COMPILED)
-    return function.__closure__ is None and str(function.__module__).startswith(folders)
+    held = [cell.cell_contents for cell in function.__closure__ or ()]
+    return str(function.__module__).startswith(folders) and all(map(is_told_by_files, held))
 
 
 class KernelCache(getattr(_internals.caching, "NullCache", object)):  # type: ignore[misc]
