@@ -65,7 +65,7 @@ class _MaxPool:
         return np.maximum(self.taller[..., ::WINDOW], self.taller[..., 1::WINDOW], out=self.y)
 
     def backward(self, dy: Any, is_first: bool) -> tuple[Any, list[Any]]:
-        """Of equal elements the first gets dy: what it got is subtracted before the next."""
+        """The first of equal elements gets dy: what it got is subtracted before the next."""
         rest = dy.copy()
         for a, b in np.ndindex(WINDOW, WINDOW):
             place = self.dx[:, :, a::WINDOW, b::WINDOW]

@@ -53,7 +53,7 @@ def options_of(case: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", SIZES, ids=IDS)
 def test_values_and_gradients(case: Any, dtype: str) -> None:
-    """Of several images, more than one group of the filters' gradient has, against NumPy in float64."""
+    """Several images, more than the filters' gradient takes at once, against NumPy in float64."""
     net, rows = network(case, dtype), 7
     x = shapes.numbers(1, rows, *case[0], dtype=dtype)
     W, b = (net.params[name].astype(np.float64) for name in ("W1", "b1"))

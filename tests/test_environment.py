@@ -201,7 +201,7 @@ from fastnn.engine import threads
 from fastnn.kernels.compile import ENTRIES
 from fastnn.kernels.units import UNITS
 
-# Of numerical gradients, of models, of plots, of penalties, of arrays of images, and of other threads.
+# They belong to numerical gradients, models, plots, penalties, arrays of images, and other threads.
 OTHERS = {"prepare", "perturb", "rows", "evaluate", "perceptron_samples", "line_fit_losses", "penalty", "note_clock"}
 OTHERS |= {"apply_update", "conv2d_forward", "conv2d_backward"}
 

@@ -66,7 +66,7 @@ def test_a_spiral_is_separated_and_frames_are_drawn(page: Browser) -> None:
     keep(page, "begin")
     page.click("#run")
     seconds = page.wait("playground.picture().accuracies[1] >= 0.95", seconds=20)
-    page.wait("playground.framesInASecond() >= 10", seconds=20)  # 30 and more alone; others share the two cores here
+    page.wait("playground.framesInASecond() >= 30", seconds=20)
     frames = page.run("return playground.framesInASecond()")
     print(f"\n95 % of the test points after {seconds:.1f} s; {frames} frames in a second")
     keep(page, "separated")
