@@ -20,6 +20,7 @@ import fastnn
 from fastnn import SGD, Affine, Network, Sigmoid
 from fastnn.engine import threads
 from fastnn.kernels import convolution, differences, surfaces
+from fastnn.kernels.cache import is_told_by_files
 from fastnn.kernels.compile import ENTRIES, JIT_DISABLED
 from fastnn.kernels.units import UNITS, Unit, launcher
 from fastnn.operations import ACTIVATIONS, LOSSES
@@ -217,8 +218,10 @@ def test_threads_change_neither_bits_nor_what_is_compiled(name: str) -> None:
 def test_units_name_all_that_they_hold() -> None:
     """Code whose unit holds anything else is not kept on disk, and each process compiles it again."""
     units = [one for one in UNITS if str(one.function.__module__).startswith("fastnn.")]
-    made_here = [one for one in units if all(str(plain(part).__module__).startswith("fastnn.") for part in one.made_of)]
-    assert len(made_here) > 3 * len(LOSSES)  # others are of users' functions
+    folders = "fastnn.kernels.", "fastnn.operations."  # others are of users' functions
+    made_here = [one for one in units if all(str(plain(part).__module__).startswith(folders) for part in one.made_of)]
+    assert len(made_here) > 3 * len(LOSSES)
     for unit in made_here:
         held = [cell.cell_contents for cell in unit.function.__closure__ or ()]
         assert sorted(map(id, held)) == sorted(map(id, unit.made_of)), unit.name
+        assert all(map(is_told_by_files, unit.made_of)), unit.name
