@@ -293,8 +293,7 @@ def _tensors(places: Places, i: int, layer: Layer, names: Sequence[str]) -> list
     found, last = [], list(places.items())[len(places) - len(names) :]
     for which, (own, (name, (start, shape))) in enumerate(zip(names, last, strict=True)):
         place, takes = slice(start, start + math.prod(shape)), (own in layer.penalized, own in layer.biases)
-        penalty = jobs.NUMBERS_EACH * i + jobs.OWN_NUMBERS + jobs.EACH_PENALTY * which  # as of jobs.penalty_at
-        found.append(Tensor(name, place, penalty, *takes, layer.update_factor))
+        found.append(Tensor(name, place, jobs.place_of_penalty(i, which), *takes, layer.update_factor))
     return found
 
 

@@ -184,10 +184,12 @@ def plan_number(job: Any, which: int) -> float:
     return reals(job, AT_NUMBERS)[NUMBERS_EACH * get(job, OPERATION_COUNT) + which]
 
 
-@kernel
-def penalty_at(i: int, which: int) -> int:
+def place_of_penalty(i: int, which: int) -> int:
     """The place of l1, which l2 follows, of parameter number `which` of operation i among a plan's numbers."""
     return NUMBERS_EACH * i + OWN_NUMBERS + EACH_PENALTY * which
+
+
+penalty_at = kernel(place_of_penalty)
 
 
 @kernel
