@@ -10,25 +10,12 @@ import pytest
 from fastnn import demos
 from fastnn.command.cli import main
 from fastnn.demos import descent, learning_rates, line_fit
-from fastnn.kernels.compile import JIT_DISABLED
 from tests.commands import Output, assert_error
+from tests.test_demos import SLOW, needs_compiler
 
-needs_compiler = pytest.mark.skipif(JIT_DISABLED, reason="takes minutes with NUMBA_DISABLE_JIT=1")
 needs_matplotlib = pytest.mark.skipif(
     importlib.util.find_spec("matplotlib") is None, reason="matplotlib is not installed"
 )
-SLOW = {
-    "bagging",
-    "dying-relu",
-    "gates",
-    "gradients",
-    "k-fold",
-    "multi-task",
-    "over-fitting",
-    "sparse",
-    "vanishing-gradients",
-    "width-and-depth",
-}
 FILES = {
     **{name: [f"{name}.png"] for name in ("bagging", "gates", "gradients", "k-fold", "saturated-sigmoid")},
     "three-descents": ["three-descents.png"],

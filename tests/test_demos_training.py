@@ -14,9 +14,7 @@ from fastnn.demos import (
     vanishing_gradients,
     width_and_depth,
 )
-from fastnn.kernels.compile import JIT_DISABLED
-
-needs_compiler = pytest.mark.skipif(JIT_DISABLED, reason="takes minutes with NUMBA_DISABLE_JIT=1")
+from tests.test_demos import needs_compiler
 
 
 @pytest.mark.parametrize("seed", range(5))
