@@ -130,14 +130,15 @@ def _remove_unused(base: pathlib.Path) -> None:
 def is_told_by_files(formula: Any) -> bool:
     """Whether a formula may be kept: what it compiles to is told by the files whose hash names the folder.
 
-    A user's is not, as it may read anything, nor is one that holds anything but such formulas in its closure.
+    A user's is not, as it may read anything, nor is one that holds anything but such formulas in its closure. Where a
+    function was written is told by its globals: functools.wraps gives a user's function the `__module__` of fastnn's.
     """
     function = getattr(formula, "py_func", formula)
     if not isinstance(function, FunctionType):
         return False
     folders = tuple(f"fastnn.{folder.replace('/', '.')}." for folder in COMPILED)
     held = [cell.cell_contents for cell in function.__closure__ or ()]
-    return str(function.__module__).startswith(folders) and all(map(is_told_by_files, held))
+    return str(function.__globals__.get("__name__")).startswith(folders) and all(map(is_told_by_files, held))
 
 
 class KernelCache(getattr(_internals.caching, "NullCache", object)):  # type: ignore[misc]
