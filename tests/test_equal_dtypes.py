@@ -58,6 +58,7 @@ def test_networks_and_losses(form: str, dtype: Any, kind: str) -> None:
     assert everything(*others, kind) == everything(x, t, kind)
 
 
+@pytest.mark.skipif(JIT_DISABLED, reason="starts no threads without the compiler")
 @pytest.mark.parametrize("form", FORMS)
 def test_batches_that_threads_share(form: str) -> None:
     x, t = shapes.numbers(1, 1000, 200, dtype=np.float32), shapes.targets("labels", 1000, K, np.float32)

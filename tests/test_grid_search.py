@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.validation.grid_search import GridSearch
 from tests import shapes
 
@@ -29,6 +30,7 @@ def ridge_error(l2: float, fold: Any) -> float:
     return float(((x_test @ W + t.mean() - t_test) ** 2).mean() / 2)
 
 
+@pytest.mark.skipif(JIT_DISABLED, reason="takes minutes with NUMBA_DISABLE_JIT=1")
 def test_ridge_on_the_cars_is_that_of_the_closed_form() -> None:
     (x, t), _ = fastnn.datasets.load_auto_mpg(dtype="float64")
     values = [0.01, 0.1, 1.0, 10.0]

@@ -55,6 +55,7 @@ def newton(x: Any, t: Any, l2: float) -> Any:
     return w
 
 
+@pytest.mark.skipif(JIT_DISABLED, reason="takes minutes with NUMBA_DISABLE_JIT=1")
 @pytest.mark.parametrize("l2", [0.0, 0.05])
 def test_the_weights_are_newtons(l2: float) -> None:
     x, t = data(2)

@@ -169,6 +169,7 @@ def test_the_index_of_nothing_holds_no_chance() -> None:
     assert rows.index.pairs.tobytes() == np.zeros(2, np.float32).tobytes()
 
 
+@pytest.mark.skipif(JIT_DISABLED, reason="takes long with NUMBA_DISABLE_JIT=1")
 def test_a_batch_that_is_too_large_to_be_dense() -> None:
     rows, columns = 4_000_000, 10_000_000
     x = csr_array((np.ones(2, np.float32), np.arange(2), np.r_[0, 1, np.full(rows - 1, 2)]), shape=(rows, columns))
