@@ -4,9 +4,9 @@ Each is written, with its formulas and kernels, in a file of its own in fastnn/o
 """
 
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastnn.gate import arrays, checks
+from fastnn.gate import arrays, attributes, checks, foreign_names
 from fastnn.gate.slips import answers_slips
 from fastnn.operations import ACTIVATIONS as ACTIVATION_LAYERS
 from fastnn.operations import LAYERS as LAYERS
@@ -53,3 +53,10 @@ def own_layer(layer: Layer) -> Layer:
     checks.refuse_own_code("layers", layer, kind, "make it by fastnn.activation or fastnn.layer")
     values: dict[str, Any] = {one.name: getattr(layer, one.name, one.default) for one in fields(kind)}
     return kind(**values)
+
+
+if not TYPE_CHECKING:  # to type checkers it would make every name one of this module
+
+    def __getattr__(name: str) -> Any:
+        names = [kind.__name__ for kind in LAYERS.values()]
+        raise attributes.of_module(__name__, name, names, foreign_names.OF_PACKAGE)

@@ -13,11 +13,11 @@ Examples
 
 import math
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastnn.gate import arrays, checks
+from fastnn.gate import arrays, attributes, checks, foreign_names
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import answers_slips
 from fastnn.operations import LOSSES as LOSSES
@@ -139,3 +139,10 @@ def _checked(name: str, value: Any, count: int) -> Array:
     if (weights < 0.0).any():
         raise ValueError(f"{name}: expected numbers of at least 0, got {weights.min():g}; pass weights")
     return weights
+
+
+if not TYPE_CHECKING:  # to type checkers it would make every name one of this module
+
+    def __getattr__(name: str) -> Any:
+        names = [kind.__name__ for kind in LOSSES.values()]
+        raise attributes.of_module(__name__, name, names, foreign_names.OF_PACKAGE)

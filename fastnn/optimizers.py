@@ -5,12 +5,12 @@ Each is written, with its kernel, in a file of fastnn/operations/updates.
 
 import pickle
 import sys
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fastnn import operations
-from fastnn.gate import arrays, checks
+from fastnn.gate import arrays, attributes, checks, foreign_names
 from fastnn.gate.arrays import Array
 from fastnn.gate.slips import answers_slips
 from fastnn.operations.updates import base
@@ -109,3 +109,10 @@ def check_optimizer(optimizer: Any) -> Optimizer:
             remedy = f"create one, {OPTIMIZERS[optimizer.lower()].__name__}()"
         raise TypeError(f"optimizer: expected an optimizer such as fastnn.SGD(lr=0.1), got {optimizer!r}; {remedy}")
     return optimizer
+
+
+if not TYPE_CHECKING:  # to type checkers it would make every name one of this module
+
+    def __getattr__(name: str) -> Any:
+        names = [kind.__name__ for kind in OPTIMIZERS.values()]
+        raise attributes.of_module(__name__, name, names, foreign_names.OF_PACKAGE)

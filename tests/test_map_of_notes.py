@@ -10,7 +10,7 @@ import pytest
 
 import fastnn
 from fastnn.demos import DEMOS
-from fastnn.gate.attributes import OF_COURSES
+from fastnn.gate.foreign_names import OF_COURSES
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 ENGLISH, CHINESE = (DOCS / name for name in ("notes.md", "notes.zh.md"))

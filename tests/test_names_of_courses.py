@@ -1,7 +1,9 @@
 """The names that the notes and the book use and fastnn does not: the answer is code, and the code does the same."""
 
+import copy
 import math
 import operator
+import pickle
 import re
 from typing import Any
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastnn as package
-from fastnn.gate.attributes import OF_COURSES
+from fastnn.gate.foreign_names import IMAGES, OF_COURSES
 from tests.tolerances import assert_close
 
 fastnn: Any = package  # arguments of other libraries
@@ -79,6 +81,55 @@ def test_words_of_the_notes(name: str, answer: str) -> None:
         assert operator.attrgetter(written)(fastnn) is not None
 
 
+@pytest.mark.parametrize(
+    ("module", "name", "answer"),
+    [
+        ("losses", "MSELoss", "it is mean_squared_error"),
+        ("losses", "Hubert", "did you mean 'Huber'?"),
+        ("optimizers", "RMSprop", "did you mean 'RMSProp'?"),
+        ("layers", "Conv2D", "it is Conv2d, for images (channels, height, width)"),
+        ("datasets", "load_cifar10", IMAGES),
+    ],
+)
+def test_words_of_other_libraries_in_modules(module: str, name: str, answer: str) -> None:
+    with pytest.raises(AttributeError) as found:
+        getattr(getattr(fastnn, module), name)
+    assert str(found.value) == f"module 'fastnn.{module}' has no attribute {name!r}; {answer}"
+
+
+def multi_task() -> Any:
+    trunk = fastnn.Network([fastnn.Affine(3, 4), fastnn.Relu()], loss="mean_squared_error")
+    return fastnn.models.MultiTask(trunk, {"y": fastnn.Network([fastnn.Affine(4, 2)])})
+
+
+@pytest.mark.parametrize(
+    ("made", "name", "answer"),
+    [
+        (lambda: fastnn.models.LogisticRegression(), "coef_", "it is weights"),
+        (lambda: fastnn.models.LinearRegression(), "intercept_", "it is bias"),
+        (lambda: fastnn.models.LinearRegression(), "score", "call loss(x, t)"),
+        (lambda: fastnn.models.Perceptron(), "weigths", "did you mean 'weights'?"),
+        (lambda: fastnn.models.RestrictedBoltzmannMachine(4, 2), "components_", "it is weights"),
+        (lambda: fastnn.models.HopfieldNetwork(4), "fit", "call store(patterns)"),
+        (multi_task, "save", "call trunk.save(path), and save of each network in heads"),
+    ],
+)
+def test_attributes_of_other_libraries_models(made: Any, name: str, answer: str) -> None:
+    model = made()
+    with pytest.raises(AttributeError) as found:
+        getattr(model, name)
+    expected = f"{type(model).__name__}: expected the name of an attribute, got {name}; {answer}"
+    assert str(found.value) == expected
+    assert not hasattr(model, "_private")
+    again = copy.deepcopy(pickle.loads(pickle.dumps(model)))
+    assert type(again) is type(model) and vars(again).keys() == vars(model).keys()
+
+
+def test_what_is_not_fitted_stays_an_error_of_its_own() -> None:
+    with pytest.raises(RuntimeError, match=r"not fitted; call fit\(x, t\) first"):
+        fastnn.models.Perceptron().weights  # noqa: B018
+
+
 def test_the_answers_are_right() -> None:
     e = np.exp(X - X.max())
     logits = math.log(e.sum()) - (X - X.max())
@@ -100,6 +151,8 @@ def test_the_answers_are_right() -> None:
     assert np.abs(written("gradient_ascent")[0]).max() < np.abs(X).max()
     assert written("gradient_check").passed
     assert written("TwoLayerNet").predict(BATCH).shape == (4, 10)
+    assert written("SimpleConvNet").predict(BATCH.reshape(4, 1, 28, 28)).shape == (4, 10)
+    assert written("LeNet").predict(BATCH.reshape(4, 1, 28, 28)).shape == (4, 10)
     assert written("simpleNet").predict(BATCH[:, :2]).shape == (4, 3)
     assert written("eta") == fastnn.SGD(lr=0.1) and written("Trainer") is fastnn.Network.fit
 

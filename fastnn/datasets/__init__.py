@@ -21,7 +21,7 @@ from fastnn.datasets.mnist import load_mnist, read_idx
 from fastnn.datasets.planes import make_circles, make_gaussians, make_spiral, make_xor
 from fastnn.datasets.splits import one_hot, train_test_split
 from fastnn.datasets.standardize import Standardize
-from fastnn.gate import attributes
+from fastnn.gate import attributes, foreign_names
 
 __all__ = [
     "Standardize", "add_noise", "k_fold", "leave_one_out", "load_auto_mpg", "load_digits", "load_mnist", "make_circles",
@@ -32,4 +32,4 @@ __all__ = [
 if not TYPE_CHECKING:  # to type checkers it would make every name one of this module
 
     def __getattr__(name: str) -> Any:
-        raise attributes.of_module(__name__, name, __all__, attributes.OF_DATASETS)
+        raise attributes.of_module(__name__, name, __all__, foreign_names.OF_DATASETS)

@@ -16,7 +16,7 @@ array([0, 1, 1, 0])
 
 from typing import TYPE_CHECKING, Any
 
-from fastnn.gate import attributes
+from fastnn.gate import attributes, foreign_names
 from fastnn.models.boltzmann import RestrictedBoltzmannMachine
 from fastnn.models.hopfield import HopfieldNetwork
 from fastnn.models.linear_regression import LinearRegression
@@ -37,4 +37,4 @@ __all__ = [
 if not TYPE_CHECKING:  # to type checkers it would make every name one of this module
 
     def __getattr__(name: str) -> Any:
-        raise attributes.of_module(__name__, name, __all__, attributes.OF_MODELS)
+        raise attributes.of_module(__name__, name, __all__, foreign_names.OF_MODELS)

@@ -9,13 +9,14 @@ from fastnn.functional import layers as functional
 from fastnn.functional import updates as functional_updates
 from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import Array
+from fastnn.gate.attributes import Answering
 from fastnn.gate.slips import answers_slips
 
 DEVIATION = 0.01  # of the first weights, as in Hinton's guide
 
 
 @answers_slips
-class RestrictedBoltzmannMachine:
+class RestrictedBoltzmannMachine(Answering):
     """Visible and hidden units of 0 and 1, each connected with all of the other kind; it learns without labels.
 
     The energy is E(v, h) = -v W h - c v - b h, with weights W (D, H), the visible units' bias c and the hidden ones' b;

@@ -10,6 +10,7 @@ from fastnn.datasets import splits
 from fastnn.functional import layers as functional
 from fastnn.gate import arrays, sparse
 from fastnn.gate.arrays import Array
+from fastnn.gate.attributes import Answering
 from fastnn.gate.slips import answers_slips
 from fastnn.network.factories import (
     Factory,
@@ -27,7 +28,7 @@ VOTES = ("average", "majority")
 
 
 @answers_slips
-class Bagging:
+class Bagging(Answering):
     """Networks that vote, each trained on samples drawn from the data with replacement.
 
     Each member is trained on N draws from the N samples and never sees about 1 / e of them. Source:

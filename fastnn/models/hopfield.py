@@ -7,12 +7,13 @@ import numpy as np
 from fastnn.functional import layers as functional
 from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import Array
+from fastnn.gate.attributes import Answering
 from fastnn.gate.slips import answers_slips
 from fastnn.models.rules import hebbian_update
 
 
 @answers_slips
-class HopfieldNetwork:
+class HopfieldNetwork(Answering):
     """Units of -1 and 1, each connected with all others, that settle in a stored pattern.
 
     Hebb's rule stores patterns: w[i, j] is the sum over the patterns of p[i] p[j] / size, and w[i, i] is 0. One unit

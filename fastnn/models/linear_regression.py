@@ -9,6 +9,7 @@ from fastnn.engine.regularization import Regularization
 from fastnn.errors import TrainingDivergedError
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array
+from fastnn.gate.attributes import Answering
 from fastnn.gate.slips import answers_slips
 from fastnn.layers import Affine
 from fastnn.network.callbacks import Callback
@@ -20,7 +21,7 @@ GROWTH = 1e6  # of the loss: training has then diverged, long before its numbers
 
 
 @answers_slips
-class LinearRegression:
+class LinearRegression(Answering):
     """y = x W + b with the least squared error, in float64: a network of one affine layer.
 
     `fit` finds W and b by gradient descent, `closed_form` by solving for them. Targets are (N, K), or (N,) for one

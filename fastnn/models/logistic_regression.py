@@ -9,6 +9,7 @@ from fastnn.engine.regularization import Regularization
 from fastnn.functional import layers as functional
 from fastnn.gate import arrays
 from fastnn.gate.arrays import Array, LabelArray
+from fastnn.gate.attributes import Answering
 from fastnn.gate.slips import answers_slips
 from fastnn.layers import Affine
 from fastnn.network.callbacks import Callback
@@ -20,7 +21,7 @@ MOST_CLASSES = 2**20  # as the labels alone say how many there are, one wild lab
 
 
 @answers_slips
-class LogisticRegression:
+class LogisticRegression(Answering):
     """Probabilities of classes: p = sigmoid(x W + b) of class 1 beside class 0, or softmax(x W + b) of K > 2 classes.
 
     It is a network of one affine layer in float64. `fit` minimizes the mean cross-entropy -ln p of the right classes,

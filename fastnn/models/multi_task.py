@@ -10,6 +10,7 @@ from fastnn.engine.samples import Samples
 from fastnn.errors import TrainingDivergedError
 from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import Array
+from fastnn.gate.attributes import Answering
 from fastnn.gate.slips import answers_slips
 from fastnn.models.shared_trunk import TRUNK, Figures, SharedTrunk, Targets, diverged, refuse_differing
 from fastnn.models.sparsity import ActivationPenalty
@@ -22,7 +23,7 @@ RESERVED = "validation"  # with which figures on validation data begin
 
 
 @answers_slips
-class MultiTask:
+class MultiTask(Answering):
     """Networks that share a trunk: each head, with a loss of its own, takes the trunk's outputs h.
 
     The total is the sum over the heads of weight times loss(head(h), t), where each loss is a mean over the samples. A

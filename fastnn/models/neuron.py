@@ -9,6 +9,7 @@ import numpy as np
 from fastnn.functional import layers as functional
 from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import Array, LabelArray
+from fastnn.gate.attributes import Answering
 from fastnn.gate.slips import answers_slips
 from fastnn.layers import Activation, Step
 from fastnn.operations import ACTIVATIONS
@@ -16,7 +17,7 @@ from fastnn.operations import ACTIVATIONS
 
 @answers_slips
 @dataclass(frozen=True)
-class McCullochPittsNeuron:
+class McCullochPittsNeuron(Answering):
     """y = f(sum of w x - threshold), in float64. With the usual f, a step, y = 1 where the sum is above the threshold.
 
     Then y = 0 where the sum equals the threshold, and 1 with the activation Step(at_zero=1).

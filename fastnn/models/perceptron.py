@@ -9,6 +9,7 @@ from fastnn.engine.interpreters import rules
 from fastnn.errors import TrainingDivergedError
 from fastnn.gate import arrays, checks
 from fastnn.gate.arrays import Array, LabelArray
+from fastnn.gate.attributes import Answering
 from fastnn.gate.slips import answers_slips
 from fastnn.kernels.matmul import scratch_size
 from fastnn.models.neuron import fires
@@ -67,7 +68,7 @@ class PerceptronHistory:
 
 
 @answers_slips
-class Perceptron:
+class Perceptron(Answering):
     """Two classes separated by a plane: y = 1 where x w + b > 0, else 0, learned sample by sample.
 
     The rule is w += lr (t - y) x and b += lr (t - y), so only samples that are wrong change anything. Where a plane
