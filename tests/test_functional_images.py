@@ -68,6 +68,7 @@ REFUSED: list[Any] = [
     (lambda: fastnn.conv2d_forward(X[0, 0, 0], W, B), ValueError, "x: expected a float32 array of shape (N, C, H, W)"),
     (lambda: fastnn.conv2d_forward(X[None], W, B), ValueError, "x: expected a float32 array of shape (N, C, H, W)"),
     (lambda: fastnn.conv2d_forward(X, W[:, :2], B), ValueError, "W: expected a float32 array of shape (F, 3, height"),
+    (lambda: fastnn.conv2d_forward(X.transpose(0, 2, 3, 1), W, B), ValueError, "pass x.transpose(0, 3, 1, 2)"),
     (lambda: fastnn.conv2d_forward(X, W, B[:3]), ValueError, "b: expected a float32 array of shape (4,)"),
     (lambda: fastnn.conv2d_forward(X, W.astype(complex), B), TypeError, "W: expected"),
     (lambda: fastnn.conv2d_forward(X, W, B, stride=0), ValueError, "stride: expected an integer of at least 1"),

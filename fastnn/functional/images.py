@@ -5,6 +5,8 @@ C channels and F filters; the outputs have (H + 2 padding - height) // stride + 
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fastnn.engine import spare, threads
 from fastnn.engine.interpreters import on_images
 from fastnn.gate import arrays
@@ -38,6 +40,9 @@ def _checked(x: Any, W: Any, stride: Any, padding: Any) -> _Operands:
     """The operands; refuses what no window fits into."""
     stride, padding = check_stride(stride), check_padding(padding)
     x = arrays.floats("x", x, ("N", "C", "H", "W"), dtype=arrays.shared_dtype(x, W))
+    if isinstance(W, np.ndarray) and W.shape[1:2] == x.shape[3:] != x.shape[1:2]:
+        expected = f"x: expected images of {W.shape[1]} channels for filters {W.shape}, got shape {x.shape}"
+        raise ValueError(f"{expected}; channels come first: pass x.transpose(0, 3, 1, 2)")
     W = arrays.floats("W", W, ("F", x.shape[1], "height", "width"), dtype=x.dtype)
     least = [size - 2 * padding for size in W.shape[2:]]
     if x.shape[2] < least[0] or x.shape[3] < least[1]:
