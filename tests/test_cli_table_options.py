@@ -60,9 +60,9 @@ def test_every_layer_is_known() -> None:
         f"{getattr(kind, 'activation', '') or module(kind)}{' 7' if kind.__name__ == 'Affine' else ''}"
         for kind in LAYERS_OF_ROWS
     )
-    found = specs.layers("--layers", text, 5)
+    found = specs.layers("--layers", text, (5,))
     assert {type(layer).__name__ for layer in found} == {kind.__name__ for kind in LAYERS_OF_ROWS}
-    made = specs.layers("--layers", "affine 100, batch_norm, relu, dropout 0.2, affine 50 init=he, tanh", 5)
+    made = specs.layers("--layers", "affine 100, batch_norm, relu, dropout 0.2, affine 50 init=he, tanh", (5,))
     expected = [fastnn.Affine(5, 100), fastnn.BatchNorm(), fastnn.Relu(), fastnn.Dropout(0.2)]
     assert made == [*expected, fastnn.Affine(100, 50, "he"), fastnn.Tanh()]
 
@@ -350,6 +350,19 @@ def test_weights_of_samples_are_those_of_fit(iris: pd.DataFrame, capsys: Output)
             "affine 64 20, relu",
             "expected the number of outputs after affine, got 'affine 64 20'; its inputs are the outputs of the layer "
             "before: write 'affine 20'",
+        ),
+        (
+            "conv2d 1 8 3",
+            "expected out_channels and kernel_size after conv2d, got 'conv2d 1 8 3'; its in_channels follow from the "
+            "layer before: write 'conv2d 8 3', or stride=",
+        ),
+        (
+            "conv2d 8 3, affine 10",
+            "expected inputs of the shape (288,) for Affine(288, 10), got (8, 6, 6); add Flatten() before it",
+        ),
+        (
+            "affine 10, conv2d 8 3",
+            "expected inputs of the shape (64,) for Affine(64, 10), got (1, 8, 8); add Flatten() before it",
         ),
     ],
 )

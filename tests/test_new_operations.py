@@ -43,7 +43,7 @@ assert p.tolist() == [0.875, 1.125] and np.allclose(m, [0.005, -0.02])
 
 # The command line's choices and suggestions.
 assert "mish" in options.ACTIVATIONS and "log_cosh" in options.LOSSES and "lion" in options.OPTIMIZERS
-assert specs.layers("--layers", "gain 2, mish", 3) == [fastnn.Gain(2), fastnn.Mish()]
+assert specs.layers("--layers", "gain 2, mish", (3,)) == [fastnn.Gain(2), fastnn.Mish()]
 with contextlib.redirect_stdout(io.StringIO()) as out:
     chosen = ["--layers", "affine 2, gain, mish", "--optimizer", "lion:beta1=0.8", "--epochs", "1", "--quiet"]
     assert cli.main(["train", *chosen, "--loss", "log_cosh"]) == 0

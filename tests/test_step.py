@@ -99,8 +99,8 @@ def test_files_and_texts(tmp_path: pathlib.Path, at_zero: float) -> None:
     assert back.layers == net.layers
     np.testing.assert_array_equal(back.predict(CORNERS), net.predict(CORNERS))
     written = f"affine 3, step {at_zero:g}, affine 2"
-    assert specs.layers("--layers", written, 2) == list(net.layers)
-    assert specs.layers("--layers", "affine 3, step at_zero=1", 2)[1] == fastnn.Step(1.0)
+    assert specs.layers("--layers", written, (2,)) == list(net.layers)
+    assert specs.layers("--layers", "affine 3, step at_zero=1", (2,))[1] == fastnn.Step(1.0)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from fastnn.command import models, table_options
+from fastnn.command import models, networks, table_options
 from fastnn.command import options as common
 from fastnn.errors import DatasetError
 
@@ -12,7 +12,6 @@ EXAMPLES = """examples:
   fastnn evaluate digits.npz digits
 A network with an input_scale gets the pixels of images as they are, 0 to 255
 (digits: 0 to 16), others get them divided by the brightest one."""
-IMAGES = ("digits", "mnist")
 MOST_IN_MATRIX = 12  # classes whose confusion matrix fits a terminal
 
 
@@ -57,17 +56,16 @@ def _on_images(network: Any, options: argparse.Namespace) -> int:
     """Measure a network that was not trained on a table on the test part of digits, MNIST or files like MNIST's."""
     import os
 
-    from fastnn.command.networks import targets_for
     from fastnn.command.training_data import load_images
 
-    if options.data not in IMAGES and not os.path.isdir(options.data):
+    if options.data not in networks.IMAGES and not os.path.isdir(options.data):
         came = f"{options.data}; train on a table, whose columns the network then knows"
         raise DatasetError(f"DATA: expected digits, mnist or a folder for a network of images, got {came}")
     _, (x, t) = load_images(options.data, network.dtype.name, normalize=network.input_scale == 1.0)
     if x.shape[1] != network.inputs:
         raise DatasetError(f"DATA: expected samples of {network.inputs} inputs, got {x.shape[1]}; pass other data")
     x = x.reshape(len(x), *network.input_shape)
-    targets = targets_for(network.engine.loss, t, network.outputs, network.dtype.name)
+    targets = networks.targets_for(network.engine.loss, t, network.outputs, network.dtype.name)
     figures = {"loss": network.loss(x, targets), "accuracy": network.accuracy(x, t)}
     if options.json:
         common.print_json({"model": options.model, "data": options.data, "rows": len(x), **figures})

@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     (x, t), _ = datasets.load_digits(dtype=options.dtype)
     some = generator.permutation(len(x))[:samples]
     loss = networks.loss_of(options.loss)
-    network = networks.network_of(x.shape[1], networks.CLASSES, options, generator, loss)
+    network = networks.network_of(x.shape[1:], networks.CLASSES, options, generator, loss)
     targets = networks.targets_for(loss, t[some], networks.CLASSES, "float32")
     report = check_gradients(network, x[some], targets, h=options.h)
     if options.plot is not None:

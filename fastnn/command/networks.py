@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from fastnn.losses import Loss
     from fastnn.network.network import Network
 
+IMAGES = ("digits", "mnist")
 CLASSES = 10  # of the digits, of MNIST and of files in its format
 HIDDEN, ACTIVATION = [50], "relu"  # where nothing is said
 
@@ -24,33 +25,38 @@ def loss_of(text: str) -> "Loss":
 
 
 def network_of(
-    inputs: int, outputs: int, options: argparse.Namespace, generator: "np.random.Generator", loss: "Loss"
+    shape: tuple[int, ...], outputs: int, options: argparse.Namespace, generator: "np.random.Generator", loss: "Loss"
 ) -> "Network":
-    """The network that --hidden, --activation or --layers, and --dtype ask for, with the last layer for the loss."""
+    """The network that --hidden, --activation or --layers, and --dtype ask for, with the last layer for the loss.
+
+    shape: that of a sample, (inputs,) or (channels, height, width).
+    """
     from fastnn import operations
     from fastnn.engine.regularization import Regularization
-    from fastnn.layers import Affine, Layer
+    from fastnn.layers import Affine, Flatten, Layer
     from fastnn.network.network import Network
 
     layers: list[Layer] = []
     text = getattr(options, "layers", None)
     if text is not None:
-        layers = specs.layers("--layers", text, inputs)
+        layers = specs.layers("--layers", text, shape)
     else:
         for width in HIDDEN if options.hidden is None else options.hidden:
-            layers += [Affine(layers_outputs(layers, inputs), width), *_after(options)]
-    layers.append(Affine(layers_outputs(layers, inputs), outputs))
+            layers += [Affine(_shape_after(layers, shape)[0], width), *_after(options)]
+    if len(_shape_after(layers, shape)) > 1:
+        layers.append(Flatten())
+    layers.append(Affine(_shape_after(layers, shape)[0], outputs))
     layers += [operations.ACTIVATIONS[name]() for name in loss.follows[:1]]
     penalty = Regularization(getattr(options, "l1", 0.0), getattr(options, "l2", 0.0))
-    return Network(layers, loss, rng=generator, dtype=options.dtype, regularization=penalty)
+    arguments: dict[str, Any] = {"rng": generator, "dtype": options.dtype, "regularization": penalty}
+    return Network(layers, loss, input_shape=shape, **arguments)
 
 
-def layers_outputs(layers: Any, inputs: int) -> int:
-    """The number of outputs of layers in one dimension."""
-    shape: tuple[int, ...] = (inputs,)
+def _shape_after(layers: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of the last layer's outputs for one sample."""
     for layer in layers:
         shape = layer.shape_of_output(shape)
-    return shape[0]
+    return shape
 
 
 def _after(options: argparse.Namespace) -> list[Any]:

@@ -4,11 +4,13 @@ import argparse
 import csv
 import io
 import math
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fastnn.command import models, table_options
+from fastnn.command import models, networks, table_options
 from fastnn.command import options as common
+from fastnn.errors import DatasetError
 
 if TYPE_CHECKING:
     from fastnn.gate.arrays import Array
@@ -48,6 +50,8 @@ def run(options: argparse.Namespace) -> int:
     if options.output is not None:
         common.check_different((options.model, options.data), [("--output", options.output)])
         common.check_place("--output", options.output, is_network=False)
+    if options.data in networks.IMAGES and not os.path.exists(options.data):
+        raise DatasetError(f"DATA: expected a table, got {options.data}; call fastnn evaluate for images")
     network = models.load(options.model)
     models.set_threads(options)
     encoding = models.encoding_of(network, options.model)

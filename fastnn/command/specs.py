@@ -1,6 +1,7 @@
 """Objects written on the command line: NAME:VALUE,KEY=VALUE for any class of fastnn's tables, and lists of layers."""
 
 import argparse
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
@@ -111,35 +112,54 @@ def schedule(option: str, text: str, epochs: int) -> Any:
     return made(option, schedules(), text, nests=True, epochs=max(1, epochs))
 
 
-def layers(option: str, text: str, inputs: int) -> list[Any]:
-    """Layers between commas, such as "affine 100, batch_norm, relu, dropout 0.2"; widths of inputs are filled in."""
-    from fastnn.gate.checks import choice
+def kinds_of_layers() -> dict[str, Any]:
+    """The classes of layers by the names that a text of layers calls them."""
     from fastnn.operations import LAYERS, name_of
 
-    of_rows = [kind for kind in LAYERS.values() if not kind.takes_images]
-    kinds: dict[str, Any] = {getattr(kind, "activation", "") or name_of(kind): kind for kind in of_rows}
+    return {getattr(kind, "activation", "") or name_of(kind): kind for kind in LAYERS.values()}
+
+
+def takes_images(text: str | None) -> bool:
+    """Whether a text of layers names one of images (channels, height, width)."""
+    kinds = kinds_of_layers() if text else {}
+    return any(kinds[word].takes_images for word in re.findall(r"\w+", text or "") if word in kinds)
+
+
+def layers(option: str, text: str, shape: tuple[int, ...]) -> list[Any]:
+    """Layers between commas, such as "affine 100, batch_norm, relu, dropout 0.2", for samples of this shape.
+
+    The numbers of inputs and of channels that come in are filled in.
+    """
+    from fastnn.gate.checks import choice
+
+    kinds = kinds_of_layers()
     found: list[Any] = []
-    shape: tuple[int, ...] = (inputs,)
     for part in text.split(","):
         name, *parts = part.split() or [""]
         kind = kinds[choice(option, name, kinds)]
-        given = {"inputs": shape[0]} if any(one.name == "inputs" for one in fields(kind)) else {}
-        _refuse_slips(option, part.strip(), parts, kinds, bool(given))
-        layer = _construct(f"{option}: {name}", kind, parts, given, {})
-        found.append(layer)
-        shape = layer.shape_of_output(shape)
+        known = {"inputs": math.prod(shape), "in_channels": shape[0]}
+        given = {one.name: known[one.name] for one in fields(kind) if one.name in known}
+        _refuse_slips(option, part.strip(), parts, kinds, given)
+        found.append(_construct(f"{option}: {name}", kind, parts, given, {}))
+        try:
+            shape = found[-1].shape_of_output(shape)
+        except ValueError as error:
+            raise ValueError(f"{option}: {error}") from error
     return found
 
 
-def _refuse_slips(option: str, text: str, values: Sequence[str], kinds: Mapping[str, Any], finds_inputs: bool) -> None:
-    """Refuse a layer without a comma before it, and a layer's inputs where those follow from the layers before."""
+def _refuse_slips(option: str, text: str, values: Sequence[str], kinds: Mapping[str, Any], given: Any) -> None:
+    """Refuse a layer without a comma before it, and the number of its inputs or channels, which is given already."""
     for i, value in enumerate(values):
         if value in kinds:
             name, *before = text.split()
             parts = " ".join([name, *before[:i]]), " ".join(before[i:])
             raise ValueError(f"{option}: expected a comma between layers, got {text!r}; write {', '.join(parts)!r}")
-    if finds_inputs and len(values) > 1 and all(value.isdigit() for value in values[:2]):
-        name, remedy = text.split()[0], "its inputs are the outputs of the layer before"
-        raise ValueError(
-            f"{option}: expected the number of outputs after {name}, got {text!r}; {remedy}: write '{name} {values[1]}'"
-        )
+    name = text.split()[0] if values else ""
+    if "inputs" in given and len(values) > 1 and all(value.isdigit() for value in values[:2]):
+        expected, remedy = f"the number of outputs after {name}", "its inputs are the outputs of the layer before"
+        raise ValueError(f"{option}: expected {expected}, got {text!r}; {remedy}: write '{name} {values[1]}'")
+    if "in_channels" in given and len(values) > 2 and all(value.isdigit() for value in values[:3]):
+        expected, remedy = f"out_channels and kernel_size after {name}", "its in_channels follow from the layer before"
+        instead = f"{name} {' '.join(values[1:3])}"
+        raise ValueError(f"{option}: expected {expected}, got {text!r}; {remedy}: write {instead!r}, or stride=")

@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     if options.threads is not None:
         threads.set_num_threads(options.threads)
     data = training_data.prepare(options, generator)
-    network = network_of(data.x.shape[1], data.outputs, options, generator, data.loss)
+    network = network_of(data.x.shape[1:], data.outputs, options, generator, data.loss)
     if data.encoding is not None:
         network.notes["table"] = data.encoding.to_note()
     arguments, callbacks = fitting.arguments(options, data, generator), fitting.callbacks(options, data)

@@ -14,6 +14,7 @@ EXAMPLES = """examples:
       --early-stopping 10
   fastnn train --data sales.csv --target sold --loss huber:delta=0.5 \\
       --layers "affine 100, batch_norm, relu, dropout 0.2, affine 50, tanh"
+  fastnn train --data mnist --layers "conv2d 8 5, relu, max_pool2d 2"
 After a colon stand VALUE or KEY=VALUE,KEY=VALUE: arguments of fastnn's class of
 that name in Python. Existing files are replaced."""
 
@@ -35,7 +36,7 @@ def _add_network(parser: Parser) -> None:
     add("--activation", choices=common.ACTIVATIONS, metavar="NAME", help=f"after each hidden layer: {names} (relu)")
     add("--batch-norm", action="store_true", help="batch normalization before each activation")
     add("--dropout", type=float, metavar="X", help="after each activation drop this share of its outputs")
-    add("--layers", metavar="TEXT", help="in place of these four: all layers but the last, as in the example")
+    add("--layers", metavar="TEXT", help="in place of these four: all layers but the last, as in the examples")
     names = ", ".join(common.LOSSES)
     usual = "softmax_cross_entropy for classes, sigmoid_cross_entropy for labels, mean_squared_error for numbers"
     add("--loss", type=specs.named(common.LOSSES), metavar="NAME[:..]", help=f"{names} ({usual})")

@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fastnn.command import networks, table_options
+from fastnn.command import networks, specs, table_options
 from fastnn.errors import DatasetError
 from fastnn.gate.arrays import Array
 
@@ -42,7 +42,7 @@ class Data:
 def prepare(options: argparse.Namespace, generator: Any) -> Data:
     """Read the data that the options name."""
     name = options.data
-    if name not in ("digits", "mnist") and not os.path.isdir(name):
+    if name not in networks.IMAGES and not os.path.isdir(name):
         if not os.path.exists(name) and not os.path.splitext(name)[1]:
             came = f"got {name!r}; there is no such folder"
             raise DatasetError(f"--data: expected digits, mnist, a folder or a file with a table, {came}")
@@ -55,23 +55,24 @@ def prepare(options: argparse.Namespace, generator: Any) -> Data:
     return _of_images(options, generator)
 
 
-def load_images(name: str, dtype: str, normalize: bool = True) -> "TwoParts":
+def load_images(name: str, dtype: str, normalize: bool = True, flatten: bool = True) -> "TwoParts":
     """The training and the test part of digits, MNIST, or a folder of files in its format.
 
     normalize: whether to divide the pixels by the brightest one; a network with an input_scale multiplies them itself.
+    flatten: whether each image becomes a row.
     """
     from fastnn import datasets
 
     if name == "digits":
-        return datasets.load_digits(normalize=normalize, dtype=dtype)
-    return datasets.load_mnist(None if name == "mnist" else name, normalize=normalize)
+        return datasets.load_digits(normalize=normalize, dtype=dtype, flatten=flatten)
+    return datasets.load_mnist(None if name == "mnist" else name, normalize=normalize, flatten=flatten)
 
 
 def _of_images(options: argparse.Namespace, generator: Any) -> Data:
     from fastnn.datasets import train_test_split
 
     loss = networks.loss_of(options.loss or "softmax_cross_entropy")
-    (x, t), (x_test, t_test) = load_images(options.data, options.dtype)
+    (x, t), (x_test, t_test) = load_images(options.data, options.dtype, flatten=not specs.takes_images(options.layers))
     share = share_of("--validation", VALIDATION if options.validation is None else options.validation)
     (x, t), (x_validation, t_validation) = train_test_split(x, t, share, generator)
     count = networks.CLASSES
