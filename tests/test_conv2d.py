@@ -10,6 +10,7 @@ import pytest
 import fastnn
 from fastnn import SGD, Affine, Flatten, Momentum, Network, Relu, Sigmoid, reference
 from fastnn.engine import plan
+from fastnn.engine.interpreters import forward
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.layers import LAYERS
 from tests import shapes
@@ -278,6 +279,32 @@ def test_few_images_at_once_give_the_bits_of_many(monkeypatch: pytest.MonkeyPatc
         net.fit(x, t, epochs=2, batch_size=9, rng=0, progress=False)
         found.append((net.engine.values.tobytes(), net.predict(x).tobytes(), net.loss(x, t)))
     assert all(one == found[0] for one in found)
+
+
+def test_predictions_keep_no_images_that_only_the_next_layer_reads() -> None:
+    """The memory of 128 rows of all layers' outputs was given back after each call, and came page by page again."""
+    layers = [
+        Conv2d(3, 32, 3, padding=1),
+        Relu(),
+        Conv2d(32, 32, 3, padding=1),
+        MaxPool2d(2),
+        Flatten(),
+        Affine(8192, 4),
+    ]
+    net = Network(layers, input_shape=(3, 32, 32), rng=0)
+    x, parts = shapes.numbers(1, 3, 3, 32, 32, dtype=np.float32), min(2, fastnn.get_num_threads())
+    net.n_threads = parts
+    y = net.predict(x)
+    (workspace,) = net.engine.prediction_workspaces
+    few, rows = plan.images_at_once(net.engine.plan.shapes)[0], forward.BLOCK_ROWS
+    assert workspace.nbytes == 4 * parts * (few * 3 * 32 * 32 * 32 + rows * (8192 + 4))
+    for n_threads in range(1, min(3, fastnn.get_num_threads()) + 1):
+        net.n_threads = n_threads
+        assert (
+            net.predict(x).tobytes()
+            == y.tobytes()
+            == np.concatenate([net.predict(x[n : n + 1]) for n in range(3)]).tobytes()
+        )
 
 
 def test_a_long_stride_needs_no_memory_between_windows() -> None:

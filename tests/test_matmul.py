@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.engine.interpreters.forward import parts_of
+from fastnn.engine.interpreters import jobs
+from fastnn.engine.interpreters.forward import parts_of, share_of_rows
 from fastnn.kernels import caches, processor
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.kernels.matmul import DEEP, ONE_CHAIN, PANEL_COLUMNS, ROW_BLOCK, chain_of, scratch_size, share
@@ -174,11 +175,23 @@ def test_shares_are_all_rows_in_order() -> None:
 
 def test_each_part_of_a_prediction_has_rows() -> None:
     for rows, most in itertools.product(range(1, 100), (1, 2, 3, 8)):
-        parts = parts_of(rows, most, False)
+        parts = parts_of(rows, most, False, False)
         starts = [_share(rows, part, parts) for part in range(parts + 1)]
         assert 1 <= parts <= most
         assert all(begin < end for begin, end in itertools.pairwise(starts))
-        assert parts_of(rows, most, True) == most  # they share columns
+        assert parts_of(rows, most, True, False) == most  # they share columns
+
+
+def test_each_part_of_a_prediction_has_images() -> None:
+    table = np.zeros((1, jobs.PLAN_COLUMNS), np.intp)
+    table[0, jobs.AT_ONCE] = 7
+    function = getattr(share_of_rows, "py_func", share_of_rows)
+    for images, most in itertools.product(range(1, 100), (1, 2, 3, 8)):
+        parts = parts_of(images, most, False, True)
+        assert parts == min(images, most)
+        shares = np.diff([function(table, images, part, parts) for part in range(parts + 1)])
+        assert shares.sum() == images
+        assert shares.min() >= 1 and shares.max() <= shares.min() + 1
 
 
 def _share(count: int, part: int, parts: int) -> int:

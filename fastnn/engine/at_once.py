@@ -41,7 +41,7 @@ def _predict_many(engine: Engine, x: Array, out: Any) -> Array | None:
     except IndexError:
         return None
     try:
-        parts = forward.parts_of(len(x), threads.at_most(engine.n_threads), engine.shares_columns)
+        parts = forward.parts_of(len(x), threads.at_most(engine.n_threads), engine.shares_columns, engine.takes_images)
         work = engine.plan.flop * len(x)
         if workspace.vectors[0] is not engine.values or parts > workspace.parts:
             return None

@@ -87,6 +87,7 @@ class Engine:
         self.takes_plain_rows = self.takes_rows and self.input_scale.is_one
         self.trains_at_once = self.has_plain_targets and self.takes_plain_rows and not self.statistics_places
         self.rows_of_call = max(forward.BLOCK_ROWS, int(FLOP_PER_CALL / self.plan.flop))
+        self.takes_images = bool(self.plan.operations[0, jobs.AT_ONCE])
         self.shares_columns = shares_columns(self.plan, dtype.itemsize)
         self.way_of_loss, self.way_of_hits = Way(), Way()  # of outputs
         self.by_name = Views(self.places)

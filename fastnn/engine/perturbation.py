@@ -13,7 +13,7 @@ from fastnn.engine.interpreters import jobs, perturbing
 from fastnn.engine.interpreters.along import MORE_ROWS
 from fastnn.engine.losses import sum_of_losses
 from fastnn.engine.pace import SECONDS_PER_CALL
-from fastnn.engine.plan import PERTURBING, Plan
+from fastnn.engine.plan import PERTURBING, Plan, place_tensors
 from fastnn.engine.samples import Prepared
 from fastnn.errors import warn_of_precision
 from fastnn.gate import arrays
@@ -229,6 +229,7 @@ class Perturbation:
     def _memory(self, x: Array, targets: Array, points: Array, step: Array, changes: Array) -> "_Memory":
         """The job for some samples, and its arrays."""
         samples, outputs = targets.shape
+        table = self.table.copy()
         widest = int(self.table[:, jobs.WIDTH_OUT].max())
         used = samples * len(points) * max((entries.columns for entries in self.parameters), default=1)
         columns = max(len(points), min(MOST_COLUMNS, BLOCK_SIZE // widest, used))
@@ -239,13 +240,13 @@ class Perturbation:
         own = max([0, *(self._own_size(o) for o in range(len(self.table)) if self._moves_by_forward(o))])
         size = perturbing.space_size(widest, columns, own, max(scratch))
         arrays_by_name = {
-            "operations": self.table,
+            "operations": table,
             "numbers": self.plan.numbers,
             "values": self.values,
             "prepared": self.prepared,
             "x": x,
             "dense": targets,
-            "tensors": np.empty(samples * self.plan_columns),
+            "tensors": np.empty(place_tensors(table, samples)),
             "prepared_outputs": np.empty((samples, outputs)),
             "along": np.empty(samples * self.numbers_along),
             "slopes": np.empty(self.parts * 2 * (outputs + MORE_ROWS) * self.most_along),
@@ -269,14 +270,14 @@ class Perturbation:
             jobs.OWN: own,
             jobs.NUMBERS_ALONG: self.loss.numbers_along,
         }
-        table = [0] * jobs.JOB_SIZE
+        job = [0] * jobs.JOB_SIZE
         for slot, number in numbers.items():
-            table[slot] = number
+            job[slot] = number
         for name, array in arrays_by_name.items():
-            table[jobs.PLACES[name]], table[jobs.PLACES[name] + 1] = array.ctypes.data, array.size
-        last = arrays_by_name["tensors"][samples * int(self.table[-1, jobs.WRITES]) :]
+            job[jobs.PLACES[name]], job[jobs.PLACES[name] + 1] = array.ctypes.data, array.size
+        last = arrays_by_name["tensors"][int(table[-1, jobs.WRITES]) :]
         return _Memory(
-            np.array(table, np.intp), last[: targets.size].reshape(targets.shape), list(arrays_by_name.values())
+            np.array(job, np.intp), last[: targets.size].reshape(targets.shape), list(arrays_by_name.values())
         )
 
     def _units(self) -> dict[int, int]:

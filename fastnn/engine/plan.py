@@ -223,15 +223,14 @@ def compile_plan(
     numbers = np.zeros(jobs.NUMBERS_EACH * len(layers) + jobs.PLAN_NUMBERS)
     numbers[jobs.NUMBERS_EACH * len(layers) :] = loss_numbers
     places, statistics = _Places(0), _Places(0)
-    reads, columns, flop = jobs.INPUT, 0, 0.0
+    columns, flop = 0, 0.0
     tensors, factors = list[Tensor](), [1.0]
     for i, (layer, (before, after)) in enumerate(zip(layers, pairs, strict=True)):
         row = table[i]
-        row[jobs.READS], row[jobs.WRITES] = reads, columns
         row[jobs.WIDTH_IN], row[jobs.WIDTH_OUT] = math.prod(before), math.prod(after)
         row[jobs.SHAPES_AT :] = sizes_of(before, after)
         row[jobs.TAKES_ELEMENTS] = layer.takes_elements
-        reads, columns = columns, columns + math.prod(after)
+        columns += math.prod(after)
         own = layer.numbers()
         _check_room(layer, "numbers", len(own), jobs.OWN_NUMBERS)
         _check_room(layer, "parameters", len(layer.parameters(before)), MOST_PARAMETERS)
@@ -251,6 +250,22 @@ def compile_plan(
     accepts = loss.accepts if isinstance(loss, Loss) else 0
     plan = Plan(table, numbers, layers, pairs, units, of_labels, accepts, flop, tuple(tensors), tuple(factors), {})  # type: ignore[arg-type]
     return Compiled(plan, places.found, statistics.found, shapes, columns, places.size, statistics.size)
+
+
+def place_tensors(table: Array, rows: int, parts: int = 0) -> int:
+    """Place the outputs of a table's operations, for so many rows, one after the other; return their elements.
+
+    parts: 0, or those of a prediction, which does not go backward: of images that only the next operation reads, each
+    part then has memory for as many as are taken at once, which stays in the cache. With 128 rows of each, 16 images of
+    3 x 32 x 32 through 4 convolutions of 32 and 64 filters took 13.4 ms instead of 4.8.
+    """
+    place, reads, read = 0, jobs.INPUT, 0
+    for row, following in zip(table, [*table[1:, jobs.AT_ONCE], 0], strict=True):
+        few = row[jobs.AT_ONCE] if parts and following else 0
+        row[jobs.READS], row[jobs.FEW_IN], row[jobs.WRITES], row[jobs.FEW_OUT] = reads, read, place, few
+        reads, read = place, few
+        place += int(row[jobs.WIDTH_OUT]) * (parts * int(few) if few else rows)
+    return place
 
 
 def images_at_once(shapes: Sequence[tuple[Shape, Shape]]) -> list[int]:

@@ -76,7 +76,7 @@ def predict_rows(engine: "Engine", x: Samples, result: Array, check_finite: bool
         return
     x, index = (x.array, x.index) if isinstance(x, SparseRows) else (x, None)
     count = len(x)
-    parts = forward.parts_of(count, threads.at_most(engine.n_threads), engine.shares_columns)
+    parts = forward.parts_of(count, threads.at_most(engine.n_threads), engine.shares_columns, engine.takes_images)
     vectors = (engine.values, engine.no_targets, engine.no_targets)  # neither gradients nor state
     description = (engine.plan, engine.columns, engine.trained)
     workspace = take_for_prediction(engine.prediction_workspaces, description, vectors, parts)

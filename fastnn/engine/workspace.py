@@ -11,7 +11,7 @@ from fastnn.engine.indexing import Index
 from fastnn.engine.interpreters import batch, forward, jobs, training, updating
 from fastnn.engine.parameters import zeros_on_lines
 from fastnn.engine.partition import LARGE, has_cuts, taken_by_columns
-from fastnn.engine.plan import INDEXED, PREDICTING, SPARSE, TRAINING, TRAINING_WORK, Plan
+from fastnn.engine.plan import INDEXED, PREDICTING, SPARSE, TRAINING, TRAINING_WORK, Plan, place_tensors
 from fastnn.engine.samples import ByteRows
 from fastnn.engine.short import ask
 from fastnn.gate.arrays import Array
@@ -72,7 +72,7 @@ class Workspace:
         if not training:
             self.rows = rows = parts * forward.BLOCK_ROWS
         self.table[:, jobs.BY_COLUMNS] = taken_by_columns(plan, rows, parts, dtype.itemsize)
-        tensors = rows * columns
+        tensors = place_tensors(self.table, rows, 0 if training else parts)
         largest = largest_update(self.table) if training else 0
         self.rates = np.zeros((len(plan.factors), RATES))
         self._later: dict[int, Unit | None] = {}

@@ -31,9 +31,9 @@ from fastnn.kernels.views import matrix, vector_at
  ROLE,  # the role in which a unit is called, see below
  LISTS, LISTS_SIZE, LIST_STARTS, LIST_STARTS_SIZE,  # an index of the rows of inputs, see `index`; LISTS_SIZE 0 for none
  CHAIN_SUMS,  # sums of the chains of a product with an index, see affine_indexed_products; 0 for none
- X, Y, TENSORS, TENSOR_GRADIENTS, CAPACITY, ITEM,  # for the interpreters alone
-) = range(62)  # fmt: skip
-SLOTS = 62
+ X, Y, TENSORS, TENSOR_GRADIENTS, CAPACITY, ITEM, PART,  # for the interpreters alone
+) = range(63)  # fmt: skip
+SLOTS = 63
 
 # For each parameter of an operation, then for each of its statistics: its start in the flat vectors, its rows and
 # columns, whether it is a matrix, and how training updates it: by which row of the job's "rates", or FROZEN for not at

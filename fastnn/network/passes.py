@@ -145,5 +145,5 @@ class Pass:
 
 def _tensor(workspace: Workspace, name: str, row: Array, rows: int) -> Array:
     """The rows of an operation's outputs, or of the gradient by them."""
-    start, width = rows * int(row[jobs.WRITES]), int(row[jobs.WIDTH_OUT])
+    start, width = int(row[jobs.WRITES]), int(row[jobs.WIDTH_OUT])
     return workspace.arrays[name][start : start + rows * width].reshape(rows, width)

@@ -9,7 +9,7 @@ is only one stage.
 from typing import Any, NamedTuple
 
 from fastnn.engine.interpreters import jobs
-from fastnn.engine.interpreters.forward import BLOCK_ROWS, fill_rows, forward_rows
+from fastnn.engine.interpreters.forward import BLOCK_ROWS, fill_rows, forward_rows, share_of_rows
 from fastnn.kernels import frames
 from fastnn.kernels.addresses import call, call_part, get, new_frame, put, zero_of
 from fastnn.kernels.byte_rows import scale_bytes
@@ -237,7 +237,7 @@ def random_key(job: Any) -> int:
 def _take_stage(job: Any, operations: Any, stage: Stage, frame: Any, part: int, parts: int) -> None:
     """Take one part's rows of a mini-batch through a stage; the first one gathers them."""
     count, gather, skip = get(job, jobs.COUNT), get(job, jobs.STAGE) == 0, get(job, jobs.SKIPS_ZEROS) != 0
-    begin, end = share(count, part, parts), share(count, part + 1, parts)
+    begin, end = share_of_rows(operations, count, part, parts), share_of_rows(operations, count, part + 1, parts)
     back_from = max(stage.back_from, jobs.lowest_trained(job, operations) + 1)  # nothing needs other gradients
     for first in range(begin, end, BLOCK_ROWS):
         last = min(first + BLOCK_ROWS, end)
@@ -316,5 +316,5 @@ def between_stages(job: Any, part: int, parts: int) -> None:
 def first_gradient_is_finite(job: Any, operations: Any, count: int) -> bool:
     """Whether the gradient by the first operation's outputs is finite, for the rows of a batch."""
     width, item = operations[0, jobs.WIDTH_OUT], get(job, jobs.ITEM)
-    start = get(job, jobs.AT_TENSOR_GRADIENTS) + item * get(job, jobs.CAPACITY) * operations[0, jobs.WRITES]
+    start = get(job, jobs.AT_TENSOR_GRADIENTS) + item * operations[0, jobs.WRITES]
     return all_finite(vector_at(start, count * width, zero_of(job)))

@@ -40,9 +40,17 @@ NO_CHECK, CHECK, ONLY_CHECK = range(3)  # what jobs.CHECKS says
 FEW_ELEMENTS = 1 << 15
 
 
-def parts_of(rows: int, most: int, shares_columns: bool) -> int:
-    """How many parts of a prediction have work, at most `most`: all if they share columns, else by matmul.share."""
-    return most if shares_columns else max(1, min(most, (rows + 3) // 4))
+def parts_of(rows: int, most: int, shares_columns: bool, takes_images: bool) -> int:
+    """How many parts of a prediction have work, at most `most`: all if they share columns, else by share_of_rows."""
+    return most if shares_columns else max(1, min(most, rows if takes_images else (rows + 3) // 4))
+
+
+@kernel
+def share_of_rows(operations: Any, count: int, part: int, parts: int) -> int:
+    """The first row of part number `part`, by matmul.share; of images, which have much work, even one is a share."""
+    if operations[0, jobs.AT_ONCE] > 0:
+        return min(count, max(count * part // parts, min(part, 1)))
+    return share(count, part, parts)
 
 
 @kernel
@@ -138,13 +146,12 @@ def choose_data(job: Any, first: int, frame: Any) -> None:
 
 @part_unit
 def predict_part(job: Any, part: int, parts: int) -> None:
-    """Predict one part's rows; each part has BLOCK_ROWS rows of the tensors. FINE becomes 0 if CHECKS finds NaN."""
+    """Predict one part's rows, in BLOCK_ROWS rows of the tensors. FINE becomes 0 if CHECKS finds NaN."""
     operations, frame = jobs.operations_of(job), new_frame(SLOTS, zero_of(job))
     item, samples, inputs = get(job, jobs.ITEM), get(job, jobs.SAMPLES), get(job, jobs.DATA_INPUTS)
     jobs.begin_frame(job, part, OFF, 0, frame)
-    put(frame, frames.TENSORS, jobs.row_of_part(job, jobs.AT_TENSORS, part, item))
-    put(frame, frames.CAPACITY, BLOCK_ROWS)
-    begin, end = share(samples, part, parts), share(samples, part + 1, parts)
+    begin, end = share_of_rows(operations, samples, part, parts), share_of_rows(operations, samples, part + 1, parts)
+    row = part * BLOCK_ROWS
     skip, checks, x = get(job, jobs.SKIPS_ZEROS) != 0, get(job, jobs.CHECKS), jobs.numbers(job, jobs.AT_X)
     for first in range(begin, end, BLOCK_ROWS):
         rows = min(BLOCK_ROWS, end - first)
@@ -158,7 +165,7 @@ def predict_part(job: Any, part: int, parts: int) -> None:
                 jobs.choose_lists(job, first, frame)
                 if not skip:
                     fill_rows(job, first, first + rows, get(frame, frames.X))
-            forward_rows(job, operations, frame, 0, operations.shape[0], 0, rows, skip)
+            forward_rows(job, operations, frame, 0, operations.shape[0], row, row + rows, skip)
 
 
 @kernel
@@ -174,7 +181,7 @@ def predict_stage(job: Any, part: int, parts: int) -> None:
     start, count, i = get(job, jobs.BEGIN), get(job, jobs.COUNT), get(job, jobs.FIRST)
     jobs.begin_frame(job, part, OFF, 0, frame)
     if not _takes_columns(job, operations, i):
-        first, last = share(count, part, parts), share(count, part + 1, parts)
+        first, last = share_of_rows(operations, count, part, parts), share_of_rows(operations, count, part + 1, parts)
         choose_data(job, start + first, frame)
         forward_rows(job, operations, frame, i, get(job, jobs.LAST), first, last, get(job, jobs.SKIPS_ZEROS) != 0)
         return
@@ -202,7 +209,7 @@ def _predict_in_stages(job: Any, operations: Any, launcher: int, n_threads: int)
                 last += 1
             put(job, jobs.FIRST, first)
             put(job, jobs.LAST, last)
-            if by_columns or share(get(job, jobs.COUNT), 1, n_threads) < get(job, jobs.COUNT):
+            if by_columns or share_of_rows(operations, get(job, jobs.COUNT), 1, n_threads) < get(job, jobs.COUNT):
                 run_parts(launcher, get(job, jobs.PREDICT_STAGE), job, n_threads)
             else:
                 run_parts(0, get(job, jobs.PREDICT_STAGE), job, 1)

@@ -1,10 +1,10 @@
 """Jobs, by which a network's arrays reach an interpreter.
 
 A network is data: a *plan* has one row of integers for each operation, with the addresses of its units, so a new
-architecture compiles nothing but the units that no network used before. A tensor whose plan column is c lives, for a
-batch of at most `capacity` rows, at buffer[capacity * c :], row after row; its gradient at the same place of a second
-buffer. The *width* of a tensor is the number of elements of one sample, whatever its shape. Parameters, what operations
-learn of their inputs, and gradients are ranges of flat vectors.
+architecture compiles nothing but the units that no network used before. A tensor lives in a buffer, row after row, and
+its gradient at the same place of a second one; plan.place_tensors says where. The *width* of a tensor is the number of
+elements of one sample, whatever its shape. Parameters, what operations learn of their inputs, and gradients are ranges
+of flat vectors.
 
 All of that reaches an interpreter as a *job*: one table of integers with the addresses and sizes of its arrays. The
 maker of a job keeps its arrays alive (fastnn/engine/workspace.py).
@@ -22,14 +22,16 @@ from fastnn.kernels.matmul import FEW_STEPS
 from fastnn.kernels.simd import from_bits
 from fastnn.kernels.views import matrix, vector_at
 
-# Columns of a plan's row: the plan columns of the tensors that it reads and writes (INPUT: the network's input), their
-# sizes, whether it takes single elements, the numbers of its parameters and statistics, whether a batch is taken
-# through it by columns (see engine/partition.py), its place in "along" (see along.py), and how many rows it takes at
-# once, or 0 (see forward.end_of_run); then the addresses of its units by their roles (see frames.FORWARD), 0 for none;
+# Columns of a plan's row: where the tensors begin that it reads and writes (INPUT: the network's input), their widths,
+# whether it takes single elements, the numbers of its parameters and statistics, whether a batch is taken through it by
+# columns (see engine/partition.py), its place in "along" (see along.py), how many rows it takes at once, or 0 (see
+# forward.end_of_run), and of how many rows each part has memory for the tensors that it reads and writes, 0 for all of
+# the batch (see plan.place_tensors); then the addresses of its units by their roles (see frames.FORWARD), 0 for none;
 # then frames.PLACES_SIZE and frames.SHAPES_SIZE integers.
-READS, WRITES, WIDTH_IN, WIDTH_OUT, TAKES_ELEMENTS, PARAMETERS, STATISTICS, BY_COLUMNS, ALONG, AT_ONCE = range(10)
+(READS, WRITES, WIDTH_IN, WIDTH_OUT, TAKES_ELEMENTS, PARAMETERS, STATISTICS, BY_COLUMNS, ALONG, AT_ONCE, FEW_IN,
+ FEW_OUT) = range(12)  # fmt: skip
 INPUT = -1
-UNITS_AT = 10
+UNITS_AT = 12
 PLACES_AT = UNITS_AT + 19
 SHAPES_AT = PLACES_AT + PLACES_SIZE
 PLAN_COLUMNS = SHAPES_AT + SHAPES_SIZE
@@ -208,6 +210,7 @@ def begin_frame(job: Any, part: int, key: int, batch_rows: int, frame: Any) -> N
     statistics = AT_VALUES if batch_rows == 0 else AT_GRADIENTS
     put(frame, frames.ITEM, item)
     put(frame, frames.CAPACITY, get(job, CAPACITY))
+    put(frame, frames.PART, part)
     put(frame, frames.TENSORS, get(job, AT_TENSORS))
     put(frame, frames.TENSOR_GRADIENTS, get(job, AT_TENSOR_GRADIENTS))
     put(frame, frames.VALUES, get(job, AT_VALUES))
@@ -239,10 +242,11 @@ def choose_operation(job: Any, operations: Any, i: int, frame: Any) -> None:
 @kernel
 def choose_rows(operations: Any, i: int, first: int, last: int, frame: Any) -> None:
     """Set a frame to the rows [first, last) of a batch; X and Y, if set, are the addresses of these very rows."""
-    item, capacity = get(frame, frames.ITEM), get(frame, frames.CAPACITY)
-    reads, writes = operations[i, READS], operations[i, WRITES]
-    width_in, width_out = operations[i, WIDTH_IN], operations[i, WIDTH_OUT]
-    begin, end = item * (capacity * reads + first * width_in), item * (capacity * writes + first * width_out)
+    item, part, reads = get(frame, frames.ITEM), get(frame, frames.PART), operations[i, READS]
+    row_in = part * operations[i, FEW_IN] if operations[i, FEW_IN] > 0 else first
+    row_out = part * operations[i, FEW_OUT] if operations[i, FEW_OUT] > 0 else first
+    begin = item * (reads + row_in * operations[i, WIDTH_IN])
+    end = item * (operations[i, WRITES] + row_out * operations[i, WIDTH_OUT])
     is_first, is_last = reads == INPUT, i == operations.shape[0] - 1 and get(frame, frames.Y) != 0
     put(frame, frames.SOURCE, get(frame, frames.X) if is_first else get(frame, frames.TENSORS) + begin)
     put(frame, frames.D_SOURCE, 0 if is_first else get(frame, frames.TENSOR_GRADIENTS) + begin)
