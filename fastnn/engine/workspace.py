@@ -9,7 +9,7 @@ import numpy as np
 from fastnn.engine import threads
 from fastnn.engine.indexing import Index
 from fastnn.engine.interpreters import batch, forward, jobs, training, updating
-from fastnn.engine.parameters import zeros_on_lines
+from fastnn.engine.parameters import LINE, zeros_on_lines
 from fastnn.engine.partition import LARGE, has_cuts, taken_by_columns
 from fastnn.engine.plan import INDEXED, PREDICTING, SPARSE, TRAINING, TRAINING_WORK, Plan, place_tensors
 from fastnn.engine.samples import ByteRows
@@ -327,5 +327,6 @@ def chain_sums_size(plan: Plan, rows: int, parts: int, item: int) -> int:
 
 
 def scratch_size(plan: Plan, rows: int) -> int:
-    """Elements of scratch for a training batch of `rows` rows; for predictions alone if 0."""
-    return max(layer.scratch_size(rows, *shapes) for layer, shapes in zip(plan.layers, plan.shapes, strict=True))
+    """Elements of scratch for a training batch of `rows` rows, in whole lines of the cache; for predictions if 0."""
+    most = max(layer.scratch_size(rows, *shapes) for layer, shapes in zip(plan.layers, plan.shapes, strict=True))
+    return -(-most // LINE) * LINE

@@ -8,7 +8,7 @@ from fastnn.kernels import simd
 from fastnn.kernels.compile import apart, kernel
 from fastnn.kernels.tiles import MAX_VECTORS
 from fastnn.kernels.transposes import transpose
-from fastnn.kernels.views import part
+from fastnn.kernels.views import part, vector_at
 
 # The layout of an operand. Numbers, because True and False in a tuple are two types: all would be compiled three times.
 AS_IT_IS, TRANSPOSED = np.intp(0), np.intp(1)
@@ -100,3 +100,9 @@ def copy_panels(source: Any, layout: int, target: Any, width: int, columns: int,
             copy_transposed((array, start + j * step, step), copy, width, size, depth)
         else:
             copy_rows((array, start + j, step), copy, width, size, depth)
+
+
+@kernel
+def integers_in(scratch: Any, start: int, count: int) -> Any:
+    """A vector of integers in scratch, which takes two elements of float32 for each."""
+    return vector_at(scratch.ctypes.data + start * scratch.itemsize, count, np.intp(0))

@@ -23,7 +23,7 @@ import numpy as np
 from fastnn.kernels import simd
 from fastnn.kernels.channels import sum_of_channel
 from fastnn.kernels.compile import apart, kernel
-from fastnn.kernels.copies import fill, rest_of
+from fastnn.kernels.copies import fill, integers_in, rest_of
 from fastnn.kernels.correlations import BYTES, TAPS, correlate, height_of, sum_of_lanes
 from fastnn.kernels.matmul import CHAIN, chain_of
 from fastnn.kernels.processor import VECTOR_BYTES
@@ -109,12 +109,6 @@ def _offset(c: Convolution, k: int) -> int:
 
 
 @kernel
-def _integers(scratch: Any, start: int, count: int) -> Any:
-    """A vector of integers in scratch."""
-    return vector_at(scratch.ctypes.data + start * scratch.itemsize, count, np.intp(0))
-
-
-@kernel
 def _copy_rows(source: Any, step: int, target: Any, target_step: int, rows: int, columns: int) -> None:
     """Copy `columns` elements of rows that are `step` apart to rows that are `target_step` apart, and nothing else."""
     one, lanes = simd.zero_tile(source, 1, 1), simd.lanes(source)
@@ -182,7 +176,7 @@ def _multiply(left: Any, right: Any, offsets: Any, initial: Any, out: Any, size:
 def convolve(images: Any, filters: Any, bias: Any, c: Convolution, scratch: Any, y: Any) -> None:
     """y[n, f] = filters[f] * images[n] + bias[f]; y is overwritten. scratch: see scratch_size."""
     lanes, zero, unit = simd.lanes(y), np.intp(0), np.intp(1)
-    offsets, step = _integers(scratch, 0, c.depth), ROW_VECTORS * lanes
+    offsets, step = integers_in(scratch, 0, c.depth), ROW_VECTORS * lanes
     beginnings = part(scratch, 2 * c.depth, c.filters * step)
     memory = rest_of(scratch, 2 * c.depth + c.filters * step)
     planes = part(memory, 0, c.channels * c.planes * c.plane if c.is_copied else 0)
@@ -220,7 +214,7 @@ def _spread_rows(dy: Any, c: Convolution, filters: int, target: Any) -> None:
 def convolve_backward(dy: Any, filters: Any, c: Convolution, scratch: Any, dx: Any) -> None:
     """dx = the gradient by the images; overwritten, distinct from dy. scratch: see scratch_size."""
     zero, nothing, size = np.intp(0), dx.dtype.type(0.0), c.channels * c.planes * c.plane
-    offsets, memory = _integers(scratch, 0, c.filters), rest_of(scratch, 2 * c.filters)
+    offsets, memory = integers_in(scratch, 0, c.filters), rest_of(scratch, 2 * c.filters)
     planes = part(memory, 0, size if c.is_copied else 0)
     gradients = part(memory, planes.size, c.filters * c.places)
     for f in range(c.filters):
@@ -285,7 +279,7 @@ def filters_gradient(images: Any, dy: Any, c: Convolution, first: int, scratch: 
     """
     filters, taps, group, lanes = out.shape[0], (c.depth + TAPS - 1) // TAPS * TAPS, _images(c), BYTES // out.itemsize
     size = c.channels * c.planes * c.plane
-    offsets = _integers(scratch, 0, taps)
+    offsets = integers_in(scratch, 0, taps)
     totals = vector_at(scratch.ctypes.data + 2 * taps * scratch.itemsize, filters * c.depth, 0.0)
     memory = rest_of(scratch, 2 * taps + 2 * filters * c.depth)
     sums = part(memory, 0, filters * taps * lanes)

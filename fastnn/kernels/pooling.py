@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnn.kernels import simd
 from fastnn.kernels.compile import apart, kernel
-from fastnn.kernels.copies import fill
+from fastnn.kernels.copies import fill, integers_in
 from fastnn.kernels.frames import number, size_in, size_out
 from fastnn.kernels.neighbors import added, claimed, larger, load_neighbors, scaled, store_neighbors
 from fastnn.kernels.views import part
@@ -192,31 +192,51 @@ def largest_of_windows(x: Any, p: Pooling, y: Any) -> None:
 
 
 @kernel
-def _claim(x: Any, step: int, y: Any, rest: Any, dx: Any) -> None:
-    """Move the gradients `rest` of the outputs y that are x, or NaN with it, to dx."""
+def _note(x: Any, step: int, y: Any, place: Any, places: Any) -> None:
+    """places = place for the outputs y that are an x, or NaN with it, and have no place yet, which is below 0."""
     zero = y.dtype.type(0.0)
-    for j in range(y.size):
-        value = x[j * step]
-        is_it = value == y[j] or value != value
-        dx[j * step] += rest[j] if is_it else zero
-        rest[j] = zero if is_it else rest[j]
+    if step == 1:
+        for j in range(y.size):
+            places[j] = place if (x[j] == y[j] or x[j] != x[j]) and places[j] < zero else places[j]
+    elif step == 2:
+        for j in range(y.size):
+            value = x[2 * j]
+            places[j] = place if (value == y[j] or value != value) and places[j] < zero else places[j]
+    else:
+        for j in range(y.size):
+            value = x[j * step]
+            places[j] = place if (value == y[j] or value != value) and places[j] < zero else places[j]
+
+
+def scratch_of_windows(places: int, columns: int) -> int:
+    """Elements of scratch, of either dtype, that the gradient by the largest elements takes."""
+    return 2 * places + columns
 
 
 @apart
 def largest_of_windows_backward(dy: Any, x: Any, y: Any, p: Pooling, memory: Any, dx: Any) -> None:
-    """dx = the sums of dy over the windows in which an element is the first of the largest; memory (columns,)."""
-    rest = part(memory, 0, p.columns)
+    """dx = the sums of dy over the windows in which an element is the first of the largest.
+
+    memory: see scratch_of_windows. Each row of outputs first finds the places of all, a vector at once, and then adds
+    its gradients there one by one.
+    """
+    count, none = p.tall * p.wide, y.dtype.type(-1.0)
+    distances, places = integers_in(memory, 0, count), part(memory, 2 * count, p.columns)
+    for place in range(count):
+        distances[place] = place // p.wide * p.width + place % p.wide
     fill(dx, dx.dtype.type(0.0))
     for row in range(p.channels * p.rows):
         channel, i = row // p.rows, row % p.rows
-        some = part(dy, row * p.columns, p.columns)
-        for j in range(p.columns):
-            rest[j] = some[j]
-        for place in range(p.tall * p.wide):
+        best, gradients = part(y, row * p.columns, p.columns), part(dy, row * p.columns, p.columns)
+        fill(places, none)
+        for place in range(count):
             run = _run(p, channel, i, place // p.wide, place % p.wide)
             if run.count > 0:
-                best, left = part(y, row * p.columns + run.first, run.count), part(rest, run.first, run.count)
-                _claim(_span(x, run), run.step, best, left, _span(dx, run))
+                some = part(best, run.first, run.count), y.dtype.type(place), part(places, run.first, run.count)
+                _note(_span(x, run), run.step, some[0], some[1], some[2])
+        start = (channel * p.height + i * p.down - p.padding) * p.width - p.padding
+        for j in range(p.columns):
+            dx[start + j * p.right + distances[np.intp(places[j])]] += gradients[j]
 
 
 @kernel

@@ -1,5 +1,6 @@
 """The largest element of each window of an image."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from fastnn.kernels.pooling import (
     largest_of_windows,
     largest_of_windows_backward,
     pooling_of,
+    scratch_of_windows,
 )
 from fastnn.kernels.units import unit
 from fastnn.operations.base import Shape, Units
@@ -131,4 +133,4 @@ class MaxPool2d(PoolLayer):
     link = _Largest()
 
     def scratch_size(self, rows: int, inputs: Shape, outputs: Shape) -> int:
-        return outputs[2]
+        return scratch_of_windows(math.prod(self.window.size), outputs[2])
