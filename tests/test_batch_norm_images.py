@@ -1,5 +1,6 @@
 """Batch normalization of images, channel by channel: beside the twin and PyTorch, in checks and numerical gradients."""
 
+import copy
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -92,7 +93,8 @@ def test_a_step_is_that_of_numpy(shape: tuple[int, ...], dtype: str) -> None:
         np.testing.assert_allclose(net.statistics[f"variance{number}"], variance, **tolerance)
 
 
-def test_steps_are_those_of_pytorch() -> None:
+@pytest.mark.parametrize("rows", [1, 2, N])
+def test_steps_are_those_of_pytorch(rows: int) -> None:
     torch = pytest.importorskip("torch")
     options: Any = {"dtype": torch.float64}
     model = torch.nn.Sequential(
@@ -100,7 +102,7 @@ def test_steps_are_those_of_pytorch() -> None:
         torch.nn.Linear(WIDTH, K, **options),
     )  # fmt: skip
     layers = [BatchNorm(0.7, 0.01), Tanh(), Flatten(), Affine(WIDTH, K)]
-    net, x, t = Network(layers, input_shape=SHAPE, dtype="float64", rng=0), images(), labels()
+    net, x, t = Network(layers, input_shape=SHAPE, dtype="float64", rng=0), images()[:rows], labels()[:rows]
     with torch.no_grad():
         for parameter, name in zip(model.parameters(), net.params, strict=True):
             parameter.copy_(torch.tensor(net.params[name].T))
@@ -170,3 +172,19 @@ def test_saved_and_loaded(path: pathlib.Path) -> None:
 def test_other_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected inputs in one dimension, or images .*, got the shape \(4, 3\)"):
         Network([Relu(), BatchNorm()], input_shape=(4, 3))
+
+
+def test_one_image_is_a_batch() -> None:
+    """Of several pixels; not where a channel has one, or where rows are normalized behind the images."""
+    net, x, t = network("float64"), images(), labels()
+    again = copy.deepcopy(net)
+    net.fit(x[:3], t[:3], epochs=1, batch_size=2, shuffle=False, optimizer=SGD(0.1), progress=False)
+    for rows in (slice(0, 2), slice(2, 3)):
+        again.step(x[rows], t[rows], SGD(0.1))
+    assert net.engine.values.tobytes() == again.engine.values.tobytes()
+    lone = r"batch: expected at least 2 rows, as BatchNorm goes by their mean and variance, got 1"
+    pixel = Network([BatchNorm(), Flatten(), Affine(3, K)], input_shape=(3, 1, 1), rng=0)
+    behind = Network([BatchNorm(), Flatten(), BatchNorm(), Affine(WIDTH, K)], input_shape=SHAPE, rng=0)
+    for refusing, one in ((pixel, x[:1, :, :1, :1]), (behind, x[:1])):
+        with pytest.raises(ValueError, match=lone):
+            refusing.step(one, t[:1], SGD(0.1))

@@ -303,7 +303,7 @@ class Engine:
         index, held = x.index if isinstance(x, SparseRows) else index, x if isinstance(x, ByteRows) else None
         x = x.array if isinstance(x, RowsOnDemand) else x
         parts, rows = threads.at_most(self.n_threads), batches[2]
-        if rows == 1 and optimizer is not None and self.plan.uses_statistics:
+        if rows == 1 and optimizer is not None and self.plan.needs_rows:
             raise lone_row("batch", "train on larger batches")
         work = TRAINING_WORK * rows * self.plan.flop
         rule = self.rule(optimizer) if rule is None else rule

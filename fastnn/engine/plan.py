@@ -103,6 +103,12 @@ class Plan(NamedTuple):
         """Whether training takes statistics of batches."""
         return any(layer.units_in_training.statistics is not None for layer in self.layers)
 
+    @property
+    def needs_rows(self) -> bool:
+        """Whether a batch of one row has no statistics: an operation that takes them has one number of each unit."""
+        pairs = zip(self.layers, self.shapes, strict=True)
+        return any(layer.units_in_training.statistics and math.prod(before[1:]) == 1 for layer, (before, _) in pairs)
+
     def units(self, roles: tuple[str, ...]) -> list[Unit | None]:
         """The units of the operations for these roles."""
         return [self.unit(i, role) for i in range(len(self.layers)) for role in roles]

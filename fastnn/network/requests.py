@@ -120,7 +120,7 @@ def source_of(
 def rows_of_batch(network: "Network", rows: int, batch_size: int | None) -> int:
     """The rows of a whole batch; refused if it is a single one and there is batch normalization."""
     size = rows if batch_size is None else min(rows, arrays.integer("batch_size", batch_size, minimum=1))
-    if size == 1 and network.engine.plan.uses_statistics:
+    if size == 1 and network.engine.plan.needs_rows:
         raise lone_row("x", "pass more samples") if rows == 1 else lone_row("batch_size", "pass a larger one")
     return size
 

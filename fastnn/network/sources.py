@@ -56,7 +56,7 @@ class Rows:
         self.rows = len(data[0])
         self.order = np.arange(self.rows, dtype=np.intp) if shuffled else NO_ORDER
         # Batch normalization would turn a single last row into 0.
-        alone = self.rows % batch_size == 1 and batch_size > 1 and network.engine.plan.uses_statistics
+        alone = self.rows % batch_size == 1 and batch_size > 1 and network.engine.plan.needs_rows
         self.samples = self.rows - alone
         self.batches = -(-self.samples // batch_size)
         self.counts_hits = network.engine.counts_hits(*data[1:])
@@ -189,7 +189,7 @@ class Batches:
 
     def _is_alone(self, x: Samples) -> bool:
         """Whether batch normalization would turn this single row into 0."""
-        return len(x) == 1 and self.network.engine.plan.uses_statistics
+        return len(x) == 1 and self.network.engine.plan.needs_rows
 
     def _iterator(self) -> Iterator[Any]:
         """An iterator over the batches of an epoch."""

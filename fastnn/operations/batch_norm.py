@@ -201,7 +201,7 @@ def batch_norm_learn(frame: Any) -> None:
     """learned = momentum learned + (1 - momentum) batch's, for means and variances.
 
     The batch's variance is multiplied by n / (n - 1), which makes it unbiased, for n numbers of each unit; there are at
-    least 2 rows.
+    least 2 (plan.needs_rows).
     """
     momentum, count = number(frame, MOMENTUM), get(frame, frames.ROWS) * _pixels(frame)
     means, of_batch = frames.learned_statistic(frame, MEAN), batch_statistic(frame, MEAN)
@@ -291,8 +291,8 @@ class BatchNorm(TrainedLayer):
     In training, that is in `Network.step` and `fit`, mean and biased variance are the batch's, and running values are
     kept: running = momentum running + (1 - momentum) batch's, whose variance is made unbiased by N / (N - 1). A last
     batch of one row is left out. For images (C, H, W) a unit is a channel, whose statistics go over the batch and the
-    pixels, N H W numbers (section 3.2 of the source). `predict`, `loss`, `gradient` and gradient checks use the running
-    values.
+    pixels, N H W numbers (section 3.2 of the source), so one image of several pixels is a batch, too. `predict`,
+    `loss`, `gradient` and gradient checks use the running values.
 
     Its parameters are `gamma1` and `beta1` (outputs,), for images (C,), which begin at 1 and 0; the running values are
     `network.statistics["mean1"]` and `["variance1"]`, which begin at 0 and 1. Regularization leaves them alone. The
