@@ -11,6 +11,7 @@ import fastnn
 from fastnn import SGD, Affine, Flatten, Momentum, Network, Relu, Sigmoid, reference
 from fastnn.engine import plan
 from fastnn.engine.interpreters import forward
+from fastnn.kernels import filters
 from fastnn.kernels.compile import JIT_DISABLED
 from fastnn.layers import LAYERS
 from tests import shapes
@@ -34,6 +35,10 @@ SIZES: list[tuple[tuple[int, int, int], int, Any, int, int]] = [
     ((3, 8, 33), 4, (4, 7), 2, 3),
     ((40, 4, 4), 25, 3, 1, 1),
     ((17, 6, 5), 12, 5, 1, 2),
+    ((3, 6, 7), 5, 3, 1, 2),
+    ((2, 5, 6), 3, 3, 1, 3),
+    ((2, 5, 6), 3, (5, 2), 1, 2),
+    ((2, 5, 6), 3, (2, 5), 1, 3),
 ]
 THREADED = (4,) if JIT_DISABLED else (3, 4, 5)
 IDS = [f"{image}-{filters}-{size}-{stride}-{padding}" for image, filters, size, stride, padding in SIZES]
@@ -305,6 +310,11 @@ def test_predictions_keep_no_images_that_only_the_next_layer_reads() -> None:
             == y.tobytes()
             == np.concatenate([net.predict(x[n : n + 1]) for n in range(3)]).tobytes()
         )
+
+
+@pytest.mark.parametrize(("size", "padding", "places"), [(3, 1, 6 * 8 + 7), (5, 2, 6 * 9 + 7), (2, 1, 7 * 8 + 8)])
+def test_rows_share_their_border(size: int, padding: int, places: int) -> None:
+    assert filters.sizes_of((1, 7, 7), 1, (size, size), 1, padding).places == places
 
 
 def test_a_long_stride_needs_no_memory_between_windows() -> None:

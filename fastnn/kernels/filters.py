@@ -62,8 +62,10 @@ def sizes_of(image: Any, filters: int, size: Any, stride: int, padding: int) -> 
     (channels, height, width), (tall, wide) = image, size
     rows, columns = (height + 2 * padding - tall) // stride + 1, (width + 2 * padding - wide) // stride + 1
     is_copied = stride != 1 or padding != 0
-    line = columns + (wide - 1) // stride if is_copied else width
-    plane = line * (rows + (tall - 1) // stride) if is_copied else height * width
+    # The zeros behind a row are the ones before the next row, where they fit: 7 x 7 pixels have 55 places, not 61.
+    shared = padding if stride == 1 and padding < wide else 0
+    line = columns + (wide - 1) // stride - shared if is_copied else width
+    plane = line * (rows + (tall - 1) // stride) + shared if is_copied else height * width
     given = channels, height, width, filters, tall, wide, stride, padding, rows, columns
     places, depth = (rows - 1) * line + columns, channels * tall * wide
     across = min(stride, wide)  # what lies between two windows is not needed
