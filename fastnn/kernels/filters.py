@@ -5,7 +5,9 @@ The *places* of an output are its pixels in the layout of the image, one row eve
 meets at place p the element p + offset[k] of the image. So the windows of an image are never written out:
 
 - forward, y[f, p] = the sum of W[f, k] x[p + offset[k]] over k: a tile's columns are places, its depth the weights;
-- backward, dx[c, p + offset[k]] += the sum of W[f, k] dy[f, p] over f, for the weights (a, b) one after the other;
+- backward, dx is the convolution of dy, with a border, by the filters of each channel, turned by 180 degrees; where
+  that would meet much more of the border than there is, or for a stride, dx[c, p + offset[k]] += the sum of
+  W[f, k] dy[f, p] over f, for the weights (a, b) one after the other;
 - gradient, dW[f, k] = the sum of dy[f, p] x[p + offset[k]] over p and the images: correlations.py.
 
 An image with padding, or for a stride s above 1, is first copied into planes: for each channel and each pair of
@@ -33,6 +35,8 @@ from fastnn.kernels.views import elements, part, vector_at
 # Places of all images that the filters' gradient takes together: those of the gradients that a tile of 6 filters reads
 # stay in the first-level cache.
 AT_ONCE = 680
+# So many times the pixels of dy may dx have for the faster of the two ways to it, whose weights are read in order.
+WORTH = 1.25
 
 
 class Convolution(NamedTuple):
@@ -80,18 +84,37 @@ def _whole(count: int) -> int:
     return -(-count // 16) * 16
 
 
+def _of_turned(c: Convolution) -> Any:
+    """What sizes_of takes for the convolution of dy that is dx; see _is_turned."""
+    return (c.filters, c.rows, c.columns), c.channels, (c.tall, c.wide), 1, c.tall - 1 - c.padding
+
+
+def _is_turned(c: Convolution) -> bool:
+    """Whether dx is computed as a convolution of dy: it has one product for each pixel of dx, the other way of dy."""
+    fits = c.stride == 1 and c.tall == c.wide and c.padding < c.tall
+    return fits and c.height * c.width <= WORTH * c.rows * c.columns
+
+
 def scratch_size(c: Convolution, backward: bool) -> int:
     """Elements of scratch, of either dtype; backward: also for the passes backward."""
-    lanes, image = VECTOR_BYTES // 4, c.channels * c.planes * c.plane if c.is_copied else 0
-    gradients = c.filters * c.places
-    forward = 2 * c.depth + c.filters * ROW_VECTORS * lanes + image + gradients
+    forward = _scratch_forward(c)
     if not backward:
         return _whole(forward)
+    image, gradients = _image_size(c), c.filters * c.places
+    by_images = _scratch_forward(sizes_of(*_of_turned(c))) if _is_turned(c) else 4 * c.filters + image + gradients
     taps = -(-c.depth // TAPS) * TAPS
     of_filters = 2 * taps + 2 * c.filters * c.depth + c.filters * taps * BYTES // 4
-    return _whole(
-        max(forward, 2 * c.filters + image + gradients, of_filters + _images_at_once(c) * (image + gradients))
-    )
+    return _whole(max(forward, by_images, of_filters + _images_at_once(c) * (image + gradients)))
+
+
+def _image_size(c: Convolution) -> int:
+    """The elements of an image's planes, if it is copied."""
+    return int(c.channels * c.planes * c.plane if c.is_copied else 0)
+
+
+def _scratch_forward(c: Convolution) -> int:
+    lanes = VECTOR_BYTES // 4
+    return int(4 * c.depth + c.filters * ROW_VECTORS * lanes + _image_size(c) + c.filters * c.places)
 
 
 def _images_at_once(c: Convolution) -> int:
@@ -99,7 +122,7 @@ def _images_at_once(c: Convolution) -> int:
     return max(1, AT_ONCE // c.places)
 
 
-_images = kernel(_images_at_once)
+_images, _turned, _turns = kernel(_images_at_once), kernel(_of_turned), kernel(_is_turned)
 
 
 @kernel
@@ -155,11 +178,13 @@ def _vectors(left: int, rows: int) -> int:
 
 @apart
 def _multiply(left: Any, right: Any, offsets: Any, initial: Any, out: Any, size: Any) -> None:
-    """out[i, p] = initial[i] + the sum of left[i, k] right[p + offsets[k]] over k, for all places p, in panels.
+    """out[i, p] = initial[i] + the sum of left[i, k] right[p, k] over k, for all places p, in panels.
 
-    left: (array, start, step between rows, step in depth); right: (array, start); initial: (array, step between rows,
-    whether there is any); out: (array, start, step between rows, whether to add); size: (rows, places, depth).
+    left: (array, start, step between rows); right: (array, start); offsets: of both for each k, see panel_by_table;
+    initial: (array, step between rows, whether there is any); out: (array, start, step between rows, whether to add);
+    size: (rows, places, depth).
     """
+    weights, begin, left_row = left
     array, first = right
     numbers, row, has_initial = initial
     target, start, step, adds = out
@@ -170,37 +195,42 @@ def _multiply(left: Any, right: Any, offsets: Any, initial: Any, out: Any, size:
         width = min(vectors * lanes, places - j)
         place = (target, start + j, step, width - (vectors - 1) * lanes, adds)
         beginning = (numbers, zero, row, has_initial)
-        panel_by_table(vectors, depth, left, (array, first + j, unit, chain), beginning, place, rows, offsets)
+        operands = (weights, begin, left_row, zero), (array, first + j, unit, chain)
+        panel_by_table(vectors, depth, operands[0], operands[1], beginning, place, rows, offsets)
         j += width
 
 
-@kernel
-def convolve(images: Any, filters: Any, bias: Any, c: Convolution, scratch: Any, y: Any) -> None:
-    """y[n, f] = filters[f] * images[n] + bias[f]; y is overwritten. scratch: see scratch_size."""
-    lanes, zero, unit = simd.lanes(y), np.intp(0), np.intp(1)
-    offsets, step = integers_in(scratch, 0, c.depth), ROW_VECTORS * lanes
-    beginnings = part(scratch, 2 * c.depth, c.filters * step)
-    memory = rest_of(scratch, 2 * c.depth + c.filters * step)
+@apart
+def _convolve(images: Any, left: Any, offsets: Any, beginnings: Any, c: Convolution, memory: Any, y: Any) -> None:
+    """y[n] = left * images[n] for each image; left, offsets: see _multiply, beginnings: its `initial`."""
+    zero, plane = np.intp(0), c.rows * c.columns
     planes = part(memory, 0, c.channels * c.planes * c.plane if c.is_copied else 0)
-    sums = part(memory, planes.size, c.filters * c.places)
-    for k in range(c.depth):
-        offsets[k] = _offset(c, k)
-    for f in range(c.filters):
-        fill(part(beginnings, f * step, step), bias[f])
+    sums, size = part(memory, planes.size, c.filters * c.places), (c.filters, c.places, c.depth)
     fill(planes, y.dtype.type(0.0))
-    left, initial = (elements(filters), zero, c.depth, unit), (beginnings, step, True)
-    size, plane = (c.filters, c.places, c.depth), c.rows * c.columns
     for n in range(images.shape[0]):
         if c.is_copied:
             _copy_planes(images[n], c, planes, False)
         image = planes if c.is_copied else images[n]
         is_direct = c.line == c.columns
         target = y[n] if is_direct else sums
-        _multiply(left, (image, zero), offsets, initial, (target, zero, c.places, False), size)
+        _multiply(left, (image, zero), offsets, beginnings, (target, zero, c.places, False), size)
         for f in range(0 if is_direct else c.filters):
             _copy_rows(
                 part(sums, f * c.places, c.places), c.line, rest_of(y[n], f * plane), c.columns, c.rows, c.columns
             )
+
+
+@kernel
+def convolve(images: Any, filters: Any, bias: Any, c: Convolution, scratch: Any, y: Any) -> None:
+    """y[n, f] = filters[f] * images[n] + bias[f]; y is overwritten. scratch: see scratch_size."""
+    offsets, step = integers_in(scratch, 0, 2 * c.depth), ROW_VECTORS * simd.lanes(y)
+    beginnings = part(scratch, 4 * c.depth, c.filters * step)
+    memory = rest_of(scratch, 4 * c.depth + c.filters * step)
+    for k in range(c.depth):
+        offsets[2 * k], offsets[2 * k + 1] = k, _offset(c, k)
+    for f in range(c.filters):
+        fill(part(beginnings, f * step, step), bias[f])
+    _convolve(images, (elements(filters), np.intp(0), c.depth), offsets, (beginnings, step, True), c, memory, y)
 
 
 @kernel
@@ -215,23 +245,43 @@ def _spread_rows(dy: Any, c: Convolution, filters: int, target: Any) -> None:
 @kernel
 def convolve_backward(dy: Any, filters: Any, c: Convolution, scratch: Any, dx: Any) -> None:
     """dx = the gradient by the images; overwritten, distinct from dy. scratch: see scratch_size."""
+    if _turns(c):
+        image, channels, size, stride, padding = _turned(c)
+        turned = convolution_of(image, channels, size, stride, padding)
+        _convolve_turned(dy, elements(filters), c, turned, scratch, dx)
+    else:
+        _add_by_weights(dy, elements(filters), c, scratch, dx)
+
+
+@kernel
+def _convolve_turned(dy: Any, weights: Any, c: Convolution, turned: Convolution, scratch: Any, dx: Any) -> None:
+    """dx = dy, with a border, convolved by the filters of each channel, turned by 180 degrees."""
+    size, zero = c.tall * c.wide, np.intp(0)
+    offsets, memory = integers_in(scratch, 0, 2 * turned.depth), rest_of(scratch, 4 * turned.depth)
+    for k in range(turned.depth):
+        offsets[2 * k], offsets[2 * k + 1] = k // size * c.depth + size - 1 - k % size, _offset(turned, k)
+    _convolve(dy, (weights, zero, size), offsets, (memory, zero, False), turned, memory, dx)
+
+
+@kernel
+def _add_by_weights(dy: Any, weights: Any, c: Convolution, scratch: Any, dx: Any) -> None:
+    """dx = the sum of what each weight (a, b) of the filters adds, places further, in the order of the weights."""
     zero, nothing, size = np.intp(0), dx.dtype.type(0.0), c.channels * c.planes * c.plane
-    offsets, memory = integers_in(scratch, 0, c.filters), rest_of(scratch, 2 * c.filters)
+    offsets, memory = integers_in(scratch, 0, 2 * c.filters), rest_of(scratch, 4 * c.filters)
     planes = part(memory, 0, size if c.is_copied else 0)
     gradients = part(memory, planes.size, c.filters * c.places)
     for f in range(c.filters):
-        offsets[f] = f * c.places
+        offsets[2 * f], offsets[2 * f + 1] = f * c.depth, f * c.places
     fill(gradients, nothing)
-    weights, step = elements(filters), np.intp(c.tall * c.wide)
+    step = c.tall * c.wide
     for n in range(dy.shape[0]):
         fill(dx[n], nothing)
         fill(planes, nothing)
         _spread_rows(dy[n], c, c.filters, gradients)
         target = planes if c.is_copied else dx[n]
-        for k in range(c.tall * c.wide):
-            left, out = (weights, k, step, c.depth), (target, _offset(c, k), c.planes * c.plane, True)
-            beginning = (gradients, zero, False)
-            _multiply(left, (gradients, zero), offsets, beginning, out, (c.channels, c.places, c.filters))
+        for k in range(step):
+            out, beginning = (target, _offset(c, k), c.planes * c.plane, True), (gradients, zero, False)
+            _multiply((weights, k, step), (gradients, zero), offsets, beginning, out, (c.channels, c.places, c.filters))
         if c.is_copied:
             _copy_planes(dx[n], c, planes, True)
 

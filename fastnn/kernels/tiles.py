@@ -40,7 +40,7 @@ class _Tile(Builder):
          *table) = function.args  # fmt: skip
         super().__init__(function, vector)
         self.height, self.vectors = height, vectors
-        self.table = table[0] if table else None  # of the places of the right operand's rows
+        self.table = table[0] if table else None  # of the places of both operands for each step in depth
         self.mask = simd.first_lanes(self.builder, vector, self.count)
         self.zero = ir.Constant(vector, None)
         self.sums = [[self.variable(self.zero) for _ in range(vectors)] for _ in range(height)]
@@ -57,11 +57,13 @@ class _Tile(Builder):
     def multiply_add(self, at_left: Any, at_right: Any) -> None:
         """Build one step in depth: sums[r] = fma(left[r], right, sums[r])."""
         builder = self.builder
-        place = builder.load(at_right)
+        place, left = builder.load(at_right), builder.load(at_left)
         if self.table is not None:
-            place = builder.load(builder.gep(self.table, [place]))
+            entry = builder.gep(self.table, [builder.mul(place, self.number(2))])
+            left = builder.add(left, builder.load(entry))
+            place = builder.load(builder.gep(entry, [self.number(1)]))
         values = self.row(builder.gep(self.right, [place]))
-        pointer = builder.gep(self.left, [builder.load(at_left)])
+        pointer = builder.gep(self.left, [left])
         for r, sums in enumerate(self.sums):
             pointer = builder.gep(pointer, [self.left_row]) if r else pointer
             factor = simd.splat(builder, builder.load(pointer), self.vector.count)
@@ -215,8 +217,13 @@ def panel(vectors: int, depth: int, left: Any, right: Any, initial: Any, out: An
 def panel_by_table(
     vectors: int, depth: int, left: Any, right: Any, initial: Any, out: Any, rows: int, table: Any
 ) -> None:
-    """As `panel`, but step k in depth reads the right operand from table[k] on, of integers; its own step is 1."""
-    right_array, right_start, _, chain = right
+    """As `panel`, but step k in depth reads the operands from table[2 k] and table[2 k + 1] on, of integers.
+
+    The left operand's own step is 0, the right one's 1.
+    """
+    (left_array, left_start, row, _), (right_array, right_start, _, chain) = left, right
     columns = np.arange((vectors - 1) * simd.lanes(right_array) + out[3])
-    copied = right_array.reshape(-1)[right_start + table[:depth, None] + columns]
-    panel(vectors, depth, left, (copied.reshape(-1), 0, columns.size, chain), initial, out, rows)
+    factors = left_array.reshape(-1)[left_start + np.arange(rows)[:, None] * row + table[: 2 * depth : 2]]
+    copied = right_array.reshape(-1)[right_start + table[1 : 2 * depth : 2, None] + columns]
+    operands = (factors.reshape(-1), 0, depth, 1), (copied.reshape(-1), 0, columns.size, chain)
+    panel(vectors, depth, *operands, initial, out, rows)
