@@ -35,6 +35,15 @@ def test_train_a_network_of_images(tmp_path: pathlib.Path, capsys: Output) -> No
     assert trained["test_accuracy"] == net.accuracy(x_test, t_test)
     assert main(["evaluate", file, "digits", "--json"]) == 0
     assert printed_json(capsys)["accuracy"] == trained["test_accuracy"]
-    assert_error(
-        ["predict", file, "digits"], "DATA: expected a table, got digits; call fastnn evaluate for images", capsys
-    )
+    sentence = "DATA: expected a table, got digits; fastnn evaluate measures a network on it, and"
+    assert_error(["predict", file, "digits"], f"{sentence} fastnn.load(MODEL).predict(x) predicts images", capsys)
+    rows = x_test[:5].reshape(5, 64)
+    np.savetxt(tmp_path / "rows.csv", np.column_stack([rows, t_test[:5]]), delimiter=",")
+    given = ["predict", file, str(tmp_path / "rows.csv"), "--header", "no", "--ignore", "65"]
+    for options, expected in (
+        ([], net.predict(x_test[:5])),
+        (["--probabilities"], fastnn.softmax(net.predict(x_test[:5]))),
+    ):
+        assert main([*given, *options]) == 0
+        written = np.loadtxt(capsys.readouterr().out.splitlines()[1:], delimiter=",")
+        np.testing.assert_allclose(written, expected, rtol=1e-5)

@@ -353,16 +353,30 @@ def test_weights_of_samples_are_those_of_fit(iris: pd.DataFrame, capsys: Output)
         ),
         (
             "conv2d 1 8 3",
-            "expected out_channels and kernel_size after conv2d, got 'conv2d 1 8 3'; its in_channels follow from the "
-            "layer before: write 'conv2d 8 3', or stride=",
+            "expected out_channels and kernel_size after conv2d, got 'conv2d 1 8 3'; write 'conv2d 1 8 stride=3', or, "
+            "as its in_channels follow from the layer before, 'conv2d 8 3'",
         ),
         (
             "conv2d 8 3, affine 10",
-            "expected inputs of the shape (288,) for Affine(288, 10), got (8, 6, 6); add Flatten() before it",
+            "expected inputs of the shape (288,) for Affine(288, 10), got (8, 6, 6); write flatten before it",
         ),
         (
             "affine 10, conv2d 8 3",
-            "expected inputs of the shape (64,) for Affine(64, 10), got (1, 8, 8); add Flatten() before it",
+            "expected inputs of the shape (64,) for Affine(64, 10), got (1, 8, 8); write flatten before it",
+        ),
+        (
+            "flatten, conv2d 8 3",
+            "expected images for 'conv2d 8 3', got rows of numbers; take digits or mnist as --data, and write it "
+            "before flatten and affine",
+        ),
+        (
+            "conv2d in_channels=1 8 3",
+            "conv2d: expected in_channels at most once, got 'in_channels=1'; it follows from the layer before: "
+            "leave it out",
+        ),
+        (
+            "affine 8 init=he init=he",
+            "affine: expected init at most once, got 'init=he'; it is given twice: leave it out",
         ),
     ],
 )

@@ -217,7 +217,7 @@ SLIPS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         AttributeError,
         "Network: expected the name of an attribute, got predict_proba; pass the outputs of predict to fastnn.softmax",
     ),
-    (lambda: network().parameters, AttributeError, "got parameters; did you mean 'params'?"),
+    (lambda: network().parameters, AttributeError, "got parameters; take params, the arrays by name"),
     (
         lambda: network(loss="sigmoid_cross_entropy").predict_proba,
         AttributeError,
@@ -239,7 +239,7 @@ SLIPS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: fastnn.SpatialDropout2D, AttributeError, "no attribute 'SpatialDropout2D'; it is Dropout2d(0.5), for"),
     (lambda: fastnn.MaxPooling2D, AttributeError, "no attribute 'MaxPooling2D'; it is MaxPool2d(2), for images"),
     (lambda: fastnn.AvgPool2D, AttributeError, "no attribute 'AvgPool2D'; it is AvgPool2d(2), for images"),
-    (lambda: fastnn.save, AttributeError, "no attribute 'save'; call save(path) of a network"),
+    (lambda: fastnn.save, AttributeError, "no attribute 'save'; call network.save(path)"),
     (lambda: fastnn.find_lr, AttributeError, "no attribute 'find_lr'; it is find_learning_rate"),
     (lambda: network().summery, AttributeError, "got summery; did you mean 'summary'?"),
     (lambda: fastnn.random_restarts(lambda rng: network(), X, LABELS, restarts=3), TypeError, "got 'restarts'; pass n"),

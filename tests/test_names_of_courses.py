@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastnn as package
-from fastnn.gate.foreign_names import IMAGES, OF_COURSES
+from fastnn.gate.foreign_names import IMAGES, LOSSES, OF_COURSES
 from tests.tolerances import assert_close
 
 fastnn: Any = package  # arguments of other libraries
@@ -49,7 +49,7 @@ def test_the_answers_run(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "answer"),
     [
-        ("BGD", "pass batch_size= to fit of a network, None for all samples"),
+        ("BGD", "pass batch_size= to network.fit; None takes all samples at once"),
         ("DBN", "call fastnn.models.pretrain(net, x), and then net.fit(x, t)"),
         ("EReLU", "it is Elu"),
         ("PReLU", "it is PRelu"),
@@ -84,7 +84,11 @@ def test_words_of_the_notes(name: str, answer: str) -> None:
 @pytest.mark.parametrize(
     ("module", "name", "answer"),
     [
-        ("losses", "MSELoss", "it is mean_squared_error"),
+        (
+            "losses",
+            "MSELoss",
+            'pass loss="mean_squared_error" to Network; it sums over the outputs of a sample and halves them',
+        ),
         ("losses", "Hubert", "did you mean 'Huber'?"),
         ("optimizers", "RMSprop", "did you mean 'RMSProp'?"),
         ("layers", "Conv2D", "it is Conv2d, for images (channels, height, width)"),
@@ -111,14 +115,16 @@ def multi_task() -> Any:
         (lambda: fastnn.models.Perceptron(), "weigths", "did you mean 'weights'?"),
         (lambda: fastnn.models.RestrictedBoltzmannMachine(4, 2), "components_", "it is weights"),
         (lambda: fastnn.models.HopfieldNetwork(4), "fit", "call store(patterns)"),
-        (multi_task, "save", "call trunk.save(path), and save of each network in heads"),
+        (multi_task, "save", "save the trunk and each network in heads: trunk.save(path), ..."),
+        (multi_task, "coef_", ""),
+        (lambda: fastnn.models.Perceptron(), "predict_proba", "it has no probabilities; call predict(x)"),
     ],
 )
 def test_attributes_of_other_libraries_models(made: Any, name: str, answer: str) -> None:
     model = made()
     with pytest.raises(AttributeError) as found:
         getattr(model, name)
-    expected = f"{type(model).__name__}: expected the name of an attribute, got {name}; {answer}"
+    expected = f"{type(model).__name__}: expected the name of an attribute, got {name}" + f"; {answer}" * bool(answer)
     assert str(found.value) == expected
     assert not hasattr(model, "_private")
     again = copy.deepcopy(pickle.loads(pickle.dumps(model)))
@@ -190,3 +196,17 @@ def test_arguments(call: Any, sentence: str) -> None:
     with pytest.raises(TypeError) as found:
         call()
     assert str(found.value).endswith(sentence)
+
+
+@pytest.mark.parametrize(("names", "loss", "note"), LOSSES)
+def test_losses_of_other_libraries_are_ours(names: Any, loss: str, note: str) -> None:
+    assert loss in fastnn.losses.LOSSES
+    for name in names:
+        with pytest.raises(AttributeError, match=re.escape(f'pass loss="{loss}" to Network{note}')):
+            getattr(fastnn, name)
+
+
+@pytest.mark.parametrize(("name", "place"), [("Huber", "losses.Huber"), ("StepDecay", "schedules.StepDecay")])
+def test_names_of_modules_are_told_by_the_package(name: str, place: str) -> None:
+    with pytest.raises(AttributeError, match=f"it is {re.escape(place)}$"):
+        getattr(fastnn, name)

@@ -266,7 +266,7 @@ def test_forms_of_the_same_windows() -> None:
         (
             lambda: Network([Affine(4, 3), MaxPool2d(2)]),
             "layers[1]: expected images (channels, height, width) for MaxPool2d(2), got the shape (3,); give the "
-            "network input_shape=(channels, height, width), and such images",
+            "network input_shape=(channels, height, width), and Flatten() after the layers of images",
         ),
     ],
 )

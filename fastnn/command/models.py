@@ -64,17 +64,20 @@ def encoding_of(network: "Network", path: str) -> "Encoding | None":
         raise ModelFileError(f"{path}: {error}") from error
 
 
-def raw_inputs(network: "Network", table: "Table", dtype: Any) -> Any:
-    """The columns of a table as they are, for a network that was not trained on one."""
+def raw_inputs(network: "Network", table: "Table", ignore: list[str]) -> Any:
+    """The columns of a table as they are, without the ones to ignore, for a network that was not trained on one."""
     import numpy as np
 
     from fastnn.tables.inputs import numbers_in
 
-    names = table.groups.get("x", list(table.columns))
+    left_out = table.find("--ignore", ignore)
+    names = [name for name in table.groups.get("x", list(table.columns)) if name not in left_out]
     if len(names) != network.inputs:
         came = f"{len(names)}, and the network does not say how it was trained"
-        raise DatasetError(f"{table.source}: expected {network.inputs} columns of inputs, got {came}; pass these alone")
-    x = np.column_stack([numbers_in(table, name) for name in names]).astype(dtype)
+        raise DatasetError(
+            f"{table.source}: expected {network.inputs} columns of inputs, got {came}; leave others out by --ignore"
+        )
+    x = np.column_stack([numbers_in(table, name) for name in names]).astype(network.dtype)
     return x.reshape(len(x), *network.input_shape)
 
 

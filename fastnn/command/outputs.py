@@ -42,6 +42,16 @@ def has_probabilities(network: "Network") -> bool:
     return bool(loss.applies or loss.follows)
 
 
+def probabilities_of(network: "Network", y: Array) -> Array:
+    """The outputs as probabilities; refused where they are none."""
+    loss = network.engine.formula
+    if not has_probabilities(network):
+        raise ValueError(
+            f"--probabilities: expected a network of classes, got one with the loss {loss.name}; leave it out"
+        )
+    return activated(loss, y)
+
+
 def values_of(loss: "Loss", encoding: "Encoding", y: Array) -> Array:
     """The values (N, K) that outputs predict, in the units of the file."""
     from fastnn.tables import targets

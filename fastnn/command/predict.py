@@ -51,10 +51,14 @@ def run(options: argparse.Namespace) -> int:
         common.check_different((options.model, options.data), [("--output", options.output)])
         common.check_place("--output", options.output, is_network=False)
     if options.data in networks.IMAGES and not os.path.exists(options.data):
-        raise DatasetError(f"DATA: expected a table, got {options.data}; call fastnn evaluate for images")
+        raise DatasetError(
+            f"DATA: expected a table, got {options.data}; fastnn evaluate measures a network on it, and"
+            " fastnn.load(MODEL).predict(x) predicts images"
+        )
     network = models.load(options.model)
     models.set_threads(options)
     encoding = models.encoding_of(network, options.model)
+    from fastnn.command import outputs
 
     def wishes(head: "Table") -> "Wishes":
         from fastnn.tables.table import Wishes
@@ -65,7 +69,8 @@ def run(options: argparse.Namespace) -> int:
     table = table_options.read(options.data, options, wishes)
     kept = {name: cells_of(table.columns[name]) for name in names_to_keep(table, options.keep)}
     if encoding is None:
-        y = network.predict(models.raw_inputs(network, table, network.dtype))
+        y = network.predict(models.raw_inputs(network, table, options.ignore))
+        y = outputs.probabilities_of(network, y) if options.probabilities else y
         columns: dict[str, Any] = {f"y{k + 1}": column for k, column in enumerate(y.reshape(len(y), -1).T)}
     else:
         table = encoding.fitting(table, table.find("--ignore", options.ignore), more=kept)

@@ -55,11 +55,14 @@ def values_in(option: str, kind: Any, parts: Sequence[str], values: Mapping[str,
     from fastnn.gate.checks import did_you_mean, shown
 
     given = sorted((one for one in fields(kind) if one.init), key=lambda one: bool(one.kw_only))
-    names, values = [one.name for one in given], dict(values)
+    names, given_before, values = [one.name for one in given], set(values), dict(values)
     in_order = iter([one.name for one in given if not one.kw_only and one.name not in values])
     for part in parts:
         key, equals, value = part.partition("=")
         name = key.strip() if equals else next(in_order, "")
+        if equals and name in values:
+            why = "it follows from the layer before" if name in given_before else "it is given twice"
+            raise ValueError(f"{option}: expected {name} at most once, got {part.strip()!r}; {why}: leave it out")
         if name not in names or name in values:
             expected = f"{option}: expected {', '.join(names) or 'no value'} of {kind.__name__}"
             raise ValueError(f"{expected}, got {shown(part.strip())}{did_you_mean(name, names)}")
@@ -134,9 +137,15 @@ def layers(option: str, text: str, shape: tuple[int, ...]) -> list[Any]:
 
     kinds = kinds_of_layers()
     found: list[Any] = []
-    for part in text.split(","):
+    for part in text.rstrip(", ").split(","):
         name, *parts = part.split() or [""]
-        kind = kinds[choice(option, name, kinds)]
+        remedy = "" if name else "; write a layer between two commas"
+        if ":" in name or "=" in name:
+            remedy = "; a layer's values follow after spaces, as in 'affine 100 init=he'"
+        kind = kinds[choice(option, name, kinds, remedy)]
+        if kind.takes_images and len(shape) != 3:
+            came = "rows of numbers; take digits or mnist as --data, and write it before flatten and affine"
+            raise ValueError(f"{option}: expected images for {part.strip()!r}, got {came}")
         known = {"inputs": math.prod(shape), "in_channels": shape[0]}
         given = {one.name: known[one.name] for one in fields(kind) if one.name in known}
         _refuse_slips(option, part.strip(), parts, kinds, given)
@@ -144,12 +153,13 @@ def layers(option: str, text: str, shape: tuple[int, ...]) -> list[Any]:
         try:
             shape = found[-1].shape_of_output(shape)
         except ValueError as error:
-            raise ValueError(f"{option}: {error}") from error
+            said = str(error).replace("add Flatten() before it", "write flatten before it")
+            raise ValueError(f"{option}: {said}") from error
     return found
 
 
 def _refuse_slips(option: str, text: str, values: Sequence[str], kinds: Mapping[str, Any], given: Any) -> None:
-    """Refuse a layer without a comma before it, and the number of its inputs or channels, which is given already."""
+    """Refuse a missing comma, and a number of inputs or of channels that come in, which the layer before gives."""
     for i, value in enumerate(values):
         if value in kinds:
             name, *before = text.split()
@@ -160,6 +170,10 @@ def _refuse_slips(option: str, text: str, values: Sequence[str], kinds: Mapping[
         expected, remedy = f"the number of outputs after {name}", "its inputs are the outputs of the layer before"
         raise ValueError(f"{option}: expected {expected}, got {text!r}; {remedy}: write '{name} {values[1]}'")
     if "in_channels" in given and len(values) > 2 and all(value.isdigit() for value in values[:3]):
-        expected, remedy = f"out_channels and kernel_size after {name}", "its in_channels follow from the layer before"
-        instead = f"{name} {' '.join(values[1:3])}"
-        raise ValueError(f"{option}: expected {expected}, got {text!r}; {remedy}: write {instead!r}, or stride=")
+        named = dict(zip(("stride", "padding"), values[2:], strict=False))
+        instead = " ".join([name, *values[:2], *(f"{key}={value}" for key, value in named.items())])
+        other = f"{name} {' '.join(values[1:3])}"
+        raise ValueError(
+            f"{option}: expected out_channels and kernel_size after {name}, got {text!r}; write {instead!r}, or, as its"
+            f" in_channels follow from the layer before, {other!r}"
+        )

@@ -21,7 +21,7 @@ def add_data(group: Any) -> None:
     """Add the options of the data to train on."""
     add = group.add_argument
     files = "a table (.csv, .tsv, also .gz; .npz, .npy, .parquet), digits, mnist, or a folder of files like MNIST's"
-    add("--data", default="digits", metavar="DATA", help=f"{files} (digits)")
+    add("--data", default="digits", metavar="DATA", help=f"{files}, of 28 x 28 pixels (digits)")
     add("--target", action="append", metavar="COLUMN,..", help="columns to predict, by name or number from 1")
     add("--task", choices=("regression", "classification", "multilabel"), metavar="NAME", help=TASK)
     add("--ignore", action="append", default=[], metavar="COLUMN,..", help="columns to leave out, such as an id")

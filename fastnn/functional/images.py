@@ -42,7 +42,7 @@ def _checked(x: Any, W: Any, stride: Any, padding: Any) -> _Operands:
     x = arrays.floats("x", x, ("N", "C", "H", "W"), dtype=arrays.shared_dtype(x, W))
     if isinstance(W, np.ndarray) and W.shape[1:2] == x.shape[3:] != x.shape[1:2]:
         expected = f"x: expected images of {W.shape[1]} channels for filters {W.shape}, got shape {x.shape}"
-        raise ValueError(f"{expected}; channels come first: pass x.transpose(0, 3, 1, 2)")
+        raise ValueError(f"{expected}; if its channels come last, pass x.transpose(0, 3, 1, 2)")
     W = arrays.floats("W", W, ("F", x.shape[1], "height", "width"), dtype=x.dtype)
     least = [size - 2 * padding for size in W.shape[2:]]
     if x.shape[2] < least[0] or x.shape[3] < least[1]:
@@ -142,7 +142,7 @@ def conv2d_backward(
     Notes
     -----
     A NaN or an infinity in dy passes through as in NumPy. One in x may make all elements of dW for its channel NaN, and
-    one in W further pixels of dx for its channel, as the kernels multiply pixels between the windows by 0.
+    one in W further pixels of dx for its channel, as the kernels multiply borders and pixels between the windows by 0.
 
     Source: LeCun, Bottou, Bengio and Haffner, Proceedings of the IEEE 86 (1998), 2278-2324.
 

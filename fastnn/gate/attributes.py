@@ -42,8 +42,10 @@ def _of_model(name: str, names: frozenset[str]) -> str:
     """The end of a sentence about an attribute that a model with these names does not have."""
     if name.startswith("_"):
         return ""
-    remedies = [remedy for ours, remedy in OF_MODEL.get(name, {}).items() if ours in names]
-    return f"; {remedies[0]}" if remedies else checks.did_you_mean(name, sorted(names))
+    if name in OF_MODEL:
+        remedies = [remedy for ours, remedy in OF_MODEL[name].items() if ours in names]
+        return f"; {remedies[0]}" if remedies else ""
+    return checks.did_you_mean(name, sorted(names))
 
 
 def known(kind: type[Any]) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Names of other libraries, of courses and of their code for what has another name or form here: what to write."""
+"""Names from other libraries and from courses, and what to write here instead."""
 
 MEASURE = "call loss(x, t) and accuracy(x, t)"
 # What to do instead of asking a network for an attribute of other libraries' models.
@@ -12,7 +12,7 @@ ATTRIBUTES = {
     "check_gradients": "call fastnn.check_gradients(network, x, t)",
     "compile": "pass loss= to Network, and optimizer= and metrics= to fit",
     "copy": "call copy.deepcopy(network)",
-    "eval": "predict needs no other mode",
+    "eval": "leave it out: predict takes the running statistics and drops nothing",
     "evaluate": MEASURE,
     "forward": "call predict(x)",
     "fit_generator": "call fit on arrays, or step for each batch",
@@ -36,7 +36,7 @@ ATTRIBUTES = {
     "train": "call fit, or step for one batch",
     "train_on_batch": "call step(x, t, optimizer)",
 }
-# Names of courses and of their code for what has another name or form here: what to write.
+# Names from courses and their code: the expression to write after "fastnn.".
 OF_COURSES = {
     **dict.fromkeys(("cross_entropy_error", "cross_entropy_loss"), "cross_entropy(y, t, offset=1e-7, gradient=False)"),
     **dict.fromkeys(("eta", "learning_rate", "lr"), "SGD(lr=0.1)"),
@@ -70,7 +70,10 @@ OF_COURSES = {
     "tangent_line": "numerical_diff(f, x)",
 }
 REGRESSION = "fastnn.datasets.load_auto_mpg() has data for regression"
-IMAGES = "load_mnist(flatten=False) and load_digits(flatten=False) have images; pass others as arrays (N, C, H, W)"
+IMAGES = (
+    "fastnn.datasets.load_mnist(flatten=False) and load_digits(flatten=False) have images; pass others as arrays"
+    " (N, C, H, W)"
+)
 # What to do instead of asking datasets or models for a name of other libraries.
 OF_DATASETS = {
     "load_boston": f"one of its columns is made of the share of Black residents, so libraries dropped it; {REGRESSION}",
@@ -81,11 +84,23 @@ OF_DATASETS = {
     **dict.fromkeys(("RandomRotation", "rotate"), "it is fastnn.datasets.rotate_images"),
     **dict.fromkeys(("RandomAffine", "RandomZoom", "scale_images", "zoom"), "it is fastnn.datasets.stretch_images"),
     **dict.fromkeys(
-        ("CIFAR10", "FashionMNIST", "ImageFolder", "load_cifar10", "load_cifar100", "load_fashion_mnist"), IMAGES
+        (
+            "CIFAR10",
+            "FashionMNIST",
+            "cifar10",
+            "fashion_mnist",
+            "ImageFolder",
+            "load_cifar10",
+            "load_cifar100",
+            "load_fashion_mnist",
+        ),
+        IMAGES,
     ),
-    "MNIST": "it is fastnn.datasets.load_mnist",
+    **dict.fromkeys(("MNIST", "mnist"), "it is fastnn.datasets.load_mnist"),
     **dict.fromkeys(("load_iris", "load_wine", "load_breast_cancer"), "fastnn.datasets.load_digits() has classes"),
-    **dict.fromkeys(("DataLoader", "shuffle_dataset"), "fit takes arrays and draws batches; see datasets.minibatches"),
+    **dict.fromkeys(
+        ("DataLoader", "shuffle_dataset"), "fit takes arrays and draws batches; see fastnn.datasets.minibatches"
+    ),
     **dict.fromkeys(
         ("to_categorical", "to_one_hot"), "it is fastnn.datasets.one_hot, but losses take labels as they are"
     ),
@@ -110,6 +125,29 @@ OF_MODELS = {
     "Perception": "it is fastnn.models.Perceptron",
     "Hopfield": "it is fastnn.models.HopfieldNetwork",
 }
+# Losses of other libraries: their names, the name of the network's loss, and what differs.
+_NETWORKS_LOSS = 'pass loss="{}" to Network'
+_SUMS, _LOGITS = "; it sums over the outputs of a sample", "; it takes logits, without an activation"
+LOSSES = (
+    (
+        ("CategoricalCrossentropy", "CrossEntropyLoss", "SparseCategoricalCrossentropy"),
+        "softmax_cross_entropy",
+        _LOGITS,
+    ),
+    (("NLLLoss", "nll_loss"), "softmax_cross_entropy", "; it takes logits, without LogSoftmax"),
+    (("BCEWithLogitsLoss",), "sigmoid_cross_entropy", _LOGITS + _SUMS),
+    (
+        ("BCELoss", "BinaryCrossentropy", "binary_cross_entropy", "binary_crossentropy"),
+        "log_loss",
+        f" after Sigmoid(), or sigmoid_cross_entropy without it{_SUMS}",
+    ),
+    (("MSELoss", "MeanSquaredErrorLoss"), "mean_squared_error", f"{_SUMS} and halves them"),
+    (("L1Loss", "MAE"), "absolute_error", _SUMS),
+    (("HuberLoss", "SmoothL1Loss", "smooth_l1_loss"), "huber", _SUMS),
+    (("KLDivLoss", "kl_div"), "kl_divergence", _LOGITS),
+    (("HingeEmbeddingLoss", "MultiMarginLoss"), "hinge", ""),
+    (("PoissonNLLLoss",), "poisson", ""),
+)
 # What to do instead of asking the package for a name of other libraries.
 OF_PACKAGE = {
     **OF_DATASETS,
@@ -119,7 +157,7 @@ OF_PACKAGE = {
     "optim": "optimizers are fastnn.SGD, fastnn.Adam, ...",
     **dict.fromkeys(("Input", "InputLayer"), "pass input_shape= to Network"),
     **dict.fromkeys(("Dense", "Linear"), "it is Affine(inputs, outputs)"),
-    **dict.fromkeys(("Tensor", "tensor"), "pass arrays of NumPy"),
+    **dict.fromkeys(("Tensor", "tensor"), "pass NumPy arrays"),
     "no_grad": "leave it out; only step, fit and gradient go backward",
     **dict.fromkeys(("manual_seed", "seed", "set_seed"), "pass rng=0 to Network and fit"),
     **dict.fromkeys(("Sequential", "Model", "Module"), "it is Network([...])"),
@@ -140,47 +178,74 @@ OF_PACKAGE = {
         ("AdaptiveAvgPool2d", "GlobalAveragePooling2D", "GlobalAvgPool2d"),
         "take AvgPool2d(size) with the size of the images there, and Flatten() after it",
     ),
-    **dict.fromkeys(("Reshape", "View"), "it is Flatten(); pass input_shape= to Network"),
-    **dict.fromkeys(("CrossEntropyLoss", "NLLLoss", "nll_loss"), "it is softmax_cross_entropy, which takes logits"),
     **dict.fromkeys(
-        ("BCEWithLogitsLoss", "BCELoss", "binary_cross_entropy"), "it is sigmoid_cross_entropy, which takes logits"
+        ("AdaptiveMaxPool2d", "GlobalMaxPool2d", "GlobalMaxPooling2D"),
+        "take MaxPool2d(size) with the size of the images there, and Flatten() after it",
     ),
-    **dict.fromkeys(("L1Loss", "MAE"), "it is absolute_error"),
-    **dict.fromkeys(("SmoothL1Loss", "HuberLoss", "smooth_l1_loss"), "it is huber"),
+    **dict.fromkeys(("Reshape", "View"), "Flatten() makes rows of images; for images pass input_shape= to Network"),
+    **{name: f"{_NETWORKS_LOSS.format(loss)}{note}" for names, loss, note in LOSSES for name in names},
     **dict.fromkeys(("ZeroPadding2D", "ZeroPad2d"), "pass padding= to Conv2d"),
     **dict.fromkeys(("MLPClassifier", "MLPRegressor"), "it is in fastnn.sklearn"),
     **dict.fromkeys(("clip_grad_norm", "clip_grad_norm_"), "pass clip_norm= to an optimizer"),
     **dict.fromkeys(("Dropout2D", "SpatialDropout2D"), "it is Dropout2d(0.5), for images (channels, height, width)"),
-    "save": "call save(path) of a network",
+    "save": "call network.save(path)",
     **dict.fromkeys(("GridSearchCV", "RidgeCV", "validation_curve"), "it is fastnn.grid_search"),
-    **dict.fromkeys(("KFold", "cross_val_score"), "it is fastnn.cross_validate, of folds by datasets.k_fold"),
+    **dict.fromkeys(
+        ("KFold", "cross_val_score"), "it is fastnn.cross_validate; fastnn.datasets.k_fold makes the folds"
+    ),
     "load_model": "it is load(path)",
-    "train": "call fit of a network",
+    "train": "call network.fit(x, t)",
     "find_lr": "it is find_learning_rate",
     "lr_find": "it is find_learning_rate",
-    **dict.fromkeys(("BGD", "MBGD"), "pass batch_size= to fit of a network, None for all samples"),
+    **dict.fromkeys(("BGD", "MBGD"), "pass batch_size= to network.fit; None takes all samples at once"),
     "EReLU": "it is Elu",
-    "MSELoss": "it is mean_squared_error",
     "ModelCheckpoint": "it is Checkpoint",
-    **dict.fromkeys(("StepLR", "MultiStepLR"), "it is schedules.StepDecay(every, factor)"),
-    "ReduceLROnPlateau": "it is schedules.ReduceOnPlateau",
-    **dict.fromkeys(("LambdaLR", "LearningRateScheduler"), "pass schedule= to fit"),
+    "StepLR": "it is fastnn.schedules.StepDecay(every, factor)",
+    **dict.fromkeys(("CosineAnnealingLR", "CosineDecay"), "it is fastnn.schedules.Cosine(epochs)"),
+    "ReduceLROnPlateau": "it is fastnn.schedules.ReduceOnPlateau",
+    **dict.fromkeys(
+        ("LambdaLR", "LearningRateScheduler", "MultiStepLR", "lr_scheduler"),
+        "pass a function, or one of fastnn.schedules, as schedule= to fit",
+    ),
+    **{name: f"it is fastnn.Network.{name}" for name in ("from_keras", "from_onnx", "from_sklearn", "from_torch")},
     "PReLU": "it is PRelu",
 }
 # What to do instead of asking one of the classic models for an attribute, by an attribute that the model has.
-MEASURES = {"accuracy": "call accuracy(x, t)", "loss": "call loss(x, t)", "free_energy": "call free_energy(x)"}
+MEASURES = {
+    "accuracy": "call accuracy(x, t)",
+    "loss": "call loss(x, t)",
+    "energy": "call energy(x)",
+    "free_energy": "call free_energy(x), which is lower for likelier samples",
+}
 OF_MODEL: dict[str, dict[str, str]] = {
-    **{key: dict.fromkeys(("bias", "visible_bias"), "it is weights") for key in ("W", "coef_", "components_", "w")},
-    **{key: {"bias": "it is bias"} for key in ("b", "intercept_")},
+    **{
+        key: dict.fromkeys(("bias", "visible_bias", "store"), "it is weights")
+        for key in ("W", "coef", "coef_", "components_", "w")
+    },
+    **{
+        key: {"bias": "it is bias", "visible_bias": "there are hidden_bias and visible_bias"}
+        for key in ("b", "bias", "intercept_")
+    },
     **dict.fromkeys(("evaluate", "score"), MEASURES),
     "fit": {"store": "call store(patterns)"},
-    **{key: {"predict": "call predict(x)"} for key in ("call", "forward")},
-    "predict": {"recall": "call recall(x)", "transform": "call transform(x)"},
-    "r2_score": {"predict": "call fastnn.r2_score(t, model.predict(x))"},
+    **{
+        key: {"predict": "call predict(x)", "recall": "call recall(x)", "transform": "call transform(x)"}
+        for key in ("call", "forward", "predict")
+    },
+    **{
+        key: {"predict": "it has no probabilities; call predict(x)", "transform": "call transform(x)"}
+        for key in ("decision_function", "predict_proba")
+    },
+    **{
+        key: {"params": "take params", "trunk": "take params", "weights": "take weights"}
+        for key in ("get_weights", "parameters", "state_dict")
+    },
+    "r2_score": {"closed_form": "call fastnn.r2_score(t, model.predict(x))"},
     "save": {
-        "trunk": "call trunk.save(path), and save of each network in heads",
-        "networks": "call save of each of networks",
-        "weights": "write it by pickle, or keep weights",
+        "trunk": "save the trunk and each network in heads: trunk.save(path), ...",
+        "n": "save each network in networks",
+        "bias": "pickle it, or save its weights and bias",
+        "weights": "pickle it, or save its weights",
     },
     "summary": {"trunk": "call trunk.summary(), and summary of each network in heads"},
     "train": {"fit": "call fit", "store": "call store(patterns)"},

@@ -24,7 +24,10 @@ def image_remedy(expression: str, actual: tuple[int, ...], shape: Shape) -> str:
     if len(actual) == 4:
         rows, height, width, channels = actual
         moved = f"{expression}.transpose(0, 3, 1, 2)"
-        return f"; channels come first: pass {moved}" if fits((rows, channels, height, width), shape) else ""
+        if not fits((rows, channels, height, width), shape):
+            return ""
+        is_sure = channels < min(height, width)
+        return f"; channels come first: pass {moved}" if is_sure else f"; if its channels come last, pass {moved}"
     if len(actual) == 3:
         return _of_three(expression, actual, shape, one)
     if len(actual) == 2 and fits((1, 1, *actual), shape):

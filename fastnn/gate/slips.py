@@ -47,6 +47,11 @@ SLIPS: dict[str, dict[str, str]] = {
         **{one: f"pass {one}" for one in ("lr", "slope")},
         "l2": "pass l2; the alpha of scikit-learn's Ridge is N l2 for N samples",
     },
+    **{key: {"in_channels": "leave it out: there is always a bias, which begins at 0"} for key in ("bias", "use_bias")},
+    **{
+        key: {"in_channels": "fastnn has none of it: filters have no gaps and no groups, and borders are 0"}
+        for key in ("dilation", "dilation_rate", "groups", "padding_mode")
+    },
     "base_lr": {"lr": "pass lr", "optimizer": RATE},
     "betas": {"beta1": "pass beta1 and beta2"},
     "ckpt_path": {"resume": "pass resume=path, and a fastnn.Checkpoint in callbacks"},

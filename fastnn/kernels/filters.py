@@ -5,9 +5,9 @@ The *places* of an output are its pixels in the layout of the image, one row eve
 meets at place p the element p + offset[k] of the image. So the windows of an image are never written out:
 
 - forward, y[f, p] = the sum of W[f, k] x[p + offset[k]] over k: a tile's columns are places, its depth the weights;
-- backward, dx is the convolution of dy, with a border, by the filters of each channel, turned by 180 degrees; where
-  that would meet much more of the border than there is, or for a stride, dx[c, p + offset[k]] += the sum of
-  W[f, k] dy[f, p] over f, for the weights (a, b) one after the other;
+- backward, dx is the convolution of dy, with a border, by the filters of each channel, turned by 180 degrees; if dx has
+  more than WORTH times the pixels of dy, or there is a stride, dx[c, p + offset[k]] += the sum of W[f, k] dy[f, p] over
+  f, for the weights (a, b) one after the other;
 - gradient, dW[f, k] = the sum of dy[f, p] x[p + offset[k]] over p and the images: correlations.py.
 
 An image with padding, or for a stride s above 1, is first copied into planes: for each channel and each pair of
@@ -90,7 +90,7 @@ def _of_turned(c: Convolution) -> Any:
 
 
 def _is_turned(c: Convolution) -> bool:
-    """Whether dx is computed as a convolution of dy: it has one product for each pixel of dx, the other way of dy."""
+    """Whether dx is computed as a convolution of dy, which has a product for each pixel of dx instead of dy."""
     fits = c.stride == 1 and c.tall == c.wide and c.padding < c.tall
     return fits and c.height * c.width <= WORTH * c.rows * c.columns
 

@@ -37,4 +37,4 @@ __all__ = [
 if not TYPE_CHECKING:  # to type checkers it would make every name one of this module
 
     def __getattr__(name: str) -> Any:
-        raise attributes.of_module(__name__, name, __all__, foreign_names.OF_MODELS)
+        raise attributes.of_module(__name__, name, __all__, foreign_names.OF_PACKAGE)

@@ -290,9 +290,9 @@ class BatchNorm(TrainedLayer):
 
     In training, that is in `Network.step` and `fit`, mean and biased variance are the batch's, and running values are
     kept: running = momentum running + (1 - momentum) batch's, whose variance is made unbiased by N / (N - 1). A last
-    batch of one row is left out. For images (C, H, W) a unit is a channel, whose statistics go over the batch and the
-    pixels, N H W numbers (section 3.2 of the source), so one image of several pixels is a batch, too. `predict`,
-    `loss`, `gradient` and gradient checks use the running values.
+    batch of one row is left out, unless it is an image of several pixels. For images (C, H, W) a unit is a channel,
+    whose statistics go over the batch and the pixels, N H W numbers (section 3.2 of the source). `predict`, `loss`,
+    `gradient` and gradient checks use the running values.
 
     Its parameters are `gamma1` and `beta1` (outputs,), for images (C,), which begin at 1 and 0; the running values are
     `network.statistics["mean1"]` and `["variance1"]`, which begin at 0 and 1. Regularization leaves them alone. The

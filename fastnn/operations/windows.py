@@ -91,7 +91,7 @@ class Window(NamedTuple):
     def outputs(self, layer: Layer, shape: Shape) -> tuple[int, int]:
         """How many windows an image has, in rows and columns; refuses other shapes, and images without a window."""
         if len(shape) != 3:
-            remedy = "give the network input_shape=(channels, height, width), and such images"
+            remedy = "give the network input_shape=(channels, height, width), and Flatten() after the layers of images"
             raise ValueError(f"expected images (channels, height, width) for {layer}, got the shape {shape}; {remedy}")
         spaces = [side + 2 * self.padding - size for side, size in zip(shape[1:], self.size, strict=True)]
         if min(spaces) < 0:
