@@ -73,10 +73,9 @@ def raw_inputs(network: "Network", table: "Table", ignore: list[str]) -> Any:
     left_out = table.find("--ignore", ignore)
     names = [name for name in table.groups.get("x", list(table.columns)) if name not in left_out]
     if len(names) != network.inputs:
-        came = f"{len(names)}, and the network does not say how it was trained"
-        raise DatasetError(
-            f"{table.source}: expected {network.inputs} columns of inputs, got {came}; leave others out by --ignore"
-        )
+        remedy = "leave the others out by --ignore" if len(names) > network.inputs else "pass these alone"
+        came = f"{len(names)}, and the network does not say how it was trained; {remedy}"
+        raise DatasetError(f"{table.source}: expected {network.inputs} columns of inputs, got {came}")
     x = np.column_stack([numbers_in(table, name) for name in names]).astype(network.dtype)
     return x.reshape(len(x), *network.input_shape)
 
