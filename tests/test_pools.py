@@ -24,7 +24,8 @@ from fastnn import (
     Tanh,
     reference,
 )
-from fastnn.kernels.compile import JIT_DISABLED
+from fastnn.kernels import pooling
+from fastnn.kernels.compile import JIT_DISABLED, entry
 from fastnn.operations.base import Units
 from tests import shapes
 from tests.image_layers import Mix, Pool, registered
@@ -273,3 +274,16 @@ def test_forms_of_the_same_windows() -> None:
 def test_refusals(made: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         made()
+
+
+@entry
+def _backward(dy: Any, x: Any, y: Any, sizes: Any, memory: Any, dx: Any) -> None:
+    pooling.largest_of_windows_backward(dy, x, y, pooling.Pooling(*sizes), memory, dx)
+
+
+def test_outputs_of_other_images_move_nothing() -> None:
+    """Such as of an x that another thread changes between the passes: no place is found, and none is written to."""
+    dy, x, y = np.ones(4, np.float32), np.zeros(25, np.float32), np.full(4, 9.0, np.float32)
+    memory, dx = np.full(pooling.scratch_of_windows(9, 2), -1.0, np.float32), np.full(25, 5.0, np.float32)
+    _backward(dy, x, y, (1, 5, 5, 2, 2, 3, 3, 2, 2, 0), memory, dx)
+    assert not dx.any()

@@ -236,7 +236,8 @@ def largest_of_windows_backward(dy: Any, x: Any, y: Any, p: Pooling, memory: Any
                 _note(_span(x, run), run.step, some[0], some[1], some[2])
         start = (channel * p.height + i * p.down - p.padding) * p.width - p.padding
         for j in range(p.columns):
-            dx[start + j * p.right + distances[np.intp(places[j])]] += gradients[j]
+            if places[j] >= 0.0:  # or another Python thread has changed x since y was computed
+                dx[start + j * p.right + distances[np.intp(places[j])]] += gradients[j]
 
 
 @kernel
