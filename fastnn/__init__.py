@@ -17,16 +17,15 @@ def _places() -> dict[str, str]:
 
 
 def _place_inside(name: str) -> str:
-    """The end of a sentence about a name that one of the public packages has; empty where none has."""
+    """The end of a sentence about a name that one of the public packages and modules has; empty where none has."""
     folder = pathlib.Path(__file__).parent
-    for package, file in (("datasets", "datasets/__init__.py"), ("models", "models/__init__.py")):
-        rows = ast.parse((folder / file).read_text(encoding="utf-8")).body
+    for package in ("datasets", "models"):
+        rows = ast.parse((folder / package / "__init__.py").read_text(encoding="utf-8")).body
         if name in {each.name for row in rows if isinstance(row, ast.ImportFrom) for each in row.names}:
             return f"; it is {package}.{name}"
     for module in ("losses", "schedules"):
-        if f"import {name} as {name}\n" in (text := (folder / f"{module}.py").read_text(encoding="utf-8")) or (
-            f"\nclass {name}:\n" in text
-        ):
+        text = (folder / f"{module}.py").read_text(encoding="utf-8")
+        if f" import {name} as {name}\n" in text or f"\nclass {name}:\n" in text:
             return f"; it is {module}.{name}"
     return ""
 

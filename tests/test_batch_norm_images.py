@@ -175,7 +175,7 @@ def test_other_shapes_are_refused() -> None:
 
 
 def test_one_image_is_a_batch() -> None:
-    """Of several pixels; not where a channel has one, or where rows are normalized behind the images."""
+    """But not if its channels have one pixel each, or if the rows behind the images are normalized, too."""
     net, x, t = network("float64"), images(), labels()
     again = copy.deepcopy(net)
     net.fit(x[:3], t[:3], epochs=1, batch_size=2, shuffle=False, optimizer=SGD(0.1), progress=False)

@@ -117,6 +117,7 @@ def multi_task() -> Any:
         (lambda: fastnn.models.HopfieldNetwork(4), "fit", "call store(patterns)"),
         (multi_task, "save", "save the trunk and each network in heads: trunk.save(path), ..."),
         (multi_task, "coef_", ""),
+        (lambda: fastnn.models.LogisticRegression(), "decision_function", "call predict_proba(x)"),
         (lambda: fastnn.models.Perceptron(), "predict_proba", "it has no probabilities; call predict(x)"),
     ],
 )

@@ -233,7 +233,11 @@ OF_MODEL: dict[str, dict[str, str]] = {
         for key in ("call", "forward", "predict")
     },
     **{
-        key: {"predict": "it has no probabilities; call predict(x)", "transform": "call transform(x)"}
+        key: {
+            "predict_proba": "call predict_proba(x)",
+            "predict": "it has no probabilities; call predict(x)",
+            "transform": "call transform(x)",
+        }
         for key in ("decision_function", "predict_proba")
     },
     **{

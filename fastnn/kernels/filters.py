@@ -195,8 +195,8 @@ def _multiply(left: Any, right: Any, offsets: Any, initial: Any, out: Any, size:
         width = min(vectors * lanes, places - j)
         place = (target, start + j, step, width - (vectors - 1) * lanes, adds)
         beginning = (numbers, zero, row, has_initial)
-        operands = (weights, begin, left_row, zero), (array, first + j, unit, chain)
-        panel_by_table(vectors, depth, operands[0], operands[1], beginning, place, rows, offsets)
+        operand, source = (weights, begin, left_row, zero), (array, first + j, unit, chain)
+        panel_by_table(vectors, depth, operand, source, beginning, place, rows, offsets)
         j += width
 
 
